@@ -1,0 +1,146 @@
+// The next token of each lane from the logits of its slot: repetition penalty, temperature, top-k, min-p, top-p, then
+// Gumbel-max with counter-based noise (seed, position, token), so that a draw depends on nothing but these: not on the
+// batch, not on the order of a sum. Temperature 0: the largest logit, lowest id first.
+//
+// The cuts are found by bisection over the ordered bits of a logit: 32 passes over the vocabulary, no sort, and
+// exact (ties at the cut stay in, as in Hugging Face's warpers). One workgroup a lane.
+#import lanes
+struct Params { lane_base: u32, step: u32, slots: u32 }
+override VOCABULARY: u32;
+const THREADS: u32 = 256u;
+
+struct Settings { temperature: f32, top_k: u32, top_p: f32, min_p: f32, penalty: f32, seed_low: u32, seed_high: u32, unused: u32 }
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> lanes: array<Lane>;               // [lanes]
+@group(0) @binding(2) var<storage, read> settings: array<Settings>;        // [slots]
+@group(0) @binding(3) var<storage, read> logits: array<f32>;               // [slots, VOCABULARY]
+@group(0) @binding(4) var<storage, read_write> seen: array<u32>;           // [slots, VOCABULARY] 1: occurred in the text
+@group(0) @binding(5) var<storage, read_write> token: array<u32>;          // [slots] what the next step reads
+@group(0) @binding(6) var<storage, read_write> sampled: array<u32>;        // [steps, slots]
+
+var<workgroup> reals: array<f32, THREADS>;
+var<workgroup> ids: array<u32, THREADS>;
+
+fn score(slot: u32, id: u32) -> f32 {
+    let s = settings[slot];
+    var value = logits[slot * VOCABULARY + id];
+    if s.penalty != 1.0 && seen[slot * VOCABULARY + id] == 1u {
+        value = select(value * s.penalty, value / s.penalty, value > 0.0);
+    }
+    if s.temperature > 0.0 { value = value / s.temperature; }
+    return value;
+}
+// Order-preserving map of a float to an unsigned integer.
+fn ordered(value: f32) -> u32 {
+    let bits = bitcast<u32>(value);
+    return select(bits | 0x80000000u, ~bits, (bits & 0x80000000u) != 0u);
+}
+fn hash(seed: vec4<u32>) -> u32 {
+    // PCG4D (Jarzynski and Olano 2020).
+    var v = seed * 1664525u + 1013904223u;
+    v.x += v.y * v.w; v.y += v.z * v.x; v.z += v.x * v.y; v.w += v.y * v.z;
+    v = v ^ (v >> vec4<u32>(16u));
+    v.x += v.y * v.w; v.y += v.z * v.x; v.z += v.x * v.y; v.w += v.y * v.z;
+    return v.x;
+}
+fn sum_reals(value: f32, local: u32) -> f32 {
+    workgroupBarrier();
+    reals[local] = value;
+    for (var step = THREADS / 2u; step > 0u; step = step / 2u) {
+        workgroupBarrier();
+        if local < step { reals[local] += reals[local + step]; }
+    }
+    workgroupBarrier();
+    return reals[0];
+}
+// The best (value, id) of all invocations, lowest id among equals.
+fn best(value: f32, id: u32, local: u32) -> u32 {
+    workgroupBarrier();
+    reals[local] = value;
+    ids[local] = id;
+    for (var step = THREADS / 2u; step > 0u; step = step / 2u) {
+        workgroupBarrier();
+        if local < step {
+            let better = reals[local + step] > reals[local] || (reals[local + step] == reals[local] && ids[local + step] < ids[local]);
+            if better {
+                reals[local] = reals[local + step];
+                ids[local] = ids[local + step];
+            }
+        }
+    }
+    workgroupBarrier();
+    return ids[0];
+}
+
+@compute @workgroup_size(256)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+    let lane = lanes[params.lane_base + group.x];
+    let slot = lane.slot;
+    let s = settings[slot];
+    var high = -3.4e38;
+    var high_id = 0u;
+    for (var id = local; id < VOCABULARY; id += THREADS) {
+        let value = score(slot, id);
+        if value > high {
+            high = value;
+            high_id = id;
+        }
+    }
+    var choice = best(high, high_id, local);
+    if s.temperature > 0.0 {
+        let highest = score(slot, choice);
+        var cut = 0u;
+        if s.top_k > 0u && s.top_k < VOCABULARY {
+            // The largest cut that at least top_k logits reach.
+            for (var bit = 32u; bit > 0u; bit--) {
+                let trial = cut | (1u << (bit - 1u));
+                var count = 0.0;
+                for (var id = local; id < VOCABULARY; id += THREADS) { count += f32(ordered(score(slot, id)) >= trial); }
+                if sum_reals(count, local) >= f32(s.top_k) { cut = trial; }
+            }
+        }
+        if s.top_p < 1.0 {
+            var mass = 0.0;
+            for (var id = local; id < VOCABULARY; id += THREADS) {
+                let value = score(slot, id);
+                if ordered(value) >= cut { mass += exp(value - highest); }
+            }
+            let wanted = s.top_p * sum_reals(mass, local);
+            var inner = cut;
+            var trial_cut = 0u;
+            // The largest cut whose mass is still the wanted one.
+            for (var bit = 32u; bit > 0u; bit--) {
+                let trial = trial_cut | (1u << (bit - 1u));
+                mass = 0.0;
+                for (var id = local; id < VOCABULARY; id += THREADS) {
+                    let value = score(slot, id);
+                    if ordered(value) >= max(trial, cut) { mass += exp(value - highest); }
+                }
+                if sum_reals(mass, local) >= wanted { trial_cut = trial; }
+            }
+            inner = max(inner, min(trial_cut, ordered(highest)));
+            cut = inner;
+        }
+        if s.min_p > 0.0 { cut = max(cut, ordered(highest + log(s.min_p))); }
+        high = -3.4e38;
+        high_id = choice;
+        for (var id = local; id < VOCABULARY; id += THREADS) {
+            let value = score(slot, id);
+            if ordered(value) >= cut {
+                let noise = (f32(hash(vec4<u32>(id, lane.position, s.seed_low, s.seed_high)) >> 8u) + 0.5) / 16777216.0;
+                let perturbed = value - log(-log(noise));
+                if perturbed > high {
+                    high = perturbed;
+                    high_id = id;
+                }
+            }
+        }
+        choice = best(high, high_id, local);
+    }
+    if local == 0u {
+        token[slot] = choice;
+        seen[slot * VOCABULARY + choice] = 1u;
+        sampled[params.step * params.slots + slot] = choice;
+    }
+}

@@ -1,0 +1,27 @@
+// Loads what a sketch sees of vectors first .. first + ROW_TILE into vector [ROW_TILE, WIDTH]. Vectors are numbered
+// [2 (query, key), lanes, HEADS, tokens]. Needs head_vector, moments [ROW_TILE] and INPUT_NORMED.
+fn load_sketch_input(first: u32, local: u32) {
+    if local < ROW_TILE && INPUT_NORMED == 1u {
+        let at = vector_place(min(first + local, params.vectors - 1u));
+        moments[local] = head_moments(at.x, at.z);
+    }
+    workgroupBarrier();
+    for (var i = local; i < ROW_TILE * (HEAD / 2u); i += THREADS) {
+        let row = i / (HEAD / 2u);
+        let c = i % (HEAD / 2u);
+        let at = vector_place(min(first + row, params.vectors - 1u));
+        var pair: vec2<f32>;
+        if INPUT_NORMED == 1u { pair = normed_pair(at.x, moments[row], at.y, at.z, c); } else { pair = raw_pair(at.x, at.z, c); }
+        vector[row * WIDTH + c] = pair.x;
+        vector[row * WIDTH + c + HEAD / 2u] = pair.y;
+    }
+    workgroupBarrier();
+}
+// (base in qkv, part, position) of a vector.
+fn vector_place(v: u32) -> vec3<u32> {
+    let token = v % params.tokens;
+    let head = v / params.tokens % HEADS;
+    let lane = v / (params.tokens * HEADS) % params.lanes;
+    let part = v / (params.tokens * HEADS * params.lanes);
+    return vec3<u32>(head_base(lane * params.tokens + token, part, head), part, lanes[params.lane_base + lane].position + token);
+}

@@ -1,0 +1,300 @@
+//! Attention of every kind of SPEC §1 as graph nodes: sketch, rows, block-causal scan with its state, or the dense
+//! baselines with their key-value cache.
+
+use std::sync::Arc;
+
+pub use crate::kernels::heads::{Features, HeadLayout, LocalWeight, Rotation};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::graph::{Graph, TensorId};
+use crate::kernels::attention_dense::{AttentionDense, DenseWeight, Sight};
+use crate::kernels::attention_dense_decode::AttentionDenseDecode;
+use crate::kernels::attention_dense_merge::AttentionDenseMerge;
+use crate::kernels::gate_prefix::{Carried, GatePrefix};
+use crate::kernels::heads::{DIGITS, rotation_table};
+use crate::kernels::pack_heads::{KeysAt, PackHeads};
+use crate::kernels::ring_copy::RingCopy;
+use crate::kernels::scan_decode::ScanDecode;
+use crate::kernels::scan_output::ScanOutput;
+use crate::kernels::scan_prefix::{Prefix, ScanPrefix};
+use crate::kernels::scan_states::{ScanStates, States};
+use crate::kernels::sketch_learned::SketchLearned;
+use crate::kernels::sketch_random::SketchRandom;
+use crate::shape;
+use crate::tensor::{TensorType, Unit};
+
+/// Block size of the scan where the kind does not prescribe one.
+pub const DEFAULT_BLOCK: usize = 64;
+
+/// The kernel between a query and a key (SPEC §1).
+#[derive(Clone, Debug, PartialEq)]
+pub enum Kind {
+    /// The baseline.
+    Softmax,
+    /// `(scale ⟨q̄, k̄⟩)^degree`.
+    Polynomial {
+        /// p, even.
+        degree: usize,
+        /// c.
+        scale: f64,
+    },
+    /// `Σ_{m <= degree} (scale ⟨q̄, k̄⟩)^m / m!`.
+    Taylor {
+        /// g, at most 4.
+        degree: usize,
+        /// c.
+        scale: f64,
+    },
+    /// `⟨s(q), s(k)⟩²`, and the polynomial kernel inside a block where `local_exact`.
+    Polysketch {
+        /// p of the local kernel.
+        degree: usize,
+        /// c of the local kernel.
+        scale: f64,
+        /// Exact inside a block.
+        local_exact: bool,
+        /// s.
+        sketch: Sketch,
+    },
+}
+
+/// A sketch `R^h → R^r` (SPEC §1, Sketches).
+#[derive(Clone, Debug, PartialEq)]
+pub enum Sketch {
+    /// Two branches of small networks.
+    Learned {
+        /// Levels of a branch.
+        levels: usize,
+        /// Hidden units per output.
+        expansion: usize,
+    },
+    /// A tree of products of random projections.
+    Random {
+        /// Leaves, p / 4.
+        leaves: usize,
+        /// Factor of every node.
+        gain: f64,
+    },
+}
+
+/// One attention layer: everything that decides its operations.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Attention {
+    /// Row layouts.
+    pub layout: HeadLayout,
+    /// Kernel.
+    pub kind: Kind,
+    /// β.
+    pub bias: f64,
+    /// Base of the rotary frequencies.
+    pub theta: f64,
+}
+
+/// What an attention layer is built for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Many tokens of each lane, on top of the slot's state.
+    Prefill,
+    /// One token of each lane, on top of the slot's state.
+    Decode,
+    /// Every key counts for every query of the call; no state (library only).
+    NonCausal,
+}
+
+/// The tensors an attention layer reads.
+#[derive(Clone, Copy, Debug)]
+pub struct Inputs {
+    /// Projections `[rows, qkv_width]`.
+    pub qkv: TensorId,
+    /// Lane table `u32`.
+    pub lanes: TensorId,
+    /// `[4, h]`: query norm weight, bias, key norm weight, bias; none where nothing is normed.
+    pub norms: Option<TensorId>,
+    /// Packed weights of the sketch.
+    pub sketch: Option<TensorId>,
+}
+
+impl Attention {
+    /// Whether decoding needs a key-value cache that grows with the text.
+    pub fn has_cache(&self) -> bool {
+        self.features().is_none()
+    }
+
+    /// The finite features of the part before the block; none for the kinds with a cache.
+    pub fn features(&self) -> Option<Features> {
+        match self.kind {
+            Kind::Softmax => None,
+            Kind::Polynomial { degree: 2, scale } => Some(Features::polynomial(self.layout.head, &[0.0, 0.0, scale * scale])),
+            Kind::Polynomial { .. } => None,
+            Kind::Taylor { degree, scale } => {
+                let mut term = 1.0;
+                let coefficients: Vec<f64> = (0..=degree)
+                    .map(|m| {
+                        let this = term;
+                        term *= scale / (m + 1) as f64;
+                        this
+                    })
+                    .collect();
+                Some(Features::polynomial(self.layout.head, &coefficients))
+            }
+            Kind::Polysketch { .. } => Some(Features::polynomial(self.layout.sketch, &[0.0, 0.0, 1.0])),
+        }
+    }
+
+    /// Numbers in the packed weights of the sketch.
+    pub fn sketch_weights(&self) -> Option<usize> {
+        match &self.kind {
+            Kind::Polysketch { sketch: Sketch::Learned { levels, expansion }, .. } => {
+                Some(SketchLearned { layout: self.layout.clone(), levels: *levels, expansion: *expansion }.weight_count())
+            }
+            Kind::Polysketch { sketch: Sketch::Random { leaves, gain }, .. } => {
+                Some(SketchRandom { layout: self.layout.clone(), leaves: *leaves, gain: *gain }.weight_count())
+            }
+            _ => None,
+        }
+    }
+
+    /// Appends the layer's operations; returns o `[rows, H h]`. States are named `label.ring`, `label.state`, `label.cache`.
+    pub fn build(&self, g: &mut Graph, label: &str, mode: Mode, inputs: Inputs, context: usize) -> Result<TensorId> {
+        let l = &self.layout;
+        if mode == Mode::NonCausal && l.gated {
+            return Err(Error::new(ErrorKind::Shape, format!("{label}: a gate needs causal attention")));
+        }
+        let rotations = g.constant_f32(
+            &format!("constant.rotations.{}.{}", l.head, self.theta),
+            shape![DIGITS * 256, l.head / 2, 2],
+            &rotation_table(l.head, self.theta),
+        );
+        let norms = match inputs.norms {
+            Some(norms) => norms,
+            None => g.constant_f32(&format!("constant.norms.{}", l.head), shape![4, l.head], &vec![0.0; 4 * l.head]),
+        };
+        let rows = Rows { qkv: inputs.qkv, lanes: inputs.lanes, norms, rotations, sketch: inputs.sketch };
+        match self.features() {
+            Some(features) => self.scan(g, label, mode, rows, features),
+            None => self.dense(g, label, mode, rows, context),
+        }
+    }
+
+    /// Sketch, gate sums and packed rows: queries, and keys at `keys` (updated in place, or a fresh window).
+    fn rows(&self, g: &mut Graph, label: &str, from: Rows, keys: KeysAt, place: Option<TensorId>, one_token: bool) -> Result<(TensorId, TensorId)> {
+        let l = &self.layout;
+        let mut inputs = vec![from.qkv, from.lanes, from.norms, from.rotations];
+        if let Kind::Polysketch { sketch, .. } = &self.kind {
+            let weights = from.sketch.ok_or_else(|| Error::new(ErrorKind::Shape, format!("{label}: no sketch weights")))?;
+            let arguments = [from.qkv, from.lanes, from.norms, from.rotations, weights];
+            let label = format!("{label}.sketch");
+            inputs.push(match *sketch {
+                Sketch::Learned { levels, expansion } => g.apply1(&label, SketchLearned { layout: l.clone(), levels, expansion }, &arguments)?,
+                Sketch::Random { leaves, gain } => g.apply1(&label, SketchRandom { layout: l.clone(), leaves, gain }, &arguments)?,
+            });
+        }
+        let sums = l.gated && !one_token;
+        if sums {
+            let carried = match keys {
+                KeysAt::Cache(context) => Carried::Cache(context),
+                _ if place.is_some() => Carried::Ring,
+                _ => Carried::Nothing,
+            };
+            let kernel = GatePrefix { layout: l.clone(), carried, unbroken: self.has_cache() };
+            let arguments: Vec<TensorId> = [Some(from.qkv), Some(from.lanes), place].into_iter().flatten().collect();
+            inputs.push(g.apply1(&format!("{label}.gate"), kernel, &arguments)?);
+        }
+        let updates: Vec<TensorId> = if keys == KeysAt::Window { vec![] } else { place.into_iter().collect() };
+        let kernel = PackHeads { layout: l.clone(), keys, sums };
+        let packed = g.apply(&format!("{label}.rows"), kernel, &inputs, &updates)?;
+        Ok((packed[0], packed.get(1).or(updates.first()).copied().unwrap_or(packed[0])))
+    }
+
+    fn scan(&self, g: &mut Graph, label: &str, mode: Mode, from: Rows, features: Features) -> Result<TensorId> {
+        let l = &self.layout;
+        let size = features.state(l.head);
+        let table = g.constant_u32(
+            &format!("constant.features.{}.{}.{:?}", features.source, features.order, self.kind_tag()),
+            shape![2 * features.count],
+            Arc::clone(&features.table),
+        );
+        let (local, local_offset, local_width, source_offset) = match self.kind {
+            Kind::Polysketch { degree, scale, local_exact: true, .. } => (LocalWeight::Power { scale, degree }, 0, l.head, l.sketch_offset()),
+            Kind::Polysketch { .. } => (LocalWeight::Power { scale: 1.0, degree: 2 }, l.sketch_offset(), l.sketch, l.sketch_offset()),
+            Kind::Taylor { degree, scale } => (LocalWeight::Taylor { scale, degree }, 0, l.head, 0),
+            Kind::Polynomial { degree, scale } => (LocalWeight::Power { scale, degree }, 0, l.head, 0),
+            Kind::Softmax => return Err(Error::new(ErrorKind::Shape, format!("{label}: softmax has no scan"))),
+        };
+        let output = ScanOutput {
+            layout: l.clone(),
+            features: features.clone(),
+            source_offset,
+            local,
+            local_offset,
+            local_width,
+            bias: self.bias,
+            causal: mode != Mode::NonCausal,
+        };
+        let states = |blocks| ScanStates { layout: l.clone(), features: features.clone(), source_offset, blocks };
+        let lanes = from.lanes;
+        if mode == Mode::NonCausal {
+            let (queries, keys) = self.rows(g, label, from, KeysAt::Window, None, false)?;
+            let blocks = g.apply1(&format!("{label}.states"), states(States::All), &[keys, lanes, table])?;
+            let total = g.apply1(&format!("{label}.total"), ScanPrefix { layout: l.clone(), size, prefix: Prefix::Total }, &[blocks, keys, lanes])?;
+            return g.apply1(&format!("{label}.output"), output, &[queries, keys, lanes, table, total]);
+        }
+        let ring = g.state(&format!("{label}.ring"), TensorType::f32(shape![Unit::Slots, l.heads, l.block, l.key_width()]));
+        let state = g.state(&format!("{label}.state"), TensorType::f32(shape![Unit::Slots, l.heads, size]));
+        if mode == Mode::Decode {
+            g.apply(&format!("{label}.fold"), states(States::Fold), &[ring, lanes, table], &[state])?;
+            let (queries, _) = self.rows(g, label, from, KeysAt::Ring, Some(ring), true)?;
+            return g.apply1(&format!("{label}.output"), ScanDecode(output), &[queries, ring, lanes, table, state]);
+        }
+        let (queries, keys) = self.rows(g, label, from, KeysAt::Window, Some(ring), false)?;
+        g.apply(&format!("{label}.ring_load"), RingCopy { layout: l.clone(), load: true }, &[lanes, ring], &[keys])?;
+        let blocks = g.apply1(&format!("{label}.states"), states(States::Finished), &[keys, lanes, table])?;
+        let prefix = ScanPrefix { layout: l.clone(), size, prefix: Prefix::Carry };
+        let prefix = g.apply(&format!("{label}.prefix"), prefix, &[blocks, keys, lanes], &[state])?[0];
+        let o = g.apply1(&format!("{label}.output"), output, &[queries, keys, lanes, table, prefix])?;
+        g.apply(&format!("{label}.ring_store"), RingCopy { layout: l.clone(), load: false }, &[lanes, keys], &[ring])?;
+        Ok(o)
+    }
+
+    fn dense(&self, g: &mut Graph, label: &str, mode: Mode, from: Rows, context: usize) -> Result<TensorId> {
+        let l = &self.layout;
+        let (weight, bias) = match self.kind {
+            Kind::Polynomial { degree, scale } => (DenseWeight::Kernel(LocalWeight::Power { scale, degree }), self.bias),
+            _ => (DenseWeight::Softmax, 0.0),
+        };
+        let lanes = from.lanes;
+        if mode == Mode::NonCausal {
+            let (queries, keys) = self.rows(g, label, from, KeysAt::Window, None, false)?;
+            let kernel = AttentionDense { layout: l.clone(), weight, bias, sight: Sight::All };
+            return g.apply1(&format!("{label}.output"), kernel, &[queries, keys, lanes]);
+        }
+        let kernel = AttentionDense { layout: l.clone(), weight, bias, sight: Sight::Cache(context) };
+        let cache = g.state(&format!("{label}.cache"), TensorType::f32(shape![Unit::Slots, l.heads, Unit::Context, l.key_width()]));
+        let (queries, _) = self.rows(g, label, from, KeysAt::Cache(context), Some(cache), mode == Mode::Decode)?;
+        if mode == Mode::Decode {
+            let parts = g.apply1(&format!("{label}.parts"), AttentionDenseDecode(kernel.clone()), &[queries, cache, lanes])?;
+            return g.apply1(&format!("{label}.output"), AttentionDenseMerge(kernel), &[parts]);
+        }
+        g.apply1(&format!("{label}.output"), kernel, &[queries, cache, lanes])
+    }
+
+    /// Tells feature tables of different kinds apart.
+    fn kind_tag(&self) -> String {
+        match &self.kind {
+            Kind::Polysketch { .. } => "sketch".to_string(),
+            Kind::Polynomial { scale, .. } => format!("power.{scale}"),
+            Kind::Taylor { scale, .. } => format!("taylor.{scale}"),
+            Kind::Softmax => "softmax".to_string(),
+        }
+    }
+}
+
+/// The tensors that rows are packed from.
+#[derive(Clone, Copy)]
+struct Rows {
+    qkv: TensorId,
+    lanes: TensorId,
+    norms: TensorId,
+    rotations: TensorId,
+    sketch: Option<TensorId>,
+}

@@ -1,0 +1,96 @@
+//! One error type for the whole crate: a kind to match on, one line that names the thing and the
+//! value, and, where there is something to do, one line of help.
+
+use std::fmt;
+
+/// What went wrong, for callers that react to it rather than print it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// A value in `config.json` (or one of ours) is missing or impossible.
+    Config,
+    /// A weight file is damaged, or its tensors do not fit the configuration.
+    ModelFormat,
+    /// The tokenizer is damaged or does not fit the model.
+    Tokenizer,
+    /// A prompt, token id, text or option that cannot be used.
+    Input,
+    /// A state file that is damaged or belongs to another model.
+    State,
+    /// The file system said no.
+    Io,
+    /// No adapter, or not the one that was asked for.
+    Adapter,
+    /// The model needs more than this device's limits allow.
+    Limit,
+    /// The device ran out of memory.
+    OutOfMemory,
+    /// The device was lost (driver reset, unplugged, destroyed).
+    DeviceLost,
+    /// The driver or the browser refused something it should accept.
+    Device,
+    /// Tensors that do not fit an operation of the graph.
+    Shape,
+    /// The operation was cancelled by the caller.
+    Cancelled,
+}
+
+/// The error of every fallible function of this crate.
+#[derive(Debug, Clone)]
+pub struct Error {
+    kind: ErrorKind,
+    message: String,
+    help: Option<String>,
+}
+
+/// `Result` with [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// An error of `kind` with a one-line message that names the thing and the value.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), help: None }
+    }
+
+    /// Adds the way out, one line.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// An I/O error about `what` (usually a path).
+    pub fn io(what: impl fmt::Display, error: &std::io::Error) -> Self {
+        let e = Self::new(ErrorKind::Io, format!("{what}: {error}"));
+        match error.kind() {
+            std::io::ErrorKind::NotFound => e.help("check the path"),
+            std::io::ErrorKind::StorageFull => e.help("free some space, or write to another disk; nothing was left half written"),
+            std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => {
+                e.help("write to a folder you own; nothing was left half written")
+            }
+            _ => e,
+        }
+    }
+
+    /// The kind, to match on.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// The message, one line.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// The way out, one line, where there is one.
+    pub fn advice(&self) -> Option<&str> {
+        self.help.as_deref()
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Error {}

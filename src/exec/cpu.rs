@@ -1,0 +1,224 @@
+//! Runs a plan by the CPU twins of its kernels.
+
+use std::marker::PhantomData;
+
+use super::{Compiled, Memory, Own, Place, Resolved, Run, Stored, place};
+use crate::error::{Error, ErrorKind, Result};
+use crate::graph::{Plan, Role, Step};
+use crate::kernels::{Args, Real, View};
+use crate::tensor::{Call, DType};
+
+/// The CPU executor, computing in `R`: f32 for users, f64 as the oracle of the tests.
+#[derive(Clone, Debug, Default)]
+pub struct CpuExecutor<R>(PhantomData<R>);
+
+/// A number type that tensors can be stored in and twins run in.
+pub trait Element: Real {
+    /// Stores a vector.
+    fn wrap(values: Vec<Self>) -> Stored;
+    /// The vector, if this type is stored.
+    fn view(stored: &Stored) -> Option<&[Self]>;
+    /// The vector, if this type is stored.
+    fn view_mut(stored: &mut Stored) -> Option<&mut [Self]>;
+    /// Runs the kernel's twin in this type.
+    fn twin(step: &Step, args: &mut Args<'_, Self>, call: &Call);
+}
+
+macro_rules! element {
+    ($real:ty, $variant:ident, $twin:ident) => {
+        impl Element for $real {
+            fn wrap(values: Vec<Self>) -> Stored {
+                Stored::$variant(values)
+            }
+            fn view(stored: &Stored) -> Option<&[Self]> {
+                if let Stored::$variant(v) = stored { Some(v) } else { None }
+            }
+            fn view_mut(stored: &mut Stored) -> Option<&mut [Self]> {
+                if let Stored::$variant(v) = stored { Some(v) } else { None }
+            }
+            fn twin(step: &Step, args: &mut Args<'_, Self>, call: &Call) {
+                step.kernel.$twin(args, call)
+            }
+        }
+    };
+}
+element!(f32, F32, twin_f32);
+element!(f64, F64, twin_f64);
+
+/// A plan's own memory, by [`Plan`] buffer.
+#[derive(Debug)]
+pub(super) struct Scratch {
+    buffers: Vec<Stored>,
+}
+
+impl Scratch {
+    pub fn new<R: Element>(plan: &Plan) -> Result<Self> {
+        let buffers = plan.buffers.iter().enumerate().map(|(i, buffer)| {
+            if !matches!(buffer.role, Role::Scratch | Role::Input | Role::Output) {
+                return Ok(Stored::U32(Vec::new()));
+            }
+            let ids = plan.tensors.iter().any(|t| t.bytes > 0 && t.buffer.0 == i && t.tensor.ty.dtype == DType::U32);
+            zeros::<R>(&buffer.name, if ids { DType::U32 } else { DType::F32 }, buffer.bytes / 4)
+        });
+        Ok(Self { buffers: buffers.collect::<Result<_>>()? })
+    }
+
+    pub fn buffer(&mut self, i: usize) -> &mut Stored {
+        &mut self.buffers[i]
+    }
+}
+
+/// Zeros, or an out-of-memory error instead of an abort.
+pub(super) fn zeros<R: Element>(name: &str, dtype: DType, elements: usize) -> Result<Stored> {
+    fn allocate<T: Copy + Default>(name: &str, elements: usize) -> Result<Vec<T>> {
+        let mut v = Vec::new();
+        v.try_reserve_exact(elements).map_err(|_| {
+            Error::new(ErrorKind::OutOfMemory, format!("{name} needs {} MiB, which this machine does not have", (elements * size_of::<T>()) >> 20))
+                .help("use a smaller batch, context or segment")
+        })?;
+        v.resize(elements, T::default());
+        Ok(v)
+    }
+    Ok(if dtype == DType::U32 { Stored::U32(allocate(name, elements)?) } else { R::wrap(allocate(name, elements)?) })
+}
+
+/// Words as a tensor of the executor; halves become floats.
+pub(super) fn from_words<R: Element>(dtype: DType, words: &[u32]) -> Stored {
+    match dtype {
+        DType::U32 => Stored::U32(words.to_vec()),
+        DType::F32 => R::wrap(words.iter().map(|w| R::from_f32(f32::from_bits(*w))).collect()),
+        DType::F16 => {
+            R::wrap(words.iter().flat_map(|w| [*w as u16, (*w >> 16) as u16]).map(|h| R::from_f32(half::f16::from_bits(h).to_f32())).collect())
+        }
+    }
+}
+
+pub(super) fn write_words(stored: &mut Stored, offset: usize, words: &[u32]) -> Result<()> {
+    let len = match stored {
+        Stored::F32(v) => v.len(),
+        Stored::F64(v) => v.len(),
+        Stored::U32(v) => v.len(),
+        Stored::Gpu(_) => return Err(Error::new(ErrorKind::Device, "the tensor lies on another executor")),
+    };
+    if offset + words.len() > len {
+        return Err(Error::new(ErrorKind::Shape, format!("{} words do not fit at {offset} of a tensor of {len}", words.len())));
+    }
+    let range = offset..offset + words.len();
+    match stored {
+        Stored::F32(v) => v[range].iter_mut().zip(words).for_each(|(x, w)| *x = f32::from_bits(*w)),
+        Stored::F64(v) => v[range].iter_mut().zip(words).for_each(|(x, w)| *x = f64::from(f32::from_bits(*w))),
+        Stored::U32(v) => v[range].copy_from_slice(words),
+        Stored::Gpu(_) => {}
+    }
+    Ok(())
+}
+
+pub(super) fn to_words(stored: &Stored, range: std::ops::Range<usize>) -> Vec<u32> {
+    match stored {
+        Stored::F32(v) => v[range].iter().map(|x| x.to_bits()).collect(),
+        Stored::F64(v) => v[range].iter().map(|x| (*x as f32).to_bits()).collect(),
+        Stored::U32(v) => v[range].to_vec(),
+        Stored::Gpu(_) => Vec::new(),
+    }
+}
+
+impl<R: Element> CpuExecutor<R> {
+    pub(super) fn run(&self, compiled: &mut Compiled, parameters: &Memory, state: &mut Memory, run: &Run<'_>) -> Result<Vec<Vec<u32>>> {
+        self.prepare(compiled, parameters, state, run)?;
+        let steps = compiled.plan.steps.len();
+        for call in run.calls {
+            self.steps(compiled, parameters, state, call, 0..steps)?;
+        }
+        run.reads.iter().map(|(name, elements)| read(compiled, parameters, state, name, *elements)).collect()
+    }
+
+    /// Resolves the arguments for these memories and writes the inputs.
+    pub(super) fn prepare(&self, compiled: &mut Compiled, parameters: &Memory, state: &Memory, run: &Run<'_>) -> Result<()> {
+        let key = (parameters.id, state.id);
+        if compiled.resolved.as_ref().is_none_or(|(k, _)| *k != key) {
+            let plan = compiled.plan.clone();
+            let places = plan.steps.iter().map(|step| step.args.iter().map(|a| place(&plan, a.tensor, parameters, state)).collect());
+            compiled.resolved = Some((key, Resolved::Cpu(places.collect::<Result<_>>()?)));
+        }
+        for (name, words) in run.inputs {
+            let Some(id) = compiled.plan.find(name) else { continue };
+            let Own::Cpu(scratch) = &mut compiled.own else { continue };
+            write_words(&mut scratch.buffers[compiled.plan.tensors[id.0].buffer.0], 0, words)?;
+        }
+        Ok(())
+    }
+
+    /// Runs a range of the plan's steps for one call.
+    pub(super) fn steps(
+        &self,
+        compiled: &mut Compiled,
+        parameters: &Memory,
+        state: &mut Memory,
+        call: &Call,
+        range: std::ops::Range<usize>,
+    ) -> Result<()> {
+        let plan = compiled.plan.clone();
+        let (Own::Cpu(scratch), Some((_, Resolved::Cpu(places)))) = (&mut compiled.own, &compiled.resolved) else {
+            return Err(Error::new(ErrorKind::Device, "the plan was compiled on another executor"));
+        };
+        for at in range {
+            let (step, places) = (&plan.steps[at], &places[at]);
+            if step.kernel.dispatch(&step.variant, call).workgroups.contains(&0) {
+                continue;
+            }
+            // What is written is taken out of its store while the twin runs, what is read stays.
+            let mut taken: Vec<Stored> = Vec::new();
+            for (arg, place) in step.args.iter().zip(places) {
+                if arg.written {
+                    let slot = match *place {
+                        Place::State(i) => &mut state.tensors[i],
+                        Place::Own(i) => &mut scratch.buffers[i],
+                        Place::Parameter(_) => return Err(Error::new(ErrorKind::Shape, format!("{} writes a parameter", step.label))),
+                    };
+                    taken.push(std::mem::replace(slot, Stored::U32(Vec::new())));
+                }
+            }
+            let mut writes = taken.iter_mut();
+            let views = step.args.iter().zip(places).map(|(arg, place)| {
+                if arg.written {
+                    return match writes.next() {
+                        Some(Stored::U32(v)) => View::IdsMut(v),
+                        Some(other) => R::view_mut(other).map_or(View::Taken, View::RealMut),
+                        None => View::Taken,
+                    };
+                }
+                let stored = match *place {
+                    Place::Parameter(i) => &parameters.tensors[i],
+                    Place::State(i) => &state.tensors[i],
+                    Place::Own(i) => &scratch.buffers[i],
+                };
+                match stored {
+                    Stored::U32(v) => View::Ids(v),
+                    other => R::view(other).map_or(View::Taken, View::Real),
+                }
+            });
+            let mut args = Args { views: views.collect() };
+            R::twin(step, &mut args, call);
+            drop(args);
+            for ((_, place), stored) in step.args.iter().zip(places).filter(|(a, _)| a.written).zip(taken) {
+                match *place {
+                    Place::State(i) => state.tensors[i] = stored,
+                    Place::Own(i) => scratch.buffers[i] = stored,
+                    Place::Parameter(_) => {}
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A tensor of the plan, wherever it lies, as words.
+pub(super) fn read(compiled: &Compiled, parameters: &Memory, state: &Memory, name: &str, elements: usize) -> Result<Vec<u32>> {
+    let id = compiled.plan.find(name).ok_or_else(|| Error::new(ErrorKind::Shape, format!("plan {} has no tensor {name}", compiled.plan.name)))?;
+    let Own::Cpu(scratch) = &compiled.own else { return Ok(Vec::new()) };
+    Ok(match place(&compiled.plan, id, parameters, state)? {
+        Place::Parameter(i) => to_words(&parameters.tensors[i], 0..elements),
+        Place::State(i) => to_words(&state.tensors[i], 0..elements),
+        Place::Own(i) => to_words(&scratch.buffers[i], 0..elements),
+    })
+}

@@ -1,0 +1,276 @@
+//! Executors: run a [`Plan`] on the CPU or on a GPU, with the same results. Small, because the plan has
+//! decided everything.
+
+mod bisect;
+mod cpu;
+mod wgpu;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+pub use self::wgpu::GpuExecutor;
+pub use bisect::{Difference, bisect};
+pub use cpu::CpuExecutor;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::graph::{Plan, Role};
+use crate::kernels::DeviceTraits;
+use crate::tensor::{Call, DType};
+
+/// Where plans run.
+#[derive(Clone, Debug)]
+pub enum Executor {
+    /// The CPU twins in f32.
+    Cpu(CpuExecutor<f32>),
+    /// The CPU twins in f64: the oracle of the tests.
+    Oracle(CpuExecutor<f64>),
+    /// The shaders.
+    Gpu(GpuExecutor),
+}
+
+/// One tensor's memory on an executor.
+#[derive(Debug)]
+pub enum Stored {
+    /// Floats of the CPU executor (halves are widened when they are stored).
+    F32(Vec<f32>),
+    /// Floats of the oracle.
+    F64(Vec<f64>),
+    /// Integers on either.
+    U32(Vec<u32>),
+    /// A buffer of the device.
+    Gpu(crate::gpu::Buffer),
+}
+
+/// Named tensors on one executor: a model's parameters, or a session's state.
+#[derive(Debug)]
+pub struct Memory {
+    /// Changes whenever a tensor is added, so that prepared bindings are found again or made anew.
+    id: u64,
+    names: HashMap<String, usize>,
+    pub(crate) tensors: Vec<Stored>,
+    dtypes: Vec<DType>,
+}
+
+fn fresh_id() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self { id: fresh_id(), names: HashMap::new(), tensors: Vec::new(), dtypes: Vec::new() }
+    }
+}
+
+impl Memory {
+    /// Nothing stored yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Whether a tensor of that name is stored.
+    pub fn contains(&self, name: &str) -> bool {
+        self.names.contains_key(name)
+    }
+
+    /// Names of all tensors, sorted.
+    pub fn names(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = self.names.keys().map(String::as_str).collect();
+        names.sort_unstable();
+        names
+    }
+
+    fn insert(&mut self, name: &str, dtype: DType, stored: Stored) {
+        self.id = fresh_id();
+        match self.names.get(name) {
+            Some(&i) => (self.tensors[i], self.dtypes[i]) = (stored, dtype),
+            None => {
+                self.names.insert(name.to_string(), self.tensors.len());
+                self.tensors.push(stored);
+                self.dtypes.push(dtype);
+            }
+        }
+    }
+
+    pub(crate) fn index(&self, name: &str) -> Result<usize> {
+        self.names.get(name).copied().ok_or_else(|| Error::new(ErrorKind::Shape, format!("no tensor named {name} in memory")))
+    }
+}
+
+/// A plan made ready on one executor, with its scratch memory.
+#[derive(Debug)]
+pub struct Compiled {
+    plan: Arc<Plan>,
+    own: Own,
+    /// Where each argument of each step lies, for the memories it was last run with.
+    resolved: Option<((u64, u64), Resolved)>,
+}
+
+/// Memory of the plan itself, by buffer: scratch, inputs, outputs.
+#[derive(Debug)]
+enum Own {
+    Cpu(cpu::Scratch),
+    Gpu(wgpu::Prepared),
+}
+
+#[derive(Debug)]
+enum Resolved {
+    Cpu(Vec<Vec<Place>>),
+    Gpu(Vec<::wgpu::BindGroup>),
+}
+
+/// Where a tensor of a plan lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    Parameter(usize),
+    State(usize),
+    Own(usize),
+}
+
+impl Compiled {
+    /// The plan.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+}
+
+/// Where the tensor of argument `id` lies.
+fn place(plan: &Plan, id: crate::graph::TensorId, parameters: &Memory, state: &Memory) -> Result<Place> {
+    let t = &plan.tensors[id.0];
+    Ok(match t.tensor.role {
+        Role::Parameter | Role::Constant(_) => Place::Parameter(parameters.index(&t.tensor.name)?),
+        Role::State => Place::State(state.index(&t.tensor.name)?),
+        _ => Place::Own(t.buffer.0),
+    })
+}
+
+/// One submission: what to run, what to write before it, what to read after it.
+#[derive(Clone, Debug, Default)]
+pub struct Run<'a> {
+    /// Calls of the plan, in order.
+    pub calls: &'a [Call],
+    /// Input tensors by name, as 32-bit words.
+    pub inputs: &'a [(&'a str, &'a [u32])],
+    /// Tensors to read by name, each with the number of elements from its start.
+    pub reads: &'a [(&'a str, usize)],
+}
+
+impl Executor {
+    /// What kernels may know of the device.
+    pub fn traits(&self) -> DeviceTraits {
+        match self {
+            Executor::Cpu(_) | Executor::Oracle(_) => DeviceTraits::cpu(),
+            Executor::Gpu(gpu) => gpu.context().traits(),
+        }
+    }
+
+    /// Name for people: the adapter, or the CPU.
+    pub fn name(&self) -> String {
+        match self {
+            Executor::Cpu(_) => format!("CPU ({} threads)", crate::kernels::real::threads()),
+            Executor::Oracle(_) => "CPU in f64".to_string(),
+            Executor::Gpu(gpu) => gpu.context().report().label(),
+        }
+    }
+
+    /// Stores a tensor: `words` are its 32-bit words (f16 in packed pairs).
+    pub async fn store(&self, memory: &mut Memory, name: &str, dtype: DType, words: &[u32]) -> Result<()> {
+        let stored = match self {
+            Executor::Cpu(_) => cpu::from_words::<f32>(dtype, words),
+            Executor::Oracle(_) => cpu::from_words::<f64>(dtype, words),
+            Executor::Gpu(gpu) => Stored::Gpu(gpu.context().storage_from(name, bytemuck::cast_slice(words)).await?),
+        };
+        memory.insert(name, dtype, stored);
+        Ok(())
+    }
+
+    /// Stores a tensor of `elements` zeros.
+    pub async fn reserve(&self, memory: &mut Memory, name: &str, dtype: DType, elements: usize) -> Result<()> {
+        let stored = match self {
+            Executor::Cpu(_) => cpu::zeros::<f32>(name, dtype, elements)?,
+            Executor::Oracle(_) => cpu::zeros::<f64>(name, dtype, elements)?,
+            Executor::Gpu(gpu) => Stored::Gpu(gpu.context().create_storage(name, dtype.bytes(elements) as u64).await?),
+        };
+        memory.insert(name, dtype, stored);
+        Ok(())
+    }
+
+    /// Writes words at an element offset of a stored tensor.
+    pub async fn write(&self, memory: &mut Memory, name: &str, offset: usize, words: &[u32]) -> Result<()> {
+        let i = memory.index(name)?;
+        match (self, &mut memory.tensors[i]) {
+            (Executor::Gpu(gpu), Stored::Gpu(buffer)) => gpu.context().upload(buffer, offset as u64 * 4, bytemuck::cast_slice(words)).await,
+            (_, stored) => cpu::write_words(stored, offset, words),
+        }
+    }
+
+    /// Elements `range` of a stored tensor, as words.
+    pub async fn read(&self, memory: &Memory, name: &str, range: std::ops::Range<usize>) -> Result<Vec<u32>> {
+        let i = memory.index(name)?;
+        match (self, &memory.tensors[i]) {
+            (Executor::Gpu(gpu), Stored::Gpu(buffer)) => gpu.context().read_pod(buffer, range.start as u64 * 4..range.end as u64 * 4).await,
+            (_, stored) => Ok(cpu::to_words(stored, range)),
+        }
+    }
+
+    /// A copy of all tensors.
+    pub async fn duplicate(&self, memory: &Memory) -> Result<Memory> {
+        let mut copy = Memory::new();
+        for (name, &i) in &memory.names {
+            let stored = match (self, &memory.tensors[i]) {
+                (Executor::Gpu(gpu), Stored::Gpu(buffer)) => Stored::Gpu(gpu.copy(name, buffer).await?),
+                (_, Stored::F32(v)) => Stored::F32(v.clone()),
+                (_, Stored::F64(v)) => Stored::F64(v.clone()),
+                (_, Stored::U32(v)) => Stored::U32(v.clone()),
+                (_, Stored::Gpu(_)) => return Err(Error::new(ErrorKind::Device, format!("{name} lies on another executor"))),
+            };
+            copy.insert(name, memory.dtypes[i], stored);
+        }
+        Ok(copy)
+    }
+
+    /// Stores the constants of a plan beside the parameters.
+    pub async fn store_constants(&self, plan: &Plan, parameters: &mut Memory) -> Result<()> {
+        for t in plan.tensors.iter().filter(|t| t.bytes > 0) {
+            if let Role::Constant(data) = &t.tensor.role
+                && !parameters.contains(&t.tensor.name)
+            {
+                self.store(parameters, &t.tensor.name, t.tensor.ty.dtype, data).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes a plan ready: compiles its shaders and allocates its scratch memory.
+    pub async fn compile(&self, plan: &Plan) -> Result<Compiled> {
+        let own = match self {
+            Executor::Cpu(_) => Own::Cpu(cpu::Scratch::new::<f32>(plan)?),
+            Executor::Oracle(_) => Own::Cpu(cpu::Scratch::new::<f64>(plan)?),
+            Executor::Gpu(gpu) => Own::Gpu(gpu.prepare(plan).await?),
+        };
+        Ok(Compiled { plan: Arc::new(plan.clone()), own, resolved: None })
+    }
+
+    /// Allocates, zeroed, every state tensor of a plan that the memory does not hold yet.
+    pub async fn reserve_state(&self, plan: &Plan, state: &mut Memory) -> Result<()> {
+        for t in plan.tensors.iter().filter(|t| t.bytes > 0 && t.tensor.role == Role::State) {
+            if !state.contains(&t.tensor.name) {
+                self.reserve(state, &t.tensor.name, t.tensor.ty.dtype, t.tensor.ty.shape.elements(&plan.capacity)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs a submission and returns what was to be read, as words.
+    pub async fn run(&self, compiled: &mut Compiled, parameters: &Memory, state: &mut Memory, run: Run<'_>) -> Result<Vec<Vec<u32>>> {
+        for call in run.calls {
+            call.check(&compiled.plan.capacity)?;
+        }
+        match self {
+            Executor::Cpu(cpu) => cpu.run(compiled, parameters, state, &run),
+            Executor::Oracle(cpu) => cpu.run(compiled, parameters, state, &run),
+            Executor::Gpu(gpu) => gpu.run(compiled, parameters, state, &run).await,
+        }
+    }
+}

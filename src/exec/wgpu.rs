@@ -1,0 +1,257 @@
+//! Runs a plan by its shaders: one compute pass a submission, parameters of all its dispatches in one
+//! uniform buffer with dynamic offsets.
+
+use std::sync::Arc;
+
+use super::{Compiled, Memory, Own, Place, Resolved, Run, Stored, place};
+use crate::error::{Error, ErrorKind, Result};
+use crate::gpu::{Buffer, GpuContext, Layout, Pipeline, Pipelines, Region, Shader, Timestamps};
+use crate::graph::{Plan, Role};
+use crate::kernels::shader::Permutation;
+use crate::tensor::Call;
+
+/// Alignment of a dynamic uniform offset that every device accepts.
+const ALIGN: usize = 256;
+
+/// The GPU executor: a device and its compiled pipelines. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct GpuExecutor {
+    context: GpuContext,
+    pipelines: Arc<Pipelines>,
+}
+
+/// A plan's pipelines and buffers.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    pipelines: Vec<Arc<Pipeline>>,
+    /// By plan buffer; none for parameters, constants and state, which live in memories.
+    buffers: Vec<Option<Buffer>>,
+    /// Grows with the number of calls in a submission.
+    uniforms: Buffer,
+}
+
+impl GpuExecutor {
+    /// An executor on a device.
+    pub async fn new(context: GpuContext) -> Self {
+        // Natively these are Send and Sync; in a browser there is one thread.
+        #[allow(clippy::arc_with_non_send_sync)]
+        let pipelines = Arc::new(Pipelines::new(&context).await);
+        Self { context, pipelines }
+    }
+
+    /// The device.
+    pub fn context(&self) -> &GpuContext {
+        &self.context
+    }
+
+    pub(super) async fn copy(&self, name: &str, buffer: &Buffer) -> Result<Buffer> {
+        let copy = self.context.create_storage(name, buffer.size()).await?;
+        let mut encoder = self.context.encoder("copy");
+        encoder.copy_buffer_to_buffer(buffer, 0, &copy, 0, buffer.size());
+        self.context.submit(encoder);
+        Ok(copy)
+    }
+
+    pub(super) async fn prepare(&self, plan: &Plan) -> Result<Prepared> {
+        // All compilations are started before the first is awaited: a browser runs them in parallel.
+        let mut compiling = Vec::new();
+        for step in &plan.steps {
+            let permutation = Permutation::find(&step.variant.shader)?;
+            let source = permutation.source()?;
+            let shader = Shader { name: permutation.key, source: &source, entry: "main", trusted: true };
+            // The size of Params does not depend on the call.
+            let params = step.kernel.dispatch(&step.variant, &Call::start(1)).params.len();
+            let layout = Layout { uniform_bytes: params.next_multiple_of(16) as u64, read_only: permutation.written.iter().map(|w| !w).collect() };
+            compiling.push(self.pipelines.start(shader, &step.variant.constants, &layout));
+        }
+        let mut pipelines = Vec::new();
+        for pipeline in compiling {
+            pipelines.push(pipeline.await?);
+        }
+        let mut buffers = Vec::new();
+        for buffer in &plan.buffers {
+            buffers.push(match buffer.role {
+                Role::Scratch | Role::Input | Role::Output => Some(self.context.create_storage(&buffer.name, buffer.bytes as u64).await?),
+                Role::Parameter | Role::Constant(_) | Role::State => None,
+            });
+        }
+        let uniforms = self.uniforms(plan.steps.len()).await?;
+        Ok(Prepared { pipelines, buffers, uniforms })
+    }
+
+    async fn uniforms(&self, dispatches: usize) -> Result<Buffer> {
+        let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
+        self.context.create_buffer("params", (dispatches * ALIGN) as u64, usage).await
+    }
+
+    /// Binds every step's arguments for these memories.
+    async fn bind(&self, compiled: &mut Compiled, parameters: &Memory, state: &Memory) -> Result<()> {
+        let Own::Gpu(own) = &compiled.own else { return Err(elsewhere()) };
+        let mut groups = Vec::new();
+        for (step, pipeline) in compiled.plan.steps.iter().zip(&own.pipelines) {
+            let mut regions = Vec::new();
+            for arg in &step.args {
+                let buffer = buffer_of(place(&compiled.plan, arg.tensor, parameters, state)?, own, parameters, state)?;
+                regions.push(Region { buffer, offset: 0, bytes: buffer.size() });
+            }
+            groups.push(pipeline.bind(&self.context, Some(&own.uniforms), &regions).await?);
+        }
+        compiled.resolved = Some(((parameters.id, state.id), Resolved::Gpu(groups)));
+        Ok(())
+    }
+
+    pub(super) async fn run(&self, compiled: &mut Compiled, parameters: &Memory, state: &Memory, run: &Run<'_>) -> Result<Vec<Vec<u32>>> {
+        Ok(self.timed_run(compiled, parameters, state, run, None).await?.0)
+    }
+
+    /// Runs a submission; with `timestamps`, each dispatch in a pass of its own, and the nanoseconds of each.
+    pub(super) async fn timed_run(
+        &self,
+        compiled: &mut Compiled,
+        parameters: &Memory,
+        state: &Memory,
+        run: &Run<'_>,
+        mut timestamps: Option<&mut Timestamps>,
+    ) -> Result<(Vec<Vec<u32>>, Vec<f64>)> {
+        self.context.check()?;
+        self.upload(compiled, run).await?;
+        if compiled.resolved.as_ref().is_none_or(|(key, _)| *key != (parameters.id, state.id)) {
+            self.bind(compiled, parameters, state).await?;
+        }
+        let mut encoder = self.context.encoder(&compiled.plan.name);
+        record(compiled, run.calls, 0..compiled.plan.steps.len(), &mut encoder, timestamps.as_deref_mut())?;
+        let Own::Gpu(own) = &compiled.own else { return Err(elsewhere()) };
+        let mut staged = Vec::new();
+        for (name, elements) in run.reads {
+            let id =
+                compiled.plan.find(name).ok_or_else(|| Error::new(ErrorKind::Shape, format!("plan {} has no tensor {name}", compiled.plan.name)))?;
+            let buffer = buffer_of(place(&compiled.plan, id, parameters, state)?, own, parameters, state)?;
+            staged.push(self.context.stage_read(&mut encoder, buffer, 0..*elements as u64 * 4).await?);
+        }
+        let stamps = match timestamps.as_deref_mut() {
+            Some(timestamps) => Some(timestamps.stage(&self.context, &mut encoder).await?),
+            None => None,
+        };
+        let submission = self.context.submit(encoder);
+        let mut read = Vec::new();
+        for readback in staged {
+            read.push(bytemuck::pod_collect_to_vec(&self.context.finish_read(readback, &submission).await?));
+        }
+        let times = match (timestamps, stamps) {
+            (Some(timestamps), Some(stamps)) => timestamps.finish(&self.context, stamps, &submission).await?,
+            _ => Vec::new(),
+        };
+        self.context.check()?;
+        Ok((read, times))
+    }
+
+    /// Writes the inputs and the parameters of every dispatch.
+    async fn upload(&self, compiled: &mut Compiled, run: &Run<'_>) -> Result<()> {
+        let plan = compiled.plan.clone();
+        let Own::Gpu(own) = &mut compiled.own else { return Err(elsewhere()) };
+        for (name, words) in run.inputs {
+            let Some(id) = plan.find(name) else { continue };
+            if let Some(buffer) = &own.buffers[plan.tensors[id.0].buffer.0] {
+                self.context.upload(buffer, 0, bytemuck::cast_slice(words)).await?;
+            }
+        }
+        let mut bytes = vec![0; run.calls.len() * plan.steps.len() * ALIGN];
+        let mut chunks = bytes.chunks_exact_mut(ALIGN);
+        for call in run.calls {
+            for (step, chunk) in plan.steps.iter().zip(&mut chunks) {
+                let params = step.kernel.dispatch(&step.variant, call).params;
+                chunk[..params.len()].copy_from_slice(&params);
+            }
+        }
+        if bytes.len() as u64 > own.uniforms.size() {
+            own.uniforms = self.uniforms(bytes.len() / ALIGN).await?;
+            compiled.resolved = None;
+        }
+        self.context.upload(&own.uniforms, 0, &bytes).await
+    }
+
+    /// Runs steps `range` of one call, for [`super::bisect()`].
+    pub(super) async fn steps(
+        &self,
+        compiled: &mut Compiled,
+        parameters: &Memory,
+        state: &Memory,
+        call: &Call,
+        range: std::ops::Range<usize>,
+    ) -> Result<()> {
+        self.upload(compiled, &Run { calls: std::slice::from_ref(call), ..Run::default() }).await?;
+        if compiled.resolved.as_ref().is_none_or(|(key, _)| *key != (parameters.id, state.id)) {
+            self.bind(compiled, parameters, state).await?;
+        }
+        let mut encoder = self.context.encoder(&compiled.plan.name);
+        record(compiled, std::slice::from_ref(call), range, &mut encoder, None)?;
+        self.context.submit(encoder);
+        self.context.submitted_work_done().await?;
+        self.context.check()
+    }
+
+    /// The buffer of a planned tensor, for [`super::bisect()`].
+    pub(super) fn tensor<'a>(
+        &self,
+        compiled: &'a Compiled,
+        parameters: &'a Memory,
+        state: &'a Memory,
+        id: crate::graph::TensorId,
+    ) -> Result<&'a Buffer> {
+        let Own::Gpu(own) = &compiled.own else { return Err(elsewhere()) };
+        buffer_of(place(&compiled.plan, id, parameters, state)?, own, parameters, state)
+    }
+}
+
+fn elsewhere() -> Error {
+    Error::new(ErrorKind::Device, "the plan was compiled on another executor")
+}
+
+fn buffer_of<'a>(place: Place, own: &'a Prepared, parameters: &'a Memory, state: &'a Memory) -> Result<&'a Buffer> {
+    let stored = match place {
+        Place::Own(i) => return own.buffers[i].as_ref().ok_or_else(elsewhere),
+        Place::Parameter(i) => &parameters.tensors[i],
+        Place::State(i) => &state.tensors[i],
+    };
+    if let Stored::Gpu(buffer) = stored { Ok(buffer) } else { Err(elsewhere()) }
+}
+
+/// Records the dispatches of steps `range` for every call.
+fn record(
+    compiled: &Compiled,
+    calls: &[Call],
+    range: std::ops::Range<usize>,
+    encoder: &mut wgpu::CommandEncoder,
+    mut timestamps: Option<&mut Timestamps>,
+) -> Result<()> {
+    let (Own::Gpu(own), Some((_, Resolved::Gpu(groups)))) = (&compiled.own, &compiled.resolved) else { return Err(elsewhere()) };
+    let plan = &compiled.plan;
+    let mut shared = match timestamps {
+        Some(_) => None,
+        None => Some(encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default()).forget_lifetime()),
+    };
+    for (number, call) in calls.iter().enumerate() {
+        for at in range.clone() {
+            let step = &plan.steps[at];
+            let workgroups = step.kernel.dispatch(&step.variant, call).workgroups;
+            if workgroups.contains(&0) {
+                continue;
+            }
+            let mut single = match timestamps.as_deref_mut() {
+                Some(stamps) => {
+                    let descriptor = wgpu::ComputePassDescriptor { label: Some(&step.label), timestamp_writes: stamps.next_pass() };
+                    Some(encoder.begin_compute_pass(&descriptor).forget_lifetime())
+                }
+                None => None,
+            };
+            if let Some(pass) = single.as_mut().or(shared.as_mut()) {
+                let offset = ((number * plan.steps.len() + at) * ALIGN) as u32;
+                pass.set_pipeline(&own.pipelines[at].raw);
+                pass.set_bind_group(0, &groups[at], &[offset]);
+                let [x, y, z] = workgroups.map(|n| n as u32);
+                pass.dispatch_workgroups(x, y, z);
+            }
+        }
+    }
+    Ok(())
+}

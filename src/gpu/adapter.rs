@@ -1,0 +1,344 @@
+//! What adapters there are, and what they can do.
+
+use serde::{Deserialize, Serialize};
+
+use super::switches;
+use crate::kernels::DeviceTraits;
+
+/// The name of an adapter that has none.
+const UNNAMED: &str = "unnamed adapter";
+
+/// How much of a GPU an adapter is, best first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AdapterKind {
+    /// A card with memory of its own.
+    Discrete,
+    /// Shares memory with the CPU.
+    Integrated,
+    /// A slice of a GPU in a virtual machine.
+    Virtual,
+    /// The API does not tell (browsers, OpenGL).
+    Other,
+    /// A CPU that pretends to be a GPU.
+    Software,
+}
+
+impl std::fmt::Display for AdapterKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            AdapterKind::Discrete => "discrete",
+            AdapterKind::Integrated => "integrated",
+            AdapterKind::Virtual => "virtual",
+            AdapterKind::Other => "other",
+            AdapterKind::Software => "software",
+        })
+    }
+}
+
+/// The limits that matter to compute.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AdapterLimits {
+    /// Largest storage binding, bytes.
+    pub max_storage_buffer_binding_size: u64,
+    /// Largest buffer, bytes.
+    pub max_buffer_size: u64,
+    /// Storage buffers one shader may bind.
+    pub max_storage_buffers_per_shader_stage: u32,
+    /// Workgroup memory, bytes.
+    pub max_compute_workgroup_storage_size: u32,
+    /// Invocations in a workgroup.
+    pub max_compute_invocations_per_workgroup: u32,
+    /// Workgroup size in x, y, z.
+    pub max_compute_workgroup_size: [u32; 3],
+    /// Workgroups in one dimension of a dispatch.
+    pub max_compute_workgroups_per_dimension: u32,
+    /// Alignment of dynamic uniform offsets, bytes.
+    pub min_uniform_buffer_offset_alignment: u32,
+    /// Alignment of storage binding offsets, bytes.
+    pub min_storage_buffer_offset_alignment: u32,
+    /// Bytes of immediates (push constants).
+    pub max_immediate_size: u32,
+    /// Subgroup sizes, smallest and largest; `None` without subgroups.
+    pub subgroup_size: Option<[u32; 2]>,
+}
+
+/// The optional features that matter to compute.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AdapterFeatures {
+    /// Subgroup operations.
+    pub subgroups: bool,
+    /// 16-bit floats in shaders.
+    pub shader_f16: bool,
+    /// Timestamps at the ends of passes.
+    pub timestamp_query: bool,
+    /// Timestamps between the dispatches of a pass.
+    pub timestamp_query_inside_passes: bool,
+    /// Compiled pipelines can be saved.
+    pub pipeline_cache: bool,
+    /// Immediates (push constants).
+    pub immediates: bool,
+}
+
+/// Everything about one adapter, as plain data.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AdapterReport {
+    /// Place in the list, best first; what `--adapter INDEX` means.
+    pub index: usize,
+    /// Name, as the driver tells it.
+    pub name: String,
+    /// `vulkan`, `metal`, `dx12`, `gl` or `webgpu`.
+    pub backend: String,
+    /// How much of a GPU it is.
+    pub kind: AdapterKind,
+    /// PCI vendor id, or 0.
+    pub vendor: u32,
+    /// PCI device id, or 0.
+    pub device: u32,
+    /// Driver, may be empty.
+    pub driver: String,
+    /// Driver version, may be empty.
+    pub driver_info: String,
+    /// Limits.
+    pub limits: AdapterLimits,
+    /// Features.
+    pub features: AdapterFeatures,
+    /// Why this engine cannot use it; `None` if it can.
+    pub unusable: Option<String>,
+    /// The adapter that is the same device through a better API.
+    pub duplicate_of: Option<usize>,
+}
+
+/// An adapter that a device can be created from.
+#[derive(Clone, Debug)]
+pub struct Adapter {
+    /// What it is.
+    pub report: AdapterReport,
+    /// wgpu's handle.
+    pub raw: wgpu::Adapter,
+}
+
+/// All adapters of this machine (in a browser: the one it offers), best first.
+pub async fn enumerate() -> Vec<Adapter> {
+    let mut adapters = Vec::new();
+    for raw in raw_adapters().await {
+        let unusable = unusable(&raw.get_info(), &raw.limits(), raw.get_downlevel_capabilities().flags);
+        let report = AdapterReport::new(&raw.get_info(), &raw.limits(), raw.features(), unusable);
+        adapters.push(Adapter { report, raw });
+    }
+    let mut reports: Vec<AdapterReport> = adapters.iter().map(|a| a.report.clone()).collect();
+    for (place, from) in order(&mut reports).into_iter().enumerate() {
+        adapters[from].report = reports[place].clone();
+    }
+    adapters.sort_by_key(|a| a.report.index);
+    adapters
+}
+
+/// A compute-only instance: no windows, and none of wgpu's helper shaders for indirect calls.
+fn instance() -> wgpu::Instance {
+    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
+    descriptor.flags.remove(wgpu::InstanceFlags::VALIDATION_INDIRECT_CALL);
+    let descriptor = descriptor.with_env();
+    wgpu::Instance::new(descriptor)
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+async fn raw_adapters() -> Vec<wgpu::Adapter> {
+    instance().enumerate_adapters(wgpu::Backends::all()).await
+}
+
+#[cfg(target_arch = "wasm32")]
+async fn raw_adapters() -> Vec<wgpu::Adapter> {
+    let options = wgpu::RequestAdapterOptions { power_preference: wgpu::PowerPreference::HighPerformance, ..Default::default() };
+    match instance().request_adapter(&options).await {
+        Ok(adapter) => vec![adapter],
+        Err(error) => {
+            log::info!("no WebGPU adapter: {error}");
+            Vec::new()
+        }
+    }
+}
+
+/// Browsers hide the adapter's name, but tell vendor and architecture; wgpu passes on neither.
+#[cfg(target_arch = "wasm32")]
+pub(super) fn name_in_browser(report: &mut AdapterReport, device: &wgpu::Device) {
+    use wasm_bindgen::JsValue;
+    let get = |of: &JsValue, key: &str| js_sys::Reflect::get(of, &JsValue::from_str(key)).unwrap_or(JsValue::UNDEFINED);
+    let Some(device) = device.as_webgpu() else { return };
+    let info = get(device.as_ref(), "adapterInfo");
+    if info.is_object() {
+        let words: Vec<String> = ["vendor", "architecture"].iter().filter_map(|key| get(&info, key).as_string()).filter(|w| !w.is_empty()).collect();
+        if report.name == UNNAMED && !words.is_empty() {
+            report.name = words.join(" ");
+        }
+        if words.iter().any(|word| word == "swiftshader") {
+            report.kind = AdapterKind::Software;
+        }
+    }
+}
+
+/// Sorts reports best first, numbers them and marks duplicates; returns the old place of each.
+pub(super) fn order(reports: &mut Vec<AdapterReport>) -> Vec<usize> {
+    // OpenGL neither tells the device id nor, often, the kind: it inherits them from the same
+    // vendor's device behind a native API.
+    let native: Vec<AdapterReport> = reports.iter().filter(|r| r.backend != "gl" && r.unusable.is_none()).cloned().collect();
+    let twin = |r: &AdapterReport| {
+        let same = |n: &&AdapterReport| r.backend == "gl" && r.vendor != 0 && n.vendor == r.vendor && (n.device == r.device || r.device == 0);
+        native.iter().find(same).cloned()
+    };
+    let twins: Vec<Option<AdapterReport>> = reports.iter().map(twin).collect();
+    for (report, twin) in reports.iter_mut().zip(&twins) {
+        if let Some(twin) = twin {
+            report.kind = twin.kind;
+        }
+    }
+    let mut places: Vec<usize> = (0..reports.len()).collect();
+    places.sort_by_key(|&i| {
+        let r = &reports[i];
+        (r.unusable.is_some(), r.kind, twins[i].is_some(), api_rank(r), software_rank(r))
+    });
+    let sorted: Vec<AdapterReport> = places.iter().map(|&i| reports[i].clone()).collect();
+    let twins: Vec<Option<AdapterReport>> = places.iter().map(|&i| twins[i].clone()).collect();
+    *reports = sorted;
+    for place in 0..reports.len() {
+        reports[place].index = place;
+        reports[place].duplicate_of =
+            twins[place].as_ref().and_then(|twin| reports.iter().position(|r| r.name == twin.name && r.backend == twin.backend));
+    }
+    places
+}
+
+fn api_rank(report: &AdapterReport) -> usize {
+    ["vulkan", "metal", "dx12", "webgpu", "gl"].iter().position(|b| *b == report.backend).unwrap_or(usize::MAX)
+}
+
+/// Software adapters, fastest first.
+fn software_rank(report: &AdapterReport) -> usize {
+    let name = report.name.to_lowercase();
+    ["llvmpipe", "basic render", "swiftshader"].iter().position(|known| name.contains(known)).unwrap_or(usize::MAX)
+}
+
+/// Known CPU rasterisers, whatever their driver says of their type.
+fn is_software(info: &wgpu::AdapterInfo) -> bool {
+    const KNOWN: [&str; 6] = ["llvmpipe", "lavapipe", "swiftshader", "softpipe", "basic render driver", "warp"];
+    let name = info.name.to_lowercase();
+    info.device_type == wgpu::DeviceType::Cpu || KNOWN.iter().any(|known| name.contains(known))
+}
+
+/// Why an adapter cannot be used: it must run compute shaders and reach WebGPU's default limits.
+fn unusable(info: &wgpu::AdapterInfo, limits: &wgpu::Limits, flags: wgpu::DownlevelFlags) -> Option<String> {
+    if !flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS) {
+        return Some(format!("the {} driver has no compute shaders", backend_name(info.backend)));
+    }
+    below_floor(limits)
+}
+
+/// The first limit that is below the floor.
+pub(super) fn below_floor(have: &wgpu::Limits) -> Option<String> {
+    let floor = wgpu::Limits::defaults();
+    let at_least = |name: &str, have: u64, want: u64| (have < want).then(|| format!("{name} is {have}, {want} is needed"));
+    at_least("max_storage_buffer_binding_size", have.max_storage_buffer_binding_size, floor.max_storage_buffer_binding_size)
+        .or_else(|| at_least("max_buffer_size", have.max_buffer_size, floor.max_buffer_size))
+        .or_else(|| {
+            [
+                ("max_storage_buffers_per_shader_stage", have.max_storage_buffers_per_shader_stage, floor.max_storage_buffers_per_shader_stage),
+                ("max_compute_workgroup_storage_size", have.max_compute_workgroup_storage_size, floor.max_compute_workgroup_storage_size),
+                ("max_compute_invocations_per_workgroup", have.max_compute_invocations_per_workgroup, floor.max_compute_invocations_per_workgroup),
+                ("max_compute_workgroup_size_x", have.max_compute_workgroup_size_x, floor.max_compute_workgroup_size_x),
+                ("max_compute_workgroup_size_y", have.max_compute_workgroup_size_y, floor.max_compute_workgroup_size_y),
+                ("max_compute_workgroup_size_z", have.max_compute_workgroup_size_z, floor.max_compute_workgroup_size_z),
+                ("max_compute_workgroups_per_dimension", have.max_compute_workgroups_per_dimension, floor.max_compute_workgroups_per_dimension),
+                ("max_dynamic_uniform_buffers_per_pipeline_layout", have.max_dynamic_uniform_buffers_per_pipeline_layout, 1),
+            ]
+            .into_iter()
+            .find_map(|(name, have, want)| at_least(name, have.into(), want.into()))
+        })
+        .or_else(|| (have.min_uniform_buffer_offset_alignment > 256).then(|| "uniform offsets need an alignment above 256".to_string()))
+}
+
+pub(super) fn backend_name(backend: wgpu::Backend) -> &'static str {
+    match backend {
+        wgpu::Backend::Vulkan => "vulkan",
+        wgpu::Backend::Metal => "metal",
+        wgpu::Backend::Dx12 => "dx12",
+        wgpu::Backend::Gl => "gl",
+        wgpu::Backend::BrowserWebGpu => "webgpu",
+        wgpu::Backend::Noop => "noop",
+    }
+}
+
+impl AdapterReport {
+    /// The report of one adapter or device, not yet numbered.
+    pub(super) fn new(info: &wgpu::AdapterInfo, limits: &wgpu::Limits, features: wgpu::Features, unusable: Option<String>) -> Self {
+        let weak = switches::weak();
+        let limits = if weak { &wgpu::Limits::defaults().or_worse_values_from(limits) } else { limits };
+        let has = |feature| !weak && features.contains(feature);
+        let kind = match info.device_type {
+            _ if is_software(info) => AdapterKind::Software,
+            wgpu::DeviceType::DiscreteGpu => AdapterKind::Discrete,
+            wgpu::DeviceType::IntegratedGpu => AdapterKind::Integrated,
+            wgpu::DeviceType::VirtualGpu => AdapterKind::Virtual,
+            wgpu::DeviceType::Other | wgpu::DeviceType::Cpu => AdapterKind::Other,
+        };
+        let name = if info.name.is_empty() { UNNAMED.to_string() } else { info.name.clone() };
+        Self {
+            index: 0,
+            name,
+            backend: backend_name(info.backend).to_string(),
+            kind,
+            vendor: info.vendor,
+            device: info.device,
+            driver: info.driver.clone(),
+            driver_info: info.driver_info.clone(),
+            limits: AdapterLimits {
+                max_storage_buffer_binding_size: limits.max_storage_buffer_binding_size,
+                max_buffer_size: limits.max_buffer_size,
+                max_storage_buffers_per_shader_stage: limits.max_storage_buffers_per_shader_stage,
+                max_compute_workgroup_storage_size: limits.max_compute_workgroup_storage_size,
+                max_compute_invocations_per_workgroup: limits.max_compute_invocations_per_workgroup,
+                max_compute_workgroup_size: [
+                    limits.max_compute_workgroup_size_x,
+                    limits.max_compute_workgroup_size_y,
+                    limits.max_compute_workgroup_size_z,
+                ],
+                max_compute_workgroups_per_dimension: limits.max_compute_workgroups_per_dimension,
+                min_uniform_buffer_offset_alignment: limits.min_uniform_buffer_offset_alignment,
+                min_storage_buffer_offset_alignment: limits.min_storage_buffer_offset_alignment,
+                max_immediate_size: limits.max_immediate_size,
+                subgroup_size: has(wgpu::Features::SUBGROUP).then_some([info.subgroup_min_size, info.subgroup_max_size]),
+            },
+            features: AdapterFeatures {
+                subgroups: has(wgpu::Features::SUBGROUP),
+                shader_f16: has(wgpu::Features::SHADER_F16),
+                timestamp_query: has(wgpu::Features::TIMESTAMP_QUERY),
+                timestamp_query_inside_passes: has(wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES),
+                pipeline_cache: has(wgpu::Features::PIPELINE_CACHE),
+                immediates: has(wgpu::Features::IMMEDIATES),
+            },
+            unusable,
+            duplicate_of: None,
+        }
+    }
+
+    /// Whether this engine can run on it, or why not.
+    pub fn usable(&self) -> Result<(), &str> {
+        self.unusable.as_deref().map_or(Ok(()), Err)
+    }
+
+    /// `name (backend)`.
+    pub fn label(&self) -> String {
+        format!("{} ({})", self.name, self.backend)
+    }
+
+    /// What kernels may know of it: the best that a device made from it can offer.
+    pub fn traits(&self) -> DeviceTraits {
+        let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+        DeviceTraits {
+            software: self.kind == AdapterKind::Software,
+            max_binding: size(self.limits.max_storage_buffer_binding_size.min(self.limits.max_buffer_size)),
+            max_buffer: size(self.limits.max_buffer_size),
+            workgroup_memory: self.limits.max_compute_workgroup_storage_size as usize,
+            max_invocations: self.limits.max_compute_invocations_per_workgroup as usize,
+        }
+    }
+}

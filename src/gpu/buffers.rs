@@ -1,0 +1,135 @@
+//! Checked, counted allocation and uploads with bounded staging memory.
+
+use std::ops::Deref;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::GpuContext;
+use super::fault;
+use crate::error::{Error, ErrorKind, Result};
+
+/// Bytes of one write; wgpu copies each into a staging buffer of its own.
+const UPLOAD_CHUNK: usize = 32 << 20;
+/// Staging memory that may be in flight before an upload waits for the device.
+const UPLOAD_IN_FLIGHT: usize = 64 << 20;
+
+/// Bytes in use, and the most there were.
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    now: AtomicU64,
+    peak: AtomicU64,
+}
+
+impl Ledger {
+    pub fn now(&self) -> u64 {
+        self.now.load(Ordering::Relaxed)
+    }
+
+    pub fn peak(&self) -> u64 {
+        self.peak.load(Ordering::Relaxed)
+    }
+
+    fn add(&self, bytes: u64) {
+        let now = self.now.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        self.peak.fetch_max(now, Ordering::Relaxed);
+    }
+
+    fn sub(&self, bytes: u64) {
+        self.now.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+/// A buffer that is counted for as long as it lives. Derefs to wgpu's.
+#[derive(Debug)]
+pub struct Buffer {
+    raw: wgpu::Buffer,
+    ledger: Arc<Ledger>,
+}
+
+impl Deref for Buffer {
+    type Target = wgpu::Buffer;
+
+    fn deref(&self) -> &wgpu::Buffer {
+        &self.raw
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        self.ledger.sub(self.raw.size());
+    }
+}
+
+impl GpuContext {
+    /// A zeroed buffer of at least `bytes` (rounded up to whole words, never empty). The limit is
+    /// checked before the driver is asked, and what the driver says comes back as an error.
+    pub async fn create_buffer(&self, label: &str, bytes: u64, usage: wgpu::BufferUsages) -> Result<Buffer> {
+        self.check_lost()?;
+        let limit = self.report().limits.max_buffer_size;
+        let Some(size) = bytes.max(4).checked_next_multiple_of(4).filter(|size| *size <= limit) else {
+            return Err(Error::new(
+                ErrorKind::Limit,
+                format!("buffer '{label}' needs {} MiB, a buffer on {} holds at most {} MiB", mib(bytes), self.report().label(), limit >> 20),
+            )
+            .help("use a smaller model, batch or context, another adapter, or --backend cpu"));
+        };
+        let descriptor = wgpu::BufferDescriptor { label: Some(label), size, usage, mapped_at_creation: false };
+        let made = self.scoped(format!("buffer '{label}' of {} MiB", mib(size)), |device| device.create_buffer(&descriptor)).await;
+        let raw = made.map_err(|error| match error.kind() {
+            ErrorKind::OutOfMemory => fault::out_of_memory(
+                &format!("buffer '{label}' of {} MiB", mib(size)),
+                &format!("{} MiB are in use by this program", self.allocated_bytes() >> 20),
+            ),
+            _ => error,
+        })?;
+        self.ledger().add(size);
+        Ok(Buffer { raw, ledger: self.ledger().clone() })
+    }
+
+    /// A storage buffer that can be written and read back.
+    pub async fn create_storage(&self, label: &str, bytes: u64) -> Result<Buffer> {
+        self.create_buffer(label, bytes, wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC).await
+    }
+
+    /// A storage buffer that holds `bytes`.
+    pub async fn storage_from(&self, label: &str, bytes: &[u8]) -> Result<Buffer> {
+        let buffer = self.create_storage(label, bytes.len() as u64).await?;
+        self.upload(&buffer, 0, bytes).await?;
+        Ok(buffer)
+    }
+
+    /// Writes `bytes` at `offset` (a multiple of 4; a last partial word is filled up with zeros).
+    /// However much it is, staging memory stays below some 64 MiB: the device is waited for in between.
+    pub async fn upload(&self, buffer: &wgpu::Buffer, offset: u64, bytes: &[u8]) -> Result<()> {
+        self.check_lost()?;
+        let end = (bytes.len() as u64).checked_next_multiple_of(4).and_then(|n| n.checked_add(offset));
+        if !offset.is_multiple_of(4) || end.is_none_or(|end| end > buffer.size()) {
+            return Err(Error::new(ErrorKind::Device, format!("{} bytes do not fit at {offset} of a buffer of {}", bytes.len(), buffer.size())));
+        }
+        let (mut at, mut in_flight) = (offset, 0);
+        for chunk in bytes.chunks(UPLOAD_CHUNK) {
+            let whole = chunk.len() & !3;
+            if whole > 0 {
+                self.queue().write_buffer(buffer, at, &chunk[..whole]);
+            }
+            if whole < chunk.len() {
+                let mut word = [0; 4];
+                word[..chunk.len() - whole].copy_from_slice(&chunk[whole..]);
+                self.queue().write_buffer(buffer, at + whole as u64, &word);
+            }
+            at += chunk.len() as u64;
+            in_flight += chunk.len();
+            if in_flight >= UPLOAD_IN_FLIGHT {
+                self.queue().submit([]);
+                self.submitted_work_done().await?;
+                in_flight = 0;
+            }
+        }
+        self.check()
+    }
+}
+
+/// Whole MiB, or three digits of a smaller size.
+fn mib(bytes: u64) -> String {
+    if bytes >= 10 << 20 { (bytes >> 20).to_string() } else { format!("{:.3}", bytes as f64 / f64::from(1 << 20)) }
+}

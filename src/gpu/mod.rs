@@ -1,0 +1,45 @@
+//! The device side: adapters, limits, errors, buffers, pipelines, timestamps. The only place, with
+//! [`crate::exec`], that knows wgpu.
+//!
+//! | file | what |
+//! |---|---|
+//! | `switches.rs` | the environment variables this module reads |
+//! | `adapter.rs` | what adapters there are, what they can do |
+//! | `select.rs` | which of them to take |
+//! | `context.rs` | [`GpuContext`]: a device with the limits a model needs |
+//! | `fault.rs` | driver errors as values: nothing here panics or aborts |
+//! | `wait.rs` | waiting for the device without blocking a browser |
+//! | `buffers.rs` | checked, counted allocation and bounded uploads |
+//! | `readback.rs` | bytes back from the device, through a pool of staging buffers |
+//! | `pipelines.rs` | WGSL to compiled pipelines, each once |
+//! | `footprint.rs` | refuses shader variants that are too large for the device |
+//! | `pipeline_cache.rs` | what the driver compiled, kept on disk between runs |
+//! | `timestamps.rs` | how long each pass took, where the device can tell |
+//!
+//! Everything is `async`, because a browser cannot block; native callers drive it with pollster.
+
+pub mod adapter;
+pub mod buffers;
+pub mod context;
+mod fault;
+#[cfg(not(target_arch = "wasm32"))]
+mod footprint;
+#[cfg(not(target_arch = "wasm32"))]
+mod pipeline_cache;
+pub mod pipelines;
+pub mod readback;
+pub mod select;
+pub mod switches;
+#[cfg(test)]
+mod tests;
+pub mod timestamps;
+mod wait;
+
+pub use adapter::{Adapter, AdapterFeatures, AdapterKind, AdapterLimits, AdapterReport, enumerate};
+pub use buffers::Buffer;
+pub use context::{GpuContext, Needs};
+pub use fault::hush_driver_panics;
+pub use pipelines::{Layout, Pipeline, Pipelines, Region, Shader};
+pub use readback::Readback;
+pub use select::{AdapterRequest, Backend, Choice, select};
+pub use timestamps::Timestamps;

@@ -1,0 +1,153 @@
+//! The pipeline graph: typed tensors and operations, shape-checked when built, lowered to a [`Plan`]
+//! for one device and capacity. Knows kernels by trait, and no wgpu.
+
+mod dot;
+mod fuse;
+mod plan;
+
+use std::sync::Arc;
+
+pub use plan::{Arg, BufferId, Plan, PlannedBuffer, PlannedTensor, Step};
+
+use crate::error::Result;
+use crate::kernels::Kernel;
+use crate::tensor::{DType, Shape, TensorType};
+
+/// A tensor of a [`Graph`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TensorId(pub usize);
+
+/// Who owns a tensor and how long it lives.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Role {
+    /// A weight of the model, shared by name between plans and sessions.
+    Parameter,
+    /// Lives in a session from call to call, shared by name between plans.
+    State,
+    /// Written by the caller before a call.
+    Input,
+    /// Read by the caller after a call.
+    Output,
+    /// Fixed numbers (f32 as bits) that come with the plan.
+    Constant(Arc<Vec<u32>>),
+    /// Exists between two operations; its memory is reused.
+    Scratch,
+}
+
+/// A tensor: name, type, role.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tensor {
+    /// Unique in its graph; parameters and states are found by it.
+    pub name: String,
+    /// Element type and shape.
+    pub ty: TensorType,
+    /// Role.
+    pub role: Role,
+}
+
+/// An operation: a kernel and its arguments.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// What it does in the model, for people ("layers.0.attention.sketch").
+    pub label: String,
+    /// The kernel.
+    pub kernel: Arc<dyn Kernel>,
+    /// Read.
+    pub inputs: Vec<TensorId>,
+    /// Created.
+    pub outputs: Vec<TensorId>,
+    /// Updated in place.
+    pub updates: Vec<TensorId>,
+}
+
+/// A pipeline under construction. Nodes are in the order they run.
+#[derive(Clone, Debug, Default)]
+pub struct Graph {
+    /// Tensors by id.
+    pub tensors: Vec<Tensor>,
+    /// Operations in order.
+    pub nodes: Vec<Node>,
+}
+
+impl Graph {
+    /// An empty graph.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn add(&mut self, name: &str, ty: TensorType, role: Role) -> TensorId {
+        // Parameters, states and constants are one tensor however often they are asked for.
+        if role != Role::Scratch
+            && let Some(id) = self.find(name)
+        {
+            debug_assert_eq!(self.tensors[id.0].ty, ty, "{name} has two types");
+            return id;
+        }
+        self.tensors.push(Tensor { name: name.to_string(), ty, role });
+        TensorId(self.tensors.len() - 1)
+    }
+
+    /// The tensor of that name.
+    pub fn find(&self, name: &str) -> Option<TensorId> {
+        self.tensors.iter().position(|t| t.name == name).map(TensorId)
+    }
+
+    /// A weight.
+    pub fn parameter(&mut self, name: &str, dtype: DType, shape: Shape) -> TensorId {
+        self.add(name, TensorType { dtype, shape }, Role::Parameter)
+    }
+
+    /// A tensor that lives from call to call.
+    pub fn state(&mut self, name: &str, ty: TensorType) -> TensorId {
+        self.add(name, ty, Role::State)
+    }
+
+    /// A tensor the caller writes.
+    pub fn input(&mut self, name: &str, ty: TensorType) -> TensorId {
+        self.add(name, ty, Role::Input)
+    }
+
+    /// Fixed floats.
+    pub fn constant_f32(&mut self, name: &str, shape: Shape, data: &[f32]) -> TensorId {
+        self.add(name, TensorType::f32(shape), Role::Constant(Arc::new(data.iter().map(|x| x.to_bits()).collect())))
+    }
+
+    /// Fixed integers.
+    pub fn constant_u32(&mut self, name: &str, shape: Shape, data: Arc<Vec<u32>>) -> TensorId {
+        self.add(name, TensorType::u32(shape), Role::Constant(data))
+    }
+
+    /// Marks a tensor as an output the caller reads, and names it.
+    pub fn output(&mut self, id: TensorId, name: &str) {
+        self.tensors[id.0].role = Role::Output;
+        self.tensors[id.0].name = name.to_string();
+    }
+
+    /// Appends an operation; returns its fresh outputs, named `label.0`, `label.1`, ….
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`](crate::ErrorKind::Shape), naming the operation and the sizes.
+    pub fn apply(&mut self, label: &str, kernel: impl Kernel, inputs: &[TensorId], updates: &[TensorId]) -> Result<Vec<TensorId>> {
+        let types: Vec<&TensorType> = inputs.iter().map(|id| &self.tensors[id.0].ty).collect();
+        let outputs: Vec<TensorId> = kernel
+            .infer(&types)
+            .map_err(|e| crate::Error::new(e.kind(), format!("{label}: {e}")))?
+            .into_iter()
+            .enumerate()
+            .map(|(i, ty)| self.add(&format!("{label}.{i}"), ty, Role::Scratch))
+            .collect();
+        self.nodes.push(Node {
+            label: label.to_string(),
+            kernel: Arc::new(kernel),
+            inputs: inputs.to_vec(),
+            outputs: outputs.clone(),
+            updates: updates.to_vec(),
+        });
+        Ok(outputs)
+    }
+
+    /// [`Graph::apply`] for an operation with one output.
+    pub fn apply1(&mut self, label: &str, kernel: impl Kernel, inputs: &[TensorId]) -> Result<TensorId> {
+        Ok(self.apply(label, kernel, inputs, &[])?[0])
+    }
+}

@@ -1,0 +1,207 @@
+//! Lowering: a graph for one device and capacity becomes a flat list of steps over planned buffers.
+//! Plain data, decided once: both executors only follow it.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use super::{Graph, Role, Tensor, TensorId, fuse};
+use crate::error::{Error, ErrorKind, Result};
+use crate::kernels::shader::Permutation;
+use crate::kernels::{DeviceTraits, Kernel, Variant};
+use crate::tensor::{Call, Capacity};
+
+/// A buffer of a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct BufferId(pub usize);
+
+/// A tensor with the place it got.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PlannedTensor {
+    /// Name, type, role.
+    pub tensor: Tensor,
+    /// Bytes at capacity.
+    pub bytes: usize,
+    /// Where it lies.
+    pub buffer: BufferId,
+}
+
+/// A buffer: one tensor's own, or one that scratch tensors of disjoint lifetimes share. Tensors never share part of a
+/// buffer: WebGPU tracks usage by whole buffers, so one cannot be read and written in the same dispatch.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PlannedBuffer {
+    /// Name of its first tensor.
+    pub name: String,
+    /// Size.
+    pub bytes: usize,
+    /// Role of its tensors.
+    pub role: Role,
+}
+
+/// One argument of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arg {
+    /// The tensor.
+    pub tensor: TensorId,
+    /// The shader writes it.
+    pub written: bool,
+}
+
+/// One dispatch.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// What it does in the model.
+    pub label: String,
+    /// The kernel.
+    pub kernel: Arc<dyn Kernel>,
+    /// Shader permutation and constants for the device.
+    pub variant: Variant,
+    /// Arguments in binding order: inputs, outputs, updates.
+    pub args: Vec<Arg>,
+}
+
+/// What an executor runs.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Name, for people.
+    pub name: String,
+    /// Upper bounds of any call.
+    pub capacity: Capacity,
+    /// Tensors by [`TensorId`]; those that fusion removed have no bytes.
+    pub tensors: Vec<PlannedTensor>,
+    /// Buffers by [`BufferId`].
+    pub buffers: Vec<PlannedBuffer>,
+    /// Dispatches in order.
+    pub steps: Vec<Step>,
+}
+
+impl Graph {
+    /// Lowers the graph: fuses, chooses variants, plans memory.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Limit`] if a tensor is larger than a binding or buffer of the device, naming it.
+    pub fn lower(&self, name: &str, device: &DeviceTraits, capacity: Capacity) -> Result<Plan> {
+        let graph = fuse::fuse(self, &capacity);
+        let steps = graph
+            .nodes
+            .iter()
+            .map(|node| {
+                let mut variant = node.kernel.variant(device, &capacity);
+                let permutation = Permutation::find(&variant.shader)?;
+                // A flag may leave an override out; WebGPU refuses values for overrides that are not there.
+                variant.constants.retain(|(name, _)| permutation.constants.contains(name));
+                let ids: Vec<TensorId> = [&node.inputs[..], &node.outputs, &node.updates].concat();
+                let writes: Vec<bool> = (0..ids.len()).map(|i| i >= node.inputs.len()).collect();
+                if writes != permutation.written {
+                    return Err(Error::new(
+                        ErrorKind::Shape,
+                        format!("{}: the shader {} writes {:?}, the operation {writes:?}", node.label, variant.shader, permutation.written),
+                    ));
+                }
+                if let Some(missing) = permutation.constants.iter().find(|name| !variant.constants.iter().any(|(n, _)| n == *name)) {
+                    return Err(Error::new(ErrorKind::Shape, format!("{}: {} gets no override {missing}", node.label, variant.shader)));
+                }
+                let args = ids.into_iter().zip(writes).map(|(tensor, written)| Arg { tensor, written }).collect();
+                Ok(Step { label: node.label.clone(), kernel: node.kernel.clone(), variant, args })
+            })
+            .collect::<Result<Vec<Step>>>()?;
+        let (tensors, buffers) = place(&graph, &steps, device, &capacity)?;
+        Ok(Plan { name: name.to_string(), capacity, tensors, buffers, steps })
+    }
+}
+
+/// Gives every used tensor a buffer; scratch tensors share by first fit over their lifetimes.
+fn place(graph: &Graph, steps: &[Step], device: &DeviceTraits, capacity: &Capacity) -> Result<(Vec<PlannedTensor>, Vec<PlannedBuffer>)> {
+    let mut first = vec![usize::MAX; graph.tensors.len()];
+    let mut last = vec![0; graph.tensors.len()];
+    for (at, step) in steps.iter().enumerate() {
+        for arg in &step.args {
+            first[arg.tensor.0] = first[arg.tensor.0].min(at);
+            last[arg.tensor.0] = at;
+        }
+    }
+    let mut tensors: Vec<PlannedTensor> =
+        graph.tensors.iter().map(|t| PlannedTensor { tensor: t.clone(), bytes: 0, buffer: BufferId(usize::MAX) }).collect();
+    let mut buffers: Vec<PlannedBuffer> = Vec::new();
+    let mut shared: Vec<(BufferId, usize)> = Vec::new(); // scratch buffers and the step after which they are free
+    // Large tensors choose first among those born at the same step, so that small ones do not take their place.
+    let mut order: Vec<usize> = (0..graph.tensors.len()).filter(|&i| first[i] != usize::MAX).collect();
+    order.sort_by_key(|&i| (first[i], std::cmp::Reverse(graph.tensors[i].ty.bytes(capacity))));
+    for i in order {
+        let tensor = &graph.tensors[i];
+        let bytes = tensor.ty.bytes(capacity).max(16);
+        let most = device.max_binding.min(device.max_buffer);
+        if bytes > most {
+            return Err(Error::new(
+                ErrorKind::Limit,
+                format!("{} {} needs {} in one binding, this device allows {}", tensor.name, tensor.ty, mib(bytes), mib(most)),
+            )
+            .help("use a smaller batch, context or segment, or another adapter (polysketch devices)"));
+        }
+        let own = |buffers: &mut Vec<PlannedBuffer>| {
+            buffers.push(PlannedBuffer { name: tensor.name.clone(), bytes, role: tensor.role.clone() });
+            BufferId(buffers.len() - 1)
+        };
+        let buffer = if tensor.role == Role::Scratch {
+            // The free buffer that wastes least, growing one if none is large enough.
+            let free = shared.iter_mut().filter(|(_, until)| *until < first[i]);
+            match free.min_by_key(|(b, _)| buffers[b.0].bytes.abs_diff(bytes)) {
+                Some((b, until)) => {
+                    *until = last[i];
+                    buffers[b.0].bytes = buffers[b.0].bytes.max(bytes);
+                    *b
+                }
+                None => {
+                    let b = own(&mut buffers);
+                    shared.push((b, last[i]));
+                    b
+                }
+            }
+        } else {
+            own(&mut buffers)
+        };
+        tensors[i].bytes = bytes;
+        tensors[i].buffer = buffer;
+    }
+    Ok((tensors, buffers))
+}
+
+/// Bytes for people.
+pub(crate) fn mib(bytes: usize) -> String {
+    if bytes < 1 << 20 { format!("{:.1} KiB", bytes as f64 / 1024.0) } else { format!("{:.1} MiB", bytes as f64 / (1 << 20) as f64) }
+}
+
+impl Plan {
+    /// The tensor of that name, if the plan uses it.
+    pub fn find(&self, name: &str) -> Option<TensorId> {
+        self.tensors.iter().position(|t| t.tensor.name == name && t.bytes > 0).map(TensorId)
+    }
+
+    /// Bytes of all buffers of a kind: parameters, state, or what the plan itself needs (everything else).
+    pub fn bytes(&self, which: impl Fn(&Role) -> bool) -> usize {
+        self.buffers.iter().filter(|b| which(&b.role)).map(|b| b.bytes).sum()
+    }
+
+    /// The largest single buffer.
+    pub fn largest_buffer(&self) -> usize {
+        self.buffers.iter().map(|b| b.bytes).max().unwrap_or(0)
+    }
+
+    /// f32 operations of one call.
+    pub fn flops(&self, call: &Call) -> u64 {
+        self.steps.iter().map(|s| s.kernel.flops(call)).sum()
+    }
+
+    /// One line a step: label, shader, arguments with their buffers. The same plan prints the same text.
+    pub fn listing(&self) -> String {
+        let mut text = format!("plan {}: {} steps, {:?}\n", self.name, self.steps.len(), self.capacity);
+        for (i, step) in self.steps.iter().enumerate() {
+            let _ = write!(text, "{i:4} {:40} {:34}", step.label, step.variant.shader);
+            for arg in &step.args {
+                let t = &self.tensors[arg.tensor.0];
+                let _ = write!(text, " {}{}@{}", if arg.written { ">" } else { "" }, t.tensor.name, t.buffer.0);
+            }
+            text.push('\n');
+        }
+        text
+    }
+}

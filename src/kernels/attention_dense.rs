@@ -1,0 +1,214 @@
+//! The baselines with a key-value cache: softmax and the exact polynomial kernel, many queries at once.
+
+use super::heads::{HeadLayout, LocalWeight, lane};
+use super::real::{Mat, MatMut, SharedMut};
+use super::scan_output::tile_constants;
+use super::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error};
+use crate::error::Result;
+use crate::tensor::{Call, Capacity, TensorType, Unit};
+use crate::{shape, twins};
+
+/// The weight of a pair in the dense kinds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum DenseWeight {
+    /// softmax of `q·k / √h`: the baseline (FlashAttention's running maximum).
+    Softmax,
+    /// A non-negative kernel with its own normaliser.
+    Kernel(LocalWeight),
+}
+
+impl DenseWeight {
+    /// Permutation flags of the dense shaders.
+    pub(super) fn flags(&self) -> [(&'static str, bool); 2] {
+        [("SOFTMAX", *self == DenseWeight::Softmax), ("TAYLOR", matches!(self, DenseWeight::Kernel(w) if w.taylor()))]
+    }
+
+    pub(super) fn constants(&self, variant: Variant, head: usize) -> Variant {
+        match self {
+            DenseWeight::Softmax => variant.with("SCALE", 1.0 / (head as f64).sqrt()),
+            DenseWeight::Kernel(w) => w.constants(variant),
+        }
+    }
+}
+
+/// Which keys a query sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sight {
+    /// Keys of the cache `[slots, H, context, key_width]` of so many tokens, up to the query's position.
+    Cache(usize),
+    /// All keys of the call's window (not causal).
+    All,
+}
+
+/// Arguments: queries `[lanes, H, tokens, query_width]`, keys (cache or window), lane table → o `[rows, H h]`.
+#[derive(Clone, Debug)]
+pub struct AttentionDense {
+    /// Row layouts.
+    pub layout: HeadLayout,
+    /// Weight of a pair.
+    pub weight: DenseWeight,
+    /// β; 0 for softmax.
+    pub bias: f64,
+    /// Which keys.
+    pub sight: Sight,
+}
+
+impl AttentionDense {
+    fn row_tile(&self) -> usize {
+        [32, 16, 8].into_iter().find(|rows| rows * self.layout.head * 4 <= 8 << 10).unwrap_or(4)
+    }
+
+    pub(super) fn stride(&self, call: &Call) -> usize {
+        match self.sight {
+            Sight::Cache(context) => context,
+            Sight::All => call.unit(Unit::Window(self.layout.block)),
+        }
+    }
+
+    pub(super) fn check(&self, stem: &str, inputs: &[&TensorType]) -> Result<()> {
+        let l = &self.layout;
+        if inputs.len() != 3 || inputs[0].shape.last() != Some(l.query_width()) || inputs[1].shape.last() != Some(l.key_width()) {
+            return Err(shape_error(stem, inputs, format_args!("needs query rows of {} and key rows of {}", l.query_width(), l.key_width())));
+        }
+        Ok(())
+    }
+
+    pub(super) fn shape_constants(&self, variant: Variant) -> Variant {
+        let l = &self.layout;
+        variant
+            .size("HEADS", l.heads)
+            .size("HEAD", l.head)
+            .size("QUERY_WIDTH", l.query_width())
+            .size("KEY_WIDTH", l.key_width())
+            .size("V_OFFSET", l.value_offset())
+            .size("GATED", usize::from(l.gated))
+    }
+}
+
+impl Kernel for AttentionDense {
+    fn stem(&self) -> &'static str {
+        "attention_dense"
+    }
+
+    fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
+        self.check(self.stem(), inputs)?;
+        Ok(vec![TensorType::f32(shape![Unit::Rows, self.layout.heads * self.layout.head])])
+    }
+
+    fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {
+        let [softmax, taylor] = self.weight.flags();
+        let variant = Variant::new("attention_dense", &[softmax, taylor, ("FULL", self.sight == Sight::All)]);
+        let variant = self.shape_constants(variant).with("BIAS", self.bias);
+        let variant = tile_constants(variant, self.row_tile(), self.layout.head).size("STAGED", self.row_tile() * self.layout.head);
+        self.weight.constants(variant, self.layout.head)
+    }
+
+    fn dispatch(&self, variant: &Variant, call: &Call) -> Dispatch {
+        let params =
+            shader::params::AttentionDense { tokens: call.tokens as u32, lane_base: call.lane_base as u32, stride: self.stride(call) as u32 };
+        Dispatch::new(&params, [call.tokens.div_ceil(variant.get("ROW_TILE")), 1, call.lanes.len() * self.layout.heads])
+    }
+
+    fn flops(&self, call: &Call) -> u64 {
+        let pairs: usize = call.lanes.iter().map(|l| call.tokens * (l.position + call.tokens / 2)).sum();
+        (4 * pairs * self.layout.heads * self.layout.head) as u64
+    }
+
+    twins!();
+}
+
+impl AttentionDense {
+    fn twin<R: Real>(&self, args: &mut Args<'_, R>, call: &Call) {
+        const ROWS: usize = 64;
+        let l = &self.layout;
+        let (queries, keys, lanes) = (args.real(0), args.real(1), args.ids(2));
+        let o = SharedMut::new(args.real_mut(3));
+        let (stride, width, tiles) = (self.stride(call), l.heads * l.head, call.tokens.div_ceil(ROWS));
+        real::parallel_for(call.lanes.len() * l.heads * tiles, |task| {
+            // The longest rows first, so that no thread is left with them at the end.
+            let (lane_head, tile) = (task % (call.lanes.len() * l.heads), tiles - 1 - task / (call.lanes.len() * l.heads));
+            let (at, head) = (lane_head / l.heads, lane_head % l.heads);
+            let lane = lane(lanes, call.lane_base + at);
+            let first = tile * ROWS;
+            let rows = ROWS.min(call.tokens - first);
+            let queries = &queries[(lane_head * call.tokens + first) * l.query_width()..][..rows * l.query_width()];
+            let (place, position) = match self.sight {
+                Sight::Cache(_) => (lane.slot * l.heads + head, Some(lane.position + first)),
+                Sight::All => (lane_head, None),
+            };
+            let count = position.map_or(call.tokens, |p| p + rows);
+            let keys = &keys[place * stride * l.key_width()..][..count * l.key_width()];
+            real::with_scratch(rows * l.head, |sums: &mut [R]| {
+                real::with_scratch(rows, |totals: &mut [R]| {
+                    self.attend(queries, keys, rows, position, sums, totals);
+                    for i in 0..rows {
+                        // SAFETY: every (lane, token, head) belongs to one task.
+                        let out = unsafe { o.slice((at * call.tokens + first + i) * width + head * l.head, l.head) };
+                        let scale = R::ONE / (R::of(self.bias) + totals[i]);
+                        out.iter_mut().zip(&sums[i * l.head..]).for_each(|(o, s)| *o = *s * scale);
+                    }
+                });
+            });
+        });
+    }
+
+    /// Sums and normalisers of `rows` queries over the keys, tile by tile with a running maximum for softmax.
+    /// Query i stands at `position + i`; no position: it sees every key.
+    pub(super) fn attend<R: Real>(&self, queries: &[R], keys: &[R], rows: usize, position: Option<usize>, sums: &mut [R], totals: &mut [R]) {
+        const TILE: usize = 256;
+        let l = &self.layout;
+        let width = l.key_width();
+        let count = keys.len() / width;
+        let softmax = self.weight == DenseWeight::Softmax;
+        let gate = |row: usize| l.gate_sum(&keys[row * width..]);
+        sums.fill(R::ZERO);
+        totals.fill(R::ZERO);
+        real::with_scratch(rows * (TILE + 1), |scratch: &mut [R]| {
+            let (weights, highest) = scratch.split_at_mut(rows * TILE);
+            highest.fill(R::of(-3e38));
+            for start in (0..count).step_by(TILE) {
+                let n = TILE.min(count - start);
+                let weights = &mut weights[..rows * n];
+                let tile = &keys[start * width..(start + n) * width];
+                let q = Mat::strided(queries, rows, l.head, l.query_width());
+                real::matmul(MatMut::new(weights, rows, n), q, Mat::strided(tile, n, l.head, width).t(), false);
+                for (i, row) in weights.chunks_exact_mut(n).enumerate() {
+                    let seen = position.map_or(n, |p| (p + i + 1).saturating_sub(start).min(n));
+                    let (row, unseen) = row.split_at_mut(seen);
+                    unseen.fill(R::ZERO);
+                    match self.weight {
+                        DenseWeight::Softmax if seen > 0 => {
+                            let scale = R::of(1.0 / (l.head as f64).sqrt());
+                            let mut high = highest[i];
+                            real::vectorized(
+                                #[inline(always)]
+                                || {
+                                    row.iter_mut().for_each(|w| *w *= scale);
+                                    high = row.iter().fold(high, |a, b| a.max(*b));
+                                    row.iter_mut().for_each(|w| *w -= high);
+                                },
+                            );
+                            real::exp_slice(row);
+                            let rescale = (highest[i] - high).exp();
+                            highest[i] = high;
+                            totals[i] *= rescale;
+                            sums[i * l.head..(i + 1) * l.head].iter_mut().for_each(|s| *s *= rescale);
+                        }
+                        DenseWeight::Softmax => {}
+                        DenseWeight::Kernel(weight) => {
+                            weight.apply(row);
+                            if let (true, Some(p)) = (l.gated, position) {
+                                let last = gate(p + i);
+                                row.iter_mut().enumerate().for_each(|(j, w)| *w *= super::heads::gate_decay(last, gate(start + j)));
+                            }
+                        }
+                    }
+                    totals[i] += row.iter().copied().sum();
+                }
+                let values = Mat::strided(&tile[l.value_offset()..], n, l.head, width);
+                debug_assert!(!softmax || self.bias == 0.0);
+                real::matmul(MatMut::new(sums, rows, l.head), Mat::new(weights, rows, n), values, true);
+            }
+        });
+    }
+}

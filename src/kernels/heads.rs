@@ -1,0 +1,386 @@
+//! What the attention kernels share: the layout of query and key rows, the vectors in them, the
+//! feature tables and the gate sums. CPU twin of `shaders/shared/{head_vector,features,local_weight,gate_sum}.wgsl`.
+
+use super::{Real, Variant};
+use crate::tensor::Lane;
+
+/// Which vectors are rotated by position (SPEC §1, Position).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Rotation {
+    /// None.
+    None,
+    /// The raw projections, before anything else.
+    Raw,
+    /// The normed vectors, only where the exact kernel reads them.
+    Normed,
+}
+
+/// Layout of one attention layer's projections, query rows and key rows.
+///
+/// Projections `qkv [rows, 3 H h (+ H gate logits, padded to 4)]`; query row `[x | s]`; key row
+/// `[x | s | v | gate sum (4)]`, where `x` is the vector of the exact kernel and `s` the sketch.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HeadLayout {
+    /// Heads, H.
+    pub heads: usize,
+    /// Head size, h.
+    pub head: usize,
+    /// Rows carry `x`.
+    pub exact: bool,
+    /// `x` is LayerNormed (false: softmax, the raw projection).
+    pub normed: bool,
+    /// Keys use the queries' norm.
+    pub shared_norm: bool,
+    /// Size of `s`, 0 without a sketch.
+    pub sketch: usize,
+    /// The sketch sees the normed vector.
+    pub sketch_normed: bool,
+    /// A scalar gate per head.
+    pub gated: bool,
+    /// Rotary position.
+    pub rotation: Rotation,
+    /// Pairs (2i, 2i+1) in, first halves then second halves out.
+    pub interleaved: bool,
+    /// Block size b.
+    pub block: usize,
+}
+
+impl HeadLayout {
+    /// Columns of `qkv`.
+    pub fn qkv_width(&self) -> usize {
+        self.gate_offset() + if self.gated { self.heads.next_multiple_of(4) } else { 0 }
+    }
+
+    /// Column of the first gate logit in `qkv`.
+    pub fn gate_offset(&self) -> usize {
+        3 * self.heads * self.head
+    }
+
+    /// Column of `s` in query and key rows.
+    pub fn sketch_offset(&self) -> usize {
+        if self.exact { self.head } else { 0 }
+    }
+
+    /// Columns of a query row.
+    pub fn query_width(&self) -> usize {
+        self.sketch_offset() + self.sketch
+    }
+
+    /// Column of `v` in a key row.
+    pub fn value_offset(&self) -> usize {
+        self.query_width()
+    }
+
+    /// Column of the gate sum in a key row.
+    pub fn sum_offset(&self) -> usize {
+        self.value_offset() + self.head
+    }
+
+    /// Columns of a key row.
+    pub fn key_width(&self) -> usize {
+        self.sum_offset() + if self.gated { 4 } else { 0 }
+    }
+
+    /// The `override`s of `shared/head_vector.wgsl`.
+    pub(super) fn head_constants(&self, variant: Variant) -> Variant {
+        let rotation = match self.rotation {
+            Rotation::None => 0,
+            Rotation::Raw => 1,
+            Rotation::Normed => 2,
+        };
+        variant
+            .size("HEADS", self.heads)
+            .size("HEAD", self.head)
+            .size("QKV_WIDTH", self.qkv_width())
+            .size("ROPE", rotation)
+            .size("INTERLEAVED", usize::from(self.interleaved))
+            .size("SHARED_NORM", usize::from(self.shared_norm))
+    }
+
+    /// The gate sum of a key row.
+    pub(super) fn gate_sum<R: Real>(&self, key: &[R]) -> [R; 2] {
+        if self.gated { [key[self.sum_offset()], key[self.sum_offset() + 1]] } else { [R::ZERO; 2] }
+    }
+}
+
+/// Frequencies of the rotation table of [`rotation_table`]: (cos, sin) for four base-256 digits.
+pub const DIGITS: usize = 4;
+
+/// The table of `shared/rotation.wgsl` for frequencies `theta^(-2 i / width)`, i < width / 2:
+/// `[DIGITS * 256, width / 2, 2]` floats, computed in f64 and rounded once.
+pub fn rotation_table(width: usize, theta: f64) -> Vec<f32> {
+    let half = width / 2;
+    let mut table = Vec::with_capacity(DIGITS * 256 * half * 2);
+    for digit in 0..DIGITS {
+        for value in 0..256u64 {
+            for i in 0..half {
+                let angle = (value << (8 * digit)) as f64 * theta.powf(-2.0 * i as f64 / width as f64);
+                table.push(angle.cos() as f32);
+                table.push(angle.sin() as f32);
+            }
+        }
+    }
+    table
+}
+
+/// (cos, sin) of `position * frequency_i` from a rotation table.
+pub(super) fn rotation<R: Real>(table: &[R], position: usize, i: usize, frequencies: usize) -> [R; 2] {
+    let at = |digit: usize, value: usize| {
+        let k = ((digit * 256 + value) * frequencies + i) * 2;
+        [table[k], table[k + 1]]
+    };
+    let mut turn = at(0, position & 255);
+    let (mut rest, mut digit) = (position >> 8, 1);
+    while rest > 0 {
+        let more = at(digit, rest & 255);
+        turn = [turn[0] * more[0] - turn[1] * more[1], turn[1] * more[0] + turn[0] * more[1]];
+        rest >>= 8;
+        digit += 1;
+    }
+    turn
+}
+
+/// The tensors that the head vectors come from.
+pub(super) struct HeadSource<'a, R> {
+    pub layout: &'a HeadLayout,
+    /// `[rows, qkv_width]`
+    pub qkv: &'a [R],
+    /// `[4, h]`: query weight, bias, key weight, bias
+    pub norms: &'a [R],
+    /// [`rotation_table`] of width h
+    pub rotations: &'a [R],
+}
+
+impl<R: Real> HeadSource<'_, R> {
+    /// The projection of `part` (0 query, 1 key, 2 value) of a head in a row.
+    pub fn projection(&self, row: usize, part: usize, head: usize) -> &[R] {
+        let h = self.layout.head;
+        let at = row * self.layout.qkv_width() + (part * self.layout.heads + head) * h;
+        &self.qkv[at..at + h]
+    }
+
+    fn turn(&self, x: &mut [R], position: usize) {
+        let h = self.layout.head;
+        super::real::with_scratch(h, |pairs: &mut [R]| {
+            pairs.copy_from_slice(x);
+            for i in 0..h / 2 {
+                let (a, b) = if self.layout.interleaved { (pairs[2 * i], pairs[2 * i + 1]) } else { (pairs[i], pairs[i + h / 2]) };
+                let [cos, sin] = rotation(self.rotations, position, i, h / 2);
+                x[i] = a * cos - b * sin;
+                x[i + h / 2] = b * cos + a * sin;
+            }
+        });
+    }
+
+    /// The raw vector: the projection, rotated where raw vectors are.
+    pub fn raw(&self, row: usize, part: usize, head: usize, position: usize, out: &mut [R]) {
+        out.copy_from_slice(self.projection(row, part, head));
+        if self.layout.rotation == Rotation::Raw {
+            self.turn(out, position);
+        }
+    }
+
+    /// The LayerNormed raw vector, not rotated again.
+    pub fn normed(&self, row: usize, part: usize, head: usize, position: usize, out: &mut [R]) {
+        let h = self.layout.head;
+        let at = if self.layout.shared_norm { 0 } else { part * 2 * h };
+        super::real::with_scratch(h, |raw: &mut [R]| {
+            self.raw(row, part, head, position, raw);
+            super::real::layer_norm(raw, &self.norms[at..at + h], &self.norms[at + h..at + 2 * h], out);
+        });
+    }
+
+    /// What the exact kernel reads.
+    pub fn exact(&self, row: usize, part: usize, head: usize, position: usize, out: &mut [R]) {
+        if !self.layout.normed {
+            return self.raw(row, part, head, position, out);
+        }
+        self.normed(row, part, head, position, out);
+        if self.layout.rotation == Rotation::Normed {
+            self.turn(out, position);
+        }
+    }
+
+    /// What the sketch sees.
+    pub fn sketch_input(&self, row: usize, part: usize, head: usize, position: usize, out: &mut [R]) {
+        if self.layout.sketch_normed { self.normed(row, part, head, position, out) } else { self.raw(row, part, head, position, out) }
+    }
+}
+
+/// The non-negative weight of a pair inside a block, a function of the inner product `t` (SPEC §1).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum LocalWeight {
+    /// `(scale t)^degree`, degree even.
+    Power {
+        /// c
+        scale: f64,
+        /// p
+        degree: usize,
+    },
+    /// `Σ_{m <= degree} (scale t)^m / m!`
+    Taylor {
+        /// c
+        scale: f64,
+        /// g
+        degree: usize,
+    },
+}
+
+impl LocalWeight {
+    /// The weight of each inner product, in place.
+    #[inline(always)]
+    pub(super) fn apply<R: Real>(&self, t: &mut [R]) {
+        match *self {
+            LocalWeight::Power { scale, degree } => {
+                let scale = R::of(scale);
+                for t in t {
+                    let square = (scale * *t) * (scale * *t);
+                    let mut w = square;
+                    for _ in 1..degree / 2 {
+                        w *= square;
+                    }
+                    *t = w;
+                }
+            }
+            LocalWeight::Taylor { scale, degree } => {
+                let scale = R::of(scale);
+                for t in t {
+                    let s = scale * *t;
+                    let mut w = R::ONE;
+                    for m in (1..=degree).rev() {
+                        w = R::ONE + w * s / R::of(m as f64);
+                    }
+                    *t = w;
+                }
+            }
+        }
+    }
+
+    pub(super) fn constants(&self, variant: Variant) -> Variant {
+        let (LocalWeight::Power { scale, degree } | LocalWeight::Taylor { scale, degree }) = *self;
+        variant.with("SCALE", scale).size("DEGREE", degree)
+    }
+
+    pub(super) fn taylor(&self) -> bool {
+        matches!(self, LocalWeight::Taylor { .. })
+    }
+}
+
+/// The finite features of a kernel: products of `order` elements of a vector of `source` elements,
+/// with 1 appended where `extended` (SPEC §1: packed symmetric square, packed monomials).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Features {
+    /// Elements of the vector.
+    pub source: usize,
+    /// Factors in a feature, 1 to 4.
+    pub order: usize,
+    /// Whether 1 is appended to the vector, so that all lower degrees are features too.
+    pub extended: bool,
+    /// Number of features, padded with zero-weight ones to a multiple of 4.
+    pub count: usize,
+    /// `[2 * count]`: four 8-bit indices a feature, then the bits of the key-side f32 weights.
+    pub table: std::sync::Arc<Vec<u32>>,
+}
+
+impl Features {
+    /// Features whose inner product is `Σ_m coefficients[m] ⟨u, v⟩^m`; non-zero coefficients below
+    /// `order = coefficients.len() - 1` need the extended vector.
+    pub fn polynomial(source: usize, coefficients: &[f64]) -> Self {
+        let order = coefficients.len() - 1;
+        let extended = coefficients[..order].iter().any(|c| *c != 0.0);
+        let letters = source + usize::from(extended);
+        debug_assert!((1..=4).contains(&order) && letters <= 256);
+        let mut indices = Vec::new();
+        let mut weights = Vec::new();
+        let mut word = vec![0usize; order];
+        loop {
+            let degree = word.iter().filter(|&&i| i < source).count();
+            if coefficients[degree] != 0.0 {
+                // Multinomial: in how many orders the elements of the monomial can be written.
+                let mut count = (1..=degree).product::<usize>() as f64;
+                let mut run = 1;
+                for k in 1..order {
+                    run = if word[k] == word[k - 1] && word[k] < source { run + 1 } else { 1 };
+                    count /= run as f64;
+                }
+                indices.push(word.iter().enumerate().fold(0u32, |packed, (k, &i)| packed | (i as u32) << (8 * k)));
+                weights.push((coefficients[degree] * count) as f32);
+            }
+            // The next non-decreasing word.
+            let Some(k) = (0..order).rev().find(|&k| word[k] + 1 < letters) else { break };
+            let next = word[k] + 1;
+            word[k..].fill(next);
+        }
+        let count = indices.len().next_multiple_of(4);
+        indices.resize(count, 0);
+        weights.resize(count, 0.0);
+        indices.extend(weights.into_iter().map(f32::to_bits));
+        Self { source, order, extended, count, table: std::sync::Arc::new(indices) }
+    }
+
+    /// The state of one head: `count` features times (v and the normaliser).
+    pub fn state(&self, head: usize) -> usize {
+        self.count * (head + 1)
+    }
+
+    pub(super) fn constants(&self, variant: Variant) -> Variant {
+        variant.size("SOURCE", self.source).size("FEATURES", self.count).size("ORDER", self.order).size("EXTENDED", usize::from(self.extended))
+    }
+}
+
+/// A view of a feature table for the twins: builds tiles of features in cache, never all of them.
+pub(super) struct FeatureTable<'a> {
+    features: &'a Features,
+    table: &'a [u32],
+}
+
+impl<'a> FeatureTable<'a> {
+    pub fn new(features: &'a Features, table: &'a [u32]) -> Self {
+        Self { features, table }
+    }
+
+    /// Key-side weight of a feature.
+    pub fn weight(&self, f: usize) -> f32 {
+        f32::from_bits(self.table[self.features.count + f])
+    }
+
+    /// `out[f, j] = φ_{first + f}(row j) * scale[j]`, from the transposed vectors `columns [source, rows]`: a
+    /// feature is an elementwise product of columns, which vectorises over the rows.
+    #[inline(always)]
+    pub fn tile<R: Real>(&self, columns: &[R], rows: usize, first: usize, count: usize, scale: Option<&[R]>, out: &mut [R]) {
+        for f in 0..count {
+            let packed = self.table[first + f];
+            let out = &mut out[f * rows..(f + 1) * rows];
+            match scale {
+                Some(scale) => out.copy_from_slice(&scale[..rows]),
+                None => out.fill(R::ONE),
+            }
+            for k in 0..self.features.order {
+                let index = (packed >> (8 * k) & 255) as usize;
+                if index < self.features.source {
+                    for (o, c) in out.iter_mut().zip(&columns[index * rows..(index + 1) * rows]) {
+                        *o *= *c;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A sum of log gates as (integer, fraction in [0, 1)): the difference of two sums stays exact however
+/// long the text is.
+pub(super) fn gate_add<R: Real>(sum: [R; 2], logit: R) -> [R; 2] {
+    let fraction = sum[1] + logit.log_sigmoid();
+    let floor = R::of(fraction.f64().floor());
+    [sum[0] + floor, fraction - floor]
+}
+
+/// `exp(a - b)` of two sums, `a` later than `b`.
+pub(super) fn gate_decay<R: Real>(a: [R; 2], b: [R; 2]) -> R {
+    ((a[0] - b[0]) + (a[1] - b[1])).min(R::ZERO).exp()
+}
+
+/// The lane table as the kernels bind it: `[lanes, 4]` of slot, position, ring, 0.
+pub(super) fn lane(table: &[u32], at: usize) -> Lane {
+    Lane { slot: table[at * 4] as usize, position: table[at * 4 + 1] as usize, ring: table[at * 4 + 2] as usize }
+}

@@ -1,0 +1,247 @@
+//! The kernels: one file a kernel, `kernels/<stem>.rs` beside `shaders/<stem>.wgsl`, holding its
+//! parameters, dispatch geometry, choice of shader variant and CPU twin. Knows tensors, not models,
+//! not wgpu.
+
+pub mod attention_dense;
+pub mod attention_dense_decode;
+pub mod attention_dense_merge;
+pub mod embed;
+pub mod gate_prefix;
+pub mod glu;
+pub mod heads;
+pub mod layer_norm;
+pub mod linear;
+pub mod nll;
+pub mod pack_heads;
+pub mod real;
+pub mod ring_copy;
+pub mod sample;
+pub mod scan_decode;
+pub mod scan_output;
+pub mod scan_prefix;
+pub mod scan_states;
+pub mod scatter_rows;
+pub mod shader;
+pub mod sketch_learned;
+pub mod sketch_random;
+pub mod take_last;
+
+use std::fmt::Debug;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::tensor::{Call, Capacity, TensorType};
+pub use real::Real;
+
+/// An operation of the graph that runs as one dispatch.
+///
+/// Arguments are ordered: inputs, then fresh outputs, then tensors updated in place. In the shader the
+/// uniform `Params` is binding 0 and argument `i` is binding `i + 1`; the CPU twin gets the same
+/// arguments in the same order. A kernel of the caller's own is as good as ours.
+pub trait Kernel: Debug + Send + Sync + std::any::Any {
+    /// Name of the shader file, the Rust file and the test.
+    fn stem(&self) -> &'static str;
+
+    /// Types of the fresh outputs; an error that names the operation and the sizes if the inputs do not fit.
+    fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>>;
+
+    /// The shader variant for a device: which permutation, which `override` values. All policy is here, none in WGSL.
+    fn variant(&self, device: &DeviceTraits, capacity: &Capacity) -> Variant;
+
+    /// Parameters and workgroup counts for one call. Zero workgroups: nothing to do in this call.
+    fn dispatch(&self, variant: &Variant, call: &Call) -> Dispatch;
+
+    /// The CPU twin in f32.
+    fn twin_f32(&self, args: &mut Args<'_, f32>, call: &Call);
+
+    /// The CPU twin in f64: the oracle.
+    fn twin_f64(&self, args: &mut Args<'_, f64>, call: &Call);
+
+    /// `f32` operations of one call (multiply and add count as two), for rooflines and memory plans.
+    fn flops(&self, _call: &Call) -> u64 {
+        0
+    }
+
+    /// For lowering passes that look for a certain kernel.
+    fn as_any(&self) -> &dyn std::any::Any;
+}
+
+/// Implements the two monomorphic twins and `as_any` by a generic `fn twin<R: Real>`.
+#[macro_export]
+macro_rules! twins {
+    () => {
+        fn twin_f32(&self, args: &mut $crate::kernels::Args<'_, f32>, call: &$crate::tensor::Call) {
+            self.twin(args, call)
+        }
+        fn twin_f64(&self, args: &mut $crate::kernels::Args<'_, f64>, call: &$crate::tensor::Call) {
+            self.twin(args, call)
+        }
+        fn as_any(&self) -> &dyn std::any::Any {
+            self
+        }
+    };
+}
+
+/// What a kernel may know of a device when it chooses its variant. Plain data: no wgpu here.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DeviceTraits {
+    /// A CPU that pretends to be a GPU: workgroup memory is plain memory there.
+    pub software: bool,
+    /// Largest storage binding, bytes.
+    pub max_binding: usize,
+    /// Largest buffer, bytes.
+    pub max_buffer: usize,
+    /// Workgroup memory, bytes.
+    pub workgroup_memory: usize,
+    /// Invocations in a workgroup.
+    pub max_invocations: usize,
+}
+
+impl DeviceTraits {
+    /// The floor of SPEC §6: WebGPU's default limits.
+    pub fn floor() -> Self {
+        Self { software: false, max_binding: 128 << 20, max_buffer: 256 << 20, workgroup_memory: 16 << 10, max_invocations: 256 }
+    }
+
+    /// The CPU executor: bounded by memory only.
+    pub fn cpu() -> Self {
+        Self { software: false, max_binding: usize::MAX, max_buffer: usize::MAX, workgroup_memory: usize::MAX, max_invocations: usize::MAX }
+    }
+}
+
+/// A shader permutation with its `override` constants.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Variant {
+    /// Key of the permutation table: `stem` or `stem+FLAG+FLAG`.
+    pub shader: String,
+    /// `override` values by name.
+    pub constants: Vec<(&'static str, f64)>,
+}
+
+impl Variant {
+    /// `stem` with the flags whose condition holds.
+    pub fn new(stem: &str, flags: &[(&str, bool)]) -> Self {
+        let mut shader = stem.to_string();
+        for (flag, on) in flags {
+            if *on {
+                shader.push('+');
+                shader.push_str(flag);
+            }
+        }
+        Self { shader, constants: Vec::new() }
+    }
+
+    /// Adds an `override` value.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: impl Into<f64>) -> Self {
+        self.constants.push((name, value.into()));
+        self
+    }
+
+    /// Adds an `override` value that counts something.
+    #[must_use]
+    pub fn size(self, name: &'static str, value: usize) -> Self {
+        self.with(name, value as f64)
+    }
+
+    /// An `override` value that [`Variant::with`] or [`Variant::size`] set.
+    pub fn get(&self, name: &str) -> usize {
+        self.constants.iter().find(|(n, _)| *n == name).map(|(_, v)| *v as usize).unwrap_or_else(|| panic!("no override {name} in {}", self.shader))
+    }
+}
+
+/// One dispatch: the bytes of the uniform `Params` and the workgroup counts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Dispatch {
+    /// `Params`, as the shader lays it out.
+    pub params: Vec<u8>,
+    /// Workgroups in x, y, z.
+    pub workgroups: [usize; 3],
+}
+
+impl Dispatch {
+    /// A dispatch from a parameter struct.
+    pub fn new<P: bytemuck::Pod>(params: &P, workgroups: [usize; 3]) -> Self {
+        Self { params: bytemuck::bytes_of(params).to_vec(), workgroups }
+    }
+
+    /// At least `n` workgroups, folded into two dimensions of at most 65 535 each (SPEC §6); the
+    /// shader finds its number as `id.y * num_workgroups.x + id.x` and must check it.
+    pub fn linear(n: usize) -> [usize; 3] {
+        const MOST: usize = 65_535;
+        if n <= MOST { [n, 1, 1] } else { [MOST, n.div_ceil(MOST), 1] }
+    }
+}
+
+/// A tensor as a CPU twin sees it.
+#[derive(Debug)]
+pub enum View<'a, R> {
+    /// Floats, read.
+    Real(&'a [R]),
+    /// Integers, read.
+    Ids(&'a [u32]),
+    /// Floats, written.
+    RealMut(&'a mut [R]),
+    /// Integers, written.
+    IdsMut(&'a mut [u32]),
+    /// Taken out by the twin.
+    Taken,
+}
+
+/// The arguments of a CPU twin, in binding order.
+#[derive(Debug)]
+pub struct Args<'a, R> {
+    /// The tensors.
+    pub views: Vec<View<'a, R>>,
+}
+
+impl<'a, R> Args<'a, R> {
+    /// Float argument `i`, for reading.
+    pub fn real(&mut self, i: usize) -> &'a [R] {
+        match self.views[i] {
+            View::Real(v) => v,
+            ref other => panic!("argument {i} is not a float input but {}", other.what()),
+        }
+    }
+
+    /// Integer argument `i`, for reading.
+    pub fn ids(&mut self, i: usize) -> &'a [u32] {
+        match self.views[i] {
+            View::Ids(v) => v,
+            ref other => panic!("argument {i} is not an integer input but {}", other.what()),
+        }
+    }
+
+    /// Float argument `i`, for writing; can be taken once.
+    pub fn real_mut(&mut self, i: usize) -> &'a mut [R] {
+        match std::mem::replace(&mut self.views[i], View::Taken) {
+            View::RealMut(v) => v,
+            other => panic!("argument {i} is not a float output but {}", other.what()),
+        }
+    }
+
+    /// Integer argument `i`, for writing; can be taken once.
+    pub fn ids_mut(&mut self, i: usize) -> &'a mut [u32] {
+        match std::mem::replace(&mut self.views[i], View::Taken) {
+            View::IdsMut(v) => v,
+            other => panic!("argument {i} is not an integer output but {}", other.what()),
+        }
+    }
+}
+
+impl<R> View<'_, R> {
+    fn what(&self) -> &'static str {
+        match self {
+            View::Real(_) => "a float input",
+            View::Ids(_) => "an integer input",
+            View::RealMut(_) => "a float output",
+            View::IdsMut(_) => "an integer output",
+            View::Taken => "already taken",
+        }
+    }
+}
+
+/// An error that names the operation and the sizes.
+pub(crate) fn shape_error(stem: &str, inputs: &[&TensorType], want: impl std::fmt::Display) -> Error {
+    let got: Vec<String> = inputs.iter().map(|t| t.to_string()).collect();
+    Error::new(ErrorKind::Shape, format!("{stem}({}): {want}", got.join(", ")))
+}

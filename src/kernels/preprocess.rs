@@ -1,0 +1,71 @@
+//! The WGSL preprocessor: `#import name` pastes `shaders/shared/name.wgsl` once, `#ifdef FLAG` /
+//! `#ifndef FLAG` / `#else` / `#endif` choose lines by the flags of a permutation. The build script
+//! includes this file too, so what it validates is what runs.
+
+/// Expands `source` for `flags`; `import` finds a shared piece by name.
+pub fn preprocess(source: &str, flags: &[&str], import: &dyn Fn(&str) -> Option<String>) -> Result<String, String> {
+    let mut out = String::with_capacity(source.len());
+    let mut imported = Vec::new();
+    expand(source, flags, import, &mut imported, &mut out)?;
+    Ok(out)
+}
+
+fn expand(source: &str, flags: &[&str], import: &dyn Fn(&str) -> Option<String>, imported: &mut Vec<String>, out: &mut String) -> Result<(), String> {
+    // One entry for each open #ifdef: whether its lines are taken.
+    let mut taken: Vec<bool> = Vec::new();
+    for (number, line) in source.lines().enumerate() {
+        let fail = |what: &str| Err(format!("line {}: {what}: {line}", number + 1));
+        let mut words = line.split_whitespace();
+        match words.next() {
+            Some(directive @ ("#ifdef" | "#ifndef")) => match words.next() {
+                Some(flag) => taken.push(flags.contains(&flag) == (directive == "#ifdef")),
+                None => return fail("needs a flag"),
+            },
+            Some("#else") => match taken.last_mut() {
+                Some(top) => *top = !*top,
+                None => return fail("without #ifdef"),
+            },
+            Some("#endif") => {
+                if taken.pop().is_none() {
+                    return fail("without #ifdef");
+                }
+            }
+            Some("#import") if taken.iter().all(|t| *t) => {
+                let Some(name) = words.next() else { return fail("needs a name") };
+                if !imported.iter().any(|i| i == name) {
+                    imported.push(name.to_string());
+                    let Some(piece) = import(name) else { return fail("no such shared shader") };
+                    expand(&piece, flags, import, imported, out)?;
+                }
+            }
+            _ if taken.iter().all(|t| *t) => {
+                out.push_str(line);
+                out.push('\n');
+            }
+            _ => {}
+        }
+    }
+    if taken.is_empty() { Ok(()) } else { Err("an #ifdef is not closed".to_string()) }
+}
+
+/// Expands a line of `permutations.txt` such as `linear: [F16] [A|B]` into the stem and the flags of
+/// each permutation: every bracket contributes nothing or one of its choices, a flag or flags joined by `+`.
+#[allow(dead_code)] // only the build script lists them
+pub fn permutations(line: &str) -> Option<(&str, Vec<Vec<&str>>)> {
+    let (stem, choices) = line.split_once(':')?;
+    let mut all: Vec<Vec<&str>> = vec![Vec::new()];
+    for bracket in choices.split_whitespace() {
+        let options = bracket.strip_prefix('[')?.strip_suffix(']')?;
+        let mut next = Vec::new();
+        for prefix in &all {
+            next.push(prefix.clone());
+            for option in options.split('|') {
+                let mut with = prefix.clone();
+                with.extend(option.split('+'));
+                next.push(with);
+            }
+        }
+        all = next;
+    }
+    Some((stem.trim(), all))
+}

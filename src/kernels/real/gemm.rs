@@ -1,0 +1,411 @@
+//! Matrix products.
+
+use std::ops::Range;
+
+use pulp::{Simd, WithSimd};
+
+use super::{Real, SharedMut, parallel_for, threads};
+
+/// A matrix to read: element (i, j) is `data[i · row_stride + j · col_stride]`.
+#[derive(Clone, Copy, Debug)]
+pub struct Mat<'a, R> {
+    /// The elements.
+    pub data: &'a [R],
+    /// Rows.
+    pub rows: usize,
+    /// Columns.
+    pub cols: usize,
+    /// Distance between rows.
+    pub row_stride: usize,
+    /// Distance between columns.
+    pub col_stride: usize,
+}
+
+impl<'a, R> Mat<'a, R> {
+    /// Dense, row after row.
+    pub fn new(data: &'a [R], rows: usize, cols: usize) -> Self {
+        Self::strided(data, rows, cols, cols)
+    }
+
+    /// Rows of contiguous elements, `row_stride` apart.
+    pub fn strided(data: &'a [R], rows: usize, cols: usize, row_stride: usize) -> Self {
+        Self { data, rows, cols, row_stride, col_stride: 1 }
+    }
+
+    /// The transpose, as a view.
+    #[must_use]
+    pub fn t(self) -> Self {
+        Self { data: self.data, rows: self.cols, cols: self.rows, row_stride: self.col_stride, col_stride: self.row_stride }
+    }
+}
+
+/// A matrix to write: element (i, j) is `data[i · row_stride + j · col_stride]`.
+#[derive(Debug)]
+pub struct MatMut<'a, R> {
+    /// The elements.
+    pub data: &'a mut [R],
+    /// Rows.
+    pub rows: usize,
+    /// Columns.
+    pub cols: usize,
+    /// Distance between rows.
+    pub row_stride: usize,
+    /// Distance between columns.
+    pub col_stride: usize,
+}
+
+impl<'a, R> MatMut<'a, R> {
+    /// Dense, row after row.
+    pub fn new(data: &'a mut [R], rows: usize, cols: usize) -> Self {
+        Self::strided(data, rows, cols, cols)
+    }
+
+    /// Rows of contiguous elements, `row_stride` apart.
+    pub fn strided(data: &'a mut [R], rows: usize, cols: usize, row_stride: usize) -> Self {
+        Self { data, rows, cols, row_stride, col_stride: 1 }
+    }
+}
+
+/// `c = a b`, or `c += a b`: `[m, k] [k, n] -> [m, n]`, on this thread.
+///
+/// Any strides for `a` and `b`; one stride of `c` must be 1.
+pub fn matmul<R: Real>(c: MatMut<R>, a: Mat<R>, b: Mat<R>, accumulate: bool) {
+    let product = Product::new(c, a, b, accumulate);
+    // SAFETY: one block, the whole.
+    unsafe { product.block(0..product.a.rows, 0..product.b.cols) };
+}
+
+/// [`matmul`] on all threads when it is large enough to pay. How it is cut depends on the number of threads,
+/// and with it the last bits of the result.
+pub fn matmul_parallel<R: Real>(c: MatMut<R>, a: Mat<R>, b: Mat<R>, accumulate: bool) {
+    let product = Product::new(c, a, b, accumulate);
+    let (rows, cols) = (product.a.rows, product.b.cols);
+    if rows == 0 || cols == 0 {
+        return;
+    }
+    // Some more tasks than threads, for threads are not equally fast.
+    let least = if product.by_dots { LEAST_BY_DOTS } else { LEAST };
+    let tasks = (rows * cols * product.a.cols / least).clamp(1, if threads() == 1 { 1 } else { 4 * threads() });
+    // Columns first: each task then packs its own part of `b`, none twice.
+    let width = cols.div_ceil(tasks).next_multiple_of(COLS_AT_ONCE);
+    let across = cols.div_ceil(width);
+    let height = rows.div_ceil(tasks.div_ceil(across)).next_multiple_of(ROWS_AT_ONCE);
+    let down = rows.div_ceil(height);
+    parallel_for(across * down, |task| {
+        let (top, left) = (task / across * height, task % across * width);
+        // SAFETY: blocks of different tasks do not overlap, and every task runs once.
+        unsafe { product.block(top..rows.min(top + height), left..cols.min(left + width)) };
+    });
+}
+
+/// Multiplications that are worth a task of their own: some microseconds.
+const LEAST: usize = 1 << 18;
+/// The same for dot products, which wait for memory.
+const LEAST_BY_DOTS: usize = 1 << 15;
+/// Tasks get multiples of what the inner loops of the `gemm` crate take at once.
+const COLS_AT_ONCE: usize = 48;
+/// As [`COLS_AT_ONCE`].
+const ROWS_AT_ONCE: usize = 8;
+/// With at most this many rows and `b` transposed, dot products beat packing `b`.
+const FEW_ROWS: usize = 16;
+
+/// A product to compute; the rows of `c` are contiguous.
+struct Product<'a, R> {
+    c: SharedMut<'a, R>,
+    c_stride: usize,
+    a: Mat<'a, R>,
+    b: Mat<'a, R>,
+    accumulate: bool,
+    /// Whether it is best done by dot products: few rows, and both operands contiguous in depth.
+    by_dots: bool,
+}
+
+impl<'a, R: Real> Product<'a, R> {
+    /// Checks all that the unsafe code beneath relies on.
+    fn new(c: MatMut<'a, R>, a: Mat<'a, R>, b: Mat<'a, R>, accumulate: bool) -> Self {
+        assert!(
+            a.cols == b.rows && c.rows == a.rows && c.cols == b.cols,
+            "matmul: [{}, {}] = [{}, {}] [{}, {}]",
+            c.rows,
+            c.cols,
+            a.rows,
+            a.cols,
+            b.rows,
+            b.cols
+        );
+        let (c_stride, a, b) = match (c.row_stride, c.col_stride) {
+            (stride, 1) => (stride, a, b),
+            (1, stride) => (stride, b.t(), a.t()),
+            _ => panic!("matmul: one stride of the result must be 1"),
+        };
+        let (rows, cols) = (a.rows, b.cols);
+        assert!(rows <= 1 || c_stride >= cols, "matmul: the rows of the result overlap");
+        check("a", a.data.len(), rows, a.cols, a.row_stride, a.col_stride);
+        check("b", b.data.len(), a.cols, cols, b.row_stride, b.col_stride);
+        check("c", c.data.len(), rows, cols, c_stride, 1);
+        let by_dots = rows <= FEW_ROWS && a.cols > 0 && a.col_stride == 1 && b.row_stride == 1;
+        Self { c: SharedMut::new(c.data), c_stride, a, b, accumulate, by_dots }
+    }
+
+    /// Computes the part of `c` in these rows and columns.
+    ///
+    /// # Safety
+    /// Blocks that are computed at the same time must not overlap.
+    unsafe fn block(&self, rows: Range<usize>, cols: Range<usize>) {
+        if self.by_dots {
+            pulp::Arch::new().dispatch(Dots { product: self, rows, cols });
+        } else {
+            // SAFETY: handed on to the caller.
+            unsafe { self.by_gemm(rows, cols) };
+        }
+    }
+
+    /// The block by the `gemm` crate.
+    ///
+    /// # Safety
+    /// As for [`Product::block`].
+    unsafe fn by_gemm(&self, rows: Range<usize>, cols: Range<usize>) {
+        if rows.is_empty() || cols.is_empty() {
+            return;
+        }
+        let Self { a, b, c_stride, .. } = *self;
+        // `a` may be empty in depth, so its first element need not exist.
+        let from_a = a.data.as_ptr().wrapping_add(rows.start * a.row_stride);
+        let from_b = b.data.as_ptr().wrapping_add(cols.start * b.col_stride);
+        let to = self.c.as_ptr().wrapping_add(rows.start * c_stride + cols.start);
+        // SAFETY: `new` has checked that all elements of the three are in their data, the block is a part of
+        // them, and nobody else writes it.
+        unsafe {
+            gemm::gemm(
+                rows.len(),
+                cols.len(),
+                a.cols,
+                to,
+                1,
+                c_stride as isize,
+                self.accumulate,
+                from_a,
+                a.col_stride as isize,
+                a.row_stride as isize,
+                from_b,
+                b.col_stride as isize,
+                b.row_stride as isize,
+                R::ONE,
+                R::ONE,
+                false,
+                false,
+                false,
+                gemm::Parallelism::None,
+            );
+        }
+    }
+
+    /// `c[i, j .. j + len]`.
+    ///
+    /// # Safety
+    /// As for [`SharedMut::slice`].
+    #[allow(clippy::mut_from_ref)]
+    #[inline(always)]
+    unsafe fn row(&self, i: usize, j: usize, len: usize) -> &mut [R] {
+        // SAFETY: handed on to the caller.
+        unsafe { self.c.slice(i * self.c_stride + j, len) }
+    }
+}
+
+/// Panics if a matrix does not fit into its data.
+fn check(name: &str, len: usize, rows: usize, cols: usize, row_stride: usize, col_stride: usize) {
+    // Saturating, for an overflow must not pass as a small number.
+    let last = |count: usize, stride: usize| (count - 1).saturating_mul(stride);
+    let end = if rows == 0 || cols == 0 { 0 } else { last(rows, row_stride).saturating_add(last(cols, col_stride)).saturating_add(1) };
+    assert!(end <= len, "matmul: {name} [{rows}, {cols}] with strides {row_stride}, {col_stride} needs {end} elements, has {len}");
+}
+
+/// A block of a product by dot products of few rows of `a` with the columns of `b`, which is read once
+/// and where it lies: the decoding step `y = x Wᵀ`.
+struct Dots<'a, R> {
+    product: &'a Product<'a, R>,
+    rows: Range<usize>,
+    cols: Range<usize>,
+}
+
+impl<R: Real> WithSimd for Dots<'_, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let mut j = self.cols.start;
+        if self.rows.len() == 1 {
+            while j + 8 <= self.cols.end {
+                self.dots::<S, 1, 8>(simd, self.rows.start, j);
+                j += 8;
+            }
+        }
+        while j + 4 <= self.cols.end {
+            self.all_rows::<S, 4>(simd, j);
+            j += 4;
+        }
+        while j < self.cols.end {
+            self.all_rows::<S, 1>(simd, j);
+            j += 1;
+        }
+    }
+}
+
+impl<R: Real> Dots<'_, R> {
+    #[inline(always)]
+    fn all_rows<S: Simd, const COLS: usize>(&self, simd: S, j: usize) {
+        let mut i = self.rows.start;
+        while i + 4 <= self.rows.end {
+            self.dots::<S, 4, COLS>(simd, i, j);
+            i += 4;
+        }
+        while i < self.rows.end {
+            self.dots::<S, 1, COLS>(simd, i, j);
+            i += 1;
+        }
+    }
+
+    /// The dot products of `ROWS` rows and `COLS` columns.
+    #[inline(always)]
+    fn dots<S: Simd, const ROWS: usize, const COLS: usize>(&self, simd: S, i: usize, j: usize) {
+        let Product { a, b, accumulate, .. } = *self.product;
+        let depth = a.cols;
+        let rows: [_; ROWS] = std::array::from_fn(|r| R::split::<S>(&a.data[(i + r) * a.row_stride..][..depth]));
+        let cols: [_; COLS] = std::array::from_fn(|c| R::split::<S>(&b.data[(j + c) * b.col_stride..][..depth]));
+        let vectors = depth / R::lanes::<S>();
+        let mut sums = [[R::splat(simd, R::ZERO); COLS]; ROWS];
+        for l in 0..vectors {
+            let x: [_; ROWS] = std::array::from_fn(|r| rows[r].0[l]);
+            for c in 0..COLS {
+                let w = cols[c].0[l];
+                for r in 0..ROWS {
+                    sums[r][c] = R::fma(simd, x[r], w, sums[r][c]);
+                }
+            }
+        }
+        for r in 0..ROWS {
+            // SAFETY: one row at a time of our own block.
+            let out = unsafe { self.product.row(i + r, j, COLS) };
+            for c in 0..COLS {
+                let rest: R = rows[r].1.iter().zip(cols[c].1).map(|(&x, &w)| x * w).sum();
+                let sum = R::vsum(simd, sums[r][c]) + rest;
+                out[c] = if accumulate { out[c] + sum } else { sum };
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Numbers in [-1, 1) that no two tests share.
+    fn numbers(len: usize, seed: u64) -> Vec<f64> {
+        let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+        let mut next = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 40) as f64 / (1u64 << 23) as f64 - 1.0
+        };
+        (0..len).map(|_| next()).collect()
+    }
+
+    /// Lays out a matrix of numbers, padded rows, possibly transposed in memory.
+    fn laid_out<R: Real>(numbers: &[f64], rows: usize, cols: usize, pad: usize, transposed: bool) -> (Vec<R>, usize) {
+        let (outer, inner) = if transposed { (cols, rows) } else { (rows, cols) };
+        let stride = inner + pad;
+        let mut data = vec![R::of(1e6); (outer * stride).max(pad) - pad];
+        for i in 0..rows {
+            for j in 0..cols {
+                let (o, n) = if transposed { (j, i) } else { (i, j) };
+                data[o * stride + n] = R::of(numbers[i * cols + j]);
+            }
+        }
+        (data, stride)
+    }
+
+    fn compare<R: Real>([m, k, n]: [usize; 3], pad: usize, [a_t, b_t]: [bool; 2], accumulate: bool, parallel: bool, tolerance: f64) {
+        let (a, b, c) = (numbers(m * k, 1), numbers(k * n, 2), numbers(m * n, 3));
+        let (a_data, a_stride) = laid_out::<R>(&a, m, k, pad, a_t);
+        let (b_data, b_stride) = laid_out::<R>(&b, k, n, pad, b_t);
+        let (mut c_data, c_stride) = laid_out::<R>(&c, m, n, pad, false);
+        let a_mat = if a_t { Mat::strided(&a_data, k, m, a_stride).t() } else { Mat::strided(&a_data, m, k, a_stride) };
+        let b_mat = if b_t { Mat::strided(&b_data, n, k, b_stride).t() } else { Mat::strided(&b_data, k, n, b_stride) };
+        let c_mat = MatMut::strided(&mut c_data, m, n, c_stride);
+        if parallel {
+            matmul_parallel(c_mat, a_mat, b_mat, accumulate)
+        } else {
+            matmul(c_mat, a_mat, b_mat, accumulate)
+        }
+
+        for i in 0..m {
+            for j in 0..n {
+                let start = if accumulate { c[i * n + j] } else { 0.0 };
+                let want = (0..k).fold(start, |sum, l| sum + a[i * k + l] * b[l * n + j]);
+                let got = c_data[i * c_stride + j].f64();
+                assert!((got - want).abs() <= tolerance * (1.0 + k as f64).sqrt(), "[{m},{k}][{k},{n}] at {i},{j}: {got} is not {want}");
+            }
+            let behind = (i * c_stride + n)..((i + 1) * c_stride).min(c_data.len());
+            assert!(c_data[behind].iter().all(|c| c.f64() == 1e6), "wrote between the rows");
+        }
+    }
+
+    #[test]
+    fn agrees_with_the_definition() {
+        let sizes = [
+            [1, 1, 1],
+            [1, 192, 64],
+            [1, 37, 11],
+            [1, 64, 3],
+            [2, 20, 5],
+            [5, 33, 9],
+            [8, 48, 17],
+            [16, 16, 16],
+            [17, 64, 31],
+            [33, 7, 50],
+            [64, 1, 64],
+            [3, 0, 4],
+            [0, 3, 4],
+            [4, 3, 0],
+        ];
+        for size in sizes {
+            for flags in 0..16 {
+                let on = |bit: usize| flags >> bit & 1 == 1;
+                for pad in [0, 3] {
+                    compare::<f32>(size, pad, [on(0), on(1)], on(2), on(3), 1e-6);
+                    compare::<f64>(size, pad, [on(0), on(1)], on(2), on(3), 1e-15);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn agrees_when_cut_into_tasks() {
+        for size in [[200, 65, 130], [1, 200, 700], [9, 130, 301], [700, 300, 7]] {
+            for transposed in [false, true] {
+                compare::<f32>(size, 5, [false, transposed], true, true, 1e-6);
+            }
+        }
+    }
+
+    #[test]
+    fn writes_a_transposed_result() {
+        let (a, b) = (numbers(15, 1), numbers(20, 2));
+        let (mut c, mut c_t) = (vec![0.0; 12], vec![0.0; 12]);
+        matmul(MatMut::new(&mut c, 3, 4), Mat::new(&a, 3, 5), Mat::new(&b, 5, 4), false);
+        let transposed = MatMut { data: &mut c_t, rows: 3, cols: 4, row_stride: 1, col_stride: 3 };
+        matmul(transposed, Mat::new(&a, 3, 5), Mat::new(&b, 5, 4), false);
+        assert!((0..12).all(|i| (c[i] - c_t[i % 4 * 3 + i / 4]).abs() < 1e-14));
+    }
+
+    #[test]
+    #[should_panic(expected = "needs 12 elements")]
+    fn refuses_a_matrix_larger_than_its_data() {
+        matmul(MatMut::new(&mut [0.0f32; 9], 3, 3), Mat::new(&[0.0; 11], 3, 4), Mat::new(&[0.0; 12], 4, 3), false);
+    }
+
+    #[test]
+    #[should_panic(expected = "overlap")]
+    fn refuses_overlapping_rows() {
+        matmul(MatMut::strided(&mut [0.0f32; 9], 3, 3, 2), Mat::new(&[0.0; 9], 3, 3), Mat::new(&[0.0; 9], 3, 3), false);
+    }
+}

@@ -1,0 +1,334 @@
+//! Loops over slices, compiled for the widest vectors this CPU has.
+
+use pulp::{Arch, Simd, WithSimd};
+
+use super::Real;
+
+/// Runs `f` compiled for the widest SIMD of this CPU, so that plain loops in it vectorise.
+///
+/// `f` and what it calls must be inlined here to profit: mark the closure and its helpers
+/// `#[inline(always)]`. The dispatch costs some nanoseconds; put it around loops, not into them.
+#[inline(always)]
+pub fn vectorized<T>(f: impl FnOnce() -> T) -> T {
+    Arch::new().dispatch(f)
+}
+
+/// `xs <- e^xs`.
+pub fn exp_slice<R: Real>(xs: &mut [R]) {
+    vectorized(
+        #[inline(always)]
+        || xs.iter_mut().for_each(|x| *x = x.exp_fast()),
+    );
+}
+
+/// `xs <- scale · tanh(xs / scale)`.
+pub fn scaled_tanh<R: Real>(xs: &mut [R], scale: R) {
+    let inverse = R::ONE / scale;
+    vectorized(
+        #[inline(always)]
+        || xs.iter_mut().for_each(|x| *x = scale * (*x * inverse).tanh_fast()),
+    );
+}
+
+/// `xs <- gelu(xs)`, the tanh form (`approximate='tanh'` of PyTorch).
+pub fn gelu_tanh<R: Real>(xs: &mut [R]) {
+    vectorized(
+        #[inline(always)]
+        || xs.iter_mut().for_each(|x| *x = gelu(*x)),
+    );
+}
+
+/// `x · (1 + tanh u) / 2` as `x / (1 + e^(-2u))`: the same number, but without cancellation for x < 0.
+#[inline(always)]
+fn gelu<R: Real>(x: R) -> R {
+    const MINUS_TWO_SQRT_2_PI: f64 = -1.595_769_121_605_731;
+    let linear = R::of(MINUS_TWO_SQRT_2_PI);
+    let cubic = R::of(MINUS_TWO_SQRT_2_PI * 0.044715);
+    let minus_two_u = x * (x * x).mul_add(cubic, linear);
+    x / (R::ONE + minus_two_u.exp_fast())
+}
+
+/// LayerNorm of one row: `out = (x - mean) / sqrt(variance + 1e-5) · weight + bias`, all of one length.
+pub fn layer_norm<R: Real>(x: &[R], weight: &[R], bias: &[R], out: &mut [R]) {
+    let n = x.len();
+    assert!(weight.len() == n && bias.len() == n && out.len() == n, "layer_norm: lengths differ");
+    Arch::new().dispatch(LayerNorm { x, weight, bias, out });
+}
+
+struct LayerNorm<'a, R> {
+    x: &'a [R],
+    weight: &'a [R],
+    bias: &'a [R],
+    out: &'a mut [R],
+}
+
+impl<R: Real> WithSimd for LayerNorm<'_, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { x, weight, bias, out } = self;
+        let share = R::ONE / R::of(x.len() as f64);
+        let mean = sum_inline(simd, x) * share;
+        out.iter_mut().zip(x).for_each(|(out, &x)| *out = x - mean);
+        let variance = dot_inline(simd, out, out) * share;
+        let scale = R::ONE / (variance + R::of(1e-5)).sqrt();
+        for ((out, &weight), &bias) in out.iter_mut().zip(weight).zip(bias) {
+            *out = (*out * scale).mul_add(weight, bias);
+        }
+    }
+}
+
+/// `Σ a_i b_i`.
+pub fn dot<R: Real>(a: &[R], b: &[R]) -> R {
+    assert_eq!(a.len(), b.len(), "dot: lengths differ");
+    Arch::new().dispatch(Dot { a, b })
+}
+
+struct Dot<'a, R> {
+    a: &'a [R],
+    b: &'a [R],
+}
+
+impl<R: Real> WithSimd for Dot<'_, R> {
+    type Output = R;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> R {
+        dot_inline(simd, self.a, self.b)
+    }
+}
+
+/// Sums are kept in this many vectors, enough to hide the latency of an addition.
+const SUMS: usize = 4;
+
+#[inline(always)]
+fn dot_inline<S: Simd, R: Real>(simd: S, a: &[R], b: &[R]) -> R {
+    let (a, a_rest) = R::split::<S>(a);
+    let (b, b_rest) = R::split::<S>(b);
+    let (a_fours, a) = a.as_chunks::<SUMS>();
+    let (b_fours, b) = b.as_chunks::<SUMS>();
+    let zero = R::splat(simd, R::ZERO);
+    let mut sums = [zero; SUMS];
+    for (a, b) in a_fours.iter().zip(b_fours) {
+        for i in 0..SUMS {
+            sums[i] = R::fma(simd, a[i], b[i], sums[i]);
+        }
+    }
+    for (&a, &b) in a.iter().zip(b) {
+        sums[0] = R::fma(simd, a, b, sums[0]);
+    }
+    let rest: R = a_rest.iter().zip(b_rest).map(|(&a, &b)| a * b).sum();
+    add_up::<S, R>(simd, sums) + rest
+}
+
+#[inline(always)]
+fn sum_inline<S: Simd, R: Real>(simd: S, x: &[R]) -> R {
+    let (x, rest) = R::split::<S>(x);
+    let (fours, x) = x.as_chunks::<SUMS>();
+    let mut sums = [R::splat(simd, R::ZERO); SUMS];
+    for x in fours {
+        for i in 0..SUMS {
+            sums[i] = R::vadd(simd, sums[i], x[i]);
+        }
+    }
+    for &x in x {
+        sums[0] = R::vadd(simd, sums[0], x);
+    }
+    add_up::<S, R>(simd, sums) + rest.iter().copied().sum::<R>()
+}
+
+#[inline(always)]
+fn add_up<S: Simd, R: Real>(simd: S, [a, b, c, d]: [R::Of<S>; SUMS]) -> R {
+    R::vsum(simd, R::vadd(simd, R::vadd(simd, a, b), R::vadd(simd, c, d)))
+}
+
+/// `y <- y + alpha · x`.
+pub fn axpy<R: Real>(alpha: R, x: &[R], y: &mut [R]) {
+    assert_eq!(x.len(), y.len(), "axpy: lengths differ");
+    vectorized(
+        #[inline(always)]
+        || y.iter_mut().zip(x).for_each(|(y, &x)| *y = alpha.mul_add(x, *y)),
+    );
+}
+
+/// Elementary functions without branches or calls.
+pub(super) mod fast {
+    pub mod f32 {
+        use super::super::Real;
+
+        /// e^x, relative error below 1.5e-7: 2^n e^r with x = n ln 2 + r, |r| ≤ ln 2 / 2.
+        /// Results that are not normal numbers are 0: on x86 they cost a microcode trap each.
+        #[inline(always)]
+        pub fn exp(x: f32) -> f32 {
+            const LN_SMALLEST: f32 = -87.336_54;
+            const LN_LARGEST: f32 = 88.722_84;
+
+            // Adding 1.5 · 2^23 rounds to an integer, which then stands in the low bits of the sum.
+            const ROUND: f32 = 12_582_912.0;
+            let rounded = Real::mul_add(x, std::f32::consts::LOG2_E, ROUND);
+            let n = rounded - ROUND;
+            // ln 2 in two parts, the first of so few bits that n times it is exact even unfused.
+            let r = Real::mul_add(n, -0.693_359_4, x);
+            let r = Real::mul_add(n, 2.121_944_4e-4, r);
+
+            // Minimax for (e^r - 1 - r) / r², error of e^r 3e-9.
+            let p = Real::mul_add(0.001_381_46_f32, r, 0.008_368_717);
+            let p = Real::mul_add(p, r, 0.041_668_39);
+            let p = Real::mul_add(p, r, 0.166_665_21);
+            let p = Real::mul_add(p, r, 0.499_999_94);
+            let p = Real::mul_add(p * r, r, r) + 1.0;
+
+            // Times 2^n, by adding n to the exponent; what this spoils outside the range is replaced.
+            let y = f32::from_bits(p.to_bits().wrapping_add(rounded.to_bits() << 23));
+            let y = if x < LN_SMALLEST { 0.0 } else { y };
+            if x <= LN_LARGEST { y } else { x + f32::INFINITY }
+        }
+
+        /// tanh x, relative error below 4e-7, also near 0: x P(x²) / Q(x²), minimax on |x| ≤ 9.02 (2e-8),
+        /// beyond which tanh is 1 in `f32`. All coefficients are positive, so nothing cancels.
+        #[inline(always)]
+        pub fn tanh(x: f32) -> f32 {
+            const P: [f32; 5] = [1.0, 0.133_797_18, 0.003_494_034_8, 2.058_348_4e-5, 1.331_907_5e-8];
+            const Q: [f32; 5] = [1.0, 0.467_130_33, 0.025_871_074, 3.283_093e-4, 7.762_020_6e-7];
+            let x = if x > 9.02 { 9.02 } else { x };
+            let x = if x < -9.02 { -9.02 } else { x };
+            let z = x * x;
+            let mut p = P[4];
+            let mut q = Q[4];
+            for i in (0..4).rev() {
+                p = Real::mul_add(p, z, P[i]);
+                q = Real::mul_add(q, z, Q[i]);
+            }
+            let t = x * p / q;
+            let t = if t > 1.0 { 1.0 } else { t };
+            if t < -1.0 { -1.0 } else { t }
+        }
+    }
+
+    pub mod f64 {
+        /// e^x by the standard library: the oracle wants accuracy, not speed.
+        #[inline(always)]
+        pub fn exp(x: f64) -> f64 {
+            x.exp()
+        }
+        /// tanh x by the standard library.
+        #[inline(always)]
+        pub fn tanh(x: f64) -> f64 {
+            x.tanh()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every `STRIDE`th `f32` there is, in pieces of 4096.
+    fn all_floats(mut check: impl FnMut(&[f32])) {
+        const STRIDE: usize = 1009;
+        let all: Vec<u32> = (0..=u32::MAX).step_by(STRIDE).collect();
+        for piece in all.chunks(4096) {
+            check(&piece.iter().map(|&bits| f32::from_bits(bits)).collect::<Vec<_>>());
+        }
+    }
+
+    /// Largest relative error over all floats for which `want` is a normal `f32`.
+    fn worst(apply: impl Fn(&mut [f32]), want: impl Fn(f64) -> f64) -> f64 {
+        let mut worst = 0.0f64;
+        all_floats(|xs| {
+            let mut got = xs.to_vec();
+            apply(&mut got);
+            for (&x, &got) in xs.iter().zip(&got) {
+                let want = want(x as f64);
+                if (want as f32).is_normal() {
+                    worst = worst.max((got as f64 / want - 1.0).abs());
+                } else if want.is_nan() {
+                    assert!(got.is_nan(), "f({x}) = {got}");
+                } else {
+                    assert!((got as f64 - want).abs() < 1.2e-38 || got == want as f32, "f({x}) = {got}, not {want}");
+                }
+            }
+        });
+        worst
+    }
+
+    #[test]
+    fn exp_is_exact_to_1e7() {
+        let worst = worst(exp_slice, f64::exp);
+        assert!(worst < 1.5e-7, "{worst:e}");
+        let mut ends = [f32::NEG_INFINITY, -1e30, -100.0, -0.0, 0.0, 88.72, 88.73, f32::INFINITY];
+        exp_slice(&mut ends);
+        assert!(ends[..5] == [0.0, 0.0, 0.0, 1.0, 1.0] && ends[5].is_finite() && ends[6..] == [f32::INFINITY; 2], "{ends:?}");
+    }
+
+    #[test]
+    fn tanh_is_exact_to_4e7_also_near_zero() {
+        let worst = worst(|xs| scaled_tanh(xs, 1.0), f64::tanh);
+        assert!(worst < 4e-7, "{worst:e}");
+        let mut ends = [f32::NEG_INFINITY, -20.0, -0.0, 1e-30, 20.0, f32::INFINITY];
+        scaled_tanh(&mut ends, 1.0);
+        assert_eq!(ends, [-1.0, -1.0, 0.0, 1e-30, 1.0, 1.0]);
+        let mut scaled = [3.0f32];
+        scaled_tanh(&mut scaled, 8.0);
+        assert!((scaled[0] as f64 - 8.0 * (3.0f64 / 8.0).tanh()).abs() < 2e-6);
+    }
+
+    #[test]
+    fn gelu_is_exact_where_it_matters() {
+        let want = |x: f64| 0.5 * x * (1.0 + (0.797_884_560_802_865_4 * (x + 0.044_715 * x * x * x)).tanh());
+        let xs: Vec<f32> = (-2000..=2000).map(|i| i as f32 * 0.01).collect();
+        let mut got = xs.clone();
+        gelu_tanh(&mut got);
+        for (&x, &got) in xs.iter().zip(&got) {
+            assert!((got as f64 - want(x as f64)).abs() <= 5e-7 * (x.abs() as f64).min(1.0), "gelu({x}) = {got}");
+        }
+        let mut exact: Vec<f64> = xs.iter().map(|&x| x as f64).collect();
+        gelu_tanh(&mut exact);
+        assert!(exact.iter().zip(&xs).all(|(&got, &x)| (got - want(x as f64)).abs() < 1e-14));
+    }
+
+    #[test]
+    fn f64_is_that_of_the_standard_library() {
+        let xs: Vec<f64> = (-300..300).map(|i| i as f64 * 0.1).collect();
+        let (mut exp, mut tanh) = (xs.clone(), xs.clone());
+        exp_slice(&mut exp);
+        scaled_tanh(&mut tanh, 1.0);
+        assert!(xs.iter().zip(exp.iter().zip(&tanh)).all(|(x, (&e, &t))| e == x.exp() && t == x.tanh()));
+    }
+
+    #[test]
+    fn sums_of_every_length() {
+        for n in (0..70).chain([192, 500, 2048]) {
+            let a: Vec<f64> = (0..n).map(|i| (i as f64 * 0.7).sin()).collect();
+            let b: Vec<f64> = (0..n).map(|i| (i as f64 * 0.3).cos()).collect();
+            let want: f64 = a.iter().zip(&b).map(|(a, b)| a * b).sum();
+            assert!((dot(&a, &b) - want).abs() < 1e-12, "dot of {n}");
+            let single = |xs: &[f64]| xs.iter().map(|&x| x as f32).collect::<Vec<f32>>();
+            assert!((dot(&single(&a), &single(&b)) as f64 - want).abs() < 1e-5, "dot of {n}");
+            let mut y = b.clone();
+            axpy(2.0, &a, &mut y);
+            assert!((0..n).all(|i| (y[i] - b[i] - 2.0 * a[i]).abs() < 1e-15), "axpy of {n}");
+        }
+    }
+
+    #[test]
+    fn layer_norm_agrees_with_the_definition() {
+        for n in [4, 20, 64, 192, 500] {
+            // Far from zero, where a one-pass variance would fail.
+            let x: Vec<f64> = (0..n).map(|i| 100.0 + (i as f64 * 1.3).sin()).collect();
+            let weight: Vec<f64> = (0..n).map(|i| 1.0 + i as f64 * 0.01).collect();
+            let bias: Vec<f64> = (0..n).map(|i| i as f64 * 0.1 - 1.0).collect();
+            let mean = x.iter().sum::<f64>() / n as f64;
+            let variance = x.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / n as f64;
+            let want = |i: usize| (x[i] - mean) / (variance + 1e-5).sqrt() * weight[i] + bias[i];
+            let mut out = vec![0.0; n];
+            layer_norm(&x, &weight, &bias, &mut out);
+            assert!((0..n).all(|i| (out[i] - want(i)).abs() < 1e-11), "{n} in f64");
+            let single = |xs: &[f64]| xs.iter().map(|&x| x as f32).collect::<Vec<f32>>();
+            let mut out = vec![0.0f32; n];
+            layer_norm(&single(&x), &single(&weight), &single(&bias), &mut out);
+            assert!((0..n).all(|i| (out[i] as f64 - want(i)).abs() < 2e-4), "{n} in f32");
+        }
+    }
+}

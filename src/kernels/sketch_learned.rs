@@ -1,0 +1,170 @@
+//! The learned sketch.
+
+use super::heads::{HeadLayout, HeadSource, lane};
+use super::real::{Mat, MatMut};
+use super::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error};
+use crate::error::Result;
+use crate::tensor::{Call, Capacity, TensorType, Unit};
+use crate::{shape, twins};
+
+/// `s = √r tanh(left(x) ⊙ right(x) / √r)`, two branches of levels LN → Linear → GELU → Linear (SPEC §1, learned).
+///
+/// Arguments: qkv, lane table, norms `[4, h]`, rotation table, weights `[weight_count]` (left, then right; a level is norm
+/// weight `[i]`, norm bias `[i]`, up `[e r, i]`, down `[r, e r]`) → sketch `[2 (query, key), lanes, H, tokens, r]`.
+#[derive(Debug)]
+pub struct SketchLearned {
+    /// Row layouts; `layout.sketch` is r.
+    pub layout: HeadLayout,
+    /// Levels of a branch.
+    pub levels: usize,
+    /// e: units of the hidden layer per output.
+    pub expansion: usize,
+}
+
+impl SketchLearned {
+    fn hidden(&self) -> usize {
+        self.layout.sketch * self.expansion
+    }
+
+    fn level_inputs(&self) -> impl Iterator<Item = usize> {
+        (0..self.levels).map(|level| if level == 0 { self.layout.head } else { self.layout.sketch })
+    }
+
+    /// Numbers in the packed weights.
+    pub fn weight_count(&self) -> usize {
+        2 * self.level_inputs().map(|i| 2 * i + self.hidden() * (i + self.layout.sketch)).sum::<usize>()
+    }
+
+    fn vectors(&self, call: &Call) -> usize {
+        2 * call.unit(Unit::Rows) * self.layout.heads
+    }
+}
+
+/// What both sketches check of their inputs, and the type they return.
+pub(super) fn infer_sketch(stem: &str, layout: &HeadLayout, weights: usize, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
+    if inputs.len() != 5 || inputs[0].shape != shape![Unit::Rows, layout.qkv_width()] || inputs[4].shape != shape![weights] {
+        return Err(shape_error(stem, inputs, format_args!("needs qkv [rows, {}] and {weights} weights", layout.qkv_width())));
+    }
+    Ok(vec![TensorType::f32(shape![2, Unit::Lanes, layout.heads, Unit::Tokens, layout.sketch])])
+}
+
+/// Runs `sketch(vectors [n, h], out [n, r])` over all query and key vectors of a call, a tile at a time.
+pub(super) fn for_each_tile<R: Real>(layout: &HeadLayout, args: &mut Args<'_, R>, call: &Call, sketch: impl Fn(&[R], &mut [R]) + Sync) {
+    /// Vectors of a tile: their hidden layer stays in the second cache.
+    const TILE: usize = 64;
+    let (qkv, lanes, norms, rotations) = (args.real(0), args.ids(1), args.real(2), args.real(3));
+    let vectors = 2 * call.unit(Unit::Rows) * layout.heads;
+    let (h, r, tokens) = (layout.head, layout.sketch, call.tokens);
+    let out = &mut args.real_mut(5)[..vectors * r];
+    let source = HeadSource { layout, qkv, norms, rotations };
+    // Few vectors (decoding): a tile each, so that all threads take part.
+    let tile = if vectors < 4 * TILE { vectors.div_ceil(real::threads()).max(1) } else { TILE };
+    real::parallel_chunks(out, tile * r, |task, out| {
+        let n = out.len() / r;
+        real::with_scratch(n * h, |x: &mut [R]| {
+            for (k, x) in x.chunks_exact_mut(h).enumerate() {
+                // A vector is [part, lane, head, token].
+                let v = task * tile + k;
+                let (token, head) = (v % tokens, v / tokens % layout.heads);
+                let at = v / (tokens * layout.heads) % call.lanes.len();
+                let part = v / (tokens * layout.heads * call.lanes.len());
+                let position = lane(lanes, call.lane_base + at).position + token;
+                source.sketch_input(at * tokens + token, part, head, position, x);
+            }
+            sketch(x, out);
+        });
+    });
+}
+
+impl Kernel for SketchLearned {
+    fn stem(&self) -> &'static str {
+        "sketch_learned"
+    }
+
+    fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
+        infer_sketch(self.stem(), &self.layout, self.weight_count(), inputs)
+    }
+
+    fn variant(&self, device: &DeviceTraits, capacity: &Capacity) -> Variant {
+        let l = &self.layout;
+        let width = l.head.max(l.sketch);
+        let vectors = 2 * capacity.unit(Unit::Rows) * l.heads;
+        let fits = |rows: usize, chunk: usize| {
+            rows * (width + chunk + l.sketch + 2) * 4 <= device.workgroup_memory.min(16 << 10) && rows * l.sketch <= 16 * 128
+        };
+        let rows = if vectors <= 64 { 4 } else { [16, 8].into_iter().find(|&rows| fits(rows, 64)).unwrap_or(4) };
+        l.head_constants(Variant::new("sketch_learned", &[]))
+            .size("SIZE", l.sketch)
+            .size("HIDDEN", self.hidden())
+            .size("LEVELS", self.levels)
+            .size("INPUT_NORMED", usize::from(l.sketch_normed))
+            .size("ROW_TILE", rows)
+            .size("CHUNK", 64)
+            .size("WIDTH", width)
+            .size("VECTORS", rows * width)
+            .size("UNITS", rows * 64)
+            .size("OUTPUTS", rows * l.sketch)
+    }
+
+    fn dispatch(&self, variant: &Variant, call: &Call) -> Dispatch {
+        let vectors = self.vectors(call);
+        let params = shader::params::SketchLearned {
+            vectors: vectors as u32,
+            lanes: call.lanes.len() as u32,
+            tokens: call.tokens as u32,
+            lane_base: call.lane_base as u32,
+        };
+        Dispatch::new(&params, Dispatch::linear(vectors.div_ceil(variant.get("ROW_TILE"))))
+    }
+
+    fn flops(&self, call: &Call) -> u64 {
+        (2 * self.vectors(call) * self.weight_count()) as u64
+    }
+
+    twins!();
+}
+
+impl SketchLearned {
+    fn twin<R: Real>(&self, args: &mut Args<'_, R>, call: &Call) {
+        let weights = args.real(4);
+        let (left, right) = weights.split_at(weights.len() / 2);
+        let root = R::of((self.layout.sketch as f64).sqrt());
+        for_each_tile(&self.layout, args, call, |x, out| {
+            real::with_scratch(out.len(), |other: &mut [R]| {
+                self.branch(left, x, out);
+                self.branch(right, x, other);
+                real::vectorized(
+                    #[inline(always)]
+                    || out.iter_mut().zip(other).for_each(|(a, b)| *a *= *b),
+                );
+                real::scaled_tanh(out, root);
+            });
+        });
+    }
+
+    /// One branch of vectors x `[n, h]` into out `[n, r]`.
+    fn branch<R: Real>(&self, weights: &[R], x: &[R], out: &mut [R]) {
+        let (r, hidden, n) = (self.layout.sketch, self.hidden(), out.len() / self.layout.sketch);
+        let widest = self.layout.head.max(r);
+        real::with_scratch(n * (widest + hidden), |scratch: &mut [R]| {
+            let (normed, units) = scratch.split_at_mut(n * widest);
+            let mut at = 0;
+            for (level, inputs) in self.level_inputs().enumerate() {
+                let (norm, rest) = weights[at..].split_at(2 * inputs);
+                let (up, rest) = rest.split_at(hidden * inputs);
+                let down = &rest[..r * hidden];
+                let normed = &mut normed[..n * inputs];
+                {
+                    let x = if level == 0 { x } else { &*out };
+                    for (x, y) in x.chunks_exact(inputs).zip(normed.chunks_exact_mut(inputs)) {
+                        real::layer_norm(x, &norm[..inputs], &norm[inputs..], y);
+                    }
+                }
+                real::matmul(MatMut::new(units, n, hidden), Mat::new(normed, n, inputs), Mat::new(up, hidden, inputs).t(), false);
+                real::gelu_tanh(units);
+                real::matmul(MatMut::new(out, n, r), Mat::new(units, n, hidden), Mat::new(down, r, hidden).t(), false);
+                at += 2 * inputs + hidden * (inputs + r);
+            }
+        });
+    }
+}

@@ -1,0 +1,11 @@
+//! polysketch: a portable WGSL compute engine for linear-time transformers.
+pub mod attention;
+pub mod error;
+pub mod exec;
+pub mod gpu;
+pub mod graph;
+pub mod kernels;
+pub mod model;
+pub mod tensor;
+
+pub use error::{Error, ErrorKind, Result};

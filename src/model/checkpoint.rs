@@ -1,0 +1,266 @@
+//! The weights of a model: one `model.safetensors` or several shards, f32, f16 or bf16 (SPEC §2).
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use super::config::ModelConfig;
+use super::parameters::ParameterSpec;
+pub use super::tensor_file::{Dtype, TensorData, TensorFile as Tensors, safetensors_bytes, write_tensors_to};
+use super::tensor_file::{clip, floats, list};
+#[cfg(not(target_arch = "wasm32"))]
+pub use super::tensor_file::{read_tensors, write_safetensors};
+use crate::error::{Error, ErrorKind, Result};
+
+/// The file of a model in one piece.
+pub const SINGLE: &str = "model.safetensors";
+/// The index of a model in shards.
+pub const INDEX: &str = "model.safetensors.index.json";
+
+/// An open checkpoint. Nothing is read (native: mapped files) until a tensor is asked for.
+#[derive(Debug)]
+pub struct Checkpoint {
+    files: Vec<Tensors>,
+    /// Tensor name to index in `files`.
+    home: BTreeMap<String, usize>,
+}
+
+impl Checkpoint {
+    /// Opens the weights in a model folder: `model.safetensors`, else the shards of `model.safetensors.index.json`.
+    ///
+    /// # Errors
+    /// `ErrorKind::Io` if a file is missing or cannot be read, `ErrorKind::ModelFormat` if one is damaged.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn open(dir: &std::path::Path) -> Result<Self> {
+        let (single, index) = (dir.join(SINGLE), dir.join(INDEX));
+        if single.exists() {
+            return Self::from_files(vec![Tensors::open(&single)?]);
+        }
+        if index.exists() {
+            return Self::open_shards(dir, &index);
+        }
+        std::fs::read_dir(dir).map_err(|e| Error::io(dir.display(), &e))?;
+        Err(Error::new(ErrorKind::Io, format!("{}: has neither {SINGLE} nor {INDEX}", dir.display()))
+            .help("give the folder of a model, with its config.json and weights"))
+    }
+
+    #[cfg(not(target_arch = "wasm32"))]
+    fn open_shards(dir: &std::path::Path, index: &std::path::Path) -> Result<Self> {
+        let label = index.display().to_string();
+        let map = read_index(&super::files::read_bytes(index)?, &label)?;
+        let mut shards: BTreeMap<&str, usize> = BTreeMap::new();
+        let mut files = Vec::new();
+        let mut home = BTreeMap::new();
+        for (name, shard) in &map {
+            let at = match shards.get(shard.as_str()) {
+                Some(&at) => at,
+                None => {
+                    files.push(Tensors::open(&dir.join(shard)).map_err(|e| {
+                        if e.kind() == ErrorKind::Io {
+                            Error::new(ErrorKind::Io, format!("{e}")).help(format!("{label} names this shard; copy it into the folder too"))
+                        } else {
+                            e
+                        }
+                    })?);
+                    shards.insert(shard, files.len() - 1);
+                    files.len() - 1
+                }
+            };
+            if files[at].dtype(name).is_none() {
+                return Err(Error::new(ErrorKind::ModelFormat, format!("{label}: says that {shard} holds tensor {}, but it does not", clip(name)))
+                    .help("the index and the shards are not of the same model; copy them again"));
+            }
+            home.insert(name.clone(), at);
+        }
+        Ok(Self { files, home })
+    }
+
+    /// A checkpoint in memory, in one piece; `label` stands for its path in messages.
+    ///
+    /// # Errors
+    /// `ErrorKind::ModelFormat` if it is damaged.
+    pub fn from_bytes(bytes: impl Into<Cow<'static, [u8]>>, label: impl Into<String>) -> Result<Self> {
+        Self::from_files(vec![Tensors::from_bytes(bytes, label)?])
+    }
+
+    /// A checkpoint of several files.
+    ///
+    /// # Errors
+    /// `ErrorKind::ModelFormat` if two of them hold the same tensor.
+    pub fn from_files(files: Vec<Tensors>) -> Result<Self> {
+        let mut home = BTreeMap::new();
+        for (i, file) in files.iter().enumerate() {
+            for name in file.names() {
+                let message = format!("{}: tensor {} is also in another file", file.label(), clip(&name));
+                if home.insert(name, i).is_some() {
+                    return Err(Error::new(ErrorKind::ModelFormat, message).help("give each shard once"));
+                }
+            }
+        }
+        Ok(Self { files, home })
+    }
+
+    /// Names of all tensors, sorted.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.home.keys().map(String::as_str)
+    }
+
+    /// How a tensor is stored.
+    pub fn dtype(&self, name: &str) -> Option<Dtype> {
+        self.file(name)?.dtype(name)
+    }
+
+    /// Shape of a tensor, outermost dimension first.
+    pub fn shape(&self, name: &str) -> Option<&[usize]> {
+        self.file(name)?.shape(name)
+    }
+
+    /// Bytes of all tensors as they are stored.
+    pub fn bytes_total(&self) -> u64 {
+        self.home.iter().filter_map(|(name, &i)| self.files[i].raw(name)).map(|raw| raw.len() as u64).sum()
+    }
+
+    /// Compares names, shapes and types with what a configuration expects ([`ModelConfig::parameters`]). Returns
+    /// warnings: tensors that nobody asked for.
+    ///
+    /// # Errors
+    /// `ErrorKind::ModelFormat`, naming the first tensors that are missing and how many, or the first one whose shape
+    /// or type is wrong, with both.
+    pub fn check(&self, specs: &[ParameterSpec]) -> Result<Vec<String>> {
+        let missing: Vec<&str> = specs.iter().map(|s| s.name.as_str()).filter(|name| !self.home.contains_key(*name)).collect();
+        if !missing.is_empty() {
+            let message = format!("{}: {} of {} tensors missing: {}", self.label(), missing.len(), specs.len(), list(missing.into_iter(), 3));
+            return Err(
+                Error::new(ErrorKind::ModelFormat, message).help("config.json describes another model than these weights, or a shard is missing")
+            );
+        }
+        for spec in specs {
+            self.check_one(spec)?;
+        }
+        let known: std::collections::HashSet<&str> = specs.iter().map(|s| s.name.as_str()).collect();
+        let extra: Vec<&str> = self.names().filter(|name| !known.contains(name)).collect();
+        Ok(match extra.len() {
+            0 => Vec::new(),
+            1 => vec![format!("{}: unknown tensor {} is ignored", self.label(), clip(extra[0]))],
+            n => vec![format!("{}: {n} unknown tensors are ignored: {}", self.label(), list(extra.into_iter(), 8))],
+        })
+    }
+
+    fn check_one(&self, spec: &ParameterSpec) -> Result<()> {
+        let (file, dtype, _) = self.find(&spec.name)?;
+        if !matches!(dtype, Dtype::F32 | Dtype::F16 | Dtype::BF16) {
+            return Err(type_error(file, &spec.name, dtype));
+        }
+        let shape = file.shape(&spec.name).unwrap_or_default();
+        if shape != spec.shape {
+            let message = format!("{}: tensor {} has shape {shape:?}, config.json makes it {:?}", file.label(), spec.name, spec.shape);
+            return Err(Error::new(ErrorKind::ModelFormat, message).help("config.json and the weights are not of the same model"));
+        }
+        Ok(())
+    }
+
+    /// A tensor as `f32`.
+    ///
+    /// # Errors
+    /// `ErrorKind::ModelFormat` if it is missing, of another type than F32, F16 and BF16, or holds a NaN or an
+    /// infinity (the message has the first one's index).
+    pub fn f32(&self, name: &str) -> Result<Vec<f32>> {
+        let (file, dtype, raw) = self.find(name)?;
+        let values = floats(dtype, raw).ok_or_else(|| type_error(file, name, dtype))?;
+        match first_bad(&values, |x| x.to_bits() & 0x7f80_0000 == 0x7f80_0000) {
+            None => Ok(values),
+            Some(i) => Err(bad_weight(file, name, values[i], i)),
+        }
+    }
+
+    /// The bits of a tensor that is stored as F16; None if it is not.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::f32`].
+    pub fn f16_bits(&self, name: &str) -> Result<Option<Vec<u16>>> {
+        let (file, dtype, raw) = self.find(name)?;
+        if dtype != Dtype::F16 {
+            return Ok(None);
+        }
+        let bits: Vec<u16> = raw.as_chunks::<2>().0.iter().map(|&b| u16::from_le_bytes(b)).collect();
+        match first_bad(&bits, |x| x & 0x7c00 == 0x7c00) {
+            None => Ok(Some(bits)),
+            Some(i) => Err(bad_weight(file, name, half::f16::from_bits(bits[i]).to_f32(), i)),
+        }
+    }
+
+    fn label(&self) -> &str {
+        self.files.first().map_or("checkpoint", Tensors::label)
+    }
+
+    fn file(&self, name: &str) -> Option<&Tensors> {
+        self.home.get(name).map(|&i| &self.files[i])
+    }
+
+    fn find(&self, name: &str) -> Result<(&Tensors, Dtype, &[u8])> {
+        let found = self.file(name).and_then(|file| Some((file, file.dtype(name)?, file.raw(name)?)));
+        found.ok_or_else(|| {
+            Error::new(ErrorKind::ModelFormat, format!("{}: tensor {} is missing", self.label(), clip(name)))
+                .help("config.json describes another model than these weights, or a shard is missing")
+        })
+    }
+}
+
+fn type_error(file: &Tensors, name: &str, dtype: Dtype) -> Error {
+    Error::new(ErrorKind::ModelFormat, format!("{}: tensor {} has type {dtype:?}, must be F32, F16 or BF16", file.label(), clip(name)))
+        .help("convert the weights to F32, F16 or BF16")
+}
+
+fn bad_weight(file: &Tensors, name: &str, value: f32, index: usize) -> Error {
+    let shape = file.shape(name).unwrap_or_default();
+    Error::new(ErrorKind::ModelFormat, format!("{}: tensor {} of shape {shape:?} holds {value} at index {index}", file.label(), clip(name)))
+        .help("the weights are damaged or their training diverged; copy them again or use an earlier checkpoint")
+}
+
+/// Index of the first bad element; checked in strips, which vectorises.
+fn first_bad<T: Copy>(values: &[T], bad: impl Fn(T) -> bool) -> Option<usize> {
+    let strip = values.chunks(1024).position(|strip| strip.iter().fold(false, |any, &x| any | bad(x)))? * 1024;
+    values[strip..].iter().position(|&x| bad(x)).map(|i| strip + i)
+}
+
+/// `weight_map` of an index file: tensor name to file name in the same folder.
+#[cfg(not(target_arch = "wasm32"))]
+fn read_index(bytes: &[u8], label: &str) -> Result<BTreeMap<String, String>> {
+    #[derive(serde::Deserialize)]
+    struct Index {
+        weight_map: BTreeMap<String, String>,
+    }
+    let damaged = |what: String| Error::new(ErrorKind::ModelFormat, format!("{label}: {what}")).help("the index is damaged; copy it again");
+    let index: Index = serde_json::from_slice(bytes).map_err(|e| damaged(format!("not a valid index: {}", clip(&e.to_string()))))?;
+    if index.weight_map.is_empty() {
+        return Err(damaged("weight_map is empty".into()));
+    }
+    for (name, file) in &index.weight_map {
+        let path = std::path::Path::new(file);
+        if path.file_name() != Some(path.as_os_str()) || file.contains(['/', '\\', '\0']) {
+            return Err(damaged(format!("tensor {} is said to be in \"{}\", must be a file of the same folder", clip(name), clip(file))));
+        }
+    }
+    Ok(index.weight_map)
+}
+
+/// A number that tells models apart: the same on every platform, another one for any other configuration or weights
+/// (XXH3 over the configuration as JSON and, by name, each expected tensor's name, type, shape and stored bytes).
+pub fn fingerprint(config: &ModelConfig, checkpoint: &Checkpoint) -> u64 {
+    let mut hash = xxhash_rust::xxh3::Xxh3::new();
+    let text = |hash: &mut xxhash_rust::xxh3::Xxh3, s: &str| {
+        hash.update(&(s.len() as u64).to_le_bytes());
+        hash.update(s.as_bytes());
+    };
+    text(&mut hash, "polysketch model 1");
+    text(&mut hash, &config.to_json());
+    let mut names: Vec<String> = config.parameters().into_iter().map(|spec| spec.name).collect();
+    names.sort_unstable();
+    for name in names {
+        if let Ok((file, dtype, raw)) = checkpoint.find(&name) {
+            text(&mut hash, &name);
+            text(&mut hash, &format!("{dtype:?} {:?}", file.shape(&name).unwrap_or_default()));
+            hash.update(raw);
+        }
+    }
+    hash.digest()
+}

@@ -1,0 +1,333 @@
+//! `config.json`: what a model is (SPEC §2). Every key is checked when it is read, so that the rest of the
+//! crate can use the numbers without looking twice.
+
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+
+use super::config_json::{self, Fault};
+use crate::error::Result;
+
+/// An enum whose variants are words of `config.json`.
+macro_rules! words {
+    ($(#[$about:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
+        $(#[$about])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum $name { $($(#[$doc])* $variant),+ }
+
+        impl $name {
+            /// Every variant.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// The word in `config.json`.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $word),+ }
+            }
+        }
+
+        impl config_json::Word for $name {
+            const ALL: &'static [Self] = Self::ALL;
+            fn word(self) -> &'static str { self.as_str() }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result { f.write_str(self.as_str()) }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> { s.serialize_str(self.as_str()) }
+        }
+    };
+}
+
+words! {
+    /// The kernel of attention, `w_ij` of SPEC §1.
+    AttentionKind {
+        /// `softmax(q·k/√h)`: the baseline.
+        Softmax = "softmax",
+        /// `(c⟨q̄,k̄⟩)^p`.
+        Polynomial = "polynomial",
+        /// `⟨s(q), s(k)⟩²`, with or without exact local blocks.
+        Polysketch = "polysketch",
+        /// The truncated exponential series of `c⟨q̄,k̄⟩`.
+        Taylor = "taylor",
+    }
+}
+words! {
+    /// What the rotary embedding rotates.
+    RopeWhere {
+        /// Nothing.
+        None = "none",
+        /// The q, k projections, before anything else.
+        Raw = "raw",
+        /// q̄, k̄, and only where the exact kernel reads them.
+        Normed = "normed",
+    }
+}
+words! {
+    /// Which components of a head make a rotated pair.
+    RopeLayout {
+        /// `(i, i + h/2)`.
+        Half = "half",
+        /// `(2i, 2i+1)` in, first halves then second halves out.
+        Interleaved = "interleaved",
+    }
+}
+words! {
+    /// What the sketch sees.
+    SketchInput {
+        /// q̄, k̄.
+        Normed = "normed",
+        /// The projections.
+        Raw = "raw",
+    }
+}
+words! {
+    /// Forgetting.
+    Gate {
+        /// Every token counts for ever.
+        None = "none",
+        /// One learned decay a head and token.
+        Scalar = "scalar",
+    }
+}
+words! {
+    /// How the sketch is made.
+    SketchKind {
+        /// Two small networks (the real method).
+        Learned = "learned",
+        /// Random normal matrices.
+        Gaussian = "gaussian",
+        /// Randomly signed and sampled Hadamard columns at the leaves.
+        Hadamard = "hadamard",
+    }
+}
+
+/// A whole model, as `config.json` describes it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ModelConfig {
+    /// Rows of the embedding, V.
+    pub vocab_size: usize,
+    /// Width of the residual stream, d.
+    pub hidden_size: usize,
+    /// Layers.
+    pub num_hidden_layers: usize,
+    /// Heads of each layer, H.
+    pub num_attention_heads: usize,
+    /// Width of the MLP, m.
+    pub intermediate_size: usize,
+    /// Always 1e-5 (SPEC §2).
+    pub layer_norm_eps: f64,
+    /// Rotary position.
+    pub rope: RopeConfig,
+    /// Whether a sinusoidal position is added to the embeddings.
+    pub sinusoidal: bool,
+    /// Whether the logits have a bias, `lm_head.bias`.
+    pub logit_bias: bool,
+    /// Attention.
+    pub attention: AttentionConfig,
+}
+
+/// Rotary position embedding.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct RopeConfig {
+    /// What is rotated (`rope.where`).
+    #[serde(rename = "where")]
+    pub where_: RopeWhere,
+    /// Base of the angles, `pos · θ^(−2i/h)`.
+    pub theta: f64,
+    /// Which components make a pair.
+    pub layout: RopeLayout,
+}
+
+/// Attention of every layer. Fields that a kind does not read keep their defaults.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AttentionConfig {
+    /// The kernel.
+    pub kind: AttentionKind,
+    /// p of the polynomial kinds, g of `taylor`; 0 for softmax.
+    pub degree: usize,
+    /// c: scale of ⟨q̄,k̄⟩.
+    pub qk_scale: f64,
+    /// b: tokens of a block, at absolute positions. Part of the result with `local_exact`, otherwise a matter of speed.
+    pub block_size: usize,
+    /// The exact kernel inside a block (polysketch).
+    pub local_exact: bool,
+    /// Whether a token sees only what came before. `false` is for the library's own use; no decoder.
+    pub causal: bool,
+    /// β of the normaliser.
+    pub denominator_bias: f64,
+    /// One LayerNorm for q and k.
+    pub shared_qk_norm: bool,
+    /// What the sketch sees.
+    pub sketch_input: SketchInput,
+    /// Forgetting.
+    pub gate: Gate,
+    /// The sketch; present exactly when the kind is polysketch.
+    pub sketch: Option<SketchConfig>,
+}
+
+/// The sketch of a layer, R^h → R^r.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SketchConfig {
+    /// How it is made.
+    pub kind: SketchKind,
+    /// r.
+    pub size: usize,
+    /// Networks in a row in each branch (learned).
+    pub levels: usize,
+    /// e: hidden width of a network over r (learned).
+    pub expansion: usize,
+    /// Factor of each product (random).
+    pub gain: f64,
+}
+
+impl SketchConfig {
+    /// Networks in a row where the file does not say.
+    pub const LEVELS: usize = 2;
+    /// Expansion where the file does not say.
+    pub const EXPANSION: usize = 8;
+
+    /// The paper's gain, `r^-1/2`.
+    pub fn default_gain(size: usize) -> f64 {
+        (size as f64).powf(-0.5)
+    }
+
+    /// Whether its matrices are drawn once and never trained.
+    pub fn is_random(&self) -> bool {
+        self.kind != SketchKind::Learned
+    }
+}
+
+impl AttentionConfig {
+    /// `block_size` where the file does not say.
+    pub const BLOCK_SIZE: usize = 128;
+
+    /// Whether q̄ and k̄ exist, and with them `q_norm` (and `k_norm` unless shared).
+    pub fn has_normed_qk(&self) -> bool {
+        match self.kind {
+            AttentionKind::Softmax => false,
+            AttentionKind::Polynomial | AttentionKind::Taylor => true,
+            AttentionKind::Polysketch => self.local_exact || self.sketch_input == SketchInput::Normed,
+        }
+    }
+
+    /// F: features of the scan for heads of `head_size`, symmetric ones kept once. None for the kinds that keep a
+    /// key-value cache instead (softmax, polynomial of degree 4 and more).
+    pub fn feature_count(&self, head_size: usize) -> Option<usize> {
+        match (self.kind, &self.sketch) {
+            (AttentionKind::Polysketch, Some(sketch)) => binomial(sketch.size + 1, 2),
+            (AttentionKind::Polynomial, _) if self.degree == 2 => binomial(head_size + 1, 2),
+            (AttentionKind::Taylor, _) => binomial(head_size + self.degree, self.degree),
+            _ => None,
+        }
+    }
+}
+
+/// `C(n, k)`, or None where it does not fit.
+pub(crate) fn binomial(n: usize, k: usize) -> Option<usize> {
+    let mut c: u128 = 1;
+    for i in 0..k.min(n.saturating_sub(k)) {
+        c = c.checked_mul((n - i) as u128)? / (i as u128 + 1);
+    }
+    if k > n { Some(0) } else { usize::try_from(c).ok() }
+}
+
+impl ModelConfig {
+    /// h: width of one head.
+    pub fn head_size(&self) -> usize {
+        self.hidden_size / self.num_attention_heads.max(1)
+    }
+
+    /// Reads and checks `config.json`; `name` (a path or a label) starts every message. Also returns warnings: keys
+    /// that are unknown or have no effect, by their dotted name.
+    ///
+    /// # Errors
+    /// `ErrorKind::Config` for text that is not JSON, and for a missing or impossible value; the message names the
+    /// dotted key, the value and what is allowed.
+    pub fn from_json(text: &str, name: &str) -> Result<(Self, Vec<String>)> {
+        config_json::read(text, name)
+    }
+
+    /// The same for a part of a larger JSON document.
+    ///
+    /// # Errors
+    /// As [`ModelConfig::from_json`].
+    pub fn from_value(value: &serde_json::Value, name: &str) -> Result<(Self, Vec<String>)> {
+        config_json::read_value(value, name)
+    }
+
+    /// Checks a configuration that was made by hand, by the rules of [`ModelConfig::from_json`].
+    ///
+    /// # Errors
+    /// `ErrorKind::Config`, as there.
+    pub fn validate(&self) -> Result<()> {
+        self.check().map_err(|fault: Fault| fault.error("configuration"))
+    }
+
+    /// The text of a `config.json` that reads back as this configuration.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string_pretty(self).unwrap_or_default() + "\n"
+    }
+}
+
+impl Serialize for ModelConfig {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        let mut m = s.serialize_map(None)?;
+        m.serialize_entry("model_type", "polysketch")?;
+        m.serialize_entry("vocab_size", &self.vocab_size)?;
+        m.serialize_entry("hidden_size", &self.hidden_size)?;
+        m.serialize_entry("num_hidden_layers", &self.num_hidden_layers)?;
+        m.serialize_entry("num_attention_heads", &self.num_attention_heads)?;
+        m.serialize_entry("intermediate_size", &self.intermediate_size)?;
+        m.serialize_entry("activation", "gelu_tanh")?;
+        m.serialize_entry("layer_norm_eps", &self.layer_norm_eps)?;
+        m.serialize_entry("tie_word_embeddings", &true)?;
+        m.serialize_entry("logit_bias", &self.logit_bias)?;
+        m.serialize_entry("sinusoidal", &self.sinusoidal)?;
+        m.serialize_entry("rope", &self.rope)?;
+        m.serialize_entry("attention", &self.attention)?;
+        m.end()
+    }
+}
+
+/// Only the keys that the kind reads.
+impl Serialize for AttentionConfig {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        let mut m = s.serialize_map(None)?;
+        m.serialize_entry("kind", &self.kind)?;
+        if self.kind != AttentionKind::Softmax {
+            m.serialize_entry("degree", &self.degree)?;
+            m.serialize_entry("qk_scale", &self.qk_scale)?;
+            if self.kind == AttentionKind::Polysketch || self.block_size != Self::BLOCK_SIZE {
+                m.serialize_entry("block_size", &self.block_size)?;
+            }
+            m.serialize_entry("denominator_bias", &self.denominator_bias)?;
+            m.serialize_entry("shared_qk_norm", &self.shared_qk_norm)?;
+        }
+        m.serialize_entry("gate", &self.gate)?;
+        if !self.causal {
+            m.serialize_entry("causal", &false)?;
+        }
+        if let Some(sketch) = &self.sketch {
+            m.serialize_entry("local_exact", &self.local_exact)?;
+            m.serialize_entry("sketch_input", &self.sketch_input)?;
+            m.serialize_entry("sketch", sketch)?;
+        }
+        m.end()
+    }
+}
+
+impl Serialize for SketchConfig {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        let mut m = s.serialize_map(None)?;
+        m.serialize_entry("kind", &self.kind)?;
+        m.serialize_entry("size", &self.size)?;
+        if self.is_random() {
+            m.serialize_entry("gain", &self.gain)?;
+        } else {
+            m.serialize_entry("levels", &self.levels)?;
+            m.serialize_entry("expansion", &self.expansion)?;
+        }
+        m.end()
+    }
+}

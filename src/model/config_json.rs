@@ -1,0 +1,452 @@
+//! Reading `config.json`: one rule a key, one form of error.
+
+use std::fmt;
+
+use serde_json::{Map, Value};
+
+use super::config::{
+    AttentionConfig, AttentionKind, Gate, ModelConfig, RopeConfig, RopeLayout, RopeWhere, SketchConfig, SketchInput, SketchKind, binomial,
+};
+use crate::error::{Error, ErrorKind, Result};
+
+/// A key whose value is missing or impossible.
+#[derive(Debug)]
+pub(super) struct Fault {
+    key: String,
+    /// None: missing.
+    value: Option<String>,
+    allowed: String,
+}
+
+impl Fault {
+    fn new(key: impl Into<String>, value: impl fmt::Display, allowed: impl Into<String>) -> Self {
+        Self { key: key.into(), value: Some(value.to_string()), allowed: allowed.into() }
+    }
+
+    /// The error of the file `name`.
+    pub(super) fn error(self, name: &str) -> Error {
+        match self.value {
+            Some(value) => Error::new(ErrorKind::Config, format!("{name}: {} is {value}, must be {}", self.key, self.allowed)),
+            None => Error::new(ErrorKind::Config, format!("{name}: {} is missing, must be {}", self.key, self.allowed))
+                .help(format!("add {} to the configuration", self.key)),
+        }
+    }
+}
+
+type Checked<T> = std::result::Result<T, Fault>;
+
+/// An enum that is written as one of a few words.
+pub(super) trait Word: Copy + 'static {
+    const ALL: &'static [Self];
+    fn word(self) -> &'static str;
+}
+
+/// What a size may be: `least..=most`, a multiple of `step`.
+struct Sizes {
+    least: usize,
+    most: usize,
+    step: usize,
+}
+
+impl Sizes {
+    const fn new(least: usize, most: usize, step: usize) -> Self {
+        Self { least, most, step }
+    }
+
+    fn check(&self, key: &str, n: usize) -> Checked<()> {
+        let fits = (self.least..=self.most).contains(&n) && n.is_multiple_of(self.step);
+        if fits { Ok(()) } else { Err(Fault::new(key, n, self.to_string())) }
+    }
+}
+
+impl fmt::Display for Sizes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.step {
+            1 => write!(f, "a whole number from {} to {}", self.least, self.most),
+            step => write!(f, "a multiple of {step} from {} to {}", self.least, self.most),
+        }
+    }
+}
+
+const VOCAB: Sizes = Sizes::new(1, 1 << 24, 1);
+const HIDDEN: Sizes = Sizes::new(4, 1 << 16, 4);
+const LAYERS: Sizes = Sizes::new(1, 1024, 1);
+const HEADS: Sizes = Sizes::new(1, 4096, 1);
+const HEAD: Sizes = Sizes::new(4, 1024, 4);
+const INTERMEDIATE: Sizes = Sizes::new(4, 1 << 18, 4);
+const BLOCK: Sizes = Sizes::new(1, 1 << 14, 1);
+const SKETCH: Sizes = Sizes::new(4, 512, 4);
+const LEVELS: Sizes = Sizes::new(1, 16, 1);
+const EXPANSION: Sizes = Sizes::new(1, 256, 1);
+const POLYNOMIAL_DEGREE: Sizes = Sizes::new(2, 32, 2);
+const TAYLOR_DEGREE: Sizes = Sizes::new(1, 32, 1);
+/// Degrees of a polysketch: a sketch of degree p/2 is built by doubling.
+const POLYSKETCH_DEGREES: [usize; 4] = [4, 8, 16, 32];
+/// Most features of a scan; at h = 64 their state is 17 MB a head.
+const MOST_FEATURES: usize = 1 << 16;
+/// Most parameters: what a model could ever need, and on a 32-bit machine what an address can reach.
+const MOST_PARAMETERS: u64 = if usize::BITS < 64 { 1 << 29 } else { 1 << 40 };
+
+const ATTENTION_KEYS: &[&str] = &["degree", "qk_scale", "block_size", "local_exact", "denominator_bias", "shared_qk_norm", "sketch_input", "sketch"];
+const SKETCH_KEYS: &[&str] = &["levels", "expansion", "gain"];
+
+/// Reads the text of the file `name`.
+pub(super) fn read(text: &str, name: &str) -> Result<(ModelConfig, Vec<String>)> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let value: Value = serde_json::from_str(text).map_err(|e| {
+        Error::new(ErrorKind::Config, format!("{name}: not valid JSON: {e}")).help("the file is damaged or not a config.json; copy it again")
+    })?;
+    read_value(&value, name)
+}
+
+/// Reads a JSON value.
+pub(super) fn read_value(value: &Value, name: &str) -> Result<(ModelConfig, Vec<String>)> {
+    let Value::Object(map) = value else {
+        return Err(Error::new(ErrorKind::Config, format!("{name}: is {}, must be a JSON object", shown(value))));
+    };
+    let mut notes = Vec::new();
+    let config = model(map, &mut notes).map_err(|fault| fault.error(name))?;
+    config.check().map_err(|fault| fault.error(name))?;
+    Ok((config, notes.into_iter().map(|note| format!("{name}: {note}")).collect()))
+}
+
+fn model(map: &Map<String, Value>, notes: &mut Vec<String>) -> Checked<ModelConfig> {
+    let mut o = Object::new("", map);
+    o.fixed("model_type", &Value::from("polysketch"))?;
+    o.fixed("activation", &Value::from("gelu_tanh"))?;
+    o.fixed("tie_word_embeddings", &Value::Bool(true))?;
+    let config = ModelConfig {
+        vocab_size: o.size("vocab_size", &VOCAB)?.required(&VOCAB)?,
+        hidden_size: o.size("hidden_size", &HIDDEN)?.required(&HIDDEN)?,
+        num_hidden_layers: o.size("num_hidden_layers", &LAYERS)?.required(&LAYERS)?,
+        num_attention_heads: o.size("num_attention_heads", &HEADS)?.required(&HEADS)?,
+        intermediate_size: o.size("intermediate_size", &INTERMEDIATE)?.required(&INTERMEDIATE)?,
+        layer_norm_eps: o.number("layer_norm_eps")?.unwrap_or(1e-5),
+        sinusoidal: o.flag("sinusoidal")?.unwrap_or(false),
+        logit_bias: o.flag("logit_bias")?.unwrap_or(false),
+        rope: o.object("rope")?.required(&"an object with \"where\"").and_then(|m| rope(m, notes))?,
+        attention: o.object("attention")?.required(&"an object with \"kind\"").and_then(|m| attention(m, notes))?,
+    };
+    o.finish(&[], "", notes);
+    Ok(config)
+}
+
+fn rope(map: &Map<String, Value>, notes: &mut Vec<String>) -> Checked<RopeConfig> {
+    let mut o = Object::new("rope.", map);
+    let config = RopeConfig {
+        where_: o.word("where")?.required(&one_of::<RopeWhere>())?,
+        theta: o.number("theta")?.unwrap_or(1e4),
+        layout: o.word("layout")?.unwrap_or(RopeLayout::Half),
+    };
+    o.finish(&[], "", notes);
+    Ok(config)
+}
+
+fn attention(map: &Map<String, Value>, notes: &mut Vec<String>) -> Checked<AttentionConfig> {
+    let mut o = Object::new("attention.", map);
+    let kind: AttentionKind = o.word("kind")?.required(&one_of::<AttentionKind>())?;
+    let mut config = AttentionConfig {
+        kind,
+        degree: 0,
+        qk_scale: 1.0,
+        block_size: AttentionConfig::BLOCK_SIZE,
+        local_exact: false,
+        causal: o.flag("causal")?.unwrap_or(true),
+        denominator_bias: 1.0,
+        shared_qk_norm: false,
+        sketch_input: SketchInput::Normed,
+        gate: o.word("gate")?.unwrap_or(Gate::None),
+        sketch: None,
+    };
+    if kind != AttentionKind::Softmax {
+        config.degree = o.size("degree", &TAYLOR_DEGREE)?.required(&degrees(kind))?;
+        config.qk_scale = o.number("qk_scale")?.unwrap_or(1.0);
+        config.denominator_bias = o.number("denominator_bias")?.unwrap_or(1.0);
+        config.shared_qk_norm = o.flag("shared_qk_norm")?.unwrap_or(false);
+        let block_size = o.size("block_size", &BLOCK)?;
+        if kind == AttentionKind::Polysketch {
+            config.local_exact = o.flag("local_exact")?.required(&"true or false")?;
+            config.sketch_input = o.word("sketch_input")?.unwrap_or(SketchInput::Normed);
+            config.sketch = Some(o.object("sketch")?.required(&"an object with \"kind\" and \"size\"").and_then(|m| sketch(m, notes))?);
+        }
+        config.block_size = if config.local_exact { block_size.required(&BLOCK)? } else { block_size.unwrap_or(AttentionConfig::BLOCK_SIZE) };
+    }
+    o.finish(ATTENTION_KEYS, &format!("attention.kind \"{kind}\""), notes);
+    Ok(config)
+}
+
+fn sketch(map: &Map<String, Value>, notes: &mut Vec<String>) -> Checked<SketchConfig> {
+    let mut o = Object::new("attention.sketch.", map);
+    let kind: SketchKind = o.word("kind")?.required(&one_of::<SketchKind>())?;
+    let size = o.size("size", &SKETCH)?.required(&SKETCH)?;
+    let mut config =
+        SketchConfig { kind, size, levels: SketchConfig::LEVELS, expansion: SketchConfig::EXPANSION, gain: SketchConfig::default_gain(size) };
+    if config.is_random() {
+        config.gain = o.number("gain")?.unwrap_or(config.gain);
+    } else {
+        config.levels = o.size("levels", &LEVELS)?.unwrap_or(config.levels);
+        config.expansion = o.size("expansion", &EXPANSION)?.unwrap_or(config.expansion);
+    }
+    o.finish(SKETCH_KEYS, &format!("attention.sketch.kind \"{kind}\""), notes);
+    Ok(config)
+}
+
+fn degrees(kind: AttentionKind) -> String {
+    match kind {
+        AttentionKind::Polysketch => "4, 8, 16 or 32 (the sketch doubles up to half of it)".into(),
+        AttentionKind::Taylor => TAYLOR_DEGREE.to_string(),
+        _ => format!("{POLYNOMIAL_DEGREE}: an odd power is not a non-negative kernel"),
+    }
+}
+
+impl ModelConfig {
+    /// Every rule of SPEC §2, for configurations of any origin.
+    pub(super) fn check(&self) -> Checked<()> {
+        VOCAB.check("vocab_size", self.vocab_size)?;
+        HIDDEN.check("hidden_size", self.hidden_size)?;
+        LAYERS.check("num_hidden_layers", self.num_hidden_layers)?;
+        HEADS.check("num_attention_heads", self.num_attention_heads)?;
+        INTERMEDIATE.check("intermediate_size", self.intermediate_size)?;
+        if !self.hidden_size.is_multiple_of(self.num_attention_heads) || HEAD.check("", self.head_size()).is_err() {
+            let allowed = format!("a divisor of hidden_size {} that makes each head {HEAD}", self.hidden_size);
+            return Err(Fault::new("num_attention_heads", self.num_attention_heads, allowed));
+        }
+        let right_eps = (self.layer_norm_eps - 1e-5).abs() < 1e-9;
+        if !right_eps {
+            return Err(Fault::new("layer_norm_eps", self.layer_norm_eps, "1e-5"));
+        }
+        between("rope.theta", self.rope.theta, 1.0, 1e12)?;
+        self.attention.check(self.head_size())?;
+        if self.rope.where_ == RopeWhere::Normed && !self.attention.has_normed_qk() {
+            let why = match self.attention.kind {
+                AttentionKind::Softmax => "softmax has no normed q and k",
+                _ => "nothing reads normed q and k when local_exact is false and sketch_input is raw",
+            };
+            return Err(Fault::new("rope.where", "\"normed\"", format!("\"none\" or \"raw\": {why}")));
+        }
+        if self.parameter_count() > MOST_PARAMETERS {
+            return Err(Fault::new("the number of parameters", self.parameter_count(), format!("{MOST_PARAMETERS} or fewer")));
+        }
+        Ok(())
+    }
+}
+
+impl AttentionConfig {
+    fn check(&self, head_size: usize) -> Checked<()> {
+        if self.gate != Gate::None && (self.kind == AttentionKind::Softmax || !self.causal) {
+            let why = if self.causal { "softmax has no gate" } else { "a gate needs causal attention" };
+            return Err(Fault::new("attention.gate", format!("\"{}\"", self.gate), format!("\"none\": {why}")));
+        }
+        if !self.causal && self.local_exact {
+            return Err(Fault::new("attention.causal", "false", "true with local_exact"));
+        }
+        if self.sketch.is_some() != (self.kind == AttentionKind::Polysketch) {
+            let is = if self.sketch.is_some() { "given" } else { "missing" };
+            return Err(Fault::new("attention.sketch", is, "given with attention.kind \"polysketch\", and only then"));
+        }
+        if self.kind == AttentionKind::Softmax {
+            return Ok(());
+        }
+        self.check_degree(head_size)?;
+        BLOCK.check("attention.block_size", self.block_size)?;
+        between("attention.qk_scale", self.qk_scale, f64::MIN_POSITIVE, 1e4)?;
+        between("attention.denominator_bias", self.denominator_bias, 0.0, 1e6)?;
+        self.sketch.as_ref().map_or(Ok(()), |sketch| sketch.check(head_size))
+    }
+
+    fn check_degree(&self, head_size: usize) -> Checked<()> {
+        let fits = match self.kind {
+            AttentionKind::Softmax => true,
+            AttentionKind::Polynomial => POLYNOMIAL_DEGREE.check("", self.degree).is_ok(),
+            AttentionKind::Polysketch => POLYSKETCH_DEGREES.contains(&self.degree),
+            AttentionKind::Taylor => TAYLOR_DEGREE.check("", self.degree).is_ok(),
+        };
+        if !fits {
+            return Err(Fault::new("attention.degree", self.degree, degrees(self.kind)));
+        }
+        let features = binomial(head_size + self.degree, self.degree).unwrap_or(usize::MAX);
+        if self.kind == AttentionKind::Taylor && features > MOST_FEATURES {
+            let most = (1..self.degree).rev().find(|&g| binomial(head_size + g, g).is_some_and(|f| f <= MOST_FEATURES));
+            let allowed = match most {
+                Some(most) => format!("{most} or less with heads of {head_size}: C(h+g, g) may be at most {MOST_FEATURES} features"),
+                None => format!("used with smaller heads than {head_size}: C(h+g, g) may be at most {MOST_FEATURES} features"),
+            };
+            return Err(Fault::new("attention.degree", self.degree, allowed));
+        }
+        Ok(())
+    }
+}
+
+impl SketchConfig {
+    fn check(&self, head_size: usize) -> Checked<()> {
+        SKETCH.check("attention.sketch.size", self.size)?;
+        LEVELS.check("attention.sketch.levels", self.levels)?;
+        EXPANSION.check("attention.sketch.expansion", self.expansion)?;
+        between("attention.sketch.gain", self.gain, f64::MIN_POSITIVE, 1e3)?;
+        if self.kind == SketchKind::Hadamard && !head_size.is_power_of_two() {
+            return Err(Fault::new(
+                "attention.sketch.kind",
+                "\"hadamard\"",
+                format!("\"learned\" or \"gaussian\": heads of {head_size} are not a power of two"),
+            ));
+        }
+        Ok(())
+    }
+}
+
+fn between(key: &str, x: f64, least: f64, most: f64) -> Checked<()> {
+    if (least..=most).contains(&x) {
+        return Ok(());
+    }
+    let least = if least == f64::MIN_POSITIVE { "above 0".to_string() } else { format!("at least {least}") };
+    Err(Fault::new(key, x, format!("a number {least} and at most {most:e}")))
+}
+
+fn one_of<W: Word>() -> String {
+    let words: Vec<String> = W::ALL.iter().map(|w| format!("\"{}\"", w.word())).collect();
+    format!("one of {}", words.join(", "))
+}
+
+/// A value as a message shows it: one line, and not a whole page.
+fn shown(value: &Value) -> String {
+    match value {
+        Value::Object(_) => "an object".into(),
+        Value::Array(_) => "a list".into(),
+        _ => {
+            let text = value.to_string();
+            if text.chars().count() <= 60 { text } else { text.chars().take(60).chain("…".chars()).collect() }
+        }
+    }
+}
+
+/// A JSON object being read, and the keys that were asked for.
+struct Object<'a> {
+    prefix: &'static str,
+    map: &'a Map<String, Value>,
+    asked: Vec<&'static str>,
+}
+
+/// A key's value, absent or null counting as none.
+struct Found<T> {
+    key: String,
+    value: Option<T>,
+}
+
+impl<T> Found<T> {
+    fn unwrap_or(self, default: T) -> T {
+        self.value.unwrap_or(default)
+    }
+
+    fn required(self, allowed: &dyn fmt::Display) -> Checked<T> {
+        self.value.ok_or(Fault { key: self.key, value: None, allowed: allowed.to_string() })
+    }
+}
+
+impl<'a> Object<'a> {
+    fn new(prefix: &'static str, map: &'a Map<String, Value>) -> Self {
+        Self { prefix, map, asked: Vec::new() }
+    }
+
+    fn read<T>(&mut self, key: &'static str, allowed: &dyn fmt::Display, parse: impl FnOnce(&'a Value) -> Option<T>) -> Checked<Found<T>> {
+        self.asked.push(key);
+        let dotted = format!("{}{key}", self.prefix);
+        let value = match self.map.get(key) {
+            None | Some(Value::Null) => None,
+            Some(value) => Some(parse(value).ok_or_else(|| Fault::new(dotted.clone(), shown(value), allowed.to_string()))?),
+        };
+        Ok(Found { key: dotted, value })
+    }
+
+    /// A whole number; whether it suits its neighbours is decided by `ModelConfig::check`.
+    fn size(&mut self, key: &'static str, allowed: &Sizes) -> Checked<Found<usize>> {
+        self.read(key, allowed, |v| v.as_u64().and_then(|n| u32::try_from(n).ok()).and_then(|n| usize::try_from(n).ok()))
+    }
+
+    fn number(&mut self, key: &'static str) -> Checked<Found<f64>> {
+        self.read(key, &"a number", Value::as_f64)
+    }
+
+    fn flag(&mut self, key: &'static str) -> Checked<Found<bool>> {
+        self.read(key, &"true or false", Value::as_bool)
+    }
+
+    fn word<W: Word>(&mut self, key: &'static str) -> Checked<Found<W>> {
+        self.read(key, &one_of::<W>(), |v| v.as_str().and_then(|s| W::ALL.iter().copied().find(|w| w.word() == s)))
+    }
+
+    fn object(&mut self, key: &'static str) -> Checked<Found<&'a Map<String, Value>>> {
+        self.read(key, &"an object", Value::as_object)
+    }
+
+    /// A key with one possible value.
+    fn fixed(&mut self, key: &'static str, only: &Value) -> Checked<()> {
+        self.read(key, only, |v| (v == only).then_some(())).map(|_| ())
+    }
+
+    /// Notes the keys that nobody asked for: `idle` ones are known but have no effect with `because`.
+    fn finish(self, idle: &[&str], because: &str, notes: &mut Vec<String>) {
+        for (key, value) in self.map.iter().filter(|(key, _)| !self.asked.contains(&key.as_str())) {
+            let shown_key: String = key.chars().take(80).flat_map(char::escape_default).collect();
+            if !idle.contains(&key.as_str()) {
+                notes.push(format!("unknown key {}{shown_key} is ignored", self.prefix));
+            } else if !matches!(value, Value::Null | Value::Bool(false)) {
+                notes.push(format!("{}{key} has no effect with {because}", self.prefix));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LEAST: &str = r#"{"vocab_size":5,"hidden_size":8,"num_hidden_layers":1,"num_attention_heads":2,"intermediate_size":4,
+        "rope":{"where":"none"},"attention":ATTENTION}"#;
+
+    fn with(attention: &str) -> ModelConfig {
+        let (config, warnings) = read(&LEAST.replace("ATTENTION", attention), "c").expect("good");
+        assert_eq!(warnings, Vec::<String>::new());
+        assert_eq!(read(&config.to_json(), "again").expect("reads back").0, config);
+        config.validate().expect("good");
+        config
+    }
+
+    #[test]
+    fn defaults_are_those_of_the_specification() {
+        let config = with(r#"{"kind":"polysketch","degree":8,"local_exact":false,"sketch":{"kind":"gaussian","size":16}}"#);
+        assert_eq!((config.layer_norm_eps, config.rope.theta, config.rope.layout), (1e-5, 1e4, RopeLayout::Half));
+        let attention = &config.attention;
+        assert_eq!((attention.qk_scale, attention.denominator_bias, attention.gate), (1.0, 1.0, Gate::None));
+        assert!(attention.causal && !attention.shared_qk_norm && attention.sketch_input == SketchInput::Normed);
+        assert_eq!(attention.sketch.as_ref().map(|s| s.gain), Some(0.25));
+        let config = with(r#"{"kind":"polysketch","degree":4,"local_exact":true,"block_size":32,"sketch":{"kind":"learned","size":16}}"#);
+        assert_eq!(config.attention.sketch.map(|s| (s.levels, s.expansion)), Some((2, 8)));
+    }
+
+    #[test]
+    fn features_of_each_kind() {
+        let features = |attention: &str, head: usize| with(attention).attention.feature_count(head);
+        let sketch = |r: usize| format!(r#"{{"kind":"polysketch","degree":4,"local_exact":false,"sketch":{{"kind":"learned","size":{r}}}}}"#);
+        assert_eq!([16, 32, 64].map(|r| features(&sketch(r), 64)), [Some(136), Some(528), Some(2080)]);
+        let taylor = |g: usize| features(&format!(r#"{{"kind":"taylor","degree":{g}}}"#), 16);
+        assert_eq!([2, 3, 4].map(taylor), [Some(153), Some(969), Some(4845)]);
+        assert_eq!(features(r#"{"kind":"polynomial","degree":2}"#, 64), Some(2080));
+        assert_eq!(features(r#"{"kind":"polynomial","degree":4}"#, 64), None);
+        assert_eq!(features(r#"{"kind":"softmax"}"#, 64), None);
+        assert_eq!((binomial(5, 0), binomial(2, 3), binomial(10_000, 5_000)), (Some(1), Some(0), None));
+    }
+
+    #[test]
+    fn configurations_made_by_hand_are_checked_too() {
+        let mut config = with(r#"{"kind":"softmax"}"#);
+        config.num_attention_heads = 0;
+        let error = config.validate().unwrap_err();
+        assert!(error.message().contains("num_attention_heads is 0"), "{error}");
+        config.num_attention_heads = 2;
+        config.rope.theta = f64::NAN;
+        assert!(config.validate().is_err());
+        config.rope.theta = 1e4;
+        config.attention.kind = AttentionKind::Polysketch;
+        assert!(config.validate().unwrap_err().message().contains("attention.sketch is missing"));
+    }
+}

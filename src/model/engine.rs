@@ -1,0 +1,351 @@
+//! [`Engine`] chooses where to run, [`Model`] holds what is loaded: parameters on the device and the plans that run them.
+
+use std::sync::Arc;
+
+use super::checkpoint::{Checkpoint, fingerprint};
+use super::config::ModelConfig;
+use super::tokenizer::Tokenizer;
+use super::transformer::{self, Build, Head};
+use super::weights::{self, Packed};
+use crate::attention::{Attention, Mode};
+use crate::error::{Error, ErrorKind, Result};
+use crate::exec::{CpuExecutor, Executor, GpuExecutor, Memory};
+use crate::gpu::{Adapter, AdapterReport, AdapterRequest, Choice, GpuContext, Needs, select};
+use crate::graph::{Graph, Plan, Role};
+use crate::kernels::DeviceTraits;
+use crate::tensor::{Capacity, DType};
+
+/// Where models run: an adapter, or the CPU.
+#[derive(Debug)]
+pub struct Engine {
+    target: Target,
+}
+
+#[derive(Debug)]
+enum Target {
+    Adapter(Box<Adapter>),
+    Executor(Executor),
+}
+
+/// What a model is loaded from.
+#[derive(Debug)]
+pub struct ModelSource {
+    /// `config.json`.
+    pub config: ModelConfig,
+    /// The weights.
+    pub checkpoint: Checkpoint,
+    /// The tokenizer.
+    pub tokenizer: Tokenizer,
+    /// Things worth telling: unknown keys and tensors.
+    pub warnings: Vec<String>,
+}
+
+/// How a model is loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LoadOptions {
+    /// Type of the large matrices in memory; none: as in the checkpoint.
+    pub weights: Option<DType>,
+    /// Sequences a session can hold.
+    pub slots: usize,
+    /// Most tokens of one prefill call; none: chosen by what fits.
+    pub segment: Option<usize>,
+    /// Tokens of the key-value cache, for the kinds that have one.
+    pub max_context: usize,
+}
+
+impl Default for LoadOptions {
+    fn default() -> Self {
+        Self { weights: None, slots: 1, segment: None, max_context: 8192 }
+    }
+}
+
+/// Bytes a model needs, known before anything is allocated.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct MemoryPlan {
+    /// Parameters and constants.
+    pub weights: u64,
+    /// State of all slots.
+    pub state: u64,
+    /// Of it, the key-value cache (0 for constant-state models).
+    pub cache: u64,
+    /// Scratch, inputs and outputs of the prefill and decode plans.
+    pub scratch: u64,
+    /// Largest single buffer.
+    pub largest_buffer: u64,
+    /// Tokens of one prefill call.
+    pub segment: usize,
+    /// Dispatches of a prefill call and of a decoding step.
+    pub dispatches: [usize; 2],
+}
+
+/// A loaded model. Cheap to clone; sessions share it.
+#[derive(Clone, Debug)]
+pub struct Model(pub(super) Arc<Loaded>);
+
+#[derive(Debug)]
+pub(super) struct Loaded {
+    pub executor: Executor,
+    pub config: ModelConfig,
+    pub attention: Attention,
+    pub tokenizer: Tokenizer,
+    pub parameters: Memory,
+    pub blueprint: Blueprint,
+    pub fingerprint: u64,
+    pub warnings: Vec<String>,
+}
+
+/// Everything about a model on a device that is decided before the device is asked for memory.
+#[derive(Clone, Debug)]
+pub struct Blueprint {
+    /// How it is built.
+    pub build: Build,
+    /// Parameters.
+    pub parameters: Vec<Packed>,
+    /// The plan of a prefill call, many tokens.
+    pub prefill: Plan,
+    /// The plan of a decoding step.
+    pub decode: Plan,
+    /// Capacity of the prefill plan.
+    pub capacity: Capacity,
+    traits: DeviceTraits,
+}
+
+impl ModelSource {
+    /// Opens a model folder (SPEC §2).
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn open(dir: &std::path::Path) -> Result<Self> {
+        let path = dir.join("config.json");
+        let text = super::files::read_text(&path).map_err(|e| {
+            if dir.is_dir() { e.help("a model folder holds config.json, model.safetensors and, unless it reads bytes, tokenizer.json") } else { e }
+        })?;
+        let (config, warnings) = ModelConfig::from_json(&text, &path.display().to_string())?;
+        Self::assemble(config, warnings, Checkpoint::open(dir)?, Tokenizer::open(dir)?)
+    }
+
+    /// The built-in model: a small one trained on public-domain novels, halves.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn builtin() -> Result<Self> {
+        const CONFIG: &str = include_str!("../../assets/novels-2m/config.json");
+        const WEIGHTS: &[u8] = include_bytes!("../../assets/novels-2m/model.safetensors");
+        const TOKENIZER: &[u8] = include_bytes!("../../assets/novels-2m/tokenizer.json");
+        Self::from_bytes(CONFIG, WEIGHTS, Some(TOKENIZER))
+    }
+
+    /// A model from the contents of its files; no tokenizer: bytes.
+    pub fn from_bytes(config: &str, weights: impl Into<std::borrow::Cow<'static, [u8]>>, tokenizer: Option<&[u8]>) -> Result<Self> {
+        let (config, warnings) = ModelConfig::from_json(config, "config.json")?;
+        let tokenizer = match tokenizer {
+            Some(bytes) => Tokenizer::from_json_bytes(bytes, "tokenizer.json")?,
+            None => Tokenizer::bytes(),
+        };
+        Self::assemble(config, warnings, Checkpoint::from_bytes(weights, "model.safetensors")?, tokenizer)
+    }
+
+    fn assemble(config: ModelConfig, mut warnings: Vec<String>, checkpoint: Checkpoint, tokenizer: Tokenizer) -> Result<Self> {
+        warnings.extend(checkpoint.check(&config.parameters())?);
+        Ok(Self { config, checkpoint, tokenizer, warnings })
+    }
+}
+
+impl Engine {
+    /// Chooses where to run.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Adapter`] or [`ErrorKind::Input`] if the adapter asked for is not there.
+    pub async fn create(request: &AdapterRequest) -> Result<Self> {
+        Ok(match select(request).await? {
+            Choice::Cpu => Self::on(Executor::Cpu(CpuExecutor::default())),
+            Choice::Gpu(adapter) => Self { target: Target::Adapter(adapter) },
+        })
+    }
+
+    /// Runs on a given executor.
+    pub fn on(executor: Executor) -> Self {
+        Self { target: Target::Executor(executor) }
+    }
+
+    /// The adapter, unless models run on the CPU.
+    pub fn adapter(&self) -> Option<&AdapterReport> {
+        match &self.target {
+            Target::Adapter(adapter) => Some(&adapter.report),
+            Target::Executor(Executor::Gpu(gpu)) => Some(gpu.context().report()),
+            Target::Executor(_) => None,
+        }
+    }
+
+    /// Name for people: the adapter, or the CPU.
+    pub fn name(&self) -> String {
+        match &self.target {
+            Target::Adapter(adapter) => adapter.report.label(),
+            Target::Executor(executor) => executor.name(),
+        }
+    }
+
+    fn traits(&self) -> DeviceTraits {
+        match &self.target {
+            Target::Adapter(_) if crate::gpu::switches::weak() => {
+                DeviceTraits { software: self.adapter().is_some_and(|a| a.traits().software), ..DeviceTraits::floor() }
+            }
+            Target::Adapter(adapter) => adapter.report.traits(),
+            Target::Executor(executor) => executor.traits(),
+        }
+    }
+
+    /// The plans and the memory of a model here, before anything is allocated.
+    pub fn blueprint(&self, config: &ModelConfig, stored: DType, options: &LoadOptions) -> Result<Blueprint> {
+        Blueprint::new(config, stored, self.traits(), options)
+    }
+
+    /// Loads a model: plans, checks limits, asks the device for what is needed, uploads the parameters.
+    /// `progress` is told bytes done and bytes in all.
+    pub async fn load(&self, source: ModelSource, options: &LoadOptions, progress: &mut dyn FnMut(u64, u64)) -> Result<Model> {
+        let blueprint = self.blueprint(&source.config, source.stored(), options)?;
+        let executor = match &self.target {
+            Target::Executor(executor) => executor.clone(),
+            Target::Adapter(adapter) => {
+                let largest = blueprint.memory().largest_buffer;
+                let context = GpuContext::create(adapter, Needs { max_binding: largest, max_buffer: largest, ..Needs::default() }).await?;
+                Executor::Gpu(GpuExecutor::new(context).await)
+            }
+        };
+        let mut parameters = Memory::new();
+        let total: u64 = blueprint.parameters.iter().map(|p| p.dtype.bytes(p.elements) as u64).sum();
+        let mut done = 0;
+        for packed in &blueprint.parameters {
+            progress(done, total);
+            executor.store(&mut parameters, &packed.name, packed.dtype, &packed.words(&source.checkpoint)?).await?;
+            done += packed.dtype.bytes(packed.elements) as u64;
+        }
+        progress(total, total);
+        for plan in [&blueprint.prefill, &blueprint.decode] {
+            executor.store_constants(plan, &mut parameters).await?;
+        }
+        Ok(Model(Arc::new(Loaded {
+            executor,
+            attention: transformer::attention(&source.config),
+            fingerprint: fingerprint(&source.config, &source.checkpoint),
+            config: source.config,
+            tokenizer: source.tokenizer,
+            parameters,
+            blueprint,
+            warnings: source.warnings,
+        })))
+    }
+}
+
+impl ModelSource {
+    /// Type the large matrices are stored in.
+    pub fn stored(&self) -> DType {
+        let stored = self.checkpoint.dtype("model.embed_tokens.weight");
+        if stored == Some(safetensors::Dtype::F16) { DType::F16 } else { DType::F32 }
+    }
+}
+
+impl Blueprint {
+    fn new(config: &ModelConfig, stored: DType, traits: DeviceTraits, options: &LoadOptions) -> Result<Self> {
+        if options.slots == 0 {
+            return Err(Error::new(ErrorKind::Input, "a session of 0 sequences").help("use at least 1"));
+        }
+        let attention = transformer::attention(config);
+        let context = if attention.has_cache() { options.max_context } else { 0 };
+        let large = options.weights.unwrap_or(stored);
+        let build = Build { large, max_binding: traits.max_binding.min(traits.max_buffer), slots: options.slots, context };
+        let parameters = weights::packed(config, &attention, large, build.max_binding);
+        let lower = |mode, head, tokens: usize| -> Result<Plan> {
+            let capacity = Capacity { lanes: options.slots, tokens, slots: options.slots, context };
+            transformer::build(config, mode, head, &build)?.lower("", &traits, capacity)
+        };
+        let decode = Plan { name: "decode".into(), ..lower(Mode::Decode, Head::Sample, 1)? };
+        let prefill = match options.segment {
+            Some(tokens) => lower(Mode::Prefill, Head::Last, tokens)?,
+            None => largest_that_fits(DEFAULT_SEGMENT, |tokens| lower(Mode::Prefill, Head::Last, tokens))?,
+        };
+        Ok(Self { build, parameters, capacity: prefill.capacity, prefill: Plan { name: "prefill".into(), ..prefill }, decode, traits })
+    }
+
+    /// A plan for another head on the same capacity of lanes, with as many tokens as fit.
+    pub(super) fn plan(&self, config: &ModelConfig, head: Head) -> Result<Plan> {
+        let graph: Graph = transformer::build(config, Mode::Prefill, head, &self.build)?;
+        largest_that_fits(self.capacity.tokens, |tokens| {
+            graph.lower(&format!("{head:?}").to_lowercase(), &self.traits, Capacity { tokens, ..self.capacity })
+        })
+    }
+
+    /// Bytes by purpose.
+    pub fn memory(&self) -> MemoryPlan {
+        let state = |role: &Role| *role == Role::State;
+        let scratch = |role: &Role| matches!(role, Role::Scratch | Role::Input | Role::Output);
+        let mut states = std::collections::HashMap::new();
+        for plan in [&self.prefill, &self.decode] {
+            for buffer in plan.buffers.iter().filter(|b| state(&b.role)) {
+                states.insert(buffer.name.as_str(), buffer.bytes as u64);
+            }
+        }
+        let constants = self.prefill.bytes(|r| matches!(r, Role::Constant(_))) as u64;
+        MemoryPlan {
+            weights: constants + self.parameters.iter().map(|p| p.dtype.bytes(p.elements) as u64).sum::<u64>(),
+            state: states.values().sum(),
+            cache: states.iter().filter(|(name, _)| name.ends_with(".cache")).map(|(_, bytes)| bytes).sum(),
+            scratch: (self.prefill.bytes(scratch) + self.decode.bytes(scratch)) as u64,
+            largest_buffer: self.prefill.largest_buffer().max(self.decode.largest_buffer()) as u64,
+            segment: self.capacity.tokens,
+            dispatches: [self.prefill.steps.len(), self.decode.steps.len()],
+        }
+    }
+}
+
+/// Tokens of a prefill call unless memory says less: enough blocks to fill a GPU, small enough that a CPU keeps activations
+/// of a small model in cache.
+const DEFAULT_SEGMENT: usize = 1024;
+
+/// The plan for `most` tokens, or for the largest half, quarter, … that the device's limits allow.
+fn largest_that_fits(most: usize, lower: impl Fn(usize) -> Result<Plan>) -> Result<Plan> {
+    let mut tokens = most;
+    loop {
+        match lower(tokens) {
+            Err(e) if e.kind() == ErrorKind::Limit && tokens > 16 => tokens /= 2,
+            result => return result,
+        }
+    }
+}
+
+impl Model {
+    /// The configuration.
+    pub fn config(&self) -> &ModelConfig {
+        &self.0.config
+    }
+
+    /// The tokenizer.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Tokenizer`] if it has more tokens than the model. Token ids in and out work all the same.
+    pub fn tokenizer(&self) -> Result<&Tokenizer> {
+        self.0.tokenizer.check_model(self.0.config.vocab_size)?;
+        Ok(&self.0.tokenizer)
+    }
+
+    /// Where it runs.
+    pub fn executor(&self) -> &Executor {
+        &self.0.executor
+    }
+
+    /// The attention layer.
+    pub fn attention(&self) -> &Attention {
+        &self.0.attention
+    }
+
+    /// Plans and memory.
+    pub fn blueprint(&self) -> &Blueprint {
+        &self.0.blueprint
+    }
+
+    /// Identifies configuration and weights, on every platform the same.
+    pub fn fingerprint(&self) -> u64 {
+        self.0.fingerprint
+    }
+
+    /// Unknown keys and tensors met when loading.
+    pub fn warnings(&self) -> &[String] {
+        &self.0.warnings
+    }
+}

@@ -1,0 +1,213 @@
+//! The tensors that a configuration expects in its checkpoint (SPEC §2).
+
+use super::config::{AttentionConfig, AttentionKind, Gate, ModelConfig, SketchConfig};
+
+/// What a parameter is, for those who initialise or decay it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ParameterKind {
+    /// Token embedding [V, d], also the output projection.
+    Embedding,
+    /// Weight of a Linear layer, [out, in].
+    Linear,
+    /// Scale of a LayerNorm.
+    NormScale,
+    /// Bias of a LayerNorm.
+    NormBias,
+    /// Bias of the logits, [V].
+    LogitBias,
+    /// Weight of the forget gate, [H, d].
+    GateWeight,
+    /// Bias of the forget gate, [H].
+    GateBias,
+    /// Matrix of a random sketch, [in, r] (`x @ left`): stored, never trained.
+    SketchBuffer,
+}
+
+impl ParameterKind {
+    /// Whether training changes it.
+    pub fn is_trained(self) -> bool {
+        self != Self::SketchBuffer
+    }
+
+    /// Whether weight decay applies: matrices only.
+    pub fn is_decayed(self) -> bool {
+        matches!(self, Self::Embedding | Self::Linear | Self::GateWeight)
+    }
+}
+
+/// One tensor of a checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParameterSpec {
+    /// Name in the checkpoint.
+    pub name: String,
+    /// Shape, outermost dimension first.
+    pub shape: Vec<usize>,
+    /// What it is.
+    pub kind: ParameterKind,
+}
+
+impl ParameterSpec {
+    /// Number of elements.
+    pub fn elements(&self) -> usize {
+        self.shape.iter().product()
+    }
+}
+
+impl ModelConfig {
+    /// Every tensor of the checkpoint, in the order of the computation.
+    pub fn parameters(&self) -> Vec<ParameterSpec> {
+        let mut list = Vec::new();
+        self.visit(&mut |name, shape, kind| list.push(ParameterSpec { name, shape: shape.to_vec(), kind }), 0..self.num_hidden_layers);
+        list
+    }
+
+    /// Elements of all tensors of the checkpoint together, buffers of random sketches included.
+    pub fn parameter_count(&self) -> u64 {
+        let count = |layers: std::ops::Range<usize>| {
+            let mut sum = 0u64;
+            self.visit(&mut |_, shape, _| sum = sum.saturating_add(shape.iter().fold(1u64, |a, &n| a.saturating_mul(n as u64))), layers);
+            sum
+        };
+        let (bare, one) = (count(0..0), count(0..1));
+        bare.saturating_add((one - bare).saturating_mul(self.num_hidden_layers as u64))
+    }
+
+    fn visit(&self, add: &mut dyn FnMut(String, &[usize], ParameterKind), layers: std::ops::Range<usize>) {
+        use ParameterKind::{Embedding, Linear, LogitBias};
+        let (v, d, m) = (self.vocab_size, self.hidden_size, self.intermediate_size);
+        add("model.embed_tokens.weight".into(), &[v, d], Embedding);
+        for i in layers {
+            let layer = format!("model.layers.{i}");
+            norm(add, &format!("{layer}.input_layernorm"), d);
+            self.attention.visit(add, &format!("{layer}.self_attn"), d, self.num_attention_heads);
+            norm(add, &format!("{layer}.post_attention_layernorm"), d);
+            add(format!("{layer}.mlp.gate_proj.weight"), &[m, d], Linear);
+            add(format!("{layer}.mlp.up_proj.weight"), &[m, d], Linear);
+            add(format!("{layer}.mlp.down_proj.weight"), &[d, m], Linear);
+        }
+        norm(add, "model.norm", d);
+        if self.logit_bias {
+            add("lm_head.bias".into(), &[v], LogitBias);
+        }
+    }
+}
+
+impl AttentionConfig {
+    fn visit(&self, add: &mut dyn FnMut(String, &[usize], ParameterKind), at: &str, d: usize, heads: usize) {
+        let h = d / heads.max(1);
+        for projection in ["q_proj", "k_proj", "v_proj"] {
+            add(format!("{at}.{projection}.weight"), &[d, d], ParameterKind::Linear);
+        }
+        if self.has_normed_qk() {
+            norm(add, &format!("{at}.q_norm"), h);
+            if !self.shared_qk_norm {
+                norm(add, &format!("{at}.k_norm"), h);
+            }
+        }
+        if self.gate == Gate::Scalar && self.kind != AttentionKind::Softmax {
+            add(format!("{at}.gate_proj.weight"), &[heads, d], ParameterKind::GateWeight);
+            add(format!("{at}.gate_proj.bias"), &[heads], ParameterKind::GateBias);
+        }
+        match &self.sketch {
+            Some(sketch) if sketch.is_random() => random_sketch(add, &format!("{at}.sketch"), h, sketch.size, self.degree / 2),
+            Some(sketch) => learned_sketch(add, &format!("{at}.sketch"), h, sketch),
+            None => {}
+        }
+        add(format!("{at}.o_proj.weight"), &[d, d], ParameterKind::Linear);
+    }
+}
+
+fn norm(add: &mut dyn FnMut(String, &[usize], ParameterKind), at: &str, n: usize) {
+    add(format!("{at}.weight"), &[n], ParameterKind::NormScale);
+    add(format!("{at}.bias"), &[n], ParameterKind::NormBias);
+}
+
+fn learned_sketch(add: &mut dyn FnMut(String, &[usize], ParameterKind), at: &str, h: usize, sketch: &SketchConfig) {
+    let (r, hidden) = (sketch.size, sketch.expansion * sketch.size);
+    for branch in ["left", "right"] {
+        for level in 0..sketch.levels {
+            let (at, i) = (format!("{at}.{branch}.{level}"), if level == 0 { h } else { r });
+            norm(add, &format!("{at}.norm"), i);
+            add(format!("{at}.up.weight"), &[hidden, i], ParameterKind::Linear);
+            add(format!("{at}.down.weight"), &[r, hidden], ParameterKind::Linear);
+        }
+    }
+}
+
+/// The tree of a random sketch of degree `m`: matrices here, halves of the degree in the children.
+fn random_sketch(add: &mut dyn FnMut(String, &[usize], ParameterKind), at: &str, h: usize, r: usize, m: usize) {
+    let i = if m <= 2 { h } else { r };
+    add(format!("{at}.left"), &[i, r], ParameterKind::SketchBuffer);
+    add(format!("{at}.right"), &[i, r], ParameterKind::SketchBuffer);
+    if m > 2 {
+        random_sketch(add, &format!("{at}.left_child"), h, r, m / 2);
+        random_sketch(add, &format!("{at}.right_child"), h, r, m / 2);
+    }
+}
+
+#[cfg(all(test, not(target_arch = "wasm32")))]
+mod tests {
+    use std::path::{Path, PathBuf};
+
+    use super::*;
+    use crate::model::checkpoint::{Checkpoint, fingerprint};
+
+    fn golden() -> Vec<PathBuf> {
+        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let folder = ["tests/golden", "../shared/golden"].map(|p| here.join(p)).into_iter().find(|p| p.is_dir()).expect("golden files");
+        std::fs::read_dir(folder).expect("lists").map(|e| e.expect("lists").path()).filter(|p| p.join("config.json").is_file()).collect()
+    }
+
+    fn load(dir: &Path) -> (ModelConfig, Checkpoint) {
+        let text = std::fs::read_to_string(dir.join("config.json")).expect("reads");
+        let (config, warnings) = ModelConfig::from_json(&text, "config.json").expect("golden configurations are good");
+        assert_eq!(warnings, Vec::<String>::new(), "{dir:?}");
+        let again: serde_json::Value = serde_json::from_str(&config.to_json()).expect("JSON");
+        assert_eq!(again, serde_json::from_str::<serde_json::Value>(&text).expect("JSON"), "{dir:?}");
+        (config, Checkpoint::open(dir).expect("golden weights are good"))
+    }
+
+    #[test]
+    fn every_golden_model_has_exactly_the_expected_tensors() {
+        let folders = golden();
+        assert!(folders.len() >= 12);
+        for dir in folders {
+            let (config, checkpoint) = load(&dir);
+            let specs = config.parameters();
+            assert_eq!(checkpoint.check(&specs).expect("fits"), Vec::<String>::new(), "{dir:?}");
+            let elements: u64 = specs.iter().map(|spec| spec.elements() as u64).sum();
+            assert_eq!(config.parameter_count(), elements);
+            assert_eq!(checkpoint.bytes_total(), 4 * elements);
+            for spec in &specs {
+                assert_eq!(checkpoint.f32(&spec.name).expect("finite").len(), spec.elements());
+                assert_eq!(checkpoint.f16_bits(&spec.name).expect("finite"), None);
+            }
+        }
+    }
+
+    #[test]
+    fn fingerprints_tell_models_apart() {
+        let folders = golden();
+        let mut prints: Vec<u64> = folders.iter().map(|dir| load(dir)).map(|(config, checkpoint)| fingerprint(&config, &checkpoint)).collect();
+        let (mut config, checkpoint) = load(&folders[0]);
+        assert_eq!(fingerprint(&config, &checkpoint), prints[0]);
+        config.rope.theta += 1.0;
+        prints.push(fingerprint(&config, &checkpoint));
+        prints.sort_unstable();
+        prints.dedup();
+        assert_eq!(prints.len(), folders.len() + 1);
+    }
+
+    #[test]
+    fn a_fingerprint_is_the_same_everywhere() {
+        let config = r#"{"vocab_size":5,"hidden_size":4,"num_hidden_layers":1,"num_attention_heads":1,"intermediate_size":4,
+            "rope":{"where":"none"},"attention":{"kind":"softmax"}}"#;
+        let (config, _) = ModelConfig::from_json(config, "c").expect("good");
+        let specs = config.parameters();
+        let values: Vec<Vec<f32>> = specs.iter().map(|s| (0..s.elements()).map(|i| i as f32).collect()).collect();
+        let tensors: Vec<_> = specs.iter().zip(&values).map(|(s, v)| crate::model::checkpoint::TensorData::f32(&s.name, &s.shape, v)).collect();
+        let bytes = crate::model::checkpoint::safetensors_bytes(&tensors, &[]).expect("fits");
+        let checkpoint = Checkpoint::from_bytes(bytes, "m").expect("sound");
+        assert_eq!(fingerprint(&config, &checkpoint), 13_667_246_396_806_154_179, "a change of this number makes every state file useless");
+    }
+}

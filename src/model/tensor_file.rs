@@ -1,0 +1,360 @@
+//! `.safetensors` files, read and written: names, types, shapes and bytes. What the tensors mean is for others.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+
+use safetensors::SafeTensors;
+pub use safetensors::tensor::Dtype;
+use safetensors::tensor::{Metadata, SafeTensorError, TensorInfo};
+use serde_json::{Map, Value, json};
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// An open `.safetensors` file whose header has been checked: every tensor lies inside it and none overlap.
+#[derive(Debug)]
+pub struct TensorFile {
+    label: String,
+    bytes: Bytes,
+    data: usize,
+    header: Metadata,
+}
+
+#[derive(Debug)]
+enum Bytes {
+    Memory(Cow<'static, [u8]>),
+    #[cfg(not(target_arch = "wasm32"))]
+    Mapped(memmap2::Mmap),
+}
+
+impl Bytes {
+    fn get(&self) -> &[u8] {
+        match self {
+            Bytes::Memory(bytes) => bytes,
+            #[cfg(not(target_arch = "wasm32"))]
+            Bytes::Mapped(map) => map,
+        }
+    }
+}
+
+/// Opens a small file of tensors, such as `tokens` or golden outputs.
+///
+/// # Errors
+/// As [`TensorFile::open`].
+#[cfg(not(target_arch = "wasm32"))]
+pub fn read_tensors(path: &std::path::Path) -> Result<TensorFile> {
+    TensorFile::open(path)
+}
+
+impl TensorFile {
+    /// Maps the file at `path`. The file must not be cut short while it is open; files that this crate writes are
+    /// replaced by renaming, which is safe.
+    ///
+    /// # Errors
+    /// `ErrorKind::Io` if it cannot be opened; otherwise as [`TensorFile::from_bytes`].
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn open(path: &std::path::Path) -> Result<Self> {
+        let label = path.display().to_string();
+        let io_error = |e: io::Error| Error::io(&label, &e);
+        let file = std::fs::File::open(path).map_err(io_error)?;
+        let meta = file.metadata().map_err(io_error)?;
+        if meta.is_dir() {
+            return Err(Error::new(ErrorKind::Io, format!("{label}: is a folder, must be a .safetensors file")));
+        }
+        if meta.len() == 0 || !meta.is_file() {
+            // Nothing to map: an empty file, a pipe.
+            let bytes = std::fs::read(path).map_err(io_error)?;
+            return Self::new(Bytes::Memory(bytes.into()), label);
+        }
+        // SAFETY: the map is read-only and private to this process; the requirement on others is in the doc comment.
+        let map = unsafe { memmap2::Mmap::map(&file) }.map_err(io_error)?;
+        Self::new(Bytes::Mapped(map), label)
+    }
+
+    /// A file that is in memory; `label` stands for its path in messages.
+    ///
+    /// # Errors
+    /// `ErrorKind::ModelFormat` if it is cut off, its header is damaged, or its tensors overlap or lie outside.
+    pub fn from_bytes(bytes: impl Into<Cow<'static, [u8]>>, label: impl Into<String>) -> Result<Self> {
+        Self::new(Bytes::Memory(bytes.into()), label.into())
+    }
+
+    fn new(bytes: Bytes, label: String) -> Result<Self> {
+        match SafeTensors::read_metadata(bytes.get()) {
+            Ok((header_len, header)) => Ok(Self { label, data: 8 + header_len, header, bytes }),
+            Err(e) => Err(damage(bytes.get(), &label, &e)),
+        }
+    }
+
+    /// The path or label.
+    pub fn label(&self) -> &str {
+        &self.label
+    }
+
+    /// Names of all tensors, sorted.
+    pub fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.header.tensors().into_keys().collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// The file's own key-value notes (`__metadata__`), sorted by key.
+    pub fn notes(&self) -> BTreeMap<String, String> {
+        self.header.metadata().iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect()
+    }
+
+    /// Element type of a tensor.
+    pub fn dtype(&self, name: &str) -> Option<Dtype> {
+        self.header.info(name).map(|i| i.dtype)
+    }
+
+    /// Shape of a tensor, outermost dimension first.
+    pub fn shape(&self, name: &str) -> Option<&[usize]> {
+        self.header.info(name).map(|i| i.shape.as_slice())
+    }
+
+    /// Little-endian bytes of a tensor.
+    pub fn raw(&self, name: &str) -> Option<&[u8]> {
+        let TensorInfo { data_offsets: (from, to), .. } = self.header.info(name)?;
+        self.bytes.get().get(self.data + from..self.data + to)
+    }
+
+    /// Elements of an integer tensor (I32, I64, U32) as `i32`.
+    ///
+    /// # Errors
+    /// `ErrorKind::Input` if the tensor is missing, of another type, or holds a number that does not fit.
+    pub fn i32(&self, name: &str) -> Result<Vec<i32>> {
+        self.narrow(name, self.i64(name)?)
+    }
+
+    /// Elements of an integer tensor (I32, I64, U32) as `u32`: token ids.
+    ///
+    /// # Errors
+    /// As [`TensorFile::i32`]; also for negative numbers.
+    pub fn u32(&self, name: &str) -> Result<Vec<u32>> {
+        self.narrow(name, self.i64(name)?)
+    }
+
+    /// Elements of an integer tensor (I32, I64, U32) as `i64`.
+    ///
+    /// # Errors
+    /// `ErrorKind::Input` if the tensor is missing or of another type.
+    pub fn i64(&self, name: &str) -> Result<Vec<i64>> {
+        let (dtype, raw) = self.find(name)?;
+        match dtype {
+            Dtype::I32 => Ok(elements(raw, |b| i64::from(i32::from_le_bytes(b)))),
+            Dtype::U32 => Ok(elements(raw, |b| i64::from(u32::from_le_bytes(b)))),
+            Dtype::I64 => Ok(elements(raw, i64::from_le_bytes)),
+            _ => Err(self.type_error(name, dtype, "I32")),
+        }
+    }
+
+    /// Elements of a float tensor (F32, F64, F16, BF16) as `f32`. Unlike a checkpoint's, they may be NaN.
+    ///
+    /// # Errors
+    /// As [`TensorFile::i64`].
+    pub fn f32(&self, name: &str) -> Result<Vec<f32>> {
+        match self.find(name)? {
+            (Dtype::F64, raw) => Ok(elements(raw, |b| f64::from_le_bytes(b) as f32)),
+            (dtype, raw) => floats(dtype, raw).ok_or_else(|| self.type_error(name, dtype, "F32")),
+        }
+    }
+
+    /// Elements of a float tensor (F32, F64, F16, BF16) as `f64`.
+    ///
+    /// # Errors
+    /// As [`TensorFile::i64`].
+    pub fn f64(&self, name: &str) -> Result<Vec<f64>> {
+        match self.find(name)? {
+            (Dtype::F64, raw) => Ok(elements(raw, f64::from_le_bytes)),
+            (dtype, raw) => {
+                let wide = |v: Vec<f32>| v.into_iter().map(f64::from).collect();
+                floats(dtype, raw).map(wide).ok_or_else(|| self.type_error(name, dtype, "F32"))
+            }
+        }
+    }
+
+    fn find(&self, name: &str) -> Result<(Dtype, &[u8])> {
+        self.dtype(name).zip(self.raw(name)).ok_or_else(|| {
+            let has = list(self.names().iter().map(String::as_str), 5);
+            Error::new(ErrorKind::Input, format!("{}: has no tensor {}, only {has}", self.label, clip(name)))
+        })
+    }
+
+    fn type_error(&self, name: &str, dtype: Dtype, want: &str) -> Error {
+        Error::new(ErrorKind::Input, format!("{}: tensor {} has type {dtype:?}, must be {want}", self.label, clip(name)))
+    }
+
+    fn narrow<T: TryFrom<i64>>(&self, name: &str, wide: Vec<i64>) -> Result<Vec<T>> {
+        let fits = |(i, x): (usize, i64)| {
+            T::try_from(x).map_err(|_| {
+                let message = format!("{}: tensor {} holds {x} at index {i}, which is out of range", self.label, clip(name));
+                Error::new(ErrorKind::Input, message)
+            })
+        };
+        wide.into_iter().enumerate().map(fits).collect()
+    }
+}
+
+fn elements<const N: usize, T>(raw: &[u8], convert: impl Fn([u8; N]) -> T) -> Vec<T> {
+    raw.as_chunks::<N>().0.iter().map(|&b| convert(b)).collect()
+}
+
+/// Stored floats as `f32`; None for a type that is no float or would lose digits.
+pub(super) fn floats(dtype: Dtype, raw: &[u8]) -> Option<Vec<f32>> {
+    match dtype {
+        Dtype::F32 => Some(elements(raw, f32::from_le_bytes)),
+        Dtype::F16 => Some(elements(raw, |b| half::f16::from_le_bytes(b).to_f32())),
+        Dtype::BF16 => Some(elements(raw, |b| half::bf16::from_le_bytes(b).to_f32())),
+        _ => None,
+    }
+}
+
+/// A foreign name as a message shows it: one line, not a page.
+pub(super) fn clip(name: &str) -> String {
+    let mut text: String =
+        name.chars().take(120).flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] }).collect();
+    if name.chars().nth(120).is_some() {
+        text.push('…');
+    }
+    text
+}
+
+/// "a, b, c and 4 more".
+pub(super) fn list<'a>(names: impl ExactSizeIterator<Item = &'a str>, show: usize) -> String {
+    let more = names.len().saturating_sub(show);
+    let mut text = names.take(show).map(clip).collect::<Vec<_>>().join(", ");
+    if more > 0 {
+        text.push_str(&format!(" and {more} more"));
+    }
+    if text.is_empty() { "none".into() } else { text }
+}
+
+/// What is wrong with a damaged file, as precisely as its remains allow.
+fn damage(bytes: &[u8], label: &str, error: &SafeTensorError) -> Error {
+    let claimed = bytes.first_chunk().map_or(0, |b| u64::from_le_bytes(*b));
+    let what = match error {
+        SafeTensorError::HeaderTooSmall => format!("has only {} bytes, too short for a .safetensors file", bytes.len()),
+        SafeTensorError::HeaderTooLarge => format!("claims a header of {claimed} bytes, more than any .safetensors file may have"),
+        SafeTensorError::InvalidHeaderLength => format!("claims a header of {claimed} bytes, but has only {} bytes in all", bytes.len()),
+        SafeTensorError::InvalidHeader(_) => "the header is not UTF-8 text".into(),
+        SafeTensorError::InvalidHeaderDeserialization(e) => format!("the header is not valid: {}", clip(&e.to_string())),
+        other => misplaced(bytes, claimed).unwrap_or_else(|| format!("the header is not valid: {}", clip(&other.to_string()))),
+    };
+    let help = if bytes.starts_with(b"version https://git-lfs") {
+        "this is a Git LFS pointer, not the weights; run `git lfs pull`"
+    } else if matches!(error, SafeTensorError::HeaderTooLarge | SafeTensorError::InvalidHeader(_)) {
+        "the file is damaged or not a .safetensors file; copy or download it again"
+    } else {
+        "the file is damaged or cut off; copy or download it again"
+    };
+    Error::new(ErrorKind::ModelFormat, format!("{label}: {what}")).help(help)
+}
+
+/// The first tensor that a header places wrongly.
+fn misplaced(bytes: &[u8], header_len: u64) -> Option<String> {
+    let start = usize::try_from(header_len).ok()?.checked_add(8)?;
+    let have = bytes.len().checked_sub(start)? as u64;
+    let header: Map<String, Value> = serde_json::from_slice(bytes.get(8..start)?).ok()?;
+    let mut placed: Vec<(u64, u64, &String)> = Vec::new();
+    for (name, info) in header.iter().filter(|(name, _)| *name != "__metadata__") {
+        let info: TensorInfo = serde_json::from_value(info.clone()).ok()?;
+        let (from, to) = (info.data_offsets.0 as u64, info.data_offsets.1 as u64);
+        let bits = info.shape.iter().try_fold(info.dtype.bitsize() as u128, |a, &n| a.checked_mul(n as u128));
+        match bits.map(|bits| bits / 8) {
+            Some(size) if from <= to && u128::from(to - from) == size => placed.push((from, to, name)),
+            Some(size) => {
+                return Some(format!("tensor {} of shape {:?} needs {size} bytes, its offsets are {from}..{to}", clip(name), info.shape));
+            }
+            None => return Some(format!("tensor {} has the impossible shape {:?}", clip(name), info.shape)),
+        }
+    }
+    placed.sort_unstable();
+    let mut end = 0;
+    for (from, to, name) in placed {
+        if from != end {
+            return Some(format!("tensor {} starts at byte {from}, the one before it ends at {end}", clip(name)));
+        }
+        end = to;
+    }
+    (end != have).then(|| format!("its tensors take {end} bytes, the file has {have} for them"))
+}
+
+/// A tensor to be written.
+#[derive(Clone, Debug)]
+pub struct TensorData<'a> {
+    /// Name in the file.
+    pub name: String,
+    /// Element type.
+    pub dtype: Dtype,
+    /// Shape, outermost dimension first.
+    pub shape: Vec<usize>,
+    /// Little-endian elements.
+    pub bytes: Cow<'a, [u8]>,
+}
+
+impl<'a> TensorData<'a> {
+    /// Elements of any type, as bytes in this machine's order (little-endian: wgpu and wasm know no other).
+    pub fn new<T: bytemuck::Pod>(name: impl Into<String>, dtype: Dtype, shape: &[usize], elements: &'a [T]) -> Self {
+        const { assert!(cfg!(target_endian = "little")) }
+        Self { name: name.into(), dtype, shape: shape.to_vec(), bytes: bytemuck::cast_slice(elements).into() }
+    }
+
+    /// An F32 tensor.
+    pub fn f32(name: impl Into<String>, shape: &[usize], elements: &'a [f32]) -> Self {
+        Self::new(name, Dtype::F32, shape, elements)
+    }
+
+    /// An F16 tensor, rounded from `f32`.
+    pub fn f16(name: impl Into<String>, shape: &[usize], elements: &[f32]) -> Self {
+        let bytes = elements.iter().flat_map(|&x| half::f16::from_f32(x).to_le_bytes()).collect();
+        Self { name: name.into(), dtype: Dtype::F16, shape: shape.to_vec(), bytes: Cow::Owned(bytes) }
+    }
+}
+
+/// Writes a `.safetensors` file to `w`. The same tensors always make the same bytes, whatever their order.
+///
+/// # Errors
+/// Those of `w`; `InvalidInput` if a tensor's bytes do not fit its shape and type, or a name comes twice.
+pub fn write_tensors_to(w: &mut dyn Write, tensors: &[TensorData<'_>], notes: &[(&str, &str)]) -> io::Result<()> {
+    let mut sorted: Vec<&TensorData<'_>> = tensors.iter().collect();
+    sorted.sort_by(|a, b| b.dtype.bitsize().cmp(&a.dtype.bitsize()).then_with(|| a.name.cmp(&b.name)));
+    let mut header = BTreeMap::new();
+    let mut at = 0usize;
+    for t in &sorted {
+        let bits = t.shape.iter().try_fold(t.dtype.bitsize(), |a, &n| a.checked_mul(n));
+        let info = json!({ "dtype": t.dtype, "shape": t.shape, "data_offsets": [at, at + t.bytes.len()] });
+        if bits != Some(t.bytes.len() * 8) || header.insert(t.name.as_str(), info).is_some() || t.name == "__metadata__" {
+            let what = format!("tensor {} {:?}{:?} comes twice or does not have {} bytes", clip(&t.name), t.dtype, t.shape, t.bytes.len());
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
+        }
+        at += t.bytes.len();
+    }
+    if !notes.is_empty() {
+        header.insert("__metadata__", json!(notes.iter().copied().collect::<BTreeMap<_, _>>()));
+    }
+    let mut text = serde_json::to_vec(&header)?;
+    text.resize(text.len().next_multiple_of(8), b' ');
+    w.write_all(&(text.len() as u64).to_le_bytes())?;
+    w.write_all(&text)?;
+    sorted.iter().try_for_each(|t| w.write_all(&t.bytes))
+}
+
+/// A `.safetensors` file in memory.
+///
+/// # Errors
+/// `ErrorKind::Shape` if a tensor's bytes do not fit its shape and type, or a name comes twice.
+pub fn safetensors_bytes(tensors: &[TensorData<'_>], notes: &[(&str, &str)]) -> Result<Vec<u8>> {
+    let mut out = Vec::new();
+    write_tensors_to(&mut out, tensors, notes).map_err(|e| Error::new(ErrorKind::Shape, e.to_string()))?;
+    Ok(out)
+}
+
+/// Writes a `.safetensors` file, whole or not at all (see [`super::files::atomic_write`]).
+///
+/// # Errors
+/// `ErrorKind::Io`, naming `path`.
+#[cfg(not(target_arch = "wasm32"))]
+pub fn write_safetensors(path: &std::path::Path, tensors: &[TensorData<'_>], notes: &[(&str, &str)]) -> Result<()> {
+    super::files::atomic_write(path, |w| write_tensors_to(w, tensors, notes))
+}

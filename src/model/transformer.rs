@@ -1,0 +1,218 @@
+//! The decoder of SPEC §2 as a graph. Reads like the model: embed, layers, norm, logits.
+
+use super::config::{AttentionKind, ModelConfig, RopeLayout, RopeWhere, SketchInput, SketchKind};
+use super::weights::shards;
+use crate::attention::{Attention, DEFAULT_BLOCK, HeadLayout, Inputs, Kind, Mode, Rotation, Sketch};
+use crate::error::Result;
+use crate::graph::{Graph, TensorId};
+use crate::kernels::embed::Embed;
+use crate::kernels::glu::Glu;
+use crate::kernels::heads::{DIGITS, rotation_table};
+use crate::kernels::layer_norm::LayerNorm;
+use crate::kernels::linear::{Addend, Linear};
+use crate::kernels::nll::Nll;
+use crate::kernels::sample::{SETTINGS, STEPS, Sample};
+use crate::kernels::scatter_rows::ScatterRows;
+use crate::kernels::take_last::TakeLast;
+use crate::shape;
+use crate::tensor::{DType, Extent, Shape, TensorType, Unit};
+
+/// What a plan does with the last hidden states.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Head {
+    /// Logits of each lane's last token, into the state `logits [slots, V]`.
+    Last,
+    /// Logits of all tokens, output `logits_all [rows, V]`; and the hidden states after each layer, `hidden.{i}`.
+    All,
+    /// Negative log-likelihood of the input `targets`, output `nll [rows]`.
+    Nll,
+    /// Decoding: samples each lane's next token from the state `logits` first, then runs it.
+    Sample,
+}
+
+/// What a graph is built for, beside the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Build {
+    /// Type of the large matrices.
+    pub large: DType,
+    /// Largest binding: larger matrices are cut.
+    pub max_binding: usize,
+    /// Sequences of a session.
+    pub slots: usize,
+    /// Tokens of a key-value cache.
+    pub context: usize,
+}
+
+/// The attention layer that a configuration describes.
+pub fn attention(config: &ModelConfig) -> Attention {
+    let a = &config.attention;
+    let (degree, scale) = (a.degree, a.qk_scale);
+    let kind = match (a.kind, &a.sketch) {
+        (AttentionKind::Polynomial, _) => Kind::Polynomial { degree, scale },
+        (AttentionKind::Taylor, _) => Kind::Taylor { degree, scale },
+        (AttentionKind::Polysketch, Some(s)) => {
+            let sketch = match s.kind {
+                SketchKind::Learned => Sketch::Learned { levels: s.levels, expansion: s.expansion },
+                SketchKind::Gaussian | SketchKind::Hadamard => Sketch::Random { leaves: degree / 4, gain: s.gain },
+            };
+            Kind::Polysketch { degree, scale, local_exact: a.local_exact, sketch }
+        }
+        _ => Kind::Softmax,
+    };
+    let sketch = if let Kind::Polysketch { .. } = kind { a.sketch.as_ref().map_or(0, |s| s.size) } else { 0 };
+    let layout = HeadLayout {
+        heads: config.num_attention_heads,
+        head: config.head_size(),
+        exact: sketch == 0 || a.local_exact,
+        normed: a.has_normed_qk(),
+        shared_norm: a.shared_qk_norm,
+        sketch,
+        sketch_normed: a.sketch_input == SketchInput::Normed,
+        gated: a.gate == super::config::Gate::Scalar && a.kind != AttentionKind::Softmax,
+        rotation: match config.rope.where_ {
+            RopeWhere::None => Rotation::None,
+            RopeWhere::Raw => Rotation::Raw,
+            RopeWhere::Normed => Rotation::Normed,
+        },
+        interleaved: config.rope.layout == RopeLayout::Interleaved,
+        block: if sketch > 0 { a.block_size } else { DEFAULT_BLOCK },
+    };
+    Attention { layout, kind, bias: a.denominator_bias, theta: config.rope.theta }
+}
+
+/// The graph of a model for one mode and head.
+///
+/// Inputs: `ids u32 [rows]` (not when sampling), `lanes u32 [STEPS * lanes, 4]`, `targets u32 [rows]` (nll).
+pub fn build(config: &ModelConfig, mode: Mode, head: Head, options: &Build) -> Result<Graph> {
+    let attention = attention(config);
+    let mut b = Builder { g: Graph::new(), config, options, attention };
+    let lanes = b.g.input("lanes", TensorType::u32(Shape(vec![Extent { unit: Unit::Lanes, factor: STEPS }, 4.into()])));
+    let ids = if head == Head::Sample { b.sample(lanes)? } else { b.g.input("ids", TensorType::u32(shape![Unit::Rows])) };
+    let mut x = b.embed(ids, lanes, head == Head::Sample)?;
+    for layer in 0..config.num_hidden_layers {
+        x = b.layer(layer, mode, x, lanes)?;
+        if head == Head::All {
+            b.g.output(x, &format!("hidden.{layer}"));
+        }
+    }
+    match head {
+        Head::All => {
+            let logits = b.logits(x, Unit::Rows)?;
+            b.g.output(logits, "logits_all");
+        }
+        Head::Nll => {
+            let logits = b.logits(x, Unit::Rows)?;
+            let targets = b.g.input("targets", TensorType::u32(shape![Unit::Rows]));
+            let nll = b.g.apply1("nll", Nll { vocabulary: config.vocab_size }, &[logits, targets])?;
+            b.g.output(nll, "nll");
+        }
+        Head::Last | Head::Sample => {
+            let last = b.g.apply1("last", TakeLast { width: config.hidden_size }, &[x])?;
+            let logits = b.logits(last, Unit::Lanes)?;
+            let state = b.logits_state();
+            b.g.apply("keep_logits", ScatterRows { width: config.vocab_size }, &[logits, lanes], &[state])?;
+        }
+    }
+    Ok(b.g)
+}
+
+struct Builder<'a> {
+    g: Graph,
+    config: &'a ModelConfig,
+    options: &'a Build,
+    attention: Attention,
+}
+
+impl Builder<'_> {
+    fn large(&mut self, name: &str, rows: usize, columns: usize) -> TensorId {
+        self.g.parameter(name, self.options.large, shape![rows, columns])
+    }
+
+    fn norm(&mut self, label: &str, x: TensorId, rows: Unit) -> Result<TensorId> {
+        let width = self.config.hidden_size;
+        let weights = self.g.parameter(label, DType::F32, shape![2, width]);
+        self.g.apply1(&format!("{label}.out"), LayerNorm { width, rows }, &[x, weights])
+    }
+
+    fn linear(&mut self, label: &str, x: TensorId, inputs: usize, outputs: usize, addend: Option<(Addend, TensorId)>) -> Result<TensorId> {
+        let w = self.large(label, outputs, inputs);
+        let kernel = Linear { dtype: self.options.large, addend: addend.map_or(Addend::None, |a| a.0), ..Linear::new(inputs, outputs) };
+        let arguments: Vec<TensorId> = [Some(x), Some(w), addend.map(|a| a.1)].into_iter().flatten().collect();
+        self.g.apply1(&format!("{label}.out"), kernel, &arguments)
+    }
+
+    fn shards(&self) -> Vec<(usize, usize)> {
+        shards(self.config.vocab_size, self.options.large.bytes(self.config.hidden_size), self.options.max_binding)
+    }
+
+    fn embed(&mut self, ids: TensorId, lanes: TensorId, by_slot: bool) -> Result<TensorId> {
+        let width = self.config.hidden_size;
+        let mut x = ids;
+        for (i, (first, rows)) in self.shards().into_iter().enumerate() {
+            let table = self.large(&format!("embedding.{i}"), rows, width);
+            let kernel = Embed { width, first, rows, dtype: self.options.large, sinusoidal: self.config.sinusoidal, by_slot };
+            let mut arguments = vec![ids, lanes, table];
+            if self.config.sinusoidal {
+                let table = rotation_table(width, 10_000.0);
+                arguments.push(self.g.constant_f32("constant.positions", shape![DIGITS * 256, width / 2, 2], &table));
+            }
+            let updates = if first == 0 { vec![] } else { vec![x] };
+            let outputs = self.g.apply(&format!("embed.{i}"), kernel, &arguments, &updates)?;
+            x = outputs.first().copied().unwrap_or(x);
+        }
+        Ok(x)
+    }
+
+    /// `x += attention(norm(x)); x += down(gelu(gate(y)) * up(y))`, `y = norm(x)`.
+    fn layer(&mut self, i: usize, mode: Mode, x: TensorId, lanes: TensorId) -> Result<TensorId> {
+        let (d, m) = (self.config.hidden_size, self.config.intermediate_size);
+        let l = self.attention.layout.clone();
+        let y = self.norm(&format!("layers.{i}.attention_norm"), x, Unit::Rows)?;
+        let bias = l.gated.then(|| (Addend::Bias, self.g.parameter(&format!("layers.{i}.qkv_bias"), DType::F32, shape![l.qkv_width()])));
+        let qkv = self.linear(&format!("layers.{i}.qkv"), y, d, l.qkv_width(), bias)?;
+        let norms = l.normed.then(|| self.g.parameter(&format!("layers.{i}.norms"), DType::F32, shape![4, l.head]));
+        let sketch = self.attention.sketch_weights().map(|n| self.g.parameter(&format!("layers.{i}.sketch"), DType::F32, shape![n]));
+        let inputs = Inputs { qkv, lanes, norms, sketch };
+        let o = self.attention.build(&mut self.g, &format!("layers.{i}.attention"), mode, inputs, self.options.context)?;
+        let x = self.linear(&format!("layers.{i}.o"), o, d, d, Some((Addend::Residual, x)))?;
+        let y = self.norm(&format!("layers.{i}.mlp_norm"), x, Unit::Rows)?;
+        let both = self.linear(&format!("layers.{i}.gate_up"), y, d, 2 * m, None)?;
+        let z = self.g.apply1(&format!("layers.{i}.glu"), Glu { width: m }, &[both])?;
+        self.linear(&format!("layers.{i}.down"), z, m, d, Some((Addend::Residual, x)))
+    }
+
+    /// Final norm, then the embedding as output projection, shard by shard.
+    fn logits(&mut self, x: TensorId, rows: Unit) -> Result<TensorId> {
+        let (d, v) = (self.config.hidden_size, self.config.vocab_size);
+        let y = self.norm("norm", x, rows)?;
+        let bias = self.config.logit_bias.then(|| self.g.parameter("logit_bias", DType::F32, shape![v]));
+        let mut logits = y;
+        for (i, (first, shard)) in self.shards().into_iter().enumerate() {
+            let w = self.large(&format!("embedding.{i}"), shard, d);
+            let addend = if bias.is_some() { Addend::Bias } else { Addend::None };
+            let kernel = Linear { first, shard, rows, dtype: self.options.large, addend, ..Linear::new(d, v) };
+            let arguments: Vec<TensorId> = [Some(y), Some(w), bias].into_iter().flatten().collect();
+            let updates = if first == 0 { vec![] } else { vec![logits] };
+            let outputs = self.g.apply(&format!("logits.{i}"), kernel, &arguments, &updates)?;
+            logits = outputs.first().copied().unwrap_or(logits);
+        }
+        Ok(logits)
+    }
+
+    fn logits_state(&mut self) -> TensorId {
+        self.g.state("logits", TensorType::f32(shape![Unit::Slots, self.config.vocab_size]))
+    }
+
+    /// Samples the next token of each lane's slot; returns the ids by slot.
+    fn sample(&mut self, lanes: TensorId) -> Result<TensorId> {
+        let v = self.config.vocab_size;
+        let logits = self.logits_state();
+        let settings = self.g.state("sampler.settings", TensorType::u32(shape![Unit::Slots, SETTINGS]));
+        let seen = self.g.state("sampler.seen", TensorType::u32(shape![Unit::Slots, v]));
+        let token = self.g.state("sampler.token", TensorType::u32(shape![Unit::Slots]));
+        let sampled = self.g.state("sampler.sampled", TensorType::u32(shape![STEPS, Unit::Slots]));
+        let kernel = Sample { vocabulary: v, slots: self.options.slots };
+        self.g.apply("sample", kernel, &[lanes, settings, logits], &[seen, token, sampled])?;
+        Ok(token)
+    }
+}

@@ -1,0 +1,175 @@
+//! From the tensors of a checkpoint to the parameters of the graph: which are joined (q, k, v and gate; gate and up), how they
+//! are cut where a binding is too small, in which type they are kept.
+
+use std::borrow::Cow;
+
+use super::checkpoint::Checkpoint;
+use super::config::{Gate, ModelConfig};
+use crate::attention::{Attention, Kind, Sketch};
+use crate::error::Result;
+use crate::tensor::DType;
+
+/// A graph parameter: rows of checkpoint tensors one after the other.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Packed {
+    /// Name in the graph.
+    pub name: String,
+    /// Type in memory.
+    pub dtype: DType,
+    /// Elements, padding included.
+    pub elements: usize,
+    /// What it is made of, in order.
+    pub parts: Vec<Part>,
+}
+
+/// A run of elements of a packed parameter.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Part {
+    /// Elements of a checkpoint tensor.
+    Tensor {
+        /// Its name.
+        name: String,
+        /// Which elements.
+        range: std::ops::Range<usize>,
+    },
+    /// Zeros.
+    Zeros(usize),
+    /// Ones (the weight of a norm the model does not have).
+    Ones(usize),
+}
+
+impl Part {
+    fn len(&self) -> usize {
+        match self {
+            Part::Tensor { range, .. } => range.len(),
+            Part::Zeros(n) | Part::Ones(n) => *n,
+        }
+    }
+}
+
+/// How a matrix of many rows is cut so that each shard fits a binding: (first row, rows).
+pub fn shards(rows: usize, row_bytes: usize, max_binding: usize) -> Vec<(usize, usize)> {
+    let most = (max_binding / row_bytes.max(1)).clamp(1, rows.max(1));
+    (0..rows).step_by(most).map(|first| (first, most.min(rows - first))).collect()
+}
+
+/// Every parameter of the graph of a model. `large` is the type of the large matrices; norms, biases and sketches are f32.
+pub fn packed(config: &ModelConfig, attention: &Attention, large: DType, max_binding: usize) -> Vec<Packed> {
+    let (d, m, h) = (config.hidden_size, config.intermediate_size, attention.layout.head);
+    let mut list = Vec::new();
+    let mut add = |name: String, dtype, parts: Vec<Part>| {
+        let elements = parts.iter().map(Part::len).sum();
+        list.push(Packed { name, dtype, elements, parts });
+    };
+    let whole = |name: String, n: usize| Part::Tensor { name, range: 0..n };
+    let norm = |at: String, n: usize| vec![whole(format!("{at}.weight"), n), whole(format!("{at}.bias"), n)];
+    let embedding = "model.embed_tokens.weight";
+    for (i, (first, rows)) in shards(config.vocab_size, large.bytes(d), max_binding).into_iter().enumerate() {
+        add(format!("embedding.{i}"), large, vec![Part::Tensor { name: embedding.into(), range: first * d..(first + rows) * d }]);
+    }
+    for i in 0..config.num_hidden_layers {
+        let layer = format!("model.layers.{i}");
+        let at = format!("{layer}.self_attn");
+        add(format!("layers.{i}.attention_norm"), DType::F32, norm(format!("{layer}.input_layernorm"), d));
+        let gated = config.attention.gate == Gate::Scalar;
+        let heads = config.num_attention_heads;
+        let padding = heads.next_multiple_of(4) - heads;
+        let mut qkv: Vec<Part> = ["q", "k", "v"].iter().map(|p| whole(format!("{at}.{p}_proj.weight"), d * d)).collect();
+        if gated {
+            qkv.extend([whole(format!("{at}.gate_proj.weight"), heads * d), Part::Zeros(padding * d)]);
+            let bias = vec![Part::Zeros(3 * d), whole(format!("{at}.gate_proj.bias"), heads), Part::Zeros(padding)];
+            add(format!("layers.{i}.qkv_bias"), DType::F32, bias);
+        }
+        add(format!("layers.{i}.qkv"), large, qkv);
+        if config.attention.has_normed_qk() {
+            let key = if config.attention.shared_qk_norm { vec![Part::Ones(h), Part::Zeros(h)] } else { norm(format!("{at}.k_norm"), h) };
+            add(format!("layers.{i}.norms"), DType::F32, [norm(format!("{at}.q_norm"), h), key].concat());
+        }
+        if let Some(parts) = sketch_parts(attention, &format!("{at}.sketch")) {
+            add(format!("layers.{i}.sketch"), DType::F32, parts);
+        }
+        add(format!("layers.{i}.o"), large, vec![whole(format!("{at}.o_proj.weight"), d * d)]);
+        add(format!("layers.{i}.mlp_norm"), DType::F32, norm(format!("{layer}.post_attention_layernorm"), d));
+        let gate_up = ["gate", "up"].map(|p| whole(format!("{layer}.mlp.{p}_proj.weight"), m * d));
+        add(format!("layers.{i}.gate_up"), large, gate_up.to_vec());
+        add(format!("layers.{i}.down"), large, vec![whole(format!("{layer}.mlp.down_proj.weight"), d * m)]);
+    }
+    add("norm".into(), DType::F32, norm("model.norm".into(), d));
+    if config.logit_bias {
+        add("logit_bias".into(), DType::F32, vec![whole("lm_head.bias".into(), config.vocab_size)]);
+    }
+    list
+}
+
+/// The packed weights of a sketch, in the order its kernel reads them.
+fn sketch_parts(attention: &Attention, at: &str) -> Option<Vec<Part>> {
+    let (h, r) = (attention.layout.head, attention.layout.sketch);
+    let whole = |name: String, n: usize| Part::Tensor { name, range: 0..n };
+    let Kind::Polysketch { sketch, .. } = &attention.kind else { return None };
+    let mut parts = Vec::new();
+    match sketch {
+        Sketch::Learned { levels, expansion } => {
+            for branch in ["left", "right"] {
+                for level in 0..*levels {
+                    let (at, i) = (format!("{at}.{branch}.{level}"), if level == 0 { h } else { r });
+                    parts.push(whole(format!("{at}.norm.weight"), i));
+                    parts.push(whole(format!("{at}.norm.bias"), i));
+                    parts.push(whole(format!("{at}.up.weight"), expansion * r * i));
+                    parts.push(whole(format!("{at}.down.weight"), r * expansion * r));
+                }
+            }
+        }
+        Sketch::Random { leaves, .. } => {
+            // Leaves first, then level by level to the root.
+            let mut level = *leaves;
+            while level > 0 {
+                let inputs = if level == *leaves { h } else { r };
+                for node in 0..level {
+                    let path = tree_path(node, level);
+                    parts.push(whole(format!("{at}{path}.left"), inputs * r));
+                    parts.push(whole(format!("{at}{path}.right"), inputs * r));
+                }
+                level /= 2;
+            }
+        }
+    }
+    Some(parts)
+}
+
+/// `.left_child.right_child…`: the path from the root to node `node` of a level of `width` nodes.
+fn tree_path(node: usize, width: usize) -> String {
+    let depth = width.trailing_zeros();
+    (0..depth).rev().map(|bit| if node >> bit & 1 == 0 { ".left_child" } else { ".right_child" }).collect()
+}
+
+impl Packed {
+    /// The parameter as words, from the checkpoint. Halves stay halves; anything else is rounded once.
+    pub fn words(&self, checkpoint: &Checkpoint) -> Result<Vec<u32>> {
+        if self.dtype == DType::F16 {
+            let mut halves: Vec<u16> = Vec::with_capacity(self.elements + 1);
+            for part in &self.parts {
+                match part {
+                    Part::Tensor { name, range } => match checkpoint.f16_bits(name)? {
+                        Some(bits) => halves.extend_from_slice(&bits[range.clone()]),
+                        None => halves.extend(checkpoint.f32(name)?[range.clone()].iter().map(|x| half::f16::from_f32(*x).to_bits())),
+                    },
+                    Part::Zeros(n) => halves.resize(halves.len() + n, 0),
+                    Part::Ones(n) => halves.resize(halves.len() + n, half::f16::ONE.to_bits()),
+                }
+            }
+            return Ok(halves.chunks(2).map(|pair| u32::from(pair[0]) | u32::from(pair.get(1).copied().unwrap_or(0)) << 16).collect());
+        }
+        let mut words = Vec::with_capacity(self.elements);
+        for part in &self.parts {
+            match part {
+                Part::Tensor { name, range } => {
+                    let values: Cow<'_, [f32]> = checkpoint.f32(name)?.into();
+                    words.extend(values[range.clone()].iter().map(|x| x.to_bits()));
+                }
+                Part::Zeros(n) => words.resize(words.len() + n, 0f32.to_bits()),
+                Part::Ones(n) => words.resize(words.len() + n, 1f32.to_bits()),
+            }
+        }
+        Ok(words)
+    }
+}
