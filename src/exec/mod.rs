@@ -3,6 +3,7 @@
 
 mod bisect;
 mod cpu;
+mod profile;
 mod wgpu;
 
 use std::collections::HashMap;
@@ -12,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub use self::wgpu::GpuExecutor;
 pub use bisect::{Difference, bisect};
 pub use cpu::CpuExecutor;
+pub use profile::{KernelTime, by_kernel};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{Plan, Role};
@@ -32,8 +34,10 @@ pub enum Executor {
 /// One tensor's memory on an executor.
 #[derive(Debug)]
 pub enum Stored {
-    /// Floats of the CPU executor (halves are widened when they are stored).
+    /// Floats of the CPU executor.
     F32(Vec<f32>),
+    /// Half floats of the CPU executor, as they are.
+    F16(Vec<u16>),
     /// Floats of the oracle.
     F64(Vec<f64>),
     /// Integers on either.
@@ -223,6 +227,7 @@ impl Executor {
                 (_, Stored::F32(v)) => Stored::F32(v.clone()),
                 (_, Stored::F64(v)) => Stored::F64(v.clone()),
                 (_, Stored::U32(v)) => Stored::U32(v.clone()),
+                (_, Stored::F16(v)) => Stored::F16(v.clone()),
                 (_, Stored::Gpu(_)) => return Err(Error::new(ErrorKind::Device, format!("{name} lies on another executor"))),
             };
             copy.insert(name, memory.dtypes[i], stored);
@@ -262,14 +267,39 @@ impl Executor {
         Ok(())
     }
 
+    /// [`Executor::run`] with the time of every dispatch, as (step, nanoseconds), in the order they ran: from timestamp queries
+    /// on a GPU (none where it has none), from the clock on the CPU. A timed run is slower as a whole.
+    pub async fn run_timed(
+        &self,
+        compiled: &mut Compiled,
+        parameters: &Memory,
+        state: &mut Memory,
+        run: Run<'_>,
+    ) -> Result<(Vec<Vec<u32>>, Vec<(usize, f64)>)> {
+        let mut times = Vec::new();
+        let read = match self {
+            Executor::Cpu(cpu) => cpu.run(compiled, parameters, state, &run, Some(&mut times))?,
+            Executor::Oracle(cpu) => cpu.run(compiled, parameters, state, &run, Some(&mut times))?,
+            Executor::Gpu(gpu) => {
+                let dispatched = profile::dispatched(&compiled.plan, run.calls);
+                let timestamps = crate::gpu::Timestamps::new(gpu.context(), dispatched.len() as u32).await?;
+                let Some(mut timestamps) = timestamps else { return Ok((gpu.run(compiled, parameters, state, &run).await?, times)) };
+                let (read, nanoseconds) = gpu.timed_run(compiled, parameters, state, &run, Some(&mut timestamps)).await?;
+                times = dispatched.into_iter().zip(nanoseconds).collect();
+                read
+            }
+        };
+        Ok((read, times))
+    }
+
     /// Runs a submission and returns what was to be read, as words.
     pub async fn run(&self, compiled: &mut Compiled, parameters: &Memory, state: &mut Memory, run: Run<'_>) -> Result<Vec<Vec<u32>>> {
         for call in run.calls {
             call.check(&compiled.plan.capacity)?;
         }
         match self {
-            Executor::Cpu(cpu) => cpu.run(compiled, parameters, state, &run),
-            Executor::Oracle(cpu) => cpu.run(compiled, parameters, state, &run),
+            Executor::Cpu(cpu) => cpu.run(compiled, parameters, state, &run, None),
+            Executor::Oracle(cpu) => cpu.run(compiled, parameters, state, &run, None),
             Executor::Gpu(gpu) => gpu.run(compiled, parameters, state, &run).await,
         }
     }

@@ -3,8 +3,8 @@
 
 use super::glu::gated;
 use super::layer_norm::normalize;
-use super::real::{Mat, MatMut};
-use super::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error};
+use super::real::{Mat, MatMut, SharedMut};
+use super::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, Weights, real, shader, shape_error};
 use crate::error::Result;
 use crate::tensor::{Call, Capacity, DType, TensorType, Unit};
 use crate::{shape, twins};
@@ -124,7 +124,7 @@ impl Kernel for Linear {
 impl Linear {
     fn twin<R: Real>(&self, args: &mut Args<'_, R>, call: &Call) {
         let rows = call.unit(self.rows);
-        let (x, w) = (&args.real(0)[..rows * self.inputs], args.real(1));
+        let (x, w) = (&args.real(0)[..rows * self.inputs], args.weights(1));
         let norm: Option<&[R]> = self.norm.then(|| args.real(2));
         let addend: &[R] = if self.addend == Addend::None { &[] } else { args.real(self.input_count() - 1) };
         let y = &mut args.real_mut(self.input_count())[..rows * self.outputs];
@@ -137,10 +137,10 @@ impl Linear {
                 None => x,
             };
             let columns = self.shard * if self.glu { 2 } else { 1 };
-            let (x, w) = (Mat::new(x, rows, self.inputs), Mat::new(w, columns, self.inputs).t());
+            let x = Mat::new(x, rows, self.inputs);
             if self.glu {
                 real::with_scratch(rows * columns, |both: &mut [R]| {
-                    real::matmul_parallel(MatMut::new(both, rows, columns), x, w, false);
+                    multiply(MatMut::new(both, rows, columns), x, w, false);
                     gated(both, y, self.outputs);
                 });
                 return;
@@ -155,7 +155,39 @@ impl Linear {
                 }
             }
             let out = MatMut::strided(&mut y[self.first..], rows, self.shard, self.outputs);
-            real::matmul_parallel(out, x, w, self.addend != Addend::None);
+            multiply(out, x, w, self.addend != Addend::None);
         });
     }
+}
+
+/// `y (+)= x Wᵀ`, W `[y.cols, x.cols]`. Halves are widened on the way: for few rows part by part in the first cache, so that
+/// memory is read once and as halves; for many rows as a whole, which their product repays.
+fn multiply<R: Real>(y: MatMut<R>, x: Mat<R>, w: Weights<R>, accumulate: bool) {
+    /// Columns of y of one part: a task of some microseconds.
+    const PART: usize = 64;
+    let (rows, columns, inputs) = (y.rows, y.cols, x.cols);
+    if let Weights::Real(w) = w {
+        return real::matmul_parallel(y, x, Mat::new(w, columns, inputs).t(), accumulate);
+    }
+    if rows > FEW_ROWS {
+        return real::with_scratch(columns * inputs, |wide: &mut [R]| {
+            real::parallel_chunks(wide, PART * inputs, |part, out| w.widen(part * PART * inputs..part * PART * inputs + out.len(), out));
+            real::matmul_parallel(y, x, Mat::new(wide, columns, inputs).t(), accumulate);
+        });
+    }
+    let stride = y.row_stride;
+    let out = SharedMut::new(y.data);
+    real::parallel_for(columns.div_ceil(PART), |part| {
+        let (first, n) = (part * PART, PART.min(columns - part * PART));
+        real::with_scratch(n * inputs + rows * n, |scratch: &mut [R]| {
+            let (wide, sums) = scratch.split_at_mut(n * inputs);
+            w.widen(first * inputs..(first + n) * inputs, wide);
+            real::matmul(MatMut::new(sums, rows, n), x, Mat::new(wide, n, inputs).t(), false);
+            for (row, sums) in sums.chunks_exact(n).enumerate() {
+                // SAFETY: every part has its own columns.
+                let y = unsafe { out.slice(row * stride + first, n) };
+                y.iter_mut().zip(sums).for_each(|(y, s)| *y = if accumulate { *y + *s } else { *s });
+            }
+        });
+    });
 }

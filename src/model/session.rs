@@ -9,7 +9,7 @@ use super::state_file::{SavedState, SavedTensor};
 use super::text_stream::StopStrings;
 use super::transformer::Head;
 use crate::error::{Error, ErrorKind, Result};
-use crate::exec::{Compiled, Executor, Memory, Run};
+use crate::exec::{Compiled, Executor, KernelTime, Memory, Run, by_kernel};
 use crate::graph::{Plan, Role};
 use crate::kernels::nll::UNSCORED;
 use crate::kernels::sample::STEPS;
@@ -382,6 +382,26 @@ impl Session {
             }
         }
         Ok(done)
+    }
+
+    /// Where the time of a prefill call (`ids` many) or of a decoding step (`ids` empty) goes, by kernel. Advances the text.
+    pub async fn profile(&mut self, slot: usize, ids: &[u32]) -> Result<Vec<KernelTime>> {
+        self.check_ids(slot, ids)?;
+        let inner = self.model.0.clone();
+        let tokens = ids.len().max(1);
+        if ids.is_empty() {
+            // Compiles, and sets the sampler.
+            self.decode(&[slot], &[&GenerateOptions::greedy(1)], 1).await?;
+        }
+        let calls = [Call { lanes: vec![self.lane(slot)], tokens, lane_base: 0 }];
+        let table = lane_table(&calls);
+        let run = Run { calls: &calls, inputs: &[("ids", ids), ("lanes", &table)], reads: &[] };
+        let compiled = if ids.is_empty() { self.decode.as_mut() } else { Some(&mut self.prefill) };
+        let Some(compiled) = compiled else { return Ok(Vec::new()) };
+        let (_, times) = inner.executor.run_timed(compiled, &inner.parameters, &mut self.state, run).await?;
+        let times = by_kernel(compiled.plan(), &calls[0], &times);
+        self.advance(slot, tokens);
+        Ok(times)
     }
 
     /// The state tensors that a saved text consists of, with the number of elements a slot has.
