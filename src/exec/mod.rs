@@ -144,7 +144,7 @@ fn place(plan: &Plan, id: crate::graph::TensorId, parameters: &Memory, state: &M
     let t = &plan.tensors[id.0];
     Ok(match t.tensor.role {
         Role::Parameter | Role::Constant(_) => Place::Parameter(parameters.index(&t.tensor.name)?),
-        Role::State => Place::State(state.index(&t.tensor.name)?),
+        Role::State | Role::External => Place::State(state.index(&t.tensor.name)?),
         _ => Place::Own(t.buffer.0),
     })
 }
@@ -197,6 +197,26 @@ impl Executor {
             Executor::Gpu(gpu) => Stored::Gpu(gpu.context().create_storage(name, dtype.bytes(elements) as u64).await?),
         };
         memory.insert(name, dtype, stored);
+        Ok(())
+    }
+
+    /// Lets the tensor `name` lie in a buffer of the caller's, which stays the caller's: it is not counted, copied or cleared.
+    /// The buffer must belong to this executor's device. Lending the same buffer again costs nothing.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Device`] on the CPU, and for a buffer without `BufferUsages::STORAGE`.
+    pub fn lend(&self, memory: &mut Memory, name: &str, dtype: DType, buffer: &::wgpu::Buffer) -> Result<()> {
+        if !matches!(self, Executor::Gpu(_)) {
+            return Err(Error::new(ErrorKind::Device, format!("{name}: a device buffer was given to the CPU executor")).help("give slices instead"));
+        }
+        if !buffer.usage().contains(::wgpu::BufferUsages::STORAGE) {
+            return Err(Error::new(ErrorKind::Device, format!("{name}: the buffer has usage {:?}", buffer.usage()))
+                .help("create it with wgpu::BufferUsages::STORAGE"));
+        }
+        let same = |stored: &Stored| matches!(stored, Stored::Gpu(known) if **known == *buffer);
+        if !memory.names.get(name).is_some_and(|i| same(&memory.tensors[*i])) {
+            memory.insert(name, dtype, Stored::Gpu(crate::gpu::Buffer::lent(buffer.clone())));
+        }
         Ok(())
     }
 

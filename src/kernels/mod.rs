@@ -9,6 +9,7 @@ pub mod embed;
 pub mod gate_prefix;
 pub mod glu;
 pub mod heads;
+pub mod join_columns;
 pub mod layer_norm;
 pub mod linear;
 pub mod nll;
