@@ -7,5 +7,7 @@ pub mod graph;
 pub mod kernels;
 pub mod model;
 pub mod tensor;
+#[cfg(target_arch = "wasm32")]
+pub mod web;
 
 pub use error::{Error, ErrorKind, Result};

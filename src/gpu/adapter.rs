@@ -124,6 +124,8 @@ pub async fn enumerate() -> Vec<Adapter> {
     for raw in raw_adapters().await {
         let unusable = unusable(&raw.get_info(), &raw.limits(), raw.get_downlevel_capabilities().flags);
         let report = AdapterReport::new(&raw.get_info(), &raw.limits(), raw.features(), unusable);
+        #[cfg(target_arch = "wasm32")]
+        let report = named_by_browser(report).await;
         adapters.push(Adapter { report, raw });
     }
     let mut reports: Vec<AdapterReport> = adapters.iter().map(|a| a.report.clone()).collect();
@@ -159,22 +161,32 @@ async fn raw_adapters() -> Vec<wgpu::Adapter> {
     }
 }
 
-/// Browsers hide the adapter's name, but tell vendor and architecture; wgpu passes on neither.
+/// Browsers hide the adapter's name, but tell its vendor and architecture.
 #[cfg(target_arch = "wasm32")]
-pub(super) fn name_in_browser(report: &mut AdapterReport, device: &wgpu::Device) {
-    use wasm_bindgen::JsValue;
-    let get = |of: &JsValue, key: &str| js_sys::Reflect::get(of, &JsValue::from_str(key)).unwrap_or(JsValue::UNDEFINED);
-    let Some(device) = device.as_webgpu() else { return };
-    let info = get(device.as_ref(), "adapterInfo");
-    if info.is_object() {
-        let words: Vec<String> = ["vendor", "architecture"].iter().filter_map(|key| get(&info, key).as_string()).filter(|w| !w.is_empty()).collect();
-        if report.name == UNNAMED && !words.is_empty() {
-            report.name = words.join(" ");
-        }
-        if words.iter().any(|word| word == "swiftshader") {
-            report.kind = AdapterKind::Software;
-        }
+async fn named_by_browser(mut report: AdapterReport) -> AdapterReport {
+    let words = vendor_and_architecture().await.unwrap_or_default();
+    if report.name == UNNAMED && !words.is_empty() {
+        report.name = words.join(" ");
     }
+    if words.iter().any(|word| word == "swiftshader") {
+        report.kind = AdapterKind::Software;
+    }
+    report
+}
+
+/// wgpu passes on neither, so the browser is asked again, with the options of [`raw_adapters`].
+#[cfg(target_arch = "wasm32")]
+async fn vendor_and_architecture() -> Option<Vec<String>> {
+    use js_sys::{Function, Object, Promise, Reflect};
+    use wasm_bindgen::{JsCast, JsValue};
+    let get = |of: &JsValue, key: &str| Reflect::get(of, &key.into()).ok();
+    let gpu = get(&get(&js_sys::global(), "navigator")?, "gpu")?;
+    let options = Object::new();
+    Reflect::set(&options, &"powerPreference".into(), &"high-performance".into()).ok()?;
+    let request: Function = get(&gpu, "requestAdapter")?.dyn_into().ok()?;
+    let promise: Promise = request.call1(&gpu, &options).ok()?.dyn_into().ok()?;
+    let info = get(&wasm_bindgen_futures::JsFuture::from(promise).await.ok()?, "info")?;
+    Some(["vendor", "architecture"].iter().filter_map(|key| get(&info, key)?.as_string()).filter(|w| !w.is_empty()).collect())
 }
 
 /// Sorts reports best first, numbers them and marks duplicates; returns the old place of each.

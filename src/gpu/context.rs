@@ -78,9 +78,8 @@ impl GpuContext {
                 .help("take another adapter, or use --backend cpu")
         })?;
         let mut got = AdapterReport::new(&adapter.raw.get_info(), &device.limits(), device.features(), None);
-        (got.index, got.kind, got.duplicate_of) = (report.index, report.kind, report.duplicate_of);
-        #[cfg(target_arch = "wasm32")]
-        super::adapter::name_in_browser(&mut got, &device);
+        // What the list of adapters found out goes beyond what a driver says.
+        (got.index, got.name, got.kind, got.duplicate_of) = (report.index, report.name.clone(), report.kind, report.duplicate_of);
         let context = Self::assemble(device, queue, got);
         context.watch();
         log::debug!("device on {}: {:?}", context.report().label(), context.traits());
