@@ -68,7 +68,7 @@ pub struct Load {
 impl Load {
     /// For so many texts at once.
     pub fn options(&self, slots: usize) -> LoadOptions {
-        LoadOptions { weights: self.weights, slots, segment: self.segment, max_context: self.max_context }
+        LoadOptions { weights: self.weights, slots, segment: self.segment, max_context: self.max_context, ..LoadOptions::default() }
     }
 }
 
