@@ -19,7 +19,8 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
     // The device, the queue and the buffers are the caller's, made by plain wgpu.
     let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
     let adapter = instance.request_adapter(&wgpu::RequestAdapterOptions::default()).await?;
-    let descriptor = wgpu::DeviceDescriptor { required_limits: wgpu::Limits::defaults().or_worse_values_from(&adapter.limits()), ..Default::default() };
+    let descriptor =
+        wgpu::DeviceDescriptor { required_limits: wgpu::Limits::defaults().or_worse_values_from(&adapter.limits()), ..Default::default() };
     let (device, queue) = adapter.request_device(&descriptor).await?;
     println!("on {}", adapter.get_info().name);
 
