@@ -4,13 +4,16 @@
 // multiply-adds. Here: ROWS x COLUMNS outputs an invocation in registers, so a step of four along k loads
 // ROWS + COLUMNS vectors for 4 * ROWS * COLUMNS multiply-adds; kernels/linear.rs chooses the tile. SHARED stages both
 // operands in workgroup memory first (real GPUs; not measured on one yet); without it the loads go to the cache directly.
-// Software adapters, GFLOP/s of two busy cores at 512^3 (medians; other work on the machine, so the ratios count):
+// Software adapters, GFLOP/s by CPU time of two cores, medians of 3 to 5 while other work kept the machine busy (single
+// rounds differ by up to half). A first run, by tiles written out by hand for the purpose, at 512^3:
 //                                     lavapipe 22.3   SwiftShader
 //   4x4, groups of 8x8, direct             3.3            1.4
 //   8x4, groups of 8x8, direct             3.4            1.7
 //   8x8, groups of 8x8, direct             4.7            2.0     chosen
-//   8x8, groups of 8x8, SHARED             6.0            1.4     lavapipe at K = 192: 4.0, direct 4.6
-//   8x8 in loops instead of written out    4.4            0.4
+//   8x8, groups of 8x8, SHARED             6.0            1.4     at K = 192: 4.0, direct 4.6
+//   8x8 in loops, direct, groups of 8x4    4.4            0.4
+// A second run (examples/peaks), by this shader, lavapipe, f32 peak then 28: 8x8 by 8x8 direct 4.5 at 512^3 and 5.3 at
+// 1024^3, SHARED (in loops) 3.6 and 4.0. The two disagree on SHARED; SwiftShader decides for direct.
 #import half4
 struct Params { rows: u32, first_column: u32 }
 override K: u32;            // inner size, a multiple of 4
