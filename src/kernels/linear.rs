@@ -48,6 +48,49 @@ pub struct Linear {
     pub glu: bool,
 }
 
+/// How `linear.wgsl` cuts its output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tile {
+    /// Operands are staged in workgroup memory.
+    pub shared: bool,
+    /// Rows of an invocation, at most 8 (exactly 8 unless `shared`).
+    pub rows: usize,
+    /// Columns of an invocation, at most 8 (exactly 8 unless `shared`).
+    pub columns: usize,
+    /// Invocations along columns and along rows.
+    pub group: [usize; 2],
+}
+
+impl Tile {
+    /// The tile for a product of so many rows and columns; the figures are in the shader's ladder.
+    pub fn choose(device: &DeviceTraits, rows: usize, columns: usize) -> Self {
+        if device.software {
+            // There loads cost most, and a few workgroups keep all cores busy: as many outputs a load as registers allow.
+            let group_y = [8, 4, 2].into_iter().find(|y| y * 8 <= rows.next_multiple_of(8)).unwrap_or(1);
+            return Self { shared: false, rows: 8, columns: 8, group: [8, group_y] };
+        }
+        // The largest that still gives every part of the device something to do.
+        const BUSY: usize = 64;
+        let tiles = [(8, 4, 16), (4, 4, 16), (4, 4, 8)].map(|(rows, columns, group)| Self { shared: true, rows, columns, group: [group, group] });
+        let busy = |t: &Self| rows.div_ceil(t.rows * t.group[1]) * columns.div_ceil(t.columns * t.group[0]) >= BUSY;
+        tiles.into_iter().find(busy).unwrap_or(tiles[2])
+    }
+
+    /// Adds the tile's `override`s.
+    pub fn constants(&self, variant: Variant) -> Variant {
+        /// Vectors along k that the shader stages at once.
+        const STEP: usize = 4;
+        let [x, y] = self.group;
+        variant
+            .size("GROUP_X", x)
+            .size("GROUP_Y", y)
+            .size("ROWS", self.rows)
+            .size("COLUMNS", self.columns)
+            .size("TILE_X", y * self.rows * STEP)
+            .size("TILE_W", x * self.columns * STEP)
+    }
+}
+
 impl Linear {
     /// A plain product over all rows of a call, f32 weights.
     pub fn new(inputs: usize, outputs: usize) -> Self {
@@ -95,11 +138,8 @@ impl Kernel for Linear {
                 Variant::new("linear_rows", &[("F16", half), ("NORM", self.norm), ("BIAS", bias), ("RESIDUAL", residual), ("GLU", self.glu)]);
             variant.size("ROWS", rows).size("WIDTH", self.inputs)
         } else {
-            // Workgroup memory pays where it is real; on a software adapter it is a detour, and
-            // wide groups only add barriers (measured, see bench/ and the ladder in the shader).
-            let variant = Variant::new("linear", &[("F16", half), ("SHARED", !device.software), ("BIAS", bias), ("RESIDUAL", residual)]);
-            let group = if device.software { 8 } else { 16 };
-            variant.size("GROUP_X", group).size("GROUP_Y", group).size("TILE_X", group * 16).size("TILE_W", group * 16)
+            let tile = Tile::choose(device, capacity.unit(self.rows), self.shard);
+            tile.constants(Variant::new("linear", &[("F16", half), ("SHARED", tile.shared), ("BIAS", bias), ("RESIDUAL", residual)]))
         };
         variant.size("K", self.inputs).size("N", self.shard).size("STRIDE", self.outputs)
     }
@@ -111,7 +151,8 @@ impl Kernel for Linear {
             return Dispatch::new(&params, [self.shard.div_ceil(8), rows.div_ceil(variant.get("ROWS")), 1]);
         }
         let params = shader::params::Linear { rows: rows as u32, first_column: self.first as u32 };
-        Dispatch::new(&params, [self.shard.div_ceil(4 * variant.get("GROUP_X")), rows.div_ceil(4 * variant.get("GROUP_Y")), 1])
+        let (across, down) = (variant.get("GROUP_X") * variant.get("COLUMNS"), variant.get("GROUP_Y") * variant.get("ROWS"));
+        Dispatch::new(&params, [self.shard.div_ceil(across), rows.div_ceil(down), 1])
     }
 
     fn flops(&self, call: &Call) -> u64 {
