@@ -229,7 +229,7 @@ fn as_text(options: &Options, facts: &Facts, groups: &[(&str, u64)], engine: &En
     let rows = [
         dispatches("prefill call", memory.dispatches[0], n.layer[1]),
         dispatches("decoding step", memory.dispatches[1], n.layer[0]),
-        ["".to_string(), format!("{} operations", amount(n.flops)), "f32, when decoding".into()],
+        ["arithmetic".to_string(), format!("{} operations", amount(n.flops)), "a token, when decoding".into()],
     ];
     section(&mut text, "work", rows, columns);
 
