@@ -27,6 +27,8 @@ pub fn run(common: &Common) -> Outcome {
         }));
     }
     let columns = output::columns();
+    // On a narrow terminal the driver moves below the name.
+    let wide = columns.is_none_or(|columns| columns >= 96);
     let mut rows = vec![["", "#", "name", "backend", "type", "driver"].map(String::from).to_vec()];
     let mark = |yes: bool| if yes { TAKEN } else { "" }.to_string();
     for r in &reports {
@@ -41,11 +43,17 @@ pub fn run(common: &Common) -> Outcome {
         ]);
     }
     rows.push(vec![mark(taken.is_none()), "-".into(), "the CPU itself".into(), "cpu".into(), plural(threads(), "thread"), "none needed".into()]);
+    if !wide {
+        rows.iter_mut().for_each(|row| row.truncate(5));
+    }
     let align = [Align::Left, Align::Right, Align::Left, Align::Left, Align::Left, Align::Left];
     let mut text = String::new();
-    for (i, line) in table(&align, 2, &rows, columns).into_iter().enumerate() {
+    for (i, line) in table(&align[..if wide { 6 } else { 5 }], 2, &rows, columns).into_iter().enumerate() {
         text += &(line + "\n");
         if let Some(report) = i.checked_sub(1).and_then(|i| reports.get(i)) {
+            if !wide {
+                wrap(&driver(report), 6, columns).into_iter().for_each(|line| text += &(line + "\n"));
+            }
             wrap(&details(report, &reports), 6, columns).into_iter().for_each(|line| text += &(line + "\n"));
         }
     }
@@ -59,6 +67,10 @@ pub fn run(common: &Common) -> Outcome {
     };
     wrap(&format!("{TAKEN} {asked}"), 0, columns).into_iter().for_each(|line| text += &(line + "\n"));
     print(&text)
+}
+
+fn driver(r: &AdapterReport) -> String {
+    format!("{} {}", r.driver, r.driver_info).trim().to_string()
 }
 
 /// What matters of one adapter, or why it cannot be used.

@@ -27,6 +27,11 @@ pub struct Options {
     dot: Option<Which>,
 }
 
+/// Whether the state grows with the text.
+fn has_cache(facts: &Facts) -> bool {
+    facts.config.attention.feature_count(facts.config.head_size()).is_none()
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Which {
     /// Reading a prompt, many tokens a call
@@ -61,7 +66,7 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
     if common.json {
         print_json(&as_json(common, options, &facts, &groups, &engine, plan.as_ref(), fits.is_ok()))?;
     } else {
-        print(&as_text(options, &facts, &groups, &engine, plan.as_ref())?)?;
+        print(&as_text(options, &facts, &groups, &engine, plan.as_ref()))?;
     }
     Ok(fits?)
 }
@@ -72,17 +77,15 @@ fn facts(options: &options::ModelOptions) -> Result<Facts> {
         let source = ModelSource::builtin()?;
         return Ok(Facts { stored: Some(source.stored()), config: source.config, warnings: source.warnings });
     };
-    if [SINGLE, INDEX].iter().any(|name| dir.join(name).exists()) {
-        let path = dir.join("config.json");
-        let (config, mut warnings) = ModelConfig::from_json(&read_text(&path)?, &path.display().to_string())?;
-        let checkpoint = Checkpoint::open(dir)?;
-        warnings.extend(checkpoint.check(&config.parameters())?);
-        let half = checkpoint.dtype("model.embed_tokens.weight") == Some(Dtype::F16);
-        return Ok(Facts { config, stored: Some(if half { DType::F16 } else { DType::F32 }), warnings });
-    }
     let path = dir.join("config.json");
-    let (config, warnings) = ModelConfig::from_json(&read_text(&path)?, &path.display().to_string())?;
-    Ok(Facts { config, stored: None, warnings })
+    let (config, mut warnings) = ModelConfig::from_json(&read_text(&path)?, &path.display().to_string())?;
+    if ![SINGLE, INDEX].iter().any(|name| dir.join(name).exists()) {
+        return Ok(Facts { config, stored: None, warnings });
+    }
+    let checkpoint = Checkpoint::open(dir)?;
+    warnings.extend(checkpoint.check(&config.parameters())?);
+    let half = checkpoint.dtype("model.embed_tokens.weight") == Some(Dtype::F16);
+    Ok(Facts { config, stored: Some(if half { DType::F16 } else { DType::F32 }), warnings })
 }
 
 /// Parameters by what they do.
@@ -127,8 +130,7 @@ impl Numbers {
     fn new(b: &Blueprint, config: &ModelConfig) -> Self {
         let (memory, slots) = (b.memory(), b.capacity.slots.max(1) as u64);
         let per_layer = |plan: &polysketch::graph::Plan| {
-            // The first layer's share of the list; fusion may move a step over its edge, so take them all.
-            let inside = plan.steps.iter().filter(|step| step.label.starts_with("layers.") || step.label.starts_with("layer")).count();
+            let inside = plan.steps.iter().filter(|step| step.label.starts_with("layers.")).count();
             inside.div_ceil(config.num_hidden_layers.max(1))
         };
         Self {
@@ -182,64 +184,64 @@ fn as_json(
     })
 }
 
-fn as_text(options: &Options, facts: &Facts, groups: &[(&str, u64)], engine: &Engine, plan: Option<&(MemoryPlan, Numbers)>) -> Result<String> {
+/// A titled table: name, number, note.
+fn section(text: &mut String, title: &str, rows: impl IntoIterator<Item = [String; 3]>, columns: Option<usize>) {
+    text.push('\n');
+    wrap(title, 0, columns).into_iter().for_each(|line| *text += &(line + "\n"));
+    let rows: Vec<Vec<String>> = rows.into_iter().map(|row| row.to_vec()).collect();
+    let room = columns.map(|columns| columns.saturating_sub(2));
+    table(&[Align::Left, Align::Right, Align::Left], 2, &rows, room).into_iter().for_each(|line| *text += &format!("  {line}\n"));
+}
+
+fn as_text(options: &Options, facts: &Facts, groups: &[(&str, u64)], engine: &Engine, plan: Option<&(MemoryPlan, Numbers)>) -> String {
     let columns = output::columns();
-    let mut text = String::new();
-    let add = |text: &mut String, title: &str, rows: Vec<[String; 3]>| {
-        *text += &format!("{}{title}\n", if text.is_empty() { "" } else { "\n" });
-        let rows: Vec<Vec<String>> = rows.into_iter().map(|[a, b, c]| vec![String::new(), a, b, c]).collect();
-        for line in table(&[Align::Left, Align::Left, Align::Right, Align::Left], 3, &rows, columns) {
-            *text += &(line + "\n");
-        }
-    };
     let total = facts.config.parameter_count();
-    *(&mut text) += &format!("{}\n", options.model.name());
+    let mut text = format!("{}\n", options.model.name());
     for sentence in sentences(&facts.config) {
         wrap(&sentence, 2, columns).into_iter().for_each(|line| text += &(line + "\n"));
     }
     let share = |n: u64| format!("{:.1}%", 100.0 * n as f64 / total.max(1) as f64);
-    let mut rows: Vec<[String; 3]> = groups.iter().map(|(name, n)| [name.to_string(), thousands(*n), share(*n)]).collect();
-    rows.push(["in all".into(), thousands(total), String::new()]);
+    let rows = groups.iter().map(|(name, n)| [name.to_string(), thousands(*n), share(*n)]);
     let stored = match facts.stored {
-        Some(DType::F16) => ", large matrices stored as f16",
-        Some(_) => ", stored as f32",
-        None => "; the folder has no weights, this is a plan for f32",
+        Some(DType::F16) => "large matrices stored as f16",
+        Some(_) => "stored as f32",
+        None => "no weights in the folder: a plan for f32",
     };
-    add(&mut text, &format!("parameters ({}{stored})", amount(total)), rows);
-    if let Some((memory, n)) = plan {
-        let row = |name: &str, size: u64, note: String| [name.to_string(), bytes(size), note];
-        let slots = options.slots as u64;
-        let mut rows = vec![row("weights", memory.weights, String::new())];
-        if n.state > 0 {
-            let texts = if slots > 1 { format!("{slots} texts of {}", bytes(n.state)) } else { "one text".into() };
-            rows.push(row("state", n.state * slots, format!("{texts}, the same at any length")));
-        }
-        if n.cache > 0 {
-            rows.push(row(
-                "key-value cache",
-                n.cache * slots,
-                format!("{} of at most {} tokens", output::plural(options.slots, "text"), thousands(options.model.load.max_context as u64)),
-            ));
-        }
-        rows.push(row("scratch", memory.scratch, format!("prefill in segments of {} tokens, decoding", thousands(memory.segment as u64))));
-        rows.push(row("in all", memory.weights + memory.state + memory.scratch, format!("largest buffer {}", bytes(memory.largest_buffer))));
-        add(&mut text, &format!("memory on {}", engine.name()), rows);
-        let dispatches = |all: usize, layer: usize| format!("{layer} a layer, {all} in all");
-        let rows = vec![
-            ["prefill call".to_string(), memory.dispatches[0].to_string(), dispatches(memory.dispatches[0], n.layer[1])],
-            ["decoding step".to_string(), memory.dispatches[1].to_string(), dispatches(memory.dispatches[1], n.layer[0])],
-            ["arithmetic".to_string(), amount(n.flops), "f32 operations a token when decoding".to_string()],
-        ];
-        add(&mut text, "dispatches", rows);
-        let cache = facts.config.attention.feature_count(facts.config.head_size()).is_some();
+    let sum = ["in all".into(), thousands(total), String::new()];
+    section(&mut text, &format!("parameters ({}, {stored})", amount(total)), rows.chain([sum]), columns);
+    let Some((memory, n)) = plan else { return text };
+
+    let row = |name: &str, size: u64, note: String| [name.to_string(), bytes(size), note];
+    let slots = options.slots as u64;
+    let mut rows = vec![row("weights", memory.weights, String::new())];
+    let each = |size: u64| if slots > 1 { format!("{} a text, ", bytes(size)) } else { String::new() };
+    let constant = if n.cache > 0 { "logits and sampler" } else { "the same at any length" };
+    rows.push(row("state", memory.state - memory.cache, format!("{}{constant}", each(n.state))));
+    if n.cache > 0 {
+        let most = thousands(options.model.load.max_context as u64);
+        rows.push(row("key-value cache", memory.cache, format!("{}for {most} tokens", each(n.cache))));
+    }
+    rows.push(row("scratch", memory.scratch, format!("prefill {} tokens at a time", thousands(memory.segment as u64))));
+    rows.push(row("in all", memory.weights + memory.state + memory.scratch, format!("largest buffer {}", bytes(memory.largest_buffer))));
+    section(&mut text, &format!("memory on {}", engine.name()), rows, columns);
+
+    let dispatches = |name: &str, all: usize, layer: usize| [name.to_string(), format!("{all} dispatches"), format!("{layer} a layer")];
+    let rows = [
+        dispatches("prefill call", memory.dispatches[0], n.layer[1]),
+        dispatches("decoding step", memory.dispatches[1], n.layer[0]),
+        ["arithmetic".to_string(), format!("{} operations", amount(n.flops)), "a token, when decoding".into()],
+    ];
+    section(&mut text, "work", rows, columns);
+
+    if !has_cache(facts) {
         let rows = LENGTHS.iter().map(|(name, tokens)| {
             let need = softmax_cache(&facts.config, *tokens);
-            let times = if cache { format!("{} times the state above", output::digits3(need as f64 / n.state.max(1) as f64)) } else { String::new() };
-            [format!("{name} tokens"), bytes(need), times]
+            let times = output::digits3(need as f64 / n.state.max(1) as f64);
+            [format!("{name} tokens"), bytes(need), format!("{times} times the state")]
         });
-        add(&mut text, "for comparison, the key-value cache of softmax attention of this shape (f32)", rows.collect());
+        section(&mut text, "for comparison: a key-value cache, as softmax attention of this shape would need (f32)", rows, columns);
     }
-    Ok(text)
+    text
 }
 
 /// The configuration in words.

@@ -102,12 +102,11 @@ enum Failed {
 /// Hands out the logits of all tokens in order, a part of a sequence at a time.
 fn rows(model: &Model, session: &mut Session, ids: &[u32], n: usize, write: &mut dyn FnMut(usize, &[f32]) -> io::Result<()>) -> Result<(), Failed> {
     let part = model.blueprint().capacity.tokens.min(MOST_AT_ONCE / model.config().vocab_size).max(1);
-    let mut done = 0;
+    let (mut done, total) = (0, ids.len());
     for sequence in ids.chunks(n) {
         session.reset(0);
         for ids in sequence.chunks(part) {
             if interrupted() {
-                let total = ids.len();
                 return Err(Failed::Model(Error::new(
                     ErrorKind::Cancelled,
                     format!("interrupted after {done} of {total} tokens; nothing was written"),

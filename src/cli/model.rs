@@ -49,7 +49,7 @@ pub fn check_fits(engine: &Engine, plan: &MemoryPlan) -> Result<()> {
         None => Ok(()),
         Some(have) => {
             Err(Error::new(ErrorKind::Limit, format!("the model needs {} of memory, this machine has {}", output::bytes(need), output::bytes(have)))
-                .help("use a smaller model, fewer slots, a smaller --segment or --max-context, or --weights f16 on an adapter with its own memory"))
+                .help("use a smaller model, or a smaller --segment, --max-context or --slots"))
         }
     }
 }

@@ -5,9 +5,10 @@ use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use super::options::Common;
+use super::output::thousands;
 
 /// Time that passes before a bar shows: what is quicker needs none.
 const PATIENCE: Duration = Duration::from_millis(400);
@@ -33,12 +34,12 @@ impl Progress {
     /// Work of `total` units.
     pub fn bar(common: &Common, what: &str, total: u64, unit: Unit) -> Self {
         let count = match unit {
-            Unit::Tokens => "{human_pos} of {human_len} tokens, {per_sec}",
+            Unit::Tokens => "{human_pos} of {human_len} tokens, {rate}/s",
             Unit::Bytes => "{binary_bytes} of {binary_total_bytes}",
         };
         let wide = format!("{{msg}} [{{bar:24}}] {count}, {{eta}} left");
-        let narrow = format!("{{msg}} {{percent}}%, {{eta}} left");
-        Self::start(common, what, ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::hidden()), &wide, &narrow)
+        let narrow = "{msg} {percent}%, {eta} left";
+        Self::start(common, what, ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::hidden()), &wide, narrow)
     }
 
     /// Work of unknown extent.
@@ -56,7 +57,11 @@ impl Progress {
         let style = if template.contains("spinner") { ProgressStyle::default_spinner() } else { ProgressStyle::default_bar() };
         // The templates are constants; if one were wrong, the default shows.
         if let Ok(style) = style.template(template) {
-            bar.set_style(style.progress_chars("━╸ "));
+            let rate = |state: &ProgressState, w: &mut dyn std::fmt::Write| {
+                // A failed write leaves the rate out.
+                let _ = w.write_str(&thousands(state.per_sec() as u64));
+            };
+            bar.set_style(style.with_key("rate", rate).progress_chars("━╸ "));
         }
         bar.set_message(what.to_string());
         let (stop, stopped) = channel();
