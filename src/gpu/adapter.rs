@@ -161,6 +161,15 @@ async fn raw_adapters() -> Vec<wgpu::Adapter> {
     }
 }
 
+#[cfg(target_arch = "wasm32")]
+impl Adapter {
+    /// The same adapter, asked for again: a browser makes one device of each, and an engine one device a model.
+    pub(super) async fn renewed(&self) -> Self {
+        let raw = raw_adapters().await.pop().unwrap_or_else(|| self.raw.clone());
+        Self { report: self.report.clone(), raw }
+    }
+}
+
 /// Browsers hide the adapter's name, but tell its vendor and architecture.
 #[cfg(target_arch = "wasm32")]
 async fn named_by_browser(mut report: AdapterReport) -> AdapterReport {

@@ -61,6 +61,8 @@ impl GpuContext {
     /// Creates a device of `adapter` that meets `needs`, with every optional feature the engine can
     /// use. Limits beyond the default are asked for only as far as they are needed.
     pub async fn create(adapter: &Adapter, needs: Needs) -> Result<Self> {
+        #[cfg(target_arch = "wasm32")]
+        let adapter = &adapter.renewed().await;
         let report = &adapter.report;
         if let Err(reason) = report.usable() {
             return Err(Error::new(ErrorKind::Adapter, format!("adapter {} cannot be used: {reason}", report.label()))

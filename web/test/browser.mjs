@@ -41,9 +41,9 @@ async function visit(browser, query, prepare) {
   page.on("pageerror", (error) => complaints.push(String(error)))
   if (prepare) await page.addInitScript(prepare)
   await page.goto(`${address}/test/index.html?${query}`)
-  const result = await (await page.waitForFunction(() => globalThis.result, undefined, { timeout: 5 * MINUTES })).jsonValue()
+  const result = await (await page.waitForFunction(() => globalThis.outcome, undefined, { timeout: 5 * MINUTES })).jsonValue()
   await page.close()
-  assert.equal(result.failed, undefined, JSON.stringify(result.failed))
+  assert.ok(!result.failed, JSON.stringify(result.failed))
   return { ...result, complaints }
 }
 

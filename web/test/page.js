@@ -110,6 +110,6 @@ async function run() {
 const show = (result) => {
   document.getElementById("result").textContent = JSON.stringify(result, null, 1)
   // For whoever drives the page.
-  globalThis.result = result
+  globalThis.outcome = result
 }
 run().then(show, (error) => show({ failed: { name: error.name, message: error.message, advice: error.advice, stack: error.stack } }))

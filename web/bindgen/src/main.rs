@@ -10,6 +10,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (Some(input), Some(folder), None) = (args.next(), args.next(), args.next()) else {
         return Err("usage: polysketch-bindgen INPUT.wasm FOLDER".into());
     };
-    Bindgen::new().web(true)?.input_path(input).typescript(true).generate(folder)?;
+    // With its default path the module finds its .wasm beside itself, so that `init()` needs no argument.
+    Bindgen::new().web(true)?.omit_default_module_path(false).input_path(input).typescript(true).generate(folder)?;
     Ok(())
 }
