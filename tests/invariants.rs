@@ -104,7 +104,7 @@ fn generation_can_be_cut_anywhere(name: &str, executor: &Executor, case: Case, r
         block_on(session.prefill(0, &text, &mut goes_on)).unwrap();
         for part in 0..2 {
             let at = format!("{name}: {}: round {round}, part {part}, {} tokens", case.name, text.len());
-            let stop = if rng.below(2) == 0 { vec!["ab".to_string(), "ca".to_string()] } else { vec![] };
+            let stop = if rng.below(2) == 0 { ["ab", "ba", "cd", "dc", "ca", "aa", "bb"].map(String::from).to_vec() } else { vec![] };
             let settings = GenerateOptions {
                 max_tokens: rng.within(1, 40),
                 temperature: 1.0,

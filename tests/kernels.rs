@@ -28,8 +28,8 @@ fn wrong(name: &str, case: &Case, what: &str, differences: &[Difference]) -> Vec
 /// What an adapter can do in a few seconds: the few, and of the others some, each adapter others.
 fn cases(adapter: usize) -> Vec<Case> {
     let mut list = few_cases();
-    list.extend(plain_cases().into_iter().skip(adapter % 3).step_by(3));
-    list.extend(polysketch_cases().into_iter().skip(adapter * 5 % 16).step_by(16));
+    list.extend(plain_cases().into_iter().skip(adapter * 4 % 9).step_by(9));
+    list.extend(polysketch_cases().into_iter().skip(adapter * 13 % 40).step_by(40));
     list
 }
 
@@ -75,10 +75,10 @@ fn variants_of_the_other_sort_of_device_agree() {
 /// Not causal: against the sum over all keys, written out.
 #[test]
 fn attention_that_is_not_causal() {
-    let kinds = ["softmax h=12", "polynomial p=4 h=4", "polynomial p=2 h=16", "taylor g=1 h=64", "taylor g=2 h=16", "taylor g=4 h=4"];
+    let kinds = ["softmax h=12 ", "polynomial p=4 h=4", "polynomial p=2 h=16", "taylor g=1 h=64", "taylor g=2 h=16", "taylor g=4 h=4"];
     let mut cases: Vec<Case> = plain_cases().into_iter().filter(|c| kinds.iter().any(|k| c.name.starts_with(k))).collect();
     assert_eq!(cases.len(), kinds.len());
-    cases.extend(polysketch_cases().into_iter().filter(|c| c.name.contains("local=false gate=none")).step_by(4));
+    cases.extend(polysketch_cases().into_iter().filter(|c| c.name.contains("local=false gate=none")).step_by(9));
     let adapters = gpu_executors();
     let mut failures = Vec::new();
     for case in &cases {

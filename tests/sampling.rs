@@ -1,10 +1,10 @@
-//! The sampler against a straightforward one on the host: which tokens may be drawn (Hugging Face's warpers), how often each is,
-//! and that a draw depends on nothing but logits, settings, seed and position.
+//! The sampler against a straightforward one on the host: which tokens may be drawn (Hugging Face's warpers), how often each is
+//! (on the CPU, where many draws are cheap; the shader draws the same ids), and that a draw depends on nothing but logits, settings, seed and position.
 
 mod common;
 
 use common::random_model::Rng;
-use common::{executors, gpu_executors};
+use common::{cpu_executors, executors, gpu_executors};
 use pollster::block_on;
 use polysketch::exec::{Compiled, Executor, Memory, Run};
 use polysketch::graph::Graph;
@@ -14,7 +14,7 @@ use polysketch::shape;
 use polysketch::tensor::{Call, Capacity, DType, Lane, TensorType, Unit};
 
 /// Draws of one dispatch.
-const LANES: usize = 128;
+const LANES: usize = 16;
 
 #[derive(Clone, Copy, Debug)]
 struct Settings {
@@ -178,9 +178,9 @@ fn only_allowed_tokens_are_drawn_and_all_of_them() {
     const VOCABULARY: usize = 41;
     let mut rng = Rng(2);
     let mut tried = 0;
-    for (name, executor) in executors() {
+    for (name, executor) in cpu_executors() {
         let mut sampler = Sampler::new(&executor, VOCABULARY);
-        for _ in 0..12 {
+        for _ in 0..60 {
             let settings = Settings {
                 temperature: rng.pick(&[0.7, 1.0, 2.5]),
                 top_k: rng.pick(&[0, 1, 5, 20, 41, 100]),
@@ -193,7 +193,7 @@ fn only_allowed_tokens_are_drawn_and_all_of_them() {
             let Some(p) = probabilities(&values, &seen, &settings) else { continue };
             tried += 1;
             let mut counts = vec![0; VOCABULARY];
-            for round in 0..4 {
+            for round in 0..32 {
                 sampler.draw(&values, &seen, &settings, rng.next(), round * 1000).iter().for_each(|id| counts[*id as usize] += 1);
             }
             for (id, (count, p)) in counts.iter().zip(&p).enumerate() {
@@ -203,14 +203,14 @@ fn only_allowed_tokens_are_drawn_and_all_of_them() {
             }
         }
     }
-    assert!(tried > 20, "{tried}");
+    assert!(tried > 90, "{tried}");
 }
 
 #[test]
 fn draws_follow_the_distribution() {
     const VOCABULARY: usize = 23;
     let mut rng = Rng(3);
-    for (name, executor) in executors() {
+    for (name, executor) in cpu_executors() {
         let mut sampler = Sampler::new(&executor, VOCABULARY);
         for settings in [PLAIN, Settings { temperature: 1.7, top_k: 12, min_p: 0.02, ..PLAIN }] {
             let values = logits(&mut rng, VOCABULARY);
@@ -218,7 +218,7 @@ fn draws_follow_the_distribution() {
             let p = probabilities(&values, &seen, &settings).unwrap();
             let mut counts = vec![0; VOCABULARY];
             // Consecutive seeds and positions: what a user does.
-            for seed in 0..40 {
+            for seed in 0..400 {
                 sampler.draw(&values, &seen, &settings, seed, seed as usize).iter().for_each(|id| counts[*id as usize] += 1);
             }
             let (statistic, freedom) = chi_square(&counts, &p);
@@ -233,21 +233,20 @@ fn draws_follow_the_distribution() {
 #[test]
 fn the_same_seed_draws_the_same_on_every_executor() {
     const VOCABULARY: usize = 517;
-    for settings in [PLAIN, Settings { temperature: 0.8, top_k: 40, top_p: 0.95, min_p: 0.05, penalty: 1.1 }] {
+    let cut = Settings { temperature: 0.8, top_k: 40, top_p: 0.95, min_p: 0.05, penalty: 1.1 };
+    let settings = [PLAIN, cut, Settings { top_k: 3, ..PLAIN }, Settings { top_p: 0.6, penalty: 1.5, ..PLAIN }, Settings { min_p: 0.2, ..PLAIN }];
+    for settings in settings {
         let mut want: Option<Vec<u32>> = None;
-        let mut others = executors();
-        // The reference is the CPU; the oracle has its own precision, and the same draws.
-        let (reference, _) = (others[0].0.clone(), others.len());
-        for (name, executor) in &mut others {
+        for (name, executor) in &executors() {
             let mut rng = Rng(4);
             let values = logits(&mut rng, VOCABULARY);
             let seen: Vec<bool> = (0..VOCABULARY).map(|_| rng.below(4) == 0).collect();
             let mut sampler = Sampler::new(executor, VOCABULARY);
-            let drawn: Vec<u32> = (0..4).flat_map(|seed| sampler.draw(&values, &seen, &settings, seed << 33 | 5, 100)).collect();
+            let drawn: Vec<u32> = (0..2).flat_map(|seed| sampler.draw(&values, &seen, &settings, seed << 33 | 5, 100)).collect();
             assert!(drawn.iter().any(|id| *id != drawn[0]), "{name}: always token {}", drawn[0]);
             match &want {
                 None => want = Some(drawn),
-                Some(want) => assert_eq!(&drawn, want, "{name} and {reference} differ with {settings:?}"),
+                Some(want) => assert_eq!(&drawn, want, "{name} and the CPU differ with {settings:?}"),
             }
         }
     }

@@ -2,11 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use polysketch::attention::Mode;
+use polysketch::attention::{HeadLayout, LocalWeight, Mode, Rotation};
 use polysketch::graph::{Graph, Plan};
 use polysketch::kernels::DeviceTraits;
+use polysketch::kernels::attention_dense::{AttentionDense, DenseWeight, Sight};
+use polysketch::kernels::attention_dense_decode::AttentionDenseDecode;
+use polysketch::kernels::gate_prefix::{Carried, GatePrefix};
+use polysketch::kernels::linear::{Addend, Linear};
+use polysketch::kernels::scan_prefix::{Prefix, ScanPrefix};
 use polysketch::model::config::ModelConfig;
 use polysketch::model::transformer::{self, Build, Head};
+use polysketch::shape;
 use polysketch::tensor::{Capacity, DType, TensorType, Unit};
 
 use super::random_model::{few_cases, plain_cases, polysketch_cases};
@@ -53,18 +59,80 @@ pub fn non_causal(config: &ModelConfig) -> Option<Graph> {
         return None;
     }
     let mut g = Graph::new();
-    let qkv = g.input("qkv", TensorType::f32(polysketch::shape![Unit::Rows, l.qkv_width()]));
-    let lanes = g.input("lanes", TensorType::u32(polysketch::shape![Unit::Lanes, 4]));
-    let norms = l.normed.then(|| g.parameter("norms", DType::F32, polysketch::shape![4, l.head]));
-    let sketch = attention.sketch_weights().map(|n| g.parameter("sketch", DType::F32, polysketch::shape![n]));
+    let qkv = g.input("qkv", TensorType::f32(shape![Unit::Rows, l.qkv_width()]));
+    let lanes = g.input("lanes", TensorType::u32(shape![Unit::Lanes, 4]));
+    let norms = l.normed.then(|| g.parameter("norms", DType::F32, shape![4, l.head]));
+    let sketch = attention.sketch_weights().map(|n| g.parameter("sketch", DType::F32, shape![n]));
     let o = attention.build(&mut g, "attention", Mode::NonCausal, polysketch::attention::Inputs { qkv, lanes, norms, sketch }, 0).unwrap();
     g.output(o, "o");
     Some(g)
 }
 
+/// Kernels in the forms that no model of today asks for, but a caller may (and training will): each as a graph of its own.
+fn alone() -> Vec<Graph> {
+    let l = HeadLayout {
+        heads: 2,
+        head: 12,
+        exact: true,
+        normed: true,
+        shared_norm: false,
+        sketch: 0,
+        sketch_normed: false,
+        gated: true,
+        rotation: Rotation::None,
+        interleaved: false,
+        block: 16,
+    };
+    let mut list = Vec::new();
+    for (dtype, addend) in [DType::F32, DType::F16].into_iter().flat_map(|d| [(d, Addend::None), (d, Addend::Bias)]) {
+        let mut g = Graph::new();
+        let x = g.input("x", TensorType::f32(shape![Unit::Lanes, 20]));
+        let w = g.parameter("w", dtype, shape![9, 20]);
+        let bias = (addend == Addend::Bias).then(|| g.parameter("bias", DType::F32, shape![9]));
+        let arguments: Vec<_> = [Some(x), Some(w), bias].into_iter().flatten().collect();
+        let y = g.apply1("y", Linear { dtype, addend, rows: Unit::Lanes, ..Linear::new(20, 9) }, &arguments).unwrap();
+        g.output(y, "y");
+        list.push(g);
+    }
+    for unbroken in [false, true] {
+        let mut g = Graph::new();
+        let qkv = g.input("qkv", TensorType::f32(shape![Unit::Rows, l.qkv_width()]));
+        let lanes = g.input("lanes", TensorType::u32(shape![Unit::Lanes, 4]));
+        let sums = g.apply1("sums", GatePrefix { layout: l.clone(), carried: Carried::Nothing, unbroken }, &[qkv, lanes]).unwrap();
+        g.output(sums, "sums");
+        list.push(g);
+    }
+    let mut g = Graph::new();
+    let lanes = g.input("lanes", TensorType::u32(shape![Unit::Lanes, 4]));
+    let states = g.input("states", TensorType::f32(shape![Unit::Lanes, l.heads, Unit::Blocks(l.block), 52]));
+    let keys = g.input("keys", TensorType::f32(shape![Unit::Lanes, l.heads, Unit::Window(l.block), l.key_width()]));
+    let prefix = g.apply1("prefix", ScanPrefix { layout: l.clone(), size: 52, prefix: Prefix::Fresh }, &[states, keys, lanes]).unwrap();
+    g.output(prefix, "prefix");
+    list.push(g);
+    let weight = DenseWeight::Kernel(LocalWeight::Taylor { scale: 0.3, degree: 2 });
+    for sight in [Sight::Cache(64), Sight::All] {
+        let mut g = Graph::new();
+        let lanes = g.input("lanes", TensorType::u32(shape![Unit::Lanes, 4]));
+        let queries = g.input("queries", TensorType::f32(shape![Unit::Lanes, l.heads, Unit::Tokens, l.query_width()]));
+        let keys = g.input("keys", TensorType::f32(shape![Unit::Slots, l.heads, 64, l.key_width()]));
+        let kernel = AttentionDense { layout: l.clone(), weight, bias: 1.0, sight };
+        let o = g.apply1("o", kernel.clone(), &[queries, keys, lanes]).unwrap();
+        g.output(o, "o");
+        if sight != Sight::All {
+            let parts = g.apply1("parts", AttentionDenseDecode(kernel), &[queries, keys, lanes]).unwrap();
+            g.output(parts, "parts");
+        }
+        list.push(g);
+    }
+    list
+}
+
 /// The pairs of all of them, for both devices and both weight types.
 pub fn pairs() -> Pairs {
     let mut pairs = Pairs::default();
+    for graph in alone() {
+        pairs.add(&graph.lower("", &devices()[0], Capacity { lanes: 2, tokens: 20, slots: 2, context: 64 }).unwrap());
+    }
     for config in configs() {
         let cached = transformer::attention(&config).has_cache();
         for (number, device) in devices().iter().enumerate() {
