@@ -43,7 +43,7 @@ fn lengths() -> Vec<usize> {
 
 #[test]
 fn every_device_gives_the_same_perplexity() {
-    for more in [&[][..], &["--context", "300"]] {
+    for more in [&[][..], &["--max-tokens", "600", "--context", "250"]] {
         let mut first = None;
         for device in devices() {
             let device: Vec<&str> = device.iter().map(String::as_str).collect();

@@ -170,7 +170,7 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
     drop(bar);
     if sum.tokens == 0 {
         let message = format!("{}: {} of text have nothing to score", options.data.display(), plural(total, "token"));
-        return Err(Error::new(ErrorKind::Input, message).help("give a text of at least 2 tokens"))?;
+        return Err(Error::new(ErrorKind::Input, message).help("give a text of at least 2 tokens").into());
     }
     let report = Report {
         model: options.model.name(),

@@ -43,7 +43,7 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
     let v = model.config().vocab_size;
     if let Some(i) = ids.iter().position(|id| *id as usize >= v) {
         let message = format!("{}: token {} of sequence {} has id {}, the vocabulary has {v}", file.label(), i % n, i / n, ids[i]);
-        return Err(Error::new(ErrorKind::Input, message).help("use ids of this model's own tokenizer"))?;
+        return Err(Error::new(ErrorKind::Input, message).help("use ids of this model's own tokenizer").into());
     }
     catch_interrupt();
     let mut session = block_on(Session::new(&model))?;
@@ -67,7 +67,7 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
     });
     drop(bar);
     if let Some(error) = failed {
-        return Err(error)?;
+        return Err(error.into());
     }
     written?;
     let (took, size) = (began.elapsed().as_secs_f64(), 4 * (ids.len() * v) as u64);
@@ -124,7 +124,7 @@ fn rows(model: &Model, session: &mut Session, ids: &[u32], n: usize, write: &mut
 fn header(w: &mut dyn Write, shape: [usize; 3]) -> io::Result<()> {
     let size = 4 * shape.iter().product::<usize>();
     let mut text = json!({ "logits": { "dtype": "F32", "shape": shape, "data_offsets": [0, size] } }).to_string();
-    while text.len() % 8 != 0 {
+    while !text.len().is_multiple_of(8) {
         text.push(' ');
     }
     w.write_all(&(text.len() as u64).to_le_bytes())?;

@@ -75,7 +75,8 @@ pub fn run(common: &Common, command: &Command) -> Outcome {
 fn bytes_per_token(json: &str, texts: &[&str]) -> Result<f64> {
     let tokenizer = Tokenizer::from_json_bytes(json.as_bytes(), "the new tokenizer")?;
     let text = texts.iter().find(|text| !text.is_empty()).copied().unwrap_or_default();
-    let text = &text[..text.floor_char_boundary(1 << 20)];
+    let end = (0..=text.len().min(1 << 20)).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
+    let text = &text[..end];
     match tokenizer.encode(text)?.len() {
         0 => Err(Error::new(ErrorKind::Tokenizer, "the new tokenizer gives no tokens")),
         tokens => Ok(text.len() as f64 / tokens as f64),
