@@ -42,7 +42,7 @@ var<workgroup> tile_w: array<vec4<f32>, TILE_W>;
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>, @builtin(local_invocation_index) index: u32) {
     let column = (group.x * GROUP_X + local.x) * COLUMNS;
     let row = (group.y * GROUP_Y + local.y) * ROWS;
-    var sum: array<vec4<f32>, 4>; // [ROWS] of COLUMNS
+    var sum = array<vec4<f32>, 4>(); // [ROWS] of COLUMNS
 #ifdef SHARED
     let first_row = group.y * GROUP_Y * ROWS;
     let first_column = group.x * GROUP_X * COLUMNS;
