@@ -51,6 +51,10 @@ fn generate() -> Result<(), String> {
         for flags in all {
             let key = std::iter::once(stem).chain(flags.iter().copied()).collect::<Vec<_>>().join("+");
             let text = preprocess::preprocess(&source, &flags, &import).map_err(|e| format!("{stem}.wgsl: {e}"))?;
+            if let Some(bare) = text.split([';', '{']).map(str::trim).find(|s| s.starts_with("var ") && !s.contains('=')) {
+                // WGSL zeroes it each time it is declared, but Chromium 156 does so once: in a loop it keeps its last value.
+                return Err(format!("{key}: {bare:?} needs an initial value"));
+            }
             let module = naga::front::wgsl::parse_str(&text).map_err(|e| format!("{key}:\n{}", e.emit_to_string(&text)))?;
             // The floor of SPEC §6: nothing optional. unpack2x16float is core WebGPU, naga lists it as a capability.
             Validator::new(ValidationFlags::all(), Capabilities::SHADER_FLOAT16_IN_FLOAT32)

@@ -69,8 +69,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         }
     }
     workgroupBarrier();
-    var sum: array<vec4<f32>, 16>;
-    var total: array<f32, 16>;
+    var sum = array<vec4<f32>, 16>();
+    var total = array<f32, 16>();
 #ifdef FULL
     let end = params.tokens;
 #else
@@ -78,7 +78,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 #endif
     for (var start = 0u; start < end; start += TILE) {
         let j = start + local % TILE;
-        var dots: array<f32, 8>;
+        var dots = array<f32, 8>();
         if j < end {
             let key = (first + j) * (KEY_WIDTH / 4u);
             for (var c = 0u; c < HEAD / 4u; c++) {

@@ -52,14 +52,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let across = local % ACROSS;
     let first = group.y * ROWS;
 #ifdef NORM
-    var moments: array<vec2<f32>, 4>;
+    var moments = array<vec2<f32>, 4>();
     for (var r = 0u; r < ROWS; r++) { moments[r] = row_moments(min(first + r, params.rows - 1u), local); }
 #endif
     let base = min(column, N - 1u) * (K / 4u);
 #ifdef GLU
-    var sum: array<vec2<f32>, 4>;
+    var sum = array<vec2<f32>, 4>();
 #else
-    var sum: array<f32, 4>;
+    var sum = array<f32, 4>();
 #endif
     for (var k = across; k < K / 4u; k += ACROSS) {
         let b = weight4(w[base + k]);

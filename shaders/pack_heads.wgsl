@@ -80,7 +80,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let query = in_call * QUERY_WIDTH;
     if HAS_X == 1u {
         for (var i = 0u; i < HEAD / 2u; i++) {
-            var pair: vec2<f32>;
+            var pair = vec2<f32>();
             if X_NORM == 1u { pair = exact_pair(base, moments, part, position, i); } else { pair = raw_pair(base, position, i); }
             if part == 0u {
                 queries[query + i] = pair.x;

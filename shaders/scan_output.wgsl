@@ -69,8 +69,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         row_gate[local] = vec2<f32>();
         if local < rows && first + local < end { row_gate[local] = keys[((block_row + tile + local) * KEY_WIDTH + V_OFFSET + HEAD) / 4u].xy; }
     }
-    var sum: array<vec4<f32>, 16>;
-    var total: array<f32, 16>;
+    var sum = array<vec4<f32>, 16>();
+    var total = array<f32, 16>();
 
 #ifndef FAR_ONLY
     stage(group.z, first_token, LOCAL_OFFSET, LOCAL, local);
@@ -78,7 +78,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let keys_end = min(tile + rows, end - block * BLOCK);  // keys of the block that any row of the tile may see
     for (var start = 0u; start < keys_end; start += TILE) {
         let j = start + local % TILE;
-        var dots: array<f32, 8>;
+        var dots = array<f32, 8>();
         if j < keys_end {
             let key = ((block_row + j) * KEY_WIDTH + LOCAL_OFFSET) / 4u;
             for (var c = 0u; c < LOCAL / 4u; c++) {

@@ -58,7 +58,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 #endif
     var last_gate = vec2<f32>();
     if GATED == 1u { last_gate = gate_sum(first + rows - 1u); }
-    var sum: array<vec4<f32>, 16>;
+    var sum = array<vec4<f32>, 16>();
     var total = 0.0;
     for (var start = 0u; start < rows; start += TOKEN_TILE) {
         for (var i = local; i < TOKEN_TILE * SOURCE / 4u; i += THREADS) {

@@ -70,7 +70,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
             normalize_rows(width, at, local);
             let up = at + 2u * width;
             let down = up + HIDDEN * width;
-            var sum: array<f32, 16>;
+            var sum = array<f32, 16>();
             for (var chunk = 0u; chunk < HIDDEN; chunk += CHUNK) {
                 let units = min(CHUNK, HIDDEN - chunk);
                 // hidden[row, unit]: an invocation keeps its unit and walks over rows.
@@ -78,7 +78,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
                     let unit = i % CHUNK;
                     let quarter = i / CHUNK; // a quarter of the rows
                     if unit < units {
-                        var acc: array<f32, 4>;
+                        var acc = array<f32, 4>();
                         for (var c = 0u; c < width / 4u; c++) {
                             let weight = w[(up + (chunk + unit) * width) / 4u + c];
                             for (var r = 0u; r < ROW_TILE / 4u; r++) {

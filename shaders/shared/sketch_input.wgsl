@@ -10,7 +10,7 @@ fn load_sketch_input(first: u32, local: u32) {
         let row = i / (HEAD / 2u);
         let c = i % (HEAD / 2u);
         let at = vector_place(min(first + row, params.vectors - 1u));
-        var pair: vec2<f32>;
+        var pair = vec2<f32>();
         if INPUT_NORMED == 1u { pair = normed_pair(at.x, moments[row], at.y, at.z, c); } else { pair = raw_pair(at.x, at.z, c); }
         vector[row * WIDTH + c] = pair.x;
         vector[row * WIDTH + c + HEAD / 2u] = pair.y;

@@ -25,11 +25,10 @@ fn expand(source: &str, flags: &[&str], import: &dyn Fn(&str) -> Option<String>,
                 Some(top) => *top = !*top,
                 None => return fail("without #ifdef"),
             },
-            Some("#endif") => {
-                if taken.pop().is_none() {
-                    return fail("without #ifdef");
-                }
-            }
+            Some("#endif") => match taken.pop() {
+                Some(_) => {}
+                None => return fail("without #ifdef"),
+            },
             Some("#import") if taken.iter().all(|t| *t) => {
                 let Some(name) = words.next() else { return fail("needs a name") };
                 if !imported.iter().any(|i| i == name) {
