@@ -49,22 +49,14 @@ var<workgroup> tile_w: array<vec4<f32>, TILE_W>;
 
 @compute @workgroup_size(GROUP_X, GROUP_Y)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>, @builtin(local_invocation_index) index: u32) {
-<<<<<<< HEAD
-=======
-    let column = (group.x * GROUP_X + local.x) * COLUMNS;
-    let row = (group.y * GROUP_Y + local.y) * ROWS;
-    var sum = array<vec4<f32>, 4>(); // [ROWS] of COLUMNS
-#ifdef SHARED
-    let first_row = group.y * GROUP_Y * ROWS;
->>>>>>> web
     let first_column = group.x * GROUP_X * COLUMNS;
     let first_row = group.y * GROUP_Y * ROWS;
     let column = first_column + local.x;
     let row = first_row + local.y * ROWS;
     // With SHARED: bounds known when the pipeline is made, so that drivers unroll the loops and keep these in registers.
-    var sum: array<f32, 64>; // [ROWS, COLUMNS]
+    var sum = array<f32, 64>(); // [ROWS, COLUMNS]
 #ifdef SHARED
-    var b: array<vec4<f32>, 8>; // [COLUMNS]
+    var b = array<vec4<f32>, 8>(); // [COLUMNS]
     for (var k = 0u; k < K / 4u; k += STEP) {
         for (var i = index; i < GROUP_Y * ROWS * STEP; i += GROUP_X * GROUP_Y) {
             let kk = k + i % STEP;

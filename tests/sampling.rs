@@ -11,7 +11,7 @@ use polysketch::graph::Graph;
 use polysketch::kernels::DeviceTraits;
 use polysketch::kernels::sample::{SETTINGS, STEPS, Sample};
 use polysketch::shape;
-use polysketch::tensor::{Call, Capacity, DType, Lane, TensorType, Unit};
+use polysketch::tensor::{Call, Capacity, Lane, TensorType, Unit};
 
 /// Draws of one dispatch.
 const LANES: usize = 16;
@@ -192,7 +192,7 @@ fn only_allowed_tokens_are_drawn_and_all_of_them() {
             let seen: Vec<bool> = (0..VOCABULARY).map(|_| rng.below(3) == 0).collect();
             let Some(p) = probabilities(&values, &seen, &settings) else { continue };
             tried += 1;
-            let mut counts = vec![0; VOCABULARY];
+            let mut counts = [0; VOCABULARY];
             for round in 0..32 {
                 sampler.draw(&values, &seen, &settings, rng.next(), round * 1000).iter().for_each(|id| counts[*id as usize] += 1);
             }
@@ -216,7 +216,7 @@ fn draws_follow_the_distribution() {
             let values = logits(&mut rng, VOCABULARY);
             let seen = vec![false; VOCABULARY];
             let p = probabilities(&values, &seen, &settings).unwrap();
-            let mut counts = vec![0; VOCABULARY];
+            let mut counts = [0; VOCABULARY];
             // Consecutive seeds and positions: what a user does.
             for seed in 0..400 {
                 sampler.draw(&values, &seen, &settings, seed, seed as usize).iter().for_each(|id| counts[*id as usize] += 1);

@@ -297,8 +297,11 @@ impl AttentionLayer {
     }
 }
 
+/// Parameters of the graph by name.
+type Named<'a> = Vec<(&'static str, std::borrow::Cow<'a, [f32]>)>;
+
 /// The parameters of the graph and their numbers.
-fn parameter_values<'a>(attention: &Attention, weights: Weights<'a>) -> Result<Vec<(&'static str, std::borrow::Cow<'a, [f32]>)>> {
+fn parameter_values<'a>(attention: &Attention, weights: Weights<'a>) -> Result<Named<'a>> {
     let h = attention.layout.head;
     let mut list = Vec::new();
     let mut add = |name: &'static str, needed: Option<usize>, given: Option<&'a [f32]>| match (needed, given) {

@@ -122,7 +122,7 @@ impl PackHeads {
                         let in_call = (at * l.heads + head) * tokens + token;
                         let (place, first) = match self.keys {
                             KeysAt::Window => ((at * l.heads + head) * stride + lane.ring + token, false),
-                            KeysAt::Ring => ((lane.slot * l.heads + head) * stride + lane.ring % l.block, lane.ring % l.block == 0),
+                            KeysAt::Ring => ((lane.slot * l.heads + head) * stride + lane.ring % l.block, lane.ring.is_multiple_of(l.block)),
                             KeysAt::Cache(_) => ((lane.slot * l.heads + head) * stride + position, position == 0),
                         };
                         // SAFETY: every (lane, head, token) has its own query row and its own key row; slots of lanes differ.
