@@ -112,7 +112,9 @@ fn every_permutation_translates() {
             let binary = spirv(key, &module, &info);
             // Nothing here reads Metal; glslang's HLSL front end does not know naga's array constructors.
             let (_, _, glsl) = (metal(key, &module, &info), directx(key, &module, &info), opengl(key, &module, &info));
-            let checks: [(bool, &str, &[&str], &str, &[u8]); 2] = [
+            /// Whether the tool is there, its name, its arguments, the file's ending, the file.
+            type Check<'a> = (bool, &'a str, &'a [&'a str], &'a str, &'a [u8]);
+            let checks: [Check; 2] = [
                 (spirv_val, "spirv-val", &["--target-env", "vulkan1.1"], ".spv", &binary),
                 (glslang, "glslangValidator", &["-S", "comp"], ".comp", glsl.as_bytes()),
             ];
