@@ -1,7 +1,12 @@
 //! Attention of every kind of SPEC §1 as graph nodes: sketch, rows, block-causal scan with its state, or the dense
 //! baselines with their key-value cache.
 
+mod describe;
+mod standalone;
+
 use std::sync::Arc;
+
+pub use standalone::{AttentionLayer, Buffers, LayerCapacity, Mask, Slices, Weights};
 
 pub use crate::kernels::heads::{Features, HeadLayout, LocalWeight, Rotation};
 

@@ -59,7 +59,7 @@ pub async fn bisect(
     let mut differences = Vec::new();
     for (at, step) in plan.steps.iter().enumerate() {
         gpu.steps(&mut device.compiled, &device.parameters, &device.state, call, at..at + 1).await?;
-        executor.steps(&mut cpu.compiled, &cpu.parameters, &mut cpu.state, call, at..at + 1)?;
+        executor.steps(&mut cpu.compiled, &cpu.parameters, &mut cpu.state, call, at..at + 1, None)?;
         if step.kernel.dispatch(&step.variant, call).workgroups.contains(&0) {
             continue;
         }

@@ -14,6 +14,8 @@ pub struct CpuExecutor<R>(PhantomData<R>);
 
 /// A number type that tensors can be stored in and twins run in.
 pub trait Element: Real {
+    /// Whether half floats stay halves in memory.
+    const KEEPS_HALVES: bool;
     /// Stores a vector.
     fn wrap(values: Vec<Self>) -> Stored;
     /// The vector, if this type is stored.
@@ -25,8 +27,9 @@ pub trait Element: Real {
 }
 
 macro_rules! element {
-    ($real:ty, $variant:ident, $twin:ident) => {
+    ($real:ty, $variant:ident, $twin:ident, $halves:expr) => {
         impl Element for $real {
+            const KEEPS_HALVES: bool = $halves;
             fn wrap(values: Vec<Self>) -> Stored {
                 Stored::$variant(values)
             }
@@ -42,8 +45,9 @@ macro_rules! element {
         }
     };
 }
-element!(f32, F32, twin_f32);
-element!(f64, F64, twin_f64);
+// Without an instruction that widens halves (wasm), it is done once.
+element!(f32, F32, twin_f32, cfg!(not(target_arch = "wasm32")));
+element!(f64, F64, twin_f64, false);
 
 /// A plan's own memory, by [`Plan`] buffer.
 #[derive(Debug)]
@@ -88,7 +92,13 @@ pub(super) fn from_words<R: Element>(dtype: DType, words: &[u32]) -> Stored {
         DType::U32 => Stored::U32(words.to_vec()),
         DType::F32 => R::wrap(words.iter().map(|w| R::from_f32(f32::from_bits(*w))).collect()),
         DType::F16 => {
-            R::wrap(words.iter().flat_map(|w| [*w as u16, (*w >> 16) as u16]).map(|h| R::from_f32(half::f16::from_bits(h).to_f32())).collect())
+            let halves: Vec<u16> = words.iter().flat_map(|w| [*w as u16, (*w >> 16) as u16]).collect();
+            if R::KEEPS_HALVES {
+                return Stored::F16(halves);
+            }
+            let mut wide = vec![R::ZERO; halves.len()];
+            crate::kernels::real::widen(&halves, &mut wide);
+            R::wrap(wide)
         }
     }
 }
@@ -98,6 +108,7 @@ pub(super) fn write_words(stored: &mut Stored, offset: usize, words: &[u32]) -> 
         Stored::F32(v) => v.len(),
         Stored::F64(v) => v.len(),
         Stored::U32(v) => v.len(),
+        Stored::F16(_) => return Err(Error::new(ErrorKind::Shape, "half floats are weights, which nobody writes")),
         Stored::Gpu(_) => return Err(Error::new(ErrorKind::Device, "the tensor lies on another executor")),
     };
     if offset + words.len() > len {
@@ -108,7 +119,7 @@ pub(super) fn write_words(stored: &mut Stored, offset: usize, words: &[u32]) -> 
         Stored::F32(v) => v[range].iter_mut().zip(words).for_each(|(x, w)| *x = f32::from_bits(*w)),
         Stored::F64(v) => v[range].iter_mut().zip(words).for_each(|(x, w)| *x = f64::from(f32::from_bits(*w))),
         Stored::U32(v) => v[range].copy_from_slice(words),
-        Stored::Gpu(_) => {}
+        Stored::F16(_) | Stored::Gpu(_) => {}
     }
     Ok(())
 }
@@ -118,16 +129,25 @@ pub(super) fn to_words(stored: &Stored, range: std::ops::Range<usize>) -> Vec<u3
         Stored::F32(v) => v[range].iter().map(|x| x.to_bits()).collect(),
         Stored::F64(v) => v[range].iter().map(|x| (*x as f32).to_bits()).collect(),
         Stored::U32(v) => v[range].to_vec(),
+        Stored::F16(v) => v[range].iter().map(|h| half::f16::from_bits(*h).to_f32().to_bits()).collect(),
         Stored::Gpu(_) => Vec::new(),
     }
 }
 
 impl<R: Element> CpuExecutor<R> {
-    pub(super) fn run(&self, compiled: &mut Compiled, parameters: &Memory, state: &mut Memory, run: &Run<'_>) -> Result<Vec<Vec<u32>>> {
+    /// Runs a submission; `times` collects the nanoseconds of each dispatch as (step, ns).
+    pub(super) fn run(
+        &self,
+        compiled: &mut Compiled,
+        parameters: &Memory,
+        state: &mut Memory,
+        run: &Run<'_>,
+        mut times: Option<&mut Vec<(usize, f64)>>,
+    ) -> Result<Vec<Vec<u32>>> {
         self.prepare(compiled, parameters, state, run)?;
         let steps = compiled.plan.steps.len();
         for call in run.calls {
-            self.steps(compiled, parameters, state, call, 0..steps)?;
+            self.steps(compiled, parameters, state, call, 0..steps, times.as_deref_mut())?;
         }
         run.reads.iter().map(|(name, elements)| read(compiled, parameters, state, name, *elements)).collect()
     }
@@ -156,6 +176,7 @@ impl<R: Element> CpuExecutor<R> {
         state: &mut Memory,
         call: &Call,
         range: std::ops::Range<usize>,
+        mut times: Option<&mut Vec<(usize, f64)>>,
     ) -> Result<()> {
         let plan = compiled.plan.clone();
         let (Own::Cpu(scratch), Some((_, Resolved::Cpu(places)))) = (&mut compiled.own, &compiled.resolved) else {
@@ -194,11 +215,15 @@ impl<R: Element> CpuExecutor<R> {
                 };
                 match stored {
                     Stored::U32(v) => View::Ids(v),
+                    Stored::F16(v) => View::Half(v),
                     other => R::view(other).map_or(View::Taken, View::Real),
                 }
             });
             let mut args = Args { views: views.collect() };
-            R::twin(step, &mut args, call);
+            match &mut times {
+                None => R::twin(step, &mut args, call),
+                Some(times) => times.push((at, super::profile::nanoseconds(|| R::twin(step, &mut args, call)))),
+            }
             drop(args);
             for ((_, place), stored) in step.args.iter().zip(places).filter(|(a, _)| a.written).zip(taken) {
                 match *place {

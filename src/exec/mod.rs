@@ -3,6 +3,7 @@
 
 mod bisect;
 mod cpu;
+mod profile;
 mod wgpu;
 
 use std::collections::HashMap;
@@ -12,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub use self::wgpu::GpuExecutor;
 pub use bisect::{Difference, bisect};
 pub use cpu::CpuExecutor;
+pub use profile::{KernelTime, by_kernel};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{Plan, Role};
@@ -32,8 +34,10 @@ pub enum Executor {
 /// One tensor's memory on an executor.
 #[derive(Debug)]
 pub enum Stored {
-    /// Floats of the CPU executor (halves are widened when they are stored).
+    /// Floats of the CPU executor.
     F32(Vec<f32>),
+    /// Half floats of the CPU executor, as they are.
+    F16(Vec<u16>),
     /// Floats of the oracle.
     F64(Vec<f64>),
     /// Integers on either.
@@ -140,7 +144,7 @@ fn place(plan: &Plan, id: crate::graph::TensorId, parameters: &Memory, state: &M
     let t = &plan.tensors[id.0];
     Ok(match t.tensor.role {
         Role::Parameter | Role::Constant(_) => Place::Parameter(parameters.index(&t.tensor.name)?),
-        Role::State => Place::State(state.index(&t.tensor.name)?),
+        Role::State | Role::External => Place::State(state.index(&t.tensor.name)?),
         _ => Place::Own(t.buffer.0),
     })
 }
@@ -196,6 +200,26 @@ impl Executor {
         Ok(())
     }
 
+    /// Lets the tensor `name` lie in a buffer of the caller's, which stays the caller's: it is not counted, copied or cleared.
+    /// The buffer must belong to this executor's device. Lending the same buffer again costs nothing.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Device`] on the CPU, and for a buffer without `BufferUsages::STORAGE`.
+    pub fn lend(&self, memory: &mut Memory, name: &str, dtype: DType, buffer: &::wgpu::Buffer) -> Result<()> {
+        if !matches!(self, Executor::Gpu(_)) {
+            return Err(Error::new(ErrorKind::Device, format!("{name}: a device buffer was given to the CPU executor")).help("give slices instead"));
+        }
+        if !buffer.usage().contains(::wgpu::BufferUsages::STORAGE) {
+            return Err(Error::new(ErrorKind::Device, format!("{name}: the buffer has usage {:?}", buffer.usage()))
+                .help("create it with wgpu::BufferUsages::STORAGE"));
+        }
+        let same = |stored: &Stored| matches!(stored, Stored::Gpu(known) if **known == *buffer);
+        if !memory.names.get(name).is_some_and(|i| same(&memory.tensors[*i])) {
+            memory.insert(name, dtype, Stored::Gpu(crate::gpu::Buffer::lent(buffer.clone())));
+        }
+        Ok(())
+    }
+
     /// Writes words at an element offset of a stored tensor.
     pub async fn write(&self, memory: &mut Memory, name: &str, offset: usize, words: &[u32]) -> Result<()> {
         let i = memory.index(name)?;
@@ -223,6 +247,7 @@ impl Executor {
                 (_, Stored::F32(v)) => Stored::F32(v.clone()),
                 (_, Stored::F64(v)) => Stored::F64(v.clone()),
                 (_, Stored::U32(v)) => Stored::U32(v.clone()),
+                (_, Stored::F16(v)) => Stored::F16(v.clone()),
                 (_, Stored::Gpu(_)) => return Err(Error::new(ErrorKind::Device, format!("{name} lies on another executor"))),
             };
             copy.insert(name, memory.dtypes[i], stored);
@@ -262,14 +287,39 @@ impl Executor {
         Ok(())
     }
 
+    /// [`Executor::run`] with the time of every dispatch, as (step, nanoseconds), in the order they ran: from timestamp queries
+    /// on a GPU (none where it has none), from the clock on the CPU. A timed run is slower as a whole.
+    pub async fn run_timed(
+        &self,
+        compiled: &mut Compiled,
+        parameters: &Memory,
+        state: &mut Memory,
+        run: Run<'_>,
+    ) -> Result<(Vec<Vec<u32>>, Vec<(usize, f64)>)> {
+        let mut times = Vec::new();
+        let read = match self {
+            Executor::Cpu(cpu) => cpu.run(compiled, parameters, state, &run, Some(&mut times))?,
+            Executor::Oracle(cpu) => cpu.run(compiled, parameters, state, &run, Some(&mut times))?,
+            Executor::Gpu(gpu) => {
+                let dispatched = profile::dispatched(&compiled.plan, run.calls);
+                let timestamps = crate::gpu::Timestamps::new(gpu.context(), dispatched.len() as u32).await?;
+                let Some(mut timestamps) = timestamps else { return Ok((gpu.run(compiled, parameters, state, &run).await?, times)) };
+                let (read, nanoseconds) = gpu.timed_run(compiled, parameters, state, &run, Some(&mut timestamps)).await?;
+                times = dispatched.into_iter().zip(nanoseconds).collect();
+                read
+            }
+        };
+        Ok((read, times))
+    }
+
     /// Runs a submission and returns what was to be read, as words.
     pub async fn run(&self, compiled: &mut Compiled, parameters: &Memory, state: &mut Memory, run: Run<'_>) -> Result<Vec<Vec<u32>>> {
         for call in run.calls {
             call.check(&compiled.plan.capacity)?;
         }
         match self {
-            Executor::Cpu(cpu) => cpu.run(compiled, parameters, state, &run),
-            Executor::Oracle(cpu) => cpu.run(compiled, parameters, state, &run),
+            Executor::Cpu(cpu) => cpu.run(compiled, parameters, state, &run, None),
+            Executor::Oracle(cpu) => cpu.run(compiled, parameters, state, &run, None),
             Executor::Gpu(gpu) => gpu.run(compiled, parameters, state, &run).await,
         }
     }

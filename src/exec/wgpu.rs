@@ -72,7 +72,7 @@ impl GpuExecutor {
         for buffer in &plan.buffers {
             buffers.push(match buffer.role {
                 Role::Scratch | Role::Input | Role::Output => Some(self.context.create_storage(&buffer.name, buffer.bytes as u64).await?),
-                Role::Parameter | Role::Constant(_) | Role::State => None,
+                Role::Parameter | Role::Constant(_) | Role::State | Role::External => None,
             });
         }
         let uniforms = self.uniforms(plan.steps.len()).await?;
@@ -92,7 +92,10 @@ impl GpuExecutor {
             let mut regions = Vec::new();
             for arg in &step.args {
                 let buffer = buffer_of(place(&compiled.plan, arg.tensor, parameters, state)?, own, parameters, state)?;
-                regions.push(Region { buffer, offset: 0, bytes: buffer.size() });
+                // A caller's buffer may be larger than a binding.
+                let planned = &compiled.plan.tensors[arg.tensor.0];
+                let most = if planned.tensor.role == Role::External { planned.bytes as u64 } else { u64::MAX };
+                regions.push(Region { buffer, offset: 0, bytes: buffer.size().min(most) });
             }
             groups.push(pipeline.bind(&self.context, Some(&own.uniforms), &regions).await?);
         }

@@ -39,11 +39,19 @@ impl Ledger {
     }
 }
 
-/// A buffer that is counted for as long as it lives. Derefs to wgpu's.
+/// A buffer that is counted for as long as it lives, or one that the caller lent. Derefs to wgpu's.
 #[derive(Debug)]
 pub struct Buffer {
     raw: wgpu::Buffer,
-    ledger: Arc<Ledger>,
+    /// None: the caller's.
+    ledger: Option<Arc<Ledger>>,
+}
+
+impl Buffer {
+    /// A buffer of the caller's, which is not counted.
+    pub fn lent(raw: wgpu::Buffer) -> Self {
+        Self { raw, ledger: None }
+    }
 }
 
 impl Deref for Buffer {
@@ -56,7 +64,9 @@ impl Deref for Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        self.ledger.sub(self.raw.size());
+        if let Some(ledger) = &self.ledger {
+            ledger.sub(self.raw.size());
+        }
     }
 }
 
@@ -83,7 +93,7 @@ impl GpuContext {
             _ => error,
         })?;
         self.ledger().add(size);
-        Ok(Buffer { raw, ledger: self.ledger().clone() })
+        Ok(Buffer { raw, ledger: Some(self.ledger().clone()) })
     }
 
     /// A storage buffer that can be written and read back.

@@ -127,7 +127,7 @@ fn bytes_come_back_as_they_went() {
         assert_eq!(context.allocated_bytes(), 100_004);
         assert_eq!(context.read_buffer(&buffer, 0..100_003).await.unwrap(), bytes);
         assert_eq!(context.read_buffer(&buffer, 5..77_778).await.unwrap(), bytes[5..77_778]);
-        assert_eq!(context.read_buffer(&buffer, 9..9).await.unwrap(), []);
+        assert!(context.read_buffer(&buffer, 9..9).await.unwrap().is_empty());
         assert!(context.read_buffer(&buffer, 0..100_005).await.is_err());
         assert!(context.upload(&buffer, 100_000, &[1; 8]).await.is_err());
         let before = context.allocated_bytes();

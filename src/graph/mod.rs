@@ -28,6 +28,8 @@ pub enum Role {
     Input,
     /// Read by the caller after a call.
     Output,
+    /// Lies in the caller's own memory, which is bound by name.
+    External,
     /// Fixed numbers (f32 as bits) that come with the plan.
     Constant(Arc<Vec<u32>>),
     /// Exists between two operations; its memory is reused.
@@ -105,6 +107,17 @@ impl Graph {
     /// A tensor the caller writes.
     pub fn input(&mut self, name: &str, ty: TensorType) -> TensorId {
         self.add(name, ty, Role::Input)
+    }
+
+    /// A tensor in the caller's own memory, read by the graph.
+    pub fn external(&mut self, name: &str, ty: TensorType) -> TensorId {
+        self.add(name, ty, Role::External)
+    }
+
+    /// Places a result in the caller's own memory, and names it.
+    pub fn export(&mut self, id: TensorId, name: &str) {
+        self.tensors[id.0].role = Role::External;
+        self.tensors[id.0].name = name.to_string();
     }
 
     /// Fixed floats.

@@ -61,7 +61,7 @@ impl Kernel for Embed {
 
 impl Embed {
     fn twin<R: Real>(&self, args: &mut Args<'_, R>, call: &Call) {
-        let (ids, lanes, table) = (args.ids(0), args.ids(1), args.real(2));
+        let (ids, lanes, table) = (args.ids(0), args.ids(1), args.weights(2));
         let rotations: &[R] = if self.sinusoidal { args.real(3) } else { &[] };
         let x = args.real_mut(3 + usize::from(self.sinusoidal));
         let width = self.width;
@@ -70,7 +70,7 @@ impl Embed {
             let id = ids[if self.by_slot { lane.slot } else { row }] as usize;
             let here = (self.first..self.first + self.rows).contains(&id);
             if here {
-                x.copy_from_slice(&table[(id - self.first) * width..(id - self.first + 1) * width]);
+                table.widen((id - self.first) * width..(id - self.first + 1) * width, x);
             } else if self.first == 0 {
                 x.fill(R::ZERO);
             }

@@ -97,7 +97,7 @@ impl GatePrefix {
             // SAFETY: every task has its own (lane, head).
             let out = unsafe { sums.slice(task * call.tokens * 2, call.tokens * 2) };
             for (i, out) in out.chunks_exact_mut(2).enumerate() {
-                if !self.unbroken && (lane.ring + i) % l.block == 0 {
+                if !self.unbroken && (lane.ring + i).is_multiple_of(l.block) {
                     sum = [R::ZERO; 2];
                 }
                 sum = gate_add(sum, qkv[(at * call.tokens + i) * l.qkv_width() + l.gate_offset() + head]);

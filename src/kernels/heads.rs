@@ -1,7 +1,7 @@
 //! What the attention kernels share: the layout of query and key rows, the vectors in them, the
 //! feature tables and the gate sums. CPU twin of `shaders/shared/{head_vector,features,local_weight,gate_sum}.wgsl`.
 
-use super::{Real, Variant};
+use super::{Real, Variant, real};
 use crate::tensor::Lane;
 
 /// Which vectors are rotated by position (SPEC §1, Position).
@@ -159,51 +159,77 @@ impl<R: Real> HeadSource<'_, R> {
         &self.qkv[at..at + h]
     }
 
-    fn turn(&self, x: &mut [R], position: usize) {
-        let h = self.layout.head;
-        super::real::with_scratch(h, |pairs: &mut [R]| {
-            pairs.copy_from_slice(x);
-            for i in 0..h / 2 {
-                let (a, b) = if self.layout.interleaved { (pairs[2 * i], pairs[2 * i + 1]) } else { (pairs[i], pairs[i + h / 2]) };
-                let [cos, sin] = rotation(self.rotations, position, i, h / 2);
-                x[i] = a * cos - b * sin;
-                x[i + h / 2] = b * cos + a * sin;
-            }
-        });
+    /// The turn of a position: cosines `[h / 2]`, then sines `[h / 2]`. One serves all heads of a token.
+    pub fn turn_at(&self, position: usize, turn: &mut [R]) {
+        let half = self.layout.head / 2;
+        let (cos, sin) = turn.split_at_mut(half);
+        for i in 0..half {
+            [cos[i], sin[i]] = rotation(self.rotations, position, i, half);
+        }
+    }
+
+    fn turn(&self, x: &mut [R], turn: &[R]) {
+        let half = self.layout.head / 2;
+        let (cos, sin) = turn.split_at(half);
+        if self.layout.interleaved {
+            real::with_scratch(2 * half, |pairs: &mut [R]| {
+                pairs.copy_from_slice(x);
+                for i in 0..half {
+                    let (a, b) = (pairs[2 * i], pairs[2 * i + 1]);
+                    x[i] = a * cos[i] - b * sin[i];
+                    x[i + half] = b * cos[i] + a * sin[i];
+                }
+            });
+            return;
+        }
+        real::vectorized(
+            #[inline(always)]
+            || {
+                let (first, second) = x.split_at_mut(half);
+                for (((a, b), cos), sin) in first.iter_mut().zip(second).zip(cos).zip(sin) {
+                    (*a, *b) = (*a * *cos - *b * *sin, *b * *cos + *a * *sin);
+                }
+            },
+        );
     }
 
     /// The raw vector: the projection, rotated where raw vectors are.
-    pub fn raw(&self, row: usize, part: usize, head: usize, position: usize, out: &mut [R]) {
+    pub fn raw(&self, row: usize, part: usize, head: usize, turn: &[R], out: &mut [R]) {
         out.copy_from_slice(self.projection(row, part, head));
         if self.layout.rotation == Rotation::Raw {
-            self.turn(out, position);
+            self.turn(out, turn);
         }
     }
 
     /// The LayerNormed raw vector, not rotated again.
-    pub fn normed(&self, row: usize, part: usize, head: usize, position: usize, out: &mut [R]) {
+    pub fn normed(&self, row: usize, part: usize, head: usize, turn: &[R], out: &mut [R]) {
         let h = self.layout.head;
         let at = if self.layout.shared_norm { 0 } else { part * 2 * h };
-        super::real::with_scratch(h, |raw: &mut [R]| {
-            self.raw(row, part, head, position, raw);
-            super::real::layer_norm(raw, &self.norms[at..at + h], &self.norms[at + h..at + 2 * h], out);
-        });
+        let (weight, bias) = (&self.norms[at..at + h], &self.norms[at + h..at + 2 * h]);
+        if self.layout.rotation == Rotation::Raw {
+            real::with_scratch(h, |raw: &mut [R]| {
+                self.raw(row, part, head, turn, raw);
+                real::layer_norm(raw, weight, bias, out);
+            });
+        } else {
+            real::layer_norm(self.projection(row, part, head), weight, bias, out);
+        }
     }
 
     /// What the exact kernel reads.
-    pub fn exact(&self, row: usize, part: usize, head: usize, position: usize, out: &mut [R]) {
+    pub fn exact(&self, row: usize, part: usize, head: usize, turn: &[R], out: &mut [R]) {
         if !self.layout.normed {
-            return self.raw(row, part, head, position, out);
+            return self.raw(row, part, head, turn, out);
         }
-        self.normed(row, part, head, position, out);
+        self.normed(row, part, head, turn, out);
         if self.layout.rotation == Rotation::Normed {
-            self.turn(out, position);
+            self.turn(out, turn);
         }
     }
 
     /// What the sketch sees.
-    pub fn sketch_input(&self, row: usize, part: usize, head: usize, position: usize, out: &mut [R]) {
-        if self.layout.sketch_normed { self.normed(row, part, head, position, out) } else { self.raw(row, part, head, position, out) }
+    pub fn sketch_input(&self, row: usize, part: usize, head: usize, turn: &[R], out: &mut [R]) {
+        if self.layout.sketch_normed { self.normed(row, part, head, turn, out) } else { self.raw(row, part, head, turn, out) }
     }
 }
 

@@ -3,8 +3,8 @@
 
 use super::glu::gated;
 use super::layer_norm::normalize;
-use super::real::{Mat, MatMut};
-use super::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error};
+use super::real::{Mat, MatMut, SharedMut};
+use super::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, Weights, real, shader, shape_error};
 use crate::error::Result;
 use crate::tensor::{Call, Capacity, DType, TensorType, Unit};
 use crate::{shape, twins};
@@ -46,6 +46,49 @@ pub struct Linear {
     pub norm: bool,
     /// The gated GELU is fused (few rows only).
     pub glu: bool,
+}
+
+/// How `linear.wgsl` cuts its output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tile {
+    /// Operands are staged in workgroup memory.
+    pub shared: bool,
+    /// Rows of an invocation, at most 8 (exactly 8 unless `shared`).
+    pub rows: usize,
+    /// Columns of an invocation, at most 8 (exactly 8 unless `shared`).
+    pub columns: usize,
+    /// Invocations along columns and along rows.
+    pub group: [usize; 2],
+}
+
+impl Tile {
+    /// The tile for a product of so many rows and columns; the figures are in the shader's ladder.
+    pub fn choose(device: &DeviceTraits, rows: usize, columns: usize) -> Self {
+        if device.software {
+            // There loads cost most, and a few workgroups keep all cores busy: as many outputs a load as registers allow.
+            let group_y = [8, 4, 2].into_iter().find(|y| y * 8 <= rows.next_multiple_of(8)).unwrap_or(1);
+            return Self { shared: false, rows: 8, columns: 8, group: [8, group_y] };
+        }
+        // The largest that still gives every part of the device something to do.
+        const BUSY: usize = 64;
+        let tiles = [(8, 4, 16), (4, 4, 16), (4, 4, 8)].map(|(rows, columns, group)| Self { shared: true, rows, columns, group: [group, group] });
+        let busy = |t: &Self| rows.div_ceil(t.rows * t.group[1]) * columns.div_ceil(t.columns * t.group[0]) >= BUSY;
+        tiles.into_iter().find(busy).unwrap_or(tiles[2])
+    }
+
+    /// Adds the tile's `override`s.
+    pub fn constants(&self, variant: Variant) -> Variant {
+        /// Vectors along k that the shader stages at once.
+        const STEP: usize = 4;
+        let [x, y] = self.group;
+        variant
+            .size("GROUP_X", x)
+            .size("GROUP_Y", y)
+            .size("ROWS", self.rows)
+            .size("COLUMNS", self.columns)
+            .size("TILE_X", y * self.rows * STEP)
+            .size("TILE_W", x * self.columns * STEP)
+    }
 }
 
 impl Linear {
@@ -95,11 +138,8 @@ impl Kernel for Linear {
                 Variant::new("linear_rows", &[("F16", half), ("NORM", self.norm), ("BIAS", bias), ("RESIDUAL", residual), ("GLU", self.glu)]);
             variant.size("ROWS", rows).size("WIDTH", self.inputs)
         } else {
-            // Workgroup memory pays where it is real; on a software adapter it is a detour, and
-            // wide groups only add barriers (measured, see bench/ and the ladder in the shader).
-            let variant = Variant::new("linear", &[("F16", half), ("SHARED", !device.software), ("BIAS", bias), ("RESIDUAL", residual)]);
-            let group = if device.software { 8 } else { 16 };
-            variant.size("GROUP_X", group).size("GROUP_Y", group).size("TILE_X", group * 16).size("TILE_W", group * 16)
+            let tile = Tile::choose(device, capacity.unit(self.rows), self.shard);
+            tile.constants(Variant::new("linear", &[("F16", half), ("SHARED", tile.shared), ("BIAS", bias), ("RESIDUAL", residual)]))
         };
         variant.size("K", self.inputs).size("N", self.shard).size("STRIDE", self.outputs)
     }
@@ -111,7 +151,8 @@ impl Kernel for Linear {
             return Dispatch::new(&params, [self.shard.div_ceil(8), rows.div_ceil(variant.get("ROWS")), 1]);
         }
         let params = shader::params::Linear { rows: rows as u32, first_column: self.first as u32 };
-        Dispatch::new(&params, [self.shard.div_ceil(4 * variant.get("GROUP_X")), rows.div_ceil(4 * variant.get("GROUP_Y")), 1])
+        let (across, down) = (variant.get("GROUP_X") * variant.get("COLUMNS"), variant.get("GROUP_Y") * variant.get("ROWS"));
+        Dispatch::new(&params, [self.shard.div_ceil(across), rows.div_ceil(down), 1])
     }
 
     fn flops(&self, call: &Call) -> u64 {
@@ -124,7 +165,7 @@ impl Kernel for Linear {
 impl Linear {
     fn twin<R: Real>(&self, args: &mut Args<'_, R>, call: &Call) {
         let rows = call.unit(self.rows);
-        let (x, w) = (&args.real(0)[..rows * self.inputs], args.real(1));
+        let (x, w) = (&args.real(0)[..rows * self.inputs], args.weights(1));
         let norm: Option<&[R]> = self.norm.then(|| args.real(2));
         let addend: &[R] = if self.addend == Addend::None { &[] } else { args.real(self.input_count() - 1) };
         let y = &mut args.real_mut(self.input_count())[..rows * self.outputs];
@@ -137,10 +178,10 @@ impl Linear {
                 None => x,
             };
             let columns = self.shard * if self.glu { 2 } else { 1 };
-            let (x, w) = (Mat::new(x, rows, self.inputs), Mat::new(w, columns, self.inputs).t());
+            let x = Mat::new(x, rows, self.inputs);
             if self.glu {
                 real::with_scratch(rows * columns, |both: &mut [R]| {
-                    real::matmul_parallel(MatMut::new(both, rows, columns), x, w, false);
+                    multiply(MatMut::new(both, rows, columns), x, w, false);
                     gated(both, y, self.outputs);
                 });
                 return;
@@ -155,7 +196,39 @@ impl Linear {
                 }
             }
             let out = MatMut::strided(&mut y[self.first..], rows, self.shard, self.outputs);
-            real::matmul_parallel(out, x, w, self.addend != Addend::None);
+            multiply(out, x, w, self.addend != Addend::None);
         });
     }
+}
+
+/// `y (+)= x Wᵀ`, W `[y.cols, x.cols]`. Halves are widened on the way: for few rows part by part in the first cache, so that
+/// memory is read once and as halves; for many rows as a whole, which their product repays.
+fn multiply<R: Real>(y: MatMut<R>, x: Mat<R>, w: Weights<R>, accumulate: bool) {
+    /// Columns of y of one part: a task of some microseconds.
+    const PART: usize = 64;
+    let (rows, columns, inputs) = (y.rows, y.cols, x.cols);
+    if let Weights::Real(w) = w {
+        return real::matmul_parallel(y, x, Mat::new(w, columns, inputs).t(), accumulate);
+    }
+    if rows > FEW_ROWS {
+        return real::with_scratch(columns * inputs, |wide: &mut [R]| {
+            real::parallel_chunks(wide, PART * inputs, |part, out| w.widen(part * PART * inputs..part * PART * inputs + out.len(), out));
+            real::matmul_parallel(y, x, Mat::new(wide, columns, inputs).t(), accumulate);
+        });
+    }
+    let stride = y.row_stride;
+    let out = SharedMut::new(y.data);
+    real::parallel_for(columns.div_ceil(PART), |part| {
+        let (first, n) = (part * PART, PART.min(columns - part * PART));
+        real::with_scratch(n * inputs + rows * n, |scratch: &mut [R]| {
+            let (wide, sums) = scratch.split_at_mut(n * inputs);
+            w.widen(first * inputs..(first + n) * inputs, wide);
+            real::matmul(MatMut::new(sums, rows, n), x, Mat::new(wide, n, inputs).t(), false);
+            for (row, sums) in sums.chunks_exact(n).enumerate() {
+                // SAFETY: every part has its own columns.
+                let y = unsafe { out.slice(row * stride + first, n) };
+                y.iter_mut().zip(sums).for_each(|(y, s)| *y = if accumulate { *y + *s } else { *s });
+            }
+        });
+    });
 }

@@ -9,6 +9,7 @@ pub mod embed;
 pub mod gate_prefix;
 pub mod glu;
 pub mod heads;
+pub mod join_columns;
 pub mod layer_norm;
 pub mod linear;
 pub mod nll;
@@ -179,12 +180,33 @@ pub enum View<'a, R> {
     Real(&'a [R]),
     /// Integers, read.
     Ids(&'a [u32]),
+    /// Half floats, read (the CPU executor in f32 keeps large matrices so: decoding reads all of them for each token).
+    Half(&'a [u16]),
     /// Floats, written.
     RealMut(&'a mut [R]),
     /// Integers, written.
     IdsMut(&'a mut [u32]),
     /// Taken out by the twin.
     Taken,
+}
+
+/// A large matrix as a CPU twin sees it.
+#[derive(Clone, Copy, Debug)]
+pub enum Weights<'a, R> {
+    /// Floats.
+    Real(&'a [R]),
+    /// Half floats.
+    Half(&'a [u16]),
+}
+
+impl<R: Real> Weights<'_, R> {
+    /// Elements `range` as floats, in `out`.
+    pub fn widen(&self, range: std::ops::Range<usize>, out: &mut [R]) {
+        match self {
+            Weights::Real(v) => out.copy_from_slice(&v[range]),
+            Weights::Half(v) => real::widen(&v[range], out),
+        }
+    }
 }
 
 /// The arguments of a CPU twin, in binding order.
@@ -200,6 +222,15 @@ impl<'a, R> Args<'a, R> {
         match self.views[i] {
             View::Real(v) => v,
             ref other => panic!("argument {i} is not a float input but {}", other.what()),
+        }
+    }
+
+    /// Weight argument `i`, for reading: floats, or halves that the twin widens.
+    pub fn weights(&mut self, i: usize) -> Weights<'a, R> {
+        match self.views[i] {
+            View::Half(v) => Weights::Half(v),
+            View::Real(v) => Weights::Real(v),
+            ref other => panic!("argument {i} is not a weight but {}", other.what()),
         }
     }
 
@@ -233,6 +264,7 @@ impl<R> View<'_, R> {
         match self {
             View::Real(_) => "a float input",
             View::Ids(_) => "an integer input",
+            View::Half(_) => "a half float input",
             View::RealMut(_) => "a float output",
             View::IdsMut(_) => "an integer output",
             View::Taken => "already taken",

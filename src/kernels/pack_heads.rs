@@ -1,6 +1,6 @@
 //! Query and key rows of the attention kernels.
 
-use super::heads::{HeadLayout, HeadSource, gate_add, lane};
+use super::heads::{HeadLayout, HeadSource, Rotation, gate_add, lane};
 use super::real::SharedMut;
 use super::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error};
 use crate::error::Result;
@@ -106,42 +106,51 @@ impl PackHeads {
         let source = HeadSource { layout: l, qkv, norms, rotations };
         let (tokens, stride) = (call.tokens, self.stride(call));
         let (query_width, key_width) = (l.query_width(), l.key_width());
-        // A task is a run of tokens of one head, so that its rows are contiguous.
-        const RUN: usize = 64;
+        // A task is a run of tokens with all their heads, which share the turn of a token.
+        const RUN: usize = 16;
         let runs = tokens.div_ceil(RUN);
-        real::parallel_for(call.lanes.len() * l.heads * runs, |task| {
-            let (at, head, run) = (task / (l.heads * runs), task / runs % l.heads, task % runs);
+        real::parallel_for(call.lanes.len() * runs, |task| {
+            let (at, run) = (task / runs, task % runs);
             let lane = lane(lanes, call.lane_base + at);
-            for token in run * RUN..tokens.min((run + 1) * RUN) {
-                let (row, position, in_call) = (at * tokens + token, lane.position + token, (at * l.heads + head) * tokens + token);
-                let (place, first) = match self.keys {
-                    KeysAt::Window => ((at * l.heads + head) * stride + lane.ring + token, false),
-                    KeysAt::Ring => ((lane.slot * l.heads + head) * stride + lane.ring % l.block, lane.ring % l.block == 0),
-                    KeysAt::Cache(_) => ((lane.slot * l.heads + head) * stride + position, position == 0),
-                };
-                // SAFETY: every (lane, head, token) has its own query row and its own key row; slots of lanes differ.
-                let (query, key) = unsafe { (queries.slice(in_call * query_width, query_width), keys.slice(place * key_width, key_width)) };
-                if l.exact {
-                    source.exact(row, 0, head, position, &mut query[..l.head]);
-                    source.exact(row, 1, head, position, &mut key[..l.head]);
-                }
-                let (s, r) = (l.sketch_offset(), l.sketch);
-                query[s..s + r].copy_from_slice(&sketch[in_call * r..(in_call + 1) * r]);
-                let key_sketch = (call.lanes.len() * l.heads * tokens + in_call) * r;
-                key[s..s + r].copy_from_slice(&sketch[key_sketch..key_sketch + r]);
-                key[l.value_offset()..l.sum_offset()].copy_from_slice(source.projection(row, 2, head));
-                if l.gated {
-                    let sum = match sums {
-                        Some(sums) => [sums[in_call * 2], sums[in_call * 2 + 1]],
-                        None => {
-                            // SAFETY: one token a lane: the row before is of an earlier call, nobody writes it now.
-                            let before = if first { [R::ZERO; 2] } else { l.gate_sum(unsafe { keys.slice((place - 1) * key_width, key_width) }) };
-                            gate_add(before, qkv[row * l.qkv_width() + l.gate_offset() + head])
+            real::with_scratch(l.head, |turn: &mut [R]| {
+                for token in run * RUN..tokens.min((run + 1) * RUN) {
+                    let (row, position) = (at * tokens + token, lane.position + token);
+                    if l.exact && l.rotation != Rotation::None {
+                        source.turn_at(position, turn);
+                    }
+                    for head in 0..l.heads {
+                        let in_call = (at * l.heads + head) * tokens + token;
+                        let (place, first) = match self.keys {
+                            KeysAt::Window => ((at * l.heads + head) * stride + lane.ring + token, false),
+                            KeysAt::Ring => ((lane.slot * l.heads + head) * stride + lane.ring % l.block, lane.ring.is_multiple_of(l.block)),
+                            KeysAt::Cache(_) => ((lane.slot * l.heads + head) * stride + position, position == 0),
+                        };
+                        // SAFETY: every (lane, head, token) has its own query row and its own key row; slots of lanes differ.
+                        let (query, key) = unsafe { (queries.slice(in_call * query_width, query_width), keys.slice(place * key_width, key_width)) };
+                        if l.exact {
+                            source.exact(row, 0, head, turn, &mut query[..l.head]);
+                            source.exact(row, 1, head, turn, &mut key[..l.head]);
                         }
-                    };
-                    key[l.sum_offset()..l.sum_offset() + 2].copy_from_slice(&sum);
+                        let (s, r) = (l.sketch_offset(), l.sketch);
+                        query[s..s + r].copy_from_slice(&sketch[in_call * r..(in_call + 1) * r]);
+                        let key_sketch = (call.lanes.len() * l.heads * tokens + in_call) * r;
+                        key[s..s + r].copy_from_slice(&sketch[key_sketch..key_sketch + r]);
+                        key[l.value_offset()..l.sum_offset()].copy_from_slice(source.projection(row, 2, head));
+                        if l.gated {
+                            let sum = match sums {
+                                Some(sums) => [sums[in_call * 2], sums[in_call * 2 + 1]],
+                                None if first => gate_add([R::ZERO; 2], qkv[row * l.qkv_width() + l.gate_offset() + head]),
+                                None => {
+                                    // SAFETY: one token a lane: the row before is of an earlier call, nobody writes it now.
+                                    let before = unsafe { keys.slice((place - 1) * key_width, key_width) };
+                                    gate_add(l.gate_sum(before), qkv[row * l.qkv_width() + l.gate_offset() + head])
+                                }
+                            };
+                            key[l.sum_offset()..l.sum_offset() + 2].copy_from_slice(&sum);
+                        }
+                    }
                 }
-            }
+            });
         });
     }
 }

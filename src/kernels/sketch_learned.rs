@@ -1,6 +1,6 @@
 //! The learned sketch.
 
-use super::heads::{HeadLayout, HeadSource, lane};
+use super::heads::{HeadLayout, HeadSource, Rotation, lane};
 use super::real::{Mat, MatMut};
 use super::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error};
 use crate::error::Result;
@@ -51,7 +51,7 @@ pub(super) fn infer_sketch(stem: &str, layout: &HeadLayout, weights: usize, inpu
 /// Runs `sketch(vectors [n, h], out [n, r])` over all query and key vectors of a call, a tile at a time.
 pub(super) fn for_each_tile<R: Real>(layout: &HeadLayout, args: &mut Args<'_, R>, call: &Call, sketch: impl Fn(&[R], &mut [R]) + Sync) {
     /// Vectors of a tile: their hidden layer stays in the second cache.
-    const TILE: usize = 64;
+    const TILE: usize = 256;
     let (qkv, lanes, norms, rotations) = (args.real(0), args.ids(1), args.real(2), args.real(3));
     let vectors = 2 * call.unit(Unit::Rows) * layout.heads;
     let (h, r, tokens) = (layout.head, layout.sketch, call.tokens);
@@ -61,7 +61,8 @@ pub(super) fn for_each_tile<R: Real>(layout: &HeadLayout, args: &mut Args<'_, R>
     let tile = if vectors < 4 * TILE { vectors.div_ceil(real::threads()).max(1) } else { TILE };
     real::parallel_chunks(out, tile * r, |task, out| {
         let n = out.len() / r;
-        real::with_scratch(n * h, |x: &mut [R]| {
+        real::with_scratch(n * h + h, |x: &mut [R]| {
+            let (x, turn) = x.split_at_mut(n * h);
             for (k, x) in x.chunks_exact_mut(h).enumerate() {
                 // A vector is [part, lane, head, token].
                 let v = task * tile + k;
@@ -69,7 +70,10 @@ pub(super) fn for_each_tile<R: Real>(layout: &HeadLayout, args: &mut Args<'_, R>
                 let at = v / (tokens * layout.heads) % call.lanes.len();
                 let part = v / (tokens * layout.heads * call.lanes.len());
                 let position = lane(lanes, call.lane_base + at).position + token;
-                source.sketch_input(at * tokens + token, part, head, position, x);
+                if layout.rotation == Rotation::Raw {
+                    source.turn_at(position, turn);
+                }
+                source.sketch_input(at * tokens + token, part, head, turn, x);
             }
             sketch(x, out);
         });

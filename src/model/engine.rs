@@ -51,11 +51,14 @@ pub struct LoadOptions {
     pub segment: Option<usize>,
     /// Tokens of the key-value cache, for the kinds that have one.
     pub max_context: usize,
+    /// Largest binding for weights, bytes: embedding tables above it are cut; none: what the device allows. Cutting changes no
+    /// result; a small number makes tests take the path of large vocabularies.
+    pub max_binding: Option<usize>,
 }
 
 impl Default for LoadOptions {
     fn default() -> Self {
-        Self { weights: None, slots: 1, segment: None, max_context: 8192 }
+        Self { weights: None, slots: 1, segment: None, max_context: 8192, max_binding: None }
     }
 }
 
@@ -246,10 +249,16 @@ impl Blueprint {
         if options.slots == 0 {
             return Err(Error::new(ErrorKind::Input, "a session of 0 sequences").help("use at least 1"));
         }
+        if !config.attention.causal {
+            return Err(Error::new(ErrorKind::Config, "attention.causal is false: a decoder cannot look ahead")
+                .help("set it to true; non-causal attention is for AttentionLayer alone"));
+        }
         let attention = transformer::attention(config);
+        attention.check(true)?;
         let context = if attention.has_cache() { options.max_context } else { 0 };
         let large = options.weights.unwrap_or(stored);
-        let build = Build { large, max_binding: traits.max_binding.min(traits.max_buffer), slots: options.slots, context };
+        let max_binding = traits.max_binding.min(traits.max_buffer).min(options.max_binding.unwrap_or(usize::MAX));
+        let build = Build { large, max_binding, slots: options.slots, context };
         let parameters = weights::packed(config, &attention, large, build.max_binding);
         let lower = |mode, head, tokens: usize| -> Result<Plan> {
             let capacity = Capacity { lanes: options.slots, tokens, slots: options.slots, context };

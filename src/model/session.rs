@@ -9,7 +9,7 @@ use super::state_file::{SavedState, SavedTensor};
 use super::text_stream::StopStrings;
 use super::transformer::Head;
 use crate::error::{Error, ErrorKind, Result};
-use crate::exec::{Compiled, Executor, Memory, Run};
+use crate::exec::{Compiled, Executor, KernelTime, Memory, Run, by_kernel};
 use crate::graph::{Plan, Role};
 use crate::kernels::nll::UNSCORED;
 use crate::kernels::sample::STEPS;
@@ -216,19 +216,28 @@ impl Session {
             }
             done += tokens;
         }
+        // Generation goes on from the logits of the last token.
+        for (lane, &slot) in slots.iter().enumerate() {
+            let last: Vec<u32> = outputs[0][((lane + 1) * n - 1) * v..][..v].iter().map(|x| x.to_bits()).collect();
+            inner.executor.write(&mut self.state, "logits", slot * v, &last).await?;
+        }
         let hidden = outputs.split_off(1);
         Ok((outputs.swap_remove(0), hidden))
     }
 
-    /// Reads a text into the state and returns, for each of its tokens but the first of an empty state, the negative
-    /// log-likelihood it had, in nats: `ids.len() - 1` or `ids.len()` numbers. Needs the token before, so a state that
-    /// was filled by another call scores from its second token on.
+    /// Reads a text into the state and tells `progress` the tokens done and, for each of them but the first, the negative
+    /// log-likelihood it had, in nats. The first one is scored too when the text before it ended in another `score` (or in a
+    /// generation that was cut short): `ids.len() - 1` or `ids.len()` numbers in all.
     pub async fn score(&mut self, slot: usize, ids: &[u32], progress: &mut dyn FnMut(usize, &[f32])) -> Result<()> {
         self.check_ids(slot, ids)?;
+        let Some(&last) = ids.last() else { return Ok(()) };
         let inner = self.model.0.clone();
         if self.nll.is_none() {
             self.nll = Some(inner.executor.compile(&inner.blueprint.plan(&inner.config, Head::Nll)?).await?);
         }
+        let pending = std::mem::take(&mut self.slots[slot].pending);
+        let carried = pending.len();
+        let ids = [pending, ids.to_vec()].concat();
         let mut done = 0;
         while done < ids.len() {
             let lanes = vec![self.lane(slot)];
@@ -241,11 +250,15 @@ impl Session {
             let run = Run { calls: &calls, inputs: &[("ids", part), ("lanes", &table), ("targets", &targets)], reads: &[("nll", tokens)] };
             let read = inner.executor.run(compiled, &inner.parameters, &mut self.state, run).await?;
             self.advance(slot, tokens);
+            part.iter().for_each(|id| self.slots[slot].seen[*id as usize] = true);
             done += tokens;
             let scored = tokens - usize::from(done == ids.len());
             let nll: Vec<f32> = read[0][..scored].iter().map(|w| f32::from_bits(*w)).collect();
-            progress(done, &nll);
+            progress(done.saturating_sub(carried), &nll);
         }
+        // This plan leaves no logits: the last token runs again with whatever comes next.
+        let s = &mut self.slots[slot];
+        (s.position, s.ring, s.pending) = (s.position - 1, s.ring - 1, vec![last]);
         Ok(())
     }
 
@@ -322,11 +335,13 @@ impl Session {
         if kept == ids.len() {
             return;
         }
+        let block = self.model.0.attention.layout.block;
         let s = &mut self.slots[slot];
         // The last kept token runs again with whatever comes next, because the logits are now those of a later one.
         let back = ids.len() - kept + 1;
         s.position -= back;
-        s.ring -= back;
+        // Where a ring is folded, it held all of a submission; a cache is never folded, and `ring` only counts.
+        s.ring = if back <= s.ring { s.ring - back } else { s.ring + block - back };
         s.pending = vec![ids[kept - 1]];
         s.seen = seen;
         ids[..kept].iter().for_each(|id| s.seen[*id as usize] = true);
@@ -382,6 +397,26 @@ impl Session {
             }
         }
         Ok(done)
+    }
+
+    /// Where the time of a prefill call (`ids` many) or of a decoding step (`ids` empty) goes, by kernel. Advances the text.
+    pub async fn profile(&mut self, slot: usize, ids: &[u32]) -> Result<Vec<KernelTime>> {
+        self.check_ids(slot, ids)?;
+        let inner = self.model.0.clone();
+        let tokens = ids.len().max(1);
+        if ids.is_empty() {
+            // Compiles, and sets the sampler.
+            self.decode(&[slot], &[&GenerateOptions::greedy(1)], 1).await?;
+        }
+        let calls = [Call { lanes: vec![self.lane(slot)], tokens, lane_base: 0 }];
+        let table = lane_table(&calls);
+        let run = Run { calls: &calls, inputs: &[("ids", ids), ("lanes", &table)], reads: &[] };
+        let compiled = if ids.is_empty() { self.decode.as_mut() } else { Some(&mut self.prefill) };
+        let Some(compiled) = compiled else { return Ok(Vec::new()) };
+        let (_, times) = inner.executor.run_timed(compiled, &inner.parameters, &mut self.state, run).await?;
+        let times = by_kernel(compiled.plan(), &calls[0], &times);
+        self.advance(slot, tokens);
+        Ok(times)
     }
 
     /// The state tensors that a saved text consists of, with the number of elements a slot has.

@@ -1,12 +1,23 @@
 //! What the integration tests share: golden models, and every executor of this machine.
 #![allow(dead_code)]
 
+pub mod dense;
+pub mod episode;
+pub mod lowered;
+pub mod random_model;
+pub mod scene;
+
 use std::path::PathBuf;
 
-use polysketch::exec::{CpuExecutor, Executor, GpuExecutor};
+use polysketch::attention::Mode;
+use polysketch::exec::{Compiled, CpuExecutor, Executor, GpuExecutor, Memory, Run};
 use polysketch::gpu::{self, GpuContext, Needs};
+use polysketch::graph::Plan;
+use polysketch::kernels::DeviceTraits;
 use polysketch::model::tensor_file::{TensorFile, read_tensors};
-use polysketch::model::{Engine, LoadOptions, Model, ModelSource};
+use polysketch::model::transformer::{self, Build, Head};
+use polysketch::model::{Engine, LoadOptions, Model, ModelSource, weights};
+use polysketch::tensor::{Call, Capacity, DType, Lane};
 
 /// The folder of golden models.
 pub fn golden_folder() -> PathBuf {
@@ -30,13 +41,23 @@ pub fn golden(name: &str) -> (ModelSource, TensorFile) {
 
 /// The CPU, the f64 oracle, and every adapter, each with its name.
 pub fn executors() -> Vec<(String, Executor)> {
-    let mut list = vec![("cpu".to_string(), Executor::Cpu(CpuExecutor::default())), ("oracle".to_string(), Executor::Oracle(CpuExecutor::default()))];
+    let mut list = cpu_executors();
     list.extend(gpu_executors());
     list
 }
 
+/// The CPU, and the f64 oracle.
+pub fn cpu_executors() -> Vec<(String, Executor)> {
+    vec![("cpu".to_string(), Executor::Cpu(CpuExecutor::default())), ("oracle".to_string(), Executor::Oracle(CpuExecutor::default()))]
+}
+
 /// Every usable adapter as an executor.
 pub fn gpu_executors() -> Vec<(String, Executor)> {
+    gpu_executors_with(Needs::default())
+}
+
+/// Every usable adapter as an executor, with a device for these needs.
+pub fn gpu_executors_with(needs: Needs) -> Vec<(String, Executor)> {
     let adapters = pollster::block_on(gpu::enumerate());
     let mut list = Vec::new();
     for adapter in &adapters {
@@ -45,7 +66,7 @@ pub fn gpu_executors() -> Vec<(String, Executor)> {
             println!("skipped {name}: {reason}");
             continue;
         }
-        let context = pollster::block_on(GpuContext::create(adapter, Needs::default())).unwrap();
+        let context = pollster::block_on(GpuContext::create(adapter, needs)).unwrap();
         list.push((name, Executor::Gpu(pollster::block_on(GpuExecutor::new(context)))));
     }
     list
@@ -61,4 +82,44 @@ pub fn max_error(got: &[f32], want: &[f64]) -> f64 {
     assert_eq!(got.len(), want.len());
     let largest = want.iter().fold(0.0f64, |m, x| m.max(x.abs()));
     got.iter().zip(want).map(|(g, w)| if g.is_finite() { (f64::from(*g) - w).abs() } else { f64::INFINITY }).fold(0.0, f64::max) / largest
+}
+
+/// A model below the session: parameters and one plan, for tests that choose positions, capacities or devices themselves.
+pub struct Bare {
+    pub executor: Executor,
+    pub plan: Plan,
+    pub compiled: Compiled,
+    pub parameters: Memory,
+    pub state: Memory,
+}
+
+impl Bare {
+    /// The prefill plan with all logits, for a device of the given traits.
+    pub fn new(executor: &Executor, source: &ModelSource, traits: &DeviceTraits, large: DType, tokens: usize) -> Self {
+        let config = &source.config;
+        let build = Build { large, max_binding: traits.max_binding, slots: 1, context: 256 };
+        let capacity = Capacity { lanes: 1, tokens, slots: 1, context: if transformer::attention(config).has_cache() { 256 } else { 0 } };
+        let plan = transformer::build(config, Mode::Prefill, Head::All, &build).unwrap().lower("bare", traits, capacity).unwrap();
+        pollster::block_on(async {
+            let (mut parameters, mut state) = (Memory::new(), Memory::new());
+            for packed in weights::packed(config, &transformer::attention(config), large, traits.max_binding) {
+                executor.store(&mut parameters, &packed.name, packed.dtype, &packed.words(&source.checkpoint).unwrap()).await.unwrap();
+            }
+            executor.store_constants(&plan, &mut parameters).await.unwrap();
+            executor.reserve_state(&plan, &mut state).await.unwrap();
+            let compiled = executor.compile(&plan).await.unwrap();
+            Self { executor: executor.clone(), plan, compiled, parameters, state }
+        })
+    }
+
+    /// All logits of one call.
+    pub fn logits(&mut self, ids: &[u32], position: usize, ring: usize) -> Vec<f32> {
+        let calls = [Call { lanes: vec![Lane { slot: 0, position, ring }], tokens: ids.len(), lane_base: 0 }];
+        let table = [0, position as u32, ring as u32, 0];
+        let id = self.plan.find("logits_all").unwrap();
+        let vocabulary = self.plan.tensors[id.0].tensor.ty.shape.last().unwrap();
+        let run = Run { calls: &calls, inputs: &[("ids", ids), ("lanes", &table)], reads: &[("logits_all", ids.len() * vocabulary)] };
+        let read = pollster::block_on(self.executor.run(&mut self.compiled, &self.parameters, &mut self.state, run)).unwrap();
+        read[0].iter().map(|w| f32::from_bits(*w)).collect()
+    }
 }

@@ -180,7 +180,7 @@ mod tests {
                 outer.fill(1.0);
                 with_scratch(50, |inner: &mut [f64]| inner.fill(2.0));
                 assert!(outer.len() == 100 && outer.iter().all(|&x| x == 1.0));
-                assert!(outer.as_ptr().addr() % 64 == 0);
+                assert!(outer.as_ptr().addr().is_multiple_of(64));
             });
         }
         with_scratch(0, |empty: &mut [f32]| assert!(empty.is_empty()));

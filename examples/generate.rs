@@ -1,0 +1,38 @@
+//! Text from code: loads the built-in model on the best device, and streams what it writes.
+//!
+//! ```sh
+//! cargo run --release --example generate -- "It was a dark and stormy night"
+//! ```
+
+use std::io::Write;
+use std::ops::ControlFlow;
+
+use polysketch::gpu::AdapterRequest;
+use polysketch::model::{Engine, GenerateOptions, LoadOptions, ModelSource, Session};
+
+fn main() -> polysketch::Result<()> {
+    let prompt = std::env::args().nth(1).unwrap_or_else(|| "The old man looked at the sea, and".to_string());
+    pollster::block_on(async {
+        // A real GPU, or else the CPU. `ModelSource::open(folder)` loads a model of one's own.
+        let engine = Engine::create(&AdapterRequest::default()).await?;
+        let model = engine.load(ModelSource::builtin()?, &LoadOptions::default(), &mut |_, _| {}).await?;
+        eprintln!("on {}", model.executor().name());
+
+        let mut session = Session::new(&model).await?;
+        let ids = model.tokenizer()?.encode(&prompt)?;
+        session.prefill(0, &ids, &mut |_| ControlFlow::Continue(())).await?;
+
+        print!("{prompt}");
+        let options = GenerateOptions { max_tokens: 200, seed: 1, ..GenerateOptions::default() };
+        let done = session
+            .generate(0, &options, &mut |piece| {
+                print!("{piece}");
+                // A reader who has gone away ends it.
+                if std::io::stdout().flush().is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            })
+            .await?;
+        println!();
+        eprintln!("{} tokens, ended by {:?}; the state has {} bytes at any length", done.ids.len(), done.reason, session.state_bytes());
+        Ok(())
+    })
+}

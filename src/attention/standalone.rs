@@ -1,0 +1,349 @@
+//! [`AttentionLayer`]: attention alone, on a device, queue and buffers of the caller's (SPEC §4), or on the CPU with slices.
+
+use super::{Attention, Inputs, Mode};
+use crate::error::{Error, ErrorKind, Result};
+use crate::exec::{Compiled, Executor, GpuExecutor, Memory, Run};
+use crate::gpu::GpuContext;
+use crate::graph::{Graph, Plan, Role};
+use crate::kernels::join_columns::JoinColumns;
+use crate::shape;
+use crate::tensor::{Call, Capacity, DType, Lane, TensorType, Unit};
+
+/// Which keys a query sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mask {
+    /// Those up to its own position; the layer keeps what it has seen, so that a text can be streamed.
+    Causal,
+    /// All of its call; nothing is kept.
+    Full,
+}
+
+/// Upper bounds that a layer is made for; its memory is planned from them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LayerCapacity {
+    /// Most sequences, B.
+    pub batch: usize,
+    /// Most tokens of a sequence in one call, n.
+    pub tokens: usize,
+    /// Most tokens of a sequence over all calls: the length of the key-value cache of causal softmax and of causal
+    /// polynomials of degree 4 and more. The other kinds have constant state and ignore it.
+    pub context: usize,
+}
+
+/// What a layer has learned, or drawn.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Weights<'a> {
+    /// `[4, h]`: weight and bias of the query LayerNorm, then of the key LayerNorm. None: ones and zeros.
+    pub norms: Option<&'a [f32]>,
+    /// The packed sketch, [`Attention::sketch_weights`] numbers. Learned: left branch then right, a level is norm weight
+    /// `[i]`, norm bias `[i]`, up `[e r, i]`, down `[r, e r]`. Random: node by node from the leaves to the root, left then right
+    /// matrix `[i, r]`. i = h at the first level, then r.
+    pub sketch: Option<&'a [f32]>,
+}
+
+/// Device buffers of a call, all row-major f32 from their first byte on; they may be larger than the call. Buffers may be
+/// the same one: `out` is written after the others were read.
+#[derive(Clone, Copy, Debug)]
+pub struct Buffers<'a> {
+    /// Queries `[B, n, H, h]`.
+    pub q: &'a wgpu::Buffer,
+    /// Keys `[B, n, H, h]`.
+    pub k: &'a wgpu::Buffer,
+    /// Values `[B, n, H, h]`.
+    pub v: &'a wgpu::Buffer,
+    /// Gate logits `[B, n, H]`, of a layer with a gate.
+    pub gate: Option<&'a wgpu::Buffer>,
+    /// Result `[B, n, H, h]`.
+    pub out: &'a wgpu::Buffer,
+}
+
+/// Numbers of a call, as [`Buffers`].
+#[derive(Debug)]
+pub struct Slices<'a> {
+    /// Queries `[B, n, H, h]`.
+    pub q: &'a [f32],
+    /// Keys `[B, n, H, h]`.
+    pub k: &'a [f32],
+    /// Values `[B, n, H, h]`.
+    pub v: &'a [f32],
+    /// Gate logits `[B, n, H]`, of a layer with a gate.
+    pub gate: Option<&'a [f32]>,
+    /// Result `[B, n, H, h]`.
+    pub out: &'a mut [f32],
+}
+
+/// One attention layer without a model.
+///
+/// ```no_run
+/// # async fn example(device: wgpu::Device, queue: wgpu::Queue, b: polysketch::attention::Buffers<'_>) -> polysketch::Result<()> {
+/// use polysketch::attention::{Attention, AttentionLayer, LayerCapacity, Mask, Weights};
+/// let capacity = LayerCapacity { batch: 1, tokens: 1024, context: 0 };
+/// let taylor = Attention::taylor(4, 16, 2);
+/// let mut layer = AttentionLayer::new(device, queue, taylor, Weights::default(), capacity, Mask::Causal).await?;
+/// layer.forward(1, 1000, b).await?; // tokens 0..1000
+/// layer.forward(1, 24, b).await?; // tokens 1000..1024, on top of the state
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct AttentionLayer {
+    executor: Executor,
+    attention: Attention,
+    mask: Mask,
+    capacity: LayerCapacity,
+    parameters: Memory,
+    /// The scan's state or the cache, and the tensors of a call.
+    state: Memory,
+    many: Compiled,
+    /// The plan of one token a sequence, made when it is first needed.
+    one: Option<Compiled>,
+    lanes: Vec<Lane>,
+    /// The tensors of a call lie in the layer's own memory (slices), not in the caller's buffers.
+    owns_tensors: bool,
+}
+
+impl AttentionLayer {
+    /// A layer on the caller's device. Error scopes of the device are used while things are made; its handlers of
+    /// uncaptured errors stay the caller's.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] for an impossible description, [`ErrorKind::Shape`] for weights of another size,
+    /// [`ErrorKind::Limit`] if the device's limits are too low for it.
+    pub async fn new(
+        device: wgpu::Device,
+        queue: wgpu::Queue,
+        attention: Attention,
+        weights: Weights<'_>,
+        capacity: LayerCapacity,
+        mask: Mask,
+    ) -> Result<Self> {
+        let executor = Executor::Gpu(GpuExecutor::new(GpuContext::from_device(device, queue)?).await);
+        Self::on(executor, attention, weights, capacity, mask).await
+    }
+
+    /// A layer on an executor: the CPU, or a device that several layers share with their compiled shaders.
+    ///
+    /// # Errors
+    /// As [`AttentionLayer::new`].
+    pub async fn on(executor: Executor, attention: Attention, weights: Weights<'_>, capacity: LayerCapacity, mask: Mask) -> Result<Self> {
+        attention.check(mask == Mask::Causal)?;
+        if capacity.batch == 0 || capacity.tokens == 0 {
+            return Err(Error::new(ErrorKind::Input, format!("attention: a capacity of {} sequences of {} tokens", capacity.batch, capacity.tokens))
+                .help("use at least 1 of each"));
+        }
+        if mask == Mask::Causal && attention.has_cache() && capacity.context == 0 {
+            return Err(Error::new(ErrorKind::Input, "attention: a key-value cache of 0 tokens").help("set LayerCapacity::context"));
+        }
+        let mut parameters = Memory::new();
+        for (name, values) in parameter_values(&attention, weights)? {
+            let words: Vec<u32> = values.iter().map(|x| x.to_bits()).collect();
+            executor.store(&mut parameters, name, DType::F32, &words).await?;
+        }
+        let plan = plan(&executor, &attention, &capacity, mask, capacity.tokens)?;
+        executor.store_constants(&plan, &mut parameters).await?;
+        let mut state = Memory::new();
+        executor.reserve_state(&plan, &mut state).await?;
+        let many = executor.compile(&plan).await?;
+        let lanes = (0..capacity.batch).map(|slot| Lane { slot, position: 0, ring: 0 }).collect();
+        Ok(Self { executor, attention, mask, capacity, parameters, state, many, one: None, lanes, owns_tensors: false })
+    }
+
+    /// Attention of `tokens` more tokens of each of the first `batch` sequences. Only submits: the result is there for whatever
+    /// the caller submits to the same queue afterwards.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`] for buffers that are too small or a call above the capacity, [`ErrorKind::Limit`] at the end of the
+    /// key-value cache; the state is then as before.
+    pub async fn forward(&mut self, batch: usize, tokens: usize, buffers: Buffers<'_>) -> Result<()> {
+        let Buffers { q, k, v, gate, out } = buffers;
+        let given = [("q", Some(q)), ("k", Some(k)), ("v", Some(v)), ("gate", gate), ("out", Some(out))];
+        self.check(batch, tokens, given.map(|(name, buffer)| (name, buffer.map(|b| (b.size() / 4) as usize))))?;
+        for (name, buffer) in given {
+            if let Some(buffer) = buffer {
+                self.executor.lend(&mut self.state, name, DType::F32, buffer)?;
+            }
+        }
+        self.owns_tensors = false;
+        self.run(batch, tokens, &[]).await?;
+        Ok(())
+    }
+
+    /// [`AttentionLayer::forward`] with slices, on any executor; the result is there when it returns.
+    ///
+    /// # Errors
+    /// As [`AttentionLayer::forward`].
+    pub async fn forward_slices(&mut self, batch: usize, tokens: usize, slices: Slices<'_>) -> Result<()> {
+        let Slices { q, k, v, gate, out } = slices;
+        let given = [("q", Some(q)), ("k", Some(k)), ("v", Some(v)), ("gate", gate)];
+        let lengths = [0, 1, 2, 3].map(|i| (given[i].0, given[i].1.map(<[f32]>::len)));
+        self.check(batch, tokens, [lengths[0], lengths[1], lengths[2], lengths[3], ("out", Some(out.len()))])?;
+        if !self.owns_tensors {
+            let plan = self.many.plan();
+            for t in plan.tensors.iter().filter(|t| t.bytes > 0 && t.tensor.role == Role::External) {
+                let elements = t.tensor.ty.shape.elements(&plan.capacity);
+                self.executor.reserve(&mut self.state, &t.tensor.name, DType::F32, elements).await?;
+            }
+            self.owns_tensors = true;
+        }
+        for (name, values) in given {
+            if let Some(values) = values {
+                let used = batch * tokens * self.columns(name);
+                self.executor.write(&mut self.state, name, 0, bytemuck::cast_slice(&values[..used])).await?;
+            }
+        }
+        let elements = batch * tokens * self.columns("out");
+        let read = self.run(batch, tokens, &[("out", elements)]).await?;
+        for words in &read {
+            out[..elements].copy_from_slice(bytemuck::cast_slice(words));
+        }
+        Ok(())
+    }
+
+    /// Starts all sequences afresh.
+    pub fn reset(&mut self) {
+        (0..self.lanes.len()).for_each(|sequence| self.reset_sequence(sequence));
+    }
+
+    /// Starts one sequence afresh; one that is not there is not an error.
+    pub fn reset_sequence(&mut self, sequence: usize) {
+        // Kernels ignore what an earlier text left in the state when they stand at position 0.
+        if let Some(lane) = self.lanes.get_mut(sequence) {
+            (lane.position, lane.ring) = (0, 0);
+        }
+    }
+
+    /// Tokens that each sequence has seen; zeros without a causal mask.
+    pub fn positions(&self) -> Vec<usize> {
+        self.lanes.iter().map(|lane| lane.position).collect()
+    }
+
+    /// What the layer computes.
+    pub fn attention(&self) -> &Attention {
+        &self.attention
+    }
+
+    /// Bytes of state of all sequences.
+    pub fn state_bytes(&self) -> usize {
+        self.many.plan().bytes(|role| *role == Role::State)
+    }
+
+    /// Bytes of scratch memory.
+    pub fn scratch_bytes(&self) -> usize {
+        self.many.plan().bytes(|role| matches!(role, Role::Scratch | Role::Input))
+    }
+
+    /// Columns of a tensor of a call.
+    fn columns(&self, name: &str) -> usize {
+        let l = &self.attention.layout;
+        if name == "gate" { l.heads } else { l.heads * l.head }
+    }
+
+    /// Whether the tensors of a call (elements by name) are those of this layer and large enough.
+    fn check(&self, batch: usize, tokens: usize, given: [(&str, Option<usize>); 5]) -> Result<()> {
+        let capacity = self.capacity;
+        if batch == 0 || batch > capacity.batch || tokens == 0 || tokens > capacity.tokens {
+            return Err(Error::new(
+                ErrorKind::Shape,
+                format!("attention: a call of {batch} sequences of {tokens} tokens, made for 1 to {} of 1 to {}", capacity.batch, capacity.tokens),
+            )
+            .help("cut the call, or make the layer with a larger LayerCapacity"));
+        }
+        for (name, elements) in given {
+            let gate = name == "gate";
+            let needs = batch * tokens * self.columns(name);
+            match elements {
+                None if gate && self.attention.layout.gated => {
+                    return Err(Error::new(ErrorKind::Input, "attention: no gate logits for a layer with a gate").help("give gate, [B, n, H]"));
+                }
+                Some(_) if gate && !self.attention.layout.gated => {
+                    return Err(Error::new(ErrorKind::Input, "attention: gate logits for a layer without a gate")
+                        .help("describe it with_gate(), or give none"));
+                }
+                Some(elements) if elements < needs => {
+                    return Err(Error::new(ErrorKind::Shape, format!("attention: {name} has {elements} numbers, the call needs {needs}")));
+                }
+                _ => {}
+            }
+        }
+        let end = self.lanes[..batch].iter().map(|lane| lane.position + tokens).max().unwrap_or(0);
+        if self.mask == Mask::Causal && self.attention.has_cache() && end > capacity.context {
+            return Err(Error::new(ErrorKind::Limit, format!("attention: {end} tokens do not fit the key-value cache of {}", capacity.context))
+                .help("make the layer with a larger LayerCapacity::context, or use a kind with constant state"));
+        }
+        Ok(())
+    }
+
+    async fn run(&mut self, batch: usize, tokens: usize, reads: &[(&str, usize)]) -> Result<Vec<Vec<u32>>> {
+        let call = Call { lanes: self.lanes[..batch].to_vec(), tokens, lane_base: 0 };
+        let table: Vec<u32> = call.lanes.iter().flat_map(|l| [l.slot as u32, l.position as u32, l.ring as u32, 0]).collect();
+        let run = Run { calls: std::slice::from_ref(&call), inputs: &[("lanes", &table)], reads };
+        let single = self.mask == Mask::Causal && tokens == 1 && self.capacity.tokens > 1;
+        if single && self.one.is_none() {
+            let plan = plan(&self.executor, &self.attention, &self.capacity, self.mask, 1)?;
+            self.executor.store_constants(&plan, &mut self.parameters).await?;
+            self.one = Some(self.executor.compile(&plan).await?);
+        }
+        let compiled = self.one.as_mut().filter(|_| single).unwrap_or(&mut self.many);
+        let read = self.executor.run(compiled, &self.parameters, &mut self.state, run).await?;
+        if self.mask == Mask::Causal {
+            let block = self.attention.layout.block;
+            for lane in &mut self.lanes[..batch] {
+                lane.position += tokens;
+                // A whole block stays in the ring until the next call folds it.
+                lane.ring = (lane.ring + tokens - 1) % block + 1;
+            }
+        }
+        Ok(read)
+    }
+}
+
+/// A parameter's name and its numbers.
+type NamedValues<'a> = (&'static str, std::borrow::Cow<'a, [f32]>);
+
+/// The parameters of the graph and their numbers.
+fn parameter_values<'a>(attention: &Attention, weights: Weights<'a>) -> Result<Vec<NamedValues<'a>>> {
+    let h = attention.layout.head;
+    let mut list = Vec::new();
+    let mut add = |name: &'static str, needed: Option<usize>, given: Option<&'a [f32]>| match (needed, given) {
+        (Some(n), Some(values)) if n == values.len() => {
+            list.push((name, values.into()));
+            Ok(())
+        }
+        (Some(n), Some(values)) => Err(Error::new(ErrorKind::Shape, format!("attention: {name} has {} numbers, this layer needs {n}", values.len()))),
+        (Some(n), None) => Err(Error::new(ErrorKind::Input, format!("attention: no {name}")).help(format!("give its {n} numbers in Weights"))),
+        (None, Some(_)) => Err(Error::new(ErrorKind::Input, format!("attention: {name} given for a layer that has none"))),
+        (None, None) => Ok(()),
+    };
+    add("sketch", attention.sketch_weights(), weights.sketch)?;
+    if attention.layout.normed && weights.norms.is_none() {
+        let identity: Vec<f32> = [1.0, 0.0, 1.0, 0.0].into_iter().flat_map(|x| vec![x; h]).collect();
+        list.push(("norms", identity.into()));
+    } else {
+        add("norms", attention.layout.normed.then_some(4 * h), weights.norms)?;
+    }
+    Ok(list)
+}
+
+/// The plan of a layer: join the caller's tensors, attend, and leave the result in the caller's.
+fn plan(executor: &Executor, attention: &Attention, capacity: &LayerCapacity, mask: Mask, tokens: usize) -> Result<Plan> {
+    let l = &attention.layout;
+    let cached = mask == Mask::Causal && attention.has_cache();
+    let context = if cached { capacity.context } else { 0 };
+    let (name, mode) = match mask {
+        Mask::Full => ("attention", Mode::NonCausal),
+        Mask::Causal if tokens == 1 => ("attention_one", Mode::Decode),
+        Mask::Causal => ("attention", Mode::Prefill),
+    };
+    let mut g = Graph::new();
+    let lanes = g.input("lanes", TensorType::u32(shape![Unit::Lanes, 4]));
+    let mut parts: Vec<_> = ["q", "k", "v"].iter().map(|name| g.external(name, TensorType::f32(shape![Unit::Rows, l.heads * l.head]))).collect();
+    if l.gated {
+        parts.push(g.external("gate", TensorType::f32(shape![Unit::Rows, l.heads])));
+    }
+    let qkv = g.apply1("join", JoinColumns { layout: l.clone() }, &parts)?;
+    let norms = l.normed.then(|| g.parameter("norms", DType::F32, shape![4, l.head]));
+    let sketch = attention.sketch_weights().map(|n| g.parameter("sketch", DType::F32, shape![n]));
+    let o = attention.build(&mut g, "attention", mode, Inputs { qkv, lanes, norms, sketch }, context)?;
+    g.export(o, "out");
+    g.lower(name, &executor.traits(), Capacity { lanes: capacity.batch, tokens, slots: capacity.batch, context })
+}

@@ -1,0 +1,259 @@
+//! `eval`: how well a model predicts a text (SPEC §3).
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use clap::Args;
+use pollster::block_on;
+use polysketch::model::files::read_text;
+use polysketch::model::tokenizer::documents;
+use polysketch::model::{Session, Tokenizer};
+use polysketch::{Error, ErrorKind};
+use serde::{Serialize, Serializer};
+
+use super::failure::Outcome;
+use super::options::{Common, ModelOptions, count};
+use super::output::{self, Align, plural, print, print_json, rate, seconds, table, thousands};
+use super::progress::{Progress, Unit};
+
+/// What `eval` takes.
+#[derive(Debug, Args)]
+pub struct Options {
+    #[command(flatten)]
+    model: ModelOptions,
+    /// Text, UTF-8; `<|endoftext|>` separates documents
+    #[arg(long, value_name = "FILE")]
+    data: PathBuf,
+    /// Start from an empty state every N tokens [default: read each document in one go]
+    #[arg(long, value_name = "N", value_parser = window)]
+    context: Option<usize>,
+    /// Only the first N tokens of each document
+    #[arg(long, value_name = "N", value_parser = count)]
+    max_tokens: Option<usize>,
+}
+
+fn window(text: &str) -> Result<usize, String> {
+    match count(text)? {
+        1 => Err("must be at least 2: the first token of each window is not scored".into()),
+        n => Ok(n),
+    }
+}
+
+/// Negative log-likelihoods, added up.
+#[derive(Clone, Copy, Debug, Default)]
+struct Score {
+    tokens: usize,
+    nll: f64,
+}
+
+impl Score {
+    fn add(&mut self, nll: f64) {
+        self.tokens += 1;
+        self.nll += nll;
+    }
+
+    fn per_token(self) -> f64 {
+        self.nll / self.tokens as f64
+    }
+}
+
+/// By position in the window: bucket 0 is 1 to 127, bucket i is 64·2^i to 128·2^i - 1.
+#[derive(Debug, Default)]
+struct Positions(Vec<Score>);
+
+impl Positions {
+    const FIRST: usize = 128;
+
+    fn add(&mut self, position: usize, nll: f64) {
+        let bucket = (position / Self::FIRST).checked_ilog2().map_or(0, |log| log as usize + 1);
+        if self.0.len() <= bucket {
+            self.0.resize(bucket + 1, Score::default());
+        }
+        self.0[bucket].add(nll);
+    }
+
+    /// Name and score of the buckets.
+    fn rows(&self) -> impl Iterator<Item = (String, Score)> {
+        self.0.iter().enumerate().map(|(i, score)| {
+            let from = if i == 0 { 1 } else { Self::FIRST << (i - 1) };
+            (format!("{from}-{}", Self::FIRST << i), *score)
+        })
+    }
+}
+
+impl Serialize for Positions {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_map(self.rows().map(|(name, score)| (name, score.per_token())))
+    }
+}
+
+/// One row of the result.
+#[derive(Debug, Serialize)]
+struct Row {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    title: Option<String>,
+    /// Tokens read.
+    tokens: usize,
+    scored_tokens: usize,
+    /// Bytes of the tokens read, the unscored ones included.
+    bytes: usize,
+    nll_per_token: f64,
+    perplexity: f64,
+    /// All nats of the text in bits, over all of its bytes.
+    bits_per_byte: f64,
+}
+
+impl Row {
+    fn new(title: Option<String>, tokens: usize, bytes: usize, score: Score) -> Self {
+        let nll = score.per_token();
+        let bits_per_byte = score.nll / std::f64::consts::LN_2 / bytes as f64;
+        Self { title, tokens, scored_tokens: score.tokens, bytes, nll_per_token: nll, perplexity: nll.exp(), bits_per_byte }
+    }
+
+    fn cells(&self) -> [String; 5] {
+        [
+            thousands(self.tokens as u64),
+            thousands(self.bytes as u64),
+            format!("{:.4}", self.nll_per_token),
+            format!("{:.2}", self.perplexity),
+            format!("{:.4}", self.bits_per_byte),
+        ]
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct Report {
+    model: String,
+    device: String,
+    data: String,
+    context: Option<usize>,
+    max_tokens: Option<usize>,
+    #[serde(flatten)]
+    all: Row,
+    nll_by_position: Positions,
+    documents: Vec<Row>,
+    seconds: f64,
+}
+
+/// Runs the command.
+pub fn run(common: &Common, options: &Options) -> Outcome {
+    let text = read_text(&options.data)?;
+    let model = super::model::load(common, &options.model)?;
+    let tokenizer = model.tokenizer()?;
+    let work: Vec<(String, Vec<u32>)> = encode(common, tokenizer, &text, options.max_tokens)?;
+    let total = work.iter().map(|(_, ids)| ids.len()).sum::<usize>();
+    let mut session = block_on(Session::new(&model))?;
+    let bar = Progress::bar(common, "reading", total as u64, Unit::Tokens);
+    let began = Instant::now();
+    let (mut positions, mut sum, mut bytes, mut done) = (Positions::default(), Score::default(), 0, 0);
+    let mut rows = Vec::new();
+    for (title, ids) in work {
+        let mut score = Score::default();
+        for window in ids.chunks(options.context.unwrap_or(usize::MAX)) {
+            session.reset(0);
+            let mut position = 1;
+            let mut tell = |read: usize, nll: &[f32]| {
+                for nll in nll.iter().map(|x| f64::from(*x)) {
+                    positions.add(position, nll);
+                    score.add(nll);
+                    position += 1;
+                }
+                bar.set(done + read);
+            };
+            block_on(session.score(0, window, &mut tell))?;
+            done += window.len();
+        }
+        let size = tokenizer.decode(&ids)?.len();
+        (sum.tokens, sum.nll, bytes) = (sum.tokens + score.tokens, sum.nll + score.nll, bytes + size);
+        rows.push(Row::new(Some(title), ids.len(), size, score));
+    }
+    drop(bar);
+    if sum.tokens == 0 {
+        let message = format!("{}: {} of text have nothing to score", options.data.display(), plural(total, "token"));
+        return Err(Error::new(ErrorKind::Input, message).help("give a text of at least 2 tokens"))?;
+    }
+    let report = Report {
+        model: options.model.name(),
+        device: model.executor().name(),
+        data: name(&options.data),
+        context: options.context,
+        max_tokens: options.max_tokens,
+        all: Row::new(None, total, bytes, sum),
+        nll_by_position: positions,
+        documents: rows,
+        seconds: began.elapsed().as_secs_f64(),
+    };
+    if common.json {
+        return print_json(&report);
+    }
+    print(&as_text(&report))?;
+    if common.talks() {
+        let speed = rate(total, report.seconds);
+        eprintln!("\n{} in {}, {speed} tokens/s on {}", plural(total, "token"), seconds(report.seconds), report.device);
+    }
+    Ok(())
+}
+
+/// Title and tokens of every document.
+fn encode(common: &Common, tokenizer: &Tokenizer, text: &str, most: Option<usize>) -> Outcome<Vec<(String, Vec<u32>)>> {
+    let bar = Progress::bar(common, "cutting into tokens", text.len() as u64, Unit::Bytes);
+    let mut before = 0;
+    let mut work = Vec::new();
+    for document in documents(text) {
+        let mut ids = tokenizer.encode_with(document, &mut |done| bar.set(before + done))?;
+        ids.truncate(most.unwrap_or(usize::MAX));
+        let title = document.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("(blank)");
+        work.push((title.chars().filter(|c| !c.is_control()).take(80).collect(), ids));
+        before += document.len();
+    }
+    Ok(work)
+}
+
+fn name(path: &Path) -> String {
+    path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
+}
+
+fn as_text(report: &Report) -> String {
+    let columns = output::columns();
+    let how = match report.context {
+        Some(n) => format!("afresh every {n} tokens"),
+        None => "each document in one go".into(),
+    };
+    let mut text = format!("{} on {}, {how}\n\n", report.model, report.data);
+    let mut rows = vec![["document", "tokens", "bytes", "nll/token", "perplexity", "bits/byte"].map(String::from).to_vec()];
+    let titled = |title: &str, row: &Row| [&[title.to_string()][..], &row.cells()].concat();
+    rows.extend(report.documents.iter().map(|row| titled(&clip(row.title.as_deref().unwrap_or_default()), row)));
+    rows.push(titled("all", &report.all));
+    let right = Align::Right;
+    for line in table(&[Align::Left, right, right, right, right, right], 0, &rows, columns) {
+        text += &(line + "\n");
+    }
+    let mut rows = vec![["position", "tokens", "nll/token", "perplexity"].map(String::from).to_vec()];
+    rows.extend(report.nll_by_position.rows().map(|(name, score)| {
+        let nll = score.per_token();
+        vec![name, thousands(score.tokens as u64), format!("{nll:.4}"), format!("{:.2}", nll.exp())]
+    }));
+    text.push('\n');
+    for line in table(&[Align::Left, right, right, right], 0, &rows, columns) {
+        text += &(line + "\n");
+    }
+    text
+}
+
+fn clip(title: &str) -> String {
+    console::truncate_str(title, 32, "…").into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buckets_double() {
+        let mut positions = Positions::default();
+        (1..=1024).for_each(|position| positions.add(position, position as f64));
+        let rows: Vec<(String, usize)> = positions.rows().map(|(name, score)| (name, score.tokens)).collect();
+        let want = [("1-128", 127), ("128-256", 128), ("256-512", 256), ("512-1024", 512), ("1024-2048", 1)];
+        assert_eq!(rows, want.map(|(name, n)| (name.to_string(), n)));
+    }
+}

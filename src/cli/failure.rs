@@ -1,0 +1,91 @@
+//! How a run ends: exit code 0, or 1 with one line `error: …` and, where there is something to do, `help: …`. (2, usage, is clap's.)
+
+use std::io::{IsTerminal as _, Write as _, stderr};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use polysketch::{Error, ErrorKind};
+
+/// Why a command ended early.
+#[derive(Debug)]
+pub enum Stop {
+    /// Whoever read stdout has seen enough (`| head`): no failure.
+    Closed,
+    /// It failed.
+    Failed(Error),
+}
+
+/// What a command returns.
+pub type Outcome<T = ()> = Result<T, Stop>;
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Stop::Failed(error)
+    }
+}
+
+/// The message of the first panic: the last net, nothing should ever end up here.
+static PANIC: Mutex<Option<String>> = Mutex::new(None);
+
+/// Runs a command and reports how it ended.
+pub fn guard(command: impl FnOnce() -> Outcome) -> ExitCode {
+    std::panic::set_hook(Box::new(|info| {
+        let text = info.payload().downcast_ref::<String>().cloned().or_else(|| info.payload().downcast_ref::<&str>().map(|s| s.to_string()));
+        let place = info.location().map(|l| format!(" ({}:{})", l.file(), l.line())).unwrap_or_default();
+        let mut first = PANIC.lock().unwrap_or_else(PoisonError::into_inner);
+        first.get_or_insert(text.unwrap_or_default() + &place);
+    }));
+    polysketch::gpu::hush_driver_panics();
+    let stop = match catch_unwind(AssertUnwindSafe(command)) {
+        Ok(Ok(()) | Err(Stop::Closed)) => return ExitCode::SUCCESS,
+        Ok(Err(Stop::Failed(error))) => error,
+        Err(_) => {
+            let message = PANIC.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default();
+            Error::new(ErrorKind::Device, format!("internal fault: {message}")).help("this is a bug of polysketch; please report it with the command")
+        }
+    };
+    report(&stop);
+    ExitCode::FAILURE
+}
+
+/// Prints an error: two lines at most, whatever the message holds.
+fn report(error: &Error) {
+    say("error:", "\x1b[1;31m", error.message());
+    if let Some(help) = error.advice() {
+        say("help:", "\x1b[1;36m", help);
+    }
+}
+
+/// Prints a warning.
+pub fn warn(text: &str) {
+    say("warning:", "\x1b[1;33m", text);
+}
+
+fn say(label: &str, color: &str, text: &str) {
+    let plain = !stderr().is_terminal() || std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty());
+    let (on, off) = if plain { ("", "") } else { (color, "\x1b[0m") };
+    let line: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    // A stderr that cannot be written to leaves nothing to tell.
+    let _ = writeln!(stderr(), "{on}{label}{off} {line}");
+}
+
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+/// From here on Ctrl-C only sets a flag, so that what is being written can be finished; a second one ends the program.
+pub fn catch_interrupt() {
+    let handler = ctrlc::try_set_handler(|| {
+        if INTERRUPTED.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+    });
+    if let Err(error) = handler {
+        log::debug!("Ctrl-C ends the program at once: {error}");
+    }
+}
+
+/// Whether Ctrl-C was pressed.
+pub fn interrupted() -> bool {
+    INTERRUPTED.load(Ordering::Relaxed)
+}

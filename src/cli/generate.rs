@@ -1,0 +1,262 @@
+//! `generate`: continues a text, piece by piece.
+
+use std::io::{IsTerminal as _, stdout};
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use clap::Args;
+use pollster::block_on;
+use polysketch::model::files::{atomic_write, read_bytes};
+use polysketch::model::{GenerateOptions, Generated, Model, Session, StopReason};
+use polysketch::{Error, Result};
+use serde_json::json;
+
+use super::failure::{Outcome, catch_interrupt, interrupted};
+use super::options::{Common, ModelOptions, natural};
+use super::output::{bytes, check_place, plural, print, print_json, rate, seconds};
+use super::progress::{Progress, Unit};
+use super::prompt::{self, OPENING, Prompt};
+
+/// What `generate` takes.
+#[derive(Debug, Args)]
+pub struct Options {
+    #[command(flatten)]
+    model: ModelOptions,
+    #[command(flatten)]
+    prompt: prompt::Options,
+    /// Most tokens to generate
+    #[arg(long, short = 'n', value_name = "N", default_value = "256", value_parser = natural)]
+    max_tokens: usize,
+    /// Text that ends generation and is not part of it; may be given several times
+    #[arg(long, value_name = "TEXT")]
+    stop: Vec<String>,
+    /// Continue a text that --state-out saved
+    #[arg(long, value_name = "FILE")]
+    state_in: Option<PathBuf>,
+    /// Save the text's state at the end, to be continued
+    #[arg(long, value_name = "FILE")]
+    state_out: Option<PathBuf>,
+    #[command(flatten)]
+    sampling: Sampling,
+}
+
+/// How the next token is chosen.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Sampling")]
+struct Sampling {
+    /// Randomness: 0 is always the likeliest token, 1 the model's own distribution
+    #[arg(long, value_name = "T", default_value = "0.8", allow_negative_numbers = true)]
+    temperature: f32,
+    /// Only the K likeliest tokens; 0: all
+    #[arg(long, value_name = "K", default_value = "40")]
+    top_k: u32,
+    /// Only the likeliest tokens that together have this probability; 1: all
+    #[arg(long, value_name = "P", default_value = "0.95", allow_negative_numbers = true)]
+    top_p: f32,
+    /// Only tokens at least this share as likely as the likeliest; 0: all
+    #[arg(long, value_name = "P", default_value = "0.05", allow_negative_numbers = true)]
+    min_p: f32,
+    /// Makes tokens that occurred less likely; 1: off [default: 1.1, and 1 at temperature 0]
+    #[arg(long, value_name = "R", allow_negative_numbers = true)]
+    repetition_penalty: Option<f32>,
+    /// Seed of the draws: the same seed gives the same text [default: another one each time]
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+}
+
+impl Options {
+    fn sampling(&self) -> Result<GenerateOptions> {
+        let s = &self.sampling;
+        // Greedy means the likeliest token, so nothing is changed behind the user's back.
+        let penalty = s.repetition_penalty.unwrap_or(if s.temperature == 0.0 { 1.0 } else { 1.1 });
+        let options = GenerateOptions {
+            max_tokens: self.max_tokens,
+            temperature: s.temperature,
+            top_k: s.top_k,
+            top_p: s.top_p,
+            min_p: s.min_p,
+            repetition_penalty: penalty,
+            seed: s.seed.unwrap_or_else(fresh_seed),
+            stop: self.stop.clone(),
+        };
+        options.check()?;
+        Ok(options)
+    }
+}
+
+/// A seed short enough to be typed again.
+fn fresh_seed() -> u64 {
+    use std::hash::{BuildHasher as _, RandomState};
+    RandomState::new().hash_one(0) % 1_000_000
+}
+
+/// Times and sizes of a run.
+#[derive(Debug, Default)]
+struct Statistics {
+    prompt_tokens: usize,
+    prefill: f64,
+    first: Option<f64>,
+    generated: usize,
+    decode: f64,
+    position: usize,
+    state_bytes: usize,
+}
+
+/// Runs the command.
+pub fn run(common: &Common, options: &Options) -> Outcome {
+    let sampling = options.sampling()?;
+    let (text, opening) = match prompt::read(common, &options.prompt)? {
+        Prompt::Given(text) => (text, false),
+        Prompt::None if options.state_in.is_some() => (String::new(), false),
+        Prompt::None => (OPENING.to_string(), true),
+    };
+    let state_in = options.state_in.as_deref().map(|path| Ok::<_, Error>((read_bytes(path)?, path))).transpose()?;
+    options.state_out.as_deref().map(check_place).transpose()?;
+    let model = super::model::load(common, &options.model)?;
+    let ids = model.tokenizer()?.encode(&text)?;
+    catch_interrupt();
+    let mut session = start(common, &model)?;
+    if let Some((bytes, path)) = state_in {
+        block_on(session.load(0, &bytes, &path.display().to_string()))?;
+    }
+    if opening && !common.json {
+        print(&text)?;
+    }
+
+    let mut statistics = Statistics { prompt_tokens: ids.len(), state_bytes: session.state_bytes(), ..Statistics::default() };
+    let began = Instant::now();
+    let mut outcome = prefill(common, &mut session, &ids);
+    statistics.prefill = began.elapsed().as_secs_f64();
+    let mut done = Generated { text: String::new(), ids: Vec::new(), reason: StopReason::MaxTokens };
+    if outcome.is_ok() && options.max_tokens > 0 {
+        (done, outcome) = decode(common, &mut session, &sampling, began, &mut statistics);
+    }
+    statistics.position = session.position(0);
+    // Whatever happened, what was read and written so far is worth keeping.
+    if let Some(path) = &options.state_out
+        && statistics.position > 0
+    {
+        save(&session, path)?;
+    }
+    if !common.json && stdout().is_terminal() {
+        print("\n").or_else(|stop| if matches!(outcome, Ok(())) { Err(stop) } else { Ok(()) })?;
+    }
+    outcome?;
+    if common.json {
+        let name = options.model.name();
+        return print_json(&as_json(&name, &model, &sampling, opening.then_some(&text), &done, &statistics));
+    }
+    if common.talks() {
+        summary(options, &model, &sampling, &done, &statistics);
+    }
+    Ok(())
+}
+
+fn start(common: &Common, model: &Model) -> Result<Session> {
+    let _spinner = Progress::spinner(common, "compiling shaders");
+    block_on(Session::new(model))
+}
+
+fn prefill(common: &Common, session: &mut Session, ids: &[u32]) -> Outcome {
+    let bar = Progress::bar(common, "reading", ids.len() as u64, Unit::Tokens);
+    let go_on = |done| {
+        bar.set(done);
+        if interrupted() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    let mut go_on = go_on;
+    Ok(block_on(session.prefill(0, ids, &mut go_on))?)
+}
+
+/// Generates and streams the text. A closed or full stdout ends it; the state is good all the same.
+fn decode(common: &Common, session: &mut Session, sampling: &GenerateOptions, began: Instant, statistics: &mut Statistics) -> (Generated, Outcome) {
+    // On a terminal the text itself shows the progress.
+    let bar = (!stdout().is_terminal()).then(|| Progress::spinner(common, "writing"));
+    let decoding = Instant::now();
+    let mut outcome = Ok(());
+    let generated = block_on(session.generate(0, sampling, &mut |piece| {
+        statistics.first.get_or_insert_with(|| began.elapsed().as_secs_f64());
+        if !common.json {
+            outcome = print(piece);
+        }
+        if outcome.is_err() || interrupted() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }));
+    drop(bar);
+    statistics.decode = decoding.elapsed().as_secs_f64();
+    match generated {
+        Ok(done) => {
+            statistics.generated = done.ids.len();
+            (done, outcome)
+        }
+        Err(error) => (Generated { text: String::new(), ids: Vec::new(), reason: StopReason::Cancelled }, Err(error.into())),
+    }
+}
+
+fn save(session: &Session, path: &Path) -> Result<()> {
+    let bytes = block_on(session.save(0))?;
+    atomic_write(path, |w| w.write_all(&bytes))
+}
+
+fn reason(reason: StopReason) -> &'static str {
+    match reason {
+        StopReason::MaxTokens => "max-tokens",
+        StopReason::EndOfText => "end-of-text",
+        StopReason::StopString => "stop-string",
+        StopReason::Cancelled => "interrupted",
+    }
+}
+
+fn as_json(name: &str, model: &Model, sampling: &GenerateOptions, opening: Option<&String>, done: &Generated, s: &Statistics) -> serde_json::Value {
+    let per_second = |n: usize, seconds: f64| if n > 0 && seconds > 0.0 { Some(n as f64 / seconds) } else { None };
+    json!({
+        "model": name,
+        "device": model.executor().name(),
+        "prompt": opening,
+        "text": done.text,
+        "ids": done.ids,
+        "stop_reason": reason(done.reason),
+        "seed": sampling.seed,
+        "statistics": {
+            "prompt_tokens": s.prompt_tokens,
+            "generated_tokens": s.generated,
+            "position": s.position,
+            "prefill_seconds": s.prefill,
+            "prefill_tokens_per_second": per_second(s.prompt_tokens, s.prefill),
+            "decode_seconds": s.decode,
+            "decode_tokens_per_second": per_second(s.generated, s.decode),
+            "seconds_to_first_token": s.first,
+            "state_bytes": s.state_bytes,
+        },
+    })
+}
+
+/// The statistics, on stderr.
+fn summary(options: &Options, model: &Model, sampling: &GenerateOptions, done: &Generated, s: &Statistics) {
+    let mut lines = Vec::new();
+    if s.prompt_tokens > 0 {
+        let rate = rate(s.prompt_tokens, s.prefill);
+        lines.push(format!("read     {} in {}, {rate} tokens/s", plural(s.prompt_tokens, "token"), seconds(s.prefill)));
+    }
+    if s.generated > 0 {
+        let why = match done.reason {
+            StopReason::MaxTokens => "--max-tokens reached",
+            StopReason::EndOfText => "the text is at its end",
+            StopReason::StopString => "stop string found",
+            StopReason::Cancelled => "interrupted",
+        };
+        let rate = rate(s.generated, s.decode);
+        lines.push(format!("written  {} in {}, {rate} tokens/s; {why}", plural(s.generated, "token"), seconds(s.decode)));
+        if let Some(first) = s.first {
+            lines.push(format!("first    after {}", seconds(first)));
+        }
+        if sampling.temperature > 0.0 {
+            lines.push(format!("seed     {}", sampling.seed));
+        }
+    }
+    let length = if model.attention().has_cache() { "with its key-value cache" } else { "the same at any length" };
+    let saved = options.state_out.as_deref().map(|path| format!(", saved in {}", path.display())).unwrap_or_default();
+    lines.push(format!("state    {} after {}, {length}{saved}", bytes(s.state_bytes as u64), plural(s.position, "token")));
+    lines.push(format!("on       {}", model.executor().name()));
+    // A blank line keeps the statistics apart from the text on a terminal.
+    eprintln!("\n{}", lines.join("\n"));
+}

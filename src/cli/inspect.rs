@@ -1,0 +1,281 @@
+//! `inspect`: configuration, parameters, memory plan, and the graph as a drawing. Nothing is allocated.
+
+use clap::{Args, ValueEnum};
+use polysketch::model::checkpoint::{Checkpoint, Dtype, INDEX, SINGLE};
+use polysketch::model::files::read_text;
+use polysketch::model::parameters::{ParameterKind, ParameterSpec};
+use polysketch::model::{Blueprint, Engine, MemoryPlan, ModelConfig, ModelSource};
+use polysketch::tensor::{Call, DType};
+use polysketch::{Error, Result};
+use serde_json::{Map, Value, json};
+
+use super::failure::{Outcome, warn};
+use super::options::{Common, ModelOptions, count};
+use super::output::{self, Align, amount, bytes, print, print_json, table, thousands, wrap};
+use super::{model, options};
+
+/// What `inspect` takes.
+#[derive(Debug, Args)]
+pub struct Options {
+    #[command(flatten)]
+    model: ModelOptions,
+    /// Texts that a session holds at the same time
+    #[arg(long, value_name = "N", default_value = "1", value_parser = count, help_heading = "Memory")]
+    slots: usize,
+    /// Print a plan as a Graphviz drawing instead
+    #[arg(long, value_name = "PLAN")]
+    dot: Option<Which>,
+}
+
+/// Whether the state grows with the text.
+fn has_cache(facts: &Facts) -> bool {
+    facts.config.attention.feature_count(facts.config.head_size()).is_none()
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Which {
+    /// Reading a prompt, many tokens a call
+    Prefill,
+    /// Writing, a token a call
+    Decode,
+}
+
+/// What is known of a model without its numbers.
+struct Facts {
+    config: ModelConfig,
+    stored: Option<DType>,
+    warnings: Vec<String>,
+}
+
+/// Runs the command.
+pub fn run(common: &Common, options: &Options) -> Outcome {
+    let facts = facts(&options.model)?;
+    if common.talks() {
+        facts.warnings.iter().for_each(|text| warn(text));
+    }
+    let engine = model::engine(common)?;
+    let load = options.model.load.options(options.slots);
+    let blueprint = engine.blueprint(&facts.config, facts.stored.unwrap_or(DType::F32), &load);
+    if let Some(which) = options.dot {
+        let blueprint = blueprint?;
+        return print(&if which == Which::Prefill { &blueprint.prefill } else { &blueprint.decode }.dot());
+    }
+    let groups = groups(&facts.config);
+    let fits = blueprint.as_ref().map_err(Error::clone).and_then(|b| model::check_fits(&engine, &b.memory()));
+    let plan = blueprint.ok().map(|b| (b.memory(), Numbers::new(&b, &facts.config)));
+    if common.json {
+        print_json(&as_json(common, options, &facts, &groups, &engine, plan.as_ref(), fits.is_ok()))?;
+    } else {
+        print(&as_text(options, &facts, &groups, &engine, plan.as_ref()))?;
+    }
+    Ok(fits?)
+}
+
+/// A folder may lack the weights: a plan needs only the configuration.
+fn facts(options: &options::ModelOptions) -> Result<Facts> {
+    let Some(dir) = options.dir() else {
+        let source = ModelSource::builtin()?;
+        return Ok(Facts { stored: Some(source.stored()), config: source.config, warnings: source.warnings });
+    };
+    let path = dir.join("config.json");
+    let (config, mut warnings) = ModelConfig::from_json(&read_text(&path)?, &path.display().to_string())?;
+    if ![SINGLE, INDEX].iter().any(|name| dir.join(name).exists()) {
+        return Ok(Facts { config, stored: None, warnings });
+    }
+    let checkpoint = Checkpoint::open(dir)?;
+    warnings.extend(checkpoint.check(&config.parameters())?);
+    let half = checkpoint.dtype("model.embed_tokens.weight") == Some(Dtype::F16);
+    Ok(Facts { config, stored: Some(if half { DType::F16 } else { DType::F32 }), warnings })
+}
+
+/// Parameters by what they do.
+fn groups(config: &ModelConfig) -> Vec<(&'static str, u64)> {
+    let group = |spec: &ParameterSpec| match spec.kind {
+        ParameterKind::Embedding => 0,
+        _ if spec.name.contains(".sketch.") => 2,
+        ParameterKind::GateWeight | ParameterKind::GateBias => 3,
+        _ if spec.name.contains(".mlp.") => 4,
+        ParameterKind::NormScale | ParameterKind::NormBias => 5,
+        ParameterKind::LogitBias => 6,
+        _ => 1,
+    };
+    let names = ["embedding", "attention projections", "sketch", "gate", "MLP", "norms", "logit bias"];
+    // All layers are alike: count one, so that a model of a million layers takes no longer.
+    let mut sums = [0u64; 7];
+    let mut add = |layers: usize, times: i64| {
+        for spec in (ModelConfig { num_hidden_layers: layers, ..config.clone() }).parameters() {
+            let elements = spec.shape.iter().fold(1u64, |a, n| a.saturating_mul(*n as u64));
+            sums[group(&spec)] = sums[group(&spec)].saturating_add_signed(times.saturating_mul(elements as i64));
+        }
+    };
+    let layers = config.num_hidden_layers as i64;
+    add(1, layers);
+    add(0, 1 - layers);
+    names.into_iter().zip(sums).filter(|(_, n)| *n > 0).collect()
+}
+
+/// What is derived from the plans.
+struct Numbers {
+    /// Bytes of state of one text, the cache left out.
+    state: u64,
+    /// Bytes of the key-value cache of one text.
+    cache: u64,
+    /// Dispatches a layer of a decoding step and of a prefill call.
+    layer: [usize; 2],
+    /// f32 operations of a decoding step.
+    flops: u64,
+}
+
+impl Numbers {
+    fn new(b: &Blueprint, config: &ModelConfig) -> Self {
+        let (memory, slots) = (b.memory(), b.capacity.slots.max(1) as u64);
+        let per_layer = |plan: &polysketch::graph::Plan| {
+            let inside = plan.steps.iter().filter(|step| step.label.starts_with("layers.")).count();
+            inside.div_ceil(config.num_hidden_layers.max(1))
+        };
+        Self {
+            state: (memory.state - memory.cache) / slots,
+            cache: memory.cache / slots,
+            layer: [per_layer(&b.decode), per_layer(&b.prefill)],
+            flops: b.decode.flops(&Call::start(1)),
+        }
+    }
+}
+
+/// Bytes of the keys and values that softmax attention of the same shape keeps for `tokens`, in f32.
+fn softmax_cache(config: &ModelConfig, tokens: u64) -> u64 {
+    [2, 4, config.num_hidden_layers as u64, config.hidden_size as u64].iter().fold(tokens, |a, n| a.saturating_mul(*n))
+}
+
+const LENGTHS: [(&str, u64); 3] = [("1k", 1 << 10), ("32k", 32 << 10), ("1M", 1 << 20)];
+
+fn as_json(
+    common: &Common,
+    options: &Options,
+    facts: &Facts,
+    groups: &[(&str, u64)],
+    engine: &Engine,
+    plan: Option<&(MemoryPlan, Numbers)>,
+    fits: bool,
+) -> Value {
+    let config: Value = serde_json::from_str(&facts.config.to_json()).unwrap_or_default();
+    let lengths: Map<String, Value> = LENGTHS.iter().map(|(_, n)| (n.to_string(), json!(softmax_cache(&facts.config, *n)))).collect();
+    let memory = plan.map(|(memory, n)| {
+        let mut value = json!(memory);
+        value["slots"] = json!(options.slots);
+        value["state_per_text"] = json!(n.state);
+        value["cache_per_text"] = json!(n.cache);
+        value["dispatches_per_layer"] = json!({ "decode": n.layer[0], "prefill": n.layer[1] });
+        value["flops_per_token"] = json!(n.flops);
+        value
+    });
+    json!({
+        "model": options.model.name(),
+        "config": config,
+        "parameters": {
+            "total": facts.config.parameter_count(),
+            "groups": groups.iter().map(|(name, n)| (name.to_string(), json!(n))).collect::<Map<_, _>>(),
+        },
+        "backend": common.backend.to_string(),
+        "device": engine.name(),
+        "fits": fits,
+        "memory": memory,
+        "softmax_cache_bytes": lengths,
+    })
+}
+
+/// A titled table: name, number, note.
+fn section(text: &mut String, title: &str, rows: impl IntoIterator<Item = [String; 3]>, columns: Option<usize>) {
+    text.push('\n');
+    wrap(title, 0, columns).into_iter().for_each(|line| *text += &(line + "\n"));
+    let rows: Vec<Vec<String>> = rows.into_iter().map(|row| row.to_vec()).collect();
+    let room = columns.map(|columns| columns.saturating_sub(2));
+    table(&[Align::Left, Align::Right, Align::Left], 2, &rows, room).into_iter().for_each(|line| *text += &format!("  {line}\n"));
+}
+
+fn as_text(options: &Options, facts: &Facts, groups: &[(&str, u64)], engine: &Engine, plan: Option<&(MemoryPlan, Numbers)>) -> String {
+    let columns = output::columns();
+    let total = facts.config.parameter_count();
+    let mut text = format!("{}\n", options.model.name());
+    for sentence in sentences(&facts.config) {
+        wrap(&sentence, 2, columns).into_iter().for_each(|line| text += &(line + "\n"));
+    }
+    let share = |n: u64| format!("{:.1}%", 100.0 * n as f64 / total.max(1) as f64);
+    let rows = groups.iter().map(|(name, n)| [name.to_string(), thousands(*n), share(*n)]);
+    let stored = match facts.stored {
+        Some(DType::F16) => "large matrices stored as f16",
+        Some(_) => "stored as f32",
+        None => "no weights in the folder: a plan for f32",
+    };
+    let sum = ["in all".into(), thousands(total), String::new()];
+    section(&mut text, &format!("parameters ({}, {stored})", amount(total)), rows.chain([sum]), columns);
+    let Some((memory, n)) = plan else { return text };
+
+    let row = |name: &str, size: u64, note: String| [name.to_string(), bytes(size), note];
+    let slots = options.slots as u64;
+    let mut rows = vec![row("weights", memory.weights, String::new())];
+    let each = |size: u64| if slots > 1 { format!("{} a text, ", bytes(size)) } else { String::new() };
+    let constant = if n.cache > 0 { "logits and sampler" } else { "the same at any length" };
+    rows.push(row("state", memory.state - memory.cache, format!("{}{constant}", each(n.state))));
+    if n.cache > 0 {
+        let most = thousands(options.model.load.max_context as u64);
+        rows.push(row("key-value cache", memory.cache, format!("{}for {most} tokens", each(n.cache))));
+    }
+    rows.push(row("scratch", memory.scratch, format!("prefill {} tokens at a time", thousands(memory.segment as u64))));
+    rows.push(row("in all", memory.weights + memory.state + memory.scratch, format!("largest buffer {}", bytes(memory.largest_buffer))));
+    section(&mut text, &format!("memory on {}", engine.name()), rows, columns);
+
+    let dispatches = |name: &str, all: usize, layer: usize| [name.to_string(), format!("{all} dispatches"), format!("{layer} a layer")];
+    let rows = [
+        dispatches("prefill call", memory.dispatches[0], n.layer[1]),
+        dispatches("decoding step", memory.dispatches[1], n.layer[0]),
+        ["arithmetic".to_string(), format!("{} operations", amount(n.flops)), "a token, when decoding".into()],
+    ];
+    section(&mut text, "work", rows, columns);
+
+    if !has_cache(facts) {
+        let rows = LENGTHS.iter().map(|(name, tokens)| {
+            let need = softmax_cache(&facts.config, *tokens);
+            let times = output::digits3(need as f64 / n.state.max(1) as f64);
+            [format!("{name} tokens"), bytes(need), format!("{times} times the state")]
+        });
+        section(&mut text, "for comparison: a key-value cache, as softmax attention of this shape would need (f32)", rows, columns);
+    }
+    text
+}
+
+/// The configuration in words.
+fn sentences(c: &ModelConfig) -> Vec<String> {
+    let a = &c.attention;
+    let mut model = format!(
+        "{}, width {}, {} of {}, MLP {}, vocabulary {}",
+        output::plural(c.num_hidden_layers, "layer"),
+        c.hidden_size,
+        output::plural(c.num_attention_heads, "head"),
+        c.head_size(),
+        c.intermediate_size,
+        thousands(c.vocab_size as u64)
+    );
+    if c.sinusoidal {
+        model += ", sinusoidal positions";
+    }
+    let mut attention = format!("{} attention", a.kind);
+    if a.degree > 0 {
+        attention += &format!(" of degree {}", a.degree);
+    }
+    if let Some(sketch) = &a.sketch {
+        attention += &format!(", {} sketch of size {} on {} input", sketch.kind, sketch.size, a.sketch_input);
+        attention += if a.local_exact { ", exact inside blocks" } else { "" };
+    }
+    match a.feature_count(c.head_size()) {
+        Some(features) => attention += &format!(", blocks of {}, {} features a head, constant state", a.block_size, thousands(features as u64)),
+        None => attention += ", state grows with the text (key-value cache)",
+    }
+    let gate = if a.gate.as_str() == "none" { "no gate".to_string() } else { format!("{} gate", a.gate) };
+    let rope = if c.rope.where_.as_str() == "none" {
+        "no rotation".to_string()
+    } else {
+        format!("rotary positions on {} queries and keys (theta {}, {})", c.rope.where_, c.rope.theta, c.rope.layout)
+    };
+    vec![model, attention, format!("{gate}, {rope}")]
+}

@@ -1,0 +1,132 @@
+//! `logits`: the logits of given token ids, in a file.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::time::Instant;
+
+use clap::Args;
+use pollster::block_on;
+use polysketch::model::files::atomic_write;
+use polysketch::model::tensor_file::{TensorFile, read_tensors};
+use polysketch::model::{Model, Session};
+use polysketch::{Error, ErrorKind, Result};
+use serde_json::json;
+
+use super::failure::{Outcome, catch_interrupt, interrupted};
+use super::options::{Common, ModelOptions};
+use super::output::{bytes, check_place, plural, print_json, rate, seconds};
+use super::progress::{Progress, Unit};
+
+/// What `logits` takes.
+#[derive(Debug, Args)]
+pub struct Options {
+    #[command(flatten)]
+    model: ModelOptions,
+    /// File with the tensor `tokens`, i32 [B, n]
+    #[arg(long, value_name = "FILE.safetensors")]
+    tokens: PathBuf,
+    /// File to write, with the tensor `logits`, f32 [B, n, V]
+    #[arg(long, value_name = "FILE.safetensors")]
+    out: PathBuf,
+}
+
+/// Numbers of the result that are in memory at a time.
+const MOST_AT_ONCE: usize = 4 << 20;
+
+/// Runs the command.
+pub fn run(common: &Common, options: &Options) -> Outcome {
+    let file = read_tensors(&options.tokens)?;
+    let (batch, n) = shape(&file)?;
+    let ids = file.u32("tokens")?;
+    check_place(&options.out)?;
+    let model = super::model::load(common, &options.model)?;
+    let v = model.config().vocab_size;
+    if let Some(i) = ids.iter().position(|id| *id as usize >= v) {
+        let message = format!("{}: token {} of sequence {} has id {}, the vocabulary has {v}", file.label(), i % n, i / n, ids[i]);
+        return Err(Error::new(ErrorKind::Input, message).help("use ids of this model's own tokenizer"))?;
+    }
+    catch_interrupt();
+    let mut session = block_on(Session::new(&model))?;
+    let bar = Progress::bar(common, "computing", ids.len() as u64, Unit::Tokens);
+    let began = Instant::now();
+    // Errors of the model travel beside those of the file.
+    let mut failed = None;
+    let written = atomic_write(&options.out, |w| {
+        header(w, [batch, n, v])?;
+        rows(&model, &mut session, &ids, n, &mut |done, logits| {
+            bar.set(done);
+            w.write_all(bytemuck::cast_slice(logits))
+        })
+        .map_err(|e| match e {
+            Failed::Write(e) => e,
+            Failed::Model(e) => {
+                failed = Some(e);
+                io::Error::other("the model failed")
+            }
+        })
+    });
+    drop(bar);
+    if let Some(error) = failed {
+        return Err(error)?;
+    }
+    written?;
+    let (took, size) = (began.elapsed().as_secs_f64(), 4 * (ids.len() * v) as u64);
+    if common.json {
+        return print_json(&json!({
+            "device": model.executor().name(), "out": options.out, "shape": [batch, n, v], "bytes": size, "seconds": took,
+        }));
+    }
+    if common.talks() {
+        eprintln!("{}: logits f32 [{batch}, {n}, {v}], {}", options.out.display(), bytes(size));
+        eprintln!("{} in {}, {} tokens/s on {}", plural(ids.len(), "token"), seconds(took), rate(ids.len(), took), model.executor().name());
+    }
+    Ok(())
+}
+
+/// B and n of `tokens`.
+fn shape(file: &TensorFile) -> Result<(usize, usize)> {
+    // Names what is missing, or of another type.
+    file.i64("tokens")?;
+    match file.shape("tokens") {
+        Some(&[batch, n]) if batch > 0 && n > 0 => Ok((batch, n)),
+        other => Err(Error::new(ErrorKind::Input, format!("{}: tensor tokens has shape {:?}", file.label(), other.unwrap_or_default()))
+            .help("it must be [B, n], with at least one sequence of at least one token")),
+    }
+}
+
+enum Failed {
+    Model(Error),
+    Write(io::Error),
+}
+
+/// Hands out the logits of all tokens in order, a part of a sequence at a time.
+fn rows(model: &Model, session: &mut Session, ids: &[u32], n: usize, write: &mut dyn FnMut(usize, &[f32]) -> io::Result<()>) -> Result<(), Failed> {
+    let part = model.blueprint().capacity.tokens.min(MOST_AT_ONCE / model.config().vocab_size).max(1);
+    let (mut done, total) = (0, ids.len());
+    for sequence in ids.chunks(n) {
+        session.reset(0);
+        for ids in sequence.chunks(part) {
+            if interrupted() {
+                return Err(Failed::Model(Error::new(
+                    ErrorKind::Cancelled,
+                    format!("interrupted after {done} of {total} tokens; nothing was written"),
+                )));
+            }
+            let (logits, _) = block_on(session.forward(&[0], &[ids], false)).map_err(Failed::Model)?;
+            done += ids.len();
+            write(done, &logits).map_err(Failed::Write)?;
+        }
+    }
+    Ok(())
+}
+
+/// The head of a `.safetensors` file with one tensor; its numbers follow, so that they need not all be in memory.
+fn header(w: &mut dyn Write, shape: [usize; 3]) -> io::Result<()> {
+    let size = 4 * shape.iter().product::<usize>();
+    let mut text = json!({ "logits": { "dtype": "F32", "shape": shape, "data_offsets": [0, size] } }).to_string();
+    while text.len() % 8 != 0 {
+        text.push(' ');
+    }
+    w.write_all(&(text.len() as u64).to_le_bytes())?;
+    w.write_all(text.as_bytes())
+}

@@ -1,0 +1,79 @@
+//! `polysketch`: one file a command. Results go to stdout; progress, statistics and errors to stderr.
+//!
+//! | file | what |
+//! |---|---|
+//! | `devices.rs`, `inspect.rs`, `generate.rs`, `eval.rs`, `logits.rs`, `tokenizer.rs` | a command each |
+//! | `options.rs` | options that several commands share, and how their values are read |
+//! | `model.rs` | from those options to a loaded model |
+//! | `prompt.rs` | where a prompt comes from |
+//! | `output.rs` | stdout: text, tables, numbers for people, JSON |
+//! | `progress.rs` | bars on stderr |
+//! | `failure.rs` | errors, panics and Ctrl-C: what is printed, which exit code |
+
+mod devices;
+mod eval;
+pub mod failure;
+mod generate;
+mod inspect;
+mod logits;
+mod model;
+mod options;
+mod output;
+mod progress;
+mod prompt;
+mod tokenizer;
+
+use clap::{Parser, Subcommand};
+
+use failure::Outcome;
+use options::Common;
+
+/// A portable engine for linear-time transformers: long texts in constant memory, on any GPU and without one.
+#[derive(Debug, Parser)]
+#[command(name = "polysketch", version, max_term_width = 110)]
+pub struct Cli {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// List the adapters of this machine, and which one is taken
+    Devices,
+    /// Show a model's configuration, parameters and memory plan; nothing is allocated
+    Inspect(inspect::Options),
+    /// Continue a text
+    Generate(generate::Options),
+    /// Measure how well a model predicts a text
+    Eval(eval::Options),
+    /// Write the logits of given tokens to a file
+    Logits(logits::Options),
+    /// Tokenizers
+    #[command(subcommand)]
+    Tokenizer(tokenizer::Command),
+}
+
+/// Runs the command.
+pub fn run(cli: Cli) -> Outcome {
+    let common = &cli.common;
+    match &cli.command {
+        Command::Devices => devices::run(common),
+        Command::Inspect(options) => inspect::run(common, options),
+        Command::Generate(options) => generate::run(common, options),
+        Command::Eval(options) => eval::run(common, options),
+        Command::Logits(options) => logits::run(common, options),
+        Command::Tokenizer(command) => tokenizer::run(common, command),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_options_are_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,65 @@
+//! From options to a loaded model.
+
+use pollster::block_on;
+use polysketch::gpu::AdapterKind;
+use polysketch::model::{Engine, MemoryPlan, Model, ModelSource};
+use polysketch::{Error, ErrorKind, Result};
+
+use super::failure::warn;
+use super::options::{Common, ModelOptions};
+use super::output;
+use super::progress::{Progress, Unit};
+
+/// Chooses where to run.
+pub fn engine(common: &Common) -> Result<Engine> {
+    let _spinner = Progress::spinner(common, "looking for adapters");
+    block_on(Engine::create(&common.request()))
+}
+
+/// Loads a model for one text at a time, and tells what is odd about it.
+pub fn load(common: &Common, options: &ModelOptions) -> Result<Model> {
+    let source = match options.dir() {
+        None => ModelSource::builtin()?,
+        Some(dir) => ModelSource::open(dir)?,
+    };
+    let engine = engine(common)?;
+    let load = options.load.options(1);
+    check_fits(&engine, &engine.blueprint(&source.config, source.stored(), &load)?.memory())?;
+    let bar = Progress::bar(common, "loading the model", 0, Unit::Bytes);
+    let model = block_on(engine.load(source, &load, &mut |done, total| {
+        bar.total(total);
+        bar.set(done as usize);
+    }))?;
+    drop(bar);
+    if common.talks() {
+        model.warnings().iter().for_each(|text| warn(text));
+    }
+    Ok(model)
+}
+
+/// Refuses a plan that needs more than this machine has, before anything is allocated: where memory is promised freely,
+/// the system would end the program instead.
+///
+/// # Errors
+/// [`ErrorKind::Limit`]. A card's own memory is not known; there the driver's refusal is the error.
+pub fn check_fits(engine: &Engine, plan: &MemoryPlan) -> Result<()> {
+    let shares = engine.adapter().is_none_or(|a| matches!(a.kind, AdapterKind::Software | AdapterKind::Integrated));
+    let need = plan.weights.saturating_add(plan.state).saturating_add(plan.scratch);
+    match system_memory().filter(|have| shares && need > *have) {
+        None => Ok(()),
+        Some(have) => {
+            Err(Error::new(ErrorKind::Limit, format!("the model needs {} of memory, this machine has {}", output::bytes(need), output::bytes(have)))
+                .help("use a smaller model, or a smaller --segment, --max-context or --slots"))
+        }
+    }
+}
+
+/// Bytes of memory of this machine, swap included; none where the system does not tell.
+fn system_memory() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let kib = |name: &str| -> Option<u64> {
+        let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+        line.trim_end_matches("kB").trim().parse().ok()
+    };
+    Some((kib("MemTotal:")? + kib("SwapTotal:").unwrap_or(0)) << 10)
+}

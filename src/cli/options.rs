@@ -1,0 +1,124 @@
+//! Options that several commands share, and how their values are read.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use polysketch::gpu::{AdapterRequest, Backend};
+use polysketch::model::LoadOptions;
+use polysketch::tensor::DType;
+
+/// Options of every command.
+#[derive(Debug, Args)]
+pub struct Common {
+    /// Where to run: the best real GPU or else the CPU, a GPU, or the CPU
+    #[arg(long, global = true, value_name = "WHERE", default_value = "auto", value_parser = backend(), help_heading = "Common options")]
+    pub backend: Backend,
+    /// Which adapter: its number in `devices`, or a part of its name
+    #[arg(long, global = true, value_name = "INDEX|NAME", help_heading = "Common options")]
+    pub adapter: Option<String>,
+    /// Nothing on stderr but errors
+    #[arg(long, short, global = true, help_heading = "Common options")]
+    pub quiet: bool,
+    /// The result as one JSON object on stdout
+    #[arg(long, global = true, help_heading = "Common options")]
+    pub json: bool,
+}
+
+impl Common {
+    /// What to run on.
+    pub fn request(&self) -> AdapterRequest {
+        AdapterRequest { backend: self.backend, adapter: self.adapter.clone() }
+    }
+
+    /// Whether statistics and warnings are wanted on stderr.
+    pub fn talks(&self) -> bool {
+        !self.quiet && !self.json
+    }
+}
+
+fn backend() -> impl TypedValueParser<Value = Backend> {
+    PossibleValuesParser::new(["auto", "gpu", "cpu"]).map(|word| word.parse().unwrap_or_default())
+}
+
+/// Which model, and how it is loaded.
+#[derive(Debug, Args)]
+pub struct ModelOptions {
+    /// Model folder: config.json, model.safetensors, tokenizer.json [default: the built-in model]
+    #[arg(long, value_name = "DIR")]
+    pub model: Option<PathBuf>,
+    #[command(flatten)]
+    pub load: Load,
+}
+
+/// How a model is loaded.
+#[derive(Debug, Args)]
+pub struct Load {
+    /// Type of the large matrices in memory [default: as stored]
+    #[arg(long, value_name = "TYPE", value_parser = dtype(), help_heading = "Memory")]
+    pub weights: Option<DType>,
+    /// Most tokens of one prefill call [default: what fits, at most 1k]
+    #[arg(long, value_name = "N", value_parser = count, help_heading = "Memory")]
+    pub segment: Option<usize>,
+    /// Tokens of the key-value cache, for the kinds of attention that have one
+    #[arg(long, value_name = "N", default_value = "8k", value_parser = count, help_heading = "Memory")]
+    pub max_context: usize,
+}
+
+impl Load {
+    /// For so many texts at once.
+    pub fn options(&self, slots: usize) -> LoadOptions {
+        LoadOptions { weights: self.weights, slots, segment: self.segment, max_context: self.max_context, ..LoadOptions::default() }
+    }
+}
+
+impl ModelOptions {
+    /// The folder, unless it is the built-in model.
+    pub fn dir(&self) -> Option<&Path> {
+        self.model.as_deref()
+    }
+
+    /// The model's name for people.
+    pub fn name(&self) -> String {
+        match self.dir() {
+            None => "novels-2m (built in)".into(),
+            Some(dir) => dir.file_name().map_or_else(|| dir.display().to_string(), |name| name.to_string_lossy().into_owned()),
+        }
+    }
+}
+
+fn dtype() -> impl TypedValueParser<Value = DType> {
+    PossibleValuesParser::new(["f32", "f16"]).map(|word| if word == "f16" { DType::F16 } else { DType::F32 })
+}
+
+/// A number of things, at least 1; `k` and `M` stand for 1024 and 1024².
+pub fn count(text: &str) -> Result<usize, String> {
+    match natural(text)? {
+        0 => Err("must be at least 1".into()),
+        n => Ok(n),
+    }
+}
+
+/// A number of things; `k` and `M` stand for 1024 and 1024².
+pub fn natural(text: &str) -> Result<usize, String> {
+    let (digits, unit) = match text.as_bytes().last() {
+        Some(b'k' | b'K') => (&text[..text.len() - 1], 1 << 10),
+        Some(b'M') => (&text[..text.len() - 1], 1 << 20),
+        _ => (text, 1),
+    };
+    let n: usize = digits.parse().map_err(|_| "must be a whole number, such as 1000, 32k or 1M")?;
+    n.checked_mul(unit).ok_or_else(|| "is too large".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts() {
+        assert_eq!((count("7"), count("32k"), count("2M"), natural("0")), (Ok(7), Ok(32 << 10), Ok(2 << 20), Ok(0)));
+        for bad in ["", "k", "0", "-1", "1.5", "3kk", "1kM", "99999999999999999999", "99999999999999M", "é"] {
+            assert!(count(bad).is_err(), "{bad}");
+        }
+    }
+}

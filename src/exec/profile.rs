@@ -1,0 +1,51 @@
+//! Where the time goes: the times of dispatches, by kernel.
+
+use crate::graph::Plan;
+use crate::tensor::Call;
+
+/// Time spent in one kernel.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct KernelTime {
+    /// Stem of the kernel.
+    pub kernel: String,
+    /// Dispatches.
+    pub dispatches: usize,
+    /// Nanoseconds in all.
+    pub nanoseconds: f64,
+    /// f32 operations in all.
+    pub flops: u64,
+}
+
+/// Sums the times of [`Executor::run_timed`](super::Executor::run_timed) by kernel, longest first. All calls must have the sizes of `call`.
+pub fn by_kernel(plan: &Plan, call: &Call, times: &[(usize, f64)]) -> Vec<KernelTime> {
+    let mut list: Vec<KernelTime> = Vec::new();
+    for (at, nanoseconds) in times {
+        let kernel = &plan.steps[*at].kernel;
+        let i = list.iter().position(|k| k.kernel == kernel.stem()).unwrap_or_else(|| {
+            list.push(KernelTime { kernel: kernel.stem().to_string(), dispatches: 0, nanoseconds: 0.0, flops: 0 });
+            list.len() - 1
+        });
+        list[i].dispatches += 1;
+        list[i].nanoseconds += nanoseconds;
+        list[i].flops += kernel.flops(call);
+    }
+    list.sort_by(|a, b| b.nanoseconds.total_cmp(&a.nanoseconds));
+    list
+}
+
+/// The steps that a submission dispatches, in order.
+pub(super) fn dispatched(plan: &Plan, calls: &[Call]) -> Vec<usize> {
+    let runs = |call: &Call, at: &usize| !plan.steps[*at].kernel.dispatch(&plan.steps[*at].variant, call).workgroups.contains(&0);
+    calls.iter().flat_map(|call| (0..plan.steps.len()).filter(move |at| runs(call, at))).collect()
+}
+
+/// Nanoseconds a function takes.
+pub(super) fn nanoseconds(f: impl FnOnce()) -> f64 {
+    #[cfg(not(target_arch = "wasm32"))]
+    use std::time::Instant;
+    #[cfg(target_arch = "wasm32")]
+    use web_time::Instant;
+    let start = Instant::now();
+    f();
+    start.elapsed().as_secs_f64() * 1e9
+}

@@ -1,0 +1,160 @@
+//! Every (shader, override values) pair that models use, found by lowering their plans.
+
+use std::collections::BTreeMap;
+
+use polysketch::attention::{HeadLayout, LocalWeight, Mode, Rotation};
+use polysketch::graph::{Graph, Plan};
+use polysketch::kernels::DeviceTraits;
+use polysketch::kernels::attention_dense::{AttentionDense, DenseWeight, Sight};
+use polysketch::kernels::attention_dense_decode::AttentionDenseDecode;
+use polysketch::kernels::gate_prefix::{Carried, GatePrefix};
+use polysketch::kernels::linear::{Addend, Linear};
+use polysketch::kernels::scan_prefix::{Prefix, ScanPrefix};
+use polysketch::model::config::ModelConfig;
+use polysketch::model::transformer::{self, Build, Head};
+use polysketch::shape;
+use polysketch::tensor::{Capacity, DType, TensorType, Unit};
+
+use super::random_model::{few_cases, plain_cases, polysketch_cases};
+use super::{golden, golden_names};
+
+/// Override values, as bits, so that pairs can be compared.
+type Constants = Vec<(&'static str, u64)>;
+
+/// Pairs by shader, without repetitions.
+#[derive(Default)]
+pub struct Pairs(pub BTreeMap<String, Vec<Constants>>);
+
+impl Pairs {
+    pub fn add(&mut self, plan: &Plan) {
+        for step in &plan.steps {
+            let constants: Constants = step.variant.constants.iter().map(|(name, value)| (*name, value.to_bits())).collect();
+            let known = self.0.entry(step.variant.shader.clone()).or_default();
+            if !known.contains(&constants) {
+                known.push(constants);
+            }
+        }
+    }
+}
+
+/// The floor of SPEC §6, and a software adapter with the same limits.
+pub fn devices() -> [DeviceTraits; 2] {
+    [DeviceTraits::floor(), DeviceTraits { software: true, ..DeviceTraits::floor() }]
+}
+
+/// The golden models and the random ones.
+pub fn configs() -> Vec<ModelConfig> {
+    let mut list: Vec<ModelConfig> = golden_names().iter().map(|name| golden(name).0.config).collect();
+    for case in plain_cases().into_iter().chain(polysketch_cases().into_iter().step_by(3)).chain(few_cases()) {
+        list.push(case.parsed());
+    }
+    list
+}
+
+/// Attention alone that is not causal: only the library has it.
+pub fn non_causal(config: &ModelConfig) -> Option<Graph> {
+    let attention = transformer::attention(config);
+    let l = attention.layout.clone();
+    if l.gated || config.attention.local_exact {
+        return None;
+    }
+    let mut g = Graph::new();
+    let qkv = g.input("qkv", TensorType::f32(shape![Unit::Rows, l.qkv_width()]));
+    let lanes = g.input("lanes", TensorType::u32(shape![Unit::Lanes, 4]));
+    let norms = l.normed.then(|| g.parameter("norms", DType::F32, shape![4, l.head]));
+    let sketch = attention.sketch_weights().map(|n| g.parameter("sketch", DType::F32, shape![n]));
+    let o = attention.build(&mut g, "attention", Mode::NonCausal, polysketch::attention::Inputs { qkv, lanes, norms, sketch }, 0).unwrap();
+    g.output(o, "o");
+    Some(g)
+}
+
+/// Kernels in the forms that no model of today asks for, but a caller may (and training will): each as a graph of its own.
+fn alone() -> Vec<Graph> {
+    let l = HeadLayout {
+        heads: 2,
+        head: 12,
+        exact: true,
+        normed: true,
+        shared_norm: false,
+        sketch: 0,
+        sketch_normed: false,
+        gated: true,
+        rotation: Rotation::None,
+        interleaved: false,
+        block: 16,
+    };
+    let mut list = Vec::new();
+    for (dtype, addend) in [DType::F32, DType::F16].into_iter().flat_map(|d| [(d, Addend::None), (d, Addend::Bias)]) {
+        let mut g = Graph::new();
+        let x = g.input("x", TensorType::f32(shape![Unit::Lanes, 20]));
+        let w = g.parameter("w", dtype, shape![9, 20]);
+        let bias = (addend == Addend::Bias).then(|| g.parameter("bias", DType::F32, shape![9]));
+        let arguments: Vec<_> = [Some(x), Some(w), bias].into_iter().flatten().collect();
+        let y = g.apply1("y", Linear { dtype, addend, rows: Unit::Lanes, ..Linear::new(20, 9) }, &arguments).unwrap();
+        g.output(y, "y");
+        list.push(g);
+    }
+    for unbroken in [false, true] {
+        let mut g = Graph::new();
+        let qkv = g.input("qkv", TensorType::f32(shape![Unit::Rows, l.qkv_width()]));
+        let lanes = g.input("lanes", TensorType::u32(shape![Unit::Lanes, 4]));
+        let sums = g.apply1("sums", GatePrefix { layout: l.clone(), carried: Carried::Nothing, unbroken }, &[qkv, lanes]).unwrap();
+        g.output(sums, "sums");
+        list.push(g);
+    }
+    let mut g = Graph::new();
+    let lanes = g.input("lanes", TensorType::u32(shape![Unit::Lanes, 4]));
+    let states = g.input("states", TensorType::f32(shape![Unit::Lanes, l.heads, Unit::Blocks(l.block), 52]));
+    let keys = g.input("keys", TensorType::f32(shape![Unit::Lanes, l.heads, Unit::Window(l.block), l.key_width()]));
+    let prefix = g.apply1("prefix", ScanPrefix { layout: l.clone(), size: 52, prefix: Prefix::Fresh }, &[states, keys, lanes]).unwrap();
+    g.output(prefix, "prefix");
+    list.push(g);
+    let weight = DenseWeight::Kernel(LocalWeight::Taylor { scale: 0.3, degree: 2 });
+    for sight in [Sight::Cache(64), Sight::All] {
+        let mut g = Graph::new();
+        let lanes = g.input("lanes", TensorType::u32(shape![Unit::Lanes, 4]));
+        let queries = g.input("queries", TensorType::f32(shape![Unit::Lanes, l.heads, Unit::Tokens, l.query_width()]));
+        let keys = g.input("keys", TensorType::f32(shape![Unit::Slots, l.heads, 64, l.key_width()]));
+        let kernel = AttentionDense { layout: l.clone(), weight, bias: 1.0, sight };
+        let o = g.apply1("o", kernel.clone(), &[queries, keys, lanes]).unwrap();
+        g.output(o, "o");
+        if sight != Sight::All {
+            let parts = g.apply1("parts", AttentionDenseDecode(kernel), &[queries, keys, lanes]).unwrap();
+            g.output(parts, "parts");
+        }
+        list.push(g);
+    }
+    list
+}
+
+/// The pairs of all of them, for both devices and both weight types.
+pub fn pairs() -> Pairs {
+    let mut pairs = Pairs::default();
+    for graph in alone() {
+        pairs.add(&graph.lower("", &devices()[0], Capacity { lanes: 2, tokens: 20, slots: 2, context: 64 }).unwrap());
+    }
+    for config in configs() {
+        let cached = transformer::attention(&config).has_cache();
+        for (number, device) in devices().iter().enumerate() {
+            let context = if cached { 256 } else { 0 };
+            for large in [DType::F32, DType::F16] {
+                let build = Build { large, max_binding: device.max_binding, slots: 2, context };
+                let capacity = |tokens| Capacity { lanes: 2, tokens, slots: 2, context };
+                let kinds = [
+                    (Mode::Prefill, Head::Last, 100),
+                    (Mode::Prefill, Head::All, 5),
+                    (Mode::Prefill, Head::Nll, 64),
+                    (Mode::Decode, Head::Sample, 1),
+                ];
+                for (mode, head, tokens) in kinds {
+                    pairs.add(&transformer::build(&config, mode, head, &build).unwrap().lower("", device, capacity(tokens)).unwrap());
+                }
+            }
+            if let Some(graph) = non_causal(&config).filter(|_| number == 0) {
+                let capacity = Capacity { lanes: 2, tokens: 50, slots: 1, context: 0 };
+                pairs.add(&graph.lower("", device, capacity).unwrap());
+            }
+        }
+    }
+    pairs
+}

@@ -1,0 +1,92 @@
+//! One call of a plan in the middle of a few texts, ready for [`bisect`]: real parameters, and the state that real prefixes leave.
+
+use pollster::block_on;
+use polysketch::attention::Mode;
+use polysketch::exec::{Difference, Executor, GpuExecutor, Memory, Run, bisect};
+use polysketch::graph::{Graph, Role};
+use polysketch::kernels::DeviceTraits;
+use polysketch::model::transformer::{self, Build, Head};
+use polysketch::model::{ModelSource, weights};
+use polysketch::tensor::{Call, Capacity, DType, Lane};
+
+use super::cpu_executors;
+use super::random_model::Rng;
+
+const CONTEXT: usize = 256;
+
+pub struct Scene {
+    pub graph: Graph,
+    pub capacity: Capacity,
+    pub tensors: Vec<(String, DType, Vec<u32>)>,
+    pub call: Call,
+    pub table: Vec<u32>,
+    pub ids: Vec<u32>,
+}
+
+impl Scene {
+    /// A call of `tokens` tokens in every slot, after prefixes of these lengths (a whole block stays in the ring, unfolded).
+    pub fn new(source: &ModelSource, mode: Mode, head: Head, large: DType, prefixes: &[usize], tokens: usize) -> Self {
+        let config = &source.config;
+        let attention = transformer::attention(config);
+        let slots = prefixes.len();
+        let context = if attention.has_cache() { CONTEXT } else { 0 };
+        let build = Build { large, max_binding: usize::MAX, slots, context };
+        let capacity = |lanes: usize, tokens: usize| Capacity { lanes, tokens, slots, context };
+        let mut tensors: Vec<(String, DType, Vec<u32>)> = weights::packed(config, &attention, large, usize::MAX)
+            .iter()
+            .map(|p| (p.name.clone(), p.dtype, p.words(&source.checkpoint).unwrap()))
+            .collect();
+        let mut rng = Rng(slots as u64);
+        let longest = prefixes.iter().copied().max().unwrap().max(1);
+        let traits = DeviceTraits::cpu();
+        let before = transformer::build(config, Mode::Prefill, Head::Last, &build).unwrap().lower("before", &traits, capacity(1, longest)).unwrap();
+        let (_, cpu) = cpu_executors().swap_remove(0);
+        let (mut parameters, mut state) = (Memory::new(), Memory::new());
+        block_on(async {
+            for (name, dtype, words) in &tensors {
+                cpu.store(&mut parameters, name, *dtype, words).await.unwrap();
+            }
+            cpu.store_constants(&before, &mut parameters).await.unwrap();
+            cpu.reserve_state(&before, &mut state).await.unwrap();
+            let mut compiled = cpu.compile(&before).await.unwrap();
+            for (slot, &n) in prefixes.iter().enumerate().filter(|(_, n)| **n > 0) {
+                let ids = rng.tokens(n, config.vocab_size);
+                let calls = [Call { lanes: vec![Lane { slot, position: 0, ring: 0 }], tokens: n, lane_base: 0 }];
+                let run = Run { calls: &calls, inputs: &[("ids", &ids), ("lanes", &[slot as u32, 0, 0, 0])], reads: &[] };
+                cpu.run(&mut compiled, &parameters, &mut state, run).await.unwrap();
+            }
+            for t in before.tensors.iter().filter(|t| t.bytes > 0 && t.tensor.role == Role::State) {
+                let elements = t.tensor.ty.shape.elements(&before.capacity);
+                tensors.push((t.tensor.name.clone(), t.tensor.ty.dtype, cpu.read(&state, &t.tensor.name, 0..elements).await.unwrap()));
+            }
+        });
+        let block = attention.layout.block;
+        let lanes: Vec<Lane> =
+            prefixes.iter().enumerate().map(|(slot, &n)| Lane { slot, position: n, ring: if n == 0 { 0 } else { (n - 1) % block + 1 } }).collect();
+        Self {
+            graph: transformer::build(config, mode, head, &build).unwrap(),
+            capacity: capacity(slots, tokens + 3),
+            tensors,
+            table: lanes.iter().flat_map(|l| [l.slot as u32, l.position as u32, l.ring as u32, 0]).collect(),
+            call: Call { lanes, tokens, lane_base: 0 },
+            ids: rng.tokens(slots * tokens, config.vocab_size),
+        }
+    }
+
+    /// Compares every step on a GPU with its twin, for a device of these traits.
+    pub fn bisect(&self, gpu: &GpuExecutor, traits: &DeviceTraits) -> Vec<Difference> {
+        let plan = self.graph.lower("scene", traits, self.capacity).unwrap();
+        let targets: Vec<u32> = self.ids.iter().rev().copied().collect();
+        let all: [(&str, &[u32]); 3] = [("ids", &self.ids), ("lanes", &self.table), ("targets", &targets)];
+        let inputs: Vec<(&str, &[u32])> = all.into_iter().filter(|(name, _)| plan.find(name).is_some()).collect();
+        block_on(bisect(gpu, plan, &self.tensors, &self.call, &inputs)).unwrap()
+    }
+}
+
+/// The GPU behind an executor.
+pub fn gpu(executor: &Executor) -> &GpuExecutor {
+    match executor {
+        Executor::Gpu(gpu) => gpu,
+        _ => panic!("not a GPU"),
+    }
+}
