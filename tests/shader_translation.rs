@@ -5,7 +5,6 @@
 
 mod common;
 
-use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -85,9 +84,11 @@ fn installed(program: &str) -> bool {
 
 /// Feeds a file to a validator; what it says if it refuses.
 fn refused(program: &str, arguments: &[&str], name: &str, content: &[u8]) -> Option<String> {
-    let mut file = tempfile::Builder::new().suffix(name).tempfile().unwrap();
-    file.write_all(content).unwrap();
-    let output = Command::new(program).args(arguments).arg(file.path()).output().unwrap();
+    // glslangValidator leaves its own result in the folder it runs in.
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join(format!("shader{name}"));
+    std::fs::write(&file, content).unwrap();
+    let output = Command::new(program).args(arguments).arg(&file).current_dir(folder.path()).output().unwrap();
     let said = || format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     (!output.status.success()).then(said)
 }
