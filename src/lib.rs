@@ -1,4 +1,43 @@
 //! polysketch: a portable WGSL compute engine for linear-time transformers.
+//!
+//! Attention by polynomial kernels and their sketches costs the same per token at any position, on top of a state of
+//! constant size. This crate runs language models built on it: on Vulkan, Metal, DX12 and GL through wgpu, in the browser on
+//! WebGPU, and on the CPU, with the same results.
+//!
+//! # A text from a model
+//!
+//! ```no_run
+//! use std::ops::ControlFlow;
+//! use polysketch::gpu::AdapterRequest;
+//! use polysketch::model::{Engine, GenerateOptions, LoadOptions, ModelSource, Session};
+//!
+//! # async fn tell() -> polysketch::Result<()> {
+//! let engine = Engine::create(&AdapterRequest::default()).await?;
+//! let model = engine.load(ModelSource::builtin()?, &LoadOptions::default(), &mut |_, _| {}).await?;
+//! let mut session = Session::new(&model).await?;
+//! let ids = model.tokenizer()?.encode("She opened the letter, and")?;
+//! session.prefill(0, &ids, &mut |_| ControlFlow::Continue(())).await?;
+//! let said = session.generate(0, &GenerateOptions::greedy(40), &mut |_| ControlFlow::Continue(())).await?;
+//! println!("{}", said.text);
+//! # Ok(()) }
+//! ```
+//!
+//! Everything that may wait is `async`, because a browser cannot block; natively, drive it with `pollster::block_on`.
+//!
+//! # The layers, from the top
+//!
+//! * [`model`]: configuration, checkpoint, tokenizer, [`Engine`](model::Engine) → [`Model`](model::Model) → [`Session`](model::Session).
+//! * [`attention`]: every kind of attention as graph nodes, and [`AttentionLayer`](attention::AttentionLayer) for attention alone on the
+//!   caller's own device and buffers.
+//! * [`exec`]: runs a plan, by its shaders or by their CPU twins.
+//! * [`graph`]: typed tensors and operations, lowered to a [`Plan`](graph::Plan) in which everything is decided.
+//! * [`gpu`]: adapters, devices, buffers, pipelines, and what can go wrong with them as values.
+//! * [`kernels`]: one file a kernel: parameters, geometry, shader variant, CPU twin.
+//! * [`tensor`] and [`error`]: sizes, and what is said when something does not fit.
+//!
+//! # Features
+//!
+//! * `cli` (default): the command line program, with its argument parser and progress bars.
 pub mod attention;
 pub mod error;
 pub mod exec;
