@@ -8,6 +8,7 @@ use polysketch::kernels::DeviceTraits;
 use polysketch::kernels::attention_dense::{AttentionDense, DenseWeight, Sight};
 use polysketch::kernels::attention_dense_decode::AttentionDenseDecode;
 use polysketch::kernels::gate_prefix::{Carried, GatePrefix};
+use polysketch::kernels::join_columns::JoinColumns;
 use polysketch::kernels::linear::{Addend, Linear};
 use polysketch::kernels::scan_prefix::{Prefix, ScanPrefix};
 use polysketch::model::config::ModelConfig;
@@ -100,6 +101,17 @@ fn alone() -> Vec<Graph> {
         let lanes = g.input("lanes", TensorType::u32(shape![Unit::Lanes, 4]));
         let sums = g.apply1("sums", GatePrefix { layout: l.clone(), carried: Carried::Nothing, unbroken }, &[qkv, lanes]).unwrap();
         g.output(sums, "sums");
+        list.push(g);
+    }
+    for gated in [false, true] {
+        let l = HeadLayout { gated, ..l.clone() };
+        let mut g = Graph::new();
+        let mut parts: Vec<_> = ["q", "k", "v"].iter().map(|name| g.input(name, TensorType::f32(shape![Unit::Rows, l.heads * l.head]))).collect();
+        if gated {
+            parts.push(g.input("gate", TensorType::f32(shape![Unit::Rows, l.heads])));
+        }
+        let qkv = g.apply1("qkv", JoinColumns { layout: l }, &parts).unwrap();
+        g.output(qkv, "qkv");
         list.push(g);
     }
     let mut g = Graph::new();

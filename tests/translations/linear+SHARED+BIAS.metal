@@ -20,24 +20,27 @@ typedef metal::float4 type_3[1];
 typedef Weight4_ type_4[1];
 typedef float type_5[1];
 struct type_6 {
-    metal::float4 inner[256];
+    metal::float4 inner[128];
 };
 struct type_7 {
-    metal::float4 inner[256];
+    metal::float4 inner[128];
 };
 struct type_9 {
-    metal::float4 inner[4];
+    float inner[64];
 };
-constant uint ROWS = 4u;
-constant uint COLUMNS = 4u;
+struct type_10 {
+    metal::float4 inner[8];
+};
 constant uint STEP = 4u;
 constant uint K = 32u;
 constant uint N = 100u;
 constant uint STRIDE = 100u;
-constant uint GROUP_X = 16u;
-constant uint GROUP_Y = 16u;
-constant uint TILE_X = 256u;
-constant uint TILE_W = 256u;
+constant uint GROUP_X = 8u;
+constant uint GROUP_Y = 8u;
+constant uint ROWS = 4u;
+constant uint COLUMNS = 4u;
+constant uint TILE_X = 128u;
+constant uint TILE_W = 128u;
 
 metal::float4 weight4_(
     Weight4_ w
@@ -69,41 +72,45 @@ kernel void main_(
 , constant _mslBufferSizes& _buffer_sizes [[user(fake0)]]
 ) {
     if (index == 0u) {
-        for (int __i0 = 0; __i0 < 256; __i0++) {
+        for (int __i0 = 0; __i0 < 128; __i0++) {
             tile_x.inner[__i0] = {};
         }
-        for (int __i0 = 0; __i0 < 256; __i0++) {
+        for (int __i0 = 0; __i0 < 128; __i0++) {
             tile_w.inner[__i0] = {};
         }
     }
     metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup);
-    type_9 sum = {};
+    type_9 sum = type_9 {};
+    type_10 b = type_10 {};
     uint k = 0u;
     uint i = {};
     metal::float4 value = {};
     uint i_1 = {};
     metal::float4 value_1 = {};
     uint s = {};
-    uint r = {};
-    uint r_1 = 0u;
     uint c = {};
+    uint r = {};
+    uint c_1 = {};
+    uint r_1 = 0u;
+    uint c_2 = {};
+    bool local_1 = {};
     float value_2 = {};
-    uint column = ((group.x * GROUP_X) + local.x) * COLUMNS;
-    uint row = ((group.y * GROUP_Y) + local.y) * ROWS;
-    uint first_row = (group.y * GROUP_Y) * ROWS;
     uint first_column = (group.x * GROUP_X) * COLUMNS;
+    uint first_row = (group.y * GROUP_Y) * ROWS;
+    uint column = first_column + local.x;
+    uint row = first_row + (local.y * ROWS);
     uint2 loop_bound = uint2(4294967295u);
     bool loop_init = true;
     while(true) {
         if (metal::all(loop_bound == uint2(0u))) { break; }
         loop_bound -= uint2(loop_bound.y == 0u, 1u);
         if (!loop_init) {
-            uint _e227 = k;
-            k = _e227 + STEP;
+            uint _e207 = k;
+            k = _e207 + STEP;
         }
         loop_init = false;
-        uint _e30 = k;
-        if (_e30 < 8u) {
+        uint _e25 = k;
+        if (_e25 < 8u) {
         } else {
             break;
         }
@@ -115,29 +122,29 @@ kernel void main_(
                 if (metal::all(loop_bound_1 == uint2(0u))) { break; }
                 loop_bound_1 -= uint2(loop_bound_1.y == 0u, 1u);
                 if (!loop_init_1) {
-                    uint _e82 = i;
-                    i = _e82 + 256u;
+                    uint _e77 = i;
+                    i = _e77 + 64u;
                 }
                 loop_init_1 = false;
-                uint _e37 = i;
-                if (_e37 < 256u) {
+                uint _e32 = i;
+                if (_e32 < 128u) {
                 } else {
                     break;
                 }
                 {
-                    uint _e47 = k;
-                    uint _e48 = i;
-                    uint kk = _e47 + naga_mod(_e48, STEP);
+                    uint _e42 = k;
+                    uint _e43 = i;
+                    uint kk = _e42 + naga_mod(_e43, STEP);
                     value = metal::float4 {};
                     if (kk < 8u) {
-                        uint _e60 = i;
-                        uint _e66 = params.rows;
-                        metal::float4 _e77 = x[(metal::min(first_row + naga_div(_e60, STEP), _e66 - 1u) * 8u) + kk];
-                        value = _e77;
+                        uint _e55 = i;
+                        uint _e61 = params.rows;
+                        metal::float4 _e72 = x[(metal::min(first_row + naga_div(_e55, STEP), _e61 - 1u) * 8u) + kk];
+                        value = _e72;
                     }
-                    uint _e79 = i;
-                    metal::float4 _e81 = value;
-                    tile_x.inner[_e79] = _e81;
+                    uint _e74 = i;
+                    metal::float4 _e76 = value;
+                    tile_x.inner[_e74] = _e76;
                 }
             }
             i_1 = index;
@@ -147,29 +154,29 @@ kernel void main_(
                 if (metal::all(loop_bound_2 == uint2(0u))) { break; }
                 loop_bound_2 -= uint2(loop_bound_2.y == 0u, 1u);
                 if (!loop_init_2) {
-                    uint _e135 = i_1;
-                    i_1 = _e135 + 256u;
+                    uint _e130 = i_1;
+                    i_1 = _e130 + 64u;
                 }
                 loop_init_2 = false;
-                uint _e90 = i_1;
-                if (_e90 < 256u) {
+                uint _e85 = i_1;
+                if (_e85 < 128u) {
                 } else {
                     break;
                 }
                 {
-                    uint _e100 = k;
-                    uint _e101 = i_1;
-                    uint kk_1 = _e100 + naga_mod(_e101, STEP);
+                    uint _e95 = k;
+                    uint _e96 = i_1;
+                    uint kk_1 = _e95 + naga_mod(_e96, STEP);
                     value_1 = metal::float4 {};
                     if (kk_1 < 8u) {
-                        uint _e113 = i_1;
-                        Weight4_ _e129 = w_1[(metal::min(first_column + naga_div(_e113, STEP), 99u) * 8u) + kk_1];
-                        metal::float4 _e130 = weight4_(_e129);
-                        value_1 = _e130;
+                        uint _e108 = i_1;
+                        Weight4_ _e124 = w_1[(metal::min(first_column + naga_div(_e108, STEP), 99u) * 8u) + kk_1];
+                        metal::float4 _e125 = weight4_(_e124);
+                        value_1 = _e125;
                     }
-                    uint _e132 = i_1;
-                    metal::float4 _e134 = value_1;
-                    tile_w.inner[_e132] = _e134;
+                    uint _e127 = i_1;
+                    metal::float4 _e129 = value_1;
+                    tile_w.inner[_e127] = _e129;
                 }
             }
             metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup);
@@ -180,47 +187,85 @@ kernel void main_(
                 if (metal::all(loop_bound_3 == uint2(0u))) { break; }
                 loop_bound_3 -= uint2(loop_bound_3.y == 0u, 1u);
                 if (!loop_init_3) {
-                    uint _e225 = s;
-                    s = _e225 + 1u;
+                    uint _e205 = s;
+                    s = _e205 + 1u;
                 }
                 loop_init_3 = false;
-                uint _e144 = s;
-                if (_e144 < STEP) {
+                uint _e139 = s;
+                if (_e139 < STEP) {
                 } else {
                     break;
                 }
                 {
-                    uint _e155 = s;
-                    metal::float4 w0_ = tile_w.inner[(((local.x * COLUMNS) + 0u) * STEP) + _e155];
-                    uint _e167 = s;
-                    metal::float4 w1_ = tile_w.inner[(((local.x * COLUMNS) + 1u) * STEP) + _e167];
-                    uint _e179 = s;
-                    metal::float4 w2_ = tile_w.inner[(((local.x * COLUMNS) + 2u) * STEP) + _e179];
-                    uint _e191 = s;
-                    metal::float4 w3_ = tile_w.inner[(((local.x * COLUMNS) + 3u) * STEP) + _e191];
-                    r = 0u;
+                    c = 0u;
                     uint2 loop_bound_4 = uint2(4294967295u);
                     bool loop_init_4 = true;
                     while(true) {
                         if (metal::all(loop_bound_4 == uint2(0u))) { break; }
                         loop_bound_4 -= uint2(loop_bound_4.y == 0u, 1u);
                         if (!loop_init_4) {
-                            uint _e222 = r;
-                            r = _e222 + 1u;
+                            uint _e162 = c;
+                            c = _e162 + 1u;
                         }
                         loop_init_4 = false;
-                        uint _e197 = r;
-                        if (_e197 < ROWS) {
+                        uint _e144 = c;
+                        if (_e144 < COLUMNS) {
                         } else {
                             break;
                         }
                         {
-                            uint _e204 = r;
-                            uint _e208 = s;
-                            metal::float4 a = tile_x.inner[(((local.y * ROWS) + _e204) * STEP) + _e208];
-                            uint _e212 = r;
-                            metal::float4 _e214 = sum.inner[_e212];
-                            sum.inner[_e212] = _e214 + metal::float4(metal::dot(a, w0_), metal::dot(a, w1_), metal::dot(a, w2_), metal::dot(a, w3_));
+                            uint _e147 = c;
+                            uint _e151 = c;
+                            uint _e157 = s;
+                            metal::float4 _e160 = tile_w.inner[((local.x + (_e151 * GROUP_X)) * STEP) + _e157];
+                            b.inner[_e147] = _e160;
+                        }
+                    }
+                    r = 0u;
+                    uint2 loop_bound_5 = uint2(4294967295u);
+                    bool loop_init_5 = true;
+                    while(true) {
+                        if (metal::all(loop_bound_5 == uint2(0u))) { break; }
+                        loop_bound_5 -= uint2(loop_bound_5.y == 0u, 1u);
+                        if (!loop_init_5) {
+                            uint _e202 = r;
+                            r = _e202 + 1u;
+                        }
+                        loop_init_5 = false;
+                        uint _e166 = r;
+                        if (_e166 < ROWS) {
+                        } else {
+                            break;
+                        }
+                        {
+                            uint _e173 = r;
+                            uint _e177 = s;
+                            metal::float4 a = tile_x.inner[(((local.y * ROWS) + _e173) * STEP) + _e177];
+                            c_1 = 0u;
+                            uint2 loop_bound_6 = uint2(4294967295u);
+                            bool loop_init_6 = true;
+                            while(true) {
+                                if (metal::all(loop_bound_6 == uint2(0u))) { break; }
+                                loop_bound_6 -= uint2(loop_bound_6.y == 0u, 1u);
+                                if (!loop_init_6) {
+                                    uint _e199 = c_1;
+                                    c_1 = _e199 + 1u;
+                                }
+                                loop_init_6 = false;
+                                uint _e183 = c_1;
+                                if (_e183 < COLUMNS) {
+                                } else {
+                                    break;
+                                }
+                                {
+                                    uint _e186 = r;
+                                    uint _e189 = c_1;
+                                    float _e192 = sum.inner[(_e186 * COLUMNS) + _e189];
+                                    uint _e193 = c_1;
+                                    metal::float4 _e195 = b.inner[_e193];
+                                    sum.inner[(_e186 * COLUMNS) + _e189] = _e192 + metal::dot(a, _e195);
+                                }
+                            }
                         }
                     }
                 }
@@ -228,61 +273,63 @@ kernel void main_(
             metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup);
         }
     }
-    uint2 loop_bound_5 = uint2(4294967295u);
-    bool loop_init_5 = true;
+    uint2 loop_bound_7 = uint2(4294967295u);
+    bool loop_init_7 = true;
     while(true) {
-        if (metal::all(loop_bound_5 == uint2(0u))) { break; }
-        loop_bound_5 -= uint2(loop_bound_5.y == 0u, 1u);
-        if (!loop_init_5) {
-            uint _e279 = r_1;
-            r_1 = _e279 + 1u;
+        if (metal::all(loop_bound_7 == uint2(0u))) { break; }
+        loop_bound_7 -= uint2(loop_bound_7.y == 0u, 1u);
+        if (!loop_init_7) {
+            uint _e269 = r_1;
+            r_1 = _e269 + 1u;
         }
-        loop_init_5 = false;
-        uint _e232 = r_1;
-        if (_e232 < ROWS) {
+        loop_init_7 = false;
+        uint _e212 = r_1;
+        if (_e212 < ROWS) {
         } else {
             break;
         }
         {
-            uint _e235 = r_1;
-            uint _e239 = params.rows;
-            if ((row + _e235) >= _e239) {
-                break;
-            }
-            c = 0u;
-            uint2 loop_bound_6 = uint2(4294967295u);
-            bool loop_init_6 = true;
+            c_2 = 0u;
+            uint2 loop_bound_8 = uint2(4294967295u);
+            bool loop_init_8 = true;
             while(true) {
-                if (metal::all(loop_bound_6 == uint2(0u))) { break; }
-                loop_bound_6 -= uint2(loop_bound_6.y == 0u, 1u);
-                if (!loop_init_6) {
-                    uint _e276 = c;
-                    c = _e276 + 1u;
+                if (metal::all(loop_bound_8 == uint2(0u))) { break; }
+                loop_bound_8 -= uint2(loop_bound_8.y == 0u, 1u);
+                if (!loop_init_8) {
+                    uint _e266 = c_2;
+                    c_2 = _e266 + 1u;
                 }
-                loop_init_6 = false;
-                uint _e243 = c;
-                if (_e243 < COLUMNS) {
+                loop_init_8 = false;
+                uint _e217 = c_2;
+                if (_e217 < COLUMNS) {
                 } else {
                     break;
                 }
                 {
-                    uint _e246 = c;
-                    if ((column + _e246) >= N) {
-                        break;
+                    uint _e220 = r_1;
+                    uint _e224 = params.rows;
+                    if ((row + _e220) < _e224) {
+                        uint _e228 = c_2;
+                        local_1 = (column + (_e228 * GROUP_X)) < N;
+                    } else {
+                        local_1 = false;
                     }
-                    uint _e252 = params.first_column;
-                    uint _e254 = c;
-                    uint out = (_e252 + column) + _e254;
-                    uint _e256 = r_1;
-                    uint _e258 = c;
-                    float _e260 = sum.inner[_e256][_e258];
-                    value_2 = _e260;
-                    float _e262 = value_2;
-                    float _e265 = bias[out];
-                    value_2 = _e262 + _e265;
-                    uint _e268 = r_1;
-                    float _e274 = value_2;
-                    y[((row + _e268) * STRIDE) + out] = _e274;
+                    bool _e235 = local_1;
+                    if (_e235) {
+                        uint _e238 = params.first_column;
+                        uint _e240 = c_2;
+                        uint out = (_e238 + column) + (_e240 * GROUP_X);
+                        uint _e244 = r_1;
+                        uint _e247 = c_2;
+                        float _e250 = sum.inner[(_e244 * COLUMNS) + _e247];
+                        value_2 = _e250;
+                        float _e252 = value_2;
+                        float _e255 = bias[out];
+                        value_2 = _e252 + _e255;
+                        uint _e258 = r_1;
+                        float _e264 = value_2;
+                        y[((row + _e258) * STRIDE) + out] = _e264;
+                    }
                 }
             }
         }

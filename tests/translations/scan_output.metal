@@ -260,8 +260,8 @@ kernel void main_(
     bool local_1 = {};
     bool local_2 = {};
     bool local_3 = {};
-    type_13 sum = {};
-    type_14 total = {};
+    type_13 sum = type_13 {};
+    type_14 total = type_14 {};
     uint start = 0u;
     type_15 dots = {};
     uint c = {};
@@ -328,18 +328,18 @@ kernel void main_(
         if (metal::all(loop_bound_2 == uint2(0u))) { break; }
         loop_bound_2 -= uint2(loop_bound_2.y == 0u, 1u);
         if (!loop_init_2) {
-            uint _e308 = start;
-            start = _e308 + TILE;
+            uint _e310 = start;
+            start = _e310 + TILE;
         }
         loop_init_2 = false;
-        uint _e100 = start;
-        if (_e100 < keys_end) {
+        uint _e102 = start;
+        if (_e102 < keys_end) {
         } else {
             break;
         }
         {
-            uint _e102 = start;
-            uint j = _e102 + naga_mod(local, TILE);
+            uint _e104 = start;
+            uint j = _e104 + naga_mod(local, TILE);
             dots = type_15 {};
             if (j < keys_end) {
                 uint key = naga_div(((block_row + j) * KEY_WIDTH) + LOCAL_OFFSET, 4u);
@@ -350,18 +350,18 @@ kernel void main_(
                     if (metal::all(loop_bound_3 == uint2(0u))) { break; }
                     loop_bound_3 -= uint2(loop_bound_3.y == 0u, 1u);
                     if (!loop_init_3) {
-                        uint _e183 = c;
-                        c = _e183 + 1u;
+                        uint _e185 = c;
+                        c = _e185 + 1u;
                     }
                     loop_init_3 = false;
-                    uint _e118 = c;
-                    if (_e118 < 4u) {
+                    uint _e120 = c;
+                    if (_e120 < 4u) {
                     } else {
                         break;
                     }
                     {
-                        uint _e125 = c;
-                        metal::float4 k4_ = keys[key + _e125];
+                        uint _e127 = c;
+                        metal::float4 k4_ = keys[key + _e127];
                         k = 0u;
                         uint2 loop_bound_4 = uint2(4294967295u);
                         bool loop_init_4 = true;
@@ -369,26 +369,26 @@ kernel void main_(
                             if (metal::all(loop_bound_4 == uint2(0u))) { break; }
                             loop_bound_4 -= uint2(loop_bound_4.y == 0u, 1u);
                             if (!loop_init_4) {
-                                uint _e180 = k;
-                                k = _e180 + 1u;
+                                uint _e182 = k;
+                                k = _e182 + 1u;
                             }
                             loop_init_4 = false;
-                            uint _e131 = k;
-                            if (_e131 < WEIGHTS) {
+                            uint _e133 = k;
+                            if (_e133 < WEIGHTS) {
                             } else {
                                 break;
                             }
                             {
-                                uint _e136 = k;
-                                uint _e142 = c;
-                                uint at = ((naga_div(local, TILE) + (_e136 * 4u)) * LOCAL) + (_e142 * 4u);
-                                uint _e146 = k;
-                                float _e148 = dots.inner[_e146];
-                                float _e151 = source.inner[at];
-                                float _e158 = source.inner[at + 1u];
-                                float _e166 = source.inner[at + 2u];
-                                float _e174 = source.inner[at + 3u];
-                                dots.inner[_e146] = _e148 + ((((_e151 * k4_.x) + (_e158 * k4_.y)) + (_e166 * k4_.z)) + (_e174 * k4_.w));
+                                uint _e138 = k;
+                                uint _e144 = c;
+                                uint at = ((naga_div(local, TILE) + (_e138 * 4u)) * LOCAL) + (_e144 * 4u);
+                                uint _e148 = k;
+                                float _e150 = dots.inner[_e148];
+                                float _e153 = source.inner[at];
+                                float _e160 = source.inner[at + 1u];
+                                float _e168 = source.inner[at + 2u];
+                                float _e176 = source.inner[at + 3u];
+                                dots.inner[_e148] = _e150 + ((((_e153 * k4_.x) + (_e160 * k4_.y)) + (_e168 * k4_.z)) + (_e176 * k4_.w));
                             }
                         }
                     }
@@ -401,40 +401,40 @@ kernel void main_(
                 if (metal::all(loop_bound_5 == uint2(0u))) { break; }
                 loop_bound_5 -= uint2(loop_bound_5.y == 0u, 1u);
                 if (!loop_init_5) {
-                    uint _e241 = k_1;
-                    k_1 = _e241 + 1u;
+                    uint _e243 = k_1;
+                    k_1 = _e243 + 1u;
                 }
                 loop_init_5 = false;
-                uint _e187 = k_1;
-                if (_e187 < WEIGHTS) {
+                uint _e189 = k_1;
+                if (_e189 < WEIGHTS) {
                 } else {
                     break;
                 }
                 {
-                    uint _e192 = k_1;
-                    uint row_2 = naga_div(local, TILE) + (_e192 * 4u);
+                    uint _e194 = k_1;
+                    uint row_2 = naga_div(local, TILE) + (_e194 * 4u);
                     w = 0.0;
                     if (j <= (tile + row_2)) {
                         local_4 = j < keys_end;
                     } else {
                         local_4 = false;
                     }
-                    bool _e204 = local_4;
-                    if (_e204) {
-                        uint _e205 = k_1;
-                        float _e207 = dots.inner[_e205];
-                        float _e208 = local_weight(_e207);
-                        w = _e208;
+                    bool _e206 = local_4;
+                    if (_e206) {
+                        uint _e207 = k_1;
+                        float _e209 = dots.inner[_e207];
+                        float _e210 = local_weight(_e209);
+                        w = _e210;
                         if (true) {
-                            float _e213 = w;
-                            metal::float2 _e216 = row_gate.inner[row_2];
-                            metal::float4 _e228 = keys[naga_div((((block_row + j) * KEY_WIDTH) + V_OFFSET) + HEAD, 4u)];
-                            float _e230 = gate_decay(_e216, _e228.xy);
-                            w = _e213 * _e230;
+                            float _e215 = w;
+                            metal::float2 _e218 = row_gate.inner[row_2];
+                            metal::float4 _e230 = keys[naga_div((((block_row + j) * KEY_WIDTH) + V_OFFSET) + HEAD, 4u)];
+                            float _e232 = gate_decay(_e218, _e230.xy);
+                            w = _e215 * _e232;
                         }
                     }
-                    float _e239 = w;
-                    weights.inner[(row_2 * TILE) + naga_mod(local, TILE)] = _e239;
+                    float _e241 = w;
+                    weights.inner[(row_2 * TILE) + naga_mod(local, TILE)] = _e241;
                 }
             }
             metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup);
@@ -445,20 +445,20 @@ kernel void main_(
                 if (metal::all(loop_bound_6 == uint2(0u))) { break; }
                 loop_bound_6 -= uint2(loop_bound_6.y == 0u, 1u);
                 if (!loop_init_6) {
-                    uint _e306 = jj;
-                    jj = _e306 + 1u;
+                    uint _e308 = jj;
+                    jj = _e308 + 1u;
                 }
                 loop_init_6 = false;
-                uint _e245 = jj;
-                uint _e247 = start;
-                if (_e245 < metal::min(TILE, keys_end - _e247)) {
+                uint _e247 = jj;
+                uint _e249 = start;
+                if (_e247 < metal::min(TILE, keys_end - _e249)) {
                 } else {
                     break;
                 }
                 {
-                    uint _e251 = start;
-                    uint _e253 = jj;
-                    uint v = naga_div((((block_row + _e251) + _e253) * KEY_WIDTH) + V_OFFSET, 4u);
+                    uint _e253 = start;
+                    uint _e255 = jj;
+                    uint v = naga_div((((block_row + _e253) + _e255) * KEY_WIDTH) + V_OFFSET, 4u);
                     k_2 = 0u;
                     uint2 loop_bound_7 = uint2(4294967295u);
                     bool loop_init_7 = true;
@@ -466,27 +466,27 @@ kernel void main_(
                         if (metal::all(loop_bound_7 == uint2(0u))) { break; }
                         loop_bound_7 -= uint2(loop_bound_7.y == 0u, 1u);
                         if (!loop_init_7) {
-                            uint _e303 = k_2;
-                            k_2 = _e303 + 1u;
+                            uint _e305 = k_2;
+                            k_2 = _e305 + 1u;
                         }
                         loop_init_7 = false;
-                        uint _e263 = k_2;
-                        if (_e263 < ITEMS) {
+                        uint _e265 = k_2;
+                        if (_e265 < ITEMS) {
                         } else {
                             break;
                         }
                         {
-                            uint _e266 = k_2;
-                            uint item = local + (_e266 * THREADS);
-                            uint _e280 = jj;
-                            float w_2 = weights.inner[(naga_mod(naga_div(item, 4u), ROW_TILE) * TILE) + _e280];
-                            uint _e284 = k_2;
-                            metal::float4 _e286 = sum.inner[_e284];
-                            metal::float4 _e295 = keys[v + naga_mod(item, 4u)];
-                            sum.inner[_e284] = _e286 + (w_2 * _e295);
-                            uint _e298 = k_2;
-                            float _e300 = total.inner[_e298];
-                            total.inner[_e298] = _e300 + w_2;
+                            uint _e268 = k_2;
+                            uint item = local + (_e268 * THREADS);
+                            uint _e282 = jj;
+                            float w_2 = weights.inner[(naga_mod(naga_div(item, 4u), ROW_TILE) * TILE) + _e282];
+                            uint _e286 = k_2;
+                            metal::float4 _e288 = sum.inner[_e286];
+                            metal::float4 _e297 = keys[v + naga_mod(item, 4u)];
+                            sum.inner[_e286] = _e288 + (w_2 * _e297);
+                            uint _e300 = k_2;
+                            float _e302 = total.inner[_e300];
+                            total.inner[_e300] = _e302 + w_2;
                         }
                     }
                 }
@@ -494,8 +494,8 @@ kernel void main_(
             metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup);
         }
     }
-    uint _e314 = params.blocks;
-    uint z = (((group.z * _e314) + block) * FEATURES) * 17u;
+    uint _e316 = params.blocks;
+    uint z = (((group.z * _e316) + block) * FEATURES) * 17u;
     if ((lane.position + (block * BLOCK)) > lane.ring) {
         stage(group.z, first_token_1, S_OFFSET, SOURCE, local, params, queries, source, _buffer_sizes);
         metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup);
@@ -505,18 +505,18 @@ kernel void main_(
             if (metal::all(loop_bound_8 == uint2(0u))) { break; }
             loop_bound_8 -= uint2(loop_bound_8.y == 0u, 1u);
             if (!loop_init_8) {
-                uint _e469 = start_1;
-                start_1 = _e469 + TILE;
+                uint _e471 = start_1;
+                start_1 = _e471 + TILE;
             }
             loop_init_8 = false;
-            uint _e335 = start_1;
-            if (_e335 < FEATURES) {
+            uint _e337 = start_1;
+            if (_e337 < FEATURES) {
             } else {
                 break;
             }
             {
-                uint _e338 = start_1;
-                uint f = _e338 + naga_mod(local, TILE);
+                uint _e340 = start_1;
+                uint f = _e340 + naga_mod(local, TILE);
                 k_3 = 0u;
                 uint2 loop_bound_9 = uint2(4294967295u);
                 bool loop_init_9 = true;
@@ -524,32 +524,32 @@ kernel void main_(
                     if (metal::all(loop_bound_9 == uint2(0u))) { break; }
                     loop_bound_9 -= uint2(loop_bound_9.y == 0u, 1u);
                     if (!loop_init_9) {
-                        uint _e381 = k_3;
-                        k_3 = _e381 + 1u;
+                        uint _e383 = k_3;
+                        k_3 = _e383 + 1u;
                     }
                     loop_init_9 = false;
-                    uint _e344 = k_3;
-                    if (_e344 < WEIGHTS) {
+                    uint _e346 = k_3;
+                    if (_e346 < WEIGHTS) {
                     } else {
                         break;
                     }
                     {
-                        uint _e349 = k_3;
-                        uint row_3 = naga_div(local, TILE) + (_e349 * 4u);
+                        uint _e351 = k_3;
+                        uint row_3 = naga_div(local, TILE) + (_e351 * 4u);
                         value = 0.0;
                         if (f < FEATURES) {
-                            uint _e359 = table[f];
-                            float _e360 = feature(row_3, _e359, source);
-                            value = _e360;
+                            uint _e361 = table[f];
+                            float _e362 = feature(row_3, _e361, source);
+                            value = _e362;
                             if (true) {
-                                float _e365 = value;
-                                metal::float2 _e368 = row_gate.inner[row_3];
-                                float _e370 = gate_decay(_e368, metal::float2 {});
-                                value = _e365 * _e370;
+                                float _e367 = value;
+                                metal::float2 _e370 = row_gate.inner[row_3];
+                                float _e372 = gate_decay(_e370, metal::float2 {});
+                                value = _e367 * _e372;
                             }
                         }
-                        float _e379 = value;
-                        weights.inner[(row_3 * TILE) + naga_mod(local, TILE)] = _e379;
+                        float _e381 = value;
+                        weights.inner[(row_3 * TILE) + naga_mod(local, TILE)] = _e381;
                     }
                 }
                 metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup);
@@ -560,25 +560,25 @@ kernel void main_(
                     if (metal::all(loop_bound_10 == uint2(0u))) { break; }
                     loop_bound_10 -= uint2(loop_bound_10.y == 0u, 1u);
                     if (!loop_init_10) {
-                        uint _e467 = ff;
-                        ff = _e467 + 1u;
+                        uint _e469 = ff;
+                        ff = _e469 + 1u;
                     }
                     loop_init_10 = false;
-                    uint _e385 = ff;
-                    uint _e388 = start_1;
-                    if (_e385 < metal::min(TILE, FEATURES - _e388)) {
+                    uint _e387 = ff;
+                    uint _e390 = start_1;
+                    if (_e387 < metal::min(TILE, FEATURES - _e390)) {
                     } else {
                         break;
                     }
                     {
-                        uint _e392 = start_1;
-                        uint _e393 = ff;
-                        uint zrow = naga_div(z + ((_e392 + _e393) * HEAD), 4u);
-                        uint _e407 = start_1;
-                        uint _e409 = ff;
-                        uint _e414 = start_1;
-                        uint _e415 = ff;
-                        float z_total = prefix[naga_div(((z + 576u) + _e407) + _e409, 4u)][naga_mod(_e414 + _e415, 4u)];
+                        uint _e394 = start_1;
+                        uint _e395 = ff;
+                        uint zrow = naga_div(z + ((_e394 + _e395) * HEAD), 4u);
+                        uint _e409 = start_1;
+                        uint _e411 = ff;
+                        uint _e416 = start_1;
+                        uint _e417 = ff;
+                        float z_total = prefix[naga_div(((z + 576u) + _e409) + _e411, 4u)][naga_mod(_e416 + _e417, 4u)];
                         k_4 = 0u;
                         uint2 loop_bound_11 = uint2(4294967295u);
                         bool loop_init_11 = true;
@@ -586,27 +586,27 @@ kernel void main_(
                             if (metal::all(loop_bound_11 == uint2(0u))) { break; }
                             loop_bound_11 -= uint2(loop_bound_11.y == 0u, 1u);
                             if (!loop_init_11) {
-                                uint _e464 = k_4;
-                                k_4 = _e464 + 1u;
+                                uint _e466 = k_4;
+                                k_4 = _e466 + 1u;
                             }
                             loop_init_11 = false;
-                            uint _e423 = k_4;
-                            if (_e423 < ITEMS) {
+                            uint _e425 = k_4;
+                            if (_e425 < ITEMS) {
                             } else {
                                 break;
                             }
                             {
-                                uint _e426 = k_4;
-                                uint item_1 = local + (_e426 * THREADS);
-                                uint _e440 = ff;
-                                float p = weights.inner[(naga_mod(naga_div(item_1, 4u), ROW_TILE) * TILE) + _e440];
-                                uint _e444 = k_4;
-                                metal::float4 _e446 = sum.inner[_e444];
-                                metal::float4 _e455 = prefix[zrow + naga_mod(item_1, 4u)];
-                                sum.inner[_e444] = _e446 + (p * _e455);
-                                uint _e458 = k_4;
-                                float _e460 = total.inner[_e458];
-                                total.inner[_e458] = _e460 + (p * z_total);
+                                uint _e428 = k_4;
+                                uint item_1 = local + (_e428 * THREADS);
+                                uint _e442 = ff;
+                                float p = weights.inner[(naga_mod(naga_div(item_1, 4u), ROW_TILE) * TILE) + _e442];
+                                uint _e446 = k_4;
+                                metal::float4 _e448 = sum.inner[_e446];
+                                metal::float4 _e457 = prefix[zrow + naga_mod(item_1, 4u)];
+                                sum.inner[_e446] = _e448 + (p * _e457);
+                                uint _e460 = k_4;
+                                float _e462 = total.inner[_e460];
+                                total.inner[_e460] = _e462 + (p * z_total);
                             }
                         }
                     }
@@ -621,18 +621,18 @@ kernel void main_(
         if (metal::all(loop_bound_12 == uint2(0u))) { break; }
         loop_bound_12 -= uint2(loop_bound_12.y == 0u, 1u);
         if (!loop_init_12) {
-            uint _e540 = k_5;
-            k_5 = _e540 + 1u;
+            uint _e542 = k_5;
+            k_5 = _e542 + 1u;
         }
         loop_init_12 = false;
-        uint _e474 = k_5;
-        if (_e474 < ITEMS) {
+        uint _e476 = k_5;
+        if (_e476 < ITEMS) {
         } else {
             break;
         }
         {
-            uint _e477 = k_5;
-            uint item_2 = local + (_e477 * THREADS);
+            uint _e479 = k_5;
+            uint item_2 = local + (_e479 * THREADS);
             uint row_4 = naga_div(item_2, 4u);
             int token_1 = as_type<int>(as_type<uint>(first_token_1) + as_type<uint>(static_cast<int>(row_4)));
             if (row_4 < rows) {
@@ -640,22 +640,22 @@ kernel void main_(
             } else {
                 local_5 = false;
             }
-            bool _e494 = local_5;
-            if (_e494) {
-                uint _e499 = params.tokens;
-                local_6 = token_1 < static_cast<int>(_e499);
+            bool _e496 = local_5;
+            if (_e496) {
+                uint _e501 = params.tokens;
+                local_6 = token_1 < static_cast<int>(_e501);
             } else {
                 local_6 = false;
             }
-            bool _e503 = local_6;
-            if (_e503) {
-                uint _e509 = params.tokens;
-                uint out = (((naga_div(group.z, HEADS) * _e509) + static_cast<uint>(token_1)) * HEADS) + head;
-                uint _e529 = k_5;
-                metal::float4 _e531 = sum.inner[_e529];
-                uint _e533 = k_5;
-                float _e535 = total.inner[_e533];
-                o[(out * 4u) + naga_mod(item_2, 4u)] = _e531 / metal::float4(BIAS + _e535);
+            bool _e505 = local_6;
+            if (_e505) {
+                uint _e511 = params.tokens;
+                uint out = (((naga_div(group.z, HEADS) * _e511) + static_cast<uint>(token_1)) * HEADS) + head;
+                uint _e531 = k_5;
+                metal::float4 _e533 = sum.inner[_e531];
+                uint _e535 = k_5;
+                float _e537 = total.inner[_e535];
+                o[(out * 4u) + naga_mod(item_2, 4u)] = _e533 / metal::float4(BIAS + _e537);
             }
         }
     }

@@ -108,6 +108,11 @@ float2 ZeroValuefloat2() {
     return (float2)0;
 }
 
+typedef float4 ret_ZeroValuearray16_float4_[16];
+ret_ZeroValuearray16_float4_ ZeroValuearray16_float4_() {
+    return (float4[16])0;
+}
+
 float4 ZeroValuefloat4() {
     return (float4)0;
 }
@@ -130,7 +135,7 @@ void main(uint3 group : SV_GroupID, uint local : SV_GroupIndex)
     }
     GroupMemoryBarrierWithGroupSync();
     float2 last_gate = ZeroValuefloat2();
-    float4 sum[16] = (float4[16])0;
+    float4 sum[16] = ZeroValuearray16_float4_();
     float total = 0.0;
     uint start = 0u;
     uint i = (uint)0;
@@ -168,12 +173,12 @@ void main(uint3 group : SV_GroupID, uint local : SV_GroupIndex)
         if (all(loop_bound == uint2(0u, 0u))) { break; }
         loop_bound -= uint2(loop_bound.y == 0u, 1u);
         if (!loop_init) {
-            uint _e263 = start;
-            start = (_e263 + TOKEN_TILE);
+            uint _e264 = start;
+            start = (_e264 + TOKEN_TILE);
         }
         loop_init = false;
-        uint _e66 = start;
-        if ((_e66 < BLOCK)) {
+        uint _e67 = start;
+        if ((_e67 < BLOCK)) {
         } else {
             break;
         }
@@ -185,37 +190,37 @@ void main(uint3 group : SV_GroupID, uint local : SV_GroupIndex)
                 if (all(loop_bound_1 == uint2(0u, 0u))) { break; }
                 loop_bound_1 -= uint2(loop_bound_1.y == 0u, 1u);
                 if (!loop_init_1) {
-                    uint _e140 = i;
-                    i = (_e140 + THREADS);
+                    uint _e141 = i;
+                    i = (_e141 + THREADS);
                 }
                 loop_init_1 = false;
-                uint _e69 = i;
-                if ((_e69 < 32u)) {
+                uint _e70 = i;
+                if ((_e70 < 32u)) {
                 } else {
                     break;
                 }
                 {
-                    uint _e78 = start;
-                    uint _e79 = i;
-                    uint j_1 = (_e78 + naga_div(_e79, 2u));
+                    uint _e79 = start;
+                    uint _e80 = i;
+                    uint j_1 = (_e79 + naga_div(_e80, 2u));
                     value = ZeroValuefloat4();
                     if ((j_1 < BLOCK)) {
-                        uint _e97 = i;
-                        float4 _e105 = asfloat(keys.Load4((naga_div((((first + j_1) * KEY_WIDTH) + S_OFFSET), 4u) + naga_mod(_e97, 2u))*16));
-                        value = _e105;
+                        uint _e98 = i;
+                        float4 _e106 = asfloat(keys.Load4((naga_div((((first + j_1) * KEY_WIDTH) + S_OFFSET), 4u) + naga_mod(_e98, 2u))*16));
+                        value = _e106;
                     }
-                    uint _e107 = i;
-                    float _e112 = value.x;
-                    source[min(uint((_e107 * 4u)), 127u)] = _e112;
-                    uint _e114 = i;
-                    float _e121 = value.y;
-                    source[min(uint(((_e114 * 4u) + 1u)), 127u)] = _e121;
-                    uint _e123 = i;
-                    float _e130 = value.z;
-                    source[min(uint(((_e123 * 4u) + 2u)), 127u)] = _e130;
-                    uint _e132 = i;
-                    float _e139 = value.w;
-                    source[min(uint(((_e132 * 4u) + 3u)), 127u)] = _e139;
+                    uint _e108 = i;
+                    float _e113 = value.x;
+                    source[min(uint((_e108 * 4u)), 127u)] = _e113;
+                    uint _e115 = i;
+                    float _e122 = value.y;
+                    source[min(uint(((_e115 * 4u) + 1u)), 127u)] = _e122;
+                    uint _e124 = i;
+                    float _e131 = value.z;
+                    source[min(uint(((_e124 * 4u) + 2u)), 127u)] = _e131;
+                    uint _e133 = i;
+                    float _e140 = value.w;
+                    source[min(uint(((_e133 * 4u) + 3u)), 127u)] = _e140;
                 }
             }
             GroupMemoryBarrierWithGroupSync();
@@ -226,45 +231,45 @@ void main(uint3 group : SV_GroupID, uint local : SV_GroupIndex)
                 if (all(loop_bound_2 == uint2(0u, 0u))) { break; }
                 loop_bound_2 -= uint2(loop_bound_2.y == 0u, 1u);
                 if (!loop_init_2) {
-                    uint _e188 = i_1;
-                    i_1 = (_e188 + THREADS);
+                    uint _e189 = i_1;
+                    i_1 = (_e189 + THREADS);
                 }
                 loop_init_2 = false;
-                uint _e144 = i_1;
-                if ((_e144 < 512u)) {
+                uint _e145 = i_1;
+                if ((_e145 < 512u)) {
                 } else {
                     break;
                 }
                 {
-                    uint _e147 = start;
-                    uint _e148 = i_1;
-                    uint j_2 = (_e147 + naga_div(_e148, FEATURE_TILE));
-                    uint _e152 = i_1;
-                    uint f_1 = (first_feature + naga_mod(_e152, FEATURE_TILE));
+                    uint _e148 = start;
+                    uint _e149 = i_1;
+                    uint j_2 = (_e148 + naga_div(_e149, FEATURE_TILE));
+                    uint _e153 = i_1;
+                    uint f_1 = (first_feature + naga_mod(_e153, FEATURE_TILE));
                     value_1 = 0.0;
                     if ((j_2 < BLOCK)) {
                         local_1 = (f_1 < FEATURES);
                     } else {
                         local_1 = false;
                     }
-                    bool _e164 = local_1;
-                    if (_e164) {
-                        uint _e165 = i_1;
-                        uint _e170 = asuint(table.Load(f_1*4));
-                        const float _e171 = feature(naga_div(_e165, FEATURE_TILE), _e170);
-                        const float _e172 = key_weight(f_1);
-                        value_1 = (_e171 * _e172);
+                    bool _e165 = local_1;
+                    if (_e165) {
+                        uint _e166 = i_1;
+                        uint _e171 = asuint(table.Load(f_1*4));
+                        const float _e172 = feature(naga_div(_e166, FEATURE_TILE), _e171);
+                        const float _e173 = key_weight(f_1);
+                        value_1 = (_e172 * _e173);
                         if (true) {
-                            float _e178 = value_1;
-                            float2 _e179 = last_gate;
-                            const float2 _e181 = gate_sum((first + j_2));
-                            const float _e182 = gate_decay(_e179, _e181);
-                            value_1 = (_e178 * _e182);
+                            float _e179 = value_1;
+                            float2 _e180 = last_gate;
+                            const float2 _e182 = gate_sum((first + j_2));
+                            const float _e183 = gate_decay(_e180, _e182);
+                            value_1 = (_e179 * _e183);
                         }
                     }
-                    uint _e185 = i_1;
-                    float _e187 = value_1;
-                    phi[min(uint(_e185), 511u)] = _e187;
+                    uint _e186 = i_1;
+                    float _e188 = value_1;
+                    phi[min(uint(_e186), 511u)] = _e188;
                 }
             }
             GroupMemoryBarrierWithGroupSync();
@@ -275,20 +280,20 @@ void main(uint3 group : SV_GroupID, uint local : SV_GroupIndex)
                 if (all(loop_bound_3 == uint2(0u, 0u))) { break; }
                 loop_bound_3 -= uint2(loop_bound_3.y == 0u, 1u);
                 if (!loop_init_3) {
-                    uint _e261 = j;
-                    j = (_e261 + 1u);
+                    uint _e262 = j;
+                    j = (_e262 + 1u);
                 }
                 loop_init_3 = false;
-                uint _e193 = j;
-                uint _e195 = start;
-                if ((_e193 < min(TOKEN_TILE, (BLOCK - _e195)))) {
+                uint _e194 = j;
+                uint _e196 = start;
+                if ((_e194 < min(TOKEN_TILE, (BLOCK - _e196)))) {
                 } else {
                     break;
                 }
                 {
-                    uint _e199 = start;
-                    uint _e201 = j;
-                    uint v = naga_div(((((first + _e199) + _e201) * KEY_WIDTH) + V_OFFSET), 4u);
+                    uint _e200 = start;
+                    uint _e202 = j;
+                    uint v = naga_div(((((first + _e200) + _e202) * KEY_WIDTH) + V_OFFSET), 4u);
                     k = 0u;
                     uint2 loop_bound_4 = uint2(4294967295u, 4294967295u);
                     bool loop_init_4 = true;
@@ -296,31 +301,31 @@ void main(uint3 group : SV_GroupID, uint local : SV_GroupIndex)
                         if (all(loop_bound_4 == uint2(0u, 0u))) { break; }
                         loop_bound_4 -= uint2(loop_bound_4.y == 0u, 1u);
                         if (!loop_init_4) {
-                            uint _e247 = k;
-                            k = (_e247 + 1u);
+                            uint _e248 = k;
+                            k = (_e248 + 1u);
                         }
                         loop_init_4 = false;
-                        uint _e211 = k;
-                        if ((_e211 < ITEMS)) {
+                        uint _e212 = k;
+                        if ((_e212 < ITEMS)) {
                         } else {
                             break;
                         }
                         {
-                            uint _e214 = k;
-                            uint item = (local + (_e214 * THREADS));
-                            uint _e218 = k;
-                            float4 _e220 = sum[min(uint(_e218), 15u)];
-                            uint _e222 = j;
-                            float _e234 = phi[min(uint(((_e222 * FEATURE_TILE) + naga_mod(naga_div(item, 4u), FEATURE_TILE))), 511u)];
-                            float4 _e243 = asfloat(keys.Load4((v + naga_mod(item, 4u))*16));
-                            sum[min(uint(_e218), 15u)] = (_e220 + (_e234 * _e243));
+                            uint _e215 = k;
+                            uint item = (local + (_e215 * THREADS));
+                            uint _e219 = k;
+                            float4 _e221 = sum[min(uint(_e219), 15u)];
+                            uint _e223 = j;
+                            float _e235 = phi[min(uint(((_e223 * FEATURE_TILE) + naga_mod(naga_div(item, 4u), FEATURE_TILE))), 511u)];
+                            float4 _e244 = asfloat(keys.Load4((v + naga_mod(item, 4u))*16));
+                            sum[min(uint(_e219), 15u)] = (_e221 + (_e235 * _e244));
                         }
                     }
                     if ((local < FEATURE_TILE)) {
-                        float _e251 = total;
-                        uint _e253 = j;
-                        float _e258 = phi[min(uint(((_e253 * FEATURE_TILE) + local)), 511u)];
-                        total = (_e251 + _e258);
+                        float _e252 = total;
+                        uint _e254 = j;
+                        float _e259 = phi[min(uint(((_e254 * FEATURE_TILE) + local)), 511u)];
+                        total = (_e252 + _e259);
                     }
                 }
             }
@@ -333,26 +338,26 @@ void main(uint3 group : SV_GroupID, uint local : SV_GroupIndex)
         if (all(loop_bound_5 == uint2(0u, 0u))) { break; }
         loop_bound_5 -= uint2(loop_bound_5.y == 0u, 1u);
         if (!loop_init_5) {
-            uint _e325 = k_1;
-            k_1 = (_e325 + 1u);
+            uint _e326 = k_1;
+            k_1 = (_e326 + 1u);
         }
         loop_init_5 = false;
-        uint _e268 = k_1;
-        if ((_e268 < ITEMS)) {
+        uint _e269 = k_1;
+        if ((_e269 < ITEMS)) {
         } else {
             break;
         }
         {
-            uint _e271 = k_1;
-            uint item_1 = (local + (_e271 * THREADS));
+            uint _e272 = k_1;
+            uint item_1 = (local + (_e272 * THREADS));
             uint f_2 = (first_feature + naga_div(item_1, 4u));
             if (!((item_1 >= 128u))) {
                 local_2 = (f_2 >= FEATURES);
             } else {
                 local_2 = true;
             }
-            bool _e295 = local_2;
-            if (_e295) {
+            bool _e296 = local_2;
+            if (_e296) {
                 break;
             }
             uint at = ((out_ + (f_2 * HEAD)) + (naga_mod(item_1, 4u) * 4u));
@@ -363,21 +368,21 @@ void main(uint3 group : SV_GroupID, uint local : SV_GroupIndex)
                 if (all(loop_bound_6 == uint2(0u, 0u))) { break; }
                 loop_bound_6 -= uint2(loop_bound_6.y == 0u, 1u);
                 if (!loop_init_6) {
-                    uint _e322 = c;
-                    c = (_e322 + 1u);
+                    uint _e323 = c;
+                    c = (_e323 + 1u);
                 }
                 loop_init_6 = false;
-                uint _e309 = c;
-                if ((_e309 < 4u)) {
+                uint _e310 = c;
+                if ((_e310 < 4u)) {
                 } else {
                     break;
                 }
                 {
-                    uint _e313 = c;
-                    uint _e316 = k_1;
-                    uint _e318 = c;
-                    float _e320 = sum[min(uint(_e316), 15u)][min(uint(_e318), 3u)];
-                    states.Store((at + _e313)*4, asuint(_e320));
+                    uint _e314 = c;
+                    uint _e317 = k_1;
+                    uint _e319 = c;
+                    float _e321 = sum[min(uint(_e317), 15u)][min(uint(_e319), 3u)];
+                    states.Store((at + _e314)*4, asuint(_e321));
                 }
             }
         }
@@ -388,11 +393,11 @@ void main(uint3 group : SV_GroupID, uint local : SV_GroupIndex)
     } else {
         local_3 = false;
     }
-    bool _e335 = local_3;
-    if (_e335) {
+    bool _e336 = local_3;
+    if (_e336) {
         uint at_1 = ((out_ + 576u) + f_3);
-        float _e345 = total;
-        states.Store(at_1*4, asuint(_e345));
+        float _e346 = total;
+        states.Store(at_1*4, asuint(_e346));
         return;
     } else {
         return;
