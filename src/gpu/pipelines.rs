@@ -20,7 +20,7 @@ pub struct Shader<'a> {
     pub source: &'a str,
     /// Entry point.
     pub entry: &'a str,
-    /// The source is ours and tested: see [`raw_module`] for what that changes.
+    /// The source is ours and tested: see `raw_module` for what that changes.
     pub trusted: bool,
 }
 

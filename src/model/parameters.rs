@@ -13,11 +13,11 @@ pub enum ParameterKind {
     NormScale,
     /// Bias of a LayerNorm.
     NormBias,
-    /// Bias of the logits, [V].
+    /// Bias of the logits, `[V]`.
     LogitBias,
     /// Weight of the forget gate, [H, d].
     GateWeight,
-    /// Bias of the forget gate, [H].
+    /// Bias of the forget gate, `[H]`.
     GateBias,
     /// Matrix of a random sketch, [in, r] (`x @ left`): stored, never trained.
     SketchBuffer,

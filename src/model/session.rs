@@ -263,7 +263,7 @@ impl Session {
     }
 
     /// Samples and runs the next `steps` tokens of each text (at most [`STEPS`]), without a word to the host in between.
-    /// Returns ids `[slots.len()][steps]`; fewer if a block ends before (see [`Session::steps_at_once`]).
+    /// Returns ids `[slots.len()][steps]`; fewer if a block or the cache ends before.
     pub async fn decode(&mut self, slots: &[usize], options: &[&GenerateOptions], steps: usize) -> Result<Vec<Vec<u32>>> {
         if slots.is_empty() || options.len() != slots.len() || slots.iter().enumerate().any(|(i, s)| slots[..i].contains(s)) {
             return Err(Error::new(ErrorKind::Input, format!("{} options for {} texts, each once", options.len(), slots.len())));
