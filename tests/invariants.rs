@@ -157,10 +157,15 @@ fn cut_generation_equals_the_text_read_afresh() {
     let mut executors = cpu_executors();
     executors.truncate(1);
     executors.extend(gpu_executors());
-    for (name, executor) in executors {
+    for (i, (name, executor)) in executors.into_iter().enumerate() {
+        // The CPU and the first adapter meet every reason to stop; the others, which are slow, what comes in a few rounds.
+        let rounds = if i < 2 { 8 } else { 2 };
         let mut reasons = Vec::new();
         for case in few_cases().into_iter().filter(|c| ["h=12", "gaussian"].iter().any(|part| c.name.contains(part))) {
-            reasons.extend(generation_can_be_cut_anywhere(&name, &executor, case, 8));
+            reasons.extend(generation_can_be_cut_anywhere(&name, &executor, case, rounds));
+        }
+        if i >= 2 {
+            continue;
         }
         for reason in [StopReason::MaxTokens, StopReason::EndOfText, StopReason::StopString, StopReason::Cancelled] {
             assert!(reasons.contains(&reason), "{name}: {reason:?} never happened");
