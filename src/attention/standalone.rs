@@ -7,7 +7,7 @@ use crate::gpu::GpuContext;
 use crate::graph::{Graph, Plan, Role};
 use crate::kernels::join_columns::JoinColumns;
 use crate::shape;
-use crate::tensor::{Call, Capacity, DType, Lane, TensorType, Unit};
+use crate::tensor::{Call, Capacity, DType, Lane, TensorType, Unit, lane_table, ring_after};
 
 /// Which keys a query sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -275,7 +275,7 @@ impl AttentionLayer {
 
     async fn run(&mut self, batch: usize, tokens: usize, reads: &[(&str, usize)]) -> Result<Vec<Vec<u32>>> {
         let call = Call { lanes: self.lanes[..batch].to_vec(), tokens, lane_base: 0 };
-        let table: Vec<u32> = call.lanes.iter().flat_map(|l| [l.slot as u32, l.position as u32, l.ring as u32, 0]).collect();
+        let table = lane_table(std::slice::from_ref(&call));
         let run = Run { calls: std::slice::from_ref(&call), inputs: &[("lanes", &table)], reads };
         let single = self.mask == Mask::Causal && tokens == 1 && self.capacity.tokens > 1;
         if single && self.one.is_none() {
@@ -289,8 +289,7 @@ impl AttentionLayer {
             let block = self.attention.layout.block;
             for lane in &mut self.lanes[..batch] {
                 lane.position += tokens;
-                // A whole block stays in the ring until the next call folds it.
-                lane.ring = (lane.ring + tokens - 1) % block + 1;
+                lane.ring = ring_after(lane.ring, tokens, block);
             }
         }
         Ok(read)

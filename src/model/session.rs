@@ -13,7 +13,7 @@ use crate::exec::{Compiled, Executor, KernelTime, Memory, Run, by_kernel};
 use crate::graph::{Plan, Role};
 use crate::kernels::nll::UNSCORED;
 use crate::kernels::sample::STEPS;
-use crate::tensor::{Call, Lane};
+use crate::tensor::{Call, Lane, lane_table, ring_after};
 
 /// Where a text stands.
 #[derive(Clone, Debug, Default)]
@@ -491,14 +491,4 @@ impl Session {
     pub fn state_bytes(&self) -> usize {
         self.state_tensors().iter().map(|(_, n)| n * 4).sum()
     }
-}
-
-/// Rows in the ring after `tokens` more (at least one).
-fn ring_after(ring: usize, tokens: usize, block: usize) -> usize {
-    (ring + tokens - 1) % block + 1
-}
-
-/// The lane tables of all calls of a submission, one after the other.
-fn lane_table(calls: &[Call]) -> Vec<u32> {
-    calls.iter().flat_map(|call| &call.lanes).flat_map(|l| [l.slot as u32, l.position as u32, l.ring as u32, 0]).collect()
 }

@@ -257,3 +257,14 @@ impl Call {
         Ok(())
     }
 }
+
+/// Rows in a ring of blocks of `block` after `tokens` more (at least one): a whole block stays until the next token folds it.
+pub fn ring_after(ring: usize, tokens: usize, block: usize) -> usize {
+    (ring + tokens - 1) % block + 1
+}
+
+/// The lane tables of all calls of a submission, one after the other, as the kernels bind them: `[lanes, 4]` of slot, position,
+/// ring, 0.
+pub fn lane_table(calls: &[Call]) -> Vec<u32> {
+    calls.iter().flat_map(|call| &call.lanes).flat_map(|l| [l.slot as u32, l.position as u32, l.ring as u32, 0]).collect()
+}
