@@ -143,6 +143,8 @@ impl Compiled {
 fn place(plan: &Plan, id: crate::graph::TensorId, parameters: &Memory, state: &Memory) -> Result<Place> {
     let t = &plan.tensors[id.0];
     Ok(match t.tensor.role {
+        // A trainer keeps its weights with the state, where its optimiser can write them.
+        Role::Parameter if !parameters.contains(&t.tensor.name) => Place::State(state.index(&t.tensor.name)?),
         Role::Parameter | Role::Constant(_) => Place::Parameter(parameters.index(&t.tensor.name)?),
         Role::State | Role::External => Place::State(state.index(&t.tensor.name)?),
         _ => Place::Own(t.buffer.0),

@@ -355,6 +355,7 @@ impl AdapterReport {
     pub fn traits(&self) -> DeviceTraits {
         let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
         DeviceTraits {
+            shaders: true,
             software: self.kind == AdapterKind::Software,
             max_binding: size(self.limits.max_storage_buffer_binding_size.min(self.limits.max_buffer_size)),
             max_buffer: size(self.limits.max_buffer_size),

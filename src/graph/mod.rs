@@ -1,21 +1,20 @@
 //! The pipeline graph: typed tensors and operations, shape-checked when built, lowered to a [`Plan`]
 //! for one device and capacity. Knows kernels by trait, and no wgpu.
 
+mod backward;
 mod dot;
 mod fuse;
 mod plan;
 
 use std::sync::Arc;
 
+pub use backward::Recompute;
 pub use plan::{Arg, BufferId, Plan, PlannedBuffer, PlannedTensor, Step};
 
 use crate::error::Result;
 use crate::kernels::Kernel;
+pub use crate::tensor::TensorId;
 use crate::tensor::{DType, Shape, TensorType};
-
-/// A tensor of a [`Graph`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct TensorId(pub usize);
 
 /// Who owns a tensor and how long it lives.
 #[derive(Clone, Debug, PartialEq)]
@@ -69,12 +68,19 @@ pub struct Graph {
     pub tensors: Vec<Tensor>,
     /// Operations in order.
     pub nodes: Vec<Node>,
+    /// Runs of operations that a backward pass may run again instead of keeping what they computed.
+    pub sections: Vec<std::ops::Range<usize>>,
 }
 
 impl Graph {
     /// An empty graph.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Declares the operations from `first` to the last one appended a section: a backward pass may run them again.
+    pub fn section(&mut self, first: usize) {
+        self.sections.push(first..self.nodes.len());
     }
 
     fn add(&mut self, name: &str, ty: TensorType, role: Role) -> TensorId {
@@ -141,6 +147,10 @@ impl Graph {
     /// # Errors
     /// [`ErrorKind::Shape`](crate::ErrorKind::Shape), naming the operation and the sizes.
     pub fn apply(&mut self, label: &str, kernel: impl Kernel, inputs: &[TensorId], updates: &[TensorId]) -> Result<Vec<TensorId>> {
+        self.append(label, Arc::new(kernel), inputs, updates)
+    }
+
+    fn append(&mut self, label: &str, kernel: Arc<dyn Kernel>, inputs: &[TensorId], updates: &[TensorId]) -> Result<Vec<TensorId>> {
         let types: Vec<&TensorType> = inputs.iter().map(|id| &self.tensors[id.0].ty).collect();
         let outputs: Vec<TensorId> = kernel
             .infer(&types)
@@ -149,13 +159,7 @@ impl Graph {
             .enumerate()
             .map(|(i, ty)| self.add(&format!("{label}.{i}"), ty, Role::Scratch))
             .collect();
-        self.nodes.push(Node {
-            label: label.to_string(),
-            kernel: Arc::new(kernel),
-            inputs: inputs.to_vec(),
-            outputs: outputs.clone(),
-            updates: updates.to_vec(),
-        });
+        self.nodes.push(Node { label: label.to_string(), kernel, inputs: inputs.to_vec(), outputs: outputs.clone(), updates: updates.to_vec() });
         Ok(outputs)
     }
 

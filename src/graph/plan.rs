@@ -86,19 +86,10 @@ impl Graph {
             .iter()
             .map(|node| {
                 let mut variant = node.kernel.variant(device, &capacity);
-                let permutation = Permutation::find(&variant.shader)?;
-                // A flag may leave an override out; WebGPU refuses values for overrides that are not there.
-                variant.constants.retain(|(name, _)| permutation.constants.contains(name));
                 let ids: Vec<TensorId> = [&node.inputs[..], &node.outputs, &node.updates].concat();
                 let writes: Vec<bool> = (0..ids.len()).map(|i| i >= node.inputs.len()).collect();
-                if writes != permutation.written {
-                    return Err(Error::new(
-                        ErrorKind::Shape,
-                        format!("{}: the shader {} writes {:?}, the operation {writes:?}", node.label, variant.shader, permutation.written),
-                    ));
-                }
-                if let Some(missing) = permutation.constants.iter().find(|name| !variant.constants.iter().any(|(n, _)| n == *name)) {
-                    return Err(Error::new(ErrorKind::Shape, format!("{}: {} gets no override {missing}", node.label, variant.shader)));
+                if device.shaders {
+                    check_shader(&node.label, &mut variant, &writes)?;
                 }
                 let args = ids.into_iter().zip(writes).map(|(tensor, written)| Arg { tensor, written }).collect();
                 Ok(Step { label: node.label.clone(), kernel: node.kernel.clone(), variant, args })
@@ -107,6 +98,21 @@ impl Graph {
         let (tensors, buffers) = place(&graph, &steps, device, &capacity)?;
         Ok(Plan { name: name.to_string(), capacity, tensors, buffers, steps })
     }
+}
+
+/// Compares what a shader writes and which overrides it has with what its operation says.
+fn check_shader(label: &str, variant: &mut Variant, writes: &[bool]) -> Result<()> {
+    let permutation = Permutation::find(&variant.shader)?;
+    // A flag may leave an override out; WebGPU refuses values for overrides that are not there.
+    variant.constants.retain(|(name, _)| permutation.constants.contains(name));
+    if writes != permutation.written {
+        let text = format!("{label}: the shader {} writes {:?}, the operation {writes:?}", variant.shader, permutation.written);
+        return Err(Error::new(ErrorKind::Shape, text));
+    }
+    if let Some(missing) = permutation.constants.iter().find(|name| !variant.constants.iter().any(|(n, _)| n == *name)) {
+        return Err(Error::new(ErrorKind::Shape, format!("{label}: {} gets no override {missing}", variant.shader)));
+    }
+    Ok(())
 }
 
 /// Gives every used tensor a buffer; scratch tensors share by first fit over their lifetimes.

@@ -2,9 +2,11 @@
 //! parameters, dispatch geometry, choice of shader variant and CPU twin. Knows tensors, not models,
 //! not wgpu.
 
+pub mod add;
 pub mod attention_dense;
 pub mod attention_dense_decode;
 pub mod attention_dense_merge;
+pub mod backward;
 pub mod embed;
 pub mod gate_prefix;
 pub mod glu;
@@ -25,12 +27,14 @@ pub mod scatter_rows;
 pub mod shader;
 pub mod sketch_learned;
 pub mod sketch_random;
+pub mod sum_partials;
 pub mod take_last;
 
 use std::fmt::Debug;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::tensor::{Call, Capacity, TensorType};
+pub use backward::{Backward, BackwardExt};
 pub use real::Real;
 
 /// An operation of the graph that runs as one dispatch.
@@ -62,6 +66,14 @@ pub trait Kernel: Debug + Send + Sync + std::any::Any {
         0
     }
 
+    /// Appends the operations that give the gradients of this one's inputs from the gradients of its outputs.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`] where an operation has no gradient.
+    fn backward(&self, pass: &mut dyn Backward) -> Result<()> {
+        Err(Error::new(ErrorKind::Shape, format!("{}: {} has no gradient", pass.label(), self.stem())))
+    }
+
     /// For lowering passes that look for a certain kernel.
     fn as_any(&self) -> &dyn std::any::Any;
 }
@@ -85,6 +97,8 @@ macro_rules! twins {
 /// What a kernel may know of a device when it chooses its variant. Plain data: no wgpu here.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DeviceTraits {
+    /// Steps are dispatches of shaders; false on the CPU executor, which runs the twins and needs no shader to exist.
+    pub shaders: bool,
     /// A CPU that pretends to be a GPU: workgroup memory is plain memory there.
     pub software: bool,
     /// Largest storage binding, bytes.
@@ -100,12 +114,19 @@ pub struct DeviceTraits {
 impl DeviceTraits {
     /// The floor of SPEC §6: WebGPU's default limits.
     pub fn floor() -> Self {
-        Self { software: false, max_binding: 128 << 20, max_buffer: 256 << 20, workgroup_memory: 16 << 10, max_invocations: 256 }
+        Self { shaders: true, software: false, max_binding: 128 << 20, max_buffer: 256 << 20, workgroup_memory: 16 << 10, max_invocations: 256 }
     }
 
     /// The CPU executor: bounded by memory only.
     pub fn cpu() -> Self {
-        Self { software: false, max_binding: usize::MAX, max_buffer: usize::MAX, workgroup_memory: usize::MAX, max_invocations: usize::MAX }
+        Self {
+            shaders: false,
+            software: false,
+            max_binding: usize::MAX,
+            max_buffer: usize::MAX,
+            workgroup_memory: usize::MAX,
+            max_invocations: usize::MAX,
+        }
     }
 }
 

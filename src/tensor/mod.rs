@@ -8,6 +8,10 @@ use std::fmt;
 
 use crate::error::{Error, ErrorKind, Result};
 
+/// A tensor of a graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TensorId(pub usize);
+
 /// How the elements of a tensor lie in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DType {
@@ -95,6 +99,11 @@ impl Shape {
     /// Number of elements when every unit is at its capacity.
     pub fn elements(&self, capacity: &Capacity) -> usize {
         self.0.iter().map(|e| e.factor * capacity.unit(e.unit)).product()
+    }
+
+    /// Number of elements in one call.
+    pub fn elements_in(&self, call: &Call) -> usize {
+        self.0.iter().map(|e| e.factor * call.unit(e.unit)).product()
     }
 
     /// The fixed size of the last dimension, if it is fixed.
