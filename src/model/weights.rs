@@ -192,6 +192,11 @@ pub fn unpack<'a>(parameters: impl IntoIterator<Item = (&'a Packed, &'a [f32])>)
 }
 
 impl Packed {
+    /// Names of the checkpoint tensors it is made of.
+    pub fn tensors(&self) -> impl Iterator<Item = &str> {
+        self.parts.iter().filter_map(|part| if let Part::Tensor { name, .. } = part { Some(name.as_str()) } else { None })
+    }
+
     /// The parameter's values from tensors by name; a tensor that is not there counts as zeros.
     pub fn pack(&self, tensors: &std::collections::BTreeMap<String, Vec<f32>>) -> Vec<f32> {
         let mut values = Vec::with_capacity(self.elements);
