@@ -2,21 +2,31 @@
 //! parameters, dispatch geometry, choice of shader variant and CPU twin. Knows tensors, not models,
 //! not wgpu.
 
+pub mod adamw;
 pub mod add;
 pub mod attention_dense;
 pub mod attention_dense_decode;
 pub mod attention_dense_merge;
 pub mod backward;
+pub mod clear;
+pub mod clip_factor;
+pub mod column_sums;
 pub mod embed;
+pub mod embed_grad;
 pub mod gate_prefix;
 pub mod gate_prefix_grad;
 pub mod glu;
+pub mod glu_grad;
 pub mod heads;
 mod heads_backward;
 pub mod join_columns;
 pub mod layer_norm;
+pub mod layer_norm_grad;
 pub mod linear;
+pub mod linear_grad_input;
+pub mod linear_grad_weight;
 pub mod nll;
+pub mod nll_grad;
 pub mod pack_heads;
 pub mod pack_heads_grad;
 pub mod real;
@@ -32,6 +42,7 @@ pub mod sketch_learned;
 pub mod sketch_learned_grad;
 pub mod sketch_random;
 pub mod sketch_random_grad;
+pub mod square_sums;
 pub mod sum_partials;
 pub mod take_last;
 pub mod unpack_heads;

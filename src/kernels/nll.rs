@@ -1,6 +1,9 @@
 //! Negative log-likelihood of the next token.
 
-use super::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error};
+use std::sync::Arc;
+
+use super::nll_grad::NllGrad;
+use super::{Args, Backward, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error};
 use crate::error::Result;
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::{shape, twins};
@@ -34,6 +37,13 @@ impl Kernel for Nll {
     fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
         let rows = call.unit(Unit::Rows);
         Dispatch::new(&shader::params::Nll { rows: rows as u32 }, Dispatch::linear(rows))
+    }
+
+    fn backward(&self, pass: &mut dyn Backward) -> Result<()> {
+        let (logits, targets, dnll) = (pass.input(0), pass.input(1), pass.gradient(0)?);
+        // Nobody reads the logits afterwards: their gradient takes their place.
+        pass.append("grad", Arc::new(NllGrad { vocabulary: self.vocabulary }), &[targets, dnll], &[logits])?;
+        pass.give(0, logits)
     }
 
     twins!();

@@ -39,7 +39,7 @@ impl SketchLearned {
         2 * self.level_inputs().map(|i| 2 * i + self.hidden() * (i + self.layout.sketch)).sum::<usize>()
     }
 
-    fn vectors(&self, call: &Call) -> usize {
+    pub(super) fn vectors(&self, call: &Call) -> usize {
         2 * call.unit(Unit::Rows) * self.layout.heads
     }
 }

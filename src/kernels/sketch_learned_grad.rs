@@ -4,7 +4,7 @@
 use super::heads::{HeadSource, Rotation};
 use super::real::{Mat, MatMut, SharedMut};
 use super::sketch_learned::{SketchLearned, VectorPlace};
-use super::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shape_error};
+use super::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error};
 use crate::error::Result;
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::{shape, twins};
@@ -12,15 +12,27 @@ use crate::{shape, twins};
 /// Partial sums of the weights' gradients: enough to keep a GPU busy, few enough to add up.
 pub const SLABS: usize = 32;
 
+/// Vectors that a workgroup of the shader takes at a time.
+const ROW_TILE: usize = 16;
+
 /// Arguments: qkv, lane table, norms `[4, h]`, rotation table, weights, dsketch `[2, lanes, H, tokens, r]` → slabs
-/// `[SLABS, weights + 4 h]` (partial sums of the gradients of the weights, then of the norms); in place: dqkv `[rows, qkv_width]`.
+/// `[SLABS, weights + 4 h + tile]` (partial sums of the gradients of the weights, then of the norms; then the activations of the tile
+/// in work, which only the shader keeps there); in place: dqkv `[rows, qkv_width]`.
 #[derive(Debug)]
 pub struct SketchLearnedGrad(pub SketchLearned);
 
 impl SketchLearnedGrad {
     /// Type of the partial sums.
     pub fn slabs(&self) -> TensorType {
-        TensorType::f32(shape![SLABS, self.0.weight_count() + 4 * self.0.layout.head])
+        TensorType::f32(shape![SLABS, self.slab()])
+    }
+
+    /// Numbers of a slab.
+    fn slab(&self) -> usize {
+        let (h, r, hidden) = (self.0.layout.head, self.0.layout.sketch, self.0.hidden());
+        let activations: usize = self.0.level_inputs().map(|i| 2 + i + 2 * hidden + r).sum();
+        let tile = h + 2 * activations + 2 * r + hidden + h.max(r) + h;
+        self.0.weight_count() + 4 * h + ROW_TILE * tile
     }
 }
 
@@ -38,11 +50,28 @@ impl Kernel for SketchLearnedGrad {
     }
 
     fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {
-        Variant::new(self.stem(), &[])
+        let l = &self.0.layout;
+        l.head_constants(Variant::new(self.stem(), &[]))
+            .size("SHARED_NORM_ROWS", if l.shared_norm { 0 } else { 2 })
+            .size("SIZE", l.sketch)
+            .size("HIDDEN", self.0.hidden())
+            .size("LEVELS", self.0.levels)
+            .size("INPUT_NORMED", usize::from(l.sketch_normed))
+            .size("ROW_TILE", ROW_TILE)
+            .size("WIDTH", l.head.max(l.sketch))
+            .size("WEIGHTS", self.0.weight_count())
+            .size("SLAB", self.slab())
+            .size("SLABS", SLABS)
     }
 
-    fn dispatch(&self, _: &Variant, _: &Call) -> Dispatch {
-        Dispatch::new(&0u32, [SLABS, 1, 1])
+    fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
+        let params = shader::params::SketchLearnedGrad {
+            vectors: self.0.vectors(call) as u32,
+            lanes: call.lanes.len() as u32,
+            tokens: call.tokens as u32,
+            lane_base: call.lane_base as u32,
+        };
+        Dispatch::new(&params, [SLABS, 1, 1])
     }
 
     fn flops(&self, call: &Call) -> u64 {
@@ -76,7 +105,8 @@ impl SketchLearnedGrad {
         let vectors = 2 * call.unit(Unit::Rows) * l.heads;
         let tiles = vectors.div_ceil(TILE);
         let count = weights.len();
-        real::parallel_chunks(&mut slabs[..SLABS * (count + 4 * h)], count + 4 * h, |slab, sums| {
+        real::parallel_chunks(&mut slabs[..SLABS * self.slab()], self.slab(), |slab, sums| {
+            let sums = &mut sums[..count + 4 * h];
             sums.fill(R::ZERO);
             let (dweights, dnorms) = sums.split_at_mut(count);
             for tile in (slab..tiles).step_by(SLABS) {

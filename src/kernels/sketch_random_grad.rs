@@ -5,20 +5,29 @@ use super::real::{Mat, MatMut, SharedMut};
 use super::sketch_learned::VectorPlace;
 use super::sketch_learned_grad::SLABS;
 use super::sketch_random::SketchRandom;
-use super::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shape_error};
+use super::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error};
 use crate::error::Result;
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::{shape, twins};
 
+/// Vectors that a workgroup of the shader takes at a time.
+const ROW_TILE: usize = 8;
+
 /// Arguments: qkv, lane table, norms `[4, h]`, rotation table, matrices, dsketch `[2, lanes, H, tokens, r]` → slabs
-/// `[SLABS, 4 h]` (partial sums of the gradient of the norms); in place: dqkv `[rows, qkv_width]`.
+/// `[SLABS, 4 h + tile]` (partial sums of the gradient of the norms; then the tile in work, of the shader only); in place: dqkv `[rows, qkv_width]`.
 #[derive(Debug)]
 pub struct SketchRandomGrad(pub SketchRandom);
 
 impl SketchRandomGrad {
     /// Type of the partial sums.
     pub fn slabs(&self) -> TensorType {
-        TensorType::f32(shape![SLABS, 4 * self.0.layout.head])
+        TensorType::f32(shape![SLABS, self.slab()])
+    }
+
+    /// Numbers of a slab.
+    fn slab(&self) -> usize {
+        let (h, r) = (self.0.layout.head, self.0.layout.sketch);
+        4 * h + ROW_TILE * (2 * h + (2 * self.0.leaves - 1) * 4 * r)
     }
 }
 
@@ -36,11 +45,26 @@ impl Kernel for SketchRandomGrad {
     }
 
     fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {
-        Variant::new(self.stem(), &[])
+        let l = &self.0.layout;
+        l.head_constants(Variant::new(self.stem(), &[]))
+            .size("SHARED_NORM_ROWS", if l.shared_norm { 0 } else { 2 })
+            .size("SIZE", l.sketch)
+            .size("LEAVES", self.0.leaves)
+            .with("GAIN", self.0.gain)
+            .size("INPUT_NORMED", usize::from(l.sketch_normed))
+            .size("ROW_TILE", ROW_TILE)
+            .size("SLAB", self.slab())
+            .size("SLABS", SLABS)
     }
 
-    fn dispatch(&self, _: &Variant, _: &Call) -> Dispatch {
-        Dispatch::new(&0u32, [SLABS, 1, 1])
+    fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
+        let params = shader::params::SketchRandomGrad {
+            vectors: (2 * call.unit(Unit::Rows) * self.0.layout.heads) as u32,
+            lanes: call.lanes.len() as u32,
+            tokens: call.tokens as u32,
+            lane_base: call.lane_base as u32,
+        };
+        Dispatch::new(&params, [SLABS, 1, 1])
     }
 
     fn flops(&self, call: &Call) -> u64 {
@@ -59,7 +83,8 @@ impl SketchRandomGrad {
         let source = HeadSource { layout: l, qkv: args.real(0), norms: args.real(2), rotations: args.real(3) };
         let (slabs, dqkv) = (args.real_mut(6), SharedMut::new(args.real_mut(7)));
         let vectors = 2 * call.unit(Unit::Rows) * l.heads;
-        real::parallel_chunks(&mut slabs[..SLABS * 4 * h], 4 * h, |slab, dnorms| {
+        real::parallel_chunks(&mut slabs[..SLABS * self.slab()], self.slab(), |slab, dnorms| {
+            let dnorms = &mut dnorms[..4 * h];
             dnorms.fill(R::ZERO);
             for tile in (slab..vectors.div_ceil(TILE)).step_by(SLABS) {
                 let first = tile * TILE;

@@ -39,7 +39,7 @@ pub enum Part {
 }
 
 impl Part {
-    fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         match self {
             Part::Tensor { range, .. } => range.len(),
             Part::Zeros(n) | Part::Ones(n) => *n,

@@ -354,11 +354,11 @@ impl Learner {
         let trained = trained(&self.config, &self.plan.parameters);
         let settings = optimizer::settings(settings, step);
         let call = Call::start(1);
-        let partials = trained.len() * optimizer::PARTIALS;
+        let partials = trained.len() * optimizer::SQUARE_PARTS;
         let run = Run { calls: &[call], inputs: &[("settings", &settings)], reads: &[("norms", partials)] };
         let read = self.executor.run(&mut self.norm, &self.constants, &mut self.memory, run).await?;
         let sum = |words: &[u32]| words.iter().map(|w| f64::from(f32::from_bits(*w))).sum();
-        Ok(trained.into_iter().map(|p| p.name).zip(read[0].chunks_exact(optimizer::PARTIALS).map(sum)).collect())
+        Ok(trained.into_iter().map(|p| p.name).zip(read[0].chunks_exact(optimizer::SQUARE_PARTS).map(sum)).collect())
     }
 
     /// One optimiser step with what was accumulated, which is cleared; `step` counts from 1.
