@@ -2,6 +2,8 @@
 //! baselines with their key-value cache.
 
 mod describe;
+#[cfg(test)]
+mod gradient_tests;
 mod standalone;
 
 use std::sync::Arc;
@@ -104,6 +106,12 @@ pub enum Mode {
     Decode,
     /// Every key counts for every query of the call; no state (library only).
     NonCausal,
+    /// The forward part of a plan that is differentiated: a call is a segment of a text, a multiple of the block unless it is the last
+    /// one, on top of the slot's state, which stays as it is. Rings are empty. The dense kinds take a whole text at once.
+    Train,
+    /// Over the segments of a text as [`Mode::Train`] cuts it, leaving the state after segment s of lane a of `lanes` in slot
+    /// `(s + 1) * lanes + a`, where the next one starts from: what [`Mode::Train`] needs, last segment first.
+    Forward,
 }
 
 /// The tensors an attention layer reads.
@@ -235,6 +243,7 @@ impl Attention {
             local_width,
             bias: self.bias,
             causal: mode != Mode::NonCausal,
+            keeps_normaliser: mode == Mode::Train,
         };
         let states = |blocks| ScanStates { layout: l.clone(), features: features.clone(), source_offset, blocks };
         let lanes = from.lanes;
@@ -244,8 +253,20 @@ impl Attention {
             let total = g.apply1(&format!("{label}.total"), ScanPrefix { layout: l.clone(), size, prefix: Prefix::Total }, &[blocks, keys, lanes])?;
             return g.apply1(&format!("{label}.output"), output, &[queries, keys, lanes, table, total]);
         }
+        let state = |g: &mut Graph| g.state(&format!("{label}.state"), TensorType::f32(shape![Unit::Slots, l.heads, size]));
+        if matches!(mode, Mode::Train | Mode::Forward) {
+            let (queries, keys) = self.rows(g, label, from, KeysAt::Window, None, false)?;
+            let blocks = g.apply1(&format!("{label}.states"), states(States::All), &[keys, lanes, table])?;
+            let prefix = |prefix| ScanPrefix { layout: l.clone(), size, prefix };
+            let state = state(g);
+            let prefix = match mode {
+                Mode::Train => g.apply1(&format!("{label}.prefix"), prefix(Prefix::Resume), &[blocks, keys, lanes, state])?,
+                _ => g.apply(&format!("{label}.prefix"), prefix(Prefix::Keep), &[blocks, keys, lanes], &[state])?[0],
+            };
+            return Ok(g.apply(&format!("{label}.output"), output, &[queries, keys, lanes, table, prefix], &[])?[0]);
+        }
         let ring = g.state(&format!("{label}.ring"), TensorType::f32(shape![Unit::Slots, l.heads, l.block, l.key_width()]));
-        let state = g.state(&format!("{label}.state"), TensorType::f32(shape![Unit::Slots, l.heads, size]));
+        let state = state(g);
         if mode == Mode::Decode {
             g.apply(&format!("{label}.fold"), states(States::Fold), &[ring, lanes, table], &[state])?;
             let (queries, _) = self.rows(g, label, from, KeysAt::Ring, Some(ring), true)?;
@@ -268,10 +289,15 @@ impl Attention {
             _ => (DenseWeight::Softmax, 0.0),
         };
         let lanes = from.lanes;
-        if mode == Mode::NonCausal {
+        let window = match mode {
+            Mode::NonCausal => Some(Sight::All),
+            Mode::Train | Mode::Forward => Some(Sight::Causal),
+            Mode::Prefill | Mode::Decode => None,
+        };
+        if let Some(sight) = window {
             let (queries, keys) = self.rows(g, label, from, KeysAt::Window, None, false)?;
-            let kernel = AttentionDense { layout: l.clone(), weight, bias, sight: Sight::All };
-            return g.apply1(&format!("{label}.output"), kernel, &[queries, keys, lanes]);
+            let kernel = AttentionDense { layout: l.clone(), weight, bias, sight };
+            return Ok(g.apply(&format!("{label}.output"), kernel, &[queries, keys, lanes], &[])?[0]);
         }
         let kernel = AttentionDense { layout: l.clone(), weight, bias, sight: Sight::Cache(context) };
         let cache = g.state(&format!("{label}.cache"), TensorType::f32(shape![Unit::Slots, l.heads, Unit::Context, l.key_width()]));

@@ -1,10 +1,11 @@
 //! The baselines with a key-value cache: softmax and the exact polynomial kernel, many queries at once.
 
+use super::attention_grad_queries::Pairs;
 use super::heads::{HeadLayout, LocalWeight, lane};
 use super::real::{Mat, MatMut, SharedMut};
 use super::scan_output::tile_constants;
-use super::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error};
-use crate::error::Result;
+use super::{Args, Backward, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error};
+use crate::error::{Error, ErrorKind, Result};
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::{shape, twins};
 
@@ -38,9 +39,12 @@ pub enum Sight {
     Cache(usize),
     /// All keys of the call's window (not causal).
     All,
+    /// Keys of the call's window up to the query (training: a call is a whole text).
+    Causal,
 }
 
-/// Arguments: queries `[lanes, H, tokens, query_width]`, keys (cache or window), lane table → o `[rows, H h]`.
+/// Arguments: queries `[lanes, H, tokens, query_width]`, keys (cache or window), lane table → o `[rows, H h]`; with
+/// [`Sight::Causal`] also what the gradient reads `[lanes, H, tokens]`: the normaliser with β, for softmax the log-sum-exp.
 #[derive(Clone, Debug)]
 pub struct AttentionDense {
     /// Row layouts.
@@ -61,7 +65,7 @@ impl AttentionDense {
     pub(super) fn stride(&self, call: &Call) -> usize {
         match self.sight {
             Sight::Cache(context) => context,
-            Sight::All => call.unit(Unit::Window(self.layout.block)),
+            Sight::All | Sight::Causal => call.unit(Unit::Window(self.layout.block)),
         }
     }
 
@@ -92,12 +96,18 @@ impl Kernel for AttentionDense {
 
     fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
         self.check(self.stem(), inputs)?;
-        Ok(vec![TensorType::f32(shape![Unit::Rows, self.layout.heads * self.layout.head])])
+        let l = &self.layout;
+        let mut outputs = vec![TensorType::f32(shape![Unit::Rows, l.heads * l.head])];
+        if self.sight == Sight::Causal {
+            outputs.push(TensorType::f32(shape![Unit::Lanes, l.heads, Unit::Tokens]));
+        }
+        Ok(outputs)
     }
 
     fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {
         let [softmax, taylor] = self.weight.flags();
-        let variant = Variant::new("attention_dense", &[softmax, taylor, ("FULL", self.sight == Sight::All)]);
+        let variant =
+            Variant::new("attention_dense", &[softmax, taylor, ("FULL", self.sight == Sight::All), ("CAUSAL", self.sight == Sight::Causal)]);
         let variant = self.shape_constants(variant).with("BIAS", self.bias);
         let variant = tile_constants(variant, self.row_tile(), self.layout.head).size("STAGED", self.row_tile() * self.layout.head);
         self.weight.constants(variant, self.layout.head)
@@ -114,6 +124,18 @@ impl Kernel for AttentionDense {
         (4 * pairs * self.layout.heads * self.layout.head) as u64
     }
 
+    fn backward(&self, pass: &mut dyn Backward) -> Result<()> {
+        if self.sight != Sight::Causal {
+            return Err(Error::new(ErrorKind::Shape, format!("{}: only attention of a training plan has a gradient", pass.label())));
+        }
+        let pairs = Pairs { layout: self.layout.clone(), weight: self.weight, offset: 0, width: self.layout.head, in_block: false };
+        let (_, dqueries, dkeys) = pairs.backward(pass, self.bias)?;
+        for (i, gradient) in [dqueries, dkeys].into_iter().enumerate() {
+            gradient.map_or(Ok(()), |gradient| pass.give(i, gradient))?;
+        }
+        Ok(())
+    }
+
     twins!();
 }
 
@@ -123,6 +145,7 @@ impl AttentionDense {
         let l = &self.layout;
         let (queries, keys, lanes) = (args.real(0), args.real(1), args.ids(2));
         let o = SharedMut::new(args.real_mut(3));
+        let normaliser = (self.sight == Sight::Causal).then(|| SharedMut::new(args.real_mut(4)));
         let (stride, width, tiles) = (self.stride(call), l.heads * l.head, call.tokens.div_ceil(ROWS));
         real::parallel_for(call.lanes.len() * l.heads * tiles, |task| {
             // The longest rows first, so that no thread is left with them at the end.
@@ -135,26 +158,43 @@ impl AttentionDense {
             let (place, position) = match self.sight {
                 Sight::Cache(_) => (lane.slot * l.heads + head, Some(lane.position + first)),
                 Sight::All => (lane_head, None),
+                Sight::Causal => (lane_head, Some(first)),
             };
             let count = position.map_or(call.tokens, |p| p + rows);
             let keys = &keys[place * stride * l.key_width()..][..count * l.key_width()];
-            real::with_scratch(rows * l.head, |sums: &mut [R]| {
-                real::with_scratch(rows, |totals: &mut [R]| {
-                    self.attend(queries, keys, rows, position, sums, totals);
-                    for i in 0..rows {
-                        // SAFETY: every (lane, token, head) belongs to one task.
-                        let out = unsafe { o.slice((at * call.tokens + first + i) * width + head * l.head, l.head) };
-                        let scale = R::ONE / (R::of(self.bias) + totals[i]);
-                        out.iter_mut().zip(&sums[i * l.head..]).for_each(|(o, s)| *o = *s * scale);
+            real::with_scratch(rows * (l.head + 2), |scratch: &mut [R]| {
+                let (sums, rest) = scratch.split_at_mut(rows * l.head);
+                let (totals, highest) = rest.split_at_mut(rows);
+                self.attend(queries, keys, rows, position, sums, totals, highest);
+                for i in 0..rows {
+                    // SAFETY: every (lane, token, head) belongs to one task.
+                    let out = unsafe { o.slice((at * call.tokens + first + i) * width + head * l.head, l.head) };
+                    let total = R::of(self.bias) + totals[i];
+                    if let Some(normaliser) = &normaliser {
+                        let kept = if self.weight == DenseWeight::Softmax { highest[i] + total.ln() } else { total };
+                        // SAFETY: as above.
+                        unsafe { normaliser.slice(lane_head * call.tokens + first + i, 1)[0] = kept };
                     }
-                });
+                    let scale = R::ONE / total;
+                    out.iter_mut().zip(&sums[i * l.head..]).for_each(|(o, s)| *o = *s * scale);
+                }
             });
         });
     }
 
     /// Sums and normalisers of `rows` queries over the keys, tile by tile with a running maximum for softmax.
-    /// Query i stands at `position + i`; no position: it sees every key.
-    pub(super) fn attend<R: Real>(&self, queries: &[R], keys: &[R], rows: usize, position: Option<usize>, sums: &mut [R], totals: &mut [R]) {
+    /// Query i stands at `position + i`; no position: it sees every key. `highest` is that maximum, which the sums are relative to.
+    #[allow(clippy::too_many_arguments)]
+    pub(super) fn attend<R: Real>(
+        &self,
+        queries: &[R],
+        keys: &[R],
+        rows: usize,
+        position: Option<usize>,
+        sums: &mut [R],
+        totals: &mut [R],
+        highest: &mut [R],
+    ) {
         const TILE: usize = 256;
         let l = &self.layout;
         let width = l.key_width();
@@ -163,9 +203,8 @@ impl AttentionDense {
         let gate = |row: usize| l.gate_sum(&keys[row * width..]);
         sums.fill(R::ZERO);
         totals.fill(R::ZERO);
-        real::with_scratch(rows * (TILE + 1), |scratch: &mut [R]| {
-            let (weights, highest) = scratch.split_at_mut(rows * TILE);
-            highest.fill(R::of(-3e38));
+        highest.fill(R::of(-3e38));
+        real::with_scratch(rows * TILE, |weights: &mut [R]| {
             for start in (0..count).step_by(TILE) {
                 let n = TILE.min(count - start);
                 let weights = &mut weights[..rows * n];

@@ -59,7 +59,7 @@ impl AttentionDenseDecode {
             }
             let (sums, rest) = parts.split_at_mut(l.head);
             let (total, rest) = rest.split_at_mut(1);
-            self.0.attend(&queries[task * l.query_width()..][..l.query_width()], keys, 1, Some(lane.position), sums, total);
+            self.0.attend(&queries[task * l.query_width()..][..l.query_width()], keys, 1, Some(lane.position), sums, total, &mut rest[..1]);
             rest[0] = if self.0.weight == DenseWeight::Softmax { R::ZERO } else { rest[0] };
         });
     }

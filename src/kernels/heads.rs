@@ -81,6 +81,11 @@ impl HeadLayout {
         self.sum_offset() + if self.gated { 4 } else { 0 }
     }
 
+    /// Columns of a row of `AttentionGradRows`.
+    pub(super) fn gradient_width(&self) -> usize {
+        self.head + 4
+    }
+
     /// The `override`s of `shared/head_vector.wgsl`.
     pub(super) fn head_constants(&self, variant: Variant) -> Variant {
         let rotation = match self.rotation {
@@ -282,6 +287,41 @@ impl LocalWeight {
         }
     }
 
+    /// [`LocalWeight::apply`], and the derivative of each weight by its inner product.
+    #[inline(always)]
+    pub(super) fn apply_with_slope<R: Real>(&self, t: &mut [R], slope: &mut [R]) {
+        match *self {
+            LocalWeight::Power { scale, degree } => {
+                let (scale, factor) = (R::of(scale), R::of(scale * degree as f64));
+                for (t, slope) in t.iter_mut().zip(slope) {
+                    let s = scale * *t;
+                    let square = s * s;
+                    let mut w = R::ONE;
+                    for _ in 1..degree / 2 {
+                        w *= square;
+                    }
+                    *slope = factor * s * w;
+                    *t = square * w;
+                }
+            }
+            LocalWeight::Taylor { scale, degree } => {
+                let scale = R::of(scale);
+                for (t, slope) in t.iter_mut().zip(slope) {
+                    let s = scale * *t;
+                    // The derivative of a partial sum of exp is the one before it.
+                    let (mut term, mut before, mut w) = (R::ONE, R::ZERO, R::ONE);
+                    for m in 1..=degree {
+                        term *= s * R::of(1.0 / m as f64);
+                        before = w;
+                        w += term;
+                    }
+                    *slope = scale * before;
+                    *t = w;
+                }
+            }
+        }
+    }
+
     pub(super) fn constants(&self, variant: Variant) -> Variant {
         let (LocalWeight::Power { scale, degree } | LocalWeight::Taylor { scale, degree }) = *self;
         variant.with("SCALE", scale).size("DEGREE", degree)
@@ -370,6 +410,15 @@ impl<'a> FeatureTable<'a> {
         f32::from_bits(self.table[self.features.count + f])
     }
 
+    /// φ's vectors of rows `stride` apart as `columns [source, rows]`; `data` starts at the first one's.
+    pub fn columns<R: Real>(&self, data: &[R], stride: usize, rows: usize, columns: &mut [R]) {
+        for (j, row) in data.chunks(stride).take(rows).enumerate() {
+            for (c, x) in row[..self.features.source].iter().enumerate() {
+                columns[c * rows + j] = *x;
+            }
+        }
+    }
+
     /// `out[f, j] = φ_{first + f}(row j) * scale[j]`, from the transposed vectors `columns [source, rows]`: a
     /// feature is an elementwise product of columns, which vectorises over the rows.
     #[inline(always)]
@@ -386,6 +435,37 @@ impl<'a> FeatureTable<'a> {
                 if index < self.features.source {
                     for (o, c) in out.iter_mut().zip(&columns[index * rows..(index + 1) * rows]) {
                         *o *= *c;
+                    }
+                }
+            }
+        }
+    }
+
+    /// `grads[c, j] += Σ_f dphi[f, j] · ∂φ_{first + f} / ∂u_c (row j)` with `grads` and `columns [source, rows]`: the product rule, a
+    /// column times the other columns of a feature for each of its factors. (Order 2: `ds = 2 sym(dφ) s`.)
+    #[inline(always)]
+    pub fn pull_back<R: Real>(&self, columns: &[R], rows: usize, first: usize, dphi: &[R], grads: &mut [R]) {
+        let source = self.features.source;
+        let column = |c: usize| &columns[c * rows..(c + 1) * rows];
+        for (f, dphi) in dphi.chunks_exact(rows).enumerate() {
+            // Factors that are elements of the vector, not the 1 appended to it.
+            let (mut factors, mut count) = ([0; 4], 0);
+            for k in 0..self.features.order {
+                let index = (self.table[first + f] >> (8 * k) & 255) as usize;
+                if index < source {
+                    (factors[count], count) = (index, count + 1);
+                }
+            }
+            for k in 0..count {
+                let grad = &mut grads[factors[k] * rows..(factors[k] + 1) * rows];
+                let other = |m: usize| column(factors[m + usize::from(m >= k)]);
+                match count {
+                    1 => grad.iter_mut().zip(dphi).for_each(|(g, d)| *g += *d),
+                    2 => grad.iter_mut().zip(dphi).zip(other(0)).for_each(|((g, d), a)| *g += *d * *a),
+                    3 => grad.iter_mut().zip(dphi).zip(other(0)).zip(other(1)).for_each(|(((g, d), a), b)| *g += *d * *a * *b),
+                    _ => {
+                        let others = other(0).iter().zip(other(1)).zip(other(2));
+                        grad.iter_mut().zip(dphi).zip(others).for_each(|((g, d), ((a, b), c))| *g += *d * (*a * *b) * *c);
                     }
                 }
             }

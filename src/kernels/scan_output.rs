@@ -1,16 +1,22 @@
 //! Outputs of the scan: the local block exactly, everything before it through the state.
 
+use std::sync::Arc;
+
+use super::attention_dense::DenseWeight;
+use super::attention_grad_queries::Pairs;
 use super::heads::{FeatureTable, Features, HeadLayout, LocalWeight, gate_decay, lane};
 use super::real::{Mat, MatMut, SharedMut};
-use super::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error};
-use crate::error::Result;
+use super::scan_grad_queries::ScanGradQueries;
+use super::scan_states::{ScanStates, States};
+use super::{Args, Backward, BackwardExt, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error};
+use crate::error::{Error, ErrorKind, Result};
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::{shape, twins};
 
 /// `o_i = N_i[0..h] / (β + N_i[h])`, `N_i = Σ_{j in block, j <= i} e^{g_i - g_j} w_ij v̂_j + e^{g_i} Z_lᵀ φ(q_i)` (SPEC §1).
 ///
 /// Arguments: queries `[lanes, H, tokens, query_width]`, keys `[lanes, H, window, key_width]`, lane table, feature table,
-/// prefix `[lanes, H, blocks, F (h + 1)]` → o `[rows, H h]`.
+/// prefix `[lanes, H, blocks, F (h + 1)]` → o `[rows, H h]`, with `keeps_normaliser` also `β + N_i[h]` `[lanes, H, tokens]`.
 #[derive(Clone, Debug)]
 pub struct ScanOutput {
     /// Row layouts.
@@ -29,6 +35,8 @@ pub struct ScanOutput {
     pub bias: f64,
     /// False: every key counts for every query; only `Zᵀφ(q)`, with the prefix `[lanes, H, F (h + 1)]`.
     pub causal: bool,
+    /// The normaliser is a second output, for the gradient.
+    pub keeps_normaliser: bool,
 }
 
 /// Rows of a tile, and what 128 invocations each hold of it: vectors of the output, weights of 32 keys.
@@ -58,7 +66,11 @@ impl Kernel for ScanOutput {
                 format_args!("needs query rows of {} and states of {}", l.query_width(), self.features.state(l.head)),
             ));
         }
-        Ok(vec![TensorType::f32(shape![Unit::Rows, l.heads * l.head])])
+        let mut outputs = vec![TensorType::f32(shape![Unit::Rows, l.heads * l.head])];
+        if self.keeps_normaliser {
+            outputs.push(TensorType::f32(shape![Unit::Lanes, l.heads, Unit::Tokens]));
+        }
+        Ok(outputs)
     }
 
     fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {
@@ -100,6 +112,39 @@ impl Kernel for ScanOutput {
         (call.unit(Unit::Rows) * l.heads * (local + 2 * self.features.state(l.head))) as u64
     }
 
+    /// dQ and dK of the pairs inside a block and through the state before it, and the gradient of that state. What the keys of a block
+    /// do to later blocks is the rule of [`ScanStates`].
+    fn backward(&self, pass: &mut dyn Backward) -> Result<()> {
+        if !self.causal || !self.keeps_normaliser {
+            let what = if self.causal { "without its normaliser kept" } else { "that is not causal" };
+            return Err(Error::new(ErrorKind::Shape, format!("{}: attention {what} has no gradient", pass.label())));
+        }
+        let pairs = Pairs {
+            layout: self.layout.clone(),
+            weight: DenseWeight::Kernel(self.local),
+            offset: self.local_offset,
+            width: self.local_width,
+            in_block: true,
+        };
+        let (drows, dqueries, dkeys) = pairs.backward(pass, self.bias)?;
+        let (queries, table, prefix) = (pass.input(0), pass.input(3), pass.input(4));
+        let (layout, features, source_offset) = (self.layout.clone(), self.features.clone(), self.source_offset);
+        if let Some(dqueries) = dqueries {
+            let kernel = ScanGradQueries { layout: layout.clone(), features: features.clone(), source_offset };
+            pass.append("dqueries_far", Arc::new(kernel), &[queries, drows, table, prefix], &[dqueries])?;
+            pass.give(0, dqueries)?;
+        }
+        if let Some(dkeys) = dkeys {
+            pass.give(1, dkeys)?;
+        }
+        if pass.wants(4) {
+            let kernel = ScanStates { layout, features, source_offset, blocks: States::Queries };
+            let dprefix = pass.apply1("dprefix", kernel, &[queries, drows, table])?;
+            pass.give(4, dprefix)?;
+        }
+        Ok(())
+    }
+
     twins!();
 }
 
@@ -111,6 +156,7 @@ impl ScanOutput {
         let (queries, keys, lanes, table, prefix) =
             (args.real(0), args.real(1), args.ids(2), FeatureTable::new(&self.features, args.ids(3)), args.real(4));
         let o = SharedMut::new(args.real_mut(5));
+        let normaliser = self.keeps_normaliser.then(|| SharedMut::new(args.real_mut(6)));
         let (blocks, stride) = (call.unit(Unit::Blocks(l.block)), call.unit(Unit::Window(l.block)));
         let (size, width) = (self.features.state(l.head), l.heads * l.head);
         let tiles = l.block.div_ceil(ROWS);
@@ -145,7 +191,12 @@ impl ScanOutput {
                 for i in 0..rows {
                     // SAFETY: every (lane, token, head) belongs to one task.
                     let out = unsafe { o.slice((at * call.tokens + token + i) * width + head * l.head, l.head) };
-                    let scale = R::ONE / (R::of(self.bias) + totals[i]);
+                    let total = R::of(self.bias) + totals[i];
+                    if let Some(normaliser) = &normaliser {
+                        // SAFETY: as above.
+                        unsafe { normaliser.slice(lane_head * call.tokens + token + i, 1)[0] = total };
+                    }
+                    let scale = R::ONE / total;
                     out.iter_mut().zip(&sums[i * l.head..]).for_each(|(o, s)| *o = *s * scale);
                 }
             });
@@ -218,12 +269,8 @@ impl ScanOutput {
         real::with_scratch((f.source + TILE + 1) * rows, |scratch: &mut [R]| {
             let (columns, rest) = scratch.split_at_mut(f.source * rows);
             let (scale, phi) = rest.split_at_mut(rows);
-            for (i, query) in queries.chunks_exact(l.query_width()).enumerate() {
-                for c in 0..f.source {
-                    columns[c * rows + i] = query[self.source_offset + c];
-                }
-                scale[i] = decay(i);
-            }
+            table.columns(&queries[self.source_offset..], l.query_width(), rows, columns);
+            scale.iter_mut().enumerate().for_each(|(i, s)| *s = decay(i));
             for start in (0..f.count).step_by(TILE) {
                 let n = TILE.min(f.count - start);
                 let phi = &mut phi[..n * rows];

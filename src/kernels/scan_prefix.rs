@@ -1,19 +1,25 @@
 //! Exclusive prefix over block states.
 
+use std::sync::Arc;
+
 use super::heads::{HeadLayout, gate_decay, lane};
 use super::real::SharedMut;
-use super::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error};
-use crate::error::Result;
+use super::scan_suffix::ScanSuffix;
+use super::{Args, Backward, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error};
+use crate::error::{Error, ErrorKind, Result};
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::{shape, twins};
 
 /// What the prefix starts from and what becomes of its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Prefix {
-    /// Starts from zero (training: every call starts a text).
-    Fresh,
     /// Starts from the state of the slot and leaves the new state there.
     Carry,
+    /// Training: starts from the state of the slot, which stays as it is.
+    Resume,
+    /// Starts from the state of the slot and leaves the one after all blocks of the call as many slots further on as the call has
+    /// lanes: with segment s of lane a in slot `s * lanes + a`, every boundary state of a text remains.
+    Keep,
     /// Not causal: one total over all blocks instead of a prefix.
     Total,
 }
@@ -21,7 +27,8 @@ pub enum Prefix {
 /// `Z_0 = state, Z_{l+1} = e^{g_last(l)} Z_l + H_l`.
 ///
 /// Arguments: states `[lanes, H, blocks, size]`, keys `[lanes, H, window, key_width]` (for the gates), lane
-/// table → prefix `[lanes, H, blocks, size]`; in place with `Carry`: state `[slots, H, size]`.
+/// table, with `Resume` state `[slots, H, size]` → prefix `[lanes, H, blocks, size]`; in place with `Carry` and `Keep`: state
+/// `[slots, H, size]`. `Resume` and `Keep` read the states of all blocks, the others those of finished ones.
 #[derive(Debug)]
 pub struct ScanPrefix {
     /// Row layouts.
@@ -38,7 +45,7 @@ impl Kernel for ScanPrefix {
     }
 
     fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
-        if inputs.len() != 3 || inputs[0].shape.last() != Some(self.size) {
+        if inputs.len() != 3 + usize::from(self.prefix == Prefix::Resume) || inputs[0].shape.last() != Some(self.size) {
             return Err(shape_error(self.stem(), inputs, format_args!("needs states of {}", self.size)));
         }
         let l = &self.layout;
@@ -52,7 +59,9 @@ impl Kernel for ScanPrefix {
 
     fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {
         let l = &self.layout;
-        Variant::new("scan_prefix", &[("CARRY", self.prefix == Prefix::Carry), ("TOTAL", self.prefix == Prefix::Total)])
+        let flag = |name, prefix| (name, self.prefix == prefix);
+        let flags = [flag("CARRY", Prefix::Carry), flag("RESUME", Prefix::Resume), flag("KEEP", Prefix::Keep), flag("TOTAL", Prefix::Total)];
+        Variant::new("scan_prefix", &flags)
             .size("HEADS", l.heads)
             .size("STATE", self.size)
             .size("BLOCK", l.block)
@@ -75,6 +84,19 @@ impl Kernel for ScanPrefix {
         (2 * call.lanes.len() * self.layout.heads * call.unit(Unit::Blocks(self.layout.block)) * self.size) as u64
     }
 
+    /// dZ into dH, a suffix over blocks: `T_last` is what later segments of the text carry back, `T_{l-1} = dZ_l + e^{g_last(l)} T_l`.
+    /// The gates get nothing here: see [`super::attention_grad_keys`].
+    fn backward(&self, pass: &mut dyn Backward) -> Result<()> {
+        if self.prefix != Prefix::Resume {
+            return Err(Error::new(ErrorKind::Shape, format!("{}: only the prefix of a training plan has a gradient", pass.label())));
+        }
+        let (dprefix, keys) = (pass.gradient(0)?, pass.input(1));
+        let carry = pass.carry("carry", TensorType::f32(shape![Unit::Lanes, self.layout.heads, self.size]));
+        let kernel = ScanSuffix { layout: self.layout.clone(), size: self.size };
+        let dstates = pass.append("dstates", Arc::new(kernel), &[dprefix, keys], &[carry])?[0];
+        pass.give(0, dstates)
+    }
+
     twins!();
 }
 
@@ -82,9 +104,11 @@ impl ScanPrefix {
     fn twin<R: Real>(&self, args: &mut Args<'_, R>, call: &Call) {
         let (l, size) = (&self.layout, self.size);
         let (states, keys, lanes) = (args.real(0), args.real(1), args.ids(2));
-        let prefix = SharedMut::new(args.real_mut(3));
-        let carried = (self.prefix == Prefix::Carry).then(|| SharedMut::new(args.real_mut(4)));
+        let state: &[R] = if self.prefix == Prefix::Resume { args.real(3) } else { &[] };
+        let prefix = SharedMut::new(args.real_mut(3 + usize::from(self.prefix == Prefix::Resume)));
+        let carried = matches!(self.prefix, Prefix::Carry | Prefix::Keep).then(|| SharedMut::new(args.real_mut(4)));
         let (blocks, stride) = (call.unit(Unit::Blocks(l.block)), call.unit(Unit::Window(l.block)));
+        let given = if self.prefix == Prefix::Carry { blocks - 1 } else { blocks };
         real::parallel_for(call.lanes.len() * l.heads, |task| {
             let (at, head) = (task / l.heads, task % l.heads);
             let lane = lane(lanes, call.lane_base + at);
@@ -98,25 +122,37 @@ impl ScanPrefix {
                 }
                 return;
             }
-            // SAFETY: every task has its own (lane, head), and lanes have different slots.
+            let slot = (lane.slot * l.heads + head) * size;
+            // SAFETY: every task has its own (lane, head), and lanes have different slots, none of which another one leaves its state in.
             let out = unsafe { prefix.slice(task * blocks * size, blocks * size) };
-            let carried = carried.as_ref().map(|c| unsafe { c.slice((lane.slot * l.heads + head) * size, size) });
             match &carried {
-                Some(z) if lane.position > lane.ring => out[..size].copy_from_slice(z),
-                _ => out[..size].fill(R::ZERO),
+                // At the start of a text the state is whatever an earlier text left.
+                _ if lane.position <= lane.ring => out[..size].fill(R::ZERO),
+                // SAFETY: as above.
+                Some(carried) => out[..size].copy_from_slice(unsafe { carried.slice(slot, size) }),
+                None => out[..size].copy_from_slice(&state[slot..slot + size]),
             }
-            let last = (lane.ring + call.tokens - 1) / l.block;
-            for b in 0..last {
-                let row = (task * stride + (b + 1) * l.block - 1) * l.key_width();
-                let decay = gate_decay(l.gate_sum(&keys[row..row + l.key_width()]), [R::ZERO; 2]);
-                let (z, next) = out[b * size..].split_at_mut(size);
-                let h = &states[(task * (blocks - 1) + b) * size..][..size];
+            // Z of the block after `b`, in `next`.
+            let advance = |b: usize, z: &[R], next: &mut [R]| {
+                let end = ((b + 1) * l.block).min(lane.ring + call.tokens);
+                let decay = gate_decay(l.gate_sum(&keys[(task * stride + end - 1) * l.key_width()..]), [R::ZERO; 2]);
+                let h = &states[(task * given + b) * size..][..size];
                 for ((next, z), h) in next.iter_mut().zip(z).zip(h) {
                     *next = decay * *z + *h;
                 }
+            };
+            let last = (lane.ring + call.tokens - 1) / l.block;
+            for b in 0..last {
+                let (z, next) = out[b * size..].split_at_mut(size);
+                advance(b, &z[..size], &mut next[..size]);
             }
-            if let Some(carried) = carried {
-                carried.copy_from_slice(&out[last * size..(last + 1) * size]);
+            let z = &out[last * size..(last + 1) * size];
+            if let Some(carried) = carried.as_ref() {
+                // SAFETY: as above.
+                match self.prefix {
+                    Prefix::Keep => advance(last, z, unsafe { carried.slice(slot + call.lanes.len() * l.heads * size, size) }),
+                    _ => unsafe { carried.slice(slot, size) }.copy_from_slice(z),
+                }
             }
         });
     }

@@ -1,9 +1,12 @@
-//! Block states of the scan: `H_l = Σ_j e^{g_last - g_j} φ(k_j) v̂_jᵀ`.
+//! Block states of the scan: `H_l = Σ_j e^{g_last - g_j} φ(k_j) v̂_jᵀ`, and sums of the same form in its gradient.
+
+use std::sync::Arc;
 
 use super::heads::{FeatureTable, Features, HeadLayout, gate_decay, lane};
 use super::real::{Mat, MatMut, SharedMut};
-use super::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error};
-use crate::error::Result;
+use super::scan_grad_keys::ScanGradKeys;
+use super::{Args, Backward, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error};
+use crate::error::{Error, ErrorKind, Result};
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::{shape, twins};
 
@@ -12,15 +15,20 @@ use crate::{shape, twins};
 pub enum States {
     /// All blocks of a window but the last one, which stays in the ring.
     Finished,
-    /// All blocks of a window (not causal).
+    /// All blocks of a window (training, and not causal).
     All,
+    /// All blocks, of queries and their gradient rows instead of keys: dZ of each block (training).
+    Queries,
     /// A full ring, folded onto the state of its slot in place (decoding).
     Fold,
 }
 
 /// Arguments: keys (window, or the ring to fold), lane table, feature table → states
 /// `[lanes, H, blocks, F (h + 1)]`, or the state `[slots, H, F (h + 1)]` in place.
-/// A state is `[F, h]` (φ vᵀ) followed by `[F]` (φ, for the normaliser).
+/// A state is `[F, h]` (φ vᵀ) followed by `[F]` (φ, for the normaliser). The weights of the features are in it.
+///
+/// [`States::Queries`]: queries, gradient rows (`AttentionGradRows`), feature table → `dZ_l = Σ_i e^{g_i} φ(q_i) dN_iᵀ`
+/// `[lanes, H, blocks, F (h + 1)]`, without the weights: Z has them.
 #[derive(Debug)]
 pub struct ScanStates {
     /// Row layouts.
@@ -38,13 +46,22 @@ impl ScanStates {
         let touched = call.unit(Unit::Blocks(self.layout.block));
         match self.blocks {
             States::Finished => touched - 1,
-            States::All => touched,
+            States::All | States::Queries => touched,
             States::Fold => usize::from(call.lanes.iter().any(|l| l.ring == self.layout.block)),
         }
     }
 
     fn stride(&self, call: &Call) -> usize {
-        if self.blocks == States::Fold { self.layout.block } else { call.unit(Unit::Window(self.layout.block)) }
+        match self.blocks {
+            States::Fold => self.layout.block,
+            States::Queries => call.tokens,
+            _ => call.unit(Unit::Window(self.layout.block)),
+        }
+    }
+
+    /// Columns of the rows that φ's vectors are in.
+    fn width(&self) -> usize {
+        if self.blocks == States::Queries { self.layout.query_width() } else { self.layout.key_width() }
     }
 }
 
@@ -55,12 +72,9 @@ impl Kernel for ScanStates {
 
     fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
         let l = &self.layout;
-        if inputs.len() != 3 || inputs[0].shape.last() != Some(l.key_width()) || inputs[2].shape != shape![2 * self.features.count] {
-            return Err(shape_error(
-                self.stem(),
-                inputs,
-                format_args!("needs key rows of {} and a table of {}", l.key_width(), 2 * self.features.count),
-            ));
+        let width = self.width();
+        if inputs.len() != 3 || inputs[0].shape.last() != Some(width) || inputs[2].shape != shape![2 * self.features.count] {
+            return Err(shape_error(self.stem(), inputs, format_args!("needs rows of {width} and a table of {}", 2 * self.features.count)));
         }
         if self.blocks == States::Fold {
             return Ok(vec![]);
@@ -99,11 +113,29 @@ impl Kernel for ScanStates {
         (call.lanes.len() * self.layout.heads * self.block_count(call) * per_block) as u64
     }
 
+    /// dH into the keys, added to what their own queries gave.
+    fn backward(&self, pass: &mut dyn Backward) -> Result<()> {
+        let fail = |pass: &dyn Backward, what: &str| Err(Error::new(ErrorKind::Shape, format!("{}: {what}", pass.label())));
+        if self.blocks != States::All {
+            return fail(pass, "only the block states of a training plan have a gradient");
+        }
+        if !pass.wants(0) {
+            return Ok(());
+        }
+        let Some(dkeys) = pass.place(0) else { return fail(pass, "the outputs of the scan gave its keys no gradient") };
+        let kernel = ScanGradKeys { layout: self.layout.clone(), features: self.features.clone(), source_offset: self.source_offset };
+        let (dstates, keys, table) = (pass.gradient(0)?, pass.input(0), pass.input(2));
+        pass.append("dkeys", Arc::new(kernel), &[keys, dstates, table], &[dkeys]).map(drop)
+    }
+
     twins!();
 }
 
 impl ScanStates {
     fn twin<R: Real>(&self, args: &mut Args<'_, R>, call: &Call) {
+        if self.blocks == States::Queries {
+            return self.twin_of_queries(args, call);
+        }
         let l = &self.layout;
         let (keys, lanes, table) = (args.real(0), args.ids(1), FeatureTable::new(&self.features, args.ids(2)));
         let states = SharedMut::new(args.real_mut(3));
@@ -130,40 +162,70 @@ impl ScanStates {
                 // The first block of a text replaces what an earlier text left.
                 out.iter_mut().for_each(|z| *z = if lane.position > l.block { *z * decay } else { R::ZERO });
             }
-            self.add_block(&table, keys, rows, out, self.blocks == States::Fold);
+            let last = l.gate_sum(&keys[(rows - 1) * l.key_width()..]);
+            let block = Block {
+                vectors: &keys[self.source_offset..],
+                scale: |j: usize| gate_decay(last, l.gate_sum(&keys[j * l.key_width()..])),
+                values: Mat::strided(&keys[l.value_offset()..], rows, l.head, l.key_width()),
+                totals: None,
+            };
+            self.add_block(&table, block, out, self.blocks == States::Fold);
         });
     }
 
-    /// `out (+)= Σ_j e^{g_last - g_j} φ(k_j) v̂_jᵀ` over the `rows` of one block.
-    fn add_block<R: Real>(&self, table: &FeatureTable, keys: &[R], rows: usize, out: &mut [R], accumulate: bool) {
+    fn twin_of_queries<R: Real>(&self, args: &mut Args<'_, R>, call: &Call) {
+        let l = &self.layout;
+        let (queries, drows, table) = (args.real(0), args.real(1), FeatureTable::new(&self.features, args.ids(2)));
+        let states = SharedMut::new(args.real_mut(3));
+        let (blocks, size, width) = (self.block_count(call), self.features.state(l.head), l.gradient_width());
+        real::parallel_for(call.lanes.len() * l.heads * blocks, |task| {
+            let (lane_head, block) = (task / blocks, task % blocks);
+            let first = lane_head * call.tokens + block * l.block;
+            let rows = l.block.min(call.tokens - block * l.block);
+            let drows = &drows[first * width..(first + rows) * width];
+            // SAFETY: every task has its own state.
+            let out = unsafe { states.slice(task * size, size) };
+            real::with_scratch(rows, |totals: &mut [R]| {
+                totals.iter_mut().zip(drows.chunks_exact(width)).for_each(|(t, d)| *t = d[l.head]);
+                let block = Block {
+                    vectors: &queries[first * l.query_width() + self.source_offset..],
+                    scale: |i: usize| gate_decay([drows[i * width + l.head + 2], drows[i * width + l.head + 3]], [R::ZERO; 2]),
+                    values: Mat::strided(drows, rows, l.head, width),
+                    totals: Some(totals),
+                };
+                self.add_block(&table, block, out, false);
+            });
+        });
+    }
+
+    /// `out (+)= Σ_j scale_j φ(row j) [values_j | totals_j]ᵀ` over the rows of one block.
+    fn add_block<R: Real>(&self, table: &FeatureTable, block: Block<'_, R, impl Fn(usize) -> R>, out: &mut [R], accumulate: bool) {
         const TILE: usize = 128; // features at a time: a tile of φ stays in the first cache
-        let (l, f) = (&self.layout, &self.features);
-        let width = l.key_width();
-        let last = l.gate_sum(&keys[(rows - 1) * width..]);
+        let (l, f, rows) = (&self.layout, &self.features, block.values.rows);
         let (sums, totals) = out.split_at_mut(f.count * l.head);
         real::with_scratch((f.source + TILE + 1) * rows, |scratch: &mut [R]| {
             let (columns, rest) = scratch.split_at_mut(f.source * rows);
-            let (decay, phi) = rest.split_at_mut(rows);
-            for (j, key) in keys.chunks_exact(width).enumerate() {
-                for c in 0..f.source {
-                    columns[c * rows + j] = key[self.source_offset + c];
-                }
-                decay[j] = gate_decay(last, l.gate_sum(key));
-            }
-            let values = &keys[l.value_offset()..];
+            let (scale, phi) = rest.split_at_mut(rows);
+            table.columns(block.vectors, self.width(), rows, columns);
+            scale.iter_mut().enumerate().for_each(|(j, s)| *s = (block.scale)(j));
             for start in (0..f.count).step_by(TILE) {
                 let n = TILE.min(f.count - start);
                 let phi = &mut phi[..n * rows];
                 real::vectorized(
                     #[inline(always)]
                     || {
-                        table.tile(columns, rows, start, n, l.gated.then_some(&*decay), phi);
-                        for i in 0..n {
-                            let weight = R::from_f32(table.weight(start + i));
+                        table.tile(columns, rows, start, n, l.gated.then_some(&*scale), phi);
+                        for (i, phi) in phi.chunks_exact_mut(rows).enumerate() {
                             let mut total = R::ZERO;
-                            for p in &mut phi[i * rows..(i + 1) * rows] {
-                                *p *= weight;
-                                total += *p;
+                            match block.totals {
+                                Some(totals) => total = real::dot(phi, totals),
+                                None => {
+                                    let weight = R::from_f32(table.weight(start + i));
+                                    for p in phi {
+                                        *p *= weight;
+                                        total += *p;
+                                    }
+                                }
                             }
                             let total_out = &mut totals[start + i];
                             *total_out = if accumulate { *total_out + total } else { total };
@@ -171,8 +233,20 @@ impl ScanStates {
                     },
                 );
                 let target = MatMut::new(&mut sums[start * l.head..(start + n) * l.head], n, l.head);
-                real::matmul(target, Mat::new(phi, n, rows), Mat::strided(values, rows, l.head, width), accumulate);
+                real::matmul(target, Mat::new(phi, n, rows), block.values, accumulate);
             }
         });
     }
+}
+
+/// The rows of one block that go into a state.
+struct Block<'a, R, S> {
+    /// φ's vector of the first row; the others follow as the rows do.
+    vectors: &'a [R],
+    /// Factor of each row, where there is a gate.
+    scale: S,
+    /// `[rows, h]`
+    values: Mat<'a, R>,
+    /// `[rows]`; none: of keys, whose features are weighted and whose `v̂` ends in 1.
+    totals: Option<&'a [R]>,
 }
