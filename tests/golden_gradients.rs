@@ -51,7 +51,7 @@ fn gradients_of_golden_models() {
             let options = LearnerOptions { lanes: batch.sequences(), context: batch.context, segment: None, recompute: Recompute::Nothing };
             let (loss, got) = gradients(&executor, &source, &batch, &options);
             let want_loss = golden.f64("loss").unwrap()[0];
-            let wanted: Vec<String> = golden.names().filter_map(|n| n.strip_prefix("grad.").map(str::to_string)).collect();
+            let wanted: Vec<String> = golden.names().into_iter().filter_map(|n| n.strip_prefix("grad.").map(str::to_string)).collect();
             assert_eq!(wanted.iter().collect::<Vec<_>>(), got.keys().collect::<Vec<_>>(), "{name}");
             let mut errors: Vec<(f64, &str)> =
                 wanted.iter().map(|n| (relative(&got[n], &golden.f64(&format!("grad.{n}")).unwrap()), n.as_str())).collect();

@@ -118,7 +118,7 @@ fn alone() -> Vec<Graph> {
     let lanes = g.input("lanes", TensorType::u32(shape![Unit::Lanes, 4]));
     let states = g.input("states", TensorType::f32(shape![Unit::Lanes, l.heads, Unit::Blocks(l.block), 52]));
     let keys = g.input("keys", TensorType::f32(shape![Unit::Lanes, l.heads, Unit::Window(l.block), l.key_width()]));
-    let prefix = g.apply1("prefix", ScanPrefix { layout: l.clone(), size: 52, prefix: Prefix::Fresh }, &[states, keys, lanes]).unwrap();
+    let prefix = g.apply1("prefix", ScanPrefix { layout: l.clone(), size: 52, prefix: Prefix::Total }, &[states, keys, lanes]).unwrap();
     g.output(prefix, "prefix");
     list.push(g);
     let weight = DenseWeight::Kernel(LocalWeight::Taylor { scale: 0.3, degree: 2 });
