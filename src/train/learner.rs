@@ -135,6 +135,7 @@ pub struct Learner {
     clear: Compiled,
     norm: Compiled,
     update: Compiled,
+    times: Option<Vec<(usize, f64)>>,
 }
 
 /// Rows of a call unless memory says less: enough to keep matrix products busy.
@@ -249,6 +250,7 @@ impl Learner {
             norm: executor.compile(&norm).await?,
             update: executor.compile(&update).await?,
             predict: None,
+            times: None,
             executor,
             config,
             plan,
@@ -266,6 +268,16 @@ impl Learner {
     /// Where it runs.
     pub fn executor(&self) -> &Executor {
         &self.executor
+    }
+
+    /// Time by kernel of every training call so far, if [`Learner::profile`] was asked for.
+    pub fn times(&self) -> &[(usize, f64)] {
+        self.times.as_deref().unwrap_or_default()
+    }
+
+    /// Times every dispatch of training calls from now on: (step of the plan, nanoseconds). Slower as a whole.
+    pub fn profile(&mut self) {
+        self.times = Some(Vec::new());
     }
 
     /// Negative log-likelihood of every scored position `[B, context]`; adds the gradients of `Σ weight · nll` to the accumulators.
@@ -287,7 +299,14 @@ impl Learner {
                 let inputs: [(&str, &[u32]); 5] =
                     [("ids", &ids), ("lanes", &lanes), ("targets", &targets), ("order", &order), ("weights", &weights)];
                 let run = Run { calls: &[call], inputs: &inputs, reads: &[("nll", ids.len())] };
-                let read = self.executor.run(&mut self.train, &self.constants, &mut self.memory, run).await?;
+                let read = match &mut self.times {
+                    None => self.executor.run(&mut self.train, &self.constants, &mut self.memory, run).await?,
+                    Some(all) => {
+                        let (read, times) = self.executor.run_timed(&mut self.train, &self.constants, &mut self.memory, run).await?;
+                        all.extend(times);
+                        read
+                    }
+                };
                 group.place(&read[0], segment, &mut nll, f32::from_bits);
             }
         }
