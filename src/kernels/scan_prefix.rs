@@ -60,7 +60,7 @@ impl Kernel for ScanPrefix {
     fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {
         let l = &self.layout;
         let flag = |name, prefix| (name, self.prefix == prefix);
-        let flags = [flag("CARRY", Prefix::Carry), flag("RESUME", Prefix::Resume), flag("KEEP", Prefix::Keep), flag("TOTAL", Prefix::Total)];
+        let flags = [flag("CARRY", Prefix::Carry), flag("KEEP", Prefix::Keep), flag("TOTAL", Prefix::Total)];
         Variant::new("scan_prefix", &flags)
             .size("HEADS", l.heads)
             .size("STATE", self.size)

@@ -10,7 +10,6 @@ use polysketch::kernels::attention_dense_decode::AttentionDenseDecode;
 use polysketch::kernels::gate_prefix::{Carried, GatePrefix};
 use polysketch::kernels::join_columns::JoinColumns;
 use polysketch::kernels::linear::{Addend, Linear};
-use polysketch::kernels::scan_prefix::{Prefix, ScanPrefix};
 use polysketch::model::config::ModelConfig;
 use polysketch::model::transformer::{self, Build, Head};
 use polysketch::shape;
@@ -114,13 +113,6 @@ fn alone() -> Vec<Graph> {
         g.output(qkv, "qkv");
         list.push(g);
     }
-    let mut g = Graph::new();
-    let lanes = g.input("lanes", TensorType::u32(shape![Unit::Lanes, 4]));
-    let states = g.input("states", TensorType::f32(shape![Unit::Lanes, l.heads, Unit::Blocks(l.block), 52]));
-    let keys = g.input("keys", TensorType::f32(shape![Unit::Lanes, l.heads, Unit::Window(l.block), l.key_width()]));
-    let prefix = g.apply1("prefix", ScanPrefix { layout: l.clone(), size: 52, prefix: Prefix::Total }, &[states, keys, lanes]).unwrap();
-    g.output(prefix, "prefix");
-    list.push(g);
     let weight = DenseWeight::Kernel(LocalWeight::Taylor { scale: 0.3, degree: 2 });
     for sight in [Sight::Cache(64), Sight::All] {
         let mut g = Graph::new();
