@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::clip_factor::CLIP;
 use super::real::SharedMut;
 use super::square_sums::fixed_elements;
-use super::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shape_error};
+use super::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error};
 use crate::error::Result;
 use crate::tensor::{Call, Capacity, TensorType};
 use crate::twins;
@@ -92,7 +92,7 @@ impl Kernel for AdamW {
 
     fn dispatch(&self, _: &Variant, _: &Call) -> Dispatch {
         let ranges = if let Decay::Except(n) = self.decay { n } else { 0 };
-        Dispatch::new(&[ranges as u32], Dispatch::linear(self.elements.div_ceil(64)))
+        Dispatch::new(&shader::params::Adamw { ranges: ranges as u32 }, Dispatch::linear(self.elements.div_ceil(64)))
     }
 
     twins!();

@@ -1,6 +1,6 @@
 //! Zeros.
 
-use super::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, shape_error};
+use super::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, shader, shape_error};
 use crate::error::Result;
 use crate::tensor::{Call, Capacity, TensorType};
 use crate::twins;
@@ -26,7 +26,7 @@ impl Kernel for Clear {
     }
 
     fn dispatch(&self, variant: &Variant, _: &Call) -> Dispatch {
-        Dispatch::new(&[0u32], Dispatch::linear(variant.get("ELEMENTS").div_ceil(64)))
+        Dispatch::new(&shader::params::Clear::default(), Dispatch::linear(variant.get("ELEMENTS").div_ceil(64)))
     }
 
     twins!();

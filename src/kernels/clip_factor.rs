@@ -2,7 +2,7 @@
 
 use super::adamw::SETTINGS;
 use super::square_sums::norms;
-use super::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, shape_error};
+use super::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, shader, shape_error};
 use crate::error::Result;
 use crate::tensor::{Call, Capacity, TensorType};
 use crate::{shape, twins};
@@ -36,7 +36,7 @@ impl Kernel for ClipFactor {
 
     fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
         let sums = norms(self.parameters).shape.elements_in(call);
-        Dispatch::new(&[sums as u32], [1, 1, 1])
+        Dispatch::new(&shader::params::ClipFactor { sums: sums as u32 }, [1, 1, 1])
     }
 
     twins!();

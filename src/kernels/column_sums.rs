@@ -1,7 +1,7 @@
 //! Column sums of a matrix, in parts: the gradient of a bias before [`SumPartials`](super::sum_partials::SumPartials).
 
 use super::sum_partials::{PARTIAL_ROWS, partials};
-use super::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shape_error};
+use super::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error};
 use crate::error::Result;
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::{shape, twins};
@@ -58,7 +58,8 @@ impl Kernel for ColumnSums {
 
     fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
         let Parts { tokens, parts, total } = Parts::of(self.rows, call);
-        Dispatch::new(&[tokens as u32, parts as u32, total as u32], Dispatch::linear((total * self.width).div_ceil(64)))
+        let params = shader::params::ColumnSums { tokens: tokens as u32, parts: parts as u32, total: total as u32 };
+        Dispatch::new(&params, Dispatch::linear((total * self.width).div_ceil(64)))
     }
 
     twins!();

@@ -1,7 +1,7 @@
 //! Gradient of the token embedding: rows of dx added to the rows of the table they came from, always in the same order.
 
 use super::real::SharedMut;
-use super::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shape_error};
+use super::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error};
 use crate::error::Result;
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::{shape, twins};
@@ -44,7 +44,8 @@ impl Kernel for EmbedGrad {
 
     fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
         let rows = call.unit(Unit::Rows);
-        Dispatch::new(&[rows as u32, self.first as u32, self.rows as u32], Dispatch::linear(rows))
+        let params = shader::params::EmbedGrad { rows: rows as u32, shard_first: self.first as u32, shard_rows: self.rows as u32 };
+        Dispatch::new(&params, Dispatch::linear(rows))
     }
 
     twins!();

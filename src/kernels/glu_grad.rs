@@ -1,6 +1,6 @@
 //! Gradient of the gated GELU.
 
-use super::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shape_error};
+use super::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error};
 use crate::error::Result;
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::{shape, twins};
@@ -32,7 +32,7 @@ impl Kernel for GluGrad {
 
     fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
         let rows = call.unit(Unit::Rows);
-        Dispatch::new(&[rows as u32], Dispatch::linear((rows * self.width / 4).div_ceil(64)))
+        Dispatch::new(&shader::params::GluGrad { rows: rows as u32 }, Dispatch::linear((rows * self.width / 4).div_ceil(64)))
     }
 
     twins!();

@@ -3,7 +3,7 @@
 use super::column_sums::Parts;
 use super::real::SharedMut;
 use super::sum_partials::partials;
-use super::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shape_error};
+use super::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error};
 use crate::error::Result;
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::{shape, twins};
@@ -44,7 +44,8 @@ impl Kernel for LayerNormGrad {
 
     fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
         let Parts { tokens, parts, total } = Parts::of(self.rows, call);
-        Dispatch::new(&[tokens as u32, parts as u32, total as u32], Dispatch::linear(total))
+        let params = shader::params::LayerNormGrad { tokens: tokens as u32, parts: parts as u32, total: total as u32 };
+        Dispatch::new(&params, Dispatch::linear(total))
     }
 
     fn flops(&self, call: &Call) -> u64 {

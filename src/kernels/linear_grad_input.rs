@@ -2,7 +2,7 @@
 
 use super::linear::Tile;
 use super::real::{Mat, MatMut};
-use super::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shape_error};
+use super::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error};
 use crate::error::Result;
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::{shape, twins};
@@ -50,7 +50,8 @@ impl Kernel for LinearGradInput {
     fn dispatch(&self, variant: &Variant, call: &Call) -> Dispatch {
         let rows = call.unit(self.rows);
         let (across, down) = (variant.get("GROUP_X") * variant.get("COLUMNS"), variant.get("GROUP_Y") * variant.get("ROWS"));
-        Dispatch::new(&[rows as u32, self.first as u32], [self.inputs.div_ceil(across), rows.div_ceil(down), 1])
+        let params = shader::params::LinearGradInput { rows: rows as u32, first_column: self.first as u32 };
+        Dispatch::new(&params, [self.inputs.div_ceil(across), rows.div_ceil(down), 1])
     }
 
     fn flops(&self, call: &Call) -> u64 {

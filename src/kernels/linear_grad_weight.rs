@@ -2,7 +2,7 @@
 
 use super::linear::Tile;
 use super::real::{Mat, MatMut};
-use super::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shape_error};
+use super::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error};
 use crate::error::Result;
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::{shape, twins};
@@ -46,7 +46,7 @@ impl Kernel for LinearGradWeight {
 
     fn dispatch(&self, variant: &Variant, call: &Call) -> Dispatch {
         let (across, down) = (variant.get("GROUP_X") * variant.get("COLUMNS"), variant.get("GROUP_Y") * variant.get("ROWS"));
-        let params = [call.unit(self.rows) as u32, self.first as u32];
+        let params = shader::params::LinearGradWeight { rows: call.unit(self.rows) as u32, first_column: self.first as u32 };
         Dispatch::new(&params, [self.inputs.div_ceil(across), self.shard.div_ceil(down), 1])
     }
 

@@ -1,6 +1,6 @@
 //! Gradient of the negative log-likelihood, in the place of the logits.
 
-use super::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shape_error};
+use super::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error};
 use crate::error::Result;
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::{shape, twins};
@@ -31,7 +31,7 @@ impl Kernel for NllGrad {
 
     fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
         let rows = call.unit(Unit::Rows);
-        Dispatch::new(&[rows as u32], Dispatch::linear(rows))
+        Dispatch::new(&shader::params::NllGrad { rows: rows as u32 }, Dispatch::linear(rows))
     }
 
     twins!();

@@ -1,6 +1,6 @@
 //! Sums of squares of a gradient: its part of the global norm.
 
-use super::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shape_error};
+use super::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error};
 use crate::error::Result;
 use crate::tensor::{Call, Capacity, TensorType};
 use crate::{shape, twins};
@@ -46,7 +46,7 @@ impl Kernel for SquareSums {
     }
 
     fn dispatch(&self, _: &Variant, _: &Call) -> Dispatch {
-        Dispatch::new(&[self.index as u32], [SQUARE_PARTS, 1, 1])
+        Dispatch::new(&shader::params::SquareSums { index: self.index as u32 }, [SQUARE_PARTS, 1, 1])
     }
 
     twins!();
