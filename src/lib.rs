@@ -46,6 +46,7 @@ pub mod graph;
 pub mod kernels;
 pub mod model;
 pub mod tensor;
+pub mod train;
 #[cfg(target_arch = "wasm32")]
 pub mod web;
 
