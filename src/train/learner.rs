@@ -15,8 +15,8 @@ use crate::model::{Engine, ModelSource, ParameterSpec};
 use crate::tensor::{Call, Capacity, DType, Lane, TensorType, Unit, lane_table};
 use crate::shape;
 
-/// A checkpoint tensor: name, shape, values.
-pub type NamedTensor = (String, Vec<usize>, Vec<f32>);
+/// Tensors of a checkpoint: name, shape, values.
+pub type NamedTensors = Vec<(String, Vec<usize>, Vec<f32>)>;
 
 /// How a model is trained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -265,6 +265,11 @@ impl Learner {
         &self.plan
     }
 
+    /// Bytes by purpose.
+    pub fn memory(&self) -> LearnerMemory {
+        self.plan.memory()
+    }
+
     /// Where it runs.
     pub fn executor(&self) -> &Executor {
         &self.executor
@@ -389,17 +394,17 @@ impl Learner {
     }
 
     /// Checkpoint tensors, trained or not.
-    pub async fn weights(&self) -> Result<Vec<NamedTensor>> {
+    pub async fn weights(&self) -> Result<NamedTensors> {
         self.read("", &self.plan.parameters).await
     }
 
     /// Accumulated gradients of the trained tensors.
-    pub async fn gradients(&self) -> Result<Vec<NamedTensor>> {
+    pub async fn gradients(&self) -> Result<NamedTensors> {
         self.read("gradient.", &trained(&self.config, &self.plan.parameters)).await
     }
 
     /// First and second moments of the trained tensors, named `first.NAME` and `second.NAME`.
-    pub async fn moments(&self) -> Result<Vec<NamedTensor>> {
+    pub async fn moments(&self) -> Result<NamedTensors> {
         let mut tensors = Vec::new();
         for moment in ["first", "second"] {
             let list = self.read(&format!("{moment}."), &trained(&self.config, &self.plan.parameters)).await?;
@@ -409,7 +414,7 @@ impl Learner {
     }
 
     /// Puts back what [`Learner::moments`] returned.
-    pub async fn restore_moments(&mut self, tensors: Vec<NamedTensor>) -> Result<()> {
+    pub async fn restore_moments(&mut self, tensors: NamedTensors) -> Result<()> {
         let tensors: std::collections::BTreeMap<String, Vec<f32>> = tensors.into_iter().map(|(name, _, values)| (name, values)).collect();
         for moment in ["first", "second"] {
             let prefix = format!("{moment}.");
@@ -423,7 +428,7 @@ impl Learner {
     }
 
     /// Checkpoint tensors from the graph's tensors `prefix + name`.
-    async fn read(&self, prefix: &str, parameters: &[Packed]) -> Result<Vec<NamedTensor>> {
+    async fn read(&self, prefix: &str, parameters: &[Packed]) -> Result<NamedTensors> {
         let mut values = Vec::with_capacity(parameters.len());
         for packed in parameters {
             let words = self.executor.read(&self.memory, &format!("{prefix}{}", packed.name), 0..packed.elements).await?;
