@@ -69,7 +69,7 @@ fn linear(g: &mut Graph, x: TensorId, kernel: &Linear, addend: Option<TensorId>,
 /// Several lanes, rows that are no multiples of tiles or parts, shards, gradients that are added to others.
 pub fn cases() -> Vec<Case> {
     let mut list = Vec::new();
-    for (lanes, tokens, inputs, shards) in [(1, 3, 8, &[12][..]), (2, 70, 20, &[9]), (3, 41, 12, &[7, 30, 6]), (2, 130, 36, &[52])] {
+    for (lanes, tokens, inputs, shards) in [(1, 3, 8, &[12][..]), (2, 70, 20, &[9]), (3, 41, 12, &[7, 30, 7]), (2, 130, 36, &[52])] {
         let (call, outputs) = (start(lanes, tokens), shards.iter().sum());
         for addend in [Addend::None, Addend::Bias, Addend::Residual] {
             list.push(Case::new(format!("linear {lanes}x{tokens} {inputs} {shards:?} {addend:?}"), &call, |g| {
@@ -133,7 +133,7 @@ pub fn cases() -> Vec<Case> {
         });
         list.push(case.with("order", embed_grad::order(&ids)).with("ids", ids).with("lanes", table));
     }
-    for (lanes, tokens, vocabulary, shards) in [(1, 2, 7, &[7][..]), (2, 35, 301, &[100, 201])] {
+    for (lanes, tokens, vocabulary, shards) in [(1, 4, 7, &[7][..]), (2, 35, 301, &[100, 201])] {
         let call = start(lanes, tokens);
         let mut targets = Rng(tokens as u64).tokens(lanes * tokens, vocabulary);
         targets[1] = UNSCORED;
