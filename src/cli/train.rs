@@ -334,9 +334,9 @@ impl<'a> Teller<'a> {
                 self.line(&format!(
                     "memory: weights {}, gradients and moments {}, state {}, scratch {}",
                     bytes(memory.weights),
-                    bytes(memory.optimiser),
+                    bytes(memory.optimizer),
                     bytes(memory.state),
-                    bytes(memory.scratch)
+                    bytes(memory.activations)
                 ));
             }
             Event::Step(step, _) => self.step(step.step, step.loss),
