@@ -9,13 +9,21 @@ use common::scene::gpu;
 use common::{executors, gpu_executors};
 use pollster::block_on;
 use polysketch::exec::{Memory, Run};
+use polysketch::graph::{Graph, Recompute};
 use polysketch::kernels::DeviceTraits;
 use polysketch::kernels::adamw::Settings;
-use polysketch::tensor::{Capacity, DType};
+use polysketch::kernels::linear::Linear;
+use polysketch::shape;
+use polysketch::tensor::{Capacity, DType, TensorType, Unit};
 
 #[test]
 fn gradients_equal_finite_differences() {
-    let failures: Vec<String> = cases().iter().flat_map(|case| case.gradients().check().into_iter().map(|f| format!("{}: {f}", case.name))).collect();
+    let mut failures = Vec::new();
+    for case in cases() {
+        for recompute in [Recompute::Nothing, Recompute::Sections] {
+            failures.extend(case.gradients(recompute).check().into_iter().map(|f| format!("{}, {recompute:?}: {f}", case.name)));
+        }
+    }
     assert!(failures.is_empty(), "{} failures: {:#?}", failures.len(), &failures[..failures.len().min(20)]);
 }
 
@@ -29,7 +37,7 @@ fn shaders_equal_their_twins() {
         let traits = executor.traits();
         let other = DeviceTraits { software: !traits.software, ..DeviceTraits::floor() };
         for (at, case) in cases().iter().enumerate() {
-            let gradients = case.gradients();
+            let gradients = case.gradients(Recompute::Nothing);
             // Only the products have two sorts.
             let sorts = if at % 2 == 0 { 2 } else { 1 };
             for traits in [&traits, &other].into_iter().take(sorts) {
@@ -40,6 +48,17 @@ fn shaders_equal_their_twins() {
         }
     }
     assert!(failures.is_empty(), "{} failures: {:#?}", failures.len(), &failures[..failures.len().min(20)]);
+}
+
+/// What has no gradient is refused by name.
+#[test]
+fn half_float_weights_have_no_gradient() {
+    let mut g = Graph::new();
+    let (x, w) = (g.parameter("x", DType::F32, shape![Unit::Rows, 8]), g.parameter("w", DType::F16, shape![8, 8]));
+    let y = g.apply1("projection", Linear { dtype: DType::F16, ..Linear::new(8, 8) }, &[x, w]).unwrap();
+    let seed = g.input("seed", TensorType::f32(shape![Unit::Rows, 8]));
+    let error = g.backward(&[(y, seed)], &|_| true, Recompute::Nothing).unwrap_err();
+    assert!(error.to_string().contains("projection"), "{error}");
 }
 
 /// PyTorch's formula, in f64.
