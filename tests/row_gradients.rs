@@ -32,14 +32,27 @@ fn gradients_equal_finite_differences() {
 fn shaders_equal_their_twins() {
     /// f32 against f32, and sums in another order.
     const SMALL: f64 = 2e-5;
+    /// Names begin so: compiling a shader takes a software adapter a second.
+    const CASES: [&str; 8] = [
+        "linear 2x70 20 [9] Bias",
+        "linear 3x41 12 [7, 30, 7] Residual",
+        "linear 2x130 36 [52] None",
+        "linear of lanes 3",
+        "layer 3x41",
+        "sums",
+        "embed",
+        "nll 2",
+    ];
+    let cases: Vec<_> = cases().into_iter().filter(|case| CASES.iter().any(|name| case.name.starts_with(name))).collect();
+    assert!(cases.len() >= CASES.len());
     let mut failures = Vec::new();
     for (name, executor) in gpu_executors() {
         let traits = executor.traits();
         let other = DeviceTraits { software: !traits.software, ..DeviceTraits::floor() };
-        for (at, case) in cases().iter().enumerate() {
+        for case in &cases {
             let gradients = case.gradients(Recompute::Nothing);
             // Only the products have two sorts.
-            let sorts = if at % 2 == 0 { 2 } else { 1 };
+            let sorts = if case.name.starts_with("linear") { 2 } else { 1 };
             for traits in [&traits, &other].into_iter().take(sorts) {
                 let differences = gradients.bisect(gpu(&executor), traits);
                 let wrong = differences.iter().filter(|d| d.relative.is_nan() || d.relative > SMALL);
