@@ -84,8 +84,8 @@ struct Reference {
 impl Reference {
     fn step(&mut self, s: &Settings, t: i32, gradient: &[f64], factor: f64, decays: impl Fn(usize) -> bool) {
         let [lr, beta1, beta2, eps, decay] = [s.learning_rate, s.beta1, s.beta2, s.eps, s.weight_decay].map(f64::from);
-        for i in 0..gradient.len() {
-            let g = gradient[i] * factor;
+        for (i, gradient) in gradient.iter().enumerate() {
+            let g = gradient * factor;
             if decays(i) {
                 self.p[i] -= lr * decay * self.p[i];
             }
