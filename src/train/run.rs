@@ -153,12 +153,12 @@ pub async fn run(
         return Err(Error::new(ErrorKind::Input, format!("{}: is at step {steps} of {} already", out.display(), settings.steps))
             .help("give a larger --steps to train on"));
     }
+    let checkpoints = Checkpoints::of(out);
+    checkpoints.prepare()?;
     let mut learner = Learner::new(engine, &source, &settings.learner()).await?;
     if let Some((moments, _)) = resumed {
         learner.restore_moments(moments).await?;
     }
-    let checkpoints = Checkpoints::of(out);
-    checkpoints.prepare()?;
     let mut run = Run {
         log: Log::open(out, steps)?,
         // A checkpoint that there is already is the last good one until there is another.
