@@ -403,7 +403,7 @@ fn by_length(common: &Common, engine: &Engine, settings: &Settings, out: &Path) 
     let _spinner = Progress::spinner(common, "longer sequences");
     // Held out, like those of the evaluations.
     let task = task.with_seed(settings.seed ^ run::HELD_OUT);
-    let lengths = [1, 2, 4, 8].map(|times| times * settings.context);
+    let lengths = [1, 2, 4].map(|times| times * settings.context);
     let tasks = lengths.into_iter().map(|context| task.with_context(context)).collect::<Result<Vec<_>>>()?;
     // As many answers at every length; the longest take the time.
     let count = (settings.eval_tokens / settings.context).clamp(1, 64);

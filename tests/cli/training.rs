@@ -238,8 +238,8 @@ fn tasks() {
         ]);
         let report: Value = serde_json::from_str(&run.ok(report)).unwrap();
         let lengths = report["accuracy_by_length"].as_object().unwrap();
-        assert_eq!(lengths.len(), 4, "{report}");
-        assert!(["32", "64", "128", "256"].iter().all(|n| lengths[*n].as_f64().is_some_and(|part| (0.0..=1.0).contains(&part))), "{report}");
+        assert_eq!(lengths.len(), 3, "{report}");
+        assert!(["32", "64", "128"].iter().all(|n| lengths[*n].as_f64().is_some_and(|part| (0.0..=1.0).contains(&part))), "{report}");
         assert!(report["evaluation"]["accuracy"].is_f64());
         fails(run.with(&["--resume"]), &["step 4 of 4"], true);
         run.ok(run.with(&["--resume", "--steps", "5", "--task", task, "--items", if task == "induction" { "1" } else { "4" }]));
