@@ -59,7 +59,8 @@ fn loss(svg: &mut String, curves: &Curves, title: &str) -> std::result::Result<(
     if let Some((last, best)) = last_and_best(&curves.evaluation) {
         let points: Vec<(f64, f64)> = curves.evaluation.iter().map(|(step, loss)| (*step as f64, *loss)).collect();
         chart.draw_series(points.iter().map(|point| Circle::new(*point, 3, EVALUATION.filled())))?;
-        let label = format!("evaluation, {last:.3} in the end, {best:.3} at best");
+        let best = if best < last { format!(" in the end, {best:.3} at best") } else { String::new() };
+        let label = format!("evaluation, {last:.3}{best}");
         chart.draw_series(LineSeries::new(points, EVALUATION.stroke_width(2)))?.label(label).legend(line(EVALUATION, 2));
     }
     chart

@@ -15,7 +15,7 @@ fn workplace() -> tempfile::TempDir {
     let dir = folder();
     fs::write(dir.path().join("config.json"), config(257).to_string()).unwrap();
     let text = fs::read_to_string(repository("tests/data/openings.txt")).unwrap();
-    let (valid, train) = text.split_at(text.floor_char_boundary(2000));
+    let (valid, train) = text.split_at(text.char_indices().map(|(at, _)| at).find(|at| *at >= 2000).unwrap());
     fs::write(dir.path().join("train.txt"), train).unwrap();
     fs::write(dir.path().join("valid.txt"), valid).unwrap();
     dir
