@@ -1,15 +1,19 @@
 //! Zeros.
 
+use std::ops::Range;
+
 use super::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, shader, shape_error};
 use crate::error::Result;
 use crate::tensor::{Call, Capacity, TensorType};
 use crate::twins;
 
-/// Arguments: a float tensor, zeroed in place as a whole, whatever the size of the call.
+/// Arguments: a float tensor, zeroed in place, whatever the size of the call.
 #[derive(Debug)]
 pub struct Clear {
     /// Its type.
     pub ty: TensorType,
+    /// Which elements; none: all.
+    pub range: Option<Range<usize>>,
 }
 
 impl Kernel for Clear {
@@ -22,7 +26,8 @@ impl Kernel for Clear {
     }
 
     fn variant(&self, _: &DeviceTraits, capacity: &Capacity) -> Variant {
-        Variant::new("clear", &[]).size("ELEMENTS", self.ty.shape.elements(capacity))
+        let range = self.range.clone().unwrap_or(0..self.ty.shape.elements(capacity));
+        Variant::new("clear", &[]).size("FIRST", range.start).size("ELEMENTS", range.len())
     }
 
     fn dispatch(&self, variant: &Variant, _: &Call) -> Dispatch {
@@ -34,6 +39,8 @@ impl Kernel for Clear {
 
 impl Clear {
     fn twin<R: Real>(&self, args: &mut Args<'_, R>, _: &Call) {
-        args.real_mut(0).fill(R::ZERO);
+        let tensor = args.real_mut(0);
+        let range = self.range.clone().unwrap_or(0..tensor.len());
+        tensor[range].fill(R::ZERO);
     }
 }

@@ -32,7 +32,7 @@ pub(super) fn clear(train: &Plan) -> Result<Graph> {
     let mut g = Graph::new();
     for t in train.tensors.iter().filter(|t| t.bytes > 0 && t.tensor.role == Role::State && t.tensor.name.ends_with(".carry")) {
         let carry = g.state(&t.tensor.name, t.tensor.ty.clone());
-        g.apply(&format!("clear.{}", t.tensor.name), Clear { ty: t.tensor.ty.clone() }, &[], &[carry])?;
+        g.apply(&format!("clear.{}", t.tensor.name), Clear { ty: t.tensor.ty.clone(), range: None }, &[], &[carry])?;
     }
     Ok(g)
 }
@@ -51,12 +51,16 @@ fn shared(g: &mut Graph, parameters: usize) -> Shared {
     }
 }
 
-/// Sums of squares of all gradients in the state `norms [parameters, 64]`, their norm and the clip factor in the state `clip [4]`.
+/// Clears the gradients of what is not trained; then sums of squares of all gradients in the state `norms [parameters, 64]`, their norm and the clip factor in the state `clip [4]`.
 pub(super) fn norm(parameters: &[Packed]) -> Result<Graph> {
     let mut g = Graph::new();
     let s = shared(&mut g, parameters.len());
     for (index, p) in parameters.iter().enumerate() {
-        let gradient = g.state(&format!("gradient.{}", p.name), TensorType::f32(shape![p.elements]));
+        let ty = TensorType::f32(shape![p.elements]);
+        let gradient = g.state(&format!("gradient.{}", p.name), ty.clone());
+        for range in fixed(p) {
+            g.apply(&format!("fixed.{}", p.name), Clear { ty: ty.clone(), range: Some(range) }, &[], &[gradient])?;
+        }
         g.apply(&format!("norm.{}", p.name), SquareSums { elements: p.elements, index }, &[gradient], &[s.norms])?;
     }
     g.apply("clip", ClipFactor { parameters: parameters.len() }, &[s.norms, s.settings], &[s.factor])?;
@@ -83,6 +87,16 @@ pub(super) fn update(parameters: &[Packed], specs: &[ParameterSpec]) -> Result<G
         g.apply(&format!("step.{}", p.name), adamw::AdamW { elements: p.elements, decay }, &inputs, &updates)?;
     }
     Ok(g)
+}
+
+/// Elements of a parameter that are no part of the checkpoint (biases a projection does not have, padding): they are never trained.
+fn fixed(p: &Packed) -> impl Iterator<Item = std::ops::Range<usize>> {
+    let mut at = 0;
+    p.parts.iter().filter_map(move |part| {
+        let range = at..at + part.len();
+        at = range.end;
+        matches!(part, Part::Zeros(_) | Part::Ones(_)).then_some(range)
+    })
 }
 
 /// Elements of a parameter that do not decay: norms and biases. Neighbours are joined.

@@ -187,6 +187,6 @@ pub fn optimiser() -> Graph {
     }
     let ty = TensorType::f32(shape![Unit::Slots, 3, 70]);
     let carry = g.state("carry", ty.clone());
-    g.apply("clear", Clear { ty }, &[], &[carry]).unwrap();
+    g.apply("clear", Clear { ty, range: None }, &[], &[carry]).unwrap();
     g
 }
