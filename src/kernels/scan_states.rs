@@ -84,11 +84,13 @@ impl Kernel for ScanStates {
 
     fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {
         let l = &self.layout;
-        let variant = Variant::new("scan_states", &[("ALL", self.blocks == States::All), ("FOLD", self.blocks == States::Fold)])
+        let flag = |name, blocks| (name, self.blocks == blocks);
+        let flags = [flag("ALL", States::All), flag("FOLD", States::Fold), flag("QUERIES", States::Queries)];
+        let variant = Variant::new("scan_states", &flags)
             .size("HEADS", l.heads)
             .size("HEAD", l.head)
             .size("BLOCK", l.block)
-            .size("KEY_WIDTH", l.key_width())
+            .size("KEY_WIDTH", self.width())
             .size("S_OFFSET", self.source_offset)
             .size("V_OFFSET", l.value_offset())
             .size("GATED", usize::from(l.gated))
