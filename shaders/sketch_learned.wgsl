@@ -32,6 +32,7 @@ var<workgroup> left: array<f32, OUTPUTS>;
 var<workgroup> moments: array<vec2<f32>, ROW_TILE>;
 #import head_vector
 #import gelu
+#import vector_place
 #import sketch_input
 
 fn normalize_rows(width: u32, norm: u32, local: u32) {

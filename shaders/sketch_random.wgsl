@@ -26,6 +26,7 @@ var<workgroup> moments: array<vec2<f32>, ROW_TILE>;
 var<workgroup> value: array<f32, VALUES>;  // [node, row, SIZE] of the level below
 var<workgroup> next: array<f32, VALUES>;
 #import head_vector
+#import vector_place
 #import sketch_input
 
 @compute @workgroup_size(128)

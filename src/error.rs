@@ -30,6 +30,8 @@ pub enum ErrorKind {
     Device,
     /// Tensors that do not fit an operation of the graph.
     Shape,
+    /// A loss or gradient that is not finite.
+    Numeric,
     /// The operation was cancelled by the caller.
     Cancelled,
 }

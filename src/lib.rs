@@ -26,6 +26,7 @@
 //!
 //! # The layers, from the top
 //!
+//! * [`train`]: gradients of whole models in linear time and constant memory, the optimiser, the training loop.
 //! * [`model`]: configuration, checkpoint, tokenizer, [`Engine`](model::Engine) → [`Model`](model::Model) → [`Session`](model::Session).
 //! * [`attention`]: every kind of attention as graph nodes, and [`AttentionLayer`](attention::AttentionLayer) for attention alone on the
 //!   caller's own device and buffers.
@@ -46,6 +47,7 @@ pub mod graph;
 pub mod kernels;
 pub mod model;
 pub mod tensor;
+pub mod train;
 #[cfg(target_arch = "wasm32")]
 pub mod web;
 

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::Kernel;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::tensor::{TensorId, TensorType};
 
 /// One operation in the backward pass.
@@ -50,6 +50,12 @@ pub trait BackwardExt: Backward {
     /// Appends an operation with one fresh output.
     fn apply1(&mut self, what: &str, kernel: impl Kernel, inputs: &[TensorId]) -> Result<TensorId> {
         Ok(self.append(what, Arc::new(kernel), inputs, &[])?[0])
+    }
+
+    /// Where the gradient of input `i` is added up; an error if it is not a parameter and nobody gave one yet.
+    fn accumulator(&mut self, i: usize) -> Result<TensorId> {
+        let error = Error::new(ErrorKind::Shape, format!("{}: input {i} must be a parameter to get a gradient", self.label()));
+        self.place(i).ok_or(error)
     }
 
     /// Appends the operation that computes the gradient of input `i`: `kernel(true)` adds it in place to what there is,

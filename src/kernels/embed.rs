@@ -1,8 +1,11 @@
 //! Token embedding, with sinusoidal positions where the model has them.
 
+use std::sync::Arc;
+
+use super::embed_grad::EmbedGrad;
 use super::heads::{lane, rotation};
-use super::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error};
-use crate::error::Result;
+use super::{Args, Backward, BackwardExt, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error};
+use crate::error::{Error, ErrorKind, Result};
 use crate::tensor::{Call, Capacity, DType, TensorType, Unit};
 use crate::{shape, twins};
 
@@ -54,6 +57,17 @@ impl Kernel for Embed {
             shard_rows: self.rows as u32,
         };
         Dispatch::new(&params, Dispatch::linear((rows * self.width / 4).div_ceil(64)))
+    }
+
+    fn backward(&self, pass: &mut dyn Backward) -> Result<()> {
+        let &Self { width, first, rows, .. } = self;
+        if self.by_slot || self.dtype != DType::F32 {
+            return Err(Error::new(ErrorKind::Shape, format!("{}: only an embedding of given ids in f32 has a gradient", pass.label())));
+        }
+        let (ids, dx) = (pass.input(0), pass.gradient(0)?);
+        let order = pass.ask("order", TensorType::u32(shape![Unit::Rows]));
+        let table = pass.accumulator(2)?;
+        pass.append("grad", Arc::new(EmbedGrad { width, first, rows }), &[order, ids, dx], &[table]).map(drop)
     }
 
     twins!();

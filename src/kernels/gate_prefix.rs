@@ -1,9 +1,12 @@
 //! Prefix sums of the log gates.
 
+use std::sync::Arc;
+
+use super::gate_prefix_grad::GatePrefixGrad;
 use super::heads::{HeadLayout, gate_add, lane};
 use super::real::SharedMut;
-use super::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error};
-use crate::error::Result;
+use super::{Args, Backward, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error};
+use crate::error::{Error, ErrorKind, Result};
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::{shape, twins};
 
@@ -70,6 +73,15 @@ impl Kernel for GatePrefix {
             blocks: blocks as u32,
         };
         Dispatch::new(&params, [(call.lanes.len() * self.layout.heads * blocks).div_ceil(64), 1, 1])
+    }
+
+    fn backward(&self, pass: &mut dyn Backward) -> Result<()> {
+        let dsums = pass.gradient(0)?;
+        let arguments = [pass.input(0), pass.input(1), dsums];
+        let rows_first = || Error::new(ErrorKind::Shape, "the rows of keys and queries give the projections' gradient before their gates");
+        let dqkv = pass.place(0).ok_or_else(rows_first)?;
+        let carry = pass.carry("carry", TensorType::f32(shape![Unit::Lanes, self.layout.heads]));
+        pass.append("logits", Arc::new(GatePrefixGrad { layout: self.layout.clone() }), &arguments, &[dqkv, carry]).map(drop)
     }
 
     twins!();

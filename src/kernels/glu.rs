@@ -1,6 +1,7 @@
 //! Gated GELU.
 
-use super::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error};
+use super::glu_grad::GluGrad;
+use super::{Args, Backward, BackwardExt, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error};
 use crate::error::Result;
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::{shape, twins};
@@ -31,6 +32,12 @@ impl Kernel for Glu {
     fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
         let rows = call.unit(Unit::Rows);
         Dispatch::new(&shader::params::Glu { rows: rows as u32 }, Dispatch::linear((rows * self.width / 4).div_ceil(64)))
+    }
+
+    fn backward(&self, pass: &mut dyn Backward) -> Result<()> {
+        let (y, dz) = (pass.input(0), pass.gradient(0)?);
+        let dy = pass.apply1("grad", GluGrad { width: self.width }, &[y, dz])?;
+        pass.give(0, dy)
     }
 
     twins!();

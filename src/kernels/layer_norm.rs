@@ -1,6 +1,10 @@
 //! LayerNorm over the last dimension.
 
-use super::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error};
+use std::sync::Arc;
+
+use super::layer_norm_grad::LayerNormGrad;
+use super::sum_partials::{SumPartials, partials};
+use super::{Args, Backward, BackwardExt, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error};
 use crate::error::Result;
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::{shape, twins};
@@ -37,6 +41,20 @@ impl Kernel for LayerNorm {
 
     fn flops(&self, call: &Call) -> u64 {
         (8 * call.unit(self.rows) * self.width) as u64
+    }
+
+    fn backward(&self, pass: &mut dyn Backward) -> Result<()> {
+        let &Self { width, rows } = self;
+        let (x, norm, dy) = (pass.input(0), pass.input(1), pass.gradient(0)?);
+        let place = if pass.wants(0) { pass.place(0) } else { None };
+        let kernel = LayerNormGrad { width, rows, accumulate: place.is_some() };
+        let outputs = pass.append("grad", Arc::new(kernel), &[x, norm, dy], place.as_slice())?;
+        if pass.wants(1) {
+            let sum = SumPartials { ty: partials(2 * width), offset: 0, width: 2 * width };
+            let dnorm = pass.accumulator(1)?;
+            pass.append("grad_norm", Arc::new(sum), &outputs[..1], &[dnorm])?;
+        }
+        if let Some(dx) = outputs.get(1) { pass.give(0, *dx) } else { Ok(()) }
     }
 
     twins!();

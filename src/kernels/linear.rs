@@ -1,11 +1,17 @@
 //! `y = x Wᵀ`, with what a decoding step fuses into it: LayerNorm before, bias, residual or gated GELU after.
 //! Two shaders: `linear.wgsl` for many rows, `linear_rows.wgsl` for few.
 
+use std::sync::Arc;
+
+use super::column_sums::ColumnSums;
 use super::glu::gated;
 use super::layer_norm::normalize;
+use super::linear_grad_input::LinearGradInput;
+use super::linear_grad_weight::LinearGradWeight;
 use super::real::{Mat, MatMut, SharedMut};
-use super::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, Weights, real, shader, shape_error};
-use crate::error::Result;
+use super::sum_partials::{SumPartials, partials};
+use super::{Args, Backward, BackwardExt, DeviceTraits, Dispatch, Kernel, Real, Variant, Weights, real, shader, shape_error};
+use crate::error::{Error, ErrorKind, Result};
 use crate::tensor::{Call, Capacity, DType, TensorType, Unit};
 use crate::{shape, twins};
 
@@ -157,6 +163,29 @@ impl Kernel for Linear {
 
     fn flops(&self, call: &Call) -> u64 {
         (2 * call.unit(self.rows) * self.inputs * self.shard * if self.glu { 2 } else { 1 }) as u64
+    }
+
+    fn backward(&self, pass: &mut dyn Backward) -> Result<()> {
+        let &Self { inputs, outputs, first, shard, rows, .. } = self;
+        if self.norm || self.glu || self.dtype != DType::F32 {
+            return Err(Error::new(ErrorKind::Shape, format!("{}: only a plain linear layer of f32 weights has a gradient", pass.label())));
+        }
+        let (x, w, dy) = (pass.input(0), pass.input(1), pass.gradient(0)?);
+        pass.contribute("grad_input", 0, |accumulate| LinearGradInput { inputs, outputs, first, shard, rows, accumulate }, &[dy, w])?;
+        if pass.wants(1) {
+            let dw = pass.accumulator(1)?;
+            pass.append("grad_weight", Arc::new(LinearGradWeight { inputs, outputs, first, shard, rows }), &[dy, x], &[dw])?;
+        }
+        // What is added belongs to all columns, so that one shard hands on for all of them.
+        match self.addend {
+            Addend::Residual if first == 0 => pass.give(2, dy),
+            Addend::Bias if first == 0 && pass.wants(2) => {
+                let sums = pass.apply1("column_sums", ColumnSums { width: outputs, rows }, &[dy])?;
+                let db = pass.accumulator(2)?;
+                pass.append("grad_bias", Arc::new(SumPartials { ty: partials(outputs), offset: 0, width: outputs }), &[sums], &[db]).map(drop)
+            }
+            _ => Ok(()),
+        }
     }
 
     twins!();

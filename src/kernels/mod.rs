@@ -2,6 +2,7 @@
 //! parameters, dispatch geometry, choice of shader variant and CPU twin. Knows tensors, not models,
 //! not wgpu.
 
+pub mod adamw;
 pub mod add;
 pub mod attention_dense;
 pub mod attention_dense_decode;
@@ -10,15 +11,27 @@ pub mod attention_grad_keys;
 pub mod attention_grad_queries;
 pub mod attention_grad_rows;
 pub mod backward;
+pub mod clear;
+pub mod clip_factor;
+pub mod column_sums;
 pub mod embed;
+pub mod embed_grad;
 pub mod gate_prefix;
+pub mod gate_prefix_grad;
 pub mod glu;
+pub mod glu_grad;
 pub mod heads;
+mod heads_backward;
 pub mod join_columns;
 pub mod layer_norm;
+pub mod layer_norm_grad;
 pub mod linear;
+pub mod linear_grad_input;
+pub mod linear_grad_weight;
 pub mod nll;
+pub mod nll_grad;
 pub mod pack_heads;
+pub mod pack_heads_grad;
 pub mod real;
 pub mod ring_copy;
 pub mod sample;
@@ -32,9 +45,13 @@ pub mod scan_suffix;
 pub mod scatter_rows;
 pub mod shader;
 pub mod sketch_learned;
+pub mod sketch_learned_grad;
 pub mod sketch_random;
+pub mod sketch_random_grad;
+pub mod square_sums;
 pub mod sum_partials;
 pub mod take_last;
+pub mod unpack_heads;
 
 use std::fmt::Debug;
 

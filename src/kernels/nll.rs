@@ -1,6 +1,9 @@
 //! Negative log-likelihood of the next token.
 
-use super::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error};
+use std::sync::Arc;
+
+use super::nll_grad::NllGrad;
+use super::{Args, Backward, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error};
 use crate::error::Result;
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::{shape, twins};
@@ -36,6 +39,13 @@ impl Kernel for Nll {
         Dispatch::new(&shader::params::Nll { rows: rows as u32 }, Dispatch::linear(rows))
     }
 
+    fn backward(&self, pass: &mut dyn Backward) -> Result<()> {
+        let (logits, targets, dnll) = (pass.input(0), pass.input(1), pass.gradient(0)?);
+        // Nobody reads the logits afterwards: their gradient takes their place.
+        pass.append("grad", Arc::new(NllGrad { vocabulary: self.vocabulary }), &[targets, dnll], &[logits])?;
+        pass.give(0, logits)
+    }
+
     twins!();
 }
 
@@ -50,10 +60,10 @@ impl Nll {
                     let logits = &logits[row * self.vocabulary..(row + 1) * self.vocabulary];
                     *nll = R::ZERO;
                     if let Some(target) = logits.get(targets[row] as usize) {
-                        let high = logits.iter().fold(logits[0], |a, b| a.max(*b));
+                        let high = real::largest(logits);
                         shifted.iter_mut().zip(logits).for_each(|(s, l)| *s = *l - high);
                         real::exp_slice(shifted);
-                        *nll = shifted.iter().copied().sum::<R>().ln() + high - *target;
+                        *nll = real::sum(shifted).ln() + high - *target;
                     }
                 }
             });

@@ -1,10 +1,15 @@
 //! Query and key rows of the attention kernels.
 
+use std::sync::Arc;
+
 use super::heads::{HeadLayout, HeadSource, Rotation, gate_add, lane};
+use super::pack_heads_grad::PackHeadsGrad;
 use super::real::SharedMut;
-use super::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error};
+use super::sum_partials::{SumPartials, partials};
+use super::unpack_heads::{Columns, UnpackHeads};
+use super::{Args, Backward, BackwardExt, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error};
 use crate::error::Result;
-use crate::tensor::{Call, Capacity, TensorType, Unit};
+use crate::tensor::{Call, Capacity, TensorId, TensorType, Unit};
 use crate::{shape, twins};
 
 /// Where key rows are written.
@@ -90,6 +95,25 @@ impl Kernel for PackHeads {
             stride: self.stride(call) as u32,
         };
         Dispatch::new(&params, [call.tokens.div_ceil(64), 3 * self.layout.heads, call.lanes.len()])
+    }
+
+    fn backward(&self, pass: &mut dyn Backward) -> Result<()> {
+        let l = &self.layout;
+        let (dqueries, dkeys) = (pass.gradient(0)?, pass.gradient(1)?);
+        let arguments: Vec<TensorId> = (0..4).map(|i| pass.input(i)).chain([dqueries, dkeys]).collect();
+        let outputs = pass.append("qkv", Arc::new(PackHeadsGrad { layout: l.clone() }), &arguments, &[])?;
+        pass.give(0, outputs[0])?;
+        if let (true, true, Some(norms)) = (l.exact && l.normed, pass.wants(2), pass.place(2)) {
+            let sum = SumPartials { ty: partials(4 * l.head), offset: 0, width: 4 * l.head };
+            pass.append("norms", Arc::new(sum), &[outputs[1]], &[norms])?;
+        }
+        let columns = [(l.sketch > 0, 4, "sketch", Columns::Sketch), (self.sums, self.input_count() - 1, "gate", Columns::Gate)];
+        for (_, input, what, columns) in columns.into_iter().filter(|c| c.0) {
+            let lanes = pass.input(1);
+            let taken = pass.apply1(what, UnpackHeads { layout: l.clone(), columns }, &[lanes, dqueries, dkeys])?;
+            pass.give(input, taken)?;
+        }
+        Ok(())
     }
 
     twins!();

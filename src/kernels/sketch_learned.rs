@@ -1,17 +1,21 @@
 //! The learned sketch.
 
+use std::sync::Arc;
+
 use super::heads::{HeadLayout, HeadSource, Rotation, lane};
 use super::real::{Mat, MatMut};
-use super::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error};
-use crate::error::Result;
-use crate::tensor::{Call, Capacity, TensorType, Unit};
+use super::sketch_learned_grad::SketchLearnedGrad;
+use super::sum_partials::SumPartials;
+use super::{Args, Backward, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error};
+use crate::error::{Error, ErrorKind, Result};
+use crate::tensor::{Call, Capacity, TensorId, TensorType, Unit};
 use crate::{shape, twins};
 
 /// `s = √r tanh(left(x) ⊙ right(x) / √r)`, two branches of levels LN → Linear → GELU → Linear (SPEC §1, learned).
 ///
 /// Arguments: qkv, lane table, norms `[4, h]`, rotation table, weights `[weight_count]` (left, then right; a level is norm
 /// weight `[i]`, norm bias `[i]`, up `[e r, i]`, down `[r, e r]`) → sketch `[2 (query, key), lanes, H, tokens, r]`.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct SketchLearned {
     /// Row layouts; `layout.sketch` is r.
     pub layout: HeadLayout,
@@ -22,11 +26,11 @@ pub struct SketchLearned {
 }
 
 impl SketchLearned {
-    fn hidden(&self) -> usize {
+    pub(super) fn hidden(&self) -> usize {
         self.layout.sketch * self.expansion
     }
 
-    fn level_inputs(&self) -> impl Iterator<Item = usize> {
+    pub(super) fn level_inputs(&self) -> impl Iterator<Item = usize> {
         (0..self.levels).map(|level| if level == 0 { self.layout.head } else { self.layout.sketch })
     }
 
@@ -35,7 +39,7 @@ impl SketchLearned {
         2 * self.level_inputs().map(|i| 2 * i + self.hidden() * (i + self.layout.sketch)).sum::<usize>()
     }
 
-    fn vectors(&self, call: &Call) -> usize {
+    pub(super) fn vectors(&self, call: &Call) -> usize {
         2 * call.unit(Unit::Rows) * self.layout.heads
     }
 }
@@ -48,13 +52,38 @@ pub(super) fn infer_sketch(stem: &str, layout: &HeadLayout, weights: usize, inpu
     Ok(vec![TensorType::f32(shape![2, Unit::Lanes, layout.heads, Unit::Tokens, layout.sketch])])
 }
 
+/// Where a sketched vector comes from; they are numbered `[part, lane, head, token]`.
+pub(super) struct VectorPlace {
+    pub row: usize,
+    pub part: usize,
+    pub head: usize,
+    pub position: usize,
+}
+
+impl VectorPlace {
+    pub fn new(v: usize, layout: &HeadLayout, lanes: &[u32], call: &Call) -> Self {
+        let (token, head) = (v % call.tokens, v / call.tokens % layout.heads);
+        let at = v / (call.tokens * layout.heads) % call.lanes.len();
+        let part = v / (call.tokens * layout.heads * call.lanes.len());
+        Self { row: at * call.tokens + token, part, head, position: lane(lanes, call.lane_base + at).position + token }
+    }
+}
+
+/// Appends the gradient of a sketch: into dqkv, in place; returns the partial sums of what else it gives gradients to.
+pub(super) fn sketch_backward(pass: &mut dyn Backward, kernel: impl Kernel) -> Result<TensorId> {
+    let arguments: Vec<TensorId> = (0..5).map(|i| pass.input(i)).chain([pass.gradient(0)?]).collect();
+    let rows_first = || Error::new(ErrorKind::Shape, "the rows of keys and queries give the projections' gradient before their sketch");
+    let dqkv = pass.place(0).ok_or_else(rows_first)?;
+    Ok(pass.append("input", Arc::new(kernel), &arguments, &[dqkv])?[0])
+}
+
 /// Runs `sketch(vectors [n, h], out [n, r])` over all query and key vectors of a call, a tile at a time.
 pub(super) fn for_each_tile<R: Real>(layout: &HeadLayout, args: &mut Args<'_, R>, call: &Call, sketch: impl Fn(&[R], &mut [R]) + Sync) {
     /// Vectors of a tile: their hidden layer stays in the second cache.
     const TILE: usize = 256;
     let (qkv, lanes, norms, rotations) = (args.real(0), args.ids(1), args.real(2), args.real(3));
     let vectors = 2 * call.unit(Unit::Rows) * layout.heads;
-    let (h, r, tokens) = (layout.head, layout.sketch, call.tokens);
+    let (h, r) = (layout.head, layout.sketch);
     let out = &mut args.real_mut(5)[..vectors * r];
     let source = HeadSource { layout, qkv, norms, rotations };
     // Few vectors (decoding): a tile each, so that all threads take part.
@@ -64,16 +93,11 @@ pub(super) fn for_each_tile<R: Real>(layout: &HeadLayout, args: &mut Args<'_, R>
         real::with_scratch(n * h + h, |x: &mut [R]| {
             let (x, turn) = x.split_at_mut(n * h);
             for (k, x) in x.chunks_exact_mut(h).enumerate() {
-                // A vector is [part, lane, head, token].
-                let v = task * tile + k;
-                let (token, head) = (v % tokens, v / tokens % layout.heads);
-                let at = v / (tokens * layout.heads) % call.lanes.len();
-                let part = v / (tokens * layout.heads * call.lanes.len());
-                let position = lane(lanes, call.lane_base + at).position + token;
+                let v = VectorPlace::new(task * tile + k, layout, lanes, call);
                 if layout.rotation == Rotation::Raw {
-                    source.turn_at(position, turn);
+                    source.turn_at(v.position, turn);
                 }
-                source.sketch_input(at * tokens + token, part, head, turn, x);
+                source.sketch_input(v.row, v.part, v.head, turn, x);
             }
             sketch(x, out);
         });
@@ -123,6 +147,21 @@ impl Kernel for SketchLearned {
 
     fn flops(&self, call: &Call) -> u64 {
         (2 * self.vectors(call) * self.weight_count()) as u64
+    }
+
+    fn backward(&self, pass: &mut dyn Backward) -> Result<()> {
+        let kernel = SketchLearnedGrad(self.clone());
+        let slabs = kernel.slabs();
+        let partial = sketch_backward(pass, kernel)?;
+        if let (true, Some(weights)) = (pass.wants(4), pass.place(4)) {
+            let sum = SumPartials { ty: slabs.clone(), offset: 0, width: self.weight_count() };
+            pass.append("weights", Arc::new(sum), &[partial], &[weights])?;
+        }
+        if let (true, true, Some(norms)) = (self.layout.sketch_normed, pass.wants(2), pass.place(2)) {
+            let sum = SumPartials { ty: slabs, offset: self.weight_count(), width: 4 * self.layout.head };
+            pass.append("norms", Arc::new(sum), &[partial], &[norms])?;
+        }
+        Ok(())
     }
 
     twins!();

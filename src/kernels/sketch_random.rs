@@ -1,9 +1,13 @@
 //! The random sketch (Gaussian or Hadamard matrices, from the checkpoint).
 
+use std::sync::Arc;
+
 use super::heads::HeadLayout;
 use super::real::{Mat, MatMut};
-use super::sketch_learned::{for_each_tile, infer_sketch};
-use super::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader};
+use super::sketch_learned::{for_each_tile, infer_sketch, sketch_backward};
+use super::sketch_random_grad::SketchRandomGrad;
+use super::sum_partials::SumPartials;
+use super::{Args, Backward, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader};
 use crate::error::Result;
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::twins;
@@ -13,7 +17,7 @@ use crate::twins;
 ///
 /// Arguments: qkv, lane table, norms `[4, h]`, rotation table, matrices `[nodes, 2, h or r, r]` (leaves left to right, then
 /// level by level to the root) → sketch `[2 (query, key), lanes, H, tokens, r]`.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct SketchRandom {
     /// Row layouts; `layout.sketch` is r.
     pub layout: HeadLayout,
@@ -69,6 +73,16 @@ impl Kernel for SketchRandom {
 
     fn flops(&self, call: &Call) -> u64 {
         (2 * 2 * call.unit(Unit::Rows) * self.layout.heads * self.weight_count()) as u64
+    }
+
+    fn backward(&self, pass: &mut dyn Backward) -> Result<()> {
+        let kernel = SketchRandomGrad(self.clone());
+        let ty = kernel.slabs();
+        let partial = sketch_backward(pass, kernel)?;
+        if let (true, true, Some(norms)) = (self.layout.sketch_normed, pass.wants(2), pass.place(2)) {
+            pass.append("norms", Arc::new(SumPartials { ty, offset: 0, width: 4 * self.layout.head }), &[partial], &[norms])?;
+        }
+        Ok(())
     }
 
     twins!();

@@ -184,7 +184,7 @@ impl Engine {
         }
     }
 
-    fn traits(&self) -> DeviceTraits {
+    pub(crate) fn traits(&self) -> DeviceTraits {
         match &self.target {
             Target::Adapter(_) if crate::gpu::switches::weak() => {
                 DeviceTraits { software: self.adapter().is_some_and(|a| a.traits().software), ..DeviceTraits::floor() }
@@ -192,6 +192,17 @@ impl Engine {
             Target::Adapter(adapter) => adapter.report.traits(),
             Target::Executor(executor) => executor.traits(),
         }
+    }
+
+    /// What runs plans here, with room for buffers of so many bytes.
+    pub(crate) async fn executor(&self, largest: u64) -> Result<Executor> {
+        Ok(match &self.target {
+            Target::Executor(executor) => executor.clone(),
+            Target::Adapter(adapter) => {
+                let context = GpuContext::create(adapter, Needs { max_binding: largest, max_buffer: largest, ..Needs::default() }).await?;
+                Executor::Gpu(GpuExecutor::new(context).await)
+            }
+        })
     }
 
     /// The plans and the memory of a model here, before anything is allocated.
@@ -203,14 +214,7 @@ impl Engine {
     /// `progress` is told bytes done and bytes in all.
     pub async fn load(&self, source: ModelSource, options: &LoadOptions, progress: &mut dyn FnMut(u64, u64)) -> Result<Model> {
         let blueprint = self.blueprint(&source.config, source.stored(), options)?;
-        let executor = match &self.target {
-            Target::Executor(executor) => executor.clone(),
-            Target::Adapter(adapter) => {
-                let largest = blueprint.memory().largest_buffer;
-                let context = GpuContext::create(adapter, Needs { max_binding: largest, max_buffer: largest, ..Needs::default() }).await?;
-                Executor::Gpu(GpuExecutor::new(context).await)
-            }
-        };
+        let executor = self.executor(blueprint.memory().largest_buffer).await?;
         let mut parameters = Memory::new();
         let total: u64 = blueprint.parameters.iter().map(|p| p.dtype.bytes(p.elements) as u64).sum();
         let mut done = 0;

@@ -19,6 +19,7 @@ pub mod weights;
 
 pub use config::ModelConfig;
 pub use engine::{Blueprint, Engine, LoadOptions, MemoryPlan, Model, ModelSource};
+pub use parameters::{ParameterKind, ParameterSpec};
 pub use sampling::{GenerateOptions, Generated, StopReason};
 pub use session::Session;
 pub use tokenizer::Tokenizer;

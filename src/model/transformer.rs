@@ -90,7 +90,9 @@ pub fn build(config: &ModelConfig, mode: Mode, head: Head, options: &Build) -> R
     let ids = if head == Head::Sample { b.sample(lanes)? } else { b.g.input("ids", TensorType::u32(shape![Unit::Rows])) };
     let mut x = b.embed(ids, lanes, head == Head::Sample)?;
     for layer in 0..config.num_hidden_layers {
+        let first = b.g.nodes.len();
         x = b.layer(layer, mode, x, lanes)?;
+        b.g.section(first);
         if head == Head::All {
             b.g.output(x, &format!("hidden.{layer}"));
         }

@@ -39,7 +39,7 @@ pub enum Part {
 }
 
 impl Part {
-    fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         match self {
             Part::Tensor { range, .. } => range.len(),
             Part::Zeros(n) | Part::Ones(n) => *n,
@@ -171,5 +171,44 @@ impl Packed {
             }
         }
         Ok(words)
+    }
+}
+
+/// Checkpoint tensors by name from the values of the graph's parameters (or of their gradients, or moments), as f32.
+pub fn unpack<'a>(parameters: impl IntoIterator<Item = (&'a Packed, &'a [f32])>) -> std::collections::BTreeMap<String, Vec<f32>> {
+    let mut tensors: std::collections::BTreeMap<String, Vec<f32>> = std::collections::BTreeMap::new();
+    for (packed, values) in parameters {
+        let mut at = 0;
+        for part in &packed.parts {
+            if let Part::Tensor { name, range } = part {
+                let tensor = tensors.entry(name.clone()).or_default();
+                tensor.resize(tensor.len().max(range.end), 0.0);
+                tensor[range.clone()].copy_from_slice(&values[at..at + range.len()]);
+            }
+            at += part.len();
+        }
+    }
+    tensors
+}
+
+impl Packed {
+    /// Names of the checkpoint tensors it is made of.
+    pub fn tensors(&self) -> impl Iterator<Item = &str> {
+        self.parts.iter().filter_map(|part| if let Part::Tensor { name, .. } = part { Some(name.as_str()) } else { None })
+    }
+
+    /// The parameter's values from tensors by name; a tensor that is not there counts as zeros.
+    pub fn pack(&self, tensors: &std::collections::BTreeMap<String, Vec<f32>>) -> Vec<f32> {
+        let mut values = Vec::with_capacity(self.elements);
+        for part in &self.parts {
+            match part {
+                Part::Tensor { name, range } => match tensors.get(name) {
+                    Some(tensor) => values.extend_from_slice(&tensor[range.clone()]),
+                    None => values.resize(values.len() + range.len(), 0.0),
+                },
+                Part::Zeros(n) | Part::Ones(n) => values.resize(values.len() + n, 0.0),
+            }
+        }
+        values
     }
 }

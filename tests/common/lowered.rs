@@ -16,6 +16,7 @@ use polysketch::shape;
 use polysketch::tensor::{Capacity, DType, TensorType, Unit};
 
 use super::random_model::{few_cases, plain_cases, polysketch_cases};
+use super::row_cases::{cases, optimiser};
 use super::{golden, golden_names};
 
 /// Override values, as bits, so that pairs can be compared.
@@ -179,6 +180,12 @@ pub fn pairs() -> Pairs {
     for graph in alone() {
         pairs.add(&graph.lower("", &devices()[0], Capacity { lanes: 2, tokens: 20, slots: 2, context: 64 }).unwrap());
     }
+    for device in &devices() {
+        for gradients in cases().iter().map(|case| case.gradients()) {
+            pairs.add(&gradients.graph.lower("", device, gradients.capacity).unwrap());
+        }
+    }
+    pairs.add(&optimiser().lower("", &devices()[0], Capacity { lanes: 1, tokens: 1, slots: 2, context: 0 }).unwrap());
     for config in configs() {
         let cached = transformer::attention(&config).has_cache();
         for (number, device) in devices().iter().enumerate() {

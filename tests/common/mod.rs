@@ -3,8 +3,10 @@
 
 pub mod dense;
 pub mod episode;
+pub mod gradient;
 pub mod lowered;
 pub mod random_model;
+pub mod row_cases;
 pub mod scene;
 
 use std::path::PathBuf;

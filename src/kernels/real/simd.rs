@@ -67,14 +67,38 @@ pub fn gelu_tanh<R: Real>(xs: &mut [R]) {
     );
 }
 
+const MINUS_TWO_SQRT_2_PI: f64 = -1.595_769_121_605_731;
+
 /// `x · (1 + tanh u) / 2` as `x / (1 + e^(-2u))`: the same number, but without cancellation for x < 0.
 #[inline(always)]
 fn gelu<R: Real>(x: R) -> R {
-    const MINUS_TWO_SQRT_2_PI: f64 = -1.595_769_121_605_731;
     let linear = R::of(MINUS_TWO_SQRT_2_PI);
     let cubic = R::of(MINUS_TWO_SQRT_2_PI * 0.044715);
     let minus_two_u = x * (x * x).mul_add(cubic, linear);
     x / (R::ONE + minus_two_u.exp_fast())
+}
+
+/// `dy <- dy · gelu'(x)`, the derivative of [`gelu_tanh`].
+pub fn gelu_tanh_backward<R: Real>(x: &[R], dy: &mut [R]) {
+    assert_eq!(x.len(), dy.len(), "gelu_tanh_backward: lengths differ");
+    vectorized(
+        #[inline(always)]
+        || dy.iter_mut().zip(x).for_each(|(dy, &x)| *dy *= gelu_slope(x)),
+    );
+}
+
+/// With gelu = x s, s = 1 / (1 + e^m), m = -2u: `s (1 - x m' (1 - s))`, and 1 - s is e^m s, without cancellation for x > 0.
+#[inline(always)]
+fn gelu_slope<R: Real>(x: R) -> R {
+    let linear = R::of(MINUS_TWO_SQRT_2_PI);
+    let cubic = R::of(MINUS_TWO_SQRT_2_PI * 0.044715);
+    let squared = x * x;
+    // Bounded, for infinity times zero is no number.
+    let m = (x * squared.mul_add(cubic, linear)).min(R::of(80.0));
+    let slope = squared.mul_add(cubic * R::of(3.0), linear);
+    let e = m.exp_fast();
+    let s = R::ONE / (R::ONE + e);
+    s * (R::ONE - x * slope * (e * s))
 }
 
 /// LayerNorm of one row: `out = (x - mean) / sqrt(variance + 1e-5) · weight + bias`, all of one length.
@@ -104,6 +128,64 @@ impl<R: Real> WithSimd for LayerNorm<'_, R> {
         let scale = R::ONE / (variance + R::of(1e-5)).sqrt();
         for ((out, &weight), &bias) in out.iter_mut().zip(weight).zip(bias) {
             *out = (*out * scale).mul_add(weight, bias);
+        }
+    }
+}
+
+/// Gradients of [`layer_norm`] of one row, each added to what is there: of x, the weight and the bias. All of one length.
+///
+/// With x̂ = (x - mean) / σ and g = dy · weight: `dx += (g - mean(g) - x̂ · mean(g · x̂)) / σ`.
+pub fn layer_norm_backward<R: Real>(x: &[R], weight: &[R], dy: &[R], dx: &mut [R], dweight: &mut [R], dbias: &mut [R]) {
+    let n = x.len();
+    let same = [weight.len(), dy.len(), dx.len(), dweight.len(), dbias.len()].iter().all(|len| *len == n);
+    assert!(same, "layer_norm_backward: lengths differ");
+    Arch::new().dispatch(LayerNormBackward { x, weight, dy, dx, dweight, dbias });
+}
+
+struct LayerNormBackward<'a, R> {
+    x: &'a [R],
+    weight: &'a [R],
+    dy: &'a [R],
+    dx: &'a mut [R],
+    dweight: &'a mut [R],
+    dbias: &'a mut [R],
+}
+
+impl<R: Real> WithSimd for LayerNormBackward<'_, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        /// Vectors at a time: three sums of each.
+        const AT_ONCE: usize = 2;
+        let Self { x, weight, dy, dx, dweight, dbias } = self;
+        let share = R::ONE / R::of(x.len() as f64);
+        let mean = sum_inline(simd, x) * share;
+
+        // Sums of (x - mean)², g, g (x - mean).
+        let ((x_vectors, x_rest), (w_vectors, w_rest), (dy_vectors, dy_rest)) = (R::split::<S>(x), R::split::<S>(weight), R::split::<S>(dy));
+        let (zero, minus_mean) = (R::splat(simd, R::ZERO), R::splat(simd, -mean));
+        let mut sums = [[zero; 3]; AT_ONCE];
+        for (i, ((&x, &w), &dy)) in x_vectors.iter().zip(w_vectors).zip(dy_vectors).enumerate() {
+            let [square, slope, along] = &mut sums[i % AT_ONCE];
+            let (d, g) = (R::vadd(simd, x, minus_mean), R::fma(simd, w, dy, zero));
+            *square = R::fma(simd, d, d, *square);
+            *slope = R::vadd(simd, *slope, g);
+            *along = R::fma(simd, g, d, *along);
+        }
+        let mut total: [R; 3] = std::array::from_fn(|i| R::vsum(simd, R::vadd(simd, sums[0][i], sums[1][i])));
+        for ((&x, &w), &dy) in x_rest.iter().zip(w_rest).zip(dy_rest) {
+            let (d, g) = (x - mean, w * dy);
+            total = [total[0] + d * d, total[1] + g, total[2] + g * d];
+        }
+
+        let scale = R::ONE / (total[0] * share + R::of(1e-5)).sqrt();
+        let (level, along) = (total[1] * share, total[2] * share * scale);
+        for (((((&x, &w), &dy), dx), dweight), dbias) in x.iter().zip(weight).zip(dy).zip(dx).zip(dweight).zip(dbias) {
+            let normal = (x - mean) * scale;
+            *dx = scale.mul_add(w * dy - level - normal * along, *dx);
+            *dweight = dy.mul_add(normal, *dweight);
+            *dbias += dy;
         }
     }
 }
@@ -170,6 +252,43 @@ fn sum_inline<S: Simd, R: Real>(simd: S, x: &[R]) -> R {
 #[inline(always)]
 fn add_up<S: Simd, R: Real>(simd: S, [a, b, c, d]: [R::Of<S>; SUMS]) -> R {
     R::vsum(simd, R::vadd(simd, R::vadd(simd, a, b), R::vadd(simd, c, d)))
+}
+
+/// `Σ x_i`.
+pub fn sum<R: Real>(x: &[R]) -> R {
+    Arch::new().dispatch(Sum { x })
+}
+
+struct Sum<'a, R> {
+    x: &'a [R],
+}
+
+impl<R: Real> WithSimd for Sum<'_, R> {
+    type Output = R;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> R {
+        sum_inline(simd, self.x)
+    }
+}
+
+/// The largest of some numbers, of which there is at least one.
+pub fn largest<R: Real>(x: &[R]) -> R {
+    /// Kept apart so that they fill vectors.
+    const KEPT: usize = 32;
+    vectorized(
+        #[inline(always)]
+        || {
+            let mut kept = [x[0]; KEPT];
+            let (chunks, rest) = x.as_chunks::<KEPT>();
+            for chunk in chunks {
+                for i in 0..KEPT {
+                    kept[i] = kept[i].max(chunk[i]);
+                }
+            }
+            kept.iter().chain(rest).fold(x[0], |a, b| a.max(*b))
+        },
+    )
 }
 
 /// `y <- y + alpha · x`.
@@ -346,6 +465,9 @@ mod tests {
             let b: Vec<f64> = (0..n).map(|i| (i as f64 * 0.3).cos()).collect();
             let want: f64 = a.iter().zip(&b).map(|(a, b)| a * b).sum();
             assert!((dot(&a, &b) - want).abs() < 1e-12, "dot of {n}");
+            let total: f64 = a.iter().sum();
+            assert!((sum(&a) - total).abs() < 1e-12, "sum of {n}");
+            assert!(n == 0 || largest(&a) == a.iter().copied().fold(a[0], f64::max), "largest of {n}");
             let single = |xs: &[f64]| xs.iter().map(|&x| x as f32).collect::<Vec<f32>>();
             assert!((dot(&single(&a), &single(&b)) as f64 - want).abs() < 1e-5, "dot of {n}");
             let mut y = b.clone();
@@ -371,6 +493,46 @@ mod tests {
             let mut out = vec![0.0f32; n];
             layer_norm(&single(&x), &single(&weight), &single(&bias), &mut out);
             assert!((0..n).all(|i| (out[i] as f64 - want(i)).abs() < 2e-4), "{n} in f32");
+        }
+    }
+
+    #[test]
+    fn gradients_agree_with_differences() {
+        for x in (-90..=90).map(|i| f64::from(i) * 0.1).chain([-1e4, 1e4]) {
+            let step = 1e-6 * x.abs().max(1.0);
+            let mut both = [x - step, x + step];
+            gelu_tanh(&mut both);
+            let want = 3.0 * (both[1] - both[0]) / (2.0 * step);
+            let (mut single, mut double) = ([3.0f32], [3.0f64]);
+            gelu_tanh_backward(&[x as f32], &mut single);
+            gelu_tanh_backward(&[x], &mut double);
+            assert!((double[0] - want).abs() < 1e-8 && (f64::from(single[0]) - want).abs() < 3e-6, "gelu'({x}): {double:?} {single:?}, not {want}");
+        }
+        for n in [4, 20, 64, 193] {
+            let numbers = |a: f64, b: f64| (0..n).map(|i| a + (i as f64 * b).sin()).collect::<Vec<f64>>();
+            let (x, weight, bias, dy) = (numbers(10.0, 1.3), numbers(0.7, 0.9), numbers(0.0, 2.1), numbers(0.1, 0.6));
+            let loss = |x: &[f64], weight: &[f64], bias: &[f64]| {
+                let mut y = vec![0.0; n];
+                layer_norm(x, weight, bias, &mut y);
+                dot(&y, &dy)
+            };
+            let mut got = [vec![1.0; n], vec![2.0; n], vec![3.0; n]];
+            let [dx, dweight, dbias] = &mut got;
+            layer_norm_backward(&x, &weight, &dy, dx, dweight, dbias);
+            let single = |xs: &[f64]| xs.iter().map(|&x| x as f32).collect::<Vec<f32>>();
+            let mut got_single = [vec![1.0f32; n], vec![2.0; n], vec![3.0; n]];
+            let [dx, dweight, dbias] = &mut got_single;
+            layer_norm_backward(&single(&x), &single(&weight), &single(&dy), dx, dweight, dbias);
+            for (part, i) in (0..3).flat_map(|part| (0..n).map(move |i| (part, i))) {
+                let moved = |by: f64| {
+                    let mut all = [x.clone(), weight.clone(), bias.clone()];
+                    all[part][i] += by;
+                    loss(&all[0], &all[1], &all[2])
+                };
+                let want = (moved(1e-5) - moved(-1e-5)) / 2e-5 + 1.0 + part as f64;
+                assert!((got[part][i] - want).abs() < 1e-8, "{n}: gradient {part} of {i}: {} is not {want}", got[part][i]);
+                assert!((f64::from(got_single[part][i]) - want).abs() < 2e-5, "{n}: gradient {part} of {i}: {} is not {want}", got_single[part][i]);
+            }
         }
     }
 }

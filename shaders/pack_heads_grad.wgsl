@@ -1,0 +1,116 @@
+// Gradient of the packed rows: dqueries and dkeys back to the projections, with the partial sums of the norms' gradients.
+//
+// A workgroup takes PARTIAL_ROWS tokens of a lane, one (part, head) after the other. First an invocation a token finds the
+// moments of its vector and the two sums its LayerNorm needs; then an invocation a column walks over the tokens, writes
+// their dqkv and keeps the column's share of the norms' gradients: no reduction crosses invocations.
+#import lanes
+struct Params { lanes: u32, tokens: u32, lane_base: u32, stride: u32 }
+override HAS_X: u32;
+override X_NORM: u32;
+override SKETCH: u32;
+override QUERY_WIDTH: u32;
+override KEY_WIDTH: u32;
+override PARTIAL_ROWS: u32;    // 64, the invocations
+override NORMS: u32;           // 4 HEAD
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> qkv: array<f32>;              // [rows, QKV_WIDTH]
+@group(0) @binding(2) var<storage, read> lanes: array<Lane>;           // [lanes]
+@group(0) @binding(3) var<storage, read> norms: array<f32>;            // [4, HEAD]
+@group(0) @binding(4) var<storage, read> rotations: array<vec2<f32>>;  // [4 * 256, HEAD / 2]
+@group(0) @binding(5) var<storage, read> dqueries: array<f32>;         // [lanes, HEADS, tokens, QUERY_WIDTH]
+@group(0) @binding(6) var<storage, read> dkeys: array<f32>;            // [lanes, HEADS, stride, KEY_WIDTH]
+@group(0) @binding(7) var<storage, read_write> dqkv: array<f32>;       // [rows, QKV_WIDTH]
+@group(0) @binding(8) var<storage, read_write> dnorms: array<f32>;     // [lanes, parts, 4, HEAD]
+
+var<workgroup> sums: array<f32, NORMS>;
+var<workgroup> moments: array<vec4<f32>, PARTIAL_ROWS>; // mean, 1 / deviation, mean of g, mean of g x̂ of a token's vector
+#import head_vector
+#import head_vector_backward
+
+fn gradient_pair(part: u32, row: u32, i: u32) -> vec2<f32> {
+    if part == 0u {
+        return vec2<f32>(dqueries[row * QUERY_WIDTH + i], dqueries[row * QUERY_WIDTH + i + HEAD / 2u]);
+    }
+    return vec2<f32>(dkeys[row * KEY_WIDTH + i], dkeys[row * KEY_WIDTH + i + HEAD / 2u]);
+}
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+    let at = group.z;
+    let lane = lanes[params.lane_base + at];
+    let first = group.x * PARTIAL_ROWS;
+    let count = min(PARTIAL_ROWS, max(params.tokens, first) - first);
+    for (var i = local; i < 4u * HEAD; i += 64u) { sums[i] = 0.0; }
+    for (var part = 0u; part < 2u; part++) {
+        for (var head = 0u; head < HEADS; head++) {
+            let queries = (at * HEADS + head) * params.tokens + first;
+            let keys = (at * HEADS + head) * params.stride + lane.ring + first;
+            let rows = select(keys, queries, part == 0u);
+            if HAS_X == 1u && X_NORM == 1u {
+                workgroupBarrier();
+                if local < count {
+                    let position = lane.position + first + local;
+                    let base = head_base(at * params.tokens + first + local, part, head);
+                    let m = head_moments(base, position);
+                    var g_sum = 0.0;
+                    var gx_sum = 0.0;
+                    for (var i = 0u; i < HEAD / 2u; i++) {
+                        let dy = normed_gradient(gradient_pair(part, rows + local, i), position, i, true);
+                        let g = dy * norm_weights(part, i, true);
+                        g_sum += g.x + g.y;
+                        gx_sum += dot(g, standard_pair(base, m, position, i, true));
+                    }
+                    moments[local] = vec4<f32>(m, g_sum / f32(HEAD), gx_sum / f32(HEAD));
+                }
+                workgroupBarrier();
+            }
+            for (var i = local; i < HEAD / 2u; i += 64u) {
+                var weight = vec2<f32>();
+                var bias = vec2<f32>();
+                let to = raw_places(i, true);
+                for (var t = 0u; t < count; t++) {
+                    let position = lane.position + first + t;
+                    let base = head_base(at * params.tokens + first + t, part, head);
+                    var dx = vec2<f32>();
+                    if HAS_X == 1u {
+                        dx = gradient_pair(part, rows + t, i);
+                        if X_NORM == 1u {
+                            let dy = normed_gradient(dx, position, i, true);
+                            let m = moments[t];
+                            let x = standard_pair(base, m.xy, position, i, true);
+                            weight += dy * x;
+                            bias += dy;
+                            dx = m.y * (dy * norm_weights(part, i, true) - m.z - x * m.w);
+                        }
+                        if ROPE == 1u { dx = turn_back(dx, position, i); }
+                    }
+                    dqkv[base + to.x] = dx.x;
+                    dqkv[base + to.y] = dx.y;
+                }
+                // Columns belong to one invocation each, whatever the head: no barrier is needed.
+                if HAS_X == 1u && X_NORM == 1u {
+                    let norm = normed_places(i, true) + norm_row(part) * HEAD;
+                    sums[norm.x] += weight.x;
+                    sums[norm.y] += weight.y;
+                    sums[norm.x + HEAD] += bias.x;
+                    sums[norm.y + HEAD] += bias.y;
+                }
+            }
+        }
+    }
+    // Values, and nothing for the gates.
+    for (var i = local; i < count * (QKV_WIDTH - 2u * HEADS * HEAD); i += 64u) {
+        let width = QKV_WIDTH - 2u * HEADS * HEAD;
+        let t = i / width;
+        let c = i % width;
+        var value = 0.0;
+        if c < HEADS * HEAD {
+            let row = (at * HEADS + c / HEAD) * params.stride + lane.ring + first + t;
+            value = dkeys[row * KEY_WIDTH + HAS_X * HEAD + SKETCH + c % HEAD];
+        }
+        dqkv[(at * params.tokens + first + t) * QKV_WIDTH + 2u * HEADS * HEAD + c] = value;
+    }
+    workgroupBarrier();
+    for (var i = local; i < 4u * HEAD; i += 64u) { dnorms[(at * groups.x + group.x) * 4u * HEAD + i] = sums[i]; }
+}

@@ -1,0 +1,65 @@
+// What the gradients of both sketches share: a tile of vectors in a slab of storage, loaded from the projections and, once their
+// gradient is known, handed back to them. A workgroup of THREADS owns slab `group.x`; `sums` of it starts with the partial sums.
+// Needs slabs, dqkv, head_vector(_backward), vector_place, head [ROW_TILE] and INPUT_NORMED; x [ROW_TILE, HEAD] and dx lie at the given places.
+fn sync() {
+    workgroupBarrier();
+    storageBarrier();
+}
+
+// Moments of the tile's head vectors, then the vectors as the sketch saw them.
+fn load_vectors(first: u32, x: u32, local: u32) {
+    if local < ROW_TILE && INPUT_NORMED == 1u {
+        let at = vector_place(min(first + local, params.vectors - 1u));
+        head[local] = vec4<f32>(head_moments(at.x, at.z), 0.0, 0.0);
+    }
+    workgroupBarrier();
+    for (var i = local; i < ROW_TILE * (HEAD / 2u); i += THREADS) {
+        let row = i / (HEAD / 2u);
+        let c = i % (HEAD / 2u);
+        let at = vector_place(min(first + row, params.vectors - 1u));
+        var pair = vec2<f32>();
+        if INPUT_NORMED == 1u { pair = normed_pair(at.x, head[row].xy, at.y, at.z, c); } else { pair = raw_pair(at.x, at.z, c); }
+        slabs[x + row * HEAD + c] = pair.x;
+        slabs[x + row * HEAD + c + HEAD / 2u] = pair.y;
+    }
+    sync();
+}
+
+// dqkv += what the tile's dx gives the projections; the slab's `norms` += what it gives the norms.
+fn store_vectors(first: u32, dx: u32, sums: u32, local: u32) {
+    let count = min(ROW_TILE, params.vectors - first);
+    if local < count && INPUT_NORMED == 1u {
+        let at = vector_place(first + local);
+        var g_sum = 0.0;
+        var gx_sum = 0.0;
+        for (var i = 0u; i < HEAD / 2u; i++) {
+            let g = vec2<f32>(slabs[dx + local * HEAD + i], slabs[dx + local * HEAD + i + HEAD / 2u]) * norm_weights(at.y, i, false);
+            g_sum += g.x + g.y;
+            gx_sum += dot(g, standard_pair(at.x, head[local].xy, at.z, i, false));
+        }
+        head[local] = vec4<f32>(head[local].xy, g_sum / f32(HEAD), gx_sum / f32(HEAD));
+    }
+    workgroupBarrier();
+    // An invocation keeps its columns: nothing is added by two.
+    for (var i = local; i < HEAD / 2u; i += THREADS) {
+        let to = raw_places(i, false);
+        for (var t = 0u; t < count; t++) {
+            let at = vector_place(first + t);
+            var d = vec2<f32>(slabs[dx + t * HEAD + i], slabs[dx + t * HEAD + i + HEAD / 2u]);
+            if INPUT_NORMED == 1u {
+                let m = head[t];
+                let x = standard_pair(at.x, m.xy, at.z, i, false);
+                let norm = sums + norm_row(at.y) * HEAD + i;
+                slabs[norm] += d.x * x.x;
+                slabs[norm + HEAD / 2u] += d.y * x.y;
+                slabs[norm + HEAD] += d.x;
+                slabs[norm + HEAD + HEAD / 2u] += d.y;
+                d = m.y * (d * norm_weights(at.y, i, false) - m.z - x * m.w);
+            }
+            if ROPE == 1u { d = turn_back(d, at.z, i); }
+            dqkv[at.x + to.x] += d.x;
+            dqkv[at.x + to.y] += d.y;
+        }
+    }
+    sync();
+}

@@ -1,0 +1,216 @@
+// Gradient of the learned sketch (SPEC §1): into dqkv, and partial sums of the gradients of weights and norms.
+//
+// Ladder. Reference: kernels/sketch_learned_grad.rs. Kept activations would be some thousand floats a token and head. Here a
+// workgroup computes ROW_TILE vectors' net again into its slab of storage (which caches hold; workgroup memory of the floor could
+// not), walks it backwards, and adds to partial sums that are its own: every weight belongs to one invocation, nothing is atomic.
+#import lanes
+struct Params { vectors: u32, lanes: u32, tokens: u32, lane_base: u32 }
+override SIZE: u32;            // r
+override HIDDEN: u32;          // e r
+override LEVELS: u32;
+override INPUT_NORMED: u32;
+override ROW_TILE: u32;
+override WIDTH: u32;           // max(HEAD, SIZE)
+override WEIGHTS: u32;         // numbers in w
+override SLAB: u32;            // numbers in a slab: WEIGHTS, norms [4, HEAD], the tile
+override SLABS: u32;
+const THREADS: u32 = 256u;
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> qkv: array<f32>;              // [rows, QKV_WIDTH]
+@group(0) @binding(2) var<storage, read> lanes: array<Lane>;           // [lanes]
+@group(0) @binding(3) var<storage, read> norms: array<f32>;            // [4, HEAD]
+@group(0) @binding(4) var<storage, read> rotations: array<vec2<f32>>;  // [4 * 256, HEAD / 2]
+@group(0) @binding(5) var<storage, read> w: array<f32>;                // two branches of levels of norm [2, i], up [HIDDEN, i], down [SIZE, HIDDEN]
+@group(0) @binding(6) var<storage, read> dsketch: array<f32>;          // [2, lanes, HEADS, tokens, SIZE]
+@group(0) @binding(7) var<storage, read_write> slabs: array<f32>;      // [SLABS, SLAB]
+@group(0) @binding(8) var<storage, read_write> dqkv: array<f32>;       // [rows, QKV_WIDTH]
+
+var<workgroup> head: array<vec4<f32>, ROW_TILE>;
+#import head_vector
+#import head_vector_backward
+#import vector_place
+#import sketch_vectors
+#import gelu
+#import gelu_slope
+
+// Where one level of one branch lies: its weights in w (and their sums in the slab), its activations in the slab.
+struct Level {
+    width: u32,
+    norm: u32,     // in w; up and down follow
+    x: u32,        // [ROW_TILE, width]: input
+    moments: u32,  // [ROW_TILE, 2]
+    normed: u32,   // [ROW_TILE, width]
+    units: u32,    // [ROW_TILE, HIDDEN], before the GELU
+    hidden: u32,   // [ROW_TILE, HIDDEN], after it
+    y: u32,        // [ROW_TILE, SIZE]
+}
+
+fn weights_of(width: u32) -> u32 { return 2u * width + HIDDEN * (width + SIZE); }
+
+fn activations_of(width: u32) -> u32 { return ROW_TILE * (2u + width + 2u * HIDDEN + SIZE); }
+
+fn level_at(x: u32, branch: u32, level: u32) -> Level {
+    var l = Level();
+    let first = x + ROW_TILE * HEAD + branch * (activations_of(HEAD) + (LEVELS - 1u) * activations_of(SIZE));
+    if level == 0u {
+        l.width = HEAD;
+        l.norm = branch * (WEIGHTS / 2u);
+        l.x = x;
+        l.moments = first;
+    } else {
+        l.width = SIZE;
+        l.norm = branch * (WEIGHTS / 2u) + weights_of(HEAD) + (level - 1u) * weights_of(SIZE);
+        l.moments = first + activations_of(HEAD) + (level - 1u) * activations_of(SIZE);
+        l.x = l.moments - ROW_TILE * SIZE; // the output of the level below
+    }
+    l.normed = l.moments + ROW_TILE * 2u;
+    l.units = l.normed + ROW_TILE * l.width;
+    l.hidden = l.units + ROW_TILE * HIDDEN;
+    l.y = l.hidden + ROW_TILE * HIDDEN;
+    return l;
+}
+
+fn forward(l: Level, local: u32) {
+    if local < ROW_TILE {
+        var sum = 0.0;
+        for (var i = 0u; i < l.width; i++) { sum += slabs[l.x + local * l.width + i]; }
+        let mean = sum / f32(l.width);
+        var square = 0.0;
+        for (var i = 0u; i < l.width; i++) {
+            let d = slabs[l.x + local * l.width + i] - mean;
+            square += d * d;
+        }
+        slabs[l.moments + 2u * local] = mean;
+        slabs[l.moments + 2u * local + 1u] = inverseSqrt(square / f32(l.width) + 1e-5);
+    }
+    sync();
+    for (var i = local; i < ROW_TILE * l.width; i += THREADS) {
+        let c = i % l.width;
+        slabs[l.normed + i] = standard(l, i) * w[l.norm + c] + w[l.norm + l.width + c];
+    }
+    sync();
+    let up = l.norm + 2u * l.width;
+    for (var i = local; i < ROW_TILE * HIDDEN; i += THREADS) {
+        let row = l.normed + i / HIDDEN * l.width;
+        let weight = up + i % HIDDEN * l.width;
+        var sum = 0.0;
+        for (var c = 0u; c < l.width; c++) { sum += slabs[row + c] * w[weight + c]; }
+        slabs[l.units + i] = sum;
+        slabs[l.hidden + i] = gelu(sum);
+    }
+    sync();
+    let down = up + HIDDEN * l.width;
+    for (var i = local; i < ROW_TILE * SIZE; i += THREADS) {
+        let row = l.hidden + i / SIZE * HIDDEN;
+        let weight = down + i % SIZE * HIDDEN;
+        var sum = 0.0;
+        for (var k = 0u; k < HIDDEN; k++) { sum += slabs[row + k] * w[weight + k]; }
+        slabs[l.y + i] = sum;
+    }
+    sync();
+}
+
+// Element i of the level's standardised input.
+fn standard(l: Level, i: u32) -> f32 {
+    let row = l.moments + i / l.width * 2u;
+    return (slabs[l.x + i] - slabs[row]) * slabs[row + 1u];
+}
+
+// From dy [ROW_TILE, SIZE]: the slab's sums at `sums`, and dx [ROW_TILE, width], added to what is there where `add`. Uses up
+// dhidden [ROW_TILE, HIDDEN], dnormed [ROW_TILE, WIDTH] and the level's normed input.
+fn backward(l: Level, sums: u32, dy: u32, dx: u32, add: bool, dhidden: u32, dnormed: u32, local: u32) {
+    let up = l.norm + 2u * l.width;
+    let down = up + HIDDEN * l.width;
+    for (var i = local; i < SIZE * HIDDEN; i += THREADS) {
+        var sum = 0.0;
+        for (var t = 0u; t < ROW_TILE; t++) { sum += slabs[dy + t * SIZE + i / HIDDEN] * slabs[l.hidden + t * HIDDEN + i % HIDDEN]; }
+        slabs[sums + down + i] += sum;
+    }
+    for (var i = local; i < ROW_TILE * HIDDEN; i += THREADS) {
+        var sum = 0.0;
+        for (var o = 0u; o < SIZE; o++) { sum += slabs[dy + i / HIDDEN * SIZE + o] * w[down + o * HIDDEN + i % HIDDEN]; }
+        slabs[dhidden + i] = sum * gelu_slope(slabs[l.units + i]);
+    }
+    sync();
+    for (var i = local; i < HIDDEN * l.width; i += THREADS) {
+        var sum = 0.0;
+        for (var t = 0u; t < ROW_TILE; t++) { sum += slabs[dhidden + t * HIDDEN + i / l.width] * slabs[l.normed + t * l.width + i % l.width]; }
+        slabs[sums + up + i] += sum;
+    }
+    for (var i = local; i < ROW_TILE * l.width; i += THREADS) {
+        var sum = 0.0;
+        for (var k = 0u; k < HIDDEN; k++) { sum += slabs[dhidden + i / l.width * HIDDEN + k] * w[up + k * l.width + i % l.width]; }
+        slabs[dnormed + i] = sum;
+    }
+    sync();
+    for (var c = local; c < l.width; c += THREADS) {
+        var weight = 0.0;
+        var bias = 0.0;
+        for (var t = 0u; t < ROW_TILE; t++) {
+            let d = slabs[dnormed + t * l.width + c];
+            weight += d * standard(l, t * l.width + c);
+            bias += d;
+        }
+        slabs[sums + l.norm + c] += weight;
+        slabs[sums + l.norm + l.width + c] += bias;
+    }
+    if local < ROW_TILE {
+        // The two means LayerNorm's gradient takes, where the normed input is no longer needed.
+        var g_sum = 0.0;
+        var gx_sum = 0.0;
+        for (var c = 0u; c < l.width; c++) {
+            let g = slabs[dnormed + local * l.width + c] * w[l.norm + c];
+            g_sum += g;
+            gx_sum += g * standard(l, local * l.width + c);
+        }
+        slabs[l.normed + 2u * local] = g_sum / f32(l.width);
+        slabs[l.normed + 2u * local + 1u] = gx_sum / f32(l.width);
+    }
+    sync();
+    for (var i = local; i < ROW_TILE * l.width; i += THREADS) {
+        let row = l.normed + i / l.width * 2u;
+        let g = slabs[dnormed + i] * w[l.norm + i % l.width] - slabs[row] - standard(l, i) * slabs[row + 1u];
+        let d = g * slabs[l.moments + i / l.width * 2u + 1u];
+        if add { slabs[dx + i] += d; } else { slabs[dx + i] = d; }
+    }
+    sync();
+}
+
+@compute @workgroup_size(256)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+    let sums = group.x * SLAB;
+    let x = sums + WEIGHTS + 4u * HEAD;
+    let after = x + ROW_TILE * HEAD + 2u * (activations_of(HEAD) + (LEVELS - 1u) * activations_of(SIZE));
+    let dbranch = after;                                // [2, ROW_TILE, SIZE]
+    let dhidden = dbranch + 2u * ROW_TILE * SIZE;       // [ROW_TILE, HIDDEN]
+    let dnormed = dhidden + ROW_TILE * HIDDEN;          // [ROW_TILE, WIDTH]
+    let dx = dnormed + ROW_TILE * WIDTH;                // [ROW_TILE, HEAD]
+    for (var i = local; i < WEIGHTS + 4u * HEAD; i += THREADS) { slabs[sums + i] = 0.0; }
+    sync();
+    let root = sqrt(f32(SIZE));
+    for (var first = group.x * ROW_TILE; first < params.vectors; first += SLABS * ROW_TILE) {
+        load_vectors(first, x, local);
+        for (var branch = 0u; branch < 2u; branch++) {
+            for (var level = 0u; level < LEVELS; level++) { forward(level_at(x, branch, level), local); }
+        }
+        let left = level_at(x, 0u, LEVELS - 1u).y;
+        let right = level_at(x, 1u, LEVELS - 1u).y;
+        for (var i = local; i < ROW_TILE * SIZE; i += THREADS) {
+            let a = slabs[left + i];
+            let b = slabs[right + i];
+            let t = tanh(clamp(a * b / root, -15.0, 15.0));
+            var d = 0.0;
+            if first + i / SIZE < params.vectors { d = dsketch[first * SIZE + i] * (1.0 - t * t); }
+            slabs[dbranch + i] = d * b;
+            slabs[dbranch + ROW_TILE * SIZE + i] = d * a;
+        }
+        sync();
+        for (var branch = 0u; branch < 2u; branch++) {
+            let dy = dbranch + branch * ROW_TILE * SIZE;
+            for (var above = LEVELS; above > 1u; above--) { backward(level_at(x, branch, above - 1u), sums, dy, dy, false, dhidden, dnormed, local); }
+            backward(level_at(x, branch, 0u), sums, dy, dx, branch == 1u, dhidden, dnormed, local);
+        }
+        store_vectors(first, dx, sums + WEIGHTS, local);
+    }
+}

@@ -1,0 +1,106 @@
+// Gradient of the random sketch (SPEC §1): into dqkv, and partial sums of the gradients of the norms; the matrices are fixed.
+// A workgroup computes ROW_TILE vectors' tree again into its slab of storage and walks it from the root to the leaves.
+#import lanes
+struct Params { vectors: u32, lanes: u32, tokens: u32, lane_base: u32 }
+override SIZE: u32;            // r
+override LEAVES: u32;          // degree / 4
+override GAIN: f32;
+override INPUT_NORMED: u32;
+override ROW_TILE: u32;
+override SLAB: u32;            // numbers in a slab: norms [4, HEAD], the tile
+override SLABS: u32;
+const THREADS: u32 = 128u;
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> qkv: array<f32>;              // [rows, QKV_WIDTH]
+@group(0) @binding(2) var<storage, read> lanes: array<Lane>;           // [lanes]
+@group(0) @binding(3) var<storage, read> norms: array<f32>;            // [4, HEAD]
+@group(0) @binding(4) var<storage, read> rotations: array<vec2<f32>>;  // [4 * 256, HEAD / 2]
+@group(0) @binding(5) var<storage, read> w: array<f32>;                // [nodes, 2, HEAD or SIZE, SIZE]
+@group(0) @binding(6) var<storage, read> dsketch: array<f32>;          // [2, lanes, HEADS, tokens, SIZE]
+@group(0) @binding(7) var<storage, read_write> slabs: array<f32>;      // [SLABS, SLAB]
+@group(0) @binding(8) var<storage, read_write> dqkv: array<f32>;       // [rows, QKV_WIDTH]
+
+var<workgroup> head: array<vec4<f32>, ROW_TILE>;
+#import head_vector
+#import head_vector_backward
+#import vector_place
+#import sketch_vectors
+
+// Of every node the slab holds the left product, the right product, the value and its gradient, [ROW_TILE, SIZE] each.
+fn node_at(nodes: u32, node: u32, what: u32) -> u32 { return nodes + (node * 4u + what) * ROW_TILE * SIZE; }
+
+fn matrix_at(node: u32) -> u32 { return 2u * SIZE * (min(node, LEAVES) * HEAD + (max(node, LEAVES) - LEAVES) * SIZE); }
+
+// Where the two inputs of a node lie, and how wide they are.
+fn inputs_of(x: u32, nodes: u32, node: u32) -> vec3<u32> {
+    if node < LEAVES { return vec3<u32>(x, x, HEAD); }
+    let child = 2u * (node - LEAVES);
+    return vec3<u32>(node_at(nodes, child, 2u), node_at(nodes, child + 1u, 2u), SIZE);
+}
+
+@compute @workgroup_size(128)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+    let sums = group.x * SLAB;
+    let x = sums + 4u * HEAD;              // [ROW_TILE, HEAD]
+    let dx = x + ROW_TILE * HEAD;          // [ROW_TILE, HEAD]
+    let nodes = dx + ROW_TILE * HEAD;
+    let count = 2u * LEAVES - 1u;
+    for (var i = local; i < 4u * HEAD; i += THREADS) { slabs[sums + i] = 0.0; }
+    sync();
+    for (var first = group.x * ROW_TILE; first < params.vectors; first += SLABS * ROW_TILE) {
+        load_vectors(first, x, local);
+        for (var node = 0u; node < count; node++) {
+            let source = inputs_of(x, nodes, node);
+            let matrix = matrix_at(node);
+            for (var i = local; i < ROW_TILE * SIZE; i += THREADS) {
+                let row = i / SIZE * source.z;
+                let column = matrix + i % SIZE;
+                var a = 0.0;
+                var b = 0.0;
+                for (var c = 0u; c < source.z; c++) {
+                    a += slabs[source.x + row + c] * w[column + c * SIZE];
+                    b += slabs[source.y + row + c] * w[column + (source.z + c) * SIZE];
+                }
+                slabs[node_at(nodes, node, 0u) + i] = a;
+                slabs[node_at(nodes, node, 1u) + i] = b;
+                slabs[node_at(nodes, node, 2u) + i] = a * b * GAIN;
+            }
+            // The children of a node are done long before it; only the next node's inputs must wait.
+            sync();
+        }
+        for (var i = local; i < ROW_TILE * SIZE; i += THREADS) {
+            var d = 0.0;
+            if first + i / SIZE < params.vectors { d = dsketch[first * SIZE + i]; }
+            slabs[node_at(nodes, count - 1u, 3u) + i] = d;
+        }
+        for (var i = local; i < ROW_TILE * HEAD; i += THREADS) { slabs[dx + i] = 0.0; }
+        sync();
+        for (var above = count; above > 0u; above--) {
+            let node = above - 1u;
+            let width = inputs_of(x, nodes, node).z;
+            let matrix = matrix_at(node);
+            let child = 2u * (max(node, LEAVES) - LEAVES);
+            // dleft = gain dy * right, dright = gain dy * left; an invocation takes one element of an input.
+            for (var i = local; i < ROW_TILE * width; i += THREADS) {
+                let row = i / width * SIZE;
+                let weights = matrix + i % width * SIZE;
+                var a = 0.0;
+                var b = 0.0;
+                for (var o = 0u; o < SIZE; o++) {
+                    let d = slabs[node_at(nodes, node, 3u) + row + o] * GAIN;
+                    a += d * slabs[node_at(nodes, node, 1u) + row + o] * w[weights + o];
+                    b += d * slabs[node_at(nodes, node, 0u) + row + o] * w[weights + width * SIZE + o];
+                }
+                if node < LEAVES {
+                    slabs[dx + i] += a + b;
+                } else {
+                    slabs[node_at(nodes, child, 3u) + i] = a;
+                    slabs[node_at(nodes, child + 1u, 3u) + i] = b;
+                }
+            }
+            sync();
+        }
+        store_vectors(first, dx, sums, local);
+    }
+}

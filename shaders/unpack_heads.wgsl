@@ -1,0 +1,32 @@
+// Takes columns out of dqueries (part 0) and dkeys (part 1; the only one if PARTS is 1): an invocation a row.
+#import lanes
+#import grid
+struct Params { lanes: u32, tokens: u32, lane_base: u32, stride: u32 }
+override HEADS: u32;
+override PARTS: u32;
+override WIDTH: u32;
+override QUERY_WIDTH: u32;
+override KEY_WIDTH: u32;
+override QUERY_OFFSET: u32;
+override KEY_OFFSET: u32;
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> lanes: array<Lane>;         // [lanes]
+@group(0) @binding(2) var<storage, read> dqueries: array<f32>;       // [lanes, HEADS, tokens, QUERY_WIDTH]
+@group(0) @binding(3) var<storage, read> dkeys: array<f32>;          // [lanes, HEADS, stride, KEY_WIDTH]
+@group(0) @binding(4) var<storage, read_write> columns: array<f32>;  // [PARTS, lanes, HEADS, tokens, WIDTH]
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+    let row = grid_index(group, groups) * 64u + local;
+    let rows = params.lanes * HEADS * params.tokens;
+    if row >= PARTS * rows { return; }
+    if PARTS == 2u && row < rows {
+        for (var i = 0u; i < WIDTH; i++) { columns[row * WIDTH + i] = dqueries[row * QUERY_WIDTH + QUERY_OFFSET + i]; }
+        return;
+    }
+    let in_call = row % rows;
+    let lane_head = in_call / params.tokens;
+    let key = lane_head * params.stride + lanes[params.lane_base + lane_head / HEADS].ring + in_call % params.tokens;
+    for (var i = 0u; i < WIDTH; i++) { columns[row * WIDTH + i] = dkeys[key * KEY_WIDTH + KEY_OFFSET + i]; }
+}

@@ -1,0 +1,174 @@
+//! Gradient of the random sketch, whose matrices are not trained: back to the vectors only.
+
+use super::heads::{HeadSource, Rotation};
+use super::real::{Mat, MatMut, SharedMut};
+use super::sketch_learned::VectorPlace;
+use super::sketch_learned_grad::SLABS;
+use super::sketch_random::SketchRandom;
+use super::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error};
+use crate::error::Result;
+use crate::tensor::{Call, Capacity, TensorType, Unit};
+use crate::{shape, twins};
+
+/// Vectors that a workgroup of the shader takes at a time.
+const ROW_TILE: usize = 8;
+
+/// Arguments: qkv, lane table, norms `[4, h]`, rotation table, matrices, dsketch `[2, lanes, H, tokens, r]` → slabs
+/// `[SLABS, 4 h + tile]` (partial sums of the gradient of the norms; then the tile in work, of the shader only); in place: dqkv `[rows, qkv_width]`.
+#[derive(Debug)]
+pub struct SketchRandomGrad(pub SketchRandom);
+
+impl SketchRandomGrad {
+    /// Type of the partial sums.
+    pub fn slabs(&self) -> TensorType {
+        TensorType::f32(shape![SLABS, self.slab()])
+    }
+
+    /// Numbers of a slab.
+    fn slab(&self) -> usize {
+        let (h, r) = (self.0.layout.head, self.0.layout.sketch);
+        4 * h + ROW_TILE * (2 * h + (2 * self.0.leaves - 1) * 4 * r)
+    }
+}
+
+impl Kernel for SketchRandomGrad {
+    fn stem(&self) -> &'static str {
+        "sketch_random_grad"
+    }
+
+    fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
+        let l = &self.0.layout;
+        if inputs.len() != 6 || inputs[4].shape != shape![self.0.weight_count()] || inputs[5].shape.last() != Some(l.sketch) {
+            return Err(shape_error(self.stem(), inputs, format_args!("needs {} weights and rows of {}", self.0.weight_count(), l.sketch)));
+        }
+        Ok(vec![self.slabs()])
+    }
+
+    fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {
+        let l = &self.0.layout;
+        l.head_constants(Variant::new(self.stem(), &[]))
+            .size("SHARED_NORM_ROWS", if l.shared_norm { 0 } else { 2 })
+            .size("SIZE", l.sketch)
+            .size("LEAVES", self.0.leaves)
+            .with("GAIN", self.0.gain)
+            .size("INPUT_NORMED", usize::from(l.sketch_normed))
+            .size("ROW_TILE", ROW_TILE)
+            .size("SLAB", self.slab())
+            .size("SLABS", SLABS)
+    }
+
+    fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
+        let params = shader::params::SketchRandomGrad {
+            vectors: (2 * call.unit(Unit::Rows) * self.0.layout.heads) as u32,
+            lanes: call.lanes.len() as u32,
+            tokens: call.tokens as u32,
+            lane_base: call.lane_base as u32,
+        };
+        Dispatch::new(&params, [SLABS, 1, 1])
+    }
+
+    fn flops(&self, call: &Call) -> u64 {
+        2 * self.0.flops(call)
+    }
+
+    twins!();
+}
+
+impl SketchRandomGrad {
+    fn twin<R: Real>(&self, args: &mut Args<'_, R>, call: &Call) {
+        const TILE: usize = 64;
+        let l = &self.0.layout;
+        let (h, r) = (l.head, l.sketch);
+        let (lanes, matrices, dsketch) = (args.ids(1), args.real(4), args.real(5));
+        let source = HeadSource { layout: l, qkv: args.real(0), norms: args.real(2), rotations: args.real(3) };
+        let (slabs, dqkv) = (args.real_mut(6), SharedMut::new(args.real_mut(7)));
+        let vectors = 2 * call.unit(Unit::Rows) * l.heads;
+        real::parallel_chunks(&mut slabs[..SLABS * self.slab()], self.slab(), |slab, dnorms| {
+            let dnorms = &mut dnorms[..4 * h];
+            dnorms.fill(R::ZERO);
+            for tile in (slab..vectors.div_ceil(TILE)).step_by(SLABS) {
+                let first = tile * TILE;
+                let n = TILE.min(vectors - first);
+                real::with_scratch(2 * n * h + h, |scratch: &mut [R]| {
+                    let (x, rest) = scratch.split_at_mut(n * h);
+                    let (dx, turn) = rest.split_at_mut(n * h);
+                    let places = || (0..n).map(|k| VectorPlace::new(first + k, l, lanes, call));
+                    for (v, x) in places().zip(x.chunks_exact_mut(h)) {
+                        if l.rotation == Rotation::Raw {
+                            source.turn_at(v.position, turn);
+                        }
+                        source.sketch_input(v.row, v.part, v.head, turn, x);
+                    }
+                    self.tree_backward(matrices, x, &dsketch[first * r..(first + n) * r], dx);
+                    for (v, dx) in places().zip(dx.chunks_exact_mut(h)) {
+                        if l.rotation == Rotation::Raw {
+                            source.turn_at(v.position, turn);
+                        }
+                        // SAFETY: every vector has its own columns of its row.
+                        let out = unsafe { dqkv.slice(v.row * l.qkv_width() + (v.part * l.heads + v.head) * h, h) };
+                        source.sketch_input_backward(v.row, v.part, v.head, turn, dx, out, dnorms);
+                    }
+                });
+            }
+        });
+    }
+
+    /// dx `[n, h]` of vectors x `[n, h]`, given ds `[n, r]`.
+    fn tree_backward<R: Real>(&self, matrices: &[R], x: &[R], ds: &[R], dx: &mut [R]) {
+        let (h, r, leaves) = (self.0.layout.head, self.0.layout.sketch, self.0.leaves);
+        let (n, gain) = (ds.len() / r, R::of(self.0.gain));
+        let part = n * r;
+        // Of every node, leaves first: left product, right product, value, gradient.
+        let nodes = 2 * leaves - 1;
+        real::with_scratch(nodes * 4 * part, |scratch: &mut [R]| {
+            let matrix = |node: usize| {
+                let inputs = if node < leaves { h } else { r };
+                let at = 2 * r * (node.min(leaves) * h + node.saturating_sub(leaves) * r);
+                matrices[at..at + 2 * inputs * r].split_at(inputs * r)
+            };
+            // Node k of a level reads children 2k and 2k + 1 of the level below, which lie one after the other before it.
+            let children = |node: usize| 2 * (node - leaves);
+            for node in 0..nodes {
+                let (below, this) = scratch.split_at_mut(node * 4 * part);
+                let (left, rest) = this.split_at_mut(part);
+                let (right, rest) = rest.split_at_mut(part);
+                let value = &mut rest[..part];
+                let (l, m) = matrix(node);
+                let (a, b, inputs) = match node < leaves {
+                    true => (x, x, h),
+                    false => {
+                        let child = |k: usize| &below[(children(node) + k) * 4 * part + 2 * part..][..part];
+                        (child(0), child(1), r)
+                    }
+                };
+                real::matmul(MatMut::new(left, n, r), Mat::new(a, n, inputs), Mat::new(l, inputs, r), false);
+                real::matmul(MatMut::new(right, n, r), Mat::new(b, n, inputs), Mat::new(m, inputs, r), false);
+                for ((v, a), b) in value.iter_mut().zip(&*left).zip(&*right) {
+                    *v = *a * *b * gain;
+                }
+            }
+            scratch[(nodes - 1) * 4 * part + 3 * part..].copy_from_slice(ds);
+            dx.fill(R::ZERO);
+            for node in (0..nodes).rev() {
+                let (below, this) = scratch.split_at_mut(node * 4 * part);
+                let (left, rest) = this.split_at_mut(part);
+                let (right, rest) = rest.split_at_mut(part);
+                let gradient = &rest[part..2 * part];
+                // dleft = gain dy ⊙ right, dright = gain dy ⊙ left, in their places.
+                for ((a, b), d) in left.iter_mut().zip(&mut *right).zip(gradient) {
+                    (*a, *b) = (*d * *b * gain, *d * *a * gain);
+                }
+                let (l, m) = matrix(node);
+                for (k, (d, matrix)) in [(&*left, l), (&*right, m)].into_iter().enumerate() {
+                    let d = Mat::new(d, n, r);
+                    if node < leaves {
+                        real::matmul(MatMut::new(dx, n, h), d, Mat::new(matrix, h, r).t(), true);
+                    } else {
+                        let out = &mut below[(children(node) + k) * 4 * part + 3 * part..][..part];
+                        real::matmul(MatMut::new(out, n, r), d, Mat::new(matrix, r, r).t(), false);
+                    }
+                }
+            }
+        });
+    }
+}

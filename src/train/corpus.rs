@@ -1,0 +1,256 @@
+//! Texts to token ids, once: the ids are kept in a file beside the text.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use xxhash_rust::xxh3::{Xxh3, xxh3_64};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::Tokenizer;
+use crate::model::files::{read_bytes, read_text};
+use crate::model::tensor_file::{Dtype, TensorData, TensorFile, write_safetensors};
+use crate::model::tokenizer::documents;
+
+/// A tokenizer and the file it came from, which goes into every checkpoint.
+#[derive(Clone, Debug)]
+pub struct Vocabulary {
+    /// The tokenizer.
+    pub tokenizer: Tokenizer,
+    /// Its `tokenizer.json`; none: bytes.
+    pub json: Option<Vec<u8>>,
+}
+
+impl Vocabulary {
+    /// The tokenizer of a file, or of a model folder (bytes if it has none).
+    ///
+    /// # Errors
+    /// As [`Tokenizer::open`].
+    pub fn open(path: &Path) -> Result<Self> {
+        let file = if path.is_dir() { path.join("tokenizer.json") } else { path.to_path_buf() };
+        if path.is_dir() && !file.exists() {
+            return Ok(Self::bytes());
+        }
+        let json = read_bytes(&file)?;
+        Ok(Self { tokenizer: Tokenizer::from_json_bytes(&json, &file.display().to_string())?, json: Some(json) })
+    }
+
+    /// Plain bytes.
+    pub fn bytes() -> Self {
+        Self { tokenizer: Tokenizer::bytes(), json: None }
+    }
+
+    fn hash(&self) -> u64 {
+        xxh3_64(self.json.as_deref().unwrap_or_default())
+    }
+}
+
+/// The token ids of some texts, one after the other.
+#[derive(Clone, Debug)]
+pub struct Corpus {
+    /// Token ids; `<|endoftext|>`, where the tokenizer has it, between documents.
+    pub tokens: Arc<[u32]>,
+    /// Tells it from others.
+    pub hash: u64,
+}
+
+impl Corpus {
+    /// Reads texts. The ids of each are kept beside it, or in `spare` where that cannot be written; what is kept is used only if it is of
+    /// the same text and tokenizer. `progress` is told bytes done and bytes in all of the text that is being cut into tokens.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`] for a file that cannot be read; [`ErrorKind::Input`] for one that is empty or not UTF-8 (with the byte offset).
+    pub fn read(paths: &[PathBuf], vocabulary: &Vocabulary, spare: &Path, progress: &mut dyn FnMut(usize, usize)) -> Result<Self> {
+        let mut tokens: Vec<u32> = Vec::new();
+        for path in paths {
+            let next = read_one(path, vocabulary, spare, progress)?;
+            if let (Some(end), Some(last)) = (vocabulary.tokenizer.end_of_text(), tokens.last())
+                && *last != end
+            {
+                tokens.push(end);
+            }
+            tokens.extend(next);
+        }
+        Ok(Self { hash: xxh3_64(bytemuck::cast_slice(&tokens)), tokens: tokens.into() })
+    }
+}
+
+fn read_one(path: &Path, vocabulary: &Vocabulary, spare: &Path, progress: &mut dyn FnMut(usize, usize)) -> Result<Vec<u32>> {
+    let text = read_text(path)?;
+    if text.is_empty() {
+        return Err(Error::new(ErrorKind::Input, format!("{}: is empty", path.display())).help("give a text"));
+    }
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    // One for each tokenizer; an older one of the same is replaced.
+    let name = format!("{name}.{:08x}.tokens", vocabulary.hash() as u32);
+    let places = [path.with_file_name(&name), spare.join(&name)];
+    let key = Key { text: xxh3_64(text.as_bytes()), tokenizer: vocabulary.hash() };
+    if let Some(tokens) = places.iter().find_map(|place| key.load(place)) {
+        return Ok(tokens);
+    }
+    let tokens = encode(&text, &vocabulary.tokenizer, &mut |done| progress(done, text.len()))?;
+    progress(text.len(), text.len());
+    let kept = key.store(&places[0], &tokens).or_else(|_| {
+        std::fs::create_dir_all(spare).map_err(|e| Error::io(spare.display(), &e))?;
+        key.store(&places[1], &tokens)
+    });
+    // It only saves time.
+    if let Err(error) = kept {
+        log::warn!("the tokens are not kept: {error}");
+    }
+    Ok(tokens)
+}
+
+fn encode(text: &str, tokenizer: &Tokenizer, progress: &mut dyn FnMut(usize)) -> Result<Vec<u32>> {
+    if tokenizer.end_of_text().is_some() {
+        return tokenizer.encode_with(text, progress);
+    }
+    // There is no such token, and its name is no part of a text.
+    let (mut tokens, mut before) = (Vec::new(), 0);
+    for document in documents(text) {
+        tokens.extend(tokenizer.encode_with(document, &mut |done| progress(before + done))?);
+        before += document.len();
+    }
+    Ok(tokens)
+}
+
+/// What kept tokens must be of.
+#[derive(Clone, Copy)]
+struct Key {
+    text: u64,
+    tokenizer: u64,
+}
+
+impl Key {
+    fn notes(self, tokens: &[u32]) -> [(&'static str, String); 3] {
+        let mut hash = Xxh3::new();
+        hash.update(bytemuck::cast_slice(tokens));
+        [("text", self.text), ("tokenizer", self.tokenizer), ("tokens", hash.digest())].map(|(key, hash)| (key, format!("{hash:016x}")))
+    }
+
+    /// None for a file that is missing, damaged, or of something else.
+    fn load(self, path: &Path) -> Option<Vec<u32>> {
+        let file = TensorFile::open(path).ok()?;
+        let raw = file.raw("tokens").filter(|_| file.dtype("tokens") == Some(Dtype::U32))?;
+        let tokens: Vec<u32> = raw.as_chunks::<4>().0.iter().map(|b| u32::from_le_bytes(*b)).collect();
+        let notes = file.notes();
+        self.notes(&tokens).iter().all(|(key, value)| notes.get(*key) == Some(value)).then_some(tokens)
+    }
+
+    fn store(self, path: &Path, tokens: &[u32]) -> Result<()> {
+        let notes = self.notes(tokens);
+        let notes = notes.each_ref().map(|(key, value)| (*key, value.as_str()));
+        write_safetensors(path, &[TensorData::new("tokens", Dtype::U32, &[tokens.len()], tokens)], &notes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::tokenizer_train::train;
+
+    fn read(paths: &[PathBuf], vocabulary: &Vocabulary, spare: &Path) -> (Result<Corpus>, bool) {
+        let mut encoded = false;
+        let corpus = Corpus::read(paths, vocabulary, spare, &mut |_, _| encoded = true);
+        (corpus, encoded)
+    }
+
+    /// 300 tokens, and its file.
+    fn small() -> Vocabulary {
+        let json = train(&["the letter it said that the letter<|endoftext|>"], 300, &mut |_| {}).expect("trains").json.into_bytes();
+        Vocabulary { tokenizer: Tokenizer::from_json_bytes(&json, "small").expect("loads"), json: Some(json) }
+    }
+
+    fn names(folder: &Path) -> usize {
+        std::fs::read_dir(folder).expect("lists").count()
+    }
+
+    #[test]
+    fn tokens_are_kept_and_only_used_for_the_same_text_and_tokenizer() {
+        let (dir, spare) = (tempfile::tempdir().expect("folder"), tempfile::tempdir().expect("folder"));
+        let path = dir.path().join("a.txt");
+        std::fs::write(&path, "the letter<|endoftext|>it said").expect("writes");
+        let (paths, vocabulary) = ([path.clone()], small());
+        let want = vocabulary.tokenizer.encode("the letter<|endoftext|>it said").expect("encodes");
+        let (first, encoded) = read(&paths, &vocabulary, spare.path());
+        let first = first.expect("reads");
+        assert!(encoded && first.tokens[..] == want[..]);
+        let (again, encoded) = read(&paths, &vocabulary, spare.path());
+        assert!(!encoded && again.expect("reads").hash == first.hash);
+        assert_eq!((names(dir.path()), names(spare.path())), (2, 0));
+
+        // Another tokenizer has its own; another text replaces what was kept.
+        assert!(read(&paths, &Vocabulary::bytes(), spare.path()).1);
+        assert_eq!(names(dir.path()), 3);
+        std::fs::write(&path, "the letter<|endoftext|>it said that").expect("writes");
+        let (changed, encoded) = read(&paths, &vocabulary, spare.path());
+        assert!(encoded && changed.expect("reads").hash != first.hash);
+        assert_eq!(names(dir.path()), 3);
+
+        // Damage is found wherever it is.
+        let kept = read_dir(dir.path(), vocabulary.hash());
+        let good = std::fs::read(&kept).expect("reads");
+        for damage in [0, 20, good.len() - 1] {
+            let mut bad = good.clone();
+            bad[damage] ^= 1;
+            std::fs::write(&kept, &bad).expect("writes");
+            assert!(read(&paths, &vocabulary, spare.path()).1, "byte {damage}");
+            assert_eq!(std::fs::read(&kept).expect("reads"), good);
+        }
+        std::fs::write(&kept, &good[..good.len() - 4]).expect("writes");
+        assert!(read(&paths, &vocabulary, spare.path()).1);
+    }
+
+    fn read_dir(dir: &Path, hash: u64) -> PathBuf {
+        dir.join(format!("a.txt.{:08x}.tokens", hash as u32))
+    }
+
+    #[test]
+    fn texts_are_joined_by_the_end_of_text() {
+        let dir = tempfile::tempdir().expect("folder");
+        let paths = ["a", "b", "c"].map(|name| dir.path().join(name));
+        for (path, text) in paths.iter().zip(["xy", "z<|endoftext|>", "<|endoftext|>w"]) {
+            std::fs::write(path, text).expect("writes");
+        }
+        let ids = |text: &str| text.bytes().map(|b| if b == b'|' { 256 } else { u32::from(b) }).collect::<Vec<u32>>();
+        assert_eq!(read(&paths, &Vocabulary::bytes(), dir.path()).0.expect("reads").tokens[..], ids("xy|z||w"));
+        // A tokenizer without that token never sees it.
+        let json = br#"{"version":"1.0","added_tokens":[],"pre_tokenizer":null,"decoder":null,"normalizer":null,"post_processor":null,
+            "model":{"type":"BPE","vocab":{"x":0,"y":1,"z":2,"w":3},"merges":[]}}"#;
+        let plain = Vocabulary { tokenizer: Tokenizer::from_json_bytes(json, "plain").expect("loads"), json: Some(json.to_vec()) };
+        assert_eq!(read(&paths, &plain, dir.path()).0.expect("reads").tokens[..], [0, 1, 2, 3]);
+    }
+
+    #[test]
+    fn what_cannot_be_read() {
+        let dir = tempfile::tempdir().expect("folder");
+        let path = dir.path().join("text");
+        let error = |text: Option<&[u8]>| {
+            if let Some(text) = text {
+                std::fs::write(&path, text).expect("writes");
+            }
+            let error = read(&[path.clone()], &Vocabulary::bytes(), dir.path()).0.expect_err("unreadable");
+            assert!(error.message().contains("text") && error.advice().is_some(), "{error}");
+            error.message().to_string()
+        };
+        error(None);
+        assert!(error(Some(b"")).contains("empty"));
+        assert!(error(Some(b"good\xff")).contains("byte 4"));
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_written_to_is_left_alone() {
+        let (dir, spare) = (tempfile::tempdir().expect("folder"), tempfile::tempdir().expect("folder"));
+        let path = dir.path().join("a.txt");
+        std::fs::write(&path, "text").expect("writes");
+        let vocabulary = Vocabulary::bytes();
+        // A folder where the file would be is as good as a read-only one, and root cannot write there either.
+        std::fs::create_dir(read_dir(dir.path(), vocabulary.hash())).expect("makes");
+        let place = spare.path().join("new");
+        assert!(read(&[path.clone()], &vocabulary, &place).1);
+        assert!(!read(&[path.clone()], &vocabulary, &place).1);
+        assert_eq!(names(&place), 1);
+        // Nowhere at all: it works, and takes its time.
+        let nowhere = path.join("nowhere");
+        assert_eq!(read(&[path.clone()], &vocabulary, &nowhere).0.expect("reads").tokens.len(), 4);
+    }
+}

@@ -1,0 +1,509 @@
+//! The numeric core of training: weights, gradients and moments of a model on an executor, and the plans that train it.
+
+use super::optimizer;
+use crate::attention::Mode;
+use crate::error::{Error, ErrorKind, Result};
+use crate::exec::{Compiled, Executor, Memory, Run};
+use crate::graph::{Graph, Plan, Recompute, Role};
+use crate::kernels::DeviceTraits;
+use crate::kernels::embed_grad::order;
+use crate::kernels::nll::UNSCORED;
+use crate::model::config::ModelConfig;
+use crate::model::transformer::{self, Build, Head};
+use crate::model::weights::{self, Packed};
+use crate::model::{Engine, ModelSource, ParameterSpec};
+use crate::tensor::{Call, Capacity, DType, Lane, TensorType, Unit, lane_table};
+use crate::shape;
+
+/// Tensors of a checkpoint: name, shape, values.
+pub type NamedTensors = Vec<(String, Vec<usize>, Vec<f32>)>;
+
+/// How a model is trained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LearnerOptions {
+    /// Sequences of one call.
+    pub lanes: usize,
+    /// Tokens of a sequence.
+    pub context: usize,
+    /// Tokens of a sequence that one call takes; the states between segments are kept and the rest is recomputed, so that memory does not
+    /// grow with the context. None: as many as fit. Rounded to whole blocks; models with a key-value cache take the whole context at once.
+    pub segment: Option<usize>,
+    /// What a call recomputes.
+    pub recompute: Recompute,
+}
+
+/// Sequences to learn from or to score.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Batch {
+    /// Tokens of a sequence.
+    pub context: usize,
+    /// `[B, context]`
+    pub tokens: Vec<u32>,
+    /// `[B, context]`: the token to be predicted at each position, [`UNSCORED`] where nothing is.
+    pub targets: Vec<u32>,
+}
+
+impl Batch {
+    /// Number of sequences.
+    pub fn sequences(&self) -> usize {
+        self.tokens.len() / self.context.max(1)
+    }
+
+    /// Number of scored positions.
+    pub fn scored(&self) -> usize {
+        self.targets.iter().filter(|t| **t != UNSCORED).count()
+    }
+}
+
+/// AdamW (Loshchilov and Hutter 2019), decoupled decay of matrices only, after clipping by the global norm.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AdamW {
+    /// Learning rate.
+    pub lr: f64,
+    /// Decay of the first moment.
+    pub beta1: f64,
+    /// Decay of the second moment.
+    pub beta2: f64,
+    /// Added to the root of the second moment.
+    pub eps: f64,
+    /// Decay of matrices, times the learning rate.
+    pub weight_decay: f64,
+    /// Largest global norm of the gradients; 0: any.
+    pub clip: f64,
+}
+
+impl Default for AdamW {
+    fn default() -> Self {
+        Self { lr: 1e-3, beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: 0.1, clip: 1.0 }
+    }
+}
+
+/// Bytes of training, known before anything is allocated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct LearnerMemory {
+    /// Weights and constants.
+    pub weights: u64,
+    /// Gradients and two moments.
+    pub optimizer: u64,
+    /// States at segment boundaries, and what segments hand back.
+    pub state: u64,
+    /// Everything that lives within a call: activations and their gradients.
+    pub activations: u64,
+    /// Largest single buffer.
+    pub largest_buffer: u64,
+    /// Tokens of a sequence that one call takes.
+    pub segment: usize,
+    /// Dispatches of a training call.
+    pub dispatches: usize,
+}
+
+impl LearnerMemory {
+    /// All of it.
+    pub fn total(&self) -> u64 {
+        self.weights + self.optimizer + self.state + self.activations
+    }
+}
+
+/// The plans of training, made before anything is allocated.
+#[derive(Clone, Debug)]
+pub struct LearnerPlan {
+    /// Parameters of the graph.
+    pub parameters: Vec<Packed>,
+    /// Forward over a segment: scores it, and leaves the state at its end.
+    pub forward: Plan,
+    /// Forward and backward over a segment, from the state at its start.
+    pub train: Plan,
+    build: Build,
+    capacity: Capacity,
+    context: usize,
+}
+
+/// Weights, gradients and moments of a model on an executor, and the plans that train it.
+#[derive(Debug)]
+pub struct Learner {
+    executor: Executor,
+    config: ModelConfig,
+    plan: LearnerPlan,
+    traits: DeviceTraits,
+    /// Constants of the plans.
+    constants: Memory,
+    /// Weights, gradients, moments, states.
+    memory: Memory,
+    forward: Compiled,
+    train: Compiled,
+    predict: Option<Compiled>,
+    clear: Compiled,
+    norm: Compiled,
+    update: Compiled,
+    times: Option<Vec<(usize, f64)>>,
+}
+
+/// Rows of a call unless memory says less: enough to keep matrix products busy.
+const DEFAULT_ROWS: usize = 8192;
+
+impl LearnerPlan {
+    /// Plans the training of a model on a device.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Input`] for impossible options, [`ErrorKind::Limit`] if no segment fits the device.
+    pub fn new(config: &ModelConfig, traits: &DeviceTraits, options: &LearnerOptions) -> Result<Self> {
+        if options.lanes == 0 || options.context == 0 || options.segment == Some(0) {
+            let text = format!("{} sequences of {} tokens in segments of {:?}", options.lanes, options.context, options.segment);
+            return Err(Error::new(ErrorKind::Input, text).help("use at least 1 of each"));
+        }
+        let attention = transformer::attention(config);
+        attention.check(true)?;
+        let block = attention.layout.block;
+        let build = Build { large: DType::F32, max_binding: traits.max_binding.min(traits.max_buffer), slots: options.lanes, context: 0 };
+        let parameters = weights::packed(config, &attention, DType::F32, build.max_binding);
+        let trained = trained(config, &parameters);
+        let at = |segment: usize| -> Result<Self> {
+            let slots = options.lanes * options.context.div_ceil(segment);
+            let build = Build { slots, ..build };
+            let capacity = Capacity { lanes: options.lanes, tokens: segment, slots, context: 0 };
+            let forward = transformer::build(config, Mode::Forward, Head::Nll, &build)?.lower("forward", traits, capacity)?;
+            let train = backward(config, &build, &trained, options.recompute)?.lower("train", traits, capacity)?;
+            Ok(Self { parameters: parameters.clone(), forward, train, build, capacity, context: options.context })
+        };
+        let whole = options.context.next_multiple_of(block);
+        if attention.has_cache() {
+            return at(options.context);
+        }
+        match options.segment {
+            Some(tokens) => at(tokens.next_multiple_of(block).min(whole)),
+            None => {
+                let mut segment = (DEFAULT_ROWS / options.lanes).next_multiple_of(block).min(whole);
+                loop {
+                    match at(segment) {
+                        Err(e) if e.kind() == ErrorKind::Limit && segment > block => segment = (segment / 2).next_multiple_of(block),
+                        result => return result,
+                    }
+                }
+            }
+        }
+    }
+
+    /// Bytes by purpose.
+    pub fn memory(&self) -> LearnerMemory {
+        let scratch = |role: &Role| matches!(role, Role::Scratch | Role::Input | Role::Output);
+        let weights: u64 = self.parameters.iter().map(|p| 4 * p.elements as u64).sum();
+        let gradients = |name: &str| name.starts_with("gradient.");
+        let mut states = std::collections::HashMap::new();
+        for plan in [&self.forward, &self.train] {
+            for buffer in plan.buffers.iter().filter(|b| b.role == Role::State && !gradients(&b.name)) {
+                states.insert(buffer.name.as_str(), buffer.bytes as u64);
+            }
+        }
+        let accumulated: u64 = self.train.buffers.iter().filter(|b| gradients(&b.name)).map(|b| b.bytes as u64).sum();
+        LearnerMemory {
+            weights: weights + self.train.bytes(|r| matches!(r, Role::Constant(_))) as u64,
+            optimizer: 3 * accumulated,
+            state: states.values().sum(),
+            activations: (self.train.bytes(scratch) + self.forward.bytes(scratch)) as u64,
+            largest_buffer: self.train.largest_buffer().max(self.forward.largest_buffer()) as u64,
+            segment: self.capacity.tokens,
+            dispatches: self.train.steps.len(),
+        }
+    }
+}
+
+/// Which parameters of the graph are trained.
+fn trained(config: &ModelConfig, parameters: &[Packed]) -> Vec<Packed> {
+    let fixed: Vec<String> = config.parameters().into_iter().filter(|p| !p.kind.is_trained()).map(|p| p.name).collect();
+    parameters.iter().filter(|p| !p.tensors().any(|name| fixed.iter().any(|f| f == name))).cloned().collect()
+}
+
+/// The graph of the loss and of its gradients. Inputs `ids`, `lanes`, `targets`, `order` and `weights f32 [rows]`: what the negative
+/// log-likelihood of each row counts in the loss.
+fn backward(config: &ModelConfig, build: &Build, trained: &[Packed], recompute: Recompute) -> Result<Graph> {
+    let mut graph = transformer::build(config, Mode::Train, Head::Nll, build)?;
+    let nll = graph.find("nll").ok_or_else(|| Error::new(ErrorKind::Shape, "the graph has no loss"))?;
+    let weights = graph.input("weights", TensorType::f32(shape![Unit::Rows]));
+    graph.backward(&[(nll, weights)], &|name| trained.iter().any(|p| p.name == name), recompute)?;
+    Ok(graph)
+}
+
+impl Learner {
+    /// Plans, allocates, uploads.
+    pub async fn new(engine: &Engine, source: &ModelSource, options: &LearnerOptions) -> Result<Self> {
+        let traits = engine.traits();
+        let config = source.config.clone();
+        let plan = LearnerPlan::new(&config, &traits, options)?;
+        let executor = engine.executor(plan.memory().largest_buffer).await?;
+        let (mut constants, mut memory) = (Memory::new(), Memory::new());
+        for packed in &plan.parameters {
+            executor.store(&mut memory, &packed.name, DType::F32, &packed.words(&source.checkpoint)?).await?;
+        }
+        let specs = config.parameters();
+        let trained = trained(&config, &plan.parameters);
+        let clear = optimizer::clear(&plan.train)?.lower("clear", &traits, plan.capacity)?;
+        let norm = optimizer::norm(&trained)?.lower("norm", &traits, plan.capacity)?;
+        let update = optimizer::update(&trained, &specs)?.lower("update", &traits, plan.capacity)?;
+        for plan in [&plan.forward, &plan.train, &clear, &norm, &update] {
+            executor.store_constants(plan, &mut constants).await?;
+            executor.reserve_state(plan, &mut memory).await?;
+        }
+        Ok(Self {
+            forward: executor.compile(&plan.forward).await?,
+            train: executor.compile(&plan.train).await?,
+            clear: executor.compile(&clear).await?,
+            norm: executor.compile(&norm).await?,
+            update: executor.compile(&update).await?,
+            predict: None,
+            times: None,
+            executor,
+            config,
+            plan,
+            traits,
+            constants,
+            memory,
+        })
+    }
+
+    /// Plans and memory.
+    pub fn plan(&self) -> &LearnerPlan {
+        &self.plan
+    }
+
+    /// Bytes by purpose.
+    pub fn memory(&self) -> LearnerMemory {
+        self.plan.memory()
+    }
+
+    /// Where it runs.
+    pub fn executor(&self) -> &Executor {
+        &self.executor
+    }
+
+    /// Time by kernel of every training call so far, if [`Learner::profile`] was asked for.
+    pub fn times(&self) -> &[(usize, f64)] {
+        self.times.as_deref().unwrap_or_default()
+    }
+
+    /// Times every dispatch of training calls from now on: (step of the plan, nanoseconds). Slower as a whole.
+    pub fn profile(&mut self) {
+        self.times = Some(Vec::new());
+    }
+
+    /// Negative log-likelihood of every scored position `[B, context]`; adds the gradients of `Σ weight · nll` to the accumulators.
+    pub async fn accumulate(&mut self, batch: &Batch, weight: f32) -> Result<Vec<f32>> {
+        let mut nll = vec![0.0; batch.tokens.len()];
+        for group in self.groups(batch)? {
+            let segments = group.segments(self.plan.capacity.tokens);
+            for segment in &segments[..segments.len() - 1] {
+                self.run_forward(batch, &group, segment).await?;
+            }
+            // All that segments hand back, whatever sequences they are of.
+            let run = Run { calls: &[Call::start(1)], ..Run::default() };
+            self.executor.run(&mut self.clear, &self.constants, &mut self.memory, run).await?;
+            for segment in segments.iter().rev() {
+                let call = group.call(segment);
+                let (ids, targets) = (group.rows(&batch.tokens, segment), group.rows(&batch.targets, segment));
+                let (lanes, order) = (lane_table(std::slice::from_ref(&call)), order(&ids));
+                let weights = vec![weight.to_bits(); ids.len()];
+                let inputs: [(&str, &[u32]); 5] =
+                    [("ids", &ids), ("lanes", &lanes), ("targets", &targets), ("order", &order), ("weights", &weights)];
+                let run = Run { calls: &[call], inputs: &inputs, reads: &[("nll", ids.len())] };
+                let read = match &mut self.times {
+                    None => self.executor.run(&mut self.train, &self.constants, &mut self.memory, run).await?,
+                    Some(all) => {
+                        let (read, times) = self.executor.run_timed(&mut self.train, &self.constants, &mut self.memory, run).await?;
+                        all.extend(times);
+                        read
+                    }
+                };
+                group.place(&read[0], segment, &mut nll, f32::from_bits);
+            }
+        }
+        Ok(nll)
+    }
+
+    /// Negative log-likelihood of every scored position `[B, context]`, 0 elsewhere.
+    pub async fn score(&mut self, batch: &Batch) -> Result<Vec<f32>> {
+        let mut nll = vec![0.0; batch.tokens.len()];
+        for group in self.groups(batch)? {
+            for segment in &group.segments(self.plan.capacity.tokens) {
+                let read = self.run_forward(batch, &group, segment).await?;
+                group.place(&read, segment, &mut nll, f32::from_bits);
+            }
+        }
+        Ok(nll)
+    }
+
+    /// The likeliest next token at every position `[B, context]`.
+    pub async fn predict(&mut self, batch: &Batch) -> Result<Vec<u32>> {
+        let vocabulary = self.config.vocab_size;
+        if self.predict.is_none() {
+            let graph = transformer::build(&self.config, Mode::Forward, Head::All, &self.plan.build)?;
+            let plan = graph.lower("predict", &self.traits, self.plan.capacity)?;
+            self.executor.reserve_state(&plan, &mut self.memory).await?;
+            self.predict = Some(self.executor.compile(&plan).await?);
+        }
+        let mut tokens = vec![0; batch.tokens.len()];
+        for group in self.groups(batch)? {
+            for segment in &group.segments(self.plan.capacity.tokens) {
+                let call = group.call(segment);
+                let ids = group.rows(&batch.tokens, segment);
+                let lanes = lane_table(std::slice::from_ref(&call));
+                let inputs: [(&str, &[u32]); 2] = [("ids", &ids), ("lanes", &lanes)];
+                let run = Run { calls: &[call], inputs: &inputs, reads: &[("logits_all", ids.len() * vocabulary)] };
+                let Some(predict) = &mut self.predict else { continue };
+                let logits = self.executor.run(predict, &self.constants, &mut self.memory, run).await?.swap_remove(0);
+                let likeliest: Vec<u32> = logits.chunks_exact(vocabulary).map(argmax).collect();
+                group.place(&likeliest, segment, &mut tokens, |t| t);
+            }
+        }
+        Ok(tokens)
+    }
+
+    /// Global norm of the accumulated gradients.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Numeric`] naming the first layer whose gradient is not finite.
+    pub async fn gradient_norm(&mut self) -> Result<f64> {
+        let norms = self.run_norm(&AdamW::default(), 1).await?;
+        let squares: Vec<f64> = norms.iter().map(|(_, square)| *square).collect();
+        let total: f64 = squares.iter().sum();
+        if total.is_finite() {
+            return Ok(total.sqrt());
+        }
+        // The backward pass goes from the last parameter to the first: the last one in the model's order broke first.
+        let broken = norms.iter().rev().find(|(_, square)| !square.is_finite()).map_or("", |(name, _)| name.as_str());
+        Err(Error::new(ErrorKind::Numeric, format!("the gradient of {broken} is not finite"))
+            .help("lower --lr, raise --warmup or set --clip, and go on from the last checkpoint"))
+    }
+
+    /// Sum of squares of every trained parameter's gradient, by name.
+    async fn run_norm(&mut self, settings: &AdamW, step: u64) -> Result<Vec<(String, f64)>> {
+        let trained = trained(&self.config, &self.plan.parameters);
+        let settings = optimizer::settings(settings, step);
+        let call = Call::start(1);
+        let partials = trained.len() * optimizer::SQUARE_PARTS;
+        let run = Run { calls: &[call], inputs: &[("settings", &settings)], reads: &[("norms", partials)] };
+        let read = self.executor.run(&mut self.norm, &self.constants, &mut self.memory, run).await?;
+        let sum = |words: &[u32]| words.iter().map(|w| f64::from(f32::from_bits(*w))).sum();
+        Ok(trained.into_iter().map(|p| p.name).zip(read[0].chunks_exact(optimizer::SQUARE_PARTS).map(sum)).collect())
+    }
+
+    /// One optimiser step with what was accumulated, which is cleared; `step` counts from 1.
+    pub async fn update(&mut self, settings: &AdamW, step: u64) -> Result<()> {
+        self.run_norm(settings, step).await?;
+        let settings = optimizer::settings(settings, step);
+        let run = Run { calls: &[Call::start(1)], inputs: &[("settings", &settings)], reads: &[] };
+        self.executor.run(&mut self.update, &self.constants, &mut self.memory, run).await.map(drop)
+    }
+
+    /// Checkpoint tensors, trained or not.
+    pub async fn weights(&self) -> Result<NamedTensors> {
+        self.read("", &self.plan.parameters).await
+    }
+
+    /// Accumulated gradients of the trained tensors.
+    pub async fn gradients(&self) -> Result<NamedTensors> {
+        self.read("gradient.", &trained(&self.config, &self.plan.parameters)).await
+    }
+
+    /// First and second moments of the trained tensors, named `first.NAME` and `second.NAME`.
+    pub async fn moments(&self) -> Result<NamedTensors> {
+        let mut tensors = Vec::new();
+        for moment in ["first", "second"] {
+            let list = self.read(&format!("{moment}."), &trained(&self.config, &self.plan.parameters)).await?;
+            tensors.extend(list.into_iter().map(|(name, shape, values)| (format!("{moment}.{name}"), shape, values)));
+        }
+        Ok(tensors)
+    }
+
+    /// Puts back what [`Learner::moments`] returned.
+    pub async fn restore_moments(&mut self, tensors: NamedTensors) -> Result<()> {
+        let tensors: std::collections::BTreeMap<String, Vec<f32>> = tensors.into_iter().map(|(name, _, values)| (name, values)).collect();
+        for moment in ["first", "second"] {
+            let prefix = format!("{moment}.");
+            let of_moment = tensors.iter().filter_map(|(name, values)| Some((name.strip_prefix(&prefix)?.to_string(), values.clone()))).collect();
+            for packed in trained(&self.config, &self.plan.parameters) {
+                let words: Vec<u32> = packed.pack(&of_moment).into_iter().map(f32::to_bits).collect();
+                self.executor.write(&mut self.memory, &format!("{prefix}{}", packed.name), 0, &words).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Checkpoint tensors from the graph's tensors `prefix + name`.
+    async fn read(&self, prefix: &str, parameters: &[Packed]) -> Result<NamedTensors> {
+        let mut values = Vec::with_capacity(parameters.len());
+        for packed in parameters {
+            let words = self.executor.read(&self.memory, &format!("{prefix}{}", packed.name), 0..packed.elements).await?;
+            values.push(words.into_iter().map(f32::from_bits).collect::<Vec<f32>>());
+        }
+        let mut tensors = weights::unpack(parameters.iter().zip(values.iter().map(Vec::as_slice)));
+        let specs: Vec<ParameterSpec> = self.config.parameters();
+        Ok(specs.into_iter().filter_map(|s| tensors.remove(&s.name).map(|values| (s.name, s.shape, values))).collect())
+    }
+
+    async fn run_forward(&mut self, batch: &Batch, group: &Group, segment: &Segment) -> Result<Vec<u32>> {
+        let call = group.call(segment);
+        let (ids, targets) = (group.rows(&batch.tokens, segment), group.rows(&batch.targets, segment));
+        let lanes = lane_table(std::slice::from_ref(&call));
+        let inputs: [(&str, &[u32]); 3] = [("ids", &ids), ("lanes", &lanes), ("targets", &targets)];
+        let run = Run { calls: &[call], inputs: &inputs, reads: &[("nll", ids.len())] };
+        Ok(self.executor.run(&mut self.forward, &self.constants, &mut self.memory, run).await?.swap_remove(0))
+    }
+
+    /// The batch, as many sequences at a time as a call has lanes.
+    fn groups(&self, batch: &Batch) -> Result<Vec<Group>> {
+        let n = batch.context;
+        let whole = n > 0 && !batch.tokens.is_empty() && batch.tokens.len().is_multiple_of(n) && batch.targets.len() == batch.tokens.len();
+        if !whole || n > self.plan.context {
+            let text = format!("a batch of {} tokens and {} targets in sequences of {n}", batch.tokens.len(), batch.targets.len());
+            return Err(Error::new(ErrorKind::Shape, text).help(format!("the learner was made for sequences of up to {} tokens", self.plan.context)));
+        }
+        if let Some(id) = batch.tokens.iter().find(|id| **id as usize >= self.config.vocab_size) {
+            return Err(Error::new(ErrorKind::Input, format!("token {id} is outside the vocabulary of {}", self.config.vocab_size)));
+        }
+        let lanes = self.plan.capacity.lanes;
+        Ok((0..batch.sequences()).step_by(lanes).map(|first| Group { first, lanes: lanes.min(batch.sequences() - first), context: n }).collect())
+    }
+}
+
+/// Sequences of a batch that are run together.
+struct Group {
+    first: usize,
+    lanes: usize,
+    context: usize,
+}
+
+impl Group {
+    fn segments(&self, length: usize) -> Vec<Segment> {
+        let range = |start: usize| start..self.context.min(start + length);
+        (0..self.context).step_by(length).enumerate().map(|(number, start)| Segment { number, range: range(start) }).collect()
+    }
+
+    /// A segment's call. Its slots are those of its number, so that the states at all boundaries lie side by side.
+    fn call(&self, segment: &Segment) -> Call {
+        let lane = |at: usize| Lane { slot: segment.number * self.lanes + at, position: segment.range.start, ring: 0 };
+        Call { lanes: (0..self.lanes).map(lane).collect(), tokens: segment.range.len(), lane_base: 0 }
+    }
+
+    /// The segment's part of `[B, context]`, as rows `[lanes, tokens]`.
+    fn rows(&self, all: &[u32], segment: &Segment) -> Vec<u32> {
+        (0..self.lanes).flat_map(|at| all[(self.first + at) * self.context..][segment.range.clone()].iter().copied()).collect()
+    }
+
+    fn place<T>(&self, rows: &[u32], segment: &Segment, all: &mut [T], from: impl Fn(u32) -> T) {
+        for (at, rows) in rows.chunks_exact(segment.range.len()).take(self.lanes).enumerate() {
+            let out = &mut all[(self.first + at) * self.context..][segment.range.clone()];
+            out.iter_mut().zip(rows).for_each(|(out, row)| *out = from(*row));
+        }
+    }
+}
+
+/// A part of the sequences that one call takes.
+struct Segment {
+    number: usize,
+    range: std::ops::Range<usize>,
+}
+
+/// Index of the largest of some floats, given as words.
+fn argmax(words: &[u32]) -> u32 {
+    let value = |i: usize| f32::from_bits(words[i]);
+    (0..words.len()).fold(0, |best, i| if value(i) > value(best) { i } else { best }) as u32
+}

@@ -1,0 +1,110 @@
+//! `train.jsonl`: a line of JSON for every step and every evaluation.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::error::{Error, Result};
+use crate::model::files::{atomic_write, read_text};
+
+/// The log of a run.
+#[derive(Debug)]
+pub struct Log {
+    path: PathBuf,
+    file: File,
+}
+
+/// The losses of a run.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Curves {
+    /// Step and loss.
+    pub training: Vec<(u64, f64)>,
+    /// Step and loss.
+    pub evaluation: Vec<(u64, f64)>,
+}
+
+impl Log {
+    /// The name of the file in the folder of a run.
+    pub const NAME: &str = "train.jsonl";
+
+    /// Opens the log of the run in `out`, to go on after `step`: lines of later steps, which a run wrote that got further than its last
+    /// checkpoint, are removed.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io).
+    pub fn open(out: &Path, step: u64) -> Result<Self> {
+        let path = out.join(Self::NAME);
+        let kept: String =
+            if step == 0 { String::new() } else { lines(&path)?.filter(|(at, ..)| *at <= step).map(|(_, line, _)| line + "\n").collect() };
+        atomic_write(&path, |w| w.write_all(kept.as_bytes()))?;
+        let file = File::options().append(true).open(&path).map_err(|e| Error::io(path.display(), &e))?;
+        Ok(Self { path, file })
+    }
+
+    /// Appends a line.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io).
+    pub fn write(&mut self, line: &impl Serialize) -> Result<()> {
+        let text = serde_json::to_string(line).map_err(Into::into);
+        text.and_then(|text| self.file.write_all((text + "\n").as_bytes())).map_err(|e| Error::io(self.path.display(), &e))
+    }
+}
+
+impl Curves {
+    /// Reads them from the log of the run in `out`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io).
+    pub fn read(out: &Path) -> Result<Self> {
+        let mut curves = Self::default();
+        for (step, _, value) in lines(&out.join(Log::NAME))? {
+            curves.training.extend(value["loss"].as_f64().map(|loss| (step, loss)));
+            curves.evaluation.extend(value["eval_loss"].as_f64().map(|loss| (step, loss)));
+        }
+        Ok(curves)
+    }
+}
+
+/// Step, text and content of the lines that are whole.
+fn lines(path: &Path) -> Result<impl Iterator<Item = (u64, String, Value)>> {
+    let text = if path.exists() { read_text(path)? } else { String::new() };
+    let lines: Vec<String> = text.lines().map(str::to_string).collect();
+    Ok(lines.into_iter().filter_map(|line| {
+        let value: Value = serde_json::from_str(&line).ok()?;
+        Some((value["step"].as_u64()?, line, value))
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_log_goes_on_after_its_checkpoint() {
+        let dir = tempfile::tempdir().expect("folder");
+        let mut log = Log::open(dir.path(), 0).expect("opens");
+        for step in 1..=5 {
+            log.write(&json!({ "step": step, "loss": 1.0 / step as f64 })).expect("writes");
+            if step % 2 == 0 {
+                log.write(&json!({ "step": step, "eval_loss": step })).expect("writes");
+            }
+        }
+        let path = dir.path().join(Log::NAME);
+        let whole = read_text(&path).expect("reads");
+        // A line that was cut off.
+        std::fs::write(&path, format!("{whole}{{\"step\": 3, \"lo")).expect("writes");
+        let mut log = Log::open(dir.path(), 4).expect("opens");
+        log.write(&json!({ "step": 5, "loss": 0.2 })).expect("writes");
+        assert_eq!(read_text(&path).expect("reads"), whole);
+        let curves = Curves::read(dir.path()).expect("reads");
+        assert_eq!((curves.training.len(), curves.training[2]), (5, (3, 1.0 / 3.0)));
+        assert_eq!(curves.evaluation, [(2, 2.0), (4, 4.0)]);
+        Log::open(dir.path(), 0).expect("opens");
+        assert_eq!(Curves::read(dir.path()).expect("reads"), Curves::default());
+    }
+}

@@ -1,0 +1,36 @@
+//! Training: from texts or synthetic tasks to a model folder.
+//!
+//! | file | what |
+//! |---|---|
+//! | `corpus.rs`, `batches.rs`, `tasks.rs` | texts to tokens; tokens to windows in random order; synthetic tasks |
+//! | `initial.rs` | weights of a new model |
+//! | `learner.rs`, `optimizer.rs` | the numeric core: losses, gradients; the optimiser's plans |
+//! | `settings.rs`, `schedule.rs` | what a run is asked to do; the learning rate of a step |
+//! | `trainer.rs`, `evaluation.rs` | one step after the other; how good the model is by now |
+//! | `checkpoints.rs`, `log.rs`, `run.rs` | what a run leaves in its folder, and the loop around it all |
+//!
+//! A step is a function of the weights, the settings and its own number, so a run that goes on from a checkpoint does what it would
+//! have done.
+
+pub mod batches;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod checkpoints;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod corpus;
+pub mod evaluation;
+pub mod initial;
+pub mod learner;
+mod optimizer;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod log;
+mod random;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod run;
+pub mod schedule;
+pub mod settings;
+pub mod tasks;
+pub mod trainer;
+
+pub use learner::{AdamW, Batch, Learner, LearnerMemory, LearnerOptions, LearnerPlan};
+pub use settings::Settings;
+pub use trainer::Trainer;
