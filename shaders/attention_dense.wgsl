@@ -1,5 +1,6 @@
 // The baselines with a key-value cache: softmax (flash style: tiles, running maximum, nothing of size n x n in memory)
-// and the exact polynomial kernel. Queries of one call against all keys of the slot up to their own position.
+// and the exact polynomial kernel. Queries of one call against all keys of the slot up to their own position; FULL: against all
+// keys of the window; CAUSAL: against those of the window up to their own (training).
 //
 // Ladder. Reference: kernels/attention_dense.rs. Here: a workgroup owns ROW_TILE queries and all columns; weights of 32 keys
 // are built in workgroup memory, then multiplied with v from registers, as in scan_output.
@@ -26,6 +27,9 @@ override WEIGHTS: u32;
 @group(0) @binding(2) var<storage, read> keys: array<vec4<f32>>;            // [slots, HEADS, stride, KEY_WIDTH], or the window [lanes, ..]
 @group(0) @binding(3) var<storage, read> lanes: array<Lane>;                // [lanes]
 @group(0) @binding(4) var<storage, read_write> o: array<vec4<f32>>;         // [rows, HEADS * HEAD]
+#ifdef CAUSAL
+@group(0) @binding(5) var<storage, read_write> normaliser: array<f32>;      // [lanes, HEADS, tokens], or the log-sum-exp: for the gradient
+#endif
 
 var<workgroup> source: array<f32, STAGED>;
 var<workgroup> weights: array<f32, TILE_WEIGHTS>;
@@ -45,10 +49,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let tile = group.x * ROW_TILE;
     if tile >= params.tokens { return; }
     let rows = min(ROW_TILE, params.tokens - tile);
+    // Key rows of the slot, or of the call's own window.
+    var first = (lane.slot * HEADS + head) * params.stride;
+    var position = lane.position;
 #ifdef FULL
-    let first = group.z * params.stride;
-#else
-    let first = (lane.slot * HEADS + head) * params.stride;
+    first = group.z * params.stride;
+#endif
+#ifdef CAUSAL
+    first = group.z * params.stride;
+    position = 0u;
 #endif
     for (var i = local; i < ROW_TILE * HEAD / 4u; i += THREADS) {
         let row = i / (HEAD / 4u);
@@ -64,7 +73,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         highest[local] = -3.0e38;
 #endif
         if GATED == 1u { // never together with FULL: a gate is causal
-            let row = first + lane.position + tile + min(local, rows - 1u);
+            let row = first + position + tile + min(local, rows - 1u);
             row_gate[local] = keys[(row * KEY_WIDTH + V_OFFSET + HEAD) / 4u].xy;
         }
     }
@@ -74,7 +83,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 #ifdef FULL
     let end = params.tokens;
 #else
-    let end = lane.position + tile + rows;
+    let end = position + tile + rows;
 #endif
     for (var start = 0u; start < end; start += TILE) {
         let j = start + local % TILE;
@@ -94,7 +103,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 #ifdef FULL
             let seen = j < end;
 #else
-            let seen = j <= lane.position + tile + row && j < end;
+            let seen = j <= position + tile + row && j < end;
 #endif
 #ifdef SOFTMAX
             weights[row * TILE + local % TILE] = select(-3.0e38, SCALE * dots[k], seen);
@@ -141,6 +150,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         if row < rows {
             let out = ((group.z / HEADS) * params.tokens + tile + row) * HEADS + head;
             o[out * (HEAD / 4u) + item % (HEAD / 4u)] = sum[k] / (BIAS + total[k]);
+#ifdef CAUSAL
+            if item % (HEAD / 4u) == 0u {
+#ifdef SOFTMAX
+                normaliser[group.z * params.tokens + tile + row] = highest[row] + log(total[k]);
+#else
+                normaliser[group.z * params.tokens + tile + row] = BIAS + total[k];
+#endif
+            }
+#endif
         }
     }
 }

@@ -29,7 +29,7 @@ var<workgroup> source: array<f32, QUERY_WIDTH>;
 var<workgroup> weights: array<f32, THREADS>;
 var<workgroup> sums: array<vec4<f32>, THREADS>;
 var<workgroup> totals: array<f32, THREADS>;
-#import features
+#import feature_rows
 #import local_weight
 
 @compute @workgroup_size(256)

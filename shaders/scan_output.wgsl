@@ -31,11 +31,14 @@ override WEIGHTS: u32;
 @group(0) @binding(4) var<storage, read> table: array<u32>;                 // [2 * FEATURES]
 @group(0) @binding(5) var<storage, read> prefix: array<vec4<f32>>;          // [lanes, HEADS, blocks, FEATURES * (HEAD + 1)], not causal: blocks = 1
 @group(0) @binding(6) var<storage, read_write> o: array<vec4<f32>>;         // [rows, HEADS * HEAD]
+#ifdef NORMALISER
+@group(0) @binding(7) var<storage, read_write> normaliser: array<f32>;      // [lanes, HEADS, tokens], kept for the gradient
+#endif
 
 var<workgroup> source: array<f32, STAGED>;
 var<workgroup> weights: array<f32, TILE_WEIGHTS>;
 var<workgroup> row_gate: array<vec2<f32>, ROW_TILE>;
-#import features
+#import feature_rows
 #import local_weight
 
 fn stage(lane_head: u32, first_token: i32, offset: u32, width: u32, local: u32) {
@@ -155,6 +158,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         if row < rows && token >= 0 && token < i32(params.tokens) {
             let out = ((group.z / HEADS) * params.tokens + u32(token)) * HEADS + head;
             o[out * (HEAD / 4u) + item % (HEAD / 4u)] = sum[k] / (BIAS + total[k]);
+#ifdef NORMALISER
+            if item % (HEAD / 4u) == 0u { normaliser[group.z * params.tokens + u32(token)] = BIAS + total[k]; }
+#endif
         }
     }
 }

@@ -2,7 +2,8 @@
 //
 // Ladder. Reference: kernels/scan_states.rs. Here: a workgroup owns FEATURE_TILE features x all columns of one block;
 // φ is built once a (token, feature) in workgroup memory and never leaves it, then multiplied like a matrix tile.
-// ALL: the last, perhaps partial block too (not causal: every key counts for every query).
+// ALL: the last, perhaps partial block too (training, and not causal).
+// QUERIES: all blocks, of queries and their gradient rows: dZ_l = Σ_i e^{g_i} φ(q_i) dN_iᵀ, without the weights of keys.
 // FOLD: the block comes from the ring of a slot, and the result goes onto its state (decoding), or replaces it
 // if it is the first block of a text.
 #import lanes
@@ -22,21 +23,34 @@ override STAGED: u32;          // TOKEN_TILE * SOURCE
 override ITEMS: u32; // accumulators an invocation
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> keys: array<vec4<f32>>;             // [lanes or slots, HEADS, stride, KEY_WIDTH]
+@group(0) @binding(1) var<storage, read> keys: array<vec4<f32>>;             // [lanes or slots, HEADS, stride, KEY_WIDTH]; QUERIES: queries
+#ifdef QUERIES
+@group(0) @binding(2) var<storage, read> drows: array<vec4<f32>>;            // [lanes, HEADS, tokens, HEAD + 4]
+#else
 @group(0) @binding(2) var<storage, read> lanes: array<Lane>;                 // [lanes]
+#endif
 @group(0) @binding(3) var<storage, read> table: array<u32>;                  // [2 * FEATURES]
 @group(0) @binding(4) var<storage, read_write> states: array<f32>;           // [lanes, HEADS, blocks, FEATURES * (HEAD + 1)] or the state [slots, HEADS, ..]
 
 var<workgroup> source: array<f32, STAGED>;
 var<workgroup> phi: array<f32, TOKEN_TILE * FEATURE_TILE>;
-#import features
+#import feature_rows
 
+#ifdef QUERIES
+fn gate_sum(row: u32) -> vec2<f32> { return drows[row * (HEAD / 4u + 1u) + HEAD / 4u].zw; }
+#else
 fn gate_sum(row: u32) -> vec2<f32> { return keys[(row * KEY_WIDTH + V_OFFSET + HEAD) / 4u].xy; }
+#endif
 
 @compute @workgroup_size(128)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     let first_feature = group.x * FEATURE_TILE;
     let block = group.y;
+#ifdef QUERIES
+    let rows = min(BLOCK, params.tokens - block * BLOCK);
+    let first = group.z * params.stride + block * BLOCK;
+    let out = (group.z * params.blocks + block) * FEATURES * (HEAD + 1u);
+#else
     let lane = lanes[params.lane_base + group.z / HEADS];
     let head = group.z % HEADS;
 #ifdef FOLD
@@ -56,8 +70,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let first = group.z * params.stride + block * BLOCK;
     let out = (group.z * params.blocks + block) * FEATURES * (HEAD + 1u);
 #endif
+#endif
     var last_gate = vec2<f32>();
+#ifndef QUERIES
     if GATED == 1u { last_gate = gate_sum(first + rows - 1u); }
+#endif
     var sum = array<vec4<f32>, 16>();
     var total = 0.0;
     for (var start = 0u; start < rows; start += TOKEN_TILE) {
@@ -76,19 +93,33 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             let f = first_feature + i % FEATURE_TILE;
             var value = 0.0;
             if j < rows && f < FEATURES {
+#ifdef QUERIES
+                value = feature(i / FEATURE_TILE, table[f]);
+                if GATED == 1u { value *= gate_decay(gate_sum(first + j), vec2<f32>()); }
+#else
                 value = feature(i / FEATURE_TILE, table[f]) * key_weight(f);
                 if GATED == 1u { value *= gate_decay(last_gate, gate_sum(first + j)); }
+#endif
             }
             phi[i] = value;
         }
         workgroupBarrier();
         for (var j = 0u; j < min(TOKEN_TILE, rows - start); j++) {
+#ifdef QUERIES
+            let v = (first + start + j) * (HEAD / 4u + 1u);
+            for (var k = 0u; k < ITEMS; k++) {
+                let item = local + k * THREADS;
+                sum[k] += phi[j * FEATURE_TILE + (item / (HEAD / 4u)) % FEATURE_TILE] * drows[v + item % (HEAD / 4u)];
+            }
+            if local < FEATURE_TILE { total += phi[j * FEATURE_TILE + local] * drows[v + HEAD / 4u].x; }
+#else
             let v = ((first + start + j) * KEY_WIDTH + V_OFFSET) / 4u;
             for (var k = 0u; k < ITEMS; k++) {
                 let item = local + k * THREADS;
                 sum[k] += phi[j * FEATURE_TILE + (item / (HEAD / 4u)) % FEATURE_TILE] * keys[v + item % (HEAD / 4u)];
             }
             if local < FEATURE_TILE { total += phi[j * FEATURE_TILE + local]; }
+#endif
         }
         workgroupBarrier();
     }

@@ -1,16 +1,12 @@
 // The finite features of a kernel: φ_f(u) = Π_m u[index_m(f)], ORDER factors from a vector of SOURCE
 // elements, with 1 appended where EXTENDED (all monomials up to degree ORDER). table [2 * FEATURES]: four packed indices a
 // feature, then the key-side weights (2 off the diagonal of the packed symmetric square, multinomials for taylor).
-// The vector comes from workgroup memory, `source`, SOURCE floats a row.
+// Needs feature_rows or feature_columns: how the vectors lie in workgroup memory.
 override SOURCE: u32;
 override FEATURES: u32;
 override ORDER: u32;
 override EXTENDED: u32;
 
-fn factor(row: u32, index: u32) -> f32 {
-    if EXTENDED == 1u && index == SOURCE { return 1.0; }
-    return source[row * SOURCE + index];
-}
 fn feature(row: u32, packed: u32) -> f32 {
     var value = factor(row, packed & 255u);
     if ORDER > 1u { value *= factor(row, (packed >> 8u) & 255u); }

@@ -3,7 +3,7 @@
 use super::attention_grad_queries::Pairs;
 use super::heads::{HeadLayout, LocalWeight, lane};
 use super::real::{Mat, MatMut, SharedMut};
-use super::scan_output::tile_constants;
+use super::scan_output::{row_tile, tile_constants};
 use super::{Args, Backward, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error};
 use crate::error::{Error, ErrorKind, Result};
 use crate::tensor::{Call, Capacity, TensorType, Unit};
@@ -59,7 +59,7 @@ pub struct AttentionDense {
 
 impl AttentionDense {
     fn row_tile(&self) -> usize {
-        [32, 16, 8].into_iter().find(|rows| rows * self.layout.head * 4 <= 8 << 10).unwrap_or(4)
+        row_tile(self.layout.head, 8)
     }
 
     pub(super) fn stride(&self, call: &Call) -> usize {

@@ -2,7 +2,8 @@
 
 use super::attention_grad_queries::{Pairs, TILE};
 use super::real::{Mat, MatMut, SharedMut};
-use super::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, real};
+use super::scan_output::row_tile;
+use super::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader};
 use crate::error::Result;
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::{shape, twins};
@@ -32,14 +33,18 @@ impl Kernel for AttentionGradKeys {
     }
 
     fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {
-        let [softmax, taylor] = self.0.weight.flags();
-        self.0.constants(Variant::new("attention_grad_keys", &[softmax, taylor]))
+        let p = &self.0;
+        let rows = row_tile(p.width + p.layout.head + 66, 14);
+        p.variant("attention_grad_keys", rows).size("VALUE_ITEMS", (rows * p.layout.head / 4).div_ceil(128))
     }
 
-    fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
-        let l = &self.0.layout;
-        let params = [call.tokens as u32, call.unit(Unit::Window(l.block)) as u32, self.0.span(call) as u32, 0];
-        Dispatch::new(&params, [call.tokens.div_ceil(32), 1, call.lanes.len() * l.heads])
+    fn dispatch(&self, variant: &Variant, call: &Call) -> Dispatch {
+        let params = shader::params::AttentionGradKeys {
+            tokens: call.tokens as u32,
+            stride: call.unit(Unit::Window(self.0.layout.block)) as u32,
+            span: self.0.span(call) as u32,
+        };
+        Dispatch::new(&params, self.0.workgroups(variant, call))
     }
 
     fn flops(&self, call: &Call) -> u64 {

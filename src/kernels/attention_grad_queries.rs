@@ -5,7 +5,8 @@ use super::attention_grad_keys::AttentionGradKeys;
 use super::attention_grad_rows::AttentionGradRows;
 use super::heads::HeadLayout;
 use super::real::{Mat, MatMut, SharedMut};
-use super::{Args, Backward, BackwardExt, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shape_error};
+use super::scan_output::{row_tile, tile_constants};
+use super::{Args, Backward, BackwardExt, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error};
 use crate::error::Result;
 use crate::tensor::{Call, Capacity, TensorId, TensorType, Unit};
 use crate::{shape, twins};
@@ -44,18 +45,25 @@ impl Pairs {
         Ok(())
     }
 
-    pub(super) fn constants(&self, variant: Variant) -> Variant {
+    /// The variant of one of the two shaders, for workgroups of so many rows.
+    pub(super) fn variant(&self, stem: &str, rows: usize) -> Variant {
         let l = &self.layout;
-        let variant = variant
-            .size("HEADS", l.heads)
+        let variant = Variant::new(stem, &self.weight.flags())
             .size("HEAD", l.head)
             .size("QUERY_WIDTH", l.query_width())
             .size("KEY_WIDTH", l.key_width())
             .size("V_OFFSET", l.value_offset())
             .size("LOCAL", self.width)
             .size("LOCAL_OFFSET", self.offset)
-            .size("GATED", usize::from(l.gated));
-        self.weight.constants(variant, l.head)
+            .size("GATED", usize::from(l.gated))
+            .size("STAGED", rows * self.width / 4)
+            .size("STAGED_VALUES", rows * l.head / 4);
+        self.weight.constants(tile_constants(variant, rows, self.width), l.head)
+    }
+
+    pub(super) fn workgroups(&self, variant: &Variant, call: &Call) -> [usize; 3] {
+        let span = self.span(call);
+        [span.div_ceil(variant.get("ROW_TILE")), call.tokens.div_ceil(span), call.lanes.len() * self.layout.heads]
     }
 
     /// f32 operations of one of the two gradients: `products` of rows by columns of every pair.
@@ -161,14 +169,18 @@ impl Kernel for AttentionGradQueries {
     }
 
     fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {
-        let [softmax, taylor] = self.0.weight.flags();
-        self.0.constants(Variant::new("attention_grad_queries", &[softmax, taylor]))
+        let p = &self.0;
+        let rows = row_tile(p.width + p.layout.head + 36, 14);
+        p.variant("attention_grad_queries", rows)
     }
 
-    fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
-        let l = &self.0.layout;
-        let params = [call.tokens as u32, call.unit(Unit::Window(l.block)) as u32, self.0.span(call) as u32, 0];
-        Dispatch::new(&params, [call.tokens.div_ceil(32), 1, call.lanes.len() * l.heads])
+    fn dispatch(&self, variant: &Variant, call: &Call) -> Dispatch {
+        let params = shader::params::AttentionGradQueries {
+            tokens: call.tokens as u32,
+            stride: call.unit(Unit::Window(self.0.layout.block)) as u32,
+            span: self.0.span(call) as u32,
+        };
+        Dispatch::new(&params, self.0.workgroups(variant, call))
     }
 
     fn flops(&self, call: &Call) -> u64 {

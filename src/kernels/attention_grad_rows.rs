@@ -3,7 +3,7 @@
 use super::attention_dense::DenseWeight;
 use super::heads::HeadLayout;
 use super::real::SharedMut;
-use super::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shape_error};
+use super::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error};
 use crate::error::Result;
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::{shape, twins};
@@ -54,7 +54,8 @@ impl Kernel for AttentionGradRows {
 
     fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
         let stride = call.unit(Unit::Window(self.layout.block));
-        Dispatch::new(&[call.tokens as u32, stride as u32, 0, 0], [call.tokens.div_ceil(64), 1, call.lanes.len() * self.layout.heads])
+        let params = shader::params::AttentionGradRows { tokens: call.tokens as u32, stride: stride as u32 };
+        Dispatch::new(&params, [call.tokens.div_ceil(64), 1, call.lanes.len() * self.layout.heads])
     }
 
     twins!();

@@ -2,8 +2,9 @@
 
 use super::heads::{FeatureTable, Features, HeadLayout, gate_decay};
 use super::real::{Mat, MatMut, SharedMut};
-use super::scan_grad_queries::{FEATURES, ROWS};
-use super::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shape_error};
+use super::scan_grad_queries::{FEATURES, ROWS, feature_constants};
+use super::scan_output::row_tile;
+use super::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error};
 use crate::error::Result;
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::twins;
@@ -39,22 +40,24 @@ impl Kernel for ScanGradKeys {
 
     fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {
         let l = &self.layout;
+        let rows = row_tile(2 * self.features.source + l.head + 67, 14);
         let variant = Variant::new("scan_grad_keys", &[])
-            .size("HEADS", l.heads)
             .size("HEAD", l.head)
             .size("BLOCK", l.block)
             .size("KEY_WIDTH", l.key_width())
             .size("S_OFFSET", self.source_offset)
             .size("V_OFFSET", l.value_offset())
-            .size("GATED", usize::from(l.gated));
-        self.features.constants(variant)
+            .size("GATED", usize::from(l.gated))
+            .size("VALUE_ITEMS", (rows * l.head / 4).div_ceil(128));
+        feature_constants(variant, &self.features, rows, l.head)
     }
 
-    fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
+    fn dispatch(&self, variant: &Variant, call: &Call) -> Dispatch {
         let l = &self.layout;
         let blocks = call.unit(Unit::Blocks(l.block));
-        let params = [call.tokens as u32, blocks as u32, call.unit(Unit::Window(l.block)) as u32, 0];
-        Dispatch::new(&params, [l.block.div_ceil(32), blocks, call.lanes.len() * l.heads])
+        let params =
+            shader::params::ScanGradKeys { tokens: call.tokens as u32, blocks: blocks as u32, stride: call.unit(Unit::Window(l.block)) as u32 };
+        Dispatch::new(&params, [l.block.div_ceil(variant.get("ROW_TILE")), blocks, call.lanes.len() * l.heads])
     }
 
     fn flops(&self, call: &Call) -> u64 {

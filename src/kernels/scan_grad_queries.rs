@@ -1,16 +1,17 @@
 //! What the state before a block gives to the gradient of its queries.
 
-use super::heads::{FeatureTable, Features, HeadLayout, gate_decay};
+use super::heads::{FeatureTable, Features, HeadLayout, gate_decay, lane};
 use super::real::{Mat, MatMut, SharedMut};
-use super::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shape_error};
+use super::scan_output::row_tile;
+use super::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error};
 use crate::error::Result;
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::twins;
 
 /// `dφ(q_i) = e^{g_i} Z_l dN_i`, through the features to their vector.
 ///
-/// Arguments: queries `[lanes, H, tokens, query_width]`, gradient rows (`AttentionGradRows`), feature table, prefix
-/// `[lanes, H, blocks, F (h + 1)]` → dqueries `[lanes, H, tokens, query_width]` in place.
+/// Arguments: queries `[lanes, H, tokens, query_width]`, gradient rows (`AttentionGradRows`), lane table, feature table,
+/// prefix `[lanes, H, blocks, F (h + 1)]` → dqueries `[lanes, H, tokens, query_width]` in place.
 #[derive(Debug)]
 pub struct ScanGradQueries {
     /// Row layouts.
@@ -28,15 +29,16 @@ impl Kernel for ScanGradQueries {
 
     fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
         let (l, f) = (&self.layout, &self.features);
-        let widths = [l.query_width(), l.gradient_width(), 2 * f.count, f.state(l.head)];
+        let widths = [l.query_width(), l.gradient_width(), 4, 2 * f.count, f.state(l.head)];
         if !inputs.iter().map(|t| t.shape.last()).eq(widths.map(Some)) {
-            return Err(shape_error(self.stem(), inputs, format_args!("needs queries, gradient rows, a table and states of {widths:?}")));
+            return Err(shape_error(self.stem(), inputs, format_args!("needs queries, gradient rows, lanes, a table and states of {widths:?}")));
         }
         Ok(vec![])
     }
 
     fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {
         let l = &self.layout;
+        let rows = row_tile(2 * self.features.source + l.head + 37, 14);
         let variant = Variant::new("scan_grad_queries", &[])
             .size("HEADS", l.heads)
             .size("HEAD", l.head)
@@ -44,13 +46,14 @@ impl Kernel for ScanGradQueries {
             .size("QUERY_WIDTH", l.query_width())
             .size("S_OFFSET", self.source_offset)
             .size("GATED", usize::from(l.gated));
-        self.features.constants(variant)
+        feature_constants(variant, &self.features, rows, l.head)
     }
 
-    fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
+    fn dispatch(&self, variant: &Variant, call: &Call) -> Dispatch {
         let l = &self.layout;
         let blocks = call.unit(Unit::Blocks(l.block));
-        Dispatch::new(&[call.tokens as u32, blocks as u32, 0, 0], [l.block.div_ceil(32), blocks, call.lanes.len() * l.heads])
+        let params = shader::params::ScanGradQueries { tokens: call.tokens as u32, lane_base: call.lane_base as u32, blocks: blocks as u32 };
+        Dispatch::new(&params, [l.block.div_ceil(variant.get("ROW_TILE")), blocks, call.lanes.len() * l.heads])
     }
 
     fn flops(&self, call: &Call) -> u64 {
@@ -58,6 +61,18 @@ impl Kernel for ScanGradQueries {
     }
 
     twins!();
+}
+
+/// The `override`s of a shader whose workgroups take 32 features of `rows` rows at a time through `shared/feature_columns.wgsl`.
+pub(super) fn feature_constants(variant: Variant, features: &Features, rows: usize, head: usize) -> Variant {
+    let variant = variant
+        .size("ROW_TILE", rows)
+        .size("GROUPS", 128 / rows)
+        .size("COLUMNS", rows * features.source)
+        .size("STAGED_VALUES", rows * head / 4)
+        .size("TILE_WEIGHTS", rows * 33)
+        .size("WEIGHTS", rows * 32 / 128);
+    features.constants(variant)
 }
 
 /// Rows of one task, and features at a time: φ, its gradient and the vectors stay in the second cache.
@@ -68,18 +83,19 @@ pub(super) const FEATURES: usize = 128;
 impl ScanGradQueries {
     fn twin<R: Real>(&self, args: &mut Args<'_, R>, call: &Call) {
         let (l, f) = (&self.layout, &self.features);
-        let (queries, drows, table, prefix) = (args.real(0), args.real(1), FeatureTable::new(f, args.ids(2)), args.real(3));
-        let dqueries = SharedMut::new(args.real_mut(4));
+        let (queries, drows, table, prefix) = (args.real(0), args.real(1), FeatureTable::new(f, args.ids(3)), args.real(4));
+        let lanes = args.ids(2);
+        let dqueries = SharedMut::new(args.real_mut(5));
         let (q, d, size) = (l.query_width(), l.gradient_width(), f.state(l.head));
         let (blocks, tiles) = (call.unit(Unit::Blocks(l.block)), l.block.div_ceil(ROWS));
         real::parallel_for(call.lanes.len() * l.heads * blocks * tiles, |task| {
             let (lane_head, block, tile) = (task / (blocks * tiles), task / tiles % blocks, task % tiles);
             let (first, end) = (block * l.block + tile * ROWS, (block * l.block + l.block.min((tile + 1) * ROWS)).min(call.tokens));
-            let (z, z_total) = prefix[(lane_head * blocks + block) * size..][..size].split_at(f.count * l.head);
             // The first block of a text has nothing before it.
-            if first >= end || z_total.iter().all(|z| *z == R::ZERO) {
+            if first >= end || lane(lanes, call.lane_base + lane_head / l.heads).position + block == 0 {
                 return;
             }
+            let (z, z_total) = prefix[(lane_head * blocks + block) * size..][..size].split_at(f.count * l.head);
             let rows = end - first;
             let at = lane_head * call.tokens + first;
             let drows = &drows[at * d..(at + rows) * d];

@@ -39,6 +39,11 @@ pub struct ScanOutput {
     pub keeps_normaliser: bool,
 }
 
+/// Rows of a tile: as many as keep what they need of workgroup memory, so many floats each, within so many KiB.
+pub(super) fn row_tile(floats: usize, kib: usize) -> usize {
+    [32, 16, 8].into_iter().find(|rows| rows * floats * 4 <= kib << 10).unwrap_or(4)
+}
+
 /// Rows of a tile, and what 128 invocations each hold of it: vectors of the output, weights of 32 keys.
 pub(super) fn tile_constants(variant: Variant, rows: usize, head: usize) -> Variant {
     variant.size("ROW_TILE", rows).size("ITEMS", (rows * head / 4).div_ceil(128)).size("WEIGHTS", rows * 32 / 128).size("TILE_WEIGHTS", rows * 32)
@@ -47,8 +52,7 @@ pub(super) fn tile_constants(variant: Variant, rows: usize, head: usize) -> Vari
 impl ScanOutput {
     /// Queries a workgroup owns: as many as keep the staged vectors within 8 KiB.
     fn row_tile(&self) -> usize {
-        let stage = self.local_width.max(self.features.source);
-        [32, 16, 8].into_iter().find(|rows| rows * stage * 4 <= 8 << 10).unwrap_or(4)
+        row_tile(self.local_width.max(self.features.source), 8)
     }
 }
 
@@ -75,7 +79,8 @@ impl Kernel for ScanOutput {
 
     fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {
         let l = &self.layout;
-        let variant = Variant::new("scan_output", &[("TAYLOR", self.local.taylor()), ("FAR_ONLY", !self.causal)])
+        let flags = [("TAYLOR", self.local.taylor()), ("FAR_ONLY", !self.causal), ("NORMALISER", self.keeps_normaliser)];
+        let variant = Variant::new("scan_output", &flags)
             .size("HEADS", l.heads)
             .size("HEAD", l.head)
             .size("BLOCK", l.block)
@@ -127,11 +132,11 @@ impl Kernel for ScanOutput {
             in_block: true,
         };
         let (drows, dqueries, dkeys) = pairs.backward(pass, self.bias)?;
-        let (queries, table, prefix) = (pass.input(0), pass.input(3), pass.input(4));
+        let [queries, lanes, table, prefix] = [0, 2, 3, 4].map(|i| pass.input(i));
         let (layout, features, source_offset) = (self.layout.clone(), self.features.clone(), self.source_offset);
         if let Some(dqueries) = dqueries {
             let kernel = ScanGradQueries { layout: layout.clone(), features: features.clone(), source_offset };
-            pass.append("dqueries_far", Arc::new(kernel), &[queries, drows, table, prefix], &[dqueries])?;
+            pass.append("dqueries_far", Arc::new(kernel), &[queries, drows, lanes, table, prefix], &[dqueries])?;
             pass.give(0, dqueries)?;
         }
         if let Some(dkeys) = dkeys {

@@ -39,6 +39,13 @@ pub struct ScanPrefix {
     pub prefix: Prefix,
 }
 
+impl ScanPrefix {
+    /// Blocks of a lane whose states are given.
+    fn given(&self, call: &Call) -> usize {
+        call.unit(Unit::Blocks(self.layout.block)) - usize::from(self.prefix == Prefix::Carry)
+    }
+}
+
 impl Kernel for ScanPrefix {
     fn stem(&self) -> &'static str {
         "scan_prefix"
@@ -59,9 +66,8 @@ impl Kernel for ScanPrefix {
 
     fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {
         let l = &self.layout;
-        let flag = |name, prefix| (name, self.prefix == prefix);
-        let flags = [flag("CARRY", Prefix::Carry), flag("KEEP", Prefix::Keep), flag("TOTAL", Prefix::Total)];
-        Variant::new("scan_prefix", &flags)
+        let carried = matches!(self.prefix, Prefix::Carry | Prefix::Keep);
+        Variant::new("scan_prefix", &[("CARRY", carried), ("KEEP", self.prefix == Prefix::Keep), ("TOTAL", self.prefix == Prefix::Total)])
             .size("HEADS", l.heads)
             .size("STATE", self.size)
             .size("BLOCK", l.block)
@@ -76,6 +82,8 @@ impl Kernel for ScanPrefix {
             lane_base: call.lane_base as u32,
             stride: call.unit(Unit::Window(self.layout.block)) as u32,
             tokens: call.tokens as u32,
+            given: self.given(call) as u32,
+            lanes: call.lanes.len() as u32,
         };
         Dispatch::new(&params, [(self.size / 4).div_ceil(64), 1, call.lanes.len() * self.layout.heads])
     }
@@ -108,7 +116,7 @@ impl ScanPrefix {
         let prefix = SharedMut::new(args.real_mut(3 + usize::from(self.prefix == Prefix::Resume)));
         let carried = matches!(self.prefix, Prefix::Carry | Prefix::Keep).then(|| SharedMut::new(args.real_mut(4)));
         let (blocks, stride) = (call.unit(Unit::Blocks(l.block)), call.unit(Unit::Window(l.block)));
-        let given = if self.prefix == Prefix::Carry { blocks - 1 } else { blocks };
+        let given = self.given(call);
         real::parallel_for(call.lanes.len() * l.heads, |task| {
             let (at, head) = (task / l.heads, task % l.heads);
             let lane = lane(lanes, call.lane_base + at);

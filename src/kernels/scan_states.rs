@@ -84,11 +84,13 @@ impl Kernel for ScanStates {
 
     fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {
         let l = &self.layout;
-        let variant = Variant::new("scan_states", &[("ALL", self.blocks == States::All), ("FOLD", self.blocks == States::Fold)])
+        let flag = |name, blocks| (name, self.blocks == blocks);
+        let flags = [flag("ALL", States::All), flag("FOLD", States::Fold), flag("QUERIES", States::Queries)];
+        let variant = Variant::new("scan_states", &flags)
             .size("HEADS", l.heads)
             .size("HEAD", l.head)
             .size("BLOCK", l.block)
-            .size("KEY_WIDTH", l.key_width())
+            .size("KEY_WIDTH", self.width())
             .size("S_OFFSET", self.source_offset)
             .size("V_OFFSET", l.value_offset())
             .size("GATED", usize::from(l.gated))
@@ -167,7 +169,7 @@ impl ScanStates {
                 vectors: &keys[self.source_offset..],
                 scale: |j: usize| gate_decay(last, l.gate_sum(&keys[j * l.key_width()..])),
                 values: Mat::strided(&keys[l.value_offset()..], rows, l.head, l.key_width()),
-                totals: None,
+                total: |_: usize| R::ONE,
             };
             self.add_block(&table, block, out, self.blocks == States::Fold);
         });
@@ -185,29 +187,34 @@ impl ScanStates {
             let drows = &drows[first * width..(first + rows) * width];
             // SAFETY: every task has its own state.
             let out = unsafe { states.slice(task * size, size) };
-            real::with_scratch(rows, |totals: &mut [R]| {
-                totals.iter_mut().zip(drows.chunks_exact(width)).for_each(|(t, d)| *t = d[l.head]);
-                let block = Block {
-                    vectors: &queries[first * l.query_width() + self.source_offset..],
-                    scale: |i: usize| gate_decay([drows[i * width + l.head + 2], drows[i * width + l.head + 3]], [R::ZERO; 2]),
-                    values: Mat::strided(drows, rows, l.head, width),
-                    totals: Some(totals),
-                };
-                self.add_block(&table, block, out, false);
-            });
+            let block = Block {
+                vectors: &queries[first * l.query_width() + self.source_offset..],
+                scale: |i: usize| gate_decay([drows[i * width + l.head + 2], drows[i * width + l.head + 3]], [R::ZERO; 2]),
+                values: Mat::strided(drows, rows, l.head, width),
+                total: |i: usize| drows[i * width + l.head],
+            };
+            self.add_block(&table, block, out, false);
         });
     }
 
-    /// `out (+)= Σ_j scale_j φ(row j) [values_j | totals_j]ᵀ` over the rows of one block.
-    fn add_block<R: Real>(&self, table: &FeatureTable, block: Block<'_, R, impl Fn(usize) -> R>, out: &mut [R], accumulate: bool) {
+    /// `out (+)= Σ_j scale_j φ(row j) [values_j | total_j]ᵀ` over the rows of one block.
+    fn add_block<R: Real, S: Fn(usize) -> R, T: Fn(usize) -> R>(
+        &self,
+        table: &FeatureTable,
+        block: Block<'_, R, S, T>,
+        out: &mut [R],
+        accumulate: bool,
+    ) {
         const TILE: usize = 128; // features at a time: a tile of φ stays in the first cache
         let (l, f, rows) = (&self.layout, &self.features, block.values.rows);
         let (sums, totals) = out.split_at_mut(f.count * l.head);
-        real::with_scratch((f.source + TILE + 1) * rows, |scratch: &mut [R]| {
+        real::with_scratch((f.source + TILE + 2) * rows, |scratch: &mut [R]| {
             let (columns, rest) = scratch.split_at_mut(f.source * rows);
-            let (scale, phi) = rest.split_at_mut(rows);
+            let (scale, rest) = rest.split_at_mut(rows);
+            let (total, phi) = rest.split_at_mut(rows);
             table.columns(block.vectors, self.width(), rows, columns);
             scale.iter_mut().enumerate().for_each(|(j, s)| *s = (block.scale)(j));
+            total.iter_mut().enumerate().for_each(|(j, t)| *t = (block.total)(j));
             for start in (0..f.count).step_by(TILE) {
                 let n = TILE.min(f.count - start);
                 let phi = &mut phi[..n * rows];
@@ -215,23 +222,19 @@ impl ScanStates {
                     #[inline(always)]
                     || {
                         table.tile(columns, rows, start, n, l.gated.then_some(&*scale), phi);
-                        for (i, phi) in phi.chunks_exact_mut(rows).enumerate() {
-                            let mut total = R::ZERO;
-                            match block.totals {
-                                Some(totals) => total = real::dot(phi, totals),
-                                None => {
-                                    let weight = R::from_f32(table.weight(start + i));
-                                    for p in phi {
-                                        *p *= weight;
-                                        total += *p;
-                                    }
-                                }
+                        // Z has the weights of keys, so that its gradient by them has none.
+                        if self.blocks != States::Queries {
+                            for (i, phi) in phi.chunks_exact_mut(rows).enumerate() {
+                                let weight = R::from_f32(table.weight(start + i));
+                                phi.iter_mut().for_each(|p| *p *= weight);
                             }
-                            let total_out = &mut totals[start + i];
-                            *total_out = if accumulate { *total_out + total } else { total };
                         }
                     },
                 );
+                for (out, phi) in totals[start..].iter_mut().zip(phi.chunks_exact(rows)) {
+                    let sum = real::dot(phi, total);
+                    *out = if accumulate { *out + sum } else { sum };
+                }
                 let target = MatMut::new(&mut sums[start * l.head..(start + n) * l.head], n, l.head);
                 real::matmul(target, Mat::new(phi, n, rows), block.values, accumulate);
             }
@@ -240,13 +243,13 @@ impl ScanStates {
 }
 
 /// The rows of one block that go into a state.
-struct Block<'a, R, S> {
+struct Block<'a, R, S, T> {
     /// φ's vector of the first row; the others follow as the rows do.
     vectors: &'a [R],
     /// Factor of each row, where there is a gate.
     scale: S,
     /// `[rows, h]`
     values: Mat<'a, R>,
-    /// `[rows]`; none: of keys, whose features are weighted and whose `v̂` ends in 1.
-    totals: Option<&'a [R]>,
+    /// What each row adds to the normaliser.
+    total: T,
 }

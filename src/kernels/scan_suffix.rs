@@ -2,7 +2,7 @@
 
 use super::heads::{HeadLayout, gate_decay};
 use super::real::SharedMut;
-use super::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shape_error};
+use super::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error};
 use crate::error::Result;
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::{shape, twins};
@@ -45,7 +45,11 @@ impl Kernel for ScanSuffix {
 
     fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
         let l = &self.layout;
-        let params = [call.unit(Unit::Blocks(l.block)) as u32, call.unit(Unit::Window(l.block)) as u32, call.tokens as u32, 0];
+        let params = shader::params::ScanSuffix {
+            blocks: call.unit(Unit::Blocks(l.block)) as u32,
+            stride: call.unit(Unit::Window(l.block)) as u32,
+            tokens: call.tokens as u32,
+        };
         Dispatch::new(&params, [(self.size / 4).div_ceil(64), 1, call.lanes.len() * l.heads])
     }
 

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use polysketch::attention::{HeadLayout, LocalWeight, Mode, Rotation};
-use polysketch::graph::{Graph, Plan, Recompute};
+use polysketch::attention::{Attention, HeadLayout, LocalWeight, Mode, Rotation};
+use polysketch::graph::{Graph, Plan, Recompute, Role, TensorId};
 use polysketch::kernels::DeviceTraits;
 use polysketch::kernels::attention_dense::{AttentionDense, DenseWeight, Sight};
 use polysketch::kernels::attention_dense_decode::AttentionDenseDecode;
@@ -69,6 +69,47 @@ pub fn non_causal(config: &ModelConfig) -> Option<Graph> {
     Some(g)
 }
 
+/// An attention layer in a training plan, from its packed rows on, which are parameters; differentiated with [`Mode::Train`].
+pub fn training(attention: &Attention, mode: Mode) -> Graph {
+    let l = &attention.layout;
+    let mut g = Graph::new();
+    let qkv = g.input("qkv", TensorType::f32(shape![Unit::Rows, l.qkv_width()]));
+    let lanes = g.input("lanes", TensorType::u32(shape![Unit::Lanes, 4]));
+    let norms = g.parameter("norms", DType::F32, shape![4, l.head]);
+    let sketch = attention.sketch_weights().map(|n| g.parameter("sketch", DType::F32, shape![n]));
+    let inputs = polysketch::attention::Inputs { qkv, lanes, norms: Some(norms), sketch };
+    let o = attention.build(&mut g, "attention", mode, inputs, 0).unwrap();
+    let pack = g.nodes.iter().position(|node| node.kernel.stem() == "pack_heads").unwrap();
+    for (id, name) in g.nodes[pack].outputs.clone().into_iter().zip(["queries", "keys"]) {
+        let tensor = &mut g.tensors[id.0];
+        (tensor.role, tensor.name) = (Role::Parameter, name.to_string());
+    }
+    g.nodes.drain(..=pack);
+    differentiate(&mut g, o, mode);
+    g
+}
+
+fn differentiate(g: &mut Graph, o: TensorId, mode: Mode) {
+    if mode == Mode::Train {
+        let seed = g.input("seed", g.tensors[o.0].ty.clone());
+        g.backward(&[(o, seed)], &|_| true, Recompute::Nothing).unwrap();
+    }
+    g.output(o, "o");
+}
+
+/// The dense kernel with weights that no kind of attention has: a Taylor polynomial of more features than a state may have.
+pub fn dense_taylor(l: &HeadLayout, scale: f64, degree: usize) -> Graph {
+    let mut g = Graph::new();
+    let lanes = g.input("lanes", TensorType::u32(shape![Unit::Lanes, 4]));
+    let queries = g.parameter("queries", DType::F32, shape![Unit::Lanes, l.heads, Unit::Tokens, l.query_width()]);
+    let keys = g.parameter("keys", DType::F32, shape![Unit::Lanes, l.heads, Unit::Window(l.block), l.key_width()]);
+    let weight = DenseWeight::Kernel(LocalWeight::Taylor { scale, degree });
+    let kernel = AttentionDense { layout: l.clone(), weight, bias: 1.0, sight: Sight::Causal };
+    let o = g.apply("attention", kernel, &[queries, keys, lanes], &[]).unwrap()[0];
+    differentiate(&mut g, o, Mode::Train);
+    g
+}
+
 /// Kernels in the forms that no model of today asks for, but a caller may (and training will): each as a graph of its own.
 fn alone() -> Vec<Graph> {
     let l = HeadLayout {
@@ -129,6 +170,7 @@ fn alone() -> Vec<Graph> {
         }
         list.push(g);
     }
+    list.push(dense_taylor(&l, 0.3, 2));
     list
 }
 
@@ -160,6 +202,10 @@ pub fn pairs() -> Pairs {
                 for (mode, head, tokens) in kinds {
                     pairs.add(&transformer::build(&config, mode, head, &build).unwrap().lower("", device, capacity(tokens)).unwrap());
                 }
+            }
+            for mode in [Mode::Train, Mode::Forward].into_iter().filter(|_| number == 0) {
+                let capacity = Capacity { lanes: 2, tokens: 50, slots: 6, context: 0 };
+                pairs.add(&training(&transformer::attention(&config), mode).lower("", device, capacity).unwrap());
             }
             if let Some(graph) = non_causal(&config).filter(|_| number == 0) {
                 let capacity = Capacity { lanes: 2, tokens: 50, slots: 1, context: 0 };

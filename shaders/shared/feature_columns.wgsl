@@ -1,0 +1,25 @@
+// The features' vectors and their gradients as columns [SOURCE, ROW_TILE]: where invocations have different rows and the same
+// feature, they read different banks of workgroup memory.
+#import features
+override COLUMNS: u32;         // ROW_TILE * SOURCE
+override GROUPS: u32;          // invocations a row
+var<workgroup> column: array<f32, COLUMNS>;
+var<workgroup> dcolumn: array<f32, COLUMNS>;
+
+fn factor(row: u32, index: u32) -> f32 {
+    if EXTENDED == 1u && index == SOURCE { return 1.0; }
+    return column[index * ROW_TILE + row];
+}
+
+// The product rule: what dφ gives to the columns of one of the GROUPS, which nobody else writes.
+fn pull_back(row: u32, group: u32, packed: u32, dphi: f32) {
+    for (var k = 0u; k < ORDER; k++) {
+        let index = (packed >> (8u * k)) & 255u;
+        if index % GROUPS != group || (EXTENDED == 1u && index == SOURCE) { continue; }
+        var product = dphi;
+        for (var m = 0u; m < ORDER; m++) {
+            if m != k { product *= factor(row, (packed >> (8u * m)) & 255u); }
+        }
+        dcolumn[index * ROW_TILE + row] += product;
+    }
+}

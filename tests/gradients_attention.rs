@@ -1,0 +1,118 @@
+//! Attention in training plans: every shader of its forward and backward pass against its CPU twin, in sizes that are no multiples of
+//! tiles. (The twins themselves are checked by differences in f64, in src/attention/gradient_tests.rs.)
+
+mod common;
+
+use common::gpu_executors;
+use common::lowered::{dense_taylor, training};
+use common::random_model::Rng;
+use common::scene::gpu;
+use pollster::block_on;
+use polysketch::attention::{Attention, HeadLayout, Kind, Mode, Rotation, Sketch};
+use polysketch::exec::{Executor, bisect};
+use polysketch::graph::{Graph, Role};
+use polysketch::tensor::{Call, Capacity, DType, Lane, lane_table};
+
+/// f32 against f32: sums in another order.
+const SMALL: f64 = 2e-5;
+
+fn attention(heads: usize, head: usize, sketch: usize, block: usize, kind: Kind, gated: bool) -> Attention {
+    let sketched = matches!(kind, Kind::Polysketch { .. });
+    let layout = HeadLayout {
+        heads,
+        head,
+        exact: !matches!(kind, Kind::Polysketch { local_exact: false, .. }),
+        normed: kind != Kind::Softmax,
+        shared_norm: false,
+        sketch: if sketched { sketch } else { 0 },
+        sketch_normed: true,
+        gated,
+        rotation: Rotation::None,
+        interleaved: false,
+        block,
+    };
+    let bias = if kind == Kind::Softmax { 0.0 } else { 1.0 };
+    Attention { layout, kind, bias, theta: 1e4 }
+}
+
+fn cases() -> Vec<Attention> {
+    let sketch = |local_exact, scale| Kind::Polysketch { degree: 4, scale, local_exact, sketch: Sketch::Random { leaves: 1, gain: 1.0 } };
+    let mut list = vec![
+        attention(2, 12, 0, 8, Kind::Softmax, false),
+        attention(1, 64, 0, 64, Kind::Softmax, false),
+        attention(1, 64, 32, 64, sketch(true, 0.125), true),
+        attention(1, 64, 64, 40, sketch(false, 1.0), false),
+        attention(1, 128, 16, 20, sketch(true, 0.1), false),
+        attention(1, 256, 4, 8, sketch(true, 0.1), false),
+        attention(2, 20, 0, 36, Kind::Taylor { degree: 2, scale: 0.05 }, false),
+    ];
+    for gated in [false, true] {
+        let kinds = [sketch(true, 0.3), sketch(false, 1.0)].into_iter();
+        let kinds = kinds.chain((1..=4).map(|degree| Kind::Taylor { degree, scale: 0.1 }));
+        let kinds = kinds.chain([2, 4, 8].map(|degree| Kind::Polynomial { degree, scale: 0.3 }));
+        list.extend(kinds.map(|kind| attention(3, 12, 20, 12, kind, gated)));
+    }
+    list
+}
+
+/// Normal numbers.
+fn normals(n: usize, rng: &mut Rng) -> Vec<f32> {
+    (0..n).map(|_| rng.normal() as f32).collect()
+}
+
+fn words(values: &[f32]) -> Vec<u32> {
+    values.iter().map(|x| x.to_bits()).collect()
+}
+
+/// Compares every step of one call: the second lane in the middle of a text, the last block not full.
+fn compare(name: &str, what: &str, graph: &Graph, l: &HeadLayout, unbroken: bool, failures: &mut Vec<String>, executor: &Executor) {
+    let mut rng = Rng(7);
+    let tokens = 2 * l.block + 5;
+    let capacity = Capacity { lanes: 2, tokens, slots: 4, context: 0 };
+    let lane = |slot, blocks| Lane { slot, position: blocks * l.block, ring: 0 };
+    let call = Call { lanes: vec![lane(0, 0), lane(1, 3)], tokens, lane_base: 0 };
+    let plan = graph.lower("", &executor.traits(), capacity).unwrap();
+    let mut tensors = Vec::new();
+    for t in plan.tensors.iter().filter(|t| t.bytes > 0 && matches!(t.tensor.role, Role::Parameter | Role::State)) {
+        let mut values = normals(t.tensor.ty.shape.elements(&capacity), &mut rng);
+        if t.tensor.name == "keys" && l.gated {
+            for window in values.chunks_mut((l.block + tokens) * l.key_width()) {
+                let mut sum = 0.0f64;
+                for (i, row) in window.chunks_mut(l.key_width()).enumerate() {
+                    sum = if i % l.block == 0 && !unbroken { 0.0 } else { sum } - 0.3 * f64::from(row[l.sum_offset()]).abs();
+                    row[l.sum_offset()..].copy_from_slice(&[sum.floor() as f32, (sum - sum.floor()) as f32, 0.0, 0.0]);
+                }
+            }
+        }
+        if t.tensor.name.ends_with(".state") {
+            // Smaller than what the block itself gives: real states keep the normaliser away from zero, these may not.
+            values.iter_mut().for_each(|x| *x *= 0.05);
+        }
+        tensors.push((t.tensor.name.clone(), DType::F32, words(&values)));
+    }
+    let (table, seed) = (lane_table(std::slice::from_ref(&call)), words(&normals(2 * tokens * l.heads * l.head, &mut rng)));
+    let all: [(&str, &[u32]); 2] = [("lanes", &table), ("seed", &seed)];
+    let inputs: Vec<(&str, &[u32])> = all.into_iter().filter(|(name, _)| plan.find(name).is_some()).collect();
+    let differences = block_on(bisect(gpu(executor), plan, &tensors, &call, &inputs)).unwrap();
+    assert!(!differences.is_empty());
+    let wrong = differences.iter().filter(|d| d.relative.is_nan() || d.relative > SMALL);
+    failures.extend(wrong.map(|d| format!("{name}: {what}: {d:?}")));
+}
+
+#[test]
+fn shaders_of_training_plans_equal_their_twins() {
+    let mut failures = Vec::new();
+    for (number, (name, executor)) in gpu_executors().into_iter().enumerate() {
+        // Every case on some adapter, and each adapter others.
+        for (at, a) in cases().iter().enumerate().filter(|(at, _)| at % 3 == number % 3) {
+            let l = &a.layout;
+            for mode in [Mode::Train, Mode::Forward].into_iter().take(1 + usize::from(at % 6 == number)) {
+                let what = format!("{mode:?} {:?} h={} r={} b={} gated={}", a.kind, l.head, l.sketch, l.block, l.gated);
+                compare(&name, &what, &training(a, mode), l, a.has_cache(), &mut failures, &executor);
+            }
+        }
+        let l = attention(2, 12, 0, 8, Kind::Polynomial { degree: 4, scale: 0.3 }, true).layout;
+        compare(&name, "dense Taylor", &dense_taylor(&l, 0.1, 3), &l, true, &mut failures, &executor);
+    }
+    assert!(failures.is_empty(), "{} failures: {:#?}", failures.len(), &failures[..failures.len().min(20)]);
+}
