@@ -41,15 +41,15 @@ fn window(text: &str) -> Result<usize, String> {
 
 /// Negative log-likelihoods, added up.
 #[derive(Clone, Copy, Debug, Default)]
-struct Score {
-    tokens: usize,
-    nll: f64,
+pub struct Score {
+    pub tokens: usize,
+    pub nll: f64,
 }
 
 impl Score {
-    fn add(&mut self, nll: f64) {
-        self.tokens += 1;
-        self.nll += nll;
+    fn add(&mut self, other: Score) {
+        self.tokens += other.tokens;
+        self.nll += other.nll;
     }
 
     fn per_token(self) -> f64 {
@@ -59,17 +59,18 @@ impl Score {
 
 /// By position in the window: bucket 0 is 1 to 127, bucket i is 64·2^i to 128·2^i - 1.
 #[derive(Debug, Default)]
-struct Positions(Vec<Score>);
+pub struct Positions(Vec<Score>);
 
 impl Positions {
     const FIRST: usize = 128;
 
-    fn add(&mut self, position: usize, nll: f64) {
+    /// Scores of the token at `position`, the first of the window being at 0.
+    pub fn add(&mut self, position: usize, score: Score) {
         let bucket = (position / Self::FIRST).checked_ilog2().map_or(0, |log| log as usize + 1);
         if self.0.len() <= bucket {
             self.0.resize(bucket + 1, Score::default());
         }
-        self.0[bucket].add(nll);
+        self.0[bucket].add(score);
     }
 
     /// Name and score of the buckets.
@@ -78,6 +79,17 @@ impl Positions {
             let from = if i == 0 { 1 } else { Self::FIRST << (i - 1) };
             (format!("{from}-{}", Self::FIRST << i), *score)
         })
+    }
+
+    /// A table.
+    pub fn as_text(&self) -> String {
+        let mut rows = vec![["position", "tokens", "nll/token", "perplexity"].map(String::from).to_vec()];
+        rows.extend(self.rows().map(|(name, score)| {
+            let nll = score.per_token();
+            vec![name, thousands(score.tokens as u64), format!("{nll:.4}"), format!("{:.2}", nll.exp())]
+        }));
+        let lines = table(&[Align::Left, Align::Right, Align::Right, Align::Right], 0, &rows, output::columns());
+        lines.into_iter().map(|line| line + "\n").collect()
     }
 }
 
@@ -153,7 +165,7 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
             session.reset(0);
             let mut position = 1;
             let mut tell = |read: usize, nll: &[f32]| {
-                for nll in nll.iter().map(|x| f64::from(*x)) {
+                for nll in nll.iter().map(|x| Score { tokens: 1, nll: f64::from(*x) }) {
                     positions.add(position, nll);
                     score.add(nll);
                     position += 1;
@@ -228,16 +240,7 @@ fn as_text(report: &Report) -> String {
     for line in table(&[Align::Left, right, right, right, right, right], 0, &rows, columns) {
         text += &(line + "\n");
     }
-    let mut rows = vec![["position", "tokens", "nll/token", "perplexity"].map(String::from).to_vec()];
-    rows.extend(report.nll_by_position.rows().map(|(name, score)| {
-        let nll = score.per_token();
-        vec![name, thousands(score.tokens as u64), format!("{nll:.4}"), format!("{:.2}", nll.exp())]
-    }));
-    text.push('\n');
-    for line in table(&[Align::Left, right, right, right], 0, &rows, columns) {
-        text += &(line + "\n");
-    }
-    text
+    text + "\n" + &report.nll_by_position.as_text()
 }
 
 fn clip(title: &str) -> String {
@@ -251,7 +254,7 @@ mod tests {
     #[test]
     fn buckets_double() {
         let mut positions = Positions::default();
-        (1..=1024).for_each(|position| positions.add(position, position as f64));
+        (1..=1024).for_each(|position| positions.add(position, Score { tokens: 1, nll: position as f64 }));
         let rows: Vec<(String, usize)> = positions.rows().map(|(name, score)| (name, score.tokens)).collect();
         let want = [("1-128", 127), ("128-256", 128), ("256-512", 256), ("512-1024", 512), ("1024-2048", 1)];
         assert_eq!(rows, want.map(|(name, n)| (name.to_string(), n)));

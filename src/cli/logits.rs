@@ -1,13 +1,13 @@
 //! `logits`: the logits of given token ids, in a file.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::Args;
 use pollster::block_on;
 use polysketch::model::files::atomic_write;
-use polysketch::model::tensor_file::{TensorFile, read_tensors};
+use polysketch::model::tensor_file::read_tensors;
 use polysketch::model::{Model, Session};
 use polysketch::{Error, ErrorKind, Result};
 use serde_json::json;
@@ -35,16 +35,12 @@ const MOST_AT_ONCE: usize = 4 << 20;
 
 /// Runs the command.
 pub fn run(common: &Common, options: &Options) -> Outcome {
-    let file = read_tensors(&options.tokens)?;
-    let (batch, n) = shape(&file)?;
-    let ids = file.u32("tokens")?;
+    let tokens = Tokens::read(&options.tokens)?;
     check_place(&options.out)?;
     let model = super::model::load(common, &options.model)?;
     let v = model.config().vocab_size;
-    if let Some(i) = ids.iter().position(|id| *id as usize >= v) {
-        let message = format!("{}: token {} of sequence {} has id {}, the vocabulary has {v}", file.label(), i % n, i / n, ids[i]);
-        return Err(Error::new(ErrorKind::Input, message).help("use ids of this model's own tokenizer").into());
-    }
+    tokens.check(v)?;
+    let Tokens { ids, batch, n, .. } = tokens;
     catch_interrupt();
     let mut session = block_on(Session::new(&model))?;
     let bar = Progress::bar(common, "computing", ids.len() as u64, Unit::Tokens);
@@ -83,14 +79,36 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
     Ok(())
 }
 
-/// B and n of `tokens`.
-fn shape(file: &TensorFile) -> Result<(usize, usize)> {
-    // Names what is missing, or of another type.
-    file.i64("tokens")?;
-    match file.shape("tokens") {
-        Some(&[batch, n]) if batch > 0 && n > 0 => Ok((batch, n)),
-        other => Err(Error::new(ErrorKind::Input, format!("{}: tensor tokens has shape {:?}", file.label(), other.unwrap_or_default()))
-            .help("it must be [B, n], with at least one sequence of at least one token")),
+/// The tensor `tokens` of a file.
+pub struct Tokens {
+    label: String,
+    /// [B, n]
+    pub ids: Vec<u32>,
+    /// B.
+    pub batch: usize,
+    /// n.
+    pub n: usize,
+}
+
+impl Tokens {
+    /// Reads it.
+    pub fn read(path: &Path) -> Result<Self> {
+        let file = read_tensors(path)?;
+        let label = file.label().to_string();
+        // Names what is missing, or of another type.
+        let ids = file.i64("tokens")?;
+        match file.shape("tokens") {
+            Some(&[batch, n]) if !ids.is_empty() => Ok(Self { ids: file.u32("tokens")?, batch, n, label }),
+            other => Err(Error::new(ErrorKind::Input, format!("{label}: tensor tokens has shape {:?}", other.unwrap_or_default()))
+                .help("it must be [B, n], with at least one sequence of at least one token")),
+        }
+    }
+
+    /// Refuses ids that a vocabulary of `v` does not have.
+    pub fn check(&self, v: usize) -> Result<()> {
+        let Some(i) = self.ids.iter().position(|id| *id as usize >= v) else { return Ok(()) };
+        let message = format!("{}: token {} of sequence {} has id {}, the vocabulary has {v}", self.label, i % self.n, i / self.n, self.ids[i]);
+        Err(Error::new(ErrorKind::Input, message).help("use ids of this model's own tokenizer"))
     }
 }
 

@@ -2,26 +2,30 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `devices.rs`, `inspect.rs`, `generate.rs`, `eval.rs`, `logits.rs`, `tokenizer.rs` | a command each |
+//! | `devices.rs`, `inspect.rs`, `generate.rs`, `eval.rs`, `logits.rs`, `grad.rs`, `train.rs`, `tokenizer.rs` | a command each |
 //! | `options.rs` | options that several commands share, and how their values are read |
 //! | `model.rs` | from those options to a loaded model |
 //! | `prompt.rs` | where a prompt comes from |
 //! | `output.rs` | stdout: text, tables, numbers for people, JSON |
 //! | `progress.rs` | bars on stderr |
+//! | `plot.rs` | the loss curve |
 //! | `failure.rs` | errors, panics and Ctrl-C: what is printed, which exit code |
 
 mod devices;
 mod eval;
 pub mod failure;
 mod generate;
+mod grad;
 mod inspect;
 mod logits;
 mod model;
 mod options;
 mod output;
+mod plot;
 mod progress;
 mod prompt;
 mod tokenizer;
+mod train;
 
 use clap::{Parser, Subcommand};
 
@@ -50,6 +54,10 @@ enum Command {
     Eval(eval::Options),
     /// Write the logits of given tokens to a file
     Logits(logits::Options),
+    /// Write the loss of given tokens, and its gradients, to a file
+    Grad(grad::Options),
+    /// Train a model, from new weights, from a model, or from where a run stopped
+    Train(Box<train::Options>),
     /// Tokenizers
     #[command(subcommand)]
     Tokenizer(tokenizer::Command),
@@ -64,6 +72,8 @@ pub fn run(cli: Cli) -> Outcome {
         Command::Generate(options) => generate::run(common, options),
         Command::Eval(options) => eval::run(common, options),
         Command::Logits(options) => logits::run(common, options),
+        Command::Grad(options) => grad::run(common, options),
+        Command::Train(options) => train::run(common, options),
         Command::Tokenizer(command) => tokenizer::run(common, command),
     }
 }

@@ -1,5 +1,7 @@
 //! From options to a loaded model.
 
+use std::path::Path;
+
 use pollster::block_on;
 use polysketch::gpu::AdapterKind;
 use polysketch::model::{Engine, MemoryPlan, Model, ModelSource};
@@ -16,12 +18,14 @@ pub fn engine(common: &Common) -> Result<Engine> {
     block_on(Engine::create(&common.request()))
 }
 
+/// Opens a model folder, or the built-in model.
+pub fn source(dir: Option<&Path>) -> Result<ModelSource> {
+    dir.map_or_else(ModelSource::builtin, ModelSource::open)
+}
+
 /// Loads a model for one text at a time, and tells what is odd about it.
 pub fn load(common: &Common, options: &ModelOptions) -> Result<Model> {
-    let source = match options.dir() {
-        None => ModelSource::builtin()?,
-        Some(dir) => ModelSource::open(dir)?,
-    };
+    let source = source(options.dir())?;
     let engine = engine(common)?;
     let load = options.load.options(1);
     check_fits(&engine, &engine.blueprint(&source.config, source.stored(), &load)?.memory())?;

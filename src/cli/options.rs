@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use polysketch::gpu::{AdapterRequest, Backend};
+use polysketch::graph::Recompute;
 use polysketch::model::LoadOptions;
 use polysketch::tensor::DType;
 
@@ -70,6 +71,21 @@ impl Load {
     pub fn options(&self, slots: usize) -> LoadOptions {
         LoadOptions { weights: self.weights, slots, segment: self.segment, max_context: self.max_context, ..LoadOptions::default() }
     }
+}
+
+/// How gradients are computed.
+#[derive(Debug, Args)]
+pub struct Gradients {
+    /// Tokens of a sequence computed at a time: less memory, the same result [default: all]
+    #[arg(long, value_name = "N", value_parser = count, help_heading = "Memory")]
+    pub segment: Option<usize>,
+    /// What the backward pass computes again instead of keeping it: less memory, more time [default: nothing]
+    #[arg(long, value_name = "WHAT", value_parser = recompute(), help_heading = "Memory")]
+    pub recompute: Option<Recompute>,
+}
+
+fn recompute() -> impl TypedValueParser<Value = Recompute> {
+    PossibleValuesParser::new(["nothing", "layers"]).map(|word| if word == "layers" { Recompute::Sections } else { Recompute::Nothing })
 }
 
 impl ModelOptions {

@@ -20,6 +20,8 @@ pub enum Unit {
     Tokens,
     /// Bytes.
     Bytes,
+    /// Steps of training.
+    Steps,
 }
 
 /// A bar that shows itself when something takes longer, and is gone when dropped.
@@ -36,6 +38,7 @@ impl Progress {
         let count = match unit {
             Unit::Tokens => "{human_pos} of {human_len} tokens, {rate}/s",
             Unit::Bytes => "{binary_bytes} of {binary_total_bytes}",
+            Unit::Steps => "{human_pos} of {human_len} steps",
         };
         let wide = format!("{{msg}} [{{bar:24}}] {count}, {{eta}} left");
         let narrow = "{msg} {percent}%, {eta} left";
@@ -79,6 +82,27 @@ impl Progress {
     /// So many units are done.
     pub fn set(&self, done: usize) {
         self.bar.set_position(done as u64);
+    }
+
+    /// So many units were done before: they say nothing about the time left.
+    pub fn begin_at(&self, done: u64) {
+        self.bar.set_position(done);
+        self.bar.reset_eta();
+    }
+
+    /// What is being done, by now.
+    pub fn say(&self, what: String) {
+        self.bar.set_message(what);
+    }
+
+    /// Something that prints lines of its own, above the bar.
+    pub fn suspend(&self, print: impl FnOnce()) {
+        self.bar.suspend(print);
+    }
+
+    /// Whether it may show itself at all.
+    pub fn is_shown(&self) -> bool {
+        self.waiter.is_some()
     }
 
     /// Work of the given units; known only now.

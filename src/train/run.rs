@@ -12,7 +12,7 @@ use super::corpus::{Corpus, Vocabulary};
 use super::evaluation::{Evaluation, EvaluationSet, evaluate};
 use super::learner::{Learner, LearnerMemory};
 use super::log::Log;
-use super::settings::{Settings, due};
+use super::settings::{Settings, TaskSettings};
 use super::tasks::Task;
 use super::trainer::{Step, Trainer, diverged};
 use crate::error::{Error, ErrorKind, Result};
@@ -67,7 +67,7 @@ pub struct Finished {
 }
 
 /// Seed of sequences that are not trained on.
-const HELD_OUT: u64 = 0x6865_6c64_206f_7574;
+pub const HELD_OUT: u64 = 0x6865_6c64_206f_7574;
 
 impl Data {
     /// Reads the texts of a run in `out`, or prepares its task, for a model. `progress` is told bytes done and bytes in all of the text that is
@@ -106,8 +106,13 @@ impl Data {
 /// # Errors
 /// As [`Task::new`].
 pub fn task(settings: &Settings) -> Result<Option<Task>> {
-    let new = |task: super::settings::TaskSettings| Task::new(task.kind, task.vocabulary, task.items, settings.context, settings.seed);
+    let new = |task: TaskSettings| Task::new(task.kind, task.vocabulary, task.items, settings.context, settings.seed);
     settings.task.map(new).transpose()
+}
+
+/// Whether something that happens every so many steps (0: never) happens now.
+fn due(step: u64, every: u64) -> bool {
+    every > 0 && step.is_multiple_of(every)
 }
 
 fn in_files(error: Error, paths: &[PathBuf]) -> Error {

@@ -130,8 +130,3 @@ impl Settings {
         within("steps", self.steps as f64, self.steps > 0, "at least 1")
     }
 }
-
-/// Whether something that happens every so many steps (0: never) happens now.
-pub(super) fn due(step: u64, every: u64) -> bool {
-    every > 0 && step.is_multiple_of(every)
-}

@@ -1,0 +1,465 @@
+//! `train`: from a configuration and texts to a model folder.
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{ArgGroup, Args};
+use pollster::block_on;
+use polysketch::graph::Recompute;
+use polysketch::model::files::read_text;
+use polysketch::model::{Engine, ModelConfig, ModelSource};
+use polysketch::train::Settings;
+use polysketch::train::batches::Sequences as _;
+use polysketch::train::checkpoints::Checkpoints;
+use polysketch::train::corpus::Vocabulary;
+use polysketch::train::evaluation::{Evaluation, accuracies};
+use polysketch::train::initial::new_model;
+use polysketch::train::log::{Curves, Log};
+use polysketch::train::run::{self, Data, Event, Finished, Start};
+use polysketch::train::schedule::Decay;
+use polysketch::train::settings::TaskSettings;
+use polysketch::train::tasks::TaskKind;
+use polysketch::{Error, ErrorKind, Result};
+use serde::Serialize;
+use serde_json::json;
+
+use super::eval::{Positions, Score};
+use super::failure::{Outcome, catch_interrupt, interrupted, warn};
+use super::options::{Common, Gradients, count, natural};
+use super::output::{amount, bytes, plural, print, print_json, rate, seconds, thousands};
+use super::plot;
+use super::progress::{Progress, Unit};
+
+/// What `train` takes. Options are absent unless given, so that a run that goes on keeps its own.
+#[derive(Debug, Args)]
+#[command(group(ArgGroup::new("start").required(true).args(["config", "model", "resume"])))]
+pub struct Options {
+    /// A new model of this config.json
+    #[arg(long, value_name = "CONFIG.json")]
+    config: Option<PathBuf>,
+    /// The model of this folder
+    #[arg(long, value_name = "DIR")]
+    model: Option<PathBuf>,
+    /// The run in --out, from its newest checkpoint
+    #[arg(long)]
+    resume: bool,
+    /// Folder to write: the model as it is now, checkpoints, train.jsonl, loss.svg
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Texts to train on, UTF-8; `<|endoftext|>` separates documents
+    #[arg(long, value_name = "FILE", num_args = 1.., required_unless_present_any = ["task", "resume"], conflicts_with = "task")]
+    data: Option<Vec<PathBuf>>,
+    /// tokenizer.json, or a folder with one [default: the model's, or plain bytes]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["task", "resume"])]
+    tokenizer: Option<PathBuf>,
+    #[command(flatten)]
+    steps: Steps,
+    #[command(flatten)]
+    optimiser: Optimiser,
+    #[command(flatten)]
+    evaluation: EvaluationOptions,
+    #[command(flatten)]
+    output: OutputOptions,
+    #[command(flatten)]
+    task: TaskOptions,
+    #[command(flatten)]
+    gradients: Gradients,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Steps")]
+struct Steps {
+    /// Steps of the optimiser [default: 1000]
+    #[arg(long, value_name = "N", value_parser = count)]
+    steps: Option<usize>,
+    /// Sequences computed at a time [default: 8]
+    #[arg(long, value_name = "N", value_parser = count)]
+    batch: Option<usize>,
+    /// Times --batch sequences that make a step [default: 1]
+    #[arg(long, value_name = "N", value_parser = count)]
+    accumulate: Option<usize>,
+    /// Tokens of a sequence [default: 256]
+    #[arg(long, value_name = "N", value_parser = count)]
+    context: Option<usize>,
+    /// Seed of new weights and of the order of the data [default: 0]
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Optimiser (AdamW)")]
+struct Optimiser {
+    /// Largest learning rate [default: 0.001]
+    #[arg(long, value_name = "RATE", allow_negative_numbers = true)]
+    lr: Option<f64>,
+    /// Learning rate of the last step [default: a tenth of --lr]
+    #[arg(long, value_name = "RATE", allow_negative_numbers = true)]
+    min_lr: Option<f64>,
+    /// How it falls after the warm-up [default: cosine]
+    #[arg(long, value_name = "CURVE", value_parser = decay())]
+    schedule: Option<Decay>,
+    /// Steps in which it rises [default: a tenth of the steps, at most 200]
+    #[arg(long, value_name = "N", value_parser = natural)]
+    warmup: Option<usize>,
+    /// Decay of matrices a step, times the learning rate [default: 0.1]
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    weight_decay: Option<f64>,
+    /// Decay of the second moment [default: 0.95]
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    beta2: Option<f64>,
+    /// Largest norm of the gradient, which is scaled down to it; 0: any [default: 1]
+    #[arg(long, value_name = "NORM", allow_negative_numbers = true)]
+    clip: Option<f64>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Evaluation")]
+struct EvaluationOptions {
+    /// Text that is not trained on, UTF-8
+    #[arg(long, value_name = "FILE", conflicts_with = "task")]
+    eval_data: Option<PathBuf>,
+    /// Steps between evaluations; 0: only at the end [default: a tenth of the steps]
+    #[arg(long, value_name = "N", value_parser = natural)]
+    eval_every: Option<usize>,
+    /// Tokens of an evaluation, the same ones each time [default: 16k]
+    #[arg(long, value_name = "N", value_parser = count)]
+    eval_tokens: Option<usize>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Output")]
+struct OutputOptions {
+    /// Steps between checkpoints; 0: only at the end [default: a tenth of the steps]
+    #[arg(long, value_name = "N", value_parser = natural)]
+    save_every: Option<usize>,
+    /// Checkpoints to keep [default: 3]
+    #[arg(long, value_name = "N", value_parser = count)]
+    keep: Option<usize>,
+    /// Steps between lines of train.jsonl [default: 1]
+    #[arg(long, value_name = "N", value_parser = count)]
+    log_every: Option<usize>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Synthetic tasks")]
+struct TaskOptions {
+    /// Train on a task instead of texts: selective copying, induction heads, multi-query associative recall
+    #[arg(long, value_name = "TASK", value_parser = task())]
+    task: Option<TaskKind>,
+    /// Things to remember [default: as in the literature, 16, 1 and 8]
+    #[arg(long, value_name = "N", value_parser = count, requires = "task")]
+    items: Option<usize>,
+    /// Tokens the task uses [default: the model's vocab_size]
+    #[arg(long, value_name = "N", value_parser = count, requires = "task")]
+    task_vocab: Option<usize>,
+}
+
+fn decay() -> impl TypedValueParser<Value = Decay> {
+    PossibleValuesParser::new(["cosine", "linear", "constant"]).map(|word| match word.as_str() {
+        "linear" => Decay::Linear,
+        "constant" => Decay::Constant,
+        _ => Decay::Cosine,
+    })
+}
+
+fn task() -> impl TypedValueParser<Value = TaskKind> {
+    PossibleValuesParser::new(TaskKind::ALL.map(TaskKind::as_str)).try_map(|word| word.parse::<TaskKind>())
+}
+
+/// The settings of the run that goes on, if one does.
+#[derive(Clone, Copy)]
+struct Recorded<'a>(Option<&'a Settings>);
+
+impl Recorded<'_> {
+    /// A setting that may change when a run goes on.
+    fn free<T>(self, given: Option<T>, recorded: impl Fn(&Settings) -> T, default: impl FnOnce() -> T) -> T {
+        given.or_else(|| self.0.map(recorded)).unwrap_or_else(default)
+    }
+
+    /// One that may not: the result would be that of no run.
+    fn fixed<T: PartialEq + Serialize>(
+        self,
+        name: &str,
+        given: Option<T>,
+        recorded: impl Fn(&Settings) -> T,
+        default: impl FnOnce() -> T,
+    ) -> Result<T> {
+        let text = |value: &T| serde_json::to_string(value).unwrap_or_default();
+        match (given, self.0.map(recorded)) {
+            (Some(given), Some(recorded)) if given != recorded => {
+                let message = format!("--{name} is {}, the run was started with {}", text(&given), text(&recorded));
+                Err(Error::new(ErrorKind::Input, message).help("leave it out, or start a new run in another folder"))
+            }
+            (_, Some(recorded)) => Ok(recorded),
+            (Some(given), None) => Ok(given),
+            (None, None) => Ok(default()),
+        }
+    }
+}
+
+impl Options {
+    /// The settings, from what is given, what was recorded and what is usual.
+    fn settings(&self, recorded: Recorded<'_>, vocabulary: usize) -> Result<Settings> {
+        let (s, o, e, w) = (&self.steps, &self.optimiser, &self.evaluation, &self.output);
+        let number = |n: Option<usize>| n.map(|n| n as u64);
+        let steps = recorded.free(number(s.steps), |r| r.steps, || 1000);
+        let tenth = || (steps / 10).max(1);
+        let lr = recorded.fixed("lr", o.lr, |r| r.lr, || 1e-3)?;
+        Ok(Settings {
+            steps,
+            batch: recorded.fixed("batch", s.batch, |r| r.batch, || 8)?,
+            accumulate: recorded.fixed("accumulate", s.accumulate, |r| r.accumulate, || 1)?,
+            context: recorded.fixed("context", s.context, |r| r.context, || 256)?,
+            lr,
+            min_lr: recorded.fixed("min-lr", o.min_lr, |r| r.min_lr, || lr / 10.0)?,
+            schedule: recorded.fixed("schedule", o.schedule, |r| r.schedule, Decay::default)?,
+            warmup: recorded.fixed("warmup", number(o.warmup), |r| r.warmup, || (steps / 10).min(200))?,
+            weight_decay: recorded.fixed("weight-decay", o.weight_decay, |r| r.weight_decay, || 0.1)?,
+            beta1: recorded.free(None, |r| r.beta1, || Settings::BETA1),
+            beta2: recorded.fixed("beta2", o.beta2, |r| r.beta2, || 0.95)?,
+            eps: recorded.free(None, |r| r.eps, || Settings::EPS),
+            clip: recorded.fixed("clip", o.clip, |r| r.clip, || 1.0)?,
+            seed: recorded.fixed("seed", s.seed, |r| r.seed, || 0)?,
+            segment: self.gradients.segment.or(recorded.0.and_then(|r| r.segment)),
+            recompute: recorded.free(self.gradients.recompute.map(|what| what == Recompute::Sections), |r| r.recompute, || false),
+            data: recorded.free(self.data.clone(), |r| r.data.clone(), Vec::new),
+            task: self.task(recorded, vocabulary)?,
+            eval_data: e.eval_data.clone().or_else(|| recorded.0.and_then(|r| r.eval_data.clone())),
+            eval_every: recorded.free(number(e.eval_every), |r| r.eval_every, tenth),
+            eval_tokens: recorded.free(e.eval_tokens, |r| r.eval_tokens, || 16 << 10),
+            save_every: recorded.free(number(w.save_every), |r| r.save_every, tenth),
+            keep: recorded.free(w.keep, |r| r.keep, || 3),
+            log_every: recorded.free(number(w.log_every), |r| r.log_every, || 1),
+        })
+    }
+
+    fn task(&self, recorded: Recorded<'_>, vocabulary: usize) -> Result<Option<TaskSettings>> {
+        let options = &self.task;
+        let given =
+            |kind| TaskSettings { kind, items: options.items.unwrap_or(kind.usual_items()), vocabulary: options.task_vocab.unwrap_or(vocabulary) };
+        recorded.fixed("task", options.task.map(|kind| Some(given(kind))), |r| r.task, || None)
+    }
+
+    /// Where the run starts, and with which settings.
+    fn start(&self, common: &Common) -> Result<(Start, Settings)> {
+        let checkpoints = Checkpoints::of(&self.out);
+        if self.resume {
+            let start = Start::from(checkpoints.newest()?);
+            let recorded = start.resumed.as_ref().map(|(_, progress)| &progress.settings);
+            let settings = self.settings(Recorded(recorded), start.source.config.vocab_size)?;
+            settings.check()?;
+            return Ok((start, settings));
+        }
+        checkpoints.check_new()?;
+        let given = self.tokenizer.as_deref().map(Vocabulary::open).transpose()?;
+        let new = Recorded(None);
+        let (source, vocabulary, settings) = if let Some(dir) = &self.model {
+            let source = ModelSource::open(dir)?;
+            let settings = self.settings(new, source.config.vocab_size)?;
+            (source, given.map_or_else(|| Vocabulary::open(dir), Ok)?, settings)
+        } else {
+            let path = self.config.as_deref().unwrap_or(Path::new("config.json"));
+            let (config, warnings) = ModelConfig::from_json(&read_text(path)?, &path.display().to_string())?;
+            let settings = self.settings(new, config.vocab_size)?;
+            settings.check()?;
+            let vocabulary = given.unwrap_or_else(Vocabulary::bytes);
+            let source = new_model(config, vocabulary.tokenizer.clone(), settings.seed)?;
+            (ModelSource { warnings, ..source }, vocabulary, settings)
+        };
+        settings.check()?;
+        if common.talks() {
+            source.warnings.iter().for_each(|text| warn(text));
+        }
+        Ok((Start { source, vocabulary, resumed: None }, settings))
+    }
+}
+
+/// Runs the command.
+pub fn run(common: &Common, options: &Options) -> Outcome {
+    let (start, settings) = options.start(common)?;
+    let data = {
+        let bar = Progress::bar(common, "cutting into tokens", 0, Unit::Bytes);
+        Data::open(&settings, &start, &options.out, &mut |done, total| {
+            bar.total(total as u64);
+            bar.set(done);
+        })?
+    };
+    let engine = super::model::engine(common)?;
+    let name = options.out.file_name().map_or_else(|| options.out.display().to_string(), |name| name.to_string_lossy().into_owned());
+    let parameters = start.source.config.parameter_count();
+    if common.talks() {
+        let what = match (settings.task, data.tokens) {
+            (Some(task), _) => format!("task {}", task.kind.as_str()),
+            (None, tokens) => plural(tokens.unwrap_or_default(), "token"),
+        };
+        eprintln!("{name}: {} parameters, {what}, {} a step, on {}", amount(parameters), plural(settings.tokens(1) as usize, "token"), engine.name());
+    }
+    let first = start.resumed.as_ref().map_or(0, |(_, progress)| progress.step);
+    catch_interrupt();
+    let mut teller = Teller::new(common, &settings, &options.out, &name, first);
+    let finished = block_on(run::run(&engine, &settings, start, data, &options.out, &mut |event| teller.tell(&event)));
+    // Also after a failure: what was learned until then shows why.
+    teller.draw();
+    drop(teller);
+    let finished = finished?;
+    let lengths = if finished.interrupted { Vec::new() } else { by_length(common, &engine, &settings, &options.out)? };
+    report(common, options, &settings, &engine, first, &finished, &lengths)
+}
+
+/// Shows on stderr what happens, and keeps the drawing up to date.
+struct Teller<'a> {
+    common: &'a Common,
+    settings: &'a Settings,
+    out: &'a Path,
+    name: &'a str,
+    bar: Progress,
+    /// Step and time of the last word, for the speed since.
+    spoke: (u64, Instant),
+    warned: bool,
+}
+
+impl<'a> Teller<'a> {
+    fn new(common: &'a Common, settings: &'a Settings, out: &'a Path, name: &'a str, first: u64) -> Self {
+        let bar = Progress::bar(common, "compiling shaders", settings.steps, Unit::Steps);
+        bar.begin_at(first);
+        Self { common, settings, out, name, bar, spoke: (first, Instant::now()), warned: false }
+    }
+
+    fn tell(&mut self, event: &Event<'_>) -> ControlFlow<()> {
+        match event {
+            Event::Started(memory) => {
+                self.spoke.1 = Instant::now();
+                self.line(&format!(
+                    "memory: weights {}, gradients and moments {}, state {}, scratch {}",
+                    bytes(memory.weights),
+                    bytes(memory.optimiser),
+                    bytes(memory.state),
+                    bytes(memory.scratch)
+                ));
+            }
+            Event::Step(step, _) => self.step(step.step, step.loss),
+            Event::Evaluation(step, result) => {
+                let accuracy = result.accuracy.map(|part| format!(", {:.1}% of the answers right", 100.0 * part)).unwrap_or_default();
+                self.line(&format!("step {}: evaluation {:.4}{accuracy}", thousands(*step), result.loss));
+            }
+            Event::Saved(path) => {
+                log::debug!("saved {}", path.display());
+                self.draw();
+            }
+        }
+        if interrupted() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    fn step(&mut self, step: u64, loss: f64) {
+        /// Time between lines where there is no bar.
+        const PAUSE: Duration = Duration::from_secs(10);
+        self.bar.set(step as usize);
+        let (before, at) = self.spoke;
+        let passed = at.elapsed();
+        let speed = || rate(self.settings.tokens(step - before) as usize, passed.as_secs_f64());
+        if self.bar.is_shown() {
+            self.bar.say(format!("loss {loss:.4}, {} tokens/s", speed()));
+            if passed > PAUSE {
+                self.spoke = (step, Instant::now());
+            }
+        } else if passed > PAUSE {
+            let left = (self.settings.steps - step) as f64 * passed.as_secs_f64() / (step - before) as f64;
+            let steps = thousands(self.settings.steps);
+            self.line(&format!("step {} of {steps}: loss {loss:.4}, {} tokens/s, {} left", thousands(step), speed(), seconds(left)));
+            self.spoke = (step, Instant::now());
+        }
+    }
+
+    fn line(&self, text: &str) {
+        if self.common.talks() {
+            self.bar.suspend(|| eprintln!("{text}"));
+        }
+    }
+
+    fn draw(&mut self) {
+        let drawn = if self.out.join(Log::NAME).exists() {
+            Curves::read(self.out).and_then(|curves| plot::draw(&self.out.join("loss.svg"), &curves, self.name))
+        } else {
+            Ok(())
+        };
+        // A run need not end for its drawing.
+        if let Err(error) = drawn
+            && self.common.talks()
+            && !self.warned
+        {
+            self.warned = true;
+            self.bar.suspend(|| warn(error.message()));
+        }
+    }
+}
+
+/// Tokens of a sequence and part of the answers that are right, at the trained length and beyond.
+fn by_length(common: &Common, engine: &Engine, settings: &Settings, out: &Path) -> Result<Vec<(usize, f64)>> {
+    let Some(task) = run::task(settings)? else { return Ok(Vec::new()) };
+    let _spinner = Progress::spinner(common, "longer sequences");
+    // Held out, like those of the evaluations.
+    let task = task.with_seed(settings.seed ^ run::HELD_OUT);
+    let lengths = [1, 2, 4, 8].map(|times| times * settings.context);
+    let tasks = lengths.into_iter().map(|context| task.with_context(context)).collect::<Result<Vec<_>>>()?;
+    // As many answers at every length; the longest take the time.
+    let count = (settings.eval_tokens / settings.context).clamp(1, 64);
+    let parts = block_on(accuracies(engine, ModelSource::open(out)?, &tasks, count))?;
+    Ok(tasks.iter().map(|task| task.context()).zip(parts).collect())
+}
+
+fn report(
+    common: &Common,
+    options: &Options,
+    settings: &Settings,
+    engine: &Engine,
+    first: u64,
+    finished: &Finished,
+    lengths: &[(usize, f64)],
+) -> Outcome {
+    let step = finished.last.map_or(first, |last| last.step);
+    let loss = finished.last.map(|last| last.loss);
+    // Scores at the same positions are those of `eval`, where the first token of a window has none.
+    let mut positions = Positions::default();
+    let scores = finished.evaluation.iter().flat_map(|result| result.positions.iter().enumerate());
+    scores.filter(|(_, (_, tokens))| *tokens > 0).for_each(|(i, (nll, tokens))| positions.add(i + 1, Score { tokens: *tokens, nll: *nll }));
+    if common.json {
+        let evaluation = |e: &Evaluation| {
+            json!({
+                "nll_per_token": e.loss, "perplexity": e.loss.exp(), "scored_tokens": e.scored, "accuracy": e.accuracy, "nll_by_position": positions,
+            })
+        };
+        return print_json(&json!({
+            "out": options.out, "device": engine.name(), "step": step, "interrupted": finished.interrupted, "loss": loss,
+            "evaluation": finished.evaluation.as_ref().map(evaluation),
+            "accuracy_by_length": lengths.iter().map(|(n, part)| (n.to_string(), *part)).collect::<std::collections::BTreeMap<_, _>>(),
+            "tokens": settings.tokens(step), "seconds": finished.seconds, "checkpoint": finished.checkpoint,
+        }));
+    }
+    let mut text = String::new();
+    if let Some(loss) = loss {
+        text += &format!("loss        {loss:.4} at step {}\n", thousands(step));
+    }
+    if let Some(e) = &finished.evaluation {
+        text += &format!("evaluation  {:.4} nll/token, perplexity {:.2}, on {}\n", e.loss, e.loss.exp(), plural(e.scored, "token"));
+        if settings.task.is_none() {
+            text += &format!("\n{}", positions.as_text());
+        }
+    }
+    for (n, part) in lengths {
+        text += &format!("answers     {:.1}% right at {}\n", 100.0 * part, plural(*n, "token"));
+    }
+    print(&text)?;
+    if common.talks() {
+        let tokens = settings.tokens(step) as usize;
+        eprintln!("\n{} in {}, {} tokens/s", plural(tokens, "token"), seconds(finished.seconds), rate(tokens, finished.seconds));
+        let out = options.out.display();
+        if finished.interrupted {
+            eprintln!("interrupted, saved in {out}; continue with: polysketch train --resume --out {out}");
+        } else {
+            eprintln!("saved in {out}; try: polysketch generate --model {out}");
+        }
+    }
+    Ok(())
+}
