@@ -23,7 +23,7 @@ pub mod learner;
 mod optimizer;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod log;
-mod random;
+pub(crate) mod random;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod run;
 pub mod schedule;
