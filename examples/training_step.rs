@@ -30,7 +30,11 @@ fn main() -> polysketch::Result<()> {
         let all = start.elapsed().as_secs_f64();
         println!("{:.3} s + {:.3} s: {:.0} tokens/s", middle, all - middle, batch.tokens.len() as f64 / all);
     }
-    let call = polysketch::tensor::Call { lanes: vec![polysketch::tensor::Lane { slot: 0, position: 0, ring: 0 }; lanes], tokens: context.min(segment.unwrap_or(context)), lane_base: 0 };
+    let call = polysketch::tensor::Call {
+        lanes: vec![polysketch::tensor::Lane { slot: 0, position: 0, ring: 0 }; lanes],
+        tokens: context.min(segment.unwrap_or(context)),
+        lane_base: 0,
+    };
     for t in by_kernel(&learner.plan().train, &call, learner.times()) {
         println!("{:24} {:8.1} ms {:6.1} GFLOP/s", t.kernel, t.nanoseconds / 4e6, t.flops as f64 / t.nanoseconds);
     }

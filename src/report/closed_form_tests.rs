@@ -75,7 +75,7 @@ struct Layer {
 
 impl Layer {
     fn random() -> Self {
-        let projection = |name: &str| Matrix::random(H, D, 0.2, name);
+        let projection = |name: &str| Matrix::random(H, D, 0.12, name);
         Self { x: Matrix::random(N, D, 1.0, "x"), q: projection("q"), k: projection("k"), v: projection("v"), g: Matrix::random(N, H, 1.0, "g") }
     }
 

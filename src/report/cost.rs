@@ -145,7 +145,8 @@ mod tests {
     #[test]
     fn a_cost_is_measured_and_checked() {
         assert_eq!(lengths(1024, 5000), [1024, 2048, 4096]);
-        let costs = [AttentionKind::Taylor, AttentionKind::Softmax].map(|kind| [512, 1024].map(|n| pollster::block_on(cost(kind, n)).expect("measures")));
+        let costs =
+            [AttentionKind::Taylor, AttentionKind::Softmax].map(|kind| [512, 1024].map(|n| pollster::block_on(cost(kind, n)).expect("measures")));
         for cost in costs.as_flattened() {
             assert!(cost.seconds > 0.0 && cost.planned_bytes > 1 << 20 && cost.difference < TOLERANCE, "{cost:?}");
         }

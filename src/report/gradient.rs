@@ -15,9 +15,7 @@ use crate::exec::{CpuExecutor, Executor};
 use crate::graph::{Graph, Recompute};
 use crate::kernels::embed_grad::order;
 use crate::kernels::nll::UNSCORED;
-use crate::model::config::{
-    AttentionConfig, AttentionKind, Gate, ModelConfig, RopeConfig, RopeLayout, RopeWhere, SketchInput,
-};
+use crate::model::config::{AttentionConfig, AttentionKind, Gate, ModelConfig, RopeConfig, RopeLayout, RopeWhere, SketchInput};
 use crate::model::parameters::ParameterKind;
 use crate::model::transformer::{self, Head};
 use crate::model::weights::{self, Packed};
@@ -166,7 +164,7 @@ pub async fn accuracy(tokens: usize, bounds: &[f64]) -> Result<Accuracy> {
         }
         degrees.push(NeededDegree { bound, theory: sufficient_degree(bound, TOLERANCE), measured });
     }
-    let features = DEGREES.iter().filter_map(|g| experiment.taylor(*g).features().map(|f| f.count)).collect();
+    let features = DEGREES.iter().filter_map(|g| config(AttentionKind::Taylor, *g).attention.feature_count(layout.head)).collect();
     Ok(Accuracy { tokens, layers, heads: layout.heads, head_size: layout.head, features, errors, degrees })
 }
 

@@ -70,8 +70,10 @@ pub struct LearnedError {
     pub rescaled: f64,
     /// That factor.
     pub factor: f64,
-    /// Share of the sketch's weight that lies on the tenth of pairs with the largest true weight, over the true share of it.
-    pub top_tenth: f64,
+    /// Share of the sketch's weight on the tenth of pairs with the largest true weight; 0.1: no relation.
+    pub share: f64,
+    /// Share of the true weight on them.
+    pub true_share: f64,
 }
 
 fn word<S: serde::Serializer>(kind: &SketchKind, s: S) -> std::result::Result<S::Ok, S::Error> {
@@ -148,7 +150,8 @@ fn norm(x: &[f32]) -> f64 {
 /// Gaussian vectors through the LayerNorm and the sketch of an attention layer; the same for queries and keys if `same`.
 async fn random_rows(kind: SketchKind, degree: usize, size: usize, tokens: usize, seed: u64, same: bool) -> Result<Rows> {
     let mut config = ModelConfig { num_attention_heads: 1, num_hidden_layers: 1, ..gradient::config(AttentionKind::Polysketch, degree) };
-    let sketch = SketchConfig { kind, size, levels: SketchConfig::LEVELS, expansion: SketchConfig::EXPANSION, gain: SketchConfig::default_gain(size) };
+    let sketch =
+        SketchConfig { kind, size, levels: SketchConfig::LEVELS, expansion: SketchConfig::EXPANSION, gain: SketchConfig::default_gain(size) };
     (config.attention.local_exact, config.attention.sketch) = (true, Some(sketch));
     let attention = transformer::attention(&config);
     let model = new_model(config, Tokenizer::bytes(), seed)?;
@@ -211,23 +214,57 @@ pub async fn learned(source: &ModelSource, most: usize) -> Result<Vec<LearnedErr
             }
         }
         let (factor, rescaled) = sums.rescaled();
-        LearnedError {
-            layer,
-            degree: *degree,
-            size: l.sketch,
-            norms: sums.to_norms(),
-            kernel: sums.to_kernel(),
-            rescaled,
-            factor,
-            top_tenth: top_tenth(pairs),
-        }
+        let (share, true_share) = shares(pairs);
+        LearnedError { layer, degree: *degree, size: l.sketch, norms: sums.to_norms(), kernel: sums.to_kernel(), rescaled, factor, share, true_share }
     };
     Ok(rows.iter().enumerate().map(of_layer).collect())
 }
 
-/// Of pairs (true weight, sketched weight): the share of all sketched weight on the tenth with the largest true weight.
-fn top_tenth(mut pairs: Vec<(f64, f64)>) -> f64 {
+/// Of pairs (true weight, sketched weight): the share of the sketched and of the true weight on the tenth with the largest true weight.
+fn shares(mut pairs: Vec<(f64, f64)>) -> (f64, f64) {
     pairs.sort_by(|a, b| b.0.total_cmp(&a.0));
-    let total: f64 = pairs.iter().map(|p| p.1).sum();
-    pairs[..pairs.len() / 10].iter().map(|p| p.1).sum::<f64>() / total
+    let top = &pairs[..pairs.len() / 10];
+    let share = |of: fn(&(f64, f64)) -> f64| top.iter().map(of).sum::<f64>() / pairs.iter().map(of).sum::<f64>();
+    (share(|p| p.1), share(|p| p.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use pollster::block_on;
+
+    use super::*;
+
+    #[test]
+    fn random_sketches_come_closer_with_size() {
+        for kind in [SketchKind::Gaussian, SketchKind::Hadamard] {
+            for degree in DEGREES {
+                let errors = [32, 128].map(|size| block_on(random(kind, degree, size, 128, 2)).expect("measures"));
+                let [small, large] = &errors;
+                assert!(large.norms.mean < 0.5 * small.norms.mean && large.aligned.mean < 0.8 * small.aligned.mean, "{errors:?}");
+                // Near-orthogonal vectors: far from their own kernel, close in the scale of the norms.
+                assert!(errors.iter().all(|e| e.kernel.mean > 20.0 * e.norms.mean && e.norms.mean < e.theorem), "{errors:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_sketch_that_is_exact_has_no_error() {
+        let mut sums = Sums::default();
+        [(1.0, 4.0), (2.0, 9.0)].into_iter().for_each(|(kernel, norms)| sums.add(kernel, kernel, norms));
+        assert_eq!((sums.to_kernel(), sums.to_norms()), (0.0, 0.0));
+        let mut sums = Sums::default();
+        [1.0, 2.0].into_iter().for_each(|kernel| sums.add(4.0 * kernel, kernel, 1.0));
+        let (factor, rescaled) = sums.rescaled();
+        assert!((factor - 0.25).abs() < 1e-12 && rescaled < 1e-7 && (sums.to_kernel() - 3.0).abs() < 1e-12);
+        let pairs: Vec<(f64, f64)> = (0..100).map(|i| (if i == 7 { 50.0 } else { 0.0 }, 1.0)).collect();
+        assert_eq!(shares(pairs), (0.1, 1.0));
+    }
+
+    #[test]
+    fn the_built_in_model_has_a_learned_sketch() {
+        let source = ModelSource::builtin().expect("loads");
+        let errors = block_on(learned(&source, 128)).expect("measures");
+        assert_eq!(errors.len(), source.config.num_hidden_layers);
+        assert!(errors.iter().all(|e| e.rescaled < 1.0 && e.rescaled <= e.kernel && e.share > 0.1), "{errors:?}");
+    }
 }

@@ -20,9 +20,9 @@ pub mod corpus;
 pub mod evaluation;
 pub mod initial;
 pub mod learner;
-mod optimizer;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod log;
+mod optimizer;
 pub(crate) mod random;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod run;
