@@ -59,20 +59,9 @@ impl Kernel for LinearGradWeight {
 
 impl LinearGradWeight {
     fn twin<R: Real>(&self, args: &mut Args<'_, R>, call: &Call) {
-        const TILE: usize = 128;
         let rows = call.unit(self.rows);
         let (dy, x, dw) = (args.real(0), args.real(1), args.real_mut(2));
-        // A task has some of W's rows and walks down dy and x a tile at a time: the tile of x and the task's part of dW stay in cache,
-        // where one product over all rows would read them from memory again and again.
-        let part = self.shard.div_ceil(2 * real::threads()).next_multiple_of(16);
-        real::parallel_chunks(&mut dw[..self.shard * self.inputs], part * self.inputs, |task, dw| {
-            let (first, columns) = (self.first + task * part, dw.len() / self.inputs);
-            for row in (0..rows).step_by(TILE) {
-                let n = TILE.min(rows - row);
-                let dy = Mat::strided(&dy[row * self.outputs + first..], n, columns, self.outputs);
-                let x = Mat::new(&x[row * self.inputs..(row + n) * self.inputs], n, self.inputs);
-                real::matmul(MatMut::new(dw, columns, self.inputs), dy.t(), x, true);
-            }
-        });
+        let dy = Mat::strided(&dy[self.first..], rows, self.shard, self.outputs);
+        real::matmul_parallel(MatMut::new(dw, self.shard, self.inputs), dy.t(), Mat::new(x, rows, self.inputs), true);
     }
 }

@@ -60,10 +60,10 @@ impl Nll {
                     let logits = &logits[row * self.vocabulary..(row + 1) * self.vocabulary];
                     *nll = R::ZERO;
                     if let Some(target) = logits.get(targets[row] as usize) {
-                        let high = logits.iter().fold(logits[0], |a, b| a.max(*b));
+                        let high = real::largest(logits);
                         shifted.iter_mut().zip(logits).for_each(|(s, l)| *s = *l - high);
                         real::exp_slice(shifted);
-                        *nll = shifted.iter().copied().sum::<R>().ln() + high - *target;
+                        *nll = real::sum(shifted).ln() + high - *target;
                     }
                 }
             });

@@ -46,10 +46,10 @@ impl NllGrad {
             if target >= vocabulary {
                 return logits.fill(R::ZERO);
             }
-            let high = logits.iter().fold(logits[0], |a, b| a.max(*b));
+            let high = real::largest(logits);
             logits.iter_mut().for_each(|l| *l -= high);
             real::exp_slice(logits);
-            let scale = dnll[row] / logits.iter().copied().sum::<R>();
+            let scale = dnll[row] / real::sum(logits);
             logits.iter_mut().for_each(|l| *l *= scale);
             logits[target] -= dnll[row];
         });

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use polysketch::attention::{HeadLayout, LocalWeight, Mode, Rotation};
-use polysketch::graph::{Graph, Plan};
+use polysketch::graph::{Graph, Plan, Recompute};
 use polysketch::kernels::DeviceTraits;
 use polysketch::kernels::attention_dense::{AttentionDense, DenseWeight, Sight};
 use polysketch::kernels::attention_dense_decode::AttentionDenseDecode;
@@ -139,7 +139,7 @@ pub fn pairs() -> Pairs {
         pairs.add(&graph.lower("", &devices()[0], Capacity { lanes: 2, tokens: 20, slots: 2, context: 64 }).unwrap());
     }
     for device in &devices() {
-        for gradients in cases().iter().map(|case| case.gradients()) {
+        for gradients in cases().iter().map(|case| case.gradients(Recompute::Nothing)) {
             pairs.add(&gradients.graph.lower("", device, gradients.capacity).unwrap());
         }
     }

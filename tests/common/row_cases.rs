@@ -43,8 +43,8 @@ impl Case {
         self
     }
 
-    pub fn gradients(&self) -> Gradients {
-        Gradients::new(self.graph.clone(), &self.outputs, Recompute::Nothing, self.call.clone(), self.inputs.clone())
+    pub fn gradients(&self, recompute: Recompute) -> Gradients {
+        Gradients::new(self.graph.clone(), &self.outputs, recompute, self.call.clone(), self.inputs.clone())
     }
 }
 
@@ -69,7 +69,7 @@ fn linear(g: &mut Graph, x: TensorId, kernel: &Linear, addend: Option<TensorId>,
 /// Several lanes, rows that are no multiples of tiles or parts, shards, gradients that are added to others.
 pub fn cases() -> Vec<Case> {
     let mut list = Vec::new();
-    for (lanes, tokens, inputs, shards) in [(1, 3, 8, &[12][..]), (2, 70, 20, &[9]), (3, 41, 12, &[7, 30, 6]), (2, 130, 36, &[52])] {
+    for (lanes, tokens, inputs, shards) in [(1, 3, 8, &[12][..]), (2, 70, 20, &[9]), (3, 41, 12, &[7, 30, 7]), (2, 130, 36, &[52])] {
         let (call, outputs) = (start(lanes, tokens), shards.iter().sum());
         for addend in [Addend::None, Addend::Bias, Addend::Residual] {
             list.push(Case::new(format!("linear {lanes}x{tokens} {inputs} {shards:?} {addend:?}"), &call, |g| {
@@ -94,11 +94,13 @@ pub fn cases() -> Vec<Case> {
         list.push(Case::new(format!("layer {lanes}x{tokens} {inputs}"), &call, |g| {
             let (x, norm) = (matrix(g, "x", Unit::Rows, inputs), matrix(g, "norm", 2, inputs));
             let x = linear(g, x, &Linear::new(inputs, inputs), None, &[inputs]);
+            let first = g.nodes.len();
             let y = g.apply1("y", LayerNorm { width: inputs, rows: Unit::Rows }, &[x, norm]).unwrap();
             let (up, down) = (matrix(g, "up", 2 * 16, inputs), matrix(g, "down", inputs, 16));
             let both = g.apply1("both", Linear::new(inputs, 32), &[y, up]).unwrap();
             let z = g.apply1("z", Glu { width: 16 }, &[both]).unwrap();
             let out = g.apply1("out", Linear { addend: Addend::Residual, ..Linear::new(16, inputs) }, &[z, down, x]).unwrap();
+            g.section(first);
             vec![out]
         }));
     }
@@ -133,7 +135,7 @@ pub fn cases() -> Vec<Case> {
         });
         list.push(case.with("order", embed_grad::order(&ids)).with("ids", ids).with("lanes", table));
     }
-    for (lanes, tokens, vocabulary, shards) in [(1, 2, 7, &[7][..]), (2, 35, 301, &[100, 201])] {
+    for (lanes, tokens, vocabulary, shards) in [(1, 4, 7, &[7][..]), (2, 35, 301, &[100, 201])] {
         let call = start(lanes, tokens);
         let mut targets = Rng(tokens as u64).tokens(lanes * tokens, vocabulary);
         targets[1] = UNSCORED;

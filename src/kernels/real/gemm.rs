@@ -72,7 +72,7 @@ impl<'a, R> MatMut<'a, R> {
 pub fn matmul<R: Real>(c: MatMut<R>, a: Mat<R>, b: Mat<R>, accumulate: bool) {
     let product = Product::new(c, a, b, accumulate);
     // SAFETY: one block, the whole.
-    unsafe { product.block(0..product.a.rows, 0..product.b.cols) };
+    unsafe { product.block(0..product.a.rows, 0..product.b.cols, 0..product.a.cols) };
 }
 
 /// [`matmul`] on all threads when it is large enough to pay. How it is cut depends on the number of threads,
@@ -83,25 +83,42 @@ pub fn matmul_parallel<R: Real>(c: MatMut<R>, a: Mat<R>, b: Mat<R>, accumulate: 
     if rows == 0 || cols == 0 {
         return;
     }
-    // Some more tasks than threads, for threads are not equally fast.
-    let least = if product.by_dots { LEAST_BY_DOTS } else { LEAST };
-    let tasks = (rows * cols * product.a.cols / least).clamp(1, if threads() == 1 { 1 } else { 4 * threads() });
-    // Columns first: each task then packs its own part of `b`, none twice.
-    let width = cols.div_ceil(tasks).next_multiple_of(COLS_AT_ONCE);
+    let depth = product.a.cols;
+    let upright = product.a.col_stride != 1;
+    let [height, width] = if upright { upright_blocks(rows, cols) } else { product.blocks() };
+    let depth_at_once = if upright { UPRIGHT_DEPTH } else { depth.max(1) };
     let across = cols.div_ceil(width);
-    let height = rows.div_ceil(tasks.div_ceil(across)).next_multiple_of(ROWS_AT_ONCE);
-    let down = rows.div_ceil(height);
-    parallel_for(across * down, |task| {
+    parallel_for(across * rows.div_ceil(height), |task| {
         let (top, left) = (task / across * height, task % across * width);
-        // SAFETY: blocks of different tasks do not overlap, and every task runs once.
-        unsafe { product.block(top..rows.min(top + height), left..cols.min(left + width)) };
+        for part in 0..depth.div_ceil(depth_at_once).max(1) {
+            let depth = part * depth_at_once..depth.min((part + 1) * depth_at_once);
+            // SAFETY: blocks of different tasks do not overlap, and every task runs once.
+            unsafe { product.block(top..rows.min(top + height), left..cols.min(left + width), depth) };
+        }
     });
+}
+
+/// Rows and columns of a task's block for an `a` that is not contiguous in depth (`dW = dyᵀ x`). A task reads all of `a` that its
+/// rows need at a distance in memory, so blocks are large and wide: for narrow ones the `gemm` crate does not even pack it, and
+/// is three times as slow.
+fn upright_blocks(rows: usize, cols: usize) -> [usize; 2] {
+    const BLOCKS: [[usize; 2]; 5] = [[256, 576], [128, 576], [64, 576], [64, 192], [32, 96]];
+    let even = |n: usize, most: usize, unit: usize| n.div_ceil(n.div_ceil(most)).next_multiple_of(unit);
+    let blocks = BLOCKS.map(|[height, width]| [even(rows, height, ROWS_AT_ONCE), even(cols, width, COLS_AT_ONCE)]);
+    // The largest that keep three quarters of the threads busy until the end.
+    let busy = |[height, width]: &[usize; 2]| {
+        let tasks = rows.div_ceil(*height) * cols.div_ceil(*width);
+        4 * tasks >= 3 * tasks.next_multiple_of(threads())
+    };
+    blocks.into_iter().find(busy).unwrap_or(blocks[4])
 }
 
 /// Multiplications that are worth a task of their own: some microseconds.
 const LEAST: usize = 1 << 18;
 /// The same for dot products, which wait for memory.
 const LEAST_BY_DOTS: usize = 1 << 15;
+/// Depth that is worth a pass of its own over a block if `a` is not contiguous in depth: its part of `a` stays in the second cache.
+const UPRIGHT_DEPTH: usize = 128;
 /// Tasks get multiples of what the inner loops of the `gemm` crate take at once.
 const COLS_AT_ONCE: usize = 48;
 /// As [`COLS_AT_ONCE`].
@@ -147,16 +164,29 @@ impl<'a, R: Real> Product<'a, R> {
         Self { c: SharedMut::new(c.data), c_stride, a, b, accumulate, by_dots }
     }
 
-    /// Computes the part of `c` in these rows and columns.
+    /// Rows and columns of a task's block.
+    fn blocks(&self) -> [usize; 2] {
+        let (rows, cols) = (self.a.rows, self.b.cols);
+        // Some more tasks than threads, for threads are not equally fast.
+        let least = if self.by_dots { LEAST_BY_DOTS } else { LEAST };
+        let tasks = (rows * cols * self.a.cols / least).clamp(1, if threads() == 1 { 1 } else { 4 * threads() });
+        // Columns first: each task then packs its own part of `b`, none twice.
+        let width = cols.div_ceil(tasks).next_multiple_of(COLS_AT_ONCE);
+        [rows.div_ceil(tasks.div_ceil(cols.div_ceil(width))).next_multiple_of(ROWS_AT_ONCE), width]
+    }
+
+    /// Computes the part of `c` in these rows and columns; of the sums, this part of the depth, added to what is there unless it
+    /// is the first.
     ///
     /// # Safety
     /// Blocks that are computed at the same time must not overlap.
-    unsafe fn block(&self, rows: Range<usize>, cols: Range<usize>) {
+    unsafe fn block(&self, rows: Range<usize>, cols: Range<usize>, depth: Range<usize>) {
         if self.by_dots {
+            // Contiguous in depth, which is then not cut.
             pulp::Arch::new().dispatch(Dots { product: self, rows, cols });
         } else {
             // SAFETY: handed on to the caller.
-            unsafe { self.by_gemm(rows, cols) };
+            unsafe { self.by_gemm(rows, cols, depth) };
         }
     }
 
@@ -164,14 +194,14 @@ impl<'a, R: Real> Product<'a, R> {
     ///
     /// # Safety
     /// As for [`Product::block`].
-    unsafe fn by_gemm(&self, rows: Range<usize>, cols: Range<usize>) {
+    unsafe fn by_gemm(&self, rows: Range<usize>, cols: Range<usize>, depth: Range<usize>) {
         if rows.is_empty() || cols.is_empty() {
             return;
         }
         let Self { a, b, c_stride, .. } = *self;
         // `a` may be empty in depth, so its first element need not exist.
-        let from_a = a.data.as_ptr().wrapping_add(rows.start * a.row_stride);
-        let from_b = b.data.as_ptr().wrapping_add(cols.start * b.col_stride);
+        let from_a = a.data.as_ptr().wrapping_add(rows.start * a.row_stride + depth.start * a.col_stride);
+        let from_b = b.data.as_ptr().wrapping_add(cols.start * b.col_stride + depth.start * b.row_stride);
         let to = self.c.as_ptr().wrapping_add(rows.start * c_stride + cols.start);
         // SAFETY: `new` has checked that all elements of the three are in their data, the block is a part of
         // them, and nobody else writes it.
@@ -179,11 +209,11 @@ impl<'a, R: Real> Product<'a, R> {
             gemm::gemm(
                 rows.len(),
                 cols.len(),
-                a.cols,
+                depth.len(),
                 to,
                 1,
                 c_stride as isize,
-                self.accumulate,
+                self.accumulate || depth.start > 0,
                 from_a,
                 a.col_stride as isize,
                 a.row_stride as isize,
@@ -381,8 +411,9 @@ mod tests {
     #[test]
     fn agrees_when_cut_into_tasks() {
         for size in [[200, 65, 130], [1, 200, 700], [9, 130, 301], [700, 300, 7]] {
-            for transposed in [false, true] {
-                compare::<f32>(size, 5, [false, transposed], true, true, 1e-6);
+            for flags in 0..8 {
+                let on = |bit: usize| flags >> bit & 1 == 1;
+                compare::<f32>(size, 5, [on(0), on(1)], on(2), true, 1e-6);
             }
         }
     }

@@ -254,6 +254,43 @@ fn add_up<S: Simd, R: Real>(simd: S, [a, b, c, d]: [R::Of<S>; SUMS]) -> R {
     R::vsum(simd, R::vadd(simd, R::vadd(simd, a, b), R::vadd(simd, c, d)))
 }
 
+/// `Σ x_i`.
+pub fn sum<R: Real>(x: &[R]) -> R {
+    Arch::new().dispatch(Sum { x })
+}
+
+struct Sum<'a, R> {
+    x: &'a [R],
+}
+
+impl<R: Real> WithSimd for Sum<'_, R> {
+    type Output = R;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> R {
+        sum_inline(simd, self.x)
+    }
+}
+
+/// The largest of some numbers, of which there is at least one.
+pub fn largest<R: Real>(x: &[R]) -> R {
+    /// Kept apart so that they fill vectors.
+    const KEPT: usize = 32;
+    vectorized(
+        #[inline(always)]
+        || {
+            let mut kept = [x[0]; KEPT];
+            let (chunks, rest) = x.as_chunks::<KEPT>();
+            for chunk in chunks {
+                for i in 0..KEPT {
+                    kept[i] = kept[i].max(chunk[i]);
+                }
+            }
+            kept.iter().chain(rest).fold(x[0], |a, b| a.max(*b))
+        },
+    )
+}
+
 /// `y <- y + alpha · x`.
 pub fn axpy<R: Real>(alpha: R, x: &[R], y: &mut [R]) {
     assert_eq!(x.len(), y.len(), "axpy: lengths differ");
@@ -428,6 +465,9 @@ mod tests {
             let b: Vec<f64> = (0..n).map(|i| (i as f64 * 0.3).cos()).collect();
             let want: f64 = a.iter().zip(&b).map(|(a, b)| a * b).sum();
             assert!((dot(&a, &b) - want).abs() < 1e-12, "dot of {n}");
+            let total: f64 = a.iter().sum();
+            assert!((sum(&a) - total).abs() < 1e-12, "sum of {n}");
+            assert!(n == 0 || largest(&a) == a.iter().copied().fold(a[0], f64::max), "largest of {n}");
             let single = |xs: &[f64]| xs.iter().map(|&x| x as f32).collect::<Vec<f32>>();
             assert!((dot(&single(&a), &single(&b)) as f64 - want).abs() < 1e-5, "dot of {n}");
             let mut y = b.clone();
