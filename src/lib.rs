@@ -26,6 +26,7 @@
 //!
 //! # The layers, from the top
 //!
+//! * `report` (native): what the theory of gradients and sketches promises, measured.
 //! * [`train`]: gradients of whole models in linear time and constant memory, the optimiser, the training loop.
 //! * [`model`]: configuration, checkpoint, tokenizer, [`Engine`](model::Engine) → [`Model`](model::Model) → [`Session`](model::Session).
 //! * [`attention`]: every kind of attention as graph nodes, and [`AttentionLayer`](attention::AttentionLayer) for attention alone on the
@@ -46,6 +47,8 @@ pub mod gpu;
 pub mod graph;
 pub mod kernels;
 pub mod model;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod report;
 pub mod tensor;
 pub mod train;
 #[cfg(target_arch = "wasm32")]

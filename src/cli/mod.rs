@@ -2,13 +2,13 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `devices.rs`, `inspect.rs`, `generate.rs`, `eval.rs`, `logits.rs`, `grad.rs`, `train.rs`, `tokenizer.rs` | a command each |
+//! | `devices.rs`, `inspect.rs`, `generate.rs`, `eval.rs`, `logits.rs`, `grad.rs`, `train.rs`, `report.rs`, `tokenizer.rs` | a command each |
 //! | `options.rs` | options that several commands share, and how their values are read |
 //! | `model.rs` | from those options to a loaded model |
 //! | `prompt.rs` | where a prompt comes from |
 //! | `output.rs` | stdout: text, tables, numbers for people, JSON |
 //! | `progress.rs` | bars on stderr |
-//! | `plot.rs` | the loss curve |
+//! | `plot.rs`, `panels.rs` | the loss curve; the plots of reports |
 //! | `failure.rs` | errors, panics and Ctrl-C: what is printed, which exit code |
 
 mod devices;
@@ -22,9 +22,11 @@ mod logits;
 mod model;
 mod options;
 mod output;
+mod panels;
 mod plot;
 mod progress;
 mod prompt;
+mod report;
 mod tokenizer;
 mod train;
 
@@ -59,6 +61,9 @@ enum Command {
     Grad(grad::Options),
     /// Train a model, from new weights, from a model, or from where a run stopped
     Train(Box<train::Options>),
+    /// What the theory of gradients and sketches promises, measured on this machine's CPU
+    #[command(subcommand)]
+    Report(report::Command),
     /// Tokenizers
     #[command(subcommand)]
     Tokenizer(tokenizer::Command),
@@ -75,6 +80,7 @@ pub fn run(cli: Cli) -> Outcome {
         Command::Logits(options) => logits::run(common, options),
         Command::Grad(options) => grad::run(common, options),
         Command::Train(options) => train::run(common, options),
+        Command::Report(command) => report::run(common, command),
         Command::Tokenizer(command) => tokenizer::run(common, command),
     }
 }

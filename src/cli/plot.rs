@@ -15,8 +15,8 @@ const SIZE: (u32, u32) = (900, 540);
 const POINTS: usize = 800;
 const TRAINING: RGBColor = RGBColor(0x2b, 0x6c, 0xb0);
 const EVALUATION: RGBColor = RGBColor(0xdd, 0x6b, 0x20);
-const INK: RGBColor = RGBColor(0x2d, 0x37, 0x48);
-const GRID: RGBColor = RGBColor(0xe2, 0xe8, 0xf0);
+pub(super) const INK: RGBColor = RGBColor(0x2d, 0x37, 0x48);
+pub(super) const GRID: RGBColor = RGBColor(0xe2, 0xe8, 0xf0);
 
 /// Draws the losses of a run over its steps to an SVG file.
 ///
@@ -24,9 +24,19 @@ const GRID: RGBColor = RGBColor(0xe2, 0xe8, 0xf0);
 /// [`ErrorKind::Io`] if it cannot be written.
 pub fn draw(path: &Path, curves: &Curves, title: &str) -> Result<()> {
     let mut svg = String::new();
+    let drawn = loss(&mut svg, curves, title);
+    save(path, &svg, drawn)
+}
+
+/// Writes a drawing to its file.
+pub(super) fn save(path: &Path, svg: &str, drawn: std::result::Result<(), impl Display>) -> Result<()> {
     // Drawing into a string has nothing that could fail.
-    loss(&mut svg, curves, title).map_err(|e| Error::new(ErrorKind::Io, format!("{}: cannot be drawn: {e}", path.display())))?;
+    drawn.map_err(|e| Error::new(ErrorKind::Io, format!("{}: cannot be drawn: {e}", path.display())))?;
     atomic_write(path, |w| w.write_all(svg.as_bytes()))
+}
+
+pub(super) fn font(size: i32) -> TextStyle<'static> {
+    ("Helvetica, Arial, sans-serif", size).into_font().color(&INK)
 }
 
 fn loss(svg: &mut String, curves: &Curves, title: &str) -> std::result::Result<(), impl Display + use<>> {
@@ -35,7 +45,6 @@ fn loss(svg: &mut String, curves: &Curves, title: &str) -> std::result::Result<(
     let (x, y) = ranges(&raw, &smooth, &curves.evaluation);
     let root = SVGBackend::with_string(svg, SIZE).into_drawing_area();
     root.fill(&WHITE)?;
-    let font = |size: i32| ("Helvetica, Arial, sans-serif", size).into_font().color(&INK);
     let mut chart =
         ChartBuilder::on(&root).caption(title, font(20)).margin(16).x_label_area_size(46).y_label_area_size(62).build_cartesian_2d(x, y)?;
     chart

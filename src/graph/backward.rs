@@ -27,6 +27,20 @@ impl Graph {
     /// # Errors
     /// [`ErrorKind::Shape`] if an operation on the way has no gradient.
     pub fn backward(&mut self, seeds: &[(TensorId, TensorId)], trained: &dyn Fn(&str) -> bool, recompute: Recompute) -> Result<()> {
+        self.backward_keeping(seeds, trained, recompute, &[])
+    }
+
+    /// [`Graph::backward`] that also keeps the gradients of some tensors on the way, as outputs of the given names.
+    ///
+    /// # Errors
+    /// As [`Graph::backward`].
+    pub fn backward_keeping(
+        &mut self,
+        seeds: &[(TensorId, TensorId)],
+        trained: &dyn Fn(&str) -> bool,
+        recompute: Recompute,
+        keep: &[(TensorId, &str)],
+    ) -> Result<()> {
         let wanted = self.dependent(trained);
         let mut pass = Pass { graph: self, wanted, gradients: HashMap::new(), holders: HashMap::new(), again: HashMap::new(), node: None };
         for (tensor, gradient) in seeds {
@@ -41,6 +55,12 @@ impl Graph {
             let node = pass.graph.nodes[at].clone();
             if !node.outputs.iter().chain(&node.updates).any(|id| pass.gradients.contains_key(id)) {
                 continue;
+            }
+            // All who read the tensor have given their part. As an output, nobody adds to it in place any more.
+            for (id, name) in keep.iter().filter(|(id, _)| node.outputs.contains(id)) {
+                if let Some(gradient) = pass.gradients.get(id) {
+                    pass.graph.output(*gradient, name);
+                }
             }
             if node.inputs.iter().any(|id| pass.wanted.contains(id)) {
                 let kernel = node.kernel.clone();

@@ -84,7 +84,13 @@ pub fn attention(config: &ModelConfig) -> Attention {
 ///
 /// Inputs: `ids u32 [rows]` (not when sampling), `lanes u32 [STEPS * lanes, 4]`, `targets u32 [rows]` (nll).
 pub fn build(config: &ModelConfig, mode: Mode, head: Head, options: &Build) -> Result<Graph> {
-    let attention = attention(config);
+    build_with(config, &attention(config), mode, head, options)
+}
+
+/// [`build`] with another attention than the configuration's, which must read the same parameters: what a comparison of kernels
+/// on the same projections needs.
+pub fn build_with(config: &ModelConfig, attention: &Attention, mode: Mode, head: Head, options: &Build) -> Result<Graph> {
+    let attention = attention.clone();
     let mut b = Builder { g: Graph::new(), config, options, attention };
     let lanes = b.g.input("lanes", TensorType::u32(Shape(vec![Extent { unit: Unit::Lanes, factor: STEPS }, 4.into()])));
     let ids = if head == Head::Sample { b.sample(lanes)? } else { b.g.input("ids", TensorType::u32(shape![Unit::Rows])) };

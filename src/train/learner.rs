@@ -12,8 +12,8 @@ use crate::model::config::ModelConfig;
 use crate::model::transformer::{self, Build, Head};
 use crate::model::weights::{self, Packed};
 use crate::model::{Engine, ModelSource, ParameterSpec};
-use crate::tensor::{Call, Capacity, DType, Lane, TensorType, Unit, lane_table};
 use crate::shape;
+use crate::tensor::{Call, Capacity, DType, Lane, TensorType, Unit, lane_table};
 
 /// Tensors of a checkpoint: name, shape, values.
 pub type NamedTensors = Vec<(String, Vec<usize>, Vec<f32>)>;
@@ -302,8 +302,7 @@ impl Learner {
                 let (ids, targets) = (group.rows(&batch.tokens, segment), group.rows(&batch.targets, segment));
                 let (lanes, order) = (lane_table(std::slice::from_ref(&call)), order(&ids));
                 let weights = vec![weight.to_bits(); ids.len()];
-                let inputs: [(&str, &[u32]); 5] =
-                    [("ids", &ids), ("lanes", &lanes), ("targets", &targets), ("order", &order), ("weights", &weights)];
+                let inputs: [(&str, &[u32]); 5] = [("ids", &ids), ("lanes", &lanes), ("targets", &targets), ("order", &order), ("weights", &weights)];
                 let run = Run { calls: &[call], inputs: &inputs, reads: &[("nll", ids.len())] };
                 let read = match &mut self.times {
                     None => self.executor.run(&mut self.train, &self.constants, &mut self.memory, run).await?,

@@ -20,10 +20,10 @@ pub mod corpus;
 pub mod evaluation;
 pub mod initial;
 pub mod learner;
-mod optimizer;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod log;
-mod random;
+mod optimizer;
+pub(crate) mod random;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod run;
 pub mod schedule;

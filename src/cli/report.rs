@@ -1,0 +1,450 @@
+//! `report`: what the theory promises, measured: tables, JSON, plots.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use clap::{Args, Subcommand};
+use plotters::chart::SeriesLabelPosition;
+use pollster::block_on;
+use polysketch::model::config::{AttentionKind, SketchKind};
+use polysketch::model::files::atomic_write;
+use polysketch::report::cost::{self, Cost, Growth};
+use polysketch::report::fit::Spread;
+use polysketch::report::gradient::{self, Accuracy, BOUNDS, LayerErrors, QUANTITIES};
+use polysketch::report::sketch::{self, LearnedError, RandomError};
+use polysketch::{Error, Result};
+use serde::Serialize;
+
+use super::failure::Outcome;
+use super::options::{Common, count};
+use super::output::{self, Align, bytes, check_place, digits3, print, print_json, seconds, table, thousands};
+use super::panels::{self, COLORS, Curve, GREY, Panel, Stroke, power_of_ten};
+use super::progress::Progress;
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// The almost-linear-time gradient of softmax attention: error by degree and layer against exact softmax in f64; time and memory
+    /// against the length of the text
+    Gradient(Gradient),
+    /// Random and learned sketches against their kernels, beside the theorem's bound
+    Sketch(Sketch),
+}
+
+/// What `report gradient` takes.
+#[derive(Debug, Args)]
+pub struct Gradient {
+    #[command(flatten)]
+    place: Place,
+    /// Longest text whose gradient is timed [default: 64k; with --quick 4k]
+    #[arg(long, value_name = "N", value_parser = count)]
+    max_n: Option<usize>,
+}
+
+/// What `report sketch` takes.
+#[derive(Debug, Args)]
+pub struct Sketch {
+    #[command(flatten)]
+    place: Place,
+    /// Model folder whose learned sketch is measured [default: the built-in model]
+    #[arg(long, value_name = "DIR")]
+    model: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct Place {
+    /// Folder to write the report to, as JSON and as a plot (SVG)
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Smaller: in seconds
+    #[arg(long)]
+    quick: bool,
+}
+
+impl Place {
+    /// Makes the folder, before work is put into what goes there.
+    fn prepare(&self, name: &str) -> Result<()> {
+        let Some(dir) = &self.out else { return Ok(()) };
+        std::fs::create_dir_all(dir).map_err(|e| Error::io(dir.display(), &e))?;
+        ["json", "svg"].iter().try_for_each(|end| check_place(&dir.join(format!("{name}.{end}"))))
+    }
+
+    /// Writes the folder's files, then prints.
+    fn finish(
+        &self,
+        common: &Common,
+        name: &str,
+        report: &impl Serialize,
+        text: impl FnOnce(Option<usize>) -> Vec<String>,
+        draw: impl FnOnce(&Path) -> Result<()>,
+    ) -> Outcome {
+        if let Some(dir) = &self.out {
+            let (json, svg) = (dir.join(format!("{name}.json")), dir.join(format!("{name}.svg")));
+            let text = serde_json::to_string_pretty(report).map_err(|e| Error::io(json.display(), &e.into()))? + "\n";
+            atomic_write(&json, |w| w.write_all(text.as_bytes()))?;
+            draw(&svg)?;
+            if common.talks() {
+                eprintln!("written: {}, {}", json.display(), svg.display());
+            }
+        }
+        if common.json {
+            return print_json(report);
+        }
+        print(&(text(output::columns()).join("\n") + "\n"))
+    }
+}
+
+/// Runs the command.
+pub fn run(common: &Common, command: &Command) -> Outcome {
+    match command {
+        Command::Gradient(options) => run_gradient(common, options),
+        Command::Sketch(options) => run_sketch(common, options),
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct GradientReport {
+    #[serde(flatten)]
+    accuracy: Accuracy,
+    /// Degree of the timed kind.
+    timed_degree: usize,
+    cost: Vec<Cost>,
+    growth: Vec<Growth>,
+    threads: usize,
+    seconds: f64,
+}
+
+/// Longest text of softmax: its time grows with the square.
+const SOFTMAX_MOST: usize = 16 << 10;
+
+fn run_gradient(common: &Common, options: &Gradient) -> Outcome {
+    let (place, began) = (&options.place, Instant::now());
+    place.prepare("gradient")?;
+    let (tokens, max_n, softmax_most) = if place.quick { (192, 4 << 10, 2 << 10) } else { (512, 64 << 10, SOFTMAX_MOST) };
+    let max_n = options.max_n.unwrap_or(max_n);
+    let spinner = Progress::spinner(common, "gradients against exact softmax");
+    let accuracy = block_on(gradient::accuracy(tokens, &BOUNDS))?;
+    drop(spinner);
+    let kinds = [(AttentionKind::Taylor, max_n), (AttentionKind::Softmax, max_n.min(softmax_most))];
+    let mut costs = Vec::new();
+    for (kind, most) in kinds {
+        for n in cost::lengths(most.min(1 << 10), most) {
+            let _spinner = Progress::spinner(common, &format!("{kind}, {} tokens", thousands(n as u64)));
+            costs.push(block_on(cost::cost(kind, n))?);
+        }
+    }
+    let report = GradientReport {
+        accuracy,
+        timed_degree: cost::DEGREE,
+        growth: kinds.iter().map(|(kind, _)| cost::growth(*kind, &costs)).collect(),
+        cost: costs,
+        threads: polysketch::kernels::real::threads(),
+        seconds: began.elapsed().as_secs_f64(),
+    };
+    place.finish(common, "gradient", &report, |columns| report.text(columns), |path| report.draw(path))
+}
+
+const fn right<const N: usize>() -> [Align; N] {
+    [Align::Right; N]
+}
+
+fn strings<const N: usize>(row: [&str; N]) -> Vec<String> {
+    row.map(String::from).to_vec()
+}
+
+fn scientific(x: f64) -> String {
+    format!("{x:.1e}")
+}
+
+fn or_none<T>(value: Option<T>, text: impl FnOnce(T) -> String) -> String {
+    value.map_or("–".into(), text)
+}
+
+impl GradientReport {
+    fn text(&self, columns: Option<usize>) -> Vec<String> {
+        let a = &self.accuracy;
+        let mut lines = vec![
+            format!(
+                "Gradients with exp truncated after degree g, against exact softmax attention, in f64: {} layers, {} heads of {},",
+                a.layers, a.heads, a.head_size
+            ),
+            format!("causal, residual, MLP; {} tokens; S: largest |c⟨q,k⟩| of every layer. Relative Frobenius errors.", a.tokens),
+            String::new(),
+        ];
+        let mut rows = vec![[strings(["S", "g", "features", "layer"]), strings(QUANTITIES)].concat()];
+        for e in &a.errors {
+            let head = [e.bound.to_string(), e.degree.to_string(), thousands(a.features[e.degree - 1] as u64), e.layer.to_string()];
+            let [first, second, third, fourth] = head;
+            // A name once.
+            let (first, second, third) = if e.layer == 0 { (first, second, third) } else { Default::default() };
+            rows.push([vec![first, second, third, fourth], e.all().map(scientific).to_vec()].concat());
+        }
+        lines.extend(table(&right::<8>(), 0, &rows, columns));
+        lines.extend([
+            String::new(),
+            format!("Degree for errors of {} %: by the series on |x| <= S, and in these gradients", gradient::TOLERANCE * 100.0),
+            String::new(),
+        ]);
+        let mut rows = vec![strings(["S", "theory", "measured"])];
+        rows.extend(a.degrees.iter().map(|d| {
+            let most = gradient::DEGREES.len();
+            vec![d.bound.to_string(), d.theory.to_string(), d.measured.map_or(format!("> {most}"), |g| g.to_string())]
+        }));
+        lines.extend(table(&right::<3>(), 0, &rows, columns));
+        let about = format!(
+            "Forward and backward of one text of n tokens, f32, {} threads; taylor of degree {} in segments",
+            self.threads, self.timed_degree
+        );
+        lines.extend([String::new(), about, String::new()]);
+        let mut rows = vec![strings(["kind", "n", "time", "µs/token", "planned", "resident", "difference"])];
+        rows.extend(self.cost.iter().map(|c| {
+            vec![
+                c.kind.to_string(),
+                thousands(c.tokens as u64),
+                seconds(c.seconds),
+                digits3(c.seconds * 1e6 / c.tokens as f64),
+                bytes(c.planned_bytes),
+                or_none(c.resident_bytes, bytes),
+                scientific(c.difference),
+            ]
+        }));
+        let [align @ ..] = [Align::Left, Align::Right, Align::Right, Align::Right, Align::Right, Align::Right, Align::Right];
+        lines.extend(table(&align, 0, &rows, columns));
+        lines.push(String::new());
+        for g in &self.growth {
+            let exponent = |a: Option<f64>| or_none(a, |a| format!("n^{a:.2}"));
+            lines.push(format!(
+                "{}: time {}, planned memory {}, resident memory {}",
+                g.kind,
+                exponent(g.time),
+                exponent(g.planned),
+                exponent(g.resident)
+            ));
+        }
+        lines
+    }
+
+    fn draw(&self, path: &Path) -> Result<()> {
+        let a = &self.accuracy;
+        let errors = QUANTITIES.iter().enumerate().map(|(i, quantity)| {
+            let curve = |(number, bound, layer): (usize, f64, usize)| {
+                let of: Vec<&LayerErrors> = a.errors.iter().filter(|e| e.bound == bound && e.layer == layer).collect();
+                Curve {
+                    label: (layer == 0).then(|| format!("S = {bound}")),
+                    color: COLORS[number % COLORS.len()],
+                    strength: 1.0 - 0.65 * layer as f64 / (a.layers - 1).max(1) as f64,
+                    stroke: Stroke::Solid,
+                    points: of.iter().map(|e| (e.degree as f64, e.all()[i])).collect(),
+                }
+            };
+            let all = a.degrees.iter().enumerate().flat_map(|(number, d)| (0..a.layers).map(move |layer| (number, d.bound, layer)));
+            Panel {
+                title: format!("error of {quantity}"),
+                x: "degree g",
+                y: "relative error",
+                x_name: |g| g.to_string(),
+                y_name: power_of_ten,
+                curves: all.map(curve).collect(),
+                legend: (i == 0).then_some(SeriesLabelPosition::LowerLeft),
+            }
+        });
+        let costs = |title: &str,
+                     y: &'static str,
+                     y_name: fn(i32) -> String,
+                     value: &dyn Fn(&Cost) -> Option<f64>,
+                     exponent: fn(&Growth) -> Option<f64>,
+                     what: &str,
+                     marks| {
+            let curve = |(number, growth): (usize, &Growth)| {
+                let of = self.cost.iter().filter(|c| c.kind == growth.kind);
+                let name = if growth.kind == AttentionKind::Taylor { format!("taylor, g = {}", self.timed_degree) } else { growth.kind.to_string() };
+                Curve {
+                    label: Some(format!("{name}{what}: {}", or_none(exponent(growth), |a| format!("n^{a:.2}")))),
+                    color: COLORS[number],
+                    strength: 1.0,
+                    stroke: marks,
+                    points: of.filter_map(|c| Some(((c.tokens as f64).log2(), value(c)?))).collect(),
+                }
+            };
+            Panel {
+                title: title.into(),
+                x: "tokens n",
+                y,
+                x_name: power_of_two,
+                y_name,
+                curves: self.growth.iter().enumerate().map(curve).collect(),
+                legend: Some(SeriesLabelPosition::UpperLeft),
+            }
+        };
+        let mib = |bytes: u64| bytes as f64 / (1u64 << 20) as f64;
+        let time = costs("time of forward and backward", "seconds", power_of_ten, &|c| Some(c.seconds), |g| g.time, "", Stroke::Solid);
+        let mut memory = costs("memory", "MiB", plain_power, &|c| Some(mib(c.planned_bytes)), |g| g.planned, ", planned", Stroke::Solid);
+        let resident = costs("", "", plain_power, &|c| c.resident_bytes.map(mib), |g| g.resident, ", resident", Stroke::Dashed);
+        memory.curves.extend(resident.curves);
+        let about = format!(
+            "{} layers with residual, causal mask, {} heads of {}, MLP. Errors against exact softmax in f64, {} tokens, S: largest |c⟨q,k⟩|; a line a layer, deeper ones paler. Time and memory: f32 on {} threads.",
+            a.layers, a.heads, a.head_size, a.tokens, self.threads
+        );
+        panels::draw(path, "The almost-linear-time gradient of softmax attention", &about, &[errors.collect(), vec![time, memory]])
+    }
+}
+
+/// `64k` for 2 to the 16th.
+fn power_of_two(exponent: i32) -> String {
+    match exponent {
+        0..10 => (1u64 << exponent).to_string(),
+        10..20 => format!("{}k", 1u64 << (exponent - 10)),
+        _ => format!("2^{exponent}"),
+    }
+}
+
+/// `0.01`, `100`
+fn plain_power(exponent: i32) -> String {
+    10f64.powi(exponent).to_string()
+}
+
+#[derive(Debug, Serialize)]
+struct SketchReport {
+    /// Size of the random vectors.
+    head_size: usize,
+    /// Queries, and as many keys.
+    vectors: usize,
+    /// Draws of matrices and vectors.
+    draws: u64,
+    /// δ of the theorem.
+    delta: f64,
+    random: Vec<RandomError>,
+    model: String,
+    learned: Vec<LearnedError>,
+    seconds: f64,
+}
+
+fn run_sketch(common: &Common, options: &Sketch) -> Outcome {
+    let (place, began) = (&options.place, Instant::now());
+    place.prepare("sketch")?;
+    let source = super::model::source(options.model.as_deref())?;
+    let (vectors, draws, tokens) = if place.quick { (128, 2, 128) } else { (256, 8, 512) };
+    let mut random = Vec::new();
+    let spinner = Progress::spinner(common, "random sketches");
+    for degree in sketch::DEGREES {
+        for kind in [SketchKind::Gaussian, SketchKind::Hadamard] {
+            for size in sketch::SIZES {
+                random.push(block_on(sketch::random(kind, degree, size, vectors, draws))?);
+            }
+        }
+    }
+    drop(spinner);
+    let spinner = Progress::spinner(common, "the learned sketch");
+    let learned = block_on(sketch::learned(&source, tokens))?;
+    drop(spinner);
+    let report = SketchReport {
+        head_size: sketch::HEAD,
+        vectors,
+        draws,
+        delta: sketch::DELTA,
+        random,
+        model: options.model.as_deref().map_or("novels-2m (built in)".into(), |dir| dir.display().to_string()),
+        learned,
+        seconds: began.elapsed().as_secs_f64(),
+    };
+    place.finish(common, "sketch", &report, |columns| report.text(columns), |path| report.draw(path))
+}
+
+impl SketchReport {
+    fn text(&self, columns: Option<usize>) -> Vec<String> {
+        let mut lines = vec![
+            format!(
+                "Random sketches of {} LayerNormed Gaussian queries and keys, h = {}, {} draws (mean ± deviation).",
+                self.vectors, self.head_size, self.draws
+            ),
+            "Relative Frobenius errors of ⟨s(q),s(k)⟩² to |q|^p|k|^p and to ⟨q,k⟩^p over all pairs, and where k = q.".into(),
+            format!("ε: what r = p ε⁻² ln 1/δ gives for δ = {}; the theorem leaves a constant open.", self.delta),
+            String::new(),
+        ];
+        let spread = |s: Spread| format!("{} ± {}", digits(s.mean), digits(s.deviation));
+        let mut rows = vec![strings(["sketch", "p", "r", "to |q|^p|k|^p", "the same, k = q", "ε", "to ⟨q,k⟩^p"])];
+        rows.extend(self.random.iter().map(|e| {
+            let (p, r) = (e.degree.to_string(), e.size.to_string());
+            vec![e.kind.to_string(), p, r, spread(e.norms), spread(e.aligned), digits(e.theorem), spread(e.kernel)]
+        }));
+        let mut align = [Align::Right; 8];
+        align[0] = Align::Left;
+        lines.extend(table(&align[..7], 0, &rows, columns));
+        lines.extend([
+            String::new(),
+            format!("The learned sketch of {} against its local kernel (c⟨q̄,k̄⟩)^p, all heads and causal pairs of a text.", self.model),
+            "Share: of all sketched weight, what lies on the tenth of pairs with the largest true weight (0.1: no relation).".into(),
+            String::new(),
+        ]);
+        let mut rows = vec![strings(["layer", "p", "r", "to |q|^p|k|^p", "to the kernel", "best factor", "after it", "share (true)"])];
+        rows.extend(self.learned.iter().map(|e| {
+            let share = format!("{:.2} ({:.2})", e.share, e.true_share);
+            let numbers = [e.norms, e.kernel, e.factor, e.rescaled].map(digits);
+            [vec![e.layer.to_string(), e.degree.to_string(), e.size.to_string()], numbers.to_vec(), vec![share]].concat()
+        }));
+        lines.extend(table(&align, 0, &rows, columns));
+        lines
+    }
+
+    fn draw(&self, path: &Path) -> Result<()> {
+        let curves = |value: fn(&RandomError) -> f64| {
+            let mut curves: Vec<Curve> = Vec::new();
+            for e in &self.random {
+                let label = format!("{}, p = {}", e.kind, e.degree);
+                if curves.last().and_then(|c| c.label.as_ref()) != Some(&label) {
+                    curves.push(Curve {
+                        label: Some(label),
+                        color: COLORS[curves.len() % COLORS.len()],
+                        strength: 1.0,
+                        stroke: Stroke::Solid,
+                        points: vec![],
+                    });
+                }
+                if let Some(curve) = curves.last_mut() {
+                    curve.points.push(((e.size as f64).log2(), value(e)));
+                }
+            }
+            curves
+        };
+        let panel = |title: &str, curves: Vec<Curve>, legend| Panel {
+            title: title.into(),
+            x: "sketch size r",
+            y: "relative error",
+            x_name: power_of_two,
+            y_name: power_of_ten,
+            curves,
+            legend,
+        };
+        let theorem = sketch::DEGREES.map(|degree| Curve {
+            label: Some(format!("ε, p = {degree}")),
+            color: GREY,
+            strength: if degree == 4 { 0.6 } else { 1.0 },
+            stroke: Stroke::Dashed,
+            points: sketch::SIZES.map(|size| ((size as f64).log2(), sketch::theorem(degree, size))).to_vec(),
+        });
+        let norms = [curves(|e| e.norms.mean), theorem.to_vec()].concat();
+        let aligned = [curves(|e| e.aligned.mean), theorem.to_vec()].concat();
+        let mut kernel = curves(|e| e.kernel.mean);
+        kernel.push(Curve {
+            label: Some("learned, a point a layer".into()),
+            color: GREY,
+            strength: 1.0,
+            stroke: Stroke::Points,
+            points: self.learned.iter().map(|e| ((e.size as f64).log2(), e.rescaled)).collect(),
+        });
+        let rows = vec![
+            panel("to |q|^p |k|^p, independent q and k", norms, None),
+            panel("to |q|^p |k|^p, k = q", aligned, Some(SeriesLabelPosition::LowerLeft)),
+            panel("to the true kernel, independent q and k", kernel, Some(SeriesLabelPosition::LowerLeft)),
+        ];
+        let about = format!(
+            "{} LayerNormed Gaussian queries and keys of h = {}, {} draws. ε of the theorem with δ = {}, constant 1. Learned: {}, its own q̄, k̄ on a text, after the best factor.",
+            self.vectors, self.head_size, self.draws, self.delta, self.model
+        );
+        panels::draw(path, "Sketches against the kernels they stand for", &about, &[rows])
+    }
+}
+
+/// Three digits of any size.
+fn digits(x: f64) -> String {
+    if (0.01..1e4).contains(&x) { digits3(x) } else { scientific(x) }
+}
