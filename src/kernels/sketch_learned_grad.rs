@@ -86,7 +86,7 @@ struct Level<'a, R> {
     /// Norm weight, bias; up `[hidden, inputs]`; down `[r, hidden]`.
     weights: &'a [R],
     inputs: usize,
-    /// Normed input `[n, inputs]`, hidden layer before and after the GELU `[n, hidden]`, output `[n, r]`.
+    /// Normed input `[n, inputs]`, the GELU's slope at the hidden layer and the hidden layer after it `[n, hidden]`, output `[n, r]`.
     normed: &'a mut [R],
     units: &'a mut [R],
     active: &'a mut [R],
@@ -219,8 +219,7 @@ impl<'a, R: Real> Level<'a, R> {
             real::layer_norm(x, &norm[..i], &norm[i..], y);
         }
         real::matmul(MatMut::new(self.units, n, hidden), Mat::new(self.normed, n, i), Mat::new(up, hidden, i).t(), false);
-        self.active.copy_from_slice(self.units);
-        real::gelu_tanh(self.active);
+        real::gelu_tanh_with_slope(self.units, self.active);
         real::matmul(MatMut::new(self.out, n, r), Mat::new(self.active, n, hidden), Mat::new(down, r, hidden).t(), false);
     }
 
@@ -232,7 +231,10 @@ impl<'a, R: Real> Level<'a, R> {
         real::matmul(MatMut::new(ddown, r, hidden), Mat::new(dy, n, r).t(), Mat::new(self.active, n, hidden), true);
         let (norm, up, down) = self.parts(hidden);
         real::matmul(MatMut::new(self.active, n, hidden), Mat::new(dy, n, r), Mat::new(down, r, hidden), false);
-        real::gelu_tanh_backward(self.units, self.active);
+        real::vectorized(
+            #[inline(always)]
+            || self.active.iter_mut().zip(&*self.units).for_each(|(d, slope)| *d *= *slope),
+        );
         real::matmul(MatMut::new(dup, hidden, i), Mat::new(self.active, n, hidden).t(), Mat::new(self.normed, n, i), true);
         real::matmul(MatMut::new(self.normed, n, i), Mat::new(self.active, n, hidden), Mat::new(up, hidden, i), false);
         let (dweight, dbias) = dnorm.split_at_mut(i);

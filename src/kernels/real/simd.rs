@@ -87,9 +87,23 @@ pub fn gelu_tanh_backward<R: Real>(x: &[R], dy: &mut [R]) {
     );
 }
 
-/// With gelu = x s, s = 1 / (1 + e^m), m = -2u: `s (1 - x m' (1 - s))`, and 1 - s is e^m s, without cancellation for x > 0.
+/// `y <- gelu(x)` and `x <- gelu'(x)` by one exponential, for those who need both.
+pub fn gelu_tanh_with_slope<R: Real>(x: &mut [R], y: &mut [R]) {
+    assert_eq!(x.len(), y.len(), "gelu_tanh_with_slope: lengths differ");
+    vectorized(
+        #[inline(always)]
+        || x.iter_mut().zip(y).for_each(|(x, y)| (*y, *x) = gelu_and_slope(*x)),
+    );
+}
+
 #[inline(always)]
 fn gelu_slope<R: Real>(x: R) -> R {
+    gelu_and_slope(x).1
+}
+
+/// With gelu = x s, s = 1 / (1 + e^m), m = -2u: the slope is `s (1 - x m' (1 - s))`, and 1 - s is e^m s, without cancellation for x > 0.
+#[inline(always)]
+fn gelu_and_slope<R: Real>(x: R) -> (R, R) {
     let linear = R::of(MINUS_TWO_SQRT_2_PI);
     let cubic = R::of(MINUS_TWO_SQRT_2_PI * 0.044715);
     let squared = x * x;
@@ -98,7 +112,7 @@ fn gelu_slope<R: Real>(x: R) -> R {
     let slope = squared.mul_add(cubic * R::of(3.0), linear);
     let e = m.exp_fast();
     let s = R::ONE / (R::ONE + e);
-    s * (R::ONE - x * slope * (e * s))
+    (x * s, s * (R::ONE - x * slope * (e * s)))
 }
 
 /// LayerNorm of one row: `out = (x - mean) / sqrt(variance + 1e-5) · weight + bias`, all of one length.
