@@ -4,8 +4,13 @@
 // store(row, vector, sum) and, with SHARED, staged(i): row and vector along k of item i of the left tile, such that neighbours
 // read neighbours.
 //
-// Ladder: as in linear.wgsl, whose tiles these are (kernels/linear.rs chooses). Without SHARED 8 numbers and 2 vectors are loaded
-// for 64 multiply-adds: as many scalar loads as there.
+// Ladder. Reference: kernels/linear_grad_*.rs (GEMM on the CPU). The tiles are those of linear.wgsl (kernels/linear.rs chooses),
+// with as many scalar loads for a multiply-add as there; SHARED is for real GPUs and not measured on one yet. Software adapters,
+// GFLOP/s at 512 x 512 x 1024 while other work kept the machine busy, linear.wgsl beside it at 2.3 (lavapipe) and 0.8 (SwiftShader):
+//                                      lavapipe   SwiftShader
+//   8x8, groups of 8x8, one k at a time   1.5         0.5
+//   the same, four k at a time            1.5         0.7     chosen
+// What is left on lavapipe is the left operand, loaded as single numbers: its rows need not start at a multiple of four.
 override GROUP_X: u32;      // invocations along columns
 override GROUP_Y: u32;      // invocations along rows
 override ROWS: u32;         // rows an invocation owns, at most 8
@@ -91,35 +96,49 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     var s61 = vec4<f32>();
     var s70 = vec4<f32>();
     var s71 = vec4<f32>();
-    for (var k = 0u; k < inner(); k++) {
-        let b0 = right(k, c0);
-        let b1 = right(k, c1);
-        let a0 = left(r0, k);
-        s00 += a0 * b0;
-        s01 += a0 * b1;
-        let a1 = left(r1, k);
-        s10 += a1 * b0;
-        s11 += a1 * b1;
-        let a2 = left(r2, k);
-        s20 += a2 * b0;
-        s21 += a2 * b1;
-        let a3 = left(r3, k);
-        s30 += a3 * b0;
-        s31 += a3 * b1;
-        let a4 = left(r4, k);
-        s40 += a4 * b0;
-        s41 += a4 * b1;
-        let a5 = left(r5, k);
-        s50 += a5 * b0;
-        s51 += a5 * b1;
-        let a6 = left(r6, k);
-        s60 += a6 * b0;
-        s61 += a6 * b1;
-        let a7 = left(r7, k);
-        s70 += a7 * b0;
-        s71 += a7 * b1;
+    // Four along k at once, so that the sums are touched once for four multiply-adds.
+    for (var k = 0u; k + 4u <= inner(); k += 4u) {
+        let b00 = right(k + 0u, c0);
+        let b01 = right(k + 0u, c1);
+        let b10 = right(k + 1u, c0);
+        let b11 = right(k + 1u, c1);
+        let b20 = right(k + 2u, c0);
+        let b21 = right(k + 2u, c1);
+        let b30 = right(k + 3u, c0);
+        let b31 = right(k + 3u, c1);
+        let a0 = vec4<f32>(left(r0, k), left(r0, k + 1u), left(r0, k + 2u), left(r0, k + 3u));
+        s00 += a0.x * b00 + a0.y * b10 + a0.z * b20 + a0.w * b30;
+        s01 += a0.x * b01 + a0.y * b11 + a0.z * b21 + a0.w * b31;
+        let a1 = vec4<f32>(left(r1, k), left(r1, k + 1u), left(r1, k + 2u), left(r1, k + 3u));
+        s10 += a1.x * b00 + a1.y * b10 + a1.z * b20 + a1.w * b30;
+        s11 += a1.x * b01 + a1.y * b11 + a1.z * b21 + a1.w * b31;
+        let a2 = vec4<f32>(left(r2, k), left(r2, k + 1u), left(r2, k + 2u), left(r2, k + 3u));
+        s20 += a2.x * b00 + a2.y * b10 + a2.z * b20 + a2.w * b30;
+        s21 += a2.x * b01 + a2.y * b11 + a2.z * b21 + a2.w * b31;
+        let a3 = vec4<f32>(left(r3, k), left(r3, k + 1u), left(r3, k + 2u), left(r3, k + 3u));
+        s30 += a3.x * b00 + a3.y * b10 + a3.z * b20 + a3.w * b30;
+        s31 += a3.x * b01 + a3.y * b11 + a3.z * b21 + a3.w * b31;
+        let a4 = vec4<f32>(left(r4, k), left(r4, k + 1u), left(r4, k + 2u), left(r4, k + 3u));
+        s40 += a4.x * b00 + a4.y * b10 + a4.z * b20 + a4.w * b30;
+        s41 += a4.x * b01 + a4.y * b11 + a4.z * b21 + a4.w * b31;
+        let a5 = vec4<f32>(left(r5, k), left(r5, k + 1u), left(r5, k + 2u), left(r5, k + 3u));
+        s50 += a5.x * b00 + a5.y * b10 + a5.z * b20 + a5.w * b30;
+        s51 += a5.x * b01 + a5.y * b11 + a5.z * b21 + a5.w * b31;
+        let a6 = vec4<f32>(left(r6, k), left(r6, k + 1u), left(r6, k + 2u), left(r6, k + 3u));
+        s60 += a6.x * b00 + a6.y * b10 + a6.z * b20 + a6.w * b30;
+        s61 += a6.x * b01 + a6.y * b11 + a6.z * b21 + a6.w * b31;
+        let a7 = vec4<f32>(left(r7, k), left(r7, k + 1u), left(r7, k + 2u), left(r7, k + 3u));
+        s70 += a7.x * b00 + a7.y * b10 + a7.z * b20 + a7.w * b30;
+        s71 += a7.x * b01 + a7.y * b11 + a7.z * b21 + a7.w * b31;
     }
     sum = array<vec4<f32>, 16>(s00, s01, s10, s11, s20, s21, s30, s31, s40, s41, s50, s51, s60, s61, s70, s71);
+    for (var k = inner() / 4u * 4u; k < inner(); k++) {
+        for (var r = 0u; r < 8u; r++) {
+            let a = left(min(row + r, row_count() - 1u), k);
+            sum[2u * r] += a * right(k, c0);
+            sum[2u * r + 1u] += a * right(k, c1);
+        }
+    }
 #endif
     // No early exit: a loop that may break is not unrolled, and the sums would live in memory.
     for (var r = 0u; r < ROWS; r++) {

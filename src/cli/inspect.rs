@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use super::failure::{Outcome, warn};
 use super::options::{Common, ModelOptions, count};
 use super::output::{self, Align, amount, bytes, print, print_json, table, thousands, wrap};
-use super::{model, options};
+use super::{inspect_training, model, options};
 
 /// What `inspect` takes.
 #[derive(Debug, Args)]
@@ -25,6 +25,8 @@ pub struct Options {
     /// Print a plan as a Graphviz drawing instead
     #[arg(long, value_name = "PLAN")]
     dot: Option<Which>,
+    #[command(flatten)]
+    training: inspect_training::Options,
 }
 
 /// Whether the state grows with the text.
@@ -60,13 +62,21 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
         let blueprint = blueprint?;
         return print(&if which == Which::Prefill { &blueprint.prefill } else { &blueprint.decode }.dot());
     }
+    let training = options.training.plan(&engine, &facts.config)?;
     let groups = groups(&facts.config);
     let fits = blueprint.as_ref().map_err(Error::clone).and_then(|b| model::check_fits(&engine, &b.memory()));
     let plan = blueprint.ok().map(|b| (b.memory(), Numbers::new(&b, &facts.config)));
     if common.json {
-        print_json(&as_json(common, options, &facts, &groups, &engine, plan.as_ref(), fits.is_ok()))?;
+        let mut value = as_json(common, options, &facts, &groups, &engine, plan.as_ref(), fits.is_ok());
+        value["training"] = json!(training.map(|training| training.json()));
+        print_json(&value)?;
     } else {
-        print(&as_text(options, &facts, &groups, &engine, plan.as_ref()))?;
+        let mut text = as_text(options, &facts, &groups, &engine, plan.as_ref());
+        if let Some(training) = training {
+            let (title, rows) = training.rows(&engine.name());
+            section(&mut text, &title, rows, output::columns());
+        }
+        print(&text)?;
     }
     Ok(fits?)
 }

@@ -17,6 +17,7 @@ pub mod failure;
 mod generate;
 mod grad;
 mod inspect;
+mod inspect_training;
 mod logits;
 mod model;
 mod options;

@@ -288,17 +288,16 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
     };
     let engine = super::model::engine(common)?;
     let name = options.out.file_name().map_or_else(|| options.out.display().to_string(), |name| name.to_string_lossy().into_owned());
-    let parameters = start.source.config.parameter_count();
-    if common.talks() {
-        let what = match (settings.task, data.tokens) {
-            (Some(task), _) => format!("task {}", task.kind.as_str()),
-            (None, tokens) => plural(tokens.unwrap_or_default(), "token"),
-        };
-        eprintln!("{name}: {} parameters, {what}, {} a step, on {}", amount(parameters), plural(settings.tokens(1) as usize, "token"), engine.name());
-    }
+    let what = match (settings.task, data.tokens) {
+        (Some(task), _) => format!("task {}", task.kind.as_str()),
+        (None, tokens) => plural(tokens.unwrap_or_default(), "token"),
+    };
+    let step = plural(settings.tokens(1) as usize, "token");
+    let parameters = amount(start.source.config.parameter_count());
+    let about = format!("{name}: {parameters} parameters, {what}, {step} a step, on {}", engine.name());
     let first = start.resumed.as_ref().map_or(0, |(_, progress)| progress.step);
     catch_interrupt();
-    let mut teller = Teller::new(common, &settings, &options.out, &name, first);
+    let mut teller = Teller::new(common, &settings, &options.out, &name, about, first);
     let finished = block_on(run::run(&engine, &settings, start, data, &options.out, &mut |event| teller.tell(&event)));
     // Also after a failure: what was learned until then shows why.
     teller.draw();
@@ -314,6 +313,8 @@ struct Teller<'a> {
     settings: &'a Settings,
     out: &'a Path,
     name: &'a str,
+    /// What is trained on what.
+    about: String,
     bar: Progress,
     /// Step and time of the last word, for the speed since.
     spoke: (u64, Instant),
@@ -321,22 +322,23 @@ struct Teller<'a> {
 }
 
 impl<'a> Teller<'a> {
-    fn new(common: &'a Common, settings: &'a Settings, out: &'a Path, name: &'a str, first: u64) -> Self {
+    fn new(common: &'a Common, settings: &'a Settings, out: &'a Path, name: &'a str, about: String, first: u64) -> Self {
         let bar = Progress::bar(common, "compiling shaders", settings.steps, Unit::Steps);
         bar.begin_at(first);
-        Self { common, settings, out, name, bar, spoke: (first, Instant::now()), warned: false }
+        Self { common, settings, out, name, about, bar, spoke: (first, Instant::now()), warned: false }
     }
 
     fn tell(&mut self, event: &Event<'_>) -> ControlFlow<()> {
         match event {
             Event::Started(memory) => {
                 self.spoke.1 = Instant::now();
+                self.line(&self.about);
                 self.line(&format!(
                     "memory: weights {}, gradients and moments {}, state {}, scratch {}",
                     bytes(memory.weights),
-                    bytes(memory.optimiser),
+                    bytes(memory.optimizer),
                     bytes(memory.state),
-                    bytes(memory.scratch)
+                    bytes(memory.activations)
                 ));
             }
             Event::Step(step, _) => self.step(step.step, step.loss),
@@ -401,7 +403,7 @@ fn by_length(common: &Common, engine: &Engine, settings: &Settings, out: &Path) 
     let _spinner = Progress::spinner(common, "longer sequences");
     // Held out, like those of the evaluations.
     let task = task.with_seed(settings.seed ^ run::HELD_OUT);
-    let lengths = [1, 2, 4, 8].map(|times| times * settings.context);
+    let lengths = [1, 2, 4].map(|times| times * settings.context);
     let tasks = lengths.into_iter().map(|context| task.with_context(context)).collect::<Result<Vec<_>>>()?;
     // As many answers at every length; the longest take the time.
     let count = (settings.eval_tokens / settings.context).clamp(1, 64);

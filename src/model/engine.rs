@@ -184,7 +184,8 @@ impl Engine {
         }
     }
 
-    pub(crate) fn traits(&self) -> DeviceTraits {
+    /// What kernels may know of the device.
+    pub fn traits(&self) -> DeviceTraits {
         match &self.target {
             Target::Adapter(_) if crate::gpu::switches::weak() => {
                 DeviceTraits { software: self.adapter().is_some_and(|a| a.traits().software), ..DeviceTraits::floor() }

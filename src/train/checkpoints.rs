@@ -51,8 +51,11 @@ pub struct Progress {
 impl Progress {
     /// After `step` steps.
     pub fn new(step: u64, seconds: f64, loss: f64, data_hash: u64, settings: &Settings) -> Self {
-        let (tokens, data_hash) = (settings.tokens(step), format!("{data_hash:016x}"));
-        Self { format: FORMAT, step, tokens, seconds, loss, data_hash, settings: settings.clone() }
+        // A run may go on from another working folder.
+        let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
+        let data = settings.data.iter().map(absolute).collect();
+        let settings = Settings { data, eval_data: settings.eval_data.as_ref().map(absolute), ..settings.clone() };
+        Self { format: FORMAT, step, tokens: settings.tokens(step), seconds, loss, data_hash: format!("{data_hash:016x}"), settings }
     }
 }
 

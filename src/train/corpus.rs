@@ -89,10 +89,16 @@ fn read_one(path: &Path, vocabulary: &Vocabulary, spare: &Path, progress: &mut d
     }
     let tokens = encode(&text, &vocabulary.tokenizer, &mut |done| progress(done, text.len()))?;
     progress(text.len(), text.len());
-    let kept = key.store(&places[0], &tokens).or_else(|_| {
-        std::fs::create_dir_all(spare).map_err(|e| Error::io(spare.display(), &e))?;
-        key.store(&places[1], &tokens)
-    });
+    // A folder that is marked read-only is left alone even by those who could write there.
+    let marked = path.parent().and_then(|folder| folder.metadata().ok()).is_some_and(|m| m.permissions().readonly());
+    let beside = if marked { None } else { key.store(&places[0], &tokens).ok() };
+    let kept = beside.map_or_else(
+        || {
+            std::fs::create_dir_all(spare).map_err(|e| Error::io(spare.display(), &e))?;
+            key.store(&places[1], &tokens)
+        },
+        Ok,
+    );
     // It only saves time.
     if let Err(error) = kept {
         log::warn!("the tokens are not kept: {error}");
@@ -243,14 +249,20 @@ mod tests {
         let path = dir.path().join("a.txt");
         std::fs::write(&path, "text").expect("writes");
         let vocabulary = Vocabulary::bytes();
-        // A folder where the file would be is as good as a read-only one, and root cannot write there either.
-        std::fs::create_dir(read_dir(dir.path(), vocabulary.hash())).expect("makes");
+        let mark = |readonly: bool| {
+            let mut permissions = dir.path().metadata().expect("is there").permissions();
+            #[allow(clippy::permissions_set_readonly_false)]
+            permissions.set_readonly(readonly);
+            std::fs::set_permissions(dir.path(), permissions).expect("sets");
+        };
+        mark(true);
         let place = spare.path().join("new");
         assert!(read(&[path.clone()], &vocabulary, &place).1);
         assert!(!read(&[path.clone()], &vocabulary, &place).1);
-        assert_eq!(names(&place), 1);
+        assert_eq!((names(dir.path()), names(&place)), (1, 1));
         // Nowhere at all: it works, and takes its time.
         let nowhere = path.join("nowhere");
         assert_eq!(read(&[path.clone()], &vocabulary, &nowhere).0.expect("reads").tokens.len(), 4);
+        mark(false);
     }
 }

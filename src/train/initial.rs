@@ -54,7 +54,7 @@ fn weights(config: &ModelConfig, spec: &ParameterSpec, seed: u64) -> Vec<f32> {
 /// Whether a matrix of a random sketch reads the head itself, rather than the sketches below it (SPEC §1).
 fn is_leaf(config: &ModelConfig, spec: &ParameterSpec) -> bool {
     let depth = spec.name.matches("_child.").count() as u32;
-    config.attention.degree / 2 >> depth <= 2
+    (config.attention.degree / 2) >> depth <= 2
 }
 
 /// Columns of the Hadamard matrix of `h` rows under one random sign a row, [h, r]. No column comes twice before all have come.
@@ -65,7 +65,7 @@ fn hadamard(sketch: &SketchConfig, h: usize, rng: &mut Rng) -> Vec<f32> {
     while columns.len() < r {
         columns.extend(rng.sample(h, h.min(r - columns.len())));
     }
-    let entry = |row: usize, column: usize| if (row & column).count_ones() % 2 == 0 { signs[row] } else { -signs[row] };
+    let entry = |row: usize, column: usize| if (row & column).count_ones().is_multiple_of(2) { signs[row] } else { -signs[row] };
     (0..h).flat_map(|row| columns.iter().map(move |column| (row, *column))).map(|(row, column)| entry(row, column)).collect()
 }
 

@@ -158,7 +158,8 @@ impl LearnerPlan {
         let parameters = weights::packed(config, &attention, DType::F32, build.max_binding);
         let trained = trained(config, &parameters);
         let at = |segment: usize| -> Result<Self> {
-            let slots = options.lanes * options.context.div_ceil(segment);
+            // The state at every boundary, the end included, where the last segment leaves one too.
+            let slots = options.lanes * (options.context.div_ceil(segment) + 1);
             let build = Build { slots, ..build };
             let capacity = Capacity { lanes: options.lanes, tokens: segment, slots, context: 0 };
             let forward = transformer::build(config, Mode::Forward, Head::Nll, &build)?.lower("forward", traits, capacity)?;

@@ -17,6 +17,41 @@ pub struct Log {
     file: File,
 }
 
+/// The line of a step.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct StepLine {
+    /// Its number, from 1.
+    pub step: u64,
+    /// Mean negative log-likelihood before it.
+    pub loss: f64,
+    /// Learning rate.
+    pub lr: f64,
+    /// Norm of the gradient, before clipping.
+    pub gradient_norm: f64,
+    /// Tokens read so far.
+    pub tokens: u64,
+    /// Speed of this step.
+    pub tokens_per_second: f64,
+    /// Time since the run began.
+    pub seconds: f64,
+}
+
+/// The line of an evaluation.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct EvaluationLine {
+    /// Steps before it.
+    pub step: u64,
+    /// Mean negative log-likelihood.
+    pub eval_loss: f64,
+    /// Positions scored.
+    pub eval_scored: usize,
+    /// Part of the answers that are right, for tasks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub eval_accuracy: Option<f64>,
+    /// Time since the run began.
+    pub seconds: f64,
+}
+
 /// The losses of a run.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Curves {

@@ -4,14 +4,12 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use serde_json::json;
-
 use super::batches::{FixedWindows, Sequences, Windows};
 use super::checkpoints::{Checkpoints, Progress, Resumed, Snapshot};
 use super::corpus::{Corpus, Vocabulary};
 use super::evaluation::{Evaluation, EvaluationSet, evaluate};
 use super::learner::{Learner, LearnerMemory};
-use super::log::Log;
+use super::log::{EvaluationLine, Log, StepLine};
 use super::settings::{Settings, TaskSettings};
 use super::tasks::Task;
 use super::trainer::{Step, Trainer, diverged};
@@ -153,12 +151,12 @@ pub async fn run(
         return Err(Error::new(ErrorKind::Input, format!("{}: is at step {steps} of {} already", out.display(), settings.steps))
             .help("give a larger --steps to train on"));
     }
+    let checkpoints = Checkpoints::of(out);
+    checkpoints.prepare()?;
     let mut learner = Learner::new(engine, &source, &settings.learner()).await?;
     if let Some((moments, _)) = resumed {
         learner.restore_moments(moments).await?;
     }
-    let checkpoints = Checkpoints::of(out);
-    checkpoints.prepare()?;
     let mut run = Run {
         log: Log::open(out, steps)?,
         // A checkpoint that there is already is the last good one until there is another.
@@ -208,10 +206,15 @@ impl Run<'_> {
             let done = trainer.step().await?;
             let step = done.step;
             if due(step, settings.log_every) || step == settings.steps {
-                self.log.write(&json!({
-                    "step": step, "loss": done.loss, "lr": done.lr, "gradient_norm": done.gradient_norm, "tokens": settings.tokens(step),
-                    "tokens_per_second": settings.tokens(1) as f64 / began.elapsed().as_secs_f64().max(1e-9), "seconds": self.seconds(),
-                }))?;
+                self.log.write(&StepLine {
+                    step,
+                    loss: done.loss,
+                    lr: done.lr,
+                    gradient_norm: done.gradient_norm,
+                    tokens: settings.tokens(step),
+                    tokens_per_second: settings.tokens(1) as f64 / began.elapsed().as_secs_f64().max(1e-9),
+                    seconds: self.seconds(),
+                })?;
             }
             last = Some(done);
             interrupted = tell(Event::Step(done, self.seconds())).is_break() && step < settings.steps;
@@ -228,13 +231,10 @@ impl Run<'_> {
     async fn evaluate(&mut self, trainer: &mut Trainer, tell: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>) -> Result<()> {
         let Some(set) = &mut self.evaluation else { return Ok(()) };
         let result = evaluate(trainer.learner(), set, self.settings.batch).await?;
-        let mut line = json!({ "step": trainer.steps(), "eval_loss": result.loss, "eval_scored": result.scored });
-        if let Some(accuracy) = result.accuracy {
-            line["eval_accuracy"] = accuracy.into();
-        }
-        line["seconds"] = self.seconds().into();
+        let (step, seconds) = (trainer.steps(), self.seconds());
+        let line = EvaluationLine { step, eval_loss: result.loss, eval_scored: result.scored, eval_accuracy: result.accuracy, seconds };
         self.log.write(&line)?;
-        let _ = tell(Event::Evaluation(trainer.steps(), &result));
+        let _ = tell(Event::Evaluation(step, &result));
         self.result = Some(result);
         Ok(())
     }

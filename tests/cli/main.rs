@@ -4,3 +4,4 @@ mod failures;
 mod generation;
 mod run;
 mod tokens;
+mod training;

@@ -181,7 +181,7 @@ pub fn pairs() -> Pairs {
         pairs.add(&graph.lower("", &devices()[0], Capacity { lanes: 2, tokens: 20, slots: 2, context: 64 }).unwrap());
     }
     for device in &devices() {
-        for gradients in cases().iter().map(|case| case.gradients()) {
+        for gradients in cases().iter().map(|case| case.gradients(Recompute::Nothing)) {
             pairs.add(&gradients.graph.lower("", device, gradients.capacity).unwrap());
         }
     }

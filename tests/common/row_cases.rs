@@ -43,8 +43,8 @@ impl Case {
         self
     }
 
-    pub fn gradients(&self) -> Gradients {
-        Gradients::new(self.graph.clone(), &self.outputs, Recompute::Nothing, self.call.clone(), self.inputs.clone())
+    pub fn gradients(&self, recompute: Recompute) -> Gradients {
+        Gradients::new(self.graph.clone(), &self.outputs, recompute, self.call.clone(), self.inputs.clone())
     }
 }
 
@@ -94,11 +94,13 @@ pub fn cases() -> Vec<Case> {
         list.push(Case::new(format!("layer {lanes}x{tokens} {inputs}"), &call, |g| {
             let (x, norm) = (matrix(g, "x", Unit::Rows, inputs), matrix(g, "norm", 2, inputs));
             let x = linear(g, x, &Linear::new(inputs, inputs), None, &[inputs]);
+            let first = g.nodes.len();
             let y = g.apply1("y", LayerNorm { width: inputs, rows: Unit::Rows }, &[x, norm]).unwrap();
             let (up, down) = (matrix(g, "up", 2 * 16, inputs), matrix(g, "down", inputs, 16));
             let both = g.apply1("both", Linear::new(inputs, 32), &[y, up]).unwrap();
             let z = g.apply1("z", Glu { width: 16 }, &[both]).unwrap();
             let out = g.apply1("out", Linear { addend: Addend::Residual, ..Linear::new(16, inputs) }, &[z, down, x]).unwrap();
+            g.section(first);
             vec![out]
         }));
     }
