@@ -9,9 +9,10 @@ use pollster::block_on;
 use polysketch::exec::Executor;
 use polysketch::graph::Recompute;
 use polysketch::kernels::nll::UNSCORED;
+use polysketch::model::checkpoint::{TensorData, safetensors_bytes};
 use polysketch::model::tensor_file::TensorFile;
 use polysketch::model::{Engine, ModelSource};
-use polysketch::train::{Batch, Learner, LearnerOptions};
+use polysketch::train::{AdamW, Batch, Learner, LearnerOptions};
 
 /// SPEC §5: `‖Δ‖ <= 5e-4 ‖ref‖` for each tensor.
 const TOLERANCE: f64 = 5e-4;
@@ -83,5 +84,36 @@ fn cuts_and_recomputation_change_nothing() {
                 assert!(error <= 2e-6, "{name} {options:?} {tensor}: {error:.1e}");
             }
         }
+    }
+}
+
+/// All that a step changes is in the checkpoint: a learner made anew from it goes on as if nothing had happened.
+#[test]
+fn a_checkpoint_holds_all_that_was_learned() {
+    let (_, cpu) = cpu_executors().swap_remove(0);
+    for name in golden_names() {
+        let (source, golden) = golden(&name);
+        let batch = batch(&golden);
+        let options = LearnerOptions { lanes: batch.sequences(), context: batch.context, segment: None, recompute: Recompute::Nothing };
+        let engine = Engine::on(cpu.clone());
+        let step = |learner: &mut Learner, number: u64| {
+            let nll = block_on(learner.accumulate(&batch, 1.0 / batch.scored() as f32)).unwrap();
+            block_on(learner.update(&AdamW { lr: 0.01, ..AdamW::default() }, number)).unwrap();
+            nll
+        };
+        let mut learner = block_on(Learner::new(&engine, &source, &options)).unwrap();
+        let first = step(&mut learner, 1);
+        let (weights, moments) = (block_on(learner.weights()).unwrap(), block_on(learner.moments()).unwrap());
+        let second = step(&mut learner, 2);
+        let third = step(&mut learner, 3);
+        let tensors: Vec<TensorData<'_>> = weights.iter().map(|(name, shape, values)| TensorData::f32(name, shape, values)).collect();
+        let bytes = safetensors_bytes(&tensors, &[]).unwrap();
+        let config = std::fs::read_to_string(common::golden_folder().join(&name).join("config.json")).unwrap();
+        let saved = ModelSource::from_bytes(&config, bytes, None).unwrap();
+        let mut resumed = block_on(Learner::new(&engine, &saved, &options)).unwrap();
+        block_on(resumed.restore_moments(moments)).unwrap();
+        assert_ne!(first, second, "{name}");
+        assert_eq!(step(&mut resumed, 2), second, "{name}");
+        assert_eq!(step(&mut resumed, 3), third, "{name}");
     }
 }

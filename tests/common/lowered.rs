@@ -13,6 +13,7 @@ use polysketch::kernels::linear::{Addend, Linear};
 use polysketch::model::config::ModelConfig;
 use polysketch::model::transformer::{self, Build, Head};
 use polysketch::shape;
+use polysketch::train::{LearnerOptions, LearnerPlan};
 use polysketch::tensor::{Capacity, DType, TensorType, Unit};
 
 use super::random_model::{few_cases, plain_cases, polysketch_cases};
@@ -203,10 +204,10 @@ pub fn pairs() -> Pairs {
                     pairs.add(&transformer::build(&config, mode, head, &build).unwrap().lower("", device, capacity(tokens)).unwrap());
                 }
             }
-            for mode in [Mode::Train, Mode::Forward].into_iter().filter(|_| number == 0) {
-                let capacity = Capacity { lanes: 2, tokens: 50, slots: 6, context: 0 };
-                pairs.add(&training(&transformer::attention(&config), mode).lower("", device, capacity).unwrap());
-            }
+            let options = LearnerOptions { lanes: 2, context: 50, segment: None, recompute: Recompute::Nothing };
+            let learner = LearnerPlan::new(&config, device, &options).unwrap();
+            pairs.add(&learner.train);
+            pairs.add(&learner.forward);
             if let Some(graph) = non_causal(&config).filter(|_| number == 0) {
                 let capacity = Capacity { lanes: 2, tokens: 50, slots: 1, context: 0 };
                 pairs.add(&graph.lower("", device, capacity).unwrap());
