@@ -130,7 +130,7 @@ fn one<'a>(area: &DrawingArea<SVGBackend<'a>, plotters::coord::Shift>, panel: &P
         .x_desc(panel.x)
         .y_desc(panel.y)
         .x_labels(names.min(8))
-        .y_labels(12)
+        .y_labels(((high / low).log10() as usize).max(1))
         .x_label_formatter(&|x| if (x - x.round()).abs() < 1e-6 { (panel.x_name)(x.round() as i32) } else { String::new() })
         .y_label_formatter(&|y| (panel.y_name)(y.log10().round() as i32))
         .draw()?;

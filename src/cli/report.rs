@@ -279,7 +279,7 @@ impl GradientReport {
                 x_name: |g| g.to_string(),
                 y_name: power_of_ten,
                 curves: all.map(curve).collect(),
-                legend: (i == 0).then_some(SeriesLabelPosition::LowerLeft),
+                legend: (i == 0).then_some(SeriesLabelPosition::UpperRight),
             }
         });
         let costs = |title: &str,

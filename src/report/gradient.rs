@@ -251,9 +251,8 @@ impl Experiment {
         Ok(())
     }
 
-    /// The gradients of the mean loss with an attention, by the engine's backward pass.
-    async fn gradients(&self, attention: &Attention) -> Result<Gradients> {
-        let (n, d) = (self.ids.len(), self.config.hidden_size);
+    /// The loss and its gradients; what enters layer i gets the output `gradient.input.{i}`.
+    fn graph(&self, attention: &Attention) -> Result<Graph> {
         let mut graph = transformer::build_with(&self.config, attention, Mode::Train, Head::Nll, &BUILD)?;
         let nll = named(&graph, "nll")?;
         let seed = graph.input("weights", TensorType::f32(shape![Unit::Rows]));
@@ -261,12 +260,25 @@ impl Experiment {
         // What enters a layer is what its first operation reads.
         let keep: Vec<_> = graph.sections.iter().zip(&names).map(|(s, name)| (graph.nodes[s.start].inputs[0], name.as_str())).collect();
         graph.backward_keeping(&[(nll, seed)], &|_| true, Recompute::Nothing, &keep)?;
-        let mut bench = self.bench(&graph).await?;
+        Ok(graph)
+    }
+
+    /// Runs the mean loss and its gradients; returns the tensors `reads`.
+    async fn run(&self, bench: &mut Bench, reads: &[(&str, usize)]) -> Result<Vec<Vec<f32>>> {
+        let n = self.ids.len();
         let (order, weights) = (order(&self.ids), vec![(1.0 / (n - 1) as f32).to_bits(); n]);
         let inputs: [(&str, &[u32]); 4] = [("ids", &self.ids), ("targets", &self.targets), ("order", &order), ("weights", &weights)];
+        bench.run(&inputs, reads).await
+    }
+
+    /// The gradients of the mean loss with an attention, by the engine's backward pass.
+    async fn gradients(&self, attention: &Attention) -> Result<Gradients> {
+        let (n, d) = (self.ids.len(), self.config.hidden_size);
+        let mut bench = self.bench(&self.graph(attention)?).await?;
+        let names: Vec<String> = (0..self.config.num_hidden_layers).map(|i| format!("gradient.input.{i}")).collect();
         let reads: Vec<(&str, usize)> = names.iter().map(|name| (name.as_str(), n * d)).collect();
         let mut layers = Vec::new();
-        for (layer, dx) in bench.run(&inputs, &reads).await?.into_iter().enumerate() {
+        for (layer, dx) in self.run(&mut bench, &reads).await?.into_iter().enumerate() {
             let qkv = bench.state(&format!("gradient.layers.{layer}.qkv"), 3 * d * d).await?;
             let [q, k, v] = std::array::from_fn(|i| qkv[i * d * d..(i + 1) * d * d].to_vec());
             layers.push([dx, q, k, v]);
@@ -303,6 +315,27 @@ mod tests {
             // The bound is for the worst score, and most are smaller.
             assert!(degree.measured.is_some_and(|measured| measured <= theory), "{degree:?}");
         }
+    }
+
+    /// What enters a layer is what the layer before adds its MLP to, so its gradient makes that one's: dW_down = dXᵀ z.
+    #[test]
+    fn kept_gradients_are_finished() {
+        let experiment = Experiment::new(100).expect("makes");
+        let (n, d, m) = (100, experiment.config.hidden_size, experiment.config.intermediate_size);
+        let mut graph = experiment.graph(&experiment.taylor(2)).expect("builds");
+        let z = named(&graph, "layers.0.glu.0").expect("is there");
+        graph.output(z, "z");
+        let (read, down) = pollster::block_on(async {
+            let mut bench = experiment.bench(&graph).await?;
+            let read = experiment.run(&mut bench, &[("gradient.input.1", n * d), ("z", n * m)]).await?;
+            Ok::<_, Error>((read, bench.state("gradient.layers.0.down", d * m).await?))
+        })
+        .expect("runs");
+        let product =
+            |at: usize| (0..n).map(|token| f64::from(read[0][token * d + at / m]) * f64::from(read[1][token * m + at % m])).sum::<f64>() as f32;
+        let want: Vec<f32> = (0..d * m).map(product).collect();
+        let error = relative(&down, &want);
+        assert!(error < 1e-5, "{error:.1e}");
     }
 
     #[test]
