@@ -134,10 +134,8 @@ fn main() -> Result<()> {
 
 async fn run(target: &str, most: usize, heads: usize) -> Result<()> {
     let (executor, traits) = executor(target).await?;
-    let kinds = [
-        Attention::polysketch(heads, HEAD, 32, Sketch::Learned { levels: 2, expansion: 8 }).with_block_size(256),
-        Attention::softmax(heads, HEAD),
-    ];
+    let kinds =
+        [Attention::polysketch(heads, HEAD, 32, Sketch::Learned { levels: 2, expansion: 8 }).with_block_size(256), Attention::softmax(heads, HEAD)];
     println!("{}: {heads} heads of {HEAD}, forward and backward", executor.name());
     for (attention, name) in kinds.iter().zip(["polysketch", "softmax"]) {
         let error = check(&executor, &traits, attention).await?;

@@ -50,7 +50,10 @@ async fn run(target: &str, most: usize, sequences: usize) -> Result<()> {
     assert!(error < 1e-4, "wrong results have no speed");
 
     let vocabulary = ModelSource::builtin()?.config.vocab_size;
-    println!("{:>8} {:>9} {:>10} {:>12} {:>12} {:>14} {:>14}", "tokens", "segment", "step s", "tokens/s", "µs a token", "memory MiB", "bytes a token");
+    println!(
+        "{:>8} {:>9} {:>10} {:>12} {:>12} {:>14} {:>14}",
+        "tokens", "segment", "step s", "tokens/s", "µs a token", "memory MiB", "bytes a token"
+    );
     let mut n = 1024;
     let mut shares = Vec::new();
     while n <= most {

@@ -1,7 +1,7 @@
 //! Descriptions of attention layers, for use without a model: a constructor a kind, then `with_…` for what differs from
 //! the defaults, then [`Attention::check`].
 
-use super::{Attention, DEFAULT_BLOCK, HeadLayout, Kind, Rotation, Sketch};
+use super::{Attention, DEFAULT_BLOCK, HeadLayout, Kind, MOST_TAYLOR, Rotation, Sketch};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Block size of a polysketch layer unless [`Attention::with_block_size`] says otherwise.
@@ -160,7 +160,7 @@ impl Attention {
                 (*degree, *scale)
             }
             Kind::Taylor { degree, scale } => {
-                within("degree", *degree, 1, 4, 1)?;
+                within("degree", *degree, 1, MOST_TAYLOR, 1)?;
                 let features = (1..=*degree).fold(1u64, |c, i| c * (l.head + i) as u64 / i as u64);
                 if features > MOST_FEATURES as u64 || l.head >= MOST_SOURCE {
                     let allowed = format!("less with heads of {}: {features} features, at most {MOST_FEATURES}", l.head);

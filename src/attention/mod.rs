@@ -33,6 +33,9 @@ use crate::tensor::{TensorType, Unit};
 /// Block size of the scan where the kind does not prescribe one.
 pub const DEFAULT_BLOCK: usize = 64;
 
+/// Largest degree of [`Kind::Taylor`] that has features.
+pub const MOST_TAYLOR: usize = 4;
+
 /// The kernel between a query and a key (SPEC §1).
 #[derive(Clone, Debug, PartialEq)]
 pub enum Kind {
@@ -47,7 +50,7 @@ pub enum Kind {
     },
     /// `Σ_{m <= degree} (scale ⟨q̄, k̄⟩)^m / m!`.
     Taylor {
-        /// g, at most 4.
+        /// g. Up to [`MOST_TAYLOR`] a scan with features; above, every pair is computed (for measurements; models have no such degrees).
         degree: usize,
         /// c.
         scale: f64,
@@ -139,6 +142,7 @@ impl Attention {
             Kind::Softmax => None,
             Kind::Polynomial { degree: 2, scale } => Some(Features::polynomial(self.layout.head, &[0.0, 0.0, scale * scale])),
             Kind::Polynomial { .. } => None,
+            Kind::Taylor { degree, .. } if degree > MOST_TAYLOR => None,
             Kind::Taylor { degree, scale } => {
                 let mut term = 1.0;
                 let coefficients: Vec<f64> = (0..=degree)
@@ -286,6 +290,7 @@ impl Attention {
         let l = &self.layout;
         let (weight, bias) = match self.kind {
             Kind::Polynomial { degree, scale } => (DenseWeight::Kernel(LocalWeight::Power { scale, degree }), self.bias),
+            Kind::Taylor { degree, scale } => (DenseWeight::Kernel(LocalWeight::Taylor { scale, degree }), self.bias),
             _ => (DenseWeight::Softmax, 0.0),
         };
         let lanes = from.lanes;

@@ -63,7 +63,8 @@ impl Training {
         let (o, m) = (&self.options, &self.memory);
         let row = |name: &str, size: u64, note: String| [name.to_string(), bytes(size), note];
         let segments = o.context.div_ceil(m.segment);
-        let cut = if segments > 1 { format!("states between {} segments of {} tokens", segments, thousands(m.segment as u64)) } else { String::new() };
+        let cut =
+            if segments > 1 { format!("states between {} segments of {} tokens", segments, thousands(m.segment as u64)) } else { String::new() };
         let other = self.other.map(|other| format!("{} if {} is computed again", bytes(other.activations), name_of_other(o.recompute)));
         let rows = vec![
             row("weights", m.weights, String::new()),

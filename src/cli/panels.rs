@@ -88,6 +88,18 @@ fn grid(svg: &mut String, title: &str, about: &str, rows: &[Vec<Panel>]) -> std:
     root.present()
 }
 
+/// A range around positive numbers that ends at 1, 2 or 5 times a power of ten, with such a power inside.
+fn decades(low: f64, high: f64) -> (f64, f64) {
+    let round = |x: f64, steps: &[f64]| {
+        let power = 10f64.powf(x.log10().floor());
+        steps.iter().map(|step| step * power).collect::<Vec<f64>>()
+    };
+    let below = round(low, &[0.5, 1.0, 2.0, 5.0]).into_iter().rfind(|x| *x <= low * 0.98).unwrap_or(low / 2.0);
+    let above = round(high, &[2.0, 5.0, 10.0, 20.0]).into_iter().find(|x| *x >= high * 1.02).unwrap_or(high * 2.0);
+    let power = 10f64.powf(below.log10().ceil());
+    (below, if power > above { power } else { above })
+}
+
 type Drawn<'a> = std::result::Result<(), DrawingAreaErrorKind<<SVGBackend<'a> as DrawingBackend>::ErrorType>>;
 
 fn one<'a>(area: &DrawingArea<SVGBackend<'a>, plotters::coord::Shift>, panel: &Panel) -> Drawn<'a> {
@@ -97,16 +109,16 @@ fn one<'a>(area: &DrawingArea<SVGBackend<'a>, plotters::coord::Shift>, panel: &P
     if points().next().is_none() {
         return Ok(());
     }
-    // Whole powers of ten, so that the axis has at least two names.
-    let (low, high) = ((y.0 * 0.98).log10().floor(), (y.1 * 1.02).log10().ceil());
-    let y_range = (10f64.powf(low)..10f64.powf(high.max(low + 1.0))).log_scale();
+    // Room for a legend above.
+    let high = if matches!(panel.legend, Some(SeriesLabelPosition::UpperLeft | SeriesLabelPosition::UpperRight)) { 4.0 * y.1 } else { y.1 };
+    let (low, high) = decades(y.0, high);
     let mut chart = ChartBuilder::on(area)
         .caption(&panel.title, font(16))
         .margin(14)
         .margin_right(20)
         .x_label_area_size(42)
         .y_label_area_size(70)
-        .build_cartesian_2d(x.0 - 0.15..x.1 + 0.15, y_range)?;
+        .build_cartesian_2d(x.0 - 0.15..x.1 + 0.15, (low..high).log_scale())?;
     let names = (x.1 - x.0).round() as usize + 1;
     chart
         .configure_mesh()
@@ -118,7 +130,7 @@ fn one<'a>(area: &DrawingArea<SVGBackend<'a>, plotters::coord::Shift>, panel: &P
         .x_desc(panel.x)
         .y_desc(panel.y)
         .x_labels(names.min(8))
-        .y_labels((high - low) as usize + 1)
+        .y_labels(((high / low).log10() as usize).max(1))
         .x_label_formatter(&|x| if (x - x.round()).abs() < 1e-6 { (panel.x_name)(x.round() as i32) } else { String::new() })
         .y_label_formatter(&|y| (panel.y_name)(y.log10().round() as i32))
         .draw()?;
@@ -135,12 +147,14 @@ fn one<'a>(area: &DrawingArea<SVGBackend<'a>, plotters::coord::Shift>, panel: &P
             Stroke::Points => chart.draw_series(LineSeries::new(Vec::new(), style))?,
         };
         if let Some(label) = &curve.label {
-            let points_only = curve.stroke == Stroke::Points;
-            series.label(label).legend(move |(x, y)| {
-                // A mark in the middle, or a short line.
-                let (from, to) = if points_only { (x + 8, x + 12) } else { (x, x + 20) };
-                let width = if points_only { 6 } else { 2 };
-                PathElement::new([(from, y), (to, y)], style.stroke_width(width))
+            let (pieces, mark) = match curve.stroke {
+                Stroke::Solid => ([(0, 10), (10, 20)], 3),
+                Stroke::Dashed => ([(0, 8), (12, 20)], 0),
+                Stroke::Points => ([(10, 10), (10, 10)], 5),
+            };
+            series.label(label).legend(move |at| {
+                let [first, second] = pieces.map(|(from, to)| PathElement::new([(from, 0), (to, 0)], style));
+                EmptyElement::at(at) + first + second + Circle::new((10, 0), mark, style.filled())
             });
         }
     }
@@ -152,7 +166,7 @@ fn one<'a>(area: &DrawingArea<SVGBackend<'a>, plotters::coord::Shift>, panel: &P
             .legend_area_size(26)
             .background_style(WHITE.mix(0.9))
             .border_style(GRID)
-            .label_font(font(13).pos(Pos::new(HPos::Left, VPos::Center)))
+            .label_font(font(13))
             .draw()?;
     }
     Ok(())
@@ -165,6 +179,8 @@ mod tests {
     #[test]
     fn any_numbers_are_drawn() {
         assert_eq!([-12, 0, 3].map(power_of_ten), ["10⁻¹²", "10⁰", "10³"]);
+        let close = |(a, b): (f64, f64), (c, d): (f64, f64)| (a / c - 1.0).abs() < 1e-9 && (b / d - 1.0).abs() < 1e-9;
+        assert!(close(decades(0.07, 0.7), (0.05, 1.0)) && close(decades(1.0, 90.0), (0.5, 100.0)) && close(decades(2.1, 4.0), (2.0, 10.0)));
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("plot.svg");
         let panel = |points: &[(f64, f64)]| Panel {

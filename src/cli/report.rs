@@ -3,21 +3,23 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
 use plotters::chart::SeriesLabelPosition;
 use pollster::block_on;
-use polysketch::model::config::{AttentionKind, SketchKind};
+use polysketch::attention::MOST_TAYLOR;
+use polysketch::model::config::SketchKind;
 use polysketch::model::files::atomic_write;
-use polysketch::report::cost::{self, Cost, Growth};
+use polysketch::report::cost::{self, Cost, Growth, Timed};
 use polysketch::report::fit::Spread;
 use polysketch::report::gradient::{self, Accuracy, BOUNDS, LayerErrors, QUANTITIES};
 use polysketch::report::sketch::{self, LearnedError, RandomError};
-use polysketch::{Error, Result};
+use polysketch::{Error, ErrorKind, Result};
 use serde::Serialize;
 
 use super::failure::Outcome;
 use super::options::{Common, count};
-use super::output::{self, Align, bytes, check_place, digits3, print, print_json, seconds, table, thousands};
+use super::output::{self, Align, bytes, check_place, digits3, print, print_json, seconds, table, thousands, wrap};
 use super::panels::{self, COLORS, Curve, GREY, Panel, Stroke, power_of_ten};
 use super::progress::Progress;
 
@@ -28,6 +30,21 @@ pub enum Command {
     Gradient(Gradient),
     /// Random and learned sketches against their kernels, beside the theorem's bound
     Sketch(Sketch),
+    /// One cost of `report gradient`, which measures each in a process of its own
+    #[command(hide = true)]
+    Cost {
+        #[arg(value_parser = timed())]
+        kind: Timed,
+        #[arg(value_parser = count)]
+        tokens: usize,
+    },
+}
+
+/// What is timed.
+const KINDS: [Timed; 2] = [Timed::Taylor, Timed::Softmax];
+
+fn timed() -> impl TypedValueParser<Value = Timed> {
+    PossibleValuesParser::new(KINDS.map(Timed::as_str)).map(|word| if word == Timed::Softmax.as_str() { Timed::Softmax } else { Timed::Taylor })
 }
 
 /// What `report gradient` takes.
@@ -98,6 +115,7 @@ pub fn run(common: &Common, command: &Command) -> Outcome {
     match command {
         Command::Gradient(options) => run_gradient(common, options),
         Command::Sketch(options) => run_sketch(common, options),
+        Command::Cost { kind, tokens } => print_json(&block_on(cost::cost(*kind, *tokens))?),
     }
 }
 
@@ -113,6 +131,8 @@ struct GradientReport {
     seconds: f64,
 }
 
+/// Columns of explanations.
+const WIDTH: usize = 100;
 /// Longest text of softmax: its time grows with the square.
 const SOFTMAX_MOST: usize = 16 << 10;
 
@@ -124,23 +144,36 @@ fn run_gradient(common: &Common, options: &Gradient) -> Outcome {
     let spinner = Progress::spinner(common, "gradients against exact softmax");
     let accuracy = block_on(gradient::accuracy(tokens, &BOUNDS))?;
     drop(spinner);
-    let kinds = [(AttentionKind::Taylor, max_n), (AttentionKind::Softmax, max_n.min(softmax_most))];
     let mut costs = Vec::new();
-    for (kind, most) in kinds {
+    for kind in KINDS {
+        let most = if kind == Timed::Softmax { max_n.min(softmax_most) } else { max_n };
         for n in cost::lengths(most.min(1 << 10), most) {
-            let _spinner = Progress::spinner(common, &format!("{kind}, {} tokens", thousands(n as u64)));
-            costs.push(block_on(cost::cost(kind, n))?);
+            let _spinner = Progress::spinner(common, &format!("{}, {} tokens", kind.as_str(), thousands(n as u64)));
+            costs.push(in_own_process(kind, n)?);
         }
     }
     let report = GradientReport {
         accuracy,
         timed_degree: cost::DEGREE,
-        growth: kinds.iter().map(|(kind, _)| cost::growth(*kind, &costs)).collect(),
+        growth: KINDS.iter().map(|kind| cost::growth(*kind, &costs)).collect(),
         cost: costs,
         threads: polysketch::kernels::real::threads(),
         seconds: began.elapsed().as_secs_f64(),
     };
     place.finish(common, "gradient", &report, |columns| report.text(columns), |path| report.draw(path))
+}
+
+/// A cost, measured where nothing was allocated before.
+fn in_own_process(kind: Timed, tokens: usize) -> Result<Cost> {
+    let failed = |text: &str| Error::new(ErrorKind::Io, format!("measuring {} at {tokens} tokens: {text}", kind.as_str()));
+    let program = std::env::current_exe().map_err(|e| failed(&e.to_string()))?;
+    let output = std::process::Command::new(program).args(["report", "cost", kind.as_str(), &tokens.to_string()]).output();
+    let output = output.map_err(|e| failed(&e.to_string()))?;
+    if !output.status.success() {
+        let text = String::from_utf8_lossy(&output.stderr);
+        return Err(failed(text.lines().next().map_or("no result", |line| line.trim_start_matches("error: "))));
+    }
+    serde_json::from_slice(&output.stdout).map_err(|e| failed(&e.to_string()))
 }
 
 const fn right<const N: usize>() -> [Align; N] {
@@ -151,8 +184,14 @@ fn strings<const N: usize>(row: [&str; N]) -> Vec<String> {
     row.map(String::from).to_vec()
 }
 
-fn scientific(x: f64) -> String {
-    format!("{x:.1e}")
+/// Two digits: `3.1e-4`, `0.017`, `0.84`, `75`, `1.1e4`.
+fn figures(x: f64) -> String {
+    if (0.00995..1e4).contains(&x) {
+        let decimals = (1 - x.log10().floor() as i32).max(0) as usize;
+        format!("{x:.decimals$}")
+    } else {
+        format!("{x:.1e}")
+    }
 }
 
 fn or_none<T>(value: Option<T>, text: impl FnOnce(T) -> String) -> String {
@@ -162,21 +201,20 @@ fn or_none<T>(value: Option<T>, text: impl FnOnce(T) -> String) -> String {
 impl GradientReport {
     fn text(&self, columns: Option<usize>) -> Vec<String> {
         let a = &self.accuracy;
-        let mut lines = vec![
-            format!(
-                "Gradients with exp truncated after degree g, against exact softmax attention, in f64: {} layers, {} heads of {},",
-                a.layers, a.heads, a.head_size
-            ),
-            format!("causal, residual, MLP; {} tokens; S: largest |c⟨q,k⟩| of every layer. Relative Frobenius errors.", a.tokens),
-            String::new(),
-        ];
+        let about = format!(
+            "Gradients with exp truncated after degree g, against exact softmax attention, in f64: {} layers, {} heads of {}, causal, residual, \
+             MLP; {} tokens. S: largest |c⟨q,k⟩| of every layer. Relative Frobenius errors. Odd degrees have negative weights where c⟨q,k⟩ is \
+             low; degrees above {} are computed pair by pair.",
+            a.layers, a.heads, a.head_size, a.tokens, MOST_TAYLOR
+        );
+        let mut lines = [wrap(&about, 0, Some(WIDTH)), vec![String::new()]].concat();
         let mut rows = vec![[strings(["S", "g", "features", "layer"]), strings(QUANTITIES)].concat()];
         for e in &a.errors {
-            let head = [e.bound.to_string(), e.degree.to_string(), thousands(a.features[e.degree - 1] as u64), e.layer.to_string()];
+            let head = [e.bound.to_string(), e.degree.to_string(), thousands(e.features as u64), e.layer.to_string()];
             let [first, second, third, fourth] = head;
             // A name once.
             let (first, second, third) = if e.layer == 0 { (first, second, third) } else { Default::default() };
-            rows.push([vec![first, second, third, fourth], e.all().map(scientific).to_vec()].concat());
+            rows.push([vec![first, second, third, fourth], e.all().map(figures).to_vec()].concat());
         }
         lines.extend(table(&right::<8>(), 0, &rows, columns));
         lines.extend([
@@ -185,10 +223,7 @@ impl GradientReport {
             String::new(),
         ]);
         let mut rows = vec![strings(["S", "theory", "measured"])];
-        rows.extend(a.degrees.iter().map(|d| {
-            let most = gradient::DEGREES.len();
-            vec![d.bound.to_string(), d.theory.to_string(), d.measured.map_or(format!("> {most}"), |g| g.to_string())]
-        }));
+        rows.extend(a.degrees.iter().map(|d| vec![d.bound.to_string(), d.theory.to_string(), d.measured.map_or("> 16".into(), |g| g.to_string())]));
         lines.extend(table(&right::<3>(), 0, &rows, columns));
         let about = format!(
             "Forward and backward of one text of n tokens, f32, {} threads; taylor of degree {} in segments",
@@ -198,13 +233,13 @@ impl GradientReport {
         let mut rows = vec![strings(["kind", "n", "time", "µs/token", "planned", "resident", "difference"])];
         rows.extend(self.cost.iter().map(|c| {
             vec![
-                c.kind.to_string(),
+                c.kind.as_str().into(),
                 thousands(c.tokens as u64),
                 seconds(c.seconds),
                 digits3(c.seconds * 1e6 / c.tokens as f64),
                 bytes(c.planned_bytes),
                 or_none(c.resident_bytes, bytes),
-                scientific(c.difference),
+                figures(c.difference),
             ]
         }));
         let [align @ ..] = [Align::Left, Align::Right, Align::Right, Align::Right, Align::Right, Align::Right, Align::Right];
@@ -214,7 +249,7 @@ impl GradientReport {
             let exponent = |a: Option<f64>| or_none(a, |a| format!("n^{a:.2}"));
             lines.push(format!(
                 "{}: time {}, planned memory {}, resident memory {}",
-                g.kind,
+                g.kind.as_str(),
                 exponent(g.time),
                 exponent(g.planned),
                 exponent(g.resident)
@@ -244,7 +279,7 @@ impl GradientReport {
                 x_name: |g| g.to_string(),
                 y_name: power_of_ten,
                 curves: all.map(curve).collect(),
-                legend: (i == 0).then_some(SeriesLabelPosition::LowerLeft),
+                legend: (i == 0).then_some(SeriesLabelPosition::UpperRight),
             }
         });
         let costs = |title: &str,
@@ -256,7 +291,7 @@ impl GradientReport {
                      marks| {
             let curve = |(number, growth): (usize, &Growth)| {
                 let of = self.cost.iter().filter(|c| c.kind == growth.kind);
-                let name = if growth.kind == AttentionKind::Taylor { format!("taylor, g = {}", self.timed_degree) } else { growth.kind.to_string() };
+                let name = if growth.kind == Timed::Taylor { format!("taylor, g = {}", self.timed_degree) } else { growth.kind.as_str().into() };
                 Curve {
                     label: Some(format!("{name}{what}: {}", or_none(exponent(growth), |a| format!("n^{a:.2}")))),
                     color: COLORS[number],
@@ -351,34 +386,35 @@ fn run_sketch(common: &Common, options: &Sketch) -> Outcome {
 
 impl SketchReport {
     fn text(&self, columns: Option<usize>) -> Vec<String> {
-        let mut lines = vec![
-            format!(
-                "Random sketches of {} LayerNormed Gaussian queries and keys, h = {}, {} draws (mean ± deviation).",
-                self.vectors, self.head_size, self.draws
-            ),
-            "Relative Frobenius errors of ⟨s(q),s(k)⟩² to |q|^p|k|^p and to ⟨q,k⟩^p over all pairs, and where k = q.".into(),
-            format!("ε: what r = p ε⁻² ln 1/δ gives for δ = {}; the theorem leaves a constant open.", self.delta),
-            String::new(),
-        ];
-        let spread = |s: Spread| format!("{} ± {}", digits(s.mean), digits(s.deviation));
+        let about = format!(
+            "Random sketches of {} LayerNormed Gaussian queries and keys, h = {}, {} draws (mean ± deviation). Relative Frobenius errors of \
+             ⟨s(q),s(k)⟩² to |q|^p|k|^p and to ⟨q,k⟩^p over all pairs, and where k = q. ε: what r = p ε⁻² ln 1/δ gives for δ = {}; the theorem \
+             leaves a constant open.",
+            self.vectors, self.head_size, self.draws, self.delta
+        );
+        let mut lines = [wrap(&about, 0, Some(WIDTH)), vec![String::new()]].concat();
+        let spread = |s: Spread| format!("{} ± {}", figures(s.mean), figures(s.deviation));
         let mut rows = vec![strings(["sketch", "p", "r", "to |q|^p|k|^p", "the same, k = q", "ε", "to ⟨q,k⟩^p"])];
         rows.extend(self.random.iter().map(|e| {
             let (p, r) = (e.degree.to_string(), e.size.to_string());
-            vec![e.kind.to_string(), p, r, spread(e.norms), spread(e.aligned), digits(e.theorem), spread(e.kernel)]
+            vec![e.kind.to_string(), p, r, spread(e.norms), spread(e.aligned), figures(e.theorem), spread(e.kernel)]
         }));
         let mut align = [Align::Right; 8];
         align[0] = Align::Left;
         lines.extend(table(&align[..7], 0, &rows, columns));
-        lines.extend([
-            String::new(),
-            format!("The learned sketch of {} against its local kernel (c⟨q̄,k̄⟩)^p, all heads and causal pairs of a text.", self.model),
-            "Share: of all sketched weight, what lies on the tenth of pairs with the largest true weight (0.1: no relation).".into(),
-            String::new(),
-        ]);
+        let about = format!(
+            "The learned sketch of {} against its local kernel (c⟨q̄,k̄⟩)^p, all heads and causal pairs of a text. It was trained to predict text, \
+             not to come close to the kernel. Share: of all sketched weight, what lies on the tenth of pairs with the largest true weight \
+             (0.1: no relation).",
+            self.model
+        );
+        lines.push(String::new());
+        lines.extend(wrap(&about, 0, Some(WIDTH)));
+        lines.push(String::new());
         let mut rows = vec![strings(["layer", "p", "r", "to |q|^p|k|^p", "to the kernel", "best factor", "after it", "share (true)"])];
         rows.extend(self.learned.iter().map(|e| {
             let share = format!("{:.2} ({:.2})", e.share, e.true_share);
-            let numbers = [e.norms, e.kernel, e.factor, e.rescaled].map(digits);
+            let numbers = [e.norms, e.kernel, e.factor, e.rescaled].map(figures);
             [vec![e.layer.to_string(), e.degree.to_string(), e.size.to_string()], numbers.to_vec(), vec![share]].concat()
         }));
         lines.extend(table(&align, 0, &rows, columns));
@@ -432,9 +468,9 @@ impl SketchReport {
             points: self.learned.iter().map(|e| ((e.size as f64).log2(), e.rescaled)).collect(),
         });
         let rows = vec![
-            panel("to |q|^p |k|^p, independent q and k", norms, None),
-            panel("to |q|^p |k|^p, k = q", aligned, Some(SeriesLabelPosition::LowerLeft)),
-            panel("to the true kernel, independent q and k", kernel, Some(SeriesLabelPosition::LowerLeft)),
+            panel("to |q|ᵖ|k|ᵖ, independent q and k", norms, None),
+            panel("to |q|ᵖ|k|ᵖ, k = q", aligned, Some(SeriesLabelPosition::UpperRight)),
+            panel("to the true kernel, independent q and k", kernel, Some(SeriesLabelPosition::UpperRight)),
         ];
         let about = format!(
             "{} LayerNormed Gaussian queries and keys of h = {}, {} draws. ε of the theorem with δ = {}, constant 1. Learned: {}, its own q̄, k̄ on a text, after the best factor.",
@@ -444,7 +480,13 @@ impl SketchReport {
     }
 }
 
-/// Three digits of any size.
-fn digits(x: f64) -> String {
-    if (0.01..1e4).contains(&x) { digits3(x) } else { scientific(x) }
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_of_tables() {
+        assert_eq!([3.14e-4, 0.0172, 0.84, 6.57, 75.4, 11_000.0].map(figures), ["3.1e-4", "0.017", "0.84", "6.6", "75", "1.1e4"]);
+        assert_eq!([4, 10, 16, 20].map(power_of_two), ["16", "1k", "64k", "2^20"]);
+    }
 }

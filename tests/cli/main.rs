@@ -2,6 +2,7 @@
 
 mod failures;
 mod generation;
+mod report;
 mod run;
 mod tokens;
 mod training;

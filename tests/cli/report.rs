@@ -1,0 +1,62 @@
+//! `report`: the numbers say what the theory says, and are written where they should be.
+
+use std::fs;
+
+use crate::run::*;
+
+#[test]
+fn errors_of_gradients_fall_with_the_degree() {
+    let dir = folder();
+    let out = dir.path().join("new").join("report");
+    let report = json(&["report", "gradient", "--quick", "--max-n", "2k", "--out", arg(&out)]);
+    assert_eq!(names(&out), ["gradient.json", "gradient.svg"]);
+    let written: serde_json::Value = serde_json::from_str(&fs::read_to_string(out.join("gradient.json")).unwrap()).unwrap();
+    assert_eq!(written, report);
+    let svg = fs::read_to_string(out.join("gradient.svg")).unwrap();
+    assert!(svg.starts_with("<svg") && svg.contains("dW_Q") && !svg.contains("NaN"));
+    let errors = report["errors"].as_array().unwrap();
+    for layer in 0..3 {
+        for bound in [0.5, 1.0] {
+            for quantity in ["dx", "dw_q", "dw_k", "dw_v"] {
+                let of = |degree: u64| {
+                    let row = errors.iter().find(|e| e["bound"] == bound && e["degree"] == degree && e["layer"] == layer);
+                    row.unwrap()[quantity].as_f64().unwrap()
+                };
+                assert!((2..=4).all(|degree| of(degree) < 0.5 * of(degree - 1)), "{bound} {layer} {quantity}");
+            }
+        }
+    }
+    let theory: Vec<u64> = report["degrees"].as_array().unwrap().iter().map(|d| d["theory"].as_u64().unwrap()).collect();
+    assert_eq!(theory, [3, 5, 8, 15]);
+    assert!(report["degrees"].as_array().unwrap().iter().all(|d| d["measured"].as_u64().unwrap() <= d["theory"].as_u64().unwrap()));
+    // Time is as it is on a shared machine; memory is planned.
+    let growth = |kind: &str| report["growth"].as_array().unwrap().iter().find(|g| g["kind"] == kind).unwrap()["planned"].as_f64().unwrap();
+    assert!(growth("taylor") < 0.3 && growth("softmax") > 0.6, "{}", report["growth"]);
+    assert!(report["cost"].as_array().unwrap().iter().all(|c| c["seconds"].as_f64().unwrap() > 0.0));
+}
+
+#[test]
+fn sketches_come_closer_to_the_norms_than_to_the_kernel() {
+    let dir = folder();
+    let report = json(&["report", "sketch", "--quick", "--out", arg(dir.path())]);
+    assert_eq!(names(dir.path()), ["sketch.json", "sketch.svg"]);
+    let random = report["random"].as_array().unwrap();
+    assert_eq!(random.len(), 2 * 2 * 5);
+    for row in random {
+        let mean = |what: &str| row[what]["mean"].as_f64().unwrap();
+        assert!(mean("norms") < row["theorem"].as_f64().unwrap() && mean("kernel") > 1.0, "{row}");
+    }
+    assert!(!report["learned"].as_array().unwrap().is_empty());
+    let text = stdout(&["report", "sketch", "--quick", "--quiet"]);
+    assert!(text.contains("hadamard") && text.contains("layer"), "{text}");
+}
+
+#[test]
+fn reports_refuse_what_they_cannot_do() {
+    let file = folder();
+    let path = file.path().join("file");
+    fs::write(&path, "").unwrap();
+    fails(run(&["report", "sketch", "--out", arg(&path)]), &["file"], false);
+    let softmax = repository("tests/golden/release-softmax");
+    fails(run(&["report", "sketch", "--quick", "--model", arg(&softmax)]), &["no sketch"], false);
+}
