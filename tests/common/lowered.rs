@@ -13,8 +13,8 @@ use polysketch::kernels::linear::{Addend, Linear};
 use polysketch::model::config::ModelConfig;
 use polysketch::model::transformer::{self, Build, Head};
 use polysketch::shape;
-use polysketch::train::{LearnerOptions, LearnerPlan};
 use polysketch::tensor::{Capacity, DType, TensorType, Unit};
+use polysketch::train::{LearnerOptions, LearnerPlan};
 
 use super::random_model::{few_cases, plain_cases, polysketch_cases};
 use super::row_cases::{cases, optimiser};
