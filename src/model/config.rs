@@ -5,7 +5,7 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
 use super::config_json::{self, Fault};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 
 /// An enum whose variants are words of `config.json`.
 macro_rules! words {
@@ -262,6 +262,18 @@ impl ModelConfig {
     /// `ErrorKind::Config`, as there.
     pub fn validate(&self) -> Result<()> {
         self.check().map_err(|fault: Fault| fault.error("configuration"))
+    }
+
+    /// Refuses what cannot predict the next token.
+    ///
+    /// # Errors
+    /// `ErrorKind::Config` for attention that looks ahead.
+    pub fn check_decoder(&self) -> Result<()> {
+        if self.attention.causal {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Config, "attention.causal is false: a decoder cannot look ahead")
+            .help("set it to true; non-causal attention is for AttentionLayer alone"))
     }
 
     /// The text of a `config.json` that reads back as this configuration.

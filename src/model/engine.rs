@@ -254,10 +254,7 @@ impl Blueprint {
         if options.slots == 0 {
             return Err(Error::new(ErrorKind::Input, "a session of 0 sequences").help("use at least 1"));
         }
-        if !config.attention.causal {
-            return Err(Error::new(ErrorKind::Config, "attention.causal is false: a decoder cannot look ahead")
-                .help("set it to true; non-causal attention is for AttentionLayer alone"));
-        }
+        config.check_decoder()?;
         let attention = transformer::attention(config);
         attention.check(true)?;
         let context = if attention.has_cache() { options.max_context } else { 0 };

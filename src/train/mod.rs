@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `corpus.rs`, `batches.rs`, `tasks.rs` | texts to tokens; tokens to windows in random order; synthetic tasks |
 //! | `initial.rs` | weights of a new model |
-//! | `learner.rs`, `optimizer.rs` | the numeric core: losses, gradients; the optimiser's plans |
+//! | `plan.rs`, `learner.rs`, `optimizer.rs` | the numeric core: plans and memory; losses and gradients; the optimiser's plans |
 //! | `settings.rs`, `schedule.rs` | what a run is asked to do; the learning rate of a step |
 //! | `trainer.rs`, `evaluation.rs` | one step after the other; how good the model is by now |
 //! | `checkpoints.rs`, `log.rs`, `run.rs` | what a run leaves in its folder, and the loop around it all |
@@ -23,6 +23,7 @@ pub mod learner;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod log;
 mod optimizer;
+mod plan;
 pub(crate) mod random;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod run;
@@ -31,6 +32,7 @@ pub mod settings;
 pub mod tasks;
 pub mod trainer;
 
-pub use learner::{AdamW, Batch, Learner, LearnerMemory, LearnerOptions, LearnerPlan};
+pub use learner::{AdamW, Batch, Learner};
+pub use plan::{LearnerMemory, LearnerOptions, LearnerPlan};
 pub use settings::Settings;
 pub use trainer::Trainer;

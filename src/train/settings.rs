@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::learner::{AdamW, LearnerOptions};
+use super::learner::AdamW;
+use super::plan::LearnerOptions;
 use super::schedule::{Decay, Schedule};
 use super::tasks::TaskKind;
 use crate::error::{Error, ErrorKind, Result};

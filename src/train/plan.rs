@@ -1,0 +1,152 @@
+//! The plans of training, and the bytes they need, before anything is allocated.
+
+use crate::attention::Mode;
+use crate::error::{Error, ErrorKind, Result};
+use crate::graph::{Graph, Plan, Recompute, Role};
+use crate::kernels::DeviceTraits;
+use crate::model::config::ModelConfig;
+use crate::model::transformer::{self, Build, Head};
+use crate::model::weights::{self, Packed};
+use crate::shape;
+use crate::tensor::{Capacity, DType, TensorType, Unit};
+
+/// How a model is trained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LearnerOptions {
+    /// Sequences of one call.
+    pub lanes: usize,
+    /// Tokens of a sequence.
+    pub context: usize,
+    /// Tokens of a sequence that one call takes; the states between segments are kept and the rest is recomputed, so that memory does not
+    /// grow with the context. None: as many as fit. Rounded to whole blocks; models with a key-value cache take the whole context at once.
+    pub segment: Option<usize>,
+    /// What a call recomputes.
+    pub recompute: Recompute,
+}
+
+/// Bytes of training, known before anything is allocated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct LearnerMemory {
+    /// Weights and constants.
+    pub weights: u64,
+    /// Gradients and two moments.
+    pub optimizer: u64,
+    /// States at segment boundaries, and what segments hand back.
+    pub state: u64,
+    /// Everything that lives within a call: activations and their gradients.
+    pub activations: u64,
+    /// Largest single buffer.
+    pub largest_buffer: u64,
+    /// Tokens of a sequence that one call takes.
+    pub segment: usize,
+    /// Dispatches of a training call.
+    pub dispatches: usize,
+}
+
+impl LearnerMemory {
+    /// All of it.
+    pub fn total(&self) -> u64 {
+        self.weights + self.optimizer + self.state + self.activations
+    }
+}
+
+/// The plans of training, made before anything is allocated.
+#[derive(Clone, Debug)]
+pub struct LearnerPlan {
+    /// Parameters of the graph.
+    pub parameters: Vec<Packed>,
+    /// Forward over a segment: scores it, and leaves the state at its end.
+    pub forward: Plan,
+    /// Forward and backward over a segment, from the state at its start.
+    pub train: Plan,
+    pub(super) build: Build,
+    pub(super) capacity: Capacity,
+    pub(super) context: usize,
+}
+
+/// Rows of a call unless memory says less: enough to keep matrix products busy.
+const DEFAULT_ROWS: usize = 8192;
+
+impl LearnerPlan {
+    /// Plans the training of a model on a device.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Input`] for impossible options, [`ErrorKind::Limit`] if no segment fits the device.
+    pub fn new(config: &ModelConfig, traits: &DeviceTraits, options: &LearnerOptions) -> Result<Self> {
+        if options.lanes == 0 || options.context == 0 || options.segment == Some(0) {
+            let text = format!("{} sequences of {} tokens in segments of {:?}", options.lanes, options.context, options.segment);
+            return Err(Error::new(ErrorKind::Input, text).help("use at least 1 of each"));
+        }
+        config.check_decoder()?;
+        let attention = transformer::attention(config);
+        attention.check(true)?;
+        let block = attention.layout.block;
+        let build = Build { large: DType::F32, max_binding: traits.max_binding.min(traits.max_buffer), slots: options.lanes, context: 0 };
+        let parameters = weights::packed(config, &attention, DType::F32, build.max_binding);
+        let trained = trained(config, &parameters);
+        let at = |segment: usize| -> Result<Self> {
+            // The state at every boundary, the end included, where the last segment leaves one too.
+            let slots = options.lanes * (options.context.div_ceil(segment) + 1);
+            let build = Build { slots, ..build };
+            let capacity = Capacity { lanes: options.lanes, tokens: segment, slots, context: 0 };
+            let forward = transformer::build(config, Mode::Forward, Head::Nll, &build)?.lower("forward", traits, capacity)?;
+            let train = backward(config, &build, &trained, options.recompute)?.lower("train", traits, capacity)?;
+            Ok(Self { parameters: parameters.clone(), forward, train, build, capacity, context: options.context })
+        };
+        let whole = options.context.next_multiple_of(block);
+        if attention.has_cache() {
+            return at(options.context);
+        }
+        match options.segment {
+            Some(tokens) => at(tokens.next_multiple_of(block).min(whole)),
+            None => {
+                let mut segment = (DEFAULT_ROWS / options.lanes).next_multiple_of(block).min(whole);
+                loop {
+                    match at(segment) {
+                        Err(e) if e.kind() == ErrorKind::Limit && segment > block => segment = (segment / 2).next_multiple_of(block),
+                        result => return result,
+                    }
+                }
+            }
+        }
+    }
+
+    /// Bytes by purpose.
+    pub fn memory(&self) -> LearnerMemory {
+        let scratch = |role: &Role| matches!(role, Role::Scratch | Role::Input | Role::Output);
+        let weights: u64 = self.parameters.iter().map(|p| 4 * p.elements as u64).sum();
+        let gradients = |name: &str| name.starts_with("gradient.");
+        let mut states = std::collections::HashMap::new();
+        for plan in [&self.forward, &self.train] {
+            for buffer in plan.buffers.iter().filter(|b| b.role == Role::State && !gradients(&b.name)) {
+                states.insert(buffer.name.as_str(), buffer.bytes as u64);
+            }
+        }
+        let accumulated: u64 = self.train.buffers.iter().filter(|b| gradients(&b.name)).map(|b| b.bytes as u64).sum();
+        LearnerMemory {
+            weights: weights + self.train.bytes(|r| matches!(r, Role::Constant(_))) as u64,
+            optimizer: 3 * accumulated,
+            state: states.values().sum(),
+            activations: (self.train.bytes(scratch) + self.forward.bytes(scratch)) as u64,
+            largest_buffer: self.train.largest_buffer().max(self.forward.largest_buffer()) as u64,
+            segment: self.capacity.tokens,
+            dispatches: self.train.steps.len(),
+        }
+    }
+}
+
+/// Which parameters of the graph are trained.
+pub(super) fn trained(config: &ModelConfig, parameters: &[Packed]) -> Vec<Packed> {
+    let fixed: Vec<String> = config.parameters().into_iter().filter(|p| !p.kind.is_trained()).map(|p| p.name).collect();
+    parameters.iter().filter(|p| !p.tensors().any(|name| fixed.iter().any(|f| f == name))).cloned().collect()
+}
+
+/// The graph of the loss and of its gradients. Inputs `ids`, `lanes`, `targets`, `order` and `weights f32 [rows]`: what the negative
+/// log-likelihood of each row counts in the loss.
+fn backward(config: &ModelConfig, build: &Build, trained: &[Packed], recompute: Recompute) -> Result<Graph> {
+    let mut graph = transformer::build(config, Mode::Train, Head::Nll, build)?;
+    let nll = graph.find("nll").ok_or_else(|| Error::new(ErrorKind::Shape, "the graph has no loss"))?;
+    let weights = graph.input("weights", TensorType::f32(shape![Unit::Rows]));
+    graph.backward(&[(nll, weights)], &|name| trained.iter().any(|p| p.name == name), recompute)?;
+    Ok(graph)
+}
