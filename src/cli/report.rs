@@ -12,7 +12,7 @@ use polysketch::model::config::SketchKind;
 use polysketch::model::files::atomic_write;
 use polysketch::report::cost::{self, Cost, Growth, Timed};
 use polysketch::report::fit::Spread;
-use polysketch::report::gradient::{self, Accuracy, BOUNDS, LayerErrors, QUANTITIES};
+use polysketch::report::gradient::{self, Accuracy, BOUNDS, QUANTITIES};
 use polysketch::report::sketch::{self, LearnedError, RandomError};
 use polysketch::{Error, ErrorKind, Result};
 use serde::Serialize;
@@ -176,8 +176,11 @@ fn in_own_process(kind: Timed, tokens: usize) -> Result<Cost> {
     serde_json::from_slice(&output.stdout).map_err(|e| failed(&e.to_string()))
 }
 
-const fn right<const N: usize>() -> [Align; N] {
-    [Align::Right; N]
+/// A name and numbers.
+const fn named<const N: usize>() -> [Align; N] {
+    let mut align = [Align::Right; N];
+    align[0] = Align::Left;
+    align
 }
 
 fn strings<const N: usize>(row: [&str; N]) -> Vec<String> {
@@ -216,7 +219,7 @@ impl GradientReport {
             let (first, second, third) = if e.layer == 0 { (first, second, third) } else { Default::default() };
             rows.push([vec![first, second, third, fourth], e.all().map(figures).to_vec()].concat());
         }
-        lines.extend(table(&right::<8>(), 0, &rows, columns));
+        lines.extend(table(&[Align::Right; 8], 0, &rows, columns));
         lines.extend([
             String::new(),
             format!("Degree for errors of {} %: by the series on |x| <= S, and in these gradients", gradient::TOLERANCE * 100.0),
@@ -224,7 +227,7 @@ impl GradientReport {
         ]);
         let mut rows = vec![strings(["S", "theory", "measured"])];
         rows.extend(a.degrees.iter().map(|d| vec![d.bound.to_string(), d.theory.to_string(), d.measured.map_or("> 16".into(), |g| g.to_string())]));
-        lines.extend(table(&right::<3>(), 0, &rows, columns));
+        lines.extend(table(&[Align::Right; 3], 0, &rows, columns));
         let about = format!(
             "Forward and backward of one text of n tokens, f32, {} threads; taylor of degree {} in segments",
             self.threads, self.timed_degree
@@ -242,8 +245,7 @@ impl GradientReport {
                 figures(c.difference),
             ]
         }));
-        let [align @ ..] = [Align::Left, Align::Right, Align::Right, Align::Right, Align::Right, Align::Right, Align::Right];
-        lines.extend(table(&align, 0, &rows, columns));
+        lines.extend(table(&named::<7>(), 0, &rows, columns));
         lines.push(String::new());
         for g in &self.growth {
             let exponent = |a: Option<f64>| or_none(a, |a| format!("n^{a:.2}"));
@@ -258,68 +260,68 @@ impl GradientReport {
         lines
     }
 
-    fn draw(&self, path: &Path) -> Result<()> {
+    /// The errors of one quantity: a colour a bound, a line a layer.
+    fn error_panel(&self, quantity: usize) -> Panel {
         let a = &self.accuracy;
-        let errors = QUANTITIES.iter().enumerate().map(|(i, quantity)| {
-            let curve = |(number, bound, layer): (usize, f64, usize)| {
-                let of: Vec<&LayerErrors> = a.errors.iter().filter(|e| e.bound == bound && e.layer == layer).collect();
-                Curve {
-                    label: (layer == 0).then(|| format!("S = {bound}")),
-                    color: COLORS[number % COLORS.len()],
-                    strength: 1.0 - 0.65 * layer as f64 / (a.layers - 1).max(1) as f64,
-                    stroke: Stroke::Solid,
-                    points: of.iter().map(|e| (e.degree as f64, e.all()[i])).collect(),
-                }
-            };
-            let all = a.degrees.iter().enumerate().flat_map(|(number, d)| (0..a.layers).map(move |layer| (number, d.bound, layer)));
-            Panel {
-                title: format!("error of {quantity}"),
-                x: "degree g",
-                y: "relative error",
-                x_name: |g| g.to_string(),
-                y_name: power_of_ten,
-                curves: all.map(curve).collect(),
-                legend: (i == 0).then_some(SeriesLabelPosition::UpperRight),
-            }
-        });
-        let costs = |title: &str,
-                     y: &'static str,
-                     y_name: fn(i32) -> String,
-                     value: &dyn Fn(&Cost) -> Option<f64>,
-                     exponent: fn(&Growth) -> Option<f64>,
-                     what: &str,
-                     marks| {
-            let curve = |(number, growth): (usize, &Growth)| {
-                let of = self.cost.iter().filter(|c| c.kind == growth.kind);
-                let name = if growth.kind == Timed::Taylor { format!("taylor, g = {}", self.timed_degree) } else { growth.kind.as_str().into() };
-                Curve {
-                    label: Some(format!("{name}{what}: {}", or_none(exponent(growth), |a| format!("n^{a:.2}")))),
-                    color: COLORS[number],
-                    strength: 1.0,
-                    stroke: marks,
-                    points: of.filter_map(|c| Some(((c.tokens as f64).log2(), value(c)?))).collect(),
-                }
-            };
-            Panel {
-                title: title.into(),
-                x: "tokens n",
-                y,
-                x_name: power_of_two,
-                y_name,
-                curves: self.growth.iter().enumerate().map(curve).collect(),
-                legend: Some(SeriesLabelPosition::UpperLeft),
+        let curve = |(number, bound, layer): (usize, f64, usize)| Curve {
+            label: (layer == 0).then(|| format!("S = {bound}")),
+            color: COLORS[number % COLORS.len()],
+            strength: 1.0 - 0.65 * layer as f64 / (a.layers - 1).max(1) as f64,
+            stroke: Stroke::Solid,
+            points: a.errors.iter().filter(|e| e.bound == bound && e.layer == layer).map(|e| (e.degree as f64, e.all()[quantity])).collect(),
+        };
+        let all = a.degrees.iter().enumerate().flat_map(|(number, d)| (0..a.layers).map(move |layer| (number, d.bound, layer)));
+        Panel {
+            title: format!("error of {}", QUANTITIES[quantity]),
+            x: "degree g",
+            y: "relative error",
+            x_name: |g| g.to_string(),
+            y_name: power_of_ten,
+            curves: all.map(curve).collect(),
+            legend: (quantity == 0).then_some(SeriesLabelPosition::UpperRight),
+        }
+    }
+
+    /// A curve a kind, with its exponent in the legend.
+    fn cost_curves(&self, what: &str, stroke: Stroke, exponent: fn(&Growth) -> Option<f64>, value: fn(&Cost) -> Option<f64>) -> Vec<Curve> {
+        let curve = |(growth, color): (&Growth, &plotters::style::RGBColor)| {
+            let degree = if growth.kind == Timed::Taylor { format!(", g = {}", self.timed_degree) } else { String::new() };
+            let fitted = or_none(exponent(growth), |a| format!("n^{a:.2}"));
+            Curve {
+                label: Some(format!("{}{degree}{what}: {fitted}", growth.kind.as_str())),
+                color: *color,
+                strength: 1.0,
+                stroke,
+                points: self.cost.iter().filter(|c| c.kind == growth.kind).filter_map(|c| Some(((c.tokens as f64).log2(), value(c)?))).collect(),
             }
         };
-        let mib = |bytes: u64| bytes as f64 / (1u64 << 20) as f64;
-        let time = costs("time of forward and backward", "seconds", power_of_ten, &|c| Some(c.seconds), |g| g.time, "", Stroke::Solid);
-        let mut memory = costs("memory", "MiB", plain_power, &|c| Some(mib(c.planned_bytes)), |g| g.planned, ", planned", Stroke::Solid);
-        let resident = costs("", "", plain_power, &|c| c.resident_bytes.map(mib), |g| g.resident, ", resident", Stroke::Dashed);
-        memory.curves.extend(resident.curves);
+        self.growth.iter().zip(&COLORS).map(curve).collect()
+    }
+
+    fn draw(&self, path: &Path) -> Result<()> {
+        fn mib(bytes: u64) -> f64 {
+            bytes as f64 / (1u64 << 20) as f64
+        }
+        let planned = self.cost_curves(", planned", Stroke::Solid, |g| g.planned, |c| Some(mib(c.planned_bytes)));
+        let resident = self.cost_curves(", resident", Stroke::Dashed, |g| g.resident, |c| c.resident_bytes.map(mib));
+        let time = Panel {
+            title: "time of forward and backward".into(),
+            x: "tokens n",
+            y: "seconds",
+            x_name: power_of_two,
+            y_name: power_of_ten,
+            curves: self.cost_curves("", Stroke::Solid, |g| g.time, |c| Some(c.seconds)),
+            legend: Some(SeriesLabelPosition::UpperLeft),
+        };
+        let memory = Panel { title: "memory".into(), y: "MiB", y_name: plain_power, curves: [planned, resident].concat(), ..time.clone() };
+        let a = &self.accuracy;
         let about = format!(
-            "{} layers with residual, causal mask, {} heads of {}, MLP. Errors against exact softmax in f64, {} tokens, S: largest |c⟨q,k⟩|; a line a layer, deeper ones paler. Time and memory: f32 on {} threads.",
+            "{} layers with residual, causal mask, {} heads of {}, MLP. Errors against exact softmax in f64, {} tokens, S: largest |c⟨q,k⟩|; a line \
+             a layer, deeper ones paler. Time and memory: f32 on {} threads.",
             a.layers, a.heads, a.head_size, a.tokens, self.threads
         );
-        panels::draw(path, "The almost-linear-time gradient of softmax attention", &about, &[errors.collect(), vec![time, memory]])
+        let errors = (0..QUANTITIES.len()).map(|quantity| self.error_panel(quantity)).collect();
+        panels::draw(path, "The almost-linear-time gradient of softmax attention", &about, &[errors, vec![time, memory]])
     }
 }
 
@@ -399,9 +401,7 @@ impl SketchReport {
             let (p, r) = (e.degree.to_string(), e.size.to_string());
             vec![e.kind.to_string(), p, r, spread(e.norms), spread(e.aligned), figures(e.theorem), spread(e.kernel)]
         }));
-        let mut align = [Align::Right; 8];
-        align[0] = Align::Left;
-        lines.extend(table(&align[..7], 0, &rows, columns));
+        lines.extend(table(&named::<7>(), 0, &rows, columns));
         let about = format!(
             "The learned sketch of {} against its local kernel (c⟨q̄,k̄⟩)^p, all heads and causal pairs of a text. It was trained to predict text, \
              not to come close to the kernel. Share: of all sketched weight, what lies on the tenth of pairs with the largest true weight \
@@ -417,7 +417,7 @@ impl SketchReport {
             let numbers = [e.norms, e.kernel, e.factor, e.rescaled].map(figures);
             [vec![e.layer.to_string(), e.degree.to_string(), e.size.to_string()], numbers.to_vec(), vec![share]].concat()
         }));
-        lines.extend(table(&align, 0, &rows, columns));
+        lines.extend(table(&named::<8>(), 0, &rows, columns));
         lines
     }
 
