@@ -55,7 +55,7 @@ impl Layer {
             // A norm's weights are 1 and its biases 0; all else is of unit size, weights of the sketch smaller.
             let (n, name) = (t.bytes / 4, t.tensor.name.as_str());
             let spread = if name == "sketch" { 0.2 } else { 1.7 };
-            let value = |i: usize| if name == "norms" { f32::from(i / HEAD % 2 == 0) } else { spread * number(i) };
+            let value = |i: usize| if name == "norms" { f32::from((i / HEAD).is_multiple_of(2)) } else { spread * number(i) };
             let words: Vec<u32> = (0..n).map(|i| value(i).to_bits()).collect();
             executor.store(&mut parameters, name, DType::F32, &words).await?;
         }

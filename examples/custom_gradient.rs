@@ -133,10 +133,10 @@ fn main() -> Result<()> {
         Ok(y.iter().zip(&seed).map(|(y, s)| f64::from(*y) * f64::from(*s)).sum())
     };
     let (mut worst, mut largest) = (0f64, 0f64);
-    for i in 0..w.len() {
+    for (i, gradient) in gradient.iter().enumerate() {
         let moved = |by: f32| w.iter().enumerate().map(|(k, x)| if k == i { x + by } else { *x }).collect::<Vec<f32>>();
         let difference = (loss(&moved(STEP))? - loss(&moved(-STEP))?) / f64::from(2.0 * STEP);
-        worst = worst.max((difference - f64::from(gradient[i])).abs());
+        worst = worst.max((difference - f64::from(*gradient)).abs());
         largest = largest.max(difference.abs());
     }
     println!("gradient of {} weights through the squared ReLU: at most {:.1e} of the largest from central differences", w.len(), worst / largest);

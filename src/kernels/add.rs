@@ -5,7 +5,7 @@ use crate::error::Result;
 use crate::tensor::{Call, Capacity, TensorType};
 use crate::twins;
 
-/// Arguments: a, b → a + b; in place: a → b += a. All of one type, a multiple of 4 elements.
+/// Arguments: a, b → a + b; in place: a → b += a. All of one type.
 #[derive(Debug)]
 pub struct Add {
     /// Type of all of them.
@@ -31,8 +31,8 @@ impl Kernel for Add {
     }
 
     fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
-        let vectors = self.ty.shape.elements_in(call) / 4;
-        Dispatch::new(&shader::params::Add { vectors: vectors as u32 }, Dispatch::linear(vectors.div_ceil(64)))
+        let elements = self.ty.shape.elements_in(call);
+        Dispatch::new(&shader::params::Add { elements: elements as u32 }, Dispatch::linear(elements.div_ceil(256)))
     }
 
     twins!();

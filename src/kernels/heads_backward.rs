@@ -4,6 +4,14 @@
 use super::heads::{HeadSource, Rotation};
 use super::{Real, real};
 
+/// Which vector of a row: of the queries (0) or keys (1), of which head.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Vector {
+    pub row: usize,
+    pub part: usize,
+    pub head: usize,
+}
+
 impl<R: Real> HeadSource<'_, R> {
     /// Undoes the turn of [`HeadSource::turn_at`] on a gradient: a rotation's transpose is its inverse.
     fn turn_back(&self, dx: &mut [R], turn: &[R]) {
@@ -37,11 +45,12 @@ impl<R: Real> HeadSource<'_, R> {
         dx.iter_mut().zip(dy).for_each(|(dx, dy)| *dx += *dy);
     }
 
-    fn normed_backward(&self, row: usize, part: usize, head: usize, turn: &[R], dy: &mut [R], dx: &mut [R], dnorms: &mut [R]) {
+    fn normed_backward(&self, at: Vector, turn: &[R], dy: &mut [R], dx: &mut [R], dnorms: &mut [R]) {
         let h = self.layout.head;
-        let at = if self.layout.shared_norm { 0 } else { part * 2 * h };
-        let weight = &self.norms[at..at + h];
-        let (dweight, dbias) = dnorms[at..at + 2 * h].split_at_mut(h);
+        let Vector { row, part, head } = at;
+        let norm = if self.layout.shared_norm { 0 } else { part * 2 * h };
+        let weight = &self.norms[norm..norm + h];
+        let (dweight, dbias) = dnorms[norm..norm + 2 * h].split_at_mut(h);
         if self.layout.rotation != Rotation::Raw {
             return real::layer_norm_backward(self.projection(row, part, head), weight, dy, dx, dweight, dbias);
         }
@@ -55,22 +64,20 @@ impl<R: Real> HeadSource<'_, R> {
     }
 
     /// From the gradient dy of [`HeadSource::exact`] (used up): adds to the projection's dx `[h]` and to dnorms `[4, h]`.
-    #[allow(clippy::too_many_arguments)]
-    pub fn exact_backward(&self, row: usize, part: usize, head: usize, turn: &[R], dy: &mut [R], dx: &mut [R], dnorms: &mut [R]) {
+    pub fn exact_backward(&self, at: Vector, turn: &[R], dy: &mut [R], dx: &mut [R], dnorms: &mut [R]) {
         if !self.layout.normed {
             return self.raw_backward(turn, dy, dx);
         }
         if self.layout.rotation == Rotation::Normed {
             self.turn_back(dy, turn);
         }
-        self.normed_backward(row, part, head, turn, dy, dx, dnorms);
+        self.normed_backward(at, turn, dy, dx, dnorms);
     }
 
     /// The same from the gradient of [`HeadSource::sketch_input`].
-    #[allow(clippy::too_many_arguments)]
-    pub fn sketch_input_backward(&self, row: usize, part: usize, head: usize, turn: &[R], dy: &mut [R], dx: &mut [R], dnorms: &mut [R]) {
+    pub fn sketch_input_backward(&self, at: Vector, turn: &[R], dy: &mut [R], dx: &mut [R], dnorms: &mut [R]) {
         if self.layout.sketch_normed {
-            self.normed_backward(row, part, head, turn, dy, dx, dnorms);
+            self.normed_backward(at, turn, dy, dx, dnorms);
         } else {
             self.raw_backward(turn, dy, dx);
         }

@@ -1,6 +1,7 @@
 //! Gradient of the packed rows: back to the projections and the norms of queries and keys.
 
 use super::heads::{HeadLayout, HeadSource, Rotation, lane};
+use super::heads_backward::Vector;
 use super::real::SharedMut;
 use super::sum_partials::{PARTIAL_ROWS, partials};
 use super::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error};
@@ -88,7 +89,7 @@ impl PackHeadsGrad {
                             for (part, from) in [query, key].into_iter().enumerate() {
                                 dy.copy_from_slice(&from[..h]);
                                 let at = (part * l.heads + head) * h;
-                                source.exact_backward(row, part, head, turn, dy, &mut out[at..at + h], dnorms);
+                                source.exact_backward(Vector { row, part, head }, turn, dy, &mut out[at..at + h], dnorms);
                             }
                         }
                         let at = (2 * l.heads + head) * h;

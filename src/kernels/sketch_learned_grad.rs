@@ -2,6 +2,7 @@
 //! time, so that its hidden layers never leave the cache.
 
 use super::heads::{HeadSource, Rotation};
+use super::heads_backward::Vector;
 use super::real::{Mat, MatMut, SharedMut};
 use super::sketch_learned::{SketchLearned, VectorPlace};
 use super::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error};
@@ -130,7 +131,8 @@ impl SketchLearnedGrad {
                         }
                         // SAFETY: every vector has its own columns of its row.
                         let out = unsafe { dqkv.slice(v.row * l.qkv_width() + (v.part * l.heads + v.head) * h, h) };
-                        source.sketch_input_backward(v.row, v.part, v.head, turn, dx, out, dnorms);
+                        let vector = Vector { row: v.row, part: v.part, head: v.head };
+                        source.sketch_input_backward(vector, turn, dx, out, dnorms);
                     }
                 });
             }

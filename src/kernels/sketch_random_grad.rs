@@ -1,6 +1,7 @@
 //! Gradient of the random sketch, whose matrices are not trained: back to the vectors only.
 
 use super::heads::{HeadSource, Rotation};
+use super::heads_backward::Vector;
 use super::real::{Mat, MatMut, SharedMut};
 use super::sketch_learned::VectorPlace;
 use super::sketch_learned_grad::SLABS;
@@ -106,7 +107,8 @@ impl SketchRandomGrad {
                         }
                         // SAFETY: every vector has its own columns of its row.
                         let out = unsafe { dqkv.slice(v.row * l.qkv_width() + (v.part * l.heads + v.head) * h, h) };
-                        source.sketch_input_backward(v.row, v.part, v.head, turn, dx, out, dnorms);
+                        let vector = Vector { row: v.row, part: v.part, head: v.head };
+                        source.sketch_input_backward(vector, turn, dx, out, dnorms);
                     }
                 });
             }

@@ -234,7 +234,7 @@ mod tests {
             if let Some(text) = text {
                 std::fs::write(&path, text).expect("writes");
             }
-            let error = read(&[path.clone()], &Vocabulary::bytes(), dir.path()).0.expect_err("unreadable");
+            let error = read(std::slice::from_ref(&path), &Vocabulary::bytes(), dir.path()).0.expect_err("unreadable");
             assert!(error.message().contains("text") && error.advice().is_some(), "{error}");
             error.message().to_string()
         };
@@ -257,12 +257,12 @@ mod tests {
         };
         mark(true);
         let place = spare.path().join("new");
-        assert!(read(&[path.clone()], &vocabulary, &place).1);
-        assert!(!read(&[path.clone()], &vocabulary, &place).1);
+        assert!(read(std::slice::from_ref(&path), &vocabulary, &place).1);
+        assert!(!read(std::slice::from_ref(&path), &vocabulary, &place).1);
         assert_eq!((names(dir.path()), names(&place)), (1, 1));
         // Nowhere at all: it works, and takes its time.
         let nowhere = path.join("nowhere");
-        assert_eq!(read(&[path.clone()], &vocabulary, &nowhere).0.expect("reads").tokens.len(), 4);
+        assert_eq!(read(std::slice::from_ref(&path), &vocabulary, &nowhere).0.expect("reads").tokens.len(), 4);
         mark(false);
     }
 }
