@@ -8,35 +8,18 @@ override VOCABULARY: u32;
 @group(0) @binding(2) var<storage, read> targets: array<u32>;         // [rows]
 @group(0) @binding(3) var<storage, read_write> nll: array<f32>;       // [rows]
 
-var<workgroup> scratch: array<f32, 128>;
+#import row_softmax
 
 @compute @workgroup_size(128)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     let row = grid_index(group, groups);
     if row >= params.rows { return; }
     let first = row * VOCABULARY;
-    var high = -3.0e38;
-    for (var i = local; i < VOCABULARY; i += 128u) { high = max(high, logits[first + i]); }
-    scratch[local] = high;
-    for (var step = 64u; step > 0u; step = step / 2u) {
-        workgroupBarrier();
-        if local < step { scratch[local] = max(scratch[local], scratch[local + step]); }
-    }
-    workgroupBarrier();
-    high = scratch[0];
-    workgroupBarrier();
-    var sum = 0.0;
-    for (var i = local; i < VOCABULARY; i += 128u) { sum += exp(logits[first + i] - high); }
-    scratch[local] = sum;
-    for (var step = 64u; step > 0u; step = step / 2u) {
-        workgroupBarrier();
-        if local < step { scratch[local] += scratch[local + step]; }
-    }
-    workgroupBarrier();
+    let softmax = row_softmax(first, local); // largest, sum
     if local == 0u {
         let id = targets[row];
         var value = 0.0;
-        if id < VOCABULARY { value = log(scratch[0]) + high - logits[first + id]; }
+        if id < VOCABULARY { value = log(softmax.y) + softmax.x - logits[first + id]; }
         nll[row] = value;
     }
 }

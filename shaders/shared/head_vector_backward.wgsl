@@ -1,6 +1,5 @@
 // Gradients of the head vectors of shared/head_vector.wgsl. A vector is handled in pairs: pair i of the gradient dy holds the
 // elements i and i + HEAD / 2 of what the exact kernel (EXACT) or the sketch read. CPU twin: kernels/heads_backward.rs.
-override SHARED_NORM_ROWS: u32; // first row of the keys' norm in norms [4, HEAD]: 2, or 0 where they use the queries'
 
 fn turn_back(d: vec2<f32>, position: u32, i: u32) -> vec2<f32> {
     let r = rotation(position, i, HEAD / 2u);
@@ -32,7 +31,7 @@ fn standard_pair(base: u32, moments: vec2<f32>, position: u32, i: u32, exact: bo
 }
 
 // Row of the norm's weight.
-fn norm_row(part: u32) -> u32 { return part * SHARED_NORM_ROWS; }
+fn norm_row(part: u32) -> u32 { return select(2u * part, 0u, SHARED_NORM == 1u); }
 
 // Gradient of pair i of the normed vector, and the norm's weights there.
 fn normed_gradient(dy: vec2<f32>, position: u32, i: u32, exact: bool) -> vec2<f32> {

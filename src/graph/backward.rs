@@ -122,7 +122,7 @@ impl Pass<'_> {
             if !node.updates.is_empty() {
                 return Err(Error::new(ErrorKind::Shape, format!("{} updates a tensor in place and cannot be recomputed", node.label)));
             }
-            let inputs: Vec<TensorId> = node.inputs.iter().map(|id| self.again.get(id).copied().unwrap_or(*id)).collect();
+            let inputs: Vec<TensorId> = node.inputs.iter().map(|id| self.latest(*id)).collect();
             let outputs = self.graph.append(&format!("{}.again", node.label), node.kernel.clone(), &inputs, &[])?;
             self.again.extend(node.outputs.iter().copied().zip(outputs));
         }

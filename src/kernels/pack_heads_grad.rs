@@ -42,7 +42,6 @@ impl Kernel for PackHeadsGrad {
             .size("KEY_WIDTH", l.key_width())
             .size("PARTIAL_ROWS", PARTIAL_ROWS)
             .size("NORMS", 4 * l.head)
-            .size("SHARED_NORM_ROWS", if l.shared_norm { 0 } else { 2 })
     }
 
     fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {

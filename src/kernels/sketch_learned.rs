@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::heads::{HeadLayout, HeadSource, Rotation, lane};
-use super::real::{Mat, MatMut};
-use super::sketch_learned_grad::SketchLearnedGrad;
+use super::heads_backward::Vector;
+use super::real::{Mat, MatMut, SharedMut};
+use super::sketch_learned_grad::{SLABS, SketchLearnedGrad};
 use super::sum_partials::SumPartials;
 use super::{Args, Backward, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error};
 use crate::error::{Error, ErrorKind, Result};
@@ -52,21 +53,16 @@ pub(super) fn infer_sketch(stem: &str, layout: &HeadLayout, weights: usize, inpu
     Ok(vec![TensorType::f32(shape![2, Unit::Lanes, layout.heads, Unit::Tokens, layout.sketch])])
 }
 
-/// Where a sketched vector comes from; they are numbered `[part, lane, head, token]`.
-pub(super) struct VectorPlace {
-    pub row: usize,
-    pub part: usize,
-    pub head: usize,
-    pub position: usize,
-}
-
-impl VectorPlace {
-    pub fn new(v: usize, layout: &HeadLayout, lanes: &[u32], call: &Call) -> Self {
-        let (token, head) = (v % call.tokens, v / call.tokens % layout.heads);
-        let at = v / (call.tokens * layout.heads) % call.lanes.len();
-        let part = v / (call.tokens * layout.heads * call.lanes.len());
-        Self { row: at * call.tokens + token, part, head, position: lane(lanes, call.lane_base + at).position + token }
+/// Which vector is sketched as number `v`: they are numbered `[part, lane, head, token]`. `turn` becomes its position's, where raw vectors
+/// are rotated.
+fn sketched<R: Real>(v: usize, source: &HeadSource<R>, lanes: &[u32], call: &Call, turn: &mut [R]) -> Vector {
+    let l = source.layout;
+    let (token, head) = (v % call.tokens, v / call.tokens % l.heads);
+    let at = v / (call.tokens * l.heads) % call.lanes.len();
+    if l.rotation == Rotation::Raw {
+        source.turn_at(lane(lanes, call.lane_base + at).position + token, turn);
     }
+    Vector { row: at * call.tokens + token, part: v / (call.tokens * l.heads * call.lanes.len()), head }
 }
 
 /// Appends the gradient of a sketch: into dqkv, in place; returns the partial sums of what else it gives gradients to.
@@ -93,14 +89,53 @@ pub(super) fn for_each_tile<R: Real>(layout: &HeadLayout, args: &mut Args<'_, R>
         real::with_scratch(n * h + h, |x: &mut [R]| {
             let (x, turn) = x.split_at_mut(n * h);
             for (k, x) in x.chunks_exact_mut(h).enumerate() {
-                let v = VectorPlace::new(task * tile + k, layout, lanes, call);
-                if layout.rotation == Rotation::Raw {
-                    source.turn_at(v.position, turn);
-                }
+                let v = sketched(task * tile + k, &source, lanes, call, turn);
                 source.sketch_input(v.row, v.part, v.head, turn, x);
             }
             sketch(x, out);
         });
+    });
+}
+
+/// The gradient of a sketch over all query and key vectors of a call: `sketch(x [n, h], ds [n, r], dx [n, h], dweights)` writes dx and adds
+/// to dweights, a tile of at most `tile` vectors at a time. Slab k of the [`SLABS`] of `slab` numbers each gains the sums of tiles k,
+/// k + SLABS, …: first dweights, `weights` numbers, then those of the norms `[4, h]`.
+///
+/// Arguments as in [`sketch_learned_grad`](super::sketch_learned_grad).
+pub(super) fn for_each_tile_backward<R: Real>(
+    layout: &HeadLayout,
+    args: &mut Args<'_, R>,
+    call: &Call,
+    [tile, slab, weights]: [usize; 3],
+    sketch: impl Fn(&[R], &[R], &mut [R], &mut [R]) + Sync,
+) {
+    let (h, r) = (layout.head, layout.sketch);
+    let (lanes, dsketch) = (args.ids(1), args.real(5));
+    let source = HeadSource { layout, qkv: args.real(0), norms: args.real(2), rotations: args.real(3) };
+    let (slabs, dqkv) = (args.real_mut(6), SharedMut::new(args.real_mut(7)));
+    let vectors = 2 * call.unit(Unit::Rows) * layout.heads;
+    real::parallel_chunks(&mut slabs[..SLABS * slab], slab, |at, sums| {
+        let (dweights, dnorms) = sums[..weights + 4 * h].split_at_mut(weights);
+        dweights.fill(R::ZERO);
+        dnorms.fill(R::ZERO);
+        for first in (at * tile..vectors).step_by(SLABS * tile) {
+            let n = tile.min(vectors - first);
+            real::with_scratch(2 * n * h + h, |scratch: &mut [R]| {
+                let (x, rest) = scratch.split_at_mut(n * h);
+                let (dx, turn) = rest.split_at_mut(n * h);
+                for (k, x) in x.chunks_exact_mut(h).enumerate() {
+                    let v = sketched(first + k, &source, lanes, call, turn);
+                    source.sketch_input(v.row, v.part, v.head, turn, x);
+                }
+                sketch(x, &dsketch[first * r..(first + n) * r], dx, dweights);
+                for (k, dx) in dx.chunks_exact_mut(h).enumerate() {
+                    let v = sketched(first + k, &source, lanes, call, turn);
+                    // SAFETY: every vector has its own columns of its row.
+                    let out = unsafe { dqkv.slice(v.row * layout.qkv_width() + (v.part * layout.heads + v.head) * h, h) };
+                    source.sketch_input_backward(v, turn, dx, out, dnorms);
+                }
+            });
+        }
     });
 }
 

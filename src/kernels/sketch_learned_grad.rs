@@ -1,13 +1,11 @@
 //! Gradient of the learned sketch. Nothing of the net is kept from the forward pass: it is computed again, a tile of vectors at a
 //! time, so that its hidden layers never leave the cache.
 
-use super::heads::{HeadSource, Rotation};
-use super::heads_backward::Vector;
-use super::real::{Mat, MatMut, SharedMut};
-use super::sketch_learned::{SketchLearned, VectorPlace};
+use super::real::{Mat, MatMut};
+use super::sketch_learned::{SketchLearned, for_each_tile_backward};
 use super::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error};
 use crate::error::Result;
-use crate::tensor::{Call, Capacity, TensorType, Unit};
+use crate::tensor::{Call, Capacity, TensorType};
 use crate::{shape, twins};
 
 /// Partial sums of the weights' gradients: enough to keep a GPU busy, few enough to add up.
@@ -53,7 +51,6 @@ impl Kernel for SketchLearnedGrad {
     fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {
         let l = &self.0.layout;
         l.head_constants(Variant::new(self.stem(), &[]))
-            .size("SHARED_NORM_ROWS", if l.shared_norm { 0 } else { 2 })
             .size("SIZE", l.sketch)
             .size("HIDDEN", self.0.hidden())
             .size("LEVELS", self.0.levels)
@@ -98,46 +95,10 @@ impl SketchLearnedGrad {
     fn twin<R: Real>(&self, args: &mut Args<'_, R>, call: &Call) {
         /// Vectors of a tile: all their activations stay in the second cache.
         const TILE: usize = 128;
-        let (net, l) = (&self.0, &self.0.layout);
-        let (h, r) = (l.head, l.sketch);
-        let (lanes, weights, dsketch) = (args.ids(1), args.real(4), args.real(5));
-        let source = HeadSource { layout: l, qkv: args.real(0), norms: args.real(2), rotations: args.real(3) };
-        let (slabs, dqkv) = (args.real_mut(6), SharedMut::new(args.real_mut(7)));
-        let vectors = 2 * call.unit(Unit::Rows) * l.heads;
-        let tiles = vectors.div_ceil(TILE);
-        let count = weights.len();
-        real::parallel_chunks(&mut slabs[..SLABS * self.slab()], self.slab(), |slab, sums| {
-            let sums = &mut sums[..count + 4 * h];
-            sums.fill(R::ZERO);
-            let (dweights, dnorms) = sums.split_at_mut(count);
-            for tile in (slab..tiles).step_by(SLABS) {
-                let first = tile * TILE;
-                let n = TILE.min(vectors - first);
-                real::with_scratch(2 * n * h + h, |scratch: &mut [R]| {
-                    let (x, rest) = scratch.split_at_mut(n * h);
-                    let (dx, turn) = rest.split_at_mut(n * h);
-                    for (k, x) in x.chunks_exact_mut(h).enumerate() {
-                        let v = VectorPlace::new(first + k, l, lanes, call);
-                        if l.rotation == Rotation::Raw {
-                            source.turn_at(v.position, turn);
-                        }
-                        source.sketch_input(v.row, v.part, v.head, turn, x);
-                    }
-                    self.net_backward(weights, x, &dsketch[first * r..(first + n) * r], dx, dweights);
-                    for (k, dx) in dx.chunks_exact_mut(h).enumerate() {
-                        let v = VectorPlace::new(first + k, l, lanes, call);
-                        if l.rotation == Rotation::Raw {
-                            source.turn_at(v.position, turn);
-                        }
-                        // SAFETY: every vector has its own columns of its row.
-                        let out = unsafe { dqkv.slice(v.row * l.qkv_width() + (v.part * l.heads + v.head) * h, h) };
-                        let vector = Vector { row: v.row, part: v.part, head: v.head };
-                        source.sketch_input_backward(vector, turn, dx, out, dnorms);
-                    }
-                });
-            }
+        let weights = args.real(4);
+        for_each_tile_backward(&self.0.layout, args, call, [TILE, self.slab(), weights.len()], |x, ds, dx, dweights| {
+            self.net_backward(weights, x, ds, dx, dweights);
         });
-        debug_assert_eq!(net.weight_count(), count);
     }
 
     /// dx `[n, h]` of vectors x `[n, h]`, given ds `[n, r]`; adds to dweights.

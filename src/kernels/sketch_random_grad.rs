@@ -1,9 +1,7 @@
 //! Gradient of the random sketch, whose matrices are not trained: back to the vectors only.
 
-use super::heads::{HeadSource, Rotation};
-use super::heads_backward::Vector;
-use super::real::{Mat, MatMut, SharedMut};
-use super::sketch_learned::VectorPlace;
+use super::real::{Mat, MatMut};
+use super::sketch_learned::for_each_tile_backward;
 use super::sketch_learned_grad::SLABS;
 use super::sketch_random::SketchRandom;
 use super::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error};
@@ -48,7 +46,6 @@ impl Kernel for SketchRandomGrad {
     fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {
         let l = &self.0.layout;
         l.head_constants(Variant::new(self.stem(), &[]))
-            .size("SHARED_NORM_ROWS", if l.shared_norm { 0 } else { 2 })
             .size("SIZE", l.sketch)
             .size("LEAVES", self.0.leaves)
             .with("GAIN", self.0.gain)
@@ -78,41 +75,8 @@ impl Kernel for SketchRandomGrad {
 impl SketchRandomGrad {
     fn twin<R: Real>(&self, args: &mut Args<'_, R>, call: &Call) {
         const TILE: usize = 64;
-        let l = &self.0.layout;
-        let (h, r) = (l.head, l.sketch);
-        let (lanes, matrices, dsketch) = (args.ids(1), args.real(4), args.real(5));
-        let source = HeadSource { layout: l, qkv: args.real(0), norms: args.real(2), rotations: args.real(3) };
-        let (slabs, dqkv) = (args.real_mut(6), SharedMut::new(args.real_mut(7)));
-        let vectors = 2 * call.unit(Unit::Rows) * l.heads;
-        real::parallel_chunks(&mut slabs[..SLABS * self.slab()], self.slab(), |slab, dnorms| {
-            let dnorms = &mut dnorms[..4 * h];
-            dnorms.fill(R::ZERO);
-            for tile in (slab..vectors.div_ceil(TILE)).step_by(SLABS) {
-                let first = tile * TILE;
-                let n = TILE.min(vectors - first);
-                real::with_scratch(2 * n * h + h, |scratch: &mut [R]| {
-                    let (x, rest) = scratch.split_at_mut(n * h);
-                    let (dx, turn) = rest.split_at_mut(n * h);
-                    let places = || (0..n).map(|k| VectorPlace::new(first + k, l, lanes, call));
-                    for (v, x) in places().zip(x.chunks_exact_mut(h)) {
-                        if l.rotation == Rotation::Raw {
-                            source.turn_at(v.position, turn);
-                        }
-                        source.sketch_input(v.row, v.part, v.head, turn, x);
-                    }
-                    self.tree_backward(matrices, x, &dsketch[first * r..(first + n) * r], dx);
-                    for (v, dx) in places().zip(dx.chunks_exact_mut(h)) {
-                        if l.rotation == Rotation::Raw {
-                            source.turn_at(v.position, turn);
-                        }
-                        // SAFETY: every vector has its own columns of its row.
-                        let out = unsafe { dqkv.slice(v.row * l.qkv_width() + (v.part * l.heads + v.head) * h, h) };
-                        let vector = Vector { row: v.row, part: v.part, head: v.head };
-                        source.sketch_input_backward(vector, turn, dx, out, dnorms);
-                    }
-                });
-            }
-        });
+        let matrices = args.real(4);
+        for_each_tile_backward(&self.0.layout, args, call, [TILE, self.slab(), 0], |x, ds, dx, _| self.tree_backward(matrices, x, ds, dx));
     }
 
     /// dx `[n, h]` of vectors x `[n, h]`, given ds `[n, r]`.

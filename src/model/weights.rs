@@ -39,7 +39,7 @@ pub enum Part {
 }
 
 impl Part {
-    pub(crate) fn len(&self) -> usize {
+    fn len(&self) -> usize {
         match self {
             Part::Tensor { range, .. } => range.len(),
             Part::Zeros(n) | Part::Ones(n) => *n,
@@ -178,20 +178,27 @@ impl Packed {
 pub fn unpack<'a>(parameters: impl IntoIterator<Item = (&'a Packed, &'a [f32])>) -> std::collections::BTreeMap<String, Vec<f32>> {
     let mut tensors: std::collections::BTreeMap<String, Vec<f32>> = std::collections::BTreeMap::new();
     for (packed, values) in parameters {
-        let mut at = 0;
-        for part in &packed.parts {
+        for (part, at) in packed.ranges() {
             if let Part::Tensor { name, range } = part {
                 let tensor = tensors.entry(name.clone()).or_default();
                 tensor.resize(tensor.len().max(range.end), 0.0);
-                tensor[range.clone()].copy_from_slice(&values[at..at + range.len()]);
+                tensor[range.clone()].copy_from_slice(&values[at]);
             }
-            at += part.len();
         }
     }
     tensors
 }
 
 impl Packed {
+    /// Its parts, each with the elements it is.
+    pub fn ranges(&self) -> impl Iterator<Item = (&Part, std::ops::Range<usize>)> {
+        self.parts.iter().scan(0, |at, part| {
+            let start = *at;
+            *at += part.len();
+            Some((part, start..*at))
+        })
+    }
+
     /// Names of the checkpoint tensors it is made of.
     pub fn tensors(&self) -> impl Iterator<Item = &str> {
         self.parts.iter().filter_map(|part| if let Part::Tensor { name, .. } = part { Some(name.as_str()) } else { None })

@@ -27,11 +27,6 @@ pub trait Sequences {
     }
 }
 
-/// Positions of a batch that are scored.
-pub fn scored(batch: &Batch) -> usize {
-    batch.targets.iter().filter(|target| **target != UNSCORED).count()
-}
-
 /// Windows of a stream in random order. Each epoch cuts the stream at another place and shuffles the windows anew.
 #[derive(Clone, Debug)]
 pub struct Windows {
@@ -149,7 +144,7 @@ mod tests {
         let mut epochs = Vec::new();
         for epoch in 0..3 {
             let batch = windows.batch(epoch * n as u64, n, n);
-            assert_eq!(scored(&batch), n * 30);
+            assert_eq!(batch.scored(), n * 30);
             for (token, target) in batch.tokens.iter().zip(&batch.targets) {
                 assert_eq!(token + 1, *target);
             }
@@ -192,7 +187,7 @@ mod tests {
         assert_eq!(windows.count(), 4);
         let batch = windows.batch(0, 4, 6);
         assert_eq!(batch.tokens.iter().step_by(10).copied().collect::<Vec<_>>(), [0, 250, 500, 750, 0, 0]);
-        assert_eq!((scored(&batch), batch.tokens.len()), (40, 60));
+        assert_eq!((batch.scored(), batch.tokens.len()), (40, 60));
         assert_eq!(FixedWindows::new(stream(1001), 10, usize::MAX).expect("fits").count(), 100);
         assert_eq!(FixedWindows::new(stream(11), 10, 1).expect("fits").count(), 1);
     }

@@ -1,6 +1,6 @@
 //! How good a model is: losses on sequences that it is not trained on, and right answers to tasks.
 
-use super::batches::{Sequences, scored};
+use super::batches::Sequences;
 use super::learner::Learner;
 use super::tasks::Task;
 use crate::error::Result;
@@ -80,7 +80,7 @@ pub async fn accuracies(engine: &Engine, source: ModelSource, tasks: &[Task], co
                 let rows = logits.chunks(vocabulary).zip(targets).filter(|(_, target)| **target != UNSCORED);
                 right += rows.filter(|(row, target)| likeliest(row) == Some(**target as usize)).count();
             }
-            all += scored(&batch);
+            all += batch.scored();
         }
         result.push(right as f64 / all.max(1) as f64);
     }

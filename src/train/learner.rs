@@ -1,7 +1,7 @@
 //! The numeric core of training: weights, gradients and moments of a model on an executor, and the plans that train it.
 
 use super::optimizer;
-use super::plan::{LearnerMemory, LearnerOptions, LearnerPlan, trained};
+use super::plan::{LearnerMemory, LearnerOptions, LearnerPlan};
 use crate::attention::Mode;
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::{Compiled, Executor, Memory, Run};
@@ -81,6 +81,8 @@ pub struct Learner {
     norm: Compiled,
     update: Compiled,
     times: Option<Vec<(usize, f64)>>,
+    /// Sums of squares of the gradients as they are now, if they were computed.
+    squares: Option<Vec<f64>>,
 }
 
 impl Learner {
@@ -94,11 +96,9 @@ impl Learner {
         for packed in &plan.parameters {
             executor.store(&mut memory, &packed.name, DType::F32, &packed.words(&source.checkpoint)?).await?;
         }
-        let specs = config.parameters();
-        let trained = trained(&config, &plan.parameters);
         let clear = optimizer::clear(&plan.train)?.lower("clear", &traits, plan.capacity)?;
-        let norm = optimizer::norm(&trained)?.lower("norm", &traits, plan.capacity)?;
-        let update = optimizer::update(&trained, &specs)?.lower("update", &traits, plan.capacity)?;
+        let norm = optimizer::norm(&plan.trained)?.lower("norm", &traits, plan.capacity)?;
+        let update = optimizer::update(&plan.trained, &config.parameters())?.lower("update", &traits, plan.capacity)?;
         for plan in [&plan.forward, &plan.train, &clear, &norm, &update] {
             executor.store_constants(plan, &mut constants).await?;
             executor.reserve_state(plan, &mut memory).await?;
@@ -111,6 +111,7 @@ impl Learner {
             update: executor.compile(&update).await?,
             predict: None,
             times: None,
+            squares: None,
             executor,
             config,
             plan,
@@ -147,6 +148,7 @@ impl Learner {
 
     /// Negative log-likelihood of every scored position `[B, context]`; adds the gradients of `Σ weight · nll` to the accumulators.
     pub async fn accumulate(&mut self, batch: &Batch, weight: f32) -> Result<Vec<f32>> {
+        self.squares = None;
         let mut nll = vec![0.0; batch.tokens.len()];
         for group in self.groups(batch)? {
             let segments = group.segments(self.plan.capacity.tokens);
@@ -220,33 +222,35 @@ impl Learner {
     /// # Errors
     /// [`ErrorKind::Numeric`] naming the first layer whose gradient is not finite.
     pub async fn gradient_norm(&mut self) -> Result<f64> {
-        let norms = self.run_norm(&AdamW::default(), 1).await?;
-        let squares: Vec<f64> = norms.iter().map(|(_, square)| *square).collect();
+        let squares = self.squares().await?;
         let total: f64 = squares.iter().sum();
         if total.is_finite() {
             return Ok(total.sqrt());
         }
         // The backward pass goes from the last parameter to the first: the last one in the model's order broke first.
-        let broken = norms.iter().rev().find(|(_, square)| !square.is_finite()).map_or("", |(name, _)| name.as_str());
+        let broken = self.plan.trained.iter().zip(&squares).rev().find(|(_, square)| !square.is_finite()).map_or("", |(p, _)| p.name.as_str());
         Err(Error::new(ErrorKind::Numeric, format!("the gradient of {broken} is not finite"))
             .help("lower --lr, raise --warmup or set --clip, and go on from the last checkpoint"))
     }
 
-    /// Sum of squares of every trained parameter's gradient, by name.
-    async fn run_norm(&mut self, settings: &AdamW, step: u64) -> Result<Vec<(String, f64)>> {
-        let trained = trained(&self.config, &self.plan.parameters);
-        let settings = optimizer::settings(settings, step);
-        let call = Call::start(1);
-        let partials = trained.len() * optimizer::SQUARE_PARTS;
-        let run = Run { calls: &[call], inputs: &[("settings", &settings)], reads: &[("norms", partials)] };
+    /// Sum of squares of every trained parameter's gradient.
+    async fn squares(&mut self) -> Result<Vec<f64>> {
+        if let Some(squares) = &self.squares {
+            return Ok(squares.clone());
+        }
+        let partials = self.plan.trained.len() * optimizer::SQUARE_PARTS;
+        let run = Run { calls: &[Call::start(1)], inputs: &[], reads: &[("norms", partials)] };
         let read = self.executor.run(&mut self.norm, &self.constants, &mut self.memory, run).await?;
         let sum = |words: &[u32]| words.iter().map(|w| f64::from(f32::from_bits(*w))).sum();
-        Ok(trained.into_iter().map(|p| p.name).zip(read[0].chunks_exact(optimizer::SQUARE_PARTS).map(sum)).collect())
+        let squares: Vec<f64> = read[0].chunks_exact(optimizer::SQUARE_PARTS).map(sum).collect();
+        self.squares = Some(squares.clone());
+        Ok(squares)
     }
 
     /// One optimiser step with what was accumulated, which is cleared; `step` counts from 1.
     pub async fn update(&mut self, settings: &AdamW, step: u64) -> Result<()> {
-        self.run_norm(settings, step).await?;
+        self.squares().await?;
+        self.squares = None;
         let settings = optimizer::settings(settings, step);
         let run = Run { calls: &[Call::start(1)], inputs: &[("settings", &settings)], reads: &[] };
         self.executor.run(&mut self.update, &self.constants, &mut self.memory, run).await.map(drop)
@@ -259,14 +263,14 @@ impl Learner {
 
     /// Accumulated gradients of the trained tensors.
     pub async fn gradients(&self) -> Result<NamedTensors> {
-        self.read("gradient.", &trained(&self.config, &self.plan.parameters)).await
+        self.read("gradient.", &self.plan.trained).await
     }
 
     /// First and second moments of the trained tensors, named `first.NAME` and `second.NAME`.
     pub async fn moments(&self) -> Result<NamedTensors> {
         let mut tensors = Vec::new();
         for moment in ["first", "second"] {
-            let list = self.read(&format!("{moment}."), &trained(&self.config, &self.plan.parameters)).await?;
+            let list = self.read(&format!("{moment}."), &self.plan.trained).await?;
             tensors.extend(list.into_iter().map(|(name, shape, values)| (format!("{moment}.{name}"), shape, values)));
         }
         Ok(tensors)
@@ -278,7 +282,7 @@ impl Learner {
         for moment in ["first", "second"] {
             let prefix = format!("{moment}.");
             let of_moment = tensors.iter().filter_map(|(name, values)| Some((name.strip_prefix(&prefix)?.to_string(), values.clone()))).collect();
-            for packed in trained(&self.config, &self.plan.parameters) {
+            for packed in &self.plan.trained {
                 let words: Vec<u32> = packed.pack(&of_moment).into_iter().map(f32::to_bits).collect();
                 self.executor.write(&mut self.memory, &format!("{prefix}{}", packed.name), 0, &words).await?;
             }

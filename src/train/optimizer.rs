@@ -10,7 +10,7 @@ use crate::kernels::square_sums::{SquareSums, norms};
 use crate::model::ParameterSpec;
 use crate::model::weights::{Packed, Part};
 use crate::shape;
-use crate::tensor::{TensorId, TensorType};
+use crate::tensor::TensorType;
 
 pub(super) use crate::kernels::square_sums::SQUARE_PARTS;
 
@@ -37,40 +37,28 @@ pub(super) fn clear(train: &Plan) -> Result<Graph> {
     Ok(g)
 }
 
-struct Shared {
-    settings: TensorId,
-    norms: TensorId,
-    factor: TensorId,
-}
-
-fn shared(g: &mut Graph, parameters: usize) -> Shared {
-    Shared {
-        settings: g.input("settings", TensorType::f32(shape![SETTINGS])),
-        norms: g.state("norms", norms(parameters)),
-        factor: g.state("clip", TensorType::f32(shape![CLIP])),
-    }
-}
-
-/// Clears the gradients of what is not trained; then sums of squares of all gradients in the state `norms [parameters, 64]`, their norm and the clip factor in the state `clip [4]`.
+/// Clears the gradients of what is not trained; then sums of squares of all gradients, in the state `norms [parameters, 64]`.
 pub(super) fn norm(parameters: &[Packed]) -> Result<Graph> {
     let mut g = Graph::new();
-    let s = shared(&mut g, parameters.len());
+    let norms = g.state("norms", norms(parameters.len()));
     for (index, p) in parameters.iter().enumerate() {
         let ty = TensorType::f32(shape![p.elements]);
         let gradient = g.state(&format!("gradient.{}", p.name), ty.clone());
         for range in fixed(p) {
             g.apply(&format!("fixed.{}", p.name), Clear { ty: ty.clone(), range: Some(range) }, &[], &[gradient])?;
         }
-        g.apply(&format!("norm.{}", p.name), SquareSums { elements: p.elements, index }, &[gradient], &[s.norms])?;
+        g.apply(&format!("norm.{}", p.name), SquareSums { elements: p.elements, index }, &[gradient], &[norms])?;
     }
-    g.apply("clip", ClipFactor { parameters: parameters.len() }, &[s.norms, s.settings], &[s.factor])?;
     Ok(g)
 }
 
-/// The step of every parameter, after [`norm`]; clears the gradients.
+/// After [`norm`]: the clip factor, and the step of every parameter; clears the gradients.
 pub(super) fn update(parameters: &[Packed], specs: &[ParameterSpec]) -> Result<Graph> {
     let mut g = Graph::new();
-    let s = shared(&mut g, parameters.len());
+    let norms = g.state("norms", norms(parameters.len()));
+    let settings = g.input("settings", TensorType::f32(shape![SETTINGS]));
+    let factor = g.state("clip", TensorType::f32(shape![CLIP]));
+    g.apply("clip", ClipFactor { parameters: parameters.len() }, &[norms, settings], &[factor])?;
     for p in parameters {
         let kept = undecayed(p, specs);
         let decay = match kept.as_slice() {
@@ -78,7 +66,7 @@ pub(super) fn update(parameters: &[Packed], specs: &[ParameterSpec]) -> Result<G
             [all] if *all == (0..p.elements) => Decay::None,
             some => Decay::Except(some.len()),
         };
-        let mut inputs = vec![s.settings, s.factor];
+        let mut inputs = vec![settings, factor];
         if let Decay::Except(n) = decay {
             inputs.push(g.constant_u32(&format!("undecayed.{}", p.name), shape![n, 2], adamw::ranges(&kept).into()));
         }
@@ -91,25 +79,17 @@ pub(super) fn update(parameters: &[Packed], specs: &[ParameterSpec]) -> Result<G
 
 /// Elements of a parameter that are no part of the checkpoint (biases a projection does not have, padding): they are never trained.
 fn fixed(p: &Packed) -> impl Iterator<Item = std::ops::Range<usize>> {
-    let mut at = 0;
-    p.parts.iter().filter_map(move |part| {
-        let range = at..at + part.len();
-        at = range.end;
-        matches!(part, Part::Zeros(_) | Part::Ones(_)).then_some(range)
-    })
+    p.ranges().filter(|(part, _)| !matches!(part, Part::Tensor { .. })).map(|(_, range)| range)
 }
 
 /// Elements of a parameter that do not decay: norms and biases. Neighbours are joined.
 fn undecayed(p: &Packed, specs: &[ParameterSpec]) -> Vec<std::ops::Range<usize>> {
     let mut ranges: Vec<std::ops::Range<usize>> = Vec::new();
-    let mut at = 0;
-    for part in &p.parts {
+    for (part, range) in p.ranges() {
         let decayed = match part {
             Part::Tensor { name, .. } => specs.iter().any(|s| s.name == *name && s.kind.is_decayed()),
             Part::Zeros(_) | Part::Ones(_) => false,
         };
-        let range = at..at + part.len();
-        at = range.end;
         match ranges.last_mut() {
             _ if decayed => {}
             Some(last) if last.end == range.start => last.end = range.end,

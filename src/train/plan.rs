@@ -55,6 +55,8 @@ impl LearnerMemory {
 pub struct LearnerPlan {
     /// Parameters of the graph.
     pub parameters: Vec<Packed>,
+    /// Those that are trained.
+    pub trained: Vec<Packed>,
     /// Forward over a segment: scores it, and leaves the state at its end.
     pub forward: Plan,
     /// Forward and backward over a segment, from the state at its start.
@@ -91,7 +93,7 @@ impl LearnerPlan {
             let capacity = Capacity { lanes: options.lanes, tokens: segment, slots, context: 0 };
             let forward = transformer::build(config, Mode::Forward, Head::Nll, &build)?.lower("forward", traits, capacity)?;
             let train = backward(config, &build, &trained, options.recompute)?.lower("train", traits, capacity)?;
-            Ok(Self { parameters: parameters.clone(), forward, train, build, capacity, context: options.context })
+            Ok(Self { parameters: parameters.clone(), trained: trained.clone(), forward, train, build, capacity, context: options.context })
         };
         let whole = options.context.next_multiple_of(block);
         if attention.has_cache() {
@@ -136,7 +138,7 @@ impl LearnerPlan {
 }
 
 /// Which parameters of the graph are trained.
-pub(super) fn trained(config: &ModelConfig, parameters: &[Packed]) -> Vec<Packed> {
+fn trained(config: &ModelConfig, parameters: &[Packed]) -> Vec<Packed> {
     let fixed: Vec<String> = config.parameters().into_iter().filter(|p| !p.kind.is_trained()).map(|p| p.name).collect();
     parameters.iter().filter(|p| !p.tensors().any(|name| fixed.iter().any(|f| f == name))).cloned().collect()
 }

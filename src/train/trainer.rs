@@ -1,6 +1,6 @@
 //! One step after the other: batches, gradients, optimiser.
 
-use super::batches::{Sequences, scored};
+use super::batches::Sequences;
 use super::learner::{Batch, Learner};
 use super::settings::Settings;
 use crate::error::{Error, ErrorKind, Result};
@@ -51,7 +51,7 @@ impl Trainer {
         let first = self.step.wrapping_mul(self.settings.sequences() as u64);
         let parts = (0..self.settings.accumulate).map(|part| self.data.batch(first.wrapping_add((part * lanes) as u64), lanes, lanes));
         let parts: Vec<Batch> = parts.collect();
-        let positions: usize = parts.iter().map(scored).sum();
+        let positions: usize = parts.iter().map(Batch::scored).sum();
         let mut sum = 0.0;
         for part in &parts {
             let nll = self.learner.accumulate(part, 1.0 / positions as f32).await?;
