@@ -69,7 +69,7 @@ impl Options {
     fn sampling(&self) -> Result<GenerateOptions> {
         let s = &self.sampling;
         // Greedy means the likeliest token, so nothing is changed behind the user's back.
-        let penalty = s.repetition_penalty.unwrap_or(if s.temperature == 0.0 { 1.0 } else { 1.1 });
+        let penalty = s.repetition_penalty.unwrap_or(GenerateOptions::usual_penalty(s.temperature));
         let options = GenerateOptions {
             max_tokens: self.max_tokens,
             temperature: s.temperature,

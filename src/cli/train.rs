@@ -204,34 +204,35 @@ impl Options {
     fn settings(&self, recorded: Recorded<'_>, vocabulary: usize) -> Result<Settings> {
         let (s, o, e, w) = (&self.steps, &self.optimiser, &self.evaluation, &self.output);
         let number = |n: Option<usize>| n.map(|n| n as u64);
-        let steps = recorded.free(number(s.steps), |r| r.steps, || 1000);
+        let usual = Settings::default();
+        let steps = recorded.free(number(s.steps), |r| r.steps, || usual.steps);
         let tenth = || (steps / 10).max(1);
-        let lr = recorded.fixed("lr", o.lr, |r| r.lr, || 1e-3)?;
+        let lr = recorded.fixed("lr", o.lr, |r| r.lr, || usual.lr)?;
         Ok(Settings {
             steps,
-            batch: recorded.fixed("batch", s.batch, |r| r.batch, || 8)?,
-            accumulate: recorded.fixed("accumulate", s.accumulate, |r| r.accumulate, || 1)?,
-            context: recorded.fixed("context", s.context, |r| r.context, || 256)?,
+            batch: recorded.fixed("batch", s.batch, |r| r.batch, || usual.batch)?,
+            accumulate: recorded.fixed("accumulate", s.accumulate, |r| r.accumulate, || usual.accumulate)?,
+            context: recorded.fixed("context", s.context, |r| r.context, || usual.context)?,
             lr,
             min_lr: recorded.fixed("min-lr", o.min_lr, |r| r.min_lr, || lr / 10.0)?,
-            schedule: recorded.fixed("schedule", o.schedule, |r| r.schedule, Decay::default)?,
+            schedule: recorded.fixed("schedule", o.schedule, |r| r.schedule, || usual.schedule)?,
             warmup: recorded.fixed("warmup", number(o.warmup), |r| r.warmup, || (steps / 10).min(200))?,
-            weight_decay: recorded.fixed("weight-decay", o.weight_decay, |r| r.weight_decay, || 0.1)?,
-            beta1: recorded.free(None, |r| r.beta1, || Settings::BETA1),
-            beta2: recorded.fixed("beta2", o.beta2, |r| r.beta2, || 0.95)?,
-            eps: recorded.free(None, |r| r.eps, || Settings::EPS),
-            clip: recorded.fixed("clip", o.clip, |r| r.clip, || 1.0)?,
-            seed: recorded.fixed("seed", s.seed, |r| r.seed, || 0)?,
+            weight_decay: recorded.fixed("weight-decay", o.weight_decay, |r| r.weight_decay, || usual.weight_decay)?,
+            beta1: recorded.free(None, |r| r.beta1, || usual.beta1),
+            beta2: recorded.fixed("beta2", o.beta2, |r| r.beta2, || usual.beta2)?,
+            eps: recorded.free(None, |r| r.eps, || usual.eps),
+            clip: recorded.fixed("clip", o.clip, |r| r.clip, || usual.clip)?,
+            seed: recorded.fixed("seed", s.seed, |r| r.seed, || usual.seed)?,
             segment: self.gradients.segment.or(recorded.0.and_then(|r| r.segment)),
-            recompute: recorded.free(self.gradients.recompute.map(|what| what == Recompute::Sections), |r| r.recompute, || false),
+            recompute: recorded.free(self.gradients.recompute.map(|what| what == Recompute::Sections), |r| r.recompute, || usual.recompute),
             data: recorded.free(self.data.clone(), |r| r.data.clone(), Vec::new),
             task: self.task(recorded, vocabulary)?,
             eval_data: e.eval_data.clone().or_else(|| recorded.0.and_then(|r| r.eval_data.clone())),
             eval_every: recorded.free(number(e.eval_every), |r| r.eval_every, tenth),
-            eval_tokens: recorded.free(e.eval_tokens, |r| r.eval_tokens, || 16 << 10),
+            eval_tokens: recorded.free(e.eval_tokens, |r| r.eval_tokens, || usual.eval_tokens),
             save_every: recorded.free(number(w.save_every), |r| r.save_every, tenth),
-            keep: recorded.free(w.keep, |r| r.keep, || 3),
-            log_every: recorded.free(number(w.log_every), |r| r.log_every, || 1),
+            keep: recorded.free(w.keep, |r| r.keep, || usual.keep),
+            log_every: recorded.free(number(w.log_every), |r| r.log_every, || usual.log_every),
         })
     }
 
@@ -399,15 +400,14 @@ impl<'a> Teller<'a> {
 
 /// Tokens of a sequence and part of the answers that are right, at the trained length and beyond.
 fn by_length(common: &Common, engine: &Engine, settings: &Settings, out: &Path) -> Result<Vec<(usize, f64)>> {
-    let Some(task) = run::task(settings)? else { return Ok(Vec::new()) };
+    let source = ModelSource::open(out)?;
+    let Some([_, held_out]) = settings.tasks(source.config.vocab_size)? else { return Ok(Vec::new()) };
     let _spinner = Progress::spinner(common, "longer sequences");
-    // Held out, like those of the evaluations.
-    let task = task.with_seed(settings.seed ^ run::HELD_OUT);
     let lengths = [1, 2, 4].map(|times| times * settings.context);
-    let tasks = lengths.into_iter().map(|context| task.with_context(context)).collect::<Result<Vec<_>>>()?;
+    let tasks = lengths.into_iter().map(|context| held_out.with_context(context)).collect::<Result<Vec<_>>>()?;
     // As many answers at every length; the longest take the time.
     let count = (settings.eval_tokens / settings.context).clamp(1, 64);
-    let parts = block_on(accuracies(engine, ModelSource::open(out)?, &tasks, count))?;
+    let parts = block_on(accuracies(engine, source, &tasks, count))?;
     Ok(tasks.iter().map(|task| task.context()).zip(parts).collect())
 }
 

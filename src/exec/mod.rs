@@ -269,6 +269,18 @@ impl Executor {
         Ok(())
     }
 
+    /// Compiles the shaders of plans ahead of their first run. `progress` is told the dispatches that can run, and how many there are.
+    pub async fn warm_up(&self, plans: &[&Plan], progress: &mut dyn FnMut(usize, usize)) -> Result<()> {
+        let Executor::Gpu(gpu) = self else { return Ok(()) };
+        let total = plans.iter().map(|plan| plan.steps.len()).sum();
+        let mut done = 0;
+        for plan in plans {
+            gpu.compile(plan, &mut |compiled| progress(done + compiled, total)).await?;
+            done += plan.steps.len();
+        }
+        Ok(())
+    }
+
     /// Makes a plan ready: compiles its shaders and allocates its scratch memory.
     pub async fn compile(&self, plan: &Plan) -> Result<Compiled> {
         let own = match self {

@@ -52,7 +52,8 @@ impl GpuExecutor {
         Ok(copy)
     }
 
-    pub(super) async fn prepare(&self, plan: &Plan) -> Result<Prepared> {
+    /// The pipelines of a plan, by step. `progress` is told how many are compiled.
+    pub(super) async fn compile(&self, plan: &Plan, progress: &mut dyn FnMut(usize)) -> Result<Vec<Arc<Pipeline>>> {
         // All compilations are started before the first is awaited: a browser runs them in parallel.
         let mut compiling = Vec::new();
         for step in &plan.steps {
@@ -67,7 +68,13 @@ impl GpuExecutor {
         let mut pipelines = Vec::new();
         for pipeline in compiling {
             pipelines.push(pipeline.await?);
+            progress(pipelines.len());
         }
+        Ok(pipelines)
+    }
+
+    pub(super) async fn prepare(&self, plan: &Plan) -> Result<Prepared> {
+        let pipelines = self.compile(plan, &mut |_| ()).await?;
         let mut buffers = Vec::new();
         for buffer in &plan.buffers {
             buffers.push(match buffer.role {

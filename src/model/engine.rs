@@ -345,6 +345,13 @@ impl Model {
         &self.0.attention
     }
 
+    /// Compiles the shaders that reading and writing need, so that the first text does not wait for them. `progress` is told the dispatches
+    /// that can run, and how many there are; on the CPU there is nothing to do.
+    pub async fn warm_up(&self, progress: &mut dyn FnMut(usize, usize)) -> Result<()> {
+        let Blueprint { prefill, decode, .. } = &self.0.blueprint;
+        self.0.executor.warm_up(&[prefill, decode], progress).await
+    }
+
     /// Plans and memory.
     pub fn blueprint(&self) -> &Blueprint {
         &self.0.blueprint

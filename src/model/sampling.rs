@@ -37,6 +37,11 @@ impl GenerateOptions {
         Self { max_tokens, temperature: 0.0, top_k: 0, top_p: 1.0, min_p: 0.0, repetition_penalty: 1.0, seed: 0, stop: Vec::new() }
     }
 
+    /// The repetition penalty where none is asked for: none at temperature 0, so that greedy is greedy.
+    pub fn usual_penalty(temperature: f32) -> f32 {
+        if temperature == 0.0 { 1.0 } else { Self::default().repetition_penalty }
+    }
+
     /// Refuses options outside their range, naming the option, the value and the range.
     pub fn check(&self) -> Result<()> {
         let refuse =

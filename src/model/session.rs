@@ -1,40 +1,38 @@
 //! A [`Session`]: the state of a few independent texts on a device. Prefill in bounded segments, decode several tokens a
-//! submission, save, load, fork.
+//! submission, fork.
 
 use std::ops::ControlFlow;
 
 use super::engine::Model;
-use super::sampling::{GenerateOptions, Generated, StopReason};
-use super::state_file::{SavedState, SavedTensor};
-use super::text_stream::StopStrings;
+use super::generation::Generation;
+use super::sampling::{GenerateOptions, Generated};
 use super::transformer::Head;
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::{Compiled, Executor, KernelTime, Memory, Run, by_kernel};
-use crate::graph::{Plan, Role};
 use crate::kernels::nll::UNSCORED;
 use crate::kernels::sample::STEPS;
 use crate::tensor::{Call, Lane, lane_table, ring_after};
 
 /// Where a text stands.
 #[derive(Clone, Debug, Default)]
-struct Slot {
+pub(super) struct Slot {
     /// Tokens the state has seen.
-    position: usize,
+    pub(super) position: usize,
     /// Rows in the ring: `position mod b`, or b for a whole block that is not folded yet.
-    ring: usize,
+    pub(super) ring: usize,
     /// Tokens of the text the state has not seen yet (at most one: the last of a generation that was cut short).
-    pending: Vec<u32>,
+    pub(super) pending: Vec<u32>,
     /// Which tokens occurred, for the repetition penalty.
-    seen: Vec<bool>,
+    pub(super) seen: Vec<bool>,
 }
 
 /// Independent texts on a loaded model.
 #[derive(Debug)]
 pub struct Session {
-    model: Model,
-    state: Memory,
-    slots: Vec<Slot>,
-    prefill: Compiled,
+    pub(super) model: Model,
+    pub(super) state: Memory,
+    pub(super) slots: Vec<Slot>,
+    pub(super) prefill: Compiled,
     decode: Option<Compiled>,
     all: Option<Compiled>,
     nll: Option<Compiled>,
@@ -67,6 +65,11 @@ impl Session {
     /// Tokens of a text so far.
     pub fn position(&self, slot: usize) -> usize {
         self.slots[slot].position + self.slots[slot].pending.len()
+    }
+
+    /// Which tokens occurred in a text, for the repetition penalty.
+    pub(super) fn seen(&self, slot: usize) -> Vec<bool> {
+        self.slots[slot].seen.clone()
     }
 
     /// Empties a text.
@@ -331,7 +334,7 @@ impl Session {
     }
 
     /// Takes back the last tokens of a decoding submission: of `ids` only the first `kept` (at least one) stay.
-    fn take_back(&mut self, slot: usize, ids: &[u32], kept: usize, seen: Vec<bool>) {
+    pub(super) fn take_back(&mut self, slot: usize, ids: &[u32], kept: usize, seen: Vec<bool>) {
         if kept == ids.len() {
             return;
         }
@@ -350,53 +353,12 @@ impl Session {
     /// Continues a text. `on_text` gets the text piece by piece, always whole characters, and may stop it. The state then
     /// holds every token up to the one that ended generation.
     pub async fn generate(&mut self, slot: usize, options: &GenerateOptions, on_text: &mut dyn FnMut(&str) -> ControlFlow<()>) -> Result<Generated> {
-        options.check()?;
         self.check_ids(slot, &[])?;
-        let inner = self.model.0.clone();
-        let tokenizer = self.model.tokenizer()?.clone();
-        let mut stream = tokenizer.text_stream();
-        let mut stops = StopStrings::new(&options.stop)?;
-        let end_of_text = tokenizer.end_of_text();
-        let mut done = Generated { text: String::new(), ids: Vec::new(), reason: StopReason::MaxTokens };
-        // The first submissions are short so that text appears at once; on the CPU there is nothing to wait for.
-        let most = if matches!(inner.executor, Executor::Gpu(_)) { 16 } else { 1 };
-        let mut steps = 1;
-        let mut ended = false;
-        while !ended && done.ids.len() < options.max_tokens {
-            let before = self.slots[slot].seen.clone();
-            let ids = self.decode(&[slot], &[options], steps.min(options.max_tokens - done.ids.len())).await?.swap_remove(0);
-            steps = (steps * 2).min(most);
-            let mut kept = 0;
-            for &id in &ids {
-                kept += 1;
-                done.ids.push(id);
-                if Some(id) == end_of_text {
-                    (ended, done.reason) = (true, StopReason::EndOfText);
-                    break;
-                }
-                let (text, stopped) = stops.push(&stream.push(id).unwrap_or_default());
-                done.text.push_str(&text);
-                if stopped {
-                    (ended, done.reason) = (true, StopReason::StopString);
-                }
-                if !text.is_empty() && on_text(&text).is_break() {
-                    (ended, done.reason) = (true, StopReason::Cancelled);
-                }
-                if ended {
-                    break;
-                }
-            }
-            self.take_back(slot, &ids, kept, before);
+        let mut generation = Generation::new(&self.model, slot, options)?;
+        while !generation.ended() {
+            generation.advance(self, on_text).await?;
         }
-        if done.reason != StopReason::StopString && done.reason != StopReason::Cancelled {
-            let (text, stopped) = stops.push(&stream.finish().unwrap_or_default());
-            let rest = if stopped { text } else { text + &stops.finish() };
-            if !rest.is_empty() {
-                done.text.push_str(&rest);
-                let _ = on_text(&rest);
-            }
-        }
-        Ok(done)
+        Ok(generation.finish())
     }
 
     /// Where the time of a prefill call (`ids` many) or of a decoding step (`ids` empty) goes, by kernel. Advances the text.
@@ -417,78 +379,5 @@ impl Session {
         let times = by_kernel(compiled.plan(), &calls[0], &times);
         self.advance(slot, tokens);
         Ok(times)
-    }
-
-    /// The state tensors that a saved text consists of, with the number of elements a slot has.
-    fn state_tensors(&self) -> Vec<(String, usize)> {
-        let plan: &Plan = self.prefill.plan();
-        let states = plan.tensors.iter().filter(|t| t.bytes > 0 && t.tensor.role == Role::State);
-        states.map(|t| (t.tensor.name.clone(), t.tensor.ty.shape.elements(&plan.capacity) / plan.capacity.slots)).collect()
-    }
-
-    /// One text's state as bytes, with a fingerprint of the model and a checksum.
-    pub async fn save(&self, slot: usize) -> Result<Vec<u8>> {
-        let s = self.slots.get(slot).ok_or_else(|| Error::new(ErrorKind::Input, format!("text {slot} of a session of {}", self.slots.len())))?;
-        let mut tensors = Vec::new();
-        for (name, elements) in self.state_tensors() {
-            let words = self.model.0.executor.read(&self.state, &name, slot * elements..(slot + 1) * elements).await?;
-            tensors.push(SavedTensor { name, words });
-        }
-        let saved = SavedState {
-            fingerprint: self.model.0.fingerprint,
-            position: s.position as u64,
-            ring: s.ring as u64,
-            pending: s.pending.clone(),
-            seen: s.seen.iter().enumerate().filter(|(_, seen)| **seen).map(|(id, _)| id as u32).collect(),
-            tensors,
-        };
-        Ok(saved.to_bytes())
-    }
-
-    /// Loads what [`Session::save`] wrote, here or on any other executor.
-    ///
-    /// # Errors
-    /// [`ErrorKind::State`] for a damaged file, or one of another model or version; the text is then as before.
-    pub async fn load(&mut self, slot: usize, bytes: &[u8], label: &str) -> Result<()> {
-        let saved = SavedState::from_bytes(bytes, label, self.model.0.fingerprint)?;
-        let fail =
-            |what: String| Err(Error::new(ErrorKind::State, format!("{label}: {what}")).help("save it again with this version and this model"));
-        let expected = self.state_tensors();
-        let vocabulary = self.model.0.config.vocab_size;
-        let block = self.model.0.attention.layout.block as u64;
-        if slot >= self.slots.len() {
-            return fail(format!("text {slot} of a session of {}", self.slots.len()));
-        }
-        if saved.ring > block
-            || saved.ring > saved.position
-            || saved.pending.len() > 1
-            || saved.pending.iter().chain(&saved.seen).any(|id| *id as usize >= vocabulary)
-        {
-            return fail("its position is impossible".into());
-        }
-        for (name, elements) in &expected {
-            match saved.tensors.iter().find(|t| t.name == *name) {
-                Some(t) if t.words.len() == *elements => {}
-                Some(t) => {
-                    return fail(format!(
-                        "{name} has {} numbers, this session needs {elements} (was it saved with another --max-context?)",
-                        t.words.len()
-                    ));
-                }
-                None => return fail(format!("it has no {name}")),
-            }
-        }
-        for t in saved.tensors.iter().filter(|t| expected.iter().any(|(name, _)| *name == t.name)) {
-            self.model.0.executor.write(&mut self.state, &t.name, slot * t.words.len(), &t.words).await?;
-        }
-        let mut seen = vec![false; vocabulary];
-        saved.seen.iter().for_each(|id| seen[*id as usize] = true);
-        self.slots[slot] = Slot { position: saved.position as usize, ring: saved.ring as usize, pending: saved.pending, seen };
-        Ok(())
-    }
-
-    /// Bytes of state of one text.
-    pub fn state_bytes(&self) -> usize {
-        self.state_tensors().iter().map(|(_, n)| n * 4).sum()
     }
 }

@@ -304,28 +304,17 @@ pub(super) mod tests {
         Settings {
             steps: 10,
             batch: 2,
-            accumulate: 1,
             context: 8,
             lr: 0.1 + 0.2,
             min_lr: 3e-4 * 0.1,
             schedule: Decay::Linear,
             warmup: 1,
-            weight_decay: 0.1,
-            beta1: Settings::BETA1,
-            beta2: 0.95,
-            eps: Settings::EPS,
-            clip: 1.0,
             seed: u64::MAX,
-            segment: None,
-            recompute: false,
             data: vec!["a".into()],
-            task: None,
-            eval_data: None,
             eval_every: 0,
             eval_tokens: 1,
             save_every: 1,
-            keep: 3,
-            log_every: 1,
+            ..Settings::default()
         }
     }
 

@@ -11,8 +11,7 @@ use super::evaluation::{Evaluation, EvaluationSet, evaluate};
 use super::learner::Learner;
 use super::log::{EvaluationLine, Log, StepLine};
 use super::plan::LearnerMemory;
-use super::settings::{Settings, TaskSettings};
-use super::tasks::Task;
+use super::settings::Settings;
 use super::trainer::{Step, Trainer, diverged};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Engine, ModelSource};
@@ -65,9 +64,6 @@ pub struct Finished {
     pub seconds: f64,
 }
 
-/// Seed of sequences that are not trained on.
-pub const HELD_OUT: u64 = 0x6865_6c64_206f_7574;
-
 impl Data {
     /// Reads the texts of a run in `out`, or prepares its task, for a model. `progress` is told bytes done and bytes in all of the text that is
     /// being cut into tokens.
@@ -76,15 +72,10 @@ impl Data {
     /// [`ErrorKind::Tokenizer`] if the tokenizer does not fit the model; as [`Corpus::read`], [`Windows::new`] and [`Task::new`].
     pub fn open(settings: &Settings, start: &Start, out: &Path, progress: &mut dyn FnMut(usize, usize)) -> Result<Self> {
         let vocabulary = start.source.config.vocab_size;
-        if let Some(task) = task(settings)? {
-            if settings.task.is_some_and(|task| task.vocabulary > vocabulary) {
-                return Err(Error::new(ErrorKind::Input, format!("the task uses more tokens than the model's vocab_size of {vocabulary}"))
-                    .help("use a smaller --task-vocab, or a model with a larger vocab_size"));
-            }
+        if let Some([training, held_out]) = settings.tasks(vocabulary)? {
             let count = (settings.eval_tokens / settings.context).max(1);
-            let held_out = task.with_seed(settings.seed ^ HELD_OUT);
             let evaluation = Some(EvaluationSet { data: Box::new(held_out), count, answers: true });
-            return Ok(Self { training: Box::new(task), evaluation, hash: 0, tokens: None });
+            return Ok(Self { training: Box::new(training), evaluation, hash: 0, tokens: None });
         }
         start.vocabulary.tokenizer.check_model(vocabulary)?;
         let corpus = Corpus::read(&settings.data, &start.vocabulary, out, progress)?;
@@ -98,15 +89,6 @@ impl Data {
         let tokens = Some(corpus.tokens.len());
         Ok(Self { training: Box::new(training), evaluation: evaluation.transpose()?, hash: corpus.hash, tokens })
     }
-}
-
-/// The task of a run, if it has one.
-///
-/// # Errors
-/// As [`Task::new`].
-pub fn task(settings: &Settings) -> Result<Option<Task>> {
-    let new = |task: TaskSettings| Task::new(task.kind, task.vocabulary, task.items, settings.context, settings.seed);
-    settings.task.map(new).transpose()
 }
 
 /// Whether something that happens every so many steps (0: never) happens now.

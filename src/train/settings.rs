@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::learner::AdamW;
 use super::plan::LearnerOptions;
 use super::schedule::{Decay, Schedule};
-use super::tasks::TaskKind;
+use super::tasks::{Task, TaskKind};
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::Recompute;
 
@@ -75,11 +75,56 @@ pub struct TaskSettings {
     pub vocabulary: usize,
 }
 
+/// Turns the seed of a run into that of sequences it is not trained on.
+const HELD_OUT: u64 = 0x6865_6c64_206f_7574;
+
+impl Default for Settings {
+    /// A thousand steps on nothing yet: data or a task must be given.
+    fn default() -> Self {
+        Self {
+            steps: 1000,
+            batch: 8,
+            accumulate: 1,
+            context: 256,
+            lr: 1e-3,
+            min_lr: 1e-4,
+            schedule: Decay::default(),
+            warmup: 100,
+            weight_decay: 0.1,
+            beta1: 0.9,
+            beta2: 0.95,
+            eps: 1e-8,
+            clip: 1.0,
+            seed: 0,
+            segment: None,
+            recompute: false,
+            data: Vec::new(),
+            task: None,
+            eval_data: None,
+            eval_every: 100,
+            eval_tokens: 16 << 10,
+            save_every: 100,
+            keep: 3,
+            log_every: 1,
+        }
+    }
+}
+
 impl Settings {
-    /// β₁.
-    pub const BETA1: f64 = 0.9;
-    /// ε.
-    pub const EPS: f64 = 1e-8;
+    /// The task to train on and the same with other sequences to evaluate on, if it is a task that the run is about.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Input`] for a task of more tokens than the model has; as [`Task::new`].
+    pub fn tasks(&self, vocab_size: usize) -> Result<Option<[Task; 2]>> {
+        let Some(task) = self.task else { return Ok(None) };
+        if task.vocabulary > vocab_size {
+            let what = format!("the task uses {} tokens, the model's vocab_size is {vocab_size}", task.vocabulary);
+            return Err(Error::new(ErrorKind::Input, what).help("use a smaller --task-vocab, or a model with a larger vocab_size"));
+        }
+        let training = Task::new(task.kind, task.vocabulary, task.items, self.context, self.seed)?;
+        let held_out = training.with_seed(self.seed ^ HELD_OUT);
+        Ok(Some([training, held_out]))
+    }
 
     /// The learning rate of every step.
     pub fn rates(&self) -> Schedule {

@@ -1,0 +1,71 @@
+//! Where to run, and loading.
+
+use js_sys::{Function, JSON, Object};
+use serde::Deserialize;
+use wasm_bindgen::prelude::*;
+
+use super::convert::{Progress, bytes, field, is_bytes, missing, object, options, text, to_js};
+use super::model::Model;
+use crate::gpu::AdapterRequest;
+use crate::model::{self, LoadOptions, ModelSource};
+
+/// Where models run.
+#[wasm_bindgen]
+#[derive(Debug)]
+pub struct Engine(pub(super) model::Engine);
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+struct EngineOptions {
+    backend: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+struct LoadSettings {
+    max_context: Option<usize>,
+}
+
+#[wasm_bindgen]
+impl Engine {
+    /// Chooses where to run: `{ backend: "auto" | "gpu" | "cpu" }`.
+    pub async fn create(given: Option<Object>) -> Result<Engine, JsValue> {
+        let given: EngineOptions = options("engine options", given)?;
+        let backend = given.backend.map(|name| name.parse().map_err(to_js)).transpose()?.unwrap_or_default();
+        let request = AdapterRequest { backend, adapter: None };
+        Ok(Engine(model::Engine::create(&request).await.map_err(to_js)?))
+    }
+
+    /// `{ backend: "webgpu" | "cpu", adapter, kind, features, limits }`; the CPU has no features and no limits.
+    #[wasm_bindgen(getter)]
+    pub fn info(&self) -> Result<JsValue, JsValue> {
+        object(&match self.0.adapter() {
+            Some(a) => {
+                serde_json::json!({ "backend": a.backend, "adapter": a.name, "kind": a.kind, "features": a.features, "limits": a.limits })
+            }
+            None => serde_json::json!({ "backend": "cpu", "adapter": self.0.name(), "kind": "cpu", "features": {}, "limits": {} }),
+        })
+    }
+
+    /// Loads a model from the contents of its files: `{ config, weights, tokenizer }`. `config` is the text of `config.json`
+    /// or the object in it, `weights` are bytes, `tokenizer` is text or bytes, or missing: the model then reads bytes.
+    /// `onProgress(done, total)`, in bytes, may throw to cancel.
+    #[wasm_bindgen(js_name = loadModel)]
+    pub async fn load_model(&self, files: Object, on_progress: Option<Function>, given: Option<Object>) -> Result<Model, JsValue> {
+        let config = field(&files, "config");
+        let config = match config.is_object() && !is_bytes(&config) {
+            true => String::from(JSON::stringify(&config)?),
+            false => text(&config, "config")?,
+        };
+        let weights = bytes(&field(&files, "weights"), "weights")?;
+        let tokenizer = Some(field(&files, "tokenizer")).filter(|t| !missing(t)).map(|t| bytes(&t, "tokenizer")).transpose()?;
+        let settings: LoadSettings = options("load options", given)?;
+        let defaults = LoadOptions::default();
+        let load = LoadOptions { max_context: settings.max_context.unwrap_or(defaults.max_context), ..defaults };
+        let source = ModelSource::from_bytes(&config, weights, tokenizer.as_deref()).map_err(to_js)?;
+        let mut progress = Progress::new(on_progress);
+        let loaded = self.0.load(source, &load, &mut |done, total| progress.tell(done as f64, total as f64)).await;
+        progress.end()?;
+        Ok(Model::new(loaded.map_err(to_js)?))
+    }
+}

@@ -1,0 +1,116 @@
+//! A small model learns a synthetic task, a step a call.
+
+use js_sys::{Object, Reflect, Uint8Array};
+use serde::Deserialize;
+use wasm_bindgen::prelude::*;
+
+use super::convert::{object, options, to_js};
+use super::engine::Engine;
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::config::ModelConfig;
+use crate::model::tensor_file::{TensorData, safetensors_bytes};
+use crate::model::{ModelSource, Tokenizer};
+use crate::train::evaluation::{EvaluationSet, evaluate};
+use crate::train::initial::new_model;
+use crate::train::settings::TaskSettings;
+use crate::train::tasks::TaskKind;
+use crate::train::{Learner, Settings, trainer};
+
+/// Two layers of 64, unless the caller has another one.
+const TINY: &str = include_str!("../../assets/configs/tiny.json");
+/// Sequences of an evaluation.
+const EVALUATED: usize = 128;
+
+/// A model in training.
+#[wasm_bindgen]
+pub struct Trainer {
+    trainer: trainer::Trainer,
+    held_out: EvaluationSet,
+    config: ModelConfig,
+    /// Sequences of a call.
+    lanes: usize,
+}
+
+/// The package's `TrainOptions`.
+#[derive(Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+struct TrainOptions {
+    config: Option<serde_json::Value>,
+    task: TaskKind,
+    items: Option<usize>,
+    vocabulary: usize,
+    context: usize,
+    batch: usize,
+    steps: u64,
+    lr: f64,
+    seed: u64,
+}
+
+impl Default for TrainOptions {
+    fn default() -> Self {
+        Self { config: None, task: TaskKind::Induction, items: None, vocabulary: 16, context: 32, batch: 32, steps: 1000, lr: 0.004, seed: 0 }
+    }
+}
+
+impl TrainOptions {
+    fn settings(&self) -> Settings {
+        let items = self.items.unwrap_or(self.task.usual_items());
+        Settings {
+            steps: self.steps,
+            batch: self.batch,
+            context: self.context,
+            lr: self.lr,
+            min_lr: 0.0,
+            warmup: (self.steps / 10).min(50),
+            weight_decay: 0.01,
+            seed: self.seed,
+            task: Some(TaskSettings { kind: self.task, items, vocabulary: self.vocabulary }),
+            ..Settings::default()
+        }
+    }
+}
+
+#[wasm_bindgen]
+impl Trainer {
+    /// A new model and its task.
+    pub async fn create(engine: &Engine, given: Option<Object>) -> Result<Trainer, JsValue> {
+        let given: TrainOptions = options("train options", given)?;
+        Self::new(engine, &given).await.map_err(to_js)
+    }
+
+    /// One step: `{ step, loss, lr, gradientNorm }`.
+    pub async fn step(&mut self) -> Result<JsValue, JsValue> {
+        let step = self.trainer.step().await.map_err(to_js)?;
+        object(&serde_json::json!({ "step": step.step, "loss": step.loss, "lr": step.lr, "gradientNorm": step.gradient_norm }))
+    }
+
+    /// Part of the held-out answers that are right.
+    pub async fn accuracy(&mut self) -> Result<f64, JsValue> {
+        let result = evaluate(self.trainer.learner(), &mut self.held_out, self.lanes).await.map_err(to_js)?;
+        Ok(result.accuracy.unwrap_or_default())
+    }
+
+    /// The model as it is now: `{ config, weights }`, the contents of a model folder.
+    pub async fn model(&mut self) -> Result<JsValue, JsValue> {
+        let tensors = self.trainer.learner().weights().await.map_err(to_js)?;
+        let tensors: Vec<TensorData<'_>> = tensors.iter().map(|(name, shape, data)| TensorData::f32(name, shape, data)).collect();
+        let weights = safetensors_bytes(&tensors, &[]).map_err(to_js)?;
+        let model = Object::new();
+        Reflect::set(&model, &"config".into(), &self.config.to_json().into())?;
+        Reflect::set(&model, &"weights".into(), &Uint8Array::from(&weights[..]))?;
+        Ok(model.into())
+    }
+}
+
+impl Trainer {
+    async fn new(engine: &Engine, given: &TrainOptions) -> Result<Self> {
+        let text = given.config.as_ref().map_or(TINY.to_string(), ToString::to_string);
+        let (config, _) = ModelConfig::from_json(&text, "config")?;
+        let settings = given.settings();
+        let Some([training, held_out]) = settings.tasks(config.vocab_size)? else { return Err(Error::new(ErrorKind::Input, "no task")) };
+        let source: ModelSource = new_model(config.clone(), Tokenizer::bytes(), settings.seed)?;
+        let learner = Learner::new(&engine.0, &source, &settings.learner()).await?;
+        let held_out = EvaluationSet { data: Box::new(held_out), count: EVALUATED, answers: true };
+        Ok(Self { trainer: trainer::Trainer::new(learner, settings, Box::new(training), 0), held_out, config, lanes: given.batch })
+    }
+}

@@ -1,0 +1,168 @@
+/** Benchmark: the suites of the native command, its JSONL, and the results of other devices beside them. */
+import { type BenchRow, InputError, type Suite } from "polysketch"
+import { create, download, el, isChecked, numberIn, onChange, onClick, opensFile, setText, value } from "./dom.js"
+import { getEngine } from "./engine.js"
+import { count, nanoseconds, percent, significant } from "./format.js"
+import { disable, Part } from "./part.js"
+import { deviceOf, isSoftware, keyOf, measured, type Measured, parseRows } from "./rows.js"
+
+const SUITES: Suite[] = ["peaks", "kernels", "attention", "model", "train"]
+const TITLES: Record<Suite, string> = { peaks: "Peaks", kernels: "Kernels", attention: "Attention", model: "Model", train: "Train" }
+
+/** A line of results/index.json. */
+interface Bundled {
+  file: string
+  label: string
+  date: string
+  software: boolean
+}
+
+export function startBenchmark() {
+  const part = new Part("benchmark", "Benchmark")
+  let rows: BenchRow[] = []
+  let other: { label: string; rows: BenchRow[] } | undefined
+
+  // The table ----------------------------------------------------------------------------------------------------------------------
+
+  function line(here: BenchRow | undefined, there: BenchRow | undefined): HTMLTableRowElement {
+    const [mine, theirs] = [here && measured(here), there && measured(there)]
+    const ratio = mine?.median && theirs?.median ? theirs.median / mine.median : undefined
+    const times = (row: Measured | undefined): HTMLTableCellElement[] => {
+      if (!row) return [create("td"), create("td"), create("td"), create("td")]
+      if (row.reason) return [create("td", { class: "reason", colspan: 4 }, row.reason)]
+      return [
+        create("td", {}, row.median === undefined ? "" : nanoseconds(row.median)),
+        create("td", {}, row.spread === undefined ? "" : percent(row.spread)),
+        create("td", {}, row.rate ?? ""),
+        create("td", {}, row.error === undefined ? "" : significant(row.error, 2)),
+      ]
+    }
+    const { name, label } = (mine ?? theirs)!
+    return create(
+      "tr",
+      {},
+      create("th", { scope: "row" }, name, create("small", {}, ` ${label}`)),
+      ...times(mine),
+      create("td", {}, theirs ? (theirs.median !== undefined ? nanoseconds(theirs.median) : theirs.reason ? "no time" : (theirs.rate ?? "")) : ""),
+      create("td", {}, ratio ? `${significant(ratio)} ×` : ""),
+    )
+  }
+
+  function draw() {
+    const body = el("benchmark-table").querySelector("tbody")!
+    const there = new Map(other?.rows.map((row) => [keyOf(row), row]))
+    const here = new Set(rows.map(keyOf))
+    const lines: HTMLTableRowElement[] = []
+    for (const suite of SUITES) {
+      const mine = rows.filter((row) => row.suite === suite).map((row) => line(row, there.get(keyOf(row))))
+      const theirs = (other?.rows ?? []).filter((row) => row.suite === suite && !here.has(keyOf(row))).map((row) => line(undefined, row))
+      if (mine.length + theirs.length === 0) continue
+      lines.push(create("tr", { class: "suite" }, create("th", { scope: "rowgroup", colspan: 7 }, TITLES[suite])), ...mine, ...theirs)
+    }
+    if (lines.length === 0) lines.push(create("tr", { class: "nothing" }, create("td", { colspan: 7 }, "Nothing measured yet.")))
+    el("benchmark-table").classList.toggle("alone", !other)
+    body.replaceChildren(...lines)
+    for (const id of ["benchmark-copy", "benchmark-download"]) disable(el(id), rows.length === 0)
+    el("benchmark-software").hidden = !rows.some(isSoftware)
+  }
+
+  // A run --------------------------------------------------------------------------------------------------------------------------
+
+  const jsonl = () => rows.map((row) => `${JSON.stringify(row)}\n`).join("")
+
+  onClick("benchmark-start", () =>
+    part.run("measuring", async (signal) => {
+      const suites = SUITES.filter((suite) => isChecked(`benchmark-${suite}`))
+      if (suites.length === 0) throw new InputError("no suite is chosen", "choose one at least")
+      const budget = numberIn("benchmark-budget")
+      rows = []
+      draw()
+      const progress = el<HTMLProgressElement>("benchmark-progress")
+      progress.value = 0
+      setText("benchmark-rows", "")
+      part.status("Measuring.")
+      const engine = await getEngine()
+      for await (const event of engine.bench({ suites, quick: isChecked("benchmark-quick"), budget, signal })) {
+        if (event.event === "started") {
+          setText("benchmark-rows", `${event.name}, ${event.index + 1} of ${event.of}`)
+          progress.value = event.index / event.of
+        } else {
+          rows.push(event.row)
+          draw()
+        }
+      }
+      progress.value = 1
+      setText("benchmark-rows", `${count(rows.length)} rows`)
+      if (engine.info.kind === "software") el("benchmark-software").hidden = false
+      part.status(`Done on ${engine.info.adapter}.`)
+    }),
+  )
+
+  onClick("benchmark-copy", async () => {
+    try {
+      part.clearError()
+      await navigator.clipboard.writeText(jsonl())
+      part.status(`Copied ${count(rows.length)} rows.`)
+    } catch (cause) {
+      part.fail(new Error("the browser does not allow copying; download the rows instead", { cause }))
+    }
+  })
+  onClick("benchmark-download", () => download(`polysketch-bench-${new Date().toISOString().slice(0, 10)}.jsonl`, [jsonl()], "application/jsonl"))
+
+  // Other devices ------------------------------------------------------------------------------------------------------------------
+
+  function compareWith(label: string, found: BenchRow[] | undefined, software: boolean) {
+    other = found && { label, rows: found }
+    const words = software ? " Software adapter: a GPU emulated on the CPU." : ""
+    setText("benchmark-other-line", found ? `${label}: ${count(found.length)} rows.${words} Above 1 ×, this device is the faster one.` : "")
+    draw()
+  }
+
+  /** Asked for once, when the part is first looked at: most visitors never do. */
+  let index: Promise<Bundled[]> | undefined
+  async function loadIndex(): Promise<Bundled[]> {
+    const response = await fetch("./results/index.json")
+    if (!response.ok) throw new Error(`the bundled results cannot be loaded: the server says ${response.status}`)
+    const found = (await response.json()) as Bundled[]
+    const choice = el<HTMLSelectElement>("benchmark-other")
+    for (const { file, label, date, software } of found) {
+      choice.append(create("option", { value: file }, `${label}${software ? ", software" : ""}, ${date}`))
+    }
+    if (found.length === 0) setText("benchmark-other-line", "No results are bundled with this page; open a file instead.")
+    return found
+  }
+  new IntersectionObserver(([entry]) => {
+    if (!entry?.isIntersecting || index) return
+    index = loadIndex()
+    index.catch((error) => {
+      index = undefined
+      part.fail(error)
+    })
+  }).observe(el("benchmark"))
+
+  onChange("benchmark-other", async () => {
+    try {
+      part.clearError()
+      const file = value("benchmark-other")
+      if (file === "") return compareWith("", undefined, false)
+      const chosen = (await index)?.find((line) => line.file === file)
+      const response = await fetch(`./results/${file}`)
+      if (!response.ok) throw new Error(`these results cannot be loaded: the server says ${response.status}`)
+      const found = parseRows(await response.text())
+      compareWith(chosen?.label ?? file, found, chosen?.software ?? found.some(isSoftware))
+    } catch (error) {
+      part.fail(error)
+    }
+  })
+  opensFile("benchmark-open", "benchmark-file", async (file) => {
+    try {
+      part.clearError()
+      const found = parseRows(await file.text())
+      el<HTMLSelectElement>("benchmark-other").value = ""
+      compareWith(`“${file.name}”, ${deviceOf(found[0]!)}`, found, found.some(isSoftware))
+    } catch (error) {
+      part.fail(new InputError(`“${file.name}” cannot be compared with: ${(error as Error).message}`, "choose a JSONL file of polysketch bench"))
+    }
+  })
+  draw()
+}

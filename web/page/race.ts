@@ -1,0 +1,136 @@
+/** Race: softmax and polysketch attention over growing texts, on one pair of axes. */
+import { type BenchRow, InputError } from "polysketch"
+import { Chart, type Mark } from "./charts.js"
+import { create, el, isChecked, numberIn, onChange, onClick, setText } from "./dom.js"
+import { getEngine } from "./engine.js"
+import { axisMilliseconds, count, nanoseconds, significant } from "./format.js"
+import { Part } from "./part.js"
+import { measured, type Measured } from "./rows.js"
+
+const SHORTEST = 512
+
+/** Who runs; the suite measures further kinds, which are left to the benchmark. */
+const RUNNERS = ["softmax", "learned", "random"] as const
+type Runner = (typeof RUNNERS)[number]
+
+function runnerOf(kind = ""): Runner | undefined {
+  if (kind === "softmax") return kind
+  if (!kind.startsWith("polysketch") || kind.includes("gated")) return undefined
+  return kind.includes("gaussian") || kind.includes("random") ? "random" : "learned"
+}
+
+/** What all took over a length. */
+type Lap = { n: number } & Partial<Record<Runner, Measured>>
+
+/** The length from which on b stays below a, straight between the points on log axes; none if it never does, or always did. */
+export function crossOver(laps: { n: number; a: number; b: number }[]): number | undefined {
+  const at = laps.findLastIndex(({ a, b }) => b > a)
+  const [p, q] = [laps[at], laps[at + 1]]
+  if (!p || !q) return undefined
+  const [from, to] = [Math.log(p.a / p.b), Math.log(q.a / q.b)]
+  return Math.exp(Math.log(p.n) + (Math.log(q.n / p.n) * -from) / (to - from))
+}
+
+export function startRace() {
+  const part = new Part("race", "Race")
+  const chart = new Chart(el("race-chart"), {
+    x: { label: "length, tokens", log2: true, value: count },
+    y: { label: "median time", log: true, axis: axisMilliseconds, value: (ms) => nanoseconds(ms * 1e6) },
+    lines: [
+      { label: "softmax", colour: "--base", points: true, width: 2 },
+      { label: "polysketch, learned sketch", colour: "--accent", points: true, width: 2.25 },
+      { label: "polysketch, random sketch", colour: "--accent", points: true, width: 1.25, dash: [6, 4] },
+    ],
+    height: 360,
+  })
+  let rows: BenchRow[] = []
+
+  function draw() {
+    const pass = isChecked("race-pass-both") ? "forward_backward" : "forward"
+    const byLength = new Map<number, Lap>()
+    const exponents: Partial<Record<Runner, number>> = {}
+    for (const row of rows) {
+      const told = measured(row)
+      const runner = runnerOf(told.kind)
+      if (!runner) continue
+      if (row.name === "exponent" && told.operation === pass) exponents[runner] = told.exponent
+      if (row.name !== pass || told.n === undefined) continue
+      const lap = byLength.get(told.n) ?? { n: told.n }
+      lap[runner] = told
+      byLength.set(told.n, lap)
+    }
+    const laps = [...byLength.values()].sort((a, b) => a.n - b.n)
+    const timed = laps.filter((lap) => RUNNERS.some((runner) => lap[runner]?.median))
+    const both = laps.flatMap(({ n, softmax, learned }) => (softmax?.median && learned?.median ? [{ n, a: softmax.median, b: learned.median }] : []))
+    const meet = crossOver(both)
+    const marks: Mark[] = meet ? [{ x: meet, text: `cross-over at ${count(meet)}` }] : []
+    chart.set(timed.map((lap) => lap.n), RUNNERS.map((runner) => timed.map((lap) => (lap[runner]?.median ? lap[runner].median / 1e6 : null))), marks)
+
+    const last = both.at(-1)
+    el("race-verdict").hidden = !last
+    if (last) {
+      const ratio = last.a / last.b
+      const result = ratio >= 1 ? `polysketch is ${significant(ratio, 2)} times as fast as softmax` : `softmax is ${significant(1 / ratio, 2)} times as fast as polysketch`
+      const apart = both.every(({ a, b }) => a >= b) ? "It is ahead at every length measured." : "They have not met up to here."
+      setText("race-verdict", `At ${count(last.n)} tokens, ${result}. ${meet ? `They cross at about ${count(meet)}.` : apart}`)
+      el("race-chart").setAttribute("aria-label", `Time against length, ${pass.replace("_", " and ")}. ${el("race-verdict").textContent}`)
+    }
+    el("race-slopes").hidden = exponents.softmax === undefined || exponents.learned === undefined
+    setText("race-slopes", `Fitted over the lengths measured, time grows as n to the power of ${exponents.softmax?.toFixed(2)} for softmax and ${exponents.learned?.toFixed(2)} for polysketch.`)
+
+    const cell = (row?: Measured) => {
+      if (row?.median !== undefined) return create("td", {}, nanoseconds(row.median))
+      return create("td", { class: "reason" }, row ? (row.reason ?? "no time") : "")
+    }
+    const lines = laps.map((lap) => {
+      const { n, softmax, learned, random } = lap
+      const errors = RUNNERS.flatMap((runner) => lap[runner]?.error ?? [])
+      const ratio = learned?.speedup ?? (softmax?.median && learned?.median ? softmax.median / learned.median : undefined)
+      const interval = learned?.interval ? ` (${learned.interval.map((end) => significant(end, 2)).join("–")})` : ""
+      return create(
+        "tr",
+        {},
+        create("th", { scope: "row" }, count(n)),
+        cell(softmax),
+        cell(learned),
+        cell(random),
+        create("td", {}, ratio ? `${significant(ratio, 2)} ×` : "", create("small", {}, ratio ? interval : "")),
+        create("td", {}, errors.length ? significant(Math.max(...errors), 2) : ""),
+      )
+    })
+    if (lines.length === 0) lines.push(create("tr", { class: "nothing" }, create("td", { colspan: 6 }, "Nothing measured yet.")))
+    el("race-table").querySelector("tbody")!.replaceChildren(...lines)
+  }
+
+  onChange("race-pass-forward", draw)
+  onChange("race-pass-both", draw)
+  onClick("race-start", () =>
+    part.run("racing", async (signal) => {
+      const longest = numberIn("race-longest")
+      const lengths: number[] = []
+      for (let n = SHORTEST; n <= longest; n *= 2) lengths.push(n)
+      const options = { suites: ["attention" as const], lengths, budget: numberIn("race-budget"), quick: true, signal }
+      rows = []
+      draw()
+      const progress = el<HTMLProgressElement>("race-progress")
+      progress.value = 0
+      setText("race-rows", "")
+      part.status("Measuring.")
+      const engine = await getEngine()
+      for await (const event of engine.bench(options)) {
+        if (event.event === "started") {
+          setText("race-rows", `${event.name}, ${event.index + 1} of ${event.of}`)
+          progress.value = event.index / event.of
+        } else {
+          rows.push(event.row)
+          draw()
+        }
+      }
+      if (rows.length === 0) throw new InputError("this device has no rows of attention to measure")
+      progress.value = 1
+      setText("race-rows", `${count(rows.length)} measurements`)
+      part.status(`Done on ${engine.info.adapter}.${engine.info.kind === "software" ? " This adapter is software: the ratio says something, the times do not." : ""}`)
+    }),
+  )
+  draw()
+}

@@ -1,0 +1,276 @@
+/**
+ * The engine's end of the package: owns the WebAssembly and does what the page's end asks for, in a worker or, without one, in
+ * the page itself. Every call is short, so whoever stops asking has cancelled.
+ */
+
+import * as Comlink from "comlink"
+import initWasm, * as wasm from "../generated/wasm/polysketch.js"
+import { bytesOf } from "./downloads.js"
+import { InputError, toPlain } from "./errors.js"
+import type { EngineInfo, EngineOptions, GenerateOptions, HeadState, LoadProgress, ModelFiles, ModelInfo, StopReason, Trained, TrainOptions, TrainStep } from "./types.js"
+
+/** What a submission of a continuation brought. */
+export interface Piece {
+  text: string
+  ended: boolean
+  tokens: number
+  reason: StopReason
+}
+
+/** What a call of a text that is being read brought. */
+export interface Part {
+  done: number
+  total: number
+  position: number
+  /** Sum of the negative log-likelihoods of this part, and of how many tokens. */
+  nll: number
+  scored: number
+  tokens: number
+  milliseconds: number
+}
+
+export type Remote<T> = Comlink.Remote<T> | T
+export type Sampling = Omit<GenerateOptions, "signal">
+export type Loading = { files: ModelFiles; cache: boolean; maxContext?: number }
+
+/** Lets a worker hear what came in meanwhile: on the CPU a call waits for nothing. */
+const breathe = () => new Promise<void>((resolve) => setTimeout(resolve))
+
+/** An object for the other side, whose errors cross as plain data, with kind and advice. */
+function guarded<T extends object>(host: T): T {
+  const call = (method: (...args: unknown[]) => unknown) =>
+    async (...args: unknown[]) => {
+      try {
+        return await method.apply(host, args)
+      } catch (error) {
+        throw toPlain(error)
+      }
+    }
+  const get = (_: T, name: string | symbol) => {
+    const value = Reflect.get(host, name)
+    return typeof value === "function" && typeof name === "string" ? call(value as (...args: unknown[]) => unknown) : value
+  }
+  return Comlink.proxy(new Proxy(host, { get }))
+}
+
+/** Where the other side begins. */
+export class Host {
+  async start(wasmUrl?: string): Promise<void> {
+    await initWasm({ module_or_path: wasmUrl ?? new URL("polysketch_bg.wasm", import.meta.url) })
+  }
+
+  async createEngine(options: EngineOptions): Promise<EngineHost> {
+    const engine = await wasm.Engine.create({ ...options })
+    const info: EngineInfo = engine.info
+    if (info.backend === "cpu" && (options.backend ?? "auto") === "auto") info.fallback = await whyNoGpu()
+    return guarded(new EngineHost(engine, info))
+  }
+}
+
+async function whyNoGpu(): Promise<string> {
+  const gpu = (navigator as Navigator & { gpu?: GPU }).gpu
+  if (!globalThis.isSecureContext) return "WebGPU needs a secure page: https, or localhost"
+  if (!gpu) return "this browser has no WebGPU, or it is switched off"
+  const adapter = await gpu.requestAdapter().catch(() => null)
+  if (!adapter) return "WebGPU found no graphics adapter that it may use"
+  return `the only adapter is a software one (${adapter.info?.description || adapter.info?.architecture || "no name"}), which the CPU beats`
+}
+
+export class EngineHost {
+  #loads = new Map<number, AbortController>()
+
+  constructor(readonly engine: wasm.Engine, readonly info: EngineInfo) {}
+
+  getInfo(): EngineInfo {
+    return this.info
+  }
+
+  /** `id` is for `cancelLoad`. */
+  async loadModel(id: number, { files, cache, maxContext }: Loading, onProgress?: (progress: LoadProgress) => void): Promise<ModelHost> {
+    const abort = new AbortController()
+    this.#loads.set(id, abort)
+    try {
+      const loaded = await this.#fetch(files, cache, abort.signal, onProgress)
+      const report = (stage: LoadProgress["stage"]) => (done: number, total: number) => {
+        abort.signal.throwIfAborted()
+        onProgress?.({ stage, done, total })
+      }
+      const model = await this.engine.loadModel(loaded, report("upload"), { maxContext })
+      await model.warmUp(report("compile"))
+      return guarded(new ModelHost(model))
+    } finally {
+      this.#loads.delete(id)
+    }
+  }
+
+  cancelLoad(id: number) {
+    this.#loads.get(id)?.abort()
+  }
+
+  async #fetch({ config, weights, tokenizer, integrity }: ModelFiles, cache: boolean, signal: AbortSignal, onProgress?: (progress: LoadProgress) => void) {
+    const isObject = typeof config === "object" && !(config instanceof URL || config instanceof Uint8Array || config instanceof ArrayBuffer)
+    const options = { cache, signal }
+    return {
+      config: isObject ? config : await bytesOf(config as string, { ...options, integrity: integrity?.config }),
+      tokenizer: tokenizer === undefined ? undefined : await bytesOf(tokenizer, { ...options, integrity: integrity?.tokenizer }),
+      // By far the largest: its bytes are the progress.
+      weights: await bytesOf(weights, {
+        ...options,
+        integrity: integrity?.weights,
+        onProgress: (done, total, cached) => onProgress?.({ stage: "download", done, total, cached }),
+      }),
+    }
+  }
+
+  async trainer(options: TrainOptions): Promise<TrainerHost> {
+    const { steps = 1000, batch = 32, context = 32, evalEvery = 25, ...rest } = options
+    const trainer = await wasm.Trainer.create(this.engine, { steps, batch, context, ...rest })
+    return guarded(new TrainerHost(trainer, steps, batch * context, evalEvery))
+  }
+
+  free() {
+    this.engine.free()
+  }
+}
+
+export class ModelHost {
+  constructor(readonly model: wasm.Model) {}
+
+  getInfo(): ModelInfo {
+    return this.model.info
+  }
+
+  encode(text: string): Int32Array {
+    return new Int32Array(this.model.encode(text))
+  }
+
+  decode(ids: Int32Array): string {
+    return this.model.decode(new Uint32Array(ids))
+  }
+
+  logits(ids: Int32Array): Promise<Float32Array> {
+    return this.model.logits(ids)
+  }
+
+  async createSession(): Promise<SessionHost> {
+    return guarded(new SessionHost(this.model, await this.model.createSession()))
+  }
+
+  destroy() {
+    this.model.destroy()
+  }
+
+  free() {
+    this.model.free()
+  }
+}
+
+export class SessionHost {
+  /** What is being read, and how far. */
+  #ids: Uint32Array = new Uint32Array()
+  #done = 0
+  readonly #segment: number
+
+  constructor(readonly model: wasm.Model, readonly session: wasm.Session) {
+    this.#segment = (model.info as ModelInfo).segment
+  }
+
+  where() {
+    return { position: this.session.position, stateBytes: this.session.stateBytes }
+  }
+
+  /** Begins to read; `readPart` does it. Returns the number of tokens. */
+  begin(text: string | Int32Array): number {
+    this.#ids = typeof text === "string" ? this.model.encode(text) : new Uint32Array(text)
+    this.#done = 0
+    return this.#ids.length
+  }
+
+  async readPart(score: boolean): Promise<Part> {
+    const ids = this.#ids.subarray(this.#done, this.#done + this.#segment)
+    const started = performance.now()
+    let [nll, scored] = [0, 0]
+    if (score) {
+      const each = await this.session.score(ids)
+      for (const x of each) nll += x
+      scored = each.length
+    } else {
+      await this.session.read(ids)
+    }
+    this.#done += ids.length
+    const part = { done: this.#done, total: this.#ids.length, position: this.session.position, nll, scored, tokens: ids.length, milliseconds: performance.now() - started }
+    if (this.#done >= this.#ids.length) this.#ids = new Uint32Array()
+    await breathe()
+    return part
+  }
+
+  generate(options: Sampling) {
+    this.session.generate(options)
+  }
+
+  async advance(): Promise<Piece> {
+    const piece: Piece = await this.session.advance()
+    await breathe()
+    return piece
+  }
+
+  async saveState(): Promise<Uint8Array> {
+    const bytes = await this.session.saveState()
+    return Comlink.transfer(bytes, [bytes.buffer])
+  }
+
+  async loadState(bytes: Uint8Array) {
+    await this.session.loadState(bytes)
+  }
+
+  async headStates(layer: number): Promise<HeadState[]> {
+    const { heads, headDim, layers } = this.model.info as ModelInfo
+    if (!(layer >= 0 && layer < layers)) throw new InputError(`layer ${layer} of a model of ${layers}`, `use 0 to ${layers - 1}`)
+    const state = await this.session.attentionState(layer)
+    if (!state) return []
+    const { sums, normaliser } = state as { sums: Float32Array; normaliser: Float32Array }
+    const rows = normaliser.length / heads
+    return Array.from({ length: heads }, (_, head) => {
+      const values = new Float32Array(rows * (headDim + 1))
+      for (let f = 0; f < rows; f++) {
+        const from = (head * rows + f) * headDim
+        values.set(sums.subarray(from, from + headDim), f * (headDim + 1))
+        values[f * (headDim + 1) + headDim] = normaliser[head * rows + f]!
+      }
+      return { layer, head, values, rows, columns: headDim + 1 }
+    })
+  }
+
+  reset() {
+    this.session.reset()
+  }
+
+  free() {
+    this.session.free()
+  }
+}
+
+export class TrainerHost {
+  constructor(readonly trainer: wasm.Trainer, readonly steps: number, readonly tokens: number, readonly evalEvery: number) {}
+
+  async step(): Promise<TrainStep> {
+    const started = performance.now()
+    const step: { step: number; loss: number; lr: number; gradientNorm: number } = await this.trainer.step()
+    const tokensPerSecond = (1000 * this.tokens) / (performance.now() - started)
+    const evaluated = step.step % this.evalEvery === 0 || step.step === this.steps
+    const accuracy = evaluated ? await this.trainer.accuracy() : undefined
+    await breathe()
+    return { ...step, steps: this.steps, tokensPerSecond, accuracy }
+  }
+
+  async model(): Promise<Trained> {
+    return this.trainer.model()
+  }
+
+  free() {
+    this.trainer.free()
+  }
+}
+
+/** The host for the other side. */
+export const host = guarded(new Host())

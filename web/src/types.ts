@@ -1,0 +1,202 @@
+/** Types of the public face. Shapes stand in brackets; times are in milliseconds unless a name says otherwise. */
+
+/** Where to run: the best GPU or else the CPU, a GPU, or the CPU. */
+export type Backend = "auto" | "gpu" | "cpu"
+
+export interface InitOptions {
+  /** Run in a Web Worker, so that the page never stalls. Default: true where there are workers. */
+  worker?: boolean
+  /** Where `polysketch_bg.wasm` lies, if not beside this module. */
+  wasm?: string | URL
+}
+
+export interface EngineOptions {
+  backend?: Backend
+}
+
+export interface EngineInfo {
+  backend: "webgpu" | "cpu"
+  /** Name for people. */
+  adapter: string
+  kind: "discrete" | "integrated" | "virtual" | "software" | "other" | "cpu"
+  features: Record<string, unknown>
+  limits: Record<string, number>
+  /** Why there is no GPU, where one was looked for. */
+  fallback?: string
+}
+
+/** Bytes, or where they are. */
+export type Source = string | URL | Uint8Array | ArrayBuffer
+
+/** The files of a model folder (SPEC §2). */
+export interface ModelFiles {
+  /** `config.json`: its text, the object in it, or where it is. */
+  config: Source | Record<string, unknown>
+  /** `model.safetensors`. */
+  weights: Source
+  /** `tokenizer.json`; none: the model reads bytes. */
+  tokenizer?: Source
+  /** SHA-256 of the files, in hexadecimal; checked after a download and whenever they come from the cache. */
+  integrity?: { config?: string; weights?: string; tokenizer?: string }
+}
+
+export interface LoadProgress {
+  stage: "download" | "upload" | "compile"
+  /** Bytes (or shaders) done, and in all. */
+  done: number
+  total: number
+  /** The bytes came from this browser's cache. */
+  cached?: boolean
+}
+
+export interface LoadOptions {
+  /** Keep downloads in the browser's Cache API. Default: true. */
+  cache?: boolean
+  /** Tokens of the key-value cache, for the kinds that have one. Default: 8192. */
+  maxContext?: number
+  signal?: AbortSignal
+}
+
+export interface ModelInfo {
+  /** The model's configuration, as in `config.json`. */
+  config: Record<string, unknown>
+  parameters: number
+  /** Bytes: parameters on the device, state of one text, scratch of all plans. */
+  memory: { weights: number; state: number; scratch: number; largestBuffer: number }
+  /** Tokens of one prefill call. */
+  segment: number
+  vocabulary: number
+  layers: number
+  heads: number
+  headDim: number
+  /** Bytes a softmax model of this shape keeps per token of its text: keys and values of all layers, f32. */
+  cacheBytesPerToken: number
+  warnings: string[]
+}
+
+/** Sampling, named as in Hugging Face and llama.cpp. */
+export interface GenerateOptions {
+  /** Default: 128. */
+  maxTokens?: number
+  /** 0: greedy. Default: 0.8. */
+  temperature?: number
+  /** 0: all. Default: 40. */
+  topK?: number
+  /** 1: all. Default: 0.95. */
+  topP?: number
+  /** 0: all. Default: 0.05. */
+  minP?: number
+  /** 1: off. Default: 1.1, and 1 at temperature 0. */
+  repetitionPenalty?: number
+  seed?: number
+  /** Texts that end generation; they are not part of the result. */
+  stop?: string[]
+  signal?: AbortSignal
+}
+
+export type StopReason = "max_tokens" | "end_of_text" | "stop_string"
+
+/** What is left when a generation has ended: the value of the iterator's last `next()`. */
+export interface Generated {
+  text: string
+  tokens: number
+  reason: StopReason
+}
+
+export interface ReadOptions {
+  /** Also score every token by what came before it. */
+  score?: boolean
+  onProgress?: (progress: ReadProgress) => void
+  signal?: AbortSignal
+}
+
+export interface ReadProgress {
+  /** Tokens of this text read so far, and in all. */
+  done: number
+  total: number
+  /** Tokens the state has seen. */
+  position: number
+  /** Mean negative log-likelihood, nats a token: of the tokens of this call, and of all tokens read with `score`. */
+  nll?: number
+  meanNll?: number
+  tokensPerSecond: number
+}
+
+/** A head's state: what it remembers of everything before its last block. */
+export interface HeadState {
+  layer: number
+  head: number
+  /** Z [features, headDim + 1], row by row; the last column is the normaliser. */
+  values: Float32Array
+  rows: number
+  columns: number
+}
+
+export type Task = "copy" | "induction" | "mqar"
+
+export interface TrainOptions {
+  /** Of a new model; default: two layers of 64. */
+  config?: Record<string, unknown>
+  task?: Task
+  /** Things to remember. Default: as in the literature. */
+  items?: number
+  /** Tokens the task uses. Default: 16. */
+  vocabulary?: number
+  /** Tokens of a sequence. Default: 32. */
+  context?: number
+  /** Sequences of a step. Default: 32. */
+  batch?: number
+  /** Default: 1000. */
+  steps?: number
+  /** Default: 0.004. */
+  lr?: number
+  seed?: number
+  /** Steps between evaluations on sequences that are not trained on. Default: 25. */
+  evalEvery?: number
+  signal?: AbortSignal
+}
+
+/** A step, or an evaluation after it. */
+export interface TrainStep {
+  step: number
+  steps: number
+  /** Nats a scored token, before the step. */
+  loss: number
+  lr: number
+  gradientNorm: number
+  tokensPerSecond: number
+  /** Part of the held-out answers that are right; where it was measured. */
+  accuracy?: number
+}
+
+/** What training leaves: a model folder, as bytes. */
+export interface Trained {
+  config: string
+  weights: Uint8Array
+}
+
+export type Suite = "peaks" | "kernels" | "attention" | "model" | "train"
+
+export interface BenchOptions {
+  suites?: Suite[]
+  /** Within about a minute on a software GPU. */
+  quick?: boolean
+  /** Most seconds a row may take. */
+  budget?: number
+  /** Lengths of the attention suite. */
+  lengths?: number[]
+  /** Kinds of the attention suite, by name. */
+  kinds?: string[]
+  signal?: AbortSignal
+}
+
+/** A line of the benchmark's JSONL; `polysketch.bench/1`, the same as the native command's. */
+export interface BenchRow {
+  schema: string
+  suite: Suite
+  name: string
+  [field: string]: unknown
+}
+
+/** What happens in a benchmark: a row begins, or is done. */
+export type BenchEvent = { event: "started"; name: string; index: number; of: number } | { event: "row"; row: BenchRow }

@@ -1,0 +1,315 @@
+// The package as a user of it meets it: cancelling, losing the device, damaged and interrupted downloads, the cache, other tabs, training,
+// and states that travel between the page and the native program.
+import assert from "node:assert/strict"
+import { execFile } from "node:child_process"
+import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises"
+import { createServer } from "node:http"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { fileURLToPath } from "node:url"
+import { promisify } from "node:util"
+import { gzipSync } from "node:zlib"
+import { golden, launch, open, serveAll, Tests } from "./harness.mjs"
+
+const PROMPT = "She opened the letter, and as she read it her face grew pale; for it said that"
+const web = fileURLToPath(new URL("..", import.meta.url))
+const native = process.env.POLYSKETCH
+const tests = new Tests()
+const { address, close } = await serveAll()
+const browser = await launch()
+
+/** Runs a function in a page with the package as its first argument. */
+async function inPage(body, argument, { complain = false, at = browser, prepare } = {}) {
+  const { page, complaints } = await open(at, `${address}/test/blank.html`, prepare)
+  try {
+    const call = `(async (argument) => (${body})(await import("/pkg/polysketch.js"), argument))(${JSON.stringify(argument ?? null)})`
+    const result = await page.evaluate(call)
+    if (!complain) assert.deepEqual(complaints, [], "the console has complaints")
+    return result
+  } finally {
+    await page.close()
+  }
+}
+
+async function run(...args) {
+  return (await promisify(execFile)(native, args, { maxBuffer: 1 << 24 })).stdout
+}
+
+await tests.run("size of the package", async () => {
+  const bytes = gzipSync(await readFile(join(web, "pkg/polysketch_bg.wasm")), { level: 9 }).length
+  assert.ok(bytes <= 2 << 20, `the WebAssembly is ${bytes} bytes compressed, 2 MiB are allowed`)
+  return `${(bytes / 2 ** 20).toFixed(2)} MiB of WebAssembly compressed`
+})
+
+await tests.run("greedy text on WebGPU, on the CPU and natively", async () => {
+  const greedy = (backend) =>
+    inPage(
+      async ({ Engine }, { backend, prompt }) => {
+        const engine = await Engine.create({ backend })
+        const model = await engine.loadBuiltIn()
+        let text = ""
+        const stream = model.generate(prompt, { maxTokens: 48, temperature: 0 })
+        for (let next = await stream.next(); ; next = await stream.next()) {
+          if (next.done) return { text, last: next.value, info: engine.info }
+          text += next.value
+        }
+      },
+      { backend, prompt: PROMPT },
+    )
+  const [gpu, cpu] = [await greedy("gpu"), await greedy("cpu")]
+  assert.equal(gpu.info.backend, "webgpu")
+  assert.equal(gpu.text, cpu.text)
+  assert.deepEqual(gpu.last, { text: gpu.text, tokens: 48, reason: "max_tokens" })
+  if (!native) return "not compared with the native program: POLYSKETCH does not name it"
+  const said = await run("generate", "--prompt", PROMPT, "--temperature", "0", "--max-tokens", "48", "--backend", "cpu", "--quiet")
+  assert.ok(said.includes(gpu.text.trim()), `natively: ${said}\nin the page: ${gpu.text}`)
+  return JSON.stringify(gpu.text.slice(0, 60))
+})
+
+if (native) {
+  await tests.run("a state travels from the page to the native program, and back", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "polysketch-"))
+    try {
+      const { state, text } = await inPage(async ({ Engine }, prompt) => {
+        const engine = await Engine.create({ backend: "gpu" })
+        const model = await engine.loadBuiltIn()
+        const session = await model.createSession()
+        await session.read(prompt.repeat(12))
+        const state = Array.from(await session.saveState())
+        let text = ""
+        for await (const piece of session.generate({ maxTokens: 24, temperature: 0 })) text += piece
+        return { state, text }
+      }, PROMPT)
+      const [there, back] = [join(folder, "there.state"), join(folder, "back.state")]
+      await writeFile(there, Uint8Array.from(state))
+      const options = ["--temperature", "0", "--max-tokens", "24", "--backend", "cpu", "--quiet"]
+      const said = await run("generate", "--state-in", there, "--prompt", "", ...options, "--state-out", back)
+      assert.ok(said.includes(text.trim()), `natively: ${said}\nin the page: ${text}`)
+      const more = await run("generate", "--state-in", back, "--prompt", "", ...options)
+      const went = await inPage(async ({ Engine }, bytes) => {
+        const engine = await Engine.create({ backend: "gpu" })
+        const session = await (await engine.loadBuiltIn()).createSession()
+        await session.loadState(Uint8Array.from(bytes))
+        let text = ""
+        for await (const piece of session.generate({ maxTokens: 24, temperature: 0 })) text += piece
+        return { text, position: session.position }
+      }, Array.from(await readFile(back)))
+      assert.ok(more.includes(went.text.trim()), `natively: ${more}\nin the page: ${went.text}`)
+      return `${(await stat(there)).size} bytes`
+    } finally {
+      await rm(folder, { recursive: true })
+    }
+  })
+}
+
+await tests.run("a cancelled generation and a cancelled reading leave a session that works", async () => {
+  for (const backend of ["gpu", "cpu"]) {
+    const result = await inPage(
+      async ({ Engine }, { backend, prompt }) => {
+        const engine = await Engine.create({ backend })
+        const model = await engine.loadBuiltIn()
+        const session = await model.createSession()
+        await session.read(prompt)
+        const abort = new AbortController()
+        const caught = []
+        let pieces = 0
+        try {
+          for await (const _ of session.generate({ maxTokens: 100000, temperature: 0, signal: abort.signal })) if (++pieces === 3) abort.abort()
+        } catch (error) {
+          caught.push(error.name)
+        }
+        const stop = new AbortController()
+        await session.read(prompt.repeat(200), { signal: stop.signal, onProgress: () => stop.abort() }).catch((error) => caught.push(error.name))
+        const before = session.position
+        await session.read(" and then")
+        let text = ""
+        for await (const piece of session.generate({ maxTokens: 5, temperature: 0 })) text += piece
+        return { caught, pieces, moved: session.position - before, text }
+      },
+      { backend, prompt: PROMPT },
+    )
+    assert.deepEqual(result.caught, ["AbortError", "AbortError"], backend)
+    assert.ok(result.pieces === 3 && result.moved >= 7 && result.text.length > 0, JSON.stringify(result))
+  }
+})
+
+await tests.run("after a lost device the text goes on from its last state", async () => {
+  const result = await inPage(async ({ Engine }, prompt) => {
+    const continued = async (session) => {
+      let text = ""
+      for await (const piece of session.generate({ maxTokens: 16, temperature: 0 })) text += piece
+      return text
+    }
+    const engine = await Engine.create({ backend: "gpu" })
+    const model = await engine.loadBuiltIn()
+    const session = await model.createSession()
+    await session.read(prompt)
+    const state = await session.saveState()
+    const want = await continued(session)
+    await model.destroy()
+    const error = await session.read("more").catch((error) => ({ name: error.name, advice: error.advice }))
+    engine.close()
+    const closed = await model.encode("x").catch((error) => error.name)
+    const again = await (await (await Engine.create({ backend: "gpu" })).loadBuiltIn()).createSession()
+    await again.loadState(state)
+    return { error, closed, same: (await continued(again)) === want }
+  }, PROMPT)
+  assert.equal(result.error?.name, "DeviceLostError", JSON.stringify(result.error))
+  assert.ok(result.error.advice)
+  assert.equal(result.closed, "ClosedError")
+  assert.ok(result.same, "the text went on differently")
+})
+
+await tests.run("states of another model and damaged ones are refused, and the text stays", async () => {
+  const result = await inPage(async ({ Engine }, prompt) => {
+    const engine = await Engine.create({ backend: "cpu" })
+    const session = await (await engine.loadBuiltIn()).createSession()
+    const other = await (await engine.loadModel({ config: "/golden/default-gated/config.json", weights: "/golden/default-gated/model.safetensors" })).createSession()
+    await session.read(prompt)
+    await other.read(new Int32Array([1, 2, 3]))
+    const position = session.position
+    const caught = []
+    const refused = (bytes) => session.loadState(bytes).catch((error) => caught.push(error.name))
+    await refused(await other.saveState())
+    const state = await session.saveState()
+    await refused(state.slice(0, state.length / 2))
+    state[state.length - 20] ^= 1
+    await refused(state)
+    await refused("not bytes")
+    return { caught, stays: session.position === position }
+  }, PROMPT)
+  assert.deepEqual(result, { caught: ["StateError", "StateError", "StateError", "InputError"], stays: true })
+})
+
+await tests.run("damaged, interrupted, missing and impossible models", async () => {
+  const weights = await readFile(join(golden, "default-gated/model.safetensors"))
+  const config = await readFile(join(golden, "default-gated/config.json"), "utf8")
+  let requests = 0
+  // Cuts the transfer of /cut after a third, twice; then goes on where it is asked to. /short always cuts.
+  const server = createServer((request, response) => {
+    const headers = { "access-control-allow-origin": "*", "access-control-allow-headers": "range", "access-control-expose-headers": "content-range" }
+    if (request.method === "OPTIONS") return response.writeHead(204, headers).end()
+    const from = Number(/bytes=(\d+)-/.exec(request.headers.range ?? "")?.[1] ?? 0)
+    if (request.url === "/missing") return response.writeHead(404, headers).end()
+    const cut = request.url === "/short" || requests++ < 2
+    const rest = weights.subarray(from)
+    response.writeHead(from > 0 ? 206 : 200, { ...headers, "content-length": rest.length })
+    if (!cut) return response.end(rest)
+    response.write(rest.subarray(0, Math.ceil(weights.length / 5)), () => setTimeout(() => response.destroy(), 50))
+  })
+  await new Promise((resolve) => server.listen(0, "localhost", resolve))
+  const at = `http://localhost:${server.address().port}`
+  try {
+    const body = async ({ Engine }, { config, at }) => {
+      const engine = await Engine.create({ backend: "cpu" })
+      const outcome = (files, options) =>
+        engine.loadModel({ config, ...files }, undefined, { cache: false, ...options }).then(
+          () => "loaded",
+          ({ name, message, advice }) => ({ name, message, advice }),
+        )
+      const abort = new AbortController()
+      const cancelled = engine.loadModel({ config, weights: `${at}/short` }, () => abort.abort(), { cache: false, signal: abort.signal }).catch((error) => error.name)
+      const good = new Uint8Array(await (await fetch("/golden/default-gated/model.safetensors")).arrayBuffer())
+      const results = {
+        cancelled: await cancelled,
+        cut: await outcome({ weights: `${at}/cut` }),
+        short: await outcome({ weights: `${at}/short` }),
+        missing: await outcome({ weights: `${at}/missing` }),
+        half: await outcome({ weights: good.slice(0, good.length / 2) }),
+        integrity: await outcome({ weights: good, integrity: { weights: "00".repeat(32) } }),
+        config: await outcome({ config: '{"vocab_size": -1}', weights: good }),
+      }
+      const softmax = JSON.parse(await (await fetch("/golden/release-softmax/config.json")).text())
+      const gpu = await Engine.create({ backend: "gpu" })
+      results.large = await gpu
+        .loadModel({ config: softmax, weights: "/golden/release-softmax/model.safetensors" }, undefined, { maxContext: 2 ** 30 })
+        .then(() => "loaded", ({ name, message, advice }) => ({ name, message, advice }))
+      results.still = await outcome({ weights: good })
+      return results
+    }
+    const results = await inPage(body, { config, at }, { complain: true })
+    assert.equal(results.cancelled, "AbortError")
+    assert.equal(results.cut, "loaded", JSON.stringify(results.cut))
+    for (const [what, name] of Object.entries({ short: "DownloadError", missing: "DownloadError", half: "ModelFormatError", integrity: "IntegrityError", config: "ConfigError", large: "LimitError" })) {
+      assert.equal(results[what].name, name, `${what}: ${JSON.stringify(results[what])}`)
+      assert.ok(results[what].advice && !results[what].message.includes("\n"), `${what}: ${JSON.stringify(results[what])}`)
+    }
+    assert.equal(results.still, "loaded")
+  } finally {
+    server.close()
+  }
+})
+
+await tests.run("the cache is used, checked and cleared; two tabs at once", async () => {
+  const context = await browser.newContext()
+  const body = async ({ Engine, clearCache }, clear) => {
+    const engine = await Engine.create({ backend: "cpu" })
+    let cached
+    const model = await engine.loadBuiltIn((p) => p.stage === "download" && (cached = p.cached))
+    const logits = await model.logits(new Int32Array([5, 6, 7]))
+    if (clear) await clearCache()
+    return { cached, first: logits[0] }
+  }
+  const tab = { at: context }
+  const [first, second] = [await inPage(body, false, tab), await inPage(body, false, tab)]
+  // Damaged where it is kept.
+  await inPage(async () => {
+    const store = await caches.open("polysketch-1")
+    const key = (await store.keys()).find((request) => request.url.endsWith("model.safetensors"))
+    await store.put(key, new Response(new Uint8Array(1000)))
+  }, null, tab)
+  const third = await inPage(body, false, tab)
+  const both = await Promise.all([inPage(body, false, tab), inPage(body, true, tab)])
+  const last = await inPage(body, false, tab)
+  await context.close()
+  assert.deepEqual([first, second, third, last].map((r) => r.cached), [false, true, false, false])
+  assert.ok([second, third, last, ...both].every((r) => r.first === first.first))
+})
+
+await tests.run("a small model learns in the page", async () => {
+  const result = await inPage(async ({ Engine }) => {
+    const engine = await Engine.create({ backend: "cpu" })
+    const losses = []
+    const training = engine.train({ task: "mqar", items: 2, vocabulary: 12, context: 16, batch: 32, steps: 150, evalEvery: 50 })
+    let accuracy
+    for (let next = await training.next(); ; next = await training.next()) {
+      if (next.done) {
+        const model = await engine.loadModel({ config: next.value.config, weights: next.value.weights })
+        return { losses, accuracy, layers: model.info.layers }
+      }
+      losses.push(next.value.loss)
+      accuracy = next.value.accuracy ?? accuracy
+    }
+  })
+  const [first, last] = [result.losses[0], result.losses.at(-1)]
+  assert.ok(result.losses.length === 150 && last < 0.6 * first, `loss ${first} became ${last}`)
+  assert.equal(result.layers, 2)
+  return `loss ${first.toFixed(2)} to ${last.toFixed(2)}, ${(100 * result.accuracy).toFixed(0)} % right`
+})
+
+await tests.run("without WebGPU it says why and runs on the CPU", async () => {
+  const without = await launch({ webgpu: false })
+  try {
+    const result = await inPage(
+      async ({ Engine }) => {
+        const error = await Engine.create({ backend: "gpu" }).catch(({ name, advice }) => ({ name, advice }))
+        const engine = await Engine.create()
+        const model = await engine.loadBuiltIn()
+        let text = ""
+        for await (const piece of model.generate("Once", { maxTokens: 4 })) text += piece
+        return { error, info: engine.info, text }
+      },
+      null,
+      { at: without },
+    )
+    assert.equal(result.error.name, "WebGpuUnavailableError", JSON.stringify(result.error))
+    assert.ok(result.error.advice && result.info.backend === "cpu" && result.info.fallback && result.text, JSON.stringify(result))
+    return result.info.fallback
+  } finally {
+    await without.close()
+  }
+})
+
+await browser.close()
+close()
+tests.report()
