@@ -11,7 +11,7 @@ use polysketch::attention::MOST_TAYLOR;
 use polysketch::model::config::SketchKind;
 use polysketch::model::files::atomic_write;
 use polysketch::report::cost::{self, Cost, Growth, Timed};
-use polysketch::report::fit::Spread;
+use polysketch::bench::fit::Spread;
 use polysketch::report::gradient::{self, Accuracy, BOUNDS, QUANTITIES};
 use polysketch::report::sketch::{self, LearnedError, RandomError};
 use polysketch::{Error, ErrorKind, Result};

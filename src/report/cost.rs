@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
-use super::fit::{exponent, relative};
+use crate::bench::fit::{exponent, relative};
 use super::gradient::config;
 use super::peak::Peak;
 use crate::error::{Error, ErrorKind, Result};

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::PASSAGE;
 use super::bench::{BUILD, Bench, Rows, expose_rows, inner, named};
-use super::fit::relative;
+use crate::bench::fit::relative;
 use crate::attention::{Attention, Kind, MOST_TAYLOR, Mode};
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::{CpuExecutor, Executor};

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::PASSAGE;
 use super::bench::{BUILD, Bench, Rows, expose_rows, inner};
-use super::fit::Spread;
+use crate::bench::fit::Spread;
 use super::gradient;
 use crate::attention::{Attention, Inputs, Kind, Mode};
 use crate::error::{Error, ErrorKind, Result};

@@ -1,0 +1,1 @@
+//! Rows of several files beside each other.
