@@ -108,11 +108,13 @@ impl BenchOptions {
         Self {
             budget: 0.25,
             samples: 5,
-            lengths: vec![512, 1024, 2048],
+            lengths: vec![256, 512, 1024],
+            heads: 1,
+            block: 128,
             all_kinds: false,
             check_work: 2e8,
             depths: vec![0, 1 << 10],
-            read_write: [128, 16],
+            read_write: [128, 8],
             train_lengths: vec![256, 512],
             ..Self::default()
         }

@@ -118,7 +118,7 @@ async fn first_token(bench: &mut Bench<'_>, model: &Model, timer: &Timer, check:
         passed(&mut row, check)?;
         let (ids, _) = token_ids(bench.options.seed, n, model.config().vocab_size);
         let mut session = Session::new(model).await?;
-        let samples = in_turns(std::slice::from_mut(&mut session), bench.options, timer, false, async |session, _| {
+        let samples = in_turns(std::slice::from_mut(&mut session), &[], bench.options, timer, false, async |session, _| {
             session.reset(0);
             let start = Instant::now();
             read(session, &ids).await?;
@@ -155,7 +155,7 @@ async fn depths(bench: &mut Bench<'_>, model: &Model, timer: &Timer, check: &Res
                 reached.clone()?;
                 // Every sample begins where the text stands.
                 let saved = session.save(0).await?;
-                let samples = in_turns(std::slice::from_mut(&mut session), bench.options, timer, false, async |session, _| {
+                let samples = in_turns(std::slice::from_mut(&mut session), &[], bench.options, timer, false, async |session, _| {
                     session.load(0, &saved, "the text").await?;
                     if name == "decode" && depth == 0 {
                         // Writing goes on from something.

@@ -119,7 +119,7 @@ async fn measure(bench: &mut Bench<'_>, executor: &Executor, timer: &Timer, case
 }
 
 async fn single<T>(bench: &Bench<'_>, timer: &Timer, subject: &mut T, time: impl AsyncFnMut(&mut T, usize) -> Result<f64>) -> Result<Samples> {
-    let samples = in_turns(std::slice::from_mut(subject), bench.options, timer, true, time).await;
+    let samples = in_turns(std::slice::from_mut(subject), &[], bench.options, timer, true, time).await;
     samples.into_iter().next().unwrap_or_else(|| Ok(Samples::default()))
 }
 
@@ -133,7 +133,7 @@ async fn latencies(bench: &mut Bench<'_>, executor: &Executor, timer: &Timer) ->
         let row = bench.row(Suite::Peaks, name, Workload::default());
         let mut options = bench.options.clone();
         options.samples = options.samples.max(9);
-        let samples = in_turns(std::slice::from_mut(&mut subject), &options, timer, false, async |s, _| s.time(timer, times).await).await;
+        let samples = in_turns(std::slice::from_mut(&mut subject), &[], &options, timer, false, async |s, _| s.time(timer, times).await).await;
         let per_dispatch = |samples: Samples| Samples {
             nanoseconds: samples.nanoseconds.iter().map(|ns| ns / times as f64).collect(),
             repetitions: times,

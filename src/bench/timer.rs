@@ -96,24 +96,31 @@ impl Samples {
 }
 
 /// Samples of some subjects, in turns so that what else the machine does meets all of them. `time` runs a subject a number of times and
-/// returns the nanoseconds of all of them; `repeats`: more than once where one run is short. One that fails is out, with its error.
+/// returns the nanoseconds of all of them; `repeats`: more than once where one run is short. `known`: nanoseconds that a run of each took
+/// already, if one did; past the budget it is all the warm-up there is. One that fails is out, with its error.
 pub(super) async fn in_turns<T>(
     subjects: &mut [T],
+    known: &[f64],
     options: &BenchOptions,
     timer: &Timer,
     repeats: bool,
     mut time: impl AsyncFnMut(&mut T, usize) -> Result<f64>,
 ) -> Vec<Result<Samples>> {
     let turns = subjects.len();
+    let budget = options.budget * 1e9;
     let mut all: Vec<Result<Samples>> = Vec::new();
-    let mut spent = vec![0.0; turns];
+    let mut spent: Vec<f64> = (0..turns).map(|at| known.get(at).copied().unwrap_or(0.0)).collect();
     for (subject, spent) in subjects.iter_mut().zip(&mut spent) {
         let mut samples = Samples { repetitions: 1, turns, ..Samples::default() };
+        if *spent > budget {
+            all.push(Ok(Samples { warm_ups: 1, ..samples }));
+            continue;
+        }
         // Caches, clocks and drivers warm up; what a run takes decides how many make a sample.
         let warmed = async {
             let once = time(subject, 1).await?;
             samples.warm_ups = 1;
-            *spent = once;
+            *spent += once;
             if repeats && once < timer.least() {
                 let again = time(subject, 4).await? / 4.0;
                 samples.repetitions = ((timer.least() / again.max(1.0)).ceil() as usize).clamp(1, MOST_REPETITIONS);
@@ -124,7 +131,6 @@ pub(super) async fn in_turns<T>(
         };
         all.push(warmed.await);
     }
-    let budget = options.budget * 1e9;
     for round in 0..options.samples {
         for ((subject, samples), spent) in subjects.iter_mut().zip(&mut all).zip(&mut spent) {
             let Ok(known) = samples else { continue };
@@ -296,7 +302,7 @@ mod tests {
                 let graph = kernel_graph(MultiplyAdd { groups: 1, steps }, &[]).expect("a graph");
                 subjects.push(Subject::kernel(&executor, &graph, 1, 0).await.expect("a subject"));
             }
-            let samples = in_turns(&mut subjects, &options, &timer, true, async |subject, repetitions| subject.time(&timer, repetitions).await).await;
+            let samples = in_turns(&mut subjects, &[], &options, &timer, true, async |subject, repetitions| subject.time(&timer, repetitions).await).await;
             for samples in samples {
                 let samples = samples.expect("samples");
                 assert!(samples.repetitions > 1 && samples.turns == 2 && samples.nanoseconds.len() == 3, "{samples:?}");
@@ -304,8 +310,10 @@ mod tests {
             let fails = async |subject: &mut bool, _: usize| {
                 if *subject { Err(Error::new(ErrorKind::Numeric, "no")) } else { Ok(1e6) }
             };
-            let samples = in_turns(&mut [false, true], &options, &timer, false, fails).await;
+            let samples = in_turns(&mut [false, true], &[], &options, &timer, false, fails).await;
             assert!(samples[0].as_ref().is_ok_and(|s| s.nanoseconds == [1e6; 3]) && samples[1].is_err());
+            let samples = in_turns(&mut [false], &[1e9], &options, &timer, true, fails).await;
+            assert!(samples[0].as_ref().is_ok_and(|s| s.nanoseconds == [1e6] && s.warm_ups == 1));
         });
     }
 }

@@ -87,7 +87,7 @@ async fn step(
     let (tokens, targets) = token_ids(bench.options.seed, n, vocabulary);
     let batch = Batch { context: n, tokens, targets };
     let mut number = 0;
-    let samples = in_turns(std::slice::from_mut(&mut learner), bench.options, timer, false, async |learner, _| {
+    let samples = in_turns(std::slice::from_mut(&mut learner), &[], bench.options, timer, false, async |learner, _| {
         number += 1;
         let start = Instant::now();
         learner.accumulate(&batch, 1.0 / batch.scored().max(1) as f32).await?;

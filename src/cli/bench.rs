@@ -70,21 +70,21 @@ struct Run {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Sizes")]
 struct Sizes {
-    /// Tokens of the suite attention [default: 512 to 128k; with --quick 512,1k,2k]
+    /// Tokens of the suite attention [default: 512 to 128k; with --quick 256,512,1k]
     #[arg(long, value_name = "N,…", value_delimiter = ',', value_parser = count)]
     lengths: Option<Vec<usize>>,
-    /// Heads of the suite attention
-    #[arg(long, value_name = "N", default_value = "4", value_parser = count)]
-    heads: usize,
-    /// Size of a head
-    #[arg(long, value_name = "N", default_value = "64", value_parser = count)]
-    head: usize,
-    /// Size of the sketch
-    #[arg(long, value_name = "N", default_value = "32", value_parser = count)]
-    sketch: usize,
-    /// Tokens of a block of the sketched kinds
-    #[arg(long, value_name = "N", default_value = "256", value_parser = count)]
-    block: usize,
+    /// Heads of the suite attention [default: 4; with --quick 1]
+    #[arg(long, value_name = "N", value_parser = count)]
+    heads: Option<usize>,
+    /// Size of a head [default: 64]
+    #[arg(long, value_name = "N", value_parser = count)]
+    head: Option<usize>,
+    /// Size of the sketch [default: 32]
+    #[arg(long, value_name = "N", value_parser = count)]
+    sketch: Option<usize>,
+    /// Tokens of a block of the sketched kinds [default: 256; with --quick 128]
+    #[arg(long, value_name = "N", value_parser = count)]
+    block: Option<usize>,
     /// Tokens read before the suite model reads and writes [default: 0,1k,16k,128k,1M; with --quick 0,1k]
     #[arg(long, value_name = "N,…", value_delimiter = ',', value_parser = natural)]
     depths: Option<Vec<usize>>,
@@ -114,10 +114,10 @@ impl Run {
             budget: self.budget.unwrap_or(base.budget),
             samples: self.samples.unwrap_or(base.samples),
             lengths: sizes.lengths.clone().unwrap_or(base.lengths),
-            heads: sizes.heads,
-            head: sizes.head,
-            sketch: sizes.sketch,
-            block: sizes.block,
+            heads: sizes.heads.unwrap_or(base.heads),
+            head: sizes.head.unwrap_or(base.head),
+            sketch: sizes.sketch.unwrap_or(base.sketch),
+            block: sizes.block.unwrap_or(base.block),
             depths: sizes.depths.clone().unwrap_or(base.depths),
             train_lengths: sizes.train_lengths.clone().unwrap_or(base.train_lengths),
             seed: self.seed,

@@ -48,25 +48,19 @@ impl Kernel for MultiplyAdd {
 
 impl MultiplyAdd {
     fn twin<R: Real>(&self, args: &mut Args<'_, R>, _: &Call) {
-        /// Invocations side by side: as many registers as hide the latency of one.
+        /// Invocations side by side.
         const ABREAST: usize = 4;
+        /// [ABREAST, CHAINS, VECTOR]
         const LANES: usize = ABREAST * CHAINS * VECTOR;
-        let scale = std::hint::black_box(R::of(0.5));
+        let scale = R::of(0.5);
+        let add: [R; LANES] = std::array::from_fn(|i| R::of((i % VECTOR + 1) as f64));
         real::parallel_chunks(args.real_mut(0), GROUP * VECTOR, |group, sums| {
             for (quad, sums) in sums.chunks_exact_mut(ABREAST * VECTOR).enumerate() {
-                // [ABREAST, CHAINS, VECTOR]
                 let mut x: [R; LANES] = std::array::from_fn(|i| {
                     let id = group * GROUP + quad * ABREAST + i / (CHAINS * VECTOR);
                     R::of((id % 7 + i / VECTOR % CHAINS) as f64)
                 });
-                let add: [R; LANES] = std::array::from_fn(|i| R::of((i % VECTOR + 1) as f64));
-                real::vectorized(|| {
-                    for _ in 0..self.steps {
-                        for (x, add) in x.iter_mut().zip(&add) {
-                            *x = x.mul_add(scale, *add);
-                        }
-                    }
-                });
+                real::multiply_adds(&mut x, scale, &add, self.steps);
                 for (i, sum) in sums.iter_mut().enumerate() {
                     let chains = &x[i / VECTOR * CHAINS * VECTOR..][..CHAINS * VECTOR];
                     *sum = chains.iter().skip(i % VECTOR).step_by(VECTOR).copied().sum();
