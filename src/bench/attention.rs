@@ -3,12 +3,12 @@
 //! before it is timed.
 
 use super::Bench;
+use super::BenchOptions;
 use super::clock::{self, Instant};
 use super::fit::{exponent, relative};
 use super::schema::{Check, Row, Suite, Workload};
 use super::statistics::{Ratio, crossover};
 use super::timer::{Samples, Subject, Timer, in_turns, numbers};
-use super::BenchOptions;
 use crate::attention::{Attention, Inputs, Kind, Mode, Sketch};
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::{CpuExecutor, Executor};
@@ -58,11 +58,7 @@ fn contenders(options: &BenchOptions) -> Vec<Contender> {
     let polysketch = |kind| Attention::polysketch(heads, head, sketch, kind).with_block_size(block);
     let learned = || polysketch(Sketch::Learned { levels: 2, expansion: 8 });
     let random = || polysketch(Sketch::Random { leaves: 1, gain: 1.0 / (sketch as f64).sqrt() });
-    let few = vec![
-        (SOFTMAX, Attention::softmax(heads, head)),
-        ("polysketch, learned sketch", learned()),
-        ("polysketch, gaussian sketch", random()),
-    ];
+    let few = vec![(SOFTMAX, Attention::softmax(heads, head)), ("polysketch, learned sketch", learned()), ("polysketch, gaussian sketch", random())];
     let more = vec![
         ("polysketch, learned sketch, gated", learned().with_gate()),
         ("polynomial of degree 2", Attention::polynomial(heads, head, 2)),

@@ -306,7 +306,6 @@ impl Bench<'_> {
             Some(most) => Err(Error::new(ErrorKind::Limit, format!("needs {} MiB, {} MiB are free", bytes >> 20, most >> 20))),
         }
     }
-
 }
 
 impl Row {

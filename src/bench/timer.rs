@@ -200,7 +200,7 @@ impl Subject {
         for at in 0..self.calls.len() {
             let (calls, table) = submission(&self.calls[at], 1);
             let reads = if at + 1 == self.calls.len() { reads } else { &[] };
-            let run = Run { calls: &calls, inputs: &[("lanes", &table)], reads };
+            let run = Run { calls: &calls, inputs: &self.inputs(&table), reads };
             words = self.executor.run(&mut self.compiled, &self.parameters, &mut self.state, run).await?;
         }
         Ok(words.into_iter().map(floats).collect())
@@ -208,7 +208,19 @@ impl Subject {
 
     /// The first elements of a state.
     pub async fn state(&self, name: &str, elements: usize) -> Result<Vec<f32>> {
-        Ok(floats(self.executor.read(&self.state, name, 0..elements).await?))
+        Ok(floats(self.words(name, elements).await?))
+    }
+
+    /// The first elements of a state, as words.
+    pub async fn words(&self, name: &str, elements: usize) -> Result<Vec<u32>> {
+        self.executor.read(&self.state, name, 0..elements).await
+    }
+
+    /// The inputs of a call; a plan whose tensors all lie in memories has none.
+    fn inputs<'t>(&self, table: &'t [u32]) -> Vec<(&'static str, &'t [u32])> {
+        let plan = self.compiled.plan();
+        let given = plan.find("lanes").is_some_and(|id| plan.tensors[id.0].tensor.role == Role::Input);
+        if given { vec![("lanes", table)] } else { Vec::new() }
     }
 
     /// Nanoseconds of so many repetitions.
@@ -221,7 +233,7 @@ impl Subject {
         let start = Instant::now();
         for call in &self.calls {
             let (calls, table) = submission(call, repetitions);
-            let run = Run { calls: &calls, inputs: &[("lanes", &table)], reads: &[] };
+            let run = Run { calls: &calls, inputs: &self.inputs(&table), reads: &[] };
             self.executor.run(&mut self.compiled, &self.parameters, &mut self.state, run).await?;
         }
         self.executor.finish().await?;
@@ -233,7 +245,7 @@ impl Subject {
         let mut sum = 0.0;
         for call in &self.calls {
             let (calls, table) = submission(call, repetitions);
-            let run = Run { calls: &calls, inputs: &[("lanes", &table)], reads: &[] };
+            let run = Run { calls: &calls, inputs: &self.inputs(&table), reads: &[] };
             let (_, nanoseconds) = self.executor.run_clocked(&mut self.compiled, &self.parameters, &mut self.state, run).await?;
             let Some(nanoseconds) = nanoseconds else { return Ok(None) };
             sum += nanoseconds;
@@ -302,7 +314,8 @@ mod tests {
                 let graph = kernel_graph(MultiplyAdd { groups: 1, steps }, &[]).expect("a graph");
                 subjects.push(Subject::kernel(&executor, &graph, 1, 0).await.expect("a subject"));
             }
-            let samples = in_turns(&mut subjects, &[], &options, &timer, true, async |subject, repetitions| subject.time(&timer, repetitions).await).await;
+            let samples =
+                in_turns(&mut subjects, &[], &options, &timer, true, async |subject, repetitions| subject.time(&timer, repetitions).await).await;
             for samples in samples {
                 let samples = samples.expect("samples");
                 assert!(samples.repetitions > 1 && samples.turns == 2 && samples.nanoseconds.len() == 3, "{samples:?}");

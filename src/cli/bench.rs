@@ -8,8 +8,8 @@ use clap::{Args, Subcommand};
 use pollster::block_on;
 use polysketch::bench::{self, BenchModel, BenchOptions, Event, Row, Suite};
 use polysketch::gpu::{AdapterRequest, Backend, enumerate};
-use polysketch::model::files::atomic_write;
 use polysketch::model::Engine;
+use polysketch::model::files::atomic_write;
 use polysketch::{Error, ErrorKind, Result};
 use serde_json::json;
 
@@ -254,7 +254,7 @@ pub fn duration(ns: f64) -> String {
 }
 
 /// The rate that matters most.
-fn rate(row: &Row) -> String {
+pub fn rate(row: &Row) -> String {
     let d = &row.derived;
     let number = |x: f64| if x < 1000.0 { digits3(x) } else { thousands(x as u64) };
     match (d.tokens_per_second, d.gflops, d.gbps) {
@@ -267,7 +267,7 @@ fn rate(row: &Row) -> String {
 }
 
 /// What else a row says, or why it says nothing.
-fn note(row: &Row) -> String {
+pub fn note(row: &Row) -> String {
     let d = &row.derived;
     let parts = [
         d.speedup.map(|ratio| format!("{}× softmax's speed", digits3(ratio))),
