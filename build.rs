@@ -14,11 +14,33 @@ use naga::valid::{Capabilities, ValidationFlags, Validator};
 fn main() {
     println!("cargo:rerun-if-changed=shaders");
     println!("cargo:rerun-if-changed=src/kernels/preprocess.rs");
+    identify();
     if let Err(message) = generate() {
         // One readable report instead of a backtrace of the build script.
         eprintln!("{message}");
         std::process::exit(1);
     }
+}
+
+/// What a benchmark says it was measured with: the commit, `+` with changes to it, and the version of wgpu. Empty where nobody knows.
+fn identify() {
+    // Without `src` here, a build of changed sources would pass for the commit.
+    for path in ["src", "build.rs", "Cargo.lock"] {
+        println!("cargo:rerun-if-changed={path}");
+    }
+    let git = |arguments: &[&str]| {
+        let output = std::process::Command::new("git").args(arguments).output().ok().filter(|output| output.status.success())?;
+        Some(String::from_utf8_lossy(&output.stdout).trim().to_string())
+    };
+    let commit = git(&["rev-parse", "--short", "HEAD"]).unwrap_or_default();
+    if let Some(log) = git(&["rev-parse", "--git-path", "logs/HEAD"]).filter(|log| Path::new(log).exists()) {
+        println!("cargo:rerun-if-changed={log}");
+    }
+    let changes = git(&["status", "--porcelain", "--untracked-files=no"]).is_some_and(|list| !list.is_empty());
+    println!("cargo:rustc-env=POLYSKETCH_COMMIT={commit}{}", if changes { "+" } else { "" });
+    let lock = fs::read_to_string("Cargo.lock").unwrap_or_default();
+    let wgpu = lock.split("[[package]]").find_map(|package| package.trim().strip_prefix("name = \"wgpu\"\nversion = \"")?.split('"').next());
+    println!("cargo:rustc-env=POLYSKETCH_WGPU={}", wgpu.unwrap_or_default());
 }
 
 fn read(path: &Path) -> Result<String, String> {

@@ -27,6 +27,7 @@
 //! # The layers, from the top
 //!
 //! * `report` (native): what the theory of gradients and sketches promises, measured.
+//! * [`bench`]: what a device does with all this: suites of measurements, one documented row each.
 //! * [`train`]: gradients of whole models in linear time and constant memory, the optimiser, the training loop.
 //! * [`model`]: configuration, checkpoint, tokenizer, [`Engine`](model::Engine) → [`Model`](model::Model) → [`Session`](model::Session).
 //! * [`attention`]: every kind of attention as graph nodes, and [`AttentionLayer`](attention::AttentionLayer) for attention alone on the
@@ -41,6 +42,7 @@
 //!
 //! * `cli` (default): the command line program, with its argument parser and progress bars.
 pub mod attention;
+pub mod bench;
 pub mod error;
 pub mod exec;
 pub mod gpu;

@@ -3,6 +3,7 @@
 //! | file | what |
 //! |---|---|
 //! | `devices.rs`, `inspect.rs`, `generate.rs`, `eval.rs`, `logits.rs`, `grad.rs`, `train.rs`, `report.rs`, `tokenizer.rs` | a command each |
+//! | `bench.rs`, `bench_compare.rs`, `bench_report.rs` | `bench`: measuring, comparing, drawing |
 //! | `options.rs` | options that several commands share, and how their values are read |
 //! | `model.rs` | from those options to a loaded model |
 //! | `prompt.rs` | where a prompt comes from |
@@ -11,6 +12,9 @@
 //! | `plot.rs`, `panels.rs` | the loss curve; the plots of reports |
 //! | `failure.rs` | errors, panics and Ctrl-C: what is printed, which exit code |
 
+mod bench;
+mod bench_compare;
+mod bench_report;
 mod devices;
 mod eval;
 pub mod failure;
@@ -61,6 +65,8 @@ enum Command {
     Grad(grad::Options),
     /// Train a model, from new weights, from a model, or from where a run stopped
     Train(Box<train::Options>),
+    /// Measure what this machine does: peaks, kernels, attention against its length, a model, its training
+    Bench(Box<bench::Options>),
     /// What the theory of gradients and sketches promises, measured on this machine's CPU
     #[command(subcommand)]
     Report(report::Command),
@@ -80,6 +86,7 @@ pub fn run(cli: Cli) -> Outcome {
         Command::Logits(options) => logits::run(common, options),
         Command::Grad(options) => grad::run(common, options),
         Command::Train(options) => train::run(common, options),
+        Command::Bench(options) => bench::run(common, options),
         Command::Report(command) => report::run(common, command),
         Command::Tokenizer(command) => tokenizer::run(common, command),
     }

@@ -47,9 +47,8 @@ pub fn load(common: &Common, options: &ModelOptions) -> Result<Model> {
 /// # Errors
 /// [`ErrorKind::Limit`]. A card's own memory is not known; there the driver's refusal is the error.
 pub fn check_fits(engine: &Engine, plan: &MemoryPlan) -> Result<()> {
-    let shares = engine.adapter().is_none_or(|a| matches!(a.kind, AdapterKind::Software | AdapterKind::Integrated));
     let need = plan.weights.saturating_add(plan.state).saturating_add(plan.scratch);
-    match system_memory().filter(|have| shares && need > *have) {
+    match system_memory().filter(|have| shares_memory(engine) && need > *have) {
         None => Ok(()),
         Some(have) => {
             Err(Error::new(ErrorKind::Limit, format!("the model needs {} of memory, this machine has {}", output::bytes(need), output::bytes(have)))
@@ -58,12 +57,29 @@ pub fn check_fits(engine: &Engine, plan: &MemoryPlan) -> Result<()> {
     }
 }
 
+/// Whether plans lie in the memory of this machine.
+fn shares_memory(engine: &Engine) -> bool {
+    engine.adapter().is_none_or(|a| matches!(a.kind, AdapterKind::Software | AdapterKind::Integrated))
+}
+
+/// Bytes that a benchmark may use without harm to what else runs here; none where the system, or a card, does not tell.
+pub fn free_memory(engine: &Engine) -> Option<u64> {
+    let free = memory(&["MemAvailable:"]).filter(|_| shares_memory(engine))?;
+    Some(free / 4 * 3)
+}
+
 /// Bytes of memory of this machine, swap included; none where the system does not tell.
 fn system_memory() -> Option<u64> {
+    memory(&["MemTotal:", "SwapTotal:"])
+}
+
+/// Bytes of these kinds of memory, together; the first must be told.
+fn memory(names: &[&str]) -> Option<u64> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
     let kib = |name: &str| -> Option<u64> {
         let line = text.lines().find_map(|line| line.strip_prefix(name))?;
         line.trim_end_matches("kB").trim().parse().ok()
     };
-    Some((kib("MemTotal:")? + kib("SwapTotal:").unwrap_or(0)) << 10)
+    let (first, others) = names.split_first()?;
+    Some((kib(first)? + others.iter().filter_map(|name| kib(name)).sum::<u64>()) << 10)
 }

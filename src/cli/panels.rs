@@ -7,7 +7,7 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use polysketch::Result;
 
-use super::plot::{GRID, INK, font, save};
+use super::plot::{self, GRID, INK, font, save};
 
 /// Width and height of a panel.
 const PANEL: (u32, u32) = (430, 400);
@@ -53,6 +53,8 @@ pub struct Panel {
     pub curves: Vec<Curve>,
     /// Where the legend has room; none: no legend.
     pub legend: Option<SeriesLabelPosition>,
+    /// Words beside points.
+    pub labels: Vec<(f64, f64, String)>,
 }
 
 /// `10⁻³`
@@ -69,6 +71,24 @@ pub fn draw(path: &Path, title: &str, about: &str, rows: &[Vec<Panel>]) -> Resul
     let mut svg = String::new();
     let drawn = grid(&mut svg, title, about, rows);
     save(path, &svg, drawn)
+}
+
+/// One panel for a page, in the page's own colours: of text, of lines behind (`--grid`) and of the paper (`--paper`).
+///
+/// # Errors
+/// [`polysketch::ErrorKind::Io`] if it cannot be drawn.
+pub fn inline(panel: &Panel, size: (u32, u32)) -> Result<String> {
+    let mut svg = String::new();
+    alone(&mut svg, panel, size).map_err(|e| plot::undrawn(&panel.title, e))?;
+    let hex = |c: RGBColor| format!("\"#{:02X}{:02X}{:02X}\"", c.0, c.1, c.2);
+    let named = [(INK, "currentColor"), (GRID, "var(--grid)"), (WHITE, "var(--paper)")];
+    Ok(named.into_iter().fold(svg, |svg, (color, name)| svg.replace(&hex(color), &format!("\"{name}\""))))
+}
+
+fn alone(svg: &mut String, panel: &Panel, size: (u32, u32)) -> std::result::Result<(), impl Display + use<>> {
+    let root = SVGBackend::with_string(svg, size).into_drawing_area();
+    one(&root, panel)?;
+    root.present()
 }
 
 fn grid(svg: &mut String, title: &str, about: &str, rows: &[Vec<Panel>]) -> std::result::Result<(), impl Display + use<>> {
@@ -158,6 +178,8 @@ fn one<'a>(area: &DrawingArea<SVGBackend<'a>, plotters::coord::Shift>, panel: &P
             });
         }
     }
+    let beside = |(x, y, text): &(f64, f64, String)| EmptyElement::at((*x, *y)) + Text::new(text.clone(), (7, -6), font(12));
+    chart.draw_series(panel.labels.iter().map(beside))?;
     if let Some(position) = &panel.legend {
         chart
             .configure_series_labels()
@@ -193,7 +215,9 @@ mod tests {
                 .map(|stroke| Curve { label: Some("curve".into()), color: COLORS[0], strength: 1.0, stroke, points: points.to_vec() })
                 .to_vec(),
             legend: Some(SeriesLabelPosition::UpperLeft),
+            labels: points.iter().map(|(x, y)| (*x, *y, "here".to_string())).collect(),
         };
+        assert!(inline(&panel(&[(1.0, 1.0), (2.0, 9.0)]), (500, 400)).unwrap().contains("currentColor"));
         let panels = [&[][..], &[(1.0, 1.0)], &[(1.0, 0.0), (2.0, f64::NAN), (3.0, 5.0)], &[(1.0, 1e-9), (9.0, 1e9)]].map(panel);
         draw(&path, "title", "about", &[panels[..2].to_vec(), panels.to_vec()]).unwrap();
         let svg = std::fs::read_to_string(&path).unwrap();

@@ -30,9 +30,13 @@ pub fn draw(path: &Path, curves: &Curves, title: &str) -> Result<()> {
 
 /// Writes a drawing to its file.
 pub(super) fn save(path: &Path, svg: &str, drawn: std::result::Result<(), impl Display>) -> Result<()> {
-    // Drawing into a string has nothing that could fail.
-    drawn.map_err(|e| Error::new(ErrorKind::Io, format!("{}: cannot be drawn: {e}", path.display())))?;
+    drawn.map_err(|e| undrawn(&path.display().to_string(), e))?;
     atomic_write(path, |w| w.write_all(svg.as_bytes()))
+}
+
+/// What cannot happen: drawing into a string has nothing that could fail.
+pub(super) fn undrawn(what: &str, error: impl Display) -> Error {
+    Error::new(ErrorKind::Io, format!("{what}: cannot be drawn: {error}"))
 }
 
 pub(super) fn font(size: i32) -> TextStyle<'static> {

@@ -22,6 +22,8 @@ pub enum Unit {
     Bytes,
     /// Steps of training.
     Steps,
+    /// Rows of a benchmark.
+    Rows,
 }
 
 /// A bar that shows itself when something takes longer, and is gone when dropped.
@@ -39,6 +41,7 @@ impl Progress {
             Unit::Tokens => "{human_pos} of {human_len} tokens, {rate}/s",
             Unit::Bytes => "{binary_bytes} of {binary_total_bytes}",
             Unit::Steps => "{human_pos} of {human_len} steps",
+            Unit::Rows => "{human_pos} of {human_len} rows",
         };
         let wide = format!("{{msg}} [{{bar:24}}] {count}, {{eta}} left");
         let narrow = "{msg} {percent}%, {eta} left";

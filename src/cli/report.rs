@@ -8,10 +8,10 @@ use clap::{Args, Subcommand};
 use plotters::chart::SeriesLabelPosition;
 use pollster::block_on;
 use polysketch::attention::MOST_TAYLOR;
+use polysketch::bench::fit::Spread;
 use polysketch::model::config::SketchKind;
 use polysketch::model::files::atomic_write;
 use polysketch::report::cost::{self, Cost, Growth, Timed};
-use polysketch::report::fit::Spread;
 use polysketch::report::gradient::{self, Accuracy, BOUNDS, QUANTITIES};
 use polysketch::report::sketch::{self, LearnedError, RandomError};
 use polysketch::{Error, ErrorKind, Result};
@@ -279,6 +279,7 @@ impl GradientReport {
             y_name: power_of_ten,
             curves: all.map(curve).collect(),
             legend: (quantity == 0).then_some(SeriesLabelPosition::UpperRight),
+            labels: Vec::new(),
         }
     }
 
@@ -312,6 +313,7 @@ impl GradientReport {
             y_name: power_of_ten,
             curves: self.cost_curves("", Stroke::Solid, |g| g.time, |c| Some(c.seconds)),
             legend: Some(SeriesLabelPosition::UpperLeft),
+            labels: Vec::new(),
         };
         let memory = Panel { title: "memory".into(), y: "MiB", y_name: plain_power, curves: [planned, resident].concat(), ..time.clone() };
         let a = &self.accuracy;
@@ -326,7 +328,7 @@ impl GradientReport {
 }
 
 /// `64k` for 2 to the 16th.
-fn power_of_two(exponent: i32) -> String {
+pub fn power_of_two(exponent: i32) -> String {
     match exponent {
         0..10 => (1u64 << exponent).to_string(),
         10..20 => format!("{}k", 1u64 << (exponent - 10)),
@@ -335,7 +337,7 @@ fn power_of_two(exponent: i32) -> String {
 }
 
 /// `0.01`, `100`
-fn plain_power(exponent: i32) -> String {
+pub fn plain_power(exponent: i32) -> String {
     10f64.powi(exponent).to_string()
 }
 
@@ -449,6 +451,7 @@ impl SketchReport {
             y_name: power_of_ten,
             curves,
             legend,
+            labels: Vec::new(),
         };
         let theorem = sketch::DEGREES.map(|degree| Curve {
             label: Some(format!("ε, p = {degree}")),

@@ -318,12 +318,37 @@ impl Executor {
                 let dispatched = profile::dispatched(&compiled.plan, run.calls);
                 let timestamps = crate::gpu::Timestamps::new(gpu.context(), dispatched.len() as u32).await?;
                 let Some(mut timestamps) = timestamps else { return Ok((gpu.run(compiled, parameters, state, &run).await?, times)) };
-                let (read, nanoseconds) = gpu.timed_run(compiled, parameters, state, &run, Some(&mut timestamps)).await?;
+                let (read, nanoseconds) = gpu.timed_run(compiled, parameters, state, &run, wgpu::Stamps::Each(&mut timestamps)).await?;
                 times = dispatched.into_iter().zip(nanoseconds).collect();
                 read
             }
         };
         Ok((read, times))
+    }
+
+    /// [`Executor::run`] with the nanoseconds that the device took from the first dispatch to the last; none where it has no timestamps.
+    pub async fn run_clocked(
+        &self,
+        compiled: &mut Compiled,
+        parameters: &Memory,
+        state: &mut Memory,
+        run: Run<'_>,
+    ) -> Result<(Vec<Vec<u32>>, Option<f64>)> {
+        if let Executor::Gpu(gpu) = self
+            && let Some(mut timestamps) = crate::gpu::Timestamps::new(gpu.context(), 1).await?
+        {
+            let (read, times) = gpu.timed_run(compiled, parameters, state, &run, wgpu::Stamps::Whole(&mut timestamps)).await?;
+            return Ok((read, times.first().copied()));
+        }
+        Ok((self.run(compiled, parameters, state, run).await?, None))
+    }
+
+    /// Waits until everything submitted so far is done.
+    pub async fn finish(&self) -> Result<()> {
+        match self {
+            Executor::Gpu(gpu) => gpu.context().submitted_work_done().await,
+            Executor::Cpu(_) | Executor::Oracle(_) => Ok(()),
+        }
     }
 
     /// Runs a submission and returns what was to be read, as words.

@@ -4,7 +4,7 @@ use crate::graph::Plan;
 use crate::tensor::Call;
 
 /// Time spent in one kernel.
-#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct KernelTime {
     /// Stem of the kernel.
     pub kernel: String,

@@ -20,6 +20,24 @@ pub struct GpuExecutor {
     pipelines: Arc<Pipelines>,
 }
 
+/// What the device takes the time of.
+pub(super) enum Stamps<'a> {
+    Nothing,
+    /// All dispatches together, in one pass.
+    Whole(&'a mut Timestamps),
+    /// Each dispatch, in a pass of its own.
+    Each(&'a mut Timestamps),
+}
+
+impl Stamps<'_> {
+    fn queries(&mut self) -> Option<&mut Timestamps> {
+        match self {
+            Stamps::Nothing => None,
+            Stamps::Whole(stamps) | Stamps::Each(stamps) => Some(stamps),
+        }
+    }
+}
+
 /// A plan's pipelines and buffers.
 #[derive(Debug)]
 pub(super) struct Prepared {
@@ -111,17 +129,17 @@ impl GpuExecutor {
     }
 
     pub(super) async fn run(&self, compiled: &mut Compiled, parameters: &Memory, state: &Memory, run: &Run<'_>) -> Result<Vec<Vec<u32>>> {
-        Ok(self.timed_run(compiled, parameters, state, run, None).await?.0)
+        Ok(self.timed_run(compiled, parameters, state, run, Stamps::Nothing).await?.0)
     }
 
-    /// Runs a submission; with `timestamps`, each dispatch in a pass of its own, and the nanoseconds of each.
+    /// Runs a submission, and the nanoseconds of what `stamps` asks for.
     pub(super) async fn timed_run(
         &self,
         compiled: &mut Compiled,
         parameters: &Memory,
         state: &Memory,
         run: &Run<'_>,
-        mut timestamps: Option<&mut Timestamps>,
+        mut stamps: Stamps<'_>,
     ) -> Result<(Vec<Vec<u32>>, Vec<f64>)> {
         self.context.check()?;
         self.upload(compiled, run).await?;
@@ -129,7 +147,7 @@ impl GpuExecutor {
             self.bind(compiled, parameters, state).await?;
         }
         let mut encoder = self.context.encoder(&compiled.plan.name);
-        record(compiled, run.calls, 0..compiled.plan.steps.len(), &mut encoder, timestamps.as_deref_mut())?;
+        record(compiled, run.calls, 0..compiled.plan.steps.len(), &mut encoder, &mut stamps)?;
         let Own::Gpu(own) = &compiled.own else { return Err(elsewhere()) };
         let mut staged = Vec::new();
         for (name, elements) in run.reads {
@@ -138,7 +156,7 @@ impl GpuExecutor {
             let buffer = buffer_of(place(&compiled.plan, id, parameters, state)?, own, parameters, state)?;
             staged.push(self.context.stage_read(&mut encoder, buffer, 0..*elements as u64 * 4).await?);
         }
-        let stamps = match timestamps.as_deref_mut() {
+        let copied = match stamps.queries() {
             Some(timestamps) => Some(timestamps.stage(&self.context, &mut encoder).await?),
             None => None,
         };
@@ -147,8 +165,8 @@ impl GpuExecutor {
         for readback in staged {
             read.push(bytemuck::pod_collect_to_vec(&self.context.finish_read(readback, &submission).await?));
         }
-        let times = match (timestamps, stamps) {
-            (Some(timestamps), Some(stamps)) => timestamps.finish(&self.context, stamps, &submission).await?,
+        let times = match (stamps.queries(), copied) {
+            (Some(timestamps), Some(copied)) => timestamps.finish(&self.context, copied, &submission).await?,
             _ => Vec::new(),
         };
         self.context.check()?;
@@ -194,7 +212,7 @@ impl GpuExecutor {
             self.bind(compiled, parameters, state).await?;
         }
         let mut encoder = self.context.encoder(&compiled.plan.name);
-        record(compiled, std::slice::from_ref(call), range, &mut encoder, None)?;
+        record(compiled, std::slice::from_ref(call), range, &mut encoder, &mut Stamps::Nothing)?;
         self.context.submit(encoder);
         self.context.submitted_work_done().await?;
         self.context.check()
@@ -232,13 +250,18 @@ fn record(
     calls: &[Call],
     range: std::ops::Range<usize>,
     encoder: &mut wgpu::CommandEncoder,
-    mut timestamps: Option<&mut Timestamps>,
+    stamps: &mut Stamps<'_>,
 ) -> Result<()> {
     let (Own::Gpu(own), Some((_, Resolved::Gpu(groups)))) = (&compiled.own, &compiled.resolved) else { return Err(elsewhere()) };
     let plan = &compiled.plan;
-    let mut shared = match timestamps {
-        Some(_) => None,
-        None => Some(encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default()).forget_lifetime()),
+    let mut begin = |label: Option<&str>, stamps: Option<&mut Timestamps>| {
+        let timestamp_writes = stamps.and_then(Timestamps::next_pass);
+        encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label, timestamp_writes }).forget_lifetime()
+    };
+    let mut shared = match stamps {
+        Stamps::Each(_) => None,
+        Stamps::Whole(stamps) => Some(begin(None, Some(stamps))),
+        Stamps::Nothing => Some(begin(None, None)),
     };
     for (number, call) in calls.iter().enumerate() {
         for at in range.clone() {
@@ -247,12 +270,9 @@ fn record(
             if workgroups.contains(&0) {
                 continue;
             }
-            let mut single = match timestamps.as_deref_mut() {
-                Some(stamps) => {
-                    let descriptor = wgpu::ComputePassDescriptor { label: Some(&step.label), timestamp_writes: stamps.next_pass() };
-                    Some(encoder.begin_compute_pass(&descriptor).forget_lifetime())
-                }
-                None => None,
+            let mut single = match stamps {
+                Stamps::Each(stamps) => Some(begin(Some(&step.label), Some(stamps))),
+                _ => None,
             };
             if let Some(pass) = single.as_mut().or(shared.as_mut()) {
                 let offset = ((number * plan.steps.len() + at) * ALIGN) as u32;

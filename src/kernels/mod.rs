@@ -28,6 +28,7 @@ pub mod layer_norm_grad;
 pub mod linear;
 pub mod linear_grad_input;
 pub mod linear_grad_weight;
+pub mod multiply_add;
 pub mod nll;
 pub mod nll_grad;
 pub mod pack_heads;

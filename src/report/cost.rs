@@ -4,9 +4,9 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
-use super::fit::{exponent, relative};
 use super::gradient::config;
 use super::peak::Peak;
+use crate::bench::fit::{exponent, relative};
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::{CpuExecutor, Executor};
 use crate::graph::Recompute;

@@ -8,8 +8,8 @@ use serde::Serialize;
 
 use super::PASSAGE;
 use super::bench::{BUILD, Bench, Rows, expose_rows, inner, named};
-use super::fit::relative;
 use crate::attention::{Attention, Kind, MOST_TAYLOR, Mode};
+use crate::bench::fit::relative;
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::{CpuExecutor, Executor};
 use crate::graph::{Graph, Recompute};

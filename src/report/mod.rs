@@ -5,13 +5,12 @@
 //! | `gradient.rs` | gradients of a whole model with truncated exponentials, against exact softmax |
 //! | `cost.rs` | their time and memory against the length of the text |
 //! | `sketch.rs` | random and learned sketches against the kernels they stand for |
-//! | `bench.rs`, `fit.rs`, `peak.rs` | running a graph; exponents and spreads; resident memory |
+//! | `bench.rs`, `peak.rs` | running a graph; resident memory |
 
 mod bench;
 #[cfg(test)]
 mod closed_form_tests;
 pub mod cost;
-pub mod fit;
 pub mod gradient;
 mod peak;
 pub mod sketch;

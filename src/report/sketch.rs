@@ -5,9 +5,9 @@ use serde::Serialize;
 
 use super::PASSAGE;
 use super::bench::{BUILD, Bench, Rows, expose_rows, inner};
-use super::fit::Spread;
 use super::gradient;
 use crate::attention::{Attention, Inputs, Kind, Mode};
+use crate::bench::fit::Spread;
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::{CpuExecutor, Executor};
 use crate::graph::Graph;

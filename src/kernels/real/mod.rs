@@ -13,8 +13,8 @@ mod vector;
 pub use gemm::{Mat, MatMut, matmul, matmul_parallel};
 pub use parallel::{SharedMut, parallel_chunks, parallel_for, threads, with_scratch};
 pub use simd::{
-    axpy, dot, exp_slice, gelu_tanh, gelu_tanh_backward, gelu_tanh_with_slope, largest, layer_norm, layer_norm_backward, scaled_tanh, sum,
-    vectorized, widen,
+    axpy, dot, exp_slice, gelu_tanh, gelu_tanh_backward, gelu_tanh_with_slope, largest, layer_norm, layer_norm_backward, multiply_adds, scaled_tanh,
+    sum, vectorized, widen,
 };
 
 use std::fmt::Debug;

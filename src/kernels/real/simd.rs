@@ -314,6 +314,43 @@ pub fn axpy<R: Real>(alpha: R, x: &[R], y: &mut [R]) {
     );
 }
 
+/// `steps` times `x <- x · scale + add`, in registers: as many multiply-adds as the CPU can do. Of `add`, a vector's worth is repeated
+/// over x.
+pub fn multiply_adds<R: Real>(x: &mut [R], scale: R, add: &[R], steps: usize) {
+    Arch::new().dispatch(MultiplyAdds { x, scale, add, steps });
+}
+
+struct MultiplyAdds<'a, R> {
+    x: &'a mut [R],
+    scale: R,
+    add: &'a [R],
+    steps: usize,
+}
+
+impl<R: Real> WithSimd for MultiplyAdds<'_, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        /// Vectors at a time: enough to hide the latency of one operation, few enough for registers.
+        const CHAINS: usize = 8;
+        let (vectors, rest) = R::split_mut::<S>(self.x);
+        let (add, _) = R::split::<S>(self.add);
+        let (chunks, odd) = vectors.as_chunks_mut::<CHAINS>();
+        assert!(rest.is_empty() && odd.is_empty() && !add.is_empty(), "multiply_adds: sizes are no multiples of vectors");
+        let (scale, add) = (R::splat(simd, self.scale), add[0]);
+        for chunk in chunks {
+            let mut x = *chunk;
+            for _ in 0..self.steps {
+                for x in &mut x {
+                    *x = R::fma(simd, *x, scale, add);
+                }
+            }
+            *chunk = x;
+        }
+    }
+}
+
 /// Elementary functions without branches or calls.
 pub(super) mod fast {
     pub mod f32 {

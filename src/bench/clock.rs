@@ -1,0 +1,57 @@
+//! The clock on the wall, natively and in a browser.
+
+#[cfg(not(target_arch = "wasm32"))]
+pub use std::time::{Instant, SystemTime, UNIX_EPOCH};
+#[cfg(target_arch = "wasm32")]
+pub use web_time::{Instant, SystemTime, UNIX_EPOCH};
+
+/// Now, as `2026-11-22T09:00:49Z`.
+pub fn date() -> String {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    format_date(since.as_secs())
+}
+
+/// Seconds since 1970 as a date (Hinnant, days to civil).
+fn format_date(seconds: u64) -> String {
+    let (days, rest) = (seconds / 86_400 + 719_468, seconds % 86_400);
+    let (era, of_era) = (days / 146_097, days % 146_097);
+    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let day_of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted = (5 * day_of_year + 2) / 153; // months from March on
+    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
+    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", rest / 3600, rest / 60 % 60, rest % 60)
+}
+
+/// Nanoseconds that a function takes.
+pub fn nanoseconds_since(start: Instant) -> f64 {
+    start.elapsed().as_secs_f64() * 1e9
+}
+
+/// The smallest step this clock is seen to make, nanoseconds. Browsers coarsen it on purpose.
+pub fn resolution() -> f64 {
+    let step = || {
+        let start = Instant::now();
+        loop {
+            let elapsed = nanoseconds_since(start);
+            if elapsed > 0.0 {
+                return elapsed;
+            }
+        }
+    };
+    (0..16).map(|_| step()).fold(f64::INFINITY, f64::min)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates() {
+        assert_eq!(format_date(0), "1970-01-01T00:00:00Z");
+        assert_eq!(format_date(951_782_400), "2000-02-29T00:00:00Z");
+        assert_eq!(format_date(1_795_338_049), "2026-11-22T09:00:49Z");
+        assert!(resolution() > 0.0 && resolution() < 1e7);
+    }
+}

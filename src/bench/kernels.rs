@@ -1,0 +1,261 @@
+//! Each kernel of a model's plans at its working shapes: rates, and what share of the roofline. Every one runs alone, on what the model
+//! itself computes from a text, and is held against its twin in f64.
+
+use std::collections::HashMap;
+
+use super::Bench;
+use super::schema::{Check, Row, Suite, Workload};
+use super::timer::{Samples, Subject, Timer, in_turns, token_ids};
+use crate::error::{Error, ErrorKind, Result};
+use crate::exec::{CpuExecutor, Executor};
+use crate::graph::{Plan, PlannedTensor, Role};
+use crate::model::LoadOptions;
+use crate::model::engine::Blueprint;
+use crate::tensor::{Call, DType, Extent, Lane, Shape, Unit, ring_after};
+
+/// Error over the largest element, f32 against f64.
+const TOLERANCE: f64 = 5e-5;
+
+/// Tensors by name, as words.
+type Values = HashMap<String, Vec<u32>>;
+
+/// A plan and the call it is measured in.
+struct Scene<'a> {
+    name: &'static str,
+    plan: &'a Plan,
+    call: Call,
+}
+
+fn load_options(bench: &Bench<'_>) -> LoadOptions {
+    LoadOptions { segment: bench.is_quick().then_some(256), ..LoadOptions::default() }
+}
+
+fn blueprint(bench: &Bench<'_>) -> Result<Blueprint> {
+    let source = bench.source()?;
+    bench.engine.blueprint(&source.config, source.stored(), &load_options(bench))
+}
+
+/// Rows of the suite.
+pub(super) fn rows(bench: &Bench<'_>) -> Result<usize> {
+    let blueprint = blueprint(bench)?;
+    Ok(scenes(&blueprint).iter().map(|scene| scene.steps().len()).sum())
+}
+
+/// Reading a whole call, and writing the token after it, which folds the block that is full by then.
+fn scenes(blueprint: &Blueprint) -> [Scene<'_>; 2] {
+    let tokens = blueprint.prefill.capacity.tokens;
+    let block = ring_block(&blueprint.prefill);
+    let lane = Lane { slot: 0, position: tokens, ring: ring_after(0, tokens, block) };
+    [
+        Scene { name: "prefill", plan: &blueprint.prefill, call: Call::start(tokens) },
+        Scene { name: "decode", plan: &blueprint.decode, call: Call { lanes: vec![lane], tokens: 1, lane_base: 0 } },
+    ]
+}
+
+/// b of the plan's rings; 1 where there are none.
+fn ring_block(plan: &Plan) -> usize {
+    let ring = plan.tensors.iter().find(|t| t.bytes > 0 && t.tensor.name.ends_with(".ring"));
+    ring.and_then(|t| t.tensor.ty.shape.0.get(2)).map_or(1, |rows| rows.factor)
+}
+
+impl Scene<'_> {
+    /// Steps that run in the call and differ from all before them: kernel, variant or sizes.
+    fn steps(&self) -> Vec<usize> {
+        let mut seen = Vec::new();
+        let key = |at: usize| {
+            let step = &self.plan.steps[at];
+            let shapes: Vec<String> = step.args.iter().map(|arg| self.plan.tensors[arg.tensor.0].tensor.ty.to_string()).collect();
+            (step.kernel.stem(), step.variant.shader.clone(), format!("{:?}", step.variant.constants), shapes)
+        };
+        let runs = |at: &usize| {
+            let step = &self.plan.steps[*at];
+            !step.kernel.dispatch(&step.variant, &self.call).workgroups.contains(&0)
+        };
+        (0..self.plan.steps.len())
+            .filter(runs)
+            .filter(|at| {
+                let key = key(*at);
+                let new = !seen.contains(&key);
+                if new {
+                    seen.push(key);
+                }
+                new
+            })
+            .collect()
+    }
+}
+
+/// Some steps of a plan, with every tensor they touch in a memory where it can be set and read.
+fn opened(plan: &Plan, steps: std::ops::Range<usize>) -> Plan {
+    let mut plan = Plan { steps: plan.steps[steps].to_vec(), ..plan.clone() };
+    let used: Vec<usize> = plan.steps.iter().flat_map(|step| step.args.iter().map(|arg| arg.tensor.0)).collect();
+    for (i, t) in plan.tensors.iter_mut().enumerate() {
+        if !used.contains(&i) {
+            t.bytes = 0;
+        } else if !matches!(t.tensor.role, Role::Parameter | Role::Constant(_)) {
+            t.tensor.role = Role::State;
+        }
+    }
+    // Nothing lies in the plan's own memory.
+    plan.buffers.iter_mut().for_each(|buffer| buffer.role = Role::State);
+    plan
+}
+
+pub(super) async fn run(bench: &mut Bench<'_>) -> Result<()> {
+    let (source, blueprint) = (bench.source()?, blueprint(bench)?);
+    let executor = bench.engine.executor(blueprint.memory().largest_buffer).await?;
+    let timer = Timer::of(&executor).await?;
+    bench.started(Suite::Kernels, "what the model computes")?;
+    let mut values = Values::new();
+    for packed in &blueprint.parameters {
+        values.insert(packed.name.clone(), packed.words(&source.checkpoint)?);
+    }
+    let dtype = if blueprint.build.large == DType::F16 { "f16" } else { "f32" };
+    for scene in scenes(&blueprint) {
+        let (ids, _) = token_ids(bench.options.seed, scene.call.tokens, source.config.vocab_size);
+        values.insert("ids".into(), ids);
+        values.insert("lanes".into(), crate::tensor::lane_table(std::slice::from_ref(&scene.call)));
+        compute(&scene, &mut values).await?;
+        for at in scene.steps() {
+            let step = &scene.plan.steps[at];
+            bench.started(Suite::Kernels, &format!("{}, {} of {}", step.kernel.stem(), step.label, scene.name))?;
+            let workload = Workload {
+                plan: Some(scene.name.into()),
+                operation: Some(step.label.clone()),
+                tokens: Some(scene.call.tokens),
+                dtype: Some(dtype.into()),
+                ..bench.model_workload()
+            };
+            let mut row = bench.row(Suite::Kernels, step.kernel.stem(), workload);
+            let samples = measure(bench, &executor, &timer, &scene, at, &values, &mut row).await;
+            bench.conclude(row, samples, &timer)?;
+        }
+    }
+    Ok(())
+}
+
+/// Runs a scene by the CPU twins, and keeps all it computed and left.
+async fn compute(scene: &Scene<'_>, values: &mut Values) -> Result<()> {
+    let plan = opened(scene.plan, 0..scene.plan.steps.len());
+    let cpu = Executor::Cpu(CpuExecutor::default());
+    let mut subject = Subject::new(&cpu, &plan, vec![scene.call.clone()], &|t| fitting(t, values)).await?;
+    subject.run(&[]).await?;
+    for t in plan.tensors.iter().filter(|t| t.bytes > 0 && t.tensor.role == Role::State) {
+        let words = subject.words(&t.tensor.name, t.tensor.ty.shape.elements(&plan.capacity)).await?;
+        values.insert(t.tensor.name.clone(), words);
+    }
+    Ok(())
+}
+
+/// What a tensor holds: the value of that name, filled up with zeros.
+fn fitting(t: &PlannedTensor, values: &Values) -> Option<Vec<u32>> {
+    let mut words = values.get(&t.tensor.name)?.clone();
+    if t.tensor.role == Role::State {
+        words.resize(t.bytes / 4, 0);
+    }
+    Some(words)
+}
+
+/// Checks and times one step.
+async fn measure(
+    bench: &Bench<'_>,
+    executor: &Executor,
+    timer: &Timer,
+    scene: &Scene<'_>,
+    at: usize,
+    values: &Values,
+    row: &mut Row,
+) -> Result<Samples> {
+    let plan = opened(scene.plan, at..at + 1);
+    let step = plan.steps.first().ok_or_else(|| Error::new(ErrorKind::Shape, "a plan without steps"))?;
+    row.method.variant = Some(variant(&step.variant));
+    let d = &mut row.derived;
+    d.flops = Some(step.kernel.flops(&scene.call)).filter(|flops| *flops > 0);
+    d.flops_formula = d.flops.map(|_| "2 · multiply-adds, as the kernel counts them".into());
+    d.bytes = Some(moved(&plan, &scene.call));
+    d.bytes_formula = Some("every argument once, of tables looked up in only the rows".into());
+    let calls = vec![scene.call.clone()];
+    let mut subject = Subject::new(executor, &plan, calls.clone(), &|t| fitting(t, values)).await?;
+    subject.run(&[]).await?;
+    // How a cache is cut for decoding is the shader's own business: its twin does not cut.
+    if step.kernel.stem() != "attention_dense_decode" {
+        let oracle = Executor::Oracle(CpuExecutor::default());
+        let mut want = Subject::new(&oracle, &plan, calls, &|t| fitting(t, values)).await?;
+        want.run(&[]).await?;
+        let mut error = 0.0f64;
+        for arg in step.args.iter().filter(|arg| arg.written) {
+            let t = &plan.tensors[arg.tensor.0];
+            let (name, elements) = (t.tensor.name.as_str(), t.tensor.ty.shape.elements_of(&plan, &scene.call));
+            let (got, want) = (subject.words(name, elements).await?, want.words(name, elements).await?);
+            error = larger(error, difference(t.tensor.ty.dtype, &got, &want));
+        }
+        let check = Check::against_f64(error, TOLERANCE, "largest difference over largest output", None);
+        row.check = Some(check.clone());
+        check.verdict()?;
+    }
+    let samples = in_turns(std::slice::from_mut(&mut subject), &[], bench.options, timer, true, async |s, times| s.time(timer, times).await).await;
+    samples.into_iter().next().unwrap_or_else(|| Ok(Samples::default()))
+}
+
+/// The larger; not a number if one is not.
+fn larger(a: f64, b: f64) -> f64 {
+    if a.is_nan() || b <= a { a } else { b }
+}
+
+/// Largest difference over the largest magnitude; for integers, the share that differs.
+fn difference(dtype: DType, got: &[u32], want: &[u32]) -> f64 {
+    if dtype == DType::U32 {
+        return got.iter().zip(want).filter(|(a, b)| a != b).count() as f64 / got.len().max(1) as f64;
+    }
+    let value = |w: &u32| f64::from(f32::from_bits(*w));
+    let largest = want.iter().map(value).fold(f64::MIN_POSITIVE, |most, x| most.max(x.abs()));
+    got.iter().zip(want).map(|(a, b)| (value(a) - value(b)).abs() / largest).fold(0.0, larger)
+}
+
+/// `linear+SHARED (ROWS = 8, …)`.
+fn variant(variant: &crate::kernels::Variant) -> String {
+    let constants: Vec<String> = variant.constants.iter().map(|(name, value)| format!("{name} = {value}")).collect();
+    if constants.is_empty() { variant.shader.clone() } else { format!("{} ({})", variant.shader, constants.join(", ")) }
+}
+
+/// Bytes of a step's arguments in a call.
+fn moved(plan: &Plan, call: &Call) -> u64 {
+    let bytes = |at: usize| -> usize {
+        let ty = &plan.tensors[at].tensor.ty;
+        ty.dtype.bytes(ty.shape.elements_of(plan, call))
+    };
+    let Some(step) = plan.steps.first() else { return 0 };
+    let looked_up = |at: usize| step.kernel.stem() == "embed" && plan.tensors[at].tensor.role == Role::Parameter;
+    let all = step.args.iter().map(|arg| arg.tensor.0);
+    let written: usize = step.args.iter().filter(|arg| arg.written).map(|arg| bytes(arg.tensor.0)).sum();
+    all.map(|at| if looked_up(at) { bytes(at).min(written) } else { bytes(at) } as u64).sum()
+}
+
+/// Elements that a call touches: of slots and caches those of its lanes and positions.
+trait ElementsOf {
+    fn elements_of(&self, plan: &Plan, call: &Call) -> usize;
+}
+
+impl ElementsOf for Shape {
+    fn elements_of(&self, plan: &Plan, call: &Call) -> usize {
+        let count = |e: &Extent| match e.unit {
+            Unit::Slots => call.lanes.len(),
+            Unit::Context => call.lanes.iter().map(|l| l.position + call.tokens).max().unwrap_or(0).min(plan.capacity.context),
+            unit => call.unit(unit),
+        };
+        self.0.iter().map(|e| e.factor * count(e)).product()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn differences() {
+        let words = |values: &[f32]| values.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+        assert!((difference(DType::F32, &words(&[1.0, 4.5]), &words(&[1.0, 5.0])) - 0.1).abs() < 1e-12);
+        assert!(difference(DType::F32, &words(&[f32::NAN]), &words(&[5.0])).is_nan());
+        assert_eq!((difference(DType::U32, &[1, 2], &[1, 3]), difference(DType::F32, &words(&[0.0]), &words(&[0.0]))), (0.5, 0.0));
+    }
+}

@@ -1,0 +1,340 @@
+//! What a device does with all this: suites of measurements that run natively and in a browser, one documented [`Row`] each.
+//!
+//! | file | what |
+//! |---|---|
+//! | `schema.rs` | a row, and what its fields mean |
+//! | `timer.rs`, `clock.rs` | timestamps of the device or the clock on the wall, subjects in turns |
+//! | `statistics.rs`, `fit.rs` | medians, intervals of ratios, cross-overs; exponents, spreads, errors |
+//! | `peaks.rs` | multiply-adds, bandwidth, dispatches, transfers: the roofline |
+//! | `kernels.rs` | each kernel of a model at its working shapes |
+//! | `attention.rs` | every kind of attention against the length, beside flash softmax |
+//! | `model.rs`, `train.rs` | a model's reading and writing at depths; its training steps |
+//! | `compare.rs` | rows of several files beside each other |
+//!
+//! A row whose result is wrong has no time; one that does not fit the device or the budget stays, with its reason.
+
+mod attention;
+mod clock;
+pub mod compare;
+pub mod fit;
+mod kernels;
+mod model;
+mod peaks;
+pub mod schema;
+pub mod statistics;
+mod timer;
+mod train;
+
+use std::ops::ControlFlow;
+
+use serde::{Deserialize, Serialize};
+
+pub use schema::{Row, SCHEMA, Suite};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::{Engine, ModelSource};
+use peaks::Peaks;
+use schema::{Build, Derived, Device, Workload};
+use timer::{Samples, Timer};
+
+/// What is measured, and for how long.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct BenchOptions {
+    /// Suites, in the order of [`Suite::ALL`] whatever the order here.
+    pub suites: Vec<Suite>,
+    /// Seconds of a row, warm-up included; a longer one has one sample, or none where its length is foreseen to take longer.
+    pub budget: f64,
+    /// Most samples of a row.
+    pub samples: usize,
+    /// n of the suite `attention`.
+    pub lengths: Vec<usize>,
+    /// H.
+    pub heads: usize,
+    /// h.
+    pub head: usize,
+    /// r.
+    pub sketch: usize,
+    /// b.
+    pub block: usize,
+    /// Tokens of one call of attention, forward: the state carries over.
+    pub segment: usize,
+    /// All kinds of attention, or the few that matter most.
+    pub all_kinds: bool,
+    /// Multiply-adds that the check of a row may take in f64: over as many of its first tokens as that allows.
+    pub check_work: f64,
+    /// Tokens that the model has seen before it reads and writes.
+    pub depths: Vec<usize>,
+    /// Tokens read and written there.
+    pub read_write: [usize; 2],
+    /// n of the suite `train`.
+    pub train_lengths: Vec<usize>,
+    /// Bytes that a plan may need; none: what the device says.
+    pub memory: Option<u64>,
+    /// Of all random numbers.
+    pub seed: u64,
+    /// The browser's user agent.
+    pub browser: Option<String>,
+}
+
+impl Default for BenchOptions {
+    fn default() -> Self {
+        let doubling = |from: u32, to: u32| (from..=to).map(|power| 1 << power).collect();
+        Self {
+            suites: Suite::ALL.to_vec(),
+            budget: 5.0,
+            samples: 9,
+            lengths: doubling(9, 17),
+            heads: 4,
+            head: 64,
+            sketch: 32,
+            block: 256,
+            segment: 4096,
+            all_kinds: true,
+            check_work: 5e9,
+            depths: vec![0, 1 << 10, 16 << 10, 128 << 10, 1 << 20],
+            read_write: [512, 64],
+            train_lengths: doubling(10, 17),
+            memory: None,
+            seed: 1,
+            browser: None,
+        }
+    }
+}
+
+impl BenchOptions {
+    /// All suites within a minute on a software adapter.
+    pub fn quick() -> Self {
+        Self {
+            budget: 0.25,
+            samples: 5,
+            lengths: vec![256, 512, 1024],
+            heads: 1,
+            block: 128,
+            all_kinds: false,
+            check_work: 2e8,
+            depths: vec![0, 1 << 10],
+            read_write: [128, 8],
+            train_lengths: vec![256, 512],
+            ..Self::default()
+        }
+    }
+
+    /// Refuses what has no meaning.
+    fn check(&self) -> Result<()> {
+        let lists = [("suite", self.suites.is_empty()), ("sample", self.samples == 0)];
+        if let Some((what, _)) = lists.iter().find(|(_, empty)| *empty) {
+            return Err(Error::new(ErrorKind::Input, format!("a benchmark without a {what}")).help("give at least one"));
+        }
+        if !(self.budget > 0.0 && self.budget.is_finite()) {
+            return Err(Error::new(ErrorKind::Input, format!("a budget of {} seconds", self.budget)).help("give more than 0"));
+        }
+        let sizes = [&self.lengths[..], &self.train_lengths, &self.read_write, &[self.heads, self.head, self.sketch, self.block, self.segment]];
+        if sizes.concat().contains(&0) {
+            return Err(Error::new(ErrorKind::Input, "a benchmark of a size of 0").help("give sizes of at least 1"));
+        }
+        Ok(())
+    }
+}
+
+/// What a benchmark tells while it runs.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Event {
+    /// Work on a row, or on several that take turns, has begun.
+    Started {
+        /// Suite, name, workload.
+        name: String,
+        /// Rows before it.
+        index: usize,
+        /// Rows in all, about.
+        of: usize,
+    },
+    /// A row is finished.
+    Row(Box<Row>),
+}
+
+/// Where the model of the suites `kernels`, `model` and `train` comes from, and its name. It is opened more than once.
+pub struct BenchModel<'a> {
+    /// Name in the rows.
+    pub name: String,
+    /// Opens it.
+    pub open: &'a dyn Fn() -> Result<ModelSource>,
+}
+
+impl std::fmt::Debug for BenchModel<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BenchModel").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// Runs suites on an engine. `on_event` may stop it.
+///
+/// # Errors
+/// [`ErrorKind::Input`] for options without meaning, or without a model where a suite needs one; [`ErrorKind::Cancelled`];
+/// [`ErrorKind::DeviceLost`]. What fails in a row is the row's `skipped`.
+pub async fn run(
+    engine: &Engine,
+    model: Option<BenchModel<'_>>,
+    options: &BenchOptions,
+    on_event: &mut dyn FnMut(Event) -> ControlFlow<()>,
+) -> Result<()> {
+    options.check()?;
+    let mut suites = options.suites.clone();
+    suites.sort_unstable();
+    suites.dedup();
+    let needs_model = |suite: &Suite| matches!(suite, Suite::Kernels | Suite::Model | Suite::Train);
+    if model.is_none()
+        && let Some(suite) = suites.iter().find(|suite| needs_model(suite))
+    {
+        return Err(Error::new(ErrorKind::Input, format!("suite {suite} needs a model")).help("give one, or leave the suite out"));
+    }
+    let mut bench = Bench {
+        engine,
+        model,
+        options,
+        device: Device::new(engine.adapter(), options.browser.clone()),
+        build: Build::this(),
+        peaks: Peaks::default(),
+        on_event,
+        index: 0,
+        of: 0,
+    };
+    for suite in &suites {
+        bench.of += match suite {
+            Suite::Peaks => peaks::ROWS,
+            Suite::Kernels => kernels::rows(&bench)?,
+            Suite::Attention => attention::rows(options),
+            Suite::Model => model::rows(options),
+            Suite::Train => train::rows(options),
+        };
+    }
+    // The others are held against the peaks.
+    peaks::run(&mut bench, suites.contains(&Suite::Peaks)).await?;
+    for suite in suites {
+        match suite {
+            Suite::Peaks => {}
+            Suite::Kernels => kernels::run(&mut bench).await?,
+            Suite::Attention => attention::run(&mut bench).await?,
+            Suite::Model => model::run(&mut bench).await?,
+            Suite::Train => train::run(&mut bench).await?,
+        }
+    }
+    Ok(())
+}
+
+/// A benchmark under way.
+struct Bench<'a> {
+    engine: &'a Engine,
+    model: Option<BenchModel<'a>>,
+    options: &'a BenchOptions,
+    device: Device,
+    build: Build,
+    peaks: Peaks,
+    on_event: &'a mut dyn FnMut(Event) -> ControlFlow<()>,
+    index: usize,
+    of: usize,
+}
+
+impl Bench<'_> {
+    /// A row without a time.
+    fn row(&self, suite: Suite, name: &str, workload: Workload) -> Row {
+        Row::new(suite, name, Workload { seed: Some(self.options.seed), ..workload }, &self.device, &self.build)
+    }
+
+    fn tell(&mut self, event: Event) -> Result<()> {
+        match (self.on_event)(event) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(Error::new(ErrorKind::Cancelled, format!("stopped after {} of {} rows", self.index, self.of))),
+        }
+    }
+
+    fn started(&mut self, suite: Suite, what: &str) -> Result<()> {
+        self.tell(Event::Started { name: format!("{suite} {what}"), index: self.index, of: self.of.max(self.index + 1) })
+    }
+
+    fn finished(&mut self, row: Row) -> Result<()> {
+        self.index += 1;
+        self.tell(Event::Row(Box::new(row)))
+    }
+
+    /// A row with its samples, or with why there are none.
+    fn complete(&self, mut row: Row, samples: Result<Samples>, timer: &Timer) -> Result<Row> {
+        match samples {
+            Ok(samples) => samples.fill(&mut row, timer),
+            Err(error) => self.skip(&mut row, error)?,
+        }
+        row.derive(&self.peaks);
+        Ok(row)
+    }
+
+    /// [`Bench::complete`], told.
+    fn conclude(&mut self, row: Row, samples: Result<Samples>, timer: &Timer) -> Result<()> {
+        let row = self.complete(row, samples, timer)?;
+        self.finished(row)
+    }
+
+    /// Writes into a row why it has no time; a lost device ends everything.
+    fn skip(&self, row: &mut Row, error: Error) -> Result<()> {
+        if matches!(error.kind(), ErrorKind::DeviceLost | ErrorKind::Cancelled) {
+            return Err(error);
+        }
+        row.skipped = Some(error.message().to_string());
+        Ok(())
+    }
+
+    /// Seconds rather than minutes.
+    fn is_quick(&self) -> bool {
+        self.options.budget < 1.0
+    }
+
+    /// The model's source.
+    fn source(&self) -> Result<ModelSource> {
+        let model = self.model.as_ref().ok_or_else(|| Error::new(ErrorKind::Input, "a suite needs a model").help("give one"))?;
+        (model.open)()
+    }
+
+    /// A workload of the model.
+    fn model_workload(&self) -> Workload {
+        Workload { model: self.model.as_ref().map(|m| m.name.clone()), ..Workload::default() }
+    }
+
+    /// An error if a plan needs more memory than there is.
+    fn fits(&self, bytes: u64) -> Result<()> {
+        match self.options.memory.filter(|most| bytes > *most) {
+            None => Ok(()),
+            Some(most) => Err(Error::new(ErrorKind::Limit, format!("needs {} MiB, {} MiB are free", bytes >> 20, most >> 20))),
+        }
+    }
+}
+
+impl Row {
+    /// What follows from the median.
+    fn derive(&mut self, peaks: &Peaks) {
+        let Some(seconds) = self.median_ns().map(|ns| ns * 1e-9).filter(|s| *s > 0.0) else { return };
+        let batch = self.workload.batch.unwrap_or(1);
+        let d = &mut self.derived;
+        if matches!(self.suite, Suite::Attention | Suite::Model | Suite::Train) {
+            d.tokens_per_second = self.workload.tokens.map(|n| (n * batch) as f64 / seconds);
+        }
+        d.gflops = d.flops.filter(|flops| *flops > 0).map(|flops| flops as f64 / seconds * 1e-9);
+        d.gbps = d.bytes.map(|bytes| bytes as f64 / seconds * 1e-9);
+        peaks.share(d);
+    }
+}
+
+impl Peaks {
+    /// Share of what the roofline allows.
+    fn share(&self, d: &mut Derived) {
+        let of_compute = d.gflops.zip(self.gflops).map(|(rate, peak)| rate / peak);
+        let of_memory = d.gbps.zip(self.gbps).map(|(rate, peak)| rate / peak);
+        (d.peak_gflops, d.peak_gbps) = (d.gflops.and(self.gflops), d.gbps.and(self.gbps));
+        let bound = |name: &str| Some(name.to_string());
+        (d.share_of_peak, d.bound) = match (of_compute, of_memory) {
+            (Some(c), Some(m)) if c >= m => (Some(c), bound("compute")),
+            (Some(c), None) => (Some(c), bound("compute")),
+            (_, Some(m)) => (Some(m), bound("memory")),
+            (None, None) => (None, None),
+        };
+    }
+}

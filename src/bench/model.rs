@@ -1,0 +1,238 @@
+//! A whole model: reading (`prefill`) and writing (`decode`) at depths, the time to a first token, what a text's state holds, and which
+//! kernels the time goes to. By the clock on the wall: it is what a user waits for.
+
+use std::ops::ControlFlow;
+
+use super::Bench;
+use super::BenchOptions;
+use super::clock::{self, Instant};
+use super::schema::{Check, Row, Suite, Workload};
+use super::timer::{Timer, in_turns, token_ids};
+use crate::error::{Error, ErrorKind, Result};
+use crate::exec::{CpuExecutor, Executor, KernelTime};
+use crate::model::{Engine, GenerateOptions, LoadOptions, Model, Session};
+use crate::tensor::DType;
+
+/// Error of logits over the largest logit (SPEC §5).
+const TOLERANCE: f64 = 5e-5;
+/// Reading up to a depth may take so many budgets.
+const PATIENCE: f64 = 40.0;
+/// Steps of a decoding submission.
+const STEPS: usize = 16;
+
+/// Rows of the suite.
+pub(super) fn rows(options: &BenchOptions) -> usize {
+    2 * options.depths.len() + 3
+}
+
+pub(super) async fn run(bench: &mut Bench<'_>) -> Result<()> {
+    let timer = Timer::wall();
+    bench.started(Suite::Model, "load")?;
+    let deepest = bench.options.depths.iter().max().copied().unwrap_or(0);
+    // Room in a cache for every sample, where there is one.
+    let [read, write] = bench.options.read_write;
+    let load = LoadOptions { max_context: deepest + read.max(write + 2 * STEPS) + STEPS, ..LoadOptions::default() };
+    let source = bench.source()?;
+    let dtype = if source.stored() == DType::F16 { "f16" } else { "f32" };
+    let workload = Workload { dtype: Some(dtype.into()), batch: Some(1), ..bench.model_workload() };
+    let loaded = async {
+        bench.fits(bench.engine.blueprint(&source.config, source.stored(), &load)?.memory().weights)?;
+        bench.engine.load(source, &load, &mut |_, _| {}).await
+    };
+    let model = match loaded.await {
+        Ok(model) => model,
+        Err(error) => {
+            let row = bench.row(Suite::Model, "prefill", workload);
+            return bench.conclude(row, Err(error), &timer);
+        }
+    };
+    bench.started(Suite::Model, "check")?;
+    let check = checked(bench, &model).await;
+    first_token(bench, &model, &timer, &check, &workload).await?;
+    depths(bench, &model, &timer, &check, &workload).await?;
+    shares(bench, &model, &workload).await
+}
+
+/// What rows of a model hold beside their times.
+fn describe(row: &mut Row, model: &Model, session: &Session) {
+    let memory = model.blueprint().memory();
+    row.derived.state_bytes = Some(session.state_bytes() as u64);
+    row.derived.memory_bytes = Some(memory.weights + memory.state + memory.scratch);
+    row.method.segment = Some(memory.segment);
+    if let Executor::Gpu(gpu) = model.executor() {
+        row.derived.peak_bytes = Some(gpu.context().peak_bytes());
+    }
+}
+
+/// The check of all rows, or why there are none.
+fn passed(row: &mut Row, check: &Result<Check>) -> Result<()> {
+    let check = check.as_ref().map_err(Clone::clone)?;
+    row.check = Some(check.clone());
+    check.verdict()
+}
+
+async fn read(session: &mut Session, ids: &[u32]) -> Result<()> {
+    session.prefill(0, ids, &mut |_| ControlFlow::Continue(())).await
+}
+
+/// Writes `tokens`, greedily; fewer at the end of a cache.
+async fn write(session: &mut Session, tokens: usize) -> Result<Vec<u32>> {
+    let greedy = GenerateOptions::greedy(0);
+    let mut ids = Vec::new();
+    while ids.len() < tokens {
+        let more = session.decode(&[0], &[&greedy], STEPS.min(tokens - ids.len())).await?.swap_remove(0);
+        if more.is_empty() {
+            break;
+        }
+        ids.extend(more);
+    }
+    Ok(ids)
+}
+
+/// Logits after reading a text in calls and writing on, against f64 after the same tokens.
+async fn checked(bench: &Bench<'_>, model: &Model) -> Result<Check> {
+    let n = if bench.is_quick() { 150 } else { 600 };
+    let (ids, _) = token_ids(bench.options.seed, n, model.config().vocab_size);
+    let mut session = Session::new(model).await?;
+    read(&mut session, &ids[..n - 7]).await?;
+    read(&mut session, &ids[n - 7..]).await?;
+    let written = write(&mut session, STEPS).await?;
+    let got = session.logits(0).await?;
+    let oracle = Engine::on(Executor::Oracle(CpuExecutor::default()));
+    let reference = oracle.load(bench.source()?, &LoadOptions::default(), &mut |_, _| {}).await?;
+    let mut session = Session::new(&reference).await?;
+    read(&mut session, &[ids, written].concat()).await?;
+    let want = session.logits(0).await?;
+    let largest = want.iter().fold(0f32, |most, x| most.max(x.abs()));
+    let differences = got.iter().zip(&want).map(|(a, b)| f64::from((a - b).abs() / largest));
+    let error = differences.fold(0.0, |worst: f64, error| if worst.is_nan() || error <= worst { worst } else { error });
+    Ok(Check::against_f64(error, TOLERANCE, "largest difference over largest logit", Some(n + STEPS)))
+}
+
+/// From a prompt to the first token in the host's hands.
+async fn first_token(bench: &mut Bench<'_>, model: &Model, timer: &Timer, check: &Result<Check>, workload: &Workload) -> Result<()> {
+    let n = bench.options.read_write[0];
+    bench.started(Suite::Model, &format!("first_token, n {n}"))?;
+    let mut row = bench.row(Suite::Model, "first_token", Workload { tokens: Some(n), depth: Some(0), ..workload.clone() });
+    let measured = async {
+        passed(&mut row, check)?;
+        let (ids, _) = token_ids(bench.options.seed, n, model.config().vocab_size);
+        let mut session = Session::new(model).await?;
+        let samples = in_turns(std::slice::from_mut(&mut session), &[], bench.options, timer, false, async |session, _| {
+            session.reset(0);
+            let start = Instant::now();
+            read(session, &ids).await?;
+            write(session, 1).await?;
+            Ok(clock::nanoseconds_since(start))
+        });
+        let samples = samples.await.swap_remove(0);
+        describe(&mut row, model, &session);
+        samples
+    };
+    let samples = measured.await;
+    let mut row = bench.complete(row, samples, timer)?;
+    row.derived.tokens_per_second = None;
+    bench.finished(row)
+}
+
+/// Reading and writing, on top of ever longer texts.
+async fn depths(bench: &mut Bench<'_>, model: &Model, timer: &Timer, check: &Result<Check>, workload: &Workload) -> Result<()> {
+    let [n, written] = bench.options.read_write;
+    let mut depths = bench.options.depths.clone();
+    depths.sort_unstable();
+    let mut session = Session::new(model).await?;
+    let (ids, _) = token_ids(bench.options.seed, n.max(1 << 12), model.config().vocab_size);
+    // Seconds a token took to read.
+    let mut pace = 0.0;
+    for depth in depths {
+        bench.started(Suite::Model, &format!("reading to {depth}"))?;
+        let reached = descend(bench, &mut session, &ids, depth, &mut pace).await;
+        for (name, tokens) in [("prefill", n), ("decode", written)] {
+            bench.started(Suite::Model, &format!("{name}, n {tokens}, at {depth}"))?;
+            let mut row = bench.row(Suite::Model, name, Workload { tokens: Some(tokens), depth: Some(depth), ..workload.clone() });
+            let measured = async {
+                passed(&mut row, check)?;
+                reached.clone()?;
+                // Every sample begins where the text stands.
+                let saved = session.save(0).await?;
+                let samples = in_turns(std::slice::from_mut(&mut session), &[], bench.options, timer, false, async |session, _| {
+                    session.load(0, &saved, "the text").await?;
+                    if name == "decode" && depth == 0 {
+                        // Writing goes on from something.
+                        read(session, &ids[..1]).await?;
+                    }
+                    session.model().executor().finish().await?;
+                    let start = Instant::now();
+                    if name == "prefill" {
+                        read(session, &ids[..tokens]).await?;
+                    } else {
+                        write(session, tokens).await?;
+                    }
+                    Ok(clock::nanoseconds_since(start))
+                });
+                let samples = samples.await.swap_remove(0);
+                session.load(0, &saved, "the text").await?;
+                describe(&mut row, model, &session);
+                samples
+            };
+            let samples = measured.await;
+            if name == "prefill"
+                && let Ok(samples) = &samples
+                && let Some(ns) = super::statistics::median(&samples.nanoseconds)
+            {
+                pace = ns * 1e-9 / tokens as f64;
+            }
+            bench.conclude(row, samples, timer)?;
+        }
+    }
+    Ok(())
+}
+
+/// Reads on until the text is `depth` long.
+async fn descend(bench: &mut Bench<'_>, session: &mut Session, ids: &[u32], depth: usize, pace: &mut f64) -> Result<()> {
+    let left = depth - session.position(0).min(depth);
+    let (seconds, most) = (left as f64 * *pace, PATIENCE * bench.options.budget);
+    if seconds > most {
+        let text = format!("reading up to there would take {seconds:.0} s, {most:.0} s are allowed");
+        return Err(Error::new(ErrorKind::Limit, text));
+    }
+    while session.position(0) < depth {
+        let n = ids.len().min(depth - session.position(0));
+        read(session, &ids[..n]).await?;
+        bench.started(Suite::Model, &format!("reading to {depth}: {}", session.position(0)))?;
+    }
+    Ok(())
+}
+
+/// Which kernels the time of a reading call and of a written token goes to.
+async fn shares(bench: &mut Bench<'_>, model: &Model, workload: &Workload) -> Result<()> {
+    let n = model.blueprint().capacity.tokens.min(if bench.is_quick() { 256 } else { 1024 });
+    let (ids, _) = token_ids(bench.options.seed, n, model.config().vocab_size);
+    for (plan, ids) in [("prefill", &ids[..]), ("decode", &[])] {
+        bench.started(Suite::Model, &format!("shares, {plan}"))?;
+        let workload = Workload { plan: Some(plan.into()), tokens: Some(ids.len().max(1)), ..workload.clone() };
+        let mut row = bench.row(Suite::Model, "shares", workload);
+        let measured = async {
+            let mut session = Session::new(model).await?;
+            read(&mut session, &[1]).await?;
+            // Once to warm up.
+            session.profile(0, ids).await?;
+            session.profile(0, ids).await
+        };
+        match measured.await {
+            Ok(shares) => fill_shares(&mut row, shares),
+            Err(error) => bench.skip(&mut row, error)?,
+        }
+        bench.finished(row)?;
+    }
+    Ok(())
+}
+
+/// Times by kernel, or that this device takes none.
+pub(super) fn fill_shares(row: &mut Row, shares: Vec<KernelTime>) {
+    if shares.is_empty() {
+        row.skipped = Some("this device has no timestamps".into());
+    } else {
+        row.derived.shares = Some(shares);
+    }
+}

@@ -1,0 +1,147 @@
+//! Steps of training a model on one sequence: time and memory against its length.
+
+use super::Bench;
+use super::BenchOptions;
+use super::clock::{self, Instant};
+use super::fit::{exponent, relative};
+use super::schema::{Check, Row, Suite, Workload};
+use super::timer::{Samples, Timer, in_turns, token_ids};
+use crate::error::{Error, ErrorKind, Result};
+use crate::exec::{CpuExecutor, Executor, by_kernel};
+use crate::graph::Recompute;
+use crate::model::{Engine, ModelSource};
+use crate::tensor::{Call, Lane};
+use crate::train::learner::NamedTensors;
+use crate::train::{AdamW, Batch, Learner, LearnerOptions, LearnerPlan};
+
+/// Error of a gradient, relative to its norm (SPEC §5).
+const TOLERANCE: f64 = 5e-4;
+
+/// Rows of the suite.
+pub(super) fn rows(options: &BenchOptions) -> usize {
+    options.train_lengths.len() + 2
+}
+
+pub(super) async fn run(bench: &mut Bench<'_>) -> Result<()> {
+    let source = bench.source()?;
+    let options = |context| LearnerOptions { lanes: 1, context, segment: None, recompute: Recompute::Nothing };
+    let mut lengths = bench.options.train_lengths.clone();
+    lengths.sort_unstable();
+    let plan = |context| LearnerPlan::new(&source.config, &bench.engine.traits(), &options(context)).map(|plan| plan.memory());
+    let fits = |memory: &crate::train::LearnerMemory| bench.fits(memory.total()).is_ok();
+    let largest = lengths.iter().filter_map(|n| plan(*n).ok().filter(fits)).map(|m| m.largest_buffer).max().unwrap_or(0);
+    // One device for all lengths: shaders are compiled once.
+    let engine = Engine::on(bench.engine.executor(largest).await?);
+    let timer = Timer::wall();
+    let vocabulary = source.config.vocab_size;
+    bench.started(Suite::Train, "check")?;
+    let check = checked(bench, &engine, &source).await;
+    let mut points: Vec<(f64, f64)> = Vec::new();
+    for n in lengths {
+        bench.started(Suite::Train, &format!("step, n {n}"))?;
+        let workload = Workload { tokens: Some(n), batch: Some(1), dtype: Some("f32".into()), ..bench.model_workload() };
+        let mut row = bench.row(Suite::Train, "step", workload);
+        let samples = step(bench, &engine, &source, &options(n), &timer, &check, points.last(), &mut row, vocabulary).await;
+        let row = bench.complete(row, samples, &timer)?;
+        points.extend(row.median_ns().map(|ns| (n as f64, ns)));
+        bench.finished(row)?;
+    }
+    let mut row = bench.row(Suite::Train, "exponent", bench.model_workload());
+    row.derived.exponent = exponent(&points);
+    match (points.first(), points.last(), row.derived.exponent) {
+        (Some(first), Some(last), Some(_)) => {
+            (row.derived.exponent_from, row.derived.exponent_to) = (Some(first.0 as usize), Some(last.0 as usize));
+        }
+        _ => row.skipped = Some("fewer than two lengths were measured".into()),
+    }
+    bench.finished(row)?;
+    shares(bench, &engine, &source).await
+}
+
+/// Time of a step over one sequence.
+#[allow(clippy::too_many_arguments)]
+async fn step(
+    bench: &Bench<'_>,
+    engine: &Engine,
+    source: &ModelSource,
+    options: &LearnerOptions,
+    timer: &Timer,
+    check: &Result<Check>,
+    last: Option<&(f64, f64)>,
+    row: &mut Row,
+    vocabulary: usize,
+) -> Result<Samples> {
+    let check = check.as_ref().map_err(Clone::clone)?;
+    row.check = Some(check.clone());
+    check.verdict()?;
+    let n = options.context;
+    let seconds = last.map_or(0.0, |(tokens, ns)| ns * 1e-9 * n as f64 / tokens);
+    if seconds > bench.options.budget {
+        return Err(Error::new(ErrorKind::Limit, format!("would take {seconds:.0} s, the budget of a row is {} s", bench.options.budget)));
+    }
+    let memory = LearnerPlan::new(&source.config, &engine.traits(), options)?.memory();
+    (row.derived.memory_bytes, row.derived.state_bytes) = (Some(memory.total()), Some(memory.state));
+    row.method.segment = Some(memory.segment);
+    bench.fits(memory.total())?;
+    let mut learner = Learner::new(engine, source, options).await?;
+    let (tokens, targets) = token_ids(bench.options.seed, n, vocabulary);
+    let batch = Batch { context: n, tokens, targets };
+    let mut number = 0;
+    let samples = in_turns(std::slice::from_mut(&mut learner), &[], bench.options, timer, false, async |learner, _| {
+        number += 1;
+        let start = Instant::now();
+        learner.accumulate(&batch, 1.0 / batch.scored().max(1) as f32).await?;
+        learner.update(&AdamW { lr: 1e-5, ..AdamW::default() }, number).await?;
+        learner.executor().finish().await?;
+        Ok(clock::nanoseconds_since(start))
+    });
+    let samples = samples.await.into_iter().next().unwrap_or_else(|| Ok(Samples::default()));
+    if let Executor::Gpu(gpu) = learner.executor() {
+        row.derived.peak_bytes = Some(gpu.context().peak_bytes());
+    }
+    samples
+}
+
+/// Gradients of a short text in segments on the device, against the whole in f64.
+async fn checked(bench: &Bench<'_>, engine: &Engine, source: &ModelSource) -> Result<Check> {
+    let n = if bench.is_quick() { 160 } else { 600 };
+    let (tokens, targets) = token_ids(bench.options.seed, n, source.config.vocab_size);
+    let batch = Batch { context: n, tokens, targets };
+    let oracle = Engine::on(Executor::Oracle(CpuExecutor::default()));
+    let want = gradients(&oracle, source, &batch, None).await?;
+    let got = gradients(engine, source, &batch, Some(n / 2)).await?;
+    let errors = got.iter().zip(&want).map(|(got, want)| relative(&got.2, &want.2));
+    let error = errors.fold(0.0, |worst: f64, error| if worst.is_nan() || error <= worst { worst } else { error });
+    Ok(Check::against_f64(error, TOLERANCE, "relative, Frobenius, of the worst gradient", Some(n)))
+}
+
+async fn gradients(engine: &Engine, source: &ModelSource, batch: &Batch, segment: Option<usize>) -> Result<NamedTensors> {
+    let options = LearnerOptions { lanes: 1, context: batch.context, segment, recompute: Recompute::Nothing };
+    let mut learner = Learner::new(engine, source, &options).await?;
+    learner.accumulate(batch, 1.0 / batch.scored().max(1) as f32).await?;
+    learner.gradients().await
+}
+
+/// Where the time of a training call goes.
+async fn shares(bench: &mut Bench<'_>, engine: &Engine, source: &ModelSource) -> Result<()> {
+    bench.started(Suite::Train, "shares")?;
+    let n = if bench.is_quick() { 256 } else { 1024 };
+    let mut row = bench.row(Suite::Train, "shares", Workload { tokens: Some(n), batch: Some(1), ..bench.model_workload() });
+    let measured = async {
+        let (tokens, targets) = token_ids(bench.options.seed, n, source.config.vocab_size);
+        let batch = Batch { context: n, tokens, targets };
+        let options = LearnerOptions { lanes: 1, context: n, segment: Some(n), recompute: Recompute::Nothing };
+        let mut learner = Learner::new(engine, source, &options).await?;
+        // Once to warm up.
+        learner.accumulate(&batch, 1.0).await?;
+        learner.profile();
+        learner.accumulate(&batch, 1.0).await?;
+        let call = Call { lanes: vec![Lane { slot: 0, position: 0, ring: 0 }], tokens: n, lane_base: 0 };
+        Ok(by_kernel(&learner.plan().train, &call, learner.times()))
+    };
+    match measured.await {
+        Ok(shares) => super::model::fill_shares(&mut row, shares),
+        Err(error) => bench.skip(&mut row, error)?,
+    }
+    bench.finished(row)
+}
