@@ -11,7 +11,7 @@ const at = (...path) => join(web, ...path)
 const MODEL = "novels-2m"
 const files = { config: "config.json", weights: "model.safetensors", tokenizer: "tokenizer.json" }
 
-const common = { absWorkingDir: web, bundle: true, format: "esm", target: "es2024", minify: true, sourcemap: true, logLevel: "warning" }
+const common = { absWorkingDir: web, bundle: true, format: "esm", target: "es2024", minify: true, keepNames: true, sourcemap: true, logLevel: "warning" }
 
 async function makePackage() {
   const digest = async (name) => createHash("sha256").update(await readFile(at("../assets", MODEL, name))).digest("hex")

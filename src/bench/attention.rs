@@ -121,7 +121,7 @@ async fn at_length(
     tokens: usize,
     points: &mut Vec<Point>,
 ) -> Result<()> {
-    bench.started(Suite::Attention, &format!("{}, n {tokens}", pass.as_str()))?;
+    bench.started(Suite::Attention, &format!("{}, n {tokens}", pass.as_str())).await?;
     let (mut ready, mut known): (Vec<Subject>, Vec<f64>) = Default::default();
     let mut rows: Vec<(Row, Option<Error>)> = Vec::new();
     let mut held = 0;

@@ -105,7 +105,7 @@ pub(super) async fn run(bench: &mut Bench<'_>) -> Result<()> {
     let (source, blueprint) = (bench.source()?, blueprint(bench)?);
     let executor = bench.engine.executor(blueprint.memory().largest_buffer).await?;
     let timer = Timer::of(&executor).await?;
-    bench.started(Suite::Kernels, "what the model computes")?;
+    bench.started(Suite::Kernels, "what the model computes").await?;
     let mut values = Values::new();
     for packed in &blueprint.parameters {
         values.insert(packed.name.clone(), packed.words(&source.checkpoint)?);
@@ -118,7 +118,7 @@ pub(super) async fn run(bench: &mut Bench<'_>) -> Result<()> {
         compute(&scene, &mut values).await?;
         for at in scene.steps() {
             let step = &scene.plan.steps[at];
-            bench.started(Suite::Kernels, &format!("{}, {} of {}", step.kernel.stem(), step.label, scene.name))?;
+            bench.started(Suite::Kernels, &format!("{}, {} of {}", step.kernel.stem(), step.label, scene.name)).await?;
             let workload = Workload {
                 plan: Some(scene.name.into()),
                 operation: Some(step.label.clone()),

@@ -249,7 +249,8 @@ impl Bench<'_> {
         }
     }
 
-    fn started(&mut self, suite: Suite, what: &str) -> Result<()> {
+    async fn started(&mut self, suite: Suite, what: &str) -> Result<()> {
+        clock::breathe().await;
         self.tell(Event::Started { name: format!("{suite} {what}"), index: self.index, of: self.of.max(self.index + 1) })
     }
 

@@ -27,7 +27,7 @@ pub(super) fn rows(options: &BenchOptions) -> usize {
 
 pub(super) async fn run(bench: &mut Bench<'_>) -> Result<()> {
     let timer = Timer::wall();
-    bench.started(Suite::Model, "load")?;
+    bench.started(Suite::Model, "load").await?;
     let deepest = bench.options.depths.iter().max().copied().unwrap_or(0);
     // Room in a cache for every sample, where there is one.
     let [read, write] = bench.options.read_write;
@@ -46,7 +46,7 @@ pub(super) async fn run(bench: &mut Bench<'_>) -> Result<()> {
             return bench.conclude(row, Err(error), &timer);
         }
     };
-    bench.started(Suite::Model, "check")?;
+    bench.started(Suite::Model, "check").await?;
     let check = checked(bench, &model).await;
     first_token(bench, &model, &timer, &check, &workload).await?;
     depths(bench, &model, &timer, &check, &workload).await?;
@@ -112,7 +112,7 @@ async fn checked(bench: &Bench<'_>, model: &Model) -> Result<Check> {
 /// From a prompt to the first token in the host's hands.
 async fn first_token(bench: &mut Bench<'_>, model: &Model, timer: &Timer, check: &Result<Check>, workload: &Workload) -> Result<()> {
     let n = bench.options.read_write[0];
-    bench.started(Suite::Model, &format!("first_token, n {n}"))?;
+    bench.started(Suite::Model, &format!("first_token, n {n}")).await?;
     let mut row = bench.row(Suite::Model, "first_token", Workload { tokens: Some(n), depth: Some(0), ..workload.clone() });
     let measured = async {
         passed(&mut row, check)?;
@@ -145,10 +145,10 @@ async fn depths(bench: &mut Bench<'_>, model: &Model, timer: &Timer, check: &Res
     // Seconds a token took to read.
     let mut pace = 0.0;
     for depth in depths {
-        bench.started(Suite::Model, &format!("reading to {depth}"))?;
+        bench.started(Suite::Model, &format!("reading to {depth}")).await?;
         let reached = descend(bench, &mut session, &ids, depth, &mut pace).await;
         for (name, tokens) in [("prefill", n), ("decode", written)] {
-            bench.started(Suite::Model, &format!("{name}, n {tokens}, at {depth}"))?;
+            bench.started(Suite::Model, &format!("{name}, n {tokens}, at {depth}")).await?;
             let mut row = bench.row(Suite::Model, name, Workload { tokens: Some(tokens), depth: Some(depth), ..workload.clone() });
             let measured = async {
                 passed(&mut row, check)?;
@@ -199,7 +199,7 @@ async fn descend(bench: &mut Bench<'_>, session: &mut Session, ids: &[u32], dept
     while session.position(0) < depth {
         let n = ids.len().min(depth - session.position(0));
         read(session, &ids[..n]).await?;
-        bench.started(Suite::Model, &format!("reading to {depth}: {}", session.position(0)))?;
+        bench.started(Suite::Model, &format!("reading to {depth}: {}", session.position(0))).await?;
     }
     Ok(())
 }
@@ -209,7 +209,7 @@ async fn shares(bench: &mut Bench<'_>, model: &Model, workload: &Workload) -> Re
     let n = model.blueprint().capacity.tokens.min(if bench.is_quick() { 256 } else { 1024 });
     let (ids, _) = token_ids(bench.options.seed, n, model.config().vocab_size);
     for (plan, ids) in [("prefill", &ids[..]), ("decode", &[])] {
-        bench.started(Suite::Model, &format!("shares, {plan}"))?;
+        bench.started(Suite::Model, &format!("shares, {plan}")).await?;
         let workload = Workload { plan: Some(plan.into()), tokens: Some(ids.len().max(1)), ..workload.clone() };
         let mut row = bench.row(Suite::Model, "shares", workload);
         let measured = async {

@@ -95,7 +95,7 @@ fn product(n: usize) -> Result<Case> {
 async fn measure(bench: &mut Bench<'_>, executor: &Executor, timer: &Timer, case: &Case, tell: bool) -> Result<Row> {
     let mut row = bench.row(Suite::Peaks, case.name, case.workload.clone());
     if tell {
-        bench.started(Suite::Peaks, &format!("{} {}", case.name, row.label()))?;
+        bench.started(Suite::Peaks, &format!("{} {}", case.name, row.label())).await?;
     }
     let seed = bench.options.seed;
     let measured = async {
@@ -129,7 +129,7 @@ async fn latencies(bench: &mut Bench<'_>, executor: &Executor, timer: &Timer) ->
     let mut subject = Subject::kernel(executor, &graph, 1, 0).await?;
     let wall = Timer::wall();
     for (name, timer, times) in [("dispatch", timer, DISPATCHES), ("submission", &wall, 1)] {
-        bench.started(Suite::Peaks, name)?;
+        bench.started(Suite::Peaks, name).await?;
         let row = bench.row(Suite::Peaks, name, Workload::default());
         let mut options = bench.options.clone();
         options.samples = options.samples.max(9);
@@ -162,7 +162,7 @@ async fn transfers(bench: &mut Bench<'_>, executor: &Executor, elements: usize) 
     }
     executor.reserve(&mut memory, "copy", DType::U32, elements).await?;
     for name in names {
-        bench.started(Suite::Peaks, name)?;
+        bench.started(Suite::Peaks, name).await?;
         let bytes = 4 * elements as u64;
         let mut row = bench.row(Suite::Peaks, name, Workload { bytes: Some(bytes), ..Workload::default() });
         (row.derived.bytes, row.derived.bytes_formula) = (Some(bytes), Some("bytes copied".into()));

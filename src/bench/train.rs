@@ -34,11 +34,11 @@ pub(super) async fn run(bench: &mut Bench<'_>) -> Result<()> {
     let engine = Engine::on(bench.engine.executor(largest).await?);
     let timer = Timer::wall();
     let vocabulary = source.config.vocab_size;
-    bench.started(Suite::Train, "check")?;
+    bench.started(Suite::Train, "check").await?;
     let check = checked(bench, &engine, &source).await;
     let mut points: Vec<(f64, f64)> = Vec::new();
     for n in lengths {
-        bench.started(Suite::Train, &format!("step, n {n}"))?;
+        bench.started(Suite::Train, &format!("step, n {n}")).await?;
         let workload = Workload { tokens: Some(n), batch: Some(1), dtype: Some("f32".into()), ..bench.model_workload() };
         let mut row = bench.row(Suite::Train, "step", workload);
         let samples = step(bench, &engine, &source, &options(n), &timer, &check, points.last(), &mut row, vocabulary).await;
@@ -124,7 +124,7 @@ async fn gradients(engine: &Engine, source: &ModelSource, batch: &Batch, segment
 
 /// Where the time of a training call goes.
 async fn shares(bench: &mut Bench<'_>, engine: &Engine, source: &ModelSource) -> Result<()> {
-    bench.started(Suite::Train, "shares")?;
+    bench.started(Suite::Train, "shares").await?;
     let n = if bench.is_quick() { 256 } else { 1024 };
     let mut row = bench.row(Suite::Train, "shares", Workload { tokens: Some(n), batch: Some(1), ..bench.model_workload() });
     let measured = async {

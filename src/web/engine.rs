@@ -52,20 +52,25 @@ impl Engine {
     /// `onProgress(done, total)`, in bytes, may throw to cancel.
     #[wasm_bindgen(js_name = loadModel)]
     pub async fn load_model(&self, files: Object, on_progress: Option<Function>, given: Option<Object>) -> Result<Model, JsValue> {
-        let config = field(&files, "config");
-        let config = match config.is_object() && !is_bytes(&config) {
-            true => String::from(JSON::stringify(&config)?),
-            false => text(&config, "config")?,
-        };
-        let weights = bytes(&field(&files, "weights"), "weights")?;
-        let tokenizer = Some(field(&files, "tokenizer")).filter(|t| !missing(t)).map(|t| bytes(&t, "tokenizer")).transpose()?;
         let settings: LoadSettings = options("load options", given)?;
         let defaults = LoadOptions::default();
         let load = LoadOptions { max_context: settings.max_context.unwrap_or(defaults.max_context), ..defaults };
-        let source = ModelSource::from_bytes(&config, weights, tokenizer.as_deref()).map_err(to_js)?;
+        let source = source(&files)?;
         let mut progress = Progress::new(on_progress);
         let loaded = self.0.load(source, &load, &mut |done, total| progress.tell(done as f64, total as f64)).await;
         progress.end()?;
         Ok(Model::new(loaded.map_err(to_js)?))
     }
+}
+
+/// A model from the contents of its files.
+pub(super) fn source(files: &Object) -> Result<ModelSource, JsValue> {
+    let config = field(files, "config");
+    let config = match config.is_object() && !is_bytes(&config) {
+        true => String::from(JSON::stringify(&config)?),
+        false => text(&config, "config")?,
+    };
+    let weights = bytes(&field(files, "weights"), "weights")?;
+    let tokenizer = Some(field(files, "tokenizer")).filter(|t| !missing(t)).map(|t| bytes(&t, "tokenizer")).transpose()?;
+    ModelSource::from_bytes(&config, weights, tokenizer.as_deref()).map_err(to_js)
 }

@@ -7,8 +7,10 @@
 //! | `model.rs` | tokens, logits, what is known of a model |
 //! | `session.rs` | reading, writing, saved states |
 //! | `train.rs` | a small model learns a task |
+//! | `bench.rs` | the benchmark's suites |
 //! | `convert.rs` | values and errors between the two languages |
 
+mod bench;
 mod convert;
 mod engine;
 mod model;

@@ -33,10 +33,12 @@ export const activity = () => (active ? `${active.part.title}: ${active.what}` :
 /** One line, and one of advice where there is any. */
 export function explain(thrown: unknown): { message: string; advice?: string } {
   const error = thrown instanceof Error || thrown instanceof DOMException ? thrown : new Error(String(thrown))
-  const sentence = (text: string) => (/[.!?…”]$/.test(text) ? text : `${text}.`)
-  const message = sentence(error.message.charAt(0).toUpperCase() + error.message.slice(1))
+  const sentence = (text: string) => {
+    const begun = /^[a-z]+:/.test(text) ? text : text.charAt(0).toUpperCase() + text.slice(1) // an address stays as it is
+    return /[.!?…”]$/.test(begun) ? begun : `${begun}.`
+  }
   const advice = error instanceof PolysketchError ? error.advice : undefined
-  return { message, advice: advice && sentence(advice.charAt(0).toUpperCase() + advice.slice(1)) }
+  return { message: sentence(error.message), advice: advice && sentence(advice) }
 }
 
 export const isAbort = (thrown: unknown) => (thrown as Error | undefined)?.name === "AbortError"

@@ -9,6 +9,9 @@ import { bundledNovel, fromFile, piece, type Text, typed } from "./text.js"
 
 /** Tokens between two states kept in memory. */
 const KEEP_EVERY = 32_768
+/** Tokens are read in multiples of this, and so many that a call takes about so long. */
+const BLOCK = 128
+const SECONDS_A_CALL = 0.7
 /** How often one place is tried again after a lost device. */
 const TRIES = 3
 /** Characters of a pasted text that the field does not show. */
@@ -66,6 +69,8 @@ export function startRead() {
   let fraction = 0
   let timeLeft = ""
   let tail = ""
+  /** The text that is passing through. */
+  let passing = ""
   let sizes: { state: number; cachePerToken: number } | undefined
 
   // What is shown ------------------------------------------------------------------------------------------------------------------
@@ -78,6 +83,7 @@ export function startRead() {
     el<HTMLProgressElement>("read-progress").value = fraction
     setText("read-done", text ? [`${Math.floor(fraction * 100)} % of ${bytes(text.data.size)}`, timeLeft].filter(Boolean).join(", ") : "")
     el("read-resume").hidden = part.running || !text || fraction >= 1
+    if (passing) showTail(passing)
     lossChart.set(loss.x, loss.lines)
     speedChart.set(speed.x, speed.lines)
     drawMemory()
@@ -106,8 +112,10 @@ export function startRead() {
     setText("read-memory-words", words)
   }
 
-  function showTail() {
-    el("read-output").replaceChildren(...(tail ? [create("span", { class: "before" }, `…${tail.slice(-CONTEXT)}`)] : []))
+  function showTail(text = tail) {
+    const output = el("read-output")
+    output.replaceChildren(...(text ? [create("span", { class: "before" }, text.length < CONTEXT ? text : `…${text}`)] : []))
+    output.scrollTop = output.scrollHeight
   }
 
   // The session --------------------------------------------------------------------------------------------------------------------
@@ -197,9 +205,15 @@ export function startRead() {
         const skipped = Math.min(cursor.tokens, ids.length)
         const before = session.position
         let done = 0
+        let start = 0
+        /** Takes what was read of this piece, up to its token `end`, as the end of the text so far. */
+        const remember = async (end: number) => {
+          const last = await model.decode(ids.slice(Math.max(skipped, end - CONTEXT), end))
+          tail = (tail + last).slice(-CONTEXT)
+        }
         const onProgress = (p: ReadProgress) => {
-          const tokens = p.done - done
-          done = p.done
+          const tokens = start + p.done - done
+          done += tokens
           position = p.position
           tokensPerSecond = p.tokensPerSecond
           speed.add(position, p.tokensPerSecond)
@@ -209,20 +223,29 @@ export function startRead() {
             loss.add(position, p.nll, sum / scored)
           }
           fraction = (cursor.from + ((here.next - cursor.from) * (skipped + done)) / ids.length) / book.data.size
+          // About; exactly when it stops.
+          const share = (tokens: number) => Math.floor((here.text.length * tokens) / ids.length)
+          passing = (tail + here.text.slice(share(skipped), share(skipped + done))).slice(-CONTEXT)
           const seconds = (performance.now() - started) / 1000
           timeLeft = seconds > 2 && fraction > startedAt ? remaining((seconds * (1 - fraction)) / (fraction - startedAt)) : ""
           draw()
         }
         try {
-          if (skipped < ids.length) await session.read(ids.subarray(skipped), { score: true, signal, onProgress })
+          while (skipped + done < ids.length) {
+            // Little at first and on slow devices, so that there is something to see, and to stop.
+            const most = Math.max(BLOCK, Math.floor((tokensPerSecond * SECONDS_A_CALL) / BLOCK) * BLOCK)
+            start = done
+            await session.read(ids.subarray(skipped + done, skipped + done + most), { score: true, signal, onProgress })
+          }
         } catch (error) {
           // A stop falls between two calls, and reading goes on from there.
-          if (isAbort(error)) cursor.tokens = skipped + Math.max(done, session.position - before)
+          if (isAbort(error)) {
+            cursor.tokens = skipped + Math.max(done, session.position - before)
+            await remember(cursor.tokens)
+          }
           throw error
-        } finally {
-          const at = (tokens: number) => Math.floor((here.text.length * tokens) / Math.max(1, ids.length))
-          tail = (tail + here.text.slice(at(skipped), at(skipped + done))).slice(-CONTEXT)
         }
+        await remember(skipped + done)
         cursor = { from: here.next, tokens: 0 }
         if (session.position - kept.position >= KEEP_EVERY) await keep(session)
       }
@@ -232,7 +255,7 @@ export function startRead() {
       if (isAbort(error)) await keep(session)
       throw error
     } finally {
-      timeLeft = ""
+      timeLeft = passing = ""
       showTail()
     }
     part.status(`Read ${book.name}. The state stands at position ${count(position)}: let it continue the text, or save it.`)

@@ -7,3 +7,6 @@ export function builtIn(base: string): ModelFiles {
   const at = (name: string) => new URL(`${files.folder}/${name}`, base).href
   return { config: at("config.json"), weights: at("model.safetensors"), tokenizer: at("tokenizer.json"), integrity: files.integrity }
 }
+
+/** Its name in the rows of a benchmark. */
+export const modelName = files.folder

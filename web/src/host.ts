@@ -7,7 +7,7 @@ import * as Comlink from "comlink"
 import initWasm, * as wasm from "../generated/wasm/polysketch.js"
 import { bytesOf } from "./downloads.js"
 import { InputError, toPlain } from "./errors.js"
-import type { EngineInfo, EngineOptions, GenerateOptions, HeadState, LoadProgress, ModelFiles, ModelInfo, StopReason, Trained, TrainOptions, TrainStep } from "./types.js"
+import type { BenchEvent, BenchOptions, EngineInfo, EngineOptions, GenerateOptions, HeadState, LoadProgress, ModelFiles, ModelInfo, StopReason, Trained, TrainOptions, TrainStep } from "./types.js"
 
 /** What a submission of a continuation brought. */
 export interface Piece {
@@ -128,8 +128,49 @@ export class EngineHost {
     return guarded(new TrainerHost(trainer, steps, batch * context, evalEvery))
   }
 
+  async bench(options: Omit<BenchOptions, "signal">, files: ModelFiles, name: string): Promise<BenchHost> {
+    return guarded(new BenchHost(this.engine, options, { name, ...(await this.#fetch(files, true, new AbortController().signal)) }))
+  }
+
   free() {
     this.engine.free()
+  }
+}
+
+/** A benchmark under way: what happened since it was last asked. */
+export class BenchHost {
+  #events: BenchEvent[] = []
+  #wake: () => void = () => undefined
+  #ended = false
+  #failed: unknown
+  #stopped = false
+
+  constructor(engine: wasm.Engine, options: Omit<BenchOptions, "signal">, model: object) {
+    const tell = (event: BenchEvent) => {
+      this.#events.push(event)
+      this.#wake()
+      return this.#stopped
+    }
+    const end = (error?: unknown) => {
+      this.#failed = error
+      this.#ended = true
+      this.#wake()
+    }
+    engine.bench(options, model, tell).then(() => end(), end)
+  }
+
+  /** Waits until something has happened; nothing when it is over. */
+  async events(): Promise<BenchEvent[]> {
+    while (this.#events.length === 0) {
+      if (this.#failed !== undefined) throw this.#failed
+      if (this.#ended) return []
+      await new Promise<void>((resolve) => (this.#wake = resolve))
+    }
+    return this.#events.splice(0)
+  }
+
+  stop() {
+    this.#stopped = true
   }
 }
 

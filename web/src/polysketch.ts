@@ -12,9 +12,11 @@
 
 import * as Comlink from "comlink"
 import { ClosedError, fromPlain, InputError, type PlainError } from "./errors.js"
-import type { EngineHost, Host, ModelHost, Remote, SessionHost, TrainerHost } from "./host.js"
-import { builtIn } from "./built_in.js"
+import type { BenchHost, EngineHost, Host, ModelHost, Remote, SessionHost, TrainerHost } from "./host.js"
+import { builtIn, modelName } from "./built_in.js"
 import type {
+  BenchEvent,
+  BenchOptions,
   EngineInfo,
   EngineOptions,
   Generated,
@@ -162,6 +164,29 @@ export class Engine {
       }
     } finally {
       void trainer.free()
+    }
+  }
+
+  /**
+   * Measures this device: the native program's suites and rows, one after the other, with the built-in model. Leaving the loop stops it
+   * after the row that is being measured.
+   */
+  async *bench(options: BenchOptions = {}): AsyncGenerator<BenchEvent, void> {
+    const { signal, ...rest } = options
+    signal?.throwIfAborted()
+    const model = builtIn(import.meta.url)
+    const bench = (await ask(this.#connection, this.#host.bench(rest, model, modelName))) as Remote<BenchHost>
+    try {
+      for (;;) {
+        const events = await ask(this.#connection, bench.events())
+        if (events.length === 0) return
+        for (const event of events) {
+          signal?.throwIfAborted()
+          yield event
+        }
+      }
+    } finally {
+      void bench.stop()
     }
   }
 

@@ -178,15 +178,22 @@ export interface Trained {
 export type Suite = "peaks" | "kernels" | "attention" | "model" | "train"
 
 export interface BenchOptions {
+  /** Default: all. */
   suites?: Suite[]
-  /** Within about a minute on a software GPU. */
+  /** Small sizes: within about a minute on a software GPU. */
   quick?: boolean
-  /** Most seconds a row may take. */
+  /** Seconds of a row. */
   budget?: number
+  /** Most samples of a row. */
+  samples?: number
   /** Lengths of the attention suite. */
   lengths?: number[]
-  /** Kinds of the attention suite, by name. */
-  kinds?: string[]
+  /** All kinds of attention, or the few that matter most. */
+  allKinds?: boolean
+  /** Tokens that the model has seen before it reads and writes. */
+  depths?: number[]
+  /** Lengths of the train suite. */
+  trainLengths?: number[]
   signal?: AbortSignal
 }
 

@@ -1,13 +1,12 @@
 // The package as a user of it meets it: cancelling, losing the device, damaged and interrupted downloads, the cache, other tabs, training,
 // and states that travel between the page and the native program.
 import assert from "node:assert/strict"
-import { execFile } from "node:child_process"
+import { spawn } from "node:child_process"
 import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises"
 import { createServer } from "node:http"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
-import { promisify } from "node:util"
 import { gzipSync } from "node:zlib"
 import { golden, launch, open, serveAll, Tests } from "./harness.mjs"
 
@@ -31,8 +30,12 @@ async function inPage(body, argument, { complain = false, at = browser, prepare 
   }
 }
 
+/** What the native program says; it gets no input. */
 async function run(...args) {
-  return (await promisify(execFile)(native, args, { maxBuffer: 1 << 24 })).stdout
+  const child = spawn(native, args, { stdio: ["ignore", "pipe", "pipe"] })
+  const [out, err] = await Promise.all([child.stdout, child.stderr].map(async (stream) => (await stream.setEncoding("utf8").toArray()).join("")))
+  assert.equal(child.exitCode ?? 0, 0, err)
+  return out
 }
 
 await tests.run("size of the package", async () => {
@@ -83,9 +86,9 @@ if (native) {
       const [there, back] = [join(folder, "there.state"), join(folder, "back.state")]
       await writeFile(there, Uint8Array.from(state))
       const options = ["--temperature", "0", "--max-tokens", "24", "--backend", "cpu", "--quiet"]
-      const said = await run("generate", "--state-in", there, "--prompt", "", ...options, "--state-out", back)
+      const said = await run("generate", "--state-in", there, ...options, "--state-out", back)
       assert.ok(said.includes(text.trim()), `natively: ${said}\nin the page: ${text}`)
-      const more = await run("generate", "--state-in", back, "--prompt", "", ...options)
+      const more = await run("generate", "--state-in", back, ...options)
       const went = await inPage(async ({ Engine }, bytes) => {
         const engine = await Engine.create({ backend: "gpu" })
         const session = await (await engine.loadBuiltIn()).createSession()
