@@ -174,7 +174,10 @@ impl Executor {
     /// Name for people: the adapter, or the CPU.
     pub fn name(&self) -> String {
         match self {
-            Executor::Cpu(_) => format!("CPU ({} threads)", crate::kernels::real::threads()),
+            Executor::Cpu(_) => match crate::kernels::real::threads() {
+                1 => "CPU (1 thread)".to_string(),
+                threads => format!("CPU ({threads} threads)"),
+            },
             Executor::Oracle(_) => "CPU in f64".to_string(),
             Executor::Gpu(gpu) => gpu.context().report().label(),
         }

@@ -43,23 +43,28 @@ export function startBenchmark() {
       {},
       create("th", { scope: "row" }, name, create("small", {}, ` ${label}`)),
       ...times(mine),
-      create("td", {}, theirs ? (theirs.median !== undefined ? nanoseconds(theirs.median) : theirs.reason ? "no time" : (theirs.rate ?? "")) : ""),
-      create("td", {}, ratio ? `${significant(ratio)} ×` : ""),
+      ...(other ? compared(theirs, ratio) : []),
     )
   }
+
+  const compared = (theirs: Measured | undefined, ratio: number | undefined) => [
+    create("td", {}, theirs ? (theirs.median !== undefined ? nanoseconds(theirs.median) : theirs.reason ? "no time" : (theirs.rate ?? "")) : ""),
+    create("td", {}, ratio ? `${significant(ratio)} ×` : ""),
+  ]
 
   function draw() {
     const body = el("benchmark-table").querySelector("tbody")!
     const there = new Map(other?.rows.map((row) => [keyOf(row), row]))
     const here = new Set(rows.map(keyOf))
     const lines: HTMLTableRowElement[] = []
+    const columns = other ? 7 : 5
     for (const suite of SUITES) {
       const mine = rows.filter((row) => row.suite === suite).map((row) => line(row, there.get(keyOf(row))))
       const theirs = (other?.rows ?? []).filter((row) => row.suite === suite && !here.has(keyOf(row))).map((row) => line(undefined, row))
       if (mine.length + theirs.length === 0) continue
-      lines.push(create("tr", { class: "suite" }, create("th", { scope: "rowgroup", colspan: 7 }, TITLES[suite])), ...mine, ...theirs)
+      lines.push(create("tr", { class: "suite" }, create("th", { scope: "rowgroup", colspan: columns }, TITLES[suite])), ...mine, ...theirs)
     }
-    if (lines.length === 0) lines.push(create("tr", { class: "nothing" }, create("td", { colspan: 7 }, "Nothing measured yet.")))
+    if (lines.length === 0) lines.push(create("tr", { class: "nothing" }, create("td", { colspan: columns }, "Nothing measured yet.")))
     el("benchmark-table").classList.toggle("alone", !other)
     body.replaceChildren(...lines)
     for (const id of ["benchmark-copy", "benchmark-download"]) disable(el(id), rows.length === 0)

@@ -94,7 +94,7 @@ export class Chart {
       scales: {
         x: x.log2
           ? { time: false, distr: 3, log: 2, range: (_, min, max) => wide(min, max, 2 ** 0.35) }
-          : { time: false, range: (_, __, max) => [0, Math.max(x.to?.() ?? 0, max ?? 0) || 1] },
+          : { time: false, range: (plot) => [0, Math.max(x.to?.() ?? 0, plot.data[0].at(-1) ?? 0) || 1] },
         y: y.log
           ? { distr: 3, log: 10, range: (_, min, max) => wide(min, max, 1.6) }
           : {

@@ -75,7 +75,8 @@ export function startRace() {
       setText("race-verdict", `At ${count(last.n)} tokens, ${result}. ${meet ? `They cross at about ${count(meet)}.` : apart}`)
       el("race-chart").setAttribute("aria-label", `Time against length, ${pass.replace("_", " and ")}. ${el("race-verdict").textContent}`)
     }
-    el("race-slopes").hidden = exponents.softmax === undefined || exponents.learned === undefined
+    // Two lengths make a slope, but no fit.
+    el("race-slopes").hidden = both.length < 3 || exponents.softmax === undefined || exponents.learned === undefined
     setText("race-slopes", `Fitted over the lengths measured, time grows as n to the power of ${exponents.softmax?.toFixed(2)} for softmax and ${exponents.learned?.toFixed(2)} for polysketch.`)
 
     const cell = (row?: Measured) => {

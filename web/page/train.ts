@@ -164,7 +164,7 @@ export function startTrain() {
           steps,
           lr: numberIn("train-lr"),
           seed: numberIn("train-seed"),
-          evalEvery: Math.max(1, Math.min(25, Math.floor(steps / 20))),
+          evalEvery: Math.min(25, Math.max(10, Math.floor(steps / 20))),
           signal,
         }
         losses.clear()
