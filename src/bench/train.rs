@@ -31,7 +31,7 @@ pub(super) async fn run(bench: &mut Bench<'_>) -> Result<()> {
     let fits = |memory: &crate::train::LearnerMemory| bench.fits(memory.total()).is_ok();
     let largest = lengths.iter().filter_map(|n| plan(*n).ok().filter(fits)).map(|m| m.largest_buffer).max().unwrap_or(0);
     // One device for all lengths: shaders are compiled once.
-    let engine = Engine::on(bench.engine.executor(largest).await?);
+    let engine = Engine::on(bench.engine.executor(largest).await?).tuned(bench.engine.tuning().clone());
     let timer = Timer::wall();
     let vocabulary = source.config.vocab_size;
     bench.started(Suite::Train, "check")?;
