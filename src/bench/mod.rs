@@ -45,6 +45,8 @@ use timer::{Samples, Timer};
 pub struct BenchOptions {
     /// Suites, in the order of [`Suite::ALL`] whatever the order here.
     pub suites: Vec<Suite>,
+    /// Smaller sizes also where there is no option for them.
+    pub quick: bool,
     /// Seconds of a row, warm-up included; a longer one has one sample, or none where its length is foreseen to take longer.
     pub budget: f64,
     /// Most samples of a row.
@@ -84,6 +86,7 @@ impl Default for BenchOptions {
         let doubling = |from: u32, to: u32| (from..=to).map(|power| 1 << power).collect();
         Self {
             suites: Suite::ALL.to_vec(),
+            quick: false,
             budget: 5.0,
             samples: 9,
             lengths: doubling(9, 17),
@@ -108,6 +111,7 @@ impl BenchOptions {
     /// All suites within a minute on a software adapter.
     pub fn quick() -> Self {
         Self {
+            quick: true,
             budget: 0.25,
             samples: 5,
             lengths: vec![256, 512, 1024],
@@ -285,11 +289,6 @@ impl Bench<'_> {
         Ok(())
     }
 
-    /// Seconds rather than minutes.
-    fn is_quick(&self) -> bool {
-        self.options.budget < 1.0
-    }
-
     /// The model's source.
     fn source(&self) -> Result<ModelSource> {
         let model = self.model.as_ref().ok_or_else(|| Error::new(ErrorKind::Input, "a suite needs a model").help("give one"))?;
@@ -335,6 +334,7 @@ impl Peaks {
         (d.share_of_peak, d.bound) = match (of_compute, of_memory) {
             (Some(c), Some(m)) if c >= m => (Some(c), bound("compute")),
             (Some(c), None) => (Some(c), bound("compute")),
+            (c, Some(m)) if m > 1.0 => (c, bound("cache")),
             (_, Some(m)) => (Some(m), bound("memory")),
             (None, None) => (None, None),
         };
@@ -423,5 +423,9 @@ mod tests {
         let mut d = Derived { gflops: Some(1.0), gbps: Some(9.0), ..Derived::default() };
         peaks.share(&mut d);
         assert_eq!((d.share_of_peak, d.bound.as_deref()), (Some(0.9), Some("memory")));
+        // Faster than memory: only the arithmetic says something.
+        let mut d = Derived { gflops: Some(1.0), gbps: Some(50.0), ..Derived::default() };
+        peaks.share(&mut d);
+        assert_eq!((d.share_of_peak, d.bound.as_deref()), (Some(0.01), Some("cache")));
     }
 }

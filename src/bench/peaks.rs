@@ -44,7 +44,7 @@ struct Case {
 /// Measures; only the roofline where nobody asked for rows.
 pub(super) async fn run(bench: &mut Bench<'_>, rows: bool) -> Result<()> {
     // Beyond all caches, within every binding.
-    let elements: usize = if bench.is_quick() { 4 << 20 } else { 16 << 20 };
+    let elements: usize = if bench.options.quick { 4 << 20 } else { 16 << 20 };
     let executor = bench.engine.executor(4 * elements as u64).await?;
     let timer = Timer::of(&executor).await?;
     for case in roofline(&executor, elements)? {
@@ -58,7 +58,7 @@ pub(super) async fn run(bench: &mut Bench<'_>, rows: bool) -> Result<()> {
     if !rows {
         return Ok(());
     }
-    for n in [512, 1024] {
+    for n in [512, 1024].into_iter().take(if bench.options.quick { 1 } else { 2 }) {
         let row = measure(bench, &executor, &timer, &product(n)?, true).await?;
         bench.finished(row)?;
     }

@@ -159,7 +159,7 @@ async fn reading(
         let source = open()?;
         engine.blueprint(&source.config, source.stored(), &LoadOptions::default())?.capacity.tokens
     };
-    let tokens = READ.min(if options.budget < 1.0 { 1024 } else { READ });
+    let tokens = READ.min(if options.quick { 1024 } else { READ });
     for segment in std::iter::once(default).chain(SEGMENTS.into_iter().filter(|s| *s != default && *s <= tokens)) {
         let load = LoadOptions { segment: Some(segment), max_context: tokens + 1, ..LoadOptions::default() };
         match engine.load(open()?, &load, &mut |_, _| {}).await {

@@ -13,7 +13,7 @@ use polysketch::model::files::atomic_write;
 use polysketch::{Error, ErrorKind, Result};
 use serde_json::json;
 
-use super::failure::{Outcome, catch_interrupt, interrupted};
+use super::failure::{Outcome, Stop, catch_interrupt, interrupted, warn};
 use super::options::{Common, count, natural};
 use super::output::{self, Align, bytes, check_place, digits3, print, print_json, seconds, table, thousands};
 use super::progress::{Progress, Unit};
@@ -156,7 +156,11 @@ fn measure(common: &Common, run: &Run) -> Outcome {
     let mut rows = Vec::new();
     let engines = if run.all_devices { every_engine(common)? } else { vec![model::engine(common)?] };
     for engine in engines {
-        on_one(common, run, &engine, &BenchModel { name: name.clone(), open: &open }, &mut rows)?;
+        match on_one(common, run, &engine, &BenchModel { name: name.clone(), open: &open }, &mut rows) {
+            // One device that breaks is no reason to leave out the others.
+            Err(Stop::Failed(error)) if run.all_devices && error.kind() != ErrorKind::Cancelled => warn(&format!("{}: {error}", engine.name())),
+            done => done?,
+        }
     }
     if let (Some(path), true) = (&run.out, common.talks()) {
         eprintln!("written: {}, {}", path.display(), output::plural(rows.len(), "row"));

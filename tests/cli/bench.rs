@@ -12,7 +12,7 @@ const TINY: [&str; 16] = [
     "bench",
     "--quick",
     "--budget",
-    "0.02",
+    "30",
     "--samples",
     "5",
     "--lengths",
@@ -83,7 +83,7 @@ fn all_suites_on_the_cpu_then_compared_and_drawn() {
     stdout(&["bench", "report", arg(&first), arg(&second), "--out", arg(&page), "--quiet"]);
     let html = fs::read_to_string(&page).unwrap();
     assert!(html.starts_with("<!doctype html>") && html.contains("prefers-color-scheme: dark") && html.contains("var(--grid)"));
-    assert!(html.matches("<svg").count() >= 6 && !html.contains("NaN") && !html.contains("src="));
+    assert!(html.matches("<svg").count() >= 7 && !html.contains("NaN") && !html.contains("src="));
     assert!(html.contains("Kernels under the roofline") && html.contains("scan_output"));
 }
 
