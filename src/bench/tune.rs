@@ -25,6 +25,8 @@ use crate::tensor::{TensorType, Unit};
 const TOLERANCE: f64 = 5e-5;
 /// A candidate replaces the default where it is faster by more than this.
 const GAIN: f64 = 1.05;
+/// One that takes so many times as long as the best is not looked at again.
+const HOPELESS: f64 = 1.3;
 /// Tokens of a reading call that are tried.
 const SEGMENTS: [usize; 4] = [256, 512, 1024, 2048];
 /// Tokens read to compare them.
@@ -64,7 +66,7 @@ pub async fn tune(
     };
     let source = open()?;
     let defaults = DeviceTraits { tuning: Arc::default(), ..engine.traits() };
-    let shapes = shapes(&source);
+    let shapes = shapes(&source, options.quick);
     let largest = shapes.iter().map(|[m, k, n]| 4 * (m * k).max(n * k).max(m * n)).max().unwrap_or(0);
     let executor = engine.executor(largest as u64).await?;
     let timer = Timer::of(&executor).await?;
@@ -74,18 +76,20 @@ pub async fn tune(
         tuning.tiles.extend(tile.map(|tile| TunedTile { rows: shape[0], columns: shape[2], tile }));
         tell(choice)?;
     }
-    let (choice, segment) = reading(engine, open, options, &tuning).await?;
-    tuning.segment = segment;
-    tell(choice)?;
+    if !options.quick {
+        let (choice, segment) = reading(engine, open, options, &tuning).await?;
+        tuning.segment = segment;
+        tell(choice)?;
+    }
     Ok(tuning)
 }
 
-/// Rows, inner size, columns: a square, and the layers of the model for a call of 1024 tokens.
-fn shapes(source: &ModelSource) -> Vec<[usize; 3]> {
+/// Rows, inner size, columns: the layers of the model for a call, and a square.
+fn shapes(source: &ModelSource, quick: bool) -> Vec<[usize; 3]> {
     let (d, m) = (source.config.hidden_size, source.config.intermediate_size);
-    let mut list = vec![[1024, 1024, 1024], [1024, d, 3 * d], [1024, d, 2 * m], [1024, m, d]];
-    list.dedup();
-    list
+    let rows = if quick { 256 } else { 1024 };
+    let layers = [[rows, d, 3 * d], [rows, d, 2 * m], [rows, m, d]];
+    layers.into_iter().chain((!quick).then_some([1024; 3])).collect()
 }
 
 fn name(tile: &Tile) -> String {
@@ -109,7 +113,7 @@ async fn product(
     let reads = [("out", m * n)];
     let oracle = Executor::Oracle(CpuExecutor::default());
     let want = Subject::kernel(&oracle, &oracle.traits(), &graph, m, options.seed).await?.run(&reads).await?;
-    let (mut subjects, mut ready) = (Vec::new(), Vec::new());
+    let mut found: Vec<(Tile, Subject, f64)> = Vec::new();
     for tile in tiles {
         let tuning = Tuning { tiles: vec![TunedTile { rows: m, columns: n, tile }], segment: None };
         let traits = DeviceTraits { tuning: Arc::new(tuning), ..defaults.clone() };
@@ -117,13 +121,11 @@ async fn product(
             let mut subject = Subject::kernel(executor, &traits, &graph, m, options.seed).await?;
             let got = subject.run(&reads).await?;
             Check::against_f64(relative(&got[0], &want[0]), TOLERANCE, "", None).verdict()?;
-            Ok::<_, Error>(subject)
+            let nanoseconds = subject.time(timer, 1).await?;
+            Ok::<_, Error>((tile, subject, nanoseconds))
         };
         match tried.await {
-            Ok(subject) => {
-                subjects.push(subject);
-                ready.push(tile);
-            }
+            Ok(candidate) => found.push(candidate),
             // A driver may refuse one, or compile it wrongly: it is out, as long as it is not all there is.
             Err(error) if tile == default || error.kind() == ErrorKind::DeviceLost => return Err(error),
             Err(error) => log::debug!("tile {}: {error}", name(&tile)),
@@ -141,7 +143,7 @@ fn winner(samples: &[Vec<f64>]) -> (usize, f64) {
     let ratio = |at: usize| Ratio::of(&samples[0], &samples[at]);
     let fastest = (1..samples.len()).filter_map(|at| Some((at, ratio(at)?))).max_by(|a, b| a.1.value.total_cmp(&b.1.value));
     match fastest {
-        Some((at, ratio)) if ratio.value > GAIN && ratio.interval.is_none_or(|[low, _]| low > 1.0) => (at, ratio.value),
+        Some((at, ratio)) if ratio.value > GAIN && ratio.interval.is_some_and(|[low, _]| low > 1.0) => (at, ratio.value),
         _ => (0, 1.0),
     }
 }
@@ -159,9 +161,8 @@ async fn reading(
         let source = open()?;
         engine.blueprint(&source.config, source.stored(), &LoadOptions::default())?.capacity.tokens
     };
-    let tokens = READ.min(if options.quick { 1024 } else { READ });
-    for segment in std::iter::once(default).chain(SEGMENTS.into_iter().filter(|s| *s != default && *s <= tokens)) {
-        let load = LoadOptions { segment: Some(segment), max_context: tokens + 1, ..LoadOptions::default() };
+    for segment in std::iter::once(default).chain(SEGMENTS.into_iter().filter(|s| *s != default)) {
+        let load = LoadOptions { segment: Some(segment), max_context: READ + 1, ..LoadOptions::default() };
         match engine.load(open()?, &load, &mut |_, _| {}).await {
             Ok(model) => {
                 sessions.push(Session::new(&model).await?);
@@ -173,7 +174,7 @@ async fn reading(
     }
     let timer = Timer::wall();
     let vocabulary = open()?.config.vocab_size;
-    let (ids, _) = token_ids(options.seed, tokens, vocabulary);
+    let (ids, _) = token_ids(options.seed, READ, vocabulary);
     let samples = in_turns(&mut sessions, &[], options, &timer, false, async |session, _| {
         session.reset(0);
         let start = Instant::now();

@@ -21,7 +21,7 @@ use super::progress::Progress;
 /// What `bench tune` takes.
 #[derive(Debug, Args)]
 pub struct Options {
-    /// A look: few samples
+    /// Only the products of the model's layers, in few rows
     #[arg(long)]
     quick: bool,
     /// Forget what was found on this adapter: the defaults hold again
@@ -42,8 +42,8 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
         }
         return Ok(());
     }
-    let bench = BenchOptions { samples: 9, budget: 2.0, ..if options.quick { BenchOptions::quick() } else { BenchOptions::default() } };
-    let bench = if options.quick { BenchOptions { samples: 5, budget: 0.2, ..bench } } else { bench };
+    // Less than five samples do not tell what is faster.
+    let bench = BenchOptions { samples: if options.quick { 5 } else { 9 }, budget: 5.0, quick: options.quick, ..BenchOptions::default() };
     let open = || model::source(options.model.as_deref());
     catch_interrupt();
     let spinner = Progress::spinner(common, &format!("measuring variants on {}", engine.name()));

@@ -32,3 +32,26 @@ pub fn load(folder: &Path, adapter: &AdapterReport) -> Option<Tuning> {
     }
     tuning.ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::linear::Tile;
+    use crate::kernels::tuning::TunedTile;
+
+    #[test]
+    fn what_was_measured_belongs_to_adapter_and_driver() {
+        let info = wgpu::AdapterInfo::new(wgpu::DeviceType::DiscreteGpu, wgpu::Backend::Vulkan);
+        let report = AdapterReport::new(&info, &wgpu::Limits::defaults(), wgpu::Features::empty(), None);
+        let updated = AdapterReport { driver_info: "another version".into(), ..report.clone() };
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = path(folder.path(), &report);
+        assert!(file != path(folder.path(), &updated) && load(folder.path(), &report).is_none());
+        let tile = Tile { shared: true, rows: 4, columns: 4, group: [8, 8] };
+        let tuning = Tuning { tiles: vec![TunedTile { rows: 1024, columns: 512, tile }], segment: Some(512) };
+        fs::write(&file, serde_json::to_string(&tuning).expect("plain data")).expect("written");
+        assert_eq!((load(folder.path(), &report), load(folder.path(), &updated)), (Some(tuning), None));
+        fs::write(&file, "{").expect("written");
+        assert_eq!(load(folder.path(), &report), None);
+    }
+}

@@ -107,6 +107,25 @@ fn an_adapter_writes_the_same_rows() {
 }
 
 #[test]
+fn variants_are_chosen_kept_and_forgotten() {
+    let Some(device) = devices().into_iter().find(|device| device[0] == "--adapter") else { return };
+    let cache = folder();
+    let tune = |arguments: &[&str]| {
+        let arguments = [&["bench", "tune"][..], arguments].concat();
+        succeeded(&arguments, command(&arguments).args(&device).env("POLYSKETCH_CACHE_DIR", cache.path()).output().unwrap())
+    };
+    let kept = || names(cache.path()).into_iter().filter(|name| name.starts_with("tuning_")).count();
+    let told: serde_json::Value = serde_json::from_str(&tune(&["--quick", "--json"])).unwrap();
+    assert_eq!(kept(), 1);
+    let choices = told["choices"].as_array().unwrap();
+    let tiles = told["tuning"]["tiles"].as_array().unwrap().len();
+    assert!(choices.len() == 3 && choices.iter().all(|c| c["candidates"].as_u64().unwrap() > 4 && c["gain"].as_f64().unwrap() >= 1.0), "{told}");
+    assert_eq!(tiles, choices.iter().filter(|c| c["gain"].as_f64().unwrap() > 1.0).count());
+    tune(&["--forget"]);
+    assert_eq!(kept(), 0);
+}
+
+#[test]
 fn what_cannot_be_measured_or_read_is_refused() {
     let dir = folder();
     let path = dir.path().join("rows.jsonl");
@@ -116,6 +135,7 @@ fn what_cannot_be_measured_or_read_is_refused() {
     fails(run(&["bench", "peaks", "--out", arg(dir.path())]), &["is a folder"], false);
     fails(run(&["bench", "model", "--model", arg(dir.path())]), &["config.json"], true);
     fails(run(&["bench", "compare", arg(&path)]), &["rows.jsonl"], false);
+    fails(run(&["bench", "tune", "--backend", "cpu"]), &["no variants"], true);
     fs::write(&path, "{\"schema\":\"polysketch.bench/9\"}\n").unwrap();
     fails(run(&["bench", "report", arg(&path)]), &["line 1", "bench/9"], false);
     fs::write(&path, "").unwrap();
