@@ -131,11 +131,15 @@ async fn product(
             Err(error) => log::debug!("tile {}: {error}", name(&tile)),
         }
     }
-    let samples = in_turns(&mut subjects, &[], options, timer, true, async |subject, times| subject.time(timer, times).await).await;
+    let candidates = found.len();
+    let quickest = found.iter().map(|(_, _, ns)| *ns).fold(f64::INFINITY, f64::min);
+    found.retain(|(tile, _, ns)| *tile == default || *ns <= HOPELESS * quickest);
+    let samples = in_turns(&mut found, &[], options, timer, true, async |(_, subject, _), times| subject.time(timer, times).await).await;
     let samples: Vec<Vec<f64>> = samples.into_iter().map(|s| s.map(|s| s.nanoseconds).unwrap_or_default()).collect();
     let (best, gain) = winner(&samples);
-    let choice = Choice { what: format!("product {m}×{k}×{n}"), default: name(&default), best: name(&ready[best]), gain, candidates: ready.len() };
-    Ok((choice, (best > 0).then(|| ready[best])))
+    let tile = found[best].0;
+    let choice = Choice { what: format!("product {m}×{k}×{n}"), default: name(&default), best: name(&tile), gain, candidates };
+    Ok((choice, (best > 0).then_some(tile)))
 }
 
 /// The fastest, if it beats the first beyond doubt; else the first. And by how much.
