@@ -12,7 +12,7 @@
 //   8x8, groups of 8x8, direct             4.7            2.0     chosen
 //   8x8, groups of 8x8, SHARED             6.0            1.4     at K = 192: 4.0, direct 4.6
 //   8x8 in loops, direct, groups of 8x4    4.4            0.4
-// A second run (examples/peaks), by this shader, lavapipe, f32 peak then 28: 8x8 by 8x8 direct 4.5 at 512^3 and 5.3 at
+// A second run (now `polysketch bench tune`), by this shader, lavapipe, f32 peak then 28: 8x8 by 8x8 direct 4.5 at 512^3 and 5.3 at
 // 1024^3, SHARED (in loops) 3.6 and 4.0. The two disagree on SHARED; SwiftShader decides for direct.
 #import half4
 struct Params { rows: u32, first_column: u32 }

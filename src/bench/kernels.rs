@@ -27,7 +27,7 @@ struct Scene<'a> {
 }
 
 fn load_options(bench: &Bench<'_>) -> LoadOptions {
-    LoadOptions { segment: bench.is_quick().then_some(256), ..LoadOptions::default() }
+    LoadOptions { segment: bench.options.quick.then_some(256), ..LoadOptions::default() }
 }
 
 fn blueprint(bench: &Bench<'_>) -> Result<Blueprint> {

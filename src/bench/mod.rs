@@ -9,6 +9,7 @@
 //! | `kernels.rs` | each kernel of a model at its working shapes |
 //! | `attention.rs` | every kind of attention against the length, beside flash softmax |
 //! | `model.rs`, `train.rs` | a model's reading and writing at depths; its training steps |
+//! | `tune.rs` | which variants suit a device |
 //! | `compare.rs` | rows of several files beside each other |
 //!
 //! A row whose result is wrong has no time; one that does not fit the device or the budget stays, with its reason.
@@ -24,6 +25,7 @@ pub mod schema;
 pub mod statistics;
 mod timer;
 mod train;
+pub mod tune;
 
 use std::ops::ControlFlow;
 
@@ -43,6 +45,8 @@ use timer::{Samples, Timer};
 pub struct BenchOptions {
     /// Suites, in the order of [`Suite::ALL`] whatever the order here.
     pub suites: Vec<Suite>,
+    /// Smaller sizes also where there is no option for them.
+    pub quick: bool,
     /// Seconds of a row, warm-up included; a longer one has one sample, or none where its length is foreseen to take longer.
     pub budget: f64,
     /// Most samples of a row.
@@ -82,6 +86,7 @@ impl Default for BenchOptions {
         let doubling = |from: u32, to: u32| (from..=to).map(|power| 1 << power).collect();
         Self {
             suites: Suite::ALL.to_vec(),
+            quick: false,
             budget: 5.0,
             samples: 9,
             lengths: doubling(9, 17),
@@ -106,6 +111,7 @@ impl BenchOptions {
     /// All suites within a minute on a software adapter.
     pub fn quick() -> Self {
         Self {
+            quick: true,
             budget: 0.25,
             samples: 5,
             lengths: vec![256, 512, 1024],
@@ -284,11 +290,6 @@ impl Bench<'_> {
         Ok(())
     }
 
-    /// Seconds rather than minutes.
-    fn is_quick(&self) -> bool {
-        self.options.budget < 1.0
-    }
-
     /// The model's source.
     fn source(&self) -> Result<ModelSource> {
         let model = self.model.as_ref().ok_or_else(|| Error::new(ErrorKind::Input, "a suite needs a model").help("give one"))?;
@@ -334,8 +335,98 @@ impl Peaks {
         (d.share_of_peak, d.bound) = match (of_compute, of_memory) {
             (Some(c), Some(m)) if c >= m => (Some(c), bound("compute")),
             (Some(c), None) => (Some(c), bound("compute")),
+            (c, Some(m)) if m > 1.0 => (c, bound("cache")),
             (_, Some(m)) => (Some(m), bound("memory")),
             (None, None) => (None, None),
         };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exec::{CpuExecutor, Executor};
+
+    fn tiny(suites: &[Suite]) -> BenchOptions {
+        BenchOptions {
+            suites: suites.to_vec(),
+            budget: 0.01,
+            samples: 1,
+            lengths: vec![70, 40],
+            head: 8,
+            sketch: 4,
+            block: 16,
+            ..BenchOptions::quick()
+        }
+    }
+
+    fn collect(options: &BenchOptions, most: usize) -> (Vec<Row>, Result<()>) {
+        let engine = Engine::on(Executor::Cpu(CpuExecutor::default()));
+        let mut rows = Vec::new();
+        let done = pollster::block_on(run(&engine, None, options, &mut |event| {
+            if let Event::Row(row) = event {
+                rows.push(*row);
+            }
+            if rows.len() < most { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        }));
+        (rows, done)
+    }
+
+    #[test]
+    fn attention_is_checked_before_it_is_timed() {
+        let options = tiny(&[Suite::Attention]);
+        let (rows, done) = collect(&options, usize::MAX);
+        done.expect("runs");
+        assert_eq!(rows.len(), attention::rows(&options));
+        for row in rows.iter().filter(|row| row.name.starts_with("forward")) {
+            let check = row.check.as_ref().expect("checked");
+            assert!(check.verdict().is_ok() && row.samples_ns.len() == 1 && row.skipped.is_none(), "{row:?}");
+            assert!(row.derived.gflops.is_some() && row.derived.share_of_peak.is_some() && row.derived.memory_bytes.is_some());
+        }
+        assert!(rows.iter().filter(|row| row.name == "exponent").all(|row| row.derived.exponent.is_some()));
+    }
+
+    #[test]
+    fn a_benchmark_can_be_stopped_and_refuses_nonsense() {
+        let (rows, stopped) = collect(&tiny(&[Suite::Attention]), 2);
+        assert_eq!((rows.len(), stopped.expect_err("stopped").kind()), (2, ErrorKind::Cancelled));
+        let nonsense = [
+            tiny(&[]),
+            tiny(&[Suite::Model]),
+            BenchOptions { budget: f64::NAN, ..tiny(&[Suite::Peaks]) },
+            BenchOptions { lengths: vec![0], ..tiny(&[Suite::Attention]) },
+        ];
+        for options in nonsense {
+            let (rows, refused) = collect(&options, 1);
+            assert_eq!((rows.len(), refused.expect_err("refused").kind()), (0, ErrorKind::Input));
+        }
+        let long = BenchOptions { memory: Some(1000), ..tiny(&[Suite::Attention]) };
+        let (rows, done) = collect(&long, usize::MAX);
+        done.expect("runs");
+        let reasons: Vec<&str> = rows.iter().filter_map(|row| row.skipped.as_deref()).collect();
+        assert!(reasons.len() == rows.len() && reasons[0].contains("free"), "{reasons:?}");
+    }
+
+    #[test]
+    fn wrong_results_have_no_time() {
+        for error in [f64::NAN, f64::INFINITY, 2e-3] {
+            let check = schema::Check::against_f64(error, 1e-3, "", None);
+            assert_eq!(check.verdict().expect_err("wrong").kind(), ErrorKind::Numeric);
+        }
+    }
+
+    #[test]
+    fn the_lower_roof_is_the_bound() {
+        let peaks = Peaks { gflops: Some(100.0), gbps: Some(10.0) };
+        let mut d = Derived { gflops: Some(50.0), gbps: Some(1.0), ..Derived::default() };
+        peaks.share(&mut d);
+        assert_eq!((d.share_of_peak, d.bound.as_deref()), (Some(0.5), Some("compute")));
+        let mut d = Derived { gflops: Some(1.0), gbps: Some(9.0), ..Derived::default() };
+        peaks.share(&mut d);
+        assert_eq!((d.share_of_peak, d.bound.as_deref()), (Some(0.9), Some("memory")));
+        // Faster than memory: only the arithmetic says something.
+        let mut d = Derived { gflops: Some(1.0), gbps: Some(50.0), ..Derived::default() };
+        peaks.share(&mut d);
+        assert_eq!((d.share_of_peak, d.bound.as_deref()), (Some(0.01), Some("cache")));
     }
 }

@@ -91,7 +91,7 @@ async fn write(session: &mut Session, tokens: usize) -> Result<Vec<u32>> {
 
 /// Logits after reading a text in calls and writing on, against f64 after the same tokens.
 async fn checked(bench: &Bench<'_>, model: &Model) -> Result<Check> {
-    let n = if bench.is_quick() { 150 } else { 600 };
+    let n = if bench.options.quick { 150 } else { 600 };
     let (ids, _) = token_ids(bench.options.seed, n, model.config().vocab_size);
     let mut session = Session::new(model).await?;
     read(&mut session, &ids[..n - 7]).await?;
@@ -206,7 +206,7 @@ async fn descend(bench: &mut Bench<'_>, session: &mut Session, ids: &[u32], dept
 
 /// Which kernels the time of a reading call and of a written token goes to.
 async fn shares(bench: &mut Bench<'_>, model: &Model, workload: &Workload) -> Result<()> {
-    let n = model.blueprint().capacity.tokens.min(if bench.is_quick() { 256 } else { 1024 });
+    let n = model.blueprint().capacity.tokens.min(if bench.options.quick { 256 } else { 1024 });
     let (ids, _) = token_ids(bench.options.seed, n, model.config().vocab_size);
     for (plan, ids) in [("prefill", &ids[..]), ("decode", &[])] {
         bench.started(Suite::Model, &format!("shares, {plan}")).await?;

@@ -44,7 +44,7 @@ struct Case {
 /// Measures; only the roofline where nobody asked for rows.
 pub(super) async fn run(bench: &mut Bench<'_>, rows: bool) -> Result<()> {
     // Beyond all caches, within every binding.
-    let elements: usize = if bench.is_quick() { 4 << 20 } else { 16 << 20 };
+    let elements: usize = if bench.options.quick { 4 << 20 } else { 16 << 20 };
     let executor = bench.engine.executor(4 * elements as u64).await?;
     let timer = Timer::of(&executor).await?;
     for case in roofline(&executor, elements)? {
@@ -58,7 +58,7 @@ pub(super) async fn run(bench: &mut Bench<'_>, rows: bool) -> Result<()> {
     if !rows {
         return Ok(());
     }
-    for n in [512, 1024] {
+    for n in [512, 1024].into_iter().take(if bench.options.quick { 1 } else { 2 }) {
         let row = measure(bench, &executor, &timer, &product(n)?, true).await?;
         bench.finished(row)?;
     }
@@ -99,7 +99,7 @@ async fn measure(bench: &mut Bench<'_>, executor: &Executor, timer: &Timer, case
     }
     let seed = bench.options.seed;
     let measured = async {
-        let mut subject = Subject::kernel(executor, &case.graph, case.tokens, seed).await?;
+        let mut subject = Subject::kernel(executor, &bench.engine.traits(), &case.graph, case.tokens, seed).await?;
         let flops = subject.plan().flops(&Call::start(case.tokens));
         row.derived.flops = Some(flops).filter(|flops| *flops > 0);
         row.derived.flops_formula = row.derived.flops.map(|_| "2 · multiply-adds".into());
@@ -108,7 +108,7 @@ async fn measure(bench: &mut Bench<'_>, executor: &Executor, timer: &Timer, case
         let reads = [("out", case.elements)];
         let got = subject.run(&reads).await?;
         let oracle = Executor::Oracle(CpuExecutor::default());
-        let want = Subject::kernel(&oracle, &case.graph, case.tokens, seed).await?.run(&reads).await?;
+        let want = Subject::kernel(&oracle, &oracle.traits(), &case.graph, case.tokens, seed).await?.run(&reads).await?;
         let check = Check::against_f64(relative(&got[0], &want[0]), TOLERANCE, "relative, Frobenius", None);
         row.check = Some(check.clone());
         check.verdict()?;
@@ -126,7 +126,7 @@ async fn single<T>(bench: &Bench<'_>, timer: &Timer, subject: &mut T, time: impl
 /// A dispatch among others of a submission, and a submission that is waited for.
 async fn latencies(bench: &mut Bench<'_>, executor: &Executor, timer: &Timer) -> Result<()> {
     let graph = kernel_graph(MultiplyAdd { groups: 1, steps: 1 }, &[])?;
-    let mut subject = Subject::kernel(executor, &graph, 1, 0).await?;
+    let mut subject = Subject::kernel(executor, &executor.traits(), &graph, 1, 0).await?;
     let wall = Timer::wall();
     for (name, timer, times) in [("dispatch", timer, DISPATCHES), ("submission", &wall, 1)] {
         bench.started(Suite::Peaks, name).await?;

@@ -30,7 +30,7 @@
 //! | `workload.bytes` | bytes moved by a copy |
 //! | `workload.model` | name of the model |
 //! | `workload.plan` | the plan a kernel is of: `prefill` or `decode` |
-//! | `workload.operation` | what a kernel does in it |
+//! | `workload.operation` | what a kernel does in it; the pass that a fit is of |
 //! | `workload.against` | the kind that a fitted cross-over is against |
 //! | `workload.dtype` | type of the large matrices in memory; arithmetic is in f32 |
 //! | `workload.seed` | of the random numbers |
@@ -57,7 +57,7 @@
 //! | `derived.gbps` | 10⁹ bytes a second, over the median |
 //! | `derived.peak_gflops`, `derived.peak_gbps` | what this adapter reached in `peaks`, in this run |
 //! | `derived.share_of_peak` | share of what the roofline allows: the lower of the multiply-add peak and intensity times bandwidth |
-//! | `derived.bound` | `compute` or `memory`: which of them |
+//! | `derived.bound` | `compute` or `memory`: which of them; `cache`: faster than memory, so that the share is that of arithmetic alone |
 //! | `derived.state_bytes` | state of one text |
 //! | `derived.memory_bytes` | weights, state and scratch, as planned |
 //! | `derived.peak_bytes` | most that was allocated on the device, where it counts |

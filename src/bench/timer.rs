@@ -8,9 +8,9 @@ use super::statistics::Statistics;
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::{Compiled, Executor, Memory, Run};
 use crate::graph::{Graph, Plan, PlannedTensor, Role};
-use crate::kernels::Kernel;
 use crate::kernels::multiply_add::MultiplyAdd;
 use crate::kernels::nll::UNSCORED;
+use crate::kernels::{DeviceTraits, Kernel};
 use crate::tensor::{Call, Capacity, DType, TensorType, lane_table};
 
 /// How a time is taken.
@@ -43,7 +43,7 @@ impl Timer {
         }
         // Durations are multiples of the step (browsers round to 100 µs).
         let graph = kernel_graph(MultiplyAdd { groups: 1, steps: 64 }, &[])?;
-        let mut subject = Subject::kernel(executor, &graph, 1, 0).await?;
+        let mut subject = Subject::kernel(executor, &executor.traits(), &graph, 1, 0).await?;
         let mut step = 0u64;
         for repetitions in [1, 2, 3, 5, 8, 13, 21, 34] {
             let Some(nanoseconds) = subject.stamped(repetitions).await? else { return Ok(wall) };
@@ -178,9 +178,9 @@ impl Subject {
         Ok(Self { executor: executor.clone(), compiled: executor.compile(plan).await?, parameters, state, calls })
     }
 
-    /// The graph of [`kernel_graph`] over so many tokens, with random parameters.
-    pub async fn kernel(executor: &Executor, graph: &Graph, tokens: usize, seed: u64) -> Result<Self> {
-        let plan = graph.lower("kernel", &executor.traits(), Capacity { lanes: 1, tokens, slots: 1, context: 0 })?;
+    /// The graph of [`kernel_graph`] over so many tokens, in the variant for a device, with random parameters.
+    pub async fn kernel(executor: &Executor, traits: &DeviceTraits, graph: &Graph, tokens: usize, seed: u64) -> Result<Self> {
+        let plan = graph.lower("kernel", traits, Capacity { lanes: 1, tokens, slots: 1, context: 0 })?;
         Self::new(executor, &plan, vec![Call::start(tokens)], &|t| Some(numbers(seed, t, 1.0))).await
     }
 
@@ -312,7 +312,7 @@ mod tests {
             let mut subjects = Vec::new();
             for steps in [1, 2] {
                 let graph = kernel_graph(MultiplyAdd { groups: 1, steps }, &[]).expect("a graph");
-                subjects.push(Subject::kernel(&executor, &graph, 1, 0).await.expect("a subject"));
+                subjects.push(Subject::kernel(&executor, &executor.traits(), &graph, 1, 0).await.expect("a subject"));
             }
             let samples =
                 in_turns(&mut subjects, &[], &options, &timer, true, async |subject, repetitions| subject.time(&timer, repetitions).await).await;

@@ -31,7 +31,7 @@ pub(super) async fn run(bench: &mut Bench<'_>) -> Result<()> {
     let fits = |memory: &crate::train::LearnerMemory| bench.fits(memory.total()).is_ok();
     let largest = lengths.iter().filter_map(|n| plan(*n).ok().filter(fits)).map(|m| m.largest_buffer).max().unwrap_or(0);
     // One device for all lengths: shaders are compiled once.
-    let engine = Engine::on(bench.engine.executor(largest).await?);
+    let engine = Engine::on(bench.engine.executor(largest).await?).tuned(bench.engine.tuning().clone());
     let timer = Timer::wall();
     let vocabulary = source.config.vocab_size;
     bench.started(Suite::Train, "check").await?;
@@ -104,7 +104,7 @@ async fn step(
 
 /// Gradients of a short text in segments on the device, against the whole in f64.
 async fn checked(bench: &Bench<'_>, engine: &Engine, source: &ModelSource) -> Result<Check> {
-    let n = if bench.is_quick() { 160 } else { 600 };
+    let n = if bench.options.quick { 160 } else { 600 };
     let (tokens, targets) = token_ids(bench.options.seed, n, source.config.vocab_size);
     let batch = Batch { context: n, tokens, targets };
     let oracle = Engine::on(Executor::Oracle(CpuExecutor::default()));
@@ -125,7 +125,7 @@ async fn gradients(engine: &Engine, source: &ModelSource, batch: &Batch, segment
 /// Where the time of a training call goes.
 async fn shares(bench: &mut Bench<'_>, engine: &Engine, source: &ModelSource) -> Result<()> {
     bench.started(Suite::Train, "shares").await?;
-    let n = if bench.is_quick() { 256 } else { 1024 };
+    let n = if bench.options.quick { 256 } else { 1024 };
     let mut row = bench.row(Suite::Train, "shares", Workload { tokens: Some(n), batch: Some(1), ..bench.model_workload() });
     let measured = async {
         let (tokens, targets) = token_ids(bench.options.seed, n, source.config.vocab_size);

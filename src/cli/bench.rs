@@ -13,11 +13,11 @@ use polysketch::model::files::atomic_write;
 use polysketch::{Error, ErrorKind, Result};
 use serde_json::json;
 
-use super::failure::{Outcome, catch_interrupt, interrupted};
+use super::failure::{Outcome, Stop, catch_interrupt, interrupted, warn};
 use super::options::{Common, count, natural};
 use super::output::{self, Align, bytes, check_place, digits3, print, print_json, seconds, table, thousands};
 use super::progress::{Progress, Unit};
-use super::{bench_compare, bench_report, model};
+use super::{bench_compare, bench_report, bench_tune, model};
 
 /// What `bench` takes.
 #[derive(Debug, Args)]
@@ -35,6 +35,8 @@ enum Command {
     Compare(bench_compare::Options),
     /// Draw files of rows: one HTML page with plots
     Report(bench_report::Options),
+    /// Find out which variants of the shaders suit an adapter, and keep it: from then on they are used there
+    Tune(bench_tune::Options),
 }
 
 #[derive(Debug, Args)]
@@ -132,6 +134,7 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
         None => measure(common, &options.run),
         Some(Command::Compare(options)) => bench_compare::run(common, options),
         Some(Command::Report(options)) => bench_report::run(common, options),
+        Some(Command::Tune(options)) => bench_tune::run(common, options),
     }
 }
 
@@ -153,7 +156,11 @@ fn measure(common: &Common, run: &Run) -> Outcome {
     let mut rows = Vec::new();
     let engines = if run.all_devices { every_engine(common)? } else { vec![model::engine(common)?] };
     for engine in engines {
-        on_one(common, run, &engine, &BenchModel { name: name.clone(), open: &open }, &mut rows)?;
+        match on_one(common, run, &engine, &BenchModel { name: name.clone(), open: &open }, &mut rows) {
+            // One device that breaks is no reason to leave out the others.
+            Err(Stop::Failed(error)) if run.all_devices && error.kind() != ErrorKind::Cancelled => warn(&format!("{}: {error}", engine.name())),
+            done => done?,
+        }
     }
     if let (Some(path), true) = (&run.out, common.talks()) {
         eprintln!("written: {}, {}", path.display(), output::plural(rows.len(), "row"));

@@ -50,13 +50,13 @@ const OURS: &str = "polysketch, learned sketch";
 
 /// Runs the command.
 pub fn run(common: &Common, options: &Options) -> Outcome {
-    let rows: Vec<Row> = read(&options.files)?.into_iter().flatten().collect();
-    if rows.is_empty() {
+    let sets: Vec<Set> = read(&options.files)?.into_iter().flat_map(Set::split).collect();
+    let count = sets.iter().map(|set| set.rows.len()).sum();
+    if count == 0 {
         return Err(no_rows(&options.files[0]).into());
     }
     check_place(&options.out)?;
-    let count = rows.len();
-    let page = TEMPLATE.replace("BODY", &body(&Set::split(rows))?);
+    let page = TEMPLATE.replace("BODY", &body(&sets)?);
     atomic_write(&options.out, |w| w.write_all(page.as_bytes()))?;
     if common.talks() {
         eprintln!("written: {}, {}", options.out.display(), plural(count, "row"));
@@ -146,14 +146,21 @@ fn device(set: &Set) -> String {
     if row.device.kind == "software" { format!("{name}<span class=tag>software adapter</span>") } else { name }
 }
 
-/// A short name of a run for legends: the build only where devices come twice.
+/// A short name of a run for legends: its build only where devices come twice, its number where the build does too.
 fn short(set: &Set, sets: &[Set]) -> String {
     let again = sets.iter().filter(|other| other.device == set.device).count() > 1;
+    let same = sets.iter().filter(|other| other.device == set.device && other.build == set.build);
+    let number = same.clone().count() > 1;
+    let number = if number { same.take_while(|other| !std::ptr::eq(*other, set)).count() + 1 } else { 0 };
     let name: String = set.device.split(" (LLVM").next().unwrap_or(&set.device).to_string();
     let kind = set.rows.first().map_or("", |row| row.device.kind.as_str());
     let backend = set.rows.first().map_or("", |row| row.device.backend.as_str());
     let name = if name == set.device { name } else { format!("{name} ({backend}, {kind})") };
-    if again { format!("{name}, {}", set.build) } else { name }
+    match (again, number) {
+        (false, _) => name,
+        (true, 0) => format!("{name}, {}", set.build),
+        (true, number) => format!("{name}, {}, run {number}", set.build),
+    }
 }
 
 fn devices(page: &mut String, sets: &[Set]) {

@@ -3,7 +3,7 @@
 //! | file | what |
 //! |---|---|
 //! | `devices.rs`, `inspect.rs`, `generate.rs`, `eval.rs`, `logits.rs`, `grad.rs`, `train.rs`, `report.rs`, `tokenizer.rs` | a command each |
-//! | `bench.rs`, `bench_compare.rs`, `bench_report.rs` | `bench`: measuring, comparing, drawing |
+//! | `bench.rs`, `bench_compare.rs`, `bench_report.rs`, `bench_tune.rs` | `bench`: measuring, comparing, drawing, choosing variants |
 //! | `options.rs` | options that several commands share, and how their values are read |
 //! | `model.rs` | from those options to a loaded model |
 //! | `prompt.rs` | where a prompt comes from |
@@ -15,6 +15,7 @@
 mod bench;
 mod bench_compare;
 mod bench_report;
+mod bench_tune;
 mod devices;
 mod eval;
 pub mod failure;

@@ -361,6 +361,7 @@ impl AdapterReport {
             max_buffer: size(self.limits.max_buffer_size),
             workgroup_memory: self.limits.max_compute_workgroup_storage_size as usize,
             max_invocations: self.limits.max_compute_invocations_per_workgroup as usize,
+            tuning: Default::default(),
         }
     }
 }

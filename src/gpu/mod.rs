@@ -14,6 +14,7 @@
 //! | `pipelines.rs` | WGSL to compiled pipelines, each once |
 //! | `footprint.rs` | refuses shader variants that are too large for the device |
 //! | `pipeline_cache.rs` | what the driver compiled, kept on disk between runs |
+//! | `tuned.rs` | what was found best on an adapter, kept on disk |
 //! | `timestamps.rs` | how long each pass took, where the device can tell |
 //!
 //! Everything is `async`, because a browser cannot block; native callers drive it with pollster.
@@ -33,6 +34,8 @@ pub mod switches;
 #[cfg(test)]
 mod tests;
 pub mod timestamps;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod tuned;
 mod wait;
 
 pub use adapter::{Adapter, AdapterFeatures, AdapterKind, AdapterLimits, AdapterReport, enumerate};

@@ -55,7 +55,7 @@ pub struct Linear {
 }
 
 /// How `linear.wgsl` cuts its output.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Tile {
     /// Operands are staged in workgroup memory.
     pub shared: bool,
@@ -68,8 +68,13 @@ pub struct Tile {
 }
 
 impl Tile {
-    /// The tile for a product of so many rows and columns; the figures are in the shader's ladder.
+    /// The tile for a product of so many rows and columns: the one that was measured best on the device, or else the default.
     pub fn choose(device: &DeviceTraits, rows: usize, columns: usize) -> Self {
+        device.tuning.tile(device, rows, columns).unwrap_or_else(|| Self::default_for(device, rows, columns))
+    }
+
+    /// The tile by type of device; the figures are in the shader's ladder.
+    pub fn default_for(device: &DeviceTraits, rows: usize, columns: usize) -> Self {
         if device.software {
             // There loads cost most, and a few workgroups keep all cores busy: as many outputs a load as registers allow.
             let group_y = [8, 4, 2].into_iter().find(|y| y * 8 <= rows.next_multiple_of(8)).unwrap_or(1);
@@ -80,6 +85,24 @@ impl Tile {
         let tiles = [(8, 4, 16), (4, 4, 16), (4, 4, 8)].map(|(rows, columns, group)| Self { shared: true, rows, columns, group: [group, group] });
         let busy = |t: &Self| rows.div_ceil(t.rows * t.group[1]) * columns.div_ceil(t.columns * t.group[0]) >= BUSY;
         tiles.into_iter().find(busy).unwrap_or(tiles[2])
+    }
+
+    /// Tiles worth measuring on a device.
+    pub fn candidates(device: &DeviceTraits) -> Vec<Self> {
+        let sizes = [(4, 4), (8, 4), (4, 8), (8, 8)];
+        let groups = [[8, 8], [16, 16], [8, 4]];
+        let shared = [false, true].into_iter().flat_map(|shared| sizes.map(|(rows, columns)| (shared, rows, columns)));
+        let all = shared.flat_map(|(shared, rows, columns)| groups.map(|group| Self { shared, rows, columns, group }));
+        all.filter(|tile| tile.fits(device)).collect()
+    }
+
+    /// Whether a device can run it.
+    pub fn fits(&self, device: &DeviceTraits) -> bool {
+        // Four vectors of 16 bytes a row and a column are staged at once.
+        let staged = (self.rows * self.group[1] + self.columns * self.group[0]) * 64;
+        let sizes = (1..=8).contains(&self.rows) && (1..=8).contains(&self.columns) && !self.group.contains(&0);
+        let whole = self.shared || self.rows * self.columns == 64;
+        sizes && whole && self.group[0] * self.group[1] <= device.max_invocations && (!self.shared || staged <= device.workgroup_memory)
     }
 
     /// Adds the tile's `override`s.

@@ -52,14 +52,17 @@ pub mod sketch_random_grad;
 pub mod square_sums;
 pub mod sum_partials;
 pub mod take_last;
+pub mod tuning;
 pub mod unpack_heads;
 
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::tensor::{Call, Capacity, TensorType};
 pub use backward::{Backward, BackwardExt};
 pub use real::Real;
+pub use tuning::Tuning;
 
 /// An operation of the graph that runs as one dispatch.
 ///
@@ -133,12 +136,22 @@ pub struct DeviceTraits {
     pub workgroup_memory: usize,
     /// Invocations in a workgroup.
     pub max_invocations: usize,
+    /// What was measured on it.
+    pub tuning: Arc<Tuning>,
 }
 
 impl DeviceTraits {
     /// The floor of SPEC §6: WebGPU's default limits.
     pub fn floor() -> Self {
-        Self { shaders: true, software: false, max_binding: 128 << 20, max_buffer: 256 << 20, workgroup_memory: 16 << 10, max_invocations: 256 }
+        Self {
+            shaders: true,
+            software: false,
+            max_binding: 128 << 20,
+            max_buffer: 256 << 20,
+            workgroup_memory: 16 << 10,
+            max_invocations: 256,
+            tuning: Arc::default(),
+        }
     }
 
     /// The CPU executor: bounded by memory only.
@@ -150,6 +163,7 @@ impl DeviceTraits {
             max_buffer: usize::MAX,
             workgroup_memory: usize::MAX,
             max_invocations: usize::MAX,
+            tuning: Arc::default(),
         }
     }
 }

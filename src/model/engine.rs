@@ -12,16 +12,17 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::exec::{CpuExecutor, Executor, GpuExecutor, Memory};
 use crate::gpu::{Adapter, AdapterReport, AdapterRequest, Choice, GpuContext, Needs, select};
 use crate::graph::{Graph, Plan, Role};
-use crate::kernels::DeviceTraits;
+use crate::kernels::{DeviceTraits, Tuning};
 use crate::tensor::{Capacity, DType};
 
 /// Where models run: an adapter, or the CPU.
 #[derive(Debug)]
 pub struct Engine {
     target: Target,
+    tuning: Arc<Tuning>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Target {
     Adapter(Box<Adapter>),
     Executor(Executor),
@@ -158,13 +159,24 @@ impl Engine {
     pub async fn create(request: &AdapterRequest) -> Result<Self> {
         Ok(match select(request).await? {
             Choice::Cpu => Self::on(Executor::Cpu(CpuExecutor::default())),
-            Choice::Gpu(adapter) => Self { target: Target::Adapter(adapter) },
+            Choice::Gpu(adapter) => Self { tuning: Arc::new(known(&adapter.report)), target: Target::Adapter(adapter) },
         })
     }
 
     /// Runs on a given executor.
     pub fn on(executor: Executor) -> Self {
-        Self { target: Target::Executor(executor) }
+        Self { target: Target::Executor(executor), tuning: Arc::default() }
+    }
+
+    /// The same with these variants.
+    #[must_use]
+    pub fn tuned(&self, tuning: Tuning) -> Self {
+        Self { target: self.target.clone(), tuning: Arc::new(tuning) }
+    }
+
+    /// What was measured of the device, for [`Engine::tuned`].
+    pub fn tuning(&self) -> &Tuning {
+        &self.tuning
     }
 
     /// The adapter, unless models run on the CPU.
@@ -186,13 +198,14 @@ impl Engine {
 
     /// What kernels may know of the device.
     pub fn traits(&self) -> DeviceTraits {
-        match &self.target {
+        let traits = match &self.target {
             Target::Adapter(_) if crate::gpu::switches::weak() => {
                 DeviceTraits { software: self.adapter().is_some_and(|a| a.traits().software), ..DeviceTraits::floor() }
             }
             Target::Adapter(adapter) => adapter.report.traits(),
             Target::Executor(executor) => executor.traits(),
-        }
+        };
+        DeviceTraits { tuning: self.tuning.clone(), ..traits }
     }
 
     /// What runs plans here, with room for buffers of so many bytes.
@@ -241,6 +254,18 @@ impl Engine {
     }
 }
 
+/// What an earlier run found best on an adapter (`bench tune`).
+#[cfg(not(target_arch = "wasm32"))]
+fn known(adapter: &AdapterReport) -> Tuning {
+    let folder = crate::gpu::switches::cache_dir().filter(|_| !crate::gpu::switches::weak());
+    folder.and_then(|folder| crate::gpu::tuned::load(&folder, adapter)).unwrap_or_default()
+}
+
+#[cfg(target_arch = "wasm32")]
+fn known(_: &AdapterReport) -> Tuning {
+    Tuning::default()
+}
+
 impl ModelSource {
     /// Type the large matrices are stored in.
     pub fn stored(&self) -> DType {
@@ -269,7 +294,7 @@ impl Blueprint {
         let decode = Plan { name: "decode".into(), ..lower(Mode::Decode, Head::Sample, 1)? };
         let prefill = match options.segment {
             Some(tokens) => lower(Mode::Prefill, Head::Last, tokens)?,
-            None => largest_that_fits(DEFAULT_SEGMENT, |tokens| lower(Mode::Prefill, Head::Last, tokens))?,
+            None => largest_that_fits(traits.tuning.segment.unwrap_or(DEFAULT_SEGMENT), |tokens| lower(Mode::Prefill, Head::Last, tokens))?,
         };
         Ok(Self { build, parameters, capacity: prefill.capacity, prefill: Plan { name: "prefill".into(), ..prefill }, decode, traits })
     }

@@ -1,5 +1,6 @@
 //! The program as its users meet it: what it prints, what it writes, how it fails.
 
+mod bench;
 mod failures;
 mod generation;
 mod report;

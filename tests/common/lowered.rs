@@ -10,6 +10,7 @@ use polysketch::kernels::attention_dense_decode::AttentionDenseDecode;
 use polysketch::kernels::gate_prefix::{Carried, GatePrefix};
 use polysketch::kernels::join_columns::JoinColumns;
 use polysketch::kernels::linear::{Addend, Linear};
+use polysketch::kernels::multiply_add::MultiplyAdd;
 use polysketch::model::config::ModelConfig;
 use polysketch::model::transformer::{self, Build, Head};
 use polysketch::shape;
@@ -172,6 +173,10 @@ fn alone() -> Vec<Graph> {
         list.push(g);
     }
     list.push(dense_taylor(&l, 0.3, 2));
+    let mut peak = Graph::new();
+    let sums = peak.apply1("peak", MultiplyAdd { groups: 2, steps: 16 }, &[]).unwrap();
+    peak.output(sums, "sums");
+    list.push(peak);
     list
 }
 
