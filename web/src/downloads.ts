@@ -6,7 +6,7 @@ import type { Source } from "./types.js"
 export interface DownloadOptions {
   /** SHA-256, in hexadecimal. */
   integrity?: string
-  /** Keep the file in the Cache API, and take it from there. */
+  /** Keep the file in the Cache API, and take it from there, where `integrity` tells that it is still the right one. */
   cache: boolean
   onProgress?: (done: number, total: number, cached: boolean) => void
   signal?: AbortSignal
@@ -24,7 +24,8 @@ export async function bytesOf(source: Source, options: DownloadOptions): Promise
     return bytes
   }
   const url = new URL(source, globalThis.location?.href).href
-  const store = options.cache ? await openStore() : undefined
+  // Without knowing what a file should be, a kept one may be of yesterday.
+  const store = options.cache && options.integrity !== undefined ? await openStore() : undefined
   const kept = store && (await fromStore(store, url, options))
   if (kept) return kept
   const bytes = await download(url, options)
@@ -50,7 +51,7 @@ async function fromStore(store: Cache, url: string, { integrity, onProgress, sig
   const bytes = new Uint8Array(await response.arrayBuffer())
   signal?.throwIfAborted()
   // A model may have changed under the same address, and disks fail: what does not fit is loaded anew.
-  if (integrity === undefined || !(await matches(bytes, integrity))) {
+  if (!(await matches(bytes, integrity))) {
     await store.delete(url)
     return undefined
   }
@@ -115,14 +116,14 @@ function join(parts: Uint8Array[], length: number): Uint8Array {
 }
 
 async function check(bytes: Uint8Array, integrity: string | undefined, label: string) {
-  if (integrity !== undefined && !(await matches(bytes, integrity))) {
+  if (!(await matches(bytes, integrity))) {
     throw new IntegrityError(`${label}: ${bytes.length} bytes that are not the file's (SHA-256 differs)`, "load it again; if it stays, the copy on the server is damaged")
   }
 }
 
-/** Whether bytes have a SHA-256. Pages without https (other than localhost) cannot compute one; there everything matches. */
-async function matches(bytes: Uint8Array, integrity: string): Promise<boolean> {
-  if (!globalThis.crypto?.subtle) return true
+/** Whether bytes have a SHA-256, if one is asked for. Pages without https (other than localhost) cannot compute it; there everything matches. */
+async function matches(bytes: Uint8Array, integrity: string | undefined): Promise<boolean> {
+  if (integrity === undefined || !globalThis.crypto?.subtle) return true
   const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes as BufferSource))
   return Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("") === integrity.toLowerCase()
 }

@@ -85,6 +85,11 @@ async function ask<T>(connection: Connection, answer: T | Promise<T>): Promise<A
   }
 }
 
+/** For what is done on the way out, where nobody waits for an answer. */
+function quietly(answer: unknown) {
+  Promise.resolve(answer).catch(() => undefined)
+}
+
 /** One after the other: a text's calls must not overlap. */
 class Queue {
   #last: Promise<unknown> = Promise.resolve()
@@ -133,7 +138,7 @@ export class Engine {
     const { signal, cache = true, maxContext } = options
     signal?.throwIfAborted()
     const id = Engine.#loads++
-    const cancel = () => void this.#host.cancelLoad(id)
+    const cancel = () => quietly(this.#host.cancelLoad(id))
     signal?.addEventListener("abort", cancel, { once: true })
     try {
       const progress = onProgress && Comlink.proxy(onProgress)
@@ -163,7 +168,7 @@ export class Engine {
         if (step.step >= step.steps) return await ask(this.#connection, trainer.model())
       }
     } finally {
-      void trainer.free()
+      quietly(trainer.free())
     }
   }
 
@@ -186,7 +191,7 @@ export class Engine {
         }
       }
     } finally {
-      void bench.stop()
+      quietly(bench.stop())
     }
   }
 
@@ -248,6 +253,11 @@ export class Model {
   /** Gives the device back at once, with all its memory. Later calls fail with a `DeviceLostError`. */
   async destroy(): Promise<void> {
     await ask(this.#connection, this.#host.destroy())
+  }
+
+  /** Frees the model. Its sessions keep what they need until they are closed too. */
+  close() {
+    quietly(this.#host.free())
   }
 }
 
@@ -354,7 +364,7 @@ export class Session {
 
   /** Frees the state, after the calls that wait. */
   close() {
-    void this.#queue.run(async () => this.#host.free()).catch(() => undefined)
+    quietly(this.#queue.run(async () => this.#host.free()))
   }
 }
 

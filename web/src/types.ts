@@ -50,7 +50,7 @@ export interface LoadProgress {
 }
 
 export interface LoadOptions {
-  /** Keep downloads in the browser's Cache API. Default: true. */
+  /** Keep downloads that `integrity` names in the browser's Cache API. Default: true. */
   cache?: boolean
   /** Tokens of the key-value cache, for the kinds that have one. Default: 8192. */
   maxContext?: number

@@ -30,8 +30,8 @@ async function test(name, body) {
   }
 }
 
-/** A page, what its console complained about, and short words for what a visitor does and sees. */
-async function visit(query, options = {}, prepare) {
+/** A page, with scripts to run first in it and in its worker; what its console complained about, and short words for what a visitor does and sees. */
+async function visit(query, options = {}, prepare, prepareWorker) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, permissions: ["clipboard-read", "clipboard-write"], ...options })
   const page = await context.newPage()
   page.setDefaultTimeout(PATIENCE)
@@ -43,6 +43,12 @@ async function visit(query, options = {}, prepare) {
     if (["http:", "https:"].includes(url.protocol) && url.origin !== address) complaints.push(`a request to ${url.origin}`)
   })
   if (prepare) await page.addInitScript(prepare)
+  if (prepareWorker) {
+    await context.route("**/worker.js", async (route) => {
+      const response = await route.fetch()
+      await route.fulfill({ response, body: `${prepareWorker}\n${await response.text()}` })
+    })
+  }
   await page.addInitScript(() => {
     globalThis.pressed = new Set()
     const note = (event) => pressed.add(event.target.closest?.("[id]")?.id)
@@ -150,6 +156,8 @@ try {
   })
 
   let saved
+  /** What this page leaves to the one without WebGPU, which is faster. */
+  let untouched = []
   await test("read: write, stop, save and load the state", async () => {
     const before = await number("read-position")
     assert.ok(before > 0)
@@ -171,12 +179,6 @@ try {
     await page.click("#read-write")
     await shows("read-status", /^Wrote 12 tokens/)
     assert.equal(await written(), once)
-    await page.fill("#read-max-tokens", "100000")
-    await page.click("#read-write")
-    await page.waitForFunction(() => document.querySelector("#read-output span:last-child:not(.before)")?.textContent.length > 0)
-    await page.click("#read-write-stop")
-    await shows("read-status", /^Stopped/)
-    await page.fill("#read-max-tokens", "12")
     await page.fill("#read-temperature", "9")
     await page.click("#read-write")
     await fails("read", /Temperature.*must be/)
@@ -242,18 +244,13 @@ try {
     await shows("race-status", /^Done/)
     assert.deepEqual(await page.$$eval("#race-table tbody th", (cells) => cells.map((c) => c.textContent)), ["512", "1,024"])
     assert.match(await text("race-verdict"), /times as fast/)
-    assert.ok(!(await page.locator("#race-table .reason").count()), `rows without a time: ${await text("race-table")}`)
+    // A row may be too slow for its budget here, but none may be wrong.
+    assert.doesNotMatch(await text("race-table"), /wrong/)
     await picture("race-light")
     await page.check("#race-pass-both")
     assert.equal(await page.locator("#race-table tbody tr").count(), 2)
     await page.check("#race-pass-forward")
-    const verdict = await text("race-verdict")
-    await page.selectOption("#race-longest", "8192")
-    await page.click("#race-start")
-    await shows("race-status", /^Measuring/)
-    await page.click("#race-stop")
-    await shows("race-status", /^Stopped/)
-    return verdict
+    return text("race-verdict")
   })
 
   await test("benchmark", async () => {
@@ -295,12 +292,6 @@ try {
       await page.waitForFunction(() => /rows\./.test(document.getElementById("benchmark-other-line").textContent))
     }
     await page.selectOption("#benchmark-other", "")
-    await page.check("#benchmark-attention")
-    await page.uncheck("#benchmark-peaks")
-    await page.click("#benchmark-start")
-    await shows("benchmark-status", /^Measuring/)
-    await page.click("#benchmark-stop")
-    await shows("benchmark-status", /^Stopped/)
     return `${rows} rows, ${bundled.length} files of bundled results`
   })
 
@@ -330,11 +321,6 @@ try {
     await page.fill("#train-steps", "0")
     await page.click("#train-start")
     await fails("train", /Steps.*whole number from 1/)
-    await page.fill("#train-steps", "5000")
-    await page.click("#train-start")
-    await shows("train-status", /^Training/)
-    await page.click("#train-stop")
-    await shows("train-status", /^Stopped/)
     return `loss ${await text("train-loss")}`
   })
 
@@ -405,15 +391,11 @@ try {
     await gpu.ready()
   })
 
-  await test("nothing was left unpressed", async () => {
-    await page.fill("#read-top-p", "0.9")
-    await page.fill("#read-seed", "8")
-    // Those of the banner are pressed below, where there is one.
-    assert.deepEqual((await gpu.untouched()).filter((id) => id !== "banner-close"), [])
+  await test("no complaint on the console, no request elsewhere", async () => {
+    assert.deepEqual(gpu.complaints, [])
+    untouched = await gpu.untouched()
+    await gpu.close()
   })
-
-  await test("no complaint on the console, no request elsewhere", () => assert.deepEqual(gpu.complaints, []))
-  await gpu.close()
 
   await test("a download that fails", async () => {
     if (!existsSync(join(site, "pkg"))) return "not with an imitation"
@@ -454,19 +436,29 @@ try {
   })
 
   await test("without WebGPU", async () => {
-    const cpu = await visit("", {}, () => Object.defineProperty(Navigator.prototype, "gpu", { get: () => undefined }))
+    const hide = "Object.defineProperty(Object.getPrototypeOf(navigator), 'gpu', { get: () => undefined });"
+    const cpu = await visit("", {}, hide, hide)
     await cpu.ready()
     assert.match(await cpu.text("adapter-kind"), /CPU/)
-    assert.match(await cpu.text("banner-what"), /^Running on the CPU\. \S/)
+    assert.match(await cpu.text("banner-what"), /^Running on the CPU\. .*WebGPU/)
     assert.match(await cpu.text("banner-advice"), /chrome:\/\/gpu/)
     await cpu.picture("without-webgpu")
     await cpu.page.click("#read-novel")
     await cpu.beyond("read-position", 500)
     await cpu.page.click("#read-stop")
     await cpu.idle()
+    await cpu.page.fill("#read-top-p", "0.9")
+    await cpu.page.fill("#read-seed", "8")
     await cpu.page.fill("#read-max-tokens", "16")
     await cpu.page.click("#read-write")
     await cpu.shows("read-status", /^Wrote 16 tokens/)
+    await cpu.page.fill("#read-max-tokens", "100000")
+    const before = await cpu.number("read-position")
+    await cpu.page.click("#read-write")
+    await cpu.beyond("read-position", before)
+    await cpu.page.click("#read-write-stop")
+    await cpu.shows("read-status", /^Stopped/)
+    await cpu.page.fill("#read-max-tokens", "16")
     // At rest, nobody notices that the device is gone: the page starts it again at once.
     const rest = await cpu.number("read-position")
     await cpu.page.click("#read-lose")
@@ -474,15 +466,37 @@ try {
     assert.equal(await cpu.number("read-position"), rest)
     await cpu.page.click("#read-write")
     await cpu.shows("read-status", /^Wrote 16 tokens/)
+
     await cpu.page.click("#tab-race")
-    await cpu.page.selectOption("#race-longest", "1024")
+    await cpu.page.selectOption("#race-longest", "2048")
     await cpu.page.fill("#race-budget", "0.5")
     await cpu.page.click("#race-start")
     await cpu.shows("race-status", /^Done/)
+    await cpu.picture("race-cpu")
+    await cpu.page.click("#race-start")
+    await cpu.shows("race-rows", /1 of/)
+    await cpu.page.click("#race-stop")
+    await cpu.shows("race-status", /^Stopped/)
+
+    await cpu.page.click("#tab-benchmark")
+    await cpu.page.uncheck("#benchmark-attention")
+    await cpu.page.check("#benchmark-model")
+    await cpu.page.click("#benchmark-start")
+    await cpu.shows("benchmark-rows", / of /)
+    await cpu.page.click("#benchmark-stop")
+    await cpu.shows("benchmark-status", /^Stopped/)
+
     await cpu.page.click("#tab-train")
     await cpu.page.fill("#train-steps", "20")
     await cpu.page.click("#train-start")
     await cpu.shows("train-status", /^Trained for 20 steps/)
+    await cpu.picture("train-cpu")
+    await cpu.page.fill("#train-steps", "5000")
+    await cpu.page.click("#train-start")
+    await cpu.beyond("train-step", 1)
+    await cpu.page.click("#train-stop")
+    await cpu.shows("train-status", /^Stopped/)
+
     await cpu.page.click("#tab-inside")
     await cpu.page.click("#inside-step")
     await cpu.shows("inside-status", /^One step/)
@@ -494,6 +508,8 @@ try {
     await cpu.page.click("#banner-close")
     assert.ok(await cpu.page.locator("#banner").isHidden())
     assert.deepEqual(cpu.complaints, [])
+    const left = new Set(await cpu.untouched())
+    assert.deepEqual(untouched.filter((id) => left.has(id)), [], "nothing presses these")
     await cpu.close()
   })
 } finally {

@@ -314,8 +314,7 @@ pub fn axpy<R: Real>(alpha: R, x: &[R], y: &mut [R]) {
     );
 }
 
-/// `steps` times `x <- x · scale + add`, in registers: as many multiply-adds as the CPU can do. Of `add`, a vector's worth is repeated
-/// over x.
+/// `steps` times `x <- x · scale + add`, in registers: as many multiply-adds as the CPU can do.
 pub fn multiply_adds<R: Real>(x: &mut [R], scale: R, add: &[R], steps: usize) {
     Arch::new().dispatch(MultiplyAdds { x, scale, add, steps });
 }
@@ -335,15 +334,16 @@ impl<R: Real> WithSimd for MultiplyAdds<'_, R> {
         /// Vectors at a time: enough to hide the latency of one operation, few enough for registers.
         const CHAINS: usize = 8;
         let (vectors, rest) = R::split_mut::<S>(self.x);
-        let (add, _) = R::split::<S>(self.add);
         let (chunks, odd) = vectors.as_chunks_mut::<CHAINS>();
-        assert!(rest.is_empty() && odd.is_empty() && !add.is_empty(), "multiply_adds: sizes are no multiples of vectors");
-        let (scale, add) = (R::splat(simd, self.scale), add[0]);
-        for chunk in chunks {
+        // As many vectors as x has: one may hold fewer numbers than the pattern of what is added.
+        let adds = R::split::<S>(self.add).0.as_chunks::<CHAINS>().0;
+        assert!(rest.is_empty() && odd.is_empty() && adds.len() == chunks.len(), "multiply_adds: sizes are no multiples of vectors");
+        let scale = R::splat(simd, self.scale);
+        for (chunk, add) in chunks.iter_mut().zip(adds) {
             let mut x = *chunk;
             for _ in 0..self.steps {
-                for x in &mut x {
-                    *x = R::fma(simd, *x, scale, add);
+                for (x, add) in x.iter_mut().zip(add) {
+                    *x = R::fma(simd, *x, scale, *add);
                 }
             }
             *chunk = x;
@@ -422,6 +422,17 @@ pub(super) mod fast {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn multiply_adds_are_the_same_whatever_a_vector_holds() {
+        // x = x / 2 + a ends at 2 a; a repeats every four numbers, vectors hold from one to sixteen.
+        let add: [f64; 128] = std::array::from_fn(|i| (i % 4 + 1) as f64);
+        let start = add.map(|a| 7.0 - a);
+        let (mut narrow, mut wide) = (start, start);
+        MultiplyAdds { x: &mut narrow, scale: 0.5, add: &add, steps: 60 }.with_simd(pulp::Scalar::new());
+        multiply_adds(&mut wide, 0.5, &add, 60);
+        assert_eq!((narrow, wide), (add.map(|a| 2.0 * a), add.map(|a| 2.0 * a)));
+    }
 
     /// Every `STRIDE`th `f32` there is, in pieces of 4096.
     fn all_floats(mut check: impl FnMut(&[f32])) {
