@@ -38,6 +38,7 @@ export class Chart {
   private plot: uPlot | undefined
   private data: [number[], ...Values[]]
   private marks: Mark[] = []
+  private empty = true
 
   constructor(
     private readonly host: HTMLElement,
@@ -52,8 +53,12 @@ export class Chart {
   set(x: number[], lines: Values[], marks: Mark[] = []) {
     this.data = [x, ...lines]
     this.marks = marks
-    this.host.classList.toggle("empty", x.length === 0)
+    const empty = x.length === 0
     this.plot?.setData(this.data)
+    // The numbers of an axis whose range stays would stay as well: none.
+    if (empty !== this.empty) this.plot?.redraw(false, true)
+    this.empty = empty
+    this.host.classList.toggle("empty", empty)
     this.tellLast()
   }
 
@@ -106,7 +111,16 @@ export class Chart {
             },
       },
       axes: [
-        { ...axis, ...(x.log2 && { splits: octaves }), label: x.label, labelSize: 22, labelGap: 4, size: 28, space: 56, values: (plot, splits) => splits.map((v) => (plot.data[0].length ? writeX(v) : "")) },
+        {
+          ...axis,
+          label: x.label,
+          labelSize: 22,
+          labelGap: 4,
+          size: 28,
+          space: 56,
+          ...(x.log2 && { splits: octaves }),
+          values: (plot, splits) => splits.map((v) => (plot.data[0].length ? writeX(v) : "")),
+        },
         {
           ...axis,
           label: y.label,

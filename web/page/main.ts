@@ -136,13 +136,17 @@ function startDevice() {
       const p = event.progress
       if (!p) setText("model-line", "Loading the built-in model…")
       else if (p.stage === "compile") setText("model-line", `Compiling shaders, ${count(p.done)} of ${count(p.total)}`)
-      else setText("model-line", `${p.stage === "upload" ? "Uploading" : p.cached ? "Reading from the cache" : "Downloading"} the model, ${bytes(p.done)} of ${bytes(p.total)}`)
+      else {
+        const doing = p.stage === "upload" ? "Uploading the model" : p.cached ? "Taking the model from the cache" : "Downloading the model"
+        setText("model-line", `${doing}, ${bytes(p.done)} of ${bytes(p.total)}`)
+      }
     }
     if (event.event === "loaded") {
       el("page-error").hidden = true
       setText("announce", "The model is loaded.")
       const { parameters, memory, warnings } = event.model.info
-      setText("model-line", `${(parameters / 1e6).toFixed(1)} M parameters, ${bytes(memory.weights + memory.state + memory.scratch)} of memory${warnings.length ? `. ${warnings.join(". ")}` : ""}`)
+      const size = `${(parameters / 1e6).toFixed(1)} M parameters, ${bytes(memory.weights + memory.state + memory.scratch)} of memory`
+      setText("model-line", [size, ...warnings].join(". "))
     }
     if (event.event === "lost") {
       setText("announce", "The device was lost.")

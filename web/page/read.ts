@@ -77,7 +77,7 @@ export function startRead() {
 
   const draw = oncePerFrame(() => {
     setText("read-position", count(position))
-    setText("read-speed", tokensPerSecond ? count(tokensPerSecond) : "–")
+    setText("read-speed", tokensPerSecond ? significant(tokensPerSecond) : "–")
     setText("read-loss", scored ? (sum / scored).toFixed(3) : "–")
     setText("read-perplexity", scored ? significant(Math.exp(sum / scored)) : "–")
     el<HTMLProgressElement>("read-progress").value = fraction
@@ -98,16 +98,14 @@ export function startRead() {
     setText("read-state-bytes", bytes(sizes.state))
     setText("read-cache-bytes", bytes(cache))
     const equal = Math.ceil(sizes.state / sizes.cachePerToken)
-    setText(
-      "read-memory-rule",
-      `A softmax model of this shape keeps ${bytes(sizes.cachePerToken)} of keys and values for every token (all layers, f32; f16 would halve it). The two are equal at ${count(equal)} tokens.`,
-    )
+    const rule = `A softmax model of this shape keeps ${bytes(sizes.cachePerToken)} of keys and values for every token (all layers, f32; f16 would halve it).`
+    setText("read-memory-rule", `${rule} The two are equal at ${count(equal)} tokens.`)
     const times = (ratio: number) => significant(ratio, ratio < 10 ? 2 : 3)
     const words =
       position === 0
         ? "Nothing has been read yet."
         : cache < sizes.state
-          ? `At this position, a softmax model would keep less: ${times(sizes.state / cache)} times less.`
+          ? `At this position, a softmax model would still keep less, by a factor of ${times(sizes.state / cache)}.`
           : `At this position, a softmax model would keep ${times(cache / sizes.state)} times as much.`
     setText("read-memory-words", words)
   }
