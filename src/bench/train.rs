@@ -6,7 +6,7 @@ use super::clock::{self, Instant};
 use super::fit::{exponent, relative};
 use super::schema::{Check, Row, Suite, Workload};
 use super::timer::{Samples, Timer, in_turns, token_ids};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::exec::{CpuExecutor, Executor, by_kernel};
 use crate::graph::Recompute;
 use crate::model::{Engine, ModelSource};
@@ -76,9 +76,7 @@ async fn step(
     check.verdict()?;
     let n = options.context;
     let seconds = last.map_or(0.0, |(tokens, ns)| ns * 1e-9 * n as f64 / tokens);
-    if seconds > bench.options.budget {
-        return Err(Error::new(ErrorKind::Limit, format!("would take {seconds:.0} s, the budget of a row is {} s", bench.options.budget)));
-    }
+    bench.foresee(seconds)?;
     let memory = LearnerPlan::new(&source.config, &engine.traits(), options)?.memory();
     (row.derived.memory_bytes, row.derived.state_bytes) = (Some(memory.total()), Some(memory.state));
     row.method.segment = Some(memory.segment);
@@ -104,7 +102,7 @@ async fn step(
 
 /// Gradients of a short text in segments on the device, against the whole in f64.
 async fn checked(bench: &Bench<'_>, engine: &Engine, source: &ModelSource) -> Result<Check> {
-    let n = if bench.options.quick { 160 } else { 600 };
+    let n = if bench.options.quick { 140 } else { 600 };
     let (tokens, targets) = token_ids(bench.options.seed, n, source.config.vocab_size);
     let batch = Batch { context: n, tokens, targets };
     let oracle = Engine::on(Executor::Oracle(CpuExecutor::default()));
@@ -125,7 +123,7 @@ async fn gradients(engine: &Engine, source: &ModelSource, batch: &Batch, segment
 /// Where the time of a training call goes.
 async fn shares(bench: &mut Bench<'_>, engine: &Engine, source: &ModelSource) -> Result<()> {
     bench.started(Suite::Train, "shares")?;
-    let n = if bench.options.quick { 256 } else { 1024 };
+    let n = if bench.options.quick { 64 } else { 1024 };
     let mut row = bench.row(Suite::Train, "shares", Workload { tokens: Some(n), batch: Some(1), ..bench.model_workload() });
     let measured = async {
         let (tokens, targets) = token_ids(bench.options.seed, n, source.config.vocab_size);
