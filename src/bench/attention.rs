@@ -388,7 +388,7 @@ mod tests {
         let attention = Attention::softmax(4, 64);
         let layer = Layer { attention: &attention, pass: Pass::Forward, tokens: 5000 };
         let plan = layer.plan(&DeviceTraits::cpu(), 4096).expect("a plan");
-        assert_eq!([0.0, 1e9, 1e12].map(|work| layer.checked(&plan, work)), [128, 2048, 5000]);
+        assert_eq!([0.0, 2e9, 1e12].map(|work| layer.checked(&plan, work)), [128, 2048, 5000]);
         let calls = layer.calls(5000, 4096);
         assert_eq!(calls.iter().map(|c| (c.lanes[0].position, c.tokens)).collect::<Vec<_>>(), [(0, 4096), (4096, 904)]);
     }
