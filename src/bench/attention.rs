@@ -128,7 +128,8 @@ async fn at_length(
     for (at, c) in contenders.iter().enumerate() {
         let mut row = bench.row(Suite::Attention, pass.as_str(), workload(bench.options, c, Some(tokens)));
         let layer = Layer { attention: &c.attention, pass, tokens };
-        let prepared = match foreseen(bench.options, c, points.iter().rfind(|p| p.contender == at && p.pass == pass), tokens) {
+        let last = points.iter().rfind(|p| p.contender == at && p.pass == pass);
+        let prepared = match bench.foresee(foreseen(c, last, tokens)) {
             Err(error) => Err(error),
             Ok(()) => layer.prepare(bench, executor, &mut row, &mut held).await,
         };
@@ -188,15 +189,10 @@ fn workload(options: &BenchOptions, c: &Contender, tokens: Option<usize>) -> Wor
     }
 }
 
-/// An error if a shorter length says that this one takes longer than the budget.
-fn foreseen(options: &BenchOptions, c: &Contender, last: Option<&Point>, tokens: usize) -> Result<()> {
-    let Some(last) = last else { return Ok(()) };
+/// Seconds of a length, going by a shorter one; 0 without one.
+fn foreseen(c: &Contender, last: Option<&Point>, tokens: usize) -> f64 {
     let growth = if c.attention.has_cache() { 2 } else { 1 };
-    let seconds = last.nanoseconds * 1e-9 * (tokens as f64 / last.tokens as f64).powi(growth);
-    if seconds <= options.budget {
-        return Ok(());
-    }
-    Err(Error::new(ErrorKind::Limit, format!("would take {seconds:.0} s, the budget of a row is {} s", options.budget)))
+    last.map_or(0.0, |last| last.nanoseconds * 1e-9 * (tokens as f64 / last.tokens as f64).powi(growth))
 }
 
 /// What is timed of a contender.
@@ -392,18 +388,17 @@ mod tests {
         let attention = Attention::softmax(4, 64);
         let layer = Layer { attention: &attention, pass: Pass::Forward, tokens: 5000 };
         let plan = layer.plan(&DeviceTraits::cpu(), 4096).expect("a plan");
-        assert_eq!([0.0, 1e9, 1e12].map(|work| layer.checked(&plan, work)), [128, 2048, 5000]);
+        assert_eq!([0.0, 2e9, 1e12].map(|work| layer.checked(&plan, work)), [128, 2048, 5000]);
         let calls = layer.calls(5000, 4096);
         assert_eq!(calls.iter().map(|c| (c.lanes[0].position, c.tokens)).collect::<Vec<_>>(), [(0, 4096), (4096, 904)]);
     }
 
     #[test]
     fn lengths_that_take_too_long_are_foreseen() {
-        let options = BenchOptions { budget: 1.0, ..BenchOptions::quick() };
-        let contenders = contenders(&options);
-        let point = Point { contender: 0, pass: Pass::Forward, tokens: 1024, nanoseconds: 0.3e9 };
-        let refused = |at: usize| foreseen(&options, &contenders[at], Some(&point), 2048).is_err();
-        assert!(refused(0) && !refused(1));
+        let contenders = contenders(&BenchOptions::quick());
+        let point = Point { contender: 0, pass: Pass::Forward, tokens: 1024, nanoseconds: 0.5e9 };
+        let seconds = |at: usize| foreseen(&contenders[at], Some(&point), 2048);
+        assert_eq!((seconds(0), seconds(1), foreseen(&contenders[0], None, 2048)), (2.0, 1.0, 0.0));
         assert_eq!(contenders[0].name, SOFTMAX);
     }
 }

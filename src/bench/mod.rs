@@ -121,7 +121,7 @@ impl BenchOptions {
             check_work: 2e8,
             depths: vec![0, 1 << 10],
             read_write: [128, 8],
-            train_lengths: vec![256, 512],
+            train_lengths: vec![64, 128],
             ..Self::default()
         }
     }
@@ -288,6 +288,15 @@ impl Bench<'_> {
         }
         row.skipped = Some(error.message().to_string());
         Ok(())
+    }
+
+    /// An error if a row is foreseen to take longer than its budget.
+    fn foresee(&self, seconds: f64) -> Result<()> {
+        let budget = self.options.budget;
+        if seconds <= budget {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Limit, format!("would take {seconds:.1} s, the budget of a row is {budget} s")))
     }
 
     /// The model's source.

@@ -6,7 +6,7 @@ use super::clock::{self, Instant};
 use super::fit::{exponent, relative};
 use super::schema::{Check, Row, Suite, Workload};
 use super::timer::{Samples, Timer, in_turns, token_ids};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::exec::{CpuExecutor, Executor, by_kernel};
 use crate::graph::Recompute;
 use crate::model::{Engine, ModelSource};
@@ -32,17 +32,21 @@ pub(super) async fn run(bench: &mut Bench<'_>) -> Result<()> {
     let largest = lengths.iter().filter_map(|n| plan(*n).ok().filter(fits)).map(|m| m.largest_buffer).max().unwrap_or(0);
     // One device for all lengths: shaders are compiled once.
     let engine = Engine::on(bench.engine.executor(largest).await?).tuned(bench.engine.tuning().clone());
-    let timer = Timer::wall();
-    let vocabulary = source.config.vocab_size;
     bench.started(Suite::Train, "check").await?;
     let check = checked(bench, &engine, &source).await;
+    let school = School { engine: &engine, source: &source, timer: Timer::wall(), check };
     let mut points: Vec<(f64, f64)> = Vec::new();
     for n in lengths {
         bench.started(Suite::Train, &format!("step, n {n}")).await?;
         let workload = Workload { tokens: Some(n), batch: Some(1), dtype: Some("f32".into()), ..bench.model_workload() };
         let mut row = bench.row(Suite::Train, "step", workload);
-        let samples = step(bench, &engine, &source, &options(n), &timer, &check, points.last(), &mut row, vocabulary).await;
-        let row = bench.complete(row, samples, &timer)?;
+        // Time grows as the length.
+        let foreseen = points.last().map_or(0.0, |(tokens, ns)| ns * 1e-9 * n as f64 / tokens);
+        let samples = match bench.foresee(foreseen) {
+            Ok(()) => school.step(bench, &options(n), &mut row).await,
+            Err(error) => Err(error),
+        };
+        let row = bench.complete(row, samples, &school.timer)?;
         points.extend(row.median_ns().map(|ns| (n as f64, ns)));
         bench.finished(row)?;
     }
@@ -58,53 +62,47 @@ pub(super) async fn run(bench: &mut Bench<'_>) -> Result<()> {
     shares(bench, &engine, &source).await
 }
 
-/// Time of a step over one sequence.
-#[allow(clippy::too_many_arguments)]
-async fn step(
-    bench: &Bench<'_>,
-    engine: &Engine,
-    source: &ModelSource,
-    options: &LearnerOptions,
-    timer: &Timer,
-    check: &Result<Check>,
-    last: Option<&(f64, f64)>,
-    row: &mut Row,
-    vocabulary: usize,
-) -> Result<Samples> {
-    let check = check.as_ref().map_err(Clone::clone)?;
-    row.check = Some(check.clone());
-    check.verdict()?;
-    let n = options.context;
-    let seconds = last.map_or(0.0, |(tokens, ns)| ns * 1e-9 * n as f64 / tokens);
-    if seconds > bench.options.budget {
-        return Err(Error::new(ErrorKind::Limit, format!("would take {seconds:.0} s, the budget of a row is {} s", bench.options.budget)));
+/// Where steps are taken.
+struct School<'a> {
+    engine: &'a Engine,
+    source: &'a ModelSource,
+    timer: Timer,
+    check: Result<Check>,
+}
+
+impl School<'_> {
+    /// Time of a step over one sequence.
+    async fn step(&self, bench: &Bench<'_>, options: &LearnerOptions, row: &mut Row) -> Result<Samples> {
+        let check = self.check.as_ref().map_err(Clone::clone)?;
+        row.check = Some(check.clone());
+        check.verdict()?;
+        let memory = LearnerPlan::new(&self.source.config, &self.engine.traits(), options)?.memory();
+        (row.derived.memory_bytes, row.derived.state_bytes) = (Some(memory.total()), Some(memory.state));
+        row.method.segment = Some(memory.segment);
+        bench.fits(memory.total())?;
+        let mut learner = Learner::new(self.engine, self.source, options).await?;
+        let (tokens, targets) = token_ids(bench.options.seed, options.context, self.source.config.vocab_size);
+        let batch = Batch { context: options.context, tokens, targets };
+        let mut number = 0;
+        let samples = in_turns(std::slice::from_mut(&mut learner), &[], bench.options, &self.timer, false, async |learner, _| {
+            number += 1;
+            let start = Instant::now();
+            learner.accumulate(&batch, 1.0 / batch.scored().max(1) as f32).await?;
+            learner.update(&AdamW { lr: 1e-5, ..AdamW::default() }, number).await?;
+            learner.executor().finish().await?;
+            Ok(clock::nanoseconds_since(start))
+        });
+        let samples = samples.await.into_iter().next().unwrap_or_else(|| Ok(Samples::default()));
+        if let Executor::Gpu(gpu) = learner.executor() {
+            row.derived.peak_bytes = Some(gpu.context().peak_bytes());
+        }
+        samples
     }
-    let memory = LearnerPlan::new(&source.config, &engine.traits(), options)?.memory();
-    (row.derived.memory_bytes, row.derived.state_bytes) = (Some(memory.total()), Some(memory.state));
-    row.method.segment = Some(memory.segment);
-    bench.fits(memory.total())?;
-    let mut learner = Learner::new(engine, source, options).await?;
-    let (tokens, targets) = token_ids(bench.options.seed, n, vocabulary);
-    let batch = Batch { context: n, tokens, targets };
-    let mut number = 0;
-    let samples = in_turns(std::slice::from_mut(&mut learner), &[], bench.options, timer, false, async |learner, _| {
-        number += 1;
-        let start = Instant::now();
-        learner.accumulate(&batch, 1.0 / batch.scored().max(1) as f32).await?;
-        learner.update(&AdamW { lr: 1e-5, ..AdamW::default() }, number).await?;
-        learner.executor().finish().await?;
-        Ok(clock::nanoseconds_since(start))
-    });
-    let samples = samples.await.into_iter().next().unwrap_or_else(|| Ok(Samples::default()));
-    if let Executor::Gpu(gpu) = learner.executor() {
-        row.derived.peak_bytes = Some(gpu.context().peak_bytes());
-    }
-    samples
 }
 
 /// Gradients of a short text in segments on the device, against the whole in f64.
 async fn checked(bench: &Bench<'_>, engine: &Engine, source: &ModelSource) -> Result<Check> {
-    let n = if bench.options.quick { 160 } else { 600 };
+    let n = if bench.options.quick { 140 } else { 600 };
     let (tokens, targets) = token_ids(bench.options.seed, n, source.config.vocab_size);
     let batch = Batch { context: n, tokens, targets };
     let oracle = Engine::on(Executor::Oracle(CpuExecutor::default()));
@@ -125,7 +123,7 @@ async fn gradients(engine: &Engine, source: &ModelSource, batch: &Batch, segment
 /// Where the time of a training call goes.
 async fn shares(bench: &mut Bench<'_>, engine: &Engine, source: &ModelSource) -> Result<()> {
     bench.started(Suite::Train, "shares").await?;
-    let n = if bench.options.quick { 256 } else { 1024 };
+    let n = if bench.options.quick { 64 } else { 1024 };
     let mut row = bench.row(Suite::Train, "shares", Workload { tokens: Some(n), batch: Some(1), ..bench.model_workload() });
     let measured = async {
         let (tokens, targets) = token_ids(bench.options.seed, n, source.config.vocab_size);

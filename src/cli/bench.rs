@@ -90,7 +90,7 @@ struct Sizes {
     /// Tokens read before the suite model reads and writes [default: 0,1k,16k,128k,1M; with --quick 0,1k]
     #[arg(long, value_name = "N,…", value_delimiter = ',', value_parser = natural)]
     depths: Option<Vec<usize>>,
-    /// Tokens of a sequence of the suite train [default: 1k to 128k; with --quick 256,512]
+    /// Tokens of a sequence of the suite train [default: 1k to 128k; with --quick 64,128]
     #[arg(long, value_name = "N,…", value_delimiter = ',', value_parser = count)]
     train_lengths: Option<Vec<usize>>,
 }

@@ -175,8 +175,8 @@ fn devices(page: &mut String, sets: &[Set]) {
             let d = &row.device;
             Some(vec![
                 Cell::Html(device(set)),
-                Cell::Words(format!("{} {}", d.driver, d.driver_info).trim().into()),
-                Cell::Words(d.browser.clone().unwrap_or(format!("{} {}", d.os, d.arch))),
+                Cell::Note(format!("{} {}", d.driver, d.driver_info).trim().into()),
+                Cell::Note(d.browser.clone().unwrap_or(format!("{} {}", d.os, d.arch))),
                 Cell::Words(set.build.clone()),
                 Cell::Number(peak(set, "fma", |row| row.derived.gflops)),
                 Cell::Number(peak(set, "matmul", |row| row.derived.gflops)),

@@ -129,8 +129,11 @@ fn one<'a>(area: &DrawingArea<SVGBackend<'a>, plotters::coord::Shift>, panel: &P
     if points().next().is_none() {
         return Ok(());
     }
-    // Room for a legend above.
-    let high = if matches!(panel.legend, Some(SeriesLabelPosition::UpperLeft | SeriesLabelPosition::UpperRight)) { 4.0 * y.1 } else { y.1 };
+    // Room for a legend above: the part of the axis that it covers.
+    let above = matches!(panel.legend, Some(SeriesLabelPosition::UpperLeft | SeriesLabelPosition::UpperRight));
+    let names = panel.curves.iter().filter(|curve| curve.label.is_some()).count() as f64;
+    let covered = ((16.0 + 18.0 * names) / f64::from(area.dim_in_pixel().1.max(200) - 100)).min(0.7);
+    let high = if above { y.1 * (y.1 / y.0).powf(covered / (1.0 - covered)).max(4.0) } else { y.1 };
     let (low, high) = decades(y.0, high);
     let mut chart = ChartBuilder::on(area)
         .caption(&panel.title, font(16))
