@@ -27,7 +27,7 @@
 //! # The layers, from the top
 //!
 //! * `report` (native): what the theory of gradients and sketches promises, measured.
-//! * [`bench`]: what a device does with all this: suites of measurements, one documented row each.
+//! * [`mod@bench`]: what a device does with all this: suites of measurements, one documented row each.
 //! * [`train`]: gradients of whole models in linear time and constant memory, the optimiser, the training loop.
 //! * [`model`]: configuration, checkpoint, tokenizer, [`Engine`](model::Engine) → [`Model`](model::Model) → [`Session`](model::Session).
 //! * [`attention`]: every kind of attention as graph nodes, and [`AttentionLayer`](attention::AttentionLayer) for attention alone on the

@@ -69,7 +69,7 @@ impl Data {
     /// being cut into tokens.
     ///
     /// # Errors
-    /// [`ErrorKind::Tokenizer`] if the tokenizer does not fit the model; as [`Corpus::read`], [`Windows::new`] and [`Task::new`].
+    /// [`ErrorKind::Tokenizer`] if the tokenizer does not fit the model; as [`Corpus::read`], [`Windows::new`] and [`Settings::tasks`].
     pub fn open(settings: &Settings, start: &Start, out: &Path, progress: &mut dyn FnMut(usize, usize)) -> Result<Self> {
         let vocabulary = start.source.config.vocab_size;
         if let Some([training, held_out]) = settings.tasks(vocabulary)? {

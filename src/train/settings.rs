@@ -118,7 +118,7 @@ impl Settings {
     pub fn tasks(&self, vocab_size: usize) -> Result<Option<[Task; 2]>> {
         let Some(task) = self.task else { return Ok(None) };
         if task.vocabulary > vocab_size {
-            let what = format!("the task uses {} tokens, the model's vocab_size is {vocab_size}", task.vocabulary);
+            let what = format!("a task of {} tokens for a model with a vocab_size of {vocab_size}", task.vocabulary);
             return Err(Error::new(ErrorKind::Input, what).help("use a smaller --task-vocab, or a model with a larger vocab_size"));
         }
         let training = Task::new(task.kind, task.vocabulary, task.items, self.context, self.seed)?;

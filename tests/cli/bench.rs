@@ -134,7 +134,7 @@ fn what_cannot_be_measured_or_read_is_refused() {
     assert_eq!(run(&["bench", "report"]).status.code(), Some(2));
     fails(run(&["bench", "peaks", "--out", arg(dir.path())]), &["is a folder"], false);
     fails(run(&["bench", "model", "--model", arg(dir.path())]), &["config.json"], true);
-    fails(run(&["bench", "compare", arg(&path)]), &["rows.jsonl"], false);
+    fails(run(&["bench", "compare", arg(&path)]), &["rows.jsonl"], true);
     fails(run(&["bench", "tune", "--backend", "cpu"]), &["no variants"], true);
     fs::write(&path, "{\"schema\":\"polysketch.bench/9\"}\n").unwrap();
     fails(run(&["bench", "report", arg(&path)]), &["line 1", "bench/9"], false);

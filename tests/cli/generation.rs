@@ -6,8 +6,8 @@ use std::process::{Command, Stdio};
 use crate::run::*;
 
 const PROMPT: &str = "She opened the letter, and as she read it her face grew pale; for it said that";
-/// From the model's own reference run, in PyTorch.
-const GREEDY: &str = " she was not to be a little more than the same.\n\n\"Is it a little, I suppose, if you were not a good deal of the same time. I am sure I am sure I am sure I am not";
+/// By the model family's dense reference in PyTorch, in f64.
+const GREEDY: &str = " she was not a man, and she was not a man to bear it.\n\n\"I am sure I am not going to see you,\" she said, \"I am sure I am not going to see you, and I";
 const CPU: [&str; 2] = ["--backend", "cpu"];
 
 fn generate(more: &[&str]) -> Vec<String> {
@@ -91,7 +91,7 @@ fn prompts_come_from_everywhere() {
 
 #[test]
 fn stop_strings_and_limits() {
-    assert_eq!(text(&["--temperature", "0", "-n", "48", "--stop", "a little more", "--stop", "xyz"]), " she was not to be ");
+    assert_eq!(text(&["--temperature", "0", "-n", "48", "--stop", "to bear it", "--stop", "xyz"]), " she was not a man, and she was not a man ");
     let arguments = generate(&["--temperature", "0", "-n", "48", "--stop", "\n\n"]);
     let report = json(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
     assert_eq!(report["stop_reason"], "stop-string");

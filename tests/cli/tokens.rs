@@ -44,9 +44,9 @@ fn a_tokenizer_is_trained_and_loads() {
 #[test]
 fn inspect_tells_the_whole_memory() {
     let report = json(&["inspect", "--backend", "cpu"]);
-    assert_eq!(report["parameters"]["total"], 2_283_136);
+    assert_eq!(report["parameters"]["total"], 2_220_176);
     let groups = report["parameters"]["groups"].as_object().unwrap();
-    assert_eq!(groups.values().map(|n| n.as_u64().unwrap()).sum::<u64>(), 2_283_136);
+    assert_eq!(groups.values().map(|n| n.as_u64().unwrap()).sum::<u64>(), 2_220_176);
     assert_eq!((&report["memory"]["cache"], &report["fits"]), (&Value::from(0), &Value::from(true)));
     // 2 (keys and values) · 4 bytes · 4 layers · width 192.
     assert_eq!(report["softmax_cache_bytes"]["1048576"], 2 * 4 * 4 * 192 * 1_048_576u64);
