@@ -27,8 +27,8 @@ impl DType {
     /// Bytes of `n` elements, rounded up to whole 32-bit words.
     pub fn bytes(self, n: usize) -> usize {
         match self {
-            DType::F32 | DType::U32 => n * 4,
-            DType::F16 => n.div_ceil(2) * 4,
+            DType::F32 | DType::U32 => n.saturating_mul(4),
+            DType::F16 => n.div_ceil(2).saturating_mul(4),
         }
     }
 }
@@ -98,7 +98,8 @@ pub struct Shape(pub Vec<Extent>);
 impl Shape {
     /// Number of elements when every unit is at its capacity.
     pub fn elements(&self, capacity: &Capacity) -> usize {
-        self.0.iter().map(|e| e.factor * capacity.unit(e.unit)).product()
+        // What does not fit a number is refused as too large, not taken for small: a browser counts to 2³².
+        self.0.iter().fold(1, |n: usize, e| n.saturating_mul(e.factor.saturating_mul(capacity.unit(e.unit))))
     }
 
     /// Number of elements in one call.
