@@ -1,8 +1,8 @@
 /** Benchmark: the suites of the native command, its JSONL, and the results of other devices beside them. */
 import { type BenchRow, InputError, type Suite } from "polysketch"
 import { create, download, el, isChecked, numberIn, onChange, onClick, opensFile, setText, value } from "./dom.js"
-import { getEngine } from "./engine.js"
 import { count, nanoseconds, percent, significant } from "./format.js"
+import { measure } from "./measure.js"
 import { disable, Part } from "./part.js"
 import { deviceOf, isSoftware, keyOf, measured, type Measured, parseRows } from "./rows.js"
 
@@ -82,24 +82,14 @@ export function startBenchmark() {
       const budget = numberIn("benchmark-budget")
       rows = []
       draw()
-      const progress = el<HTMLProgressElement>("benchmark-progress")
-      progress.value = 0
-      setText("benchmark-rows", "")
-      part.status("Measuring.")
-      const engine = await getEngine()
-      for await (const event of engine.bench({ suites, quick: isChecked("benchmark-quick"), budget, signal })) {
-        if (event.event === "started") {
-          setText("benchmark-rows", `${event.name}, ${event.index + 1} of ${event.of}`)
-          progress.value = event.index / event.of
-        } else {
-          rows.push(event.row)
-          draw()
-        }
-      }
-      progress.value = 1
+      const info = await measure(part, "benchmark", { suites, quick: isChecked("benchmark-quick"), budget, signal }, (row) => {
+        rows.push(row)
+        draw()
+      })
+      el<HTMLProgressElement>("benchmark-progress").value = 1
       setText("benchmark-rows", `${count(rows.length)} rows`)
-      if (engine.info.kind === "software") el("benchmark-software").hidden = false
-      part.status(`Done on ${engine.info.adapter}.`)
+      if (info.kind === "software") el("benchmark-software").hidden = false
+      part.status(`Done on ${info.adapter}.`)
     }),
   )
 

@@ -2,8 +2,8 @@
 import { type BenchRow, InputError } from "polysketch"
 import { Chart, type Mark } from "./charts.js"
 import { create, el, isChecked, numberIn, onChange, onClick, setText } from "./dom.js"
-import { getEngine } from "./engine.js"
 import { axisMilliseconds, count, nanoseconds, significant } from "./format.js"
+import { measure } from "./measure.js"
 import { Part } from "./part.js"
 import { measured, type Measured } from "./rows.js"
 
@@ -115,24 +115,14 @@ export function startRace() {
       const options = { suites: ["attention" as const], lengths, budget: numberIn("race-budget"), quick: true, signal }
       rows = []
       draw()
-      const progress = el<HTMLProgressElement>("race-progress")
-      progress.value = 0
-      setText("race-rows", "")
-      part.status("Measuring.")
-      const engine = await getEngine()
-      for await (const event of engine.bench(options)) {
-        if (event.event === "started") {
-          setText("race-rows", `${event.name}, ${event.index + 1} of ${event.of}`)
-          progress.value = event.index / event.of
-        } else {
-          rows.push(event.row)
-          draw()
-        }
-      }
+      const info = await measure(part, "race", options, (row) => {
+        rows.push(row)
+        draw()
+      })
       if (rows.length === 0) throw new InputError("this device has no rows of attention to measure")
-      progress.value = 1
+      el<HTMLProgressElement>("race-progress").value = 1
       setText("race-rows", `${count(rows.length)} measurements`)
-      part.status(`Done on ${engine.info.adapter}.${engine.info.kind === "software" ? " This adapter is software: the ratio says something, the times do not." : ""}`)
+      part.status(`Done on ${info.adapter}.${info.kind === "software" ? " This adapter is software: the ratio says something, the times do not." : ""}`)
     }),
   )
   draw()

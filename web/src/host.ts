@@ -15,6 +15,7 @@ export interface Piece {
   ended: boolean
   tokens: number
   reason: StopReason
+  position: number
 }
 
 /** What a call of a text that is being read brought. */
@@ -250,9 +251,9 @@ export class SessionHost {
   }
 
   async advance(): Promise<Piece> {
-    const piece: Piece = await this.session.advance()
+    const piece: Omit<Piece, "position"> = await this.session.advance()
     await breathe()
-    return piece
+    return { ...piece, position: this.session.position }
   }
 
   async saveState(): Promise<Uint8Array> {

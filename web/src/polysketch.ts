@@ -323,7 +323,7 @@ export class Session {
     for (;;) {
       signal?.throwIfAborted()
       const piece = await this.#queue.run(() => ask(this.#connection, this.#host.advance()))
-      await this.#settle()
+      this.#where.position = piece.position
       text += piece.text
       if (piece.text) yield piece.text
       if (piece.ended) return { text, tokens: piece.tokens, reason: piece.reason }
