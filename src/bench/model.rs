@@ -57,7 +57,7 @@ pub(super) async fn run(bench: &mut Bench<'_>) -> Result<()> {
 fn describe(row: &mut Row, model: &Model, session: &Session) {
     let memory = model.blueprint().memory();
     row.derived.state_bytes = Some(session.state_bytes() as u64);
-    row.derived.memory_bytes = Some(memory.weights + memory.state + memory.scratch);
+    row.derived.memory_bytes = Some(memory.total());
     row.method.segment = Some(memory.segment);
     if let Executor::Gpu(gpu) = model.executor() {
         row.derived.peak_bytes = Some(gpu.context().peak_bytes());

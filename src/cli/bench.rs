@@ -178,7 +178,8 @@ fn every_engine(common: &Common) -> Result<Vec<Engine>> {
 
 /// All suites on one device: rows are written as they come, tables as suites end.
 fn on_one(common: &Common, run: &Run, engine: &Engine, model: &BenchModel<'_>, rows: &mut Vec<Row>) -> Outcome {
-    let options = BenchOptions { memory: model::free_memory(engine), ..run.options() };
+    // A part is left to what else runs here.
+    let options = BenchOptions { memory: engine.available_memory().map(|bytes| bytes / 4 * 3), ..run.options() };
     let bar = Progress::bar(common, &engine.name(), 0, Unit::Rows);
     let mut shown = rows.len();
     let mut failed: Outcome = Ok(());

@@ -64,7 +64,7 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
     }
     let training = options.training.plan(&engine, &facts.config)?;
     let groups = groups(&facts.config);
-    let fits = blueprint.as_ref().map_err(Error::clone).and_then(|b| model::check_fits(&engine, &b.memory()));
+    let fits = blueprint.as_ref().map_err(Error::clone).and_then(|b| engine.check_fits(&b.memory()));
     let plan = blueprint.ok().map(|b| (b.memory(), Numbers::new(&b, &facts.config)));
     if common.json {
         let mut value = as_json(common, options, &facts, &groups, &engine, plan.as_ref(), fits.is_ok());
@@ -232,7 +232,7 @@ fn as_text(options: &Options, facts: &Facts, groups: &[(&str, u64)], engine: &En
         rows.push(row("key-value cache", memory.cache, format!("{}for {most} tokens", each(n.cache))));
     }
     rows.push(row("scratch", memory.scratch, format!("prefill {} tokens at a time", thousands(memory.segment as u64))));
-    rows.push(row("in all", memory.weights + memory.state + memory.scratch, format!("largest buffer {}", bytes(memory.largest_buffer))));
+    rows.push(row("in all", memory.total(), format!("largest buffer {}", bytes(memory.largest_buffer))));
     section(&mut text, &format!("memory on {}", engine.name()), rows, columns);
 
     let dispatches = |name: &str, all: usize, layer: usize| [name.to_string(), format!("{all} dispatches"), format!("{layer} a layer")];

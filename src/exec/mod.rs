@@ -1,6 +1,7 @@
 //! Executors: run a [`Plan`] on the CPU or on a GPU, with the same results. Small, because the plan has
 //! decided everything.
 
+mod available;
 mod bisect;
 mod cpu;
 mod profile;
@@ -11,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use self::wgpu::GpuExecutor;
+pub(crate) use available::{available, check_memory};
 pub use bisect::{Difference, bisect};
 pub use cpu::CpuExecutor;
 pub use profile::{KernelTime, by_kernel};

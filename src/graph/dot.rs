@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::plan::{Plan, mib};
+use super::plan::{Plan, size};
 use super::{Role, TensorId};
 
 impl Plan {
@@ -25,7 +25,7 @@ impl Plan {
                 "  t{id} [label=\"{}\\n{} {}\", shape={shape}, style=filled, fillcolor=\"{color}\"];",
                 t.tensor.name,
                 t.tensor.ty,
-                mib(t.bytes)
+                size(t.bytes as u64)
             );
         }
         let mut writer: Vec<Option<usize>> = vec![None; self.tensors.len()];

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 pub use backward::Recompute;
 pub use plan::{Arg, BufferId, Plan, PlannedBuffer, PlannedTensor, Step};
+pub(crate) use plan::{size, sum};
 
 use crate::error::Result;
 use crate::kernels::Kernel;

@@ -139,7 +139,7 @@ fn place(graph: &Graph, steps: &[Step], device: &DeviceTraits, capacity: &Capaci
         if bytes > most {
             return Err(Error::new(
                 ErrorKind::Limit,
-                format!("{} {} needs {} in one binding, this device allows {}", tensor.name, tensor.ty, mib(bytes), mib(most)),
+                format!("{} {} needs {} in one binding, this device allows {}", tensor.name, tensor.ty, size(bytes as u64), size(most as u64)),
             )
             .help("use a smaller batch, context or segment, or another adapter (polysketch devices)"));
         }
@@ -171,9 +171,15 @@ fn place(graph: &Graph, steps: &[Step], device: &DeviceTraits, capacity: &Capaci
     Ok((tensors, buffers))
 }
 
+/// Bytes in all. What does not fit a number is too large, not small.
+pub(crate) fn sum(bytes: impl IntoIterator<Item = u64>) -> u64 {
+    bytes.into_iter().fold(0, u64::saturating_add)
+}
+
 /// Bytes for people.
-pub(crate) fn mib(bytes: usize) -> String {
-    if bytes < 1 << 20 { format!("{:.1} KiB", bytes as f64 / 1024.0) } else { format!("{:.1} MiB", bytes as f64 / (1 << 20) as f64) }
+pub(crate) fn size(bytes: u64) -> String {
+    let unit = (bytes.max(1).ilog2() / 10).max(1);
+    format!("{:.1} {}iB", bytes as f64 / 1024f64.powi(unit as i32), ["", "K", "M", "G", "T", "P", "E"][unit as usize])
 }
 
 impl Plan {
@@ -184,7 +190,7 @@ impl Plan {
 
     /// Bytes of all buffers of a kind: parameters, state, or what the plan itself needs (everything else).
     pub fn bytes(&self, which: impl Fn(&Role) -> bool) -> usize {
-        self.buffers.iter().filter(|b| which(&b.role)).map(|b| b.bytes).sum()
+        self.buffers.iter().filter(|b| which(&b.role)).fold(0, |sum, b| sum.saturating_add(b.bytes))
     }
 
     /// The largest single buffer.

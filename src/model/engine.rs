@@ -9,9 +9,9 @@ use super::transformer::{self, Build, Head};
 use super::weights::{self, Packed};
 use crate::attention::{Attention, Mode};
 use crate::error::{Error, ErrorKind, Result};
-use crate::exec::{CpuExecutor, Executor, GpuExecutor, Memory};
-use crate::gpu::{Adapter, AdapterReport, AdapterRequest, Choice, GpuContext, Needs, select};
-use crate::graph::{Graph, Plan, Role};
+use crate::exec::{CpuExecutor, Executor, GpuExecutor, Memory, available, check_memory};
+use crate::gpu::{Adapter, AdapterKind, AdapterReport, AdapterRequest, Choice, GpuContext, Needs, select};
+use crate::graph::{Graph, Plan, Role, sum};
 use crate::kernels::{DeviceTraits, Tuning};
 use crate::tensor::{Capacity, DType};
 
@@ -80,6 +80,13 @@ pub struct MemoryPlan {
     pub segment: usize,
     /// Dispatches of a prefill call and of a decoding step.
     pub dispatches: [usize; 2],
+}
+
+impl MemoryPlan {
+    /// All of it.
+    pub fn total(&self) -> u64 {
+        sum([self.weights, self.state, self.scratch])
+    }
 }
 
 /// A loaded model. Cheap to clone; sessions share it.
@@ -208,6 +215,27 @@ impl Engine {
         DeviceTraits { tuning: self.tuning.clone(), ..traits }
     }
 
+    /// Whether what runs here takes main memory. A card's own is not known; there the driver's refusal is the error.
+    pub(crate) fn takes_main_memory(&self) -> bool {
+        self.adapter().is_none_or(|a| matches!(a.kind, AdapterKind::Software | AdapterKind::Integrated))
+    }
+
+    /// Bytes that plans may take here without harm to what else runs; none where the system, or a card, does not tell.
+    pub fn available_memory(&self) -> Option<u64> {
+        available().filter(|_| self.takes_main_memory())
+    }
+
+    /// Refuses a plan that needs more than this machine has free, before anything is allocated.
+    ///
+    /// # Errors
+    /// [`ErrorKind::OutOfMemory`].
+    pub fn check_fits(&self, plan: &MemoryPlan) -> Result<()> {
+        if !self.takes_main_memory() {
+            return Ok(());
+        }
+        check_memory("the model", plan.total(), "use a smaller model, or a smaller --segment, --max-context or --slots")
+    }
+
     /// What runs plans here, with room for buffers of so many bytes.
     pub(crate) async fn executor(&self, largest: u64) -> Result<Executor> {
         Ok(match &self.target {
@@ -224,11 +252,17 @@ impl Engine {
         Blueprint::new(config, stored, self.traits(), options)
     }
 
-    /// Loads a model: plans, checks limits, asks the device for what is needed, uploads the parameters.
+    /// Loads a model: plans, checks limits and memory, asks the device for what is needed, uploads the parameters.
     /// `progress` is told bytes done and bytes in all.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Limit`] or [`ErrorKind::OutOfMemory`] if the model and one session are too large, before anything is allocated;
+    /// [`ErrorKind::ModelFormat`] for weights that are not finite; those of the device.
     pub async fn load(&self, source: ModelSource, options: &LoadOptions, progress: &mut dyn FnMut(u64, u64)) -> Result<Model> {
         let blueprint = self.blueprint(&source.config, source.stored(), options)?;
-        let executor = self.executor(blueprint.memory().largest_buffer).await?;
+        let memory = blueprint.memory();
+        self.check_fits(&memory)?;
+        let executor = self.executor(memory.largest_buffer).await?;
         let mut parameters = Memory::new();
         let total: u64 = blueprint.parameters.iter().map(|p| p.dtype.bytes(p.elements) as u64).sum();
         let mut done = 0;
@@ -319,10 +353,10 @@ impl Blueprint {
         }
         let constants = self.prefill.bytes(|r| matches!(r, Role::Constant(_))) as u64;
         MemoryPlan {
-            weights: constants + self.parameters.iter().map(|p| p.dtype.bytes(p.elements) as u64).sum::<u64>(),
-            state: states.values().sum(),
-            cache: states.iter().filter(|(name, _)| name.ends_with(".cache")).map(|(_, bytes)| bytes).sum(),
-            scratch: (self.prefill.bytes(scratch) + self.decode.bytes(scratch)) as u64,
+            weights: sum(self.parameters.iter().map(|p| p.dtype.bytes(p.elements) as u64).chain([constants])),
+            state: sum(states.values().copied()),
+            cache: sum(states.iter().filter(|(name, _)| name.ends_with(".cache")).map(|(_, bytes)| *bytes)),
+            scratch: sum([&self.prefill, &self.decode].map(|plan| plan.bytes(scratch) as u64)),
             largest_buffer: self.prefill.largest_buffer().max(self.decode.largest_buffer()) as u64,
             segment: self.capacity.tokens,
             dispatches: [self.prefill.steps.len(), self.decode.steps.len()],

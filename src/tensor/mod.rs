@@ -186,9 +186,9 @@ impl Capacity {
             Unit::One => 1,
             Unit::Lanes => self.lanes,
             Unit::Tokens => self.tokens,
-            Unit::Rows => self.lanes * self.tokens,
-            Unit::Blocks(b) => 1 + self.tokens.div_ceil(b),
-            Unit::Window(b) => b + self.tokens,
+            Unit::Rows => self.lanes.saturating_mul(self.tokens),
+            Unit::Blocks(b) => self.tokens.div_ceil(b).saturating_add(1),
+            Unit::Window(b) => self.tokens.saturating_add(b),
             Unit::Slots => self.slots,
             Unit::Context => self.context,
         }

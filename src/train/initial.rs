@@ -2,6 +2,7 @@
 
 use super::random::Rng;
 use crate::error::Result;
+use crate::exec::check_memory;
 use crate::model::checkpoint::{Checkpoint, TensorData, safetensors_bytes};
 use crate::model::config::{ModelConfig, SketchConfig, SketchKind};
 use crate::model::parameters::{ParameterKind, ParameterSpec};
@@ -13,9 +14,12 @@ const SPREAD: f64 = 0.02;
 /// A new model.
 ///
 /// # Errors
-/// [`ErrorKind::Config`](crate::ErrorKind::Config) if the configuration is impossible.
+/// [`ErrorKind::Config`](crate::ErrorKind::Config) if the configuration is impossible, [`ErrorKind::OutOfMemory`](crate::ErrorKind::OutOfMemory)
+/// if this machine cannot hold the weights.
 pub fn new_model(config: ModelConfig, tokenizer: Tokenizer, seed: u64) -> Result<ModelSource> {
     config.validate()?;
+    // The values, and the bytes of the checkpoint.
+    check_memory("a new model", config.parameter_count().saturating_mul(8), "use a smaller configuration")?;
     let specs = config.parameters();
     let values: Vec<Vec<f32>> = specs.iter().map(|spec| weights(&config, spec, seed)).collect();
     let tensors: Vec<TensorData<'_>> = specs.iter().zip(&values).map(|(s, v)| TensorData::f32(&s.name, &s.shape, v)).collect();

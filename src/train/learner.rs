@@ -87,10 +87,14 @@ pub struct Learner {
 
 impl Learner {
     /// Plans, allocates, uploads.
+    ///
+    /// # Errors
+    /// As [`LearnerPlan::new`] and [`LearnerPlan::check_fits`], before anything is allocated; those of the device.
     pub async fn new(engine: &Engine, source: &ModelSource, options: &LearnerOptions) -> Result<Self> {
         let traits = engine.traits();
         let config = source.config.clone();
         let plan = LearnerPlan::new(&config, &traits, options)?;
+        plan.check_fits(engine)?;
         let executor = engine.executor(plan.memory().largest_buffer).await?;
         let (mut constants, mut memory) = (Memory::new(), Memory::new());
         for packed in &plan.parameters {

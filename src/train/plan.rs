@@ -2,8 +2,10 @@
 
 use crate::attention::Mode;
 use crate::error::{Error, ErrorKind, Result};
-use crate::graph::{Graph, Plan, Recompute, Role};
+use crate::exec::check_memory;
+use crate::graph::{Graph, Plan, Recompute, Role, sum};
 use crate::kernels::DeviceTraits;
+use crate::model::Engine;
 use crate::model::config::ModelConfig;
 use crate::model::transformer::{self, Build, Head};
 use crate::model::weights::{self, Packed};
@@ -46,7 +48,7 @@ pub struct LearnerMemory {
 impl LearnerMemory {
     /// All of it.
     pub fn total(&self) -> u64 {
-        self.weights + self.optimizer + self.state + self.activations
+        sum([self.weights, self.optimizer, self.state, self.activations])
     }
 }
 
@@ -68,6 +70,8 @@ pub struct LearnerPlan {
 
 /// Rows of a call unless memory says less: enough to keep matrix products busy.
 const DEFAULT_ROWS: usize = 8192;
+/// Most tokens of a sequence: positions, rounded up to whole blocks, are 32-bit numbers.
+const MOST_CONTEXT: usize = 1 << 31;
 
 impl LearnerPlan {
     /// Plans the training of a model on a device.
@@ -79,6 +83,10 @@ impl LearnerPlan {
             let text = format!("{} sequences of {} tokens in segments of {:?}", options.lanes, options.context, options.segment);
             return Err(Error::new(ErrorKind::Input, text).help("use at least 1 of each"));
         }
+        if options.context > MOST_CONTEXT {
+            let text = format!("a context of {} tokens, at most {MOST_CONTEXT} are possible", options.context);
+            return Err(Error::new(ErrorKind::Input, text).help("use a smaller --context"));
+        }
         config.check_decoder()?;
         let attention = transformer::attention(config);
         attention.check(true)?;
@@ -88,7 +96,7 @@ impl LearnerPlan {
         let trained = trained(config, &parameters);
         let at = |segment: usize| -> Result<Self> {
             // The state at every boundary, the end included, where the last segment leaves one too.
-            let slots = options.lanes * (options.context.div_ceil(segment) + 1);
+            let slots = options.lanes.saturating_mul(options.context.div_ceil(segment) + 1);
             let build = Build { slots, ..build };
             let capacity = Capacity { lanes: options.lanes, tokens: segment, slots, context: 0 };
             let forward = transformer::build(config, Mode::Forward, Head::Nll, &build)?.lower("forward", traits, capacity)?;
@@ -100,9 +108,9 @@ impl LearnerPlan {
             return at(options.context);
         }
         match options.segment {
-            Some(tokens) => at(tokens.next_multiple_of(block).min(whole)),
+            Some(tokens) => at(tokens.min(whole).next_multiple_of(block)),
             None => {
-                let mut segment = (DEFAULT_ROWS / options.lanes).next_multiple_of(block).min(whole);
+                let mut segment = (DEFAULT_ROWS / options.lanes).max(1).next_multiple_of(block).min(whole);
                 loop {
                     match at(segment) {
                         Err(e) if e.kind() == ErrorKind::Limit && segment > block => segment = (segment / 2).next_multiple_of(block),
@@ -124,16 +132,32 @@ impl LearnerPlan {
                 states.insert(buffer.name.as_str(), buffer.bytes as u64);
             }
         }
-        let accumulated: u64 = self.train.buffers.iter().filter(|b| gradients(&b.name)).map(|b| b.bytes as u64).sum();
+        let accumulated = sum(self.train.buffers.iter().filter(|b| gradients(&b.name)).map(|b| b.bytes as u64));
         LearnerMemory {
             weights: weights + self.train.bytes(|r| matches!(r, Role::Constant(_))) as u64,
-            optimizer: 3 * accumulated,
-            state: states.values().sum(),
-            activations: (self.train.bytes(scratch) + self.forward.bytes(scratch)) as u64,
+            optimizer: accumulated.saturating_mul(3),
+            state: sum(states.values().copied()),
+            activations: sum([&self.train, &self.forward].map(|plan| plan.bytes(scratch) as u64)),
             largest_buffer: self.train.largest_buffer().max(self.forward.largest_buffer()) as u64,
             segment: self.capacity.tokens,
             dispatches: self.train.steps.len(),
         }
+    }
+
+    /// Refuses more than this machine has free, before any of it is taken.
+    ///
+    /// # Errors
+    /// [`ErrorKind::OutOfMemory`].
+    pub fn check_fits(&self, engine: &Engine) -> Result<()> {
+        // Wherever the plans run: a batch's tokens, targets and losses, and the weights and moments, or gradients, that are read to be saved.
+        let rows = (self.capacity.lanes as u64).saturating_mul(self.context as u64);
+        let saved: u64 = self.trained.iter().map(|p| p.elements as u64).sum();
+        let host = rows.saturating_add(saved).saturating_mul(12);
+        let planned = if engine.takes_main_memory() { self.memory().total() } else { 0 };
+        let (lanes, tokens) = (self.capacity.lanes, self.capacity.tokens);
+        let what = format!("training on {lanes} sequences of {} tokens at a time, {tokens} tokens a segment,", self.context);
+        let help = "use a smaller --segment, --recompute layers, or a smaller --context or --batch";
+        check_memory(&what, planned.saturating_add(host), help)
     }
 }
 
@@ -151,4 +175,32 @@ fn backward(config: &ModelConfig, build: &Build, trained: &[Packed], recompute: 
     let weights = graph.input("weights", TensorType::f32(shape![Unit::Rows]));
     graph.backward(&[(nll, weights)], &|name| trained.iter().any(|p| p.name == name), recompute)?;
     Ok(graph)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exec::{CpuExecutor, Executor};
+    use crate::model::ModelSource;
+
+    /// Sizes that no machine has are planned, told and refused: nothing wraps around, nothing is allocated.
+    #[test]
+    fn what_no_machine_holds_is_refused() {
+        let config = ModelSource::builtin().expect("opens").config;
+        let engine = Engine::on(Executor::Cpu(CpuExecutor::default()));
+        let plan = |lanes, context, segment| {
+            LearnerPlan::new(&config, &engine.traits(), &LearnerOptions { lanes, context, segment, recompute: Recompute::Nothing })
+        };
+        assert!(plan(1, 64, None).expect("plans").check_fits(&engine).is_ok());
+        for (lanes, context, segment) in [(1 << 20, MOST_CONTEXT, None), (1 << 20, MOST_CONTEXT, Some(usize::MAX)), (usize::MAX, 1 << 20, None)] {
+            let plan = plan(lanes, context, segment).expect("plans");
+            assert!(plan.memory().total() > 1 << 50, "{:?}", plan.memory());
+            if cfg!(target_os = "linux") {
+                let error = plan.check_fits(&engine).expect_err("too large");
+                assert_eq!(error.kind(), ErrorKind::OutOfMemory);
+                assert!(error.message().contains(&format!("{context} tokens at a time")) && error.advice().is_some(), "{error}");
+            }
+        }
+        assert_eq!(plan(1, MOST_CONTEXT + 1, None).expect_err("too long").kind(), ErrorKind::Input);
+    }
 }

@@ -14,6 +14,7 @@ use super::plan::LearnerMemory;
 use super::settings::Settings;
 use super::trainer::{Step, Trainer, diverged};
 use crate::error::{Error, ErrorKind, Result};
+use crate::exec::check_memory;
 use crate::model::{Engine, ModelSource};
 
 /// What a run trains on and measures itself by.
@@ -134,9 +135,12 @@ pub async fn run(
         return Err(Error::new(ErrorKind::Input, format!("{}: is at step {steps} of {} already", out.display(), settings.steps))
             .help("give a larger --steps to train on"));
     }
+    // Tokens and targets of all that a step adds up.
+    check_memory("the batches of a step", settings.tokens(1).saturating_mul(8), "use a smaller --batch, --accumulate or --context")?;
+    let mut learner = Learner::new(engine, &source, &settings.learner()).await?;
+    // A run that is refused leaves no folder.
     let checkpoints = Checkpoints::of(out);
     checkpoints.prepare()?;
-    let mut learner = Learner::new(engine, &source, &settings.learner()).await?;
     if let Some((moments, _)) = resumed {
         learner.restore_moments(moments).await?;
     }

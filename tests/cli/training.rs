@@ -285,6 +285,17 @@ fn what_cannot_be_trained() {
     fails(on("train.txt", &["--beta2", "1"]), &["beta2 is 1"], true);
     fails(on("train.txt", &["--clip", "-1"]), &["clip"], true);
     fails(on("train.txt", &["--weight-decay", "nan"]), &["weight decay"], true);
+    // More than this machine holds, whether it is a batch, a sequence or the model.
+    let memory = ["needs", "of memory", "are available"];
+    for size in [["--batch", "1M", "--context", "64k"], ["--batch", "1024", "--context", "2147483648"], ["--accumulate", "1000M", "--context", "64k"]]
+    {
+        fails(run.with(&[&["--config", "config.json", "--task", "copy"], &size[..]].concat()), &memory, true);
+    }
+    let mut large = config(1 << 20);
+    (large["hidden_size"], large["num_hidden_layers"]) = (16_384.into(), 240.into());
+    at("large.json", large.to_string().as_bytes());
+    fails(run.with(&["--config", "large.json", "--data", "train.txt"]), &memory, true);
+    fails(on("train.txt", &["--context", "2147483649"]), &["train.txt", "2147483649"], true);
     assert!(!run.out.exists());
     // Places.
     at("file", b"");
