@@ -26,6 +26,8 @@ pub enum Head {
     All,
     /// Negative log-likelihood of the input `targets`, output `nll [rows]`.
     Nll,
+    /// Nothing: the call only leaves its states, and what else the last layer computes falls away.
+    State,
     /// Decoding: samples each lane's next token from the state `logits` first, then runs it.
     Sample,
 }
@@ -104,6 +106,7 @@ pub fn build_with(config: &ModelConfig, attention: &Attention, mode: Mode, head:
         }
     }
     match head {
+        Head::State => {}
         Head::All => {
             let logits = b.logits(x, Unit::Rows)?;
             b.g.output(logits, "logits_all");

@@ -75,6 +75,7 @@ pub struct Learner {
     /// Weights, gradients, moments, states.
     memory: Memory,
     forward: Compiled,
+    states: Option<Compiled>,
     train: Compiled,
     predict: Option<Compiled>,
     clear: Compiled,
@@ -109,6 +110,10 @@ impl Learner {
         }
         Ok(Self {
             forward: executor.compile(&plan.forward).await?,
+            states: match &plan.states {
+                Some(states) => Some(executor.compile(states).await?),
+                None => None,
+            },
             train: executor.compile(&plan.train).await?,
             clear: executor.compile(&clear).await?,
             norm: executor.compile(&norm).await?,
@@ -156,9 +161,7 @@ impl Learner {
         let mut nll = vec![0.0; batch.tokens.len()];
         for group in self.groups(batch)? {
             let segments = group.segments(self.plan.capacity.tokens);
-            for segment in &segments[..segments.len() - 1] {
-                self.run_forward(batch, &group, segment).await?;
-            }
+            self.leave_states(batch, &group, &segments[..segments.len() - 1]).await?;
             // All that segments hand back, whatever sequences they are of.
             let run = Run { calls: &[Call::start(1)], ..Run::default() };
             self.executor.run(&mut self.clear, &self.constants, &mut self.memory, run).await?;
@@ -304,6 +307,21 @@ impl Learner {
         let mut tensors = weights::unpack(parameters.iter().zip(values.iter().map(Vec::as_slice)));
         let specs: Vec<ParameterSpec> = self.config.parameters();
         Ok(specs.into_iter().filter_map(|s| tensors.remove(&s.name).map(|values| (s.name, s.shape, values))).collect())
+    }
+
+    /// Runs segments that later ones build on.
+    async fn leave_states(&mut self, batch: &Batch, group: &Group, segments: &[Segment]) -> Result<()> {
+        let Some(states) = &mut self.states else { return Ok(()) };
+        for segment in segments {
+            let call = group.call(segment);
+            let ids = group.rows(&batch.tokens, segment);
+            let lanes = lane_table(std::slice::from_ref(&call));
+            let run = Run { calls: &[call], inputs: &[("ids", &ids), ("lanes", &lanes)], reads: &[] };
+            self.executor.run(states, &self.constants, &mut self.memory, run).await?;
+            // A queue without end would hold memory.
+            self.executor.finish().await?;
+        }
+        Ok(())
     }
 
     async fn run_forward(&mut self, batch: &Batch, group: &Group, segment: &Segment) -> Result<Vec<u32>> {

@@ -61,6 +61,8 @@ pub struct LearnerPlan {
     pub trained: Vec<Packed>,
     /// Forward over a segment: scores it, and leaves the state at its end.
     pub forward: Plan,
+    /// The same without the scores, for what comes before the last segment; none where a segment is a whole sequence.
+    pub states: Option<Plan>,
     /// Forward and backward over a segment, from the state at its start.
     pub train: Plan,
     pub(super) build: Build,
@@ -99,9 +101,11 @@ impl LearnerPlan {
             let slots = options.lanes.saturating_mul(options.context.div_ceil(segment) + 1);
             let build = Build { slots, ..build };
             let capacity = Capacity { lanes: options.lanes, tokens: segment, slots, context: 0 };
-            let forward = transformer::build(config, Mode::Forward, Head::Nll, &build)?.lower("forward", traits, capacity)?;
+            let pass = |head, name| transformer::build(config, Mode::Forward, head, &build)?.lower(name, traits, capacity);
+            let forward = pass(Head::Nll, "forward")?;
+            let states = (segment < options.context).then(|| pass(Head::State, "states")).transpose()?;
             let train = backward(config, &build, &trained, options.recompute)?.lower("train", traits, capacity)?;
-            Ok(Self { parameters: parameters.clone(), trained: trained.clone(), forward, train, build, capacity, context: options.context })
+            Ok(Self { parameters: parameters.clone(), trained: trained.clone(), forward, states, train, build, capacity, context: options.context })
         };
         let whole = options.context.next_multiple_of(block);
         if attention.has_cache() {
@@ -137,7 +141,7 @@ impl LearnerPlan {
             weights: weights + self.train.bytes(|r| matches!(r, Role::Constant(_))) as u64,
             optimizer: accumulated.saturating_mul(3),
             state: sum(states.values().copied()),
-            activations: sum([&self.train, &self.forward].map(|plan| plan.bytes(scratch) as u64)),
+            activations: sum([&self.train, &self.forward].into_iter().chain(&self.states).map(|plan| plan.bytes(scratch) as u64)),
             largest_buffer: self.train.largest_buffer().max(self.forward.largest_buffer()) as u64,
             segment: self.capacity.tokens,
             dispatches: self.train.steps.len(),
@@ -183,14 +187,32 @@ mod tests {
     use crate::exec::{CpuExecutor, Executor};
     use crate::model::ModelSource;
 
+    fn engine() -> Engine {
+        Engine::on(Executor::Cpu(CpuExecutor::default()))
+    }
+
+    fn plan(lanes: usize, context: usize, segment: Option<usize>) -> Result<LearnerPlan> {
+        let config = ModelSource::builtin().expect("opens").config;
+        LearnerPlan::new(&config, &engine().traits(), &LearnerOptions { lanes, context, segment, recompute: Recompute::Nothing })
+    }
+
+    #[test]
+    fn what_only_leaves_states_ends_with_the_last_one() {
+        let whole = plan(2, 1000, Some(4096)).expect("plans");
+        assert!(whole.states.is_none());
+        let cut = plan(2, 1000, Some(1)).expect("plans");
+        let states = cut.states.as_ref().expect("several segments");
+        let last = states.steps.last().expect("steps");
+        assert_eq!(last.kernel.stem(), "scan_prefix");
+        assert!(states.steps.iter().all(|step| !step.label.starts_with("logits")), "{}", states.listing());
+        let of_state = |plan: &Plan| plan.buffers.iter().filter(|b| b.role == Role::State).map(|b| b.name.clone()).collect::<Vec<_>>();
+        assert_eq!(of_state(states), of_state(&cut.forward));
+    }
+
     /// Sizes that no machine has are planned, told and refused: nothing wraps around, nothing is allocated.
     #[test]
     fn what_no_machine_holds_is_refused() {
-        let config = ModelSource::builtin().expect("opens").config;
-        let engine = Engine::on(Executor::Cpu(CpuExecutor::default()));
-        let plan = |lanes, context, segment| {
-            LearnerPlan::new(&config, &engine.traits(), &LearnerOptions { lanes, context, segment, recompute: Recompute::Nothing })
-        };
+        let engine = engine();
         assert!(plan(1, 64, None).expect("plans").check_fits(&engine).is_ok());
         for (lanes, context, segment) in [(1 << 20, MOST_CONTEXT, None), (1 << 20, MOST_CONTEXT, Some(usize::MAX)), (usize::MAX, 1 << 20, None)] {
             let plan = plan(lanes, context, segment).expect("plans");
