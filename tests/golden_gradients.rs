@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use common::{cpu_executors, executors, golden, golden_names};
 use pollster::block_on;
+use polysketch::ErrorKind;
 use polysketch::exec::Executor;
 use polysketch::graph::Recompute;
 use polysketch::kernels::nll::UNSCORED;
@@ -111,6 +112,9 @@ fn a_checkpoint_holds_all_that_was_learned() {
         let config = std::fs::read_to_string(common::golden_folder().join(&name).join("config.json")).unwrap();
         let saved = ModelSource::from_bytes(&config, bytes, None).unwrap();
         let mut resumed = block_on(Learner::new(&engine, &saved, &options)).unwrap();
+        let mut others = moments.clone();
+        others[0].1[0] += 1;
+        assert_eq!(block_on(resumed.restore_moments(others)).map_err(|e| e.kind()), Err(ErrorKind::ModelFormat));
         block_on(resumed.restore_moments(moments)).unwrap();
         assert_ne!(first, second, "{name}");
         assert_eq!(step(&mut resumed, 2), second, "{name}");

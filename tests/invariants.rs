@@ -10,8 +10,9 @@ use common::episode::{Episode, Plan};
 use common::random_model::{Body, Case, Rng, few_cases, plain_cases, polysketch_cases};
 use common::{Bare, cpu_executors, gpu_executors, load, max_error};
 use pollster::block_on;
-use polysketch::exec::Executor;
-use polysketch::model::{GenerateOptions, LoadOptions, Session, StopReason};
+use polysketch::ErrorKind;
+use polysketch::exec::{Executor, Memory};
+use polysketch::model::{GenerateOptions, Generation, LoadOptions, Session, StopReason};
 use polysketch::tensor::DType;
 use serde_json::json;
 
@@ -283,4 +284,30 @@ fn memory_does_not_grow_with_the_text() {
         let seen = &seen[2..];
         assert!(seen.iter().all(|s| s.0 == seen[0].0 && s.2 == seen[0].2 && s.1.abs_diff(seen[0].1) <= 4 * 300), "{name}: {seen:?}");
     }
+}
+
+/// What is not there is an error, or nothing, and no panic.
+#[test]
+fn texts_and_calls_that_are_not_there() {
+    let (_, cpu) = cpu_executors().swap_remove(0);
+    let model = load(&cpu, few_cases()[0].source(), LoadOptions { segment: Some(16), ..LoadOptions::default() });
+    let mut session = block_on(Session::new(&model)).unwrap();
+    let input = |result: polysketch::Result<()>| assert_eq!(result.map_err(|e| e.kind()), Err(ErrorKind::Input));
+    input(block_on(session.prefill(1, &[1], &mut goes_on)));
+    input(block_on(session.logits(1)).map(drop));
+    input(block_on(session.save(1)).map(drop));
+    input(block_on(session.forward(&[0, 1], &[&[1], &[1]], false)).map(drop));
+    input(block_on(session.decode(&[1], &[&GenerateOptions::greedy(1)], 1)).map(drop));
+    let mut generation = Generation::new(&model, 1, &GenerateOptions::greedy(1)).unwrap();
+    input(block_on(generation.advance(&mut session, &mut |_| ControlFlow::Continue(()))));
+    session.reset(1);
+    assert_eq!(session.position(1), 0);
+    // More than the plan was compiled for.
+    assert_eq!(block_on(session.profile(0, &[1; 17])).map_err(|e| e.kind()), Err(ErrorKind::Shape));
+
+    let mut memory = Memory::new();
+    block_on(cpu.store(&mut memory, "three", DType::F32, &[1, 2, 3])).unwrap();
+    assert_eq!(block_on(cpu.read(&memory, "three", 1..3)).unwrap(), [2, 3]);
+    assert_eq!(block_on(cpu.read(&memory, "three", 1..4)).map_err(|e| e.kind()), Err(ErrorKind::Shape));
+    assert_eq!(block_on(cpu.write(&mut memory, "three", usize::MAX, &[1])).map_err(|e| e.kind()), Err(ErrorKind::Shape));
 }

@@ -13,7 +13,7 @@ use polysketch::model::files::atomic_write;
 use polysketch::{Error, ErrorKind, Result};
 use serde_json::json;
 
-use super::failure::{Outcome, Stop, catch_interrupt, interrupted, warn};
+use super::failure::{Outcome, Stop, catch_interrupt, interrupted, tell, warn};
 use super::options::{Common, count, natural};
 use super::output::{self, Align, bytes, check_place, digits3, print, print_json, seconds, table, thousands};
 use super::progress::{Progress, Unit};
@@ -163,7 +163,7 @@ fn measure(common: &Common, run: &Run) -> Outcome {
         }
     }
     if let (Some(path), true) = (&run.out, common.talks()) {
-        eprintln!("written: {}, {}", path.display(), output::plural(rows.len(), "row"));
+        tell(format_args!("written: {}, {}", path.display(), output::plural(rows.len(), "row")));
     }
     if common.json { print_json(&json!({ "rows": rows })) } else { Ok(()) }
 }

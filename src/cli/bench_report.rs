@@ -13,7 +13,7 @@ use polysketch::exec::KernelTime;
 use polysketch::model::files::atomic_write;
 
 use super::bench::{duration, no_rows, note, rate, read};
-use super::failure::Outcome;
+use super::failure::{Outcome, tell};
 use super::options::Common;
 use super::output::{bytes, check_place, digits3, plural, thousands};
 use super::panels::{self, Curve, Panel, Stroke, power_of_ten};
@@ -59,7 +59,7 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
     let page = TEMPLATE.replace("BODY", &body(&sets)?);
     atomic_write(&options.out, |w| w.write_all(page.as_bytes()))?;
     if common.talks() {
-        eprintln!("written: {}, {}", options.out.display(), plural(count, "row"));
+        tell(format_args!("written: {}, {}", options.out.display(), plural(count, "row")));
     }
     Ok(())
 }

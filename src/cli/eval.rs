@@ -11,7 +11,7 @@ use polysketch::model::{Session, Tokenizer};
 use polysketch::{Error, ErrorKind};
 use serde::{Serialize, Serializer};
 
-use super::failure::Outcome;
+use super::failure::{Outcome, tell};
 use super::options::{Common, ModelOptions, count};
 use super::output::{self, Align, plural, print, print_json, rate, seconds, table, thousands};
 use super::progress::{Progress, Unit};
@@ -201,7 +201,7 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
     print(&as_text(&report))?;
     if common.talks() {
         let speed = rate(total, report.seconds);
-        eprintln!("\n{} in {}, {speed} tokens/s on {}", plural(total, "token"), seconds(report.seconds), report.device);
+        tell(format_args!("\n{} in {}, {speed} tokens/s on {}", plural(total, "token"), seconds(report.seconds), report.device));
     }
     Ok(())
 }

@@ -63,12 +63,16 @@ pub fn warn(text: &str) {
     say("warning:", "\x1b[1;33m", text);
 }
 
+/// Writes a line to stderr. One that cannot be written to (closed, or a file on a full disk) leaves nothing to tell, and ends nothing.
+pub fn tell(line: impl std::fmt::Display) {
+    let _ = writeln!(stderr(), "{line}");
+}
+
 fn say(label: &str, color: &str, text: &str) {
     let plain = !stderr().is_terminal() || std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty());
     let (on, off) = if plain { ("", "") } else { (color, "\x1b[0m") };
     let line: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    // A stderr that cannot be written to leaves nothing to tell.
-    let _ = writeln!(stderr(), "{on}{label}{off} {line}");
+    tell(format_args!("{on}{label}{off} {line}"));
 }
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);

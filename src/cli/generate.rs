@@ -12,7 +12,7 @@ use polysketch::model::{GenerateOptions, Generated, Model, Session, StopReason};
 use polysketch::{Error, Result};
 use serde_json::json;
 
-use super::failure::{Outcome, catch_interrupt, interrupted};
+use super::failure::{Outcome, catch_interrupt, interrupted, tell};
 use super::options::{Common, ModelOptions, natural};
 use super::output::{bytes, check_place, plural, print, print_json, rate, seconds};
 use super::progress::{Progress, Unit};
@@ -258,5 +258,5 @@ fn summary(options: &Options, model: &Model, sampling: &GenerateOptions, done: &
     lines.push(format!("state    {} after {}, {length}{saved}", bytes(s.state_bytes as u64), plural(s.position, "token")));
     lines.push(format!("on       {}", model.executor().name()));
     // A blank line keeps the statistics apart from the text on a terminal.
-    eprintln!("\n{}", lines.join("\n"));
+    tell(format_args!("\n{}", lines.join("\n")));
 }

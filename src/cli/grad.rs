@@ -11,7 +11,7 @@ use polysketch::train::{Batch, Learner, LearnerOptions};
 use polysketch::{Error, ErrorKind, Result};
 use serde_json::json;
 
-use super::failure::{Outcome, catch_interrupt, interrupted, warn};
+use super::failure::{Outcome, catch_interrupt, interrupted, tell, warn};
 use super::logits::Tokens;
 use super::options::{Common, Gradients};
 use super::output::{bytes, check_place, plural, print_json, rate, seconds};
@@ -72,9 +72,9 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
     }
     if common.talks() {
         let gradients = plural(gradients.len(), "gradient");
-        eprintln!("{}: loss {:.6} and {gradients} of norm {norm:.4}, {}", options.out.display(), loss[0], bytes(size));
+        tell(format_args!("{}: loss {:.6} and {gradients} of norm {norm:.4}, {}", options.out.display(), loss[0], bytes(size)));
         let n = tokens.batch * context;
-        eprintln!("{} in {}, {} tokens/s on {}", plural(n, "token"), seconds(took), rate(n, took), engine.name());
+        tell(format_args!("{} in {}, {} tokens/s on {}", plural(n, "token"), seconds(took), rate(n, took), engine.name()));
     }
     Ok(())
 }

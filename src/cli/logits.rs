@@ -12,7 +12,7 @@ use polysketch::model::{Model, Session};
 use polysketch::{Error, ErrorKind, Result};
 use serde_json::json;
 
-use super::failure::{Outcome, catch_interrupt, interrupted};
+use super::failure::{Outcome, catch_interrupt, interrupted, tell};
 use super::options::{Common, ModelOptions};
 use super::output::{bytes, check_place, plural, print_json, rate, seconds};
 use super::progress::{Progress, Unit};
@@ -73,8 +73,8 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
         }));
     }
     if common.talks() {
-        eprintln!("{}: logits f32 [{batch}, {n}, {v}], {}", options.out.display(), bytes(size));
-        eprintln!("{} in {}, {} tokens/s on {}", plural(ids.len(), "token"), seconds(took), rate(ids.len(), took), model.executor().name());
+        tell(format_args!("{}: logits f32 [{batch}, {n}, {v}], {}", options.out.display(), bytes(size)));
+        tell(format_args!("{} in {}, {} tokens/s on {}", plural(ids.len(), "token"), seconds(took), rate(ids.len(), took), model.executor().name()));
     }
     Ok(())
 }

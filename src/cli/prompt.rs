@@ -9,6 +9,7 @@ use clap::Args;
 use polysketch::model::files::read_text;
 use polysketch::{Error, ErrorKind, Result};
 
+use super::failure::tell;
 use super::options::Common;
 
 /// The opening that the built-in model continues when nobody gives one.
@@ -60,7 +61,7 @@ fn read_stdin(common: &Common) -> Result<String> {
     // A pipe that nobody writes to looks like a program that hangs.
     let hint = std::thread::Builder::new().spawn(move || {
         if wait.recv_timeout(Duration::from_secs(2)) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) && talks {
-            eprintln!("reading the prompt from stdin (end it with Ctrl-D, or use --prompt)");
+            tell("reading the prompt from stdin (end it with Ctrl-D, or use --prompt)");
         }
     });
     let mut bytes = Vec::new();

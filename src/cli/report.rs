@@ -17,7 +17,7 @@ use polysketch::report::sketch::{self, LearnedError, RandomError};
 use polysketch::{Error, ErrorKind, Result};
 use serde::Serialize;
 
-use super::failure::Outcome;
+use super::failure::{Outcome, tell};
 use super::options::{Common, count};
 use super::output::{self, Align, bytes, check_place, digits3, print, print_json, seconds, table, thousands, wrap};
 use super::panels::{self, COLORS, Curve, GREY, Panel, Stroke, power_of_ten};
@@ -100,7 +100,7 @@ impl Place {
             atomic_write(&json, |w| w.write_all(text.as_bytes()))?;
             draw(&svg)?;
             if common.talks() {
-                eprintln!("written: {}, {}", json.display(), svg.display());
+                tell(format_args!("written: {}, {}", json.display(), svg.display()));
             }
         }
         if common.json {

@@ -10,7 +10,7 @@ use polysketch::model::tokenizer_train::{TrainProgress, train};
 use polysketch::{Error, ErrorKind, Result};
 use serde_json::json;
 
-use super::failure::{Outcome, warn};
+use super::failure::{Outcome, tell, warn};
 use super::options::{Common, count};
 use super::output::{bytes, check_place, print_json, seconds, thousands};
 use super::progress::{Progress, Unit};
@@ -66,7 +66,12 @@ pub fn run(common: &Common, command: &Command) -> Outcome {
     if common.talks() {
         trained.warnings.iter().for_each(|text| warn(text));
         let size = thousands(trained.vocab_size as u64);
-        eprintln!("{}: {size} tokens from {} of text in {}, {rate:.2} bytes a token", options.out.display(), bytes(total as u64), seconds(took));
+        tell(format_args!(
+            "{}: {size} tokens from {} of text in {}, {rate:.2} bytes a token",
+            options.out.display(),
+            bytes(total as u64),
+            seconds(took)
+        ));
     }
     Ok(())
 }

@@ -26,7 +26,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::eval::{Positions, Score};
-use super::failure::{Outcome, catch_interrupt, interrupted, warn};
+use super::failure::{Outcome, catch_interrupt, interrupted, tell, warn};
 use super::options::{Common, Gradients, count, natural};
 use super::output::{amount, bytes, plural, print, print_json, rate, seconds, thousands};
 use super::plot;
@@ -377,7 +377,7 @@ impl<'a> Teller<'a> {
 
     fn line(&self, text: &str) {
         if self.common.talks() {
-            self.bar.suspend(|| eprintln!("{text}"));
+            self.bar.suspend(|| tell(text));
         }
     }
 
@@ -455,12 +455,12 @@ fn report(
     print(&text)?;
     if common.talks() {
         let tokens = settings.tokens(step) as usize;
-        eprintln!("\n{} in {}, {} tokens/s", plural(tokens, "token"), seconds(finished.seconds), rate(tokens, finished.seconds));
+        tell(format_args!("\n{} in {}, {} tokens/s", plural(tokens, "token"), seconds(finished.seconds), rate(tokens, finished.seconds)));
         let out = options.out.display();
         if finished.interrupted {
-            eprintln!("interrupted, saved in {out}; continue with: polysketch train --resume --out {out}");
+            tell(format_args!("interrupted, saved in {out}; continue with: polysketch train --resume --out {out}"));
         } else {
-            eprintln!("saved in {out}; try: polysketch generate --model {out}");
+            tell(format_args!("saved in {out}; try: polysketch generate --model {out}"));
         }
     }
     Ok(())

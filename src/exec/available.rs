@@ -16,6 +16,20 @@ pub(crate) fn check_memory(what: &str, bytes: u64, help: &str) -> Result<()> {
     }
 }
 
+/// Zeros, or an error instead of an abort.
+///
+/// # Errors
+/// [`ErrorKind::OutOfMemory`].
+pub(crate) fn zeros<T: Clone + Default>(what: &str, elements: usize) -> Result<Vec<T>> {
+    let mut values = Vec::new();
+    values.try_reserve_exact(elements).map_err(|_| {
+        let bytes = size((elements as u64).saturating_mul(size_of::<T>() as u64));
+        Error::new(ErrorKind::OutOfMemory, format!("{what}: {bytes} of memory are not available")).help("use a smaller batch, context or segment")
+    })?;
+    values.resize(elements, T::default());
+    Ok(values)
+}
+
 /// Bytes that can be taken without swapping or exceeding what the control groups of this process may have; none where the system does not tell.
 #[cfg(target_os = "linux")]
 pub(crate) fn available() -> Option<u64> {
@@ -100,6 +114,13 @@ mod tests {
         assert_eq!(linux::granted("5:cpu:/x\n0::/other\n", &read), None);
         assert_eq!(linux::granted("4:cpu,memory:/not/seen/here\n0::/\n", &read), Some(50));
         assert_eq!(linux::granted("", &read), None);
+    }
+
+    #[test]
+    fn zeros_or_an_error() {
+        assert_eq!(zeros::<f32>("few", 3).expect("fits"), [0.0; 3]);
+        let error = zeros::<f32>("many", usize::MAX).expect_err("no machine has them");
+        assert!(error.kind() == ErrorKind::OutOfMemory && error.message().starts_with("many: "), "{error}");
     }
 
     #[test]

@@ -51,6 +51,7 @@ pub async fn bisect(
         sides.push(Side { executor, compiled, parameters, state });
     }
     let (Some(mut cpu), Some(mut device)) = (sides.pop(), sides.pop()) else { return Ok(Vec::new()) };
+    call.check(&plan.capacity)?;
     let run = Run { calls: &[], inputs, reads: &[] };
     device.executor.run(&mut device.compiled, &device.parameters, &mut device.state, run.clone()).await?;
     let Executor::Cpu(executor) = cpu.executor.clone() else { return Err(Error::new(ErrorKind::Device, "bisect needs the CPU executor")) };

@@ -72,18 +72,10 @@ impl Scratch {
     }
 }
 
-/// Zeros, or an out-of-memory error instead of an abort.
+/// A tensor of zeros.
 pub(super) fn zeros<R: Element>(name: &str, dtype: DType, elements: usize) -> Result<Stored> {
-    fn allocate<T: Copy + Default>(name: &str, elements: usize) -> Result<Vec<T>> {
-        let mut v = Vec::new();
-        v.try_reserve_exact(elements).map_err(|_| {
-            Error::new(ErrorKind::OutOfMemory, format!("{name} needs {} MiB, which this machine does not have", (elements * size_of::<T>()) >> 20))
-                .help("use a smaller batch, context or segment")
-        })?;
-        v.resize(elements, T::default());
-        Ok(v)
-    }
-    Ok(if dtype == DType::U32 { Stored::U32(allocate(name, elements)?) } else { R::wrap(allocate(name, elements)?) })
+    use super::available::zeros;
+    Ok(if dtype == DType::U32 { Stored::U32(zeros(name, elements)?) } else { R::wrap(zeros(name, elements)?) })
 }
 
 /// Words as a tensor of the executor; halves become floats.
@@ -111,7 +103,7 @@ pub(super) fn write_words(stored: &mut Stored, offset: usize, words: &[u32]) -> 
         Stored::F16(_) => return Err(Error::new(ErrorKind::Shape, "half floats are weights, which nobody writes")),
         Stored::Gpu(_) => return Err(Error::new(ErrorKind::Device, "the tensor lies on another executor")),
     };
-    if offset + words.len() > len {
+    if offset.checked_add(words.len()).is_none_or(|end| end > len) {
         return Err(Error::new(ErrorKind::Shape, format!("{} words do not fit at {offset} of a tensor of {len}", words.len())));
     }
     let range = offset..offset + words.len();
@@ -124,14 +116,16 @@ pub(super) fn write_words(stored: &mut Stored, offset: usize, words: &[u32]) -> 
     Ok(())
 }
 
-pub(super) fn to_words(stored: &Stored, range: std::ops::Range<usize>) -> Vec<u32> {
-    match stored {
-        Stored::F32(v) => v[range].iter().map(|x| x.to_bits()).collect(),
-        Stored::F64(v) => v[range].iter().map(|x| (*x as f32).to_bits()).collect(),
-        Stored::U32(v) => v[range].to_vec(),
-        Stored::F16(v) => v[range].iter().map(|h| half::f16::from_bits(*h).to_f32().to_bits()).collect(),
-        Stored::Gpu(_) => Vec::new(),
-    }
+pub(super) fn to_words(name: &str, stored: &Stored, range: std::ops::Range<usize>) -> Result<Vec<u32>> {
+    let at = range.clone();
+    let words = match stored {
+        Stored::F32(v) => v.get(at).map(|v| v.iter().map(|x| x.to_bits()).collect()),
+        Stored::F64(v) => v.get(at).map(|v| v.iter().map(|x| (*x as f32).to_bits()).collect()),
+        Stored::U32(v) => v.get(at).map(<[u32]>::to_vec),
+        Stored::F16(v) => v.get(at).map(|v| v.iter().map(|h| half::f16::from_bits(*h).to_f32().to_bits()).collect()),
+        Stored::Gpu(_) => return Err(Error::new(ErrorKind::Device, format!("{name} lies on another executor"))),
+    };
+    words.ok_or_else(|| Error::new(ErrorKind::Shape, format!("{name} has no elements {range:?}")))
 }
 
 impl<R: Element> CpuExecutor<R> {
@@ -241,9 +235,10 @@ impl<R: Element> CpuExecutor<R> {
 pub(super) fn read(compiled: &Compiled, parameters: &Memory, state: &Memory, name: &str, elements: usize) -> Result<Vec<u32>> {
     let id = compiled.plan.find(name).ok_or_else(|| Error::new(ErrorKind::Shape, format!("plan {} has no tensor {name}", compiled.plan.name)))?;
     let Own::Cpu(scratch) = &compiled.own else { return Ok(Vec::new()) };
-    Ok(match place(&compiled.plan, id, parameters, state)? {
-        Place::Parameter(i) => to_words(&parameters.tensors[i], 0..elements),
-        Place::State(i) => to_words(&state.tensors[i], 0..elements),
-        Place::Own(i) => to_words(&scratch.buffers[i], 0..elements),
-    })
+    let stored = match place(&compiled.plan, id, parameters, state)? {
+        Place::Parameter(i) => &parameters.tensors[i],
+        Place::State(i) => &state.tensors[i],
+        Place::Own(i) => &scratch.buffers[i],
+    };
+    to_words(name, stored, 0..elements)
 }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use self::wgpu::GpuExecutor;
-pub(crate) use available::{available, check_memory};
+pub(crate) use available::{available, check_memory, zeros};
 pub use bisect::{Difference, bisect};
 pub use cpu::CpuExecutor;
 pub use profile::{KernelTime, by_kernel};
@@ -164,6 +164,11 @@ pub struct Run<'a> {
     pub reads: &'a [(&'a str, usize)],
 }
 
+/// Refuses calls that the plan was not compiled for.
+fn check_calls(compiled: &Compiled, run: &Run<'_>) -> Result<()> {
+    run.calls.iter().try_for_each(|call| call.check(&compiled.plan.capacity))
+}
+
 impl Executor {
     /// What kernels may know of the device.
     pub fn traits(&self) -> DeviceTraits {
@@ -241,7 +246,7 @@ impl Executor {
         let i = memory.index(name)?;
         match (self, &memory.tensors[i]) {
             (Executor::Gpu(gpu), Stored::Gpu(buffer)) => gpu.context().read_pod(buffer, range.start as u64 * 4..range.end as u64 * 4).await,
-            (_, stored) => Ok(cpu::to_words(stored, range)),
+            (_, stored) => cpu::to_words(name, stored, range),
         }
     }
 
@@ -315,6 +320,7 @@ impl Executor {
         state: &mut Memory,
         run: Run<'_>,
     ) -> Result<(Vec<Vec<u32>>, Vec<(usize, f64)>)> {
+        check_calls(compiled, &run)?;
         let mut times = Vec::new();
         let read = match self {
             Executor::Cpu(cpu) => cpu.run(compiled, parameters, state, &run, Some(&mut times))?,
@@ -339,6 +345,7 @@ impl Executor {
         state: &mut Memory,
         run: Run<'_>,
     ) -> Result<(Vec<Vec<u32>>, Option<f64>)> {
+        check_calls(compiled, &run)?;
         if let Executor::Gpu(gpu) = self
             && let Some(mut timestamps) = crate::gpu::Timestamps::new(gpu.context(), 1).await?
         {
@@ -358,9 +365,7 @@ impl Executor {
 
     /// Runs a submission and returns what was to be read, as words.
     pub async fn run(&self, compiled: &mut Compiled, parameters: &Memory, state: &mut Memory, run: Run<'_>) -> Result<Vec<Vec<u32>>> {
-        for call in run.calls {
-            call.check(&compiled.plan.capacity)?;
-        }
+        check_calls(compiled, &run)?;
         match self {
             Executor::Cpu(cpu) => cpu.run(compiled, parameters, state, &run, None),
             Executor::Oracle(cpu) => cpu.run(compiled, parameters, state, &run, None),

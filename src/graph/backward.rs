@@ -130,7 +130,7 @@ impl Pass<'_> {
     }
 
     fn node(&self) -> &Node {
-        self.node.as_ref().expect("rules run on a node")
+        self.node.as_ref().expect("a gradient rule runs while its node is set")
     }
 
     fn latest(&self, id: TensorId) -> TensorId {

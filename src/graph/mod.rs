@@ -12,7 +12,7 @@ pub use backward::Recompute;
 pub use plan::{Arg, BufferId, Plan, PlannedBuffer, PlannedTensor, Step};
 pub(crate) use plan::{size, sum};
 
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::kernels::Kernel;
 pub use crate::tensor::TensorId;
 use crate::tensor::{DType, Shape, TensorType};
@@ -155,7 +155,7 @@ impl Graph {
         let types: Vec<&TensorType> = inputs.iter().map(|id| &self.tensors[id.0].ty).collect();
         let outputs: Vec<TensorId> = kernel
             .infer(&types)
-            .map_err(|e| crate::Error::new(e.kind(), format!("{label}: {e}")))?
+            .map_err(|e| Error::new(e.kind(), format!("{label}: {e}")))?
             .into_iter()
             .enumerate()
             .map(|(i, ty)| self.add(&format!("{label}.{i}"), ty, Role::Scratch))
@@ -165,7 +165,11 @@ impl Graph {
     }
 
     /// [`Graph::apply`] for an operation with one output.
+    ///
+    /// # Errors
+    /// As [`Graph::apply`], and for an operation without outputs.
     pub fn apply1(&mut self, label: &str, kernel: impl Kernel, inputs: &[TensorId]) -> Result<TensorId> {
-        Ok(self.apply(label, kernel, inputs, &[])?[0])
+        let outputs = self.apply(label, kernel, inputs, &[])?;
+        outputs.first().copied().ok_or_else(|| Error::new(ErrorKind::Shape, format!("{label}: the operation has no output")))
     }
 }

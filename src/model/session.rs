@@ -8,7 +8,7 @@ use super::generation::Generation;
 use super::sampling::{GenerateOptions, Generated};
 use super::transformer::Head;
 use crate::error::{Error, ErrorKind, Result};
-use crate::exec::{Compiled, Executor, KernelTime, Memory, Run, by_kernel};
+use crate::exec::{Compiled, Executor, KernelTime, Memory, Run, by_kernel, zeros};
 use crate::kernels::nll::UNSCORED;
 use crate::kernels::sample::STEPS;
 use crate::tensor::{Call, Lane, lane_table, ring_after};
@@ -62,20 +62,22 @@ impl Session {
         self.slots.len()
     }
 
-    /// Tokens of a text so far.
+    /// Tokens of a text so far; 0 of one that is not there.
     pub fn position(&self, slot: usize) -> usize {
-        self.slots[slot].position + self.slots[slot].pending.len()
+        self.slots.get(slot).map_or(0, |s| s.position + s.pending.len())
     }
 
     /// Which tokens occurred in a text, for the repetition penalty.
     pub(super) fn seen(&self, slot: usize) -> Vec<bool> {
-        self.slots[slot].seen.clone()
+        self.slots.get(slot).map_or_else(Vec::new, |s| s.seen.clone())
     }
 
-    /// Empties a text.
+    /// Empties a text; one that is not there is not an error.
     pub fn reset(&mut self, slot: usize) {
         // Kernels ignore what an earlier text left in the state when they stand at position 0.
-        self.slots[slot] = Slot { seen: vec![false; self.model.0.config.vocab_size], ..Slot::default() };
+        if let Some(s) = self.slots.get_mut(slot) {
+            *s = Slot { seen: vec![false; self.model.0.config.vocab_size], ..Slot::default() };
+        }
     }
 
     /// A copy that goes its own way.
@@ -155,6 +157,7 @@ impl Session {
 
     /// The logits of a text's next token, `[V]`.
     pub async fn logits(&mut self, slot: usize) -> Result<Vec<f32>> {
+        self.check_ids(slot, &[])?;
         self.flush(slot).await?;
         let v = self.model.0.config.vocab_size;
         let words = self.model.0.executor.read(&self.state, "logits", slot * v..(slot + 1) * v).await?;
@@ -191,8 +194,11 @@ impl Session {
             self.all = Some(inner.executor.compile(&inner.blueprint.plan(&inner.config, Head::All)?).await?);
         }
         let (v, d, layers) = (inner.config.vocab_size, inner.config.hidden_size, if hidden { inner.config.num_hidden_layers } else { 0 });
-        let mut outputs = vec![vec![0.0; slots.len() * n * v]];
-        outputs.extend(vec![vec![0.0; slots.len() * n * d]; layers]);
+        let rows = slots.len().saturating_mul(n);
+        let mut outputs = vec![zeros("the logits", rows.saturating_mul(v))?];
+        for _ in 0..layers {
+            outputs.push(zeros("the hidden states", rows.saturating_mul(d))?);
+        }
         let names: Vec<String> = std::iter::once("logits_all".to_string()).chain((0..layers).map(|i| format!("hidden.{i}"))).collect();
         let mut done = 0;
         while done < n {

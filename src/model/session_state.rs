@@ -67,6 +67,8 @@ impl Session {
         }
         if saved.ring > block
             || saved.ring > saved.position
+            || !(saved.position - saved.ring).is_multiple_of(block)
+            || saved.position > u64::from(u32::MAX)
             || saved.pending.len() > 1
             || saved.pending.iter().chain(&saved.seen).any(|id| *id as usize >= vocabulary)
         {
@@ -96,5 +98,34 @@ impl Session {
     /// Bytes of state of one text.
     pub fn state_bytes(&self) -> usize {
         self.state_tensors().iter().map(|(_, n)| n * 4).sum()
+    }
+}
+
+#[cfg(all(test, not(target_arch = "wasm32")))]
+mod tests {
+    use super::*;
+    use crate::exec::{CpuExecutor, Executor};
+    use crate::model::{Engine, LoadOptions, ModelSource};
+
+    #[test]
+    fn places_that_no_text_stands_at_are_refused() {
+        let engine = Engine::on(Executor::Cpu(CpuExecutor::default()));
+        let model = pollster::block_on(engine.load(ModelSource::builtin().expect("opens"), &LoadOptions::default(), &mut |_, _| {})).expect("loads");
+        let mut session = pollster::block_on(Session::new(&model)).expect("starts");
+        pollster::block_on(session.prefill(0, &[5, 6, 7], &mut |_| std::ops::ControlFlow::Continue(()))).expect("reads");
+        let good = pollster::block_on(session.save(0)).expect("saves");
+        let changed = |change: &dyn Fn(&mut SavedState)| {
+            let mut state = SavedState::from_bytes(&good, "good", model.fingerprint()).expect("reads");
+            change(&mut state);
+            state.to_bytes()
+        };
+        let changes: [&dyn Fn(&mut SavedState); 5] =
+            [&|s| s.position = u64::MAX, &|s| s.position += 1, &|s| s.ring = 4, &|s| s.seen.push(u32::MAX), &|s| s.pending = vec![1, 2]];
+        for change in changes {
+            let error = pollster::block_on(session.load(0, &changed(change), "changed")).expect_err("impossible");
+            assert!(error.kind() == ErrorKind::State && error.message().contains("impossible"), "{error}");
+            assert_eq!(session.position(0), 3);
+        }
+        pollster::block_on(session.load(0, &good, "good")).expect("loads");
     }
 }

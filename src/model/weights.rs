@@ -2,11 +2,12 @@
 //! are cut where a binding is too small, in which type they are kept.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use super::checkpoint::Checkpoint;
 use super::config::{Gate, ModelConfig};
 use crate::attention::{Attention, Kind, Sketch};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::tensor::DType;
 
 /// A graph parameter: rows of checkpoint tensors one after the other.
@@ -30,7 +31,7 @@ pub enum Part {
         /// Its name.
         name: String,
         /// Which elements.
-        range: std::ops::Range<usize>,
+        range: Range<usize>,
     },
     /// Zeros.
     Zeros(usize),
@@ -142,6 +143,14 @@ fn tree_path(node: usize, width: usize) -> String {
     (0..depth).rev().map(|bit| if node >> bit & 1 == 0 { ".left_child" } else { ".right_child" }).collect()
 }
 
+/// A part of a tensor, which must be as large as the configuration says.
+fn part_of<'a, T>(values: &'a [T], name: &str, range: &Range<usize>) -> Result<&'a [T]> {
+    values.get(range.clone()).ok_or_else(|| {
+        Error::new(ErrorKind::ModelFormat, format!("tensor {name} has {} numbers, the model needs {}", values.len(), range.end))
+            .help("the tensors are of another model")
+    })
+}
+
 impl Packed {
     /// The parameter as words, from the checkpoint. Halves stay halves; anything else is rounded once.
     pub fn words(&self, checkpoint: &Checkpoint) -> Result<Vec<u32>> {
@@ -150,8 +159,8 @@ impl Packed {
             for part in &self.parts {
                 match part {
                     Part::Tensor { name, range } => match checkpoint.f16_bits(name)? {
-                        Some(bits) => halves.extend_from_slice(&bits[range.clone()]),
-                        None => halves.extend(checkpoint.f32(name)?[range.clone()].iter().map(|x| half::f16::from_f32(*x).to_bits())),
+                        Some(bits) => halves.extend_from_slice(part_of(&bits, name, range)?),
+                        None => halves.extend(part_of(&checkpoint.f32(name)?, name, range)?.iter().map(|x| half::f16::from_f32(*x).to_bits())),
                     },
                     Part::Zeros(n) => halves.resize(halves.len() + n, 0),
                     Part::Ones(n) => halves.resize(halves.len() + n, half::f16::ONE.to_bits()),
@@ -164,7 +173,7 @@ impl Packed {
             match part {
                 Part::Tensor { name, range } => {
                     let values: Cow<'_, [f32]> = checkpoint.f32(name)?.into();
-                    words.extend(values[range.clone()].iter().map(|x| x.to_bits()));
+                    words.extend(part_of(&values, name, range)?.iter().map(|x| x.to_bits()));
                 }
                 Part::Zeros(n) => words.resize(words.len() + n, 0f32.to_bits()),
                 Part::Ones(n) => words.resize(words.len() + n, 1f32.to_bits()),
@@ -191,7 +200,7 @@ pub fn unpack<'a>(parameters: impl IntoIterator<Item = (&'a Packed, &'a [f32])>)
 
 impl Packed {
     /// Its parts, each with the elements it is.
-    pub fn ranges(&self) -> impl Iterator<Item = (&Part, std::ops::Range<usize>)> {
+    pub fn ranges(&self) -> impl Iterator<Item = (&Part, Range<usize>)> {
         self.parts.iter().scan(0, |at, part| {
             let start = *at;
             *at += part.len();
@@ -204,7 +213,7 @@ impl Packed {
         self.parts.iter().filter_map(|part| if let Part::Tensor { name, .. } = part { Some(name.as_str()) } else { None })
     }
 
-    /// The parameter's values from tensors by name; a tensor that is not there counts as zeros.
+    /// The parameter's values from tensors by name, of the sizes that the configuration gives; a tensor that is not there counts as zeros.
     pub fn pack(&self, tensors: &std::collections::BTreeMap<String, Vec<f32>>) -> Vec<f32> {
         let mut values = Vec::with_capacity(self.elements);
         for part in &self.parts {

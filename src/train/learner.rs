@@ -284,7 +284,19 @@ impl Learner {
     }
 
     /// Puts back what [`Learner::moments`] returned.
+    ///
+    /// # Errors
+    /// [`ErrorKind::ModelFormat`] for moments of another model.
     pub async fn restore_moments(&mut self, tensors: NamedTensors) -> Result<()> {
+        let shapes: std::collections::BTreeMap<String, Vec<usize>> = self.config.parameters().into_iter().map(|s| (s.name, s.shape)).collect();
+        for (name, shape, values) in &tensors {
+            let parameter = name.split_once('.').map_or(name.as_str(), |(_, parameter)| parameter);
+            let fits = |needed: &Vec<usize>| needed == shape && values.len() == shape.iter().product::<usize>();
+            if let Some(needed) = shapes.get(parameter).filter(|needed| !fits(needed)) {
+                let text = format!("the moment {name} has shape {shape:?} and {} numbers, the model needs {needed:?}", values.len());
+                return Err(Error::new(ErrorKind::ModelFormat, text).help("train from the checkpoint's weights with --model and another --out"));
+            }
+        }
         let tensors: std::collections::BTreeMap<String, Vec<f32>> = tensors.into_iter().map(|(name, _, values)| (name, values)).collect();
         for moment in ["first", "second"] {
             let prefix = format!("{moment}.");

@@ -107,6 +107,7 @@ impl Trainer {
         let text = given.config.as_ref().map_or(TINY.to_string(), ToString::to_string);
         let (config, _) = ModelConfig::from_json(&text, "config")?;
         let settings = given.settings();
+        settings.check()?;
         let Some([training, held_out]) = settings.tasks(config.vocab_size)? else { return Err(Error::new(ErrorKind::Input, "no task")) };
         let source: ModelSource = new_model(config.clone(), Tokenizer::bytes(), settings.seed)?;
         let learner = Learner::new(&engine.0, &source, &settings.learner()).await?;

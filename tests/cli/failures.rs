@@ -237,6 +237,12 @@ fn full_disks() {
         fails(output, &["stdout"], true);
     }
 
+    // What is only told ends nothing.
+    let arguments = generate(&[]);
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let output = command(&arguments.iter().map(String::as_str).collect::<Vec<_>>()).stderr(full).stdout(Stdio::piped()).output().unwrap();
+    assert!(output.status.success() && !output.stdout.is_empty(), "{:?}", output.status);
+
     let disk = folder();
     let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=16k", "tmpfs", arg(disk.path())]).output();
     if !mounted.is_ok_and(|output| output.status.success()) {
