@@ -109,7 +109,7 @@ fn generation_can_be_cut_anywhere(name: &str, executor: &Executor, case: Case, r
             let settings = GenerateOptions {
                 max_tokens: rng.within(1, 40),
                 temperature: 1.0,
-                repetition_penalty: 1.3,
+                repetition_penalty: Some(1.3),
                 seed: rng.next(),
                 stop,
                 ..GenerateOptions::greedy(1)

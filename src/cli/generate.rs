@@ -68,15 +68,13 @@ struct Sampling {
 impl Options {
     fn sampling(&self) -> Result<GenerateOptions> {
         let s = &self.sampling;
-        // Greedy means the likeliest token, so nothing is changed behind the user's back.
-        let penalty = s.repetition_penalty.unwrap_or(GenerateOptions::usual_penalty(s.temperature));
         let options = GenerateOptions {
             max_tokens: self.max_tokens,
             temperature: s.temperature,
             top_k: s.top_k,
             top_p: s.top_p,
             min_p: s.min_p,
-            repetition_penalty: penalty,
+            repetition_penalty: s.repetition_penalty,
             seed: s.seed.unwrap_or_else(fresh_seed),
             stop: self.stop.clone(),
         };

@@ -1,11 +1,15 @@
 //! How the next token is chosen, and when generation ends.
 
+use serde::{Deserialize, Serialize};
+
 use super::text_stream::StopStrings;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernels::sample::SETTINGS;
 
-/// Options of [`Session::generate`](super::Session::generate), named as in Hugging Face and llama.cpp.
-#[derive(Clone, Debug, PartialEq)]
+/// Options of [`Session::generate`](super::Session::generate), named as in Hugging Face and llama.cpp. As JSON, with names as JavaScript
+/// writes them; what is missing has its default.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct GenerateOptions {
     /// Most tokens to generate.
     pub max_tokens: usize,
@@ -17,8 +21,9 @@ pub struct GenerateOptions {
     pub top_p: f32,
     /// Only tokens at least this share as likely as the likeliest; 0: all.
     pub min_p: f32,
-    /// Logits of tokens that occurred are divided by this (multiplied where negative); 1: off.
-    pub repetition_penalty: f32,
+    /// Logits of tokens that occurred are divided by this (multiplied where negative); 1: off. None: 1.1, and 1 at temperature 0, so that
+    /// greedy is greedy.
+    pub repetition_penalty: Option<f32>,
     /// Seed of the draws.
     pub seed: u64,
     /// Texts that end generation; they are not part of the result.
@@ -27,19 +32,19 @@ pub struct GenerateOptions {
 
 impl Default for GenerateOptions {
     fn default() -> Self {
-        Self { max_tokens: 128, temperature: 0.8, top_k: 40, top_p: 0.95, min_p: 0.05, repetition_penalty: 1.1, seed: 0, stop: Vec::new() }
+        Self { max_tokens: 128, temperature: 0.8, top_k: 40, top_p: 0.95, min_p: 0.05, repetition_penalty: None, seed: 0, stop: Vec::new() }
     }
 }
 
 impl GenerateOptions {
     /// Always the likeliest token.
     pub fn greedy(max_tokens: usize) -> Self {
-        Self { max_tokens, temperature: 0.0, top_k: 0, top_p: 1.0, min_p: 0.0, repetition_penalty: 1.0, seed: 0, stop: Vec::new() }
+        Self { max_tokens, temperature: 0.0, top_k: 0, top_p: 1.0, min_p: 0.0, ..Self::default() }
     }
 
-    /// The repetition penalty where none is asked for: none at temperature 0, so that greedy is greedy.
-    pub fn usual_penalty(temperature: f32) -> f32 {
-        if temperature == 0.0 { 1.0 } else { Self::default().repetition_penalty }
+    /// The repetition penalty that holds.
+    pub(super) fn penalty(&self) -> f32 {
+        self.repetition_penalty.unwrap_or(if self.temperature == 0.0 { 1.0 } else { 1.1 })
     }
 
     /// Refuses options outside their range, naming the option, the value and the range.
@@ -55,8 +60,8 @@ impl GenerateOptions {
         if !(0.0..=1.0).contains(&self.min_p) {
             return refuse("min-p", self.min_p, "a number from 0 (off) to 1");
         }
-        if !(self.repetition_penalty > 0.0 && self.repetition_penalty.is_finite()) {
-            return refuse("repetition-penalty", self.repetition_penalty, "a positive number, 1 for none");
+        if !(self.penalty() > 0.0 && self.penalty().is_finite()) {
+            return refuse("repetition-penalty", self.penalty(), "a positive number, 1 for none");
         }
         StopStrings::new(&self.stop)?;
         Ok(())
@@ -64,13 +69,14 @@ impl GenerateOptions {
 
     /// The sampler's settings of one slot.
     pub(super) fn words(&self) -> [u32; SETTINGS] {
-        let floats = [self.temperature, self.top_p, self.min_p, self.repetition_penalty].map(f32::to_bits);
+        let floats = [self.temperature, self.top_p, self.min_p, self.penalty()].map(f32::to_bits);
         [floats[0], self.top_k, floats[1], floats[2], floats[3], self.seed as u32, (self.seed >> 32) as u32, 0]
     }
 }
 
 /// Why generation ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum StopReason {
     /// `max_tokens` were generated.
     MaxTokens,
@@ -91,4 +97,36 @@ pub struct Generated {
     pub ids: Vec<u32>,
     /// Why it ended.
     pub reason: StopReason,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_as_json() {
+        let read = |json: &str| serde_json::from_str::<GenerateOptions>(json);
+        assert_eq!(read("{}").expect("reads"), GenerateOptions::default());
+        let greedy = read(r#"{"maxTokens":3,"temperature":0,"topK":0,"topP":1,"minP":0}"#).expect("reads");
+        assert_eq!((&greedy, greedy.penalty()), (&GenerateOptions::greedy(3), 1.0));
+        assert_eq!(read(r#"{"temperature":0,"repetitionPenalty":1.5}"#).expect("reads").penalty(), 1.5);
+        assert_eq!(GenerateOptions::default().penalty(), 1.1);
+        assert!(read(r#"{"temprature":0}"#).is_err() && read(r#"{"seed":-1}"#).is_err() && read(r#"{"topP":null}"#).is_err());
+        assert_eq!(serde_json::to_value(StopReason::EndOfText).expect("writes"), "end_of_text");
+    }
+
+    #[test]
+    fn options_out_of_range_are_refused() {
+        let usual = GenerateOptions::default;
+        for options in [
+            GenerateOptions { temperature: f32::NAN, ..usual() },
+            GenerateOptions { top_p: f32::NAN, ..usual() },
+            GenerateOptions { min_p: f32::NAN, ..usual() },
+            GenerateOptions { repetition_penalty: Some(f32::NAN), ..usual() },
+            GenerateOptions { repetition_penalty: Some(0.0), ..usual() },
+        ] {
+            assert_eq!(options.check().expect_err("refused").kind(), ErrorKind::Input);
+        }
+        usual().check().expect("fits");
+    }
 }

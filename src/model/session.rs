@@ -291,7 +291,7 @@ impl Session {
             options.check()?;
             let words = options.words();
             inner.executor.write(&mut self.state, "sampler.settings", slot * words.len(), &words).await?;
-            if options.repetition_penalty != 1.0 {
+            if options.penalty() != 1.0 {
                 let seen: Vec<u32> = self.slots[slot].seen.iter().map(|s| u32::from(*s)).collect();
                 inner.executor.write(&mut self.state, "sampler.seen", slot * seen.len(), &seen).await?;
             }

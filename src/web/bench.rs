@@ -5,7 +5,7 @@ use serde::Deserialize;
 use wasm_bindgen::prelude::*;
 
 use super::convert::{field, object, options, to_js};
-use super::engine::{Engine, source};
+use super::engine::{Engine, Files};
 use crate::bench::{self, BenchModel, BenchOptions, Event, Suite};
 use std::ops::ControlFlow;
 
@@ -48,9 +48,10 @@ impl Engine {
     pub async fn bench(&self, given: Option<Object>, model: Object, on_event: Function) -> Result<(), JsValue> {
         let request: Request = options("bench options", given)?;
         let name = field(&model, "name").as_string().unwrap_or_default();
+        let files = Files::read(&model)?;
+        let open = || files.clone().source();
         // Opened more than once; what cannot be opened is known before anything runs.
-        source(&model)?;
-        let open = || source(&model).map_err(|e| crate::Error::new(crate::ErrorKind::ModelFormat, format!("{e:?}")));
+        open().map_err(to_js)?;
         let mut thrown = None;
         let mut tell = |event: Event| {
             let event = match event {

@@ -1,6 +1,6 @@
 //! Between JavaScript values and ours: options as JSON, files as bytes, errors as `Error` objects.
 
-use js_sys::{Function, JSON, Object, Reflect, Uint8Array};
+use js_sys::{Array, Function, JSON, Object, Reflect, Uint8Array};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use wasm_bindgen::prelude::*;
@@ -24,9 +24,16 @@ pub(super) fn object(value: &impl Serialize) -> Result<JsValue, JsValue> {
     JSON::parse(&text)
 }
 
-/// Options of a call; what is missing has its default, and a name that does not exist is refused.
+/// Options of a call; what is missing has its default, and a name that does not exist, or a number that is none, is refused.
 pub(super) fn options<T: DeserializeOwned + Default>(what: &str, options: Option<Object>) -> Result<T, JsValue> {
     let Some(options) = options else { return Ok(T::default()) };
+    // JSON writes NaN as null, which may stand for a default.
+    for entry in Object::entries(&options).iter().map(|entry| Array::from(&entry)) {
+        if let Some(number) = entry.get(1).as_f64().filter(|number| !number.is_finite()) {
+            let name = entry.get(0).as_string().unwrap_or_default();
+            return Err(to_js(Error::new(ErrorKind::Input, format!("{what}: {name} is {number}")).help("give a finite number")));
+        }
+    }
     let text = String::from(JSON::stringify(&options)?);
     serde_json::from_str(&text).map_err(|e| {
         // Without "at line 1 column 17", which means nothing to who gave an object.

@@ -55,7 +55,7 @@ impl Engine {
         let settings: LoadSettings = options("load options", given)?;
         let defaults = LoadOptions::default();
         let load = LoadOptions { max_context: settings.max_context.unwrap_or(defaults.max_context), ..defaults };
-        let source = source(&files)?;
+        let source = Files::read(&files)?.source().map_err(to_js)?;
         let mut progress = Progress::new(on_progress);
         let loaded = self.0.load(source, &load, &mut |done, total| progress.tell(done as f64, total as f64)).await;
         progress.end()?;
@@ -63,14 +63,28 @@ impl Engine {
     }
 }
 
-/// A model from the contents of its files.
-pub(super) fn source(files: &Object) -> Result<ModelSource, JsValue> {
-    let config = field(files, "config");
-    let config = match config.is_object() && !is_bytes(&config) {
-        true => String::from(JSON::stringify(&config)?),
-        false => text(&config, "config")?,
-    };
-    let weights = bytes(&field(files, "weights"), "weights")?;
-    let tokenizer = Some(field(files, "tokenizer")).filter(|t| !missing(t)).map(|t| bytes(&t, "tokenizer")).transpose()?;
-    ModelSource::from_bytes(&config, weights, tokenizer.as_deref()).map_err(to_js)
+/// The contents of a model's files, copied from JavaScript once.
+#[derive(Clone)]
+pub(super) struct Files {
+    config: String,
+    weights: Vec<u8>,
+    tokenizer: Option<Vec<u8>>,
+}
+
+impl Files {
+    pub fn read(files: &Object) -> Result<Self, JsValue> {
+        let config = field(files, "config");
+        let config = match config.is_object() && !is_bytes(&config) {
+            true => String::from(JSON::stringify(&config)?),
+            false => text(&config, "config")?,
+        };
+        let weights = bytes(&field(files, "weights"), "weights")?;
+        let tokenizer = Some(field(files, "tokenizer")).filter(|t| !missing(t)).map(|t| bytes(&t, "tokenizer")).transpose()?;
+        Ok(Self { config, weights, tokenizer })
+    }
+
+    /// The model in them.
+    pub fn source(self) -> crate::Result<ModelSource> {
+        ModelSource::from_bytes(&self.config, self.weights, self.tokenizer.as_deref())
+    }
 }

@@ -3,12 +3,11 @@
 use std::ops::ControlFlow;
 
 use js_sys::{Float32Array, Object, Reflect};
-use serde::Deserialize;
 use wasm_bindgen::prelude::*;
 
 use super::convert::{object, options, to_js};
 use crate::error::{Error, ErrorKind};
-use crate::model::{self, GenerateOptions, Generation, StopReason};
+use crate::model::{self, GenerateOptions, Generation};
 
 /// A text and its state.
 #[wasm_bindgen]
@@ -16,51 +15,6 @@ use crate::model::{self, GenerateOptions, Generation, StopReason};
 pub struct Session {
     session: model::Session,
     generation: Option<Generation>,
-}
-
-/// The package's `GenerateOptions`.
-#[derive(Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
-struct Sampling {
-    max_tokens: usize,
-    temperature: f32,
-    top_k: u32,
-    top_p: f32,
-    min_p: f32,
-    repetition_penalty: Option<f32>,
-    seed: u64,
-    stop: Vec<String>,
-}
-
-impl Default for Sampling {
-    fn default() -> Self {
-        let o = GenerateOptions::default();
-        Self {
-            max_tokens: o.max_tokens,
-            temperature: o.temperature,
-            top_k: o.top_k,
-            top_p: o.top_p,
-            min_p: o.min_p,
-            repetition_penalty: None,
-            seed: o.seed,
-            stop: o.stop,
-        }
-    }
-}
-
-impl From<Sampling> for GenerateOptions {
-    fn from(o: Sampling) -> Self {
-        Self {
-            max_tokens: o.max_tokens,
-            temperature: o.temperature,
-            top_k: o.top_k,
-            top_p: o.top_p,
-            min_p: o.min_p,
-            repetition_penalty: o.repetition_penalty.unwrap_or(Self::usual_penalty(o.temperature)),
-            seed: o.seed,
-            stop: o.stop,
-        }
-    }
 }
 
 impl Session {
@@ -98,8 +52,8 @@ impl Session {
 
     /// Begins to continue the text; [`Session::advance`] does it.
     pub fn generate(&mut self, given: Option<Object>) -> Result<(), JsValue> {
-        let sampling: Sampling = options("generate options", given)?;
-        self.generation = Some(Generation::new(self.session.model(), 0, &sampling.into()).map_err(to_js)?);
+        let given: GenerateOptions = options("generate options", given)?;
+        self.generation = Some(Generation::new(self.session.model(), 0, &given).map_err(to_js)?);
         Ok(())
     }
 
@@ -119,13 +73,8 @@ impl Session {
             self.generation = None;
             return Err(to_js(error));
         }
-        let reason = match generation.done().reason {
-            StopReason::MaxTokens => "max_tokens",
-            StopReason::EndOfText => "end_of_text",
-            StopReason::StopString => "stop_string",
-            StopReason::Cancelled => "cancelled",
-        };
-        let said = serde_json::json!({ "text": text, "ended": generation.ended(), "tokens": generation.done().ids.len(), "reason": reason });
+        let done = generation.done();
+        let said = serde_json::json!({ "text": text, "ended": generation.ended(), "tokens": done.ids.len(), "reason": done.reason });
         if generation.ended() {
             self.generation = None;
         }

@@ -27,8 +27,7 @@ pub struct Trainer {
     trainer: trainer::Trainer,
     held_out: EvaluationSet,
     config: ModelConfig,
-    /// Sequences of a call.
-    lanes: usize,
+    settings: Settings,
 }
 
 /// The package's `TrainOptions`.
@@ -78,6 +77,18 @@ impl Trainer {
         Self::new(engine, &given).await.map_err(to_js)
     }
 
+    /// Steps in all.
+    #[wasm_bindgen(getter)]
+    pub fn steps(&self) -> f64 {
+        self.settings.steps as f64
+    }
+
+    /// Tokens of a step.
+    #[wasm_bindgen(getter, js_name = tokensPerStep)]
+    pub fn tokens_per_step(&self) -> f64 {
+        self.settings.tokens(1) as f64
+    }
+
     /// One step: `{ step, loss, lr, gradientNorm }`.
     pub async fn step(&mut self) -> Result<JsValue, JsValue> {
         let step = self.trainer.step().await.map_err(to_js)?;
@@ -86,7 +97,7 @@ impl Trainer {
 
     /// Part of the held-out answers that are right.
     pub async fn accuracy(&mut self) -> Result<f64, JsValue> {
-        let result = evaluate(self.trainer.learner(), &mut self.held_out, self.lanes).await.map_err(to_js)?;
+        let result = evaluate(self.trainer.learner(), &mut self.held_out, self.settings.batch).await.map_err(to_js)?;
         Ok(result.accuracy.unwrap_or_default())
     }
 
@@ -112,6 +123,7 @@ impl Trainer {
         let source: ModelSource = new_model(config.clone(), Tokenizer::bytes(), settings.seed)?;
         let learner = Learner::new(&engine.0, &source, &settings.learner()).await?;
         let held_out = EvaluationSet { data: Box::new(held_out), count: EVALUATED, answers: true };
-        Ok(Self { trainer: trainer::Trainer::new(learner, settings, Box::new(training), 0), held_out, config, lanes: given.batch })
+        let trainer = trainer::Trainer::new(learner, settings.clone(), Box::new(training), 0);
+        Ok(Self { trainer, held_out, config, settings })
     }
 }

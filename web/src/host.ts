@@ -124,9 +124,8 @@ export class EngineHost {
   }
 
   async trainer(options: TrainOptions): Promise<TrainerHost> {
-    const { steps = 1000, batch = 32, context = 32, evalEvery = 25, ...rest } = options
-    const trainer = await wasm.Trainer.create(this.engine, { steps, batch, context, ...rest })
-    return guarded(new TrainerHost(trainer, steps, batch * context, evalEvery))
+    const { evalEvery = 25, ...rest } = options
+    return guarded(new TrainerHost(await wasm.Trainer.create(this.engine, rest), evalEvery))
   }
 
   async bench(options: Omit<BenchOptions, "signal">, files: ModelFiles, name: string): Promise<BenchHost> {
@@ -293,16 +292,17 @@ export class SessionHost {
 }
 
 export class TrainerHost {
-  constructor(readonly trainer: wasm.Trainer, readonly steps: number, readonly tokens: number, readonly evalEvery: number) {}
+  constructor(readonly trainer: wasm.Trainer, readonly evalEvery: number) {}
 
   async step(): Promise<TrainStep> {
     const started = performance.now()
     const step: { step: number; loss: number; lr: number; gradientNorm: number } = await this.trainer.step()
-    const tokensPerSecond = (1000 * this.tokens) / (performance.now() - started)
-    const evaluated = step.step % this.evalEvery === 0 || step.step === this.steps
+    const tokensPerSecond = (1000 * this.trainer.tokensPerStep) / (performance.now() - started)
+    const { steps } = this.trainer
+    const evaluated = step.step % this.evalEvery === 0 || step.step === steps
     const accuracy = evaluated ? await this.trainer.accuracy() : undefined
     await breathe()
-    return { ...step, steps: this.steps, tokensPerSecond, accuracy }
+    return { ...step, steps, tokensPerSecond, accuracy }
   }
 
   async model(): Promise<Trained> {

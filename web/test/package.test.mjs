@@ -228,15 +228,18 @@ await tests.run("damaged, interrupted, missing and impossible models", async () 
         .loadModel({ config: softmax, weights: "/golden/release-softmax/model.safetensors" }, undefined, { maxContext: 2 ** 30 })
         .then(() => "loaded", ({ name, message, advice }) => ({ name, message, advice }))
       results.still = await outcome({ weights: good })
+      const session = await (await engine.loadModel({ config, weights: good })).createSession()
+      results.number = await session.generate({ repetitionPenalty: NaN }).next().catch(({ name, message, advice }) => ({ name, message, advice }))
       return results
     }
     const results = await inPage(body, { config, at }, { complain: true })
     assert.equal(results.cancelled, "AbortError")
     assert.equal(results.cut, "loaded", JSON.stringify(results.cut))
-    for (const [what, name] of Object.entries({ short: "DownloadError", missing: "DownloadError", half: "ModelFormatError", integrity: "IntegrityError", config: "ConfigError", large: "LimitError" })) {
+    for (const [what, name] of Object.entries({ short: "DownloadError", missing: "DownloadError", half: "ModelFormatError", integrity: "IntegrityError", config: "ConfigError", large: "LimitError", number: "InputError" })) {
       assert.equal(results[what].name, name, `${what}: ${JSON.stringify(results[what])}`)
       assert.ok((results[what].advice || what === "config") && !results[what].message.includes("\n"), `${what}: ${JSON.stringify(results[what])}`)
     }
+    assert.match(results.number.message, /repetitionPenalty is NaN/)
     assert.equal(results.still, "loaded")
   } finally {
     server.close()
