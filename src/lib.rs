@@ -43,6 +43,7 @@
 //! * `cli` (default): the command line program, with its argument parser and progress bars.
 pub mod attention;
 pub mod bench;
+mod clock;
 pub mod error;
 pub mod exec;
 pub mod gpu;

@@ -1,9 +1,7 @@
-//! The clock on the wall, natively and in a browser.
+//! What a benchmark asks of the clock: dates, its resolution, pauses.
 
-#[cfg(not(target_arch = "wasm32"))]
-pub use std::time::{Instant, SystemTime, UNIX_EPOCH};
-#[cfg(target_arch = "wasm32")]
-pub use web_time::{Instant, SystemTime, UNIX_EPOCH};
+pub use crate::clock::{Instant, nanoseconds_since};
+use crate::clock::{SystemTime, UNIX_EPOCH};
 
 /// Now, as `2026-11-22T09:00:49Z`.
 pub fn date() -> String {
@@ -38,11 +36,6 @@ pub async fn breathe() {
         });
         drop(wasm_bindgen_futures::JsFuture::from(later).await);
     }
-}
-
-/// Nanoseconds that a function takes.
-pub fn nanoseconds_since(start: Instant) -> f64 {
-    start.elapsed().as_secs_f64() * 1e9
 }
 
 /// The smallest step this clock is seen to make, nanoseconds. Browsers coarsen it on purpose.

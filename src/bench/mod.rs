@@ -22,6 +22,8 @@ mod kernels;
 mod model;
 mod peaks;
 pub mod schema;
+#[cfg(test)]
+mod schema_tests;
 pub mod statistics;
 mod timer;
 mod train;

@@ -1,5 +1,6 @@
 //! Where the time goes: the times of dispatches, by kernel.
 
+use crate::clock::{Instant, nanoseconds_since};
 use crate::graph::Plan;
 use crate::tensor::Call;
 
@@ -41,11 +42,7 @@ pub(super) fn dispatched(plan: &Plan, calls: &[Call]) -> Vec<usize> {
 
 /// Nanoseconds a function takes.
 pub(super) fn nanoseconds(f: impl FnOnce()) -> f64 {
-    #[cfg(not(target_arch = "wasm32"))]
-    use std::time::Instant;
-    #[cfg(target_arch = "wasm32")]
-    use web_time::Instant;
     let start = Instant::now();
     f();
-    start.elapsed().as_secs_f64() * 1e9
+    nanoseconds_since(start)
 }
