@@ -52,7 +52,7 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
     let engine = super::model::engine(common)?;
     let context = tokens.n - 1;
     let lanes = (AT_ONCE / context).clamp(1, tokens.batch);
-    let how = LearnerOptions { lanes, context, segment: options.gradients.segment, recompute: options.gradients.recompute.unwrap_or_default() };
+    let how = LearnerOptions { lanes, context, segment: options.gradients.segment, recompute: options.gradients.again.recompute.unwrap_or_default() };
     catch_interrupt();
     let mut learner = block_on(Learner::new(&engine, &source, &how))?;
     let began = Instant::now();

@@ -62,7 +62,7 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
         let blueprint = blueprint?;
         return print(&if which == Which::Prefill { &blueprint.prefill } else { &blueprint.decode }.dot());
     }
-    let training = options.training.plan(&engine, &facts.config)?;
+    let training = options.training.plan(&engine, &facts.config, load.segment)?;
     let groups = groups(&facts.config);
     let fits = blueprint.as_ref().map_err(Error::clone).and_then(|b| engine.check_fits(&b.memory()));
     let plan = blueprint.ok().map(|b| (b.memory(), Numbers::new(&b, &facts.config)));

@@ -7,21 +7,21 @@ use polysketch::train::{LearnerMemory, LearnerOptions, LearnerPlan};
 use polysketch::{Error, Result};
 use serde_json::{Value, json};
 
-use super::options::{Gradients, count};
+use super::options::{Again, count};
 use super::output::{bytes, thousands};
 
 /// What is asked about training.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Training")]
 pub struct Options {
-    /// Plan the training with so many tokens a sequence
+    /// Plan the training with so many tokens a sequence, of which --segment are computed at a time
     #[arg(long, value_name = "N", value_parser = count)]
     context: Option<usize>,
     /// Sequences computed at a time
     #[arg(long, value_name = "N", default_value = "1", value_parser = count, requires = "context")]
     batch: usize,
     #[command(flatten)]
-    gradients: Gradients,
+    again: Again,
 }
 
 /// The plan of a batch.
@@ -37,10 +37,10 @@ impl Options {
     ///
     /// # Errors
     /// As [`LearnerPlan::new`].
-    pub fn plan(&self, engine: &Engine, config: &ModelConfig) -> Result<Option<Training>> {
+    pub fn plan(&self, engine: &Engine, config: &ModelConfig, segment: Option<usize>) -> Result<Option<Training>> {
         let Some(context) = self.context else { return Ok(None) };
-        let recompute = self.gradients.recompute.unwrap_or_default();
-        let options = LearnerOptions { lanes: self.batch, context, segment: self.gradients.segment, recompute };
+        let recompute = self.again.recompute.unwrap_or_default();
+        let options = LearnerOptions { lanes: self.batch, context, segment, recompute };
         let memory = |options: &LearnerOptions| Ok::<_, Error>(LearnerPlan::new(config, &engine.traits(), options)?.memory());
         let other = if recompute == Recompute::Nothing { Recompute::Sections } else { Recompute::Nothing };
         Ok(Some(Training { options, memory: memory(&options)?, other: memory(&LearnerOptions { recompute: other, ..options }).ok() }))

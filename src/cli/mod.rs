@@ -99,6 +99,16 @@ mod tests {
 
     #[test]
     fn the_options_are_consistent() {
-        super::Cli::command().debug_assert();
+        let command = super::Cli::command();
+        // Of an option that is there twice, one is never heard. Clap itself looks only in builds without optimisation.
+        check(&command);
+        command.debug_assert();
+    }
+
+    fn check(command: &clap::Command) {
+        let mut ids: Vec<&clap::Id> = command.get_arguments().map(|argument| argument.get_id()).collect();
+        ids.sort_unstable();
+        assert!(ids.is_sorted_by(|a, b| a < b), "{}: {ids:?}", command.get_name());
+        command.get_subcommands().for_each(check);
     }
 }

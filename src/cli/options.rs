@@ -79,6 +79,13 @@ pub struct Gradients {
     /// Tokens of a sequence computed at a time: less memory, the same result [default: all]
     #[arg(long, value_name = "N", value_parser = count, help_heading = "Memory")]
     pub segment: Option<usize>,
+    #[command(flatten)]
+    pub again: Again,
+}
+
+/// What gradients compute twice.
+#[derive(Debug, Args)]
+pub struct Again {
     /// What the backward pass computes again instead of keeping it: less memory, more time [default: nothing]
     #[arg(long, value_name = "WHAT", value_parser = recompute(), help_heading = "Memory")]
     pub recompute: Option<Recompute>,

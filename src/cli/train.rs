@@ -224,7 +224,7 @@ impl Options {
             clip: recorded.fixed("clip", o.clip, |r| r.clip, || usual.clip)?,
             seed: recorded.fixed("seed", s.seed, |r| r.seed, || usual.seed)?,
             segment: self.gradients.segment.or(recorded.0.and_then(|r| r.segment)),
-            recompute: recorded.free(self.gradients.recompute.map(|what| what == Recompute::Sections), |r| r.recompute, || usual.recompute),
+            recompute: recorded.free(self.gradients.again.recompute.map(|what| what == Recompute::Sections), |r| r.recompute, || usual.recompute),
             data: recorded.free(self.data.clone(), |r| r.data.clone(), Vec::new),
             task: self.task(recorded, vocabulary)?,
             eval_data: e.eval_data.clone().or_else(|| recorded.0.and_then(|r| r.eval_data.clone())),

@@ -136,7 +136,11 @@ pub async fn run(
             .help("give a larger --steps to train on"));
     }
     // Tokens and targets of all that a step adds up.
-    check_memory("the batches of a step", settings.tokens(1).saturating_mul(8), "use a smaller --batch, --accumulate or --context")?;
+    check_memory(
+        &format!("a step of {} tokens", settings.tokens(1)),
+        settings.tokens(1).saturating_mul(8),
+        "use a smaller --batch, --accumulate or --context",
+    )?;
     let mut learner = Learner::new(engine, &source, &settings.learner()).await?;
     // A run that is refused leaves no folder.
     let checkpoints = Checkpoints::of(out);

@@ -292,7 +292,7 @@ fn what_cannot_be_trained() {
         fails(run.with(&[&["--config", "config.json", "--task", "copy"], &size[..]].concat()), &memory, true);
     }
     let mut large = config(1 << 20);
-    (large["hidden_size"], large["num_hidden_layers"]) = (16_384.into(), 240.into());
+    (large["hidden_size"], large["num_attention_heads"], large["num_hidden_layers"]) = (16_384.into(), 256.into(), 240.into());
     at("large.json", large.to_string().as_bytes());
     fails(run.with(&["--config", "large.json", "--data", "train.txt"]), &memory, true);
     fails(on("train.txt", &["--context", "2147483649"]), &["train.txt", "2147483649"], true);
