@@ -7,7 +7,7 @@ use crate::run::*;
 
 const PROMPT: &str = "She opened the letter, and as she read it her face grew pale; for it said that";
 /// By the model family's dense reference in PyTorch, in f64.
-const GREEDY: &str = " she was not a man, and she was not a man to bear it.\n\n\"I am sure I am not going to see you,\" she said, \"I am sure I am not going to see you, and I";
+const GREEDY: &str = " she was not in the least a man who had been so much more than ever.\n\n\"I am sure I am not going to see you,\" she said, \"I have been thinking of you, and I have been thinking of";
 const CPU: [&str; 2] = ["--backend", "cpu"];
 
 fn generate(more: &[&str]) -> Vec<String> {
