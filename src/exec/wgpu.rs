@@ -7,6 +7,7 @@ use super::{Compiled, Memory, Own, Place, Resolved, Run, Stored, place};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Buffer, GpuContext, Layout, Pipeline, Pipelines, Region, Shader, Timestamps};
 use crate::graph::{Plan, Role};
+use crate::kernels::Variant;
 use crate::kernels::shader::Permutation;
 use crate::tensor::Call;
 
@@ -72,9 +73,16 @@ impl GpuExecutor {
 
     /// The pipelines of a plan, by step. `progress` is told how many are compiled.
     pub(super) async fn compile(&self, plan: &Plan, progress: &mut dyn FnMut(usize)) -> Result<Vec<Arc<Pipeline>>> {
-        // All compilations are started before the first is awaited: a browser runs them in parallel.
+        // All compilations are started before the first is awaited, because a browser runs them in parallel; and each once, though layers
+        // have the same.
+        let mut variants: Vec<&Variant> = Vec::new();
         let mut compiling = Vec::new();
+        let mut of_step = Vec::new();
         for step in &plan.steps {
+            if let Some(known) = variants.iter().position(|variant| **variant == step.variant) {
+                of_step.push(known);
+                continue;
+            }
             let permutation = Permutation::find(&step.variant.shader)?;
             let source = permutation.source()?;
             let shader = Shader { name: permutation.key, source: &source, entry: "main", trusted: true };
@@ -82,10 +90,19 @@ impl GpuExecutor {
             let params = step.kernel.dispatch(&step.variant, &Call::start(1)).params.len();
             let layout = Layout { uniform_bytes: params.next_multiple_of(16) as u64, read_only: permutation.written.iter().map(|w| !w).collect() };
             compiling.push(self.pipelines.start(shader, &step.variant.constants, &layout));
+            of_step.push(variants.len());
+            variants.push(&step.variant);
         }
-        let mut pipelines = Vec::new();
-        for pipeline in compiling {
-            pipelines.push(pipeline.await?);
+        let mut compiling = compiling.into_iter();
+        let mut compiled = Vec::new();
+        let mut pipelines: Vec<Arc<Pipeline>> = Vec::new();
+        for at in of_step {
+            // Variants are numbered as they first occur.
+            if at == compiled.len() {
+                let pipeline = compiling.next().expect("one for each variant");
+                compiled.push(pipeline.await?);
+            }
+            pipelines.push(compiled[at].clone());
             progress(pipelines.len());
         }
         Ok(pipelines)
