@@ -78,8 +78,9 @@ fn generate() -> Result<(), String> {
                 return Err(format!("{key}: {bare:?} needs an initial value"));
             }
             let module = naga::front::wgsl::parse_str(&text).map_err(|e| format!("{key}:\n{}", e.emit_to_string(&text)))?;
-            // The floor of SPEC §6: nothing optional. unpack2x16float is core WebGPU, naga lists it as a capability.
-            Validator::new(ValidationFlags::all(), Capabilities::SHADER_FLOAT16_IN_FLOAT32)
+            // The floor of SPEC §6: nothing optional but for the variants that say so. unpack2x16float is core WebGPU, naga lists it as a capability.
+            let optional = if stem.ends_with("_subgroup") { Capabilities::SUBGROUP } else { Capabilities::empty() };
+            Validator::new(ValidationFlags::all(), Capabilities::SHADER_FLOAT16_IN_FLOAT32 | optional)
                 .validate(&module)
                 .map_err(|e| format!("{key}:\n{}", e.emit_to_string(&text)))?;
             let reflected = reflect(&key, stem, &module)?;

@@ -48,8 +48,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         let row = i / SOURCE;
         var value = 0.0;
         if row < rows { value = keys[(key + row) * KEY_WIDTH + S_OFFSET + i % SOURCE]; }
-        column[i % SOURCE * ROW_TILE + row] = value;
-        dcolumn[i] = 0.0;
+        factors[i % SOURCE * ROW_TILE + row] = value;
+        dfactors[i] = 0.0;
     }
     for (var i = local; i < ROW_TILE * (HEAD / 4u); i += THREADS) {
         let row = i / (HEAD / 4u);
@@ -104,7 +104,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     for (var i = local; i < rows * SOURCE; i += THREADS) {
         let row = i / SOURCE;
-        dkeys[(key + row) * KEY_WIDTH + S_OFFSET + i % SOURCE] += decay[row] * dcolumn[i % SOURCE * ROW_TILE + row];
+        dkeys[(key + row) * KEY_WIDTH + S_OFFSET + i % SOURCE] += decay[row] * dfactors[i % SOURCE * ROW_TILE + row];
     }
     for (var k = 0u; k < VALUE_ITEMS; k++) {
         let item = local + k * THREADS;

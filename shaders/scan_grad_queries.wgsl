@@ -44,8 +44,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         let row = i / SOURCE;
         var value = 0.0;
         if row < rows { value = queries[(token + row) * QUERY_WIDTH + S_OFFSET + i % SOURCE]; }
-        column[i % SOURCE * ROW_TILE + row] = value;
-        dcolumn[i] = 0.0;
+        factors[i % SOURCE * ROW_TILE + row] = value;
+        dfactors[i] = 0.0;
     }
     for (var i = local; i < ROW_TILE * (HEAD / 4u); i += THREADS) {
         let row = i / (HEAD / 4u);
@@ -81,6 +81,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         let row = i / SOURCE;
         var decay = 1.0;
         if GATED == 1u { decay = gate_decay(known[row].zw, vec2<f32>()); }
-        dqueries[(token + row) * QUERY_WIDTH + S_OFFSET + i % SOURCE] += decay * dcolumn[i % SOURCE * ROW_TILE + row];
+        dqueries[(token + row) * QUERY_WIDTH + S_OFFSET + i % SOURCE] += decay * dfactors[i % SOURCE * ROW_TILE + row];
     }
 }

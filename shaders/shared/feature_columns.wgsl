@@ -3,12 +3,12 @@
 #import features
 override COLUMNS: u32;         // ROW_TILE * SOURCE
 override GROUPS: u32;          // invocations a row
-var<workgroup> column: array<f32, COLUMNS>;
-var<workgroup> dcolumn: array<f32, COLUMNS>;
+var<workgroup> factors: array<f32, COLUMNS>;
+var<workgroup> dfactors: array<f32, COLUMNS>;
 
 fn factor(row: u32, index: u32) -> f32 {
     if EXTENDED == 1u && index == SOURCE { return 1.0; }
-    return column[index * ROW_TILE + row];
+    return factors[index * ROW_TILE + row];
 }
 
 // The product rule: what dφ gives to the columns of one of the GROUPS, which nobody else writes.
@@ -20,6 +20,6 @@ fn pull_back(row: u32, group: u32, packed: u32, dphi: f32) {
         for (var m = 0u; m < ORDER; m++) {
             if m != k { product *= factor(row, (packed >> (8u * m)) & 255u); }
         }
-        dcolumn[index * ROW_TILE + row] += product;
+        dfactors[index * ROW_TILE + row] += product;
     }
 }

@@ -125,7 +125,7 @@ async fn single<T>(bench: &Bench<'_>, timer: &Timer, subject: &mut T, time: impl
 
 /// A dispatch among others of a submission, and a submission that is waited for.
 async fn latencies(bench: &mut Bench<'_>, executor: &Executor, timer: &Timer) -> Result<()> {
-    let graph = kernel_graph(MultiplyAdd { groups: 1, steps: 1 }, &[])?;
+    let graph = kernel_graph(MultiplyAdd { groups: 1, steps: 16 }, &[])?;
     let mut subject = Subject::kernel(executor, &executor.traits(), &graph, 1, 0).await?;
     let wall = Timer::wall();
     for (name, timer, times) in [("dispatch", timer, DISPATCHES), ("submission", &wall, 1)] {

@@ -354,9 +354,12 @@ impl AdapterReport {
     /// What kernels may know of it: the best that a device made from it can offer.
     pub fn traits(&self) -> DeviceTraits {
         let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+        let software = self.kind == AdapterKind::Software;
+        let subgroup = self.limits.subgroup_size.filter(|[least, most]| software && least == most && matches!(least, 4 | 8));
         DeviceTraits {
             shaders: true,
-            software: self.kind == AdapterKind::Software,
+            software,
+            subgroup: subgroup.map(|[size, _]| size as usize),
             max_binding: size(self.limits.max_storage_buffer_binding_size.min(self.limits.max_buffer_size)),
             max_buffer: size(self.limits.max_buffer_size),
             workgroup_memory: self.limits.max_compute_workgroup_storage_size as usize,

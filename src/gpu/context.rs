@@ -79,7 +79,8 @@ impl GpuContext {
             Error::new(ErrorKind::Device, format!("{}: no device: {}", report.label(), fault::one_line(&error.to_string())))
                 .help("take another adapter, or use --backend cpu")
         })?;
-        let mut got = AdapterReport::new(&adapter.raw.get_info(), &device.limits(), device.features(), None);
+        let features = device.features() | if needs.weak { wgpu::Features::empty() } else { asked_by_page() };
+        let mut got = AdapterReport::new(&adapter.raw.get_info(), &device.limits(), features, None);
         // What the list of adapters found out goes beyond what a driver says.
         (got.index, got.name, got.kind, got.duplicate_of) = (report.index, report.name.clone(), report.kind, report.duplicate_of);
         let context = Self::assemble(device, queue, got);
@@ -227,12 +228,23 @@ impl GpuContext {
     }
 }
 
+/// Features that the page asked for in our place and that wgpu does not know of: it has no name for a browser's subgroups
+/// (`web/src/subgroups.ts`).
+fn asked_by_page() -> wgpu::Features {
+    #[cfg(target_arch = "wasm32")]
+    if js_sys::Reflect::get(&js_sys::global(), &"polysketchSubgroups".into()).is_ok_and(|there| there.is_truthy()) {
+        return wgpu::Features::SUBGROUP;
+    }
+    wgpu::Features::empty()
+}
+
 /// The optional features that something here makes use of.
 fn wanted_features(adapter: &wgpu::Adapter, needs: &Needs) -> wgpu::Features {
     if needs.weak {
         return wgpu::Features::empty();
     }
-    let useful = wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES | wgpu::Features::PIPELINE_CACHE;
+    let useful =
+        wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES | wgpu::Features::PIPELINE_CACHE | wgpu::Features::SUBGROUP;
     adapter.features() & useful
 }
 

@@ -4,7 +4,7 @@ use super::attention_grad_queries::Pairs;
 use super::heads::{HeadLayout, LocalWeight, lane};
 use super::real::{Mat, MatMut, SharedMut};
 use super::scan_output::{row_tile, tile_constants};
-use super::{Args, Backward, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error};
+use super::{Args, Backward, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error, subgroup};
 use crate::error::{Error, ErrorKind, Result};
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::{shape, twins};
@@ -104,19 +104,24 @@ impl Kernel for AttentionDense {
         Ok(outputs)
     }
 
-    fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {
+    fn variant(&self, device: &DeviceTraits, _: &Capacity) -> Variant {
         let [softmax, taylor] = self.weight.flags();
-        let variant =
-            Variant::new("attention_dense", &[softmax, taylor, ("FULL", self.sight == Sight::All), ("CAUSAL", self.sight == Sight::Causal)]);
+        let (head, rows) = (self.layout.head, self.row_tile());
+        let flags = [softmax, taylor, ("FULL", self.sight == Sight::All), ("CAUSAL", self.sight == Sight::Causal)];
+        let variant = match subgroup::lanes(device, subgroup::memory(head)) {
+            Some(lanes) => {
+                subgroup::weights(subgroup::sums(subgroup::variant("attention_dense", lanes, &flags), ["sums_columns", "sums_size"], head))
+            }
+            None => tile_constants(Variant::new("attention_dense", &flags), rows, head).size("STAGED", rows * head),
+        };
         let variant = self.shape_constants(variant).with("BIAS", self.bias);
-        let variant = tile_constants(variant, self.row_tile(), self.layout.head).size("STAGED", self.row_tile() * self.layout.head);
         self.weight.constants(variant, self.layout.head)
     }
 
     fn dispatch(&self, variant: &Variant, call: &Call) -> Dispatch {
         let params =
             shader::params::AttentionDense { tokens: call.tokens as u32, lane_base: call.lane_base as u32, stride: self.stride(call) as u32 };
-        Dispatch::new(&params, [call.tokens.div_ceil(variant.get("ROW_TILE")), 1, call.lanes.len() * self.layout.heads])
+        Dispatch::new(&params, [call.tokens.div_ceil(subgroup::rows_of(variant)), 1, call.lanes.len() * self.layout.heads])
     }
 
     fn flops(&self, call: &Call) -> u64 {

@@ -3,7 +3,7 @@
 use super::attention_grad_queries::{Pairs, TILE};
 use super::real::{Mat, MatMut, SharedMut};
 use super::scan_output::row_tile;
-use super::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader};
+use super::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, subgroup};
 use crate::error::Result;
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::{shape, twins};
@@ -32,10 +32,14 @@ impl Kernel for AttentionGradKeys {
         Ok(vec![TensorType::f32(shape![Unit::Lanes, l.heads, Unit::Window(l.block), l.key_width()])])
     }
 
-    fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {
+    fn variant(&self, device: &DeviceTraits, _: &Capacity) -> Variant {
         let p = &self.0;
         let rows = row_tile(p.width + p.layout.head + 66, 14);
-        p.variant("attention_grad_keys", rows).size("VALUE_ITEMS", (rows * p.layout.head / 4).div_ceil(128))
+        let variant = p.variant("attention_grad_keys", device, rows);
+        if subgroup::lanes_of(&variant).is_some() {
+            return subgroup::sums(variant, ["dv_columns", "dv_size"], p.layout.head);
+        }
+        variant.size("VALUE_ITEMS", (rows * p.layout.head / 4).div_ceil(128))
     }
 
     fn dispatch(&self, variant: &Variant, call: &Call) -> Dispatch {

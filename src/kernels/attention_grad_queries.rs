@@ -6,7 +6,7 @@ use super::attention_grad_rows::AttentionGradRows;
 use super::heads::HeadLayout;
 use super::real::{Mat, MatMut, SharedMut};
 use super::scan_output::{row_tile, tile_constants};
-use super::{Args, Backward, BackwardExt, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error};
+use super::{Args, Backward, BackwardExt, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error, subgroup};
 use crate::error::Result;
 use crate::tensor::{Call, Capacity, TensorId, TensorType, Unit};
 use crate::{shape, twins};
@@ -45,25 +45,35 @@ impl Pairs {
         Ok(())
     }
 
-    /// The variant of one of the two shaders, for workgroups of so many rows.
-    pub(super) fn variant(&self, stem: &str, rows: usize) -> Variant {
+    /// The variant of one of the two shaders, for workgroups of so many rows where subgroups do not decide.
+    pub(super) fn variant(&self, stem: &str, device: &DeviceTraits, rows: usize) -> Variant {
         let l = &self.layout;
-        let variant = Variant::new(stem, &self.weight.flags())
+        // Sums of both widths, weights and dt of 32, gates.
+        let bytes = subgroup::ROWS * (self.width + l.head + 64 + 12) * 4;
+        let variant = match subgroup::lanes(device, bytes) {
+            Some(lanes) => {
+                let tile = |variant, names| subgroup::sums(variant, names, 32);
+                let variant = tile(subgroup::variant(stem, lanes, &self.weight.flags()), ["dt_columns", "dt_size"]);
+                subgroup::sums(tile(variant, ["dw_columns", "dw_size"]), ["dx_columns", "dx_size"], self.width)
+            }
+            None => tile_constants(Variant::new(stem, &self.weight.flags()), rows, self.width)
+                .size("STAGED", rows * self.width / 4)
+                .size("STAGED_VALUES", rows * l.head / 4),
+        };
+        let variant = variant
             .size("HEAD", l.head)
             .size("QUERY_WIDTH", l.query_width())
             .size("KEY_WIDTH", l.key_width())
             .size("V_OFFSET", l.value_offset())
             .size("LOCAL", self.width)
             .size("LOCAL_OFFSET", self.offset)
-            .size("GATED", usize::from(l.gated))
-            .size("STAGED", rows * self.width / 4)
-            .size("STAGED_VALUES", rows * l.head / 4);
-        self.weight.constants(tile_constants(variant, rows, self.width), l.head)
+            .size("GATED", usize::from(l.gated));
+        self.weight.constants(variant, l.head)
     }
 
     pub(super) fn workgroups(&self, variant: &Variant, call: &Call) -> [usize; 3] {
         let span = self.span(call);
-        [span.div_ceil(variant.get("ROW_TILE")), call.tokens.div_ceil(span), call.lanes.len() * self.layout.heads]
+        [span.div_ceil(subgroup::rows_of(variant)), call.tokens.div_ceil(span), call.lanes.len() * self.layout.heads]
     }
 
     /// f32 operations of one of the two gradients: `products` of rows by columns of every pair.
@@ -168,10 +178,10 @@ impl Kernel for AttentionGradQueries {
         Ok(vec![TensorType::f32(shape![Unit::Lanes, l.heads, Unit::Tokens, l.query_width()])])
     }
 
-    fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {
+    fn variant(&self, device: &DeviceTraits, _: &Capacity) -> Variant {
         let p = &self.0;
         let rows = row_tile(p.width + p.layout.head + 36, 14);
-        p.variant("attention_grad_queries", rows)
+        p.variant("attention_grad_queries", device, rows)
     }
 
     fn dispatch(&self, variant: &Variant, call: &Call) -> Dispatch {

@@ -10,7 +10,7 @@ use super::linear_grad_input::LinearGradInput;
 use super::linear_grad_weight::LinearGradWeight;
 use super::real::{Mat, MatMut, SharedMut};
 use super::sum_partials::{SumPartials, partials};
-use super::{Args, Backward, BackwardExt, DeviceTraits, Dispatch, Kernel, Real, Variant, Weights, real, shader, shape_error};
+use super::{Args, Backward, BackwardExt, DeviceTraits, Dispatch, Kernel, Real, Variant, Weights, real, shader, shape_error, subgroup};
 use crate::error::{Error, ErrorKind, Result};
 use crate::tensor::{Call, Capacity, DType, TensorType, Unit};
 use crate::{shape, twins};
@@ -54,9 +54,12 @@ pub struct Linear {
     pub glu: bool,
 }
 
-/// How `linear.wgsl` cuts its output.
+/// How a product's output is cut: by the shader itself (`linear.wgsl`), or a subgroup a tile (`linear_subgroup.wgsl`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Tile {
+    /// Invocations of a subgroup that is a workgroup; 0: subgroups are not used.
+    #[serde(default)]
+    pub subgroup: usize,
     /// Operands are staged in workgroup memory.
     pub shared: bool,
     /// Rows of an invocation, at most 8 (exactly 8 unless `shared`).
@@ -75,16 +78,30 @@ impl Tile {
 
     /// The tile by type of device; the figures are in the shader's ladder.
     pub fn default_for(device: &DeviceTraits, rows: usize, columns: usize) -> Self {
+        if let Some(tile) = Self::of_subgroup(device) {
+            return tile;
+        }
         if device.software {
             // There loads cost most, and a few workgroups keep all cores busy: as many outputs a load as registers allow.
             let group_y = [8, 4, 2].into_iter().find(|y| y * 8 <= rows.next_multiple_of(8)).unwrap_or(1);
-            return Self { shared: false, rows: 8, columns: 8, group: [8, group_y] };
+            return Self { subgroup: 0, shared: false, rows: 8, columns: 8, group: [8, group_y] };
         }
         // The largest that still gives every part of the device something to do.
         const BUSY: usize = 64;
-        let tiles = [(8, 4, 16), (4, 4, 16), (4, 4, 8)].map(|(rows, columns, group)| Self { shared: true, rows, columns, group: [group, group] });
+        let tiles = [(8, 4, 16), (4, 4, 16), (4, 4, 8)].map(|(rows, columns, group)| Self {
+            subgroup: 0,
+            shared: true,
+            rows,
+            columns,
+            group: [group, group],
+        });
         let busy = |t: &Self| rows.div_ceil(t.rows * t.group[1]) * columns.div_ceil(t.columns * t.group[0]) >= BUSY;
         tiles.into_iter().find(busy).unwrap_or(tiles[2])
+    }
+
+    /// The tile of the `*_subgroup` shaders, where a device can run them.
+    pub fn of_subgroup(device: &DeviceTraits) -> Option<Self> {
+        device.subgroup.map(|lanes| Self { subgroup: lanes, shared: false, rows: subgroup::ROWS, columns: 4, group: [lanes, 1] })
     }
 
     /// Tiles worth measuring on a device.
@@ -92,12 +109,15 @@ impl Tile {
         let sizes = [(4, 4), (8, 4), (4, 8), (8, 8)];
         let groups = [[8, 8], [16, 16], [8, 4]];
         let shared = [false, true].into_iter().flat_map(|shared| sizes.map(|(rows, columns)| (shared, rows, columns)));
-        let all = shared.flat_map(|(shared, rows, columns)| groups.map(|group| Self { shared, rows, columns, group }));
-        all.filter(|tile| tile.fits(device)).collect()
+        let all = shared.flat_map(|(shared, rows, columns)| groups.map(|group| Self { subgroup: 0, shared, rows, columns, group }));
+        all.chain(Self::of_subgroup(device)).filter(|tile| tile.fits(device)).collect()
     }
 
     /// Whether a device can run it.
     pub fn fits(&self, device: &DeviceTraits) -> bool {
+        if self.subgroup > 0 {
+            return Self::of_subgroup(device) == Some(*self);
+        }
         // Four vectors of 16 bytes a row and a column are staged at once.
         let staged = (self.rows * self.group[1] + self.columns * self.group[0]) * 64;
         let sizes = (1..=8).contains(&self.rows) && (1..=8).contains(&self.columns) && !self.group.contains(&0);
@@ -105,8 +125,12 @@ impl Tile {
         sizes && whole && self.group[0] * self.group[1] <= device.max_invocations && (!self.shared || staged <= device.workgroup_memory)
     }
 
-    /// Adds the tile's `override`s.
-    pub fn constants(&self, variant: Variant) -> Variant {
+    /// Its permutation of the shader `stem`, with `flags` and the tile's `override`s.
+    pub fn variant(&self, stem: &str, flags: &[(&str, bool)]) -> Variant {
+        if self.subgroup > 0 {
+            return subgroup::sums(subgroup::variant(stem, self.subgroup, flags), ["tile_columns", "tile_size"], 4 * self.subgroup);
+        }
+        let variant = Variant::new(stem, &[flags, &[("SHARED", self.shared)]].concat());
         /// Vectors along k that the shader stages at once.
         const STEP: usize = 4;
         let [x, y] = self.group;
@@ -117,6 +141,15 @@ impl Tile {
             .size("COLUMNS", self.columns)
             .size("TILE_X", y * self.rows * STEP)
             .size("TILE_W", x * self.columns * STEP)
+    }
+
+    /// Workgroups of `variant`, one of [`Tile::variant`], for a result of so many rows and columns.
+    pub fn workgroups(variant: &Variant, rows: usize, columns: usize) -> [usize; 3] {
+        let (across, down) = match subgroup::lanes_of(variant) {
+            Some(lanes) => (4 * lanes, subgroup::ROWS),
+            None => (variant.get("GROUP_X") * variant.get("COLUMNS"), variant.get("GROUP_Y") * variant.get("ROWS")),
+        };
+        [columns.div_ceil(across), rows.div_ceil(down), 1]
     }
 }
 
@@ -163,12 +196,14 @@ impl Kernel for Linear {
         let (bias, residual) = (self.addend == Addend::Bias, self.addend == Addend::Residual);
         let variant = if self.few(capacity) {
             let rows = capacity.unit(self.rows).min(4);
-            let variant =
-                Variant::new("linear_rows", &[("F16", half), ("NORM", self.norm), ("BIAS", bias), ("RESIDUAL", residual), ("GLU", self.glu)]);
-            variant.size("ROWS", rows).size("WIDTH", self.inputs)
+            let flags = [("F16", half), ("NORM", self.norm), ("BIAS", bias), ("RESIDUAL", residual), ("GLU", self.glu)];
+            match subgroup::lanes(device, 0) {
+                Some(lanes) => subgroup::variant("linear_rows", lanes, &flags).size("ROWS", rows),
+                None => Variant::new("linear_rows", &flags).size("ROWS", rows).size("WIDTH", self.inputs),
+            }
         } else {
             let tile = Tile::choose(device, capacity.unit(self.rows), self.shard);
-            tile.constants(Variant::new("linear", &[("F16", half), ("SHARED", tile.shared), ("BIAS", bias), ("RESIDUAL", residual)]))
+            tile.variant("linear", &[("F16", half), ("BIAS", bias), ("RESIDUAL", residual)])
         };
         variant.size("K", self.inputs).size("N", self.shard).size("STRIDE", self.outputs)
     }
@@ -177,11 +212,11 @@ impl Kernel for Linear {
         let rows = call.unit(self.rows);
         if variant.shader.starts_with("linear_rows") {
             let params = shader::params::LinearRows { rows: rows as u32, first_column: self.first as u32 };
-            return Dispatch::new(&params, [self.shard.div_ceil(8), rows.div_ceil(variant.get("ROWS")), 1]);
+            let columns = subgroup::lanes_of(variant).map_or(8, |lanes| 4 * lanes);
+            return Dispatch::new(&params, [self.shard.div_ceil(columns), rows.div_ceil(variant.get("ROWS")), 1]);
         }
         let params = shader::params::Linear { rows: rows as u32, first_column: self.first as u32 };
-        let (across, down) = (variant.get("GROUP_X") * variant.get("COLUMNS"), variant.get("GROUP_Y") * variant.get("ROWS"));
-        Dispatch::new(&params, [self.shard.div_ceil(across), rows.div_ceil(down), 1])
+        Dispatch::new(&params, Tile::workgroups(variant, rows, self.shard))
     }
 
     fn flops(&self, call: &Call) -> u64 {

@@ -40,7 +40,7 @@ impl Kernel for LinearGradInput {
 
     fn variant(&self, device: &DeviceTraits, capacity: &Capacity) -> Variant {
         let tile = Tile::choose(device, capacity.unit(self.rows), self.inputs);
-        tile.constants(Variant::new("linear_grad_input", &[("SHARED", tile.shared)]))
+        tile.variant("linear_grad_input", &[])
             .size("K", self.shard)
             .size("N", self.inputs)
             .size("STRIDE", self.outputs)
@@ -49,9 +49,8 @@ impl Kernel for LinearGradInput {
 
     fn dispatch(&self, variant: &Variant, call: &Call) -> Dispatch {
         let rows = call.unit(self.rows);
-        let (across, down) = (variant.get("GROUP_X") * variant.get("COLUMNS"), variant.get("GROUP_Y") * variant.get("ROWS"));
         let params = shader::params::LinearGradInput { rows: rows as u32, first_column: self.first as u32 };
-        Dispatch::new(&params, [self.inputs.div_ceil(across), rows.div_ceil(down), 1])
+        Dispatch::new(&params, Tile::workgroups(variant, rows, self.inputs))
     }
 
     fn flops(&self, call: &Call) -> u64 {

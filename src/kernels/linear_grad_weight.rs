@@ -38,16 +38,12 @@ impl Kernel for LinearGradWeight {
 
     fn variant(&self, device: &DeviceTraits, _: &Capacity) -> Variant {
         let tile = Tile::choose(device, self.shard, self.inputs);
-        tile.constants(Variant::new("linear_grad_weight", &[("SHARED", tile.shared)]))
-            .size("M", self.shard)
-            .size("N", self.inputs)
-            .size("STRIDE", self.outputs)
+        tile.variant("linear_grad_weight", &[]).size("M", self.shard).size("N", self.inputs).size("STRIDE", self.outputs)
     }
 
     fn dispatch(&self, variant: &Variant, call: &Call) -> Dispatch {
-        let (across, down) = (variant.get("GROUP_X") * variant.get("COLUMNS"), variant.get("GROUP_Y") * variant.get("ROWS"));
         let params = shader::params::LinearGradWeight { rows: call.unit(self.rows) as u32, first_column: self.first as u32 };
-        Dispatch::new(&params, [self.inputs.div_ceil(across), self.shard.div_ceil(down), 1])
+        Dispatch::new(&params, Tile::workgroups(variant, self.shard, self.inputs))
     }
 
     fn flops(&self, call: &Call) -> u64 {

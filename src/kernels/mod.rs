@@ -50,6 +50,7 @@ pub mod sketch_learned_grad;
 pub mod sketch_random;
 pub mod sketch_random_grad;
 pub mod square_sums;
+pub(crate) mod subgroup;
 pub mod sum_partials;
 pub mod take_last;
 pub mod tuning;
@@ -128,6 +129,8 @@ pub struct DeviceTraits {
     pub shaders: bool,
     /// A CPU that pretends to be a GPU: workgroup memory is plain memory there.
     pub software: bool,
+    /// Invocations of every subgroup, where those are the vectors of a software adapter and the `*_subgroup` shaders know the number (4 or 8).
+    pub subgroup: Option<usize>,
     /// Largest storage binding, bytes.
     pub max_binding: usize,
     /// Largest buffer, bytes.
@@ -146,6 +149,7 @@ impl DeviceTraits {
         Self {
             shaders: true,
             software: false,
+            subgroup: None,
             max_binding: 128 << 20,
             max_buffer: 256 << 20,
             workgroup_memory: 16 << 10,
@@ -159,6 +163,7 @@ impl DeviceTraits {
         Self {
             shaders: false,
             software: false,
+            subgroup: None,
             max_binding: usize::MAX,
             max_buffer: usize::MAX,
             workgroup_memory: usize::MAX,

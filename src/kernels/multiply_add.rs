@@ -6,18 +6,18 @@ use crate::tensor::{Call, Capacity, TensorType};
 use crate::{shape, twins};
 
 /// Independent vectors of an invocation.
-const CHAINS: usize = 8;
+const CHAINS: usize = 2;
 /// Numbers of a vector.
 const VECTOR: usize = 4;
 /// Invocations of a workgroup.
 const GROUP: usize = 64;
 
-/// Arguments: → sums `[64 groups, 4]`, each of eight chains `x = x / 2 + a` of `steps` steps.
+/// Arguments: → sums `[64 groups, 4]`, each of two chains `x = x / 2 + a` of `steps` steps.
 #[derive(Debug)]
 pub struct MultiplyAdd {
     /// Workgroups, at most 65 535.
     pub groups: usize,
-    /// Length of a chain.
+    /// Length of a chain, a multiple of 16.
     pub steps: usize,
 }
 
@@ -49,15 +49,15 @@ impl Kernel for MultiplyAdd {
 impl MultiplyAdd {
     fn twin<R: Real>(&self, args: &mut Args<'_, R>, _: &Call) {
         /// Invocations side by side.
-        const ABREAST: usize = 4;
+        const ABREAST: usize = 16;
         /// [ABREAST, CHAINS, VECTOR]
         const LANES: usize = ABREAST * CHAINS * VECTOR;
         let scale = R::of(0.5);
         let add: [R; LANES] = std::array::from_fn(|i| R::of((i % VECTOR + 1) as f64));
         real::parallel_chunks(args.real_mut(0), GROUP * VECTOR, |group, sums| {
-            for (quad, sums) in sums.chunks_exact_mut(ABREAST * VECTOR).enumerate() {
+            for (part, sums) in sums.chunks_exact_mut(ABREAST * VECTOR).enumerate() {
                 let mut x: [R; LANES] = std::array::from_fn(|i| {
-                    let id = group * GROUP + quad * ABREAST + i / (CHAINS * VECTOR);
+                    let id = group * GROUP + part * ABREAST + i / (CHAINS * VECTOR);
                     R::of((id % 7 + i / VECTOR % CHAINS) as f64)
                 });
                 real::multiply_adds(&mut x, scale, &add, self.steps);

@@ -1,6 +1,7 @@
-//! The WGSL preprocessor: `#import name` pastes `shaders/shared/name.wgsl` once, `#ifdef FLAG` /
-//! `#ifndef FLAG` / `#else` / `#endif` choose lines by the flags of a permutation. The build script
-//! includes this file too, so what it validates is what runs.
+//! The WGSL preprocessor: `#import name` pastes `shaders/shared/name.wgsl` once, `#import name word` once for each word, with
+//! `$` in the piece replaced by the word (WGSL has neither templates nor function pointers), `#ifdef FLAG` / `#ifndef FLAG` /
+//! `#else` / `#endif` choose lines by the flags of a permutation. The build script includes this file too, so what it validates
+//! is what runs.
 
 /// Expands `source` for `flags`; `import` finds a shared piece by name.
 pub fn preprocess(source: &str, flags: &[&str], import: &dyn Fn(&str) -> Option<String>) -> Result<String, String> {
@@ -31,10 +32,12 @@ fn expand(source: &str, flags: &[&str], import: &dyn Fn(&str) -> Option<String>,
             },
             Some("#import") if taken.iter().all(|t| *t) => {
                 let Some(name) = words.next() else { return fail("needs a name") };
-                if !imported.iter().any(|i| i == name) {
-                    imported.push(name.to_string());
+                let word = words.next().unwrap_or_default();
+                let once = format!("{name} {word}");
+                if !imported.contains(&once) {
+                    imported.push(once);
                     let Some(piece) = import(name) else { return fail("no such shared shader") };
-                    expand(&piece, flags, import, imported, out)?;
+                    expand(&piece.replace('$', word), flags, import, imported, out)?;
                 }
             }
             _ if taken.iter().all(|t| *t) => {

@@ -2,9 +2,9 @@
 
 use super::heads::{FeatureTable, Features, HeadLayout, gate_decay};
 use super::real::{Mat, MatMut, SharedMut};
-use super::scan_grad_queries::{FEATURES, ROWS, feature_constants};
+use super::scan_grad_queries::{FEATURES, ROWS, feature_variant};
 use super::scan_output::row_tile;
-use super::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error};
+use super::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error, subgroup};
 use crate::error::Result;
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::twins;
@@ -38,18 +38,23 @@ impl Kernel for ScanGradKeys {
         Ok(vec![])
     }
 
-    fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {
+    fn variant(&self, device: &DeviceTraits, _: &Capacity) -> Variant {
         let l = &self.layout;
         let rows = row_tile(2 * self.features.source + l.head + 67, 14);
-        let variant = Variant::new("scan_grad_keys", &[])
+        let variant = feature_variant("scan_grad_keys", device, &self.features, rows, l.head);
+        let variant = if subgroup::lanes_of(&variant).is_some() {
+            subgroup::sums(variant, ["dv_columns", "dv_size"], l.head)
+        } else {
+            variant.size("VALUE_ITEMS", (rows * l.head / 4).div_ceil(128))
+        };
+        let variant = variant
             .size("HEAD", l.head)
             .size("BLOCK", l.block)
             .size("KEY_WIDTH", l.key_width())
             .size("S_OFFSET", self.source_offset)
             .size("V_OFFSET", l.value_offset())
-            .size("GATED", usize::from(l.gated))
-            .size("VALUE_ITEMS", (rows * l.head / 4).div_ceil(128));
-        feature_constants(variant, &self.features, rows, l.head)
+            .size("GATED", usize::from(l.gated));
+        self.features.constants(variant)
     }
 
     fn dispatch(&self, variant: &Variant, call: &Call) -> Dispatch {
@@ -57,7 +62,7 @@ impl Kernel for ScanGradKeys {
         let blocks = call.unit(Unit::Blocks(l.block));
         let params =
             shader::params::ScanGradKeys { tokens: call.tokens as u32, blocks: blocks as u32, stride: call.unit(Unit::Window(l.block)) as u32 };
-        Dispatch::new(&params, [l.block.div_ceil(variant.get("ROW_TILE")), blocks, call.lanes.len() * l.heads])
+        Dispatch::new(&params, [l.block.div_ceil(subgroup::rows_of(variant)), blocks, call.lanes.len() * l.heads])
     }
 
     fn flops(&self, call: &Call) -> u64 {

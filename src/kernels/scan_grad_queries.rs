@@ -3,7 +3,7 @@
 use super::heads::{FeatureTable, Features, HeadLayout, gate_decay, lane};
 use super::real::{Mat, MatMut, SharedMut};
 use super::scan_output::row_tile;
-use super::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error};
+use super::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error, subgroup};
 use crate::error::Result;
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::twins;
@@ -36,24 +36,24 @@ impl Kernel for ScanGradQueries {
         Ok(vec![])
     }
 
-    fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {
+    fn variant(&self, device: &DeviceTraits, _: &Capacity) -> Variant {
         let l = &self.layout;
         let rows = row_tile(2 * self.features.source + l.head + 37, 14);
-        let variant = Variant::new("scan_grad_queries", &[])
+        let variant = feature_variant("scan_grad_queries", device, &self.features, rows, l.head)
             .size("HEADS", l.heads)
             .size("HEAD", l.head)
             .size("BLOCK", l.block)
             .size("QUERY_WIDTH", l.query_width())
             .size("S_OFFSET", self.source_offset)
             .size("GATED", usize::from(l.gated));
-        feature_constants(variant, &self.features, rows, l.head)
+        self.features.constants(variant)
     }
 
     fn dispatch(&self, variant: &Variant, call: &Call) -> Dispatch {
         let l = &self.layout;
         let blocks = call.unit(Unit::Blocks(l.block));
         let params = shader::params::ScanGradQueries { tokens: call.tokens as u32, lane_base: call.lane_base as u32, blocks: blocks as u32 };
-        Dispatch::new(&params, [l.block.div_ceil(variant.get("ROW_TILE")), blocks, call.lanes.len() * l.heads])
+        Dispatch::new(&params, [l.block.div_ceil(subgroup::rows_of(variant)), blocks, call.lanes.len() * l.heads])
     }
 
     fn flops(&self, call: &Call) -> u64 {
@@ -63,16 +63,24 @@ impl Kernel for ScanGradQueries {
     twins!();
 }
 
-/// The `override`s of a shader whose workgroups take 32 features of `rows` rows at a time through `shared/feature_columns.wgsl`.
-pub(super) fn feature_constants(variant: Variant, features: &Features, rows: usize, head: usize) -> Variant {
-    let variant = variant
-        .size("ROW_TILE", rows)
-        .size("GROUPS", 128 / rows)
-        .size("COLUMNS", rows * features.source)
-        .size("STAGED_VALUES", rows * head / 4)
-        .size("TILE_WEIGHTS", rows * 33)
-        .size("WEIGHTS", rows * 32 / 128);
-    features.constants(variant)
+/// The variant of a shader whose workgroups take 32 features of `rows` rows at a time, or of a subgroup's, through
+/// `shared/feature_columns.wgsl`.
+pub(super) fn feature_variant(stem: &str, device: &DeviceTraits, features: &Features, rows: usize, head: usize) -> Variant {
+    // Vectors and their gradients, features and theirs, sums of values, gates.
+    let bytes = subgroup::ROWS * (2 * features.source + 2 * 32 + head + 2) * 4;
+    let (variant, rows) = match subgroup::lanes(device, bytes) {
+        Some(lanes) => (subgroup::sums(subgroup::variant(stem, lanes, &[]).size("GROUPS", 1), ["dphi_columns", "dphi_size"], 32), subgroup::ROWS),
+        None => {
+            let variant = Variant::new(stem, &[])
+                .size("ROW_TILE", rows)
+                .size("GROUPS", 128 / rows)
+                .size("STAGED_VALUES", rows * head / 4)
+                .size("TILE_WEIGHTS", rows * 33)
+                .size("WEIGHTS", rows * 32 / 128);
+            (variant, rows)
+        }
+    };
+    variant.size("COLUMNS", rows * features.source)
 }
 
 /// Rows of one task, and features at a time: φ, its gradient and the vectors stay in the second cache.

@@ -8,7 +8,7 @@ use super::heads::{FeatureTable, Features, HeadLayout, LocalWeight, gate_decay, 
 use super::real::{Mat, MatMut, SharedMut};
 use super::scan_grad_queries::ScanGradQueries;
 use super::scan_states::{ScanStates, States};
-use super::{Args, Backward, BackwardExt, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error};
+use super::{Args, Backward, BackwardExt, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error, subgroup};
 use crate::error::{Error, ErrorKind, Result};
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::{shape, twins};
@@ -77,10 +77,15 @@ impl Kernel for ScanOutput {
         Ok(outputs)
     }
 
-    fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {
+    fn variant(&self, device: &DeviceTraits, _: &Capacity) -> Variant {
         let l = &self.layout;
         let flags = [("TAYLOR", self.local.taylor()), ("FAR_ONLY", !self.causal), ("NORMALISER", self.keeps_normaliser)];
-        let variant = Variant::new("scan_output", &flags)
+        let variant = match subgroup::lanes(device, subgroup::memory(l.head)) {
+            Some(lanes) => subgroup::weights(subgroup::sums(subgroup::variant("scan_output", lanes, &flags), ["sums_columns", "sums_size"], l.head)),
+            None => tile_constants(Variant::new("scan_output", &flags), self.row_tile(), l.head)
+                .size("STAGED", self.row_tile() * self.local_width.max(self.features.source)),
+        };
+        let variant = variant
             .size("HEADS", l.heads)
             .size("HEAD", l.head)
             .size("BLOCK", l.block)
@@ -91,15 +96,13 @@ impl Kernel for ScanOutput {
             .size("S_OFFSET", self.source_offset)
             .size("V_OFFSET", l.value_offset())
             .size("GATED", usize::from(l.gated))
-            .with("BIAS", self.bias)
-            .size("STAGED", self.row_tile() * self.local_width.max(self.features.source));
-        let variant = tile_constants(variant, self.row_tile(), l.head);
+            .with("BIAS", self.bias);
         self.local.constants(self.features.constants(variant))
     }
 
     fn dispatch(&self, variant: &Variant, call: &Call) -> Dispatch {
         let l = &self.layout;
-        let (blocks, tiles) = (call.unit(Unit::Blocks(l.block)), l.block.div_ceil(variant.get("ROW_TILE")));
+        let (blocks, tiles) = (call.unit(Unit::Blocks(l.block)), l.block.div_ceil(subgroup::rows_of(variant)));
         let params = shader::params::ScanOutput {
             tokens: call.tokens as u32,
             lane_base: call.lane_base as u32,

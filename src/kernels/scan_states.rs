@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::heads::{FeatureTable, Features, HeadLayout, gate_decay, lane};
 use super::real::{Mat, MatMut, SharedMut};
 use super::scan_grad_keys::ScanGradKeys;
-use super::{Args, Backward, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error};
+
+use super::{Args, Backward, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error, subgroup};
 use crate::error::{Error, ErrorKind, Result};
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::{shape, twins};
@@ -40,6 +41,9 @@ pub struct ScanStates {
     /// Which blocks.
     pub blocks: States,
 }
+
+/// Features of a workgroup of `scan_states.wgsl`.
+const FEATURE_TILE: usize = 32;
 
 impl ScanStates {
     fn block_count(&self, call: &Call) -> usize {
@@ -82,32 +86,37 @@ impl Kernel for ScanStates {
         Ok(vec![TensorType::f32(shape![Unit::Lanes, l.heads, Unit::Blocks(l.block), self.features.state(l.head)])])
     }
 
-    fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {
+    fn variant(&self, device: &DeviceTraits, _: &Capacity) -> Variant {
         let l = &self.layout;
         let flag = |name, blocks| (name, self.blocks == blocks);
         let flags = [flag("ALL", States::All), flag("FOLD", States::Fold), flag("QUERIES", States::Queries)];
-        let variant = Variant::new("scan_states", &flags)
+        let variant = match subgroup::lanes(device, subgroup::memory(l.head)) {
+            Some(lanes) => subgroup::sums(subgroup::variant("scan_states", lanes, &flags), ["sums_columns", "sums_size"], l.head),
+            None => {
+                Variant::new("scan_states", &flags).size("STAGED", 16 * self.features.source).size("ITEMS", (FEATURE_TILE * l.head / 4).div_ceil(128))
+            }
+        };
+        let variant = variant
             .size("HEADS", l.heads)
             .size("HEAD", l.head)
             .size("BLOCK", l.block)
             .size("KEY_WIDTH", self.width())
             .size("S_OFFSET", self.source_offset)
             .size("V_OFFSET", l.value_offset())
-            .size("GATED", usize::from(l.gated))
-            .size("STAGED", 16 * self.features.source)
-            .size("ITEMS", (32 * l.head / 4).div_ceil(128));
+            .size("GATED", usize::from(l.gated));
         self.features.constants(variant)
     }
 
-    fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
+    fn dispatch(&self, variant: &Variant, call: &Call) -> Dispatch {
         let blocks = self.block_count(call);
+        let features = subgroup::lanes_of(variant).map_or(FEATURE_TILE, |_| subgroup::ROWS);
         let params = shader::params::ScanStates {
             blocks: blocks as u32,
             lane_base: call.lane_base as u32,
             stride: self.stride(call) as u32,
             tokens: call.tokens as u32,
         };
-        Dispatch::new(&params, [self.features.count.div_ceil(32), blocks, call.lanes.len() * self.layout.heads])
+        Dispatch::new(&params, [self.features.count.div_ceil(features), blocks, call.lanes.len() * self.layout.heads])
     }
 
     fn flops(&self, call: &Call) -> u64 {

@@ -39,6 +39,11 @@ impl Permutation {
         let flags: Vec<&str> = self.key.split('+').skip(1).collect();
         let (_, text) = SOURCES.iter().find(|(stem, _)| *stem == self.stem()).ok_or_else(|| fail("no source".into()))?;
         let import = |name: &str| SHARED.iter().find(|(n, _)| *n == name).map(|(_, text)| text.to_string());
-        preprocess::preprocess(text, &flags, &import).map_err(fail)
+        let mut source = preprocess::preprocess(text, &flags, &import).map_err(fail)?;
+        if cfg!(target_arch = "wasm32") && self.stem().ends_with("_subgroup") {
+            // Browsers insist on the directive, which naga does not read yet.
+            source.insert_str(0, "enable subgroups;\n");
+        }
+        Ok(source)
     }
 }

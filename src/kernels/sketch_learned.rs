@@ -5,9 +5,10 @@ use std::sync::Arc;
 use super::heads::{HeadLayout, HeadSource, Rotation, lane};
 use super::heads_backward::Vector;
 use super::real::{Mat, MatMut, SharedMut};
+
 use super::sketch_learned_grad::{SLABS, SketchLearnedGrad};
 use super::sum_partials::SumPartials;
-use super::{Args, Backward, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error};
+use super::{Args, Backward, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error, subgroup};
 use crate::error::{Error, ErrorKind, Result};
 use crate::tensor::{Call, Capacity, TensorId, TensorType, Unit};
 use crate::{shape, twins};
@@ -38,6 +39,18 @@ impl SketchLearned {
     /// Numbers in the packed weights.
     pub fn weight_count(&self) -> usize {
         2 * self.level_inputs().map(|i| 2 * i + self.hidden() * (i + self.layout.sketch)).sum::<usize>()
+    }
+
+    /// What both variants know of the net; `rows` vectors are in workgroup memory, `width` numbers each.
+    fn net_constants(&self, variant: Variant, width: usize, rows: usize) -> Variant {
+        let l = &self.layout;
+        variant
+            .size("SIZE", l.sketch)
+            .size("HIDDEN", self.hidden())
+            .size("LEVELS", self.levels)
+            .size("INPUT_NORMED", usize::from(l.sketch_normed))
+            .size("WIDTH", width)
+            .size("OUTPUTS", rows * l.sketch)
     }
 
     pub(super) fn vectors(&self, call: &Call) -> usize {
@@ -152,21 +165,19 @@ impl Kernel for SketchLearned {
         let l = &self.layout;
         let width = l.head.max(l.sketch);
         let vectors = 2 * capacity.unit(Unit::Rows) * l.heads;
+        let in_memory = subgroup::ROWS * (width + self.hidden() + l.sketch + 2) * 4;
+        if let Some(lanes) = subgroup::lanes(device, in_memory).filter(|_| vectors > 64) {
+            let variant = l.head_constants(subgroup::variant("sketch_learned", lanes, &[]));
+            let variant = subgroup::sums(variant, ["vector_columns", "vector_size"], width);
+            let variant = subgroup::sums(variant, ["hidden_columns", "hidden_size"], self.hidden());
+            return self.net_constants(variant, width, subgroup::ROWS);
+        }
         let fits = |rows: usize, chunk: usize| {
             rows * (width + chunk + l.sketch + 2) * 4 <= device.workgroup_memory.min(16 << 10) && rows * l.sketch <= 16 * 128
         };
         let rows = if vectors <= 64 { 4 } else { [16, 8].into_iter().find(|&rows| fits(rows, 64)).unwrap_or(4) };
-        l.head_constants(Variant::new("sketch_learned", &[]))
-            .size("SIZE", l.sketch)
-            .size("HIDDEN", self.hidden())
-            .size("LEVELS", self.levels)
-            .size("INPUT_NORMED", usize::from(l.sketch_normed))
-            .size("ROW_TILE", rows)
-            .size("CHUNK", 64)
-            .size("WIDTH", width)
-            .size("VECTORS", rows * width)
-            .size("UNITS", rows * 64)
-            .size("OUTPUTS", rows * l.sketch)
+        let variant = l.head_constants(Variant::new("sketch_learned", &[]));
+        self.net_constants(variant, width, rows).size("ROW_TILE", rows).size("VECTORS", rows * width).size("CHUNK", 64).size("UNITS", rows * 64)
     }
 
     fn dispatch(&self, variant: &Variant, call: &Call) -> Dispatch {
@@ -177,7 +188,7 @@ impl Kernel for SketchLearned {
             tokens: call.tokens as u32,
             lane_base: call.lane_base as u32,
         };
-        Dispatch::new(&params, Dispatch::linear(vectors.div_ceil(variant.get("ROW_TILE"))))
+        Dispatch::new(&params, Dispatch::linear(vectors.div_ceil(subgroup::rows_of(variant))))
     }
 
     fn flops(&self, call: &Call) -> u64 {

@@ -3,7 +3,7 @@
 
 use super::real::{Mat, MatMut};
 use super::sketch_learned::{SketchLearned, for_each_tile_backward};
-use super::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error};
+use super::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error, subgroup};
 use crate::error::Result;
 use crate::tensor::{Call, Capacity, TensorType};
 use crate::{shape, twins};
@@ -11,8 +11,8 @@ use crate::{shape, twins};
 /// Partial sums of the weights' gradients: enough to keep a GPU busy, few enough to add up.
 pub const SLABS: usize = 32;
 
-/// Vectors that a workgroup of the shader takes at a time.
-const ROW_TILE: usize = 16;
+/// Vectors that a workgroup of the shaders takes at a time.
+const ROW_TILE: usize = subgroup::ROWS;
 
 /// Arguments: qkv, lane table, norms `[4, h]`, rotation table, weights, dsketch `[2, lanes, H, tokens, r]` → slabs
 /// `[SLABS, weights + 4 h + tile]` (partial sums of the gradients of the weights, then of the norms; then the activations of the tile
@@ -48,14 +48,17 @@ impl Kernel for SketchLearnedGrad {
         Ok(vec![self.slabs()])
     }
 
-    fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {
+    fn variant(&self, device: &DeviceTraits, _: &Capacity) -> Variant {
         let l = &self.0.layout;
-        l.head_constants(Variant::new(self.stem(), &[]))
+        let variant = match subgroup::lanes(device, 0) {
+            Some(lanes) => subgroup::sums(subgroup::variant(self.stem(), lanes, &[]), ["tile_columns", "tile_size"], 4 * lanes),
+            None => Variant::new(self.stem(), &[]).size("ROW_TILE", ROW_TILE),
+        };
+        l.head_constants(variant)
             .size("SIZE", l.sketch)
             .size("HIDDEN", self.0.hidden())
             .size("LEVELS", self.0.levels)
             .size("INPUT_NORMED", usize::from(l.sketch_normed))
-            .size("ROW_TILE", ROW_TILE)
             .size("WIDTH", l.head.max(l.sketch))
             .size("WEIGHTS", self.0.weight_count())
             .size("SLAB", self.slab())

@@ -46,7 +46,7 @@ mod tests {
 
     #[test]
     fn the_most_similar_product_decides() {
-        let tile = |rows| Tile { shared: true, rows, columns: 4, group: [8, 8] };
+        let tile = |rows| Tile { subgroup: 0, shared: true, rows, columns: 4, group: [8, 8] };
         let tuned = |rows, columns, of| TunedTile { rows, columns, tile: tile(of) };
         let tuning = Tuning { tiles: vec![tuned(1024, 512, 4), tuned(1024, 192, 8)], segment: None };
         let device = DeviceTraits::floor();

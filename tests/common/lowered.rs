@@ -40,9 +40,11 @@ impl Pairs {
     }
 }
 
-/// The floor of SPEC §6, and a software adapter with the same limits.
-pub fn devices() -> [DeviceTraits; 2] {
-    [DeviceTraits::floor(), DeviceTraits { software: true, ..DeviceTraits::floor() }]
+/// The floor of SPEC §6, and software adapters with the same limits: without subgroups, and with those of either size.
+pub fn devices() -> [DeviceTraits; 4] {
+    let software = DeviceTraits { software: true, ..DeviceTraits::floor() };
+    let with = |lanes| DeviceTraits { subgroup: Some(lanes), ..software.clone() };
+    [DeviceTraits::floor(), software.clone(), with(4), with(8)]
 }
 
 /// The golden models and the random ones.
@@ -180,11 +182,11 @@ fn alone() -> Vec<Graph> {
     list
 }
 
-/// The pairs of all of them, for both devices and both weight types.
+/// The pairs of all of them, for all devices and both weight types.
 pub fn pairs() -> Pairs {
     let mut pairs = Pairs::default();
-    for graph in alone() {
-        pairs.add(&graph.lower("", &devices()[0], Capacity { lanes: 2, tokens: 20, slots: 2, context: 64 }).unwrap());
+    for (graph, device) in alone().iter().flat_map(|graph| devices().map(|device| (graph, device))) {
+        pairs.add(&graph.lower("", &device, Capacity { lanes: 2, tokens: 20, slots: 2, context: 64 }).unwrap());
     }
     for device in &devices() {
         for gradients in cases().iter().map(|case| case.gradients(Recompute::Nothing)) {
@@ -194,7 +196,7 @@ pub fn pairs() -> Pairs {
     pairs.add(&optimiser().lower("", &devices()[0], Capacity { lanes: 1, tokens: 1, slots: 2, context: 0 }).unwrap());
     for config in configs() {
         let cached = transformer::attention(&config).has_cache();
-        for (number, device) in devices().iter().enumerate() {
+        for device in &devices() {
             let context = if cached { 256 } else { 0 };
             for large in [DType::F32, DType::F16] {
                 let build = Build { large, max_binding: device.max_binding, slots: 2, context };
@@ -213,7 +215,7 @@ pub fn pairs() -> Pairs {
             let learner = LearnerPlan::new(&config, device, &options).unwrap();
             pairs.add(&learner.train);
             pairs.add(&learner.forward);
-            if let Some(graph) = non_causal(&config).filter(|_| number == 0) {
+            if let Some(graph) = non_causal(&config) {
                 let capacity = Capacity { lanes: 2, tokens: 50, slots: 1, context: 0 };
                 pairs.add(&graph.lower("", device, capacity).unwrap());
             }

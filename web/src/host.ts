@@ -7,6 +7,7 @@ import * as Comlink from "comlink"
 import initWasm, * as wasm from "../generated/wasm/polysketch.js"
 import { bytesOf } from "./downloads.js"
 import { InputError, toPlain } from "./errors.js"
+import { askForSubgroups } from "./subgroups.js"
 import type { BenchEvent, BenchOptions, EngineInfo, EngineOptions, GenerateOptions, HeadState, LoadProgress, ModelFiles, ModelInfo, StopReason, Trained, TrainOptions, TrainStep } from "./types.js"
 
 /** What a submission of a continuation brought. */
@@ -57,6 +58,7 @@ function guarded<T extends object>(host: T): T {
 /** Where the other side begins. */
 export class Host {
   async start(wasmUrl?: string): Promise<void> {
+    askForSubgroups()
     await initWasm({ module_or_path: wasmUrl ?? new URL("polysketch_bg.wasm", import.meta.url) })
   }
 

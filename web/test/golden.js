@@ -86,13 +86,16 @@ const FLOOR = {
 export async function compileShaders() {
   const { default: start, shaders } = await import("/generated/wasm/polysketch.js")
   await start()
-  const device = await (await navigator.gpu.requestAdapter()).requestDevice({ requiredLimits: FLOOR })
+  const adapter = await navigator.gpu.requestAdapter()
+  // The *_subgroup variants are the only ones that want more than the floor.
+  const requiredFeatures = adapter.features.has("subgroups") ? ["subgroups"] : []
+  const device = await adapter.requestDevice({ requiredLimits: FLOOR, requiredFeatures })
   const messages = async (name, code) => {
     const info = await device.createShaderModule({ label: name, code }).getCompilationInfo()
     const line = (n) => code.split("\n")[n - 1]?.trim()
     return info.messages.filter((m) => m.type !== "info").map((m) => `${name}:${m.lineNum}: ${m.type}: ${m.message} | ${line(m.lineNum)}`)
   }
-  const all = shaders()
+  const all = shaders().filter(({ name }) => requiredFeatures.length > 0 || !name.includes("_subgroup"))
   const errors = []
   for (const { name, source } of all) errors.push(...(await messages(name, source)))
   device.pushErrorScope("validation")

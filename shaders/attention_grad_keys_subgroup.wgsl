@@ -1,0 +1,164 @@
+// dx_j, dv̂_j and dG_j as in attention_grad_keys.wgsl, a subgroup ROWS keys: products as in shared/subgroup_sums.wgsl.
+struct Params { tokens: u32, stride: u32, span: u32 }
+override HEAD: u32;
+override QUERY_WIDTH: u32;
+override KEY_WIDTH: u32;
+override V_OFFSET: u32;
+override LOCAL: u32;           // width of the vector x the weights read
+override LOCAL_OFFSET: u32;    // its column in query and key rows
+override GATED: u32;
+const TILE: u32 = 32u;         // queries at a time: columns of dt, first t, and dw, then the weights
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> queries: array<f32>;               // [lanes, HEADS, tokens, QUERY_WIDTH]
+@group(0) @binding(2) var<storage, read> keys: array<f32>;                  // [lanes, HEADS, stride, KEY_WIDTH]
+@group(0) @binding(3) var<storage, read> drows: array<f32>;                 // [lanes, HEADS, tokens, HEAD + 4]
+@group(0) @binding(4) var<storage, read_write> dkeys: array<f32>;           // [lanes, HEADS, stride, KEY_WIDTH]
+#import subgroup_product scores
+#import subgroup_product dweights
+#import subgroup_product vectors
+#import subgroup_product values
+#import subgroup_rows dt
+#import subgroup_rows dw
+#import subgroup_rows dx
+#import subgroup_rows dv
+#import attention_pair
+
+var<workgroup> gate: array<vec2<f32>, ROWS>;
+var<workgroup> gate_sums: array<f32, 128>;          // [ROWS, LANES], ⟨dv̂_j, v̂_j⟩: each invocation's part
+
+var<private> first_key: u32;   // its token
+var<private> key: u32;         // its row
+var<private> last_row: u32;    // rows after it repeat it and are not written
+var<private> query: u32;       // row of the first query
+var<private> end: u32;         // of the queries
+var<private> column: u32;      // first of this invocation's four: in the tile of queries, or of the outputs
+var<private> start: u32;       // first query of the tile
+
+fn key_part(row: u32, c: u32) -> vec4<f32> {
+    let at = (key + min(row, last_row)) * KEY_WIDTH + c;
+    return vec4<f32>(keys[at], keys[at + 1u], keys[at + 2u], keys[at + 3u]);
+}
+fn query_part(i: u32, c: u32) -> vec4<f32> {
+    let at = (query + min(i, end - 1u)) * QUERY_WIDTH + c;
+    return vec4<f32>(queries[at], queries[at + 1u], queries[at + 2u], queries[at + 3u]);
+}
+fn gradient_part(i: u32, c: u32) -> vec4<f32> {
+    let at = (query + min(i, end - 1u)) * (HEAD + 4u) + c;
+    return vec4<f32>(drows[at], drows[at + 1u], drows[at + 2u], drows[at + 3u]);
+}
+fn scores_left(row: u32, k: u32) -> vec4<f32> { return key_part(row, LOCAL_OFFSET + 4u * k); }
+fn scores_right(k: u32) -> mat4x4<f32> {
+    let i = start + column;
+    let c = LOCAL_OFFSET + 4u * k;
+    return transpose(mat4x4<f32>(query_part(i, c), query_part(i + 1u, c), query_part(i + 2u, c), query_part(i + 3u, c)));
+}
+fn dweights_left(row: u32, k: u32) -> vec4<f32> { return key_part(row, V_OFFSET + 4u * k); }
+fn dweights_right(k: u32) -> mat4x4<f32> {
+    let i = start + column;
+    let c = 4u * k;
+    return transpose(mat4x4<f32>(gradient_part(i, c), gradient_part(i + 1u, c), gradient_part(i + 2u, c), gradient_part(i + 3u, c)));
+}
+
+// t and dw of a tile to dt and weights.
+fn weigh(lane: u32) {
+    for (var row = 0u; row < ROWS; row++) {
+        var gate_sum = 0.0;
+        for (var ii = lane; ii < TILE; ii += LANES) {
+            let i = start + ii;
+            let at = row * TILE + ii;
+            var pair = vec2<f32>();
+            if i >= first_key + row && i < end {
+                let known = gradient_part(i, HEAD);
+                let dweight = dw[at] + known.x;
+                pair = attention_pair(dt[at], dweight, known.zw, gate[row]);
+                gate_sum += pair.x * dweight;
+            }
+            dw[at] = pair.x;
+            dt[at] = pair.y;
+        }
+        if GATED == 1u { gate_sums[row * LANES + lane] += gate_sum; }
+    }
+}
+fn vectors_left(row: u32, k: u32) -> vec4<f32> {
+    let at = row * TILE + 4u * k;
+    return vec4<f32>(dt[at], dt[at + 1u], dt[at + 2u], dt[at + 3u]);
+}
+fn vectors_right(k: u32) -> mat4x4<f32> {
+    let i = start + 4u * k;
+    let c = LOCAL_OFFSET + min(column, LOCAL - 4u);
+    return mat4x4<f32>(query_part(i, c), query_part(i + 1u, c), query_part(i + 2u, c), query_part(i + 3u, c));
+}
+fn values_left(row: u32, k: u32) -> vec4<f32> {
+    let at = row * TILE + 4u * k;
+    return vec4<f32>(dw[at], dw[at + 1u], dw[at + 2u], dw[at + 3u]);
+}
+fn values_right(k: u32) -> mat4x4<f32> {
+    let i = start + 4u * k;
+    let c = min(column, HEAD - 4u);
+    return mat4x4<f32>(gradient_part(i, c), gradient_part(i + 1u, c), gradient_part(i + 2u, c), gradient_part(i + 3u, c));
+}
+
+@compute @workgroup_size(LANES)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(subgroup_invocation_id) lane: u32) {
+    let base = group.y * params.span;
+    let last = min(base + params.span, params.tokens);
+    let first = base + group.x * ROWS;
+    if first >= last { return; }
+    let rows = min(ROWS, last - first);
+    first_key = first;
+    key = group.z * params.stride + first;
+    last_row = rows - 1u;
+    query = group.z * params.tokens;
+    end = last;
+    for (var row = lane; row < ROWS; row += LANES) { gate[row] = key_part(row, V_OFFSET + HEAD).xy; }
+    for (var row = 0u; row < ROWS; row++) { gate_sums[row * LANES + lane] = 0.0; }
+    clear_all_dx(lane);
+    clear_all_dv(lane);
+    workgroupBarrier();
+    for (var from_query = first; from_query < last; from_query += TILE) {
+        start = from_query;
+        let steps = (min(TILE, last - from_query) + 3u) / 4u;
+        for (var i = 0u; i < TILE; i += 4u * LANES) {
+            column = i + 4u * lane;
+            clear_sums();
+            scores_product(LOCAL / 4u, lane);
+            keep_all_dt();
+            clear_sums();
+            dweights_product(HEAD / 4u, lane);
+            keep_all_dw();
+        }
+        workgroupBarrier();
+        weigh(lane);
+        workgroupBarrier();
+        for (var c = 0u; c < LOCAL; c += 4u * LANES) {
+            column = c + 4u * lane;
+            take_all_dx();
+            vectors_product(steps, lane);
+            keep_all_dx();
+        }
+        for (var c = 0u; c < HEAD; c += 4u * LANES) {
+            column = c + 4u * lane;
+            take_all_dv();
+            values_product(steps, lane);
+            keep_all_dv();
+        }
+        workgroupBarrier();
+    }
+    for (var row = 0u; row < rows; row++) {
+        let out = (key + row) * KEY_WIDTH;
+        for (var c = lane; c < V_OFFSET; c += LANES) {
+            var value = 0.0;
+            if c >= LOCAL_OFFSET && c < LOCAL_OFFSET + LOCAL { value = dx[row * LOCAL + c - LOCAL_OFFSET]; }
+            dkeys[out + c] = value;
+        }
+        for (var c = lane; c < HEAD; c += LANES) { dkeys[out + V_OFFSET + c] = dv[row * HEAD + c]; }
+        if GATED == 1u {
+            let gate_sum = subgroupAdd(gate_sums[row * LANES + lane]);
+            if lane < 4u {
+                let own = drows[(query + first + row) * (HEAD + 4u) + HEAD + 1u];
+                dkeys[out + V_OFFSET + HEAD + lane] = select(0.0, own - gate_sum, lane == 0u);
+            }
+        }
+    }
+}

@@ -1,0 +1,130 @@
+// dx_i = Σ_j dt_ij x_j as in attention_grad_queries.wgsl, a subgroup ROWS queries: products as in shared/subgroup_sums.wgsl.
+struct Params { tokens: u32, stride: u32, span: u32 }
+override HEAD: u32;
+override QUERY_WIDTH: u32;
+override KEY_WIDTH: u32;
+override V_OFFSET: u32;
+override LOCAL: u32;           // width of the vector x the weights read
+override LOCAL_OFFSET: u32;    // its column in query and key rows
+override GATED: u32;
+const TILE: u32 = 32u;         // keys at a time: columns of dt and dw
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> queries: array<f32>;               // [lanes, HEADS, tokens, QUERY_WIDTH]
+@group(0) @binding(2) var<storage, read> keys: array<f32>;                  // [lanes, HEADS, stride, KEY_WIDTH]
+@group(0) @binding(3) var<storage, read> drows: array<f32>;                 // [lanes, HEADS, tokens, HEAD + 4]
+@group(0) @binding(4) var<storage, read_write> dqueries: array<f32>;        // [lanes, HEADS, tokens, QUERY_WIDTH]
+#import subgroup_product scores
+#import subgroup_product dweights
+#import subgroup_product outputs
+#import subgroup_rows dt
+#import subgroup_rows dw
+#import subgroup_rows dx
+#import attention_pair
+
+var<workgroup> known: array<vec4<f32>, ROWS>;       // the rest of the gradient rows
+
+var<private> token: u32;       // row of the first query
+var<private> last_row: u32;    // rows after it repeat it and are not written
+var<private> first_query: u32; // its token
+var<private> first_key: u32;   // row of the first key
+var<private> keys_end: u32;    // keys that any row may see
+var<private> column: u32;      // first of this invocation's four: in the tile of keys, or of the outputs
+var<private> start: u32;       // first key of the tile
+
+fn key_at(j: u32) -> u32 { return (first_key + min(j, keys_end - 1u)) * KEY_WIDTH; }
+fn key_part(j: u32, c: u32) -> vec4<f32> {
+    let at = key_at(j) + c;
+    return vec4<f32>(keys[at], keys[at + 1u], keys[at + 2u], keys[at + 3u]);
+}
+fn key_columns(c: u32) -> mat4x4<f32> {
+    let j = start + column;
+    return transpose(mat4x4<f32>(key_part(j, c), key_part(j + 1u, c), key_part(j + 2u, c), key_part(j + 3u, c)));
+}
+fn scores_left(row: u32, k: u32) -> vec4<f32> {
+    let at = (token + min(row, last_row)) * QUERY_WIDTH + LOCAL_OFFSET + 4u * k;
+    return vec4<f32>(queries[at], queries[at + 1u], queries[at + 2u], queries[at + 3u]);
+}
+fn scores_right(k: u32) -> mat4x4<f32> { return key_columns(LOCAL_OFFSET + 4u * k); }
+fn dweights_left(row: u32, k: u32) -> vec4<f32> {
+    let at = (token + min(row, last_row)) * (HEAD + 4u) + 4u * k;
+    return vec4<f32>(drows[at], drows[at + 1u], drows[at + 2u], drows[at + 3u]);
+}
+fn dweights_right(k: u32) -> mat4x4<f32> { return key_columns(V_OFFSET + 4u * k); }
+// t and dw of a tile to dt.
+fn weigh(lane: u32) {
+    for (var row = 0u; row < ROWS; row++) {
+        let rest = known[row];
+        for (var i = lane; i < TILE; i += LANES) {
+            let j = start + i;
+            let at = row * TILE + i;
+            var value = 0.0;
+            if j <= first_query + row && j < keys_end {
+                var gate = vec2<f32>();
+                if GATED == 1u { gate = key_part(j, V_OFFSET + HEAD).xy; }
+                value = attention_pair(dt[at], dw[at] + rest.x, rest.zw, gate).y;
+            }
+            dt[at] = value;
+        }
+    }
+}
+fn outputs_left(row: u32, k: u32) -> vec4<f32> {
+    let at = row * TILE + 4u * k;
+    return vec4<f32>(dt[at], dt[at + 1u], dt[at + 2u], dt[at + 3u]);
+}
+fn outputs_right(k: u32) -> mat4x4<f32> {
+    let j = start + 4u * k;
+    let c = LOCAL_OFFSET + min(column, LOCAL - 4u);
+    return mat4x4<f32>(key_part(j, c), key_part(j + 1u, c), key_part(j + 2u, c), key_part(j + 3u, c));
+}
+
+@compute @workgroup_size(LANES)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(subgroup_invocation_id) lane: u32) {
+    let base = group.y * params.span;
+    let end = min(base + params.span, params.tokens);
+    let first = base + group.x * ROWS;
+    if first >= end { return; }
+    let rows = min(ROWS, end - first);
+    let seen = first + rows;
+    token = group.z * params.tokens + first;
+    last_row = rows - 1u;
+    first_query = first;
+    first_key = group.z * params.stride;
+    keys_end = seen;
+    for (var row = lane; row < ROWS; row += LANES) {
+        let at = (token + min(row, rows - 1u)) * (HEAD + 4u) + HEAD;
+        known[row] = vec4<f32>(drows[at], drows[at + 1u], drows[at + 2u], drows[at + 3u]);
+    }
+    clear_all_dx(lane);
+    workgroupBarrier();
+    for (var key = base; key < seen; key += TILE) {
+        start = key;
+        for (var j = 0u; j < TILE; j += 4u * LANES) {
+            column = j + 4u * lane;
+            clear_sums();
+            scores_product(LOCAL / 4u, lane);
+            keep_all_dt();
+            clear_sums();
+            dweights_product(HEAD / 4u, lane);
+            keep_all_dw();
+        }
+        workgroupBarrier();
+        weigh(lane);
+        workgroupBarrier();
+        for (var c = 0u; c < LOCAL; c += 4u * LANES) {
+            column = c + 4u * lane;
+            take_all_dx();
+            outputs_product((min(TILE, seen - key) + 3u) / 4u, lane);
+            keep_all_dx();
+        }
+        workgroupBarrier();
+    }
+    for (var row = 0u; row < rows; row++) {
+        let out = (token + row) * QUERY_WIDTH;
+        for (var c = lane; c < QUERY_WIDTH; c += LANES) {
+            var value = 0.0;
+            if c >= LOCAL_OFFSET && c < LOCAL_OFFSET + LOCAL { value = dx[row * LOCAL + c - LOCAL_OFFSET]; }
+            dqueries[out + c] = value;
+        }
+    }
+}

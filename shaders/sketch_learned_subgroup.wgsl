@@ -1,0 +1,139 @@
+// The learned sketch (SPEC §1), a subgroup a tile of ROWS vectors: every layer of the net is a product as in
+// shared/subgroup_sums.wgsl, whose left operand, and the whole hidden layer, lie in workgroup memory.
+//
+// Ladder. Reference: kernels/sketch_learned.rs; for real GPUs sketch_learned.wgsl, whose figures on software are below.
+// GFLOP/s, h = 48, r = 16, e = 4, 2 x 4 x 256 vectors:
+//                     lavapipe 22.3   SwiftShader
+//   sketch_learned         0.33
+#import lanes
+struct Params { vectors: u32, lanes: u32, tokens: u32, lane_base: u32 }
+override SIZE: u32;            // r
+override HIDDEN: u32;          // e r
+override LEVELS: u32;
+override INPUT_NORMED: u32;    // the sketch sees the normed vector (0: the raw projection)
+override WIDTH: u32;           // max(HEAD, SIZE)
+override OUTPUTS: u32;         // ROWS * SIZE
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> qkv: array<f32>;              // [rows, QKV_WIDTH]
+@group(0) @binding(2) var<storage, read> lanes: array<Lane>;           // [lanes]
+@group(0) @binding(3) var<storage, read> norms: array<f32>;            // [4, HEAD]
+@group(0) @binding(4) var<storage, read> rotations: array<vec2<f32>>;  // [4 * 256, HEAD / 2]
+@group(0) @binding(5) var<storage, read> w: array<vec4<f32>>;          // two branches of levels of norm [2, i], up [HIDDEN, i], down [SIZE, HIDDEN]
+@group(0) @binding(6) var<storage, read_write> sketch: array<f32>;     // [2, lanes, HEADS, tokens, SIZE]
+#import subgroup_product up
+#import subgroup_product down
+#import subgroup_rows vector
+#import subgroup_rows hidden
+
+// vector: input of the level, normed in place, then its output; hidden: the hidden layer.
+var<workgroup> left: array<f32, OUTPUTS>;
+#import head_vector
+#import gelu
+#import vector_place
+
+var<private> weights: u32;    // offset in w, in vectors, of the matrix that is multiplied with
+var<private> inputs: u32;     // inputs of the level
+var<private> column: u32;     // first of this invocation's four
+
+fn weight_columns(k: u32, columns: u32, width: u32) -> mat4x4<f32> {
+    let at = weights + min(vec4<u32>(column, column + 1u, column + 2u, column + 3u), vec4<u32>(columns - 1u)) * (width / 4u) + k;
+    return transpose(mat4x4<f32>(w[at.x], w[at.y], w[at.z], w[at.w]));
+}
+fn up_left(row: u32, k: u32) -> vec4<f32> {
+    let at = row * WIDTH + 4u * k;
+    return vec4<f32>(vector[at], vector[at + 1u], vector[at + 2u], vector[at + 3u]);
+}
+fn up_right(k: u32) -> mat4x4<f32> { return weight_columns(k, HIDDEN, inputs); }
+fn down_left(row: u32, k: u32) -> vec4<f32> {
+    let at = row * HIDDEN + 4u * k;
+    return vec4<f32>(hidden[at], hidden[at + 1u], hidden[at + 2u], hidden[at + 3u]);
+}
+fn down_right(k: u32) -> mat4x4<f32> { return weight_columns(k, SIZE, HIDDEN); }
+
+// What the net sees of vectors first .. first + ROWS, each invocation its rows: finding a vector takes six divisions.
+fn load_vectors(first: u32, lane: u32) {
+    for (var row = lane; row < ROWS; row += LANES) {
+        let at = vector_place(min(first + row, params.vectors - 1u));
+        var moments = vec2<f32>();
+        if INPUT_NORMED == 1u { moments = head_moments(at.x, at.z); }
+        for (var i = 0u; i < HEAD / 2u; i++) {
+            var pair = vec2<f32>();
+            if INPUT_NORMED == 1u { pair = normed_pair(at.x, moments, at.y, at.z, i); } else { pair = raw_pair(at.x, at.z, i); }
+            vector[row * WIDTH + i] = pair.x;
+            vector[row * WIDTH + i + HEAD / 2u] = pair.y;
+        }
+    }
+}
+
+// LayerNorm of the level's input, each invocation the rows that it wrote itself or that a barrier passed on.
+fn normalize_rows(norm: u32, lane: u32) {
+    for (var row = lane; row < ROWS; row += LANES) {
+        var sum = 0.0;
+        for (var i = 0u; i < inputs; i++) { sum += vector[row * WIDTH + i]; }
+        let mean = sum / f32(inputs);
+        var square = 0.0;
+        for (var i = 0u; i < inputs; i++) {
+            let d = vector[row * WIDTH + i] - mean;
+            square += d * d;
+        }
+        let scale = inverseSqrt(square / f32(inputs) + 1e-5);
+        for (var i = 0u; i < inputs / 4u; i++) {
+            let weight = w[norm / 4u + i];
+            let bias = w[(norm + inputs) / 4u + i];
+            for (var c = 0u; c < 4u; c++) {
+                let at = row * WIDTH + 4u * i + c;
+                vector[at] = (vector[at] - mean) * scale * weight[c] + bias[c];
+            }
+        }
+    }
+    workgroupBarrier();
+}
+
+@compute @workgroup_size(LANES)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(subgroup_invocation_id) lane: u32) {
+    let first = (group.y * groups.x + group.x) * ROWS;
+    if first >= params.vectors { return; }
+    var at = 0u; // offset of the level in w
+    for (var branch = 0u; branch < 2u; branch++) {
+        load_vectors(first, lane);
+        for (var level = 0u; level < LEVELS; level++) {
+            // Beside the variable, a value that compilers know to be the same in all invocations.
+            let width = select(SIZE, HEAD, level == 0u);
+            inputs = width;
+            normalize_rows(at, lane);
+            let up = at + 2u * width;
+            let down = up + HIDDEN * width;
+            weights = up / 4u;
+            for (var unit = 0u; unit < HIDDEN; unit += 4u * LANES) {
+                column = unit + 4u * lane;
+                clear_sums();
+                up_product(width / 4u, lane);
+                keep_all_hidden();
+            }
+            workgroupBarrier();
+            for (var i = lane; i < hidden_size; i += LANES) { hidden[i] = gelu(hidden[i]); }
+            workgroupBarrier();
+            weights = down / 4u;
+            for (var output = 0u; output < SIZE; output += 4u * LANES) {
+                column = output + 4u * lane;
+                clear_sums();
+                down_product(HIDDEN / 4u, lane);
+                keep_all_vector();
+            }
+            workgroupBarrier();
+            at = down + SIZE * HIDDEN;
+        }
+        if branch == 0u {
+            for (var i = lane; i < ROWS * SIZE; i += LANES) { left[i] = vector[i / SIZE * WIDTH + i % SIZE]; }
+            workgroupBarrier();
+        }
+    }
+    let root = sqrt(f32(SIZE));
+    for (var i = lane; i < ROWS * SIZE; i += LANES) {
+        if first + i / SIZE < params.vectors {
+            let product = left[i] * vector[i / SIZE * WIDTH + i % SIZE] / root;
+            sketch[first * SIZE + i] = root * tanh(clamp(product, -15.0, 15.0));
+        }
+    }
+}

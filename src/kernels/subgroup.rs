@@ -1,0 +1,43 @@
+//! The `*_subgroup` variants, for software adapters whose subgroups are the vectors of the CPU: a workgroup is one subgroup and owns
+//! [`ROWS`] rows (`shaders/shared/subgroup_sums.wgsl`, with its ladder).
+
+use super::{DeviceTraits, Variant};
+
+/// Rows of a tile.
+pub(crate) const ROWS: usize = 16;
+
+/// Invocations of a subgroup, if `device` can run a `*_subgroup` shader that takes so many bytes of workgroup memory.
+pub(super) fn lanes(device: &DeviceTraits, bytes: usize) -> Option<usize> {
+    device.subgroup.filter(|_| bytes <= device.workgroup_memory)
+}
+
+/// The variant of `stem` for subgroups of so many invocations, 4 or 8.
+pub(super) fn variant(stem: &str, lanes: usize, flags: &[(&str, bool)]) -> Variant {
+    Variant::new(&format!("{stem}_subgroup"), &[&[("SUBGROUP4", lanes == 4)], flags].concat())
+}
+
+/// Adds the `override`s of sums `[ROWS, columns]` (`shared/subgroup_rows.wgsl`), by the names of their columns and size.
+pub(super) fn sums(variant: Variant, [width, size]: [&'static str; 2], columns: usize) -> Variant {
+    variant.size(width, columns).size(size, ROWS * columns)
+}
+
+/// Adds the weights of 64 keys or features a row.
+pub(super) fn weights(variant: Variant) -> Variant {
+    sums(variant, ["weights_columns", "weights_size"], 64)
+}
+
+/// Workgroup memory, bytes, of a shader that keeps sums of so many columns there, 64 weights a row, totals and a gate.
+pub(super) fn memory(columns: usize) -> usize {
+    ROWS * (columns + 64 + 8 + 2) * 4
+}
+
+/// Invocations of a subgroup, if `variant` is for subgroups.
+pub(super) fn lanes_of(variant: &Variant) -> Option<usize> {
+    let (stem, flags) = variant.shader.split_once('+').unwrap_or((&variant.shader, ""));
+    stem.ends_with("_subgroup").then(|| if flags.split('+').any(|flag| flag == "SUBGROUP4") { 4 } else { 8 })
+}
+
+/// Rows of a workgroup of `variant`.
+pub(super) fn rows_of(variant: &Variant) -> usize {
+    lanes_of(variant).map_or_else(|| variant.get("ROW_TILE"), |_| ROWS)
+}
