@@ -9,7 +9,7 @@
 //                                     lavapipe 22.3   SwiftShader
 //   4x4, groups of 8x8, direct             3.3            1.4
 //   8x4, groups of 8x8, direct             3.4            1.7
-//   8x8, groups of 8x8, direct             4.7            2.0     chosen
+//   8x8, groups of 8x8, direct             4.7            2.0     chosen where there are no subgroups (linear_subgroup.wgsl)
 //   8x8, groups of 8x8, SHARED             6.0            1.4     at K = 192: 4.0, direct 4.6
 //   8x8 in loops, direct, groups of 8x4    4.4            0.4
 // A second run (now `polysketch bench tune`), by this shader, lavapipe, f32 peak then 28: 8x8 by 8x8 direct 4.5 at 512^3 and 5.3 at
