@@ -79,8 +79,7 @@ impl GpuContext {
             Error::new(ErrorKind::Device, format!("{}: no device: {}", report.label(), fault::one_line(&error.to_string())))
                 .help("take another adapter, or use --backend cpu")
         })?;
-        let features = device.features() | if needs.weak { wgpu::Features::empty() } else { asked_by_page() };
-        let mut got = AdapterReport::new(&adapter.raw.get_info(), &device.limits(), features, None);
+        let mut got = AdapterReport::new(&adapter.raw.get_info(), &device.limits(), device.features(), None);
         // What the list of adapters found out goes beyond what a driver says.
         (got.index, got.name, got.kind, got.duplicate_of) = (report.index, report.name.clone(), report.kind, report.duplicate_of);
         let context = Self::assemble(device, queue, got);
@@ -226,16 +225,6 @@ impl GpuContext {
     pub fn encoder(&self, label: &str) -> wgpu::CommandEncoder {
         self.0.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some(label) })
     }
-}
-
-/// Features that the page asked for in our place and that wgpu does not know of: it has no name for a browser's subgroups
-/// (`web/src/subgroups.ts`).
-fn asked_by_page() -> wgpu::Features {
-    #[cfg(target_arch = "wasm32")]
-    if js_sys::Reflect::get(&js_sys::global(), &"polysketchSubgroups".into()).is_ok_and(|there| there.is_truthy()) {
-        return wgpu::Features::SUBGROUP;
-    }
-    wgpu::Features::empty()
 }
 
 /// The optional features that something here makes use of.

@@ -50,7 +50,7 @@ impl Pairs {
         let l = &self.layout;
         // Sums of both widths, weights and dt of 32, gates.
         let bytes = subgroup::ROWS * (self.width + l.head + 64 + 12) * 4;
-        let variant = match subgroup::lanes(device, bytes) {
+        let variant = match subgroup::lanes_backward(device, bytes) {
             Some(lanes) => {
                 let tile = |variant, names| subgroup::sums(variant, names, 32);
                 let variant = tile(subgroup::variant(stem, lanes, &self.weight.flags()), ["dt_columns", "dt_size"]);

@@ -68,7 +68,7 @@ impl Kernel for ScanGradQueries {
 pub(super) fn feature_variant(stem: &str, device: &DeviceTraits, features: &Features, rows: usize, head: usize) -> Variant {
     // Vectors and their gradients, features and theirs, sums of values, gates.
     let bytes = subgroup::ROWS * (2 * features.source + 2 * 32 + head + 2) * 4;
-    let (variant, rows) = match subgroup::lanes(device, bytes) {
+    let (variant, rows) = match subgroup::lanes_backward(device, bytes) {
         Some(lanes) => (subgroup::sums(subgroup::variant(stem, lanes, &[]).size("GROUPS", 1), ["dphi_columns", "dphi_size"], 32), subgroup::ROWS),
         None => {
             let variant = Variant::new(stem, &[])

@@ -50,7 +50,7 @@ impl Kernel for SketchLearnedGrad {
 
     fn variant(&self, device: &DeviceTraits, _: &Capacity) -> Variant {
         let l = &self.0.layout;
-        let variant = match subgroup::lanes(device, 0) {
+        let variant = match subgroup::lanes_backward(device, 0) {
             Some(lanes) => subgroup::sums(subgroup::variant(self.stem(), lanes, &[]), ["tile_columns", "tile_size"], 4 * lanes),
             None => Variant::new(self.stem(), &[]).size("ROW_TILE", ROW_TILE),
         };

@@ -11,6 +11,11 @@ pub(super) fn lanes(device: &DeviceTraits, bytes: usize) -> Option<usize> {
     device.subgroup.filter(|_| bytes <= device.workgroup_memory)
 }
 
+/// [`lanes`] for the kernels of the backward pass: subgroups of 8 alone. SwiftShader, whose have 4, takes minutes to compile them.
+pub(super) fn lanes_backward(device: &DeviceTraits, bytes: usize) -> Option<usize> {
+    lanes(device, bytes).filter(|lanes| *lanes == 8)
+}
+
 /// The variant of `stem` for subgroups of so many invocations, 4 or 8.
 pub(super) fn variant(stem: &str, lanes: usize, flags: &[(&str, bool)]) -> Variant {
     Variant::new(&format!("{stem}_subgroup"), &[&[("SUBGROUP4", lanes == 4)], flags].concat())

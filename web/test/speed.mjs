@@ -46,6 +46,11 @@ const median = (numbers) => numbers.toSorted((a, b) => a - b)[numbers.length >> 
 const pairs = []
 for (let round = 0; round < rounds; round++) pairs.push([natively(), await inPage()])
 for (const name of Object.keys(pairs[0][0])) {
+  // A row that took longer than its budget has no time.
+  if (pairs.some((pair) => pair.some((side) => side[name] === undefined))) {
+    console.log(`${name}: not in every round`)
+    continue
+  }
   const ratios = pairs.map(([there, here]) => here[name] / there[name])
   const [there, here] = [0, 1].map((side) => median(pairs.map((pair) => pair[side][name])))
   console.log(`${name}: native ${there.toFixed(1)} tokens/s, page ${here.toFixed(1)}, ratio ${median(ratios).toFixed(2)} (${ratios.map((r) => r.toFixed(2)).join(", ")})`)
