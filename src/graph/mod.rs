@@ -146,7 +146,7 @@ impl Graph {
     /// Appends an operation; returns its fresh outputs, named `label.0`, `label.1`, ….
     ///
     /// # Errors
-    /// [`ErrorKind::Shape`](crate::ErrorKind::Shape), naming the operation and the sizes.
+    /// [`ErrorKind::Shape`], naming the operation and the sizes.
     pub fn apply(&mut self, label: &str, kernel: impl Kernel, inputs: &[TensorId], updates: &[TensorId]) -> Result<Vec<TensorId>> {
         self.append(label, Arc::new(kernel), inputs, updates)
     }
