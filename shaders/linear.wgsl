@@ -24,20 +24,7 @@ override GROUP_Y: u32;      // invocations along rows
 override ROWS: u32;         // rows an invocation owns, at most 8
 override COLUMNS: u32;      // columns an invocation owns, GROUP_X apart, at most 8
 
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;          // [rows, K]
-@group(0) @binding(2) var<storage, read> w: array<Weight4>;            // [N, K]
-#ifdef BIAS
-@group(0) @binding(3) var<storage, read> bias: array<f32>;             // [STRIDE]
-@group(0) @binding(4) var<storage, read_write> y: array<f32>;          // [rows, STRIDE]
-#else
-#ifdef RESIDUAL
-@group(0) @binding(3) var<storage, read> residual: array<f32>;         // [rows, STRIDE]
-@group(0) @binding(4) var<storage, read_write> y: array<f32>;          // [rows, STRIDE]
-#else
-@group(0) @binding(3) var<storage, read_write> y: array<f32>;          // [rows, STRIDE]
-#endif
-#endif
+#import linear_bindings
 
 #ifdef SHARED
 const STEP: u32 = 4u; // vectors along k staged at once

@@ -15,30 +15,9 @@ const ACROSS: u32 = 16u;    // invocations that share a column
 const COLUMNS: u32 = 8u;    // THREADS / ACROSS
 override WIDTH: u32;            // K, for row_moments
 
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;          // [rows, K]
-@group(0) @binding(2) var<storage, read> w: array<Weight4>;            // [N, K], with GLU [2 N, K]
+#import linear_rows_bindings
 #ifdef NORM
-@group(0) @binding(3) var<storage, read> norm: array<vec4<f32>>;       // [2, K] weight, bias
-#ifdef BIAS
-@group(0) @binding(4) var<storage, read> bias: array<f32>;             // [STRIDE]
-@group(0) @binding(5) var<storage, read_write> y: array<f32>;          // [rows, STRIDE]
-#else
-@group(0) @binding(4) var<storage, read_write> y: array<f32>;
-#endif
 #import row_moments
-#else
-#ifdef BIAS
-@group(0) @binding(3) var<storage, read> bias: array<f32>;
-@group(0) @binding(4) var<storage, read_write> y: array<f32>;
-#else
-#ifdef RESIDUAL
-@group(0) @binding(3) var<storage, read> residual: array<f32>;         // [rows, STRIDE]
-@group(0) @binding(4) var<storage, read_write> y: array<f32>;
-#else
-@group(0) @binding(3) var<storage, read_write> y: array<f32>;
-#endif
-#endif
 #endif
 #ifdef GLU
 var<workgroup> partial: array<vec2<f32>, THREADS>;

@@ -10,30 +10,7 @@ override N: u32;            // columns of y in this dispatch (W has 2 N rows wit
 override STRIDE: u32;       // columns of y
 override ROWS: u32;         // rows a workgroup handles, at most 4
 
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;          // [rows, K]
-@group(0) @binding(2) var<storage, read> w: array<Weight4>;            // [N, K], with GLU [2 N, K]
-#ifdef NORM
-@group(0) @binding(3) var<storage, read> norm: array<vec4<f32>>;       // [2, K] weight, bias
-#ifdef BIAS
-@group(0) @binding(4) var<storage, read> bias: array<f32>;             // [STRIDE]
-@group(0) @binding(5) var<storage, read_write> y: array<f32>;          // [rows, STRIDE]
-#else
-@group(0) @binding(4) var<storage, read_write> y: array<f32>;
-#endif
-#else
-#ifdef BIAS
-@group(0) @binding(3) var<storage, read> bias: array<f32>;
-@group(0) @binding(4) var<storage, read_write> y: array<f32>;
-#else
-#ifdef RESIDUAL
-@group(0) @binding(3) var<storage, read> residual: array<f32>;         // [rows, STRIDE]
-@group(0) @binding(4) var<storage, read_write> y: array<f32>;
-#else
-@group(0) @binding(3) var<storage, read_write> y: array<f32>;
-#endif
-#endif
-#endif
+#import linear_rows_bindings
 
 var<private> column: u32;   // of this invocation; its others are LANES apart
 

@@ -5,20 +5,7 @@ override K: u32;            // inner size, a multiple of 4
 override N: u32;            // rows of W in this dispatch
 override STRIDE: u32;       // columns of y (more than N where W is a shard)
 
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;          // [rows, K]
-@group(0) @binding(2) var<storage, read> w: array<Weight4>;            // [N, K]
-#ifdef BIAS
-@group(0) @binding(3) var<storage, read> bias: array<f32>;             // [STRIDE]
-@group(0) @binding(4) var<storage, read_write> y: array<f32>;          // [rows, STRIDE]
-#else
-#ifdef RESIDUAL
-@group(0) @binding(3) var<storage, read> residual: array<f32>;         // [rows, STRIDE]
-@group(0) @binding(4) var<storage, read_write> y: array<f32>;          // [rows, STRIDE]
-#else
-@group(0) @binding(3) var<storage, read_write> y: array<f32>;          // [rows, STRIDE]
-#endif
-#endif
+#import linear_bindings
 #import subgroup_product xw
 #import subgroup_rows tile
 

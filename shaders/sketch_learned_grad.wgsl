@@ -26,7 +26,6 @@ const THREADS: u32 = 256u;
 @group(0) @binding(7) var<storage, read_write> slabs: array<f32>;      // [SLABS, SLAB]
 @group(0) @binding(8) var<storage, read_write> dqkv: array<f32>;       // [rows, QKV_WIDTH]
 
-var<workgroup> head: array<vec4<f32>, ROW_TILE>;
 #import head_vector
 #import head_vector_backward
 #import vector_place
@@ -142,39 +141,4 @@ fn backward(l: Level, sums: u32, dy: u32, dx: u32, add: bool, dhidden: u32, dnor
 }
 
 @compute @workgroup_size(256)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
-    let sums = group.x * SLAB;
-    let x = sums + WEIGHTS + 4u * HEAD;
-    let after = x + ROW_TILE * HEAD + 2u * (activations_of(HEAD) + (LEVELS - 1u) * activations_of(SIZE));
-    let dbranch = after;                                // [2, ROW_TILE, SIZE]
-    let dhidden = dbranch + 2u * ROW_TILE * SIZE;       // [ROW_TILE, HIDDEN]
-    let dnormed = dhidden + ROW_TILE * HIDDEN;          // [ROW_TILE, WIDTH]
-    let dx = dnormed + ROW_TILE * WIDTH;                // [ROW_TILE, HEAD]
-    for (var i = local; i < WEIGHTS + 4u * HEAD; i += THREADS) { slabs[sums + i] = 0.0; }
-    sync();
-    let root = sqrt(f32(SIZE));
-    for (var first = group.x * ROW_TILE; first < params.vectors; first += SLABS * ROW_TILE) {
-        load_vectors(first, x, local);
-        for (var branch = 0u; branch < 2u; branch++) {
-            for (var level = 0u; level < LEVELS; level++) { forward(level_at(x, branch, level), local); }
-        }
-        let left = level_at(x, 0u, LEVELS - 1u).y;
-        let right = level_at(x, 1u, LEVELS - 1u).y;
-        for (var i = local; i < ROW_TILE * SIZE; i += THREADS) {
-            let a = slabs[left + i];
-            let b = slabs[right + i];
-            let t = tanh(clamp(a * b / root, -15.0, 15.0));
-            var d = 0.0;
-            if first + i / SIZE < params.vectors { d = dsketch[first * SIZE + i] * (1.0 - t * t); }
-            slabs[dbranch + i] = d * b;
-            slabs[dbranch + ROW_TILE * SIZE + i] = d * a;
-        }
-        sync();
-        for (var branch = 0u; branch < 2u; branch++) {
-            let dy = dbranch + branch * ROW_TILE * SIZE;
-            for (var above = LEVELS; above > 1u; above--) { backward(level_at(x, branch, above - 1u), sums, dy, dy, false, dhidden, dnormed, local); }
-            backward(level_at(x, branch, 0u), sums, dy, dx, branch == 1u, dhidden, dnormed, local);
-        }
-        store_vectors(first, dx, sums + WEIGHTS, local);
-    }
-}
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) { differentiate(group.x, local); }

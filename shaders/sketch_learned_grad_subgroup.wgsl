@@ -24,12 +24,12 @@ override SLABS: u32;
 #import subgroup_product inputs
 #import subgroup_rows tile
 const ROW_TILE: u32 = ROWS;
+const THREADS: u32 = LANES;
 
-var<workgroup> head: array<vec4<f32>, ROWS>;
-var<workgroup> places: array<vec3<u32>, ROWS>;
 #import head_vector
 #import head_vector_backward
 #import vector_place
+#import sketch_vectors
 #import sketch_levels
 #import gelu
 #import gelu_slope
@@ -112,11 +112,6 @@ fn add_outer(dy: u32, height: u32, x: u32, width: u32, into: u32, lane: u32) {
             workgroupBarrier();
         }
     }
-}
-
-fn sync() {
-    workgroupBarrier();
-    storageBarrier();
 }
 
 fn forward(l: Level, lane: u32) {
@@ -225,101 +220,5 @@ fn standard(l: Level, row: u32, c: u32) -> f32 {
     return (slabs[l.x + row * l.width + c] - slabs[l.moments + 2u * row]) * slabs[l.moments + 2u * row + 1u];
 }
 
-// The vectors as the sketch saw them, and their moments, each invocation its rows.
-fn load_vectors(tile_first: u32, x: u32, lane: u32) {
-    for (var row = lane; row < ROWS; row += LANES) {
-        let at = vector_place(min(tile_first + row, params.vectors - 1u));
-        places[row] = at;
-        var moments = vec2<f32>();
-        if INPUT_NORMED == 1u { moments = head_moments(at.x, at.z); }
-        head[row] = vec4<f32>(moments, 0.0, 0.0);
-        for (var i = 0u; i < HEAD / 2u; i++) {
-            var pair = vec2<f32>();
-            if INPUT_NORMED == 1u { pair = normed_pair(at.x, moments, at.y, at.z, i); } else { pair = raw_pair(at.x, at.z, i); }
-            slabs[x + row * HEAD + i] = pair.x;
-            slabs[x + row * HEAD + i + HEAD / 2u] = pair.y;
-        }
-    }
-    sync();
-}
-
-// dqkv += what the tile's dx gives the projections; the slab's `sums` += what it gives the norms.
-fn store_vectors(tile_first: u32, dx: u32, sums: u32, lane: u32) {
-    let count = min(ROWS, params.vectors - tile_first);
-    if INPUT_NORMED == 1u {
-        for (var row = lane; row < count; row += LANES) {
-            let at = places[row];
-            var g_sum = 0.0;
-            var gx_sum = 0.0;
-            for (var i = 0u; i < HEAD / 2u; i++) {
-                let g = vec2<f32>(slabs[dx + row * HEAD + i], slabs[dx + row * HEAD + i + HEAD / 2u]) * norm_weights(at.y, i, false);
-                g_sum += g.x + g.y;
-                gx_sum += dot(g, standard_pair(at.x, head[row].xy, at.z, i, false));
-            }
-            head[row] = vec4<f32>(head[row].xy, g_sum / f32(HEAD), gx_sum / f32(HEAD));
-        }
-    }
-    workgroupBarrier();
-    // An invocation keeps its columns: nothing is added by two.
-    for (var i = lane; i < HEAD / 2u; i += LANES) {
-        let to = raw_places(i, false);
-        for (var t = 0u; t < count; t++) {
-            let at = places[t];
-            var d = vec2<f32>(slabs[dx + t * HEAD + i], slabs[dx + t * HEAD + i + HEAD / 2u]);
-            if INPUT_NORMED == 1u {
-                let m = head[t];
-                let x = standard_pair(at.x, m.xy, at.z, i, false);
-                let norm = sums + norm_row(at.y) * HEAD + i;
-                slabs[norm] += d.x * x.x;
-                slabs[norm + HEAD / 2u] += d.y * x.y;
-                slabs[norm + HEAD] += d.x;
-                slabs[norm + HEAD + HEAD / 2u] += d.y;
-                d = m.y * (d * norm_weights(at.y, i, false) - m.z - x * m.w);
-            }
-            if ROPE == 1u { d = turn_back(d, at.z, i); }
-            dqkv[at.x + to.x] += d.x;
-            dqkv[at.x + to.y] += d.y;
-        }
-    }
-    sync();
-}
-
 @compute @workgroup_size(LANES)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(subgroup_invocation_id) lane: u32) {
-    let sums = group.x * SLAB;
-    let x = sums + WEIGHTS + 4u * HEAD;
-    let after = x + ROWS * HEAD + 2u * (activations_of(HEAD) + (LEVELS - 1u) * activations_of(SIZE));
-    let dbranch = after;                                // [2, ROWS, SIZE]
-    let dhidden = dbranch + 2u * ROWS * SIZE;           // [ROWS, HIDDEN]
-    let dnormed = dhidden + ROWS * HIDDEN;              // [ROWS, WIDTH]
-    let dx = dnormed + ROWS * WIDTH;                    // [ROWS, HEAD]
-    for (var i = lane; i < WEIGHTS + 4u * HEAD; i += LANES) { slabs[sums + i] = 0.0; }
-    sync();
-    let root = sqrt(f32(SIZE));
-    for (var vector = group.x * ROWS; vector < params.vectors; vector += SLABS * ROWS) {
-        load_vectors(vector, x, lane);
-        for (var branch = 0u; branch < 2u; branch++) {
-            for (var level = 0u; level < LEVELS; level++) { forward(level_at(x, branch, level), lane); }
-        }
-        let left_branch = level_at(x, 0u, LEVELS - 1u).y;
-        let right_branch = level_at(x, 1u, LEVELS - 1u).y;
-        for (var i = lane; i < ROWS * SIZE; i += LANES) {
-            let a = slabs[left_branch + i];
-            let b = slabs[right_branch + i];
-            let t = tanh(clamp(a * b / root, -15.0, 15.0));
-            var d = 0.0;
-            if vector + i / SIZE < params.vectors { d = dsketch[vector * SIZE + i] * (1.0 - t * t); }
-            slabs[dbranch + i] = d * b;
-            slabs[dbranch + ROWS * SIZE + i] = d * a;
-        }
-        sync();
-        for (var branch = 0u; branch < 2u; branch++) {
-            let dy = dbranch + branch * ROWS * SIZE;
-            for (var above = LEVELS; above > 0u; above--) {
-                let lowest = above == 1u;
-                backward(level_at(x, branch, above - 1u), sums, dy, select(dy, dx, lowest), lowest && branch == 1u, dhidden, dnormed, lane);
-            }
-        }
-        store_vectors(vector, dx, sums + WEIGHTS, lane);
-    }
-}
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(subgroup_invocation_id) lane: u32) { differentiate(group.x, lane); }

@@ -21,7 +21,6 @@ const THREADS: u32 = 128u;
 @group(0) @binding(7) var<storage, read_write> slabs: array<f32>;      // [SLABS, SLAB]
 @group(0) @binding(8) var<storage, read_write> dqkv: array<f32>;       // [rows, QKV_WIDTH]
 
-var<workgroup> head: array<vec4<f32>, ROW_TILE>;
 #import head_vector
 #import head_vector_backward
 #import vector_place

@@ -1,6 +1,10 @@
 // What the gradients of both sketches share: a tile of vectors in a slab of storage, loaded from the projections and, once their
 // gradient is known, handed back to them. A workgroup of THREADS owns slab `group.x`; `sums` of it starts with the partial sums.
-// Needs slabs, dqkv, head_vector(_backward), vector_place, head [ROW_TILE] and INPUT_NORMED; x [ROW_TILE, HEAD] and dx lie at the given places.
+// Needs slabs, dqkv, head_vector(_backward), vector_place, ROW_TILE, THREADS and INPUT_NORMED; x [ROW_TILE, HEAD] and dx lie at the given
+// places.
+var<workgroup> head: array<vec4<f32>, ROW_TILE>;   // moments; then the two means that LayerNorm's gradient takes
+var<workgroup> places: array<vec3<u32>, ROW_TILE>; // vector_place of each: it takes six divisions
+
 fn sync() {
     workgroupBarrier();
     storageBarrier();
@@ -8,15 +12,16 @@ fn sync() {
 
 // Moments of the tile's head vectors, then the vectors as the sketch saw them.
 fn load_vectors(first: u32, x: u32, local: u32) {
-    if local < ROW_TILE && INPUT_NORMED == 1u {
-        let at = vector_place(min(first + local, params.vectors - 1u));
-        head[local] = vec4<f32>(head_moments(at.x, at.z), 0.0, 0.0);
+    for (var row = local; row < ROW_TILE; row += THREADS) {
+        let at = vector_place(min(first + row, params.vectors - 1u));
+        places[row] = at;
+        if INPUT_NORMED == 1u { head[row] = vec4<f32>(head_moments(at.x, at.z), 0.0, 0.0); }
     }
     workgroupBarrier();
     for (var i = local; i < ROW_TILE * (HEAD / 2u); i += THREADS) {
         let row = i / (HEAD / 2u);
         let c = i % (HEAD / 2u);
-        let at = vector_place(min(first + row, params.vectors - 1u));
+        let at = places[row];
         var pair = vec2<f32>();
         if INPUT_NORMED == 1u { pair = normed_pair(at.x, head[row].xy, at.y, at.z, c); } else { pair = raw_pair(at.x, at.z, c); }
         slabs[x + row * HEAD + c] = pair.x;
@@ -28,23 +33,25 @@ fn load_vectors(first: u32, x: u32, local: u32) {
 // dqkv += what the tile's dx gives the projections; the slab's `norms` += what it gives the norms.
 fn store_vectors(first: u32, dx: u32, sums: u32, local: u32) {
     let count = min(ROW_TILE, params.vectors - first);
-    if local < count && INPUT_NORMED == 1u {
-        let at = vector_place(first + local);
-        var g_sum = 0.0;
-        var gx_sum = 0.0;
-        for (var i = 0u; i < HEAD / 2u; i++) {
-            let g = vec2<f32>(slabs[dx + local * HEAD + i], slabs[dx + local * HEAD + i + HEAD / 2u]) * norm_weights(at.y, i, false);
-            g_sum += g.x + g.y;
-            gx_sum += dot(g, standard_pair(at.x, head[local].xy, at.z, i, false));
+    if INPUT_NORMED == 1u {
+        for (var row = local; row < count; row += THREADS) {
+            let at = places[row];
+            var g_sum = 0.0;
+            var gx_sum = 0.0;
+            for (var i = 0u; i < HEAD / 2u; i++) {
+                let g = vec2<f32>(slabs[dx + row * HEAD + i], slabs[dx + row * HEAD + i + HEAD / 2u]) * norm_weights(at.y, i, false);
+                g_sum += g.x + g.y;
+                gx_sum += dot(g, standard_pair(at.x, head[row].xy, at.z, i, false));
+            }
+            head[row] = vec4<f32>(head[row].xy, g_sum / f32(HEAD), gx_sum / f32(HEAD));
         }
-        head[local] = vec4<f32>(head[local].xy, g_sum / f32(HEAD), gx_sum / f32(HEAD));
     }
     workgroupBarrier();
     // An invocation keeps its columns: nothing is added by two.
     for (var i = local; i < HEAD / 2u; i += THREADS) {
         let to = raw_places(i, false);
         for (var t = 0u; t < count; t++) {
-            let at = vector_place(first + t);
+            let at = places[t];
             var d = vec2<f32>(slabs[dx + t * HEAD + i], slabs[dx + t * HEAD + i + HEAD / 2u]);
             if INPUT_NORMED == 1u {
                 let m = head[t];

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use super::heads::{FeatureTable, Features, HeadLayout, gate_decay, lane};
 use super::real::{Mat, MatMut, SharedMut};
 use super::scan_grad_keys::ScanGradKeys;
-
 use super::{Args, Backward, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error, subgroup};
 use crate::error::{Error, ErrorKind, Result};
 use crate::tensor::{Call, Capacity, TensorType, Unit};
