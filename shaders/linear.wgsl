@@ -29,9 +29,10 @@ override COLUMNS: u32;      // columns an invocation owns, GROUP_X apart, at mos
 #ifdef SHARED
 const STEP: u32 = 4u; // vectors along k staged at once
 override TILE_X: u32; // GROUP_Y * ROWS * STEP
-override TILE_W: u32; // GROUP_X * COLUMNS * STEP
-var<workgroup> tile_x: array<vec4<f32>, TILE_X>;
-var<workgroup> tile_w: array<vec4<f32>, TILE_W>;
+override TILE_W: u32; // (GROUP_X * COLUMNS + 1) * STEP: with one more, vectors that are stored together lie in different banks
+var<workgroup> tile_x: array<vec4<f32>, TILE_X>; // [GROUP_Y * ROWS, STEP]
+var<workgroup> tile_w: array<vec4<f32>, TILE_W>; // [STEP, GROUP_X * COLUMNS + 1]
+#import dot_add
 #endif
 
 @compute @workgroup_size(GROUP_X, GROUP_Y)
@@ -44,6 +45,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     var sum = array<f32, 64>(); // [ROWS, COLUMNS]
 #ifdef SHARED
     var b = array<vec4<f32>, 8>(); // [COLUMNS]
+    let across = GROUP_X * COLUMNS + 1u;
     for (var k = 0u; k < K / 4u; k += STEP) {
         for (var i = index; i < GROUP_Y * ROWS * STEP; i += GROUP_X * GROUP_Y) {
             let kk = k + i % STEP;
@@ -55,14 +57,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
             let kk = k + i % STEP;
             var value = vec4<f32>();
             if kk < K / 4u { value = weight4(w[min(first_column + i / STEP, N - 1u) * (K / 4u) + kk]); }
-            tile_w[i] = value;
+            tile_w[i % STEP * across + i / STEP] = value;
         }
         workgroupBarrier();
         for (var s = 0u; s < STEP; s++) {
-            for (var c = 0u; c < COLUMNS; c++) { b[c] = tile_w[(local.x + c * GROUP_X) * STEP + s]; }
+            for (var c = 0u; c < COLUMNS; c++) { b[c] = tile_w[s * across + local.x + c * GROUP_X]; }
             for (var r = 0u; r < ROWS; r++) {
                 let a = tile_x[(local.y * ROWS + r) * STEP + s];
-                for (var c = 0u; c < COLUMNS; c++) { sum[r * COLUMNS + c] += dot(a, b[c]); }
+                for (var c = 0u; c < COLUMNS; c++) { sum[r * COLUMNS + c] = dot_add(sum[r * COLUMNS + c], a, b[c]); }
             }
         }
         workgroupBarrier();

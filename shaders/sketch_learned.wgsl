@@ -2,21 +2,24 @@
 // s = sqrt(r) tanh(left * right / sqrt(r)), of the query and key vectors straight from the projections.
 //
 // Ladder. Reference: kernels/sketch_learned.rs. Unfused: a dozen dispatches and e r floats a token, head and level in
-// memory. Here: a workgroup takes ROW_TILE vectors through the whole net; the hidden layer lives in workgroup memory,
-// CHUNK units at a time, and each weight vector is read once for the rows an invocation holds.
+// memory. Here: a workgroup takes ROW_TILE vectors through the whole net, the hidden layer in workgroup memory, CHUNK units at a time.
+// Neighbours hold neighbouring vectors, so that they read different banks of workgroup memory and the same weights, which are read
+// once for the ROWS vectors of an invocation; on an H100 FACTOR of the version before it, whose neighbours held different units.
 #import lanes
 struct Params { vectors: u32, lanes: u32, tokens: u32, lane_base: u32 }
 override SIZE: u32;            // r
 override HIDDEN: u32;          // e r
 override LEVELS: u32;
 override INPUT_NORMED: u32;    // the sketch sees the normed vector (0: the raw projection)
-override ROW_TILE: u32;
-override CHUNK: u32;
-override WIDTH: u32;           // max(HEAD, SIZE)
-override VECTORS: u32;         // ROW_TILE * WIDTH
-override UNITS: u32;           // ROW_TILE * CHUNK
-override OUTPUTS: u32;         // ROW_TILE * SIZE
+override ACROSS: u32;          // invocations along vectors
+override ROWS: u32;            // vectors of an invocation, ACROSS apart: 1 or 2
+override ROW_TILE: u32;        // ACROSS * ROWS
+override OUTPUTS: u32;         // outputs of an invocation, at most 8: ceil(SIZE ACROSS / THREADS)
+override CHUNK: u32;           // UNITS * THREADS / ACROSS
+override VECTOR_SIZE: u32;     // max(HEAD, SIZE) * ROW_TILE
+override HIDDEN_SIZE: u32;     // CHUNK * ROW_TILE
 const THREADS: u32 = 128u;
+const UNITS: u32 = 8u;         // units of an invocation
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> qkv: array<f32>;              // [rows, QKV_WIDTH]
@@ -26,34 +29,51 @@ const THREADS: u32 = 128u;
 @group(0) @binding(5) var<storage, read> w: array<vec4<f32>>;          // two branches of levels of norm [2, i], up [HIDDEN, i], down [SIZE, HIDDEN]
 @group(0) @binding(6) var<storage, read_write> sketch: array<f32>;     // [2, lanes, HEADS, tokens, SIZE]
 
-var<workgroup> vector: array<f32, VECTORS>;     // input of the level, normed in place
-var<workgroup> hidden: array<f32, UNITS>;
-var<workgroup> left: array<f32, OUTPUTS>;
+var<workgroup> vector: array<f32, VECTOR_SIZE>;     // [max(HEAD, SIZE), ROW_TILE]: input of the level, normed in place
+var<workgroup> hidden: array<f32, HIDDEN_SIZE>;     // [CHUNK, ROW_TILE]
 var<workgroup> moments: array<vec2<f32>, ROW_TILE>;
 #import head_vector
 #import gelu
+#import dot_add
 #import vector_place
-#import sketch_input
+
+fn load_vectors(first: u32, local: u32) {
+    if INPUT_NORMED == 1u {
+        for (var row = local; row < ROW_TILE; row += THREADS) {
+            let at = vector_place(min(first + row, params.vectors - 1u));
+            moments[row] = head_moments(at.x, at.z);
+        }
+    }
+    workgroupBarrier();
+    for (var i = local; i < ROW_TILE * (HEAD / 2u); i += THREADS) {
+        let row = i / (HEAD / 2u);
+        let c = i % (HEAD / 2u);
+        let at = vector_place(min(first + row, params.vectors - 1u));
+        var pair = vec2<f32>();
+        if INPUT_NORMED == 1u { pair = normed_pair(at.x, moments[row], at.y, at.z, c); } else { pair = raw_pair(at.x, at.z, c); }
+        vector[c * ROW_TILE + row] = pair.x;
+        vector[(c + HEAD / 2u) * ROW_TILE + row] = pair.y;
+    }
+    workgroupBarrier();
+}
 
 fn normalize_rows(width: u32, norm: u32, local: u32) {
-    workgroupBarrier();
-    if local < ROW_TILE {
+    for (var row = local; row < ROW_TILE; row += THREADS) {
         var sum = 0.0;
-        for (var i = 0u; i < width; i++) { sum += vector[local * WIDTH + i]; }
+        for (var c = 0u; c < width; c++) { sum += vector[c * ROW_TILE + row]; }
         let mean = sum / f32(width);
         var square = 0.0;
-        for (var i = 0u; i < width; i++) {
-            let d = vector[local * WIDTH + i] - mean;
+        for (var c = 0u; c < width; c++) {
+            let d = vector[c * ROW_TILE + row] - mean;
             square += d * d;
         }
-        moments[local] = vec2<f32>(mean, inverseSqrt(square / f32(width) + 1e-5));
+        moments[row] = vec2<f32>(mean, inverseSqrt(square / f32(width) + 1e-5));
     }
     workgroupBarrier();
     for (var i = local; i < ROW_TILE * width; i += THREADS) {
-        let row = i / width;
-        let c = i % width;
-        let at = row * WIDTH + c;
-        vector[at] = (vector[at] - moments[row].x) * moments[row].y * w[(norm + c) / 4u][c % 4u] + w[(norm + width + c) / 4u][c % 4u];
+        let c = i / ROW_TILE;
+        let m = moments[i % ROW_TILE];
+        vector[i] = (vector[i] - m.x) * m.y * w[(norm + c) / 4u][c % 4u] + w[(norm + width + c) / 4u][c % 4u];
     }
     workgroupBarrier();
 }
@@ -62,65 +82,64 @@ fn normalize_rows(width: u32, norm: u32, local: u32) {
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     let first = (group.y * groups.x + group.x) * ROW_TILE;
     if first >= params.vectors { return; }
+    let row = local % ACROSS;
+    let part = local / ACROSS;
+    var left = array<f32, 16>(); // [OUTPUTS, ROWS] of the first branch
+    var sum = array<f32, 16>();
     var at = 0u; // offset of the level in w
     for (var branch = 0u; branch < 2u; branch++) {
-        load_sketch_input(first, local);
+        load_vectors(first, local);
         for (var level = 0u; level < LEVELS; level++) {
-            var width = SIZE;
-            if level == 0u { width = HEAD; }
+            let width = select(SIZE, HEAD, level == 0u);
             normalize_rows(width, at, local);
             let up = at + 2u * width;
             let down = up + HIDDEN * width;
-            var sum = array<f32, 16>();
+            for (var i = 0u; i < OUTPUTS * ROWS; i++) { sum[i] = 0.0; }
             for (var chunk = 0u; chunk < HIDDEN; chunk += CHUNK) {
-                let units = min(CHUNK, HIDDEN - chunk);
-                // hidden[row, unit]: an invocation keeps its unit and walks over rows.
-                for (var i = local; i < CHUNK * 4u; i += THREADS) {
-                    let unit = i % CHUNK;
-                    let quarter = i / CHUNK; // a quarter of the rows
-                    if unit < units {
-                        var acc = array<f32, 4>();
-                        for (var c = 0u; c < width / 4u; c++) {
-                            let weight = w[(up + (chunk + unit) * width) / 4u + c];
-                            for (var r = 0u; r < ROW_TILE / 4u; r++) {
-                                let x = (quarter * (ROW_TILE / 4u) + r) * WIDTH + c * 4u;
-                                acc[r] += weight.x * vector[x] + weight.y * vector[x + 1u] + weight.z * vector[x + 2u] + weight.w * vector[x + 3u];
-                            }
+                // Units beyond the last are computed like it and not read.
+                let unit = chunk + part * UNITS;
+                var acc = array<f32, 16>(); // [UNITS, ROWS]
+                for (var c = 0u; c < width / 4u; c++) {
+                    for (var r = 0u; r < ROWS; r++) {
+                        let x = 4u * c * ROW_TILE + row + r * ACROSS;
+                        let value = vec4<f32>(vector[x], vector[x + ROW_TILE], vector[x + 2u * ROW_TILE], vector[x + 3u * ROW_TILE]);
+                        for (var u = 0u; u < UNITS; u++) {
+                            acc[u * ROWS + r] = dot_add(acc[u * ROWS + r], w[(up + min(unit + u, HIDDEN - 1u) * width) / 4u + c], value);
                         }
-                        for (var r = 0u; r < ROW_TILE / 4u; r++) { hidden[(quarter * (ROW_TILE / 4u) + r) * CHUNK + unit] = gelu(acc[r]); }
+                    }
+                }
+                for (var i = 0u; i < UNITS * ROWS; i += 4u) {
+                    let value = gelu4(vec4<f32>(acc[i], acc[i + 1u], acc[i + 2u], acc[i + 3u]));
+                    for (var k = 0u; k < 4u; k++) {
+                        hidden[(part * UNITS + (i + k) / ROWS) * ROW_TILE + row + (i + k) % ROWS * ACROSS] = value[k];
                     }
                 }
                 workgroupBarrier();
-                for (var k = 0u; k < (ROW_TILE * SIZE + THREADS - 1u) / THREADS; k++) {
-                    let item = local + k * THREADS;
-                    if item < ROW_TILE * SIZE {
-                        let row = item / SIZE;
-                        let weights = (down + (item % SIZE) * HIDDEN + chunk) / 4u;
-                        for (var c = 0u; c < units / 4u; c++) {
-                            let x = row * CHUNK + c * 4u;
-                            sum[k] += dot(w[weights + c], vec4<f32>(hidden[x], hidden[x + 1u], hidden[x + 2u], hidden[x + 3u]));
+                for (var c = 0u; c < min(CHUNK, HIDDEN - chunk) / 4u; c++) {
+                    for (var r = 0u; r < ROWS; r++) {
+                        let x = 4u * c * ROW_TILE + row + r * ACROSS;
+                        let value = vec4<f32>(hidden[x], hidden[x + ROW_TILE], hidden[x + 2u * ROW_TILE], hidden[x + 3u * ROW_TILE]);
+                        for (var o = 0u; o < OUTPUTS; o++) {
+                            let weights = w[(down + min(part * OUTPUTS + o, SIZE - 1u) * HIDDEN + chunk) / 4u + c];
+                            sum[o * ROWS + r] = dot_add(sum[o * ROWS + r], weights, value);
                         }
                     }
                 }
                 workgroupBarrier();
             }
-            for (var k = 0u; k < (ROW_TILE * SIZE + THREADS - 1u) / THREADS; k++) {
-                let item = local + k * THREADS;
-                if item < ROW_TILE * SIZE { vector[item / SIZE * WIDTH + item % SIZE] = sum[k]; }
+            for (var i = 0u; i < OUTPUTS * ROWS; i++) {
+                let output = part * OUTPUTS + i / ROWS;
+                if output < SIZE { vector[output * ROW_TILE + row + i % ROWS * ACROSS] = sum[i]; }
             }
+            workgroupBarrier();
             at = down + SIZE * HIDDEN;
-            workgroupBarrier();
         }
-        if branch == 0u {
-            for (var i = local; i < ROW_TILE * SIZE; i += THREADS) { left[i] = vector[i / SIZE * WIDTH + i % SIZE]; }
-            workgroupBarrier();
-        }
+        if branch == 0u { left = sum; }
     }
     let root = sqrt(f32(SIZE));
-    for (var i = local; i < ROW_TILE * SIZE; i += THREADS) {
-        if first + i / SIZE < params.vectors {
-            let product = left[i] * vector[i / SIZE * WIDTH + i % SIZE] / root;
-            sketch[first * SIZE + i] = root * tanh(clamp(product, -15.0, 15.0));
-        }
+    for (var i = 0u; i < OUTPUTS * ROWS; i++) {
+        let output = part * OUTPUTS + i / ROWS;
+        let v = first + row + i % ROWS * ACROSS;
+        if output < SIZE && v < params.vectors { sketch[v * SIZE + output] = root * tanh(clamp(left[i] * sum[i] / root, -15.0, 15.0)); }
     }
 }

@@ -2,19 +2,20 @@
 //
 // Ladder. Reference: kernels/sketch_learned_grad.rs. Kept activations would be some thousand floats a token and head. Here a
 // workgroup computes ROW_TILE vectors' net again into its slab of storage (which caches hold; workgroup memory of the floor could
-// not), walks it backwards, and adds to partial sums that are its own: every weight belongs to one invocation, nothing is atomic.
+// not), walks it backwards, and adds to partial sums that are its own: nothing is atomic. All its products go through one function
+// that stages both operands in workgroup memory; TIMES of the version before it, an output an invocation from storage, on an H100.
 #import lanes
-struct Params { vectors: u32, lanes: u32, tokens: u32, lane_base: u32 }
+struct Params { vectors: u32, lanes: u32, tokens: u32, lane_base: u32, slabs: u32 }
 override SIZE: u32;            // r
 override HIDDEN: u32;          // e r
 override LEVELS: u32;
 override INPUT_NORMED: u32;
-override ROW_TILE: u32;
 override WIDTH: u32;           // max(HEAD, SIZE)
 override WEIGHTS: u32;         // numbers in w
 override SLAB: u32;            // numbers in a slab: WEIGHTS, norms [4, HEAD], the tile
-override SLABS: u32;
 const THREADS: u32 = 256u;
+const ROW_TILE: u32 = 32u;
+const SHARES: u32 = 4u;
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> qkv: array<f32>;              // [rows, QKV_WIDTH]
@@ -23,7 +24,7 @@ const THREADS: u32 = 256u;
 @group(0) @binding(4) var<storage, read> rotations: array<vec2<f32>>;  // [4 * 256, HEAD / 2]
 @group(0) @binding(5) var<storage, read> w: array<f32>;                // two branches of levels of norm [2, i], up [HIDDEN, i], down [SIZE, HIDDEN]
 @group(0) @binding(6) var<storage, read> dsketch: array<f32>;          // [2, lanes, HEADS, tokens, SIZE]
-@group(0) @binding(7) var<storage, read_write> slabs: array<f32>;      // [SLABS, SLAB]
+@group(0) @binding(7) var<storage, read_write> slabs: array<f32>;      // [slabs, SLAB]
 @group(0) @binding(8) var<storage, read_write> dqkv: array<f32>;       // [rows, QKV_WIDTH]
 
 #import head_vector
@@ -34,110 +35,130 @@ const THREADS: u32 = 256u;
 #import gelu
 #import gelu_slope
 
-fn forward(l: Level, local: u32) {
-    if local < ROW_TILE {
-        var sum = 0.0;
-        for (var i = 0u; i < l.width; i++) { sum += slabs[l.x + local * l.width + i]; }
-        let mean = sum / f32(l.width);
-        var square = 0.0;
-        for (var i = 0u; i < l.width; i++) {
-            let d = slabs[l.x + local * l.width + i] - mean;
-            square += d * d;
-        }
-        slabs[l.moments + 2u * local] = mean;
-        slabs[l.moments + 2u * local + 1u] = inverseSqrt(square / f32(l.width) + 1e-5);
-    }
-    sync();
-    for (var i = local; i < ROW_TILE * l.width; i += THREADS) {
-        let c = i % l.width;
-        slabs[l.normed + i] = standard(l, i) * w[l.norm + c] + w[l.norm + l.width + c];
-    }
-    sync();
-    let up = l.norm + 2u * l.width;
-    for (var i = local; i < ROW_TILE * HIDDEN; i += THREADS) {
-        let row = l.normed + i / HIDDEN * l.width;
-        let weight = up + i % HIDDEN * l.width;
-        var sum = 0.0;
-        for (var c = 0u; c < l.width; c++) { sum += slabs[row + c] * w[weight + c]; }
-        slabs[l.units + i] = sum;
-        slabs[l.hidden + i] = gelu(sum);
-    }
-    sync();
-    let down = up + HIDDEN * l.width;
-    for (var i = local; i < ROW_TILE * SIZE; i += THREADS) {
-        let row = l.hidden + i / SIZE * HIDDEN;
-        let weight = down + i % SIZE * HIDDEN;
-        var sum = 0.0;
-        for (var k = 0u; k < HIDDEN; k++) { sum += slabs[row + k] * w[weight + k]; }
-        slabs[l.y + i] = sum;
-    }
-    sync();
+// A tile of a product: ROW_TILE rows and COLUMNS columns, STEP along the inner dimension at a time.
+const COLUMNS: u32 = 64u;
+const STEP: u32 = 32u;
+// A row takes one vector more than it has: neighbours that store different rows then do not meet in a memory bank.
+const LEFT: u32 = STEP / 4u + 1u;
+const RIGHT: u32 = COLUMNS / 4u + 1u;
+const LEFT_SIZE: u32 = ROW_TILE * LEFT;
+const RIGHT_SIZE: u32 = STEP * RIGHT;
+var<workgroup> tile_left: array<vec4<f32>, LEFT_SIZE>;   // [ROW_TILE, LEFT], vectors along the inner dimension
+var<workgroup> tile_right: array<vec4<f32>, RIGHT_SIZE>; // [STEP, RIGHT], vectors along columns
+var<private> s0: vec4<f32>;    // this invocation's sums: rows 2 (local / 16) and the next, columns 4 (local % 16) and three more
+var<private> s1: vec4<f32>;
+
+fn left_vector(row: u32, k: u32) -> vec4<f32> {
+    let at = left.at + row * left.row + k * left.column;
+    return vec4<f32>(slabs[at], slabs[at + left.column], slabs[at + 2u * left.column], slabs[at + 3u * left.column]);
+}
+fn right_vector(in_w: bool, k: u32, column: u32) -> vec4<f32> {
+    let at = right.at + k * right.row + column * right.column;
+    if in_w { return vec4<f32>(w[at], w[at + right.column], w[at + 2u * right.column], w[at + 3u * right.column]); }
+    return vec4<f32>(slabs[at], slabs[at + right.column], slabs[at + 2u * right.column], slabs[at + 3u * right.column]);
 }
 
-// Element i of the level's standardised input.
-fn standard(l: Level, i: u32) -> f32 {
-    let row = l.moments + i / l.width * 2u;
-    return (slabs[l.x + i] - slabs[row]) * slabs[row + 1u];
+// The tile at (first_row, first_column) of left right [height, width]. Whatever the strides, neighbours load neighbours.
+fn product(in_w: bool, first_row: u32, first_column: u32, height: u32, width: u32, inner: u32, local: u32) {
+    s0 = vec4<f32>();
+    s1 = vec4<f32>();
+    let x = local / 16u * 2u * LEFT;
+    let y = local % 16u;
+    for (var first = 0u; first < inner; first += STEP) {
+        var row = local / (STEP / 4u);
+        var k = local % (STEP / 4u);
+        if left.row == 1u {
+            row = local % ROW_TILE;
+            k = local / ROW_TILE;
+        }
+        var value = vec4<f32>();
+        if first_row + row < height && first + 4u * k < inner { value = left_vector(first_row + row, first + 4u * k); }
+        tile_left[row * LEFT + k] = value;
+        for (var i = local; i < STEP * (COLUMNS / 4u); i += THREADS) {
+            var inside = i / (COLUMNS / 4u);
+            var column = i % (COLUMNS / 4u);
+            if right.row == 1u {
+                inside = i % STEP;
+                column = i / STEP;
+            }
+            value = vec4<f32>();
+            if first + inside < inner && first_column + 4u * column < width { value = right_vector(in_w, first + inside, first_column + 4u * column); }
+            tile_right[inside * RIGHT + column] = value;
+        }
+        workgroupBarrier();
+        for (var k4 = 0u; k4 < STEP / 4u; k4++) {
+            let a0 = tile_left[x + k4];
+            let a1 = tile_left[x + LEFT + k4];
+            let b0 = tile_right[4u * k4 * RIGHT + y];
+            let b1 = tile_right[(4u * k4 + 1u) * RIGHT + y];
+            let b2 = tile_right[(4u * k4 + 2u) * RIGHT + y];
+            let b3 = tile_right[(4u * k4 + 3u) * RIGHT + y];
+            s0 += a0.x * b0;
+            s0 += a0.y * b1;
+            s0 += a0.z * b2;
+            s0 += a0.w * b3;
+            s1 += a1.x * b0;
+            s1 += a1.y * b1;
+            s1 += a1.z * b2;
+            s1 += a1.w * b3;
+        }
+        workgroupBarrier();
+    }
 }
 
-// From dy [ROW_TILE, SIZE]: the slab's sums at `sums`, and dx [ROW_TILE, width], added to what is there where `add`. Uses up
-// dhidden [ROW_TILE, HIDDEN], dnormed [ROW_TILE, WIDTH] and the level's normed input.
-fn backward(l: Level, sums: u32, dy: u32, dx: u32, add: bool, dhidden: u32, dnormed: u32, local: u32) {
-    let up = l.norm + 2u * l.width;
-    let down = up + HIDDEN * l.width;
-    for (var i = local; i < SIZE * HIDDEN; i += THREADS) {
-        var sum = 0.0;
-        for (var t = 0u; t < ROW_TILE; t++) { sum += slabs[dy + t * SIZE + i / HIDDEN] * slabs[l.hidden + t * HIDDEN + i % HIDDEN]; }
-        slabs[sums + down + i] += sum;
+fn keep(at: u32, sum: vec4<f32>, width: u32, how: u32, units: u32) {
+    var value = sum;
+    if how == KEEP_UNITS {
+        let curved = gelu4(value);
+        let hidden = result + ROW_TILE * width + at;
+        slabs[hidden] = curved.x;
+        slabs[hidden + 1u] = curved.y;
+        slabs[hidden + 2u] = curved.z;
+        slabs[hidden + 3u] = curved.w;
     }
-    for (var i = local; i < ROW_TILE * HIDDEN; i += THREADS) {
-        var sum = 0.0;
-        for (var o = 0u; o < SIZE; o++) { sum += slabs[dy + i / HIDDEN * SIZE + o] * w[down + o * HIDDEN + i % HIDDEN]; }
-        slabs[dhidden + i] = sum * gelu_slope(slabs[l.units + i]);
+    if how == TIMES_SLOPE {
+        let u = units + at;
+        value *= gelu_slope4(vec4<f32>(slabs[u], slabs[u + 1u], slabs[u + 2u], slabs[u + 3u]));
     }
-    sync();
-    for (var i = local; i < HIDDEN * l.width; i += THREADS) {
-        var sum = 0.0;
-        for (var t = 0u; t < ROW_TILE; t++) { sum += slabs[dhidden + t * HIDDEN + i / l.width] * slabs[l.normed + t * l.width + i % l.width]; }
-        slabs[sums + up + i] += sum;
-    }
-    for (var i = local; i < ROW_TILE * l.width; i += THREADS) {
-        var sum = 0.0;
-        for (var k = 0u; k < HIDDEN; k++) { sum += slabs[dhidden + i / l.width * HIDDEN + k] * w[up + k * l.width + i % l.width]; }
-        slabs[dnormed + i] = sum;
-    }
-    sync();
-    for (var c = local; c < l.width; c += THREADS) {
-        var weight = 0.0;
-        var bias = 0.0;
-        for (var t = 0u; t < ROW_TILE; t++) {
-            let d = slabs[dnormed + t * l.width + c];
-            weight += d * standard(l, t * l.width + c);
-            bias += d;
+    slabs[result + at] = value.x;
+    slabs[result + at + 1u] = value.y;
+    slabs[result + at + 2u] = value.z;
+    slabs[result + at + 3u] = value.w;
+}
+
+fn multiply(width: u32, inner: u32, how: u32, units: u32, local: u32) {
+    for (var c = 0u; c < width; c += COLUMNS) {
+        product(true, 0u, c, ROW_TILE, width, inner, local);
+        let column = c + local % 16u * 4u;
+        if column < width {
+            let at = local / 16u * 2u * width + column;
+            keep(at, s0, width, how, units);
+            keep(at + width, s1, width, how, units);
         }
-        slabs[sums + l.norm + c] += weight;
-        slabs[sums + l.norm + l.width + c] += bias;
     }
-    if local < ROW_TILE {
-        // The two means LayerNorm's gradient takes, where the normed input is no longer needed.
-        var g_sum = 0.0;
-        var gx_sum = 0.0;
-        for (var c = 0u; c < l.width; c++) {
-            let g = slabs[dnormed + local * l.width + c] * w[l.norm + c];
-            g_sum += g;
-            gx_sum += g * standard(l, local * l.width + c);
+}
+
+fn add(at: u32, sum: vec4<f32>) {
+    slabs[at] += sum.x;
+    slabs[at + 1u] += sum.y;
+    slabs[at + 2u] += sum.z;
+    slabs[at + 3u] += sum.w;
+}
+
+fn add_outer(dy: u32, height: u32, x: u32, width: u32, into: u32, local: u32) {
+    left = Operand(dy, 1u, height);
+    right = Operand(x, width, 1u);
+    for (var row = 0u; row < height; row += ROW_TILE) {
+        for (var c = 0u; c < width; c += COLUMNS) {
+            product(false, row, c, height, width, ROW_TILE, local);
+            let at = row + local / 16u * 2u;
+            let column = c + local % 16u * 4u;
+            if column < width {
+                if at < height { add(into + at * width + column, s0); }
+                if at + 1u < height { add(into + (at + 1u) * width + column, s1); }
+            }
         }
-        slabs[l.normed + 2u * local] = g_sum / f32(l.width);
-        slabs[l.normed + 2u * local + 1u] = gx_sum / f32(l.width);
     }
-    sync();
-    for (var i = local; i < ROW_TILE * l.width; i += THREADS) {
-        let row = l.normed + i / l.width * 2u;
-        let g = slabs[dnormed + i] * w[l.norm + i % l.width] - slabs[row] - standard(l, i) * slabs[row + 1u];
-        let d = g * slabs[l.moments + i / l.width * 2u + 1u];
-        if add { slabs[dx + i] += d; } else { slabs[dx + i] = d; }
-    }
-    sync();
 }
 
 @compute @workgroup_size(256)

@@ -1,14 +1,13 @@
 // Gradient of the random sketch (SPEC §1): into dqkv, and partial sums of the gradients of the norms; the matrices are fixed.
 // A workgroup computes ROW_TILE vectors' tree again into its slab of storage and walks it from the root to the leaves.
 #import lanes
-struct Params { vectors: u32, lanes: u32, tokens: u32, lane_base: u32 }
+struct Params { vectors: u32, lanes: u32, tokens: u32, lane_base: u32, slabs: u32 }
 override SIZE: u32;            // r
 override LEAVES: u32;          // degree / 4
 override GAIN: f32;
 override INPUT_NORMED: u32;
 override ROW_TILE: u32;
 override SLAB: u32;            // numbers in a slab: norms [4, HEAD], the tile
-override SLABS: u32;
 const THREADS: u32 = 128u;
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -18,7 +17,7 @@ const THREADS: u32 = 128u;
 @group(0) @binding(4) var<storage, read> rotations: array<vec2<f32>>;  // [4 * 256, HEAD / 2]
 @group(0) @binding(5) var<storage, read> w: array<f32>;                // [nodes, 2, HEAD or SIZE, SIZE]
 @group(0) @binding(6) var<storage, read> dsketch: array<f32>;          // [2, lanes, HEADS, tokens, SIZE]
-@group(0) @binding(7) var<storage, read_write> slabs: array<f32>;      // [SLABS, SLAB]
+@group(0) @binding(7) var<storage, read_write> slabs: array<f32>;      // [slabs, SLAB]
 @group(0) @binding(8) var<storage, read_write> dqkv: array<f32>;       // [rows, QKV_WIDTH]
 
 #import head_vector
@@ -47,7 +46,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let count = 2u * LEAVES - 1u;
     for (var i = local; i < 4u * HEAD; i += THREADS) { slabs[sums + i] = 0.0; }
     sync();
-    for (var first = group.x * ROW_TILE; first < params.vectors; first += SLABS * ROW_TILE) {
+    for (var first = group.x * ROW_TILE; first < params.vectors; first += params.slabs * ROW_TILE) {
         load_vectors(first, x, local);
         for (var node = 0u; node < count; node++) {
             let source = inputs_of(x, nodes, node);

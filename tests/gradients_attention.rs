@@ -8,10 +8,12 @@ use common::lowered::{dense_taylor, training};
 use common::random_model::Rng;
 use common::scene::gpu;
 use pollster::block_on;
-use polysketch::attention::{Attention, HeadLayout, Kind, Mode, Rotation, Sketch};
+use polysketch::attention::{Attention, HeadLayout, Inputs, Kind, Mode, Rotation, Sketch};
 use polysketch::exec::{Executor, bisect};
-use polysketch::graph::{Graph, Role};
-use polysketch::tensor::{Call, Capacity, DType, Lane, lane_table};
+use polysketch::graph::{Graph, Recompute, Role};
+use polysketch::kernels::DeviceTraits;
+use polysketch::shape;
+use polysketch::tensor::{Call, Capacity, DType, Lane, TensorType, Unit, lane_table};
 
 /// f32 against f32: sums in another order.
 const SMALL: f64 = 2e-5;
@@ -113,6 +115,48 @@ fn shaders_of_training_plans_equal_their_twins() {
         }
         let l = attention(2, 12, 0, 8, Kind::Polynomial { degree: 4, scale: 0.3 }, true).layout;
         compare(&name, "dense Taylor", &dense_taylor(&l, 0.1, 3), &l, true, &mut failures, &executor);
+    }
+    assert!(failures.is_empty(), "{} failures: {:#?}", failures.len(), &failures[..failures.len().min(20)]);
+}
+
+/// Sketches as models have them, whose matrices are larger than tiles, in the variants for every sort of device.
+#[test]
+fn learned_sketches_of_working_size() {
+    let mut failures = Vec::new();
+    for (name, executor) in gpu_executors() {
+        let traits = executor.traits();
+        for (head, r, expansion) in [(64, 32, 8), (48, 12, 4)] {
+            let kind = Kind::Polysketch { degree: 4, scale: 0.125, local_exact: true, sketch: Sketch::Learned { levels: 2, expansion } };
+            let a = attention(1, head, r, 16, kind, false);
+            let (l, tokens) = (&a.layout, 3 * a.layout.block + 7);
+            let mut g = Graph::new();
+            let qkv = g.parameter("qkv", DType::F32, shape![Unit::Rows, l.qkv_width()]);
+            let lanes = g.input("lanes", TensorType::u32(shape![Unit::Lanes, 4]));
+            let norms = Some(g.parameter("norms", DType::F32, shape![4, head]));
+            let sketch = Some(g.parameter("sketch", DType::F32, shape![a.sketch_weights().unwrap()]));
+            let o = a.build(&mut g, "attention", Mode::Train, Inputs { qkv, lanes, norms, sketch }, 0).unwrap();
+            let seed = g.input("seed", g.tensors[o.0].ty.clone());
+            g.backward(&[(o, seed)], &|_| true, Recompute::Nothing).unwrap();
+            let capacity = Capacity { lanes: 2, tokens, slots: 2, context: 0 };
+            let call = Call { lanes: [0, 1].map(|slot| Lane { slot, position: 0, ring: 0 }).to_vec(), tokens, lane_base: 0 };
+            let mut rng = Rng(5);
+            let mut tensors = Vec::new();
+            for t in g.tensors.iter().filter(|t| matches!(t.role, Role::Parameter | Role::State)) {
+                // Larger weights would leave the sketch no slope.
+                let scale = if t.name == "sketch" { 0.2 } else { 1.0 };
+                let values: Vec<f32> = normals(t.ty.shape.elements(&capacity), &mut rng).into_iter().map(|x| x * scale).collect();
+                tensors.push((t.name.clone(), DType::F32, words(&values)));
+            }
+            let (table, seed) = (lane_table(std::slice::from_ref(&call)), words(&normals(2 * tokens * head, &mut rng)));
+            for sort in [traits.clone(), DeviceTraits { software: false, ..DeviceTraits::floor() }] {
+                let plan = g.lower("", &sort, capacity).unwrap();
+                let differences = block_on(bisect(gpu(&executor), plan, &tensors, &call, &[("lanes", &table), ("seed", &seed)])).unwrap();
+                assert!(differences.iter().any(|d| format!("{d:?}").contains("sketch_learned_grad")));
+                // What a slab holds beside its sums is the shaders' own.
+                let wrong = differences.iter().filter(|d| d.tensor != "attention.sketch.input.0" && (d.relative.is_nan() || d.relative > SMALL));
+                failures.extend(wrong.map(|d| format!("{name}: h={head} r={r}, subgroups {:?}: {d:?}", sort.subgroup)));
+            }
+        }
     }
     assert!(failures.is_empty(), "{} failures: {:#?}", failures.len(), &failures[..failures.len().min(20)]);
 }

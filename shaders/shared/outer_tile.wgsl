@@ -19,7 +19,7 @@ override COLUMNS: u32;      // columns an invocation owns, 4 or 8: vectors GROUP
 #ifdef SHARED
 const STEP: u32 = 4u; // vectors along k staged at once
 override TILE_X: u32; // GROUP_Y * ROWS * STEP
-override TILE_W: u32; // GROUP_X * COLUMNS * STEP
+override TILE_W: u32; // (GROUP_X * COLUMNS + 1) * STEP, as in linear.wgsl; the last STEP are not used
 var<workgroup> tile_left: array<vec4<f32>, TILE_X>;  // [GROUP_Y * ROWS, STEP], vectors along k
 var<workgroup> tile_right: array<vec4<f32>, TILE_W>; // [4 * STEP, GROUP_X * COLUMNS / 4], vectors along columns
 
@@ -62,7 +62,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
                 let b3 = tile_right[at + 3u * across];
                 for (var r = 0u; r < ROWS; r++) {
                     let a = tile_left[(local.y * ROWS + r) * STEP + s];
-                    sum[r * (COLUMNS / 4u) + c] += a.x * b0 + a.y * b1 + a.z * b2 + a.w * b3;
+                    let i = r * (COLUMNS / 4u) + c;
+                    sum[i] += a.x * b0;
+                    sum[i] += a.y * b1;
+                    sum[i] += a.z * b2;
+                    sum[i] += a.w * b3;
                 }
             }
         }

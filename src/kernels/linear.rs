@@ -118,8 +118,8 @@ impl Tile {
         if self.subgroup > 0 {
             return Self::of_subgroup(device) == Some(*self);
         }
-        // Four vectors of 16 bytes a row and a column are staged at once.
-        let staged = (self.rows * self.group[1] + self.columns * self.group[0]) * 64;
+        // Four vectors of 16 bytes a row and a column are staged at once, and those of a column that nobody reads.
+        let staged = (self.rows * self.group[1] + self.columns * self.group[0] + 1) * 64;
         let sizes = (1..=8).contains(&self.rows) && (1..=8).contains(&self.columns) && !self.group.contains(&0);
         let whole = self.shared || self.rows * self.columns == 64;
         sizes && whole && self.group[0] * self.group[1] <= device.max_invocations && (!self.shared || staged <= device.workgroup_memory)
@@ -140,7 +140,7 @@ impl Tile {
             .size("ROWS", self.rows)
             .size("COLUMNS", self.columns)
             .size("TILE_X", y * self.rows * STEP)
-            .size("TILE_W", x * self.columns * STEP)
+            .size("TILE_W", (x * self.columns + 1) * STEP)
     }
 
     /// Workgroups of `variant`, one of [`Tile::variant`], for a result of so many rows and columns.

@@ -6,12 +6,16 @@ use super::heads::{HeadLayout, HeadSource, Rotation, lane};
 use super::heads_backward::Vector;
 use super::real::{Mat, MatMut, SharedMut};
 
-use super::sketch_learned_grad::{SLABS, SketchLearnedGrad};
+use super::sketch_learned_grad::{SketchLearnedGrad, slab_count};
 use super::sum_partials::SumPartials;
 use super::{Args, Backward, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error, subgroup};
 use crate::error::{Error, ErrorKind, Result};
 use crate::tensor::{Call, Capacity, TensorId, TensorType, Unit};
 use crate::{shape, twins};
+
+/// Invocations of a workgroup of `sketch_learned.wgsl`, and hidden units of an invocation there.
+const THREADS: usize = 128;
+const UNITS: usize = 8;
 
 /// `s = √r tanh(left(x) ⊙ right(x) / √r)`, two branches of levels LN → Linear → GELU → Linear (SPEC §1, learned).
 ///
@@ -41,16 +45,26 @@ impl SketchLearned {
         2 * self.level_inputs().map(|i| 2 * i + self.hidden() * (i + self.layout.sketch)).sum::<usize>()
     }
 
-    /// What both variants know of the net; `rows` vectors are in workgroup memory, `width` numbers each.
-    fn net_constants(&self, variant: Variant, width: usize, rows: usize) -> Variant {
+    /// What both variants know of the net.
+    fn net_constants(&self, variant: Variant) -> Variant {
         let l = &self.layout;
         variant
             .size("SIZE", l.sketch)
             .size("HIDDEN", self.hidden())
             .size("LEVELS", self.levels)
             .size("INPUT_NORMED", usize::from(l.sketch_normed))
-            .size("WIDTH", width)
-            .size("OUTPUTS", rows * l.sketch)
+    }
+
+    /// Invocations of a workgroup along vectors, and vectors of each: as many vectors as workgroup memory takes at `width` numbers each and
+    /// as an invocation can hold the outputs of; few where there are few.
+    fn tile(&self, device: &DeviceTraits, width: usize, vectors: usize) -> (usize, usize) {
+        let fits = |(across, rows): &(usize, usize)| {
+            let tile = across * rows;
+            let memory = (width * tile + UNITS * THREADS * rows + 2 * tile) * 4;
+            memory <= device.workgroup_memory.min(32 << 10) && self.layout.sketch.div_ceil(THREADS / across) <= 8
+        };
+        let sizes: &[(usize, usize)] = if vectors <= 64 { &[(4, 1)] } else { &[(32, 2), (32, 1), (16, 1), (8, 1), (4, 1)] };
+        sizes.iter().copied().find(fits).unwrap_or((4, 1))
     }
 
     pub(super) fn vectors(&self, call: &Call) -> usize {
@@ -111,8 +125,8 @@ pub(super) fn for_each_tile<R: Real>(layout: &HeadLayout, args: &mut Args<'_, R>
 }
 
 /// The gradient of a sketch over all query and key vectors of a call: `sketch(x [n, h], ds [n, r], dx [n, h], dweights)` writes dx and adds
-/// to dweights, a tile of at most `tile` vectors at a time. Slab k of the [`SLABS`] of `slab` numbers each gains the sums of tiles k,
-/// k + SLABS, …: first dweights, `weights` numbers, then those of the norms `[4, h]`.
+/// to dweights, a tile of at most `tile` vectors at a time. Slab k of the [`slab_count`] slabs of `slab` numbers gains the sums of tiles k,
+/// k + slabs, …: first dweights, `weights` numbers, then those of the norms `[4, h]`.
 ///
 /// Arguments as in [`sketch_learned_grad`](super::sketch_learned_grad).
 pub(super) fn for_each_tile_backward<R: Real>(
@@ -127,11 +141,12 @@ pub(super) fn for_each_tile_backward<R: Real>(
     let source = HeadSource { layout, qkv: args.real(0), norms: args.real(2), rotations: args.real(3) };
     let (slabs, dqkv) = (args.real_mut(6), SharedMut::new(args.real_mut(7)));
     let vectors = 2 * call.unit(Unit::Rows) * layout.heads;
-    real::parallel_chunks(&mut slabs[..SLABS * slab], slab, |at, sums| {
+    let count = call.unit(slab_count(slab));
+    real::parallel_chunks(&mut slabs[..count * slab], slab, |at, sums| {
         let (dweights, dnorms) = sums[..weights + 4 * h].split_at_mut(weights);
         dweights.fill(R::ZERO);
         dnorms.fill(R::ZERO);
-        for first in (at * tile..vectors).step_by(SLABS * tile) {
+        for first in (at * tile..vectors).step_by(count * tile) {
             let n = tile.min(vectors - first);
             real::with_scratch(2 * n * h + h, |scratch: &mut [R]| {
                 let (x, rest) = scratch.split_at_mut(n * h);
@@ -170,14 +185,19 @@ impl Kernel for SketchLearned {
             let variant = l.head_constants(subgroup::variant("sketch_learned", lanes, &[]));
             let variant = subgroup::sums(variant, ["vector_columns", "vector_size"], width);
             let variant = subgroup::sums(variant, ["hidden_columns", "hidden_size"], self.hidden());
-            return self.net_constants(variant, width, subgroup::ROWS);
+            return self.net_constants(variant).size("WIDTH", width).size("OUTPUTS", subgroup::ROWS * l.sketch);
         }
-        let fits = |rows: usize, chunk: usize| {
-            rows * (width + chunk + l.sketch + 2) * 4 <= device.workgroup_memory.min(16 << 10) && rows * l.sketch <= 16 * 128
-        };
-        let rows = if vectors <= 64 { 4 } else { [16, 8].into_iter().find(|&rows| fits(rows, 64)).unwrap_or(4) };
+        let (across, rows) = self.tile(device, width, vectors);
         let variant = l.head_constants(Variant::new("sketch_learned", &[]));
-        self.net_constants(variant, width, rows).size("ROW_TILE", rows).size("VECTORS", rows * width).size("CHUNK", 64).size("UNITS", rows * 64)
+        let (row_tile, parts) = (across * rows, THREADS / across);
+        self.net_constants(variant)
+            .size("ACROSS", across)
+            .size("ROWS", rows)
+            .size("ROW_TILE", row_tile)
+            .size("OUTPUTS", l.sketch.div_ceil(parts))
+            .size("CHUNK", UNITS * parts)
+            .size("VECTOR_SIZE", width * row_tile)
+            .size("HIDDEN_SIZE", UNITS * parts * row_tile)
     }
 
     fn dispatch(&self, variant: &Variant, call: &Call) -> Dispatch {

@@ -5,17 +5,21 @@ use super::real::{Mat, MatMut};
 use super::sketch_learned::{SketchLearned, for_each_tile_backward};
 use super::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error, subgroup};
 use crate::error::Result;
-use crate::tensor::{Call, Capacity, TensorType};
+use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::{shape, twins};
 
-/// Partial sums of the weights' gradients: enough to keep a GPU busy, few enough to add up.
-pub const SLABS: usize = 32;
+/// Slabs of so many numbers, one for each workgroup: enough to keep a GPU busy, few enough to add up, and to be bound at once.
+pub(super) fn slab_count(slab: usize) -> Unit {
+    /// Numbers of all slabs: 64 MiB.
+    const NUMBERS: usize = 16 << 20;
+    Unit::Shares { rows: 32, most: (NUMBERS / slab).clamp(8, 128) }
+}
 
-/// Vectors that a workgroup of the shaders takes at a time.
-const ROW_TILE: usize = subgroup::ROWS;
+/// Vectors that a workgroup of the shader takes at a time; where it is a subgroup, fewer.
+const ROW_TILE: usize = 32;
 
 /// Arguments: qkv, lane table, norms `[4, h]`, rotation table, weights, dsketch `[2, lanes, H, tokens, r]` → slabs
-/// `[SLABS, weights + 4 h + tile]` (partial sums of the gradients of the weights, then of the norms; then the activations of the tile
+/// `[slabs, weights + 4 h + tile]` (partial sums of the gradients of the weights, then of the norms; then the activations of the tile
 /// in work, which only the shader keeps there); in place: dqkv `[rows, qkv_width]`.
 #[derive(Debug)]
 pub struct SketchLearnedGrad(pub SketchLearned);
@@ -23,7 +27,7 @@ pub struct SketchLearnedGrad(pub SketchLearned);
 impl SketchLearnedGrad {
     /// Type of the partial sums.
     pub fn slabs(&self) -> TensorType {
-        TensorType::f32(shape![SLABS, self.slab()])
+        TensorType::f32(shape![slab_count(self.slab()), self.slab()])
     }
 
     /// Numbers of a slab.
@@ -52,7 +56,7 @@ impl Kernel for SketchLearnedGrad {
         let l = &self.0.layout;
         let variant = match subgroup::lanes_backward(device, 0) {
             Some(lanes) => subgroup::sums(subgroup::variant(self.stem(), lanes, &[]), ["tile_columns", "tile_size"], 4 * lanes),
-            None => Variant::new(self.stem(), &[]).size("ROW_TILE", ROW_TILE),
+            None => Variant::new(self.stem(), &[]),
         };
         l.head_constants(variant)
             .size("SIZE", l.sketch)
@@ -62,17 +66,18 @@ impl Kernel for SketchLearnedGrad {
             .size("WIDTH", l.head.max(l.sketch))
             .size("WEIGHTS", self.0.weight_count())
             .size("SLAB", self.slab())
-            .size("SLABS", SLABS)
     }
 
     fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
+        let slabs = call.unit(slab_count(self.slab()));
         let params = shader::params::SketchLearnedGrad {
             vectors: self.0.vectors(call) as u32,
             lanes: call.lanes.len() as u32,
             tokens: call.tokens as u32,
             lane_base: call.lane_base as u32,
+            slabs: slabs as u32,
         };
-        Dispatch::new(&params, [SLABS, 1, 1])
+        Dispatch::new(&params, [slabs, 1, 1])
     }
 
     fn flops(&self, call: &Call) -> u64 {

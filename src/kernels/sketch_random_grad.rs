@@ -2,7 +2,7 @@
 
 use super::real::{Mat, MatMut};
 use super::sketch_learned::for_each_tile_backward;
-use super::sketch_learned_grad::SLABS;
+use super::sketch_learned_grad::slab_count;
 use super::sketch_random::SketchRandom;
 use super::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error};
 use crate::error::Result;
@@ -13,14 +13,14 @@ use crate::{shape, twins};
 const ROW_TILE: usize = 8;
 
 /// Arguments: qkv, lane table, norms `[4, h]`, rotation table, matrices, dsketch `[2, lanes, H, tokens, r]` → slabs
-/// `[SLABS, 4 h + tile]` (partial sums of the gradient of the norms; then the tile in work, of the shader only); in place: dqkv `[rows, qkv_width]`.
+/// `[slabs, 4 h + tile]` (partial sums of the gradient of the norms; then the tile in work, of the shader only); in place: dqkv `[rows, qkv_width]`.
 #[derive(Debug)]
 pub struct SketchRandomGrad(pub SketchRandom);
 
 impl SketchRandomGrad {
     /// Type of the partial sums.
     pub fn slabs(&self) -> TensorType {
-        TensorType::f32(shape![SLABS, self.slab()])
+        TensorType::f32(shape![slab_count(self.slab()), self.slab()])
     }
 
     /// Numbers of a slab.
@@ -52,17 +52,18 @@ impl Kernel for SketchRandomGrad {
             .size("INPUT_NORMED", usize::from(l.sketch_normed))
             .size("ROW_TILE", ROW_TILE)
             .size("SLAB", self.slab())
-            .size("SLABS", SLABS)
     }
 
     fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
+        let slabs = call.unit(slab_count(self.slab()));
         let params = shader::params::SketchRandomGrad {
             vectors: (2 * call.unit(Unit::Rows) * self.0.layout.heads) as u32,
             lanes: call.lanes.len() as u32,
             tokens: call.tokens as u32,
             lane_base: call.lane_base as u32,
+            slabs: slabs as u32,
         };
-        Dispatch::new(&params, [SLABS, 1, 1])
+        Dispatch::new(&params, [slabs, 1, 1])
     }
 
     fn flops(&self, call: &Call) -> u64 {

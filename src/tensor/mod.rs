@@ -48,6 +48,13 @@ pub enum Unit {
     Blocks(usize),
     /// Rows of one lane's window: at most one block carried over in the ring, then the call's tokens.
     Window(usize),
+    /// Shares of the call's rows, of at least so many each.
+    Shares {
+        /// Rows of a share, at least.
+        rows: usize,
+        /// Shares at most.
+        most: usize,
+    },
     /// Sequences that a session can hold.
     Slots,
     /// Tokens a key-value cache can hold (softmax and polynomial baselines only).
@@ -84,6 +91,7 @@ impl fmt::Display for Extent {
             Unit::Rows => "rows".to_string(),
             Unit::Blocks(b) => format!("blocks({b})"),
             Unit::Window(b) => format!("window({b})"),
+            Unit::Shares { rows, most } => format!("shares({rows}, {most})"),
             Unit::Slots => "slots".to_string(),
             Unit::Context => "context".to_string(),
         };
@@ -189,6 +197,7 @@ impl Capacity {
             Unit::Rows => self.lanes.saturating_mul(self.tokens),
             Unit::Blocks(b) => self.tokens.div_ceil(b).saturating_add(1),
             Unit::Window(b) => self.tokens.saturating_add(b),
+            Unit::Shares { rows, most } => self.unit(Unit::Rows).div_ceil(rows).min(most),
             Unit::Slots => self.slots,
             Unit::Context => self.context,
         }
@@ -234,6 +243,7 @@ impl Call {
             Unit::Rows => self.lanes.len() * self.tokens,
             Unit::Blocks(b) => self.lanes.iter().map(|l| (l.ring + self.tokens).div_ceil(b)).max().unwrap_or(0),
             Unit::Window(b) => b + self.tokens,
+            Unit::Shares { rows, most } => self.unit(Unit::Rows).div_ceil(rows).min(most),
             Unit::Slots | Unit::Context => unreachable!("{unit:?} is a capacity, not a size of a call"),
         }
     }
