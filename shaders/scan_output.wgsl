@@ -1,28 +1,15 @@
 // o_i = N_i[0..h] / (β + N_i[h]),  N_i = Σ_{j in block, j <= i} e^{g_i - g_j} w_ij v̂_j + e^{g_i} Z_lᵀ φ(q_i)   (SPEC §1).
 //
-// Ladder. Reference: kernels/scan_output.rs. Here: a workgroup owns ROW_TILE queries of one block and all columns; weights
-// (then features) of a tile are built in workgroup memory, then multiplied with v (then Z) from registers.
+// Ladder. Reference: kernels/scan_output.rs. Naive tiles: a weight and a vector of v loaded for each multiply-add of four. Here: a workgroup
+// owns ROW_TILE queries of one block and all columns; weights, then features, of a tile are built in workgroup memory and multiplied with v,
+// then Z, both as tiles in registers (shared/near_keys.wgsl, shared/row_tile.wgsl); not measured on a real GPU yet.
 #import lanes
 #import gate_sum
 struct Params { tokens: u32, lane_base: u32, blocks: u32, stride: u32, tiles: u32 }
 override HEADS: u32;
 override HEAD: u32;
 override BLOCK: u32;
-override QUERY_WIDTH: u32;
-override KEY_WIDTH: u32;
-override LOCAL: u32;           // width of the vector the local weights read
-override LOCAL_OFFSET: u32;    // its column in query and key rows
 override S_OFFSET: u32;        // column of the feature source in query and key rows
-override V_OFFSET: u32;
-override GATED: u32;
-override BIAS: f32;            // β
-override ROW_TILE: u32;
-override STAGED: u32;         // ROW_TILE * max(LOCAL, SOURCE)
-override TILE_WEIGHTS: u32;   // ROW_TILE * TILE
-const THREADS: u32 = 128u;
-const TILE: u32 = 32u;         // keys, then features, at a time
-override ITEMS: u32;          // vectors of the output an invocation holds
-override WEIGHTS: u32;
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> queries: array<vec4<f32>>;         // [lanes, HEADS, tokens, QUERY_WIDTH]
@@ -34,29 +21,50 @@ override WEIGHTS: u32;
 #ifdef NORMALISER
 @group(0) @binding(7) var<storage, read_write> normaliser: array<f32>;      // [lanes, HEADS, tokens], kept for the gradient
 #endif
+#import near_keys
+#import feature_tile
+#import row_tile_product far
 
-var<workgroup> source: array<f32, STAGED>;
-var<workgroup> weights: array<f32, TILE_WEIGHTS>;
-var<workgroup> row_gate: array<vec2<f32>, ROW_TILE>;
-#import feature_rows
-#import local_weight
+fn keep(row: u32, token: u32, all: f32) {
+#ifdef NORMALISER
+    normaliser[token] = BIAS + all;
+#endif
+}
 
-fn stage(lane_head: u32, first_token: i32, offset: u32, width: u32, local: u32) {
-    for (var i = local; i < ROW_TILE * width / 4u; i += THREADS) {
-        let token = first_token + i32(i / (width / 4u));
-        var value = vec4<f32>();
-        if token >= 0 && token < i32(params.tokens) {
-            value = queries[((lane_head * params.tokens + u32(token)) * QUERY_WIDTH + offset) / 4u + i % (width / 4u)];
+fn value_far(z: u32, f: u32, vector: u32) -> vec4<f32> { return prefix[(z + f * HEAD) / 4u + vector]; }
+fn z_total(z: u32, f: u32) -> f32 { return prefix[(z + FEATURES * HEAD + f) / 4u][f % 4u]; }
+
+// sum += e^{g_i} Zᵀφ(q_i), with the state at z.
+fn add_far_state(near: Near, z: u32) {
+    for (var i = here.z; i < ROW_TILE * (SOURCE / 4u + 1u); i += GROUP_X * GROUP_Y) {
+        let c = i % (SOURCE / 4u + 1u);
+        stage_vector(i / (SOURCE / 4u + 1u), c, query_vector(near, i / (SOURCE / 4u + 1u), S_OFFSET, min(c, SOURCE / 4u - 1u)));
+    }
+    workgroupBarrier();
+    for (var start = 0u; start < FEATURES; start += TILE) {
+        for (var k = 0u; k < KEYS; k++) {
+            let f = tile_keys(k) + vec4<u32>(start);
+            let seen = f < vec4<u32>(FEATURES);
+            let at = min(f, vec4<u32>(FEATURES - 1u));
+            let packed = vec4<u32>(table[at.x], table[at.y], table[at.z], table[at.w]);
+            let totals = vec4<f32>(z_total(z, at.x), z_total(z, at.y), z_total(z, at.z), z_total(z, at.w));
+            for (var r = 0u; r < ROWS; r++) {
+                let row = row_of(r);
+                var phi = select(vec4<f32>(), features(row, packed), seen);
+                if GATED == 1u { phi *= gate_decay(row_state[row], vec2<f32>()); }
+                total[r] = total[r] + phi.x * totals.x + phi.y * totals.y + phi.z * totals.z + phi.w * totals.w;
+                weights[weight_at(row, k * GROUP_X + here.x)] = phi;
+            }
         }
-        source[i * 4u] = value.x;
-        source[i * 4u + 1u] = value.y;
-        source[i * 4u + 2u] = value.z;
-        source[i * 4u + 3u] = value.w;
+        workgroupBarrier();
+        add_far(z, start, FEATURES);
+        workgroupBarrier();
     }
 }
 
-@compute @workgroup_size(128)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+@compute @workgroup_size(GROUP_X, GROUP_Y)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>, @builtin(local_invocation_index) index: u32) {
+    here = vec3<u32>(local.xy, index);
     let block = group.y;
     let lane = lanes[params.lane_base + group.z / HEADS];
     let head = group.z % HEADS;
@@ -66,101 +74,19 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let rows = min(BLOCK - tile, ROW_TILE);
     // Nothing of this tile belongs to the call.
     if first >= end || first + rows <= lane.ring { return; }
-    let block_row = group.z * params.stride + block * BLOCK;
-    let first_token = i32(first) - i32(lane.ring);
-    if GATED == 1u && local < ROW_TILE {
-        row_gate[local] = vec2<f32>();
-        if local < rows && first + local < end { row_gate[local] = keys[((block_row + tile + local) * KEY_WIDTH + V_OFFSET + HEAD) / 4u].xy; }
-    }
-    var sum = array<vec4<f32>, 16>();
-    var total = array<f32, 16>();
-
-#ifndef FAR_ONLY
-    stage(group.z, first_token, LOCAL_OFFSET, LOCAL, local);
-    workgroupBarrier();
     let keys_end = min(tile + rows, end - block * BLOCK);  // keys of the block that any row of the tile may see
-    for (var start = 0u; start < keys_end; start += TILE) {
-        let j = start + local % TILE;
-        var dots = array<f32, 8>();
-        if j < keys_end {
-            let key = ((block_row + j) * KEY_WIDTH + LOCAL_OFFSET) / 4u;
-            for (var c = 0u; c < LOCAL / 4u; c++) {
-                let k4 = keys[key + c];
-                for (var k = 0u; k < WEIGHTS; k++) {
-                    let at = (local / TILE + k * (THREADS / TILE)) * LOCAL + c * 4u;
-                    dots[k] += source[at] * k4.x + source[at + 1u] * k4.y + source[at + 2u] * k4.z + source[at + 3u] * k4.w;
-                }
-            }
-        }
-        for (var k = 0u; k < WEIGHTS; k++) {
-            let row = local / TILE + k * (THREADS / TILE);
-            var w = 0.0;
-            if j <= tile + row && j < keys_end {
-                w = local_weight(dots[k]);
-                if GATED == 1u { w *= gate_decay(row_gate[row], keys[((block_row + j) * KEY_WIDTH + V_OFFSET + HEAD) / 4u].xy); }
-            }
-            weights[row * TILE + local % TILE] = w;
-        }
-        workgroupBarrier();
-        for (var jj = 0u; jj < min(TILE, keys_end - start); jj++) {
-            let v = ((block_row + start + jj) * KEY_WIDTH + V_OFFSET) / 4u;
-            for (var k = 0u; k < ITEMS; k++) {
-                let item = local + k * THREADS;
-                let w = weights[(item / (HEAD / 4u)) % ROW_TILE * TILE + jj];
-                sum[k] += w * keys[v + item % (HEAD / 4u)];
-                total[k] += w;
-            }
-        }
-        workgroupBarrier();
-    }
-#endif
-
-    // The far part is zero in the first block of a text.
+    let near = Near(group.z * params.tokens, i32(first) - i32(lane.ring), group.z * params.stride + block * BLOCK, tile, keys_end);
+    keep_row_gates(near);
 #ifdef FAR_ONLY
-    let z = group.z * FEATURES * (HEAD + 1u);
-    {
+    add_far_state(near, group.z * FEATURES * (HEAD + 1u));
 #else
-    let z = (group.z * params.blocks + block) * FEATURES * (HEAD + 1u);
+    add_near_keys(near);
+    // The far part is zero in the first block of a text.
     if lane.position + block * BLOCK > lane.ring {
-#endif
-        stage(group.z, first_token, S_OFFSET, SOURCE, local);
+        // The last weights are read.
         workgroupBarrier();
-        for (var start = 0u; start < FEATURES; start += TILE) {
-            let f = start + local % TILE;
-            for (var k = 0u; k < WEIGHTS; k++) {
-                let row = local / TILE + k * (THREADS / TILE);
-                var value = 0.0;
-                if f < FEATURES {
-                    value = feature(row, table[f]);
-                    if GATED == 1u { value *= gate_decay(row_gate[row], vec2<f32>()); }
-                }
-                weights[row * TILE + local % TILE] = value;
-            }
-            workgroupBarrier();
-            for (var ff = 0u; ff < min(TILE, FEATURES - start); ff++) {
-                let zrow = (z + (start + ff) * HEAD) / 4u;
-                let z_total = prefix[(z + FEATURES * HEAD + start + ff) / 4u][(start + ff) % 4u];
-                for (var k = 0u; k < ITEMS; k++) {
-                    let item = local + k * THREADS;
-                    let p = weights[(item / (HEAD / 4u)) % ROW_TILE * TILE + ff];
-                    sum[k] += p * prefix[zrow + item % (HEAD / 4u)];
-                    total[k] += p * z_total;
-                }
-            }
-            workgroupBarrier();
-        }
+        add_far_state(near, (group.z * params.blocks + block) * FEATURES * (HEAD + 1u));
     }
-
-    for (var k = 0u; k < ITEMS; k++) {
-        let item = local + k * THREADS;
-        let row = item / (HEAD / 4u);
-        let token = first_token + i32(row);
-        if row < rows && token >= 0 && token < i32(params.tokens) {
-            let out = ((group.z / HEADS) * params.tokens + u32(token)) * HEADS + head;
-            o[out * (HEAD / 4u) + item % (HEAD / 4u)] = sum[k] / (BIAS + total[k]);
-#ifdef NORMALISER
-            if item % (HEAD / 4u) == 0u { normaliser[group.z * params.tokens + u32(token)] = BIAS + total[k]; }
 #endif
-        }
-    }
+    store_outputs(near, rows, (group.z / HEADS * params.tokens * HEADS + head) * (HEAD / 4u));
 }

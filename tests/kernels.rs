@@ -63,7 +63,9 @@ fn variants_of_the_other_sort_of_device_agree() {
         let other = DeviceTraits { software: !traits.software, ..DeviceTraits::floor() };
         for (at, case) in few_cases().iter().enumerate().filter(|(at, _)| at % 2 == 0) {
             let large = if at % 4 == 0 { DType::F32 } else { DType::F16 };
-            let scene = Scene::new(&case.source(), Mode::Prefill, Head::All, large, &[3], 77);
+            let mut scene = Scene::new(&case.source(), Mode::Prefill, Head::All, large, &[3], 77);
+            // Enough for the largest tiles.
+            scene.capacity.tokens = 16 << 10;
             let plan = scene.graph.lower("", &other, scene.capacity).unwrap();
             assert_eq!(plan.steps.iter().any(|s| s.variant.shader.contains("SHARED")), !other.software);
             failures.extend(wrong(&name, case, "other variants", &scene.bisect(gpu(&executor), &other)));

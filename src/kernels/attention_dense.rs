@@ -3,7 +3,7 @@
 use super::attention_grad_queries::Pairs;
 use super::heads::{HeadLayout, LocalWeight, lane};
 use super::real::{Mat, MatMut, SharedMut};
-use super::scan_output::{row_tile, tile_constants};
+use super::row_tile::{OUTPUTS, RowTile};
 use super::{Args, Backward, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error, subgroup};
 use crate::error::{Error, ErrorKind, Result};
 use crate::tensor::{Call, Capacity, TensorType, Unit};
@@ -58,10 +58,6 @@ pub struct AttentionDense {
 }
 
 impl AttentionDense {
-    fn row_tile(&self) -> usize {
-        row_tile(self.layout.head, 8)
-    }
-
     pub(super) fn stride(&self, call: &Call) -> usize {
         match self.sight {
             Sight::Cache(context) => context,
@@ -104,15 +100,21 @@ impl Kernel for AttentionDense {
         Ok(outputs)
     }
 
-    fn variant(&self, device: &DeviceTraits, _: &Capacity) -> Variant {
+    fn variant(&self, device: &DeviceTraits, capacity: &Capacity) -> Variant {
         let [softmax, taylor] = self.weight.flags();
-        let (head, rows) = (self.layout.head, self.row_tile());
+        let (heads, head) = (self.layout.heads, self.layout.head);
         let flags = [softmax, taylor, ("FULL", self.sight == Sight::All), ("CAUSAL", self.sight == Sight::Causal)];
         let variant = match subgroup::lanes(device, subgroup::memory(head)) {
             Some(lanes) => {
                 subgroup::weights(subgroup::sums(subgroup::variant("attention_dense", lanes, &flags), ["sums_columns", "sums_size"], head))
             }
-            None => tile_constants(Variant::new("attention_dense", &flags), rows, head).size("STAGED", rows * head),
+            None => {
+                let workgroups = |rows| capacity.lanes * heads * capacity.tokens.div_ceil(rows);
+                let tile = RowTile::new(&OUTPUTS, device, head, workgroups, |tile| tile.dots(1));
+                let chunk = tile.chunk(&OUTPUTS, device, head);
+                let variant = tile.constants(Variant::new("attention_dense", &flags), tile.dots(chunk));
+                variant.size("CHUNK", chunk).size("LOCAL", head).size("LOCAL_OFFSET", 0)
+            }
         };
         let variant = self.shape_constants(variant).with("BIAS", self.bias);
         self.weight.constants(variant, self.layout.head)

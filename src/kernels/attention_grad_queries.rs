@@ -5,7 +5,7 @@ use super::attention_grad_keys::AttentionGradKeys;
 use super::attention_grad_rows::AttentionGradRows;
 use super::heads::HeadLayout;
 use super::real::{Mat, MatMut, SharedMut};
-use super::scan_output::{row_tile, tile_constants};
+use super::scan_output::row_tile;
 use super::{Args, Backward, BackwardExt, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error, subgroup};
 use crate::error::Result;
 use crate::tensor::{Call, Capacity, TensorId, TensorType, Unit};
@@ -56,7 +56,12 @@ impl Pairs {
                 let variant = tile(subgroup::variant(stem, lanes, &self.weight.flags()), ["dt_columns", "dt_size"]);
                 subgroup::sums(tile(variant, ["dw_columns", "dw_size"]), ["dx_columns", "dx_size"], self.width)
             }
-            None => tile_constants(Variant::new(stem, &self.weight.flags()), rows, self.width)
+            // 128 invocations, 32 keys at a time.
+            None => Variant::new(stem, &self.weight.flags())
+                .size("ROW_TILE", rows)
+                .size("ITEMS", (rows * self.width / 4).div_ceil(128))
+                .size("WEIGHTS", rows * 32 / 128)
+                .size("TILE_WEIGHTS", rows * 32)
                 .size("STAGED", rows * self.width / 4)
                 .size("STAGED_VALUES", rows * l.head / 4),
         };

@@ -35,6 +35,7 @@ pub mod pack_heads;
 pub mod pack_heads_grad;
 pub mod real;
 pub mod ring_copy;
+mod row_tile;
 pub mod sample;
 pub mod scan_decode;
 pub mod scan_grad_keys;

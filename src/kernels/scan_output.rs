@@ -6,6 +6,7 @@ use super::attention_dense::DenseWeight;
 use super::attention_grad_queries::Pairs;
 use super::heads::{FeatureTable, Features, HeadLayout, LocalWeight, gate_decay, lane};
 use super::real::{Mat, MatMut, SharedMut};
+use super::row_tile::{OUTPUTS, RowTile};
 use super::scan_grad_queries::ScanGradQueries;
 use super::scan_states::{ScanStates, States};
 use super::{Args, Backward, BackwardExt, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error, subgroup};
@@ -44,18 +45,6 @@ pub(super) fn row_tile(floats: usize, kib: usize) -> usize {
     [32, 16, 8].into_iter().find(|rows| rows * floats * 4 <= kib << 10).unwrap_or(4)
 }
 
-/// Rows of a tile, and what 128 invocations each hold of it: vectors of the output, weights of 32 keys.
-pub(super) fn tile_constants(variant: Variant, rows: usize, head: usize) -> Variant {
-    variant.size("ROW_TILE", rows).size("ITEMS", (rows * head / 4).div_ceil(128)).size("WEIGHTS", rows * 32 / 128).size("TILE_WEIGHTS", rows * 32)
-}
-
-impl ScanOutput {
-    /// Queries a workgroup owns: as many as keep the staged vectors within 8 KiB.
-    fn row_tile(&self) -> usize {
-        row_tile(self.local_width.max(self.features.source), 8)
-    }
-}
-
 impl Kernel for ScanOutput {
     fn stem(&self) -> &'static str {
         "scan_output"
@@ -77,13 +66,19 @@ impl Kernel for ScanOutput {
         Ok(outputs)
     }
 
-    fn variant(&self, device: &DeviceTraits, _: &Capacity) -> Variant {
+    fn variant(&self, device: &DeviceTraits, capacity: &Capacity) -> Variant {
         let l = &self.layout;
         let flags = [("TAYLOR", self.local.taylor()), ("FAR_ONLY", !self.causal), ("NORMALISER", self.keeps_normaliser)];
         let variant = match subgroup::lanes(device, subgroup::memory(l.head)) {
             Some(lanes) => subgroup::weights(subgroup::sums(subgroup::variant("scan_output", lanes, &flags), ["sums_columns", "sums_size"], l.head)),
-            None => tile_constants(Variant::new("scan_output", &flags), self.row_tile(), l.head)
-                .size("STAGED", self.row_tile() * self.local_width.max(self.features.source)),
+            None => {
+                let workgroups = |rows| capacity.lanes * l.heads * capacity.unit(Unit::Blocks(l.block)) * l.block.div_ceil(rows);
+                let far = |tile: &RowTile| tile.row_tile() * tile.pitch(self.features.source, true) / 4;
+                let tile = RowTile::new(&OUTPUTS, device, l.head, workgroups, |tile| tile.dots(1).max(far(tile)));
+                let chunk = tile.chunk(&OUTPUTS, device, self.local_width);
+                let variant = tile.constants(Variant::new("scan_output", &flags), tile.dots(chunk).max(far(&tile)));
+                variant.size("CHUNK", chunk).size("PITCH", tile.pitch(self.features.source, true))
+            }
         };
         let variant = variant
             .size("HEADS", l.heads)

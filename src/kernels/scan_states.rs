@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::heads::{FeatureTable, Features, HeadLayout, gate_decay, lane};
 use super::real::{Mat, MatMut, SharedMut};
+use super::row_tile::{FOLD, RowTile, STATES};
 use super::scan_grad_keys::ScanGradKeys;
 use super::{Args, Backward, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error, subgroup};
 use crate::error::{Error, ErrorKind, Result};
@@ -40,9 +41,6 @@ pub struct ScanStates {
     /// Which blocks.
     pub blocks: States,
 }
-
-/// Features of a workgroup of `scan_states.wgsl`.
-const FEATURE_TILE: usize = 32;
 
 impl ScanStates {
     fn block_count(&self, call: &Call) -> usize {
@@ -85,14 +83,20 @@ impl Kernel for ScanStates {
         Ok(vec![TensorType::f32(shape![Unit::Lanes, l.heads, Unit::Blocks(l.block), self.features.state(l.head)])])
     }
 
-    fn variant(&self, device: &DeviceTraits, _: &Capacity) -> Variant {
+    fn variant(&self, device: &DeviceTraits, capacity: &Capacity) -> Variant {
         let l = &self.layout;
         let flag = |name, blocks| (name, self.blocks == blocks);
         let flags = [flag("ALL", States::All), flag("FOLD", States::Fold), flag("QUERIES", States::Queries)];
         let variant = match subgroup::lanes(device, subgroup::memory(l.head)) {
             Some(lanes) => subgroup::sums(subgroup::variant("scan_states", lanes, &flags), ["sums_columns", "sums_size"], l.head),
             None => {
-                Variant::new("scan_states", &flags).size("STAGED", 16 * self.features.source).size("ITEMS", (FEATURE_TILE * l.head / 4).div_ceil(128))
+                let fold = self.blocks == States::Fold;
+                let blocks = if fold { 1 } else { capacity.unit(Unit::Blocks(l.block)) };
+                let workgroups = |rows| capacity.lanes * l.heads * blocks * self.features.count.div_ceil(rows);
+                let staged = |tile: &RowTile| tile.tile() * tile.pitch(self.features.source, false) / 4;
+                let tile = RowTile::new(if fold { &FOLD } else { &STATES }, device, l.head, workgroups, staged);
+                let variant = tile.constants(Variant::new("scan_states", &flags), staged(&tile));
+                variant.size("PITCH", tile.pitch(self.features.source, false))
             }
         };
         let variant = variant
@@ -108,14 +112,13 @@ impl Kernel for ScanStates {
 
     fn dispatch(&self, variant: &Variant, call: &Call) -> Dispatch {
         let blocks = self.block_count(call);
-        let features = subgroup::lanes_of(variant).map_or(FEATURE_TILE, |_| subgroup::ROWS);
         let params = shader::params::ScanStates {
             blocks: blocks as u32,
             lane_base: call.lane_base as u32,
             stride: self.stride(call) as u32,
             tokens: call.tokens as u32,
         };
-        Dispatch::new(&params, [self.features.count.div_ceil(features), blocks, call.lanes.len() * self.layout.heads])
+        Dispatch::new(&params, [self.features.count.div_ceil(subgroup::rows_of(variant)), blocks, call.lanes.len() * self.layout.heads])
     }
 
     fn flops(&self, call: &Call) -> u64 {

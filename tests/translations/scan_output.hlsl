@@ -13,30 +13,41 @@ struct Params {
     uint tiles;
 };
 
-static const uint THREADS = 128u;
-static const uint TILE = 32u;
+struct Near {
+    uint queries;
+    int token;
+    uint keys;
+    uint own;
+    uint end;
+};
+
 static const uint HEADS = 2u;
 static const uint HEAD = 16u;
 static const uint BLOCK = 16u;
+static const uint S_OFFSET = 16u;
 static const uint QUERY_WIDTH = 24u;
 static const uint KEY_WIDTH = 44u;
 static const uint LOCAL = 16u;
 static const uint LOCAL_OFFSET = 0u;
-static const uint S_OFFSET = 16u;
 static const uint V_OFFSET = 24u;
 static const uint GATED = 1u;
 static const float BIAS = 1.0;
-static const uint ROW_TILE = 32u;
-static const uint STAGED = 512u;
-static const uint TILE_WEIGHTS = 1024u;
-static const uint ITEMS = 1u;
-static const uint WEIGHTS = 8u;
+static const uint CHUNK = 4u;
+static const uint GROUP_X = 4u;
+static const uint GROUP_Y = 16u;
+static const uint ROWS = 1u;
+static const uint VECTORS = 1u;
+static const uint KEYS = 2u;
+static const uint TILE = 32u;
+static const uint ROW_TILE = 16u;
+static const uint WEIGHTS = 144u;
+static const uint STAGED = 200u;
+static const float SCALE = 0.25;
+static const uint DEGREE = 4u;
 static const uint SOURCE = 8u;
 static const uint FEATURES = 36u;
 static const uint ORDER = 2u;
-static const uint EXTENDED = 0u;
-static const float SCALE = 0.25;
-static const uint DEGREE = 4u;
+static const uint PITCH = 12u;
 
 cbuffer params : register(b0) { Params params; }
 ByteAddressBuffer queries : register(t1);
@@ -45,85 +56,99 @@ ByteAddressBuffer lanes : register(t3);
 ByteAddressBuffer table : register(t4);
 ByteAddressBuffer prefix : register(t5);
 RWByteAddressBuffer o : register(u6);
-groupshared float source[512];
-groupshared float weights[1024];
-groupshared float2 row_gate[32];
+groupshared float4 weights[144];
+groupshared float4 staged[200];
+static float4 sum[16] = (float4[16])0;
+static float total[8] = (float[8])0;
+static uint3 here = (uint3)0;
+groupshared float2 row_state[16];
+static float4 dots[16] = (float4[16])0;
 
 float gate_decay(float2 a, float2 b)
 {
     return exp(min(((a.x - b.x) + (a.y - b.y)), 0.0));
 }
 
-float factor(uint row, uint index)
+uint row_of(uint r)
 {
-    bool local_7 = (bool)0;
-
-    if (false) {
-        local_7 = (index == SOURCE);
-    } else {
-        local_7 = false;
-    }
-    bool _e11 = local_7;
-    if (_e11) {
-        return 1.0;
-    }
-    float _e18 = source[min(uint(((row * SOURCE) + index)), 511u)];
-    return _e18;
+    uint _e3 = here.y;
+    return (_e3 + (r * GROUP_Y));
 }
 
-float feature(uint row_1, uint packed)
+uint weight_at(uint row, uint vector_)
 {
-    float value_1 = (float)0;
-
-    const float _e4 = factor(row_1, (packed & 255u));
-    value_1 = _e4;
-    if (true) {
-        float _e10 = value_1;
-        const float _e15 = factor(row_1, ((packed >> 8u) & 255u));
-        value_1 = (_e10 * _e15);
-    }
-    if (false) {
-        float _e21 = value_1;
-        const float _e26 = factor(row_1, ((packed >> 16u) & 255u));
-        value_1 = (_e21 * _e26);
-    }
-    if (false) {
-        float _e32 = value_1;
-        const float _e35 = factor(row_1, (packed >> 24u));
-        value_1 = (_e32 * _e35);
-    }
-    float _e37 = value_1;
-    return _e37;
+    return ((row * 9u) + vector_);
 }
 
-float local_weight(float t)
+uint4 tile_keys(uint k)
 {
-    float w_1 = 1.0;
-    uint m = 0u;
+    uint _e8 = here.x;
+    return ((((16u * k) + _e8)).xxxx + uint4(0u, 4u, 8u, 12u));
+}
 
-    float s = (SCALE * t);
-    float square = (s * s);
+void share_totals()
+{
+    uint r_1 = 0u;
+
+    GroupMemoryBarrierWithGroupSync();
     uint2 loop_bound = uint2(4294967295u, 4294967295u);
     bool loop_init = true;
     while(true) {
         if (all(loop_bound == uint2(0u, 0u))) { break; }
         loop_bound -= uint2(loop_bound.y == 0u, 1u);
         if (!loop_init) {
-            uint _e17 = m;
-            m = (_e17 + 1u);
+            uint _e19 = r_1;
+            r_1 = (_e19 + 1u);
         }
         loop_init = false;
-        uint _e8 = m;
-        if ((_e8 < 2u)) {
+        uint _e2 = r_1;
+        if ((_e2 < ROWS)) {
         } else {
             break;
         }
         {
-            float _e14 = w_1;
-            w_1 = (_e14 * square);
+            uint _e6 = r_1;
+            const uint _e7 = row_of(_e6);
+            uint _e10 = here.x;
+            const uint _e11 = weight_at(_e7, _e10);
+            uint _e14 = r_1;
+            float _e16 = total[min(uint(_e14), 7u)];
+            weights[min(uint(_e11), 143u)] = (_e16).xxxx;
         }
     }
-    float _e19 = w_1;
+    GroupMemoryBarrierWithGroupSync();
+    return;
+}
+
+float row_total(uint row_1)
+{
+    float all_ = 0.0;
+    uint x = 0u;
+
+    uint2 loop_bound_1 = uint2(4294967295u, 4294967295u);
+    bool loop_init_1 = true;
+    while(true) {
+        if (all(loop_bound_1 == uint2(0u, 0u))) { break; }
+        loop_bound_1 -= uint2(loop_bound_1.y == 0u, 1u);
+        if (!loop_init_1) {
+            uint _e17 = x;
+            x = (_e17 + 1u);
+        }
+        loop_init_1 = false;
+        uint _e5 = x;
+        if ((_e5 < GROUP_X)) {
+        } else {
+            break;
+        }
+        {
+            float _e8 = all_;
+            uint _e10 = x;
+            const uint _e11 = weight_at(row_1, _e10);
+            float _e14 = weights[min(uint(_e11), 143u)].x;
+            all_ = (_e8 + _e14);
+        }
+    }
+    float _e19 = all_;
     return _e19;
 }
 
@@ -131,87 +156,1062 @@ uint naga_div(uint lhs, uint rhs) {
     return lhs / (rhs == 0u ? 1u : rhs);
 }
 
-uint naga_mod(uint lhs, uint rhs) {
-    return lhs % (rhs == 0u ? 1u : rhs);
+float4 value_near(uint first, uint key, uint vector_1)
+{
+    float4 _e13 = asfloat(keys.Load4((naga_div((((first + key) * KEY_WIDTH) + V_OFFSET), 4u) + vector_1)*16));
+    return _e13;
+}
+
+typedef float4 ret_ZeroValuearray8_float4_[8];
+ret_ZeroValuearray8_float4_ ZeroValuearray8_float4_() {
+    return (float4[8])0;
+}
+
+void add_near(uint first_1, uint start, uint end)
+{
+    float4 a_1[8] = ZeroValuearray8_float4_();
+    uint k_1 = 0u;
+    uint x_1 = (uint)0;
+    uint r_2 = (uint)0;
+    uint c = (uint)0;
+    uint r_3 = (uint)0;
+
+    uint2 loop_bound_2 = uint2(4294967295u, 4294967295u);
+    bool loop_init_2 = true;
+    while(true) {
+        if (all(loop_bound_2 == uint2(0u, 0u))) { break; }
+        loop_bound_2 -= uint2(loop_bound_2.y == 0u, 1u);
+        if (!loop_init_2) {
+            uint _e146 = k_1;
+            k_1 = (_e146 + 1u);
+        }
+        loop_init_2 = false;
+        uint _e7 = k_1;
+        if ((_e7 < KEYS)) {
+        } else {
+            break;
+        }
+        {
+            x_1 = 0u;
+            uint2 loop_bound_3 = uint2(4294967295u, 4294967295u);
+            bool loop_init_3 = true;
+            while(true) {
+                if (all(loop_bound_3 == uint2(0u, 0u))) { break; }
+                loop_bound_3 -= uint2(loop_bound_3.y == 0u, 1u);
+                if (!loop_init_3) {
+                    uint _e143 = x_1;
+                    x_1 = (_e143 + 1u);
+                }
+                loop_init_3 = false;
+                uint _e12 = x_1;
+                if ((_e12 < GROUP_X)) {
+                } else {
+                    break;
+                }
+                {
+                    uint _e19 = k_1;
+                    uint _e22 = x_1;
+                    uint key_2 = ((start + (16u * _e19)) + _e22);
+                    uint k0_ = min(key_2, (end - 1u));
+                    uint k1_ = min((key_2 + GROUP_X), (end - 1u));
+                    uint k2_ = min((key_2 + 8u), (end - 1u));
+                    uint k3_ = min((key_2 + 12u), (end - 1u));
+                    r_2 = 0u;
+                    uint2 loop_bound_4 = uint2(4294967295u, 4294967295u);
+                    bool loop_init_4 = true;
+                    while(true) {
+                        if (all(loop_bound_4 == uint2(0u, 0u))) { break; }
+                        loop_bound_4 -= uint2(loop_bound_4.y == 0u, 1u);
+                        if (!loop_init_4) {
+                            uint _e67 = r_2;
+                            r_2 = (_e67 + 1u);
+                        }
+                        loop_init_4 = false;
+                        uint _e50 = r_2;
+                        if ((_e50 < ROWS)) {
+                        } else {
+                            break;
+                        }
+                        {
+                            uint _e53 = r_2;
+                            uint _e56 = r_2;
+                            const uint _e57 = row_of(_e56);
+                            uint _e58 = k_1;
+                            uint _e61 = x_1;
+                            const uint _e63 = weight_at(_e57, ((_e58 * GROUP_X) + _e61));
+                            float4 _e65 = weights[min(uint(_e63), 143u)];
+                            a_1[min(uint(_e53), 7u)] = _e65;
+                        }
+                    }
+                    c = 0u;
+                    uint2 loop_bound_5 = uint2(4294967295u, 4294967295u);
+                    bool loop_init_5 = true;
+                    while(true) {
+                        if (all(loop_bound_5 == uint2(0u, 0u))) { break; }
+                        loop_bound_5 -= uint2(loop_bound_5.y == 0u, 1u);
+                        if (!loop_init_5) {
+                            uint _e140 = c;
+                            c = (_e140 + 1u);
+                        }
+                        loop_init_5 = false;
+                        uint _e71 = c;
+                        if ((_e71 < VECTORS)) {
+                        } else {
+                            break;
+                        }
+                        {
+                            uint _e76 = here.x;
+                            uint _e77 = c;
+                            uint vector_5 = min((_e76 + (_e77 * GROUP_X)), 3u);
+                            const float4 _e88 = value_near(first_1, k0_, vector_5);
+                            const float4 _e89 = value_near(first_1, k1_, vector_5);
+                            const float4 _e90 = value_near(first_1, k2_, vector_5);
+                            const float4 _e91 = value_near(first_1, k3_, vector_5);
+                            r_3 = 0u;
+                            uint2 loop_bound_6 = uint2(4294967295u, 4294967295u);
+                            bool loop_init_6 = true;
+                            while(true) {
+                                if (all(loop_bound_6 == uint2(0u, 0u))) { break; }
+                                loop_bound_6 -= uint2(loop_bound_6.y == 0u, 1u);
+                                if (!loop_init_6) {
+                                    uint _e137 = r_3;
+                                    r_3 = (_e137 + 1u);
+                                }
+                                loop_init_6 = false;
+                                uint _e94 = r_3;
+                                if ((_e94 < ROWS)) {
+                                } else {
+                                    break;
+                                }
+                                {
+                                    uint _e98 = r_3;
+                                    uint _e101 = c;
+                                    uint _e105 = r_3;
+                                    uint _e108 = c;
+                                    float4 _e111 = sum[min(uint(((_e105 * VECTORS) + _e108)), 15u)];
+                                    uint _e112 = r_3;
+                                    float _e115 = a_1[min(uint(_e112), 7u)].x;
+                                    uint _e118 = r_3;
+                                    float _e121 = a_1[min(uint(_e118), 7u)].y;
+                                    uint _e124 = r_3;
+                                    float _e127 = a_1[min(uint(_e124), 7u)].z;
+                                    uint _e130 = r_3;
+                                    float _e133 = a_1[min(uint(_e130), 7u)].w;
+                                    sum[min(uint(((_e98 * VECTORS) + _e101)), 15u)] = ((((_e111 + (_e115 * _e88)) + (_e121 * _e89)) + (_e127 * _e90)) + (_e133 * _e91));
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+    return;
+}
+
+float local_weight(float t)
+{
+    float w = 1.0;
+    uint m = 0u;
+
+    float s = (SCALE * t);
+    float square = (s * s);
+    uint2 loop_bound_7 = uint2(4294967295u, 4294967295u);
+    bool loop_init_7 = true;
+    while(true) {
+        if (all(loop_bound_7 == uint2(0u, 0u))) { break; }
+        loop_bound_7 -= uint2(loop_bound_7.y == 0u, 1u);
+        if (!loop_init_7) {
+            uint _e17 = m;
+            m = (_e17 + 1u);
+        }
+        loop_init_7 = false;
+        uint _e8 = m;
+        if ((_e8 < 2u)) {
+        } else {
+            break;
+        }
+        {
+            float _e14 = w;
+            w = (_e14 * square);
+        }
+    }
+    float _e19 = w;
+    return _e19;
+}
+
+float2 gate_of_key(Near near, uint key_1)
+{
+    float4 _e18 = asfloat(keys.Load4(naga_div(((((near.keys + min(key_1, (near.end - 1u))) * KEY_WIDTH) + V_OFFSET) + HEAD), 4u)*16));
+    return _e18.xy;
+}
+
+float4 query_vector(Near near_1, uint row_2, uint column, uint vector_2)
+{
+    uint _e9 = params.tokens;
+    int token_1 = clamp(asint(asuint(near_1.token) + asuint(int(row_2))), int(0), asint(asuint(int(_e9)) - asuint(int(1))));
+    float4 _e26 = asfloat(queries.Load4((naga_div((((near_1.queries + uint(token_1)) * QUERY_WIDTH) + column), 4u) + vector_2)*16));
+    return _e26;
+}
+
+void keep_row_gates(Near near_2)
+{
+    uint row_3 = (uint)0;
+
+    if (false) {
+        return;
+    }
+    uint _e7 = here.z;
+    row_3 = _e7;
+    uint2 loop_bound_8 = uint2(4294967295u, 4294967295u);
+    bool loop_init_8 = true;
+    while(true) {
+        if (all(loop_bound_8 == uint2(0u, 0u))) { break; }
+        loop_bound_8 -= uint2(loop_bound_8.y == 0u, 1u);
+        if (!loop_init_8) {
+            uint _e19 = row_3;
+            row_3 = (_e19 + 64u);
+        }
+        loop_init_8 = false;
+        uint _e9 = row_3;
+        if ((_e9 < ROW_TILE)) {
+        } else {
+            break;
+        }
+        {
+            uint _e13 = row_3;
+            uint _e16 = row_3;
+            const float2 _e18 = gate_of_key(near_2, (near_2.own + _e16));
+            row_state[min(uint(_e13), 15u)] = _e18;
+        }
+    }
+    return;
+}
+
+void add_dots()
+{
+    uint c_1 = 0u;
+    uint k_2 = (uint)0;
+    uint r_4 = (uint)0;
+
+    uint2 loop_bound_9 = uint2(4294967295u, 4294967295u);
+    bool loop_init_9 = true;
+    while(true) {
+        if (all(loop_bound_9 == uint2(0u, 0u))) { break; }
+        loop_bound_9 -= uint2(loop_bound_9.y == 0u, 1u);
+        if (!loop_init_9) {
+            uint _e152 = c_1;
+            c_1 = (_e152 + 1u);
+        }
+        loop_init_9 = false;
+        uint _e2 = c_1;
+        if ((_e2 < CHUNK)) {
+        } else {
+            break;
+        }
+        {
+            uint _e12 = c_1;
+            uint key_3 = (68u + (_e12 * 33u));
+            k_2 = 0u;
+            uint2 loop_bound_10 = uint2(4294967295u, 4294967295u);
+            bool loop_init_10 = true;
+            while(true) {
+                if (all(loop_bound_10 == uint2(0u, 0u))) { break; }
+                loop_bound_10 -= uint2(loop_bound_10.y == 0u, 1u);
+                if (!loop_init_10) {
+                    uint _e149 = k_2;
+                    k_2 = (_e149 + 1u);
+                }
+                loop_init_10 = false;
+                uint _e21 = k_2;
+                if ((_e21 < KEYS)) {
+                } else {
+                    break;
+                }
+                {
+                    uint _e24 = k_2;
+                    const uint4 _e25 = tile_keys(_e24);
+                    uint4 j = (_e25 + (key_3).xxxx);
+                    float4 b0_ = staged[min(uint(j.x), 199u)];
+                    float4 b1_ = staged[min(uint(j.y), 199u)];
+                    float4 b2_ = staged[min(uint(j.z), 199u)];
+                    float4 b3_ = staged[min(uint(j.w), 199u)];
+                    r_4 = 0u;
+                    uint2 loop_bound_11 = uint2(4294967295u, 4294967295u);
+                    bool loop_init_11 = true;
+                    while(true) {
+                        if (all(loop_bound_11 == uint2(0u, 0u))) { break; }
+                        loop_bound_11 -= uint2(loop_bound_11.y == 0u, 1u);
+                        if (!loop_init_11) {
+                            uint _e146 = r_4;
+                            r_4 = (_e146 + 1u);
+                        }
+                        loop_init_11 = false;
+                        uint _e46 = r_4;
+                        if ((_e46 < ROWS)) {
+                        } else {
+                            break;
+                        }
+                        {
+                            uint _e50 = c_1;
+                            uint _e56 = r_4;
+                            const uint _e57 = row_of(_e56);
+                            float4 a_3 = staged[min(uint(((_e50 * 17u) + _e57)), 199u)];
+                            uint _e62 = r_4;
+                            uint _e65 = k_2;
+                            float4 d = dots[min(uint(((_e62 * KEYS) + _e65)), 15u)];
+                            uint _e70 = r_4;
+                            uint _e73 = k_2;
+                            dots[min(uint(((_e70 * KEYS) + _e73)), 15u)] = float4(((((d.x + (a_3.x * b0_.x)) + (a_3.y * b0_.y)) + (a_3.z * b0_.z)) + (a_3.w * b0_.w)), ((((d.y + (a_3.x * b1_.x)) + (a_3.y * b1_.y)) + (a_3.z * b1_.z)) + (a_3.w * b1_.w)), ((((d.z + (a_3.x * b2_.x)) + (a_3.y * b2_.y)) + (a_3.z * b2_.z)) + (a_3.w * b2_.w)), ((((d.w + (a_3.x * b3_.x)) + (a_3.y * b3_.y)) + (a_3.z * b3_.z)) + (a_3.w * b3_.w)));
+                        }
+                    }
+                }
+            }
+        }
+    }
+    return;
+}
+
+typedef float2 ret_Constructarray4_float2_[4];
+ret_Constructarray4_float2_ Constructarray4_float2_(float2 arg0, float2 arg1, float2 arg2, float2 arg3) {
+    float2 ret[4] = { arg0, arg1, arg2, arg3 };
+    return ret;
+}
+
+typedef float2 ret_ZeroValuearray4_float2_[4];
+ret_ZeroValuearray4_float2_ ZeroValuearray4_float2_() {
+    return (float2[4])0;
 }
 
 float4 ZeroValuefloat4() {
     return (float4)0;
 }
 
-void stage(uint lane_head, int first_token, uint offset, uint width, uint local_8)
+void weigh(Near near_3, uint start_1)
 {
-    uint i = (uint)0;
-    float4 value_2 = (float4)0;
-    bool local_9 = (bool)0;
+    uint k_3 = 0u;
+    float2 gates[4] = (float2[4])0;
+    uint r_5 = (uint)0;
+    float4 w_1 = (float4)0;
 
-    i = local_8;
-    uint2 loop_bound_1 = uint2(4294967295u, 4294967295u);
-    bool loop_init_1 = true;
+    uint2 loop_bound_12 = uint2(4294967295u, 4294967295u);
+    bool loop_init_12 = true;
     while(true) {
-        if (all(loop_bound_1 == uint2(0u, 0u))) { break; }
-        loop_bound_1 -= uint2(loop_bound_1.y == 0u, 1u);
-        if (!loop_init_1) {
-            uint _e84 = i;
-            i = (_e84 + THREADS);
+        if (all(loop_bound_12 == uint2(0u, 0u))) { break; }
+        loop_bound_12 -= uint2(loop_bound_12.y == 0u, 1u);
+        if (!loop_init_12) {
+            uint _e97 = k_3;
+            k_3 = (_e97 + 1u);
         }
-        loop_init_1 = false;
-        uint _e6 = i;
-        if ((_e6 < naga_div((ROW_TILE * width), 4u))) {
+        loop_init_12 = false;
+        uint _e4 = k_3;
+        if ((_e4 < KEYS)) {
         } else {
             break;
         }
         {
-            uint _e12 = i;
-            int token = asint(asuint(first_token) + asuint(int(naga_div(_e12, naga_div(width, 4u)))));
-            value_2 = ZeroValuefloat4();
-            if ((token >= int(0))) {
-                uint _e26 = params.tokens;
-                local_9 = (token < int(_e26));
-            } else {
-                local_9 = false;
+            uint _e7 = k_3;
+            const uint4 _e8 = tile_keys(_e7);
+            uint4 j_1 = (_e8 + (start_1).xxxx);
+            gates = ZeroValuearray4_float2_();
+            if (true) {
+                const float2 _e18 = gate_of_key(near_3, j_1.x);
+                const float2 _e20 = gate_of_key(near_3, j_1.y);
+                const float2 _e22 = gate_of_key(near_3, j_1.z);
+                const float2 _e24 = gate_of_key(near_3, j_1.w);
+                gates = Constructarray4_float2_(_e18, _e20, _e22, _e24);
             }
-            bool _e30 = local_9;
-            if (_e30) {
-                uint _e34 = params.tokens;
-                uint _e43 = i;
-                float4 _e49 = asfloat(queries.Load4((naga_div(((((lane_head * _e34) + uint(token)) * QUERY_WIDTH) + offset), 4u) + naga_mod(_e43, naga_div(width, 4u)))*16));
-                value_2 = _e49;
+            r_5 = 0u;
+            uint2 loop_bound_13 = uint2(4294967295u, 4294967295u);
+            bool loop_init_13 = true;
+            while(true) {
+                if (all(loop_bound_13 == uint2(0u, 0u))) { break; }
+                loop_bound_13 -= uint2(loop_bound_13.y == 0u, 1u);
+                if (!loop_init_13) {
+                    uint _e94 = r_5;
+                    r_5 = (_e94 + 1u);
+                }
+                loop_init_13 = false;
+                uint _e28 = r_5;
+                if ((_e28 < ROWS)) {
+                } else {
+                    break;
+                }
+                {
+                    uint _e32 = r_5;
+                    uint _e35 = k_3;
+                    float4 d_1 = dots[min(uint(((_e32 * KEYS) + _e35)), 15u)];
+                    uint _e41 = r_5;
+                    const uint _e42 = row_of(_e41);
+                    bool4 seen = (j_1 < (min(near_3.end, ((near_3.own + _e42) + 1u))).xxxx);
+                    const float _e50 = local_weight(d_1.x);
+                    const float _e52 = local_weight(d_1.y);
+                    const float _e54 = local_weight(d_1.z);
+                    const float _e56 = local_weight(d_1.w);
+                    w_1 = float4(_e50, _e52, _e54, _e56);
+                    if (true) {
+                        uint _e64 = r_5;
+                        const uint _e65 = row_of(_e64);
+                        float2 own = row_state[min(uint(_e65), 15u)];
+                        float4 _e68 = w_1;
+                        float2 _e70 = gates[0];
+                        const float _e71 = gate_decay(own, _e70);
+                        float2 _e73 = gates[1];
+                        const float _e74 = gate_decay(own, _e73);
+                        float2 _e76 = gates[2];
+                        const float _e77 = gate_decay(own, _e76);
+                        float2 _e79 = gates[3];
+                        const float _e80 = gate_decay(own, _e79);
+                        w_1 = (_e68 * float4(_e71, _e74, _e77, _e80));
+                    }
+                    uint _e84 = r_5;
+                    uint _e87 = k_3;
+                    float4 _e91 = w_1;
+                    dots[min(uint(((_e84 * KEYS) + _e87)), 15u)] = (seen ? _e91 : ZeroValuefloat4());
+                }
             }
-            uint _e51 = i;
-            float _e56 = value_2.x;
-            source[min(uint((_e51 * 4u)), 511u)] = _e56;
-            uint _e58 = i;
-            float _e65 = value_2.y;
-            source[min(uint(((_e58 * 4u) + 1u)), 511u)] = _e65;
-            uint _e67 = i;
-            float _e74 = value_2.z;
-            source[min(uint(((_e67 * 4u) + 2u)), 511u)] = _e74;
-            uint _e76 = i;
-            float _e83 = value_2.w;
-            source[min(uint(((_e76 * 4u) + 3u)), 511u)] = _e83;
         }
     }
     return;
+}
+
+uint naga_mod(uint lhs, uint rhs) {
+    return lhs % (rhs == 0u ? 1u : rhs);
+}
+
+void add_near_keys(Near near_4)
+{
+    uint start_2 = 0u;
+    uint i = (uint)0;
+    uint chunk = (uint)0;
+    bool local_2 = (bool)0;
+    uint i_1 = (uint)0;
+    uint i_2 = (uint)0;
+    uint r_6 = (uint)0;
+    uint k_4 = (uint)0;
+
+    uint2 loop_bound_14 = uint2(4294967295u, 4294967295u);
+    bool loop_init_14 = true;
+    while(true) {
+        if (all(loop_bound_14 == uint2(0u, 0u))) { break; }
+        loop_bound_14 -= uint2(loop_bound_14.y == 0u, 1u);
+        if (!loop_init_14) {
+            uint _e211 = start_2;
+            start_2 = (_e211 + TILE);
+        }
+        loop_init_14 = false;
+        uint _e3 = start_2;
+        if ((_e3 < near_4.end)) {
+        } else {
+            break;
+        }
+        {
+            i = 0u;
+            uint2 loop_bound_15 = uint2(4294967295u, 4294967295u);
+            bool loop_init_15 = true;
+            while(true) {
+                if (all(loop_bound_15 == uint2(0u, 0u))) { break; }
+                loop_bound_15 -= uint2(loop_bound_15.y == 0u, 1u);
+                if (!loop_init_15) {
+                    uint _e20 = i;
+                    i = (_e20 + 1u);
+                }
+                loop_init_15 = false;
+                uint _e8 = i;
+                if ((_e8 < 2u)) {
+                } else {
+                    break;
+                }
+                {
+                    uint _e16 = i;
+                    dots[min(uint(_e16), 15u)] = ZeroValuefloat4();
+                }
+            }
+            chunk = 0u;
+            uint2 loop_bound_16 = uint2(4294967295u, 4294967295u);
+            bool loop_init_16 = true;
+            while(true) {
+                if (all(loop_bound_16 == uint2(0u, 0u))) { break; }
+                loop_bound_16 -= uint2(loop_bound_16.y == 0u, 1u);
+                if (!loop_init_16) {
+                    uint _e156 = chunk;
+                    chunk = (_e156 + CHUNK);
+                }
+                loop_init_16 = false;
+                uint _e24 = chunk;
+                if ((_e24 < 4u)) {
+                } else {
+                    break;
+                }
+                {
+                    uint _e30 = chunk;
+                    if ((_e30 > 0u)) {
+                        GroupMemoryBarrierWithGroupSync();
+                    }
+                    uint _e33 = start_2;
+                    if (!((_e33 == 0u))) {
+                        local_2 = false;
+                    } else {
+                        local_2 = true;
+                    }
+                    bool _e47 = local_2;
+                    if (_e47) {
+                        uint _e50 = here.z;
+                        i_1 = _e50;
+                        uint2 loop_bound_17 = uint2(4294967295u, 4294967295u);
+                        bool loop_init_17 = true;
+                        while(true) {
+                            if (all(loop_bound_17 == uint2(0u, 0u))) { break; }
+                            loop_bound_17 -= uint2(loop_bound_17.y == 0u, 1u);
+                            if (!loop_init_17) {
+                                uint _e83 = i_1;
+                                i_1 = (_e83 + 64u);
+                            }
+                            loop_init_17 = false;
+                            uint _e52 = i_1;
+                            if ((_e52 < 64u)) {
+                            } else {
+                                break;
+                            }
+                            {
+                                uint _e60 = i_1;
+                                uint _e68 = i_1;
+                                uint _e73 = i_1;
+                                uint _e77 = chunk;
+                                uint _e78 = i_1;
+                                const float4 _e82 = query_vector(near_4, naga_div(_e73, CHUNK), LOCAL_OFFSET, (_e77 + naga_mod(_e78, CHUNK)));
+                                staged[min(uint(((naga_mod(_e60, CHUNK) * 17u) + naga_div(_e68, CHUNK))), 199u)] = _e82;
+                            }
+                        }
+                    }
+                    uint _e92 = here.z;
+                    i_2 = _e92;
+                    uint2 loop_bound_18 = uint2(4294967295u, 4294967295u);
+                    bool loop_init_18 = true;
+                    while(true) {
+                        if (all(loop_bound_18 == uint2(0u, 0u))) { break; }
+                        loop_bound_18 -= uint2(loop_bound_18.y == 0u, 1u);
+                        if (!loop_init_18) {
+                            uint _e149 = i_2;
+                            i_2 = (_e149 + 64u);
+                        }
+                        loop_init_18 = false;
+                        uint _e94 = i_2;
+                        if ((_e94 < 128u)) {
+                        } else {
+                            break;
+                        }
+                        {
+                            uint _e102 = start_2;
+                            uint _e103 = i_2;
+                            uint key_4 = (near_4.keys + min((_e102 + naga_div(_e103, CHUNK)), (near_4.end - 1u)));
+                            uint _e120 = i_2;
+                            uint _e129 = i_2;
+                            uint _e141 = chunk;
+                            uint _e143 = i_2;
+                            float4 _e148 = asfloat(keys.Load4(((naga_div(((key_4 * KEY_WIDTH) + LOCAL_OFFSET), 4u) + _e141) + naga_mod(_e143, CHUNK))*16));
+                            staged[min(uint(((68u + (naga_mod(_e120, CHUNK) * 33u)) + naga_div(_e129, CHUNK))), 199u)] = _e148;
+                        }
+                    }
+                    GroupMemoryBarrierWithGroupSync();
+                    add_dots();
+                }
+            }
+            uint _e159 = start_2;
+            weigh(near_4, _e159);
+            r_6 = 0u;
+            uint2 loop_bound_19 = uint2(4294967295u, 4294967295u);
+            bool loop_init_19 = true;
+            while(true) {
+                if (all(loop_bound_19 == uint2(0u, 0u))) { break; }
+                loop_bound_19 -= uint2(loop_bound_19.y == 0u, 1u);
+                if (!loop_init_19) {
+                    uint _e206 = r_6;
+                    r_6 = (_e206 + 1u);
+                }
+                loop_init_19 = false;
+                uint _e162 = r_6;
+                if ((_e162 < ROWS)) {
+                } else {
+                    break;
+                }
+                {
+                    k_4 = 0u;
+                    uint2 loop_bound_20 = uint2(4294967295u, 4294967295u);
+                    bool loop_init_20 = true;
+                    while(true) {
+                        if (all(loop_bound_20 == uint2(0u, 0u))) { break; }
+                        loop_bound_20 -= uint2(loop_bound_20.y == 0u, 1u);
+                        if (!loop_init_20) {
+                            uint _e203 = k_4;
+                            k_4 = (_e203 + 1u);
+                        }
+                        loop_init_20 = false;
+                        uint _e167 = k_4;
+                        if ((_e167 < KEYS)) {
+                        } else {
+                            break;
+                        }
+                        {
+                            uint _e171 = r_6;
+                            uint _e174 = k_4;
+                            float4 w_2 = dots[min(uint(((_e171 * KEYS) + _e174)), 15u)];
+                            uint _e179 = r_6;
+                            float _e181 = total[min(uint(_e179), 7u)];
+                            total[min(uint(_e179), 7u)] = (_e181 + (((w_2.x + w_2.y) + w_2.z) + w_2.w));
+                            uint _e191 = r_6;
+                            const uint _e192 = row_of(_e191);
+                            uint _e193 = k_4;
+                            uint _e198 = here.x;
+                            const uint _e200 = weight_at(_e192, ((_e193 * GROUP_X) + _e198));
+                            weights[min(uint(_e200), 143u)] = w_2;
+                        }
+                    }
+                }
+            }
+            GroupMemoryBarrierWithGroupSync();
+            uint _e209 = start_2;
+            add_near(near_4.keys, _e209, near_4.end);
+        }
+    }
+    return;
+}
+
+void keep(uint row_4, uint token, float all_1)
+{
+    return;
+}
+
+void store_outputs(Near near_5, uint rows, uint first_2)
+{
+    uint r_7 = 0u;
+    bool local_3 = (bool)0;
+    bool local_4 = (bool)0;
+    uint c_2 = (uint)0;
+
+    share_totals();
+    uint2 loop_bound_21 = uint2(4294967295u, 4294967295u);
+    bool loop_init_21 = true;
+    while(true) {
+        if (all(loop_bound_21 == uint2(0u, 0u))) { break; }
+        loop_bound_21 -= uint2(loop_bound_21.y == 0u, 1u);
+        if (!loop_init_21) {
+            uint _e84 = r_7;
+            r_7 = (_e84 + 1u);
+        }
+        loop_init_21 = false;
+        uint _e5 = r_7;
+        if ((_e5 < ROWS)) {
+        } else {
+            break;
+        }
+        {
+            uint _e8 = r_7;
+            const uint _e9 = row_of(_e8);
+            int token_2 = asint(asuint(near_5.token) + asuint(int(_e9)));
+            if ((_e9 < rows)) {
+                local_3 = (token_2 >= int(0));
+            } else {
+                local_3 = false;
+            }
+            bool _e19 = local_3;
+            if (_e19) {
+                uint _e24 = params.tokens;
+                local_4 = (token_2 < int(_e24));
+            } else {
+                local_4 = false;
+            }
+            bool _e28 = local_4;
+            if (_e28) {
+                const float _e29 = row_total(_e9);
+                c_2 = 0u;
+                uint2 loop_bound_22 = uint2(4294967295u, 4294967295u);
+                bool loop_init_22 = true;
+                while(true) {
+                    if (all(loop_bound_22 == uint2(0u, 0u))) { break; }
+                    loop_bound_22 -= uint2(loop_bound_22.y == 0u, 1u);
+                    if (!loop_init_22) {
+                        uint _e73 = c_2;
+                        c_2 = (_e73 + 1u);
+                    }
+                    loop_init_22 = false;
+                    uint _e32 = c_2;
+                    if ((_e32 < VECTORS)) {
+                    } else {
+                        break;
+                    }
+                    {
+                        uint _e37 = here.x;
+                        uint _e38 = c_2;
+                        uint vector_6 = (_e37 + (_e38 * GROUP_X));
+                        if ((vector_6 < 4u)) {
+                            uint _e61 = r_7;
+                            uint _e64 = c_2;
+                            float4 _e67 = sum[min(uint(((_e61 * VECTORS) + _e64)), 15u)];
+                            o.Store4(((first_2 + (uint(token_2) * 8u)) + vector_6)*16, asuint((_e67 / ((BIAS + _e29)).xxxx)));
+                        }
+                    }
+                }
+                uint _e77 = here.x;
+                if ((_e77 == 0u)) {
+                    keep(_e9, (near_5.queries + uint(token_2)), _e29);
+                }
+            }
+        }
+    }
+    return;
+}
+
+float factor(uint row_5, uint index_1)
+{
+    uint at = ((row_5 * PITCH) + index_1);
+    float _e12 = staged[min(uint(naga_div(at, 4u)), 199u)][min(uint(naga_mod(at, 4u)), 3u)];
+    return _e12;
+}
+
+float feature(uint row_6, uint packed)
+{
+    float value = (float)0;
+
+    const float _e4 = factor(row_6, (packed & 255u));
+    value = _e4;
+    if (true) {
+        float _e10 = value;
+        const float _e15 = factor(row_6, ((packed >> 8u) & 255u));
+        value = (_e10 * _e15);
+    }
+    if (false) {
+        float _e21 = value;
+        const float _e26 = factor(row_6, ((packed >> 16u) & 255u));
+        value = (_e21 * _e26);
+    }
+    if (false) {
+        float _e32 = value;
+        const float _e35 = factor(row_6, (packed >> 24u));
+        value = (_e32 * _e35);
+    }
+    float _e37 = value;
+    return _e37;
+}
+
+float4 features(uint row_7, uint4 packed_1)
+{
+    const float _e3 = feature(row_7, packed_1.x);
+    const float _e5 = feature(row_7, packed_1.y);
+    const float _e7 = feature(row_7, packed_1.z);
+    const float _e9 = feature(row_7, packed_1.w);
+    return float4(_e3, _e5, _e7, _e9);
+}
+
+void stage_vector(uint row_8, uint vector_3, float4 value_1)
+{
+    staged[min(uint(((row_8 * 3u) + vector_3)), 199u)] = ((vector_3 < 2u) ? value_1 : (1.0).xxxx);
+    return;
+}
+
+float4 value_far(uint z, uint f, uint vector_4)
+{
+    float4 _e11 = asfloat(prefix.Load4((naga_div((z + (f * HEAD)), 4u) + vector_4)*16));
+    return _e11;
+}
+
+void add_far(uint first_3, uint start_3, uint end_1)
+{
+    float4 a_2[8] = ZeroValuearray8_float4_();
+    uint k_5 = 0u;
+    uint x_2 = (uint)0;
+    uint r_8 = (uint)0;
+    uint c_3 = (uint)0;
+    uint r_9 = (uint)0;
+
+    uint2 loop_bound_23 = uint2(4294967295u, 4294967295u);
+    bool loop_init_23 = true;
+    while(true) {
+        if (all(loop_bound_23 == uint2(0u, 0u))) { break; }
+        loop_bound_23 -= uint2(loop_bound_23.y == 0u, 1u);
+        if (!loop_init_23) {
+            uint _e146 = k_5;
+            k_5 = (_e146 + 1u);
+        }
+        loop_init_23 = false;
+        uint _e7 = k_5;
+        if ((_e7 < KEYS)) {
+        } else {
+            break;
+        }
+        {
+            x_2 = 0u;
+            uint2 loop_bound_24 = uint2(4294967295u, 4294967295u);
+            bool loop_init_24 = true;
+            while(true) {
+                if (all(loop_bound_24 == uint2(0u, 0u))) { break; }
+                loop_bound_24 -= uint2(loop_bound_24.y == 0u, 1u);
+                if (!loop_init_24) {
+                    uint _e143 = x_2;
+                    x_2 = (_e143 + 1u);
+                }
+                loop_init_24 = false;
+                uint _e12 = x_2;
+                if ((_e12 < GROUP_X)) {
+                } else {
+                    break;
+                }
+                {
+                    uint _e19 = k_5;
+                    uint _e22 = x_2;
+                    uint key_5 = ((start_3 + (16u * _e19)) + _e22);
+                    uint k0_1 = min(key_5, (end_1 - 1u));
+                    uint k1_1 = min((key_5 + GROUP_X), (end_1 - 1u));
+                    uint k2_1 = min((key_5 + 8u), (end_1 - 1u));
+                    uint k3_1 = min((key_5 + 12u), (end_1 - 1u));
+                    r_8 = 0u;
+                    uint2 loop_bound_25 = uint2(4294967295u, 4294967295u);
+                    bool loop_init_25 = true;
+                    while(true) {
+                        if (all(loop_bound_25 == uint2(0u, 0u))) { break; }
+                        loop_bound_25 -= uint2(loop_bound_25.y == 0u, 1u);
+                        if (!loop_init_25) {
+                            uint _e67 = r_8;
+                            r_8 = (_e67 + 1u);
+                        }
+                        loop_init_25 = false;
+                        uint _e50 = r_8;
+                        if ((_e50 < ROWS)) {
+                        } else {
+                            break;
+                        }
+                        {
+                            uint _e53 = r_8;
+                            uint _e56 = r_8;
+                            const uint _e57 = row_of(_e56);
+                            uint _e58 = k_5;
+                            uint _e61 = x_2;
+                            const uint _e63 = weight_at(_e57, ((_e58 * GROUP_X) + _e61));
+                            float4 _e65 = weights[min(uint(_e63), 143u)];
+                            a_2[min(uint(_e53), 7u)] = _e65;
+                        }
+                    }
+                    c_3 = 0u;
+                    uint2 loop_bound_26 = uint2(4294967295u, 4294967295u);
+                    bool loop_init_26 = true;
+                    while(true) {
+                        if (all(loop_bound_26 == uint2(0u, 0u))) { break; }
+                        loop_bound_26 -= uint2(loop_bound_26.y == 0u, 1u);
+                        if (!loop_init_26) {
+                            uint _e140 = c_3;
+                            c_3 = (_e140 + 1u);
+                        }
+                        loop_init_26 = false;
+                        uint _e71 = c_3;
+                        if ((_e71 < VECTORS)) {
+                        } else {
+                            break;
+                        }
+                        {
+                            uint _e76 = here.x;
+                            uint _e77 = c_3;
+                            uint vector_7 = min((_e76 + (_e77 * GROUP_X)), 3u);
+                            const float4 _e88 = value_far(first_3, k0_1, vector_7);
+                            const float4 _e89 = value_far(first_3, k1_1, vector_7);
+                            const float4 _e90 = value_far(first_3, k2_1, vector_7);
+                            const float4 _e91 = value_far(first_3, k3_1, vector_7);
+                            r_9 = 0u;
+                            uint2 loop_bound_27 = uint2(4294967295u, 4294967295u);
+                            bool loop_init_27 = true;
+                            while(true) {
+                                if (all(loop_bound_27 == uint2(0u, 0u))) { break; }
+                                loop_bound_27 -= uint2(loop_bound_27.y == 0u, 1u);
+                                if (!loop_init_27) {
+                                    uint _e137 = r_9;
+                                    r_9 = (_e137 + 1u);
+                                }
+                                loop_init_27 = false;
+                                uint _e94 = r_9;
+                                if ((_e94 < ROWS)) {
+                                } else {
+                                    break;
+                                }
+                                {
+                                    uint _e98 = r_9;
+                                    uint _e101 = c_3;
+                                    uint _e105 = r_9;
+                                    uint _e108 = c_3;
+                                    float4 _e111 = sum[min(uint(((_e105 * VECTORS) + _e108)), 15u)];
+                                    uint _e112 = r_9;
+                                    float _e115 = a_2[min(uint(_e112), 7u)].x;
+                                    uint _e118 = r_9;
+                                    float _e121 = a_2[min(uint(_e118), 7u)].y;
+                                    uint _e124 = r_9;
+                                    float _e127 = a_2[min(uint(_e124), 7u)].z;
+                                    uint _e130 = r_9;
+                                    float _e133 = a_2[min(uint(_e130), 7u)].w;
+                                    sum[min(uint(((_e98 * VECTORS) + _e101)), 15u)] = ((((_e111 + (_e115 * _e88)) + (_e121 * _e89)) + (_e127 * _e90)) + (_e133 * _e91));
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+    return;
+}
+
+float z_total(uint z_1, uint f_1)
+{
+    float _e16 = asfloat(prefix.Load(naga_mod(f_1, 4u)*4+naga_div(((z_1 + 576u) + f_1), 4u)*16));
+    return _e16;
 }
 
 float2 ZeroValuefloat2() {
     return (float2)0;
 }
 
-typedef float4 ret_ZeroValuearray16_float4_[16];
-ret_ZeroValuearray16_float4_ ZeroValuearray16_float4_() {
-    return (float4[16])0;
+void add_far_state(Near near_6, uint z_2)
+{
+    uint i_3 = (uint)0;
+    uint start_4 = 0u;
+    uint k_6 = (uint)0;
+    uint r_10 = (uint)0;
+    float4 phi = (float4)0;
+
+    uint _e4 = here.z;
+    i_3 = _e4;
+    uint2 loop_bound_28 = uint2(4294967295u, 4294967295u);
+    bool loop_init_28 = true;
+    while(true) {
+        if (all(loop_bound_28 == uint2(0u, 0u))) { break; }
+        loop_bound_28 -= uint2(loop_bound_28.y == 0u, 1u);
+        if (!loop_init_28) {
+            uint _e50 = i_3;
+            i_3 = (_e50 + 64u);
+        }
+        loop_init_28 = false;
+        uint _e6 = i_3;
+        if ((_e6 < 48u)) {
+        } else {
+            break;
+        }
+        {
+            uint _e17 = i_3;
+            uint c_4 = naga_mod(_e17, 3u);
+            uint _e25 = i_3;
+            uint _e33 = i_3;
+            const float4 _e49 = query_vector(near_6, naga_div(_e33, 3u), S_OFFSET, min(c_4, 1u));
+            stage_vector(naga_div(_e25, 3u), c_4, _e49);
+        }
+    }
+    GroupMemoryBarrierWithGroupSync();
+    uint2 loop_bound_29 = uint2(4294967295u, 4294967295u);
+    bool loop_init_29 = true;
+    while(true) {
+        if (all(loop_bound_29 == uint2(0u, 0u))) { break; }
+        loop_bound_29 -= uint2(loop_bound_29.y == 0u, 1u);
+        if (!loop_init_29) {
+            uint _e176 = start_4;
+            start_4 = (_e176 + TILE);
+        }
+        loop_init_29 = false;
+        uint _e59 = start_4;
+        if ((_e59 < FEATURES)) {
+        } else {
+            break;
+        }
+        {
+            k_6 = 0u;
+            uint2 loop_bound_30 = uint2(4294967295u, 4294967295u);
+            bool loop_init_30 = true;
+            while(true) {
+                if (all(loop_bound_30 == uint2(0u, 0u))) { break; }
+                loop_bound_30 -= uint2(loop_bound_30.y == 0u, 1u);
+                if (!loop_init_30) {
+                    uint _e172 = k_6;
+                    k_6 = (_e172 + 1u);
+                }
+                loop_init_30 = false;
+                uint _e64 = k_6;
+                if ((_e64 < KEYS)) {
+                } else {
+                    break;
+                }
+                {
+                    uint _e67 = k_6;
+                    const uint4 _e68 = tile_keys(_e67);
+                    uint _e69 = start_4;
+                    uint4 f_2 = (_e68 + (_e69).xxxx);
+                    bool4 seen_1 = (f_2 < (36u).xxxx);
+                    uint4 at_1 = min(f_2, (35u).xxxx);
+                    uint _e85 = asuint(table.Load(at_1.x*4));
+                    uint _e89 = asuint(table.Load(at_1.y*4));
+                    uint _e93 = asuint(table.Load(at_1.z*4));
+                    uint _e97 = asuint(table.Load(at_1.w*4));
+                    uint4 packed_2 = uint4(_e85, _e89, _e93, _e97);
+                    const float _e100 = z_total(z_2, at_1.x);
+                    const float _e102 = z_total(z_2, at_1.y);
+                    const float _e104 = z_total(z_2, at_1.z);
+                    const float _e106 = z_total(z_2, at_1.w);
+                    float4 totals = float4(_e100, _e102, _e104, _e106);
+                    r_10 = 0u;
+                    uint2 loop_bound_31 = uint2(4294967295u, 4294967295u);
+                    bool loop_init_31 = true;
+                    while(true) {
+                        if (all(loop_bound_31 == uint2(0u, 0u))) { break; }
+                        loop_bound_31 -= uint2(loop_bound_31.y == 0u, 1u);
+                        if (!loop_init_31) {
+                            uint _e169 = r_10;
+                            r_10 = (_e169 + 1u);
+                        }
+                        loop_init_31 = false;
+                        uint _e110 = r_10;
+                        if ((_e110 < ROWS)) {
+                        } else {
+                            break;
+                        }
+                        {
+                            uint _e113 = r_10;
+                            const uint _e114 = row_of(_e113);
+                            const float4 _e116 = features(_e114, packed_2);
+                            phi = (seen_1 ? _e116 : ZeroValuefloat4());
+                            if (true) {
+                                float4 _e123 = phi;
+                                float2 _e126 = row_state[min(uint(_e114), 15u)];
+                                const float _e128 = gate_decay(_e126, ZeroValuefloat2());
+                                phi = (_e123 * _e128);
+                            }
+                            uint _e131 = r_10;
+                            uint _e134 = r_10;
+                            float _e136 = total[min(uint(_e134), 7u)];
+                            float _e138 = phi.x;
+                            float _e143 = phi.y;
+                            float _e148 = phi.z;
+                            float _e153 = phi.w;
+                            total[min(uint(_e131), 7u)] = ((((_e136 + (_e138 * totals.x)) + (_e143 * totals.y)) + (_e148 * totals.z)) + (_e153 * totals.w));
+                            uint _e158 = k_6;
+                            uint _e163 = here.x;
+                            const uint _e165 = weight_at(_e114, ((_e158 * GROUP_X) + _e163));
+                            float4 _e167 = phi;
+                            weights[min(uint(_e165), 143u)] = _e167;
+                        }
+                    }
+                }
+            }
+            GroupMemoryBarrierWithGroupSync();
+            uint _e174 = start_4;
+            add_far(z_2, _e174, FEATURES);
+            GroupMemoryBarrierWithGroupSync();
+        }
+    }
+    return;
 }
 
-typedef float ret_ZeroValuearray16_float_[16];
-ret_ZeroValuearray16_float_ ZeroValuearray16_float_() {
-    return (float[16])0;
-}
-
-typedef float ret_ZeroValuearray8_float_[8];
-ret_ZeroValuearray8_float_ ZeroValuearray8_float_() {
-    return (float[8])0;
+Near ConstructNear(uint arg0, int arg1, uint arg2, uint arg3, uint arg4) {
+    Near ret = (Near)0;
+    ret.queries = arg0;
+    ret.token = arg1;
+    ret.keys = arg2;
+    ret.own = arg3;
+    ret.end = arg4;
+    return ret;
 }
 
 Lane ConstructLane(uint arg0, uint arg1, uint arg2, uint arg3) {
@@ -223,417 +1223,48 @@ Lane ConstructLane(uint arg0, uint arg1, uint arg2, uint arg3) {
     return ret;
 }
 
-[numthreads(128, 1, 1)]
-void main(uint3 group : SV_GroupID, uint local : SV_GroupIndex)
+[numthreads(4, 16, 1)]
+void main(uint3 group : SV_GroupID, uint3 local : SV_GroupThreadID, uint index : SV_GroupIndex)
 {
-    if (local == 0) {
-        source = (float[512])0;
-        weights = (float[1024])0;
-        row_gate = (float2[32])0;
+    if (index == 0) {
+        weights = (float4[144])0;
+        staged = (float4[200])0;
+        row_state = (float2[16])0;
     }
     GroupMemoryBarrierWithGroupSync();
     bool local_1 = (bool)0;
-    bool local_2 = (bool)0;
-    bool local_3 = (bool)0;
-    float4 sum[16] = ZeroValuearray16_float4_();
-    float total[16] = ZeroValuearray16_float_();
-    uint start = 0u;
-    float dots[8] = (float[8])0;
-    uint c = (uint)0;
-    uint k = (uint)0;
-    uint k_1 = (uint)0;
-    float w = (float)0;
-    bool local_4 = (bool)0;
-    uint jj = (uint)0;
-    uint k_2 = (uint)0;
-    uint start_1 = 0u;
-    uint k_3 = (uint)0;
-    float value = (float)0;
-    uint ff = (uint)0;
-    uint k_4 = (uint)0;
-    uint k_5 = 0u;
-    bool local_5 = (bool)0;
-    bool local_6 = (bool)0;
 
+    here = uint3(local.xy, index);
     uint block = group.y;
-    uint _e6 = params.lane_base;
-    Lane lane = ConstructLane(asuint(lanes.Load((_e6 + naga_div(group.z, HEADS))*16+0)), asuint(lanes.Load((_e6 + naga_div(group.z, HEADS))*16+4)), asuint(lanes.Load((_e6 + naga_div(group.z, HEADS))*16+8)), asuint(lanes.Load((_e6 + naga_div(group.z, HEADS))*16+12)));
+    uint _e10 = params.lane_base;
+    Lane lane = ConstructLane(asuint(lanes.Load((_e10 + naga_div(group.z, HEADS))*16+0)), asuint(lanes.Load((_e10 + naga_div(group.z, HEADS))*16+4)), asuint(lanes.Load((_e10 + naga_div(group.z, HEADS))*16+8)), asuint(lanes.Load((_e10 + naga_div(group.z, HEADS))*16+12)));
     uint head = naga_mod(group.z, HEADS);
-    uint _e19 = params.tokens;
-    uint end = (lane.ring + _e19);
+    uint _e23 = params.tokens;
+    uint end_2 = (lane.ring + _e23);
     uint tile = (group.x * ROW_TILE);
-    uint first = ((block * BLOCK) + tile);
-    uint rows = min((BLOCK - tile), ROW_TILE);
-    if (!((first >= end))) {
-        local_1 = ((first + rows) <= lane.ring);
+    uint first_4 = ((block * BLOCK) + tile);
+    uint rows_1 = min((BLOCK - tile), ROW_TILE);
+    if (!((first_4 >= end_2))) {
+        local_1 = ((first_4 + rows_1) <= lane.ring);
     } else {
         local_1 = true;
     }
-    bool _e39 = local_1;
-    if (_e39) {
+    bool _e43 = local_1;
+    if (_e43) {
         return;
     }
-    uint _e43 = params.stride;
-    uint block_row = ((group.z * _e43) + (block * BLOCK));
-    int first_token_1 = asint(asuint(int(first)) - asuint(int(lane.ring)));
-    if (true) {
-        local_2 = (local < ROW_TILE);
-    } else {
-        local_2 = false;
-    }
-    bool _e61 = local_2;
-    if (_e61) {
-        row_gate[min(uint(local), 31u)] = ZeroValuefloat2();
-        if ((local < rows)) {
-            local_3 = ((first + local) < end);
-        } else {
-            local_3 = false;
-        }
-        bool _e71 = local_3;
-        if (_e71) {
-            float4 _e86 = asfloat(keys.Load4(naga_div((((((block_row + tile) + local) * KEY_WIDTH) + V_OFFSET) + HEAD), 4u)*16));
-            row_gate[min(uint(local), 31u)] = _e86.xy;
-        }
-    }
-    stage(group.z, first_token_1, LOCAL_OFFSET, LOCAL, local);
-    GroupMemoryBarrierWithGroupSync();
-    uint keys_end = min((tile + rows), (end - (block * BLOCK)));
-    uint2 loop_bound_2 = uint2(4294967295u, 4294967295u);
-    bool loop_init_2 = true;
-    while(true) {
-        if (all(loop_bound_2 == uint2(0u, 0u))) { break; }
-        loop_bound_2 -= uint2(loop_bound_2.y == 0u, 1u);
-        if (!loop_init_2) {
-            uint _e310 = start;
-            start = (_e310 + TILE);
-        }
-        loop_init_2 = false;
-        uint _e102 = start;
-        if ((_e102 < keys_end)) {
-        } else {
-            break;
-        }
-        {
-            uint _e104 = start;
-            uint j = (_e104 + naga_mod(local, TILE));
-            dots = ZeroValuearray8_float_();
-            if ((j < keys_end)) {
-                uint key = naga_div((((block_row + j) * KEY_WIDTH) + LOCAL_OFFSET), 4u);
-                c = 0u;
-                uint2 loop_bound_3 = uint2(4294967295u, 4294967295u);
-                bool loop_init_3 = true;
-                while(true) {
-                    if (all(loop_bound_3 == uint2(0u, 0u))) { break; }
-                    loop_bound_3 -= uint2(loop_bound_3.y == 0u, 1u);
-                    if (!loop_init_3) {
-                        uint _e185 = c;
-                        c = (_e185 + 1u);
-                    }
-                    loop_init_3 = false;
-                    uint _e120 = c;
-                    if ((_e120 < 4u)) {
-                    } else {
-                        break;
-                    }
-                    {
-                        uint _e127 = c;
-                        float4 k4_ = asfloat(keys.Load4((key + _e127)*16));
-                        k = 0u;
-                        uint2 loop_bound_4 = uint2(4294967295u, 4294967295u);
-                        bool loop_init_4 = true;
-                        while(true) {
-                            if (all(loop_bound_4 == uint2(0u, 0u))) { break; }
-                            loop_bound_4 -= uint2(loop_bound_4.y == 0u, 1u);
-                            if (!loop_init_4) {
-                                uint _e182 = k;
-                                k = (_e182 + 1u);
-                            }
-                            loop_init_4 = false;
-                            uint _e133 = k;
-                            if ((_e133 < WEIGHTS)) {
-                            } else {
-                                break;
-                            }
-                            {
-                                uint _e138 = k;
-                                uint _e144 = c;
-                                uint at = (((naga_div(local, TILE) + (_e138 * 4u)) * LOCAL) + (_e144 * 4u));
-                                uint _e148 = k;
-                                float _e150 = dots[min(uint(_e148), 7u)];
-                                float _e153 = source[min(uint(at), 511u)];
-                                float _e160 = source[min(uint((at + 1u)), 511u)];
-                                float _e168 = source[min(uint((at + 2u)), 511u)];
-                                float _e176 = source[min(uint((at + 3u)), 511u)];
-                                dots[min(uint(_e148), 7u)] = (_e150 + ((((_e153 * k4_.x) + (_e160 * k4_.y)) + (_e168 * k4_.z)) + (_e176 * k4_.w)));
-                            }
-                        }
-                    }
-                }
-            }
-            k_1 = 0u;
-            uint2 loop_bound_5 = uint2(4294967295u, 4294967295u);
-            bool loop_init_5 = true;
-            while(true) {
-                if (all(loop_bound_5 == uint2(0u, 0u))) { break; }
-                loop_bound_5 -= uint2(loop_bound_5.y == 0u, 1u);
-                if (!loop_init_5) {
-                    uint _e243 = k_1;
-                    k_1 = (_e243 + 1u);
-                }
-                loop_init_5 = false;
-                uint _e189 = k_1;
-                if ((_e189 < WEIGHTS)) {
-                } else {
-                    break;
-                }
-                {
-                    uint _e194 = k_1;
-                    uint row_2 = (naga_div(local, TILE) + (_e194 * 4u));
-                    w = 0.0;
-                    if ((j <= (tile + row_2))) {
-                        local_4 = (j < keys_end);
-                    } else {
-                        local_4 = false;
-                    }
-                    bool _e206 = local_4;
-                    if (_e206) {
-                        uint _e207 = k_1;
-                        float _e209 = dots[min(uint(_e207), 7u)];
-                        const float _e210 = local_weight(_e209);
-                        w = _e210;
-                        if (true) {
-                            float _e215 = w;
-                            float2 _e218 = row_gate[min(uint(row_2), 31u)];
-                            float4 _e230 = asfloat(keys.Load4(naga_div(((((block_row + j) * KEY_WIDTH) + V_OFFSET) + HEAD), 4u)*16));
-                            const float _e232 = gate_decay(_e218, _e230.xy);
-                            w = (_e215 * _e232);
-                        }
-                    }
-                    float _e241 = w;
-                    weights[min(uint(((row_2 * TILE) + naga_mod(local, TILE))), 1023u)] = _e241;
-                }
-            }
-            GroupMemoryBarrierWithGroupSync();
-            jj = 0u;
-            uint2 loop_bound_6 = uint2(4294967295u, 4294967295u);
-            bool loop_init_6 = true;
-            while(true) {
-                if (all(loop_bound_6 == uint2(0u, 0u))) { break; }
-                loop_bound_6 -= uint2(loop_bound_6.y == 0u, 1u);
-                if (!loop_init_6) {
-                    uint _e308 = jj;
-                    jj = (_e308 + 1u);
-                }
-                loop_init_6 = false;
-                uint _e247 = jj;
-                uint _e249 = start;
-                if ((_e247 < min(TILE, (keys_end - _e249)))) {
-                } else {
-                    break;
-                }
-                {
-                    uint _e253 = start;
-                    uint _e255 = jj;
-                    uint v = naga_div(((((block_row + _e253) + _e255) * KEY_WIDTH) + V_OFFSET), 4u);
-                    k_2 = 0u;
-                    uint2 loop_bound_7 = uint2(4294967295u, 4294967295u);
-                    bool loop_init_7 = true;
-                    while(true) {
-                        if (all(loop_bound_7 == uint2(0u, 0u))) { break; }
-                        loop_bound_7 -= uint2(loop_bound_7.y == 0u, 1u);
-                        if (!loop_init_7) {
-                            uint _e305 = k_2;
-                            k_2 = (_e305 + 1u);
-                        }
-                        loop_init_7 = false;
-                        uint _e265 = k_2;
-                        if ((_e265 < ITEMS)) {
-                        } else {
-                            break;
-                        }
-                        {
-                            uint _e268 = k_2;
-                            uint item = (local + (_e268 * THREADS));
-                            uint _e282 = jj;
-                            float w_2 = weights[min(uint(((naga_mod(naga_div(item, 4u), ROW_TILE) * TILE) + _e282)), 1023u)];
-                            uint _e286 = k_2;
-                            float4 _e288 = sum[min(uint(_e286), 15u)];
-                            float4 _e297 = asfloat(keys.Load4((v + naga_mod(item, 4u))*16));
-                            sum[min(uint(_e286), 15u)] = (_e288 + (w_2 * _e297));
-                            uint _e300 = k_2;
-                            float _e302 = total[min(uint(_e300), 15u)];
-                            total[min(uint(_e300), 15u)] = (_e302 + w_2);
-                        }
-                    }
-                }
-            }
-            GroupMemoryBarrierWithGroupSync();
-        }
-    }
-    uint _e316 = params.blocks;
-    uint z = ((((group.z * _e316) + block) * FEATURES) * 17u);
+    uint keys_end = min((tile + rows_1), (end_2 - (block * BLOCK)));
+    uint _e52 = params.tokens;
+    uint _e61 = params.stride;
+    Near near_7 = ConstructNear((group.z * _e52), asint(asuint(int(first_4)) - asuint(int(lane.ring))), ((group.z * _e61) + (block * BLOCK)), tile, keys_end);
+    keep_row_gates(near_7);
+    add_near_keys(near_7);
     if (((lane.position + (block * BLOCK)) > lane.ring)) {
-        stage(group.z, first_token_1, S_OFFSET, SOURCE, local);
         GroupMemoryBarrierWithGroupSync();
-        uint2 loop_bound_8 = uint2(4294967295u, 4294967295u);
-        bool loop_init_8 = true;
-        while(true) {
-            if (all(loop_bound_8 == uint2(0u, 0u))) { break; }
-            loop_bound_8 -= uint2(loop_bound_8.y == 0u, 1u);
-            if (!loop_init_8) {
-                uint _e471 = start_1;
-                start_1 = (_e471 + TILE);
-            }
-            loop_init_8 = false;
-            uint _e337 = start_1;
-            if ((_e337 < FEATURES)) {
-            } else {
-                break;
-            }
-            {
-                uint _e340 = start_1;
-                uint f = (_e340 + naga_mod(local, TILE));
-                k_3 = 0u;
-                uint2 loop_bound_9 = uint2(4294967295u, 4294967295u);
-                bool loop_init_9 = true;
-                while(true) {
-                    if (all(loop_bound_9 == uint2(0u, 0u))) { break; }
-                    loop_bound_9 -= uint2(loop_bound_9.y == 0u, 1u);
-                    if (!loop_init_9) {
-                        uint _e383 = k_3;
-                        k_3 = (_e383 + 1u);
-                    }
-                    loop_init_9 = false;
-                    uint _e346 = k_3;
-                    if ((_e346 < WEIGHTS)) {
-                    } else {
-                        break;
-                    }
-                    {
-                        uint _e351 = k_3;
-                        uint row_3 = (naga_div(local, TILE) + (_e351 * 4u));
-                        value = 0.0;
-                        if ((f < FEATURES)) {
-                            uint _e361 = asuint(table.Load(f*4));
-                            const float _e362 = feature(row_3, _e361);
-                            value = _e362;
-                            if (true) {
-                                float _e367 = value;
-                                float2 _e370 = row_gate[min(uint(row_3), 31u)];
-                                const float _e372 = gate_decay(_e370, ZeroValuefloat2());
-                                value = (_e367 * _e372);
-                            }
-                        }
-                        float _e381 = value;
-                        weights[min(uint(((row_3 * TILE) + naga_mod(local, TILE))), 1023u)] = _e381;
-                    }
-                }
-                GroupMemoryBarrierWithGroupSync();
-                ff = 0u;
-                uint2 loop_bound_10 = uint2(4294967295u, 4294967295u);
-                bool loop_init_10 = true;
-                while(true) {
-                    if (all(loop_bound_10 == uint2(0u, 0u))) { break; }
-                    loop_bound_10 -= uint2(loop_bound_10.y == 0u, 1u);
-                    if (!loop_init_10) {
-                        uint _e469 = ff;
-                        ff = (_e469 + 1u);
-                    }
-                    loop_init_10 = false;
-                    uint _e387 = ff;
-                    uint _e390 = start_1;
-                    if ((_e387 < min(TILE, (FEATURES - _e390)))) {
-                    } else {
-                        break;
-                    }
-                    {
-                        uint _e394 = start_1;
-                        uint _e395 = ff;
-                        uint zrow = naga_div((z + ((_e394 + _e395) * HEAD)), 4u);
-                        uint _e409 = start_1;
-                        uint _e411 = ff;
-                        uint _e416 = start_1;
-                        uint _e417 = ff;
-                        float z_total = asfloat(prefix.Load(naga_mod((_e416 + _e417), 4u)*4+naga_div((((z + 576u) + _e409) + _e411), 4u)*16));
-                        k_4 = 0u;
-                        uint2 loop_bound_11 = uint2(4294967295u, 4294967295u);
-                        bool loop_init_11 = true;
-                        while(true) {
-                            if (all(loop_bound_11 == uint2(0u, 0u))) { break; }
-                            loop_bound_11 -= uint2(loop_bound_11.y == 0u, 1u);
-                            if (!loop_init_11) {
-                                uint _e466 = k_4;
-                                k_4 = (_e466 + 1u);
-                            }
-                            loop_init_11 = false;
-                            uint _e425 = k_4;
-                            if ((_e425 < ITEMS)) {
-                            } else {
-                                break;
-                            }
-                            {
-                                uint _e428 = k_4;
-                                uint item_1 = (local + (_e428 * THREADS));
-                                uint _e442 = ff;
-                                float p = weights[min(uint(((naga_mod(naga_div(item_1, 4u), ROW_TILE) * TILE) + _e442)), 1023u)];
-                                uint _e446 = k_4;
-                                float4 _e448 = sum[min(uint(_e446), 15u)];
-                                float4 _e457 = asfloat(prefix.Load4((zrow + naga_mod(item_1, 4u))*16));
-                                sum[min(uint(_e446), 15u)] = (_e448 + (p * _e457));
-                                uint _e460 = k_4;
-                                float _e462 = total[min(uint(_e460), 15u)];
-                                total[min(uint(_e460), 15u)] = (_e462 + (p * z_total));
-                            }
-                        }
-                    }
-                }
-                GroupMemoryBarrierWithGroupSync();
-            }
-        }
+        uint _e76 = params.blocks;
+        add_far_state(near_7, ((((group.z * _e76) + block) * FEATURES) * 17u));
     }
-    uint2 loop_bound_12 = uint2(4294967295u, 4294967295u);
-    bool loop_init_12 = true;
-    while(true) {
-        if (all(loop_bound_12 == uint2(0u, 0u))) { break; }
-        loop_bound_12 -= uint2(loop_bound_12.y == 0u, 1u);
-        if (!loop_init_12) {
-            uint _e542 = k_5;
-            k_5 = (_e542 + 1u);
-        }
-        loop_init_12 = false;
-        uint _e476 = k_5;
-        if ((_e476 < ITEMS)) {
-        } else {
-            break;
-        }
-        {
-            uint _e479 = k_5;
-            uint item_2 = (local + (_e479 * THREADS));
-            uint row_4 = naga_div(item_2, 4u);
-            int token_1 = asint(asuint(first_token_1) + asuint(int(row_4)));
-            if ((row_4 < rows)) {
-                local_5 = (token_1 >= int(0));
-            } else {
-                local_5 = false;
-            }
-            bool _e496 = local_5;
-            if (_e496) {
-                uint _e501 = params.tokens;
-                local_6 = (token_1 < int(_e501));
-            } else {
-                local_6 = false;
-            }
-            bool _e505 = local_6;
-            if (_e505) {
-                uint _e511 = params.tokens;
-                uint out_ = ((((naga_div(group.z, HEADS) * _e511) + uint(token_1)) * HEADS) + head);
-                uint _e531 = k_5;
-                float4 _e533 = sum[min(uint(_e531), 15u)];
-                uint _e535 = k_5;
-                float _e537 = total[min(uint(_e535), 15u)];
-                o.Store4(((out_ * 4u) + naga_mod(item_2, 4u))*16, asuint((_e533 / ((BIAS + _e537)).xxxx)));
-            }
-        }
-    }
+    uint _e91 = params.tokens;
+    store_outputs(near_7, rows_1, ((((naga_div(group.z, HEADS) * _e91) * HEADS) + head) * 4u));
     return;
 }

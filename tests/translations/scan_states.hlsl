@@ -12,9 +12,6 @@ struct Params {
     uint tokens;
 };
 
-static const uint THREADS = 128u;
-static const uint FEATURE_TILE = 32u;
-static const uint TOKEN_TILE = 16u;
 static const uint HEADS = 2u;
 static const uint HEAD = 16u;
 static const uint BLOCK = 16u;
@@ -22,62 +19,153 @@ static const uint KEY_WIDTH = 44u;
 static const uint S_OFFSET = 16u;
 static const uint V_OFFSET = 24u;
 static const uint GATED = 1u;
-static const uint STAGED = 128u;
-static const uint ITEMS = 1u;
+static const uint GROUP_X = 4u;
+static const uint GROUP_Y = 16u;
+static const uint ROWS = 4u;
+static const uint VECTORS = 1u;
+static const uint KEYS = 2u;
+static const uint TILE = 32u;
+static const uint ROW_TILE = 64u;
+static const uint WEIGHTS = 576u;
+static const uint STAGED = 96u;
 static const uint SOURCE = 8u;
 static const uint FEATURES = 36u;
 static const uint ORDER = 2u;
-static const uint EXTENDED = 0u;
+static const uint PITCH = 12u;
 
 cbuffer params : register(b0) { Params params; }
 ByteAddressBuffer keys : register(t1);
 ByteAddressBuffer lanes : register(t2);
 ByteAddressBuffer table : register(t3);
 RWByteAddressBuffer states : register(u4);
-groupshared float source[128];
-groupshared float phi[512];
+groupshared float4 weights[576];
+groupshared float4 staged[96];
+static float4 sum[16] = (float4[16])0;
+static float total[8] = (float[8])0;
+static uint3 here = (uint3)0;
 
 float gate_decay(float2 a, float2 b)
 {
     return exp(min(((a.x - b.x) + (a.y - b.y)), 0.0));
 }
 
-float factor(uint row, uint index)
+uint row_of(uint r_3)
 {
-    bool local_4 = (bool)0;
-
-    if (false) {
-        local_4 = (index == SOURCE);
-    } else {
-        local_4 = false;
-    }
-    bool _e11 = local_4;
-    if (_e11) {
-        return 1.0;
-    }
-    float _e18 = source[min(uint(((row * SOURCE) + index)), 127u)];
-    return _e18;
+    uint _e3 = here.y;
+    return (_e3 + (r_3 * GROUP_Y));
 }
 
-float feature(uint row_1, uint packed)
+uint weight_at(uint row, uint vector_)
+{
+    return ((row * 9u) + vector_);
+}
+
+uint4 tile_keys(uint k_1)
+{
+    uint _e8 = here.x;
+    return ((((16u * k_1) + _e8)).xxxx + uint4(0u, 4u, 8u, 12u));
+}
+
+void share_totals()
+{
+    uint r_4 = 0u;
+
+    GroupMemoryBarrierWithGroupSync();
+    uint2 loop_bound = uint2(4294967295u, 4294967295u);
+    bool loop_init = true;
+    while(true) {
+        if (all(loop_bound == uint2(0u, 0u))) { break; }
+        loop_bound -= uint2(loop_bound.y == 0u, 1u);
+        if (!loop_init) {
+            uint _e19 = r_4;
+            r_4 = (_e19 + 1u);
+        }
+        loop_init = false;
+        uint _e2 = r_4;
+        if ((_e2 < ROWS)) {
+        } else {
+            break;
+        }
+        {
+            uint _e6 = r_4;
+            const uint _e7 = row_of(_e6);
+            uint _e10 = here.x;
+            const uint _e11 = weight_at(_e7, _e10);
+            uint _e14 = r_4;
+            float _e16 = total[min(uint(_e14), 7u)];
+            weights[min(uint(_e11), 575u)] = (_e16).xxxx;
+        }
+    }
+    GroupMemoryBarrierWithGroupSync();
+    return;
+}
+
+float row_total(uint row_1)
+{
+    float all_ = 0.0;
+    uint x = 0u;
+
+    uint2 loop_bound_1 = uint2(4294967295u, 4294967295u);
+    bool loop_init_1 = true;
+    while(true) {
+        if (all(loop_bound_1 == uint2(0u, 0u))) { break; }
+        loop_bound_1 -= uint2(loop_bound_1.y == 0u, 1u);
+        if (!loop_init_1) {
+            uint _e17 = x;
+            x = (_e17 + 1u);
+        }
+        loop_init_1 = false;
+        uint _e5 = x;
+        if ((_e5 < GROUP_X)) {
+        } else {
+            break;
+        }
+        {
+            float _e8 = all_;
+            uint _e10 = x;
+            const uint _e11 = weight_at(row_1, _e10);
+            float _e14 = weights[min(uint(_e11), 575u)].x;
+            all_ = (_e8 + _e14);
+        }
+    }
+    float _e19 = all_;
+    return _e19;
+}
+
+uint naga_div(uint lhs, uint rhs) {
+    return lhs / (rhs == 0u ? 1u : rhs);
+}
+
+uint naga_mod(uint lhs, uint rhs) {
+    return lhs % (rhs == 0u ? 1u : rhs);
+}
+
+float factor(uint row_2, uint index_1)
+{
+    uint at = ((row_2 * PITCH) + index_1);
+    float _e12 = staged[min(uint(naga_div(at, 4u)), 95u)][min(uint(naga_mod(at, 4u)), 3u)];
+    return _e12;
+}
+
+float feature(uint row_3, uint packed_1)
 {
     float value_2 = (float)0;
 
-    const float _e4 = factor(row_1, (packed & 255u));
+    const float _e4 = factor(row_3, (packed_1 & 255u));
     value_2 = _e4;
     if (true) {
         float _e10 = value_2;
-        const float _e15 = factor(row_1, ((packed >> 8u) & 255u));
+        const float _e15 = factor(row_3, ((packed_1 >> 8u) & 255u));
         value_2 = (_e10 * _e15);
     }
     if (false) {
         float _e21 = value_2;
-        const float _e26 = factor(row_1, ((packed >> 16u) & 255u));
+        const float _e26 = factor(row_3, ((packed_1 >> 16u) & 255u));
         value_2 = (_e21 * _e26);
     }
     if (false) {
         float _e32 = value_2;
-        const float _e35 = factor(row_1, (packed >> 24u));
+        const float _e35 = factor(row_3, (packed_1 >> 24u));
         value_2 = (_e32 * _e35);
     }
     float _e37 = value_2;
@@ -90,27 +178,190 @@ float key_weight(uint f)
     return asfloat(_e5);
 }
 
-uint naga_div(uint lhs, uint rhs) {
-    return lhs / (rhs == 0u ? 1u : rhs);
+void stage_vector(uint row_4, uint vector_1, float4 value_3)
+{
+    staged[min(uint(((row_4 * 3u) + vector_1)), 95u)] = ((vector_1 < 2u) ? value_3 : (1.0).xxxx);
+    return;
 }
 
-float2 gate_sum(uint row_2)
+float4 value_rows(uint first, uint row_5, uint vector_2)
 {
-    float4 _e11 = asfloat(keys.Load4(naga_div((((row_2 * KEY_WIDTH) + V_OFFSET) + HEAD), 4u)*16));
+    float4 _e13 = asfloat(keys.Load4((naga_div((((first + row_5) * KEY_WIDTH) + V_OFFSET), 4u) + vector_2)*16));
+    return _e13;
+}
+
+typedef float4 ret_ZeroValuearray8_float4_[8];
+ret_ZeroValuearray8_float4_ ZeroValuearray8_float4_() {
+    return (float4[8])0;
+}
+
+void add_rows(uint first_1, uint start_1, uint end)
+{
+    float4 a_1[8] = ZeroValuearray8_float4_();
+    uint k_2 = 0u;
+    uint x_1 = (uint)0;
+    uint r_5 = (uint)0;
+    uint c_1 = (uint)0;
+    uint r_6 = (uint)0;
+
+    uint2 loop_bound_2 = uint2(4294967295u, 4294967295u);
+    bool loop_init_2 = true;
+    while(true) {
+        if (all(loop_bound_2 == uint2(0u, 0u))) { break; }
+        loop_bound_2 -= uint2(loop_bound_2.y == 0u, 1u);
+        if (!loop_init_2) {
+            uint _e146 = k_2;
+            k_2 = (_e146 + 1u);
+        }
+        loop_init_2 = false;
+        uint _e7 = k_2;
+        if ((_e7 < KEYS)) {
+        } else {
+            break;
+        }
+        {
+            x_1 = 0u;
+            uint2 loop_bound_3 = uint2(4294967295u, 4294967295u);
+            bool loop_init_3 = true;
+            while(true) {
+                if (all(loop_bound_3 == uint2(0u, 0u))) { break; }
+                loop_bound_3 -= uint2(loop_bound_3.y == 0u, 1u);
+                if (!loop_init_3) {
+                    uint _e143 = x_1;
+                    x_1 = (_e143 + 1u);
+                }
+                loop_init_3 = false;
+                uint _e12 = x_1;
+                if ((_e12 < GROUP_X)) {
+                } else {
+                    break;
+                }
+                {
+                    uint _e19 = k_2;
+                    uint _e22 = x_1;
+                    uint key = ((start_1 + (16u * _e19)) + _e22);
+                    uint k0_ = min(key, (end - 1u));
+                    uint k1_ = min((key + GROUP_X), (end - 1u));
+                    uint k2_ = min((key + 8u), (end - 1u));
+                    uint k3_ = min((key + 12u), (end - 1u));
+                    r_5 = 0u;
+                    uint2 loop_bound_4 = uint2(4294967295u, 4294967295u);
+                    bool loop_init_4 = true;
+                    while(true) {
+                        if (all(loop_bound_4 == uint2(0u, 0u))) { break; }
+                        loop_bound_4 -= uint2(loop_bound_4.y == 0u, 1u);
+                        if (!loop_init_4) {
+                            uint _e67 = r_5;
+                            r_5 = (_e67 + 1u);
+                        }
+                        loop_init_4 = false;
+                        uint _e50 = r_5;
+                        if ((_e50 < ROWS)) {
+                        } else {
+                            break;
+                        }
+                        {
+                            uint _e53 = r_5;
+                            uint _e56 = r_5;
+                            const uint _e57 = row_of(_e56);
+                            uint _e58 = k_2;
+                            uint _e61 = x_1;
+                            const uint _e63 = weight_at(_e57, ((_e58 * GROUP_X) + _e61));
+                            float4 _e65 = weights[min(uint(_e63), 575u)];
+                            a_1[min(uint(_e53), 7u)] = _e65;
+                        }
+                    }
+                    c_1 = 0u;
+                    uint2 loop_bound_5 = uint2(4294967295u, 4294967295u);
+                    bool loop_init_5 = true;
+                    while(true) {
+                        if (all(loop_bound_5 == uint2(0u, 0u))) { break; }
+                        loop_bound_5 -= uint2(loop_bound_5.y == 0u, 1u);
+                        if (!loop_init_5) {
+                            uint _e140 = c_1;
+                            c_1 = (_e140 + 1u);
+                        }
+                        loop_init_5 = false;
+                        uint _e71 = c_1;
+                        if ((_e71 < VECTORS)) {
+                        } else {
+                            break;
+                        }
+                        {
+                            uint _e76 = here.x;
+                            uint _e77 = c_1;
+                            uint vector_3 = min((_e76 + (_e77 * GROUP_X)), 3u);
+                            const float4 _e88 = value_rows(first_1, k0_, vector_3);
+                            const float4 _e89 = value_rows(first_1, k1_, vector_3);
+                            const float4 _e90 = value_rows(first_1, k2_, vector_3);
+                            const float4 _e91 = value_rows(first_1, k3_, vector_3);
+                            r_6 = 0u;
+                            uint2 loop_bound_6 = uint2(4294967295u, 4294967295u);
+                            bool loop_init_6 = true;
+                            while(true) {
+                                if (all(loop_bound_6 == uint2(0u, 0u))) { break; }
+                                loop_bound_6 -= uint2(loop_bound_6.y == 0u, 1u);
+                                if (!loop_init_6) {
+                                    uint _e137 = r_6;
+                                    r_6 = (_e137 + 1u);
+                                }
+                                loop_init_6 = false;
+                                uint _e94 = r_6;
+                                if ((_e94 < ROWS)) {
+                                } else {
+                                    break;
+                                }
+                                {
+                                    uint _e98 = r_6;
+                                    uint _e101 = c_1;
+                                    uint _e105 = r_6;
+                                    uint _e108 = c_1;
+                                    float4 _e111 = sum[min(uint(((_e105 * VECTORS) + _e108)), 15u)];
+                                    uint _e112 = r_6;
+                                    float _e115 = a_1[min(uint(_e112), 7u)].x;
+                                    uint _e118 = r_6;
+                                    float _e121 = a_1[min(uint(_e118), 7u)].y;
+                                    uint _e124 = r_6;
+                                    float _e127 = a_1[min(uint(_e124), 7u)].z;
+                                    uint _e130 = r_6;
+                                    float _e133 = a_1[min(uint(_e130), 7u)].w;
+                                    sum[min(uint(((_e98 * VECTORS) + _e101)), 15u)] = ((((_e111 + (_e115 * _e88)) + (_e121 * _e89)) + (_e127 * _e90)) + (_e133 * _e91));
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+    return;
+}
+
+float part_of_total(uint row_6)
+{
+    return 1.0;
+}
+
+float2 gate_sum(uint row_7)
+{
+    float4 _e11 = asfloat(keys.Load4(naga_div((((row_7 * KEY_WIDTH) + V_OFFSET) + HEAD), 4u)*16));
     return _e11.xy;
 }
 
-uint naga_mod(uint lhs, uint rhs) {
-    return lhs % (rhs == 0u ? 1u : rhs);
+float decay(float2 last, uint row_8)
+{
+    const float2 _e2 = gate_sum(row_8);
+    const float _e3 = gate_decay(last, _e2);
+    return _e3;
 }
 
 float2 ZeroValuefloat2() {
     return (float2)0;
 }
 
-typedef float4 ret_ZeroValuearray16_float4_[16];
-ret_ZeroValuearray16_float4_ ZeroValuearray16_float4_() {
-    return (float4[16])0;
+typedef uint ret_ZeroValuearray8_uint_[8];
+ret_ZeroValuearray8_uint_ ZeroValuearray8_uint_() {
+    return (uint[8])0;
 }
 
 float4 ZeroValuefloat4() {
@@ -126,280 +377,301 @@ Lane ConstructLane(uint arg0, uint arg1, uint arg2, uint arg3) {
     return ret;
 }
 
-[numthreads(128, 1, 1)]
-void main(uint3 group : SV_GroupID, uint local : SV_GroupIndex)
+[numthreads(4, 16, 1)]
+void main(uint3 group : SV_GroupID, uint3 local : SV_GroupThreadID, uint index : SV_GroupIndex)
 {
-    if (local == 0) {
-        source = (float[128])0;
-        phi = (float[512])0;
+    if (index == 0) {
+        weights = (float4[576])0;
+        staged = (float4[96])0;
     }
     GroupMemoryBarrierWithGroupSync();
     float2 last_gate = ZeroValuefloat2();
-    float4 sum[16] = ZeroValuearray16_float4_();
-    float total = 0.0;
+    uint packed[8] = ZeroValuearray8_uint_();
+    uint r = 0u;
     uint start = 0u;
     uint i = (uint)0;
+    uint k = (uint)0;
+    float4 scale = (float4)0;
+    uint r_1 = (uint)0;
+    uint r_2 = 0u;
+    uint c = (uint)0;
+    bool local_1 = (bool)0;
     float4 value = (float4)0;
     uint i_1 = (uint)0;
-    float value_1 = (float)0;
-    bool local_1 = (bool)0;
-    uint j = (uint)0;
-    uint k = (uint)0;
-    uint k_1 = 0u;
-    bool local_2 = (bool)0;
-    uint c = (uint)0;
-    bool local_3 = (bool)0;
+    float4 value_1 = (float4)0;
 
-    uint first_feature = (group.x * FEATURE_TILE);
+    here = uint3(local.xy, index);
+    uint first_feature = (group.x * ROW_TILE);
     uint block = group.y;
-    uint _e9 = params.lane_base;
-    Lane lane = ConstructLane(asuint(lanes.Load((_e9 + naga_div(group.z, HEADS))*16+0)), asuint(lanes.Load((_e9 + naga_div(group.z, HEADS))*16+4)), asuint(lanes.Load((_e9 + naga_div(group.z, HEADS))*16+8)), asuint(lanes.Load((_e9 + naga_div(group.z, HEADS))*16+12)));
+    uint _e13 = params.lane_base;
+    Lane lane = ConstructLane(asuint(lanes.Load((_e13 + naga_div(group.z, HEADS))*16+0)), asuint(lanes.Load((_e13 + naga_div(group.z, HEADS))*16+4)), asuint(lanes.Load((_e13 + naga_div(group.z, HEADS))*16+8)), asuint(lanes.Load((_e13 + naga_div(group.z, HEADS))*16+12)));
     uint head = naga_mod(group.z, HEADS);
-    uint _e26 = params.tokens;
-    if ((((block + 1u) * BLOCK) >= (lane.ring + _e26))) {
+    uint _e30 = params.tokens;
+    if ((((block + 1u) * BLOCK) >= (lane.ring + _e30))) {
         return;
     }
-    uint _e33 = params.stride;
-    uint first = ((group.z * _e33) + (block * BLOCK));
-    uint _e41 = params.blocks;
-    uint out_ = ((((group.z * _e41) + block) * FEATURES) * 17u);
+    uint _e37 = params.stride;
+    uint first_2 = ((group.z * _e37) + (block * BLOCK));
+    uint _e45 = params.blocks;
+    uint out_ = ((((group.z * _e45) + block) * FEATURES) * 17u);
     if (true) {
-        const float2 _e60 = gate_sum(((first + BLOCK) - 1u));
-        last_gate = _e60;
+        const float2 _e64 = gate_sum(((first_2 + BLOCK) - 1u));
+        last_gate = _e64;
     }
-    uint2 loop_bound = uint2(4294967295u, 4294967295u);
-    bool loop_init = true;
+    uint2 loop_bound_7 = uint2(4294967295u, 4294967295u);
+    bool loop_init_7 = true;
     while(true) {
-        if (all(loop_bound == uint2(0u, 0u))) { break; }
-        loop_bound -= uint2(loop_bound.y == 0u, 1u);
-        if (!loop_init) {
-            uint _e264 = start;
-            start = (_e264 + TOKEN_TILE);
+        if (all(loop_bound_7 == uint2(0u, 0u))) { break; }
+        loop_bound_7 -= uint2(loop_bound_7.y == 0u, 1u);
+        if (!loop_init_7) {
+            uint _e86 = r;
+            r = (_e86 + 1u);
         }
-        loop_init = false;
-        uint _e67 = start;
-        if ((_e67 < BLOCK)) {
+        loop_init_7 = false;
+        uint _e69 = r;
+        if ((_e69 < ROWS)) {
         } else {
             break;
         }
         {
-            i = local;
-            uint2 loop_bound_1 = uint2(4294967295u, 4294967295u);
-            bool loop_init_1 = true;
+            uint _e72 = r;
+            uint _e75 = r;
+            const uint _e76 = row_of(_e75);
+            uint _e84 = asuint(table.Load(min((first_feature + _e76), 35u)*4));
+            packed[min(uint(_e72), 7u)] = _e84;
+        }
+    }
+    uint2 loop_bound_8 = uint2(4294967295u, 4294967295u);
+    bool loop_init_8 = true;
+    while(true) {
+        if (all(loop_bound_8 == uint2(0u, 0u))) { break; }
+        loop_bound_8 -= uint2(loop_bound_8.y == 0u, 1u);
+        if (!loop_init_8) {
+            uint _e271 = start;
+            start = (_e271 + TILE);
+        }
+        loop_init_8 = false;
+        uint _e90 = start;
+        if ((_e90 < BLOCK)) {
+        } else {
+            break;
+        }
+        {
+            uint _e94 = here.z;
+            i = _e94;
+            uint2 loop_bound_9 = uint2(4294967295u, 4294967295u);
+            bool loop_init_9 = true;
             while(true) {
-                if (all(loop_bound_1 == uint2(0u, 0u))) { break; }
-                loop_bound_1 -= uint2(loop_bound_1.y == 0u, 1u);
-                if (!loop_init_1) {
-                    uint _e141 = i;
-                    i = (_e141 + THREADS);
+                if (all(loop_bound_9 == uint2(0u, 0u))) { break; }
+                loop_bound_9 -= uint2(loop_bound_9.y == 0u, 1u);
+                if (!loop_init_9) {
+                    uint _e147 = i;
+                    i = (_e147 + 64u);
                 }
-                loop_init_1 = false;
-                uint _e70 = i;
-                if ((_e70 < 32u)) {
+                loop_init_9 = false;
+                uint _e96 = i;
+                if ((_e96 < 96u)) {
                 } else {
                     break;
                 }
                 {
-                    uint _e79 = start;
-                    uint _e80 = i;
-                    uint j_1 = (_e79 + naga_div(_e80, 2u));
-                    value = ZeroValuefloat4();
-                    if ((j_1 < BLOCK)) {
-                        uint _e98 = i;
-                        float4 _e106 = asfloat(keys.Load4((naga_div((((first + j_1) * KEY_WIDTH) + S_OFFSET), 4u) + naga_mod(_e98, 2u))*16));
-                        value = _e106;
-                    }
-                    uint _e108 = i;
-                    float _e113 = value.x;
-                    source[min(uint((_e108 * 4u)), 127u)] = _e113;
+                    uint _e107 = i;
+                    uint c_2 = naga_mod(_e107, 3u);
                     uint _e115 = i;
-                    float _e122 = value.y;
-                    source[min(uint(((_e115 * 4u) + 1u)), 127u)] = _e122;
-                    uint _e124 = i;
-                    float _e131 = value.z;
-                    source[min(uint(((_e124 * 4u) + 2u)), 127u)] = _e131;
-                    uint _e133 = i;
-                    float _e140 = value.w;
-                    source[min(uint(((_e133 * 4u) + 3u)), 127u)] = _e140;
+                    uint j = naga_div(_e115, 3u);
+                    uint _e124 = start;
+                    float4 _e146 = asfloat(keys.Load4((naga_div((((first_2 + min((_e124 + j), 15u)) * KEY_WIDTH) + S_OFFSET), 4u) + min(c_2, 1u))*16));
+                    stage_vector(j, c_2, _e146);
                 }
             }
             GroupMemoryBarrierWithGroupSync();
-            i_1 = local;
-            uint2 loop_bound_2 = uint2(4294967295u, 4294967295u);
-            bool loop_init_2 = true;
+            k = 0u;
+            uint2 loop_bound_10 = uint2(4294967295u, 4294967295u);
+            bool loop_init_10 = true;
             while(true) {
-                if (all(loop_bound_2 == uint2(0u, 0u))) { break; }
-                loop_bound_2 -= uint2(loop_bound_2.y == 0u, 1u);
-                if (!loop_init_2) {
-                    uint _e189 = i_1;
-                    i_1 = (_e189 + THREADS);
+                if (all(loop_bound_10 == uint2(0u, 0u))) { break; }
+                loop_bound_10 -= uint2(loop_bound_10.y == 0u, 1u);
+                if (!loop_init_10) {
+                    uint _e268 = k;
+                    k = (_e268 + 1u);
                 }
-                loop_init_2 = false;
-                uint _e145 = i_1;
-                if ((_e145 < 512u)) {
+                loop_init_10 = false;
+                uint _e156 = k;
+                if ((_e156 < KEYS)) {
                 } else {
                     break;
                 }
                 {
-                    uint _e148 = start;
-                    uint _e149 = i_1;
-                    uint j_2 = (_e148 + naga_div(_e149, FEATURE_TILE));
-                    uint _e153 = i_1;
-                    uint f_1 = (first_feature + naga_mod(_e153, FEATURE_TILE));
-                    value_1 = 0.0;
-                    if ((j_2 < BLOCK)) {
-                        local_1 = (f_1 < FEATURES);
-                    } else {
-                        local_1 = false;
+                    uint _e159 = k;
+                    const uint4 _e160 = tile_keys(_e159);
+                    uint _e162 = start;
+                    uint4 at_1 = ((first_2).xxxx + min((_e160 + (_e162).xxxx), (15u).xxxx));
+                    uint _e174 = start;
+                    scale = (((_e160 + (_e174).xxxx) < (16u).xxxx) ? (1.0).xxxx : ZeroValuefloat4());
+                    if (true) {
+                        float4 _e186 = scale;
+                        float2 _e187 = last_gate;
+                        const float _e189 = decay(_e187, at_1.x);
+                        float2 _e190 = last_gate;
+                        const float _e192 = decay(_e190, at_1.y);
+                        float2 _e193 = last_gate;
+                        const float _e195 = decay(_e193, at_1.z);
+                        float2 _e196 = last_gate;
+                        const float _e198 = decay(_e196, at_1.w);
+                        scale = (_e186 * float4(_e189, _e192, _e195, _e198));
                     }
-                    bool _e165 = local_1;
-                    if (_e165) {
-                        uint _e166 = i_1;
-                        uint _e171 = asuint(table.Load(f_1*4));
-                        const float _e172 = feature(naga_div(_e166, FEATURE_TILE), _e171);
-                        const float _e173 = key_weight(f_1);
-                        value_1 = (_e172 * _e173);
-                        if (true) {
-                            float _e179 = value_1;
-                            float2 _e180 = last_gate;
-                            const float2 _e182 = gate_sum((first + j_2));
-                            const float _e183 = gate_decay(_e180, _e182);
-                            value_1 = (_e179 * _e183);
-                        }
-                    }
-                    uint _e186 = i_1;
-                    float _e188 = value_1;
-                    phi[min(uint(_e186), 511u)] = _e188;
-                }
-            }
-            GroupMemoryBarrierWithGroupSync();
-            j = 0u;
-            uint2 loop_bound_3 = uint2(4294967295u, 4294967295u);
-            bool loop_init_3 = true;
-            while(true) {
-                if (all(loop_bound_3 == uint2(0u, 0u))) { break; }
-                loop_bound_3 -= uint2(loop_bound_3.y == 0u, 1u);
-                if (!loop_init_3) {
-                    uint _e262 = j;
-                    j = (_e262 + 1u);
-                }
-                loop_init_3 = false;
-                uint _e194 = j;
-                uint _e196 = start;
-                if ((_e194 < min(TOKEN_TILE, (BLOCK - _e196)))) {
-                } else {
-                    break;
-                }
-                {
-                    uint _e200 = start;
-                    uint _e202 = j;
-                    uint v = naga_div(((((first + _e200) + _e202) * KEY_WIDTH) + V_OFFSET), 4u);
-                    k = 0u;
-                    uint2 loop_bound_4 = uint2(4294967295u, 4294967295u);
-                    bool loop_init_4 = true;
+                    const float _e202 = part_of_total(at_1.x);
+                    const float _e204 = part_of_total(at_1.y);
+                    const float _e206 = part_of_total(at_1.z);
+                    const float _e208 = part_of_total(at_1.w);
+                    float4 parts = float4(_e202, _e204, _e206, _e208);
+                    r_1 = 0u;
+                    uint2 loop_bound_11 = uint2(4294967295u, 4294967295u);
+                    bool loop_init_11 = true;
                     while(true) {
-                        if (all(loop_bound_4 == uint2(0u, 0u))) { break; }
-                        loop_bound_4 -= uint2(loop_bound_4.y == 0u, 1u);
-                        if (!loop_init_4) {
-                            uint _e248 = k;
-                            k = (_e248 + 1u);
+                        if (all(loop_bound_11 == uint2(0u, 0u))) { break; }
+                        loop_bound_11 -= uint2(loop_bound_11.y == 0u, 1u);
+                        if (!loop_init_11) {
+                            uint _e265 = r_1;
+                            r_1 = (_e265 + 1u);
                         }
-                        loop_init_4 = false;
-                        uint _e212 = k;
-                        if ((_e212 < ITEMS)) {
+                        loop_init_11 = false;
+                        uint _e212 = r_1;
+                        if ((_e212 < ROWS)) {
                         } else {
                             break;
                         }
                         {
-                            uint _e215 = k;
-                            uint item = (local + (_e215 * THREADS));
-                            uint _e219 = k;
-                            float4 _e221 = sum[min(uint(_e219), 15u)];
-                            uint _e223 = j;
-                            float _e235 = phi[min(uint(((_e223 * FEATURE_TILE) + naga_mod(naga_div(item, 4u), FEATURE_TILE))), 511u)];
-                            float4 _e244 = asfloat(keys.Load4((v + naga_mod(item, 4u))*16));
-                            sum[min(uint(_e219), 15u)] = (_e221 + (_e235 * _e244));
+                            uint _e215 = r_1;
+                            uint f_1 = packed[min(uint(_e215), 7u)];
+                            float4 _e218 = scale;
+                            const float _e220 = feature(_e160.x, f_1);
+                            const float _e222 = feature(_e160.y, f_1);
+                            const float _e224 = feature(_e160.z, f_1);
+                            const float _e226 = feature(_e160.w, f_1);
+                            float4 phi = (_e218 * float4(_e220, _e222, _e224, _e226));
+                            uint _e230 = r_1;
+                            uint _e233 = r_1;
+                            float _e235 = total[min(uint(_e233), 7u)];
+                            total[min(uint(_e230), 7u)] = ((((_e235 + (phi.x * parts.x)) + (phi.y * parts.y)) + (phi.z * parts.z)) + (phi.w * parts.w));
+                            uint _e253 = r_1;
+                            const uint _e254 = row_of(_e253);
+                            uint _e255 = k;
+                            uint _e260 = here.x;
+                            const uint _e262 = weight_at(_e254, ((_e255 * GROUP_X) + _e260));
+                            weights[min(uint(_e262), 575u)] = phi;
                         }
-                    }
-                    if ((local < FEATURE_TILE)) {
-                        float _e252 = total;
-                        uint _e254 = j;
-                        float _e259 = phi[min(uint(((_e254 * FEATURE_TILE) + local)), 511u)];
-                        total = (_e252 + _e259);
                     }
                 }
             }
             GroupMemoryBarrierWithGroupSync();
+            uint _e270 = start;
+            add_rows(first_2, _e270, BLOCK);
         }
     }
-    uint2 loop_bound_5 = uint2(4294967295u, 4294967295u);
-    bool loop_init_5 = true;
+    share_totals();
+    uint2 loop_bound_12 = uint2(4294967295u, 4294967295u);
+    bool loop_init_12 = true;
     while(true) {
-        if (all(loop_bound_5 == uint2(0u, 0u))) { break; }
-        loop_bound_5 -= uint2(loop_bound_5.y == 0u, 1u);
-        if (!loop_init_5) {
-            uint _e326 = k_1;
-            k_1 = (_e326 + 1u);
+        if (all(loop_bound_12 == uint2(0u, 0u))) { break; }
+        loop_bound_12 -= uint2(loop_bound_12.y == 0u, 1u);
+        if (!loop_init_12) {
+            uint _e330 = r_2;
+            r_2 = (_e330 + 1u);
         }
-        loop_init_5 = false;
-        uint _e269 = k_1;
-        if ((_e269 < ITEMS)) {
+        loop_init_12 = false;
+        uint _e276 = r_2;
+        if ((_e276 < ROWS)) {
         } else {
             break;
         }
         {
-            uint _e272 = k_1;
-            uint item_1 = (local + (_e272 * THREADS));
-            uint f_2 = (first_feature + naga_div(item_1, 4u));
-            if (!((item_1 >= 128u))) {
-                local_2 = (f_2 >= FEATURES);
-            } else {
-                local_2 = true;
-            }
-            bool _e296 = local_2;
-            if (_e296) {
-                break;
-            }
-            uint at = ((out_ + (f_2 * HEAD)) + (naga_mod(item_1, 4u) * 4u));
+            uint _e279 = r_2;
+            const uint _e280 = row_of(_e279);
+            uint f_2 = (first_feature + _e280);
             c = 0u;
-            uint2 loop_bound_6 = uint2(4294967295u, 4294967295u);
-            bool loop_init_6 = true;
+            uint2 loop_bound_13 = uint2(4294967295u, 4294967295u);
+            bool loop_init_13 = true;
             while(true) {
-                if (all(loop_bound_6 == uint2(0u, 0u))) { break; }
-                loop_bound_6 -= uint2(loop_bound_6.y == 0u, 1u);
-                if (!loop_init_6) {
-                    uint _e323 = c;
-                    c = (_e323 + 1u);
+                if (all(loop_bound_13 == uint2(0u, 0u))) { break; }
+                loop_bound_13 -= uint2(loop_bound_13.y == 0u, 1u);
+                if (!loop_init_13) {
+                    uint _e327 = c;
+                    c = (_e327 + 1u);
                 }
-                loop_init_6 = false;
-                uint _e310 = c;
-                if ((_e310 < 4u)) {
+                loop_init_13 = false;
+                uint _e284 = c;
+                if ((_e284 < VECTORS)) {
                 } else {
                     break;
                 }
                 {
-                    uint _e314 = c;
-                    uint _e317 = k_1;
-                    uint _e319 = c;
-                    float _e321 = sum[min(uint(_e317), 15u)][min(uint(_e319), 3u)];
-                    states.Store((at + _e314)*4, asuint(_e321));
+                    uint _e289 = here.x;
+                    uint _e290 = c;
+                    uint vector_4 = (_e289 + (_e290 * GROUP_X));
+                    if ((f_2 < FEATURES)) {
+                        local_1 = (vector_4 < 4u);
+                    } else {
+                        local_1 = false;
+                    }
+                    bool _e304 = local_1;
+                    if (_e304) {
+                        uint at_2 = (naga_div((out_ + (f_2 * HEAD)), 4u) + vector_4);
+                        uint _e312 = r_2;
+                        uint _e315 = c;
+                        float4 _e318 = sum[min(uint(((_e312 * VECTORS) + _e315)), 15u)];
+                        value = _e318;
+                        float4 _e320 = value;
+                        const float _e321 = key_weight(f_2);
+                        value = (_e320 * _e321);
+                        float4 _e325 = value;
+                        states.Store4(at_2*16, asuint(_e325));
+                    }
                 }
             }
         }
     }
-    uint f_3 = (first_feature + local);
-    if ((local < FEATURE_TILE)) {
-        local_3 = (f_3 < FEATURES);
-    } else {
-        local_3 = false;
+    uint _e334 = here.z;
+    i_1 = _e334;
+    uint2 loop_bound_14 = uint2(4294967295u, 4294967295u);
+    bool loop_init_14 = true;
+    while(true) {
+        if (all(loop_bound_14 == uint2(0u, 0u))) { break; }
+        loop_bound_14 -= uint2(loop_bound_14.y == 0u, 1u);
+        if (!loop_init_14) {
+            uint _e397 = i_1;
+            i_1 = (_e397 + 64u);
+        }
+        loop_init_14 = false;
+        uint _e336 = i_1;
+        if ((_e336 < 16u)) {
+        } else {
+            break;
+        }
+        {
+            uint _e343 = i_1;
+            uint f_3 = (first_feature + (4u * _e343));
+            if ((f_3 < FEATURES)) {
+                uint at_3 = naga_div(((out_ + 576u) + f_3), 4u);
+                uint _e358 = i_1;
+                const float _e360 = row_total((4u * _e358));
+                uint _e362 = i_1;
+                const float _e366 = row_total(((4u * _e362) + 1u));
+                uint _e368 = i_1;
+                const float _e372 = row_total(((4u * _e368) + 2u));
+                uint _e374 = i_1;
+                const float _e378 = row_total(((4u * _e374) + 3u));
+                value_1 = float4(_e360, _e366, _e372, _e378);
+                float4 _e381 = value_1;
+                const float _e382 = key_weight(f_3);
+                const float _e385 = key_weight((f_3 + 1u));
+                const float _e388 = key_weight((f_3 + 2u));
+                const float _e391 = key_weight((f_3 + 3u));
+                value_1 = (_e381 * float4(_e382, _e385, _e388, _e391));
+                float4 _e396 = value_1;
+                states.Store4(at_3*16, asuint(_e396));
+            }
+        }
     }
-    bool _e336 = local_3;
-    if (_e336) {
-        uint at_1 = ((out_ + 576u) + f_3);
-        float _e346 = total;
-        states.Store(at_1*4, asuint(_e346));
-        return;
-    } else {
-        return;
-    }
+    return;
 }
