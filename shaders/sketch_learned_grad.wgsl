@@ -5,13 +5,14 @@
 // not), walks it backwards, and adds to partial sums that are its own: nothing is atomic. All its products go through one function
 // that stages both operands in workgroup memory; TIMES of the version before it, an output an invocation from storage, on an H100.
 #import lanes
-struct Params { vectors: u32, lanes: u32, tokens: u32, lane_base: u32, slabs: u32 }
+struct Params { vectors: u32, lanes: u32, tokens: u32, lane_base: u32, slabs: u32, first_tile: u32 }
 override SIZE: u32;            // r
 override HIDDEN: u32;          // e r
 override LEVELS: u32;
 override INPUT_NORMED: u32;
 override WIDTH: u32;           // max(HEAD, SIZE)
 override WEIGHTS: u32;         // numbers in w
+override TILES: u32;           // of a slab that a dispatch takes at most, from its first_tile on
 override SLAB: u32;            // numbers in a slab: WEIGHTS, norms [4, HEAD], the tile
 const THREADS: u32 = 256u;
 const ROW_TILE: u32 = 32u;

@@ -1,13 +1,14 @@
 // Gradient of the learned sketch as in sketch_learned_grad.wgsl, a subgroup a slab: every matrix of the net, forwards and
 // backwards, is met in products as in shared/subgroup_sums.wgsl, whose operands are found by offset and strides.
 #import lanes
-struct Params { vectors: u32, lanes: u32, tokens: u32, lane_base: u32, slabs: u32 }
+struct Params { vectors: u32, lanes: u32, tokens: u32, lane_base: u32, slabs: u32, first_tile: u32 }
 override SIZE: u32;            // r
 override HIDDEN: u32;          // e r
 override LEVELS: u32;
 override INPUT_NORMED: u32;
 override WIDTH: u32;           // max(HEAD, SIZE)
 override WEIGHTS: u32;         // numbers in w
+override TILES: u32;           // of a slab that a dispatch takes at most, from its first_tile on
 override SLAB: u32;            // numbers in a slab: WEIGHTS, norms [4, HEAD], the tile
 
 @group(0) @binding(0) var<uniform> params: Params;

@@ -1,12 +1,13 @@
 // Gradient of the random sketch (SPEC §1): into dqkv, and partial sums of the gradients of the norms; the matrices are fixed.
 // A workgroup computes ROW_TILE vectors' tree again into its slab of storage and walks it from the root to the leaves.
 #import lanes
-struct Params { vectors: u32, lanes: u32, tokens: u32, lane_base: u32, slabs: u32 }
+struct Params { vectors: u32, lanes: u32, tokens: u32, lane_base: u32, slabs: u32, first_tile: u32 }
 override SIZE: u32;            // r
 override LEAVES: u32;          // degree / 4
 override GAIN: f32;
 override INPUT_NORMED: u32;
 override ROW_TILE: u32;
+override TILES: u32;           // of a slab that a dispatch takes at most, from its first_tile on
 override SLAB: u32;            // numbers in a slab: norms [4, HEAD], the tile
 const THREADS: u32 = 128u;
 
@@ -44,9 +45,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let dx = x + ROW_TILE * HEAD;          // [ROW_TILE, HEAD]
     let nodes = dx + ROW_TILE * HEAD;
     let count = 2u * LEAVES - 1u;
-    for (var i = local; i < 4u * HEAD; i += THREADS) { slabs[sums + i] = 0.0; }
-    sync();
-    for (var first = group.x * ROW_TILE; first < params.vectors; first += params.slabs * ROW_TILE) {
+    clear(sums, 4u * HEAD, local);
+    for (var tile = 0u; tile < TILES; tile++) {
+        let first = first_vector(group.x, tile);
+        if first >= params.vectors { break; }
         load_vectors(first, x, local);
         for (var node = 0u; node < count; node++) {
             let source = inputs_of(x, nodes, node);

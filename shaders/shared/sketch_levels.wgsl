@@ -1,5 +1,5 @@
 // The learned sketch's backward pass: how a tile lies in its slab, and the way through it, forwards and backwards. Needs sketch_vectors and
-// what that needs, SIZE, HIDDEN, LEVELS, WIDTH, WEIGHTS, SLAB, dsketch, gelu and gelu_slope, SHARES invocations for the sums of a row, and
+// what that needs, SIZE, HIDDEN, LEVELS, WIDTH, WEIGHTS, dsketch, gelu and gelu_slope, SHARES invocations for the sums of a row, and
 // products on a tile:
 //   multiply(width, inner, how, units, local): result [ROW_TILE, width] = left right, right in w
 //   add_outer(dy, height, x, width, into, local): slabs at `into` [height, width] += dyᵀ x of the tile, the gradient of a matrix;
@@ -190,7 +190,7 @@ fn backward(l: Level, sums: u32, dy: u32, dx: u32, more: bool, dhidden: u32, dno
     sync();
 }
 
-// All tiles of a slab.
+// The tiles of a slab in this dispatch.
 fn differentiate(slab: u32, local: u32) {
     let sums = slab * SLAB;
     let x = sums + WEIGHTS + 4u * HEAD;
@@ -199,10 +199,11 @@ fn differentiate(slab: u32, local: u32) {
     let dhidden = dbranch + 2u * ROW_TILE * SIZE;       // [ROW_TILE, HIDDEN]
     let dnormed = dhidden + ROW_TILE * HIDDEN;          // [ROW_TILE, WIDTH]
     let dx = dnormed + ROW_TILE * WIDTH;                // [ROW_TILE, HEAD]
-    for (var i = local; i < WEIGHTS + 4u * HEAD; i += THREADS) { slabs[sums + i] = 0.0; }
-    sync();
+    clear(sums, WEIGHTS + 4u * HEAD, local);
     let root = sqrt(f32(SIZE));
-    for (var first = slab * ROW_TILE; first < params.vectors; first += params.slabs * ROW_TILE) {
+    for (var tile = 0u; tile < TILES; tile++) {
+        let first = first_vector(slab, tile);
+        if first >= params.vectors { break; }
         load_vectors(first, x, local);
         for (var branch = 0u; branch < 2u; branch++) {
             for (var level = 0u; level < LEVELS; level++) { forward(level_at(x, branch, level), local); }

@@ -1,6 +1,6 @@
 // What the gradients of both sketches share: a tile of vectors in a slab of storage, loaded from the projections and, once their
 // gradient is known, handed back to them. A workgroup of THREADS owns slab `group.x`; `sums` of it starts with the partial sums.
-// Needs slabs, dqkv, head_vector(_backward), vector_place, ROW_TILE, THREADS and INPUT_NORMED; x [ROW_TILE, HEAD] and dx lie at the given
+// Needs slabs, SLAB, dqkv, head_vector(_backward), vector_place, ROW_TILE, THREADS and INPUT_NORMED; x [ROW_TILE, HEAD] and dx lie at the given
 // places.
 var<workgroup> head: array<vec4<f32>, ROW_TILE>;   // moments; then the two means that LayerNorm's gradient takes
 var<workgroup> places: array<vec3<u32>, ROW_TILE>; // vector_place of each: it takes six divisions
@@ -8,6 +8,17 @@ var<workgroup> places: array<vec3<u32>, ROW_TILE>; // vector_place of each: it t
 fn sync() {
     workgroupBarrier();
     storageBarrier();
+}
+
+// First vector of a slab's tile: slabs take tiles in turn.
+fn first_vector(slab: u32, tile: u32) -> u32 { return (slab + (params.first_tile + tile) * params.slabs) * ROW_TILE; }
+
+// Zeroes a slab's sums before its first tile.
+fn clear(sums: u32, count: u32, local: u32) {
+    if params.first_tile == 0u {
+        for (var i = local; i < count; i += THREADS) { slabs[sums + i] = 0.0; }
+    }
+    sync();
 }
 
 // Moments of the tile's head vectors, then the vectors as the sketch saw them.

@@ -330,7 +330,7 @@ impl Executor {
                 let timestamps = crate::gpu::Timestamps::new(gpu.context(), dispatched.len() as u32).await?;
                 let Some(mut timestamps) = timestamps else { return Ok((gpu.run(compiled, parameters, state, &run).await?, times)) };
                 let (read, nanoseconds) = gpu.timed_run(compiled, parameters, state, &run, wgpu::Stamps::Each(&mut timestamps)).await?;
-                times = dispatched.into_iter().zip(nanoseconds).collect();
+                times = dispatched.into_iter().map(|(at, _)| at).zip(nanoseconds).collect();
                 read
             }
         };

@@ -2,6 +2,7 @@
 
 use crate::clock::{Instant, nanoseconds_since};
 use crate::graph::Plan;
+use crate::kernels::Dispatch;
 use crate::tensor::Call;
 
 /// Time spent in one kernel.
@@ -28,16 +29,19 @@ pub fn by_kernel(plan: &Plan, call: &Call, times: &[(usize, f64)]) -> Vec<Kernel
         });
         list[i].dispatches += 1;
         list[i].nanoseconds += nanoseconds;
-        list[i].flops += kernel.flops(call);
+        list[i].flops += kernel.flops(call) / kernel.dispatches(&plan.steps[*at].variant, call).len().max(1) as u64;
     }
     list.sort_by(|a, b| b.nanoseconds.total_cmp(&a.nanoseconds));
     list
 }
 
-/// The steps that a submission dispatches, in order.
-pub(super) fn dispatched(plan: &Plan, calls: &[Call]) -> Vec<usize> {
-    let runs = |call: &Call, at: &usize| !plan.steps[*at].kernel.dispatch(&plan.steps[*at].variant, call).workgroups.contains(&0);
-    calls.iter().flat_map(|call| (0..plan.steps.len()).filter(move |at| runs(call, at))).collect()
+/// What a submission dispatches, in order: numbers of steps with their dispatches.
+pub(super) fn dispatched(plan: &Plan, calls: &[Call]) -> Vec<(usize, Dispatch)> {
+    let of_step = |call: &Call, at: usize| {
+        let dispatches = plan.steps[at].kernel.dispatches(&plan.steps[at].variant, call).into_iter();
+        dispatches.filter(|d| !d.workgroups.contains(&0)).map(move |d| (at, d))
+    };
+    calls.iter().flat_map(|call| (0..plan.steps.len()).flat_map(move |at| of_step(call, at))).collect()
 }
 
 /// Nanoseconds a function takes.

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::profile::dispatched;
 use super::{Compiled, Memory, Own, Place, Resolved, Run, Stored, place};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Buffer, GpuContext, Layout, Pipeline, Pipelines, Region, Shader, Timestamps};
@@ -200,13 +201,10 @@ impl GpuExecutor {
                 self.context.upload(buffer, 0, bytemuck::cast_slice(words)).await?;
             }
         }
-        let mut bytes = vec![0; run.calls.len() * plan.steps.len() * ALIGN];
-        let mut chunks = bytes.chunks_exact_mut(ALIGN);
-        for call in run.calls {
-            for (step, chunk) in plan.steps.iter().zip(&mut chunks) {
-                let params = step.kernel.dispatch(&step.variant, call).params;
-                chunk[..params.len()].copy_from_slice(&params);
-            }
+        let dispatches = dispatched(&plan, run.calls);
+        let mut bytes = vec![0; dispatches.len() * ALIGN];
+        for ((_, dispatch), chunk) in dispatches.iter().zip(bytes.chunks_exact_mut(ALIGN)) {
+            chunk[..dispatch.params.len()].copy_from_slice(&dispatch.params);
         }
         if bytes.len() as u64 > own.uniforms.size() {
             own.uniforms = self.uniforms(bytes.len() / ALIGN).await?;
@@ -280,24 +278,16 @@ fn record(
         Stamps::Whole(stamps) => Some(begin(None, Some(stamps))),
         Stamps::Nothing => Some(begin(None, None)),
     };
-    for (number, call) in calls.iter().enumerate() {
-        for at in range.clone() {
-            let step = &plan.steps[at];
-            let workgroups = step.kernel.dispatch(&step.variant, call).workgroups;
-            if workgroups.contains(&0) {
-                continue;
-            }
-            let mut single = match stamps {
-                Stamps::Each(stamps) => Some(begin(Some(&step.label), Some(stamps))),
-                _ => None,
-            };
-            if let Some(pass) = single.as_mut().or(shared.as_mut()) {
-                let offset = ((number * plan.steps.len() + at) * ALIGN) as u32;
-                pass.set_pipeline(&own.pipelines[at].raw);
-                pass.set_bind_group(0, &groups[at], &[offset]);
-                let [x, y, z] = workgroups.map(|n| n as u32);
-                pass.dispatch_workgroups(x, y, z);
-            }
+    for (number, (at, dispatch)) in dispatched(plan, calls).into_iter().enumerate().filter(|(_, (at, _))| range.contains(at)) {
+        let mut single = match stamps {
+            Stamps::Each(stamps) => Some(begin(Some(&plan.steps[at].label), Some(stamps))),
+            _ => None,
+        };
+        if let Some(pass) = single.as_mut().or(shared.as_mut()) {
+            pass.set_pipeline(&own.pipelines[at].raw);
+            pass.set_bind_group(0, &groups[at], &[(number * ALIGN) as u32]);
+            let [x, y, z] = dispatch.workgroups.map(|n| n as u32);
+            pass.dispatch_workgroups(x, y, z);
         }
     }
     Ok(())

@@ -369,6 +369,8 @@ impl AdapterReport {
             shaders: true,
             software,
             subgroup: subgroup.map(|[size, _]| size as usize),
+            // Mesa, LP_MAX_TGSI_LOOP_ITERATIONS: a guard against shaders that never end.
+            loop_iterations: self.name.contains("llvmpipe").then_some(65_535),
             max_binding: size(self.limits.max_storage_buffer_binding_size.min(self.limits.max_buffer_size)),
             max_buffer: size(self.limits.max_buffer_size),
             workgroup_memory: self.limits.max_compute_workgroup_storage_size as usize,

@@ -84,6 +84,11 @@ pub trait Kernel: Debug + Send + Sync + std::any::Any {
     /// Parameters and workgroup counts for one call. Zero workgroups: nothing to do in this call.
     fn dispatch(&self, variant: &Variant, call: &Call) -> Dispatch;
 
+    /// The same as dispatches one after the other, where a device does not take all in one ([`DeviceTraits::loop_iterations`]).
+    fn dispatches(&self, variant: &Variant, call: &Call) -> Vec<Dispatch> {
+        vec![self.dispatch(variant, call)]
+    }
+
     /// The CPU twin in f32.
     fn twin_f32(&self, args: &mut Args<'_, f32>, call: &Call);
 
@@ -136,6 +141,8 @@ pub struct DeviceTraits {
     pub max_binding: usize,
     /// Largest buffer, bytes.
     pub max_buffer: usize,
+    /// Iterations of all its loops together after which an invocation is let out of every loop, silently (llvmpipe: 65 535).
+    pub loop_iterations: Option<usize>,
     /// Workgroup memory, bytes.
     pub workgroup_memory: usize,
     /// Invocations in a workgroup.
@@ -151,6 +158,7 @@ impl DeviceTraits {
             shaders: true,
             software: false,
             subgroup: None,
+            loop_iterations: None,
             max_binding: 128 << 20,
             max_buffer: 256 << 20,
             workgroup_memory: 16 << 10,
@@ -165,6 +173,7 @@ impl DeviceTraits {
             shaders: false,
             software: false,
             subgroup: None,
+            loop_iterations: None,
             max_binding: usize::MAX,
             max_buffer: usize::MAX,
             workgroup_memory: usize::MAX,

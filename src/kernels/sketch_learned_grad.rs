@@ -15,6 +15,13 @@ pub(super) fn slab_count(slab: usize) -> Unit {
     Unit::Shares { rows: 32, most: (NUMBERS / slab).clamp(8, 128) }
 }
 
+/// Tiles of a slab that a dispatch may take, where an invocation's loops take so many iterations before the first and in each.
+pub(super) fn tiles_of_dispatch(device: &DeviceTraits, before: usize, each: usize) -> usize {
+    /// Where nothing bounds the loops: all.
+    const ALL: usize = 1 << 20;
+    device.loop_iterations.map_or(ALL, |most| (most.saturating_sub(before) / each.max(1)).clamp(1, ALL))
+}
+
 /// Vectors that a workgroup of the shader takes at a time; where it is a subgroup, fewer.
 const ROW_TILE: usize = 32;
 
@@ -32,10 +39,14 @@ impl SketchLearnedGrad {
 
     /// Numbers of a slab.
     fn slab(&self) -> usize {
+        self.0.weight_count() + 4 * self.0.layout.head + ROW_TILE * self.tile()
+    }
+
+    /// Numbers of a tile in a slab, for each vector.
+    fn tile(&self) -> usize {
         let (h, r, hidden) = (self.0.layout.head, self.0.layout.sketch, self.0.hidden());
         let activations: usize = self.0.level_inputs().map(|i| 2 + i + 2 * hidden + r).sum();
-        let tile = h + 2 * activations + 2 * r + hidden + h.max(r) + h;
-        self.0.weight_count() + 4 * h + ROW_TILE * tile
+        h + 2 * activations + 2 * r + hidden + h.max(r) + h
     }
 }
 
@@ -54,7 +65,11 @@ impl Kernel for SketchLearnedGrad {
 
     fn variant(&self, device: &DeviceTraits, _: &Capacity) -> Variant {
         let l = &self.0.layout;
-        let variant = match subgroup::lanes_backward(device, 0) {
+        let lanes = subgroup::lanes_backward(device, 0);
+        // A tile's loops: a bound of those over weights and activations, by so many invocations; the others wait for barriers as often.
+        let (threads, rows) = lanes.map_or((64, ROW_TILE), |lanes| (lanes, subgroup::ROWS));
+        let tiles = tiles_of_dispatch(device, self.slab() / threads, (self.0.weight_count() + 3 * rows * self.tile()) / threads);
+        let variant = match lanes {
             Some(lanes) => subgroup::sums(subgroup::variant(self.stem(), lanes, &[]), ["tile_columns", "tile_size"], 4 * lanes),
             None => Variant::new(self.stem(), &[]),
         };
@@ -66,18 +81,28 @@ impl Kernel for SketchLearnedGrad {
             .size("WIDTH", l.head.max(l.sketch))
             .size("WEIGHTS", self.0.weight_count())
             .size("SLAB", self.slab())
+            .size("TILES", tiles)
     }
 
-    fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
+    fn dispatch(&self, variant: &Variant, call: &Call) -> Dispatch {
+        self.dispatches(variant, call).swap_remove(0)
+    }
+
+    fn dispatches(&self, variant: &Variant, call: &Call) -> Vec<Dispatch> {
         let slabs = call.unit(slab_count(self.slab()));
-        let params = shader::params::SketchLearnedGrad {
-            vectors: self.0.vectors(call) as u32,
-            lanes: call.lanes.len() as u32,
-            tokens: call.tokens as u32,
-            lane_base: call.lane_base as u32,
-            slabs: slabs as u32,
+        let rows = subgroup::lanes_of(variant).map_or(ROW_TILE, |_| subgroup::ROWS);
+        let of_tile = |first_tile: usize| {
+            let params = shader::params::SketchLearnedGrad {
+                vectors: self.0.vectors(call) as u32,
+                lanes: call.lanes.len() as u32,
+                tokens: call.tokens as u32,
+                lane_base: call.lane_base as u32,
+                slabs: slabs as u32,
+                first_tile: first_tile as u32,
+            };
+            Dispatch::new(&params, [slabs, 1, 1])
         };
-        Dispatch::new(&params, [slabs, 1, 1])
+        (0..self.0.vectors(call).div_ceil(slabs * rows)).step_by(variant.get("TILES")).map(of_tile).collect()
     }
 
     fn flops(&self, call: &Call) -> u64 {

@@ -2,7 +2,7 @@
 
 use super::real::{Mat, MatMut};
 use super::sketch_learned::for_each_tile_backward;
-use super::sketch_learned_grad::slab_count;
+use super::sketch_learned_grad::{slab_count, tiles_of_dispatch};
 use super::sketch_random::SketchRandom;
 use super::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error};
 use crate::error::Result;
@@ -43,8 +43,11 @@ impl Kernel for SketchRandomGrad {
         Ok(vec![self.slabs()])
     }
 
-    fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {
+    fn variant(&self, device: &DeviceTraits, _: &Capacity) -> Variant {
         let l = &self.0.layout;
+        // Matrices forwards and backwards, elements of the tile by 128 invocations; then what loads and stores the vectors.
+        let matrices = (2 * self.0.leaves - 1) * 2 * l.head.max(l.sketch) * ((ROW_TILE * l.head.max(l.sketch)).div_ceil(128) + 1);
+        let tiles = tiles_of_dispatch(device, 4 * l.head, matrices + 16 * l.head);
         l.head_constants(Variant::new(self.stem(), &[]))
             .size("SIZE", l.sketch)
             .size("LEAVES", self.0.leaves)
@@ -52,18 +55,28 @@ impl Kernel for SketchRandomGrad {
             .size("INPUT_NORMED", usize::from(l.sketch_normed))
             .size("ROW_TILE", ROW_TILE)
             .size("SLAB", self.slab())
+            .size("TILES", tiles)
     }
 
-    fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
+    fn dispatch(&self, variant: &Variant, call: &Call) -> Dispatch {
+        self.dispatches(variant, call).swap_remove(0)
+    }
+
+    fn dispatches(&self, variant: &Variant, call: &Call) -> Vec<Dispatch> {
         let slabs = call.unit(slab_count(self.slab()));
-        let params = shader::params::SketchRandomGrad {
-            vectors: (2 * call.unit(Unit::Rows) * self.0.layout.heads) as u32,
-            lanes: call.lanes.len() as u32,
-            tokens: call.tokens as u32,
-            lane_base: call.lane_base as u32,
-            slabs: slabs as u32,
+        let vectors = 2 * call.unit(Unit::Rows) * self.0.layout.heads;
+        let of_tile = |first_tile: usize| {
+            let params = shader::params::SketchRandomGrad {
+                vectors: vectors as u32,
+                lanes: call.lanes.len() as u32,
+                tokens: call.tokens as u32,
+                lane_base: call.lane_base as u32,
+                slabs: slabs as u32,
+                first_tile: first_tile as u32,
+            };
+            Dispatch::new(&params, [slabs, 1, 1])
         };
-        Dispatch::new(&params, [slabs, 1, 1])
+        (0..vectors.div_ceil(slabs * ROW_TILE)).step_by(variant.get("TILES")).map(of_tile).collect()
     }
 
     fn flops(&self, call: &Call) -> u64 {
