@@ -14,17 +14,19 @@ override BIAS: f32;            // β
 const TILE: u32 = 64u;
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> queries: array<f32>;               // [lanes, HEADS, tokens, QUERY_WIDTH]
-@group(0) @binding(2) var<storage, read> keys: array<f32>;                  // [slots, HEADS, stride, KEY_WIDTH], or the window [lanes, ..]
+@group(0) @binding(1) var<storage, read> queries: array<vec4<f32>>;         // [lanes, HEADS, tokens, QUERY_WIDTH]
+@group(0) @binding(2) var<storage, read> keys: array<vec4<f32>>;            // [slots, HEADS, stride, KEY_WIDTH], or the window [lanes, ..]
 @group(0) @binding(3) var<storage, read> lanes: array<Lane>;                // [lanes]
-@group(0) @binding(4) var<storage, read_write> o: array<f32>;               // [rows, HEADS * HEAD]
+@group(0) @binding(4) var<storage, read_write> o: array<vec4<f32>>;         // [rows, HEADS * HEAD]
 #ifdef CAUSAL
 @group(0) @binding(5) var<storage, read_write> normaliser: array<f32>;      // [lanes, HEADS, tokens], or the log-sum-exp: for the gradient
 #endif
 #import subgroup_product scores
 #import subgroup_product values
-#import subgroup_rows weights
-#import subgroup_rows sums
+#import subgroup_vectors weights
+#import subgroup_vectors sums
+
+var<workgroup> query: array<vec4<f32>, sums_vectors>;  // [ROWS, HEAD / 4]
 
 var<workgroup> totals: array<f32, 128>;           // [ROWS, LANES], sums of weights: each invocation's part
 #ifdef SOFTMAX
@@ -45,49 +47,45 @@ var<private> sight: u32;       // keys that the tile's first row sees; each row 
 var<private> column: u32;      // first of this invocation's four: in the tile of weights, or of the outputs
 var<private> start: u32;       // first key of the tile of weights
 
-fn key_at(j: u32) -> u32 { return (first_key + min(j, keys_end - 1u)) * KEY_WIDTH; }
-fn gate_of_key(j: u32) -> vec2<f32> {
-    let at = key_at(j) + V_OFFSET + HEAD;
-    return vec2<f32>(keys[at], keys[at + 1u]);
-}
+fn key_at(j: u32) -> u32 { return (first_key + min(j, keys_end - 1u)) * (KEY_WIDTH / 4u); }
+fn gate_of_key(j: u32) -> vec2<f32> { return keys[key_at(j) + (V_OFFSET + HEAD) / 4u].xy; }
 
 fn scores_left(row: u32, k: u32) -> vec4<f32> {
-    let at = (text_head + min(first_query + row, params.tokens - 1u)) * QUERY_WIDTH + 4u * k;
-    return vec4<f32>(queries[at], queries[at + 1u], queries[at + 2u], queries[at + 3u]);
+    return query[row * (HEAD / 4u) + k];
 }
-fn key_part(c: u32, k: u32) -> vec4<f32> {
-    let at = key_at(start + column + c) + 4u * k;
-    return vec4<f32>(keys[at], keys[at + 1u], keys[at + 2u], keys[at + 3u]);
-}
+fn key_part(c: u32, k: u32) -> vec4<f32> { return keys[key_at(start + column + c) + k]; }
 fn scores_right(k: u32) -> mat4x4<f32> { return transpose(mat4x4<f32>(key_part(0u, k), key_part(1u, k), key_part(2u, k), key_part(3u, k))); }
 
-fn sees(row: u32, j: u32) -> bool {
+// Which of keys j .. j + 3 a row sees.
+fn sees(row: u32, j: u32) -> vec4<bool> {
+    let keys = vec4<u32>(j, j + 1u, j + 2u, j + 3u);
 #ifdef FULL
-    return j < keys_end;
+    return keys < vec4<u32>(keys_end);
 #else
-    return j < keys_end && j < sight + row;
+    return keys < vec4<u32>(min(keys_end, sight + row));
 #endif
 }
 
-// Scores of a tile to weights.
+// Scores of a tile to weights, four of a row at a time: llvmpipe ends an invocation's loops after 65 535 iterations in all.
 fn weigh(lane: u32) {
 #ifdef SOFTMAX
     var moved = false;
 #endif
     for (var row = 0u; row < ROWS; row++) {
-        var total = 0.0;
+        var all = vec4<f32>();
 #ifdef SOFTMAX
-        var high = -3.0e38;
-        for (var i = lane; i < TILE; i += LANES) {
-            if sees(row, start + i) { high = max(high, SCALE * weights[row * TILE + i]); }
+        var most = vec4<f32>(-3.0e38);
+        for (var i = 0u; i < TILE; i += 4u * LANES) {
+            let at = i + 4u * lane;
+            most = max(most, select(vec4<f32>(-3.0e38), SCALE * weights[(row * TILE + at) / 4u], sees(row, start + at)));
         }
         let before = highest[row];
-        high = max(before, subgroupMax(high));
-        for (var i = lane; i < TILE; i += LANES) {
-            var w = 0.0;
-            if sees(row, start + i) { w = exp(SCALE * weights[row * TILE + i] - high); }
-            weights[row * TILE + i] = w;
-            total += w;
+        let high = max(before, subgroupMax(max(max(most.x, most.y), max(most.z, most.w))));
+        for (var i = 0u; i < TILE; i += 4u * LANES) {
+            let at = i + 4u * lane;
+            let w = select(vec4<f32>(), exp(SCALE * weights[(row * TILE + at) / 4u] - high), sees(row, start + at));
+            weights[(row * TILE + at) / 4u] = w;
+            all += w;
         }
         let scale = exp(before - high);
         totals[row * LANES + lane] *= scale;
@@ -97,35 +95,38 @@ fn weigh(lane: u32) {
             rescale[row] = scale;
         }
 #else
-        for (var i = lane; i < TILE; i += LANES) {
-            var w = 0.0;
-            if sees(row, start + i) {
-                w = local_weight(weights[row * TILE + i]);
-                if GATED == 1u { w *= gate_decay(row_gate[row], gate_of_key(start + i)); }
+        for (var i = 0u; i < TILE; i += 4u * LANES) {
+            let at = i + 4u * lane;
+            let t = weights[(row * TILE + at) / 4u];
+            var w = vec4<f32>(local_weight(t.x), local_weight(t.y), local_weight(t.z), local_weight(t.w));
+            if GATED == 1u {
+                let gate = row_gate[row];
+                let j = start + at;
+                w *= vec4<f32>(
+                    gate_decay(gate, gate_of_key(j)),
+                    gate_decay(gate, gate_of_key(j + 1u)),
+                    gate_decay(gate, gate_of_key(j + 2u)),
+                    gate_decay(gate, gate_of_key(j + 3u))
+                );
             }
-            weights[row * TILE + i] = w;
-            total += w;
+            w = select(vec4<f32>(), w, sees(row, start + at));
+            weights[(row * TILE + at) / 4u] = w;
+            all += w;
         }
 #endif
-        totals[row * LANES + lane] += total;
+        totals[row * LANES + lane] += all.x + all.y + all.z + all.w;
     }
 #ifdef SOFTMAX
     workgroupBarrier();
     for (var row = lane; row < ROWS; row += LANES) { highest[row] = raised[row]; }
     if moved {
-        for (var i = lane; i < sums_size; i += LANES) { sums[i] *= rescale[i / HEAD]; }
+        for (var i = lane; i < sums_vectors; i += LANES) { sums[i] *= rescale[i / (HEAD / 4u)]; }
     }
 #endif
 }
 
-fn value(j: u32) -> vec4<f32> {
-    let at = key_at(j) + V_OFFSET + min(column, HEAD - 4u);
-    return vec4<f32>(keys[at], keys[at + 1u], keys[at + 2u], keys[at + 3u]);
-}
-fn values_left(row: u32, k: u32) -> vec4<f32> {
-    let at = row * TILE + 4u * k;
-    return vec4<f32>(weights[at], weights[at + 1u], weights[at + 2u], weights[at + 3u]);
-}
+fn value(j: u32) -> vec4<f32> { return keys[key_at(j) + (V_OFFSET + min(column, HEAD - 4u)) / 4u]; }
+fn values_left(row: u32, k: u32) -> vec4<f32> { return weights[row * (TILE / 4u) + k]; }
 fn values_right(k: u32) -> mat4x4<f32> {
     let j = start + 4u * k;
     return mat4x4<f32>(value(j), value(j + 1u), value(j + 2u), value(j + 3u));
@@ -156,6 +157,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(subgroup_invocation_id
     first_key = first;
     keys_end = end;
     sight = position + tile + 1u;
+    for (var row = lane; row < ROWS; row += LANES) {
+        let at = (text_head + min(first_query + row, params.tokens - 1u)) * (QUERY_WIDTH / 4u);
+        for (var c = 0u; c < HEAD / 4u; c++) { query[row * (HEAD / 4u) + c] = queries[at + c]; }
+    }
     clear_all_sums(lane);
     for (var row = 0u; row < ROWS; row++) { totals[row * LANES + lane] = 0.0; }
 #ifdef SOFTMAX
@@ -188,7 +193,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(subgroup_invocation_id
     for (var row = 0u; row < rows; row++) {
         let total = subgroupAdd(totals[row * LANES + lane]);
         let out = ((group.z / HEADS) * params.tokens + tile + row) * HEADS + head;
-        for (var c = lane; c < HEAD; c += LANES) { o[out * HEAD + c] = sums[row * HEAD + c] / (BIAS + total); }
+        for (var c = lane; c < HEAD / 4u; c += LANES) { o[out * (HEAD / 4u) + c] = sums[row * (HEAD / 4u) + c] / (BIAS + total); }
 #ifdef CAUSAL
         if lane == 0u {
 #ifdef SOFTMAX

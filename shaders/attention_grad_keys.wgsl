@@ -3,7 +3,7 @@
 //
 // Ladder. Reference: kernels/attention_grad_keys.rs. Here: a workgroup owns ROW_TILE keys; weights and dt of TILE queries are built in
 // workgroup memory, then multiplied with their dN and x from registers. Nothing of size n x n is in memory.
-struct Params { tokens: u32, stride: u32, span: u32 }
+struct Params { tokens: u32, stride: u32, span: u32, first: u32 }
 override HEAD: u32;
 override QUERY_WIDTH: u32;
 override KEY_WIDTH: u32;
@@ -20,6 +20,7 @@ override VALUE_ITEMS: u32;     // vectors of dv an invocation holds
 override WEIGHTS: u32;         // pairs of a tile an invocation computes
 const THREADS: u32 = 128u;
 const TILE: u32 = 32u;         // queries at a time
+override AT_ONCE: u32;         // queries of a dispatch, from its `first` on; later ones add to what is there
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> queries: array<vec4<f32>>;         // [lanes, HEADS, tokens, QUERY_WIDTH]
@@ -39,7 +40,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let base = group.y * params.span;
     let end = min(base + params.span, params.tokens);
     let first = base + group.x * ROW_TILE;
-    if first >= end { return; }
+    if first + params.first >= end { return; }
     let rows = min(ROW_TILE, end - first);
     let query = group.z * params.tokens;                   // row of the first query
     let key = group.z * params.stride + first;             // row of the first of these keys
@@ -63,7 +64,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     var dx = array<vec4<f32>, 8>();
     var dv = array<vec4<f32>, 8>();
     var gate_sum = array<f32, 8>();                        // ⟨dv̂_j, v̂_j⟩, of this invocation's pairs
-    for (var start = first; start < end; start += TILE) {
+    for (var start = first + params.first; start < min(end, first + params.first + AT_ONCE); start += TILE) {
         let i = start + local % TILE;
         var t = array<f32, 8>();
         var dw = array<f32, 8>();
@@ -109,12 +110,20 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     for (var k = 0u; k < ITEMS; k++) {
         let item = local + k * THREADS;
         let row = item / (LOCAL / 4u);
-        if row < rows { dkeys[((key + row) * KEY_WIDTH + LOCAL_OFFSET) / 4u + item % (LOCAL / 4u)] = dx[k]; }
+        if row < rows {
+            let out = ((key + row) * KEY_WIDTH + LOCAL_OFFSET) / 4u + item % (LOCAL / 4u);
+            if params.first > 0u { dx[k] += dkeys[out]; }
+            dkeys[out] = dx[k];
+        }
     }
     for (var k = 0u; k < VALUE_ITEMS; k++) {
         let item = local + k * THREADS;
         let row = item / (HEAD / 4u);
-        if row < rows { dkeys[((key + row) * KEY_WIDTH + V_OFFSET) / 4u + item % (HEAD / 4u)] = dv[k]; }
+        if row < rows {
+            let out = ((key + row) * KEY_WIDTH + V_OFFSET) / 4u + item % (HEAD / 4u);
+            if params.first > 0u { dv[k] += dkeys[out]; }
+            dkeys[out] = dv[k];
+        }
     }
     for (var i = local; i < rows * (V_OFFSET / 4u); i += THREADS) {
         let c = i % (V_OFFSET / 4u);
@@ -124,9 +133,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         for (var k = 0u; k < WEIGHTS; k++) { weights[(local / TILE + k * (THREADS / TILE)) * TILE + local % TILE] = gate_sum[k]; }
         workgroupBarrier();
         if local < rows {
+            let out = ((key + local) * KEY_WIDTH + V_OFFSET + HEAD) / 4u;
             var value = drows[(query + first + local) * (HEAD / 4u + 1u) + HEAD / 4u].y;
+            if params.first > 0u { value = dkeys[out].x; }
             for (var ii = 0u; ii < TILE; ii++) { value -= weights[local * TILE + ii]; }
-            dkeys[((key + local) * KEY_WIDTH + V_OFFSET + HEAD) / 4u] = vec4<f32>(value, 0.0, 0.0, 0.0);
+            dkeys[out] = vec4<f32>(value, 0.0, 0.0, 0.0);
         }
     }
 }

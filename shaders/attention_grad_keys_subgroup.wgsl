@@ -1,5 +1,5 @@
 // dx_j, dv̂_j and dG_j as in attention_grad_keys.wgsl, a subgroup ROWS keys: products as in shared/subgroup_sums.wgsl.
-struct Params { tokens: u32, stride: u32, span: u32 }
+struct Params { tokens: u32, stride: u32, span: u32, first: u32 }
 override HEAD: u32;
 override QUERY_WIDTH: u32;
 override KEY_WIDTH: u32;
@@ -8,6 +8,7 @@ override LOCAL: u32;           // width of the vector x the weights read
 override LOCAL_OFFSET: u32;    // its column in query and key rows
 override GATED: u32;
 const TILE: u32 = 32u;         // queries at a time: columns of dt, first t, and dw, then the weights
+override AT_ONCE: u32;         // queries of a dispatch, from its `first` on; later ones add to what is there
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> queries: array<f32>;               // [lanes, HEADS, tokens, QUERY_WIDTH]
@@ -104,7 +105,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(subgroup_invocation_id
     let base = group.y * params.span;
     let last = min(base + params.span, params.tokens);
     let first = base + group.x * ROWS;
-    if first >= last { return; }
+    if first + params.first >= last { return; }
     let rows = min(ROWS, last - first);
     first_key = first;
     key = group.z * params.stride + first;
@@ -116,7 +117,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(subgroup_invocation_id
     clear_all_dx(lane);
     clear_all_dv(lane);
     workgroupBarrier();
-    for (var from_query = first; from_query < last; from_query += TILE) {
+    for (var from_query = first + params.first; from_query < min(last, first + params.first + AT_ONCE); from_query += TILE) {
         start = from_query;
         let steps = (min(TILE, last - from_query) + 3u) / 4u;
         for (var i = 0u; i < TILE; i += 4u * LANES) {
@@ -150,13 +151,19 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(subgroup_invocation_id
         for (var c = lane; c < V_OFFSET; c += LANES) {
             var value = 0.0;
             if c >= LOCAL_OFFSET && c < LOCAL_OFFSET + LOCAL { value = dx[row * LOCAL + c - LOCAL_OFFSET]; }
+            if params.first > 0u { value += dkeys[out + c]; }
             dkeys[out + c] = value;
         }
-        for (var c = lane; c < HEAD; c += LANES) { dkeys[out + V_OFFSET + c] = dv[row * HEAD + c]; }
+        for (var c = lane; c < HEAD; c += LANES) {
+            var value = dv[row * HEAD + c];
+            if params.first > 0u { value += dkeys[out + V_OFFSET + c]; }
+            dkeys[out + V_OFFSET + c] = value;
+        }
         if GATED == 1u {
             let gate_sum = subgroupAdd(gate_sums[row * LANES + lane]);
             if lane < 4u {
-                let own = drows[(query + first + row) * (HEAD + 4u) + HEAD + 1u];
+                var own = drows[(query + first + row) * (HEAD + 4u) + HEAD + 1u];
+                if params.first > 0u { own = dkeys[out + V_OFFSET + HEAD]; }
                 dkeys[out + V_OFFSET + HEAD + lane] = select(0.0, own - gate_sum, lane == 0u);
             }
         }

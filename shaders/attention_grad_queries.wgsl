@@ -2,7 +2,7 @@
 //
 // Ladder. Reference: kernels/attention_grad_queries.rs. Here: a workgroup owns ROW_TILE queries; dt of TILE keys is built in workgroup
 // memory, then multiplied with their x from registers, as in scan_output. Nothing of size n x n is in memory.
-struct Params { tokens: u32, stride: u32, span: u32 }
+struct Params { tokens: u32, stride: u32, span: u32, first: u32 }
 override HEAD: u32;
 override QUERY_WIDTH: u32;
 override KEY_WIDTH: u32;
@@ -18,6 +18,7 @@ override ITEMS: u32;           // vectors of the result an invocation holds
 override WEIGHTS: u32;         // pairs of a tile an invocation computes
 const THREADS: u32 = 128u;
 const TILE: u32 = 32u;         // keys at a time
+override AT_ONCE: u32;         // keys of a dispatch, from its `first` on; later ones add to what is there
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> queries: array<vec4<f32>>;         // [lanes, HEADS, tokens, QUERY_WIDTH]
@@ -38,6 +39,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let first = base + group.x * ROW_TILE;
     if first >= end { return; }
     let rows = min(ROW_TILE, end - first);
+    let keys_end = first + rows;
+    if params.first > 0u && base + params.first >= keys_end { return; }
     let token = group.z * params.tokens + first;           // row of the first query
     let key = group.z * params.stride;                     // row of the first key
     for (var i = local; i < ROW_TILE * (LOCAL / 4u); i += THREADS) {
@@ -58,8 +61,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     workgroupBarrier();
     var sum = array<vec4<f32>, 8>();
-    let keys_end = first + rows;
-    for (var start = base; start < keys_end; start += TILE) {
+    for (var start = base + params.first; start < min(keys_end, base + params.first + AT_ONCE); start += TILE) {
         let j = start + local % TILE;
         var t = array<f32, 8>();
         var dw = array<f32, 8>();
@@ -95,7 +97,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     for (var k = 0u; k < ITEMS; k++) {
         let item = local + k * THREADS;
         let row = item / (LOCAL / 4u);
-        if row < rows { dqueries[((token + row) * QUERY_WIDTH + LOCAL_OFFSET) / 4u + item % (LOCAL / 4u)] = sum[k]; }
+        if row < rows {
+            let out = ((token + row) * QUERY_WIDTH + LOCAL_OFFSET) / 4u + item % (LOCAL / 4u);
+            if params.first > 0u { sum[k] += dqueries[out]; }
+            dqueries[out] = sum[k];
+        }
     }
     for (var i = local; i < rows * (QUERY_WIDTH / 4u); i += THREADS) {
         let c = i % (QUERY_WIDTH / 4u);

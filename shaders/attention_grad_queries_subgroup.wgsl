@@ -1,5 +1,5 @@
 // dx_i = Σ_j dt_ij x_j as in attention_grad_queries.wgsl, a subgroup ROWS queries: products as in shared/subgroup_sums.wgsl.
-struct Params { tokens: u32, stride: u32, span: u32 }
+struct Params { tokens: u32, stride: u32, span: u32, first: u32 }
 override HEAD: u32;
 override QUERY_WIDTH: u32;
 override KEY_WIDTH: u32;
@@ -8,6 +8,7 @@ override LOCAL: u32;           // width of the vector x the weights read
 override LOCAL_OFFSET: u32;    // its column in query and key rows
 override GATED: u32;
 const TILE: u32 = 32u;         // keys at a time: columns of dt and dw
+override AT_ONCE: u32;         // keys of a dispatch, from its `first` on; later ones add to what is there
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> queries: array<f32>;               // [lanes, HEADS, tokens, QUERY_WIDTH]
@@ -86,6 +87,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(subgroup_invocation_id
     if first >= end { return; }
     let rows = min(ROWS, end - first);
     let seen = first + rows;
+    if params.first > 0u && base + params.first >= seen { return; }
     token = group.z * params.tokens + first;
     last_row = rows - 1u;
     first_query = first;
@@ -97,7 +99,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(subgroup_invocation_id
     }
     clear_all_dx(lane);
     workgroupBarrier();
-    for (var key = base; key < seen; key += TILE) {
+    for (var key = base + params.first; key < min(seen, base + params.first + AT_ONCE); key += TILE) {
         start = key;
         for (var j = 0u; j < TILE; j += 4u * LANES) {
             column = j + 4u * lane;
@@ -124,6 +126,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(subgroup_invocation_id
         for (var c = lane; c < QUERY_WIDTH; c += LANES) {
             var value = 0.0;
             if c >= LOCAL_OFFSET && c < LOCAL_OFFSET + LOCAL { value = dx[row * LOCAL + c - LOCAL_OFFSET]; }
+            if params.first > 0u { value += dqueries[out + c]; }
             dqueries[out + c] = value;
         }
     }

@@ -17,22 +17,22 @@ override BIAS: f32;            // β
 const TILE: u32 = 64u;         // keys, then features, at a time: columns of the weights
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> queries: array<f32>;               // [lanes, HEADS, tokens, QUERY_WIDTH]
-@group(0) @binding(2) var<storage, read> keys: array<f32>;                  // [lanes, HEADS, stride, KEY_WIDTH]
+@group(0) @binding(1) var<storage, read> queries: array<vec4<f32>>;         // [lanes, HEADS, tokens, QUERY_WIDTH]
+@group(0) @binding(2) var<storage, read> keys: array<vec4<f32>>;            // [lanes, HEADS, stride, KEY_WIDTH]
 @group(0) @binding(3) var<storage, read> lanes: array<Lane>;                // [lanes]
 @group(0) @binding(4) var<storage, read> table: array<u32>;                 // [2 * FEATURES]
-@group(0) @binding(5) var<storage, read> prefix: array<f32>;                // [lanes, HEADS, blocks, FEATURES * (HEAD + 1)], not causal: blocks = 1
-@group(0) @binding(6) var<storage, read_write> o: array<f32>;               // [rows, HEADS * HEAD]
+@group(0) @binding(5) var<storage, read> prefix: array<vec4<f32>>;          // [lanes, HEADS, blocks, FEATURES * (HEAD + 1)], not causal: blocks = 1
+@group(0) @binding(6) var<storage, read_write> o: array<vec4<f32>>;         // [rows, HEADS * HEAD]
 #ifdef NORMALISER
 @group(0) @binding(7) var<storage, read_write> normaliser: array<f32>;      // [lanes, HEADS, tokens], kept for the gradient
 #endif
 #import subgroup_product scores
 #import subgroup_product values
 #import subgroup_product states
-#import subgroup_rows weights
+#import subgroup_vectors weights
 #import features
 #import local_weight
-#import subgroup_rows sums
+#import subgroup_vectors sums
 
 var<workgroup> totals: array<f32, 128>;           // [ROWS, LANES], the last column: each invocation's part
 var<workgroup> row_gate: array<vec2<f32>, ROWS>;
@@ -47,82 +47,76 @@ var<private> column: u32;      // first of this invocation's four: in the tile o
 var<private> start: u32;       // first key or feature of the tile of weights
 var<private> z: u32;           // where the state begins
 
-fn query_at(row: u32) -> u32 { return (text_head + u32(clamp(first_token + i32(row), 0, i32(params.tokens) - 1))) * QUERY_WIDTH; }
-fn key_at(j: u32) -> u32 { return (block_row + min(j, keys_end - 1u)) * KEY_WIDTH; }
-fn gate_of_key(j: u32) -> vec2<f32> {
-    let at = key_at(j) + V_OFFSET + HEAD;
-    return vec2<f32>(keys[at], keys[at + 1u]);
-}
+fn query_at(row: u32) -> u32 { return (text_head + u32(clamp(first_token + i32(row), 0, i32(params.tokens) - 1))) * (QUERY_WIDTH / 4u); }
+fn key_at(j: u32) -> u32 { return (block_row + min(j, keys_end - 1u)) * (KEY_WIDTH / 4u); }
+fn gate_of_key(j: u32) -> vec2<f32> { return keys[key_at(j) + (V_OFFSET + HEAD) / 4u].xy; }
 fn factor(row: u32, index: u32) -> f32 {
     if EXTENDED == 1u && index == SOURCE { return 1.0; }
-    return queries[query_at(row) + S_OFFSET + index];
+    return queries[query_at(row) + (S_OFFSET + index) / 4u][(S_OFFSET + index) % 4u];
 }
 
 fn scores_left(row: u32, k: u32) -> vec4<f32> {
-    let at = query_at(row) + LOCAL_OFFSET + 4u * k;
-    return vec4<f32>(queries[at], queries[at + 1u], queries[at + 2u], queries[at + 3u]);
+    return queries[query_at(row) + LOCAL_OFFSET / 4u + k];
 }
-fn key_part(c: u32, k: u32) -> vec4<f32> {
-    let at = key_at(start + column + c) + LOCAL_OFFSET + 4u * k;
-    return vec4<f32>(keys[at], keys[at + 1u], keys[at + 2u], keys[at + 3u]);
-}
+fn key_part(c: u32, k: u32) -> vec4<f32> { return keys[key_at(start + column + c) + LOCAL_OFFSET / 4u + k]; }
 fn scores_right(k: u32) -> mat4x4<f32> { return transpose(mat4x4<f32>(key_part(0u, k), key_part(1u, k), key_part(2u, k), key_part(3u, k))); }
 
-// Scores of a tile to weights.
+// Scores of a tile to weights, four of a row at a time.
 fn weigh(lane: u32) {
     for (var row = 0u; row < ROWS; row++) {
-        var total = 0.0;
-        for (var i = lane; i < TILE; i += LANES) {
-            let j = start + i;
-            let at = row * TILE + i;
-            var w = 0.0;
-            if j <= tile_row + row && j < keys_end {
-                w = local_weight(weights[at]);
-                if GATED == 1u { w *= gate_decay(row_gate[row], gate_of_key(j)); }
+        var all = vec4<f32>();
+        let sight = min(tile_row + row + 1u, keys_end);
+        for (var i = 0u; i < TILE; i += 4u * LANES) {
+            let at = (row * TILE + i) / 4u + lane;
+            let j = start + i + 4u * lane;
+            let t = weights[at];
+            var w = vec4<f32>(local_weight(t.x), local_weight(t.y), local_weight(t.z), local_weight(t.w));
+            if GATED == 1u {
+                let gate = row_gate[row];
+                w *= vec4<f32>(
+                    gate_decay(gate, gate_of_key(j)),
+                    gate_decay(gate, gate_of_key(j + 1u)),
+                    gate_decay(gate, gate_of_key(j + 2u)),
+                    gate_decay(gate, gate_of_key(j + 3u))
+                );
             }
+            w = select(vec4<f32>(), w, vec4<u32>(j, j + 1u, j + 2u, j + 3u) < vec4<u32>(sight));
             weights[at] = w;
-            total += w;
+            all += w;
         }
-        totals[row * LANES + lane] += total;
+        totals[row * LANES + lane] += all.x + all.y + all.z + all.w;
     }
 }
 
 // The features of a tile.
 fn expand(lane: u32) {
-    for (var i = lane; i < TILE; i += LANES) {
-        let f = min(start + i, FEATURES - 1u);
-        let packed = table[f];
-        let there = start + i < FEATURES;
-        let z_total = prefix[z + FEATURES * HEAD + f];
+    for (var i = 4u * lane; i < TILE; i += 4u * LANES) {
+        let f = min(vec4<u32>(start + i) + vec4<u32>(0u, 1u, 2u, 3u), vec4<u32>(FEATURES - 1u));
+        let there = vec4<u32>(start + i) + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(FEATURES);
+        let packed = vec4<u32>(table[f.x], table[f.y], table[f.z], table[f.w]);
+        let at = z + FEATURES * HEAD;
+        let z_total = vec4<f32>(prefix_number(at + f.x), prefix_number(at + f.y), prefix_number(at + f.z), prefix_number(at + f.w));
         for (var row = 0u; row < ROWS; row++) {
-            var p = 0.0;
-            if there {
-                p = feature(row, packed);
-                if GATED == 1u { p *= row_decay[row]; }
-            }
-            weights[row * TILE + i] = p;
-            totals[row * LANES + lane] += p * z_total;
+            var p = vec4<f32>(feature(row, packed.x), feature(row, packed.y), feature(row, packed.z), feature(row, packed.w));
+            if GATED == 1u { p *= row_decay[row]; }
+            p = select(vec4<f32>(), p, there);
+            weights[(row * TILE + i) / 4u] = p;
+            totals[row * LANES + lane] += dot(p, z_total);
         }
     }
 }
 
-fn weights_at(row: u32, k: u32) -> vec4<f32> {
-    let at = row * TILE + 4u * k;
-    return vec4<f32>(weights[at], weights[at + 1u], weights[at + 2u], weights[at + 3u]);
-}
+fn prefix_number(at: u32) -> f32 { return prefix[at / 4u][at % 4u]; }
+fn weights_at(row: u32, k: u32) -> vec4<f32> { return weights[row * (TILE / 4u) + k]; }
 fn values_left(row: u32, k: u32) -> vec4<f32> { return weights_at(row, k); }
 fn states_left(row: u32, k: u32) -> vec4<f32> { return weights_at(row, k); }
-fn value(j: u32) -> vec4<f32> {
-    let at = key_at(j) + V_OFFSET + min(column, HEAD - 4u);
-    return vec4<f32>(keys[at], keys[at + 1u], keys[at + 2u], keys[at + 3u]);
-}
+fn value(j: u32) -> vec4<f32> { return keys[key_at(j) + (V_OFFSET + min(column, HEAD - 4u)) / 4u]; }
 fn values_right(k: u32) -> mat4x4<f32> {
     let j = start + 4u * k;
     return mat4x4<f32>(value(j), value(j + 1u), value(j + 2u), value(j + 3u));
 }
 fn state(f: u32) -> vec4<f32> {
-    let at = z + min(f, FEATURES - 1u) * HEAD + min(column, HEAD - 4u);
-    return vec4<f32>(prefix[at], prefix[at + 1u], prefix[at + 2u], prefix[at + 3u]);
+    return prefix[(z + min(f, FEATURES - 1u) * HEAD + min(column, HEAD - 4u)) / 4u];
 }
 fn states_right(k: u32) -> mat4x4<f32> {
     let f = start + 4u * k;
@@ -206,7 +200,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(subgroup_invocation_id
         if token >= 0 && token < i32(params.tokens) {
             let total = BIAS + subgroupAdd(totals[row * LANES + lane]);
             let out = ((group.z / HEADS) * params.tokens + u32(token)) * HEADS + head;
-            for (var c = lane; c < HEAD; c += LANES) { o[out * HEAD + c] = sums[row * HEAD + c] / total; }
+            for (var c = lane; c < HEAD / 4u; c += LANES) { o[out * (HEAD / 4u) + c] = sums[row * (HEAD / 4u) + c] / total; }
 #ifdef NORMALISER
             if lane == 0u { normaliser[group.z * params.tokens + u32(token)] = total; }
 #endif

@@ -14,53 +14,58 @@ override GATED: u32;
 const TOKEN_TILE: u32 = 64u;
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> keys: array<f32>;             // [lanes or slots, HEADS, stride, KEY_WIDTH]; QUERIES: queries
+@group(0) @binding(1) var<storage, read> keys: array<vec4<f32>>;       // [lanes or slots, HEADS, stride, KEY_WIDTH]; QUERIES: queries
 #ifdef QUERIES
-@group(0) @binding(2) var<storage, read> drows: array<f32>;            // [lanes, HEADS, tokens, HEAD + 4]
+@group(0) @binding(2) var<storage, read> drows: array<vec4<f32>>;      // [lanes, HEADS, tokens, HEAD + 4]
 #else
 @group(0) @binding(2) var<storage, read> lanes: array<Lane>;           // [lanes]
 #endif
 @group(0) @binding(3) var<storage, read> table: array<u32>;            // [2 * FEATURES]
 @group(0) @binding(4) var<storage, read_write> states: array<f32>;     // [lanes, HEADS, blocks, FEATURES * (HEAD + 1)] or the state [slots, HEADS, ..]
 #import subgroup_product values
-#import subgroup_rows sums
+#import subgroup_vectors sums
 #import features
 
-var<workgroup> phi: array<f32, 1024>;    // [ROWS, TOKEN_TILE]
+var<workgroup> phi: array<vec4<f32>, 256>; // [ROWS, TOKEN_TILE / 4]
 
 var<private> tile: u32;      // first row of the tile of tokens
 var<private> last: u32;      // last row of the block
+#ifndef QUERIES
+var<private> last_gate: vec2<f32>;
+#endif
 var<private> column: u32;    // first of this invocation's four
 
 fn factor(row: u32, index: u32) -> f32 {
     if EXTENDED == 1u && index == SOURCE { return 1.0; }
-    return keys[row * KEY_WIDTH + S_OFFSET + index];
+    return keys[row * (KEY_WIDTH / 4u) + (S_OFFSET + index) / 4u][(S_OFFSET + index) % 4u];
 }
 fn gate(row: u32) -> vec2<f32> {
 #ifdef QUERIES
-    let at = row * (HEAD + 4u) + HEAD + 2u;
-    return vec2<f32>(drows[at], drows[at + 1u]);
+    return drows[row * (HEAD / 4u + 1u) + HEAD / 4u].zw;
 #else
-    let at = row * KEY_WIDTH + V_OFFSET + HEAD;
-    return vec2<f32>(keys[at], keys[at + 1u]);
+    return keys[(row * KEY_WIDTH + V_OFFSET + HEAD) / 4u].xy;
 #endif
 }
+
+#ifdef QUERIES
+// From the block's start.
+fn decay_of(row: u32) -> f32 { return gate_decay(gate(row), vec2<f32>()); }
+fn drow_total(row: u32) -> f32 { return drows[row * (HEAD / 4u + 1u) + HEAD / 4u].x; }
+#else
+// To the block's end.
+fn decay_of(row: u32) -> f32 { return gate_decay(last_gate, gate(row)); }
+#endif
 
 fn value(row: u32) -> vec4<f32> {
     // Tokens after the last have features 0.
     let c = min(column, HEAD - 4u);
 #ifdef QUERIES
-    let at = min(row, last) * (HEAD + 4u) + c;
-    return vec4<f32>(drows[at], drows[at + 1u], drows[at + 2u], drows[at + 3u]);
+    return drows[min(row, last) * (HEAD / 4u + 1u) + c / 4u];
 #else
-    let at = min(row, last) * KEY_WIDTH + V_OFFSET + c;
-    return vec4<f32>(keys[at], keys[at + 1u], keys[at + 2u], keys[at + 3u]);
+    return keys[(min(row, last) * KEY_WIDTH + V_OFFSET + c) / 4u];
 #endif
 }
-fn values_left(row: u32, k: u32) -> vec4<f32> {
-    let at = row * TOKEN_TILE + 4u * k;
-    return vec4<f32>(phi[at], phi[at + 1u], phi[at + 2u], phi[at + 3u]);
-}
+fn values_left(row: u32, k: u32) -> vec4<f32> { return phi[row * (TOKEN_TILE / 4u) + k]; }
 fn values_right(k: u32) -> mat4x4<f32> {
     let row = tile + 4u * k;
     return mat4x4<f32>(value(row), value(row + 1u), value(row + 2u), value(row + 3u));
@@ -96,7 +101,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(subgroup_invocation_id
 #endif
 #endif
     last = first + rows - 1u;
-    var last_gate = vec2<f32>();
 #ifndef QUERIES
     if GATED == 1u { last_gate = gate(last); }
 #endif
@@ -111,21 +115,20 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(subgroup_invocation_id
 #ifndef QUERIES
             let weight = key_weight(f);
 #endif
-            for (var j = 0u; j < TOKEN_TILE; j++) {
-                var p = 0.0;
-                if start + j < rows {
-                    let at = tile + j;
-                    p = feature(at, packed);
+            for (var j = 0u; j < TOKEN_TILE; j += 4u) {
+                // Tokens after the last count nothing.
+                let token = min(vec4<u32>(tile + j) + vec4<u32>(0u, 1u, 2u, 3u), vec4<u32>(last));
+                let there = vec4<u32>(start + j) + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(rows);
+                var p = vec4<f32>(feature(token.x, packed), feature(token.y, packed), feature(token.z, packed), feature(token.w, packed));
+                if GATED == 1u { p *= vec4<f32>(decay_of(token.x), decay_of(token.y), decay_of(token.z), decay_of(token.w)); }
 #ifdef QUERIES
-                    if GATED == 1u { p *= gate_decay(gate(at), vec2<f32>()); }
-                    total[q] += p * drows[at * (HEAD + 4u) + HEAD];
+                p = select(vec4<f32>(), p, there);
+                total[q] += dot(p, vec4<f32>(drow_total(token.x), drow_total(token.y), drow_total(token.z), drow_total(token.w)));
 #else
-                    p *= weight;
-                    if GATED == 1u { p *= gate_decay(last_gate, gate(at)); }
-                    total[q] += p;
+                p = select(vec4<f32>(), p * weight, there);
+                total[q] += p.x + p.y + p.z + p.w;
 #endif
-                }
-                phi[row * TOKEN_TILE + j] = p;
+                phi[row * (TOKEN_TILE / 4u) + j / 4u] = p;
             }
         }
         workgroupBarrier();
@@ -141,15 +144,16 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(subgroup_invocation_id
     var decay = 1.0;
     if GATED == 1u { decay = gate_decay(last_gate, vec2<f32>()); }
 #endif
-    for (var i = lane; i < sums_size; i += LANES) {
-        let f = first_feature + i / HEAD;
-        if f < FEATURES {
-            let at = out + first_feature * HEAD + i;
+    for (var i = lane; i < sums_vectors; i += LANES) {
+        if first_feature + i / (HEAD / 4u) < FEATURES {
+            let at = out + first_feature * HEAD + 4u * i;
+            for (var c = 0u; c < 4u; c++) {
 #ifdef FOLD
-            states[at] = select(0.0, states[at] * decay, text.position > BLOCK) + sums[i];
+                states[at + c] = select(0.0, states[at + c] * decay, text.position > BLOCK) + sums[i][c];
 #else
-            states[at] = sums[i];
+                states[at + c] = sums[i][c];
 #endif
+            }
         }
     }
     for (var q = 0u; q < ROWS / LANES; q++) {

@@ -3,7 +3,8 @@
 // Ladder. Reference: kernels/sketch_learned_grad.rs. Kept activations would be some thousand floats a token and head. Here a
 // workgroup computes ROW_TILE vectors' net again into its slab of storage (which caches hold; workgroup memory of the floor could
 // not), walks it backwards, and adds to partial sums that are its own: nothing is atomic. All its products go through one function
-// that stages both operands in workgroup memory; TIMES of the version before it, an output an invocation from storage, on an H100.
+// that stages both operands in workgroup memory. Not measured on a real GPU: on an H100 the version before it, which loaded both
+// operands of every multiply-add from storage in 32 workgroups, took 626 of 681 ms of a step of attention over 32k tokens.
 #import lanes
 struct Params { vectors: u32, lanes: u32, tokens: u32, lane_base: u32, slabs: u32, first_tile: u32 }
 override SIZE: u32;            // r

@@ -14,7 +14,7 @@ override HIDDEN: u32;          // e r
 override LEVELS: u32;
 override INPUT_NORMED: u32;    // the sketch sees the normed vector (0: the raw projection)
 override WIDTH: u32;           // max(HEAD, SIZE)
-override OUTPUTS: u32;         // ROWS * SIZE
+override OUTPUTS: u32;         // ROWS * SIZE / 4
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> qkv: array<f32>;              // [rows, QKV_WIDTH]
@@ -22,14 +22,14 @@ override OUTPUTS: u32;         // ROWS * SIZE
 @group(0) @binding(3) var<storage, read> norms: array<f32>;            // [4, HEAD]
 @group(0) @binding(4) var<storage, read> rotations: array<vec2<f32>>;  // [4 * 256, HEAD / 2]
 @group(0) @binding(5) var<storage, read> w: array<vec4<f32>>;          // two branches of levels of norm [2, i], up [HIDDEN, i], down [SIZE, HIDDEN]
-@group(0) @binding(6) var<storage, read_write> sketch: array<f32>;     // [2, lanes, HEADS, tokens, SIZE]
+@group(0) @binding(6) var<storage, read_write> sketch: array<vec4<f32>>; // [2, lanes, HEADS, tokens, SIZE]
 #import subgroup_product up
 #import subgroup_product down
-#import subgroup_rows vector
-#import subgroup_rows hidden
+#import subgroup_vectors vector
+#import subgroup_vectors hidden
 
 // vector: input of the level, normed in place, then its output; hidden: the hidden layer.
-var<workgroup> left: array<f32, OUTPUTS>;
+var<workgroup> left: array<vec4<f32>, OUTPUTS>;
 #import head_vector
 #import gelu
 #import vector_place
@@ -42,16 +42,13 @@ fn weight_columns(k: u32, columns: u32, width: u32) -> mat4x4<f32> {
     let at = weights + min(vec4<u32>(column, column + 1u, column + 2u, column + 3u), vec4<u32>(columns - 1u)) * (width / 4u) + k;
     return transpose(mat4x4<f32>(w[at.x], w[at.y], w[at.z], w[at.w]));
 }
-fn up_left(row: u32, k: u32) -> vec4<f32> {
-    let at = row * WIDTH + 4u * k;
-    return vec4<f32>(vector[at], vector[at + 1u], vector[at + 2u], vector[at + 3u]);
-}
+fn up_left(row: u32, k: u32) -> vec4<f32> { return vector[row * (WIDTH / 4u) + k]; }
 fn up_right(k: u32) -> mat4x4<f32> { return weight_columns(k, HIDDEN, inputs); }
-fn down_left(row: u32, k: u32) -> vec4<f32> {
-    let at = row * HIDDEN + 4u * k;
-    return vec4<f32>(hidden[at], hidden[at + 1u], hidden[at + 2u], hidden[at + 3u]);
-}
+fn down_left(row: u32, k: u32) -> vec4<f32> { return hidden[row * (HIDDEN / 4u) + k]; }
 fn down_right(k: u32) -> mat4x4<f32> { return weight_columns(k, SIZE, HIDDEN); }
+
+// Only the invocation that has the row may write single numbers of its vectors.
+fn put(row: u32, c: u32, value: f32) { vector[row * (WIDTH / 4u) + c / 4u][c % 4u] = value; }
 
 // What the net sees of vectors first .. first + ROWS, each invocation its rows: finding a vector takes six divisions.
 fn load_vectors(first: u32, lane: u32) {
@@ -62,8 +59,8 @@ fn load_vectors(first: u32, lane: u32) {
         for (var i = 0u; i < HEAD / 2u; i++) {
             var pair = vec2<f32>();
             if INPUT_NORMED == 1u { pair = normed_pair(at.x, moments, at.y, at.z, i); } else { pair = raw_pair(at.x, at.z, i); }
-            vector[row * WIDTH + i] = pair.x;
-            vector[row * WIDTH + i + HEAD / 2u] = pair.y;
+            put(row, i, pair.x);
+            put(row, i + HEAD / 2u, pair.y);
         }
     }
 }
@@ -71,23 +68,17 @@ fn load_vectors(first: u32, lane: u32) {
 // LayerNorm of the level's input, each invocation the rows that it wrote itself or that a barrier passed on.
 fn normalize_rows(norm: u32, lane: u32) {
     for (var row = lane; row < ROWS; row += LANES) {
-        var sum = 0.0;
-        for (var i = 0u; i < inputs; i++) { sum += vector[row * WIDTH + i]; }
-        let mean = sum / f32(inputs);
+        let x = row * (WIDTH / 4u);
+        var sum = vec4<f32>();
+        for (var i = 0u; i < inputs / 4u; i++) { sum += vector[x + i]; }
+        let mean = (sum.x + sum.y + sum.z + sum.w) / f32(inputs);
         var square = 0.0;
-        for (var i = 0u; i < inputs; i++) {
-            let d = vector[row * WIDTH + i] - mean;
-            square += d * d;
+        for (var i = 0u; i < inputs / 4u; i++) {
+            let d = vector[x + i] - mean;
+            square += dot(d, d);
         }
         let scale = inverseSqrt(square / f32(inputs) + 1e-5);
-        for (var i = 0u; i < inputs / 4u; i++) {
-            let weight = w[norm / 4u + i];
-            let bias = w[(norm + inputs) / 4u + i];
-            for (var c = 0u; c < 4u; c++) {
-                let at = row * WIDTH + 4u * i + c;
-                vector[at] = (vector[at] - mean) * scale * weight[c] + bias[c];
-            }
-        }
+        for (var i = 0u; i < inputs / 4u; i++) { vector[x + i] = (vector[x + i] - mean) * scale * w[norm / 4u + i] + w[(norm + inputs) / 4u + i]; }
     }
     workgroupBarrier();
 }
@@ -114,7 +105,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
                 keep_all_hidden();
             }
             workgroupBarrier();
-            for (var i = lane; i < hidden_size; i += LANES) { hidden[i] = gelu(hidden[i]); }
+            for (var i = lane; i < hidden_vectors; i += LANES) { hidden[i] = gelu4(hidden[i]); }
             workgroupBarrier();
             weights = down / 4u;
             for (var output = 0u; output < SIZE; output += 4u * LANES) {
@@ -127,15 +118,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
             at = down + SIZE * HIDDEN;
         }
         if branch == 0u {
-            for (var i = lane; i < ROWS * SIZE; i += LANES) { left[i] = vector[i / SIZE * WIDTH + i % SIZE]; }
+            for (var i = lane; i < OUTPUTS; i += LANES) { left[i] = vector[i / (SIZE / 4u) * (WIDTH / 4u) + i % (SIZE / 4u)]; }
             workgroupBarrier();
         }
     }
     let root = sqrt(f32(SIZE));
-    for (var i = lane; i < ROWS * SIZE; i += LANES) {
-        if first + i / SIZE < params.vectors {
-            let product = left[i] * vector[i / SIZE * WIDTH + i % SIZE] / root;
-            sketch[first * SIZE + i] = root * tanh(clamp(product, -15.0, 15.0));
+    for (var i = lane; i < OUTPUTS; i += LANES) {
+        if first + i / (SIZE / 4u) < params.vectors {
+            let product = left[i] * vector[i / (SIZE / 4u) * (WIDTH / 4u) + i % (SIZE / 4u)] / root;
+            sketch[first * (SIZE / 4u) + i] = root * tanh(clamp(product, vec4<f32>(-15.0), vec4<f32>(15.0)));
         }
     }
 }

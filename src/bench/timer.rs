@@ -26,6 +26,8 @@ pub(super) struct Timer {
 const STEPS_A_SAMPLE: f64 = 500.0;
 /// A sample by the wall also lasts so long, nanoseconds: starting a submission takes some 100 µs.
 const LEAST_BY_WALL: f64 = 4e6;
+/// Work that a GPU warms up with before a row's first sample.
+const GPU_WARM_UP: f64 = 2e8;
 /// Most repetitions within a sample.
 const MOST_REPETITIONS: usize = 256;
 
@@ -121,6 +123,15 @@ pub(super) async fn in_turns<T>(
             let once = time(subject, 1).await?;
             samples.warm_ups = 1;
             *spent += once;
+            // An idle GPU takes a while to raise its clocks: an H100's first rows took four times as long.
+            let mut warm = once;
+            while timer.timestamps && warm < GPU_WARM_UP.min(budget / 4.0) {
+                let runs = ((GPU_WARM_UP / 8.0 / once.max(1.0)).ceil() as usize).clamp(1, MOST_REPETITIONS);
+                let more = time(subject, runs).await?;
+                samples.warm_ups += runs;
+                *spent += more;
+                warm += more.max(1e3);
+            }
             if repeats && once < timer.least() {
                 let again = time(subject, 4).await? / 4.0;
                 samples.repetitions = ((timer.least() / again.max(1.0)).ceil() as usize).clamp(1, MOST_REPETITIONS);

@@ -251,7 +251,19 @@ fn unusable(info: &wgpu::AdapterInfo, limits: &wgpu::Limits, flags: wgpu::Downle
     if !flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS) {
         return Some(format!("the {} driver has no compute shaders", backend_name(info.backend)));
     }
+    // NVIDIA's driver gives the OpenGL 3.3 that wgpu asks for and offers compute shaders as an extension, which naga does not write.
+    if info.backend == wgpu::Backend::Gl
+        && let Some(version) = desktop_gl(&info.driver_info).filter(|version| *version < (4, 3))
+    {
+        return Some(format!("its OpenGL context is {}.{}, compute shaders need 4.3; take it through vulkan", version.0, version.1));
+    }
     below_floor(limits)
+}
+
+/// Version of a desktop OpenGL context, from a driver's description that begins with it.
+pub(super) fn desktop_gl(driver_info: &str) -> Option<(u32, u32)> {
+    let mut numbers = driver_info.split_whitespace().next()?.split('.').map(str::parse);
+    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
 }
 
 /// The first limit that is below the floor.

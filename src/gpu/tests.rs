@@ -354,3 +354,9 @@ fn futures_are_send() {
     });
     check(|_| async { select(&AdapterRequest::default()).await });
 }
+
+#[test]
+fn versions_of_desktop_contexts() {
+    let versions = ["3.3.0 NVIDIA 580.159.04", "4.5 (Core Profile) Mesa 22.3.6", "OpenGL ES 3.2 Mesa 22.3.6", "Mesa 22.3.6 (LLVM 15.0.6)", ""];
+    assert_eq!(versions.map(super::adapter::desktop_gl), [Some((3, 3)), Some((4, 5)), None, None, None]);
+}

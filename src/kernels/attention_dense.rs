@@ -106,7 +106,7 @@ impl Kernel for AttentionDense {
         let flags = [softmax, taylor, ("FULL", self.sight == Sight::All), ("CAUSAL", self.sight == Sight::Causal)];
         let variant = match subgroup::lanes(device, subgroup::memory(head)) {
             Some(lanes) => {
-                subgroup::weights(subgroup::sums(subgroup::variant("attention_dense", lanes, &flags), ["sums_columns", "sums_size"], head))
+                subgroup::weights(subgroup::vectors(subgroup::variant("attention_dense", lanes, &flags), ["sums_columns", "sums_vectors"], head))
             }
             None => {
                 let workgroups = |rows| capacity.lanes * heads * capacity.tokens.div_ceil(rows);
@@ -118,6 +118,21 @@ impl Kernel for AttentionDense {
         };
         let variant = self.shape_constants(variant).with("BIAS", self.bias);
         self.weight.constants(variant, self.layout.head)
+    }
+
+    fn check(&self, variant: &Variant, device: &DeviceTraits, capacity: &Capacity) -> Result<()> {
+        let head = self.layout.head;
+        // Loops of a tile of keys; rows at a large index were wrong beyond this, and right up to it.
+        let most = match subgroup::lanes_of(variant) {
+            Some(lanes) => 64 * device.rounds(1024, 64 / (4 * lanes) * (head / 4 + 2) + 48 + 18 * head.div_ceil(4 * lanes)),
+            None => 32 * device.rounds(1024, 2 * head.max(32)),
+        };
+        let keys = if let Sight::Cache(context) = self.sight { context } else { capacity.tokens };
+        if keys <= most {
+            return Ok(());
+        }
+        let text = format!("attention over {keys} tokens: this driver ends the loops of a shader after some 65 000 iterations, here {most} tokens");
+        Err(Error::new(ErrorKind::Limit, text).help("take another adapter, --backend cpu, or a shorter context"))
     }
 
     fn dispatch(&self, variant: &Variant, call: &Call) -> Dispatch {

@@ -43,12 +43,16 @@ impl Kernel for AttentionGradKeys {
     }
 
     fn dispatch(&self, variant: &Variant, call: &Call) -> Dispatch {
-        let params = shader::params::AttentionGradKeys {
+        self.dispatches(variant, call).swap_remove(0)
+    }
+
+    fn dispatches(&self, variant: &Variant, call: &Call) -> Vec<Dispatch> {
+        self.0.dispatches(variant, call, |first| shader::params::AttentionGradKeys {
             tokens: call.tokens as u32,
             stride: call.unit(Unit::Window(self.0.layout.block)) as u32,
             span: self.0.span(call) as u32,
-        };
-        Dispatch::new(&params, self.0.workgroups(variant, call))
+            first,
+        })
     }
 
     fn flops(&self, call: &Call) -> u64 {

@@ -73,12 +73,19 @@ impl Pairs {
             .size("LOCAL", self.width)
             .size("LOCAL_OFFSET", self.offset)
             .size("GATED", usize::from(l.gated));
-        self.weight.constants(variant, l.head)
+        // Loops of 32 keys or queries: what is written out in the shader counts nothing, what drivers unroll may count.
+        let each = match subgroup::lanes_of(&variant) {
+            Some(lanes) => (self.width + l.head) / 4 + (self.width + l.head).div_ceil(4 * lanes) * 10 + 16 * (32 / lanes + 1) + 16,
+            None => 10 * (self.width + l.head) / 4 + 32 * 10 + 100,
+        };
+        self.weight.constants(variant, l.head).size("AT_ONCE", 32 * device.rounds(4096, each))
     }
 
-    pub(super) fn workgroups(&self, variant: &Variant, call: &Call) -> [usize; 3] {
+    /// The dispatches of one of the two shaders; `params` of the first key or query of each.
+    pub(super) fn dispatches<P: bytemuck::Pod>(&self, variant: &Variant, call: &Call, params: impl Fn(u32) -> P) -> Vec<Dispatch> {
         let span = self.span(call);
-        [span.div_ceil(subgroup::rows_of(variant)), call.tokens.div_ceil(span), call.lanes.len() * self.layout.heads]
+        let workgroups = [span.div_ceil(subgroup::rows_of(variant)), call.tokens.div_ceil(span), call.lanes.len() * self.layout.heads];
+        (0..span).step_by(variant.get("AT_ONCE")).map(|first| Dispatch::new(&params(first as u32), workgroups)).collect()
     }
 
     /// f32 operations of one of the two gradients: `products` of rows by columns of every pair.
@@ -190,12 +197,16 @@ impl Kernel for AttentionGradQueries {
     }
 
     fn dispatch(&self, variant: &Variant, call: &Call) -> Dispatch {
-        let params = shader::params::AttentionGradQueries {
+        self.dispatches(variant, call).swap_remove(0)
+    }
+
+    fn dispatches(&self, variant: &Variant, call: &Call) -> Vec<Dispatch> {
+        self.0.dispatches(variant, call, |first| shader::params::AttentionGradQueries {
             tokens: call.tokens as u32,
             stride: call.unit(Unit::Window(self.0.layout.block)) as u32,
             span: self.0.span(call) as u32,
-        };
-        Dispatch::new(&params, self.0.workgroups(variant, call))
+            first,
+        })
     }
 
     fn flops(&self, call: &Call) -> u64 {

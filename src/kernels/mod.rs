@@ -81,6 +81,14 @@ pub trait Kernel: Debug + Send + Sync + std::any::Any {
     /// The shader variant for a device: which permutation, which `override` values. All policy is here, none in WGSL.
     fn variant(&self, device: &DeviceTraits, capacity: &Capacity) -> Variant;
 
+    /// Refuses what `device` would compute wrongly.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Limit`].
+    fn check(&self, _variant: &Variant, _device: &DeviceTraits, _capacity: &Capacity) -> Result<()> {
+        Ok(())
+    }
+
     /// Parameters and workgroup counts for one call. Zero workgroups: nothing to do in this call.
     fn dispatch(&self, variant: &Variant, call: &Call) -> Dispatch;
 
@@ -152,6 +160,13 @@ pub struct DeviceTraits {
 }
 
 impl DeviceTraits {
+    /// Rounds of a loop that one dispatch may take, where an invocation's loops take so many iterations before the first and in each.
+    fn rounds(&self, before: usize, each: usize) -> usize {
+        /// Where nothing bounds them: all.
+        const ALL: usize = 1 << 20;
+        self.loop_iterations.map_or(ALL, |most| (most.saturating_sub(before) / each.max(1)).clamp(1, ALL))
+    }
+
     /// The floor of SPEC §6: WebGPU's default limits.
     pub fn floor() -> Self {
         Self {

@@ -70,7 +70,9 @@ impl Kernel for ScanOutput {
         let l = &self.layout;
         let flags = [("TAYLOR", self.local.taylor()), ("FAR_ONLY", !self.causal), ("NORMALISER", self.keeps_normaliser)];
         let variant = match subgroup::lanes(device, subgroup::memory(l.head)) {
-            Some(lanes) => subgroup::weights(subgroup::sums(subgroup::variant("scan_output", lanes, &flags), ["sums_columns", "sums_size"], l.head)),
+            Some(lanes) => {
+                subgroup::weights(subgroup::vectors(subgroup::variant("scan_output", lanes, &flags), ["sums_columns", "sums_vectors"], l.head))
+            }
             None => {
                 let workgroups = |rows| capacity.lanes * l.heads * capacity.unit(Unit::Blocks(l.block)) * l.block.div_ceil(rows);
                 let far = |tile: &RowTile| tile.row_tile() * tile.pitch(self.features.source, true) / 4;

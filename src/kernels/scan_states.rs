@@ -88,7 +88,7 @@ impl Kernel for ScanStates {
         let flag = |name, blocks| (name, self.blocks == blocks);
         let flags = [flag("ALL", States::All), flag("FOLD", States::Fold), flag("QUERIES", States::Queries)];
         let variant = match subgroup::lanes(device, subgroup::memory(l.head)) {
-            Some(lanes) => subgroup::sums(subgroup::variant("scan_states", lanes, &flags), ["sums_columns", "sums_size"], l.head),
+            Some(lanes) => subgroup::vectors(subgroup::variant("scan_states", lanes, &flags), ["sums_columns", "sums_vectors"], l.head),
             None => {
                 let fold = self.blocks == States::Fold;
                 let blocks = if fold { 1 } else { capacity.unit(Unit::Blocks(l.block)) };

@@ -48,11 +48,7 @@ impl SketchLearned {
     /// What both variants know of the net.
     fn net_constants(&self, variant: Variant) -> Variant {
         let l = &self.layout;
-        variant
-            .size("SIZE", l.sketch)
-            .size("HIDDEN", self.hidden())
-            .size("LEVELS", self.levels)
-            .size("INPUT_NORMED", usize::from(l.sketch_normed))
+        variant.size("SIZE", l.sketch).size("HIDDEN", self.hidden()).size("LEVELS", self.levels).size("INPUT_NORMED", usize::from(l.sketch_normed))
     }
 
     /// Invocations of a workgroup along vectors, and vectors of each: as many vectors as workgroup memory takes at `width` numbers each and
@@ -183,9 +179,9 @@ impl Kernel for SketchLearned {
         let in_memory = subgroup::ROWS * (width + self.hidden() + l.sketch + 2) * 4;
         if let Some(lanes) = subgroup::lanes(device, in_memory).filter(|_| vectors > 64) {
             let variant = l.head_constants(subgroup::variant("sketch_learned", lanes, &[]));
-            let variant = subgroup::sums(variant, ["vector_columns", "vector_size"], width);
-            let variant = subgroup::sums(variant, ["hidden_columns", "hidden_size"], self.hidden());
-            return self.net_constants(variant).size("WIDTH", width).size("OUTPUTS", subgroup::ROWS * l.sketch);
+            let variant = subgroup::vectors(variant, ["vector_columns", "vector_vectors"], width);
+            let variant = subgroup::vectors(variant, ["hidden_columns", "hidden_vectors"], self.hidden());
+            return self.net_constants(variant).size("WIDTH", width).size("OUTPUTS", subgroup::ROWS * l.sketch / 4);
         }
         let (across, rows) = self.tile(device, width, vectors);
         let variant = l.head_constants(Variant::new("sketch_learned", &[]));

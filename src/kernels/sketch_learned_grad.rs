@@ -15,13 +15,6 @@ pub(super) fn slab_count(slab: usize) -> Unit {
     Unit::Shares { rows: 32, most: (NUMBERS / slab).clamp(8, 128) }
 }
 
-/// Tiles of a slab that a dispatch may take, where an invocation's loops take so many iterations before the first and in each.
-pub(super) fn tiles_of_dispatch(device: &DeviceTraits, before: usize, each: usize) -> usize {
-    /// Where nothing bounds the loops: all.
-    const ALL: usize = 1 << 20;
-    device.loop_iterations.map_or(ALL, |most| (most.saturating_sub(before) / each.max(1)).clamp(1, ALL))
-}
-
 /// Vectors that a workgroup of the shader takes at a time; where it is a subgroup, fewer.
 const ROW_TILE: usize = 32;
 
@@ -68,7 +61,7 @@ impl Kernel for SketchLearnedGrad {
         let lanes = subgroup::lanes_backward(device, 0);
         // A tile's loops: a bound of those over weights and activations, by so many invocations; the others wait for barriers as often.
         let (threads, rows) = lanes.map_or((64, ROW_TILE), |lanes| (lanes, subgroup::ROWS));
-        let tiles = tiles_of_dispatch(device, self.slab() / threads, (self.0.weight_count() + 3 * rows * self.tile()) / threads);
+        let tiles = device.rounds(self.slab() / threads, (self.0.weight_count() + 3 * rows * self.tile()) / threads);
         let variant = match lanes {
             Some(lanes) => subgroup::sums(subgroup::variant(self.stem(), lanes, &[]), ["tile_columns", "tile_size"], 4 * lanes),
             None => Variant::new(self.stem(), &[]),

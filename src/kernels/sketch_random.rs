@@ -7,7 +7,7 @@ use super::real::{Mat, MatMut};
 use super::sketch_learned::{for_each_tile, infer_sketch, sketch_backward};
 use super::sketch_random_grad::SketchRandomGrad;
 use super::sum_partials::SumPartials;
-use super::{Args, Backward, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader};
+use super::{Args, Backward, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, subgroup};
 use crate::error::Result;
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::twins;
@@ -33,6 +33,13 @@ impl SketchRandom {
         let (h, r) = (self.layout.head, self.layout.sketch);
         2 * r * (self.leaves * h + (self.leaves - 1) * r)
     }
+
+    /// What both variants know of the tree.
+    fn tree_constants(&self, variant: Variant) -> Variant {
+        let l = &self.layout;
+        let variant = variant.size("SIZE", l.sketch).size("LEAVES", self.leaves).with("GAIN", self.gain);
+        variant.size("INPUT_NORMED", usize::from(l.sketch_normed))
+    }
 }
 
 impl Kernel for SketchRandom {
@@ -46,14 +53,17 @@ impl Kernel for SketchRandom {
 
     fn variant(&self, device: &DeviceTraits, capacity: &Capacity) -> Variant {
         let l = &self.layout;
+        let values = 2 * self.leaves * l.sketch;
+        let vectors = 2 * capacity.unit(Unit::Rows) * l.heads;
+        if let Some(lanes) = subgroup::lanes(device, subgroup::ROWS * (l.head + values) * 4).filter(|_| vectors > 64) {
+            let variant = l.head_constants(subgroup::variant("sketch_random", lanes, &[]));
+            let variant = subgroup::vectors(variant, ["vector_columns", "vector_vectors"], l.head);
+            return self.tree_constants(subgroup::vectors(variant, ["values_columns", "values_vectors"], values));
+        }
         let fits = |rows: usize| rows * (l.head + 2 + 2 * self.leaves * l.sketch) * 4 <= device.workgroup_memory.min(16 << 10);
-        let few = 2 * capacity.unit(Unit::Rows) * l.heads <= 64;
+        let few = vectors <= 64;
         let rows = [8, 4, 2].into_iter().find(|&rows| fits(rows) && !few).unwrap_or(1);
-        l.head_constants(Variant::new("sketch_random", &[]))
-            .size("SIZE", l.sketch)
-            .size("LEAVES", self.leaves)
-            .with("GAIN", self.gain)
-            .size("INPUT_NORMED", usize::from(l.sketch_normed))
+        self.tree_constants(l.head_constants(Variant::new("sketch_random", &[])))
             .size("ROW_TILE", rows)
             .size("WIDTH", l.head)
             .size("VECTORS", rows * l.head)
@@ -68,7 +78,7 @@ impl Kernel for SketchRandom {
             tokens: call.tokens as u32,
             lane_base: call.lane_base as u32,
         };
-        Dispatch::new(&params, Dispatch::linear(vectors.div_ceil(variant.get("ROW_TILE"))))
+        Dispatch::new(&params, Dispatch::linear(vectors.div_ceil(subgroup::rows_of(variant))))
     }
 
     fn flops(&self, call: &Call) -> u64 {

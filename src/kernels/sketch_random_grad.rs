@@ -2,7 +2,7 @@
 
 use super::real::{Mat, MatMut};
 use super::sketch_learned::for_each_tile_backward;
-use super::sketch_learned_grad::{slab_count, tiles_of_dispatch};
+use super::sketch_learned_grad::slab_count;
 use super::sketch_random::SketchRandom;
 use super::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error};
 use crate::error::Result;
@@ -47,7 +47,7 @@ impl Kernel for SketchRandomGrad {
         let l = &self.0.layout;
         // Matrices forwards and backwards, elements of the tile by 128 invocations; then what loads and stores the vectors.
         let matrices = (2 * self.0.leaves - 1) * 2 * l.head.max(l.sketch) * ((ROW_TILE * l.head.max(l.sketch)).div_ceil(128) + 1);
-        let tiles = tiles_of_dispatch(device, 4 * l.head, matrices + 16 * l.head);
+        let tiles = device.rounds(4 * l.head, matrices + 16 * l.head);
         l.head_constants(Variant::new(self.stem(), &[]))
             .size("SIZE", l.sketch)
             .size("LEAVES", self.0.leaves)

@@ -26,9 +26,14 @@ pub(super) fn sums(variant: Variant, [width, size]: [&'static str; 2], columns: 
     variant.size(width, columns).size(size, ROWS * columns)
 }
 
+/// The same in vectors (`shared/subgroup_vectors.wgsl`).
+pub(super) fn vectors(variant: Variant, [width, size]: [&'static str; 2], columns: usize) -> Variant {
+    variant.size(width, columns).size(size, ROWS * columns / 4)
+}
+
 /// Adds the weights of 64 keys or features a row.
 pub(super) fn weights(variant: Variant) -> Variant {
-    sums(variant, ["weights_columns", "weights_size"], 64)
+    vectors(variant, ["weights_columns", "weights_vectors"], 64)
 }
 
 /// Workgroup memory, bytes, of a shader that keeps sums of so many columns there, 64 weights a row, totals and a gate.
