@@ -12,7 +12,7 @@ static const uint GROUP_Y = 8u;
 static const uint ROWS = 4u;
 static const uint COLUMNS = 4u;
 static const uint TILE_X = 128u;
-static const uint TILE_W = 128u;
+static const uint TILE_W = 132u;
 
 cbuffer params : register(b0) { Params params; }
 ByteAddressBuffer x : register(t1);
@@ -20,11 +20,28 @@ ByteAddressBuffer w_1 : register(t2);
 ByteAddressBuffer bias : register(t3);
 RWByteAddressBuffer y : register(u4);
 groupshared float4 tile_x[128];
-groupshared float4 tile_w[128];
+groupshared float4 tile_w[132];
 
 float4 weight4_(float4 w)
 {
     return w;
+}
+
+float dot_add(float sum_1, float4 a, float4 b_1)
+{
+    float s_1 = (float)0;
+
+    s_1 = sum_1;
+    float _e4 = s_1;
+    s_1 = (_e4 + (a.x * b_1.x));
+    float _e9 = s_1;
+    s_1 = (_e9 + (a.y * b_1.y));
+    float _e14 = s_1;
+    s_1 = (_e14 + (a.z * b_1.z));
+    float _e19 = s_1;
+    s_1 = (_e19 + (a.w * b_1.w));
+    float _e24 = s_1;
+    return _e24;
 }
 
 uint naga_mod(uint lhs, uint rhs) {
@@ -54,7 +71,7 @@ void main(uint3 group : SV_GroupID, uint3 local : SV_GroupThreadID, uint index :
 {
     if (index == 0) {
         tile_x = (float4[128])0;
-        tile_w = (float4[128])0;
+        tile_w = (float4[132])0;
     }
     GroupMemoryBarrierWithGroupSync();
     float sum[64] = ZeroValuearray64_float_();
@@ -83,12 +100,12 @@ void main(uint3 group : SV_GroupID, uint3 local : SV_GroupThreadID, uint index :
         if (all(loop_bound == uint2(0u, 0u))) { break; }
         loop_bound -= uint2(loop_bound.y == 0u, 1u);
         if (!loop_init) {
-            uint _e207 = k;
-            k = (_e207 + STEP);
+            uint _e225 = k;
+            k = (_e225 + STEP);
         }
         loop_init = false;
-        uint _e25 = k;
-        if ((_e25 < 8u)) {
+        uint _e32 = k;
+        if ((_e32 < 8u)) {
         } else {
             break;
         }
@@ -100,29 +117,29 @@ void main(uint3 group : SV_GroupID, uint3 local : SV_GroupThreadID, uint index :
                 if (all(loop_bound_1 == uint2(0u, 0u))) { break; }
                 loop_bound_1 -= uint2(loop_bound_1.y == 0u, 1u);
                 if (!loop_init_1) {
-                    uint _e77 = i;
-                    i = (_e77 + 64u);
+                    uint _e84 = i;
+                    i = (_e84 + 64u);
                 }
                 loop_init_1 = false;
-                uint _e32 = i;
-                if ((_e32 < 128u)) {
+                uint _e39 = i;
+                if ((_e39 < 128u)) {
                 } else {
                     break;
                 }
                 {
-                    uint _e42 = k;
-                    uint _e43 = i;
-                    uint kk = (_e42 + naga_mod(_e43, STEP));
+                    uint _e49 = k;
+                    uint _e50 = i;
+                    uint kk = (_e49 + naga_mod(_e50, STEP));
                     value = ZeroValuefloat4();
                     if ((kk < 8u)) {
-                        uint _e55 = i;
-                        uint _e61 = params.rows;
-                        float4 _e72 = asfloat(x.Load4(((min((first_row + naga_div(_e55, STEP)), (_e61 - 1u)) * 8u) + kk)*16));
-                        value = _e72;
+                        uint _e62 = i;
+                        uint _e68 = params.rows;
+                        float4 _e79 = asfloat(x.Load4(((min((first_row + naga_div(_e62, STEP)), (_e68 - 1u)) * 8u) + kk)*16));
+                        value = _e79;
                     }
-                    uint _e74 = i;
-                    float4 _e76 = value;
-                    tile_x[min(uint(_e74), 127u)] = _e76;
+                    uint _e81 = i;
+                    float4 _e83 = value;
+                    tile_x[min(uint(_e81), 127u)] = _e83;
                 }
             }
             i_1 = index;
@@ -132,29 +149,30 @@ void main(uint3 group : SV_GroupID, uint3 local : SV_GroupThreadID, uint index :
                 if (all(loop_bound_2 == uint2(0u, 0u))) { break; }
                 loop_bound_2 -= uint2(loop_bound_2.y == 0u, 1u);
                 if (!loop_init_2) {
-                    uint _e130 = i_1;
-                    i_1 = (_e130 + 64u);
+                    uint _e144 = i_1;
+                    i_1 = (_e144 + 64u);
                 }
                 loop_init_2 = false;
-                uint _e85 = i_1;
-                if ((_e85 < 128u)) {
+                uint _e92 = i_1;
+                if ((_e92 < 128u)) {
                 } else {
                     break;
                 }
                 {
-                    uint _e95 = k;
-                    uint _e96 = i_1;
-                    uint kk_1 = (_e95 + naga_mod(_e96, STEP));
+                    uint _e102 = k;
+                    uint _e103 = i_1;
+                    uint kk_1 = (_e102 + naga_mod(_e103, STEP));
                     value_1 = ZeroValuefloat4();
                     if ((kk_1 < 8u)) {
-                        uint _e108 = i_1;
-                        float4 _e124 = asfloat(w_1.Load4(((min((first_column + naga_div(_e108, STEP)), 99u) * 8u) + kk_1)*16));
-                        const float4 _e125 = weight4_(_e124);
-                        value_1 = _e125;
+                        uint _e115 = i_1;
+                        float4 _e131 = asfloat(w_1.Load4(((min((first_column + naga_div(_e115, STEP)), 99u) * 8u) + kk_1)*16));
+                        const float4 _e132 = weight4_(_e131);
+                        value_1 = _e132;
                     }
-                    uint _e127 = i_1;
-                    float4 _e129 = value_1;
-                    tile_w[min(uint(_e127), 127u)] = _e129;
+                    uint _e134 = i_1;
+                    uint _e138 = i_1;
+                    float4 _e143 = value_1;
+                    tile_w[min(uint(((naga_mod(_e134, STEP) * 33u) + naga_div(_e138, STEP))), 131u)] = _e143;
                 }
             }
             GroupMemoryBarrierWithGroupSync();
@@ -165,12 +183,12 @@ void main(uint3 group : SV_GroupID, uint3 local : SV_GroupThreadID, uint index :
                 if (all(loop_bound_3 == uint2(0u, 0u))) { break; }
                 loop_bound_3 -= uint2(loop_bound_3.y == 0u, 1u);
                 if (!loop_init_3) {
-                    uint _e205 = s;
-                    s = (_e205 + 1u);
+                    uint _e223 = s;
+                    s = (_e223 + 1u);
                 }
                 loop_init_3 = false;
-                uint _e139 = s;
-                if ((_e139 < STEP)) {
+                uint _e153 = s;
+                if ((_e153 < STEP)) {
                 } else {
                     break;
                 }
@@ -182,21 +200,21 @@ void main(uint3 group : SV_GroupID, uint3 local : SV_GroupThreadID, uint index :
                         if (all(loop_bound_4 == uint2(0u, 0u))) { break; }
                         loop_bound_4 -= uint2(loop_bound_4.y == 0u, 1u);
                         if (!loop_init_4) {
-                            uint _e162 = c;
-                            c = (_e162 + 1u);
+                            uint _e175 = c;
+                            c = (_e175 + 1u);
                         }
                         loop_init_4 = false;
-                        uint _e144 = c;
-                        if ((_e144 < COLUMNS)) {
+                        uint _e158 = c;
+                        if ((_e158 < COLUMNS)) {
                         } else {
                             break;
                         }
                         {
-                            uint _e147 = c;
-                            uint _e151 = c;
-                            uint _e157 = s;
-                            float4 _e160 = tile_w[min(uint((((local.x + (_e151 * GROUP_X)) * STEP) + _e157)), 127u)];
-                            b[min(uint(_e147), 7u)] = _e160;
+                            uint _e161 = c;
+                            uint _e164 = s;
+                            uint _e168 = c;
+                            float4 _e173 = tile_w[min(uint((((_e164 * 33u) + local.x) + (_e168 * GROUP_X))), 131u)];
+                            b[min(uint(_e161), 7u)] = _e173;
                         }
                     }
                     r = 0u;
@@ -206,19 +224,19 @@ void main(uint3 group : SV_GroupID, uint3 local : SV_GroupThreadID, uint index :
                         if (all(loop_bound_5 == uint2(0u, 0u))) { break; }
                         loop_bound_5 -= uint2(loop_bound_5.y == 0u, 1u);
                         if (!loop_init_5) {
-                            uint _e202 = r;
-                            r = (_e202 + 1u);
+                            uint _e220 = r;
+                            r = (_e220 + 1u);
                         }
                         loop_init_5 = false;
-                        uint _e166 = r;
-                        if ((_e166 < ROWS)) {
+                        uint _e179 = r;
+                        if ((_e179 < ROWS)) {
                         } else {
                             break;
                         }
                         {
-                            uint _e173 = r;
-                            uint _e177 = s;
-                            float4 a = tile_x[min(uint(((((local.y * ROWS) + _e173) * STEP) + _e177)), 127u)];
+                            uint _e186 = r;
+                            uint _e190 = s;
+                            float4 a_1 = tile_x[min(uint(((((local.y * ROWS) + _e186) * STEP) + _e190)), 127u)];
                             c_1 = 0u;
                             uint2 loop_bound_6 = uint2(4294967295u, 4294967295u);
                             bool loop_init_6 = true;
@@ -226,22 +244,25 @@ void main(uint3 group : SV_GroupID, uint3 local : SV_GroupThreadID, uint index :
                                 if (all(loop_bound_6 == uint2(0u, 0u))) { break; }
                                 loop_bound_6 -= uint2(loop_bound_6.y == 0u, 1u);
                                 if (!loop_init_6) {
-                                    uint _e199 = c_1;
-                                    c_1 = (_e199 + 1u);
+                                    uint _e217 = c_1;
+                                    c_1 = (_e217 + 1u);
                                 }
                                 loop_init_6 = false;
-                                uint _e183 = c_1;
-                                if ((_e183 < COLUMNS)) {
+                                uint _e196 = c_1;
+                                if ((_e196 < COLUMNS)) {
                                 } else {
                                     break;
                                 }
                                 {
-                                    uint _e186 = r;
-                                    uint _e189 = c_1;
-                                    float _e192 = sum[min(uint(((_e186 * COLUMNS) + _e189)), 63u)];
-                                    uint _e193 = c_1;
-                                    float4 _e195 = b[min(uint(_e193), 7u)];
-                                    sum[min(uint(((_e186 * COLUMNS) + _e189)), 63u)] = (_e192 + dot(a, _e195));
+                                    uint _e199 = r;
+                                    uint _e202 = c_1;
+                                    uint _e205 = r;
+                                    uint _e208 = c_1;
+                                    float _e211 = sum[min(uint(((_e205 * COLUMNS) + _e208)), 63u)];
+                                    uint _e212 = c_1;
+                                    float4 _e214 = b[min(uint(_e212), 7u)];
+                                    const float _e215 = dot_add(_e211, a_1, _e214);
+                                    sum[min(uint(((_e199 * COLUMNS) + _e202)), 63u)] = _e215;
                                 }
                             }
                         }
@@ -257,12 +278,12 @@ void main(uint3 group : SV_GroupID, uint3 local : SV_GroupThreadID, uint index :
         if (all(loop_bound_7 == uint2(0u, 0u))) { break; }
         loop_bound_7 -= uint2(loop_bound_7.y == 0u, 1u);
         if (!loop_init_7) {
-            uint _e269 = r_1;
-            r_1 = (_e269 + 1u);
+            uint _e287 = r_1;
+            r_1 = (_e287 + 1u);
         }
         loop_init_7 = false;
-        uint _e212 = r_1;
-        if ((_e212 < ROWS)) {
+        uint _e230 = r_1;
+        if ((_e230 < ROWS)) {
         } else {
             break;
         }
@@ -274,39 +295,39 @@ void main(uint3 group : SV_GroupID, uint3 local : SV_GroupThreadID, uint index :
                 if (all(loop_bound_8 == uint2(0u, 0u))) { break; }
                 loop_bound_8 -= uint2(loop_bound_8.y == 0u, 1u);
                 if (!loop_init_8) {
-                    uint _e266 = c_2;
-                    c_2 = (_e266 + 1u);
+                    uint _e284 = c_2;
+                    c_2 = (_e284 + 1u);
                 }
                 loop_init_8 = false;
-                uint _e217 = c_2;
-                if ((_e217 < COLUMNS)) {
+                uint _e235 = c_2;
+                if ((_e235 < COLUMNS)) {
                 } else {
                     break;
                 }
                 {
-                    uint _e220 = r_1;
-                    uint _e224 = params.rows;
-                    if (((row + _e220) < _e224)) {
-                        uint _e228 = c_2;
-                        local_1 = ((column + (_e228 * GROUP_X)) < N);
+                    uint _e238 = r_1;
+                    uint _e242 = params.rows;
+                    if (((row + _e238) < _e242)) {
+                        uint _e246 = c_2;
+                        local_1 = ((column + (_e246 * GROUP_X)) < N);
                     } else {
                         local_1 = false;
                     }
-                    bool _e235 = local_1;
-                    if (_e235) {
-                        uint _e238 = params.first_column;
-                        uint _e240 = c_2;
-                        uint out_ = ((_e238 + column) + (_e240 * GROUP_X));
-                        uint _e244 = r_1;
-                        uint _e247 = c_2;
-                        float _e250 = sum[min(uint(((_e244 * COLUMNS) + _e247)), 63u)];
-                        value_2 = _e250;
-                        float _e252 = value_2;
-                        float _e255 = asfloat(bias.Load(out_*4));
-                        value_2 = (_e252 + _e255);
-                        uint _e258 = r_1;
-                        float _e264 = value_2;
-                        y.Store((((row + _e258) * STRIDE) + out_)*4, asuint(_e264));
+                    bool _e253 = local_1;
+                    if (_e253) {
+                        uint _e256 = params.first_column;
+                        uint _e258 = c_2;
+                        uint out_ = ((_e256 + column) + (_e258 * GROUP_X));
+                        uint _e262 = r_1;
+                        uint _e265 = c_2;
+                        float _e268 = sum[min(uint(((_e262 * COLUMNS) + _e265)), 63u)];
+                        value_2 = _e268;
+                        float _e270 = value_2;
+                        float _e273 = asfloat(bias.Load(out_*4));
+                        value_2 = (_e270 + _e273);
+                        uint _e276 = r_1;
+                        float _e282 = value_2;
+                        y.Store((((row + _e276) * STRIDE) + out_)*4, asuint(_e282));
                     }
                 }
             }

@@ -23,7 +23,7 @@ struct type_6 {
     metal::float4 inner[128];
 };
 struct type_7 {
-    metal::float4 inner[128];
+    metal::float4 inner[132];
 };
 struct type_9 {
     float inner[64];
@@ -40,12 +40,31 @@ constant uint GROUP_Y = 8u;
 constant uint ROWS = 4u;
 constant uint COLUMNS = 4u;
 constant uint TILE_X = 128u;
-constant uint TILE_W = 128u;
+constant uint TILE_W = 132u;
 
 metal::float4 weight4_(
     Weight4_ w
 ) {
     return w;
+}
+
+float dot_add(
+    float sum_1,
+    metal::float4 a,
+    metal::float4 b_1
+) {
+    float s_1 = {};
+    s_1 = sum_1;
+    float _e4 = s_1;
+    s_1 = _e4 + (a.x * b_1.x);
+    float _e9 = s_1;
+    s_1 = _e9 + (a.y * b_1.y);
+    float _e14 = s_1;
+    s_1 = _e14 + (a.z * b_1.z);
+    float _e19 = s_1;
+    s_1 = _e19 + (a.w * b_1.w);
+    float _e24 = s_1;
+    return _e24;
 }
 uint naga_mod(uint lhs, uint rhs) {
     return lhs % metal::select(rhs, 1u, rhs == 0u);
@@ -75,7 +94,7 @@ kernel void main_(
         for (int __i0 = 0; __i0 < 128; __i0++) {
             tile_x.inner[__i0] = {};
         }
-        for (int __i0 = 0; __i0 < 128; __i0++) {
+        for (int __i0 = 0; __i0 < 132; __i0++) {
             tile_w.inner[__i0] = {};
         }
     }
@@ -105,12 +124,12 @@ kernel void main_(
         if (metal::all(loop_bound == uint2(0u))) { break; }
         loop_bound -= uint2(loop_bound.y == 0u, 1u);
         if (!loop_init) {
-            uint _e207 = k;
-            k = _e207 + STEP;
+            uint _e225 = k;
+            k = _e225 + STEP;
         }
         loop_init = false;
-        uint _e25 = k;
-        if (_e25 < 8u) {
+        uint _e32 = k;
+        if (_e32 < 8u) {
         } else {
             break;
         }
@@ -122,29 +141,29 @@ kernel void main_(
                 if (metal::all(loop_bound_1 == uint2(0u))) { break; }
                 loop_bound_1 -= uint2(loop_bound_1.y == 0u, 1u);
                 if (!loop_init_1) {
-                    uint _e77 = i;
-                    i = _e77 + 64u;
+                    uint _e84 = i;
+                    i = _e84 + 64u;
                 }
                 loop_init_1 = false;
-                uint _e32 = i;
-                if (_e32 < 128u) {
+                uint _e39 = i;
+                if (_e39 < 128u) {
                 } else {
                     break;
                 }
                 {
-                    uint _e42 = k;
-                    uint _e43 = i;
-                    uint kk = _e42 + naga_mod(_e43, STEP);
+                    uint _e49 = k;
+                    uint _e50 = i;
+                    uint kk = _e49 + naga_mod(_e50, STEP);
                     value = metal::float4 {};
                     if (kk < 8u) {
-                        uint _e55 = i;
-                        uint _e61 = params.rows;
-                        metal::float4 _e72 = x[(metal::min(first_row + naga_div(_e55, STEP), _e61 - 1u) * 8u) + kk];
-                        value = _e72;
+                        uint _e62 = i;
+                        uint _e68 = params.rows;
+                        metal::float4 _e79 = x[(metal::min(first_row + naga_div(_e62, STEP), _e68 - 1u) * 8u) + kk];
+                        value = _e79;
                     }
-                    uint _e74 = i;
-                    metal::float4 _e76 = value;
-                    tile_x.inner[_e74] = _e76;
+                    uint _e81 = i;
+                    metal::float4 _e83 = value;
+                    tile_x.inner[_e81] = _e83;
                 }
             }
             i_1 = index;
@@ -154,29 +173,30 @@ kernel void main_(
                 if (metal::all(loop_bound_2 == uint2(0u))) { break; }
                 loop_bound_2 -= uint2(loop_bound_2.y == 0u, 1u);
                 if (!loop_init_2) {
-                    uint _e130 = i_1;
-                    i_1 = _e130 + 64u;
+                    uint _e144 = i_1;
+                    i_1 = _e144 + 64u;
                 }
                 loop_init_2 = false;
-                uint _e85 = i_1;
-                if (_e85 < 128u) {
+                uint _e92 = i_1;
+                if (_e92 < 128u) {
                 } else {
                     break;
                 }
                 {
-                    uint _e95 = k;
-                    uint _e96 = i_1;
-                    uint kk_1 = _e95 + naga_mod(_e96, STEP);
+                    uint _e102 = k;
+                    uint _e103 = i_1;
+                    uint kk_1 = _e102 + naga_mod(_e103, STEP);
                     value_1 = metal::float4 {};
                     if (kk_1 < 8u) {
-                        uint _e108 = i_1;
-                        Weight4_ _e124 = w_1[(metal::min(first_column + naga_div(_e108, STEP), 99u) * 8u) + kk_1];
-                        metal::float4 _e125 = weight4_(_e124);
-                        value_1 = _e125;
+                        uint _e115 = i_1;
+                        Weight4_ _e131 = w_1[(metal::min(first_column + naga_div(_e115, STEP), 99u) * 8u) + kk_1];
+                        metal::float4 _e132 = weight4_(_e131);
+                        value_1 = _e132;
                     }
-                    uint _e127 = i_1;
-                    metal::float4 _e129 = value_1;
-                    tile_w.inner[_e127] = _e129;
+                    uint _e134 = i_1;
+                    uint _e138 = i_1;
+                    metal::float4 _e143 = value_1;
+                    tile_w.inner[(naga_mod(_e134, STEP) * 33u) + naga_div(_e138, STEP)] = _e143;
                 }
             }
             metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup);
@@ -187,12 +207,12 @@ kernel void main_(
                 if (metal::all(loop_bound_3 == uint2(0u))) { break; }
                 loop_bound_3 -= uint2(loop_bound_3.y == 0u, 1u);
                 if (!loop_init_3) {
-                    uint _e205 = s;
-                    s = _e205 + 1u;
+                    uint _e223 = s;
+                    s = _e223 + 1u;
                 }
                 loop_init_3 = false;
-                uint _e139 = s;
-                if (_e139 < STEP) {
+                uint _e153 = s;
+                if (_e153 < STEP) {
                 } else {
                     break;
                 }
@@ -204,21 +224,21 @@ kernel void main_(
                         if (metal::all(loop_bound_4 == uint2(0u))) { break; }
                         loop_bound_4 -= uint2(loop_bound_4.y == 0u, 1u);
                         if (!loop_init_4) {
-                            uint _e162 = c;
-                            c = _e162 + 1u;
+                            uint _e175 = c;
+                            c = _e175 + 1u;
                         }
                         loop_init_4 = false;
-                        uint _e144 = c;
-                        if (_e144 < COLUMNS) {
+                        uint _e158 = c;
+                        if (_e158 < COLUMNS) {
                         } else {
                             break;
                         }
                         {
-                            uint _e147 = c;
-                            uint _e151 = c;
-                            uint _e157 = s;
-                            metal::float4 _e160 = tile_w.inner[((local.x + (_e151 * GROUP_X)) * STEP) + _e157];
-                            b.inner[_e147] = _e160;
+                            uint _e161 = c;
+                            uint _e164 = s;
+                            uint _e168 = c;
+                            metal::float4 _e173 = tile_w.inner[((_e164 * 33u) + local.x) + (_e168 * GROUP_X)];
+                            b.inner[_e161] = _e173;
                         }
                     }
                     r = 0u;
@@ -228,19 +248,19 @@ kernel void main_(
                         if (metal::all(loop_bound_5 == uint2(0u))) { break; }
                         loop_bound_5 -= uint2(loop_bound_5.y == 0u, 1u);
                         if (!loop_init_5) {
-                            uint _e202 = r;
-                            r = _e202 + 1u;
+                            uint _e220 = r;
+                            r = _e220 + 1u;
                         }
                         loop_init_5 = false;
-                        uint _e166 = r;
-                        if (_e166 < ROWS) {
+                        uint _e179 = r;
+                        if (_e179 < ROWS) {
                         } else {
                             break;
                         }
                         {
-                            uint _e173 = r;
-                            uint _e177 = s;
-                            metal::float4 a = tile_x.inner[(((local.y * ROWS) + _e173) * STEP) + _e177];
+                            uint _e186 = r;
+                            uint _e190 = s;
+                            metal::float4 a_1 = tile_x.inner[(((local.y * ROWS) + _e186) * STEP) + _e190];
                             c_1 = 0u;
                             uint2 loop_bound_6 = uint2(4294967295u);
                             bool loop_init_6 = true;
@@ -248,22 +268,25 @@ kernel void main_(
                                 if (metal::all(loop_bound_6 == uint2(0u))) { break; }
                                 loop_bound_6 -= uint2(loop_bound_6.y == 0u, 1u);
                                 if (!loop_init_6) {
-                                    uint _e199 = c_1;
-                                    c_1 = _e199 + 1u;
+                                    uint _e217 = c_1;
+                                    c_1 = _e217 + 1u;
                                 }
                                 loop_init_6 = false;
-                                uint _e183 = c_1;
-                                if (_e183 < COLUMNS) {
+                                uint _e196 = c_1;
+                                if (_e196 < COLUMNS) {
                                 } else {
                                     break;
                                 }
                                 {
-                                    uint _e186 = r;
-                                    uint _e189 = c_1;
-                                    float _e192 = sum.inner[(_e186 * COLUMNS) + _e189];
-                                    uint _e193 = c_1;
-                                    metal::float4 _e195 = b.inner[_e193];
-                                    sum.inner[(_e186 * COLUMNS) + _e189] = _e192 + metal::dot(a, _e195);
+                                    uint _e199 = r;
+                                    uint _e202 = c_1;
+                                    uint _e205 = r;
+                                    uint _e208 = c_1;
+                                    float _e211 = sum.inner[(_e205 * COLUMNS) + _e208];
+                                    uint _e212 = c_1;
+                                    metal::float4 _e214 = b.inner[_e212];
+                                    float _e215 = dot_add(_e211, a_1, _e214);
+                                    sum.inner[(_e199 * COLUMNS) + _e202] = _e215;
                                 }
                             }
                         }
@@ -279,12 +302,12 @@ kernel void main_(
         if (metal::all(loop_bound_7 == uint2(0u))) { break; }
         loop_bound_7 -= uint2(loop_bound_7.y == 0u, 1u);
         if (!loop_init_7) {
-            uint _e269 = r_1;
-            r_1 = _e269 + 1u;
+            uint _e287 = r_1;
+            r_1 = _e287 + 1u;
         }
         loop_init_7 = false;
-        uint _e212 = r_1;
-        if (_e212 < ROWS) {
+        uint _e230 = r_1;
+        if (_e230 < ROWS) {
         } else {
             break;
         }
@@ -296,39 +319,39 @@ kernel void main_(
                 if (metal::all(loop_bound_8 == uint2(0u))) { break; }
                 loop_bound_8 -= uint2(loop_bound_8.y == 0u, 1u);
                 if (!loop_init_8) {
-                    uint _e266 = c_2;
-                    c_2 = _e266 + 1u;
+                    uint _e284 = c_2;
+                    c_2 = _e284 + 1u;
                 }
                 loop_init_8 = false;
-                uint _e217 = c_2;
-                if (_e217 < COLUMNS) {
+                uint _e235 = c_2;
+                if (_e235 < COLUMNS) {
                 } else {
                     break;
                 }
                 {
-                    uint _e220 = r_1;
-                    uint _e224 = params.rows;
-                    if ((row + _e220) < _e224) {
-                        uint _e228 = c_2;
-                        local_1 = (column + (_e228 * GROUP_X)) < N;
+                    uint _e238 = r_1;
+                    uint _e242 = params.rows;
+                    if ((row + _e238) < _e242) {
+                        uint _e246 = c_2;
+                        local_1 = (column + (_e246 * GROUP_X)) < N;
                     } else {
                         local_1 = false;
                     }
-                    bool _e235 = local_1;
-                    if (_e235) {
-                        uint _e238 = params.first_column;
-                        uint _e240 = c_2;
-                        uint out = (_e238 + column) + (_e240 * GROUP_X);
-                        uint _e244 = r_1;
-                        uint _e247 = c_2;
-                        float _e250 = sum.inner[(_e244 * COLUMNS) + _e247];
-                        value_2 = _e250;
-                        float _e252 = value_2;
-                        float _e255 = bias[out];
-                        value_2 = _e252 + _e255;
-                        uint _e258 = r_1;
-                        float _e264 = value_2;
-                        y[((row + _e258) * STRIDE) + out] = _e264;
+                    bool _e253 = local_1;
+                    if (_e253) {
+                        uint _e256 = params.first_column;
+                        uint _e258 = c_2;
+                        uint out = (_e256 + column) + (_e258 * GROUP_X);
+                        uint _e262 = r_1;
+                        uint _e265 = c_2;
+                        float _e268 = sum.inner[(_e262 * COLUMNS) + _e265];
+                        value_2 = _e268;
+                        float _e270 = value_2;
+                        float _e273 = bias[out];
+                        value_2 = _e270 + _e273;
+                        uint _e276 = r_1;
+                        float _e282 = value_2;
+                        y[((row + _e276) * STRIDE) + out] = _e282;
                     }
                 }
             }
