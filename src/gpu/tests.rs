@@ -185,7 +185,8 @@ fn needs_beyond_the_adapter_name_the_limit() {
             let context = GpuContext::create(adapter, Needs { max_buffer: most, ..Needs::default() }).await.unwrap();
             assert_eq!(context.report().limits.max_buffer_size, most);
             let weak = GpuContext::create(adapter, Needs { weak: true, ..Needs::default() }).await.unwrap();
-            let floor = crate::kernels::DeviceTraits { software: weak.traits().software, ..crate::kernels::DeviceTraits::floor() };
+            let crate::kernels::DeviceTraits { software, loop_iterations, .. } = weak.traits();
+            let floor = crate::kernels::DeviceTraits { software, loop_iterations, ..crate::kernels::DeviceTraits::floor() };
             assert_eq!(weak.traits(), floor);
             assert!(weak.features().is_empty());
             assert_eq!(

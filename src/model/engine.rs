@@ -207,7 +207,8 @@ impl Engine {
     pub fn traits(&self) -> DeviceTraits {
         let traits = match &self.target {
             Target::Adapter(_) if crate::gpu::switches::weak() => {
-                DeviceTraits { software: self.adapter().is_some_and(|a| a.traits().software), ..DeviceTraits::floor() }
+                let real = self.adapter().map_or_else(DeviceTraits::floor, |a| a.traits());
+                DeviceTraits { software: real.software, loop_iterations: real.loop_iterations, ..DeviceTraits::floor() }
             }
             Target::Adapter(adapter) => adapter.report.traits(),
             Target::Executor(executor) => executor.traits(),
