@@ -68,12 +68,27 @@ fn words(values: &[f32]) -> Vec<u32> {
 
 /// Compares every step of one call: the second lane in the middle of a text, the last block not full.
 fn compare(name: &str, what: &str, graph: &Graph, l: &HeadLayout, unbroken: bool, failures: &mut Vec<String>, executor: &Executor) {
+    compare_for(&executor.traits(), name, what, graph, l, unbroken, failures, executor);
+}
+
+/// The same in the variants for a device of these traits.
+#[allow(clippy::too_many_arguments)]
+fn compare_for(
+    traits: &DeviceTraits,
+    name: &str,
+    what: &str,
+    graph: &Graph,
+    l: &HeadLayout,
+    unbroken: bool,
+    failures: &mut Vec<String>,
+    executor: &Executor,
+) {
     let mut rng = Rng(7);
     let tokens = 2 * l.block + 5;
     let capacity = Capacity { lanes: 2, tokens, slots: 4, context: 0 };
     let lane = |slot, blocks| Lane { slot, position: blocks * l.block, ring: 0 };
     let call = Call { lanes: vec![lane(0, 0), lane(1, 3)], tokens, lane_base: 0 };
-    let plan = graph.lower("", &executor.traits(), capacity).unwrap();
+    let plan = graph.lower("", traits, capacity).unwrap();
     let mut tensors = Vec::new();
     for t in plan.tensors.iter().filter(|t| t.bytes > 0 && matches!(t.tensor.role, Role::Parameter | Role::State)) {
         let mut values = normals(t.tensor.ty.shape.elements(&capacity), &mut rng);
@@ -115,6 +130,20 @@ fn shaders_of_training_plans_equal_their_twins() {
         }
         let l = attention(2, 12, 0, 8, Kind::Polynomial { degree: 4, scale: 0.3 }, true).layout;
         compare(&name, "dense Taylor", &dense_taylor(&l, 0.1, 3), &l, true, &mut failures, &executor);
+    }
+    assert!(failures.is_empty(), "{} failures: {:#?}", failures.len(), &failures[..failures.len().min(20)]);
+}
+
+/// Where loops may not be long, gradients go on in further dispatches.
+#[test]
+fn gradients_in_several_dispatches() {
+    let mut failures = Vec::new();
+    for (name, executor) in gpu_executors() {
+        // A round of every loop a dispatch.
+        let traits = DeviceTraits { loop_iterations: Some(4096), ..executor.traits() };
+        for a in [attention(1, 64, 0, 64, Kind::Softmax, false), attention(2, 12, 0, 64, Kind::Polynomial { degree: 4, scale: 0.3 }, true)] {
+            compare_for(&traits, &name, &format!("{:?}", a.kind), &training(&a, Mode::Train), &a.layout, true, &mut failures, &executor);
+        }
     }
     assert!(failures.is_empty(), "{} failures: {:#?}", failures.len(), &failures[..failures.len().min(20)]);
 }

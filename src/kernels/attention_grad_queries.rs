@@ -78,7 +78,7 @@ impl Pairs {
             Some(lanes) => (self.width + l.head) / 4 + (self.width + l.head).div_ceil(4 * lanes) * 10 + 16 * (32 / lanes + 1) + 16,
             None => 10 * (self.width + l.head) / 4 + 32 * 10 + 100,
         };
-        self.weight.constants(variant, l.head).size("AT_ONCE", 32 * device.rounds(4096, each))
+        self.weight.constants(variant, l.head).size("AT_ONCE", 32 * device.rounds(4096, 2 * each))
     }
 
     /// The dispatches of one of the two shaders; `params` of the first key or query of each.

@@ -160,7 +160,8 @@ pub struct DeviceTraits {
 }
 
 impl DeviceTraits {
-    /// Rounds of a loop that one dispatch may take, where an invocation's loops take so many iterations before the first and in each.
+    /// Rounds of a loop that one dispatch may take, where an invocation's loops take so many iterations before the first and in each. Count
+    /// them generously: a driver's loops take one more than the shader's, and one too many leaves results unwritten.
     fn rounds(&self, before: usize, each: usize) -> usize {
         /// Where nothing bounds them: all.
         const ALL: usize = 1 << 20;

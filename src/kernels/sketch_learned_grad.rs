@@ -61,7 +61,7 @@ impl Kernel for SketchLearnedGrad {
         let lanes = subgroup::lanes_backward(device, 0);
         // A tile's loops: a bound of those over weights and activations, by so many invocations; the others wait for barriers as often.
         let (threads, rows) = lanes.map_or((64, ROW_TILE), |lanes| (lanes, subgroup::ROWS));
-        let tiles = device.rounds(self.slab() / threads, (self.0.weight_count() + 3 * rows * self.tile()) / threads);
+        let tiles = device.rounds(self.slab() / threads, 2 * (self.0.weight_count() + 2 * rows * self.tile()) / threads);
         let variant = match lanes {
             Some(lanes) => subgroup::sums(subgroup::variant(self.stem(), lanes, &[]), ["tile_columns", "tile_size"], 4 * lanes),
             None => Variant::new(self.stem(), &[]),

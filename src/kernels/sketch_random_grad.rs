@@ -47,7 +47,7 @@ impl Kernel for SketchRandomGrad {
         let l = &self.0.layout;
         // Matrices forwards and backwards, elements of the tile by 128 invocations; then what loads and stores the vectors.
         let matrices = (2 * self.0.leaves - 1) * 2 * l.head.max(l.sketch) * ((ROW_TILE * l.head.max(l.sketch)).div_ceil(128) + 1);
-        let tiles = device.rounds(4 * l.head, matrices + 16 * l.head);
+        let tiles = device.rounds(4 * l.head, 2 * (matrices + 16 * l.head));
         l.head_constants(Variant::new(self.stem(), &[]))
             .size("SIZE", l.sketch)
             .size("LEAVES", self.0.leaves)
