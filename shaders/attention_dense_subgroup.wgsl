@@ -37,6 +37,7 @@ var<workgroup> rescale: array<f32, ROWS>;         // what the sums so far are to
 #else
 var<workgroup> row_gate: array<vec2<f32>, ROWS>;
 #import local_weight
+#import subgroup_weights
 #endif
 
 var<private> text_head: u32;   // first row of the queries of a text and head
@@ -50,9 +51,7 @@ var<private> start: u32;       // first key of the tile of weights
 fn key_at(j: u32) -> u32 { return (first_key + min(j, keys_end - 1u)) * (KEY_WIDTH / 4u); }
 fn gate_of_key(j: u32) -> vec2<f32> { return keys[key_at(j) + (V_OFFSET + HEAD) / 4u].xy; }
 
-fn scores_left(row: u32, k: u32) -> vec4<f32> {
-    return query[row * (HEAD / 4u) + k];
-}
+fn scores_left(row: u32, k: u32) -> vec4<f32> { return query[row * (HEAD / 4u) + k]; }
 fn key_part(c: u32, k: u32) -> vec4<f32> { return keys[key_at(start + column + c) + k]; }
 fn scores_right(k: u32) -> mat4x4<f32> { return transpose(mat4x4<f32>(key_part(0u, k), key_part(1u, k), key_part(2u, k), key_part(3u, k))); }
 
@@ -97,19 +96,7 @@ fn weigh(lane: u32) {
 #else
         for (var i = 0u; i < TILE; i += 4u * LANES) {
             let at = i + 4u * lane;
-            let t = weights[(row * TILE + at) / 4u];
-            var w = vec4<f32>(local_weight(t.x), local_weight(t.y), local_weight(t.z), local_weight(t.w));
-            if GATED == 1u {
-                let gate = row_gate[row];
-                let j = start + at;
-                w *= vec4<f32>(
-                    gate_decay(gate, gate_of_key(j)),
-                    gate_decay(gate, gate_of_key(j + 1u)),
-                    gate_decay(gate, gate_of_key(j + 2u)),
-                    gate_decay(gate, gate_of_key(j + 3u))
-                );
-            }
-            w = select(vec4<f32>(), w, sees(row, start + at));
+            let w = select(vec4<f32>(), weights_of(weights[(row * TILE + at) / 4u], row, start + at), sees(row, start + at));
             weights[(row * TILE + at) / 4u] = w;
             all += w;
         }

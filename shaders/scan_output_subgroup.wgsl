@@ -32,6 +32,7 @@ const TILE: u32 = 64u;         // keys, then features, at a time: columns of the
 #import subgroup_vectors weights
 #import features
 #import local_weight
+#import subgroup_weights
 #import subgroup_vectors sums
 
 var<workgroup> totals: array<f32, 128>;           // [ROWS, LANES], the last column: each invocation's part
@@ -69,18 +70,7 @@ fn weigh(lane: u32) {
         for (var i = 0u; i < TILE; i += 4u * LANES) {
             let at = (row * TILE + i) / 4u + lane;
             let j = start + i + 4u * lane;
-            let t = weights[at];
-            var w = vec4<f32>(local_weight(t.x), local_weight(t.y), local_weight(t.z), local_weight(t.w));
-            if GATED == 1u {
-                let gate = row_gate[row];
-                w *= vec4<f32>(
-                    gate_decay(gate, gate_of_key(j)),
-                    gate_decay(gate, gate_of_key(j + 1u)),
-                    gate_decay(gate, gate_of_key(j + 2u)),
-                    gate_decay(gate, gate_of_key(j + 3u))
-                );
-            }
-            w = select(vec4<f32>(), w, vec4<u32>(j, j + 1u, j + 2u, j + 3u) < vec4<u32>(sight));
+            let w = select(vec4<f32>(), weights_of(weights[at], row, j), vec4<u32>(j, j + 1u, j + 2u, j + 3u) < vec4<u32>(sight));
             weights[at] = w;
             all += w;
         }

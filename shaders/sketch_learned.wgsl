@@ -38,25 +38,8 @@ var<workgroup> moments: array<vec2<f32>, ROW_TILE>;
 #import dot_add
 #import vector_place
 
-fn load_vectors(first: u32, local: u32) {
-    if INPUT_NORMED == 1u {
-        for (var row = local; row < ROW_TILE; row += THREADS) {
-            let at = vector_place(min(first + row, params.vectors - 1u));
-            moments[row] = head_moments(at.x, at.z);
-        }
-    }
-    workgroupBarrier();
-    for (var i = local; i < ROW_TILE * (HEAD / 2u); i += THREADS) {
-        let row = i / (HEAD / 2u);
-        let c = i % (HEAD / 2u);
-        let at = vector_place(min(first + row, params.vectors - 1u));
-        var pair = vec2<f32>();
-        if INPUT_NORMED == 1u { pair = normed_pair(at.x, moments[row], at.y, at.z, c); } else { pair = raw_pair(at.x, at.z, c); }
-        vector[c * ROW_TILE + row] = pair.x;
-        vector[(c + HEAD / 2u) * ROW_TILE + row] = pair.y;
-    }
-    workgroupBarrier();
-}
+fn vector_at(row: u32, c: u32) -> u32 { return c * ROW_TILE + row; }
+#import sketch_input
 
 fn normalize_rows(width: u32, norm: u32, local: u32) {
     for (var row = local; row < ROW_TILE; row += THREADS) {
@@ -89,7 +72,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     var sum = array<f32, 16>();
     var at = 0u; // offset of the level in w
     for (var branch = 0u; branch < 2u; branch++) {
-        load_vectors(first, local);
+        load_sketch_input(first, local);
         for (var level = 0u; level < LEVELS; level++) {
             let width = select(SIZE, HEAD, level == 0u);
             normalize_rows(width, at, local);

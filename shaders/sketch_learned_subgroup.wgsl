@@ -13,11 +13,10 @@ override SIZE: u32;            // r
 override HIDDEN: u32;          // e r
 override LEVELS: u32;
 override INPUT_NORMED: u32;    // the sketch sees the normed vector (0: the raw projection)
-override WIDTH: u32;           // max(HEAD, SIZE)
 override OUTPUTS: u32;         // ROWS * SIZE / 4
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> qkv: array<f32>;              // [rows, QKV_WIDTH]
+@group(0) @binding(1) var<storage, read> qkv: array<f32>;              // [rows, QKV_vector_columns]
 @group(0) @binding(2) var<storage, read> lanes: array<Lane>;           // [lanes]
 @group(0) @binding(3) var<storage, read> norms: array<f32>;            // [4, HEAD]
 @group(0) @binding(4) var<storage, read> rotations: array<vec2<f32>>;  // [4 * 256, HEAD / 2]
@@ -33,6 +32,7 @@ var<workgroup> left: array<vec4<f32>, OUTPUTS>;
 #import head_vector
 #import gelu
 #import vector_place
+#import subgroup_sketch_input
 
 var<private> weights: u32;    // offset in w, in vectors, of the matrix that is multiplied with
 var<private> inputs: u32;     // inputs of the level
@@ -42,33 +42,15 @@ fn weight_columns(k: u32, columns: u32, width: u32) -> mat4x4<f32> {
     let at = weights + min(vec4<u32>(column, column + 1u, column + 2u, column + 3u), vec4<u32>(columns - 1u)) * (width / 4u) + k;
     return transpose(mat4x4<f32>(w[at.x], w[at.y], w[at.z], w[at.w]));
 }
-fn up_left(row: u32, k: u32) -> vec4<f32> { return vector[row * (WIDTH / 4u) + k]; }
+fn up_left(row: u32, k: u32) -> vec4<f32> { return vector[row * (vector_columns / 4u) + k]; }
 fn up_right(k: u32) -> mat4x4<f32> { return weight_columns(k, HIDDEN, inputs); }
 fn down_left(row: u32, k: u32) -> vec4<f32> { return hidden[row * (HIDDEN / 4u) + k]; }
 fn down_right(k: u32) -> mat4x4<f32> { return weight_columns(k, SIZE, HIDDEN); }
 
-// Only the invocation that has the row may write single numbers of its vectors.
-fn put(row: u32, c: u32, value: f32) { vector[row * (WIDTH / 4u) + c / 4u][c % 4u] = value; }
-
-// What the net sees of vectors first .. first + ROWS, each invocation its rows: finding a vector takes six divisions.
-fn load_vectors(first: u32, lane: u32) {
-    for (var row = lane; row < ROWS; row += LANES) {
-        let at = vector_place(min(first + row, params.vectors - 1u));
-        var moments = vec2<f32>();
-        if INPUT_NORMED == 1u { moments = head_moments(at.x, at.z); }
-        for (var i = 0u; i < HEAD / 2u; i++) {
-            var pair = vec2<f32>();
-            if INPUT_NORMED == 1u { pair = normed_pair(at.x, moments, at.y, at.z, i); } else { pair = raw_pair(at.x, at.z, i); }
-            put(row, i, pair.x);
-            put(row, i + HEAD / 2u, pair.y);
-        }
-    }
-}
-
 // LayerNorm of the level's input, each invocation the rows that it wrote itself or that a barrier passed on.
 fn normalize_rows(norm: u32, lane: u32) {
     for (var row = lane; row < ROWS; row += LANES) {
-        let x = row * (WIDTH / 4u);
+        let x = row * (vector_columns / 4u);
         var sum = vec4<f32>();
         for (var i = 0u; i < inputs / 4u; i++) { sum += vector[x + i]; }
         let mean = (sum.x + sum.y + sum.z + sum.w) / f32(inputs);
@@ -118,14 +100,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
             at = down + SIZE * HIDDEN;
         }
         if branch == 0u {
-            for (var i = lane; i < OUTPUTS; i += LANES) { left[i] = vector[i / (SIZE / 4u) * (WIDTH / 4u) + i % (SIZE / 4u)]; }
+            for (var i = lane; i < OUTPUTS; i += LANES) { left[i] = vector[i / (SIZE / 4u) * (vector_columns / 4u) + i % (SIZE / 4u)]; }
             workgroupBarrier();
         }
     }
     let root = sqrt(f32(SIZE));
     for (var i = lane; i < OUTPUTS; i += LANES) {
         if first + i / (SIZE / 4u) < params.vectors {
-            let product = left[i] * vector[i / (SIZE / 4u) * (WIDTH / 4u) + i % (SIZE / 4u)] / root;
+            let product = left[i] * vector[i / (SIZE / 4u) * (vector_columns / 4u) + i % (SIZE / 4u)] / root;
             sketch[first * (SIZE / 4u) + i] = root * tanh(clamp(product, vec4<f32>(-15.0), vec4<f32>(15.0)));
         }
     }

@@ -27,6 +27,7 @@ var<workgroup> value: array<f32, VALUES>;  // [node, row, SIZE] of the level bel
 var<workgroup> next: array<f32, VALUES>;
 #import head_vector
 #import vector_place
+fn vector_at(row: u32, c: u32) -> u32 { return row * WIDTH + c; }
 #import sketch_input
 
 @compute @workgroup_size(128)

@@ -23,6 +23,7 @@ override INPUT_NORMED: u32;
 // vector [ROWS, HEAD]; values [ROWS, 2 LEAVES SIZE]: of a level's nodes and of the level below in turns.
 #import head_vector
 #import vector_place
+#import subgroup_sketch_input
 
 var<private> matrix: u32;      // in w, in vectors
 var<private> from_values: bool; // the left operand: values at `source`, or the vector
@@ -38,29 +39,12 @@ fn node_right(k: u32) -> mat4x4<f32> {
     return mat4x4<f32>(w[at], w[at + SIZE / 4u], w[at + 2u * (SIZE / 4u)], w[at + 3u * (SIZE / 4u)]);
 }
 
-// Only the invocation that has the row may write single numbers of its vectors.
-fn put(row: u32, c: u32, value: f32) { vector[row * (HEAD / 4u) + c / 4u][c % 4u] = value; }
-
-fn load_vectors(first: u32, lane: u32) {
-    for (var row = lane; row < ROWS; row += LANES) {
-        let at = vector_place(min(first + row, params.vectors - 1u));
-        var moments = vec2<f32>();
-        if INPUT_NORMED == 1u { moments = head_moments(at.x, at.z); }
-        for (var i = 0u; i < HEAD / 2u; i++) {
-            var pair = vec2<f32>();
-            if INPUT_NORMED == 1u { pair = normed_pair(at.x, moments, at.y, at.z, i); } else { pair = raw_pair(at.x, at.z, i); }
-            put(row, i, pair.x);
-            put(row, i + HEAD / 2u, pair.y);
-        }
-    }
-    workgroupBarrier();
-}
-
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(subgroup_invocation_id) lane: u32) {
     let first = (group.y * groups.x + group.x) * ROWS;
     if first >= params.vectors { return; }
     load_vectors(first, lane);
+    workgroupBarrier();
     var below = LEAVES;        // where the level below begins, in nodes
     var level = 0u;            // and this level
     for (var nodes = LEAVES; nodes > 0u; nodes = nodes / 2u) {

@@ -1,5 +1,5 @@
-// Loads what a sketch sees of vectors first .. first + ROW_TILE into vector [ROW_TILE, WIDTH]. Vectors are numbered
-// [2 (query, key), lanes, HEADS, tokens]. Needs head_vector, moments [ROW_TILE] and INPUT_NORMED.
+// Loads what a sketch sees of vectors first .. first + ROW_TILE into vector, element c of a row at vector_at(row, c). Vectors are numbered
+// [2 (query, key), lanes, HEADS, tokens]. Needs head_vector, moments [ROW_TILE], at most THREADS, and INPUT_NORMED.
 fn load_sketch_input(first: u32, local: u32) {
     if local < ROW_TILE && INPUT_NORMED == 1u {
         let at = vector_place(min(first + local, params.vectors - 1u));
@@ -12,8 +12,8 @@ fn load_sketch_input(first: u32, local: u32) {
         let at = vector_place(min(first + row, params.vectors - 1u));
         var pair = vec2<f32>();
         if INPUT_NORMED == 1u { pair = normed_pair(at.x, moments[row], at.y, at.z, c); } else { pair = raw_pair(at.x, at.z, c); }
-        vector[row * WIDTH + c] = pair.x;
-        vector[row * WIDTH + c + HEAD / 2u] = pair.y;
+        vector[vector_at(row, c)] = pair.x;
+        vector[vector_at(row, c + HEAD / 2u)] = pair.y;
     }
     workgroupBarrier();
 }

@@ -8,8 +8,8 @@ use super::{Compiled, Memory, Own, Place, Resolved, Run, Stored, place};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Buffer, GpuContext, Layout, Pipeline, Pipelines, Region, Shader, Timestamps};
 use crate::graph::{Plan, Role};
-use crate::kernels::Variant;
 use crate::kernels::shader::Permutation;
+use crate::kernels::{Dispatch, Variant};
 use crate::tensor::Call;
 
 /// Alignment of a dynamic uniform offset that every device accepts.
@@ -160,12 +160,13 @@ impl GpuExecutor {
         mut stamps: Stamps<'_>,
     ) -> Result<(Vec<Vec<u32>>, Vec<f64>)> {
         self.context.check()?;
-        self.upload(compiled, run).await?;
+        let dispatches = dispatched(&compiled.plan, run.calls);
+        self.upload(compiled, run.inputs, &dispatches).await?;
         if compiled.resolved.as_ref().is_none_or(|(key, _)| *key != (parameters.id, state.id)) {
             self.bind(compiled, parameters, state).await?;
         }
         let mut encoder = self.context.encoder(&compiled.plan.name);
-        record(compiled, run.calls, 0..compiled.plan.steps.len(), &mut encoder, &mut stamps)?;
+        record(compiled, &dispatches, 0..compiled.plan.steps.len(), &mut encoder, &mut stamps)?;
         let Own::Gpu(own) = &compiled.own else { return Err(elsewhere()) };
         let mut staged = Vec::new();
         for (name, elements) in run.reads {
@@ -192,16 +193,15 @@ impl GpuExecutor {
     }
 
     /// Writes the inputs and the parameters of every dispatch.
-    async fn upload(&self, compiled: &mut Compiled, run: &Run<'_>) -> Result<()> {
+    async fn upload(&self, compiled: &mut Compiled, inputs: &[(&str, &[u32])], dispatches: &[(usize, Dispatch)]) -> Result<()> {
         let plan = compiled.plan.clone();
         let Own::Gpu(own) = &mut compiled.own else { return Err(elsewhere()) };
-        for (name, words) in run.inputs {
+        for (name, words) in inputs {
             let Some(id) = plan.find(name) else { continue };
             if let Some(buffer) = &own.buffers[plan.tensors[id.0].buffer.0] {
                 self.context.upload(buffer, 0, bytemuck::cast_slice(words)).await?;
             }
         }
-        let dispatches = dispatched(&plan, run.calls);
         let mut bytes = vec![0; dispatches.len() * ALIGN];
         for ((_, dispatch), chunk) in dispatches.iter().zip(bytes.chunks_exact_mut(ALIGN)) {
             chunk[..dispatch.params.len()].copy_from_slice(&dispatch.params);
@@ -222,12 +222,13 @@ impl GpuExecutor {
         call: &Call,
         range: std::ops::Range<usize>,
     ) -> Result<()> {
-        self.upload(compiled, &Run { calls: std::slice::from_ref(call), ..Run::default() }).await?;
+        let dispatches = dispatched(&compiled.plan, std::slice::from_ref(call));
+        self.upload(compiled, &[], &dispatches).await?;
         if compiled.resolved.as_ref().is_none_or(|(key, _)| *key != (parameters.id, state.id)) {
             self.bind(compiled, parameters, state).await?;
         }
         let mut encoder = self.context.encoder(&compiled.plan.name);
-        record(compiled, std::slice::from_ref(call), range, &mut encoder, &mut Stamps::Nothing)?;
+        record(compiled, &dispatches, range, &mut encoder, &mut Stamps::Nothing)?;
         self.context.submit(encoder);
         self.context.submitted_work_done().await?;
         self.context.check()
@@ -259,10 +260,10 @@ fn buffer_of<'a>(place: Place, own: &'a Prepared, parameters: &'a Memory, state:
     if let Stored::Gpu(buffer) = stored { Ok(buffer) } else { Err(elsewhere()) }
 }
 
-/// Records the dispatches of steps `range` for every call.
+/// Records the dispatches of steps `range`.
 fn record(
     compiled: &Compiled,
-    calls: &[Call],
+    dispatches: &[(usize, Dispatch)],
     range: std::ops::Range<usize>,
     encoder: &mut wgpu::CommandEncoder,
     stamps: &mut Stamps<'_>,
@@ -278,7 +279,7 @@ fn record(
         Stamps::Whole(stamps) => Some(begin(None, Some(stamps))),
         Stamps::Nothing => Some(begin(None, None)),
     };
-    for (number, (at, dispatch)) in dispatched(plan, calls).into_iter().enumerate().filter(|(_, (at, _))| range.contains(at)) {
+    for (number, &(at, ref dispatch)) in dispatches.iter().enumerate().filter(|(_, (at, _))| range.contains(at)) {
         let mut single = match stamps {
             Stamps::Each(stamps) => Some(begin(Some(&plan.steps[at].label), Some(stamps))),
             _ => None,

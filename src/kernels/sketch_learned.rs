@@ -181,7 +181,7 @@ impl Kernel for SketchLearned {
             let variant = l.head_constants(subgroup::variant("sketch_learned", lanes, &[]));
             let variant = subgroup::vectors(variant, ["vector_columns", "vector_vectors"], width);
             let variant = subgroup::vectors(variant, ["hidden_columns", "hidden_vectors"], self.hidden());
-            return self.net_constants(variant).size("WIDTH", width).size("OUTPUTS", subgroup::ROWS * l.sketch / 4);
+            return self.net_constants(variant).size("OUTPUTS", subgroup::ROWS * l.sketch / 4);
         }
         let (across, rows) = self.tile(device, width, vectors);
         let variant = l.head_constants(Variant::new("sketch_learned", &[]));

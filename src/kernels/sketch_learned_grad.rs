@@ -15,6 +15,12 @@ pub(super) fn slab_count(slab: usize) -> Unit {
     Unit::Shares { rows: 32, most: (NUMBERS / slab).clamp(8, 128) }
 }
 
+/// The dispatches over `tiles`, which so many slabs take in turns; `params` by the number of slabs and a dispatch's first tile of each.
+pub(super) fn slab_dispatches<P: bytemuck::Pod>(variant: &Variant, slabs: usize, tiles: usize, params: impl Fn(u32, u32) -> P) -> Vec<Dispatch> {
+    let of_tile = |first: usize| Dispatch::new(&params(slabs as u32, first as u32), [slabs, 1, 1]);
+    (0..tiles.div_ceil(slabs)).step_by(variant.get("TILES")).map(of_tile).collect()
+}
+
 /// Vectors that a workgroup of the shader takes at a time; where it is a subgroup, fewer.
 const ROW_TILE: usize = 32;
 
@@ -82,20 +88,16 @@ impl Kernel for SketchLearnedGrad {
     }
 
     fn dispatches(&self, variant: &Variant, call: &Call) -> Vec<Dispatch> {
-        let slabs = call.unit(slab_count(self.slab()));
         let rows = subgroup::lanes_of(variant).map_or(ROW_TILE, |_| subgroup::ROWS);
-        let of_tile = |first_tile: usize| {
-            let params = shader::params::SketchLearnedGrad {
-                vectors: self.0.vectors(call) as u32,
-                lanes: call.lanes.len() as u32,
-                tokens: call.tokens as u32,
-                lane_base: call.lane_base as u32,
-                slabs: slabs as u32,
-                first_tile: first_tile as u32,
-            };
-            Dispatch::new(&params, [slabs, 1, 1])
-        };
-        (0..self.0.vectors(call).div_ceil(slabs * rows)).step_by(variant.get("TILES")).map(of_tile).collect()
+        let vectors = self.0.vectors(call);
+        slab_dispatches(variant, call.unit(slab_count(self.slab())), vectors.div_ceil(rows), |slabs, first_tile| shader::params::SketchLearnedGrad {
+            vectors: vectors as u32,
+            lanes: call.lanes.len() as u32,
+            tokens: call.tokens as u32,
+            lane_base: call.lane_base as u32,
+            slabs,
+            first_tile,
+        })
     }
 
     fn flops(&self, call: &Call) -> u64 {

@@ -2,7 +2,7 @@
 
 use super::real::{Mat, MatMut};
 use super::sketch_learned::for_each_tile_backward;
-use super::sketch_learned_grad::slab_count;
+use super::sketch_learned_grad::{slab_count, slab_dispatches};
 use super::sketch_random::SketchRandom;
 use super::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error};
 use crate::error::Result;
@@ -63,20 +63,17 @@ impl Kernel for SketchRandomGrad {
     }
 
     fn dispatches(&self, variant: &Variant, call: &Call) -> Vec<Dispatch> {
-        let slabs = call.unit(slab_count(self.slab()));
         let vectors = 2 * call.unit(Unit::Rows) * self.0.layout.heads;
-        let of_tile = |first_tile: usize| {
-            let params = shader::params::SketchRandomGrad {
+        slab_dispatches(variant, call.unit(slab_count(self.slab())), vectors.div_ceil(ROW_TILE), |slabs, first_tile| {
+            shader::params::SketchRandomGrad {
                 vectors: vectors as u32,
                 lanes: call.lanes.len() as u32,
                 tokens: call.tokens as u32,
                 lane_base: call.lane_base as u32,
-                slabs: slabs as u32,
-                first_tile: first_tile as u32,
-            };
-            Dispatch::new(&params, [slabs, 1, 1])
-        };
-        (0..vectors.div_ceil(slabs * ROW_TILE)).step_by(variant.get("TILES")).map(of_tile).collect()
+                slabs,
+                first_tile,
+            }
+        })
     }
 
     fn flops(&self, call: &Call) -> u64 {
