@@ -14,7 +14,12 @@ override S_OFFSET: u32;
 override V_OFFSET: u32;
 override GATED: u32;
 override BIAS: f32;
+#ifdef SMALL
+// Software adapters: invocations wait for each other one after the other there, and browsers zero workgroup memory before each use.
+const THREADS: u32 = 64u;
+#else
 const THREADS: u32 = 256u;
+#endif
 override PARTS: u32;   // invocations that share four columns
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -32,7 +37,7 @@ var<workgroup> totals: array<f32, THREADS>;
 #import feature_rows
 #import local_weight
 
-@compute @workgroup_size(256)
+@compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     let lane = lanes[params.lane_base + group.x / HEADS];
     let slot_head = lane.slot * HEADS + group.x % HEADS;

@@ -1,5 +1,5 @@
 // o_i = N_i[0..h] / (β + N_i[h]) as in scan_output.wgsl, a subgroup ROWS queries: products as in shared/subgroup_sums.wgsl.
-// Weights of TILE keys, then features, are built in workgroup memory; what belongs to the last column is summed on the way.
+// Weights of TILE keys are built in workgroup memory, features in registers; what belongs to the last column is summed on the way.
 #import lanes
 #import gate_sum
 struct Params { tokens: u32, lane_base: u32, blocks: u32, stride: u32, tiles: u32 }
@@ -14,7 +14,8 @@ override S_OFFSET: u32;        // column of the feature source in query and key 
 override V_OFFSET: u32;
 override GATED: u32;
 override BIAS: f32;            // β
-const TILE: u32 = 64u;         // keys, then features, at a time: columns of the weights
+const QUADS: u32 = ROWS / 4u;
+const TILE: u32 = 64u;         // keys at a time: columns of the weights
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> queries: array<vec4<f32>>;         // [lanes, HEADS, tokens, QUERY_WIDTH]
@@ -28,16 +29,15 @@ const TILE: u32 = 64u;         // keys, then features, at a time: columns of the
 #endif
 #import subgroup_product scores
 #import subgroup_product values
-#import subgroup_product states
+#import subgroup_outer states
 #import subgroup_vectors weights
-#import features
+#import feature_quads
 #import local_weight
 #import subgroup_weights
 #import subgroup_vectors sums
 
 var<workgroup> totals: array<f32, 128>;           // [ROWS, LANES], the last column: each invocation's part
 var<workgroup> row_gate: array<vec2<f32>, ROWS>;
-var<workgroup> row_decay: array<f32, ROWS>;       // from the block's start
 
 var<private> text_head: u32;   // first row of the queries of a text and head
 var<private> first_token: i32; // of the call, in the tile's first row; before 0: of an earlier call, not written
@@ -45,16 +45,17 @@ var<private> block_row: u32;   // first row of the keys of the block
 var<private> keys_end: u32;    // keys of the block that any row may see
 var<private> tile_row: u32;    // first row of the tile in its block
 var<private> column: u32;      // first of this invocation's four: in the tile of weights, or of the outputs
-var<private> start: u32;       // first key or feature of the tile of weights
+var<private> start: u32;       // first key of the tile of weights
 var<private> z: u32;           // where the state begins
+var<private> decays: mat4x4<f32>; // of the rows, from the block's start
+var<private> far: mat4x4<f32>; // the last column of the rows: of this invocation's features,
+var<private> counting: bool;   // summed with the first columns
 
 fn query_at(row: u32) -> u32 { return (text_head + u32(clamp(first_token + i32(row), 0, i32(params.tokens) - 1))) * (QUERY_WIDTH / 4u); }
 fn key_at(j: u32) -> u32 { return (block_row + min(j, keys_end - 1u)) * (KEY_WIDTH / 4u); }
 fn gate_of_key(j: u32) -> vec2<f32> { return keys[key_at(j) + (V_OFFSET + HEAD) / 4u].xy; }
-fn factor(row: u32, index: u32) -> f32 {
-    if EXTENDED == 1u && index == SOURCE { return 1.0; }
-    return queries[query_at(row) + (S_OFFSET + index) / 4u][(S_OFFSET + index) % 4u];
-}
+fn source_at(row: u32, c: u32) -> vec4<f32> { return queries[query_at(row) + S_OFFSET / 4u + c]; }
+fn source_one(quad: u32) -> vec4<f32> { return vec4<f32>(1.0); }
 
 fn scores_left(row: u32, k: u32) -> vec4<f32> {
     return queries[query_at(row) + LOCAL_OFFSET / 4u + k];
@@ -78,39 +79,25 @@ fn weigh(lane: u32) {
     }
 }
 
-// The features of a tile.
-fn expand(lane: u32) {
-    for (var i = 4u * lane; i < TILE; i += 4u * LANES) {
-        let f = min(vec4<u32>(start + i) + vec4<u32>(0u, 1u, 2u, 3u), vec4<u32>(FEATURES - 1u));
-        let there = vec4<u32>(start + i) + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(FEATURES);
-        let packed = vec4<u32>(table[f.x], table[f.y], table[f.z], table[f.w]);
-        let at = z + FEATURES * HEAD;
-        let z_total = vec4<f32>(prefix_number(at + f.x), prefix_number(at + f.y), prefix_number(at + f.z), prefix_number(at + f.w));
-        for (var row = 0u; row < ROWS; row++) {
-            var p = vec4<f32>(feature(row, packed.x), feature(row, packed.y), feature(row, packed.z), feature(row, packed.w));
-            if GATED == 1u { p *= row_decay[row]; }
-            p = select(vec4<f32>(), p, there);
-            weights[(row * TILE + i) / 4u] = p;
-            totals[row * LANES + lane] += dot(p, z_total);
-        }
-    }
-}
-
 fn prefix_number(at: u32) -> f32 { return prefix[at / 4u][at % 4u]; }
-fn weights_at(row: u32, k: u32) -> vec4<f32> { return weights[row * (TILE / 4u) + k]; }
-fn values_left(row: u32, k: u32) -> vec4<f32> { return weights_at(row, k); }
-fn states_left(row: u32, k: u32) -> vec4<f32> { return weights_at(row, k); }
+fn values_left(row: u32, k: u32) -> vec4<f32> { return weights[row * (TILE / 4u) + k]; }
 fn value(j: u32) -> vec4<f32> { return keys[key_at(j) + (V_OFFSET + min(column, HEAD - 4u)) / 4u]; }
 fn values_right(k: u32) -> mat4x4<f32> {
     let j = start + 4u * k;
     return mat4x4<f32>(value(j), value(j + 1u), value(j + 2u), value(j + 3u));
 }
-fn state(f: u32) -> vec4<f32> {
-    return prefix[(z + min(f, FEATURES - 1u) * HEAD + min(column, HEAD - 4u)) / 4u];
+// Features after the last count nothing.
+fn states_left(f: u32) -> mat4x4<f32> {
+    let at = min(f, FEATURES - 1u);
+    let packed = table[at];
+    var phi = mat4x4<f32>(feature_quad(packed, 0u), feature_quad(packed, 1u), feature_quad(packed, 2u), feature_quad(packed, 3u));
+    if GATED == 1u { phi = mat4x4<f32>(phi[0] * decays[0], phi[1] * decays[1], phi[2] * decays[2], phi[3] * decays[3]); }
+    if f >= FEATURES { phi = mat4x4<f32>(); }
+    if counting { far += phi * prefix_number(z + FEATURES * HEAD + at); }
+    return phi;
 }
-fn states_right(k: u32) -> mat4x4<f32> {
-    let f = start + 4u * k;
-    return mat4x4<f32>(state(f), state(f + 1u), state(f + 2u), state(f + 3u));
+fn states_right(f: u32) -> vec4<f32> {
+    return prefix[(z + min(f, FEATURES - 1u) * HEAD + min(column, HEAD - 4u)) / 4u];
 }
 
 @compute @workgroup_size(LANES)
@@ -134,11 +121,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(subgroup_invocation_id
     clear_all_sums(lane);
     for (var row = 0u; row < ROWS; row++) { totals[row * LANES + lane] = 0.0; }
     if GATED == 1u {
-        for (var row = lane; row < ROWS; row += LANES) {
-            row_gate[row] = gate_of_key(tile + row);
-            row_decay[row] = gate_decay(row_gate[row], vec2<f32>());
-        }
+        for (var row = lane; row < ROWS; row += LANES) { row_gate[row] = gate_of_key(tile + row); }
     }
+    stage_sources(lane);
     workgroupBarrier();
 
 #ifndef FAR_ONLY
@@ -171,18 +156,18 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(subgroup_invocation_id
     z = (group.z * params.blocks + block) * FEATURES * (HEAD + 1u);
     if text.position + block * BLOCK > text.ring {
 #endif
-        for (var f = 0u; f < FEATURES; f += TILE) {
-            start = f;
-            expand(lane);
-            workgroupBarrier();
-            for (var c = 0u; c < HEAD; c += 4u * LANES) {
-                column = c + 4u * lane;
-                take_all_sums();
-                states_product((min(TILE, FEATURES - f) + 3u) / 4u, lane);
-                keep_all_sums();
-            }
-            workgroupBarrier();
+        if GATED == 1u {
+            for (var row = 0u; row < ROWS; row++) { decays[row / 4u][row % 4u] = gate_decay(row_gate[row], vec2<f32>()); }
         }
+        for (var c = 0u; c < HEAD; c += 4u * LANES) {
+            column = c + 4u * lane;
+            counting = c == 0u;
+            take_all_sums();
+            states_outer(FEATURES, lane);
+            keep_all_sums();
+        }
+        for (var row = 0u; row < ROWS; row++) { totals[row * LANES + lane] += far[row / 4u][row % 4u]; }
+        workgroupBarrier();
     }
 
     for (var row = 0u; row < rows; row++) {

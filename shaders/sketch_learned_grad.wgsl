@@ -5,35 +5,15 @@
 // not), walks it backwards, and adds to partial sums that are its own: nothing is atomic. All its products go through one function
 // that stages both operands in workgroup memory. Not measured on a real GPU: on an H100 the version before it, which loaded both
 // operands of every multiply-add from storage in 32 workgroups, took 626 of 681 ms of a step of attention over 32k tokens.
-#import lanes
-struct Params { vectors: u32, lanes: u32, tokens: u32, lane_base: u32, slabs: u32, first_tile: u32 }
-override SIZE: u32;            // r
-override HIDDEN: u32;          // e r
-override LEVELS: u32;
-override INPUT_NORMED: u32;
-override WIDTH: u32;           // max(HEAD, SIZE)
-override WEIGHTS: u32;         // numbers in w
-override TILES: u32;           // of a slab that a dispatch takes at most, from its first_tile on
-override SLAB: u32;            // numbers in a slab: WEIGHTS, norms [4, HEAD], the tile
+#import sketch_grad_bindings f32
 const THREADS: u32 = 256u;
 const ROW_TILE: u32 = 32u;
 const SHARES: u32 = 4u;
 
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> qkv: array<f32>;              // [rows, QKV_WIDTH]
-@group(0) @binding(2) var<storage, read> lanes: array<Lane>;           // [lanes]
-@group(0) @binding(3) var<storage, read> norms: array<f32>;            // [4, HEAD]
-@group(0) @binding(4) var<storage, read> rotations: array<vec2<f32>>;  // [4 * 256, HEAD / 2]
-@group(0) @binding(5) var<storage, read> w: array<f32>;                // two branches of levels of norm [2, i], up [HIDDEN, i], down [SIZE, HIDDEN]
-@group(0) @binding(6) var<storage, read> dsketch: array<f32>;          // [2, lanes, HEADS, tokens, SIZE]
-@group(0) @binding(7) var<storage, read_write> slabs: array<f32>;      // [slabs, SLAB]
-@group(0) @binding(8) var<storage, read_write> dqkv: array<f32>;       // [rows, QKV_WIDTH]
-
-#import head_vector
-#import head_vector_backward
-#import vector_place
+#import slab_numbers
 #import sketch_vectors
 #import sketch_levels
+#import sketch_rows
 #import gelu
 #import gelu_slope
 

@@ -1,42 +1,12 @@
 // Gradient of the random sketch (SPEC §1): into dqkv, and partial sums of the gradients of the norms; the matrices are fixed.
 // A workgroup computes ROW_TILE vectors' tree again into its slab of storage and walks it from the root to the leaves.
-#import lanes
-struct Params { vectors: u32, lanes: u32, tokens: u32, lane_base: u32, slabs: u32, first_tile: u32 }
-override SIZE: u32;            // r
-override LEAVES: u32;          // degree / 4
-override GAIN: f32;
-override INPUT_NORMED: u32;
-override ROW_TILE: u32;
-override TILES: u32;           // of a slab that a dispatch takes at most, from its first_tile on
-override SLAB: u32;            // numbers in a slab: norms [4, HEAD], the tile
+#import sketch_grad_bindings f32
 const THREADS: u32 = 128u;
+const ROW_TILE: u32 = 16u;
 
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> qkv: array<f32>;              // [rows, QKV_WIDTH]
-@group(0) @binding(2) var<storage, read> lanes: array<Lane>;           // [lanes]
-@group(0) @binding(3) var<storage, read> norms: array<f32>;            // [4, HEAD]
-@group(0) @binding(4) var<storage, read> rotations: array<vec2<f32>>;  // [4 * 256, HEAD / 2]
-@group(0) @binding(5) var<storage, read> w: array<f32>;                // [nodes, 2, HEAD or SIZE, SIZE]
-@group(0) @binding(6) var<storage, read> dsketch: array<f32>;          // [2, lanes, HEADS, tokens, SIZE]
-@group(0) @binding(7) var<storage, read_write> slabs: array<f32>;      // [slabs, SLAB]
-@group(0) @binding(8) var<storage, read_write> dqkv: array<f32>;       // [rows, QKV_WIDTH]
-
-#import head_vector
-#import head_vector_backward
-#import vector_place
+#import slab_numbers
 #import sketch_vectors
-
-// Of every node the slab holds the left product, the right product, the value and its gradient, [ROW_TILE, SIZE] each.
-fn node_at(nodes: u32, node: u32, what: u32) -> u32 { return nodes + (node * 4u + what) * ROW_TILE * SIZE; }
-
-fn matrix_at(node: u32) -> u32 { return 2u * SIZE * (min(node, LEAVES) * HEAD + (max(node, LEAVES) - LEAVES) * SIZE); }
-
-// Where the two inputs of a node lie, and how wide they are.
-fn inputs_of(x: u32, nodes: u32, node: u32) -> vec3<u32> {
-    if node < LEAVES { return vec3<u32>(x, x, HEAD); }
-    let child = 2u * (node - LEAVES);
-    return vec3<u32>(node_at(nodes, child, 2u), node_at(nodes, child + 1u, 2u), SIZE);
-}
+#import sketch_nodes
 
 @compute @workgroup_size(128)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {

@@ -1,35 +1,18 @@
 // The learned sketch's backward pass: how a tile lies in its slab, and the way through it, forwards and backwards. Needs sketch_vectors and
-// what that needs, SIZE, HIDDEN, LEVELS, WIDTH, WEIGHTS, dsketch, gelu and gelu_slope, SHARES invocations for the sums of a row, and
-// products on a tile:
+// what that needs, gelu and gelu_slope, the work between products (sketch_rows, subgroup_sketch_rows) and products on a tile:
 //   multiply(width, inner, how, units, local): result [ROW_TILE, width] = left right, right in w
 //   add_outer(dy, height, x, width, into, local): slabs at `into` [height, width] += dyᵀ x of the tile, the gradient of a matrix;
 //                                                  dy [ROW_TILE, height], x [ROW_TILE, width] at the given places
 
-// The left operand of a product is in the slab, the right one in w or in the slab; the result goes to the slab.
-struct Operand { at: u32, row: u32, column: u32 } // offset, distance of rows, distance of columns
-var<private> left: Operand;
-var<private> right: Operand;
-var<private> result: u32;      // first row of the result
+override HIDDEN: u32;          // e r
+override LEVELS: u32;
+override WIDTH: u32;           // max(HEAD, SIZE)
+override WEIGHTS: u32;         // numbers in w: two branches of levels of norm [2, i], up [HIDDEN, i], down [SIZE, HIDDEN]
+#import operands
 // How a product is kept: as it is; the GELU of it behind it; times the GELU's slope at `units`.
 const KEEP: u32 = 0u;
 const KEEP_UNITS: u32 = 1u;
 const TIMES_SLOPE: u32 = 2u;
-
-// What the invocations of a row add up. An array each, because some read while others already write the next.
-const ROW_SHARES: u32 = ROW_TILE * SHARES;
-var<workgroup> first_sums: array<f32, ROW_SHARES>;
-var<workgroup> second_sums: array<f32, ROW_SHARES>;
-
-fn first_sum(row: u32) -> f32 {
-    var sum = 0.0;
-    for (var i = 0u; i < SHARES; i++) { sum += first_sums[row * SHARES + i]; }
-    return sum;
-}
-fn second_sum(row: u32) -> f32 {
-    var sum = 0.0;
-    for (var i = 0u; i < SHARES; i++) { sum += second_sums[row * SHARES + i]; }
-    return sum;
-}
 
 // Where one level of one branch lies: its weights in w (and their sums in the slab), its activations in the slab.
 struct Level {
@@ -68,41 +51,8 @@ fn level_at(x: u32, branch: u32, level: u32) -> Level {
     return l;
 }
 
-// Element c of a row of the level's standardised input.
-fn standard(l: Level, row: u32, c: u32) -> f32 {
-    return (slabs[l.x + row * l.width + c] - slabs[l.moments + 2u * row]) * slabs[l.moments + 2u * row + 1u];
-}
-
 fn forward(l: Level, local: u32) {
-    for (var row = local / SHARES; row < ROW_TILE; row += THREADS / SHARES) {
-        let x = l.x + row * l.width;
-        var sum = 0.0;
-        for (var c = local % SHARES; c < l.width; c += SHARES) { sum += slabs[x + c]; }
-        first_sums[row * SHARES + local % SHARES] = sum;
-    }
-    workgroupBarrier();
-    for (var row = local / SHARES; row < ROW_TILE; row += THREADS / SHARES) {
-        let mean = first_sum(row) / f32(l.width);
-        var square = 0.0;
-        for (var c = local % SHARES; c < l.width; c += SHARES) {
-            let d = slabs[l.x + row * l.width + c] - mean;
-            square += d * d;
-        }
-        second_sums[row * SHARES + local % SHARES] = square;
-    }
-    workgroupBarrier();
-    for (var row = local / SHARES; row < ROW_TILE; row += THREADS / SHARES) {
-        let mean = first_sum(row) / f32(l.width);
-        let scale = inverseSqrt(second_sum(row) / f32(l.width) + 1e-5);
-        if local % SHARES == 0u {
-            slabs[l.moments + 2u * row] = mean;
-            slabs[l.moments + 2u * row + 1u] = scale;
-        }
-        for (var c = local % SHARES; c < l.width; c += SHARES) {
-            slabs[l.normed + row * l.width + c] = (slabs[l.x + row * l.width + c] - mean) * scale * w[l.norm + c] + w[l.norm + l.width + c];
-        }
-    }
-    sync();
+    norm_rows(l, local);
     let up = l.norm + 2u * l.width;
     for (var phase = 0u; phase < 2u; phase++) {
         // Up to the hidden layer, then down; one place in the code, because a product in it takes drivers long to compile.
@@ -154,40 +104,7 @@ fn backward(l: Level, sums: u32, dy: u32, dx: u32, more: bool, dhidden: u32, dno
         multiply(width, height, how, l.units, local);
         sync();
     }
-    for (var c = local; c < l.width; c += THREADS) {
-        var weight = 0.0;
-        var bias = 0.0;
-        for (var t = 0u; t < ROW_TILE; t++) {
-            let d = slabs[dnormed + t * l.width + c];
-            weight += d * standard(l, t, c);
-            bias += d;
-        }
-        slabs[sums + l.norm + c] += weight;
-        slabs[sums + l.norm + l.width + c] += bias;
-    }
-    for (var row = local / SHARES; row < ROW_TILE; row += THREADS / SHARES) {
-        var g_sum = 0.0;
-        var gx_sum = 0.0;
-        for (var c = local % SHARES; c < l.width; c += SHARES) {
-            let g = slabs[dnormed + row * l.width + c] * w[l.norm + c];
-            g_sum += g;
-            gx_sum += g * standard(l, row, c);
-        }
-        first_sums[row * SHARES + local % SHARES] = g_sum;
-        second_sums[row * SHARES + local % SHARES] = gx_sum;
-    }
-    sync();
-    for (var row = local / SHARES; row < ROW_TILE; row += THREADS / SHARES) {
-        let g_mean = first_sum(row) / f32(l.width);
-        let gx_mean = second_sum(row) / f32(l.width);
-        for (var c = local % SHARES; c < l.width; c += SHARES) {
-            let g = slabs[dnormed + row * l.width + c] * w[l.norm + c] - g_mean - standard(l, row, c) * gx_mean;
-            let d = g * slabs[l.moments + 2u * row + 1u];
-            let at = dx + row * l.width + c;
-            if more { slabs[at] += d; } else { slabs[at] = d; }
-        }
-    }
-    sync();
+    norm_rows_back(l, sums, dx, more, dnormed, local);
 }
 
 // The tiles of a slab in this dispatch.
@@ -200,7 +117,6 @@ fn differentiate(slab: u32, local: u32) {
     let dnormed = dhidden + ROW_TILE * HIDDEN;          // [ROW_TILE, WIDTH]
     let dx = dnormed + ROW_TILE * WIDTH;                // [ROW_TILE, HEAD]
     clear(sums, WEIGHTS + 4u * HEAD, local);
-    let root = sqrt(f32(SIZE));
     for (var tile = 0u; tile < TILES; tile++) {
         let first = first_vector(slab, tile);
         if first >= params.vectors { break; }
@@ -210,15 +126,7 @@ fn differentiate(slab: u32, local: u32) {
         }
         let left = level_at(x, 0u, LEVELS - 1u).y;
         let right = level_at(x, 1u, LEVELS - 1u).y;
-        for (var i = local; i < ROW_TILE * SIZE; i += THREADS) {
-            let a = slabs[left + i];
-            let b = slabs[right + i];
-            let t = tanh(clamp(a * b / root, -15.0, 15.0));
-            var d = 0.0;
-            if first + i / SIZE < params.vectors { d = dsketch[first * SIZE + i] * (1.0 - t * t); }
-            slabs[dbranch + i] = d * b;
-            slabs[dbranch + ROW_TILE * SIZE + i] = d * a;
-        }
+        split_branches(first, left, right, dbranch, local);
         sync();
         for (var branch = 0u; branch < 2u; branch++) {
             let dy = dbranch + branch * ROW_TILE * SIZE;

@@ -1,7 +1,10 @@
 // What the gradients of both sketches share: a tile of vectors in a slab of storage, loaded from the projections and, once their
 // gradient is known, handed back to them. A workgroup of THREADS owns slab `group.x`; `sums` of it starts with the partial sums.
-// Needs slabs, SLAB, dqkv, head_vector(_backward), vector_place, ROW_TILE, THREADS and INPUT_NORMED; x [ROW_TILE, HEAD] and dx lie at the given
-// places.
+// Needs sketch_grad_bindings, slab, put_slab and add_slab (slab_numbers, slab_vectors), ROW_TILE and THREADS; x [ROW_TILE, HEAD] and dx lie at
+// the given places.
+#import head_vector
+#import head_vector_backward
+#import vector_place
 var<workgroup> head: array<vec4<f32>, ROW_TILE>;   // moments; then the two means that LayerNorm's gradient takes
 var<workgroup> places: array<vec3<u32>, ROW_TILE>; // vector_place of each: it takes six divisions
 
@@ -16,7 +19,7 @@ fn first_vector(slab: u32, tile: u32) -> u32 { return (slab + (params.first_tile
 // Zeroes a slab's sums before its first tile.
 fn clear(sums: u32, count: u32, local: u32) {
     if params.first_tile == 0u {
-        for (var i = local; i < count; i += THREADS) { slabs[sums + i] = 0.0; }
+        for (var i = local; i < count; i += THREADS) { put_slab(sums + i, 0.0); }
     }
     sync();
 }
@@ -35,8 +38,8 @@ fn load_vectors(first: u32, x: u32, local: u32) {
         let at = places[row];
         var pair = vec2<f32>();
         if INPUT_NORMED == 1u { pair = normed_pair(at.x, head[row].xy, at.y, at.z, c); } else { pair = raw_pair(at.x, at.z, c); }
-        slabs[x + row * HEAD + c] = pair.x;
-        slabs[x + row * HEAD + c + HEAD / 2u] = pair.y;
+        put_slab(x + row * HEAD + c, pair.x);
+        put_slab(x + row * HEAD + c + HEAD / 2u, pair.y);
     }
     sync();
 }
@@ -50,7 +53,7 @@ fn store_vectors(first: u32, dx: u32, sums: u32, local: u32) {
             var g_sum = 0.0;
             var gx_sum = 0.0;
             for (var i = 0u; i < HEAD / 2u; i++) {
-                let g = vec2<f32>(slabs[dx + row * HEAD + i], slabs[dx + row * HEAD + i + HEAD / 2u]) * norm_weights(at.y, i, false);
+                let g = vec2<f32>(slab(dx + row * HEAD + i), slab(dx + row * HEAD + i + HEAD / 2u)) * norm_weights(at.y, i, false);
                 g_sum += g.x + g.y;
                 gx_sum += dot(g, standard_pair(at.x, head[row].xy, at.z, i, false));
             }
@@ -63,15 +66,15 @@ fn store_vectors(first: u32, dx: u32, sums: u32, local: u32) {
         let to = raw_places(i, false);
         for (var t = 0u; t < count; t++) {
             let at = places[t];
-            var d = vec2<f32>(slabs[dx + t * HEAD + i], slabs[dx + t * HEAD + i + HEAD / 2u]);
+            var d = vec2<f32>(slab(dx + t * HEAD + i), slab(dx + t * HEAD + i + HEAD / 2u));
             if INPUT_NORMED == 1u {
                 let m = head[t];
                 let x = standard_pair(at.x, m.xy, at.z, i, false);
                 let norm = sums + norm_row(at.y) * HEAD + i;
-                slabs[norm] += d.x * x.x;
-                slabs[norm + HEAD / 2u] += d.y * x.y;
-                slabs[norm + HEAD] += d.x;
-                slabs[norm + HEAD + HEAD / 2u] += d.y;
+                add_slab(norm, d.x * x.x);
+                add_slab(norm + HEAD / 2u, d.y * x.y);
+                add_slab(norm + HEAD, d.x);
+                add_slab(norm + HEAD + HEAD / 2u, d.y);
                 d = m.y * (d * norm_weights(at.y, i, false) - m.z - x * m.w);
             }
             if ROPE == 1u { d = turn_back(d, at.z, i); }

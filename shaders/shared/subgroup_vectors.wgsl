@@ -8,6 +8,16 @@
 //   sketch_learned         619       368
 //   scan_states            206       120
 //   scan_output            168       160     the features' factors are still single numbers
+//
+// Then features four rows at a time (feature_quads.wgsl), products whose left operand is built in registers (subgroup_outer.wgsl) and slabs
+// in vectors (subgroup_slab_product.wgsl); the least of two interleaved rounds of another slow hour, ms:
+//                             before   after
+//   scan_states                  95      57
+//   scan_output                 164     117
+//   scan_grad_queries           172      87
+//   scan_grad_keys              434     146
+//   sketch_learned_grad        3470    1560
+//   sketch_random_grad         1100     175     before: sketch_random_grad.wgsl
 #import subgroup_sums
 override $_columns: u32;
 override $_vectors: u32;       // ROWS * columns / 4

@@ -37,7 +37,7 @@ impl Kernel for AttentionGradKeys {
         let rows = row_tile(p.width + p.layout.head + 66, 14);
         let variant = p.variant("attention_grad_keys", device, rows);
         if subgroup::lanes_of(&variant).is_some() {
-            return subgroup::sums(variant, ["dv_columns", "dv_size"], p.layout.head);
+            return subgroup::vectors(variant, ["dv_columns", "dv_vectors"], p.layout.head);
         }
         variant.size("VALUE_ITEMS", (rows * p.layout.head / 4).div_ceil(128))
     }

@@ -52,9 +52,9 @@ impl Pairs {
         let bytes = subgroup::ROWS * (self.width + l.head + 64 + 12) * 4;
         let variant = match subgroup::lanes_backward(device, bytes) {
             Some(lanes) => {
-                let tile = |variant, names| subgroup::sums(variant, names, 32);
-                let variant = tile(subgroup::variant(stem, lanes, &self.weight.flags()), ["dt_columns", "dt_size"]);
-                subgroup::sums(tile(variant, ["dw_columns", "dw_size"]), ["dx_columns", "dx_size"], self.width)
+                let tile = |variant, names| subgroup::vectors(variant, names, 32);
+                let variant = tile(subgroup::variant(stem, lanes, &self.weight.flags()), ["dt_columns", "dt_vectors"]);
+                subgroup::vectors(tile(variant, ["dw_columns", "dw_vectors"]), ["dx_columns", "dx_vectors"], self.width)
             }
             // 128 invocations, 32 keys at a time.
             None => Variant::new(stem, &self.weight.flags())
@@ -160,7 +160,8 @@ impl Pairs {
                                 dt.iter_mut().zip(&*slope).for_each(|(dt, slope)| *dt = (*dt + row[0]) * *slope);
                                 if l.gated {
                                     for ((w, dt), decay) in w.iter_mut().zip(dt).zip(&*decay) {
-                                        (*w, *dt) = (*w * *decay, *dt * *decay);
+                                        let decay = decay.flushed();
+                                        (*w, *dt) = (*w * decay, *dt * decay);
                                     }
                                 }
                             },

@@ -389,6 +389,11 @@ impl Features {
         self.count * (head + 1)
     }
 
+    /// What a feature's factors are taken from: the vector's elements and the 1 that may be appended.
+    pub(super) fn factors(&self) -> usize {
+        self.source + usize::from(self.extended)
+    }
+
     pub(super) fn constants(&self, variant: Variant) -> Variant {
         variant.size("SOURCE", self.source).size("FEATURES", self.count).size("ORDER", self.order).size("EXTENDED", usize::from(self.extended))
     }
@@ -481,9 +486,9 @@ pub(super) fn gate_add<R: Real>(sum: [R; 2], logit: R) -> [R; 2] {
     [sum[0] + floor, fraction - floor]
 }
 
-/// `exp(a - b)` of two sums, `a` later than `b`.
+/// `exp(a - b)` of two sums, `a` later than `b`; 0 where that is negligible.
 pub(super) fn gate_decay<R: Real>(a: [R; 2], b: [R; 2]) -> R {
-    ((a[0] - b[0]) + (a[1] - b[1])).min(R::ZERO).exp()
+    ((a[0] - b[0]) + (a[1] - b[1])).min(R::ZERO).exp().flushed()
 }
 
 /// The lane table as the kernels bind it: `[lanes, 4]` of slot, position, ring, 0.

@@ -15,7 +15,8 @@ use crate::{shape, twins};
 #[derive(Debug)]
 pub struct ScanDecode(pub ScanOutput);
 
-const THREADS: usize = 256;
+/// Invocations of a workgroup, and of a small one.
+const THREADS: [usize; 2] = [256, 64];
 
 impl Kernel for ScanDecode {
     fn stem(&self) -> &'static str {
@@ -30,9 +31,10 @@ impl Kernel for ScanDecode {
         Ok(vec![TensorType::f32(shape![Unit::Rows, l.heads * l.head])])
     }
 
-    fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {
+    fn variant(&self, device: &DeviceTraits, _: &Capacity) -> Variant {
         let (s, l) = (&self.0, &self.0.layout);
-        let variant = Variant::new("scan_decode", &[("TAYLOR", s.local.taylor())])
+        let small = device.software && l.head / 4 <= THREADS[1];
+        let variant = Variant::new("scan_decode", &[("SMALL", small), ("TAYLOR", s.local.taylor())])
             .size("HEADS", l.heads)
             .size("HEAD", l.head)
             .size("BLOCK", l.block)
@@ -44,7 +46,7 @@ impl Kernel for ScanDecode {
             .size("V_OFFSET", l.value_offset())
             .size("GATED", usize::from(l.gated))
             .with("BIAS", s.bias)
-            .size("PARTS", THREADS / (l.head / 4));
+            .size("PARTS", THREADS[usize::from(small)] / (l.head / 4));
         s.local.constants(s.features.constants(variant))
     }
 

@@ -43,7 +43,7 @@ impl Kernel for ScanGradKeys {
         let rows = row_tile(2 * self.features.source + l.head + 67, 14);
         let variant = feature_variant("scan_grad_keys", device, &self.features, rows, l.head);
         let variant = if subgroup::lanes_of(&variant).is_some() {
-            subgroup::sums(variant, ["dv_columns", "dv_size"], l.head)
+            subgroup::vectors(variant, ["dv_columns", "dv_vectors"], l.head)
         } else {
             variant.size("VALUE_ITEMS", (rows * l.head / 4).div_ceil(128))
         };

@@ -63,24 +63,27 @@ impl Kernel for ScanGradQueries {
     twins!();
 }
 
-/// The variant of a shader whose workgroups take 32 features of `rows` rows at a time, or of a subgroup's, through
-/// `shared/feature_columns.wgsl`.
+/// The variant of a shader whose workgroups take 32 features at a time: of `rows` rows through `shared/feature_columns.wgsl`, or of a
+/// subgroup's through `shared/feature_quads.wgsl`.
 pub(super) fn feature_variant(stem: &str, device: &DeviceTraits, features: &Features, rows: usize, head: usize) -> Variant {
-    // Vectors and their gradients, features and theirs, sums of values, gates.
-    let bytes = subgroup::ROWS * (2 * features.source + 2 * 32 + head + 2) * 4;
-    let (variant, rows) = match subgroup::lanes_backward(device, bytes) {
-        Some(lanes) => (subgroup::sums(subgroup::variant(stem, lanes, &[]).size("GROUPS", 1), ["dphi_columns", "dphi_size"], 32), subgroup::ROWS),
-        None => {
-            let variant = Variant::new(stem, &[])
-                .size("ROW_TILE", rows)
-                .size("GROUPS", 128 / rows)
-                .size("STAGED_VALUES", rows * head / 4)
-                .size("TILE_WEIGHTS", rows * 33)
-                .size("WEIGHTS", rows * 32 / 128);
-            (variant, rows)
+    // A subgroup of 8 sums what two features at a time give the vectors.
+    const SHARES: usize = 2;
+    // Vectors and their gradients, features, sums of values, decays and gates.
+    let bytes = subgroup::ROWS * ((1 + SHARES) * features.factors() + 32 + head + 1 + SHARES) * 4;
+    match subgroup::lanes_backward(device, bytes) {
+        Some(lanes) => {
+            let variant = subgroup::sources(subgroup::variant(stem, lanes, &[]), features, subgroup::ROWS);
+            let variant = variant.size("SOURCE_SHARES", SHARES * features.factors() * subgroup::ROWS / 4);
+            subgroup::vectors(variant, ["dphi_columns", "dphi_vectors"], 4 * lanes)
         }
-    };
-    variant.size("COLUMNS", rows * features.source)
+        None => Variant::new(stem, &[])
+            .size("ROW_TILE", rows)
+            .size("GROUPS", 128 / rows)
+            .size("STAGED_VALUES", rows * head / 4)
+            .size("TILE_WEIGHTS", rows * 33)
+            .size("WEIGHTS", rows * 32 / 128)
+            .size("COLUMNS", rows * features.source),
+    }
 }
 
 /// Rows of one task, and features at a time: φ, its gradient and the vectors stay in the second cache.

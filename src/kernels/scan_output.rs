@@ -69,9 +69,10 @@ impl Kernel for ScanOutput {
     fn variant(&self, device: &DeviceTraits, capacity: &Capacity) -> Variant {
         let l = &self.layout;
         let flags = [("TAYLOR", self.local.taylor()), ("FAR_ONLY", !self.causal), ("NORMALISER", self.keeps_normaliser)];
-        let variant = match subgroup::lanes(device, subgroup::memory(l.head)) {
+        let variant = match subgroup::lanes(device, subgroup::memory(l.head + self.features.factors())) {
             Some(lanes) => {
-                subgroup::weights(subgroup::vectors(subgroup::variant("scan_output", lanes, &flags), ["sums_columns", "sums_vectors"], l.head))
+                let variant = subgroup::vectors(subgroup::variant("scan_output", lanes, &flags), ["sums_columns", "sums_vectors"], l.head);
+                subgroup::sources(subgroup::weights(variant), &self.features, subgroup::ROWS)
             }
             None => {
                 let workgroups = |rows| capacity.lanes * l.heads * capacity.unit(Unit::Blocks(l.block)) * l.block.div_ceil(rows);
@@ -250,7 +251,7 @@ impl ScanOutput {
                     *d = ((whole[last] - whole[j]) + (fraction[last] - fraction[j])).min(R::ZERO);
                 }
                 real::exp_slice(decay);
-                row.iter_mut().zip(decay).for_each(|(w, d)| *w *= *d);
+                row.iter_mut().zip(decay).for_each(|(w, d)| *w *= d.flushed());
             });
         }
         row.iter().copied().sum()

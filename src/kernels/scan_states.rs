@@ -60,6 +60,16 @@ impl ScanStates {
         }
     }
 
+    /// Tokens of a tile and features of a workgroup in the `_subgroup` shader, and its bytes of workgroup memory: the vectors of the
+    /// tokens are transposed once for all these features.
+    fn subgroup_tiles(&self, device: &DeviceTraits) -> Option<[usize; 3]> {
+        let groups = self.features.count.div_ceil(subgroup::ROWS).min(4);
+        let tokens = [128, 64, 32].into_iter().filter(|tokens| *tokens <= self.layout.block.max(32));
+        let sizes = tokens.flat_map(|tokens| (1..=groups).rev().map(move |groups| (tokens, groups * subgroup::ROWS)));
+        let bytes = |tokens: usize, features: usize| 4 * (tokens * (self.features.factors() + 2) + features * (self.layout.head + 1));
+        sizes.map(|(tokens, features)| [tokens, features, bytes(tokens, features)]).find(|[.., bytes]| *bytes <= device.workgroup_memory)
+    }
+
     /// Columns of the rows that φ's vectors are in.
     fn width(&self) -> usize {
         if self.blocks == States::Queries { self.layout.query_width() } else { self.layout.key_width() }
@@ -87,8 +97,13 @@ impl Kernel for ScanStates {
         let l = &self.layout;
         let flag = |name, blocks| (name, self.blocks == blocks);
         let flags = [flag("ALL", States::All), flag("FOLD", States::Fold), flag("QUERIES", States::Queries)];
-        let variant = match subgroup::lanes(device, subgroup::memory(l.head)) {
-            Some(lanes) => subgroup::vectors(subgroup::variant("scan_states", lanes, &flags), ["sums_columns", "sums_vectors"], l.head),
+        let tiles = self.subgroup_tiles(device);
+        let variant = match tiles.and_then(|[tokens, features, bytes]| Some((subgroup::lanes(device, bytes)?, tokens, features))) {
+            Some((lanes, tokens, features)) => {
+                let variant = subgroup::sources(subgroup::variant("scan_states", lanes, &flags), &self.features, tokens);
+                let variant = variant.size("TOKEN_TILE", tokens).size("QUADS", tokens / 4);
+                variant.size("FEATURE_TILE", features).size("SUMS_VECTORS", features * l.head / 4)
+            }
             None => {
                 let fold = self.blocks == States::Fold;
                 let blocks = if fold { 1 } else { capacity.unit(Unit::Blocks(l.block)) };
@@ -118,7 +133,8 @@ impl Kernel for ScanStates {
             stride: self.stride(call) as u32,
             tokens: call.tokens as u32,
         };
-        Dispatch::new(&params, [self.features.count.div_ceil(subgroup::rows_of(variant)), blocks, call.lanes.len() * self.layout.heads])
+        let features = variant.get(if subgroup::lanes_of(variant).is_some() { "FEATURE_TILE" } else { "ROW_TILE" });
+        Dispatch::new(&params, [self.features.count.div_ceil(features), blocks, call.lanes.len() * self.layout.heads])
     }
 
     fn flops(&self, call: &Call) -> u64 {

@@ -177,7 +177,7 @@ impl Kernel for SketchLearned {
         let width = l.head.max(l.sketch);
         let vectors = 2 * capacity.unit(Unit::Rows) * l.heads;
         let in_memory = subgroup::ROWS * (width + self.hidden() + l.sketch + 2) * 4;
-        if let Some(lanes) = subgroup::lanes(device, in_memory).filter(|_| vectors > 64) {
+        if let Some(lanes) = subgroup::lanes(device, in_memory) {
             let variant = l.head_constants(subgroup::variant("sketch_learned", lanes, &[]));
             let variant = subgroup::vectors(variant, ["vector_columns", "vector_vectors"], width);
             let variant = subgroup::vectors(variant, ["hidden_columns", "hidden_vectors"], self.hidden());

@@ -15,13 +15,33 @@ pub(super) fn slab_count(slab: usize) -> Unit {
     Unit::Shares { rows: 32, most: (NUMBERS / slab).clamp(8, 128) }
 }
 
-/// The dispatches over `tiles`, which so many slabs take in turns; `params` by the number of slabs and a dispatch's first tile of each.
-pub(super) fn slab_dispatches<P: bytemuck::Pod>(variant: &Variant, slabs: usize, tiles: usize, params: impl Fn(u32, u32) -> P) -> Vec<Dispatch> {
-    let of_tile = |first: usize| Dispatch::new(&params(slabs as u32, first as u32), [slabs, 1, 1]);
-    (0..tiles.div_ceil(slabs)).step_by(variant.get("TILES")).map(of_tile).collect()
+/// The variant of a sketch's gradient: where products are a subgroup's, with their tile (`shared/subgroup_slab_product.wgsl`).
+pub(super) fn slab_variant(stem: &str, lanes: Option<usize>) -> Variant {
+    match lanes {
+        Some(lanes) => subgroup::vectors(subgroup::variant(stem, lanes, &[]), ["tile_columns", "tile_vectors"], 4 * lanes),
+        None => Variant::new(stem, &[]),
+    }
 }
 
-/// Vectors that a workgroup of the shader takes at a time; where it is a subgroup, fewer.
+/// The dispatches over tiles of `rows` vectors, which slabs of `slab` numbers take in turns. Both sketches have the same
+/// parameters (`shared/sketch_grad_bindings.wgsl`).
+pub(super) fn slab_dispatches(variant: &Variant, call: &Call, slab: usize, heads: usize, rows: usize) -> Vec<Dispatch> {
+    let (slabs, vectors) = (call.unit(slab_count(slab)), 2 * call.unit(Unit::Rows) * heads);
+    let of_tile = |first: usize| {
+        let params = shader::params::SketchLearnedGrad {
+            vectors: vectors as u32,
+            lanes: call.lanes.len() as u32,
+            tokens: call.tokens as u32,
+            lane_base: call.lane_base as u32,
+            slabs: slabs as u32,
+            first_tile: first as u32,
+        };
+        Dispatch::new(&params, [slabs, 1, 1])
+    };
+    (0..vectors.div_ceil(rows).div_ceil(slabs)).step_by(variant.get("TILES")).map(of_tile).collect()
+}
+
+/// Vectors that a workgroup of the shader takes at a time.
 const ROW_TILE: usize = 32;
 
 /// Arguments: qkv, lane table, norms `[4, h]`, rotation table, weights, dsketch `[2, lanes, H, tokens, r]` → slabs
@@ -66,13 +86,10 @@ impl Kernel for SketchLearnedGrad {
         let l = &self.0.layout;
         let lanes = subgroup::lanes_backward(device, 0);
         // A tile's loops: a bound of those over weights and activations, by so many invocations; the others wait for barriers as often.
-        let (threads, rows) = lanes.map_or((64, ROW_TILE), |lanes| (lanes, subgroup::ROWS));
-        let tiles = device.rounds(self.slab() / threads, 2 * (self.0.weight_count() + 2 * rows * self.tile()) / threads);
-        let variant = match lanes {
-            Some(lanes) => subgroup::sums(subgroup::variant(self.stem(), lanes, &[]), ["tile_columns", "tile_size"], 4 * lanes),
-            None => Variant::new(self.stem(), &[]),
-        };
-        l.head_constants(variant)
+        // Subgroups take four numbers at a time of nearly all of them: twice as many is a bound for all.
+        let threads = lanes.map_or(64, |lanes| 2 * lanes);
+        let tiles = device.rounds(self.slab() / threads, 2 * (self.0.weight_count() + 2 * ROW_TILE * self.tile()) / threads);
+        l.head_constants(slab_variant(self.stem(), lanes))
             .size("SIZE", l.sketch)
             .size("HIDDEN", self.0.hidden())
             .size("LEVELS", self.0.levels)
@@ -88,16 +105,7 @@ impl Kernel for SketchLearnedGrad {
     }
 
     fn dispatches(&self, variant: &Variant, call: &Call) -> Vec<Dispatch> {
-        let rows = subgroup::lanes_of(variant).map_or(ROW_TILE, |_| subgroup::ROWS);
-        let vectors = self.0.vectors(call);
-        slab_dispatches(variant, call.unit(slab_count(self.slab())), vectors.div_ceil(rows), |slabs, first_tile| shader::params::SketchLearnedGrad {
-            vectors: vectors as u32,
-            lanes: call.lanes.len() as u32,
-            tokens: call.tokens as u32,
-            lane_base: call.lane_base as u32,
-            slabs,
-            first_tile,
-        })
+        slab_dispatches(variant, call, self.slab(), self.0.layout.heads, ROW_TILE)
     }
 
     fn flops(&self, call: &Call) -> u64 {
@@ -164,7 +172,7 @@ impl SketchLearnedGrad {
                 || {
                     for i in 0..n * r {
                         let t = (a[i] * b[i] / root).tanh_fast();
-                        let d = ds[i] * (R::ONE - t * t);
+                        let d = (ds[i] * (R::ONE - t * t)).flushed();
                         (da[i], db[i]) = (d * b[i], d * a[i]);
                     }
                 },

@@ -55,7 +55,7 @@ impl Kernel for SketchRandom {
         let l = &self.layout;
         let values = 2 * self.leaves * l.sketch;
         let vectors = 2 * capacity.unit(Unit::Rows) * l.heads;
-        if let Some(lanes) = subgroup::lanes(device, subgroup::ROWS * (l.head + values) * 4).filter(|_| vectors > 64) {
+        if let Some(lanes) = subgroup::lanes(device, subgroup::ROWS * (l.head + values) * 4) {
             let variant = l.head_constants(subgroup::variant("sketch_random", lanes, &[]));
             let variant = subgroup::vectors(variant, ["vector_columns", "vector_vectors"], l.head);
             return self.tree_constants(subgroup::vectors(variant, ["values_columns", "values_vectors"], values));

@@ -2,15 +2,15 @@
 
 use super::real::{Mat, MatMut};
 use super::sketch_learned::for_each_tile_backward;
-use super::sketch_learned_grad::{slab_count, slab_dispatches};
+use super::sketch_learned_grad::{slab_count, slab_dispatches, slab_variant};
 use super::sketch_random::SketchRandom;
-use super::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error};
+use super::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shape_error, subgroup};
 use crate::error::Result;
-use crate::tensor::{Call, Capacity, TensorType, Unit};
+use crate::tensor::{Call, Capacity, TensorType};
 use crate::{shape, twins};
 
 /// Vectors that a workgroup of the shader takes at a time.
-const ROW_TILE: usize = 8;
+const ROW_TILE: usize = 16;
 
 /// Arguments: qkv, lane table, norms `[4, h]`, rotation table, matrices, dsketch `[2, lanes, H, tokens, r]` → slabs
 /// `[slabs, 4 h + tile]` (partial sums of the gradient of the norms; then the tile in work, of the shader only); in place: dqkv `[rows, qkv_width]`.
@@ -45,15 +45,17 @@ impl Kernel for SketchRandomGrad {
 
     fn variant(&self, device: &DeviceTraits, _: &Capacity) -> Variant {
         let l = &self.0.layout;
-        // Matrices forwards and backwards, elements of the tile by 128 invocations; then what loads and stores the vectors.
-        let matrices = (2 * self.0.leaves - 1) * 2 * l.head.max(l.sketch) * ((ROW_TILE * l.head.max(l.sketch)).div_ceil(128) + 1);
+        let lanes = subgroup::lanes_backward(device, 0);
+        // Matrices forwards and backwards, elements of the tile by 128 invocations or, four at a time, by a subgroup; then what loads and
+        // stores the vectors.
+        let widest = l.head.max(l.sketch);
+        let matrices = (2 * self.0.leaves - 1) * 2 * widest * ((ROW_TILE * widest).div_ceil(lanes.map_or(128, |lanes| 4 * lanes)) + 1);
         let tiles = device.rounds(4 * l.head, 2 * (matrices + 16 * l.head));
-        l.head_constants(Variant::new(self.stem(), &[]))
+        l.head_constants(slab_variant(self.stem(), lanes))
             .size("SIZE", l.sketch)
             .size("LEAVES", self.0.leaves)
             .with("GAIN", self.0.gain)
             .size("INPUT_NORMED", usize::from(l.sketch_normed))
-            .size("ROW_TILE", ROW_TILE)
             .size("SLAB", self.slab())
             .size("TILES", tiles)
     }
@@ -63,17 +65,7 @@ impl Kernel for SketchRandomGrad {
     }
 
     fn dispatches(&self, variant: &Variant, call: &Call) -> Vec<Dispatch> {
-        let vectors = 2 * call.unit(Unit::Rows) * self.0.layout.heads;
-        slab_dispatches(variant, call.unit(slab_count(self.slab())), vectors.div_ceil(ROW_TILE), |slabs, first_tile| {
-            shader::params::SketchRandomGrad {
-                vectors: vectors as u32,
-                lanes: call.lanes.len() as u32,
-                tokens: call.tokens as u32,
-                lane_base: call.lane_base as u32,
-                slabs,
-                first_tile,
-            }
-        })
+        slab_dispatches(variant, call, self.slab(), self.0.layout.heads, ROW_TILE)
     }
 
     fn flops(&self, call: &Call) -> u64 {

@@ -1,6 +1,7 @@
 //! The `*_subgroup` variants, for software adapters whose subgroups are the vectors of the CPU: a workgroup is one subgroup and owns
 //! [`ROWS`] rows (`shaders/shared/subgroup_sums.wgsl`, with its ladder).
 
+use super::heads::Features;
 use super::{DeviceTraits, Variant};
 
 /// Rows of a tile.
@@ -8,7 +9,7 @@ pub(crate) const ROWS: usize = 16;
 
 /// Invocations of a subgroup, if `device` can run a `*_subgroup` shader that takes so many bytes of workgroup memory.
 pub(super) fn lanes(device: &DeviceTraits, bytes: usize) -> Option<usize> {
-    device.subgroup.filter(|_| bytes <= device.workgroup_memory)
+    device.subgroup.filter(|_| bytes <= device.workgroup_memory && device.tuning.subgroups != Some(false))
 }
 
 /// [`lanes`] for the kernels of the backward pass: subgroups of 8 alone. SwiftShader, whose have 4, takes minutes to compile them.
@@ -34,6 +35,11 @@ pub(super) fn vectors(variant: Variant, [width, size]: [&'static str; 2], column
 /// Adds the weights of 64 keys or features a row.
 pub(super) fn weights(variant: Variant) -> Variant {
     vectors(variant, ["weights_columns", "weights_vectors"], 64)
+}
+
+/// Adds the sources of features in vectors of four rows, of so many (`shared/feature_quads.wgsl`).
+pub(super) fn sources(variant: Variant, features: &Features, rows: usize) -> Variant {
+    variant.size("SOURCE_VECTORS", features.factors() * rows / 4)
 }
 
 /// Workgroup memory, bytes, of a shader that keeps sums of so many columns there, 64 weights a row, totals and a gate.

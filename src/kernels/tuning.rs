@@ -13,6 +13,9 @@ pub struct Tuning {
     pub tiles: Vec<TunedTile>,
     /// Tokens of a call that reads a text.
     pub segment: Option<usize>,
+    /// Whether attention, scan and sketches run as subgroups on a device that could (kernels/subgroup.rs).
+    #[serde(default)]
+    pub subgroups: Option<bool>,
 }
 
 /// The best tile for a product.
@@ -48,7 +51,7 @@ mod tests {
     fn the_most_similar_product_decides() {
         let tile = |rows| Tile { subgroup: 0, shared: true, rows, columns: 4, group: [8, 8] };
         let tuned = |rows, columns, of| TunedTile { rows, columns, tile: tile(of) };
-        let tuning = Tuning { tiles: vec![tuned(1024, 512, 4), tuned(1024, 192, 8)], segment: None };
+        let tuning = Tuning { tiles: vec![tuned(1024, 512, 4), tuned(1024, 192, 8)], ..Tuning::default() };
         let device = DeviceTraits::floor();
         let rows = |r, c| tuning.tile(&device, r, c).map(|tile| tile.rows);
         assert_eq!([rows(1024, 600), rows(900, 200), rows(2048, 384), rows(1024, 4096), rows(64, 512)], [Some(4), Some(8), Some(4), None, None]);

@@ -238,6 +238,11 @@ impl ModelConfig {
         self.hidden_size / self.num_attention_heads.max(1)
     }
 
+    /// Bytes of the keys and values that softmax attention of the same shape keeps for `tokens`, in f32.
+    pub fn softmax_cache_bytes(&self, tokens: u64) -> u64 {
+        [2, 4, self.num_hidden_layers as u64, self.hidden_size as u64].iter().fold(tokens, |a, n| a.saturating_mul(*n))
+    }
+
     /// Reads and checks `config.json`; `name` (a path or a label) starts every message. Also returns warnings: keys
     /// that are unknown or have no effect, by their dotted name.
     ///

@@ -16,6 +16,7 @@ struct Request {
     suites: Option<Vec<Suite>>,
     quick: bool,
     budget: Option<f64>,
+    most: Option<f64>,
     samples: Option<usize>,
     lengths: Option<Vec<usize>>,
     all_kinds: Option<bool>,
@@ -35,6 +36,7 @@ impl Request {
             all_kinds: self.all_kinds.unwrap_or(usual.all_kinds),
             depths: self.depths.unwrap_or(usual.depths),
             train_lengths: self.train_lengths.unwrap_or(usual.train_lengths),
+            most: self.most.or(usual.most),
             browser: Reflect::get(&navigator, &"userAgent".into()).ok().and_then(|agent| agent.as_string()),
             ..usual
         }

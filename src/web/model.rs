@@ -57,7 +57,7 @@ impl Model {
             "layers": config.num_hidden_layers,
             "heads": config.num_attention_heads,
             "headDim": config.head_size(),
-            "cacheBytesPerToken": 2 * 4 * config.num_hidden_layers * config.hidden_size,
+            "cacheBytesPerToken": config.softmax_cache_bytes(1),
             "warnings": self.model.warnings(),
         }))
     }

@@ -184,6 +184,8 @@ export interface BenchOptions {
   quick?: boolean
   /** Seconds of a row. */
   budget?: number
+  /** Seconds of everything, about: rows that would begin too late are left out, with that reason. Default: 55 where `quick`, else any. */
+  most?: number
   /** Most samples of a row. */
   samples?: number
   /** Lengths of the attention suite. */
