@@ -28,7 +28,7 @@ const FIT_FROM: usize = 4096;
 
 /// What is timed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Pass {
+pub(super) enum Pass {
     Forward,
     ForwardBackward,
 }
@@ -54,19 +54,27 @@ struct Contender {
 const SOFTMAX: &str = "softmax";
 
 fn contenders(options: &BenchOptions) -> Vec<Contender> {
-    let &BenchOptions { heads, head, sketch, block, .. } = options;
-    let polysketch = |kind| Attention::polysketch(heads, head, sketch, kind).with_block_size(block);
-    let learned = || polysketch(Sketch::Learned { levels: 2, expansion: 8 });
-    let random = || polysketch(Sketch::Random { leaves: 1, gain: 1.0 / (sketch as f64).sqrt() });
-    let few = vec![(SOFTMAX, Attention::softmax(heads, head)), ("polysketch, learned sketch", learned()), ("polysketch, gaussian sketch", random())];
+    let &BenchOptions { heads, head, sketch, .. } = options;
+    let random = polysketch(options, Sketch::Random { leaves: 1, gain: 1.0 / (sketch as f64).sqrt() });
+    let few =
+        vec![(SOFTMAX, Attention::softmax(heads, head)), ("polysketch, learned sketch", learned(options)), ("polysketch, gaussian sketch", random)];
     let more = vec![
-        ("polysketch, learned sketch, gated", learned().with_gate()),
+        ("polysketch, learned sketch, gated", learned(options).with_gate()),
         ("polynomial of degree 2", Attention::polynomial(heads, head, 2)),
         ("polynomial of degree 4", Attention::polynomial(heads, head, 4)),
         ("taylor of degree 2", Attention::taylor(heads, head, 2)),
     ];
     let all = few.into_iter().chain(if options.all_kinds { more } else { Vec::new() });
     all.map(|(name, attention)| Contender { name, attention }).collect()
+}
+
+fn polysketch(&BenchOptions { heads, head, sketch, block, .. }: &BenchOptions, kind: Sketch) -> Attention {
+    Attention::polysketch(heads, head, sketch, kind).with_block_size(block)
+}
+
+/// Attention with a learned sketch.
+pub(super) fn learned(options: &BenchOptions) -> Attention {
+    polysketch(options, Sketch::Learned { levels: 2, expansion: 8 })
 }
 
 /// Rows of the suite.
@@ -196,10 +204,10 @@ fn foreseen(c: &Contender, last: Option<&Point>, tokens: usize) -> f64 {
 }
 
 /// What is timed of a contender.
-struct Layer<'a> {
-    attention: &'a Attention,
-    pass: Pass,
-    tokens: usize,
+pub(super) struct Layer<'a> {
+    pub attention: &'a Attention,
+    pub pass: Pass,
+    pub tokens: usize,
 }
 
 impl Layer<'_> {
@@ -224,7 +232,7 @@ impl Layer<'_> {
     }
 
     /// The plan of one call; gradients take the whole text at once.
-    fn plan(&self, traits: &DeviceTraits, segment: usize) -> Result<Plan> {
+    pub fn plan(&self, traits: &DeviceTraits, segment: usize) -> Result<Plan> {
         let context = if self.pass == Pass::Forward && self.attention.has_cache() { self.tokens } else { 0 };
         let graph = self.graph(context)?;
         let mut tokens = if self.pass == Pass::Forward { self.tokens.min(segment) } else { self.tokens };
@@ -237,7 +245,7 @@ impl Layer<'_> {
     }
 
     /// The calls over the first `tokens`, each of at most `segment`.
-    fn calls(&self, tokens: usize, segment: usize) -> Vec<Call> {
+    pub fn calls(&self, tokens: usize, segment: usize) -> Vec<Call> {
         let (mut calls, mut position, mut ring) = (Vec::new(), 0, 0);
         while position < tokens {
             let n = segment.min(tokens - position);
@@ -259,7 +267,7 @@ impl Layer<'_> {
 
     /// Numbers of a parameter: norms scale by 1, the gradient of o ends after `checked` tokens, so that the same gradients can be computed
     /// from these tokens alone: attention is causal.
-    fn fill(&self, t: &PlannedTensor, seed: u64, checked: usize) -> Option<Vec<u32>> {
+    pub fn fill(&self, t: &PlannedTensor, seed: u64, checked: usize) -> Option<Vec<u32>> {
         let l = &self.attention.layout;
         match t.tensor.name.as_str() {
             _ if t.tensor.role != Role::Parameter => None,
@@ -275,7 +283,7 @@ impl Layer<'_> {
     }
 
     /// Plans, allocates, and holds the result against f64; the nanoseconds that this run took, or would have taken over all tokens.
-    async fn prepare(&self, bench: &Bench<'_>, executor: &Executor, row: &mut Row, held: &mut u64) -> Result<(Subject, f64)> {
+    async fn prepare(&self, bench: &mut Bench<'_>, executor: &Executor, row: &mut Row, held: &mut u64) -> Result<(Subject, f64)> {
         let options = bench.options;
         let plan = self.plan(&bench.engine.traits(), options.segment)?;
         let segment = plan.capacity.tokens;
@@ -290,6 +298,7 @@ impl Layer<'_> {
             row.method.segment = Some(segment);
         }
         bench.fits(*held + bytes)?;
+        let preparation = bench.pace.begin(&[&plan])?;
         let checked = self.checked(&plan, options.check_work);
         let mut subject = Subject::new(executor, &plan, self.calls(checked, segment), &|t| self.fill(t, options.seed, checked)).await?;
         if self.pass == Pass::ForwardBackward {
@@ -297,6 +306,7 @@ impl Layer<'_> {
             subject.set_calls(calls.clone());
         }
         let (check, nanoseconds) = self.check(&mut subject, options.seed, checked, segment).await?;
+        bench.pace.ready(&preparation);
         row.check = Some(check.clone());
         check.verdict()?;
         subject.set_calls(calls);

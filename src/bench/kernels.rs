@@ -158,7 +158,7 @@ fn fitting(t: &PlannedTensor, values: &Values) -> Option<Vec<u32>> {
 
 /// Checks and times one step.
 async fn measure(
-    bench: &Bench<'_>,
+    bench: &mut Bench<'_>,
     executor: &Executor,
     timer: &Timer,
     scene: &Scene<'_>,
@@ -175,8 +175,10 @@ async fn measure(
     d.bytes = Some(moved(&plan, &scene.call));
     d.bytes_formula = Some("every argument once, of tables looked up in only the rows".into());
     let calls = vec![scene.call.clone()];
+    let preparation = bench.pace.begin(&[&plan])?;
     let mut subject = Subject::new(executor, &plan, calls.clone(), &|t| fitting(t, values)).await?;
     subject.run(&[]).await?;
+    bench.pace.ready(&preparation);
     // How a cache is cut for decoding is the shader's own business: its twin does not cut.
     if step.kernel.stem() != "attention_dense_decode" {
         let oracle = Executor::Oracle(CpuExecutor::default());

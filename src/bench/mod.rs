@@ -9,6 +9,7 @@
 //! | `kernels.rs` | each kernel of a model at its working shapes |
 //! | `attention.rs` | every kind of attention against the length, beside flash softmax |
 //! | `model.rs`, `train.rs` | a model's reading and writing at depths; its training steps |
+//! | `pace.rs` | the time of the whole |
 //! | `tune.rs` | which variants suit a device |
 //! | `compare.rs` | rows of several files beside each other |
 //!
@@ -20,6 +21,7 @@ pub mod compare;
 pub mod fit;
 mod kernels;
 mod model;
+mod pace;
 mod peaks;
 pub mod schema;
 #[cfg(test)]
@@ -37,6 +39,7 @@ pub use schema::{Row, SCHEMA, Suite};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Engine, ModelSource};
+use pace::Pace;
 use peaks::Peaks;
 use schema::{Build, Derived, Device, Workload};
 use timer::{Samples, Timer};
@@ -51,6 +54,8 @@ pub struct BenchOptions {
     pub quick: bool,
     /// Seconds of a row, warm-up included; a longer one has one sample, or none where its length is foreseen to take longer.
     pub budget: f64,
+    /// Seconds of everything, about: what is foreseen to compile shaders beyond it is left out, with its reason.
+    pub most: Option<f64>,
     /// Most samples of a row.
     pub samples: usize,
     /// n of the suite `attention`.
@@ -90,6 +95,7 @@ impl Default for BenchOptions {
             suites: Suite::ALL.to_vec(),
             quick: false,
             budget: 5.0,
+            most: None,
             samples: 9,
             lengths: doubling(9, 17),
             heads: 4,
@@ -115,6 +121,7 @@ impl BenchOptions {
         Self {
             quick: true,
             budget: 0.25,
+            most: Some(55.0),
             samples: 5,
             lengths: vec![256, 512, 1024],
             heads: 1,
@@ -204,6 +211,7 @@ pub async fn run(
         device: Device::new(engine.adapter(), options.browser.clone()),
         build: Build::this(),
         peaks: Peaks::default(),
+        pace: Pace::new(options.most, engine.traits().shaders),
         on_event,
         index: 0,
         of: 0,
@@ -219,7 +227,8 @@ pub async fn run(
     }
     // The others are held against the peaks.
     peaks::run(&mut bench, suites.contains(&Suite::Peaks)).await?;
-    for suite in suites {
+    for &suite in &suites {
+        bench.pace.begin_suite(suite, &suites);
         match suite {
             Suite::Peaks => {}
             Suite::Kernels => kernels::run(&mut bench).await?,
@@ -239,6 +248,7 @@ struct Bench<'a> {
     device: Device,
     build: Build,
     peaks: Peaks,
+    pace: Pace,
     on_event: &'a mut dyn FnMut(Event) -> ControlFlow<()>,
     index: usize,
     of: usize,

@@ -50,13 +50,14 @@ pub(super) async fn run(bench: &mut Bench<'_>) -> Result<()> {
     let check = checked(bench, &model).await;
     first_token(bench, &model, &timer, &check, &workload).await?;
     depths(bench, &model, &timer, &check, &workload).await?;
-    shares(bench, &model, &workload).await
+    shares(bench, &model, &check, &workload).await
 }
 
 /// What rows of a model hold beside their times.
 fn describe(row: &mut Row, model: &Model, session: &Session) {
     let memory = model.blueprint().memory();
     row.derived.state_bytes = Some(session.state_bytes() as u64);
+    row.derived.softmax_cache_bytes = row.workload.depth.map(|depth| model.config().softmax_cache_bytes(depth as u64));
     row.derived.memory_bytes = Some(memory.total());
     row.method.segment = Some(memory.segment);
     if let Executor::Gpu(gpu) = model.executor() {
@@ -65,7 +66,7 @@ fn describe(row: &mut Row, model: &Model, session: &Session) {
 }
 
 /// The check of all rows, or why there are none.
-fn passed(row: &mut Row, check: &Result<Check>) -> Result<()> {
+pub(super) fn passed(row: &mut Row, check: &Result<Check>) -> Result<()> {
     let check = check.as_ref().map_err(Clone::clone)?;
     row.check = Some(check.clone());
     check.verdict()
@@ -90,7 +91,9 @@ async fn write(session: &mut Session, tokens: usize) -> Result<Vec<u32>> {
 }
 
 /// Logits after reading a text in calls and writing on, against f64 after the same tokens.
-async fn checked(bench: &Bench<'_>, model: &Model) -> Result<Check> {
+async fn checked(bench: &mut Bench<'_>, model: &Model) -> Result<Check> {
+    let plans = model.blueprint();
+    let preparation = bench.pace.begin(&[&plans.prefill, &plans.decode])?;
     let n = if bench.options.quick { 150 } else { 600 };
     let (ids, _) = token_ids(bench.options.seed, n, model.config().vocab_size);
     let mut session = Session::new(model).await?;
@@ -103,6 +106,7 @@ async fn checked(bench: &Bench<'_>, model: &Model) -> Result<Check> {
     let mut session = Session::new(&reference).await?;
     read(&mut session, &[ids, written].concat()).await?;
     let want = session.logits(0).await?;
+    bench.pace.ready(&preparation);
     let largest = want.iter().fold(0f32, |most, x| most.max(x.abs()));
     let differences = got.iter().zip(&want).map(|(a, b)| f64::from((a - b).abs() / largest));
     let error = differences.fold(0.0, |worst: f64, error| if worst.is_nan() || error <= worst { worst } else { error });
@@ -135,61 +139,60 @@ async fn first_token(bench: &mut Bench<'_>, model: &Model, timer: &Timer, check:
     bench.finished(row)
 }
 
-/// Reading and writing, on top of ever longer texts.
+/// Reading and writing, on top of texts of several lengths, in turns: that all cost the same is to be seen.
 async fn depths(bench: &mut Bench<'_>, model: &Model, timer: &Timer, check: &Result<Check>, workload: &Workload) -> Result<()> {
-    let [n, written] = bench.options.read_write;
     let mut depths = bench.options.depths.clone();
     depths.sort_unstable();
     let mut session = Session::new(model).await?;
-    let (ids, _) = token_ids(bench.options.seed, n.max(1 << 12), model.config().vocab_size);
+    let most = bench.options.read_write[0].max(1 << 12);
+    let (ids, _) = token_ids(bench.options.seed, most, model.config().vocab_size);
     // Seconds a token took to read.
     let mut pace = 0.0;
+    let mut texts: Vec<(usize, Result<Vec<u8>>)> = Vec::with_capacity(depths.len());
     for depth in depths {
         bench.started(Suite::Model, &format!("reading to {depth}")).await?;
-        let reached = descend(bench, &mut session, &ids, depth, &mut pace).await;
-        for (name, tokens) in [("prefill", n), ("decode", written)] {
-            bench.started(Suite::Model, &format!("{name}, n {tokens}, at {depth}")).await?;
-            let mut row = bench.row(Suite::Model, name, Workload { tokens: Some(tokens), depth: Some(depth), ..workload.clone() });
-            let measured = async {
-                passed(&mut row, check)?;
-                reached.clone()?;
-                // Every sample begins where the text stands.
-                let saved = session.save(0).await?;
-                let samples = in_turns(std::slice::from_mut(&mut session), &[], bench.options, timer, false, async |session, _| {
-                    session.load(0, &saved, "the text").await?;
-                    if name == "decode" && depth == 0 {
-                        // Writing goes on from something.
-                        read(session, &ids[..1]).await?;
-                    }
-                    session.model().executor().finish().await?;
-                    let start = Instant::now();
-                    if name == "prefill" {
-                        read(session, &ids[..tokens]).await?;
-                    } else {
-                        write(session, tokens).await?;
-                    }
-                    Ok(clock::nanoseconds_since(start))
-                });
-                let samples = samples.await.swap_remove(0);
-                session.load(0, &saved, "the text").await?;
-                describe(&mut row, model, &session);
-                samples
-            };
-            let samples = measured.await;
-            if name == "prefill"
-                && let Ok(samples) = &samples
-                && let Some(ns) = super::statistics::median(&samples.nanoseconds)
-            {
-                pace = ns * 1e-9 / tokens as f64;
+        let saved = match check {
+            Ok(_) => descend(bench, &mut session, &ids, depth, &mut pace).await,
+            Err(error) => Err(error.clone()),
+        };
+        texts.push((depth, saved));
+    }
+    let [n, written] = bench.options.read_write;
+    for (name, tokens) in [("prefill", n), ("decode", written)] {
+        bench.started(Suite::Model, &format!("{name}, n {tokens}, in turns")).await?;
+        let mut reached: Vec<(usize, &[u8])> = texts.iter().filter_map(|(depth, saved)| Some((*depth, saved.as_deref().ok()?))).collect();
+        let samples = in_turns(&mut reached, &[], bench.options, timer, false, async |(depth, saved), _| {
+            session.load(0, saved, "the text").await?;
+            if name == "decode" && *depth == 0 {
+                // Writing goes on from something.
+                read(&mut session, &ids[..1]).await?;
             }
-            bench.conclude(row, samples, timer)?;
+            model.executor().finish().await?;
+            let start = Instant::now();
+            if name == "prefill" {
+                read(&mut session, &ids[..tokens]).await?;
+            } else {
+                write(&mut session, tokens).await?;
+            }
+            Ok(clock::nanoseconds_since(start))
+        });
+        let mut samples = samples.await.into_iter();
+        for (depth, saved) in &texts {
+            let mut row = bench.row(Suite::Model, name, Workload { tokens: Some(tokens), depth: Some(*depth), ..workload.clone() });
+            let measured = match saved {
+                Ok(_) => samples.next().transpose(),
+                Err(error) => Err(error.clone()),
+            };
+            let measured = passed(&mut row, check).and(measured).map(Option::unwrap_or_default);
+            describe(&mut row, model, &session);
+            bench.conclude(row, measured, timer)?;
         }
     }
     Ok(())
 }
 
-/// Reads on until the text is `depth` long.
-async fn descend(bench: &mut Bench<'_>, session: &mut Session, ids: &[u32], depth: usize, pace: &mut f64) -> Result<()> {
+/// Reads on until the text is `depth` long; the text then.
+async fn descend(bench: &mut Bench<'_>, session: &mut Session, ids: &[u32], depth: usize, pace: &mut f64) -> Result<Vec<u8>> {
     let left = depth - session.position(0).min(depth);
     let (seconds, most) = (left as f64 * *pace, PATIENCE * bench.options.budget);
     if seconds > most {
@@ -198,14 +201,18 @@ async fn descend(bench: &mut Bench<'_>, session: &mut Session, ids: &[u32], dept
     }
     while session.position(0) < depth {
         let n = ids.len().min(depth - session.position(0));
+        let start = Instant::now();
         read(session, &ids[..n]).await?;
+        session.model().executor().finish().await?;
+        *pace = clock::nanoseconds_since(start) * 1e-9 / n as f64;
         bench.started(Suite::Model, &format!("reading to {depth}: {}", session.position(0))).await?;
     }
-    Ok(())
+    bench.fits(session.state_bytes() as u64)?;
+    session.save(0).await
 }
 
 /// Which kernels the time of a reading call and of a written token goes to.
-async fn shares(bench: &mut Bench<'_>, model: &Model, workload: &Workload) -> Result<()> {
+async fn shares(bench: &mut Bench<'_>, model: &Model, check: &Result<Check>, workload: &Workload) -> Result<()> {
     let n = model.blueprint().capacity.tokens.min(if bench.options.quick { 256 } else { 1024 });
     let (ids, _) = token_ids(bench.options.seed, n, model.config().vocab_size);
     for (plan, ids) in [("prefill", &ids[..]), ("decode", &[])] {
@@ -213,6 +220,7 @@ async fn shares(bench: &mut Bench<'_>, model: &Model, workload: &Workload) -> Re
         let workload = Workload { plan: Some(plan.into()), tokens: Some(ids.len().max(1)), ..workload.clone() };
         let mut row = bench.row(Suite::Model, "shares", workload);
         let measured = async {
+            check.as_ref().map_err(Clone::clone)?.verdict()?;
             let mut session = Session::new(model).await?;
             read(&mut session, &[1]).await?;
             // Once to warm up.

@@ -59,6 +59,7 @@
 //! | `derived.share_of_peak` | share of what the roofline allows: the lower of the multiply-add peak and intensity times bandwidth |
 //! | `derived.bound` | `compute` or `memory`: which of them; `cache`: faster than memory, so that the share is that of arithmetic alone |
 //! | `derived.state_bytes` | state of one text |
+//! | `derived.softmax_cache_bytes` | key-value cache that softmax attention of the same shape would keep of such a text, f32 |
 //! | `derived.memory_bytes` | weights, state and scratch, as planned |
 //! | `derived.peak_bytes` | most that was allocated on the device, where it counts |
 //! | `derived.speedup`, `derived.speedup_low`, `derived.speedup_high` | median time of softmax over this one, of samples taken in turns; a 95 % interval |
@@ -296,6 +297,7 @@ optional! {
         share_of_peak: f64,
         bound: String,
         state_bytes: u64,
+        softmax_cache_bytes: u64,
         memory_bytes: u64,
         peak_bytes: u64,
         speedup: f64,

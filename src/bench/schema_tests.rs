@@ -65,6 +65,7 @@ fn complete() -> Row {
         share_of_peak: Some(1.0),
         bound: text(),
         state_bytes: Some(1),
+        softmax_cache_bytes: Some(1),
         memory_bytes: Some(1),
         peak_bytes: Some(1),
         speedup: Some(1.0),

@@ -24,7 +24,7 @@ pub(super) fn rows(options: &BenchOptions) -> usize {
 
 pub(super) async fn run(bench: &mut Bench<'_>) -> Result<()> {
     let source = bench.source()?;
-    let options = |context| LearnerOptions { lanes: 1, context, segment: None, recompute: Recompute::Nothing };
+    let options = |context| segmented(context, None);
     let mut lengths = bench.options.train_lengths.clone();
     lengths.sort_unstable();
     let plan = |context| LearnerPlan::new(&source.config, &bench.engine.traits(), &options(context)).map(|plan| plan.memory());
@@ -59,7 +59,7 @@ pub(super) async fn run(bench: &mut Bench<'_>) -> Result<()> {
         _ => row.skipped = Some("fewer than two lengths were measured".into()),
     }
     bench.finished(row)?;
-    shares(bench, &engine, &source).await
+    shares(bench, &school).await
 }
 
 /// Where steps are taken.
@@ -73,9 +73,7 @@ struct School<'a> {
 impl School<'_> {
     /// Time of a step over one sequence.
     async fn step(&self, bench: &Bench<'_>, options: &LearnerOptions, row: &mut Row) -> Result<Samples> {
-        let check = self.check.as_ref().map_err(Clone::clone)?;
-        row.check = Some(check.clone());
-        check.verdict()?;
+        super::model::passed(row, &self.check)?;
         let memory = LearnerPlan::new(&self.source.config, &self.engine.traits(), options)?.memory();
         (row.derived.memory_bytes, row.derived.state_bytes) = (Some(memory.total()), Some(memory.state));
         row.method.segment = Some(memory.segment);
@@ -101,35 +99,44 @@ impl School<'_> {
 }
 
 /// Gradients of a short text in segments on the device, against the whole in f64.
-async fn checked(bench: &Bench<'_>, engine: &Engine, source: &ModelSource) -> Result<Check> {
+async fn checked(bench: &mut Bench<'_>, engine: &Engine, source: &ModelSource) -> Result<Check> {
     let n = if bench.options.quick { 140 } else { 600 };
     let (tokens, targets) = token_ids(bench.options.seed, n, source.config.vocab_size);
     let batch = Batch { context: n, tokens, targets };
     let oracle = Engine::on(Executor::Oracle(CpuExecutor::default()));
+    let plan = LearnerPlan::new(&source.config, &engine.traits(), &segmented(n, Some(n / 2)))?;
+    let plans = [Some(&plan.train), Some(&plan.forward), plan.states.as_ref()];
+    let preparation = bench.pace.begin(&plans.into_iter().flatten().collect::<Vec<_>>())?;
     let want = gradients(&oracle, source, &batch, None).await?;
     let got = gradients(engine, source, &batch, Some(n / 2)).await?;
+    bench.pace.ready(&preparation);
     let errors = got.iter().zip(&want).map(|(got, want)| relative(&got.2, &want.2));
     let error = errors.fold(0.0, |worst: f64, error| if worst.is_nan() || error <= worst { worst } else { error });
     Ok(Check::against_f64(error, TOLERANCE, "relative, Frobenius, of the worst gradient", Some(n)))
 }
 
+/// One sequence, in segments or as the plan has it.
+fn segmented(context: usize, segment: Option<usize>) -> LearnerOptions {
+    LearnerOptions { lanes: 1, context, segment, recompute: Recompute::Nothing }
+}
+
 async fn gradients(engine: &Engine, source: &ModelSource, batch: &Batch, segment: Option<usize>) -> Result<NamedTensors> {
-    let options = LearnerOptions { lanes: 1, context: batch.context, segment, recompute: Recompute::Nothing };
-    let mut learner = Learner::new(engine, source, &options).await?;
+    let mut learner = Learner::new(engine, source, &segmented(batch.context, segment)).await?;
     learner.accumulate(batch, 1.0 / batch.scored().max(1) as f32).await?;
     learner.gradients().await
 }
 
 /// Where the time of a training call goes.
-async fn shares(bench: &mut Bench<'_>, engine: &Engine, source: &ModelSource) -> Result<()> {
+async fn shares(bench: &mut Bench<'_>, school: &School<'_>) -> Result<()> {
+    let School { engine, source, .. } = *school;
     bench.started(Suite::Train, "shares").await?;
     let n = if bench.options.quick { 64 } else { 1024 };
     let mut row = bench.row(Suite::Train, "shares", Workload { tokens: Some(n), batch: Some(1), ..bench.model_workload() });
     let measured = async {
+        school.check.as_ref().map_err(Clone::clone)?.verdict()?;
         let (tokens, targets) = token_ids(bench.options.seed, n, source.config.vocab_size);
         let batch = Batch { context: n, tokens, targets };
-        let options = LearnerOptions { lanes: 1, context: n, segment: Some(n), recompute: Recompute::Nothing };
-        let mut learner = Learner::new(engine, source, &options).await?;
+        let mut learner = Learner::new(engine, source, &segmented(n, Some(n))).await?;
         // Once to warm up.
         learner.accumulate(&batch, 1.0).await?;
         learner.profile();

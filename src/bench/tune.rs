@@ -1,5 +1,6 @@
-//! Measures which variants suit a device: tiles of products at a model's own shapes, tokens of a reading call. In turns with the defaults,
-//! which stay unless something else is faster beyond doubt; every candidate is held against f64.
+//! Measures which variants suit a device: tiles of products at a model's own shapes, subgroups or not, tokens of a reading call. In turns
+//! with the defaults, which stay unless something else is faster beyond doubt; every candidate is held against f64. And which block suits a
+//! model yet to be trained: that is only told, for a model's own block is part of what it computes.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -7,11 +8,12 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::BenchOptions;
+use super::attention::{Layer, Pass, learned};
 use super::clock::{self, Instant};
 use super::fit::relative;
 use super::schema::Check;
 use super::statistics::Ratio;
-use super::timer::{Subject, Timer, in_turns, kernel_graph, token_ids};
+use super::timer::{Samples, Subject, Timer, in_turns, kernel_graph, token_ids};
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::{CpuExecutor, Executor};
 use crate::kernels::DeviceTraits;
@@ -29,6 +31,9 @@ const GAIN: f64 = 1.05;
 const HOPELESS: f64 = 1.3;
 /// Tokens of a reading call that are tried.
 const SEGMENTS: [usize; 4] = [256, 512, 1024, 2048];
+/// Blocks that are tried, and the tokens of attention they are tried on.
+const BLOCKS: [usize; 4] = [64, 128, 256, 512];
+const ATTENDED: usize = 2048;
 /// Tokens read to compare them.
 const READ: usize = 4096;
 
@@ -77,9 +82,16 @@ pub async fn tune(
         tell(choice)?;
     }
     if !options.quick {
+        if defaults.subgroup.is_some() {
+            let (choice, subgroups) = subgroups(&executor, &timer, options, &defaults).await?;
+            tuning.subgroups = subgroups;
+            tell(choice)?;
+        }
         let (choice, segment) = reading(engine, open, options, &tuning).await?;
         tuning.segment = segment;
         tell(choice)?;
+        let traits = DeviceTraits { tuning: Arc::new(tuning.clone()), ..defaults };
+        tell(block(&executor, &timer, options, &traits).await?)?;
     }
     Ok(tuning)
 }
@@ -115,7 +127,7 @@ async fn product(
     let want = Subject::kernel(&oracle, &oracle.traits(), &graph, m, options.seed).await?.run(&reads).await?;
     let mut found: Vec<(Tile, Subject, f64)> = Vec::new();
     for tile in tiles {
-        let tuning = Tuning { tiles: vec![TunedTile { rows: m, columns: n, tile }], segment: None };
+        let tuning = Tuning { tiles: vec![TunedTile { rows: m, columns: n, tile }], ..Tuning::default() };
         let traits = DeviceTraits { tuning: Arc::new(tuning), ..defaults.clone() };
         let tried = async {
             let mut subject = Subject::kernel(executor, &traits, &graph, m, options.seed).await?;
@@ -135,11 +147,66 @@ async fn product(
     let quickest = found.iter().map(|(_, _, ns)| *ns).fold(f64::INFINITY, f64::min);
     found.retain(|(tile, _, ns)| *tile == default || *ns <= HOPELESS * quickest);
     let samples = in_turns(&mut found, &[], options, timer, true, async |(_, subject, _), times| subject.time(timer, times).await).await;
-    let samples: Vec<Vec<f64>> = samples.into_iter().map(|s| s.map(|s| s.nanoseconds).unwrap_or_default()).collect();
-    let (best, gain) = winner(&samples);
+    let (best, gain) = winner(&times(samples));
     let tile = found[best].0;
     let choice = Choice { what: format!("product {m}×{k}×{n}"), default: name(&default), best: name(&tile), gain, candidates };
     Ok((choice, (best > 0).then_some(tile)))
+}
+
+/// Samples of those that could be measured.
+fn times(samples: Vec<Result<Samples>>) -> Vec<Vec<f64>> {
+    samples.into_iter().map(|s| s.map(|s| s.nanoseconds).unwrap_or_default()).collect()
+}
+
+/// Whether attention runs as subgroups, unless it does best as it would anyway: as subgroups, where there are any.
+async fn subgroups(executor: &Executor, timer: &Timer, options: &BenchOptions, defaults: &DeviceTraits) -> Result<(Choice, Option<bool>)> {
+    let mut candidates = Vec::new();
+    for on in [true, false] {
+        let tuning = Tuning { subgroups: Some(on), ..Tuning::clone(&defaults.tuning) };
+        let traits = DeviceTraits { tuning: Arc::new(tuning), ..defaults.clone() };
+        candidates.push(attended(executor, &traits, options).await?);
+    }
+    let (best, gain) = fastest(&mut candidates, timer, options).await;
+    let name = |at: usize| ["subgroups", "workgroups"][at].to_string();
+    let choice = Choice { what: format!("attention over {ATTENDED}"), default: name(0), best: name(best), gain, candidates: 2 };
+    Ok((choice, (best > 0).then_some(false)))
+}
+
+/// The block that makes attention fastest.
+async fn block(executor: &Executor, timer: &Timer, options: &BenchOptions, traits: &DeviceTraits) -> Result<Choice> {
+    let others = BLOCKS.into_iter().filter(|b| *b != options.block);
+    let blocks: Vec<usize> = std::iter::once(options.block).chain(others).collect();
+    let mut candidates = Vec::new();
+    for &block in &blocks {
+        candidates.push(attended(executor, traits, &BenchOptions { block, ..options.clone() }).await?);
+    }
+    let (best, gain) = fastest(&mut candidates, timer, options).await;
+    let name = |block: usize| format!("{block} tokens");
+    Ok(Choice { what: "block of a new model".into(), default: name(blocks[0]), best: name(blocks[best]), gain, candidates: blocks.len() })
+}
+
+/// [`winner`] of some subjects in turns.
+async fn fastest(candidates: &mut [Subject], timer: &Timer, options: &BenchOptions) -> (usize, f64) {
+    winner(&times(in_turns(candidates, &[], options, timer, true, async |subject, times| subject.time(timer, times).await).await))
+}
+
+/// Attention with a learned sketch over [`ATTENDED`] tokens, ready to be timed, its first blocks held against f64.
+async fn attended(executor: &Executor, traits: &DeviceTraits, options: &BenchOptions) -> Result<Subject> {
+    let attention = learned(options);
+    let layer = |tokens| Layer { attention: &attention, pass: Pass::Forward, tokens };
+    let (whole, checked) = (layer(ATTENDED), ATTENDED.min(2 * options.block));
+    let reads = [("o", checked * options.heads * options.head)];
+    let calls = |tokens| whole.calls(tokens, ATTENDED);
+    let plan = whole.plan(traits, ATTENDED)?;
+    let mut subject = Subject::new(executor, &plan, calls(checked), &|t| whole.fill(t, options.seed, checked)).await?;
+    let got = subject.run(&reads).await?;
+    let oracle = Executor::Oracle(CpuExecutor::default());
+    let short = layer(checked);
+    let plan = short.plan(&oracle.traits(), checked)?;
+    let want = Subject::new(&oracle, &plan, calls(checked), &|t| short.fill(t, options.seed, checked)).await?.run(&reads).await?;
+    Check::against_f64(relative(&got[0], &want[0]), TOLERANCE, "", None).verdict()?;
+    subject.set_calls(calls(ATTENDED));
+    Ok(subject)
 }
 
 /// The fastest, if it beats the first beyond doubt; else the first. And by how much.
@@ -185,8 +252,7 @@ async fn reading(
         session.prefill(0, &ids, &mut |_| ControlFlow::Continue(())).await?;
         Ok(clock::nanoseconds_since(start))
     });
-    let samples: Vec<Vec<f64>> = samples.await.into_iter().map(|s| s.map(|s| s.nanoseconds).unwrap_or_default()).collect();
-    let (best, gain) = winner(&samples);
+    let (best, gain) = winner(&times(samples.await));
     let name = |segment: usize| format!("{segment} tokens");
     let choice = Choice { what: "reading call".into(), default: name(default), best: name(segments[best]), gain, candidates: segments.len() };
     Ok((choice, (best > 0).then(|| segments[best])))

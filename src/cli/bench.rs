@@ -44,7 +44,7 @@ struct Run {
     /// What is measured [default: all suites]
     #[arg(value_name = "SUITE", value_parser = suite())]
     suites: Vec<Suite>,
-    /// A look: all suites within a minute, few sizes and samples
+    /// A look within a minute: few sizes and samples; what would take longer is left out, unless a budget or sizes are given
     #[arg(long)]
     quick: bool,
     /// File to write the rows to, one JSON object a line; what it held is replaced
@@ -95,6 +95,14 @@ struct Sizes {
     train_lengths: Option<Vec<usize>>,
 }
 
+impl Sizes {
+    fn given(&self) -> bool {
+        let Self { lengths, heads, head, sketch, block, depths, train_lengths } = self;
+        let lists = [lengths, depths, train_lengths].iter().any(|list| list.is_some());
+        lists || [heads, head, sketch, block].iter().any(|size| size.is_some())
+    }
+}
+
 fn suite() -> impl TypedValueParser<Value = Suite> {
     let find = |word: String| Suite::ALL.into_iter().find(|suite| suite.as_str() == word).unwrap_or(Suite::Peaks);
     PossibleValuesParser::new(Suite::ALL.map(Suite::as_str)).map(find)
@@ -114,6 +122,8 @@ impl Run {
         BenchOptions {
             suites: if self.suites.is_empty() { Suite::ALL.to_vec() } else { self.suites.clone() },
             budget: self.budget.unwrap_or(base.budget),
+            // Who says what is to be measured waits for it.
+            most: base.most.filter(|_| self.budget.is_none() && !sizes.given()),
             samples: self.samples.unwrap_or(base.samples),
             lengths: sizes.lengths.clone().unwrap_or(base.lengths),
             heads: sizes.heads.unwrap_or(base.heads),

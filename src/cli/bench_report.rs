@@ -1,7 +1,7 @@
 //! `bench report`: rows as one page with plots, light or dark as its reader's system is, that needs nothing but itself.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use plotters::chart::SeriesLabelPosition;
@@ -28,6 +28,12 @@ pub struct Options {
     /// The page to write, HTML
     #[arg(long, value_name = "FILE", default_value = "report.html")]
     out: PathBuf,
+    /// Also its plots of time against length (attention) and against depth (model), SVG
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+    /// Also the table of attention alone, Markdown
+    #[arg(long, value_name = "FILE")]
+    table: Option<PathBuf>,
 }
 
 const TEMPLATE: &str = include_str!("bench_report.html");
@@ -55,9 +61,17 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
     if count == 0 {
         return Err(no_rows(&options.files[0]).into());
     }
-    check_place(&options.out)?;
+    for path in [Some(&options.out), options.svg.as_ref(), options.table.as_ref()].into_iter().flatten() {
+        check_place(path)?;
+    }
     let page = TEMPLATE.replace("BODY", &body(&sets)?);
     atomic_write(&options.out, |w| w.write_all(page.as_bytes()))?;
+    if let Some(path) = &options.svg {
+        scaling_plot(path, &sets)?;
+    }
+    if let Some(path) = &options.table {
+        atomic_write(path, |w| w.write_all(scaling_table(&sets).as_bytes()))?;
+    }
     if common.talks() {
         tell(format_args!("written: {}, {}", options.out.display(), plural(count, "row")));
     }
@@ -78,7 +92,7 @@ fn body(sets: &[Set]) -> Result<String> {
     attention(&mut page, sets)?;
     roofline(&mut page, sets)?;
     shares(&mut page, sets);
-    model(&mut page, sets);
+    model(&mut page, sets)?;
     training(&mut page, sets)?;
     all_rows(&mut page, sets);
     Ok(page)
@@ -205,45 +219,40 @@ fn panel(title: String, x: &'static str, y: &'static str, x_name: fn(i32) -> Str
     Panel { title, x, y, x_name, y_name: power_of_ten, curves, legend: Some(SeriesLabelPosition::UpperLeft), labels: Vec::new() }
 }
 
-fn attention(page: &mut String, sets: &[Set]) -> Result<()> {
-    let rows = || sets.iter().flat_map(|set| &set.rows).filter(|row| row.suite == Suite::Attention);
-    let Some(first) = rows().next() else { return Ok(()) };
+/// Passes of attention, by name and in words.
+const PASSES: [(&str, &str); 2] = [("forward", "forward"), ("forward_backward", "forward and backward")];
+
+/// Plots of a pass: all devices where there are several, then each device with all its kinds.
+fn attention_panels(sets: &[Set], (pass, name): (&str, &str)) -> Vec<Panel> {
     let mut kinds: Vec<&str> = Vec::new();
-    for kind in rows().filter_map(|row| row.workload.kind.as_deref()) {
-        if !kinds.contains(&kind) {
+    for row in sets.iter().flat_map(|set| &set.rows).filter(|row| row.suite == Suite::Attention) {
+        if let Some(kind) = row.workload.kind.as_deref().filter(|kind| !kinds.contains(kind)) {
             kinds.push(kind);
         }
     }
-    heading(page, "Attention: time against length");
-    let w = &first.workload;
-    paragraph(
-        page,
-        &format!(
-            "{} of {}, one text. Softmax is this engine's own flash attention, in turns with the others. Lengths that take longer than the budget \
-             of a row are left out.",
-            plural(w.heads.unwrap_or(1), "head"),
-            w.head.unwrap_or(0)
-        ),
-    );
-    for (pass, name) in [("forward", "forward"), ("forward_backward", "forward and backward")] {
-        let mut all = Vec::new();
-        if sets.len() > 1 {
-            let curves = sets.iter().enumerate().flat_map(|(i, set)| {
-                let name = short(set, sets);
-                [
-                    curve(format!("{OURS}: {name}"), i + 1, Stroke::Solid, times(set, pass, OURS)),
-                    curve(format!("{BASELINE}: {name}"), i + 1, Stroke::Dashed, times(set, pass, BASELINE)),
-                ]
-            });
-            all.push(panel(format!("{name}: all devices"), "tokens n", "seconds", power_of_two, curves.collect()));
-        }
-        all.extend(sets.iter().map(|set| {
-            let curves = kinds.iter().enumerate().map(|(i, kind)| curve(kind.to_string(), i, Stroke::Solid, times(set, pass, kind)));
-            panel(format!("{name}: {}", short(set, sets)), "tokens n", "seconds", power_of_two, curves.collect())
-        }));
-        plots(page, &all)?;
+    let mut all = Vec::new();
+    if sets.len() > 1 {
+        let curves = sets.iter().enumerate().flat_map(|(i, set)| {
+            let name = short(set, sets);
+            [
+                curve(format!("{OURS}: {name}"), i + 1, Stroke::Solid, times(set, pass, OURS)),
+                curve(format!("{BASELINE}: {name}"), i + 1, Stroke::Dashed, times(set, pass, BASELINE)),
+            ]
+        });
+        all.push(panel(format!("{name}: all devices"), "tokens n", "seconds", power_of_two, curves.collect()));
     }
-    let mut cells = Vec::new();
+    all.extend(sets.iter().map(|set| {
+        let curves = kinds.iter().enumerate().map(|(i, kind)| curve(kind.to_string(), i, Stroke::Solid, times(set, pass, kind)));
+        panel(format!("{name}: {}", short(set, sets)), "tokens n", "seconds", power_of_two, curves.collect())
+    }));
+    all
+}
+
+/// What was fitted of attention, after the device of each line.
+const FITTED: [&str; 6] = ["kind", "pass", "time grows as", "n", "faster than softmax", "of softmax's speed"];
+
+fn fitted(sets: &[Set]) -> Vec<(&Set, [String; 6])> {
+    let mut lines = Vec::new();
     for set in sets {
         for row in set.rows.iter().filter(|row| row.suite == Suite::Attention && row.name == "exponent") {
             let (kind, pass) = (row.workload.kind.clone().unwrap_or_default(), row.workload.operation.clone().unwrap_or_default());
@@ -257,25 +266,89 @@ fn attention(page: &mut String, sets: &[Set]) -> Result<()> {
                 _ => String::new(),
             });
             let d = &row.derived;
-            let fitted = d.exponent.map_or("–".into(), |a| format!("n^{a:.2}"));
-            cells.push(vec![
-                Cell::Html(device(set)),
-                Cell::Words(kind),
-                Cell::Words(pass.replace('_', " and ")),
-                Cell::Number(fitted),
-                Cell::Words(
-                    d.exponent_from.zip(d.exponent_to).map_or(String::new(), |(a, b)| format!("{} to {}", thousands(a as u64), thousands(b as u64))),
-                ),
-                Cell::Words(crossing),
-                Cell::Number(longest.map_or(String::new(), |row| {
-                    let ratio = digits3(row.derived.speedup.unwrap_or(1.0));
-                    format!("{ratio}× at {}", thousands(row.workload.tokens.unwrap_or(0) as u64))
-                })),
-            ]);
+            let range =
+                d.exponent_from.zip(d.exponent_to).map_or(String::new(), |(a, b)| format!("{} to {}", thousands(a as u64), thousands(b as u64)));
+            let speedup = longest.map_or(String::new(), |row| {
+                let ratio = digits3(row.derived.speedup.unwrap_or(1.0));
+                format!("{ratio}× at {}", thousands(row.workload.tokens.unwrap_or(0) as u64))
+            });
+            let grows = d.exponent.map_or("–".into(), |a| format!("n^{a:.2}"));
+            lines.push((set, [kind, pass.replace('_', " and "), grows, range, crossing, speedup]));
         }
     }
-    table(page, &["device", "kind", "pass", "time grows as", "n", "faster than softmax", "of softmax's speed"], &cells);
+    lines
+}
+
+fn attention(page: &mut String, sets: &[Set]) -> Result<()> {
+    let Some(first) = sets.iter().flat_map(|set| &set.rows).find(|row| row.suite == Suite::Attention) else { return Ok(()) };
+    heading(page, "Attention: time against length");
+    let w = &first.workload;
+    paragraph(
+        page,
+        &format!(
+            "{} of {}, one text. Softmax is this engine's own flash attention, in turns with the others. Lengths that take longer than the budget \
+             of a row are left out.",
+            plural(w.heads.unwrap_or(1), "head"),
+            w.head.unwrap_or(0)
+        ),
+    );
+    for pass in PASSES {
+        plots(page, &attention_panels(sets, pass))?;
+    }
+    let cells = fitted(sets).into_iter().map(|(set, [kind, pass, grows, range, crossing, speedup])| {
+        let words = [kind, pass].map(Cell::Words).into_iter();
+        let rest = [Cell::Number(grows), Cell::Words(range), Cell::Words(crossing), Cell::Number(speedup)];
+        std::iter::once(Cell::Html(device(set))).chain(words).chain(rest).collect()
+    });
+    table(page, &[&["device"][..], &FITTED].concat(), &cells.collect::<Vec<Vec<Cell>>>());
     Ok(())
+}
+
+/// The plots against length alone, of all devices where there are several; and those of a model against depth, where it was measured.
+fn scaling_plot(path: &Path, sets: &[Set]) -> Result<()> {
+    let has = |suite| sets.iter().flat_map(|set| &set.rows).any(|row| row.suite == suite);
+    let mut rows: Vec<Vec<Panel>> = Vec::new();
+    if has(Suite::Attention) {
+        rows.push(PASSES.iter().filter_map(|pass| attention_panels(sets, *pass).into_iter().next()).collect());
+    }
+    rows.extend(model_panels(sets).map(Vec::from));
+    let title = if has(Suite::Attention) { "Attention: time against length" } else { "A text: time and memory against what was read of it" };
+    panels::draw(path, title, "polysketch bench; medians, every result held against f64", &rows)
+}
+
+/// Time of a token and memory of a text against what was read of it; none where fewer than two depths were measured.
+fn model_panels(sets: &[Set]) -> Option<[Panel; 2]> {
+    let points = |set: &Set, name: &str, value: &dyn Fn(&Row) -> Option<f64>| -> Vec<(f64, f64)> {
+        let rows = set.rows.iter().filter(|row| row.suite == Suite::Model && row.name == name && row.statistics.is_some());
+        rows.filter_map(|row| Some(((row.workload.depth.filter(|depth| *depth > 0)? as f64).log2(), value(row)?))).collect()
+    };
+    let each = |row: &Row| Some(row.median_ns()? * 1e-6 / row.workload.tokens? as f64);
+    let mib = |bytes: Option<u64>| Some(bytes? as f64 / f64::from(1 << 20));
+    // Of one shape, whichever device says it.
+    let cache = sets.iter().map(|set| points(set, "decode", &|row| mib(row.derived.softmax_cache_bytes))).find(|points| points.len() > 1)?;
+    let mut times = Vec::new();
+    let mut memory = vec![curve("key-value cache of softmax, same shape".into(), 0, Stroke::Dashed, cache)];
+    for (i, set) in sets.iter().enumerate() {
+        let of = |what: &str| if sets.len() > 1 { format!("{what}: {}", short(set, sets)) } else { what.to_string() };
+        times.push(curve(of("writing"), 2 * i + 1, Stroke::Solid, points(set, "decode", &each)));
+        times.push(curve(of("reading"), 2 * i + 2, Stroke::Solid, points(set, "prefill", &each)));
+        memory.push(curve(of("state"), 2 * i + 1, Stroke::Solid, points(set, "decode", &|row| mib(row.derived.state_bytes))));
+    }
+    let time = Panel { y_name: plain_power, ..panel("time of a token".into(), "tokens before it", "ms", power_of_two, times) };
+    let memory = Panel { y_name: plain_power, ..panel("memory of a text".into(), "tokens before it", "MiB", power_of_two, memory) };
+    Some([time, memory])
+}
+
+/// What was fitted of attention, Markdown.
+fn scaling_table(sets: &[Set]) -> String {
+    let line = |cells: &[&str]| format!("| {} |\n", cells.join(" | "));
+    let mut text = line(&[&["device"][..], &FITTED].concat()) + &line(&["---"; 7]);
+    for (set, cells) in fitted(sets) {
+        let name = short(set, sets);
+        let cells: Vec<&str> = std::iter::once(name.as_str()).chain(cells.iter().map(String::as_str)).collect();
+        text += &line(&cells);
+    }
+    text
 }
 
 fn roofline(page: &mut String, sets: &[Set]) -> Result<()> {
@@ -371,7 +444,7 @@ fn shares(page: &mut String, sets: &[Set]) {
     page.push_str("</div>");
 }
 
-fn model(page: &mut String, sets: &[Set]) {
+fn model(page: &mut String, sets: &[Set]) -> Result<()> {
     let mut cells = Vec::new();
     for set in sets {
         for row in set.rows.iter().filter(|row| row.suite == Suite::Model && row.name != "shares") {
@@ -392,8 +465,12 @@ fn model(page: &mut String, sets: &[Set]) {
     if !cells.is_empty() {
         heading(page, "A model, reading and writing");
         paragraph(page, "By the clock on the wall, on top of texts of different lengths: what a user waits for.");
+        if let Some(panels) = model_panels(sets) {
+            plots(page, &panels)?;
+        }
         table(page, &["device", "what", "tokens", "after", "median", "a token", "rate", "state"], &cells);
     }
+    Ok(())
 }
 
 fn training(page: &mut String, sets: &[Set]) -> Result<()> {

@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use polysketch::{Error, ErrorKind};
 
@@ -79,8 +80,12 @@ static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
 /// From here on Ctrl-C only sets a flag, so that what is being written can be finished; a second one ends the program.
 pub fn catch_interrupt() {
-    let handler = ctrlc::try_set_handler(|| {
-        if INTERRUPTED.swap(true, Ordering::Relaxed) {
+    /// Signals this close to the first are the same one: `timeout` sends it to a program and to its group.
+    const SAME: Duration = Duration::from_millis(300);
+    let mut first = None;
+    let handler = ctrlc::try_set_handler(move || {
+        INTERRUPTED.store(true, Ordering::Relaxed);
+        if first.get_or_insert_with(Instant::now).elapsed() > SAME {
             std::process::exit(130);
         }
     });

@@ -152,11 +152,6 @@ impl Numbers {
     }
 }
 
-/// Bytes of the keys and values that softmax attention of the same shape keeps for `tokens`, in f32.
-fn softmax_cache(config: &ModelConfig, tokens: u64) -> u64 {
-    [2, 4, config.num_hidden_layers as u64, config.hidden_size as u64].iter().fold(tokens, |a, n| a.saturating_mul(*n))
-}
-
 const LENGTHS: [(&str, u64); 3] = [("1k", 1 << 10), ("32k", 32 << 10), ("1M", 1 << 20)];
 
 fn as_json(
@@ -169,7 +164,7 @@ fn as_json(
     fits: bool,
 ) -> Value {
     let config: Value = serde_json::from_str(&facts.config.to_json()).unwrap_or_default();
-    let lengths: Map<String, Value> = LENGTHS.iter().map(|(_, n)| (n.to_string(), json!(softmax_cache(&facts.config, *n)))).collect();
+    let lengths: Map<String, Value> = LENGTHS.iter().map(|(_, n)| (n.to_string(), json!(facts.config.softmax_cache_bytes(*n)))).collect();
     let memory = plan.map(|(memory, n)| {
         let mut value = json!(memory);
         value["slots"] = json!(options.slots);
@@ -245,7 +240,7 @@ fn as_text(options: &Options, facts: &Facts, groups: &[(&str, u64)], engine: &En
 
     if !has_cache(facts) {
         let rows = LENGTHS.iter().map(|(name, tokens)| {
-            let need = softmax_cache(&facts.config, *tokens);
+            let need = facts.config.softmax_cache_bytes(*tokens);
             let times = output::digits3(need as f64 / n.state.max(1) as f64);
             [format!("{name} tokens"), bytes(need), format!("{times} times the state")]
         });

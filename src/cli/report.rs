@@ -332,6 +332,7 @@ pub fn power_of_two(exponent: i32) -> String {
     match exponent {
         0..10 => (1u64 << exponent).to_string(),
         10..20 => format!("{}k", 1u64 << (exponent - 10)),
+        20..30 => format!("{}M", 1u64 << (exponent - 20)),
         _ => format!("2^{exponent}"),
     }
 }
@@ -490,6 +491,6 @@ mod tests {
     #[test]
     fn numbers_of_tables() {
         assert_eq!([3.14e-4, 0.0172, 0.84, 6.57, 75.4, 11_000.0].map(figures), ["3.1e-4", "0.017", "0.84", "6.6", "75", "1.1e4"]);
-        assert_eq!([4, 10, 16, 20].map(power_of_two), ["16", "1k", "64k", "2^20"]);
+        assert_eq!([4, 10, 16, 20].map(power_of_two), ["16", "1k", "64k", "1M"]);
     }
 }

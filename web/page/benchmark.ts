@@ -79,10 +79,11 @@ export function startBenchmark() {
     part.run("measuring", async (signal) => {
       const suites = SUITES.filter((suite) => isChecked(`benchmark-${suite}`))
       if (suites.length === 0) throw new InputError("no suite is chosen", "choose one at least")
-      const budget = numberIn("benchmark-budget")
+      const field = el<HTMLInputElement>("benchmark-budget")
+      const budget = field.value === "" && field.checkValidity() ? {} : { budget: numberIn("benchmark-budget") }
       rows = []
       draw()
-      const info = await measure(part, "benchmark", { suites, quick: isChecked("benchmark-quick"), budget, signal }, (row) => {
+      const info = await measure(part, "benchmark", { suites, quick: isChecked("benchmark-quick"), ...budget, signal }, (row) => {
         rows.push(row)
         draw()
       })
