@@ -8,7 +8,7 @@ use polysketch::{Error, Result};
 use serde_json::{Value, json};
 
 use super::options::{Again, count};
-use super::output::{bytes, thousands};
+use super::output::{bytes, plural, thousands};
 
 /// What is asked about training.
 #[derive(Debug, Args)]
@@ -66,12 +66,17 @@ impl Training {
         let cut =
             if segments > 1 { format!("states between {} segments of {} tokens", segments, thousands(m.segment as u64)) } else { String::new() };
         let other = self.other.map(|other| format!("{} if {} is computed again", bytes(other.activations), name_of_other(o.recompute)));
+        let of_call = if m.lanes < o.lanes { format!(" of {}", plural(m.lanes, "sequence")) } else { String::new() };
         let rows = vec![
             row("weights", m.weights, String::new()),
             row("gradients and moments", m.optimizer, String::new()),
             row("state", m.state, cut),
             row("activations", m.activations, other.unwrap_or_default()),
-            row("in all", m.total(), format!("largest buffer {}, {} dispatches a call", bytes(m.largest_buffer), thousands(m.dispatches as u64))),
+            row(
+                "in all",
+                m.total(),
+                format!("largest buffer {}, {} dispatches a call{}", bytes(m.largest_buffer), thousands(m.dispatches as u64), of_call),
+            ),
         ];
         let batch = thousands(o.lanes as u64);
         (format!("training on {device}: batch {batch}, context {}", thousands(o.context as u64)), rows)

@@ -3,7 +3,7 @@
 use super::attention_dense::DenseWeight;
 use super::attention_grad_keys::AttentionGradKeys;
 use super::attention_grad_rows::AttentionGradRows;
-use super::heads::HeadLayout;
+use super::heads::{HeadLayout, whole_vectors};
 use super::real::{Mat, MatMut, SharedMut};
 use super::scan_output::row_tile;
 use super::{Args, Backward, BackwardExt, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error, subgroup};
@@ -134,42 +134,45 @@ impl Pairs {
                 [whole[j], fraction[j]] = l.gate_sum(&keys[j * k..]);
             }
             for (i, (w, dt)) in weights.chunks_exact_mut(count).zip(dt.chunks_exact_mut(count)).enumerate() {
-                let seen = (first + i + 1).saturating_sub(start).min(count);
-                w[seen..].fill(R::ZERO);
-                dt[seen..].fill(R::ZERO);
-                let (w, dt, slope, decay) = (&mut w[..seen], &mut dt[..seen], &mut slope[..seen], &mut decay[..seen]);
-                let row = &drows[i * d + l.head..(i + 1) * d];
-                match self.weight {
-                    DenseWeight::Softmax => {
-                        let scale = R::of(1.0 / (l.head as f64).sqrt());
-                        w.iter_mut().for_each(|w| *w = scale * *w - row[2]);
-                        real::exp_slice(w);
-                        dt.iter_mut().zip(w).for_each(|(dt, w)| *dt = (*dt + row[0]) * (scale * *w));
-                    }
-                    DenseWeight::Kernel(weight) => {
-                        if l.gated {
-                            for ((decay, whole), fraction) in decay.iter_mut().zip(&*whole).zip(&*fraction) {
-                                *decay = ((row[2] - *whole) + (row[3] - *fraction)).min(R::ZERO);
-                            }
-                            real::exp_slice(decay);
-                        }
-                        real::vectorized(
-                            #[inline(always)]
-                            || {
-                                weight.apply_with_slope(w, slope);
-                                dt.iter_mut().zip(&*slope).for_each(|(dt, slope)| *dt = (*dt + row[0]) * *slope);
-                                if l.gated {
-                                    for ((w, dt), decay) in w.iter_mut().zip(dt).zip(&*decay) {
-                                        let decay = decay.flushed();
-                                        (*w, *dt) = (*w * decay, *dt * decay);
-                                    }
-                                }
-                            },
-                        );
-                    }
-                }
+                let own = (first + i + 1).saturating_sub(start).min(count);
+                let seen = whole_vectors(own, count);
+                self.weigh([&mut w[..seen], &mut dt[..seen]], &drows[i * d + l.head..(i + 1) * d], [&*whole, &*fraction], slope, decay);
+                w[own..].fill(R::ZERO);
+                dt[own..].fill(R::ZERO);
             }
         });
+    }
+
+    /// A row of [`Pairs::tile`]: inner products of a query with keys into weights, of its gradient with values into dt. `row` is what
+    /// [`AttentionGradRows`] leaves of the query behind its gradient; the gates are those of the keys.
+    fn weigh<R: Real>(&self, [w, dt]: [&mut [R]; 2], row: &[R], [whole, fraction]: [&[R]; 2], slope: &mut [R], decay: &mut [R]) {
+        let (l, n) = (&self.layout, w.len());
+        let (slope, decay) = (&mut slope[..n], &mut decay[..n]);
+        match self.weight {
+            DenseWeight::Softmax => {
+                let scale = R::of(1.0 / (l.head as f64).sqrt());
+                w.iter_mut().for_each(|w| *w = scale * *w - row[2]);
+                real::exp_slice(w);
+                dt.iter_mut().zip(w).for_each(|(dt, w)| *dt = (*dt + row[0]) * (scale * *w));
+            }
+            DenseWeight::Kernel(weight) => real::vectorized(
+                #[inline(always)]
+                || {
+                    let sum = if l.gated { [row[2], row[3]] } else { [R::ZERO; 2] };
+                    weight.apply_with_slope(w, slope);
+                    dt.iter_mut().zip(&*slope).for_each(|(dt, slope)| *dt = (*dt + row[0]) * *slope);
+                    if l.gated {
+                        for ((decay, whole), fraction) in decay.iter_mut().zip(whole).zip(fraction) {
+                            *decay = ((sum[0] - *whole) + (sum[1] - *fraction)).min(R::ZERO).exp_fast();
+                        }
+                        for ((w, dt), decay) in w.iter_mut().zip(dt).zip(&*decay) {
+                            let decay = decay.flushed();
+                            (*w, *dt) = (*w * decay, *dt * decay);
+                        }
+                    }
+                },
+            ),
+        }
     }
 }
 

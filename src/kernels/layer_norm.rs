@@ -73,9 +73,6 @@ pub(super) fn normalize<R: Real>(x: &[R], norm: &[R], y: &mut [R], width: usize)
     const ROWS: usize = 32;
     let (weight, bias) = norm.split_at(width);
     real::parallel_chunks(y, ROWS * width, |task, y| {
-        let x = &x[task * ROWS * width..];
-        for (x, y) in x.chunks_exact(width).zip(y.chunks_exact_mut(width)) {
-            real::layer_norm(x, weight, bias, y);
-        }
+        real::layer_norm(&x[task * ROWS * width..][..y.len()], weight, bias, y);
     });
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::attention_dense::DenseWeight;
 use super::attention_grad_queries::Pairs;
-use super::heads::{FeatureTable, Features, HeadLayout, LocalWeight, gate_decay, lane};
+use super::heads::{FeatureTable, Features, HeadLayout, LocalWeight, gate_decay, lane, whole_vectors};
 use super::real::{Mat, MatMut, SharedMut};
 use super::row_tile::{OUTPUTS, RowTile};
 use super::scan_grad_queries::ScanGradQueries;
@@ -224,9 +224,7 @@ impl ScanOutput {
                     [whole[j], fraction[j]] = l.gate_sum(&keys[j * l.key_width()..]);
                 }
                 for (i, row) in weights.chunks_exact_mut(count).enumerate() {
-                    let (seen, unseen) = row.split_at_mut(first + i + 1);
-                    unseen.fill(R::ZERO);
-                    totals[i] = self.weigh(seen, whole, fraction);
+                    totals[i] = self.weigh(first + i, row, whole, fraction);
                 }
             });
             real::matmul(
@@ -238,23 +236,29 @@ impl ScanOutput {
         });
     }
 
-    /// Inner products of the last query of `row` with its keys into decayed weights; their sum.
-    fn weigh<R: Real>(&self, row: &mut [R], whole: &[R], fraction: &[R]) -> R {
+    /// Inner products of query i with the keys of its block into decayed weights, 0 behind its own; their sum.
+    fn weigh<R: Real>(&self, i: usize, row: &mut [R], whole: &[R], fraction: &[R]) -> R {
+        let seen = whole_vectors(i + 1, row.len());
         real::vectorized(
             #[inline(always)]
-            || self.local.apply(row),
+            || self.local.apply(&mut row[..seen]),
         );
         if self.layout.gated {
-            let last = row.len() - 1;
-            real::with_scratch(row.len(), |decay: &mut [R]| {
-                for (j, d) in decay.iter_mut().enumerate() {
-                    *d = ((whole[last] - whole[j]) + (fraction[last] - fraction[j])).min(R::ZERO);
-                }
-                real::exp_slice(decay);
-                row.iter_mut().zip(decay).for_each(|(w, d)| *w *= d.flushed());
+            let sum = [whole[i], fraction[i]];
+            real::with_scratch(seen, |decay: &mut [R]| {
+                real::vectorized(
+                    #[inline(always)]
+                    || {
+                        for ((decay, whole), fraction) in decay.iter_mut().zip(whole).zip(fraction) {
+                            *decay = ((sum[0] - *whole) + (sum[1] - *fraction)).min(R::ZERO).exp_fast();
+                        }
+                        row.iter_mut().zip(decay).for_each(|(w, decay)| *w *= decay.flushed());
+                    },
+                );
             });
         }
-        row.iter().copied().sum()
+        row[i + 1..].fill(R::ZERO);
+        real::sum(&row[..seen])
     }
 
     /// `sums[i] += decay(i) Zᵀφ(q_i)`, tile by tile of features.

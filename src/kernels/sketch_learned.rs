@@ -259,12 +259,7 @@ impl SketchLearned {
                 let (up, rest) = rest.split_at(hidden * inputs);
                 let down = &rest[..r * hidden];
                 let normed = &mut normed[..n * inputs];
-                {
-                    let x = if level == 0 { x } else { &*out };
-                    for (x, y) in x.chunks_exact(inputs).zip(normed.chunks_exact_mut(inputs)) {
-                        real::layer_norm(x, &norm[..inputs], &norm[inputs..], y);
-                    }
-                }
+                real::layer_norm(if level == 0 { x } else { &*out }, &norm[..inputs], &norm[inputs..], normed);
                 real::matmul(MatMut::new(units, n, hidden), Mat::new(normed, n, inputs), Mat::new(up, hidden, inputs).t(), false);
                 real::gelu_tanh(units);
                 real::matmul(MatMut::new(out, n, r), Mat::new(units, n, hidden), Mat::new(down, r, hidden).t(), false);

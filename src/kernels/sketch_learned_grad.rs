@@ -130,7 +130,7 @@ struct Level<'a, R> {
 impl SketchLearnedGrad {
     fn twin<R: Real>(&self, args: &mut Args<'_, R>, call: &Call) {
         /// Vectors of a tile: all their activations stay in the second cache.
-        const TILE: usize = 128;
+        const TILE: usize = 256;
         let weights = args.real(4);
         for_each_tile_backward(&self.0.layout, args, call, [TILE, self.slab(), weights.len()], |x, ds, dx, dweights| {
             self.net_backward(weights, x, ds, dx, dweights);
@@ -214,9 +214,7 @@ impl<'a, R: Real> Level<'a, R> {
     fn forward(&mut self, x: &[R], hidden: usize, r: usize) {
         let (n, i) = (self.out.len() / r, self.inputs);
         let (norm, up, down) = self.parts(hidden);
-        for (x, y) in x.chunks_exact(i).zip(self.normed.chunks_exact_mut(i)) {
-            real::layer_norm(x, &norm[..i], &norm[i..], y);
-        }
+        real::layer_norm(x, &norm[..i], &norm[i..], self.normed);
         real::matmul(MatMut::new(self.units, n, hidden), Mat::new(self.normed, n, i), Mat::new(up, hidden, i).t(), false);
         real::gelu_tanh_with_slope(self.units, self.active);
         real::matmul(MatMut::new(self.out, n, r), Mat::new(self.active, n, hidden), Mat::new(down, r, hidden).t(), false);
@@ -237,8 +235,6 @@ impl<'a, R: Real> Level<'a, R> {
         real::matmul(MatMut::new(dup, hidden, i), Mat::new(self.active, n, hidden).t(), Mat::new(self.normed, n, i), true);
         real::matmul(MatMut::new(self.normed, n, i), Mat::new(self.active, n, hidden), Mat::new(up, hidden, i), false);
         let (dweight, dbias) = dnorm.split_at_mut(i);
-        for ((x, dy), dx) in x.chunks_exact(i).zip(self.normed.chunks_exact(i)).zip(dx.chunks_exact_mut(i)) {
-            real::layer_norm_backward(x, &norm[..i], dy, dx, dweight, dbias);
-        }
+        real::layer_norm_backward(x, &norm[..i], self.normed, dx, dweight, dbias);
     }
 }

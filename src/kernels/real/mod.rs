@@ -4,6 +4,7 @@
 //! this module. Nothing here knows a tensor or a model.
 
 mod gemm;
+mod layer_norm;
 mod parallel;
 #[cfg(not(target_arch = "wasm32"))]
 mod pool;
@@ -11,10 +12,10 @@ mod simd;
 mod vector;
 
 pub use gemm::{Mat, MatMut, matmul, matmul_parallel};
+pub use layer_norm::{layer_norm, layer_norm_backward};
 pub use parallel::{SharedMut, parallel_chunks, parallel_for, threads, with_scratch};
 pub use simd::{
-    axpy, dot, exp_slice, gelu_tanh, gelu_tanh_backward, gelu_tanh_with_slope, largest, layer_norm, layer_norm_backward, multiply_adds, scaled_tanh,
-    sum, vectorized, widen,
+    axpy, dot, exp_slice, gelu_tanh, gelu_tanh_backward, gelu_tanh_with_slope, largest, multiply_adds, scaled_tanh, sum, vectorized, widen,
 };
 
 use std::fmt::Debug;

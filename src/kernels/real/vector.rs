@@ -17,6 +17,8 @@ pub trait Vector: Sized + Copy + 'static {
     fn fma<S: Simd>(simd: S, a: Self::Of<S>, b: Self::Of<S>, c: Self::Of<S>) -> Self::Of<S>;
     /// Lane by lane.
     fn vadd<S: Simd>(simd: S, a: Self::Of<S>, b: Self::Of<S>) -> Self::Of<S>;
+    /// Lane by lane.
+    fn vmul<S: Simd>(simd: S, a: Self::Of<S>, b: Self::Of<S>) -> Self::Of<S>;
     /// Sum of the lanes.
     fn vsum<S: Simd>(simd: S, a: Self::Of<S>) -> Self;
     /// The whole vectors of a slice, and the rest.
@@ -31,7 +33,7 @@ pub trait Vector: Sized + Copy + 'static {
 }
 
 macro_rules! vector {
-    ($float:ident, $of:ident, $splat:ident, $fma:ident, $add:ident, $sum:ident, $split:ident, $split_mut:ident) => {
+    ($float:ident, $of:ident, $splat:ident, $fma:ident, $add:ident, $mul:ident, $sum:ident, $split:ident, $split_mut:ident) => {
         impl Vector for $float {
             type Of<S: Simd> = S::$of;
 
@@ -46,6 +48,10 @@ macro_rules! vector {
             #[inline(always)]
             fn vadd<S: Simd>(simd: S, a: Self::Of<S>, b: Self::Of<S>) -> Self::Of<S> {
                 simd.$add(a, b)
+            }
+            #[inline(always)]
+            fn vmul<S: Simd>(simd: S, a: Self::Of<S>, b: Self::Of<S>) -> Self::Of<S> {
+                simd.$mul(a, b)
             }
             #[inline(always)]
             fn vsum<S: Simd>(simd: S, a: Self::Of<S>) -> Self {
@@ -63,5 +69,5 @@ macro_rules! vector {
     };
 }
 
-vector!(f32, f32s, splat_f32s, mul_add_e_f32s, add_f32s, reduce_sum_f32s, as_simd_f32s, as_mut_simd_f32s);
-vector!(f64, f64s, splat_f64s, mul_add_e_f64s, add_f64s, reduce_sum_f64s, as_simd_f64s, as_mut_simd_f64s);
+vector!(f32, f32s, splat_f32s, mul_add_e_f32s, add_f32s, mul_f32s, reduce_sum_f32s, as_simd_f32s, as_mut_simd_f32s);
+vector!(f64, f64s, splat_f64s, mul_add_e_f64s, add_f64s, mul_f64s, reduce_sum_f64s, as_simd_f64s, as_mut_simd_f64s);

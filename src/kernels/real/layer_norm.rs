@@ -1,0 +1,291 @@
+//! LayerNorm of rows, and its gradient. Rows of a few vectors, of which a sketch's net has thirty for each token and layer, stay in
+//! registers: as loops over slices they cost five times as much.
+
+use pulp::{Arch, Simd, WithSimd};
+
+use super::Real;
+use super::simd::{dot_inline, sum_inline};
+
+const EPSILON: f64 = 1e-5;
+
+/// Runs `$short::<S, N>` for rows of N whole vectors, `$long` for others.
+macro_rules! by_vectors {
+    ($self:ident, $simd:ident, $($n:literal)+) => {{
+        let (n, lanes) = ($self.weight.len(), R::lanes::<S>());
+        match n / lanes {
+            $($n if n == $n * lanes => $self.short::<S, $n>($simd),)+
+            _ => $self.long($simd),
+        }
+    }};
+}
+
+/// LayerNorm of rows as long as weight and bias: `out = (x - mean) / sqrt(variance + 1e-5) · weight + bias`.
+pub fn layer_norm<R: Real>(x: &[R], weight: &[R], bias: &[R], out: &mut [R]) {
+    check(x, weight, &[x.len() == out.len(), weight.len() == bias.len()]);
+    Arch::new().dispatch(LayerNorm { x, weight, bias, out });
+}
+
+/// Panics if these are no rows, or lengths differ.
+fn check<R>(x: &[R], weight: &[R], same: &[bool]) {
+    assert!(!weight.is_empty() && x.len().is_multiple_of(weight.len()) && same.iter().all(|same| *same), "layer_norm: lengths differ");
+}
+
+struct LayerNorm<'a, R> {
+    x: &'a [R],
+    weight: &'a [R],
+    bias: &'a [R],
+    out: &'a mut [R],
+}
+
+impl<R: Real> WithSimd for LayerNorm<'_, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        by_vectors!(self, simd, 1 2 3 4 6 8 12);
+    }
+}
+
+impl<R: Real> LayerNorm<'_, R> {
+    #[inline(always)]
+    fn short<S: Simd, const N: usize>(self, simd: S) {
+        let share = R::ONE / R::of(self.weight.len() as f64);
+        let (weight, bias) = (vectors::<S, R, N>(self.weight)[0], vectors::<S, R, N>(self.bias)[0]);
+        for (x, out) in vectors::<S, R, N>(self.x).iter().zip(vectors_mut::<S, R, N>(self.out)) {
+            let (centred, variance) = centre(simd, x, share);
+            let scale = R::splat(simd, R::ONE / (variance + R::of(EPSILON)).sqrt());
+            for i in 0..N {
+                out[i] = R::fma(simd, R::vmul(simd, centred[i], scale), weight[i], bias[i]);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn long<S: Simd>(self, simd: S) {
+        let Self { x, weight, bias, out } = self;
+        let share = R::ONE / R::of(weight.len() as f64);
+        for (x, out) in x.chunks_exact(weight.len()).zip(out.chunks_exact_mut(weight.len())) {
+            let mean = sum_inline(simd, x) * share;
+            out.iter_mut().zip(x).for_each(|(out, &x)| *out = x - mean);
+            let variance = dot_inline(simd, out, out) * share;
+            let scale = R::ONE / (variance + R::of(EPSILON)).sqrt();
+            for ((out, &weight), &bias) in out.iter_mut().zip(weight).zip(bias) {
+                *out = (*out * scale).mul_add(weight, bias);
+            }
+        }
+    }
+}
+
+/// Gradients of [`layer_norm`], each added to what is there: of the rows x, and, summed over them, of the weight and the bias.
+///
+/// With x̂ = (x - mean) / σ and g = dy · weight: `dx += (g - mean(g) - x̂ · mean(g · x̂)) / σ`.
+pub fn layer_norm_backward<R: Real>(x: &[R], weight: &[R], dy: &[R], dx: &mut [R], dweight: &mut [R], dbias: &mut [R]) {
+    let n = weight.len();
+    check(x, weight, &[x.len() == dy.len(), x.len() == dx.len(), n == dweight.len(), n == dbias.len()]);
+    Arch::new().dispatch(LayerNormBackward { x, weight, dy, dx, dweight, dbias });
+}
+
+struct LayerNormBackward<'a, R> {
+    x: &'a [R],
+    weight: &'a [R],
+    dy: &'a [R],
+    dx: &'a mut [R],
+    dweight: &'a mut [R],
+    dbias: &'a mut [R],
+}
+
+impl<R: Real> WithSimd for LayerNormBackward<'_, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        by_vectors!(self, simd, 1 2 3 4 6 8);
+    }
+}
+
+impl<R: Real> LayerNormBackward<'_, R> {
+    #[inline(always)]
+    fn short<S: Simd, const N: usize>(self, simd: S) {
+        let share = R::ONE / R::of(self.weight.len() as f64);
+        let weight = vectors::<S, R, N>(self.weight)[0];
+        let (dweight, dbias) = (&mut vectors_mut::<S, R, N>(self.dweight)[0], &mut vectors_mut::<S, R, N>(self.dbias)[0]);
+        let (mut dweights, mut dbiases) = (*dweight, *dbias);
+        let rows = vectors::<S, R, N>(self.x).iter().zip(vectors::<S, R, N>(self.dy)).zip(vectors_mut::<S, R, N>(self.dx));
+        for ((x, dy), dx) in rows {
+            let (centred, variance) = centre(simd, x, share);
+            let mut g = weight;
+            for i in 0..N {
+                g[i] = R::vmul(simd, g[i], dy[i]);
+            }
+            let slope = R::vsum(simd, total::<S, R, N>(simd, &g));
+            let along = R::vsum(simd, product::<S, R, N>(simd, &g, &centred));
+            let scale = R::ONE / (variance + R::of(EPSILON)).sqrt();
+            let (minus_level, minus_along) = (R::splat(simd, -slope * share), R::splat(simd, -along * share * scale));
+            let scale = R::splat(simd, scale);
+            for i in 0..N {
+                let normal = R::vmul(simd, centred[i], scale);
+                let d = R::fma(simd, normal, minus_along, R::vadd(simd, g[i], minus_level));
+                dx[i] = R::fma(simd, scale, d, dx[i]);
+                dweights[i] = R::fma(simd, dy[i], normal, dweights[i]);
+                dbiases[i] = R::vadd(simd, dbiases[i], dy[i]);
+            }
+        }
+        (*dweight, *dbias) = (dweights, dbiases);
+    }
+
+    #[inline(always)]
+    fn long<S: Simd>(self, simd: S) {
+        let n = self.weight.len();
+        for ((x, dy), dx) in self.x.chunks_exact(n).zip(self.dy.chunks_exact(n)).zip(self.dx.chunks_exact_mut(n)) {
+            LayerNormBackward { x, weight: self.weight, dy, dx, dweight: &mut *self.dweight, dbias: &mut *self.dbias }.long_row(simd);
+        }
+    }
+
+    #[inline(always)]
+    fn long_row<S: Simd>(self, simd: S) {
+        /// Vectors at a time: three sums of each.
+        const AT_ONCE: usize = 2;
+        let Self { x, weight, dy, dx, dweight, dbias } = self;
+        let share = R::ONE / R::of(x.len() as f64);
+        let mean = sum_inline(simd, x) * share;
+
+        // Sums of (x - mean)², g, g (x - mean).
+        let ((x_vectors, x_rest), (w_vectors, w_rest), (dy_vectors, dy_rest)) = (R::split::<S>(x), R::split::<S>(weight), R::split::<S>(dy));
+        let (zero, minus_mean) = (R::splat(simd, R::ZERO), R::splat(simd, -mean));
+        let mut sums = [[zero; 3]; AT_ONCE];
+        for (i, ((&x, &w), &dy)) in x_vectors.iter().zip(w_vectors).zip(dy_vectors).enumerate() {
+            let [square, slope, along] = &mut sums[i % AT_ONCE];
+            let (d, g) = (R::vadd(simd, x, minus_mean), R::vmul(simd, w, dy));
+            *square = R::fma(simd, d, d, *square);
+            *slope = R::vadd(simd, *slope, g);
+            *along = R::fma(simd, g, d, *along);
+        }
+        let mut total: [R; 3] = std::array::from_fn(|i| R::vsum(simd, R::vadd(simd, sums[0][i], sums[1][i])));
+        for ((&x, &w), &dy) in x_rest.iter().zip(w_rest).zip(dy_rest) {
+            let (d, g) = (x - mean, w * dy);
+            total = [total[0] + d * d, total[1] + g, total[2] + g * d];
+        }
+
+        let scale = R::ONE / (total[0] * share + R::of(EPSILON)).sqrt();
+        let (level, along) = (total[1] * share, total[2] * share * scale);
+        for (((((&x, &w), &dy), dx), dweight), dbias) in x.iter().zip(weight).zip(dy).zip(dx).zip(dweight).zip(dbias) {
+            let normal = (x - mean) * scale;
+            *dx = scale.mul_add(w * dy - level - normal * along, *dx);
+            *dweight = dy.mul_add(normal, *dweight);
+            *dbias += dy;
+        }
+    }
+}
+
+/// Rows of N vectors.
+#[inline(always)]
+fn vectors<S: Simd, R: Real, const N: usize>(x: &[R]) -> &[[R::Of<S>; N]] {
+    R::split::<S>(x).0.as_chunks::<N>().0
+}
+
+/// Rows of N vectors.
+#[inline(always)]
+fn vectors_mut<S: Simd, R: Real, const N: usize>(x: &mut [R]) -> &mut [[R::Of<S>; N]] {
+    R::split_mut::<S>(x).0.as_chunks_mut::<N>().0
+}
+
+/// A row less its mean, and its variance; `share` is one over its length.
+#[inline(always)]
+fn centre<S: Simd, R: Real, const N: usize>(simd: S, x: &[R::Of<S>; N], share: R) -> ([R::Of<S>; N], R) {
+    let minus_mean = R::splat(simd, -(R::vsum(simd, total::<S, R, N>(simd, x)) * share));
+    let mut centred = *x;
+    for x in &mut centred {
+        *x = R::vadd(simd, *x, minus_mean);
+    }
+    let variance = R::vsum(simd, product::<S, R, N>(simd, &centred, &centred)) * share;
+    (centred, variance)
+}
+
+/// The sum of some vectors.
+#[inline(always)]
+fn total<S: Simd, R: Real, const N: usize>(simd: S, x: &[R::Of<S>; N]) -> R::Of<S> {
+    let mut sum = x[0];
+    for x in &x[1..] {
+        sum = R::vadd(simd, sum, *x);
+    }
+    sum
+}
+
+/// The sum of the products of some vectors.
+#[inline(always)]
+fn product<S: Simd, R: Real, const N: usize>(simd: S, a: &[R::Of<S>; N], b: &[R::Of<S>; N]) -> R::Of<S> {
+    let mut sum = R::vmul(simd, a[0], b[0]);
+    for (a, b) in a[1..].iter().zip(&b[1..]) {
+        sum = R::fma(simd, *a, *b, sum);
+    }
+    sum
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::dot;
+    use super::*;
+
+    fn single(xs: &[f64]) -> Vec<f32> {
+        xs.iter().map(|&x| x as f32).collect()
+    }
+
+    #[test]
+    fn agrees_with_the_definition() {
+        for (rows, n) in [4, 16, 20, 32, 48, 64, 96, 128, 192, 500].into_iter().flat_map(|n| [(1, n), (3, n)]) {
+            // Far from zero, where a one-pass variance would fail.
+            let x: Vec<f64> = (0..rows * n).map(|i| 100.0 + (i as f64 * 1.3).sin()).collect();
+            let weight: Vec<f64> = (0..n).map(|i| 1.0 + i as f64 * 0.01).collect();
+            let bias: Vec<f64> = (0..n).map(|i| i as f64 * 0.1 - 1.0).collect();
+            let want = x.chunks_exact(n).flat_map(|x| {
+                let mean = x.iter().sum::<f64>() / n as f64;
+                let variance = x.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / n as f64;
+                (0..n).map(|i| (x[i] - mean) / (variance + 1e-5).sqrt() * weight[i] + bias[i]).collect::<Vec<f64>>()
+            });
+            let want: Vec<f64> = want.collect();
+            let mut out = vec![0.0; rows * n];
+            layer_norm(&x, &weight, &bias, &mut out);
+            assert!(out.iter().zip(&want).all(|(out, want)| (out - want).abs() < 1e-11), "{rows} of {n} in f64");
+            let mut out = vec![0.0f32; rows * n];
+            layer_norm(&single(&x), &single(&weight), &single(&bias), &mut out);
+            assert!(out.iter().zip(&want).all(|(out, want)| (f64::from(*out) - want).abs() < 3e-4), "{rows} of {n} in f32");
+        }
+    }
+
+    #[test]
+    fn gradients_agree_with_differences() {
+        for (rows, n) in [4, 16, 20, 48, 64, 96, 193].into_iter().flat_map(|n| [(1, n), (2, n)]) {
+            let numbers = |count: usize, a: f64, b: f64| (0..count).map(|i| a + (i as f64 * b).sin()).collect::<Vec<f64>>();
+            let (x, dy) = (numbers(rows * n, 10.0, 1.3), numbers(rows * n, 0.1, 0.6));
+            let (weight, bias) = (numbers(n, 0.7, 0.9), numbers(n, 0.0, 2.1));
+            let loss = |x: &[f64], weight: &[f64], bias: &[f64]| {
+                let mut y = vec![0.0; rows * n];
+                layer_norm(x, weight, bias, &mut y);
+                dot(&y, &dy)
+            };
+            let mut got = [vec![1.0; rows * n], vec![2.0; n], vec![3.0; n]];
+            let [dx, dweight, dbias] = &mut got;
+            layer_norm_backward(&x, &weight, &dy, dx, dweight, dbias);
+            let mut got_single = [vec![1.0f32; rows * n], vec![2.0; n], vec![3.0; n]];
+            let [dx, dweight, dbias] = &mut got_single;
+            layer_norm_backward(&single(&x), &single(&weight), &single(&dy), dx, dweight, dbias);
+            for (part, i) in got.iter().enumerate().flat_map(|(part, got)| (0..got.len()).map(move |i| (part, i))) {
+                let moved = |by: f64| {
+                    let mut all = [x.clone(), weight.clone(), bias.clone()];
+                    all[part][i] += by;
+                    loss(&all[0], &all[1], &all[2])
+                };
+                let want = (moved(1e-5) - moved(-1e-5)) / 2e-5 + 1.0 + part as f64;
+                assert!((got[part][i] - want).abs() < 2e-8, "{rows} of {n}: gradient {part} of {i}: {} is not {want}", got[part][i]);
+                let single = f64::from(got_single[part][i]);
+                assert!((single - want).abs() < 3e-5, "{rows} of {n}: gradient {part} of {i}: {single} is not {want}");
+            }
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "lengths differ")]
+    fn refuses_half_a_row() {
+        layer_norm(&[0.0f32; 6], &[1.0; 4], &[0.0; 4], &mut [0.0; 6]);
+    }
+}
