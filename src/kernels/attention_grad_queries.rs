@@ -3,7 +3,7 @@
 use super::attention_dense::DenseWeight;
 use super::attention_grad_keys::AttentionGradKeys;
 use super::attention_grad_rows::AttentionGradRows;
-use super::heads::{HeadLayout, whole_vectors};
+use super::heads::{HeadLayout, gate_decays, whole_vectors};
 use super::real::{Mat, MatMut, SharedMut};
 use super::scan_output::row_tile;
 use super::{Args, Backward, BackwardExt, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error, subgroup};
@@ -158,16 +158,12 @@ impl Pairs {
             DenseWeight::Kernel(weight) => real::vectorized(
                 #[inline(always)]
                 || {
-                    let sum = if l.gated { [row[2], row[3]] } else { [R::ZERO; 2] };
                     weight.apply_with_slope(w, slope);
                     dt.iter_mut().zip(&*slope).for_each(|(dt, slope)| *dt = (*dt + row[0]) * *slope);
                     if l.gated {
-                        for ((decay, whole), fraction) in decay.iter_mut().zip(whole).zip(fraction) {
-                            *decay = ((sum[0] - *whole) + (sum[1] - *fraction)).min(R::ZERO).exp_fast();
-                        }
+                        gate_decays([row[2], row[3]], whole, fraction, decay);
                         for ((w, dt), decay) in w.iter_mut().zip(dt).zip(&*decay) {
-                            let decay = decay.flushed();
-                            (*w, *dt) = (*w * decay, *dt * decay);
+                            (*w, *dt) = (*w * *decay, *dt * *decay);
                         }
                     }
                 },

@@ -518,6 +518,14 @@ pub(super) fn gate_decay<R: Real>(a: [R; 2], b: [R; 2]) -> R {
     ((a[0] - b[0]) + (a[1] - b[1])).min(R::ZERO).exp().flushed()
 }
 
+/// [`gate_decay`] from many sums, given in two parts, to one; for loops inside [`vectorized`](super::real::vectorized).
+#[inline(always)]
+pub(super) fn gate_decays<R: Real>(to: [R; 2], whole: &[R], fraction: &[R], decays: &mut [R]) {
+    for ((decay, whole), fraction) in decays.iter_mut().zip(whole).zip(fraction) {
+        *decay = ((to[0] - *whole) + (to[1] - *fraction)).min(R::ZERO).exp_fast().flushed();
+    }
+}
+
 /// The lane table as the kernels bind it: `[lanes, 4]` of slot, position, ring, 0.
 pub(super) fn lane(table: &[u32], at: usize) -> Lane {
     Lane { slot: table[at * 4] as usize, position: table[at * 4 + 1] as usize, ring: table[at * 4 + 2] as usize }

@@ -63,15 +63,14 @@ impl LayerNormGrad {
         real::parallel_chunks(&mut out[..parts.total * 2 * width], 2 * width, |part, out| {
             out.fill(R::ZERO);
             let (dweight, dbias) = out.split_at_mut(width);
-            for row in parts.rows(part) {
-                let columns = row * width..(row + 1) * width;
-                // SAFETY: every part has its own rows.
-                let dx = unsafe { dx.slice(row * width, width) };
-                if !self.accumulate {
-                    dx.fill(R::ZERO);
-                }
-                real::layer_norm_backward(&x[columns.clone()], &norm[..width], &dy[columns], dx, dweight, dbias);
+            let rows = parts.rows(part);
+            let columns = rows.start * width..rows.end * width;
+            // SAFETY: every part has its own rows.
+            let dx = unsafe { dx.slice(columns.start, columns.len()) };
+            if !self.accumulate {
+                dx.fill(R::ZERO);
             }
+            real::layer_norm_backward(&x[columns.clone()], &norm[..width], &dy[columns], dx, dweight, dbias);
         });
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::attention_dense::DenseWeight;
 use super::attention_grad_queries::Pairs;
-use super::heads::{FeatureTable, Features, HeadLayout, LocalWeight, gate_decay, lane, whole_vectors};
+use super::heads::{FeatureTable, Features, HeadLayout, LocalWeight, gate_decay, gate_decays, lane, whole_vectors};
 use super::real::{Mat, MatMut, SharedMut};
 use super::row_tile::{OUTPUTS, RowTile};
 use super::scan_grad_queries::ScanGradQueries;
@@ -249,10 +249,8 @@ impl ScanOutput {
                 real::vectorized(
                     #[inline(always)]
                     || {
-                        for ((decay, whole), fraction) in decay.iter_mut().zip(whole).zip(fraction) {
-                            *decay = ((sum[0] - *whole) + (sum[1] - *fraction)).min(R::ZERO).exp_fast();
-                        }
-                        row.iter_mut().zip(decay).for_each(|(w, decay)| *w *= decay.flushed());
+                        gate_decays(sum, whole, fraction, decay);
+                        row.iter_mut().zip(decay).for_each(|(w, decay)| *w *= *decay);
                     },
                 );
             });
