@@ -36,7 +36,11 @@ async function visit(query, options = {}, at = browser) {
     for (const kind of ["click", "change", "input"]) document.addEventListener(kind, note, { capture: true })
   })
   await page.goto(`${address}/${query}`)
-  const text = (id) => page.locator(`#${id}`).textContent()
+  /** What a visitor sees: the parts draw once a frame, so a line may already say what the numbers show a frame later. */
+  const text = async (id) => {
+    await page.evaluate(() => new Promise((drawn) => requestAnimationFrame(drawn)))
+    return page.locator(`#${id}`).textContent()
+  }
   const number = async (id) => Number((await text(id)).replaceAll(",", ""))
   /** Until the text of an element matches; an error in the part is told rather than waited out. */
   const shows = async (id, pattern) => {
