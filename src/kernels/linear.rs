@@ -251,6 +251,8 @@ impl Kernel for Linear {
 
 impl Linear {
     fn twin<R: Real>(&self, args: &mut Args<'_, R>, call: &Call) {
+        /// Rows that a thread takes at once.
+        const ROWS_AT_ONCE: usize = 64;
         let rows = call.unit(self.rows);
         let (x, w) = (&args.real(0)[..rows * self.inputs], args.weights(1));
         let norm: Option<&[R]> = self.norm.then(|| args.real(2));
@@ -274,13 +276,15 @@ impl Linear {
                 return;
             }
             // What is added is put in place first, and the product accumulates onto it.
-            for (row, y) in y.chunks_exact_mut(self.outputs).enumerate() {
+            if self.addend != Addend::None {
                 let columns = self.first..self.first + self.shard;
-                match self.addend {
-                    Addend::None => {}
-                    Addend::Bias => y[columns.clone()].copy_from_slice(&addend[columns]),
-                    Addend::Residual => y[columns.clone()].copy_from_slice(&addend[row * self.outputs..][columns]),
-                }
+                real::parallel_chunks(y, ROWS_AT_ONCE * self.outputs, |part, y| {
+                    for (row, y) in y.chunks_exact_mut(self.outputs).enumerate() {
+                        let of_row = (part * ROWS_AT_ONCE + row) * self.outputs;
+                        let from = if self.addend == Addend::Residual { &addend[of_row..] } else { addend };
+                        y[columns.clone()].copy_from_slice(&from[columns.clone()]);
+                    }
+                });
             }
             let out = MatMut::strided(&mut y[self.first..], rows, self.shard, self.outputs);
             multiply(out, x, w, self.addend != Addend::None);
