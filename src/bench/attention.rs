@@ -23,6 +23,8 @@ const FORWARD_TOLERANCE: f64 = 5e-5;
 const GRADIENT_TOLERANCE: f64 = 5e-4;
 /// The least a check covers, whatever it costs, in blocks: the sketch works from the second on.
 const LEAST_CHECKED: usize = 2;
+/// Most tokens of the run whose time is told by kernel, if there is a choice.
+const MOST_SHARED: usize = 4096;
 /// Exponents are fitted from here on where there are enough lengths: below, dispatches cost more than work.
 const FIT_FROM: usize = 4096;
 
@@ -77,10 +79,18 @@ pub(super) fn learned(options: &BenchOptions) -> Attention {
     polysketch(options, Sketch::Learned { levels: 2, expansion: 8 })
 }
 
-/// Rows of the suite.
+/// Rows of the suite, at most.
 pub(super) fn rows(options: &BenchOptions) -> usize {
     let contenders = contenders(options).len();
-    PASSES.len() * (contenders * options.lengths.len() + contenders + (contenders - 1))
+    let shares = if shares_at(options).is_some() { contenders } else { 0 };
+    PASSES.len() * (contenders * options.lengths.len() + shares + contenders + (contenders - 1))
+}
+
+/// Tokens of the run whose time is told by kernel, unless it is but a quick look.
+fn shares_at(options: &BenchOptions) -> Option<usize> {
+    let lengths = options.lengths.iter().copied();
+    let longest = lengths.clone().filter(|n| *n <= MOST_SHARED).max();
+    longest.or(lengths.min()).filter(|_| !options.quick)
 }
 
 /// A measured length.
@@ -110,25 +120,26 @@ pub(super) async fn run(bench: &mut Bench<'_>) -> Result<()> {
     let executor = bench.engine.executor(largest as u64).await?;
     let timer = Timer::of(&executor).await?;
     let mut points = Vec::new();
+    let setup = Setup { contenders, executor, timer };
     for pass in PASSES {
         for &n in &lengths {
-            at_length(bench, &contenders, &executor, &timer, pass, n, &mut points).await?;
+            at_length(bench, &setup, pass, n, &mut points).await?;
         }
-        fits(bench, &contenders, pass, &points)?;
+        fits(bench, &setup.contenders, pass, &points)?;
     }
     Ok(())
 }
 
+/// What all lengths share.
+struct Setup {
+    contenders: Vec<Contender>,
+    executor: Executor,
+    timer: Timer,
+}
+
 /// All contenders at one length, in turns.
-async fn at_length(
-    bench: &mut Bench<'_>,
-    contenders: &[Contender],
-    executor: &Executor,
-    timer: &Timer,
-    pass: Pass,
-    tokens: usize,
-    points: &mut Vec<Point>,
-) -> Result<()> {
+async fn at_length(bench: &mut Bench<'_>, setup: &Setup, pass: Pass, tokens: usize, points: &mut Vec<Point>) -> Result<()> {
+    let Setup { contenders, executor, timer } = setup;
     bench.started(Suite::Attention, &format!("{}, n {tokens}", pass.as_str())).await?;
     let (mut ready, mut known): (Vec<Subject>, Vec<f64>) = Default::default();
     let mut rows: Vec<(Row, Option<Error>)> = Vec::new();
@@ -151,15 +162,27 @@ async fn at_length(
         }
     }
     let samples = in_turns(&mut ready, &known, bench.options, timer, true, async |subject, times| subject.time(timer, times).await).await;
-    drop(ready);
     let mut samples = samples.into_iter();
-    let measured: Vec<Result<Samples>> = rows
-        .iter_mut()
-        .map(|(_, error)| match error.take() {
-            Some(error) => Err(error),
-            None => samples.next().unwrap_or_else(|| Ok(Samples::default())),
-        })
-        .collect();
+    let mut subjects = ready.into_iter();
+    let mut measured: Vec<Result<Samples>> = Vec::new();
+    let mut shares: Vec<Row> = Vec::new();
+    for ((_, error), c) in rows.iter_mut().zip(contenders) {
+        if let Some(error) = error.take() {
+            measured.push(Err(error));
+            continue;
+        }
+        let (samples, subject) = (samples.next().unwrap_or_else(|| Ok(Samples::default())), subjects.next());
+        if let (Ok(_), Some(mut subject), true) = (&samples, subject, shares_at(bench.options) == Some(tokens)) {
+            let workload = Workload { operation: Some(pass.as_str().into()), ..workload(bench.options, c, Some(tokens)) };
+            let mut row = bench.row(Suite::Attention, "shares", workload);
+            match subject.shares().await {
+                Ok(found) => row.fill_shares(found),
+                Err(error) => bench.skip(&mut row, error)?,
+            }
+            shares.push(row);
+        }
+        measured.push(samples);
+    }
     let softmax = contenders.iter().position(|c| c.name == SOFTMAX).and_then(|at| measured[at].as_ref().ok()).cloned();
     for (at, ((mut row, _), samples)) in rows.into_iter().zip(measured).enumerate() {
         if let (Some(softmax), Ok(ours)) = (softmax.as_ref().filter(|_| contenders[at].name != SOFTMAX), &samples)
@@ -172,6 +195,9 @@ async fn at_length(
         if let Some(nanoseconds) = row.median_ns() {
             points.push(Point { contender: at, pass, tokens, nanoseconds });
         }
+        bench.finished(row)?;
+    }
+    for row in shares {
         bench.finished(row)?;
     }
     Ok(())

@@ -408,6 +408,20 @@ mod tests {
     }
 
     #[test]
+    fn time_of_attention_is_told_by_kernel() {
+        let options = BenchOptions { quick: false, lengths: vec![64], ..tiny(&[Suite::Attention]) };
+        let (rows, done) = collect(&options, usize::MAX);
+        done.expect("runs");
+        assert_eq!(rows.len(), attention::rows(&options));
+        let kernels = |operation: &str| -> Vec<String> {
+            let rows = rows.iter().filter(|row| row.name == "shares" && row.workload.operation.as_deref() == Some(operation));
+            rows.flat_map(|row| row.derived.shares.iter().flatten().map(|k| k.kernel.clone())).collect()
+        };
+        assert!(kernels("forward").iter().any(|k| k == "scan_output"), "{:?}", kernels("forward"));
+        assert!(kernels("forward_backward").iter().any(|k| k == "scan_grad_keys"), "{:?}", kernels("forward_backward"));
+    }
+
+    #[test]
     fn a_benchmark_can_be_stopped_and_refuses_nonsense() {
         let (rows, stopped) = collect(&tiny(&[Suite::Attention]), 2);
         assert_eq!((rows.len(), stopped.expect_err("stopped").kind()), (2, ErrorKind::Cancelled));

@@ -9,7 +9,7 @@ use super::clock::{self, Instant};
 use super::schema::{Check, Row, Suite, Workload};
 use super::timer::{Timer, in_turns, token_ids};
 use crate::error::{Error, ErrorKind, Result};
-use crate::exec::{CpuExecutor, Executor, KernelTime};
+use crate::exec::{CpuExecutor, Executor};
 use crate::model::{Engine, GenerateOptions, LoadOptions, Model, Session};
 use crate::tensor::DType;
 
@@ -228,19 +228,10 @@ async fn shares(bench: &mut Bench<'_>, model: &Model, check: &Result<Check>, wor
             session.profile(0, ids).await
         };
         match measured.await {
-            Ok(shares) => fill_shares(&mut row, shares),
+            Ok(shares) => row.fill_shares(shares),
             Err(error) => bench.skip(&mut row, error)?,
         }
         bench.finished(row)?;
     }
     Ok(())
-}
-
-/// Times by kernel, or that this device takes none.
-pub(super) fn fill_shares(row: &mut Row, shares: Vec<KernelTime>) {
-    if shares.is_empty() {
-        row.skipped = Some("this device has no timestamps".into());
-    } else {
-        row.derived.shares = Some(shares);
-    }
 }

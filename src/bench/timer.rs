@@ -6,7 +6,7 @@ use super::clock::{self, Instant};
 use super::schema::{Method, Row};
 use super::statistics::Statistics;
 use crate::error::{Error, ErrorKind, Result};
-use crate::exec::{Compiled, Executor, Memory, Run};
+use crate::exec::{Compiled, Executor, KernelTime, Memory, Run, add_by_kernel};
 use crate::graph::{Graph, Plan, PlannedTensor, Role};
 use crate::kernels::multiply_add::MultiplyAdd;
 use crate::kernels::nll::UNSCORED;
@@ -249,6 +249,18 @@ impl Subject {
         }
         self.executor.finish().await?;
         Ok(clock::nanoseconds_since(start))
+    }
+
+    /// Where the time of a run goes; nothing where the device has no timestamps.
+    pub async fn shares(&mut self) -> Result<Vec<KernelTime>> {
+        let mut all = Vec::new();
+        for call in &self.calls {
+            let (calls, table) = submission(call, 1);
+            let run = Run { calls: &calls, inputs: &self.inputs(&table), reads: &[] };
+            let (_, times) = self.executor.run_timed(&mut self.compiled, &self.parameters, &mut self.state, run).await?;
+            add_by_kernel(&mut all, self.compiled.plan(), call, &times);
+        }
+        Ok(all)
     }
 
     /// Nanoseconds by the device's own clock, of all submissions; none where it has none.

@@ -145,7 +145,7 @@ async fn shares(bench: &mut Bench<'_>, school: &School<'_>) -> Result<()> {
         Ok(by_kernel(&learner.plan().train, &call, learner.times()))
     };
     match measured.await {
-        Ok(shares) => super::model::fill_shares(&mut row, shares),
+        Ok(shares) => row.fill_shares(shares),
         Err(error) => bench.skip(&mut row, error)?,
     }
     bench.finished(row)

@@ -7,6 +7,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
 use pollster::block_on;
 use polysketch::bench::{self, BenchModel, BenchOptions, Event, Row, Suite};
+use polysketch::exec::KernelTime;
 use polysketch::gpu::{AdapterRequest, Backend, enumerate};
 use polysketch::model::Engine;
 use polysketch::model::files::atomic_write;
@@ -293,7 +294,9 @@ pub fn note(row: &Row) -> String {
         d.crossover_tokens.map(|n| format!("faster than {} from n = {}", row.workload.against.as_deref().unwrap_or_default(), thousands(n as u64))),
         d.shares.as_ref().map(|shares| {
             let all: f64 = shares.iter().map(|k| k.nanoseconds).sum();
-            let share = |k: &polysketch::exec::KernelTime| format!("{} {:.0} %", k.kernel, 100.0 * k.nanoseconds / all.max(1.0));
+            let rate =
+                |k: &KernelTime| if k.flops > 0 { format!(" ({} GFLOP/s)", digits3(k.flops as f64 / k.nanoseconds.max(1.0))) } else { String::new() };
+            let share = |k: &KernelTime| format!("{} {:.0} %{}", k.kernel, 100.0 * k.nanoseconds / all.max(1.0), rate(k));
             shares.iter().take(4).map(share).collect::<Vec<_>>().join(", ")
         }),
         d.memory_bytes.filter(|_| row.suite == Suite::Train && row.skipped.is_none()).map(|n| format!("{} of memory", bytes(n))),

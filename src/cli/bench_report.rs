@@ -421,7 +421,11 @@ fn shares(page: &mut String, sets: &[Set]) {
         let mut names: Vec<&str> = Vec::new();
         for (_, row, shares) in mine {
             let all: f64 = shares.iter().map(|k| k.nanoseconds).sum::<f64>().max(1.0);
-            let what = if row.suite == Suite::Train { "training call".into() } else { row.workload.plan.clone().unwrap_or_default() };
+            let what = match row.suite {
+                Suite::Train => "training call".into(),
+                Suite::Attention => [&row.workload.kind, &row.workload.operation].map(|part| escape(part.as_deref().unwrap_or_default())).join(", "),
+                _ => row.workload.plan.clone().unwrap_or_default(),
+            };
             let tokens = plural(row.workload.tokens.unwrap_or(1), "token");
             let _ = write!(page, "<div class=share>{what}, {tokens}: {} in kernels</div><div class=bar>", duration(all));
             let mut legend = String::new();

@@ -20,7 +20,13 @@ pub struct KernelTime {
 
 /// Sums the times of [`Executor::run_timed`](super::Executor::run_timed) by kernel, longest first. All calls must have the sizes of `call`.
 pub fn by_kernel(plan: &Plan, call: &Call, times: &[(usize, f64)]) -> Vec<KernelTime> {
-    let mut list: Vec<KernelTime> = Vec::new();
+    let mut list = Vec::new();
+    add_by_kernel(&mut list, plan, call, times);
+    list
+}
+
+/// Adds such times to those of other calls.
+pub fn add_by_kernel(list: &mut Vec<KernelTime>, plan: &Plan, call: &Call, times: &[(usize, f64)]) {
     for (at, nanoseconds) in times {
         let kernel = &plan.steps[*at].kernel;
         let i = list.iter().position(|k| k.kernel == kernel.stem()).unwrap_or_else(|| {
@@ -32,7 +38,6 @@ pub fn by_kernel(plan: &Plan, call: &Call, times: &[(usize, f64)]) -> Vec<Kernel
         list[i].flops += kernel.flops(call) / kernel.dispatches(&plan.steps[*at].variant, call).len().max(1) as u64;
     }
     list.sort_by(|a, b| b.nanoseconds.total_cmp(&a.nanoseconds));
-    list
 }
 
 /// What a submission dispatches, in order: numbers of steps with their dispatches.
