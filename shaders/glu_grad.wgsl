@@ -1,7 +1,6 @@
 // Gradient of the gated GELU: dy[.., :WIDTH] = dz up gelu'(gate), dy[.., WIDTH:] = dz gelu(gate), four columns an invocation.
 #import grid
-#import gelu
-#import gelu_slope
+#import gelu_with_slope
 struct Params { rows: u32 }
 override WIDTH: u32;
 
@@ -18,6 +17,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     if row >= params.rows { return; }
     let gate = row * (WIDTH / 2u) + column;
     let up = gate + WIDTH / 4u;
-    dy[gate] = dz[item] * y[up] * gelu_slope4(y[gate]);
-    dy[up] = dz[item] * gelu4(y[gate]);
+    let curve = gelu_with_slope4(y[gate]);
+    dy[gate] = dz[item] * y[up] * curve.slope;
+    dy[up] = dz[item] * curve.value;
 }

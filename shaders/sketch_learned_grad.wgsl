@@ -14,8 +14,7 @@ const SHARES: u32 = 4u;
 #import sketch_vectors
 #import sketch_levels
 #import sketch_rows
-#import gelu
-#import gelu_slope
+#import gelu_with_slope
 
 // A tile of a product: ROW_TILE rows and COLUMNS columns, STEP along the inner dimension at a time.
 const COLUMNS: u32 = 64u;
@@ -88,34 +87,35 @@ fn product(in_w: bool, first_row: u32, first_column: u32, height: u32, width: u3
     }
 }
 
-fn keep(at: u32, sum: vec4<f32>, width: u32, how: u32, units: u32) {
-    var value = sum;
-    if how == KEEP_UNITS {
-        let curved = gelu4(value);
-        let hidden = result + ROW_TILE * width + at;
-        slabs[hidden] = curved.x;
-        slabs[hidden + 1u] = curved.y;
-        slabs[hidden + 2u] = curved.z;
-        slabs[hidden + 3u] = curved.w;
-    }
-    if how == TIMES_SLOPE {
-        let u = units + at;
-        value *= gelu_slope4(vec4<f32>(slabs[u], slabs[u + 1u], slabs[u + 2u], slabs[u + 3u]));
-    }
-    slabs[result + at] = value.x;
-    slabs[result + at + 1u] = value.y;
-    slabs[result + at + 2u] = value.z;
-    slabs[result + at + 3u] = value.w;
+fn put(at: u32, value: vec4<f32>) {
+    slabs[at] = value.x;
+    slabs[at + 1u] = value.y;
+    slabs[at + 2u] = value.z;
+    slabs[at + 3u] = value.w;
 }
 
-fn multiply(width: u32, inner: u32, how: u32, units: u32, local: u32) {
+fn keep(at: u32, sum: vec4<f32>, width: u32, how: u32, slopes: u32) {
+    var value = sum;
+    if how == KEEP_GELU {
+        let curve = gelu_with_slope4(sum);
+        put(result + ROW_TILE * width + at, curve.value);
+        value = curve.slope;
+    }
+    if how == TIMES_SLOPE {
+        let u = slopes + at;
+        value *= vec4<f32>(slabs[u], slabs[u + 1u], slabs[u + 2u], slabs[u + 3u]);
+    }
+    put(result + at, value);
+}
+
+fn multiply(width: u32, inner: u32, how: u32, slopes: u32, local: u32) {
     for (var c = 0u; c < width; c += COLUMNS) {
         product(true, 0u, c, ROW_TILE, width, inner, local);
         let column = c + local % 16u * 4u;
         if column < width {
             let at = local / 16u * 2u * width + column;
-            keep(at, s0, width, how, units);
-            keep(at + width, s1, width, how, units);
+            keep(at, s0, width, how, slopes);
+            keep(at + width, s1, width, how, slopes);
         }
     }
 }

@@ -11,11 +11,7 @@ const THREADS: u32 = LANES;
 #import sketch_vectors
 #import sketch_levels
 #import subgroup_sketch_rows
-#import gelu
-#import gelu_slope
-
-var<private> how: u32;         // a product is kept (sketch_levels)
-var<private> units: u32;
+#import gelu_with_slope
 
 fn inputs_left(t: u32) -> mat4x4<f32> {
     let at = (left.at + t * left.column) / 4u;
@@ -25,36 +21,38 @@ fn inputs_left(t: u32) -> mat4x4<f32> {
 }
 fn inputs_right(t: u32) -> vec4<f32> { return slabs[(right.at + t * right.row + min(first + column, columns - 4u)) / 4u]; }
 
-fn finish(at: u32, product: vec4<f32>) {
-    var value = product;
-    if how == KEEP_UNITS { slabs[(result + ROW_TILE * columns) / 4u + at] = gelu4(value); }
-    if how == TIMES_SLOPE { value *= gelu_slope4(slabs[units / 4u + at]); }
-    slabs[result / 4u + at] = value;
-}
-fn multiply(width: u32, inner: u32, kept: u32, slope: u32, lane: u32) {
-    how = kept;
-    units = slope;
+fn multiply(width: u32, inner: u32, how: u32, slopes: u32, lane: u32) {
+    adding = false;
     multiply_slab(width, inner, lane);
+    if how == KEEP { return; }
+    sync();
+    let vectors = ROW_TILE * width / 4u;
+    for (var i = lane; i < vectors; i += LANES) {
+        let at = result / 4u + i;
+        if how == KEEP_GELU {
+            let curve = gelu_with_slope4(slabs[at]);
+            slabs[at] = curve.slope;
+            slabs[at + vectors] = curve.value;
+        } else {
+            slabs[at] *= slabs[slopes / 4u + i];
+        }
+    }
 }
-fn add_outer(dy: u32, height: u32, x: u32, width: u32, into: u32, lane: u32) {
+fn add_outer(dy: u32, rows: u32, x: u32, width: u32, into: u32, lane: u32) {
+    left = Operand(dy, 1u, rows);
+    right = Operand(x, width, 1u);
+    result = into;
+    adding = true;
+    height = rows;
     columns = width;
     column = 4u * lane;
-    left = Operand(dy, 1u, height);
-    right = Operand(x, width, 1u);
-    for (var rows = 0u; rows < height; rows += ROWS) {
-        first_row = rows;
+    for (var row = 0u; row < rows; row += ROWS) {
+        first_row = row;
         for (var c = 0u; c < width; c += 4u * LANES) {
             first = c;
-            clear_sums();
+            start_slab();
             inputs_outer(ROW_TILE, lane);
-            keep_all_tile();
-            workgroupBarrier();
-            if first + column < width {
-                for (var row = 0u; row < min(ROWS, height - first_row); row++) {
-                    slabs[(into + (first_row + row) * width + first + column) / 4u] += tile[row * LANES + lane];
-                }
-            }
-            workgroupBarrier();
+            keep_all_slab();
         }
     }
 }

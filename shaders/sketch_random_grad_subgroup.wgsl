@@ -9,13 +9,6 @@ const THREADS: u32 = LANES;
 #import sketch_vectors
 #import sketch_nodes
 
-var<private> adding: bool;     // a product to what is there
-
-fn finish(at: u32, product: vec4<f32>) {
-    var value = product;
-    if adding { value += slabs[result / 4u + at]; }
-    slabs[result / 4u + at] = value;
-}
 fn multiply(operand: u32, inner: u32, matrix: Operand, into: u32, width: u32, lane: u32) {
     left = Operand(operand, inner, 1u);
     right = matrix;

@@ -1,6 +1,6 @@
 // The learned sketch's backward pass: how a tile lies in its slab, and the way through it, forwards and backwards. Needs sketch_vectors and
-// what that needs, gelu and gelu_slope, the work between products (sketch_rows, subgroup_sketch_rows) and products on a tile:
-//   multiply(width, inner, how, units, local): result [ROW_TILE, width] = left right, right in w
+// what that needs, gelu_with_slope, the work between products (sketch_rows, subgroup_sketch_rows) and products on a tile:
+//   multiply(width, inner, how, slopes, local): result [ROW_TILE, width] = left right, right in w
 //   add_outer(dy, height, x, width, into, local): slabs at `into` [height, width] += dyᵀ x of the tile, the gradient of a matrix;
 //                                                  dy [ROW_TILE, height], x [ROW_TILE, width] at the given places
 
@@ -9,9 +9,9 @@ override LEVELS: u32;
 override WIDTH: u32;           // max(HEAD, SIZE)
 override WEIGHTS: u32;         // numbers in w: two branches of levels of norm [2, i], up [HIDDEN, i], down [SIZE, HIDDEN]
 #import operands
-// How a product is kept: as it is; the GELU of it behind it; times the GELU's slope at `units`.
+// How a product is kept: as it is; the slope of its GELU, and the GELU behind; times the slopes at `slopes`.
 const KEEP: u32 = 0u;
-const KEEP_UNITS: u32 = 1u;
+const KEEP_GELU: u32 = 1u;
 const TIMES_SLOPE: u32 = 2u;
 
 // Where one level of one branch lies: its weights in w (and their sums in the slab), its activations in the slab.
@@ -21,7 +21,7 @@ struct Level {
     x: u32,        // [ROW_TILE, width]: input
     moments: u32,  // [ROW_TILE, 2]
     normed: u32,   // [ROW_TILE, width]
-    units: u32,    // [ROW_TILE, HIDDEN], before the GELU
+    slopes: u32,   // [ROW_TILE, HIDDEN]: of the hidden layer's GELU
     hidden: u32,   // [ROW_TILE, HIDDEN], after it
     y: u32,        // [ROW_TILE, SIZE]
 }
@@ -45,8 +45,8 @@ fn level_at(x: u32, branch: u32, level: u32) -> Level {
         l.x = l.moments - ROW_TILE * SIZE; // the output of the level below
     }
     l.normed = l.moments + ROW_TILE * 2u;
-    l.units = l.normed + ROW_TILE * l.width;
-    l.hidden = l.units + ROW_TILE * HIDDEN;
+    l.slopes = l.normed + ROW_TILE * l.width;
+    l.hidden = l.slopes + ROW_TILE * HIDDEN;
     l.y = l.hidden + ROW_TILE * HIDDEN;
     return l;
 }
@@ -58,10 +58,10 @@ fn forward(l: Level, local: u32) {
         // Up to the hidden layer, then down; one place in the code, because a product in it takes drivers long to compile.
         left = Operand(l.normed, l.width, 1u);
         right = Operand(up, 1u, l.width);
-        result = l.units;
+        result = l.slopes;
         var width = HIDDEN;
         var inner = l.width;
-        var how = KEEP_UNITS;
+        var how = KEEP_GELU;
         if phase == 1u {
             left = Operand(l.hidden, HIDDEN, 1u);
             right = Operand(up + HIDDEN * l.width, 1u, HIDDEN);
@@ -70,7 +70,7 @@ fn forward(l: Level, local: u32) {
             inner = HIDDEN;
             how = KEEP;
         }
-        multiply(width, inner, how, l.units, local);
+        multiply(width, inner, how, l.slopes, local);
         sync();
     }
 }
@@ -101,7 +101,7 @@ fn backward(l: Level, sums: u32, dy: u32, dx: u32, more: bool, dhidden: u32, dno
         left = Operand(d, height, 1u);
         right = Operand(matrix, width, 1u);
         result = into;
-        multiply(width, height, how, l.units, local);
+        multiply(width, height, how, l.slopes, local);
         sync();
     }
     norm_rows_back(l, sums, dx, more, dnormed, local);

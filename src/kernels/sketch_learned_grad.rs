@@ -15,10 +15,10 @@ pub(super) fn slab_count(slab: usize) -> Unit {
     Unit::Shares { rows: 32, most: (NUMBERS / slab).clamp(8, 128) }
 }
 
-/// The variant of a sketch's gradient: where products are a subgroup's, with their tile (`shared/subgroup_slab_product.wgsl`).
+/// The variant of a sketch's gradient; where products are a subgroup's, those of `shared/subgroup_slab_product.wgsl`.
 pub(super) fn slab_variant(stem: &str, lanes: Option<usize>) -> Variant {
     match lanes {
-        Some(lanes) => subgroup::vectors(subgroup::variant(stem, lanes, &[]), ["tile_columns", "tile_vectors"], 4 * lanes),
+        Some(lanes) => subgroup::variant(stem, lanes, &[]),
         None => Variant::new(stem, &[]),
     }
 }
