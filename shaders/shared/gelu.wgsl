@@ -1,7 +1,7 @@
-// GELU, tanh form (SPEC §2). The argument is clamped because tanh of a large number is NaN on some
-// drivers that compute it as a quotient of exponentials.
+// GELU, tanh form (SPEC §2): x (1 + tanh u) / 2 as x / (1 + e^-2u), the same number by one exponential and without cancellation for x < 0.
+// The exponent is bounded because infinity may be anything on some drivers.
 fn gelu4(x: vec4<f32>) -> vec4<f32> {
-    let t = tanh(clamp(0.7978845608028654 * (x + 0.044715 * x * x * x), vec4<f32>(-15.0), vec4<f32>(15.0)));
-    return 0.5 * x * (1.0 + t);
+    let m = -1.5957691216057308 * (x + 0.044715 * x * x * x);
+    return x / (1.0 + exp(min(m, vec4<f32>(80.0))));
 }
 fn gelu(x: f32) -> f32 { return gelu4(vec4<f32>(x)).x; }

@@ -176,12 +176,13 @@ impl Kernel for SketchLearned {
         let l = &self.layout;
         let width = l.head.max(l.sketch);
         let vectors = 2 * capacity.unit(Unit::Rows) * l.heads;
-        let in_memory = subgroup::ROWS * (width + self.hidden() + l.sketch + 2) * 4;
+        let in_memory = subgroup::ROWS * (width + self.hidden() + l.sketch + l.head) * 4;
         if let Some(lanes) = subgroup::lanes(device, in_memory) {
             let variant = l.head_constants(subgroup::variant("sketch_learned", lanes, &[]));
             let variant = subgroup::vectors(variant, ["vector_columns", "vector_vectors"], width);
             let variant = subgroup::vectors(variant, ["hidden_columns", "hidden_vectors"], self.hidden());
-            return self.net_constants(variant).size("OUTPUTS", subgroup::ROWS * l.sketch / 4);
+            let [outputs, seen] = [l.sketch, l.head].map(|width| subgroup::ROWS * width / 4);
+            return self.net_constants(variant).size("OUTPUTS", outputs).size("SEEN", seen);
         }
         let (across, rows) = self.tile(device, width, vectors);
         let variant = l.head_constants(Variant::new("sketch_learned", &[]));
