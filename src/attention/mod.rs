@@ -10,7 +10,9 @@ use std::sync::Arc;
 
 pub use standalone::{AttentionLayer, Buffers, LayerCapacity, Mask, Slices, Weights};
 
-pub use crate::kernels::heads::{Features, HeadLayout, LocalWeight, Rotation};
+pub use crate::kernels::features::Features;
+pub use crate::kernels::heads::{HeadLayout, Rotation};
+pub use crate::kernels::local_weight::LocalWeight;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{Graph, TensorId};

@@ -65,13 +65,6 @@ fn describe(row: &mut Row, model: &Model, session: &Session) {
     }
 }
 
-/// The check of all rows, or why there are none.
-pub(super) fn passed(row: &mut Row, check: &Result<Check>) -> Result<()> {
-    let check = check.as_ref().map_err(Clone::clone)?;
-    row.check = Some(check.clone());
-    check.verdict()
-}
-
 async fn read(session: &mut Session, ids: &[u32]) -> Result<()> {
     session.prefill(0, ids, &mut |_| ControlFlow::Continue(())).await
 }
@@ -119,7 +112,7 @@ async fn first_token(bench: &mut Bench<'_>, model: &Model, timer: &Timer, check:
     bench.started(Suite::Model, &format!("first_token, n {n}")).await?;
     let mut row = bench.row(Suite::Model, "first_token", Workload { tokens: Some(n), depth: Some(0), ..workload.clone() });
     let measured = async {
-        passed(&mut row, check)?;
+        row.checked_by(check)?;
         let (ids, _) = token_ids(bench.options.seed, n, model.config().vocab_size);
         let mut session = Session::new(model).await?;
         let samples = in_turns(std::slice::from_mut(&mut session), &[], bench.options, timer, false, async |session, _| {
@@ -183,7 +176,7 @@ async fn depths(bench: &mut Bench<'_>, model: &Model, timer: &Timer, check: &Res
                 Ok(_) => samples.next().transpose(),
                 Err(error) => Err(error.clone()),
             };
-            let measured = passed(&mut row, check).and(measured).map(Option::unwrap_or_default);
+            let measured = row.checked_by(check).and(measured).map(Option::unwrap_or_default);
             describe(&mut row, model, &session);
             bench.conclude(row, measured, timer)?;
         }

@@ -361,6 +361,13 @@ impl Row {
         }
     }
 
+    /// Takes the check that holds for all rows of a suite; an error says why there are none.
+    pub(super) fn checked_by(&mut self, check: &Result<Check>) -> Result<()> {
+        let check = check.as_ref().map_err(Clone::clone)?;
+        self.check = Some(check.clone());
+        check.verdict()
+    }
+
     /// Times by kernel, or that this device takes none.
     pub(super) fn fill_shares(&mut self, shares: Vec<KernelTime>) {
         if shares.is_empty() {

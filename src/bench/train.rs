@@ -73,7 +73,7 @@ struct School<'a> {
 impl School<'_> {
     /// Time of a step over one sequence.
     async fn step(&self, bench: &Bench<'_>, options: &LearnerOptions, row: &mut Row) -> Result<Samples> {
-        super::model::passed(row, &self.check)?;
+        row.checked_by(&self.check)?;
         let memory = LearnerPlan::new(&self.source.config, &self.engine.traits(), options)?.memory();
         (row.derived.memory_bytes, row.derived.state_bytes) = (Some(memory.total()), Some(memory.state));
         row.method.segment = Some(memory.segment);

@@ -1,7 +1,8 @@
 //! The baselines with a key-value cache: softmax and the exact polynomial kernel, many queries at once.
 
 use super::attention_grad_queries::Pairs;
-use super::heads::{HeadLayout, LocalWeight, lane};
+use super::heads::{HeadLayout, lane};
+use super::local_weight::LocalWeight;
 use super::real::{Mat, MatMut, SharedMut};
 use super::row_tile::{OUTPUTS, RowTile};
 use super::{Args, Backward, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error, subgroup};
@@ -260,7 +261,7 @@ impl AttentionDense {
                             weight.apply(row);
                             if let (true, Some(p)) = (l.gated, position) {
                                 let last = gate(p + i);
-                                row.iter_mut().enumerate().for_each(|(j, w)| *w *= super::heads::gate_decay(last, gate(start + j)));
+                                row.iter_mut().enumerate().for_each(|(j, w)| *w *= super::gate_sum::gate_decay(last, gate(start + j)));
                             }
                         }
                     }

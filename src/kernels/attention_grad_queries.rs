@@ -3,7 +3,9 @@
 use super::attention_dense::DenseWeight;
 use super::attention_grad_keys::AttentionGradKeys;
 use super::attention_grad_rows::AttentionGradRows;
-use super::heads::{HeadLayout, gate_decays, whole_vectors};
+use super::gate_sum::gate_decays;
+use super::heads::HeadLayout;
+use super::local_weight::whole_vectors;
 use super::real::{Mat, MatMut, SharedMut};
 use super::scan_output::row_tile;
 use super::{Args, Backward, BackwardExt, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error, subgroup};

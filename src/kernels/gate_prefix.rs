@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::gate_prefix_grad::GatePrefixGrad;
-use super::heads::{HeadLayout, gate_add, lane};
+use super::gate_sum::gate_add;
+use super::heads::{HeadLayout, lane};
 use super::real::SharedMut;
 use super::{Args, Backward, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error};
 use crate::error::{Error, ErrorKind, Result};

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::heads::{HeadLayout, HeadSource, Rotation, gate_add, lane};
+use super::gate_sum::gate_add;
+use super::heads::{HeadLayout, HeadSource, Rotation, lane};
 use super::pack_heads_grad::PackHeadsGrad;
 use super::real::SharedMut;
 use super::sum_partials::{SumPartials, partials};

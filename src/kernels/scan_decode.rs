@@ -1,6 +1,7 @@
 //! One token a lane against the constant state.
 
-use super::heads::{gate_decay, lane};
+use super::gate_sum::gate_decay;
+use super::heads::lane;
 use super::real::SharedMut;
 use super::scan_output::ScanOutput;
 use super::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error};
@@ -96,7 +97,7 @@ impl ScanDecode {
                     let decay = if l.gated { gate_decay(gate, [R::ZERO; 2]) } else { R::ONE };
                     let source = &query[s.source_offset..s.source_offset + s.features.source];
                     let (z, z_total) = state[slot_head * size..][..size].split_at(s.features.count * l.head);
-                    let features = super::heads::FeatureTable::new(&s.features, table);
+                    let features = super::features::FeatureTable::new(&s.features, table);
                     features.tile(source, 1, 0, s.features.count, Some(&[decay]), weights);
                     total += real::dot(&weights[..s.features.count], z_total);
                     real::vectorized(

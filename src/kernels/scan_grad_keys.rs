@@ -1,6 +1,8 @@
 //! What the gradients of block states give to the keys and values in them.
 
-use super::heads::{FeatureTable, Features, HeadLayout, gate_decay};
+use super::features::{FeatureTable, Features};
+use super::gate_sum::gate_decay;
+use super::heads::HeadLayout;
 use super::real::{Mat, MatMut, SharedMut};
 use super::scan_grad_queries::{FEATURES, ROWS, feature_variant};
 use super::scan_output::row_tile;

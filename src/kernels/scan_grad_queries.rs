@@ -1,6 +1,8 @@
 //! What the state before a block gives to the gradient of its queries.
 
-use super::heads::{FeatureTable, Features, HeadLayout, gate_decay, lane};
+use super::features::{FeatureTable, Features};
+use super::gate_sum::gate_decay;
+use super::heads::{HeadLayout, lane};
 use super::real::{Mat, MatMut, SharedMut};
 use super::scan_output::row_tile;
 use super::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error, subgroup};

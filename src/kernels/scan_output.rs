@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use super::attention_dense::DenseWeight;
 use super::attention_grad_queries::Pairs;
-use super::heads::{FeatureTable, Features, HeadLayout, LocalWeight, gate_decay, gate_decays, lane, whole_vectors};
+use super::features::{FeatureTable, Features};
+use super::gate_sum::{gate_decay, gate_decays};
+use super::heads::{HeadLayout, lane};
+use super::local_weight::{LocalWeight, whole_vectors};
 use super::real::{Mat, MatMut, SharedMut};
 use super::row_tile::{OUTPUTS, RowTile};
 use super::scan_grad_queries::ScanGradQueries;

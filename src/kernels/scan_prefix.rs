@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::heads::{HeadLayout, gate_decay, lane};
+use super::gate_sum::gate_decay;
+use super::heads::{HeadLayout, lane};
 use super::real::SharedMut;
 use super::scan_suffix::ScanSuffix;
 use super::{Args, Backward, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error};

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use super::heads::{FeatureTable, Features, HeadLayout, gate_decay, lane};
+use super::features::{FeatureTable, Features};
+use super::gate_sum::gate_decay;
+use super::heads::{HeadLayout, lane};
 use super::real::{Mat, MatMut, SharedMut};
 use super::row_tile::{FOLD, RowTile, STATES};
 use super::scan_grad_keys::ScanGradKeys;

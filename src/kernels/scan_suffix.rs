@@ -1,6 +1,7 @@
 //! Inclusive suffix over the gradients of the states before blocks.
 
-use super::heads::{HeadLayout, gate_decay};
+use super::gate_sum::gate_decay;
+use super::heads::HeadLayout;
 use super::real::SharedMut;
 use super::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error};
 use crate::error::Result;

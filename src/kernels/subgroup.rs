@@ -1,7 +1,7 @@
 //! The `*_subgroup` variants, for software adapters whose subgroups are the vectors of the CPU: a workgroup is one subgroup and owns
 //! [`ROWS`] rows (`shaders/shared/subgroup_sums.wgsl`, with its ladder).
 
-use super::heads::Features;
+use super::features::Features;
 use super::{DeviceTraits, Variant};
 
 /// Rows of a tile.
