@@ -74,12 +74,16 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     let first = (group.y * groups.x + group.x) * ROWS;
     if first >= params.vectors { return; }
     load_vectors(first, lane);
-    // Each invocation the rows that it loaded.
-    for (var row = lane; row < ROWS; row += LANES) {
-        for (var i = 0u; i < HEAD / 4u; i++) { seen[row * (HEAD / 4u) + i] = vector[row * (vector_columns / 4u) + i]; }
-    }
     var at = 0u; // offset of the level in w
     for (var branch = 0u; branch < 2u; branch++) {
+        // Each invocation the rows that it loaded.
+        for (var row = lane; row < ROWS; row += LANES) {
+            for (var i = 0u; i < HEAD / 4u; i++) {
+                let kept = row * (HEAD / 4u) + i;
+                let here = row * (vector_columns / 4u) + i;
+                if branch == 0u { seen[kept] = vector[here]; } else { vector[here] = seen[kept]; }
+            }
+        }
         for (var level = 0u; level < LEVELS; level++) {
             // Beside the variable, a value that compilers know to be the same in all invocations.
             let width = select(SIZE, HEAD, level == 0u);
@@ -110,9 +114,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
         if branch == 0u {
             for (var i = lane; i < OUTPUTS; i += LANES) { left[i] = vector[i / (SIZE / 4u) * (vector_columns / 4u) + i % (SIZE / 4u)]; }
             workgroupBarrier();
-            for (var row = lane; row < ROWS; row += LANES) {
-                for (var i = 0u; i < HEAD / 4u; i++) { vector[row * (vector_columns / 4u) + i] = seen[row * (HEAD / 4u) + i]; }
-            }
         }
     }
     let root = sqrt(f32(SIZE));

@@ -165,7 +165,7 @@ async fn at_length(bench: &mut Bench<'_>, setup: &Setup, pass: Pass, tokens: usi
     let mut samples = samples.into_iter();
     let mut subjects = ready.into_iter();
     let mut measured: Vec<Result<Samples>> = Vec::new();
-    let mut shares: Vec<Row> = Vec::new();
+    let mut shares = Vec::new();
     for ((_, error), c) in rows.iter_mut().zip(contenders) {
         if let Some(error) = error.take() {
             measured.push(Err(error));
@@ -174,12 +174,7 @@ async fn at_length(bench: &mut Bench<'_>, setup: &Setup, pass: Pass, tokens: usi
         let (samples, subject) = (samples.next().unwrap_or_else(|| Ok(Samples::default())), subjects.next());
         if let (Ok(_), Some(mut subject), true) = (&samples, subject, shares_at(bench.options) == Some(tokens)) {
             let workload = Workload { operation: Some(pass.as_str().into()), ..workload(bench.options, c, Some(tokens)) };
-            let mut row = bench.row(Suite::Attention, "shares", workload);
-            match subject.shares().await {
-                Ok(found) => row.fill_shares(found),
-                Err(error) => bench.skip(&mut row, error)?,
-            }
-            shares.push(row);
+            shares.push((bench.row(Suite::Attention, "shares", workload), subject.shares().await));
         }
         measured.push(samples);
     }
@@ -197,8 +192,8 @@ async fn at_length(bench: &mut Bench<'_>, setup: &Setup, pass: Pass, tokens: usi
         }
         bench.finished(row)?;
     }
-    for row in shares {
-        bench.finished(row)?;
+    for (row, found) in shares {
+        bench.conclude_shares(row, found)?;
     }
     Ok(())
 }

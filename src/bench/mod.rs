@@ -38,6 +38,7 @@ use serde::{Deserialize, Serialize};
 pub use schema::{Row, SCHEMA, Suite};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::exec::KernelTime;
 use crate::model::{Engine, ModelSource};
 use pace::Pace;
 use peaks::Peaks;
@@ -290,6 +291,16 @@ impl Bench<'_> {
     /// [`Bench::complete`], told.
     fn conclude(&mut self, row: Row, samples: Result<Samples>, timer: &Timer) -> Result<()> {
         let row = self.complete(row, samples, timer)?;
+        self.finished(row)
+    }
+
+    /// Writes times by kernel into a row, or that this device takes none, and tells it.
+    fn conclude_shares(&mut self, mut row: Row, shares: Result<Vec<KernelTime>>) -> Result<()> {
+        match shares {
+            Ok(shares) if shares.is_empty() => row.skipped = Some("this device has no timestamps".into()),
+            Ok(shares) => row.derived.shares = Some(shares),
+            Err(error) => self.skip(&mut row, error)?,
+        }
         self.finished(row)
     }
 

@@ -211,7 +211,7 @@ async fn shares(bench: &mut Bench<'_>, model: &Model, check: &Result<Check>, wor
     for (plan, ids) in [("prefill", &ids[..]), ("decode", &[])] {
         bench.started(Suite::Model, &format!("shares, {plan}")).await?;
         let workload = Workload { plan: Some(plan.into()), tokens: Some(ids.len().max(1)), ..workload.clone() };
-        let mut row = bench.row(Suite::Model, "shares", workload);
+        let row = bench.row(Suite::Model, "shares", workload);
         let measured = async {
             check.as_ref().map_err(Clone::clone)?.verdict()?;
             let mut session = Session::new(model).await?;
@@ -220,11 +220,8 @@ async fn shares(bench: &mut Bench<'_>, model: &Model, check: &Result<Check>, wor
             session.profile(0, ids).await?;
             session.profile(0, ids).await
         };
-        match measured.await {
-            Ok(shares) => row.fill_shares(shares),
-            Err(error) => bench.skip(&mut row, error)?,
-        }
-        bench.finished(row)?;
+        let shares = measured.await;
+        bench.conclude_shares(row, shares)?;
     }
     Ok(())
 }

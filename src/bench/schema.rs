@@ -368,15 +368,6 @@ impl Row {
         check.verdict()
     }
 
-    /// Times by kernel, or that this device takes none.
-    pub(super) fn fill_shares(&mut self, shares: Vec<KernelTime>) {
-        if shares.is_empty() {
-            self.skipped = Some("this device has no timestamps".into());
-        } else {
-            self.derived.shares = Some(shares);
-        }
-    }
-
     /// The median, if there is a time.
     pub fn median_ns(&self) -> Option<f64> {
         self.statistics.map(|s| s.median_ns)

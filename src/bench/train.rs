@@ -131,7 +131,7 @@ async fn shares(bench: &mut Bench<'_>, school: &School<'_>) -> Result<()> {
     let School { engine, source, .. } = *school;
     bench.started(Suite::Train, "shares").await?;
     let n = if bench.options.quick { 64 } else { 1024 };
-    let mut row = bench.row(Suite::Train, "shares", Workload { tokens: Some(n), batch: Some(1), ..bench.model_workload() });
+    let row = bench.row(Suite::Train, "shares", Workload { tokens: Some(n), batch: Some(1), ..bench.model_workload() });
     let measured = async {
         school.check.as_ref().map_err(Clone::clone)?.verdict()?;
         let (tokens, targets) = token_ids(bench.options.seed, n, source.config.vocab_size);
@@ -144,9 +144,6 @@ async fn shares(bench: &mut Bench<'_>, school: &School<'_>) -> Result<()> {
         let call = Call { lanes: vec![Lane { slot: 0, position: 0, ring: 0 }], tokens: n, lane_base: 0 };
         Ok(by_kernel(&learner.plan().train, &call, learner.times()))
     };
-    match measured.await {
-        Ok(shares) => row.fill_shares(shares),
-        Err(error) => bench.skip(&mut row, error)?,
-    }
-    bench.finished(row)
+    let shares = measured.await;
+    bench.conclude_shares(row, shares)
 }

@@ -15,7 +15,8 @@ pub use self::wgpu::GpuExecutor;
 pub(crate) use available::{available, check_memory, zeros};
 pub use bisect::{Difference, bisect};
 pub use cpu::CpuExecutor;
-pub use profile::{KernelTime, add_by_kernel, by_kernel};
+pub(crate) use profile::add_by_kernel;
+pub use profile::{KernelTime, by_kernel};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{Plan, Role};

@@ -1,6 +1,7 @@
 //! The baselines with a key-value cache: softmax and the exact polynomial kernel, many queries at once.
 
 use super::attention_grad_queries::Pairs;
+use super::gate_sum::gate_decay;
 use super::heads::{HeadLayout, lane};
 use super::local_weight::LocalWeight;
 use super::real::{Mat, MatMut, SharedMut};
@@ -261,7 +262,7 @@ impl AttentionDense {
                             weight.apply(row);
                             if let (true, Some(p)) = (l.gated, position) {
                                 let last = gate(p + i);
-                                row.iter_mut().enumerate().for_each(|(j, w)| *w *= super::gate_sum::gate_decay(last, gate(start + j)));
+                                row.iter_mut().enumerate().for_each(|(j, w)| *w *= gate_decay(last, gate(start + j)));
                             }
                         }
                     }

@@ -1,5 +1,6 @@
 //! One token a lane against the constant state.
 
+use super::features::FeatureTable;
 use super::gate_sum::gate_decay;
 use super::heads::lane;
 use super::real::SharedMut;
@@ -97,7 +98,7 @@ impl ScanDecode {
                     let decay = if l.gated { gate_decay(gate, [R::ZERO; 2]) } else { R::ONE };
                     let source = &query[s.source_offset..s.source_offset + s.features.source];
                     let (z, z_total) = state[slot_head * size..][..size].split_at(s.features.count * l.head);
-                    let features = super::features::FeatureTable::new(&s.features, table);
+                    let features = FeatureTable::new(&s.features, table);
                     features.tile(source, 1, 0, s.features.count, Some(&[decay]), weights);
                     total += real::dot(&weights[..s.features.count], z_total);
                     real::vectorized(

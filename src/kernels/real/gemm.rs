@@ -232,7 +232,7 @@ impl<'a, R: Real> Product<'a, R> {
         }
         let Self { b, c_stride, .. } = *self;
         check("a", a.data.len(), rows.len(), depth.len(), a.row_stride, a.col_stride);
-        // It may be empty in depth, so its first element need not exist.
+        // `b` may be empty in depth, so its first element need not exist.
         let from_b = b.data.as_ptr().wrapping_add(cols.start * b.col_stride + depth.start * b.row_stride);
         let to = self.c.as_ptr().wrapping_add(rows.start * c_stride + cols.start);
         // SAFETY: `new` has checked that all elements of `b` and `c` are in their data, of which the block takes a part, `check` that those
