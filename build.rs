@@ -22,24 +22,32 @@ fn main() {
     }
 }
 
-/// What a benchmark says it was measured with: the commit, `+` with changes to it, and the version of wgpu. Empty where nobody knows.
+/// What a benchmark says it was measured with: the commit, `+` with changes to it, and the version of wgpu.
+/// Empty where nobody knows.
 fn identify() {
     // Without `src` here, a build of changed sources would pass for the commit.
     for path in ["src", "build.rs", "Cargo.lock"] {
         println!("cargo:rerun-if-changed={path}");
     }
     let git = |arguments: &[&str]| {
-        let output = std::process::Command::new("git").args(arguments).output().ok().filter(|output| output.status.success())?;
+        let output = std::process::Command::new("git")
+            .args(arguments)
+            .output()
+            .ok()
+            .filter(|output| output.status.success())?;
         Some(String::from_utf8_lossy(&output.stdout).trim().to_string())
     };
     let commit = git(&["rev-parse", "--short", "HEAD"]).unwrap_or_default();
     if let Some(log) = git(&["rev-parse", "--git-path", "logs/HEAD"]).filter(|log| Path::new(log).exists()) {
         println!("cargo:rerun-if-changed={log}");
     }
-    let changes = git(&["status", "--porcelain", "--untracked-files=no"]).is_some_and(|list| !list.is_empty());
+    let changes =
+        git(&["status", "--porcelain", "--untracked-files=no"]).is_some_and(|list| !list.is_empty());
     println!("cargo:rustc-env=POLYSKETCH_COMMIT={commit}{}", if changes { "+" } else { "" });
     let lock = fs::read_to_string("Cargo.lock").unwrap_or_default();
-    let wgpu = lock.split("[[package]]").find_map(|package| package.trim().strip_prefix("name = \"wgpu\"\nversion = \"")?.split('"').next());
+    let wgpu = lock
+        .split("[[package]]")
+        .find_map(|package| package.trim().strip_prefix("name = \"wgpu\"\nversion = \"")?.split('"').next());
     println!("cargo:rustc-env=POLYSKETCH_WGPU={}", wgpu.unwrap_or_default());
 }
 
@@ -57,29 +65,42 @@ fn generate() -> Result<(), String> {
     }
     let import = |name: &str| shared.get(name).cloned();
 
-    let mut table = String::from("/// Every permutation of `shaders/permutations.txt`.\npub static PERMUTATIONS: &[Permutation] = &[\n");
-    let mut sources = String::from("/// The shader files by stem.\npub static SOURCES: &[(&str, &str)] = &[\n");
-    let mut params = String::from("/// The uniform `Params` of every kernel, generated from its shader.\npub mod params {\n");
+    let mut table = String::from(
+        "/// Every permutation of `shaders/permutations.txt`.\npub static PERMUTATIONS: &[Permutation] = &[\n",
+    );
+    let mut sources =
+        String::from("/// The shader files by stem.\npub static SOURCES: &[(&str, &str)] = &[\n");
+    let mut params = String::from(
+        "/// The uniform `Params` of every kernel, generated from its shader.\npub mod params {\n",
+    );
     for line in read(&shaders.join("permutations.txt"))?.lines() {
         let line = line.split('#').next().unwrap_or_default().trim();
         if line.is_empty() {
             continue;
         }
-        let (stem, all) = preprocess::permutations(line).ok_or(format!("permutations.txt: cannot read {line:?}"))?;
+        let (stem, all) =
+            preprocess::permutations(line).ok_or(format!("permutations.txt: cannot read {line:?}"))?;
         let path = shaders.join(format!("{stem}.wgsl"));
         let source = read(&path)?;
         let _ = writeln!(sources, "    ({stem:?}, include_str!({:?})),", path.display().to_string());
         let mut layout: Option<String> = None;
         for flags in all {
             let key = std::iter::once(stem).chain(flags.iter().copied()).collect::<Vec<_>>().join("+");
-            let text = preprocess::preprocess(&source, &flags, &import).map_err(|e| format!("{stem}.wgsl: {e}"))?;
-            if let Some(bare) = text.split([';', '{']).map(str::trim).find(|s| s.starts_with("var ") && !s.contains('=')) {
-                // WGSL zeroes it each time it is declared, but Chromium 156 does so once: in a loop it keeps its last value.
+            let text =
+                preprocess::preprocess(&source, &flags, &import).map_err(|e| format!("{stem}.wgsl: {e}"))?;
+            if let Some(bare) =
+                text.split([';', '{']).map(str::trim).find(|s| s.starts_with("var ") && !s.contains('='))
+            {
+                // WGSL zeroes it each time it is declared, but Chromium 156 does so once: in a loop it keeps
+                // its last value.
                 return Err(format!("{key}: {bare:?} needs an initial value"));
             }
-            let module = naga::front::wgsl::parse_str(&text).map_err(|e| format!("{key}:\n{}", e.emit_to_string(&text)))?;
-            // The floor of SPEC §6: nothing optional but for the variants that say so. unpack2x16float is core WebGPU, naga lists it as a capability.
-            let optional = if stem.ends_with("_subgroup") { Capabilities::SUBGROUP } else { Capabilities::empty() };
+            let module = naga::front::wgsl::parse_str(&text)
+                .map_err(|e| format!("{key}:\n{}", e.emit_to_string(&text)))?;
+            // The floor of SPEC §6: nothing optional but for the variants that say so. unpack2x16float is
+            // core WebGPU, naga lists it as a capability.
+            let optional =
+                if stem.ends_with("_subgroup") { Capabilities::SUBGROUP } else { Capabilities::empty() };
             Validator::new(ValidationFlags::all(), Capabilities::SHADER_FLOAT16_IN_FLOAT32 | optional)
                 .validate(&module)
                 .map_err(|e| format!("{key}:\n{}", e.emit_to_string(&text)))?;
@@ -87,7 +108,9 @@ fn generate() -> Result<(), String> {
             let _ = writeln!(table, "    {},", reflected.entry);
             match &layout {
                 None => layout = Some(reflected.params),
-                Some(first) if *first != reflected.params => return Err(format!("{key}: Params differs between permutations")),
+                Some(first) if *first != reflected.params => {
+                    return Err(format!("{key}: Params differs between permutations"));
+                }
                 Some(_) => {}
             }
         }
@@ -96,7 +119,8 @@ fn generate() -> Result<(), String> {
     sources.push_str("];\n");
     table.push_str("];\n");
     params.push_str("}\n");
-    let mut pieces = String::from("/// The shared pieces by name.\npub static SHARED: &[(&str, &str)] = &[\n");
+    let mut pieces =
+        String::from("/// The shared pieces by name.\npub static SHARED: &[(&str, &str)] = &[\n");
     for (name, text) in &shared {
         let _ = writeln!(pieces, "    ({name:?}, {text:?}),");
     }
@@ -119,12 +143,19 @@ fn reflect(key: &str, stem: &str, module: &naga::Module) -> Result<Reflected, St
             return Err(format!("{key}: binding group {} (only group 0 is used)", binding.group));
         }
         match var.space {
-            naga::AddressSpace::Uniform if binding.binding == 0 => params = params_struct(key, stem, module, var.ty)?,
+            naga::AddressSpace::Uniform if binding.binding == 0 => {
+                params = params_struct(key, stem, module, var.ty)?
+            }
             naga::AddressSpace::Storage { access } if binding.binding > 0 => {
                 let written = access.contains(naga::StorageAccess::STORE);
                 bindings.insert(binding.binding, written);
             }
-            _ => return Err(format!("{key}: binding {} must be uniform Params (0) or storage (1..)", binding.binding)),
+            _ => {
+                return Err(format!(
+                    "{key}: binding {} must be uniform Params (0) or storage (1..)",
+                    binding.binding
+                ));
+            }
         }
     }
     if params.is_empty() {
@@ -141,11 +172,19 @@ fn reflect(key: &str, stem: &str, module: &naga::Module) -> Result<Reflected, St
     }
     let written: Vec<bool> = bindings.into_values().collect();
     let constants: Vec<&str> = module.overrides.iter().filter_map(|(_, o)| o.name.as_deref()).collect();
-    Ok(Reflected { entry: format!("Permutation {{ key: {key:?}, written: &{written:?}, constants: &{constants:?} }}"), params })
+    Ok(Reflected {
+        entry: format!("Permutation {{ key: {key:?}, written: &{written:?}, constants: &{constants:?} }}"),
+        params,
+    })
 }
 
 /// The `Params` of a shader as a Rust struct, with the offsets checked against naga's layout.
-fn params_struct(key: &str, stem: &str, module: &naga::Module, ty: naga::Handle<naga::Type>) -> Result<String, String> {
+fn params_struct(
+    key: &str,
+    stem: &str,
+    module: &naga::Module,
+    ty: naga::Handle<naga::Type>,
+) -> Result<String, String> {
     let naga::TypeInner::Struct { members, span } = &module.types[ty].inner else {
         return Err(format!("{key}: binding 0 is not a struct"));
     };

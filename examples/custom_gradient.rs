@@ -1,5 +1,5 @@
-//! An operation of one's own, with its gradient: squared ReLU (So et al. 2021) as a node of the graph, differentiated with the rest
-//! of it and checked against finite differences in f64.
+//! An operation of one's own, with its gradient: squared ReLU (So et al. 2021) as a node of the graph,
+//! differentiated with the rest of it and checked against finite differences in f64.
 //!
 //! ```sh
 //! cargo run --release --example custom_gradient
@@ -84,7 +84,8 @@ impl SquaredReluGrad {
     }
 }
 
-/// x Wᵀ through the squared ReLU; with the backward pass, the gradient of ⟨seed, y⟩ for W is added to the state `gradient.w`.
+/// x Wᵀ through the squared ReLU; with the backward pass, the gradient of ⟨seed, y⟩ for W is added to the
+/// state `gradient.w`.
 fn graph(backward: bool) -> Result<Graph> {
     let mut g = Graph::new();
     let x = g.input("x", TensorType::f32(shape![Unit::Rows, WIDTH]));
@@ -113,7 +114,8 @@ fn run(backward: bool, rows: usize, w: &[f32], inputs: &[(&str, &[u32])]) -> Res
         let mut compiled = oracle.compile(&plan).await?;
         let run = Run { calls: &[Call::start(rows)], inputs, reads: &[("y", rows * WIDTH)] };
         let y = oracle.run(&mut compiled, &parameters, &mut state, run).await?.swap_remove(0);
-        let gradient = if backward { oracle.read(&state, "gradient.w", 0..WIDTH * WIDTH).await? } else { vec![] };
+        let gradient =
+            if backward { oracle.read(&state, "gradient.w", 0..WIDTH * WIDTH).await? } else { vec![] };
         Ok((floats(y), floats(gradient)))
     })
 }
@@ -122,7 +124,9 @@ fn main() -> Result<()> {
     const ROWS: usize = 16;
     const STEP: f32 = 1.0 / 64.0;
     // Some numbers between -1 and 1.
-    let numbers = |n: usize, seed: usize| -> Vec<f32> { (0..n).map(|i| ((i * 7919 + seed * 104_729) % 2003) as f32 / 1001.5 - 1.0).collect() };
+    let numbers = |n: usize, seed: usize| -> Vec<f32> {
+        (0..n).map(|i| ((i * 7919 + seed * 104_729) % 2003) as f32 / 1001.5 - 1.0).collect()
+    };
     let bits = |values: &[f32]| -> Vec<u32> { values.iter().map(|x| x.to_bits()).collect() };
     let (x, seed, w) = (numbers(ROWS * WIDTH, 1), numbers(ROWS * WIDTH, 2), numbers(WIDTH * WIDTH, 3));
     let (x_bits, seed_bits) = (bits(&x), bits(&seed));
@@ -134,12 +138,18 @@ fn main() -> Result<()> {
     };
     let (mut worst, mut largest) = (0f64, 0f64);
     for (i, gradient) in gradient.iter().enumerate() {
-        let moved = |by: f32| w.iter().enumerate().map(|(k, x)| if k == i { x + by } else { *x }).collect::<Vec<f32>>();
+        let moved = |by: f32| {
+            w.iter().enumerate().map(|(k, x)| if k == i { x + by } else { *x }).collect::<Vec<f32>>()
+        };
         let difference = (loss(&moved(STEP))? - loss(&moved(-STEP))?) / f64::from(2.0 * STEP);
         worst = worst.max((difference - f64::from(*gradient)).abs());
         largest = largest.max(difference.abs());
     }
-    println!("gradient of {} weights through the squared ReLU: at most {:.1e} of the largest from central differences", w.len(), worst / largest);
+    println!(
+        "gradient of {} weights through the squared ReLU: at most {:.1e} of the largest from central differences",
+        w.len(),
+        worst / largest
+    );
     // Central differences are exact for a piecewise quadratic but where a step crosses a corner.
     assert!(worst / largest < 1e-3, "the gradient is wrong");
     Ok(())

@@ -28,11 +28,20 @@ fn main() -> polysketch::Result<()> {
             .generate(0, &options, &mut |piece| {
                 print!("{piece}");
                 // A reader who has gone away ends it.
-                if std::io::stdout().flush().is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+                if std::io::stdout().flush().is_ok() {
+                    ControlFlow::Continue(())
+                } else {
+                    ControlFlow::Break(())
+                }
             })
             .await?;
         println!();
-        eprintln!("{} tokens, ended by {:?}; the state has {} bytes at any length", done.ids.len(), done.reason, session.state_bytes());
+        eprintln!(
+            "{} tokens, ended by {:?}; the state has {} bytes at any length",
+            done.ids.len(),
+            done.reason,
+            session.state_bytes()
+        );
         Ok(())
     })
 }

@@ -1,5 +1,5 @@
-//! A document of any length in constant memory: position, speed, state and process memory while the built-in model reads a
-//! file, or a million characters of a repeated text.
+//! A document of any length in constant memory: position, speed, state and process memory while the built-in
+//! model reads a file, or a million characters of a repeated text.
 //!
 //! ```sh
 //! cargo run --release --example long_document            # a million characters
@@ -38,7 +38,10 @@ async fn read(mut document: Box<dyn Read>, name: &str) -> Result<()> {
     // What softmax would keep of each token: keys and values of all layers.
     let cache = 2 * config.num_hidden_layers * config.hidden_size * 4;
     println!("{name} on {}", model.executor().name());
-    println!("{:>9} {:>10} {:>10} {:>13} {:>22}", "position", "tokens/s", "state", "process", "key-value cache would be");
+    println!(
+        "{:>9} {:>10} {:>10} {:>13} {:>22}",
+        "position", "tokens/s", "state", "process", "key-value cache would be"
+    );
 
     let (mut bytes, mut piece) = (Vec::new(), vec![0; PIECE]);
     let (mut next, mut since, mut from) = (1024, Instant::now(), 0);
@@ -46,7 +49,11 @@ async fn read(mut document: Box<dyn Read>, name: &str) -> Result<()> {
         let n = document.read(&mut piece).map_err(|e| Error::io(name, &e))?;
         bytes.extend_from_slice(&piece[..n]);
         // Only whole words go on, so that the tokens do not depend on where the pieces end.
-        let end = if n == 0 { bytes.len() } else { bytes.iter().rposition(|b| *b == b' ' || *b == b'\n').unwrap_or(0) };
+        let end = if n == 0 {
+            bytes.len()
+        } else {
+            bytes.iter().rposition(|b| *b == b' ' || *b == b'\n').unwrap_or(0)
+        };
         let text = String::from_utf8_lossy(&bytes[..end]).into_owned();
         bytes.drain(..end);
         let ids = model.tokenizer()?.encode(&text)?;
@@ -55,8 +62,12 @@ async fn read(mut document: Box<dyn Read>, name: &str) -> Result<()> {
             let position = session.position(0);
             if position >= next {
                 let rate = (position - from) as f64 / since.elapsed().as_secs_f64();
-                let (state, cache) = (session.state_bytes() as f64 / 1024.0, (cache * position) as f64 / f64::from(1 << 20));
-                println!("{position:>9} {rate:>10.0} {state:>6.0} KiB {:>13} {cache:>20.1} MiB", process_memory());
+                let (state, cache) =
+                    (session.state_bytes() as f64 / 1024.0, (cache * position) as f64 / f64::from(1 << 20));
+                println!(
+                    "{position:>9} {rate:>10.0} {state:>6.0} KiB {:>13} {cache:>20.1} MiB",
+                    process_memory()
+                );
                 (next, from) = (next * 2, position);
                 since = Instant::now();
             }

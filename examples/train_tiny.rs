@@ -38,7 +38,8 @@ async fn run() -> Result<()> {
 
     // Any adapter will do; for so small a model the CPU is the fastest.
     let engine = Engine::create(&AdapterRequest { backend: Backend::Cpu, adapter: None }).await?;
-    let options = LearnerOptions { lanes: BATCH, context: CONTEXT, segment: None, recompute: Recompute::Nothing };
+    let options =
+        LearnerOptions { lanes: BATCH, context: CONTEXT, segment: None, recompute: Recompute::Nothing };
     let mut learner = Learner::new(&engine, &model, &options).await?;
 
     for step in 1..=STEPS {
@@ -53,7 +54,10 @@ async fn run() -> Result<()> {
             let said = learner.predict(&others).await?;
             let right = said.iter().zip(&others.targets).filter(|(said, wanted)| said == wanted).count();
             let loss = nll.iter().sum::<f32>() / batch.scored() as f32;
-            println!("step {step:4}: loss {loss:.4}, gradient norm {norm:.3}, {right} of {} unseen answers right", others.scored());
+            println!(
+                "step {step:4}: loss {loss:.4}, gradient norm {norm:.3}, {right} of {} unseen answers right",
+                others.scored()
+            );
         }
     }
     Ok(())

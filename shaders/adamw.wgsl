@@ -1,5 +1,5 @@
-// One AdamW step (PyTorch's order: decay, moments, step), an element an invocation. The gradient is cleared. A factor of 0 (the
-// gradients are not finite) leaves everything else as it is.
+// One AdamW step (PyTorch's order: decay, moments, step), an element an invocation. The gradient is cleared.
+// A factor of 0 (the gradients are not finite) leaves everything else as it is.
 #import grid
 struct Params { ranges: u32 }
 override ELEMENTS: u32;

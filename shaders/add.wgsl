@@ -1,4 +1,5 @@
-// c = a + b, or b += a. Four elements an invocation, neighbours side by side; any number of elements, so no vectors.
+// c = a + b, or b += a. Four elements an invocation, neighbours side by side; any number of elements, so no
+// vectors.
 #import grid
 struct Params { elements: u32 }
 

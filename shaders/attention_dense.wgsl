@@ -1,10 +1,11 @@
-// The baselines with a key-value cache: softmax (flash style: tiles, running maximum, nothing of size n x n in memory)
-// and the exact polynomial kernel. Queries of one call against all keys of the slot up to their own position; FULL: against all
-// keys of the window; CAUSAL: against those of the window up to their own (training).
+// The baselines with a key-value cache: softmax (flash style: tiles, running maximum, nothing of size n x n
+// in memory) and the exact polynomial kernel. Queries of one call against all keys of the slot up to their
+// own position; FULL: against all keys of the window; CAUSAL: against those of the window up to their own
+// (training).
 //
-// Ladder. Reference: kernels/attention_dense.rs. Naive tiles: a weight and a vector of v loaded for each multiply-add of four. Here: a
-// workgroup owns ROW_TILE queries and all columns, weights and sums are tiles in registers (shared/near_keys.wgsl, shared/row_tile.wgsl);
-// not measured on a real GPU yet.
+// Ladder. Reference: kernels/attention_dense.rs. Naive tiles: a weight and a vector of v loaded for each
+// multiply-add of four. Here: a workgroup owns ROW_TILE queries and all columns, weights and sums are tiles
+// in registers (shared/near_keys.wgsl, shared/row_tile.wgsl); not measured on a real GPU yet.
 #import lanes
 #import gate_sum
 struct Params { tokens: u32, lane_base: u32, stride: u32 }

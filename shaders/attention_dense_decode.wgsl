@@ -1,5 +1,5 @@
-// One query a lane against its whole cache. The cache is cut into SPLITS ranges, one workgroup each, so that a long
-// cache is read by the whole device; attention_dense_merge adds the parts.
+// One query a lane against its whole cache. The cache is cut into SPLITS ranges, one workgroup each, so that
+// a long cache is read by the whole device; attention_dense_merge adds the parts.
 #import lanes
 #import gate_sum
 struct Params { lane_base: u32, stride: u32 }

@@ -1,6 +1,6 @@
 // The baselines with a key-value cache as in attention_dense.wgsl, a subgroup ROWS queries: products as in
-// shared/subgroup_sums.wgsl, weights of TILE keys in workgroup memory. Where no row's maximum moves, which is nearly everywhere in
-// a long text, nothing is rescaled.
+// shared/subgroup_sums.wgsl, weights of TILE keys in workgroup memory. Where no row's maximum moves, which is
+// nearly everywhere in a long text, nothing is rescaled.
 #import lanes
 #import gate_sum
 struct Params { tokens: u32, lane_base: u32, stride: u32 }
@@ -65,7 +65,8 @@ fn sees(row: u32, j: u32) -> vec4<bool> {
 #endif
 }
 
-// Scores of a tile to weights, four of a row at a time: llvmpipe ends an invocation's loops after 65 535 iterations in all.
+// Scores of a tile to weights, four of a row at a time: llvmpipe ends an invocation's loops after 65 535
+// iterations in all.
 fn weigh(lane: u32) {
 #ifdef SOFTMAX
     var moved = false;

@@ -1,8 +1,9 @@
-// dx_j = Σ_i dt_ij x_i and dv̂_j = Σ_i e^{g_i - g_j} w_ij dN_i over the pairs of key j with the queries from it on, of its block (the
-// scan) or of the text (the dense kinds); dG_j = ⟨dN_j, N_j⟩ - ⟨dv̂_j, v̂_j⟩.
+// dx_j = Σ_i dt_ij x_i and dv̂_j = Σ_i e^{g_i - g_j} w_ij dN_i over the pairs of key j with the queries from
+// it on, of its block (the scan) or of the text (the dense kinds); dG_j = ⟨dN_j, N_j⟩ - ⟨dv̂_j, v̂_j⟩.
 //
-// Ladder. Reference: kernels/attention_grad_keys.rs. Here: a workgroup owns ROW_TILE keys; weights and dt of TILE queries are built in
-// workgroup memory, then multiplied with their dN and x from registers. Nothing of size n x n is in memory.
+// Ladder. Reference: kernels/attention_grad_keys.rs. Here: a workgroup owns ROW_TILE keys; weights and dt of
+// TILE queries are built in workgroup memory, then multiplied with their dN and x from registers. Nothing of
+// size n x n is in memory.
 struct Params { tokens: u32, stride: u32, span: u32, first: u32 }
 override HEAD: u32;
 override QUERY_WIDTH: u32;

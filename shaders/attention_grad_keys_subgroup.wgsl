@@ -1,4 +1,5 @@
-// dx_j, dv̂_j and dG_j as in attention_grad_keys.wgsl, a subgroup ROWS keys: products as in shared/subgroup_sums.wgsl.
+// dx_j, dv̂_j and dG_j as in attention_grad_keys.wgsl, a subgroup ROWS keys: products as in
+// shared/subgroup_sums.wgsl.
 struct Params { tokens: u32, stride: u32, span: u32, first: u32 }
 override HEAD: u32;
 override QUERY_WIDTH: u32;

@@ -1,7 +1,9 @@
-// dx_i = Σ_j dt_ij x_j over the pairs of query i with the keys up to it, of its block (the scan) or of the text (the dense kinds).
+// dx_i = Σ_j dt_ij x_j over the pairs of query i with the keys up to it, of its block (the scan) or of the
+// text (the dense kinds).
 //
-// Ladder. Reference: kernels/attention_grad_queries.rs. Here: a workgroup owns ROW_TILE queries; dt of TILE keys is built in workgroup
-// memory, then multiplied with their x from registers, as in scan_output. Nothing of size n x n is in memory.
+// Ladder. Reference: kernels/attention_grad_queries.rs. Here: a workgroup owns ROW_TILE queries; dt of TILE
+// keys is built in workgroup memory, then multiplied with their x from registers, as in scan_output. Nothing
+// of size n x n is in memory.
 struct Params { tokens: u32, stride: u32, span: u32, first: u32 }
 override HEAD: u32;
 override QUERY_WIDTH: u32;

@@ -1,4 +1,5 @@
-// dx_i = Σ_j dt_ij x_j as in attention_grad_queries.wgsl, a subgroup ROWS queries: products as in shared/subgroup_sums.wgsl.
+// dx_i = Σ_j dt_ij x_j as in attention_grad_queries.wgsl, a subgroup ROWS queries: products as in
+// shared/subgroup_sums.wgsl.
 struct Params { tokens: u32, stride: u32, span: u32, first: u32 }
 override HEAD: u32;
 override QUERY_WIDTH: u32;

@@ -1,5 +1,6 @@
-// Gradient rows: dN_i = [do_i | -⟨do_i, o_i⟩] / D_i, then ⟨dN_i, N_i⟩ = ⟨do_i, o_i⟩ β / D_i, then the gate sum; for softmax D = 1 and
-// the log-sum-exp takes the place of the gate sum. One invocation a (lane, head, token).
+// Gradient rows: dN_i = [do_i | -⟨do_i, o_i⟩] / D_i, then ⟨dN_i, N_i⟩ = ⟨do_i, o_i⟩ β / D_i, then the gate
+// sum; for softmax D = 1 and the log-sum-exp takes the place of the gate sum. One invocation a (lane, head,
+// token).
 struct Params { tokens: u32, stride: u32 }
 override HEADS: u32;
 override HEAD: u32;

@@ -1,4 +1,5 @@
-// The global norm of all gradients, and min(1, clip / norm): 1 where clip is not positive, 0 where the norm is not finite.
+// The global norm of all gradients, and min(1, clip / norm): 1 where clip is not positive, 0 where the norm
+// is not finite.
 struct Params { sums: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;

@@ -1,5 +1,5 @@
-// partial[part, column] = sum of dy[.., column] over the tokens of one part of a lane. One invocation a sum: neighbours read
-// neighbours.
+// partial[part, column] = sum of dy[.., column] over the tokens of one part of a lane. One invocation a sum:
+// neighbours read neighbours.
 #import grid
 struct Params { tokens: u32, parts: u32, total: u32 }
 override WIDTH: u32;

@@ -1,5 +1,6 @@
-// Gradient of the token embedding: table[id] += sum of dx over the rows of that id. `order` holds the rows sorted by id; the
-// workgroup at the start of a run of equal ids adds up the run, in its order, and the others have nothing to do.
+// Gradient of the token embedding: table[id] += sum of dx over the rows of that id. `order` holds the rows
+// sorted by id; the workgroup at the start of a run of equal ids adds up the run, in its order, and the
+// others have nothing to do.
 #import grid
 struct Params { rows: u32, shard_first: u32, shard_rows: u32 }
 override WIDTH: u32;        // columns, a multiple of 4

@@ -1,5 +1,6 @@
-// Gradient of the gate logits: the suffix sum of dG, times sigmoid(-logit). A workgroup a (lane, head): every invocation sums
-// a run of tokens, the runs' sums are added up from the end, then every invocation walks its run backwards.
+// Gradient of the gate logits: the suffix sum of dG, times sigmoid(-logit). A workgroup a (lane, head): every
+// invocation sums a run of tokens, the runs' sums are added up from the end, then every invocation walks its
+// run backwards.
 struct Params { lanes: u32, tokens: u32 }
 override HEADS: u32;
 override QKV_WIDTH: u32;

@@ -1,4 +1,5 @@
-// Gradient of the gated GELU: dy[.., :WIDTH] = dz up gelu'(gate), dy[.., WIDTH:] = dz gelu(gate), four columns an invocation.
+// Gradient of the gated GELU: dy[.., :WIDTH] = dz up gelu'(gate), dy[.., WIDTH:] = dz gelu(gate), four
+// columns an invocation.
 #import grid
 #import gelu_with_slope
 struct Params { rows: u32 }

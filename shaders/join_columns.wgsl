@@ -1,5 +1,5 @@
-// Queries, keys and values of three tensors (and gate logits of a fourth) as the columns of one, the layout in which a
-// model's joined projection leaves them: qkv[row] = [q[row] | k[row] | v[row] | gate[row] | 0 ..].
+// Queries, keys and values of three tensors (and gate logits of a fourth) as the columns of one, the layout
+// in which a model's joined projection leaves them: qkv[row] = [q[row] | k[row] | v[row] | gate[row] | 0 ..].
 // One invocation a vector of the result.
 #import grid
 struct Params { rows: u32 }
@@ -33,7 +33,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) count:
         default: {}
     }
 #ifdef GATE
-    // The logits may take more columns than q does (many narrow heads), so they are found by their own offset.
+    // The logits may take more columns than q does (many narrow heads), so they are found by their own
+    // offset.
     if column >= 3u * (PART / 4u) {
         let head = (column - 3u * (PART / 4u)) * 4u;
         for (var i = 0u; i < min(4u, HEADS - head); i++) { value[i] = gate[row * HEADS + head + i]; }

@@ -1,6 +1,7 @@
-// Gradients of LayerNorm: dx (+)= (g - mean(g) - n mean(g n)) / deviation, g = dy weight, n = (x - mean) / deviation; and the sums
-// of dy n and dy over the 64 tokens of a part of a lane, the norm's own gradient. One workgroup a part: first the moments of its
-// rows, 4 invocations a row; then its columns, 64 invocations across and 4 down, so that the sums stay in registers.
+// Gradients of LayerNorm: dx (+)= (g - mean(g) - n mean(g n)) / deviation, g = dy weight, n = (x - mean) /
+// deviation; and the sums of dy n and dy over the 64 tokens of a part of a lane, the norm's own gradient. One
+// workgroup a part: first the moments of its rows, 4 invocations a row; then its columns, 64 invocations
+// across and 4 down, so that the sums stay in registers.
 #import grid
 struct Params { tokens: u32, parts: u32, total: u32 }
 override WIDTH: u32;        // a multiple of 4

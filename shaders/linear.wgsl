@@ -2,18 +2,21 @@
 //
 // Ladder. Reference: kernels/linear.rs (GEMM on the CPU). Naive: one output an invocation, 2 loads for 4
 // multiply-adds. Here: ROWS x COLUMNS outputs an invocation in registers, so a step of four along k loads
-// ROWS + COLUMNS vectors for 4 * ROWS * COLUMNS multiply-adds; kernels/linear.rs chooses the tile. SHARED stages both
-// operands in workgroup memory first (real GPUs; not measured on one yet); without it the loads go to the cache directly.
-// Software adapters, GFLOP/s by CPU time of two cores, medians of 3 to 5 while other work kept the machine busy (single
-// rounds differ by up to half). A first run, by tiles written out by hand for the purpose, at 512^3:
+// ROWS + COLUMNS vectors for 4 * ROWS * COLUMNS multiply-adds; kernels/linear.rs chooses the tile. SHARED
+// stages both operands in workgroup memory first (real GPUs; not measured on one yet); without it the loads
+// go to the cache directly. Software adapters, GFLOP/s by CPU time of two cores, medians of 3 to 5 while
+// other work kept the machine busy (single rounds differ by up to half). A first run, by tiles written out by
+// hand for the purpose, at 512^3:
 //                                     lavapipe 22.3   SwiftShader
 //   4x4, groups of 8x8, direct             3.3            1.4
 //   8x4, groups of 8x8, direct             3.4            1.7
-//   8x8, groups of 8x8, direct             4.7            2.0     chosen where there are no subgroups (linear_subgroup.wgsl)
+//   8x8, groups of 8x8, direct             4.7            2.0     chosen where there are no subgroups
+//   (linear_subgroup.wgsl)
 //   8x8, groups of 8x8, SHARED             6.0            1.4     at K = 192: 4.0, direct 4.6
 //   8x8 in loops, direct, groups of 8x4    4.4            0.4
-// A second run (now `polysketch bench tune`), by this shader, lavapipe, f32 peak then 28: 8x8 by 8x8 direct 4.5 at 512^3 and 5.3 at
-// 1024^3, SHARED (in loops) 3.6 and 4.0. The two disagree on SHARED; SwiftShader decides for direct.
+// A second run (now `polysketch bench tune`), by this shader, lavapipe, f32 peak then 28: 8x8 by 8x8 direct
+// 4.5 at 512^3 and 5.3 at 1024^3, SHARED (in loops) 3.6 and 4.0. The two disagree on SHARED; SwiftShader
+// decides for direct.
 #import half4
 struct Params { rows: u32, first_column: u32 }
 override K: u32;            // inner size, a multiple of 4
@@ -41,7 +44,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     let first_row = group.y * GROUP_Y * ROWS;
     let column = first_column + local.x;
     let row = first_row + local.y * ROWS;
-    // With SHARED: bounds known when the pipeline is made, so that drivers unroll the loops and keep these in registers.
+    // With SHARED: bounds known when the pipeline is made, so that drivers unroll the loops and keep these in
+    // registers.
     var sum = array<f32, 64>(); // [ROWS, COLUMNS]
 #ifdef SHARED
     var b = array<vec4<f32>, 8>(); // [COLUMNS]

@@ -1,5 +1,6 @@
-// dW += dy^T x: the gradient of a linear layer's weights. Every workgroup goes over all rows: where dW is small and the rows are
-// many, cutting the rows as well would keep more of a large GPU busy. Not done: it takes partial sums and another pass.
+// dW += dy^T x: the gradient of a linear layer's weights. Every workgroup goes over all rows: where dW is
+// small and the rows are many, cutting the rows as well would keep more of a large GPU busy. Not done: it
+// takes partial sums and another pass.
 struct Params { rows: u32, first_column: u32 }
 override M: u32;            // rows of dW: columns of dy that belong to it
 override N: u32;            // columns of dW and x, a multiple of 4

@@ -1,6 +1,7 @@
-// y = f(x) W^T (+ bias) (+ residual), few rows, for devices whose subgroups are vectors of a CPU (shared/subgroup_sums.wgsl): an
-// invocation owns four columns and goes along x alone. What linear_rows.wgsl does on such a device is mostly waiting at barriers;
-// loading x once and broadcasting it was faster to run and far slower to compile.
+// y = f(x) W^T (+ bias) (+ residual), few rows, for devices whose subgroups are vectors of a CPU
+// (shared/subgroup_sums.wgsl): an invocation owns four columns and goes along x alone. What linear_rows.wgsl
+// does on such a device is mostly waiting at barriers; loading x once and broadcasting it was faster to run
+// and far slower to compile.
 #import half4
 #import gelu
 #import subgroup_lanes

@@ -1,6 +1,6 @@
-// What arithmetic a device can do at best: nothing but fused multiply-adds in registers, on two independent vectors of four an
-// invocation, as many as the registers of a CPU hold for a subgroup of eight; 16 steps before the loop's own work comes again.
-// x = x / 2 + a ends at 2 a, so that the result can be checked.
+// What arithmetic a device can do at best: nothing but fused multiply-adds in registers, on two independent
+// vectors of four an invocation, as many as the registers of a CPU hold for a subgroup of eight; 16 steps
+// before the loop's own work comes again. x = x / 2 + a ends at 2 a, so that the result can be checked.
 override STEPS: u32;           // a multiple of 16
 struct Params { scale: f32 }
 

@@ -1,5 +1,5 @@
-// Logits become the gradient of their negative log-likelihood, dnll (softmax - onehot(target)), one workgroup a row; target
-// 0xffffffff: not scored, 0.
+// Logits become the gradient of their negative log-likelihood, dnll (softmax - onehot(target)), one workgroup
+// a row; target 0xffffffff: not scored, 0.
 #import grid
 struct Params { rows: u32 }
 override VOCABULARY: u32;

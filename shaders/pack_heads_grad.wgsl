@@ -1,8 +1,10 @@
-// Gradient of the packed rows: dqueries and dkeys back to the projections, with the partial sums of the norms' gradients.
+// Gradient of the packed rows: dqueries and dkeys back to the projections, with the partial sums of the
+// norms' gradients.
 //
-// A workgroup takes PARTIAL_ROWS tokens of a lane, one (part, head) after the other. First an invocation a token finds the
-// moments of its vector and the two sums its LayerNorm needs; then an invocation a column walks over the tokens, writes
-// their dqkv and keeps the column's share of the norms' gradients: no reduction crosses invocations.
+// A workgroup takes PARTIAL_ROWS tokens of a lane, one (part, head) after the other. First an invocation a
+// token finds the moments of its vector and the two sums its LayerNorm needs; then an invocation a column
+// walks over the tokens, writes their dqkv and keeps the column's share of the norms' gradients: no reduction
+// crosses invocations.
 #import lanes
 struct Params { lanes: u32, tokens: u32, lane_base: u32, stride: u32 }
 override HAS_X: u32;

@@ -1,9 +1,9 @@
-// The next token of each lane from the logits of its slot: repetition penalty, temperature, top-k, min-p, top-p, then
-// Gumbel-max with counter-based noise (seed, position, token), so that a draw depends on nothing but these: not on the
-// batch, not on the order of a sum. Temperature 0: the largest logit, lowest id first.
+// The next token of each lane from the logits of its slot: repetition penalty, temperature, top-k, min-p,
+// top-p, then Gumbel-max with counter-based noise (seed, position, token), so that a draw depends on nothing
+// but these: not on the batch, not on the order of a sum. Temperature 0: the largest logit, lowest id first.
 //
-// The cuts are found by bisection over the ordered bits of a logit: 32 passes over the vocabulary, no sort, and
-// exact (ties at the cut stay in, as in Hugging Face's warpers). One workgroup a lane.
+// The cuts are found by bisection over the ordered bits of a logit: 32 passes over the vocabulary, no sort,
+// and exact (ties at the cut stay in, as in Hugging Face's warpers). One workgroup a lane.
 #import lanes
 struct Params { lane_base: u32, step: u32, slots: u32 }
 override VOCABULARY: u32;

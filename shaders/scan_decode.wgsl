@@ -1,5 +1,5 @@
-// One token a lane against the constant state: the ring's rows exactly, everything before through Zᵀφ(q) (SPEC §1).
-// One workgroup a (lane, head): it reads the state once, which is the floor of a decoding step.
+// One token a lane against the constant state: the ring's rows exactly, everything before through Zᵀφ(q)
+// (SPEC §1). One workgroup a (lane, head): it reads the state once, which is the floor of a decoding step.
 #import lanes
 #import gate_sum
 struct Params { lane_base: u32 }
@@ -15,7 +15,8 @@ override V_OFFSET: u32;
 override GATED: u32;
 override BIAS: f32;
 #ifdef SMALL
-// Software adapters: invocations wait for each other one after the other there, and browsers zero workgroup memory before each use.
+// Software adapters: invocations wait for each other one after the other there, and browsers zero workgroup
+// memory before each use.
 const THREADS: u32 = 64u;
 #else
 const THREADS: u32 = 256u;

@@ -1,8 +1,8 @@
-// dφ(k_j) = e^{g_last - g_j} T_l v̂_j through the features to the vector they are of, dv̂_j += e^{g_last - g_j} T_lᵀ φ(k_j), and
-// dG_j -= ⟨dv̂_j, v̂_j⟩, with T = dH; added to what is there.
+// dφ(k_j) = e^{g_last - g_j} T_l v̂_j through the features to the vector they are of, dv̂_j += e^{g_last -
+// g_j} T_lᵀ φ(k_j), and dG_j -= ⟨dv̂_j, v̂_j⟩, with T = dH; added to what is there.
 //
-// Ladder. Reference: kernels/scan_grad_keys.rs. Here: a workgroup owns ROW_TILE keys of one block; φ and dφ of TILE features are built
-// in workgroup memory and never leave it.
+// Ladder. Reference: kernels/scan_grad_keys.rs. Here: a workgroup owns ROW_TILE keys of one block; φ and dφ
+// of TILE features are built in workgroup memory and never leave it.
 #import gate_sum
 struct Params { tokens: u32, blocks: u32, stride: u32 }
 override HEAD: u32;

@@ -1,5 +1,5 @@
-// dφ(k_j), dv̂_j and dG_j through the states after the block, as in scan_grad_keys.wgsl, a subgroup ROWS keys: products as in
-// shared/subgroup_sums.wgsl.
+// dφ(k_j), dv̂_j and dG_j through the states after the block, as in scan_grad_keys.wgsl, a subgroup ROWS
+// keys: products as in shared/subgroup_sums.wgsl.
 #import gate_sum
 struct Params { tokens: u32, blocks: u32, stride: u32 }
 override HEAD: u32;

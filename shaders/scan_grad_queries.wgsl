@@ -1,7 +1,8 @@
 // dφ(q_i) = e^{g_i} Z_l dN_i, through the features to the vector they are of; added to what is there.
 //
-// Ladder. Reference: kernels/scan_grad_queries.rs. Here: a workgroup owns ROW_TILE queries of one block; dφ of TILE features is built in
-// workgroup memory, where the product rule takes it to the columns it is made of. dφ never leaves it.
+// Ladder. Reference: kernels/scan_grad_queries.rs. Here: a workgroup owns ROW_TILE queries of one block; dφ
+// of TILE features is built in workgroup memory, where the product rule takes it to the columns it is made
+// of. dφ never leaves it.
 #import lanes
 #import gate_sum
 struct Params { tokens: u32, lane_base: u32, blocks: u32 }

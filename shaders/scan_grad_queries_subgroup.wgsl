@@ -1,5 +1,5 @@
-// dφ(q_i) = e^{g_i} Z_l dN_i and what it gives the vector, as in scan_grad_queries.wgsl, a subgroup ROWS queries: products as in
-// shared/subgroup_sums.wgsl.
+// dφ(q_i) = e^{g_i} Z_l dN_i and what it gives the vector, as in scan_grad_queries.wgsl, a subgroup ROWS
+// queries: products as in shared/subgroup_sums.wgsl.
 #import lanes
 #import gate_sum
 struct Params { tokens: u32, lane_base: u32, blocks: u32 }

@@ -1,8 +1,10 @@
-// o_i = N_i[0..h] / (β + N_i[h]),  N_i = Σ_{j in block, j <= i} e^{g_i - g_j} w_ij v̂_j + e^{g_i} Z_lᵀ φ(q_i)   (SPEC §1).
+// o_i = N_i[0..h] / (β + N_i[h]),  N_i = Σ_{j in block, j <= i} e^{g_i - g_j} w_ij v̂_j + e^{g_i} Z_lᵀ φ(q_i)
+//   (SPEC §1).
 //
-// Ladder. Reference: kernels/scan_output.rs. Naive tiles: a weight and a vector of v loaded for each multiply-add of four. Here: a workgroup
-// owns ROW_TILE queries of one block and all columns; weights, then features, of a tile are built in workgroup memory and multiplied with v,
-// then Z, both as tiles in registers (shared/near_keys.wgsl, shared/row_tile.wgsl); not measured on a real GPU yet.
+// Ladder. Reference: kernels/scan_output.rs. Naive tiles: a weight and a vector of v loaded for each
+// multiply-add of four. Here: a workgroup owns ROW_TILE queries of one block and all columns; weights, then
+// features, of a tile are built in workgroup memory and multiplied with v, then Z, both as tiles in registers
+// (shared/near_keys.wgsl, shared/row_tile.wgsl); not measured on a real GPU yet.
 #import lanes
 #import gate_sum
 struct Params { tokens: u32, lane_base: u32, blocks: u32, stride: u32, tiles: u32 }

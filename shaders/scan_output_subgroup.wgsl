@@ -1,5 +1,6 @@
-// o_i = N_i[0..h] / (β + N_i[h]) as in scan_output.wgsl, a subgroup ROWS queries: products as in shared/subgroup_sums.wgsl.
-// Weights of TILE keys are built in workgroup memory, features in registers; what belongs to the last column is summed on the way.
+// o_i = N_i[0..h] / (β + N_i[h]) as in scan_output.wgsl, a subgroup ROWS queries: products as in
+// shared/subgroup_sums.wgsl. Weights of TILE keys are built in workgroup memory, features in registers; what
+// belongs to the last column is summed on the way.
 #import lanes
 #import gate_sum
 struct Params { tokens: u32, lane_base: u32, blocks: u32, stride: u32, tiles: u32 }

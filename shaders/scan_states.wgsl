@@ -1,12 +1,13 @@
-// Block states of the scan (SPEC §1): H_l = Σ_{j in block l} e^{g_last - g_j} φ(k_j) v̂_jᵀ, laid out [F, h] then [F].
+// Block states of the scan (SPEC §1): H_l = Σ_{j in block l} e^{g_last - g_j} φ(k_j) v̂_jᵀ, laid out [F, h]
+// then [F].
 //
-// Ladder. Reference: kernels/scan_states.rs. Naive tiles: a feature and a vector of v loaded for each multiply-add of four. Here: a workgroup
-// owns ROW_TILE features x all columns of one block; φ is built once a (token, feature) in workgroup memory and never leaves it, then
-// multiplied with v as tiles in registers (shared/row_tile.wgsl); not measured on a real GPU yet.
-// ALL: the last, perhaps partial block too (training, and not causal).
-// QUERIES: all blocks, of queries and their gradient rows: dZ_l = Σ_i e^{g_i} φ(q_i) dN_iᵀ, without the weights of keys.
-// FOLD: the block comes from the ring of a slot, and the result goes onto its state (decoding), or replaces it
-// if it is the first block of a text.
+// Ladder. Reference: kernels/scan_states.rs. Naive tiles: a feature and a vector of v loaded for each
+// multiply-add of four. Here: a workgroup owns ROW_TILE features x all columns of one block; φ is built once
+// a (token, feature) in workgroup memory and never leaves it, then multiplied with v as tiles in registers
+// (shared/row_tile.wgsl); not measured on a real GPU yet. ALL: the last, perhaps partial block too (training,
+// and not causal). QUERIES: all blocks, of queries and their gradient rows: dZ_l = Σ_i e^{g_i} φ(q_i) dN_iᵀ,
+// without the weights of keys. FOLD: the block comes from the ring of a slot, and the result goes onto its
+// state (decoding), or replaces it if it is the first block of a text.
 #import lanes
 #import gate_sum
 struct Params { blocks: u32, lane_base: u32, stride: u32, tokens: u32 }
@@ -32,7 +33,8 @@ override GATED: u32;
 #import feature_tile
 #import row_tile_product rows
 
-// What a row adds to the normaliser, its gate sum, its decay to the block's end (QUERIES: from its beginning).
+// What a row adds to the normaliser, its gate sum, its decay to the block's end (QUERIES: from its
+// beginning).
 #ifdef QUERIES
 fn value_rows(first: u32, row: u32, vector: u32) -> vec4<f32> { return drows[(first + row) * (HEAD / 4u + 1u) + vector]; }
 fn part_of_total(row: u32) -> f32 { return drows[row * (HEAD / 4u + 1u) + HEAD / 4u].x; }

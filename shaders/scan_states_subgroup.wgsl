@@ -1,6 +1,7 @@
-// The sums of a block, H_l = Σ_j e^{G_l - g_j} φ(k_j) v̂_jᵀ, a subgroup FEATURE_TILE features, ROWS at a time: products as in
-// shared/subgroup_sums.wgsl, whose left operand is built in registers from the vectors of TOKEN_TILE tokens, transposed in workgroup
-// memory once for all of them. The permutations are those of scan_states.wgsl.
+// The sums of a block, H_l = Σ_j e^{G_l - g_j} φ(k_j) v̂_jᵀ, a subgroup FEATURE_TILE features, ROWS at a
+// time: products as in shared/subgroup_sums.wgsl, whose left operand is built in registers from the vectors
+// of TOKEN_TILE tokens, transposed in workgroup memory once for all of them. The permutations are those of
+// scan_states.wgsl.
 #import lanes
 #import gate_sum
 struct Params { blocks: u32, lane_base: u32, stride: u32, tokens: u32 }

@@ -1,5 +1,5 @@
-// dH from dZ: dH_last = the carry, dH_{l-1} = dZ_l + e^{g_last(l)} dH_l; what comes before the first block is the new carry.
-// One invocation four numbers of the state, as in scan_prefix.
+// dH from dZ: dH_last = the carry, dH_{l-1} = dZ_l + e^{g_last(l)} dH_l; what comes before the first block is
+// the new carry. One invocation four numbers of the state, as in scan_prefix.
 #import gate_sum
 struct Params { blocks: u32, stride: u32, tokens: u32 }
 override STATE: u32;           // numbers a head: FEATURES * (HEAD + 1)

@@ -1,10 +1,12 @@
-// Gradient of the learned sketch (SPEC §1): into dqkv, and partial sums of the gradients of weights and norms.
+// Gradient of the learned sketch (SPEC §1): into dqkv, and partial sums of the gradients of weights and
+// norms.
 //
-// Ladder. Reference: kernels/sketch_learned_grad.rs. Kept activations would be some thousand floats a token and head. Here a
-// workgroup computes ROW_TILE vectors' net again into its slab of storage (which caches hold; workgroup memory of the floor could
-// not), walks it backwards, and adds to partial sums that are its own: nothing is atomic. All its products go through one function
-// that stages both operands in workgroup memory. Not measured on a real GPU: on an H100 the version before it, which loaded both
-// operands of every multiply-add from storage in 32 workgroups, took 626 of 681 ms of a step of attention over 32k tokens.
+// Ladder. Reference: kernels/sketch_learned_grad.rs. Kept activations would be some thousand floats a token
+// and head. Here a workgroup computes ROW_TILE vectors' net again into its slab of storage (which caches
+// hold; workgroup memory of the floor could not), walks it backwards, and adds to partial sums that are its
+// own: nothing is atomic. All its products go through one function that stages both operands in workgroup
+// memory. Not measured on a real GPU: on an H100 the version before it, which loaded both operands of every
+// multiply-add from storage in 32 workgroups, took 626 of 681 ms of a step of attention over 32k tokens.
 #import sketch_grad_bindings f32
 const THREADS: u32 = 256u;
 const ROW_TILE: u32 = 32u;
@@ -19,7 +21,8 @@ const SHARES: u32 = 4u;
 // A tile of a product: ROW_TILE rows and COLUMNS columns, STEP along the inner dimension at a time.
 const COLUMNS: u32 = 64u;
 const STEP: u32 = 32u;
-// A row takes one vector more than it has: neighbours that store different rows then do not meet in a memory bank.
+// A row takes one vector more than it has: neighbours that store different rows then do not meet in a memory
+// bank.
 const LEFT: u32 = STEP / 4u + 1u;
 const RIGHT: u32 = COLUMNS / 4u + 1u;
 const LEFT_SIZE: u32 = ROW_TILE * LEFT;
@@ -39,7 +42,8 @@ fn right_vector(in_w: bool, k: u32, column: u32) -> vec4<f32> {
     return vec4<f32>(slabs[at], slabs[at + right.column], slabs[at + 2u * right.column], slabs[at + 3u * right.column]);
 }
 
-// The tile at (first_row, first_column) of left right [height, width]. Whatever the strides, neighbours load neighbours.
+// The tile at (first_row, first_column) of left right [height, width]. Whatever the strides, neighbours load
+// neighbours.
 fn product(in_w: bool, first_row: u32, first_column: u32, height: u32, width: u32, inner: u32, local: u32) {
     s0 = vec4<f32>();
     s1 = vec4<f32>();

@@ -1,6 +1,6 @@
-// Gradient of the learned sketch as in sketch_learned_grad.wgsl, a subgroup a slab, everything in vectors: through the net and back in
-// products as in shared/subgroup_sums.wgsl whose right operand lies along columns or along the inner dimension, and the sums of its
-// gradients as in shared/subgroup_outer.wgsl.
+// Gradient of the learned sketch as in sketch_learned_grad.wgsl, a subgroup a slab, everything in vectors:
+// through the net and back in products as in shared/subgroup_sums.wgsl whose right operand lies along columns
+// or along the inner dimension, and the sums of its gradients as in shared/subgroup_outer.wgsl.
 #import sketch_grad_bindings vec4<f32>
 #import subgroup_slab_product
 #import subgroup_outer inputs

@@ -1,14 +1,15 @@
 // The learned sketch (SPEC §1), a subgroup a tile of ROWS vectors: every layer of the net is a product as in
 // shared/subgroup_sums.wgsl, whose left operand, and the whole hidden layer, lie in workgroup memory.
 //
-// Ladder. Reference: kernels/sketch_learned.rs; for real GPUs sketch_learned.wgsl. GFLOP/s of `bench kernels --quick`, h = 48, r = 16,
-// e = 4, 2 x 4 x 256 vectors, other work on the machine:
+// Ladder. Reference: kernels/sketch_learned.rs; for real GPUs sketch_learned.wgsl. GFLOP/s of `bench kernels
+// --quick`, h = 48, r = 16, e = 4, 2 x 4 x 256 vectors, other work on the machine:
 //                                                    lavapipe 22.3   lavapipe 25.0   SwiftShader
 //   sketch_learned                                       0.33            0.72
 //   here, a vector's place found for each element        1.8             3.0            0.84
 //   once a row                                                           4.3
-// h = 64, r = 32, e = 8, 2 x 4 x 2048 vectors on lavapipe 22.3, two cores of a Zen 4: 16.9 so, 18.8 with the vectors loaded once for both
-// branches and a GELU by one exponential (the least times of four interleaved rounds).
+// h = 64, r = 32, e = 8, 2 x 4 x 2048 vectors on lavapipe 22.3, two cores of a Zen 4: 16.9 so, 18.8 with the
+// vectors loaded once for both branches and a GELU by one exponential (the least times of four interleaved
+// rounds).
 #import lanes
 struct Params { vectors: u32, lanes: u32, tokens: u32, lane_base: u32 }
 override SIZE: u32;            // r

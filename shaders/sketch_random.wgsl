@@ -1,6 +1,7 @@
-// The random sketch (SPEC §1): a binary tree of nodes, node = gain * (a left) * (b right), the leaves with a = b = x,
-// the others with a, b the two children. Matrices [nodes, 2, i, r], leaves first, then level by level to the root.
-// A workgroup takes ROW_TILE vectors through the whole tree; the values of a level live in workgroup memory.
+// The random sketch (SPEC §1): a binary tree of nodes, node = gain * (a left) * (b right), the leaves with a
+// = b = x, the others with a, b the two children. Matrices [nodes, 2, i, r], leaves first, then level by
+// level to the root. A workgroup takes ROW_TILE vectors through the whole tree; the values of a level live in
+// workgroup memory.
 #import lanes
 struct Params { vectors: u32, lanes: u32, tokens: u32, lane_base: u32 }
 override SIZE: u32;            // r

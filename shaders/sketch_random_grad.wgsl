@@ -1,5 +1,6 @@
-// Gradient of the random sketch (SPEC §1): into dqkv, and partial sums of the gradients of the norms; the matrices are fixed.
-// A workgroup computes ROW_TILE vectors' tree again into its slab of storage and walks it from the root to the leaves.
+// Gradient of the random sketch (SPEC §1): into dqkv, and partial sums of the gradients of the norms; the
+// matrices are fixed. A workgroup computes ROW_TILE vectors' tree again into its slab of storage and walks it
+// from the root to the leaves.
 #import sketch_grad_bindings f32
 const THREADS: u32 = 128u;
 const ROW_TILE: u32 = 16u;

@@ -1,5 +1,5 @@
-// Gradient of the random sketch as in sketch_random_grad.wgsl, a subgroup a slab: every product of the tree, forwards and backwards, as in
-// shared/subgroup_sums.wgsl (ladder: shared/subgroup_vectors.wgsl).
+// Gradient of the random sketch as in sketch_random_grad.wgsl, a subgroup a slab: every product of the tree,
+// forwards and backwards, as in shared/subgroup_sums.wgsl (ladder: shared/subgroup_vectors.wgsl).
 #import sketch_grad_bindings vec4<f32>
 #import subgroup_slab_product
 const ROW_TILE: u32 = 16u;

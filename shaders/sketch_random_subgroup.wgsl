@@ -1,5 +1,6 @@
-// The random sketch as in sketch_random.wgsl, a subgroup a tile of ROWS vectors: products as in shared/subgroup_sums.wgsl, whose left
-// operands lie in workgroup memory. GFLOP/s on lavapipe 22.3 at h = 64, r = 32, p = 4, two hyperthreads, a slow hour:
+// The random sketch as in sketch_random.wgsl, a subgroup a tile of ROWS vectors: products as in
+// shared/subgroup_sums.wgsl, whose left operands lie in workgroup memory. GFLOP/s on lavapipe 22.3 at h = 64,
+// r = 32, p = 4, two hyperthreads, a slow hour:
 //   sketch_random   0.36
 //   here            3.5
 #import lanes

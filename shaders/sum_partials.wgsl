@@ -1,4 +1,5 @@
-// gradient[i] += sum over parts of partial[part, OFFSET + i], a column an invocation: neighbours read neighbours.
+// gradient[i] += sum over parts of partial[part, OFFSET + i], a column an invocation: neighbours read
+// neighbours.
 #import grid
 struct Params { parts: u32 }
 override TOTAL: u32;

@@ -65,7 +65,9 @@ impl Error {
         let e = Self::new(ErrorKind::Io, format!("{what}: {error}"));
         match error.kind() {
             std::io::ErrorKind::NotFound => e.help("check the path"),
-            std::io::ErrorKind::StorageFull => e.help("free some space, or write to another disk; nothing was left half written"),
+            std::io::ErrorKind::StorageFull => {
+                e.help("free some space, or write to another disk; nothing was left half written")
+            }
             std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => {
                 e.help("write to a folder you own; nothing was left half written")
             }

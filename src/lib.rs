@@ -1,8 +1,8 @@
 //! polysketch: a portable WGSL compute engine for linear-time transformers.
 //!
-//! Attention by polynomial kernels and their sketches costs the same per token at any position, on top of a state of
-//! constant size. This crate runs language models built on it: on Vulkan, Metal, DX12 and GL through wgpu, in the browser on
-//! WebGPU, and on the CPU, with the same results.
+//! Attention by polynomial kernels and their sketches costs the same per token at any position, on top of a
+//! state of constant size. This crate runs language models built on it: on Vulkan, Metal, DX12 and GL through
+//! wgpu, in the browser on WebGPU, and on the CPU, with the same results.
 //!
 //! # A text from a model
 //!
@@ -22,18 +22,22 @@
 //! # Ok(()) }
 //! ```
 //!
-//! Everything that may wait is `async`, because a browser cannot block; natively, drive it with `pollster::block_on`.
+//! Everything that may wait is `async`, because a browser cannot block; natively, drive it with
+//! `pollster::block_on`.
 //!
 //! # The layers, from the top
 //!
 //! * `report` (native): what the theory of gradients and sketches promises, measured.
 //! * [`mod@bench`]: what a device does with all this: suites of measurements, one documented row each.
-//! * [`train`]: gradients of whole models in linear time and constant memory, the optimiser, the training loop.
-//! * [`model`]: configuration, checkpoint, tokenizer, [`Engine`](model::Engine) → [`Model`](model::Model) → [`Session`](model::Session).
-//! * [`attention`]: every kind of attention as graph nodes, and [`AttentionLayer`](attention::AttentionLayer) for attention alone on the
-//!   caller's own device and buffers.
+//! * [`train`]: gradients of whole models in linear time and constant memory, the optimiser, the training
+//!   loop.
+//! * [`model`]: configuration, checkpoint, tokenizer, [`Engine`](model::Engine) → [`Model`](model::Model) →
+//!   [`Session`](model::Session).
+//! * [`attention`]: every kind of attention as graph nodes, and [`AttentionLayer`](attention::AttentionLayer)
+//!   for attention alone on the caller's own device and buffers.
 //! * [`exec`]: runs a plan, by its shaders or by their CPU twins.
-//! * [`graph`]: typed tensors and operations, lowered to a [`Plan`](graph::Plan) in which everything is decided.
+//! * [`graph`]: typed tensors and operations, lowered to a [`Plan`](graph::Plan) in which everything is
+//!   decided.
 //! * [`gpu`]: adapters, devices, buffers, pipelines, and what can go wrong with them as values.
 //! * [`kernels`]: one file a kernel: parameters, geometry, shader variant, CPU twin.
 //! * [`tensor`] and [`error`]: sizes, and what is said when something does not fit.

@@ -1,8 +1,10 @@
-//! Attention alone (SPEC §4): on a device that the test itself made, on every adapter, and on the CPU, against a dense
-//! computation in f64 that is written here and shares nothing with the crate.
+//! Attention alone (SPEC §4): on a device that the test itself made, on every adapter, and on the CPU,
+//! against a dense computation in f64 that is written here and shares nothing with the crate.
 
 use pollster::block_on;
-use polysketch::attention::{Attention, AttentionLayer, Buffers, LayerCapacity, Mask, Rotation, Sketch, Slices, Weights};
+use polysketch::attention::{
+    Attention, AttentionLayer, Buffers, LayerCapacity, Mask, Rotation, Sketch, Slices, Weights,
+};
 use polysketch::exec::{CpuExecutor, Executor};
 use polysketch::{ErrorKind, Result};
 
@@ -67,9 +69,13 @@ impl Case {
             Weight::Power { p } => Attention::polynomial(H, self.h, p as usize),
             Weight::Taylor { g } => Attention::taylor(H, self.h, g as usize),
             Weight::Sketch { r, leaves: 0, local } => {
-                Attention::polysketch(H, self.h, r, Sketch::Learned { levels: LEVELS, expansion: EXPANSION }).with_local_exact(local)
+                Attention::polysketch(H, self.h, r, Sketch::Learned { levels: LEVELS, expansion: EXPANSION })
+                    .with_local_exact(local)
             }
-            Weight::Sketch { r, leaves, local } => Attention::polysketch(H, self.h, r, Sketch::Random { leaves, gain: GAIN }).with_local_exact(local),
+            Weight::Sketch { r, leaves, local } => {
+                Attention::polysketch(H, self.h, r, Sketch::Random { leaves, gain: GAIN })
+                    .with_local_exact(local)
+            }
         };
         a = a.with_block_size(self.block).with_denominator_bias(BETA);
         if self.gated {
@@ -157,7 +163,8 @@ fn sketch(x: &[f64], weights: &[f64], r: usize, leaves: usize) -> Vec<f64> {
         let root = (r as f64).sqrt();
         return left.iter().zip(right).map(|(a, b)| root * (a * b / root).tanh()).collect();
     }
-    let product = |a: Vec<f64>, b: Vec<f64>| -> Vec<f64> { a.iter().zip(b).map(|(a, b)| GAIN * a * b).collect() };
+    let product =
+        |a: Vec<f64>, b: Vec<f64>| -> Vec<f64> { a.iter().zip(b).map(|(a, b)| GAIN * a * b).collect() };
     let mut level: Vec<Vec<f64>> = vec![];
     for _ in 0..leaves {
         let (left, right) = (take(&mut rest, x.len() * r), take(&mut rest, x.len() * r));
@@ -179,7 +186,9 @@ fn oracle(case: &Case, data: &Data) -> Vec<f64> {
     let wide = |x: &[f32]| x.iter().map(|x| f64::from(*x)).collect::<Vec<f64>>();
     let (h, n) = (case.h, case.n);
     let (norms, weights) = (wide(&data.norms), wide(&data.sketch));
-    let norm = |x: &[f64], part: usize| layer_norm(x, &norms[2 * part * h..][..h], &norms[(2 * part + 1) * h..][..h]);
+    let norm = |x: &[f64], part: usize| {
+        layer_norm(x, &norms[2 * part * h..][..h], &norms[(2 * part + 1) * h..][..h])
+    };
     let turn = |x: Vec<f64>, position: usize| if case.rotary { rotate(&x, position) } else { x };
     let scale = 1.0 / (h as f64).sqrt();
     let mut out = vec![0.0; B * n * H * h];
@@ -187,11 +196,18 @@ fn oracle(case: &Case, data: &Data) -> Vec<f64> {
         for head in 0..H {
             let at = |t: usize| ((b * n + t) * H + head) * h;
             let row = |x: &[f32], t: usize| wide(&x[at(t)..at(t) + h]);
-            let raw: Vec<[Vec<f64>; 3]> = (0..n).map(|t| [row(&data.q, t), row(&data.k, t), row(&data.v, t)]).collect();
+            let raw: Vec<[Vec<f64>; 3]> =
+                (0..n).map(|t| [row(&data.q, t), row(&data.k, t), row(&data.v, t)]).collect();
             let normed: Vec<[Vec<f64>; 2]> = raw.iter().map(|[q, k, _]| [norm(q, 0), norm(k, 1)]).collect();
-            let exact: Vec<[Vec<f64>; 2]> = normed.iter().enumerate().map(|(t, [q, k])| [turn(q.clone(), t), turn(k.clone(), t)]).collect();
+            let exact: Vec<[Vec<f64>; 2]> = normed
+                .iter()
+                .enumerate()
+                .map(|(t, [q, k])| [turn(q.clone(), t), turn(k.clone(), t)])
+                .collect();
             let sketched: Vec<[Vec<f64>; 2]> = match case.weight {
-                Weight::Sketch { r, leaves, .. } => normed.iter().map(|x| [0, 1].map(|part| sketch(&x[part], &weights, r, leaves))).collect(),
+                Weight::Sketch { r, leaves, .. } => {
+                    normed.iter().map(|x| [0, 1].map(|part| sketch(&x[part], &weights, r, leaves))).collect()
+                }
                 _ => vec![],
             };
             let mut sums = vec![0.0; n]; // G
@@ -209,8 +225,12 @@ fn oracle(case: &Case, data: &Data) -> Vec<f64> {
                         // Small numbers: no maximum to subtract.
                         Weight::Softmax => (scale * dot(&raw[i][0], &raw[j][1])).exp(),
                         Weight::Power { p } => t.powi(p),
-                        Weight::Taylor { g } => (0..=g).map(|m| t.powi(m) / (1..=m).map(f64::from).product::<f64>()).sum(),
-                        Weight::Sketch { leaves, local: true, .. } if i / case.block == j / case.block => t.powi(4 * leaves.max(1) as i32),
+                        Weight::Taylor { g } => {
+                            (0..=g).map(|m| t.powi(m) / (1..=m).map(f64::from).product::<f64>()).sum()
+                        }
+                        Weight::Sketch { leaves, local: true, .. } if i / case.block == j / case.block => {
+                            t.powi(4 * leaves.max(1) as i32)
+                        }
                         Weight::Sketch { .. } => dot(&sketched[i][0], &sketched[j][1]).powi(2),
                     };
                     let w = w * (sums[i] - sums[j]).exp();
@@ -262,13 +282,28 @@ fn layer(place: &Place, case: &Case, data: &Data, tokens: usize) -> Result<Atten
     };
     let capacity = LayerCapacity { batch: B, tokens, context: case.n };
     match place {
-        Place::Cpu => block_on(AttentionLayer::on(Executor::Cpu(CpuExecutor::default()), attention, weights, capacity, mask)),
-        Place::Device(device, queue) => block_on(AttentionLayer::new(device.clone(), queue.clone(), attention, weights, capacity, mask)),
+        Place::Cpu => block_on(AttentionLayer::on(
+            Executor::Cpu(CpuExecutor::default()),
+            attention,
+            weights,
+            capacity,
+            mask,
+        )),
+        Place::Device(device, queue) => {
+            block_on(AttentionLayer::new(device.clone(), queue.clone(), attention, weights, capacity, mask))
+        }
     }
 }
 
 /// One call through the caller's own buffers (or slices on the CPU, and on a device where `slices`).
-fn forward(place: &Place, layer: &mut AttentionLayer, case: &Case, data: &Data, range: std::ops::Range<usize>, slices: bool) -> Vec<f32> {
+fn forward(
+    place: &Place,
+    layer: &mut AttentionLayer,
+    case: &Case,
+    data: &Data,
+    range: std::ops::Range<usize>,
+    slices: bool,
+) -> Vec<f32> {
     let width = H * case.h;
     let tokens = range.len();
     let [q, k, v] = [&data.q, &data.k, &data.v].map(|x| cut(x, case.n, width, range.clone()));
@@ -285,7 +320,12 @@ fn forward(place: &Place, layer: &mut AttentionLayer, case: &Case, data: &Data, 
     let buffer = |usage| {
         // Larger than the call, as a caller's buffers are, and full of what must not be read.
         let size = (q.len() * 4 + 256) as u64;
-        let buffer = device.create_buffer(&wgpu::BufferDescriptor { label: None, size, usage, mapped_at_creation: false });
+        let buffer = device.create_buffer(&wgpu::BufferDescriptor {
+            label: None,
+            size,
+            usage,
+            mapped_at_creation: false,
+        });
         queue.write_buffer(&buffer, 0, bytemuck::cast_slice(&vec![f32::NAN; size as usize / 4]));
         buffer
     };
@@ -295,13 +335,19 @@ fn forward(place: &Place, layer: &mut AttentionLayer, case: &Case, data: &Data, 
         buffer
     };
     let (q, k, v, gate) = (upload(&q), upload(&k), upload(&v), upload(&gate));
-    let result = buffer(wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST);
+    let result =
+        buffer(wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST);
     let buffers = Buffers { q: &q, k: &k, v: &v, gate: case.gated.then_some(&gate), out: &result };
     block_on(layer.forward(B, tokens, buffers)).unwrap();
     // Read back by the caller's own means, on the same queue.
     let bytes = (out.len() * 4) as u64;
     let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
-    let staging = device.create_buffer(&wgpu::BufferDescriptor { label: None, size: bytes, usage, mapped_at_creation: false });
+    let staging = device.create_buffer(&wgpu::BufferDescriptor {
+        label: None,
+        size: bytes,
+        usage,
+        mapped_at_creation: false,
+    });
     let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
     encoder.copy_buffer_to_buffer(&result, 0, &staging, 0, bytes);
     queue.submit([encoder.finish()]);
@@ -313,12 +359,34 @@ fn forward(place: &Place, layer: &mut AttentionLayer, case: &Case, data: &Data, 
 
 fn error(got: &[f32], want: &[f64]) -> f64 {
     let largest = want.iter().fold(0.0, |m: f64, x| m.max(x.abs()));
-    got.iter().zip(want).map(|(g, w)| if g.is_finite() { (f64::from(*g) - w).abs() } else { f64::INFINITY }).fold(0.0, f64::max) / largest
+    got.iter()
+        .zip(want)
+        .map(|(g, w)| if g.is_finite() { (f64::from(*g) - w).abs() } else { f64::INFINITY })
+        .fold(0.0, f64::max)
+        / largest
 }
 
 const CASES: &[Case] = &[
-    Case { name: "softmax", h: 8, weight: Weight::Softmax, causal: true, gated: false, rotary: false, block: 16, n: 83 },
-    Case { name: "softmax, full", h: 8, weight: Weight::Softmax, causal: false, gated: false, rotary: false, block: 16, n: 37 },
+    Case {
+        name: "softmax",
+        h: 8,
+        weight: Weight::Softmax,
+        causal: true,
+        gated: false,
+        rotary: false,
+        block: 16,
+        n: 83,
+    },
+    Case {
+        name: "softmax, full",
+        h: 8,
+        weight: Weight::Softmax,
+        causal: false,
+        gated: false,
+        rotary: false,
+        block: 16,
+        n: 37,
+    },
     Case {
         name: "learned polysketch, local, gate, rotary",
         h: 16,
@@ -349,9 +417,36 @@ const CASES: &[Case] = &[
         block: 12,
         n: 40,
     },
-    Case { name: "polynomial 2, gate", h: 8, weight: Weight::Power { p: 2 }, causal: true, gated: true, rotary: false, block: 16, n: 40 },
-    Case { name: "polynomial 4, full", h: 8, weight: Weight::Power { p: 4 }, causal: false, gated: false, rotary: true, block: 16, n: 19 },
-    Case { name: "taylor 3", h: 8, weight: Weight::Taylor { g: 3 }, causal: true, gated: false, rotary: true, block: 16, n: 40 },
+    Case {
+        name: "polynomial 2, gate",
+        h: 8,
+        weight: Weight::Power { p: 2 },
+        causal: true,
+        gated: true,
+        rotary: false,
+        block: 16,
+        n: 40,
+    },
+    Case {
+        name: "polynomial 4, full",
+        h: 8,
+        weight: Weight::Power { p: 4 },
+        causal: false,
+        gated: false,
+        rotary: true,
+        block: 16,
+        n: 19,
+    },
+    Case {
+        name: "taylor 3",
+        h: 8,
+        weight: Weight::Taylor { g: 3 },
+        causal: true,
+        gated: false,
+        rotary: true,
+        block: 16,
+        n: 40,
+    },
 ];
 
 #[test]
@@ -361,7 +456,8 @@ fn agrees_with_dense_attention() {
         let data = case.data(&mut Random(number as u64 + 1));
         let want = oracle(case, &data);
         for (name, place) in places() {
-            // Causal: a text in pieces, uneven, across blocks, and single tokens. The calls before the reset must not matter.
+            // Causal: a text in pieces, uneven, across blocks, and single tokens. The calls before the reset
+            // must not matter.
             let pieces: &[usize] = if case.causal { &[5, 1, 1, 30, 2, 1, 27, 16] } else { &[usize::MAX] };
             let mut layer = layer(&place, case, &data, if case.causal { 30 } else { case.n }).unwrap();
             let width = H * case.h;
@@ -419,7 +515,15 @@ fn refuses_what_does_not_fit_and_stays_usable() {
 
     let new = |attention: Attention, weights, mask| {
         let capacity = LayerCapacity { batch: 1, tokens: 8, context: 0 };
-        block_on(AttentionLayer::on(Executor::Cpu(CpuExecutor::default()), attention, weights, capacity, mask)).map(|_| ()).map_err(|e| e.kind())
+        block_on(AttentionLayer::on(
+            Executor::Cpu(CpuExecutor::default()),
+            attention,
+            weights,
+            capacity,
+            mask,
+        ))
+        .map(|_| ())
+        .map_err(|e| e.kind())
     };
     let learned = || Attention::polysketch(2, 8, 4, Sketch::Learned { levels: 1, expansion: 1 });
     let none = Weights::default();
@@ -432,8 +536,14 @@ fn refuses_what_does_not_fit_and_stays_usable() {
     assert_eq!(new(Attention::taylor(2, 8, 2).with_gate(), none, Mask::Full), Err(ErrorKind::Config));
     assert_eq!(new(learned(), none, Mask::Full), Err(ErrorKind::Config)); // exact blocks need a causal mask
     assert_eq!(new(learned(), none, Mask::Causal), Err(ErrorKind::Input)); // no weights
-    assert_eq!(new(learned(), Weights { norms: None, sketch: Some(&[0.0; 5]) }, Mask::Causal), Err(ErrorKind::Shape));
-    assert_eq!(new(Attention::taylor(2, 8, 2), Weights { norms: Some(&[0.0; 5]), sketch: None }, Mask::Causal), Err(ErrorKind::Shape));
+    assert_eq!(
+        new(learned(), Weights { norms: None, sketch: Some(&[0.0; 5]) }, Mask::Causal),
+        Err(ErrorKind::Shape)
+    );
+    assert_eq!(
+        new(Attention::taylor(2, 8, 2), Weights { norms: Some(&[0.0; 5]), sketch: None }, Mask::Causal),
+        Err(ErrorKind::Shape)
+    );
 }
 
 #[test]
@@ -444,11 +554,21 @@ fn a_buffer_that_cannot_be_bound_is_an_error() {
         let Place::Device(device, _) = &place else { continue };
         let mut layer = layer(&place, case, &data, 4).unwrap();
         let bytes = (B * 4 * H * case.h * 4) as u64;
-        let buffer = |size, usage| device.create_buffer(&wgpu::BufferDescriptor { label: None, size, usage, mapped_at_creation: false });
+        let buffer = |size, usage| {
+            device.create_buffer(&wgpu::BufferDescriptor {
+                label: None,
+                size,
+                usage,
+                mapped_at_creation: false,
+            })
+        };
         let good = buffer(bytes, wgpu::BufferUsages::STORAGE);
         let small = buffer(bytes - 4, wgpu::BufferUsages::STORAGE);
         let other = buffer(bytes, wgpu::BufferUsages::COPY_DST);
-        let mut call = |out| block_on(layer.forward(B, 4, Buffers { q: &good, k: &good, v: &good, gate: None, out })).map_err(|e| e.kind());
+        let mut call = |out| {
+            block_on(layer.forward(B, 4, Buffers { q: &good, k: &good, v: &good, gate: None, out }))
+                .map_err(|e| e.kind())
+        };
         assert_eq!(call(&small), Err(ErrorKind::Shape), "{name}");
         assert_eq!(call(&other), Err(ErrorKind::Device), "{name}");
         // In place.

@@ -1,4 +1,5 @@
-//! The switch that finds the first wrong step: it finds none in a sound plan, and the one that is broken on purpose.
+//! The switch that finds the first wrong step: it finds none in a sound plan, and the one that is broken on
+//! purpose.
 
 mod common;
 
@@ -25,7 +26,8 @@ fn a_sound_plan_has_no_wrong_step() {
     for (name, executor) in gpu_executors() {
         let differences = scene().bisect(gpu(&executor), &executor.traits());
         assert!(differences.len() > 20, "{name}: {} compared", differences.len());
-        let wrong: Vec<_> = differences.iter().filter(|d| d.relative.is_nan() || d.relative > SMALL).collect();
+        let wrong: Vec<_> =
+            differences.iter().filter(|d| d.relative.is_nan() || d.relative > SMALL).collect();
         assert!(wrong.is_empty(), "{name}: {wrong:#?}");
     }
 }
@@ -75,7 +77,8 @@ fn the_first_wrong_step_is_found_and_only_it() {
         let node = scene.graph.nodes.iter_mut().find(|n| n.label == label).unwrap();
         node.kernel = Arc::new(Broken(node.kernel.clone()));
         let differences = scene.bisect(gpu(&executor), &executor.traits());
-        let wrong: Vec<&str> = differences.iter().filter(|d| d.relative > SMALL).map(|d| d.label.as_str()).collect();
+        let wrong: Vec<&str> =
+            differences.iter().filter(|d| d.relative > SMALL).map(|d| d.label.as_str()).collect();
         assert!(wrong.len() == 1 && wrong[0].starts_with(label), "{name}: broke {label}, found {wrong:?}");
     }
 }

@@ -9,7 +9,8 @@ use serde_json::Value;
 const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/openings.txt");
 
 fn json(arguments: &[&str]) -> Value {
-    let output = Command::new(env!("CARGO_BIN_EXE_polysketch")).args(arguments).arg("--json").output().unwrap();
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_polysketch")).args(arguments).arg("--json").output().unwrap();
     assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap()
 }
@@ -44,7 +45,8 @@ fn lengths() -> Vec<usize> {
 #[test]
 fn every_device_gives_the_same_perplexity() {
     // Past two blocks, so that the state takes part; not longer, because software adapters are slow.
-    for more in [["--max-tokens", "400", "--context", "1000000"], ["--max-tokens", "400", "--context", "130"]] {
+    for more in [["--max-tokens", "400", "--context", "1000000"], ["--max-tokens", "400", "--context", "130"]]
+    {
         let mut first = None;
         for device in devices() {
             let device: Vec<&str> = device.iter().map(String::as_str).collect();
@@ -74,14 +76,20 @@ fn every_token_is_counted_once() {
         assert_eq!(report["scored_tokens"], total - windows, "{context:?}");
         assert_eq!(report["bytes"], bytes);
         let rows = report["documents"].as_array().unwrap();
-        assert_eq!(rows.iter().map(|row| row["tokens"].as_u64().unwrap() as usize).collect::<Vec<_>>(), lengths);
+        assert_eq!(
+            rows.iter().map(|row| row["tokens"].as_u64().unwrap() as usize).collect::<Vec<_>>(),
+            lengths
+        );
         // The parts add up to the whole.
         let nll = |row: &Value| number(row, "nll_per_token") * number(row, "scored_tokens");
         let sum: f64 = rows.iter().map(nll).sum();
         assert!((sum - nll(&report)).abs() < 1e-6 * sum);
         let bits = nll(&report) / std::f64::consts::LN_2 / bytes as f64;
         assert!((bits - number(&report, "bits_per_byte")).abs() < 1e-9);
-        assert!((number(&report, "nll_per_token").exp() - number(&report, "perplexity")).abs() < 1e-9 * number(&report, "perplexity"));
+        assert!(
+            (number(&report, "nll_per_token").exp() - number(&report, "perplexity")).abs()
+                < 1e-9 * number(&report, "perplexity")
+        );
         let longest = lengths.iter().max().unwrap().min(&context.unwrap_or(usize::MAX)).saturating_sub(1);
         let buckets = (longest / 128).checked_ilog2().map_or(1, |log| log as usize + 2);
         assert_eq!(report["nll_by_position"].as_object().unwrap().len(), buckets, "{context:?}");
@@ -99,5 +107,8 @@ fn windows_start_afresh() {
     let halves = eval(&["--backend", "cpu"], &["--max-tokens", "400", "--context", "200"]);
     assert_eq!((number(&stream, "scored_tokens"), number(&halves, "scored_tokens")), (798.0, 796.0));
     assert_ne!(stream["nll_per_token"], halves["nll_per_token"]);
-    assert!(halves["nll_by_position"].get("256-512").is_none() && stream["nll_by_position"].get("256-512").is_some());
+    assert!(
+        halves["nll_by_position"].get("256-512").is_none()
+            && stream["nll_by_position"].get("256-512").is_some()
+    );
 }

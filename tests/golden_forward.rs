@@ -1,4 +1,5 @@
-//! Every golden model on every executor, within SPEC §5: all tokens at once, cut into small segments, and token by token.
+//! Every golden model on every executor, within SPEC §5: all tokens at once, cut into small segments, and
+//! token by token.
 
 mod common;
 
@@ -19,7 +20,11 @@ fn logits_and_hidden_states() {
             let want = golden.f64("logits").unwrap();
             let (lanes, n) = (shape[0], shape[1]);
             let source_layers = source.config.num_hidden_layers;
-            let model = load(&executor, source, LoadOptions { slots: lanes, max_context: n, ..LoadOptions::default() });
+            let model = load(
+                &executor,
+                source,
+                LoadOptions { slots: lanes, max_context: n, ..LoadOptions::default() },
+            );
             let mut session = pollster::block_on(Session::new(&model)).unwrap();
             let ids: Vec<&[u32]> = tokens.chunks_exact(n).collect();
             let slots: Vec<usize> = (0..lanes).collect();
@@ -31,9 +36,15 @@ fn logits_and_hidden_states() {
                 errors.push((key.clone(), max_error(hidden, &golden.f64(&key).unwrap())));
             }
             let tolerance = if executor_name == "oracle" { 1e-5 } else { TOLERANCE };
-            println!("{executor_name:50} {name:32} {:?}", errors.iter().map(|e| format!("{:.1e}", e.1)).collect::<Vec<_>>());
+            println!(
+                "{executor_name:50} {name:32} {:?}",
+                errors.iter().map(|e| format!("{:.1e}", e.1)).collect::<Vec<_>>()
+            );
             failures.extend(
-                errors.into_iter().filter(|(_, e)| *e > tolerance || e.is_nan()).map(|(what, e)| format!("{executor_name} {name} {what}: {e:.2e}")),
+                errors
+                    .into_iter()
+                    .filter(|(_, e)| *e > tolerance || e.is_nan())
+                    .map(|(what, e)| format!("{executor_name} {name} {what}: {e:.2e}")),
             );
         }
     }

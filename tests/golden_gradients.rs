@@ -1,4 +1,5 @@
-//! Gradients of every golden model on every executor, within SPEC §5; and that lanes, segments and recomputation change nothing.
+//! Gradients of every golden model on every executor, within SPEC §5; and that lanes, segments and
+//! recomputation change nothing.
 
 mod common;
 
@@ -28,11 +29,19 @@ fn batch(golden: &TensorFile) -> Batch {
 }
 
 /// Loss and gradients by name.
-fn gradients(executor: &Executor, source: &ModelSource, batch: &Batch, options: &LearnerOptions) -> (f64, BTreeMap<String, Vec<f32>>) {
+fn gradients(
+    executor: &Executor,
+    source: &ModelSource,
+    batch: &Batch,
+    options: &LearnerOptions,
+) -> (f64, BTreeMap<String, Vec<f32>>) {
     let mut learner = block_on(Learner::new(&Engine::on(executor.clone()), source, options)).unwrap();
     let nll = block_on(learner.accumulate(batch, 1.0 / batch.scored() as f32)).unwrap();
     let loss = nll.iter().map(|x| f64::from(*x)).sum::<f64>() / batch.scored() as f64;
-    (loss, block_on(learner.gradients()).unwrap().into_iter().map(|(name, _, values)| (name, values)).collect())
+    (
+        loss,
+        block_on(learner.gradients()).unwrap().into_iter().map(|(name, _, values)| (name, values)).collect(),
+    )
 }
 
 /// `‖got - want‖ / ‖want‖`.
@@ -50,17 +59,33 @@ fn gradients_of_golden_models() {
         for name in golden_names() {
             let (source, golden) = golden(&name);
             let batch = batch(&golden);
-            let options = LearnerOptions { lanes: batch.sequences(), context: batch.context, segment: None, recompute: Recompute::Nothing };
+            let options = LearnerOptions {
+                lanes: batch.sequences(),
+                context: batch.context,
+                segment: None,
+                recompute: Recompute::Nothing,
+            };
             let (loss, got) = gradients(&executor, &source, &batch, &options);
             let want_loss = golden.f64("loss").unwrap()[0];
-            let wanted: Vec<String> = golden.names().into_iter().filter_map(|n| n.strip_prefix("grad.").map(str::to_string)).collect();
+            let wanted: Vec<String> = golden
+                .names()
+                .into_iter()
+                .filter_map(|n| n.strip_prefix("grad.").map(str::to_string))
+                .collect();
             assert_eq!(wanted.iter().collect::<Vec<_>>(), got.keys().collect::<Vec<_>>(), "{name}");
-            let mut errors: Vec<(f64, &str)> =
-                wanted.iter().map(|n| (relative(&got[n], &golden.f64(&format!("grad.{n}")).unwrap()), n.as_str())).collect();
+            let mut errors: Vec<(f64, &str)> = wanted
+                .iter()
+                .map(|n| (relative(&got[n], &golden.f64(&format!("grad.{n}")).unwrap()), n.as_str()))
+                .collect();
             errors.push(((loss / want_loss - 1.0).abs(), "loss"));
             errors.sort_by(|a, b| b.0.total_cmp(&a.0));
             println!("{executor_name:50} {name:32} {:.1e} {}", errors[0].0, errors[0].1);
-            failures.extend(errors.iter().filter(|(e, _)| e.is_nan() || *e > TOLERANCE).map(|(e, n)| format!("{executor_name} {name} {n}: {e:.2e}")));
+            failures.extend(
+                errors
+                    .iter()
+                    .filter(|(e, _)| e.is_nan() || *e > TOLERANCE)
+                    .map(|(e, n)| format!("{executor_name} {name} {n}: {e:.2e}")),
+            );
         }
     }
     assert!(failures.is_empty(), "{failures:#?}");
@@ -73,12 +98,24 @@ fn cuts_and_recomputation_change_nothing() {
     for name in golden_names() {
         let (source, golden) = golden(&name);
         let batch = batch(&golden);
-        let whole = LearnerOptions { lanes: batch.sequences(), context: batch.context, segment: None, recompute: Recompute::Nothing };
+        let whole = LearnerOptions {
+            lanes: batch.sequences(),
+            context: batch.context,
+            segment: None,
+            recompute: Recompute::Nothing,
+        };
         let (loss, want) = gradients(&oracle, &source, &batch, &whole);
-        for (lanes, segment, recompute) in [(2, Some(1), Recompute::Nothing), (1, Some(33), Recompute::Sections), (2, None, Recompute::Sections)] {
+        for (lanes, segment, recompute) in [
+            (2, Some(1), Recompute::Nothing),
+            (1, Some(33), Recompute::Sections),
+            (2, None, Recompute::Sections),
+        ] {
             let options = LearnerOptions { lanes, segment, recompute, ..whole };
             let (other_loss, got) = gradients(&oracle, &source, &batch, &options);
-            assert!((loss - other_loss).abs() <= 1e-6 * loss, "{name} {options:?}: loss {loss} and {other_loss}");
+            assert!(
+                (loss - other_loss).abs() <= 1e-6 * loss,
+                "{name} {options:?}: loss {loss} and {other_loss}"
+            );
             for (tensor, want) in &want {
                 let want: Vec<f64> = want.iter().map(|x| f64::from(*x)).collect();
                 let error = relative(&got[tensor], &want);
@@ -88,14 +125,20 @@ fn cuts_and_recomputation_change_nothing() {
     }
 }
 
-/// All that a step changes is in the checkpoint: a learner made anew from it goes on as if nothing had happened.
+/// All that a step changes is in the checkpoint: a learner made anew from it goes on as if nothing had
+/// happened.
 #[test]
 fn a_checkpoint_holds_all_that_was_learned() {
     let (_, cpu) = cpu_executors().swap_remove(0);
     for name in golden_names() {
         let (source, golden) = golden(&name);
         let batch = batch(&golden);
-        let options = LearnerOptions { lanes: batch.sequences(), context: batch.context, segment: None, recompute: Recompute::Nothing };
+        let options = LearnerOptions {
+            lanes: batch.sequences(),
+            context: batch.context,
+            segment: None,
+            recompute: Recompute::Nothing,
+        };
         let engine = Engine::on(cpu.clone());
         let step = |learner: &mut Learner, number: u64| {
             let nll = block_on(learner.accumulate(&batch, 1.0 / batch.scored() as f32)).unwrap();
@@ -107,14 +150,19 @@ fn a_checkpoint_holds_all_that_was_learned() {
         let (weights, moments) = (block_on(learner.weights()).unwrap(), block_on(learner.moments()).unwrap());
         let second = step(&mut learner, 2);
         let third = step(&mut learner, 3);
-        let tensors: Vec<TensorData<'_>> = weights.iter().map(|(name, shape, values)| TensorData::f32(name, shape, values)).collect();
+        let tensors: Vec<TensorData<'_>> =
+            weights.iter().map(|(name, shape, values)| TensorData::f32(name, shape, values)).collect();
         let bytes = safetensors_bytes(&tensors, &[]).unwrap();
-        let config = std::fs::read_to_string(common::golden_folder().join(&name).join("config.json")).unwrap();
+        let config =
+            std::fs::read_to_string(common::golden_folder().join(&name).join("config.json")).unwrap();
         let saved = ModelSource::from_bytes(&config, bytes, None).unwrap();
         let mut resumed = block_on(Learner::new(&engine, &saved, &options)).unwrap();
         let mut others = moments.clone();
         others[0].1[0] += 1;
-        assert_eq!(block_on(resumed.restore_moments(others)).map_err(|e| e.kind()), Err(ErrorKind::ModelFormat));
+        assert_eq!(
+            block_on(resumed.restore_moments(others)).map_err(|e| e.kind()),
+            Err(ErrorKind::ModelFormat)
+        );
         block_on(resumed.restore_moments(moments)).unwrap();
         assert_ne!(first, second, "{name}");
         assert_eq!(step(&mut resumed, 2), second, "{name}");

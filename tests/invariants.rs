@@ -1,5 +1,6 @@
-//! What must hold (SPEC §1): dense = chunk-parallel = recurrent, whatever the cuts, segments, slots and neighbours; save, load,
-//! fork, reset and take-back change nothing. Random models and random operations, from fixed seeds.
+//! What must hold (SPEC §1): dense = chunk-parallel = recurrent, whatever the cuts, segments, slots and
+//! neighbours; save, load, fork, reset and take-back change nothing. Random models and random operations,
+//! from fixed seeds.
 
 mod common;
 
@@ -30,7 +31,13 @@ fn longest(case: &Case) -> usize {
     (2 * case.block() + 24).clamp(48, 160)
 }
 
-fn episodes(name: &str, executor: &Executor, cases: &[Case], operations: usize, tolerance: f64) -> Vec<String> {
+fn episodes(
+    name: &str,
+    executor: &Executor,
+    cases: &[Case],
+    operations: usize,
+    tolerance: f64,
+) -> Vec<String> {
     let mut failures = Vec::new();
     let mut worst = (0.0, "");
     for case in cases {
@@ -51,7 +58,13 @@ fn plain_kinds_on_the_cpu() {
     let cases = plain_cases();
     let mut failures = Vec::new();
     for (name, executor) in cpu_executors() {
-        failures.extend(episodes(&name, &executor, &cases, 14, if name == "oracle" { ORACLE } else { TOLERANCE }));
+        failures.extend(episodes(
+            &name,
+            &executor,
+            &cases,
+            14,
+            if name == "oracle" { ORACLE } else { TOLERANCE },
+        ));
     }
     assert!(failures.is_empty(), "{failures:#?}");
 }
@@ -62,7 +75,13 @@ fn every_polysketch_on_the_cpu() {
     assert!(cases.len() > 80, "{}", cases.len());
     let mut failures = Vec::new();
     for (name, executor) in cpu_executors() {
-        failures.extend(episodes(&name, &executor, &cases, 10, if name == "oracle" { ORACLE } else { TOLERANCE }));
+        failures.extend(episodes(
+            &name,
+            &executor,
+            &cases,
+            10,
+            if name == "oracle" { ORACLE } else { TOLERANCE },
+        ));
     }
     assert!(failures.is_empty(), "{failures:#?}");
 }
@@ -88,9 +107,14 @@ fn writer(mut case: Case) -> (Case, Dense, polysketch::model::ModelSource) {
     (case, dense, source)
 }
 
-/// Generation that stops somewhere (stop string, end of text, the caller, the limit) leaves the text as if the kept tokens had
-/// been read afresh: for logits, for more text, for saving, and for generating again.
-fn generation_can_be_cut_anywhere(name: &str, executor: &Executor, case: Case, rounds: usize) -> Vec<StopReason> {
+/// Generation that stops somewhere (stop string, end of text, the caller, the limit) leaves the text as if
+/// the kept tokens had been read afresh: for logits, for more text, for saving, and for generating again.
+fn generation_can_be_cut_anywhere(
+    name: &str,
+    executor: &Executor,
+    case: Case,
+    rounds: usize,
+) -> Vec<StopReason> {
     let (case, dense, source) = writer(case);
     let mut rng = Rng(case.seed);
     let options = LoadOptions { slots: 2, segment: Some(64), max_context: 512, ..LoadOptions::default() };
@@ -105,7 +129,11 @@ fn generation_can_be_cut_anywhere(name: &str, executor: &Executor, case: Case, r
         block_on(session.prefill(0, &text, &mut goes_on)).unwrap();
         for part in 0..2 {
             let at = format!("{name}: {}: round {round}, part {part}, {} tokens", case.name, text.len());
-            let stop = if rng.below(2) == 0 { ["ab", "ba", "cd", "dc", "ca", "aa", "bb"].map(String::from).to_vec() } else { vec![] };
+            let stop = if rng.below(2) == 0 {
+                ["ab", "ba", "cd", "dc", "ca", "aa", "bb"].map(String::from).to_vec()
+            } else {
+                vec![]
+            };
             let settings = GenerateOptions {
                 max_tokens: rng.within(1, 40),
                 temperature: 1.0,
@@ -159,16 +187,21 @@ fn cut_generation_equals_the_text_read_afresh() {
     executors.truncate(1);
     executors.extend(gpu_executors());
     for (i, (name, executor)) in executors.into_iter().enumerate() {
-        // The CPU and the first adapter meet every reason to stop; the others, which are slow, what comes in a few rounds.
+        // The CPU and the first adapter meet every reason to stop; the others, which are slow, what comes in
+        // a few rounds.
         let rounds = if i < 2 { 8 } else { 2 };
         let mut reasons = Vec::new();
-        for case in few_cases().into_iter().filter(|c| ["h=12", "gaussian"].iter().any(|part| c.name.contains(part))) {
+        for case in
+            few_cases().into_iter().filter(|c| ["h=12", "gaussian"].iter().any(|part| c.name.contains(part)))
+        {
             reasons.extend(generation_can_be_cut_anywhere(&name, &executor, case, rounds));
         }
         if i >= 2 {
             continue;
         }
-        for reason in [StopReason::MaxTokens, StopReason::EndOfText, StopReason::StopString, StopReason::Cancelled] {
+        for reason in
+            [StopReason::MaxTokens, StopReason::EndOfText, StopReason::StopString, StopReason::Cancelled]
+        {
             assert!(reasons.contains(&reason), "{name}: {reason:?} never happened");
         }
     }
@@ -202,7 +235,8 @@ fn state_files_travel_between_executors() {
     }
 }
 
-/// `score` leaves the text as reading it would, and scores every token but the first, however the text is cut.
+/// `score` leaves the text as reading it would, and scores every token but the first, however the text is
+/// cut.
 #[test]
 fn scoring_does_not_depend_on_cuts_either() {
     let mut executors = cpu_executors();
@@ -243,8 +277,20 @@ fn large_positions() {
             "sketch_input": input, "sketch": sketch })
     };
     let cases = [
-        Case::new("polynomial raw", 401, body, ("raw", "half"), json!({ "kind": "polynomial", "degree": 2, "qk_scale": 0.25 })),
-        Case::new("taylor normed sinusoidal", 402, body, ("normed", "interleaved"), json!({ "kind": "taylor", "degree": 2, "qk_scale": 0.25 })),
+        Case::new(
+            "polynomial raw",
+            401,
+            body,
+            ("raw", "half"),
+            json!({ "kind": "polynomial", "degree": 2, "qk_scale": 0.25 }),
+        ),
+        Case::new(
+            "taylor normed sinusoidal",
+            402,
+            body,
+            ("normed", "interleaved"),
+            json!({ "kind": "taylor", "degree": 2, "qk_scale": 0.25 }),
+        ),
         Case::new("sketch of rotated vectors", 403, body, ("raw", "half"), polysketch("raw", false)),
         Case::new("local blocks", 404, body, ("normed", "interleaved"), polysketch("normed", true)),
     ];
@@ -272,17 +318,28 @@ fn large_positions() {
 fn memory_does_not_grow_with_the_text() {
     for (name, executor) in gpu_executors() {
         let Executor::Gpu(gpu) = &executor else { continue };
-        let model = load(&executor, few_cases()[0].source(), LoadOptions { segment: Some(64), ..LoadOptions::default() });
+        let model = load(
+            &executor,
+            few_cases()[0].source(),
+            LoadOptions { segment: Some(64), ..LoadOptions::default() },
+        );
         let mut session = block_on(Session::new(&model)).unwrap();
         let mut seen = Vec::new();
         for n in [100, 100, 400, 1500] {
             block_on(session.prefill(0, &Rng(n).tokens(n as usize, 200), &mut goes_on)).unwrap();
             block_on(session.decode(&[0], &[&GenerateOptions::greedy(1)], 8)).unwrap();
-            seen.push((session.state_bytes(), block_on(session.save(0)).unwrap().len(), gpu.context().allocated_bytes()));
+            seen.push((
+                session.state_bytes(),
+                block_on(session.save(0)).unwrap().len(),
+                gpu.context().allocated_bytes(),
+            ));
         }
         // The first rounds warm up pools. The file names the tokens that occurred: it may grow by those.
         let seen = &seen[2..];
-        assert!(seen.iter().all(|s| s.0 == seen[0].0 && s.2 == seen[0].2 && s.1.abs_diff(seen[0].1) <= 4 * 300), "{name}: {seen:?}");
+        assert!(
+            seen.iter().all(|s| s.0 == seen[0].0 && s.2 == seen[0].2 && s.1.abs_diff(seen[0].1) <= 4 * 300),
+            "{name}: {seen:?}"
+        );
     }
 }
 
@@ -290,9 +347,11 @@ fn memory_does_not_grow_with_the_text() {
 #[test]
 fn texts_and_calls_that_are_not_there() {
     let (_, cpu) = cpu_executors().swap_remove(0);
-    let model = load(&cpu, few_cases()[0].source(), LoadOptions { segment: Some(16), ..LoadOptions::default() });
+    let model =
+        load(&cpu, few_cases()[0].source(), LoadOptions { segment: Some(16), ..LoadOptions::default() });
     let mut session = block_on(Session::new(&model)).unwrap();
-    let input = |result: polysketch::Result<()>| assert_eq!(result.map_err(|e| e.kind()), Err(ErrorKind::Input));
+    let input =
+        |result: polysketch::Result<()>| assert_eq!(result.map_err(|e| e.kind()), Err(ErrorKind::Input));
     input(block_on(session.prefill(1, &[1], &mut goes_on)));
     input(block_on(session.logits(1)).map(drop));
     input(block_on(session.save(1)).map(drop));
@@ -309,5 +368,8 @@ fn texts_and_calls_that_are_not_there() {
     block_on(cpu.store(&mut memory, "three", DType::F32, &[1, 2, 3])).unwrap();
     assert_eq!(block_on(cpu.read(&memory, "three", 1..3)).unwrap(), [2, 3]);
     assert_eq!(block_on(cpu.read(&memory, "three", 1..4)).map_err(|e| e.kind()), Err(ErrorKind::Shape));
-    assert_eq!(block_on(cpu.write(&mut memory, "three", usize::MAX, &[1])).map_err(|e| e.kind()), Err(ErrorKind::Shape));
+    assert_eq!(
+        block_on(cpu.write(&mut memory, "three", usize::MAX, &[1])).map_err(|e| e.kind()),
+        Err(ErrorKind::Shape)
+    );
 }

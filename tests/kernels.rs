@@ -1,5 +1,6 @@
-//! Every kernel's shader against its CPU twin, step by step in plans of awkward sizes: heads and blocks that are no multiples of
-//! tiles, several lanes with different rings, decoding, both weight types, and attention that is not causal.
+//! Every kernel's shader against its CPU twin, step by step in plans of awkward sizes: heads and blocks that
+//! are no multiples of tiles, several lanes with different rings, decoding, both weight types, and attention
+//! that is not causal.
 
 mod common;
 
@@ -22,7 +23,10 @@ const SMALL: f64 = 2e-5;
 fn wrong(name: &str, case: &Case, what: &str, differences: &[Difference]) -> Vec<String> {
     // The parts of a cut cache are the shader's own business: its twin does not cut; their sum is compared.
     let compared = differences.iter().filter(|d| !d.label.contains("attention_dense_decode"));
-    compared.filter(|d| d.relative.is_nan() || d.relative > SMALL).map(|d| format!("{name}: {}: {what}: {d:?}", case.name)).collect()
+    compared
+        .filter(|d| d.relative.is_nan() || d.relative > SMALL)
+        .map(|d| format!("{name}: {}: {what}: {d:?}", case.name))
+        .collect()
 }
 
 /// What an adapter can do in a few seconds: the few, and of the others some, each adapter others.
@@ -41,11 +45,14 @@ fn shaders_equal_their_twins() {
             let (source, b) = (case.source(), case.block());
             let prefixes = [b, 0, b + 3, 2 * b - 1];
             let large = if at % 2 == 0 { DType::F32 } else { DType::F16 };
-            let scenes =
-                [("prefill", Mode::Prefill, [Head::All, Head::Nll, Head::Last][at % 3], b.min(37) + 5), ("decode", Mode::Decode, Head::Sample, 1)];
+            let scenes = [
+                ("prefill", Mode::Prefill, [Head::All, Head::Nll, Head::Last][at % 3], b.min(37) + 5),
+                ("decode", Mode::Decode, Head::Sample, 1),
+            ];
             for (what, mode, head, tokens) in scenes {
                 // Decoding needs a token before it.
-                let prefixes: Vec<usize> = prefixes.iter().map(|n| (*n).max(usize::from(mode == Mode::Decode))).collect();
+                let prefixes: Vec<usize> =
+                    prefixes.iter().map(|n| (*n).max(usize::from(mode == Mode::Decode))).collect();
                 let scene = Scene::new(&source, mode, head, large, &prefixes, tokens);
                 failures.extend(wrong(&name, case, what, &scene.bisect(gpu(&executor), &executor.traits())));
             }
@@ -54,7 +61,8 @@ fn shaders_equal_their_twins() {
     assert!(failures.is_empty(), "{} failures: {:#?}", failures.len(), &failures[..failures.len().min(12)]);
 }
 
-/// The variants for the other sort of device (workgroup memory for real GPUs, plain loads for software) run everywhere too.
+/// The variants for the other sort of device (workgroup memory for real GPUs, plain loads for software) run
+/// everywhere too.
 #[test]
 fn variants_of_the_other_sort_of_device_agree() {
     let mut failures = Vec::new();
@@ -77,10 +85,20 @@ fn variants_of_the_other_sort_of_device_agree() {
 /// Not causal: against the sum over all keys, written out.
 #[test]
 fn attention_that_is_not_causal() {
-    let kinds = ["softmax h=12 ", "polynomial p=4 h=4", "polynomial p=2 h=16", "taylor g=1 h=64", "taylor g=2 h=16", "taylor g=4 h=4"];
-    let mut cases: Vec<Case> = plain_cases().into_iter().filter(|c| kinds.iter().any(|k| c.name.starts_with(k))).collect();
+    let kinds = [
+        "softmax h=12 ",
+        "polynomial p=4 h=4",
+        "polynomial p=2 h=16",
+        "taylor g=1 h=64",
+        "taylor g=2 h=16",
+        "taylor g=4 h=4",
+    ];
+    let mut cases: Vec<Case> =
+        plain_cases().into_iter().filter(|c| kinds.iter().any(|k| c.name.starts_with(k))).collect();
     assert_eq!(cases.len(), kinds.len());
-    cases.extend(polysketch_cases().into_iter().filter(|c| c.name.contains("local=false gate=none")).step_by(9));
+    cases.extend(
+        polysketch_cases().into_iter().filter(|c| c.name.contains("local=false gate=none")).step_by(9),
+    );
     let adapters = gpu_executors();
     let mut failures = Vec::new();
     for case in &cases {
@@ -109,7 +127,9 @@ fn attention_that_is_not_causal() {
         for (lane, head) in (0..lanes).flat_map(|lane| (0..l.heads).map(move |head| (lane, head))) {
             let part = |part: usize| -> Vec<Vec<f64>> {
                 let at = |t: usize| (lane * tokens + t) * l.qkv_width() + (part * l.heads + head) * l.head;
-                (0..tokens).map(|t| values[at(t)..at(t) + l.head].iter().map(|x| f64::from(*x)).collect()).collect()
+                (0..tokens)
+                    .map(|t| values[at(t)..at(t) + l.head].iter().map(|x| f64::from(*x)).collect())
+                    .collect()
             };
             let o = dense.mix("model.layers.0.self_attn", part(0), part(1), &part(2), &[], 0, false);
             for (t, o) in o.iter().enumerate() {
@@ -126,7 +146,11 @@ fn attention_that_is_not_causal() {
                 }
                 executor.store_constants(&plan, &mut parameters).await.unwrap();
                 let mut compiled = executor.compile(&plan).await.unwrap();
-                let run = Run { calls: std::slice::from_ref(&call), inputs: &inputs, reads: &[("o", lanes * tokens * l.heads * l.head)] };
+                let run = Run {
+                    calls: std::slice::from_ref(&call),
+                    inputs: &inputs,
+                    reads: &[("o", lanes * tokens * l.heads * l.head)],
+                };
                 executor.run(&mut compiled, &parameters, &mut state, run).await.unwrap().swap_remove(0)
             });
             let got: Vec<f32> = read.into_iter().map(f32::from_bits).collect();

@@ -1,5 +1,6 @@
-//! The sampler against a straightforward one on the host: which tokens may be drawn (Hugging Face's warpers), how often each is
-//! (on the CPU, where many draws are cheap; the shader draws the same ids), and that a draw depends on nothing but logits, settings, seed and position.
+//! The sampler against a straightforward one on the host: which tokens may be drawn (Hugging Face's warpers),
+//! how often each is (on the CPU, where many draws are cheap; the shader draws the same ids), and that a draw
+//! depends on nothing but logits, settings, seed and position.
 
 mod common;
 
@@ -30,7 +31,16 @@ const PLAIN: Settings = Settings { temperature: 1.0, top_k: 0, top_p: 1.0, min_p
 impl Settings {
     fn words(&self, seed: u64) -> [u32; SETTINGS] {
         let bits = f32::to_bits;
-        [bits(self.temperature), self.top_k, bits(self.top_p), bits(self.min_p), bits(self.penalty), seed as u32, (seed >> 32) as u32, 0]
+        [
+            bits(self.temperature),
+            self.top_k,
+            bits(self.top_p),
+            bits(self.min_p),
+            bits(self.penalty),
+            seed as u32,
+            (seed >> 32) as u32,
+            0,
+        ]
     }
 }
 
@@ -51,8 +61,20 @@ impl Sampler {
         let seen = g.state("seen", TensorType::u32(shape![Unit::Slots, vocabulary]));
         let token = g.state("token", TensorType::u32(shape![Unit::Slots]));
         let sampled = g.state("sampled", TensorType::u32(shape![STEPS, Unit::Slots]));
-        g.apply("sample", Sample { vocabulary, slots: LANES }, &[lanes, settings, logits], &[seen, token, sampled]).unwrap();
-        let plan = g.lower("sampler", &DeviceTraits::floor(), Capacity { lanes: LANES, tokens: 1, slots: LANES, context: 0 }).unwrap();
+        g.apply(
+            "sample",
+            Sample { vocabulary, slots: LANES },
+            &[lanes, settings, logits],
+            &[seen, token, sampled],
+        )
+        .unwrap();
+        let plan = g
+            .lower(
+                "sampler",
+                &DeviceTraits::floor(),
+                Capacity { lanes: LANES, tokens: 1, slots: LANES, context: 0 },
+            )
+            .unwrap();
         let mut state = Memory::new();
         block_on(executor.reserve_state(&plan, &mut state)).unwrap();
         let compiled = block_on(executor.compile(&plan)).unwrap();
@@ -60,16 +82,29 @@ impl Sampler {
     }
 
     /// One draw in each slot, at position `first + slot`, with seed `seed`.
-    fn draw(&mut self, logits: &[f32], seen: &[bool], settings: &Settings, seed: u64, first: usize) -> Vec<u32> {
+    fn draw(
+        &mut self,
+        logits: &[f32],
+        seen: &[bool],
+        settings: &Settings,
+        seed: u64,
+        first: usize,
+    ) -> Vec<u32> {
         assert_eq!(logits.len(), self.vocabulary);
         let repeated = |words: Vec<u32>| words.repeat(LANES);
         block_on(async {
             let e = &self.executor;
             e.write(&mut self.state, "settings", 0, &repeated(settings.words(seed).to_vec())).await.unwrap();
-            e.write(&mut self.state, "logits", 0, &repeated(logits.iter().map(|x| x.to_bits()).collect())).await.unwrap();
-            e.write(&mut self.state, "seen", 0, &repeated(seen.iter().map(|s| u32::from(*s)).collect())).await.unwrap();
-            let lanes: Vec<Lane> = (0..LANES).map(|slot| Lane { slot, position: first + slot, ring: 0 }).collect();
-            let table: Vec<u32> = lanes.iter().flat_map(|l| [l.slot as u32, l.position as u32, 0, 0]).collect();
+            e.write(&mut self.state, "logits", 0, &repeated(logits.iter().map(|x| x.to_bits()).collect()))
+                .await
+                .unwrap();
+            e.write(&mut self.state, "seen", 0, &repeated(seen.iter().map(|s| u32::from(*s)).collect()))
+                .await
+                .unwrap();
+            let lanes: Vec<Lane> =
+                (0..LANES).map(|slot| Lane { slot, position: first + slot, ring: 0 }).collect();
+            let table: Vec<u32> =
+                lanes.iter().flat_map(|l| [l.slot as u32, l.position as u32, 0, 0]).collect();
             let calls = [Call { lanes, tokens: 1, lane_base: 0 }];
             let run = Run { calls: &calls, inputs: &[("lanes", &table)], reads: &[("sampled", LANES)] };
             e.run(&mut self.compiled, &Memory::new(), &mut self.state, run).await.unwrap().swap_remove(0)
@@ -77,15 +112,16 @@ impl Sampler {
     }
 }
 
-/// Probabilities after penalty, temperature, top-k, top-p and min-p, as Hugging Face's processors give them; none where one
-/// of the cuts is too close to call in f32.
+/// Probabilities after penalty, temperature, top-k, top-p and min-p, as Hugging Face's processors give them;
+/// none where one of the cuts is too close to call in f32.
 fn probabilities(logits: &[f32], seen: &[bool], s: &Settings) -> Option<Vec<f64>> {
     let penalized = |(l, seen): (&f32, &bool)| match (*seen, *l > 0.0) {
         (false, _) => f64::from(*l),
         (true, true) => f64::from(*l) / f64::from(s.penalty),
         (true, false) => f64::from(*l) * f64::from(s.penalty),
     };
-    let mut scores: Vec<f64> = logits.iter().zip(seen).map(penalized).map(|l| l / f64::from(s.temperature)).collect();
+    let mut scores: Vec<f64> =
+        logits.iter().zip(seen).map(penalized).map(|l| l / f64::from(s.temperature)).collect();
     let sorted = |scores: &[f64]| {
         let mut order: Vec<usize> = (0..scores.len()).collect();
         order.sort_by(|a, b| scores[*b].total_cmp(&scores[*a]));
@@ -112,7 +148,11 @@ fn probabilities(logits: &[f32], seen: &[bool], s: &Settings) -> Option<Vec<f64>
         let p = softmax(&scores);
         let high = p.iter().copied().fold(0.0, f64::max);
         close |= p.iter().any(|p| (p / high - f64::from(s.min_p)).abs() < 1e-5);
-        scores.iter_mut().zip(&p).filter(|(_, p)| **p < f64::from(s.min_p) * high).for_each(|(x, _)| *x = f64::NEG_INFINITY);
+        scores
+            .iter_mut()
+            .zip(&p)
+            .filter(|(_, p)| **p < f64::from(s.min_p) * high)
+            .for_each(|(x, _)| *x = f64::NEG_INFINITY);
     }
     (!close).then(|| softmax(&scores))
 }
@@ -124,7 +164,8 @@ fn softmax(scores: &[f64]) -> Vec<f64> {
     e.into_iter().map(|x| x / total).collect()
 }
 
-/// Pearson's statistic of draws against probabilities (rare tokens counted as one), and its degrees of freedom.
+/// Pearson's statistic of draws against probabilities (rare tokens counted as one), and its degrees of
+/// freedom.
 fn chi_square(counts: &[usize], p: &[f64]) -> (f64, usize) {
     let n: usize = counts.iter().sum();
     let (mut statistic, mut cells, mut rare) = (0.0, 0, (0.0, 0.0));
@@ -156,18 +197,30 @@ fn greedy_takes_the_largest_and_the_first_of_equals() {
             let mut sampler = Sampler::new(&executor, vocabulary);
             let mut values = logits(&mut rng, vocabulary);
             let greedy = Settings { temperature: 0.0, ..PLAIN };
-            let argmax = |values: &[f32]| (0..values.len()).rev().max_by(|a, b| values[*a].total_cmp(&values[*b])).unwrap() as u32;
-            assert_eq!(sampler.draw(&values, &vec![false; vocabulary], &greedy, 3, 0), vec![argmax(&values); LANES], "{name} {vocabulary}");
+            let argmax = |values: &[f32]| {
+                (0..values.len()).rev().max_by(|a, b| values[*a].total_cmp(&values[*b])).unwrap() as u32
+            };
+            assert_eq!(
+                sampler.draw(&values, &vec![false; vocabulary], &greedy, 3, 0),
+                vec![argmax(&values); LANES],
+                "{name} {vocabulary}"
+            );
             let high = values[argmax(&values) as usize];
             for _ in 0..3 {
                 values[rng.below(vocabulary)] = high;
             }
-            assert_eq!(sampler.draw(&values, &vec![false; vocabulary], &greedy, 3, 0), vec![argmax(&values); LANES], "{name} {vocabulary}, ties");
+            assert_eq!(
+                sampler.draw(&values, &vec![false; vocabulary], &greedy, 3, 0),
+                vec![argmax(&values); LANES],
+                "{name} {vocabulary}, ties"
+            );
             // Only negative logits, and the penalty turned on for the best.
             let low: Vec<f32> = values.iter().map(|x| x - 100.0).collect();
             let seen: Vec<bool> = (0..vocabulary).map(|i| i as u32 == argmax(&low)).collect();
             let penalty = Settings { penalty: 2.0, ..greedy };
-            let want = argmax(&low.iter().zip(&seen).map(|(l, s)| if *s { l * 2.0 } else { *l }).collect::<Vec<f32>>());
+            let want = argmax(
+                &low.iter().zip(&seen).map(|(l, s)| if *s { l * 2.0 } else { *l }).collect::<Vec<f32>>(),
+            );
             assert_eq!(sampler.draw(&low, &seen, &penalty, 3, 0)[0], want, "{name} {vocabulary}, penalty");
         }
     }
@@ -194,12 +247,21 @@ fn only_allowed_tokens_are_drawn_and_all_of_them() {
             tried += 1;
             let mut counts = [0; VOCABULARY];
             for round in 0..32 {
-                sampler.draw(&values, &seen, &settings, rng.next(), round * 1000).iter().for_each(|id| counts[*id as usize] += 1);
+                sampler
+                    .draw(&values, &seen, &settings, rng.next(), round * 1000)
+                    .iter()
+                    .for_each(|id| counts[*id as usize] += 1);
             }
             for (id, (count, p)) in counts.iter().zip(&p).enumerate() {
-                assert!(*p > 0.0 || *count == 0, "{name}: {settings:?}: token {id} is cut, and drawn {count} times");
+                assert!(
+                    *p > 0.0 || *count == 0,
+                    "{name}: {settings:?}: token {id} is cut, and drawn {count} times"
+                );
                 // A token of 4% misses 512 draws once in a billion times.
-                assert!(*p < 0.04 || *count > 0, "{name}: {settings:?}: token {id} of probability {p} is never drawn");
+                assert!(
+                    *p < 0.04 || *count > 0,
+                    "{name}: {settings:?}: token {id} of probability {p} is never drawn"
+                );
             }
         }
     }
@@ -219,13 +281,20 @@ fn draws_follow_the_distribution() {
             let mut counts = [0; VOCABULARY];
             // Consecutive seeds and positions: what a user does.
             for seed in 0..400 {
-                sampler.draw(&values, &seen, &settings, seed, seed as usize).iter().for_each(|id| counts[*id as usize] += 1);
+                sampler
+                    .draw(&values, &seen, &settings, seed, seed as usize)
+                    .iter()
+                    .for_each(|id| counts[*id as usize] += 1);
             }
             let (statistic, freedom) = chi_square(&counts, &p);
-            // Wilson and Hilferty: a normal deviate. The seeds are fixed, so that this passes always or never.
+            // Wilson and Hilferty: a normal deviate. The seeds are fixed, so that this passes always or
+            // never.
             let k = freedom as f64;
             let deviate = ((statistic / k).cbrt() - (1.0 - 2.0 / (9.0 * k))) / (2.0 / (9.0 * k)).sqrt();
-            assert!(deviate.abs() < 4.0, "{name}: {settings:?}: chi square {statistic:.1} with {freedom} degrees of freedom: {counts:?} {p:?}");
+            assert!(
+                deviate.abs() < 4.0,
+                "{name}: {settings:?}: chi square {statistic:.1} with {freedom} degrees of freedom: {counts:?} {p:?}"
+            );
         }
     }
 }
@@ -234,7 +303,13 @@ fn draws_follow_the_distribution() {
 fn the_same_seed_draws_the_same_on_every_executor() {
     const VOCABULARY: usize = 517;
     let cut = Settings { temperature: 0.8, top_k: 40, top_p: 0.95, min_p: 0.05, penalty: 1.1 };
-    let settings = [PLAIN, cut, Settings { top_k: 3, ..PLAIN }, Settings { top_p: 0.6, penalty: 1.5, ..PLAIN }, Settings { min_p: 0.2, ..PLAIN }];
+    let settings = [
+        PLAIN,
+        cut,
+        Settings { top_k: 3, ..PLAIN },
+        Settings { top_p: 0.6, penalty: 1.5, ..PLAIN },
+        Settings { min_p: 0.2, ..PLAIN },
+    ];
     for settings in settings {
         let mut want: Option<Vec<u32>> = None;
         for (name, executor) in &executors() {
@@ -242,7 +317,9 @@ fn the_same_seed_draws_the_same_on_every_executor() {
             let values = logits(&mut rng, VOCABULARY);
             let seen: Vec<bool> = (0..VOCABULARY).map(|_| rng.below(4) == 0).collect();
             let mut sampler = Sampler::new(executor, VOCABULARY);
-            let drawn: Vec<u32> = (0..2).flat_map(|seed| sampler.draw(&values, &seen, &settings, seed << 33 | 5, 100)).collect();
+            let drawn: Vec<u32> = (0..2)
+                .flat_map(|seed| sampler.draw(&values, &seen, &settings, seed << 33 | 5, 100))
+                .collect();
             assert!(drawn.iter().any(|id| *id != drawn[0]), "{name}: always token {}", drawn[0]);
             match &want {
                 None => want = Some(drawn),
@@ -268,7 +345,11 @@ fn a_draw_depends_on_seed_and_position_only() {
         let shifted = sampler.draw(&values, &seen, &PLAIN, 9, 10);
         assert_eq!(first[10..], shifted[..LANES - 10], "{name}: the slot matters");
         for seed in [8, 10, 9 | 1 << 32] {
-            assert_ne!(first, sampler.draw(&values, &seen, &PLAIN, seed, 0), "{name}: seed {seed} is the same as 9");
+            assert_ne!(
+                first,
+                sampler.draw(&values, &seen, &PLAIN, seed, 0),
+                "{name}: seed {seed} is the same as 9"
+            );
         }
     }
 }

@@ -1,4 +1,5 @@
-//! The floor of SPEC §6 on every adapter: default limits and no optional features, halves as weights, tables cut into shards.
+//! The floor of SPEC §6 on every adapter: default limits and no optional features, halves as weights, tables
+//! cut into shards.
 
 mod common;
 
@@ -19,7 +20,8 @@ const TOLERANCE: f64 = 5e-5;
 fn weak() -> Vec<(String, Executor)> {
     let executors = gpu_executors_with(Needs { weak: true, ..Needs::default() });
     for (name, executor) in &executors {
-        // The device really has no more than the floor; how long its loops may be is no limit that can be asked for.
+        // The device really has no more than the floor; how long its loops may be is no limit that can be
+        // asked for.
         let (got, floor) = (executor.traits(), DeviceTraits::floor());
         assert_eq!(DeviceTraits { software: false, loop_iterations: None, ..got }, floor, "{name}");
     }
@@ -31,14 +33,20 @@ fn golden_models_at_the_floor() {
     let mut failures = Vec::new();
     for (number, (name, executor)) in weak().into_iter().enumerate() {
         // All on the first adapter, every third on the others.
-        for model_name in golden_names().into_iter().skip(number % 3).step_by(if number == 0 { 1 } else { 3 }) {
+        for model_name in golden_names().into_iter().skip(number % 3).step_by(if number == 0 { 1 } else { 3 })
+        {
             let (source, golden) = golden(&model_name);
             let (lanes, n) = (golden.shape("tokens").unwrap()[0], golden.shape("tokens").unwrap()[1]);
-            let model = load(&executor, source, LoadOptions { slots: lanes, max_context: n, ..LoadOptions::default() });
+            let model = load(
+                &executor,
+                source,
+                LoadOptions { slots: lanes, max_context: n, ..LoadOptions::default() },
+            );
             let mut session = block_on(Session::new(&model)).unwrap();
             let tokens = golden.u32("tokens").unwrap();
             let ids: Vec<&[u32]> = tokens.chunks_exact(n).collect();
-            let (logits, _) = block_on(session.forward(&(0..lanes).collect::<Vec<_>>(), &ids, false)).unwrap();
+            let (logits, _) =
+                block_on(session.forward(&(0..lanes).collect::<Vec<_>>(), &ids, false)).unwrap();
             let error = max_error(&logits, &golden.f64("logits").unwrap());
             if error.is_nan() || error > TOLERANCE {
                 failures.push(format!("{name}: {model_name}: {error:.1e}"));
@@ -50,7 +58,8 @@ fn golden_models_at_the_floor() {
 
 /// The oracle of a model whose large matrices are halves.
 fn halved(case: &Case) -> Dense {
-    let large = |kind| matches!(kind, ParameterKind::Embedding | ParameterKind::Linear | ParameterKind::GateWeight);
+    let large =
+        |kind| matches!(kind, ParameterKind::Embedding | ParameterKind::Linear | ParameterKind::GateWeight);
     let weights = case.weights().into_iter().map(|(spec, mut values)| {
         // A sketch keeps its precision.
         if large(spec.kind) && !spec.name.contains(".sketch.") {
@@ -94,10 +103,17 @@ fn a_table_in_shards_is_the_same_table() {
     let mut list = cpu_executors();
     list.extend(weak());
     for (name, executor) in list {
-        for (weights, row, rows) in [(DType::F32, 36 * 4, 100), (DType::F32, 36 * 4, 37), (DType::F16, 36 * 2, 64)] {
-            let options = LoadOptions { weights: Some(weights), max_binding: Some(rows * row + 10), ..LoadOptions::default() };
+        for (weights, row, rows) in
+            [(DType::F32, 36 * 4, 100), (DType::F32, 36 * 4, 37), (DType::F16, 36 * 2, 64)]
+        {
+            let options = LoadOptions {
+                weights: Some(weights),
+                max_binding: Some(rows * row + 10),
+                ..LoadOptions::default()
+            };
             let model = load(&executor, case.source(), options);
-            let shards = model.blueprint().parameters.iter().filter(|p| p.name.starts_with("embedding.")).count();
+            let shards =
+                model.blueprint().parameters.iter().filter(|p| p.name.starts_with("embedding.")).count();
             assert_eq!(shards, 269usize.div_ceil(rows), "{name}");
             compare(&name, &executor, case, if weights == DType::F16 { &half } else { &full }, options);
         }

@@ -1,4 +1,5 @@
-// Puts the package (pkg/) and the page (site/) together from what the compilers made. Usage: node bundle.mjs, after web/build's other steps.
+// Puts the package (pkg/) and the page (site/) together from what the compilers made. Usage: node bundle.mjs,
+// after web/build's other steps.
 import { createHash } from "node:crypto"
 import { cp, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises"
 import { join } from "node:path"

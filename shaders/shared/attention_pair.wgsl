@@ -1,5 +1,6 @@
-// A pair of a query and a key: its weight with the gate's decay, and ∂L/∂t, t = ⟨x_i, x_j⟩, from dw_ij = ⟨dN_i, v̂_j⟩.
-// `known` is what the gradient row knows of the query: its gate sum, or for softmax its log-sum-exp.
+// A pair of a query and a key: its weight with the gate's decay, and ∂L/∂t, t = ⟨x_i, x_j⟩, from dw_ij =
+// ⟨dN_i, v̂_j⟩. `known` is what the gradient row knows of the query: its gate sum, or for softmax its
+// log-sum-exp.
 #ifdef SOFTMAX
 override SCALE: f32;
 #else

@@ -1,5 +1,5 @@
-// The features' vectors and their gradients as columns [SOURCE, ROW_TILE]: where invocations have different rows and the same
-// feature, they read different banks of workgroup memory.
+// The features' vectors and their gradients as columns [SOURCE, ROW_TILE]: where invocations have different
+// rows and the same feature, they read different banks of workgroup memory.
 #import features
 override COLUMNS: u32;         // ROW_TILE * SOURCE
 override GROUPS: u32;          // invocations a row

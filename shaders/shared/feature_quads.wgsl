@@ -1,6 +1,7 @@
-// Features as in features.wgsl, four rows at a time: where a vector costs little more than a number. The rows' vectors lie
-// transposed in workgroup memory, sources [SOURCE + EXTENDED, QUADS]. Needs QUADS, source_at(row, c), elements 4 c .. 4 c + 3 of a row's
-// vector, and source_one(quad), the 1 that may be appended to each of four rows.
+// Features as in features.wgsl, four rows at a time: where a vector costs little more than a number. The
+// rows' vectors lie transposed in workgroup memory, sources [SOURCE + EXTENDED, QUADS]. Needs QUADS,
+// source_at(row, c), elements 4 c .. 4 c + 3 of a row's vector, and source_one(quad), the 1 that may be
+// appended to each of four rows.
 override SOURCE: u32;
 override FEATURES: u32;
 override ORDER: u32;

@@ -1,6 +1,7 @@
-// What the gradients of features give to the vectors they were built from, four rows at a time (feature_quads.wgsl). A subgroup takes
-// SHARES features at a time, QUADS invocations each; every share has sums of its own, so that nothing is added by two. Needs
-// add_to_source(row, c, d), which adds to elements 4 c .. 4 c + 3 of the gradient of a row's vector.
+// What the gradients of features give to the vectors they were built from, four rows at a time
+// (feature_quads.wgsl). A subgroup takes SHARES features at a time, QUADS invocations each; every share has
+// sums of its own, so that nothing is added by two. Needs add_to_source(row, c, d), which adds to elements 4
+// c .. 4 c + 3 of the gradient of a row's vector.
 const SHARES: u32 = LANES / QUADS;
 override SOURCE_SHARES: u32;   // SHARES * SOURCE_VECTORS
 var<workgroup> dsources: array<vec4<f32>, SOURCE_SHARES>; // [SHARES, SOURCE + EXTENDED, QUADS]

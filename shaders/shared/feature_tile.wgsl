@@ -1,5 +1,5 @@
-// The features' vectors in `staged`, one row after the other and behind each the 1 that may be appended to it, PITCH numbers apart: rows
-// and elements that a subgroup reads at once lie in different banks.
+// The features' vectors in `staged`, one row after the other and behind each the 1 that may be appended to
+// it, PITCH numbers apart: rows and elements that a subgroup reads at once lie in different banks.
 #import features
 override PITCH: u32;           // more than SOURCE, a multiple of 4
 fn factor(row: u32, index: u32) -> f32 {

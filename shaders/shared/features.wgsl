@@ -1,7 +1,7 @@
 // The finite features of a kernel: φ_f(u) = Π_m u[index_m(f)], ORDER factors from a vector of SOURCE
-// elements, with 1 appended where EXTENDED (all monomials up to degree ORDER). table [2 * FEATURES]: four packed indices a
-// feature, then the key-side weights (2 off the diagonal of the packed symmetric square, multinomials for taylor).
-// Needs feature_rows or feature_columns: how the vectors lie in workgroup memory.
+// elements, with 1 appended where EXTENDED (all monomials up to degree ORDER). table [2 * FEATURES]: four
+// packed indices a feature, then the key-side weights (2 off the diagonal of the packed symmetric square,
+// multinomials for taylor). Needs feature_rows or feature_columns: how the vectors lie in workgroup memory.
 override SOURCE: u32;
 override FEATURES: u32;
 override ORDER: u32;

@@ -1,5 +1,6 @@
-// Gradients of the head vectors of shared/head_vector.wgsl. A vector is handled in pairs: pair i of the gradient dy holds the
-// elements i and i + HEAD / 2 of what the exact kernel (EXACT) or the sketch read. CPU twin: kernels/heads_backward.rs.
+// Gradients of the head vectors of shared/head_vector.wgsl. A vector is handled in pairs: pair i of the
+// gradient dy holds the elements i and i + HEAD / 2 of what the exact kernel (EXACT) or the sketch read. CPU
+// twin: kernels/heads_backward.rs.
 
 fn turn_back(d: vec2<f32>, position: u32, i: u32) -> vec2<f32> {
     let r = rotation(position, i, HEAD / 2u);

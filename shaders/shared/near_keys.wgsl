@@ -1,6 +1,6 @@
-// What attention_dense and scan_output share: ROW_TILE queries against keys up to their own, tile by tile, and the outputs.
-// With SOFTMAX a running maximum (flash style), else local_weight and gates. Needs params.tokens, queries, keys, o and
-// keep(row, total), which may store the normaliser of a row.
+// What attention_dense and scan_output share: ROW_TILE queries against keys up to their own, tile by tile,
+// and the outputs. With SOFTMAX a running maximum (flash style), else local_weight and gates. Needs
+// params.tokens, queries, keys, o and keep(row, total), which may store the normaliser of a row.
 override QUERY_WIDTH: u32;
 override KEY_WIDTH: u32;
 override LOCAL: u32;           // width of the vector the weights read
@@ -152,7 +152,8 @@ fn add_near_keys(near: Near) {
     }
 }
 
-// Those of the tile's first `rows` rows that belong to the call; `first` is the vector of the text's first output of this head.
+// Those of the tile's first `rows` rows that belong to the call; `first` is the vector of the text's first
+// output of this head.
 fn store_outputs(near: Near, rows: u32, first: u32) {
     share_totals();
     for (var r = 0u; r < ROWS; r++) {

@@ -1,16 +1,18 @@
-// One tile of a product [rows, inner] [inner, 4 vectors] whose right operand lies row after row in vectors of four, as in the
-// gradients of a linear layer: outer products of a column of the left operand and a row of the right one.
-// The importing shader gives inner(), row_count(), vectors() (of a row of the right operand), left(row, k), right(k, vector),
-// store(row, vector, sum) and, with SHARED, staged(i): row and vector along k of item i of the left tile, such that neighbours
-// read neighbours.
+// One tile of a product [rows, inner] [inner, 4 vectors] whose right operand lies row after row in vectors of
+// four, as in the gradients of a linear layer: outer products of a column of the left operand and a row of
+// the right one. The importing shader gives inner(), row_count(), vectors() (of a row of the right operand),
+// left(row, k), right(k, vector), store(row, vector, sum) and, with SHARED, staged(i): row and vector along k
+// of item i of the left tile, such that neighbours read neighbours.
 //
-// Ladder. Reference: kernels/linear_grad_*.rs (GEMM on the CPU). The tiles are those of linear.wgsl (kernels/linear.rs chooses),
-// with as many scalar loads for a multiply-add as there; SHARED is for real GPUs and not measured on one yet. Software adapters,
-// GFLOP/s at 512 x 512 x 1024 while other work kept the machine busy, linear.wgsl beside it at 2.3 (lavapipe) and 0.8 (SwiftShader):
+// Ladder. Reference: kernels/linear_grad_*.rs (GEMM on the CPU). The tiles are those of linear.wgsl
+// (kernels/linear.rs chooses), with as many scalar loads for a multiply-add as there; SHARED is for real GPUs
+// and not measured on one yet. Software adapters, GFLOP/s at 512 x 512 x 1024 while other work kept the
+// machine busy, linear.wgsl beside it at 2.3 (lavapipe) and 0.8 (SwiftShader):
 //                                      lavapipe   SwiftShader
 //   8x8, groups of 8x8, one k at a time   1.5         0.5
 //   the same, four k at a time            1.5         0.7     chosen
-// What is left on lavapipe is the left operand, loaded as single numbers: its rows need not start at a multiple of four.
+// What is left on lavapipe is the left operand, loaded as single numbers: its rows need not start at a
+// multiple of four.
 override GROUP_X: u32;      // invocations along columns
 override GROUP_Y: u32;      // invocations along rows
 override ROWS: u32;         // rows an invocation owns, at most 8

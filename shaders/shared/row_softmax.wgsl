@@ -1,5 +1,5 @@
-// Largest logit of the row that begins at `first`, and the sum of exp(logit - largest), by a workgroup of 128.
-// Needs logits and VOCABULARY.
+// Largest logit of the row that begins at `first`, and the sum of exp(logit - largest), by a workgroup of
+// 128. Needs logits and VOCABULARY.
 var<workgroup> scratch: array<f32, 128>;
 
 fn row_softmax(first: u32, local: u32) -> vec2<f32> {

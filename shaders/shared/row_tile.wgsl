@@ -1,7 +1,8 @@
-// Rows of weights times rows of values, summed in registers, for real GPUs. A workgroup of GROUP_X x GROUP_Y owns ROW_TILE rows and all
-// columns, and takes TILE keys (or features, or tokens) at a time. Invocation (x, y) builds the weights of keys x, x + GROUP_X, .. and
-// sums vectors x, x + GROUP_X, .. of the result, both for rows y, y + GROUP_Y, ..: neighbours read neighbours, rows read at once lie in
-// different banks. A load of 16 bytes serves 16 multiply-adds at ROWS = 8, VECTORS = 2. kernels/row_tile.rs chooses the numbers.
+// Rows of weights times rows of values, summed in registers, for real GPUs. A workgroup of GROUP_X x GROUP_Y
+// owns ROW_TILE rows and all columns, and takes TILE keys (or features, or tokens) at a time. Invocation (x,
+// y) builds the weights of keys x, x + GROUP_X, .. and sums vectors x, x + GROUP_X, .. of the result, both
+// for rows y, y + GROUP_Y, ..: neighbours read neighbours, rows read at once lie in different banks. A load
+// of 16 bytes serves 16 multiply-adds at ROWS = 8, VECTORS = 2. kernels/row_tile.rs chooses the numbers.
 override GROUP_X: u32;
 override GROUP_Y: u32;
 override ROWS: u32;            // rows an invocation owns, at most 8
@@ -14,7 +15,8 @@ override STAGED: u32;
 
 var<workgroup> weights: array<vec4<f32>, WEIGHTS>; // [ROW_TILE, KEYS * GROUP_X + 1]
 var<workgroup> staged: array<vec4<f32>, STAGED>;   // what the weights are built from
-// Loops over these have bounds known when the pipeline is made, so that drivers unroll them and keep these in registers.
+// Loops over these have bounds known when the pipeline is made, so that drivers unroll them and keep these in
+// registers.
 var<private> sum: array<vec4<f32>, 16>;            // [ROWS, VECTORS]
 var<private> total: array<f32, 8>;                 // [ROWS], the part of this invocation's keys
 var<private> here: vec3<u32>;                      // x, y, index in the workgroup

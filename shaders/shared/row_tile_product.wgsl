@@ -1,5 +1,5 @@
-// sum += weights * values of the tile of keys that begins at `start`. The importing shader gives value_$(first, key, vector); keys from `end`
-// on have no weight, the last one is read for them.
+// sum += weights * values of the tile of keys that begins at `start`. The importing shader gives
+// value_$(first, key, vector); keys from `end` on have no weight, the last one is read for them.
 fn add_$(first: u32, start: u32, end: u32) {
     var a = array<vec4<f32>, 8>(); // [ROWS]
     for (var k = 0u; k < KEYS; k++) {

@@ -1,4 +1,5 @@
-// What the gradients of both sketches take; $: how w, dsketch and the slabs are bound, as numbers or as vectors.
+// What the gradients of both sketches take; $: how w, dsketch and the slabs are bound, as numbers or as
+// vectors.
 #import lanes
 struct Params { vectors: u32, lanes: u32, tokens: u32, lane_base: u32, slabs: u32, first_tile: u32 }
 override SIZE: u32;            // r

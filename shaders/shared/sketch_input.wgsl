@@ -1,5 +1,6 @@
-// Loads what a sketch sees of vectors first .. first + ROW_TILE into vector, element c of a row at vector_at(row, c). Vectors are numbered
-// [2 (query, key), lanes, HEADS, tokens]. Needs head_vector, moments [ROW_TILE], at most THREADS, and INPUT_NORMED.
+// Loads what a sketch sees of vectors first .. first + ROW_TILE into vector, element c of a row at
+// vector_at(row, c). Vectors are numbered [2 (query, key), lanes, HEADS, tokens]. Needs head_vector, moments
+// [ROW_TILE], at most THREADS, and INPUT_NORMED.
 fn load_sketch_input(first: u32, local: u32) {
     if local < ROW_TILE && INPUT_NORMED == 1u {
         let at = vector_place(min(first + local, params.vectors - 1u));

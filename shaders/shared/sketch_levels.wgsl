@@ -1,8 +1,11 @@
-// The learned sketch's backward pass: how a tile lies in its slab, and the way through it, forwards and backwards. Needs sketch_vectors and
-// what that needs, gelu_with_slope, the work between products (sketch_rows, subgroup_sketch_rows) and products on a tile:
+// The learned sketch's backward pass: how a tile lies in its slab, and the way through it, forwards and
+// backwards. Needs sketch_vectors and what that needs, gelu_with_slope, the work between products
+// (sketch_rows, subgroup_sketch_rows) and products on a tile:
 //   multiply(width, inner, how, slopes, local): result [ROW_TILE, width] = left right, right in w
-//   add_outer(dy, height, x, width, into, local): slabs at `into` [height, width] += dyᵀ x of the tile, the gradient of a matrix;
-//                                                  dy [ROW_TILE, height], x [ROW_TILE, width] at the given places
+//   add_outer(dy, height, x, width, into, local): slabs at `into` [height, width] += dyᵀ x of the tile, the
+//   gradient of a matrix;
+//                                                  dy [ROW_TILE, height], x [ROW_TILE, width] at the given
+//                                                  places
 
 override HIDDEN: u32;          // e r
 override LEVELS: u32;
@@ -14,7 +17,8 @@ const KEEP: u32 = 0u;
 const KEEP_GELU: u32 = 1u;
 const TIMES_SLOPE: u32 = 2u;
 
-// Where one level of one branch lies: its weights in w (and their sums in the slab), its activations in the slab.
+// Where one level of one branch lies: its weights in w (and their sums in the slab), its activations in the
+// slab.
 struct Level {
     width: u32,
     norm: u32,     // in w; up and down follow
@@ -55,7 +59,8 @@ fn forward(l: Level, local: u32) {
     norm_rows(l, local);
     let up = l.norm + 2u * l.width;
     for (var phase = 0u; phase < 2u; phase++) {
-        // Up to the hidden layer, then down; one place in the code, because a product in it takes drivers long to compile.
+        // Up to the hidden layer, then down; one place in the code, because a product in it takes drivers
+        // long to compile.
         left = Operand(l.normed, l.width, 1u);
         right = Operand(up, 1u, l.width);
         result = l.slopes;
@@ -75,8 +80,8 @@ fn forward(l: Level, local: u32) {
     }
 }
 
-// From dy [ROW_TILE, SIZE]: the slab's sums at `sums`, and dx [ROW_TILE, width], added to what is there where `more`. Uses up
-// dhidden [ROW_TILE, HIDDEN] and dnormed [ROW_TILE, WIDTH].
+// From dy [ROW_TILE, SIZE]: the slab's sums at `sums`, and dx [ROW_TILE, width], added to what is there where
+// `more`. Uses up dhidden [ROW_TILE, HIDDEN] and dnormed [ROW_TILE, WIDTH].
 fn backward(l: Level, sums: u32, dy: u32, dx: u32, more: bool, dhidden: u32, dnormed: u32, local: u32) {
     let up = l.norm + 2u * l.width;
     for (var phase = 0u; phase < 2u; phase++) {

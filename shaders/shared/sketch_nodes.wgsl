@@ -1,9 +1,10 @@
-// The random sketch's backward pass: how the tree of a tile lies in its slab, and its matrices in w [nodes, 2, HEAD or SIZE, SIZE]. Needs ROW_TILE,
-// SIZE and HEAD.
+// The random sketch's backward pass: how the tree of a tile lies in its slab, and its matrices in w [nodes,
+// 2, HEAD or SIZE, SIZE]. Needs ROW_TILE, SIZE and HEAD.
 override LEAVES: u32;          // degree / 4
 override GAIN: f32;
 
-// Of every node the slab holds the left product, the right product, the value and its gradient, [ROW_TILE, SIZE] each.
+// Of every node the slab holds the left product, the right product, the value and its gradient, [ROW_TILE,
+// SIZE] each.
 fn node_at(nodes: u32, node: u32, what: u32) -> u32 { return nodes + (node * 4u + what) * ROW_TILE * SIZE; }
 
 fn matrix_at(node: u32) -> u32 { return 2u * SIZE * (min(node, LEAVES) * HEAD + (max(node, LEAVES) - LEAVES) * SIZE); }

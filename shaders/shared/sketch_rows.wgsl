@@ -1,4 +1,5 @@
-// The learned sketch's backward pass between its products (sketch_levels.wgsl), number by number, SHARES invocations a row.
+// The learned sketch's backward pass between its products (sketch_levels.wgsl), number by number, SHARES
+// invocations a row.
 
 // What the invocations of a row add up. An array each, because some read while others already write the next.
 const ROW_SHARES: u32 = ROW_TILE * SHARES;
@@ -54,7 +55,8 @@ fn norm_rows(l: Level, local: u32) {
     sync();
 }
 
-// Its gradient: the slab's sums of its weights at `sums`, and dx [ROW_TILE, width], added to what is there where `more`.
+// Its gradient: the slab's sums of its weights at `sums`, and dx [ROW_TILE, width], added to what is there
+// where `more`.
 fn norm_rows_back(l: Level, sums: u32, dx: u32, more: bool, dnormed: u32, local: u32) {
     for (var c = local; c < l.width; c += THREADS) {
         var weight = 0.0;

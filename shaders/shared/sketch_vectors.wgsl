@@ -1,7 +1,8 @@
-// What the gradients of both sketches share: a tile of vectors in a slab of storage, loaded from the projections and, once their
-// gradient is known, handed back to them. A workgroup of THREADS owns slab `group.x`; `sums` of it starts with the partial sums.
-// Needs sketch_grad_bindings, slab, put_slab and add_slab (slab_numbers, slab_vectors), ROW_TILE and THREADS; x [ROW_TILE, HEAD] and dx lie at
-// the given places.
+// What the gradients of both sketches share: a tile of vectors in a slab of storage, loaded from the
+// projections and, once their gradient is known, handed back to them. A workgroup of THREADS owns slab
+// `group.x`; `sums` of it starts with the partial sums. Needs sketch_grad_bindings, slab, put_slab and
+// add_slab (slab_numbers, slab_vectors), ROW_TILE and THREADS; x [ROW_TILE, HEAD] and dx lie at the given
+// places.
 #import head_vector
 #import head_vector_backward
 #import vector_place

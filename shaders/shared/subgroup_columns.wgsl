@@ -1,5 +1,5 @@
-// Sums in workgroup memory by columns, $ [columns, QUADS], each vector four rows of a column. Needs `column`, the first of this invocation's
-// four, and QUADS = ROWS / 4.
+// Sums in workgroup memory by columns, $ [columns, QUADS], each vector four rows of a column. Needs `column`,
+// the first of this invocation's four, and QUADS = ROWS / 4.
 #import subgroup_sums
 override $_columns: u32;
 override $_vectors: u32;       // ROWS * columns / 4

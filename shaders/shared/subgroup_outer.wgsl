@@ -1,9 +1,10 @@
-// sums += left right where an invocation has the left operand of one inner index, a vector for four rows, and LANES inner indices are
-// a step: for operands that are built, not loaded, without a place in memory. Needs $_left(i) -> mat4x4<f32>, vector q is left[4 q ..
-// 4 q + 4, i], and $_right(i) -> vec4<f32>, this invocation's four columns of right[i].
+// sums += left right where an invocation has the left operand of one inner index, a vector for four rows, and
+// LANES inner indices are a step: for operands that are built, not loaded, without a place in memory. Needs
+// $_left(i) -> mat4x4<f32>, vector q is left[4 q .. 4 q + 4, i], and $_right(i) -> vec4<f32>, this
+// invocation's four columns of right[i].
 //
-// Four inner indices at a time: there are more sums than a CPU has registers, and one at a time, every multiply-add fetched and put back
-// its sum.
+// Four inner indices at a time: there are more sums than a CPU has registers, and one at a time, every
+// multiply-add fetched and put back its sum.
 #import subgroup_sums
 fn $_right4(i: u32) -> mat4x4<f32> { return mat4x4<f32>($_right(i), $_right(i + 1u), $_right(i + 2u), $_right(i + 3u)); }
 // sums += left right of four inner indices; vector j of a quad is left of its four rows at index j.

@@ -1,5 +1,5 @@
-// sums += left right, four along the inner dimension a step. Needs $_left(row, k) -> vec4<f32>, left[row, 4 k ..], and
-// $_right(k) -> mat4x4<f32>, whose vector i holds this invocation's four columns of right[4 k + i].
+// sums += left right, four along the inner dimension a step. Needs $_left(row, k) -> vec4<f32>, left[row, 4 k
+// ..], and $_right(k) -> mat4x4<f32>, whose vector i holds this invocation's four columns of right[4 k + i].
 #import subgroup_sums
 fn $_product(steps: u32, lane: u32) {
     for (var k = 0u; k < steps; k++) {

@@ -1,5 +1,6 @@
-// ROWS rows in workgroup memory, $ [ROWS, columns], where sums come from and go to. Needs `column`, the first of this invocation's
-// four. What is done with sums is done here, in loops: code that stands once for every row takes drivers seconds to compile.
+// ROWS rows in workgroup memory, $ [ROWS, columns], where sums come from and go to. Needs `column`, the first
+// of this invocation's four. What is done with sums is done here, in loops: code that stands once for every
+// row takes drivers seconds to compile.
 #import subgroup_sums
 override $_columns: u32;
 override $_size: u32;          // ROWS * columns

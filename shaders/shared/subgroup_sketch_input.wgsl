@@ -1,5 +1,6 @@
-// Loads what a sketch sees of vectors first .. first + ROWS into `vector` (subgroup_vectors). Needs head_vector, vector_place and INPUT_NORMED.
-// Only the invocation that has the row may write single numbers of its vectors.
+// Loads what a sketch sees of vectors first .. first + ROWS into `vector` (subgroup_vectors). Needs
+// head_vector, vector_place and INPUT_NORMED. Only the invocation that has the row may write single numbers
+// of its vectors.
 fn put(row: u32, c: u32, value: f32) { vector[row * (vector_columns / 4u) + c / 4u][c % 4u] = value; }
 
 // Each invocation its rows: finding a vector takes six divisions.

@@ -1,4 +1,5 @@
-// The learned sketch's backward pass between its products (sketch_levels.wgsl), vector by vector, a row at a time by the subgroup.
+// The learned sketch's backward pass between its products (sketch_levels.wgsl), vector by vector, a row at a
+// time by the subgroup.
 
 // Vector c of a row of the level's standardised input.
 fn standard(l: Level, row: u32, c: u32) -> vec4<f32> {
@@ -33,7 +34,8 @@ fn norm_rows(l: Level, lane: u32) {
     sync();
 }
 
-// Its gradient: the slab's sums of its weights at `sums`, and dx [ROW_TILE, width], added to what is there where `more`.
+// Its gradient: the slab's sums of its weights at `sums`, and dx [ROW_TILE, width], added to what is there
+// where `more`.
 fn norm_rows_back(l: Level, sums: u32, dx: u32, more: bool, dnormed: u32, lane: u32) {
     let vectors = l.width / 4u;
     for (var c = lane; c < vectors; c += LANES) {

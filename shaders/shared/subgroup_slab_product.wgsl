@@ -1,5 +1,6 @@
-// Products on a tile in a slab (slab_vectors) by a subgroup, whose sums start from and go to the slab. The right operand, in w, lies along
-// columns or along the inner dimension. Needs slabs and w in vectors, and ROW_TILE.
+// Products on a tile in a slab (slab_vectors) by a subgroup, whose sums start from and go to the slab. The
+// right operand, in w, lies along columns or along the inner dimension. Needs slabs and w in vectors, and
+// ROW_TILE.
 #import operands
 #import subgroup_product slab
 #import subgroup_all slab

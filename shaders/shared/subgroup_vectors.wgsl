@@ -1,16 +1,19 @@
-// ROWS rows in workgroup memory, $ [ROWS, columns / 4], where sums come from and go to, as in subgroup_rows.wgsl but in vectors: a
-// vector costs a software adapter little more than a number. Needs `column`, the first of this invocation's four.
+// ROWS rows in workgroup memory, $ [ROWS, columns / 4], where sums come from and go to, as in
+// subgroup_rows.wgsl but in vectors: a vector costs a software adapter little more than a number. Needs
+// `column`, the first of this invocation's four.
 //
-// Ladder. A layer of attention over 2048 tokens, 4 heads of 64, sketch of 32, blocks of 256, on lavapipe 22.3 (two hyperthreads, a slow
-// hour), ms; with it operands in storage became vectors too, and weights and features are built four at a time:
+// Ladder. A layer of attention over 2048 tokens, 4 heads of 64, sketch of 32, blocks of 256, on lavapipe 22.3
+// (two hyperthreads, a slow hour), ms; with it operands in storage became vectors too, and weights and
+// features are built four at a time:
 //                        numbers   vectors
 //   attention_dense        745       350
 //   sketch_learned         619       368
 //   scan_states            206       120
 //   scan_output            168       160     the features' factors are still single numbers
 //
-// Then features four rows at a time (feature_quads.wgsl), products whose left operand is built in registers (subgroup_outer.wgsl) and slabs
-// in vectors (subgroup_slab_product.wgsl); the least of two interleaved rounds of another slow hour, ms:
+// Then features four rows at a time (feature_quads.wgsl), products whose left operand is built in registers
+// (subgroup_outer.wgsl) and slabs in vectors (subgroup_slab_product.wgsl); the least of two interleaved
+// rounds of another slow hour, ms:
 //                             before   after
 //   scan_states                  95      57
 //   scan_output                 164     117
@@ -19,8 +22,9 @@
 //   sketch_learned_grad        3470    1560
 //   sketch_random_grad         1100     175     before: sketch_random_grad.wgsl
 //
-// Then sums that go straight to their slab (subgroup_slab_product.wgsl), outer products by four inner indices (subgroup_outer.wgsl) and one
-// exponential for a GELU and its slope; over 4096 tokens, on two cores of a Zen 4, the least of three interleaved rounds, ms:
+// Then sums that go straight to their slab (subgroup_slab_product.wgsl), outer products by four inner indices
+// (subgroup_outer.wgsl) and one exponential for a GELU and its slope; over 4096 tokens, on two cores of a Zen
+// 4, the least of three interleaved rounds, ms:
 //   sketch_learned_grad        1552    1280
 //   sketch_random_grad          120     106
 //   scan_output                  77      74

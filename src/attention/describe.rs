@@ -1,5 +1,5 @@
-//! Descriptions of attention layers, for use without a model: a constructor a kind, then `with_…` for what differs from
-//! the defaults, then [`Attention::check`].
+//! Descriptions of attention layers, for use without a model: a constructor a kind, then `with_…` for what
+//! differs from the defaults, then [`Attention::check`].
 
 use super::{Attention, DEFAULT_BLOCK, HeadLayout, Kind, MOST_TAYLOR, Rotation, Sketch};
 use crate::error::{Error, ErrorKind, Result};
@@ -35,21 +35,24 @@ impl Attention {
         Self::new(heads, head, Kind::Softmax)
     }
 
-    /// `(c⟨q̄,k̄⟩)^degree`, degree even, c = 1/√h. Degree 2 is a scan with constant state, more keep a key-value cache.
+    /// `(c⟨q̄,k̄⟩)^degree`, degree even, c = 1/√h. Degree 2 is a scan with constant state, more keep a
+    /// key-value cache.
     pub fn polynomial(heads: usize, head: usize, degree: usize) -> Self {
         Self::new(heads, head, Kind::Polynomial { degree, scale: root(head) })
     }
 
-    /// `Σ_{m <= degree} (c⟨q̄,k̄⟩)^m / m!`, degree 1 to 4, c = 1/√h: a scan with C(h + degree, degree) features.
+    /// `Σ_{m <= degree} (c⟨q̄,k̄⟩)^m / m!`, degree 1 to 4, c = 1/√h: a scan with C(h + degree, degree)
+    /// features.
     pub fn taylor(heads: usize, head: usize, degree: usize) -> Self {
         Self::new(heads, head, Kind::Taylor { degree, scale: root(head) })
     }
 
-    /// `⟨s(q), s(k)⟩²` with a sketch of `size` columns, and the exact kernel `(⟨q̄,k̄⟩/√h)^p` inside blocks of 128
-    /// (p = 4; with a random sketch 4 times its leaves).
+    /// `⟨s(q), s(k)⟩²` with a sketch of `size` columns, and the exact kernel `(⟨q̄,k̄⟩/√h)^p` inside blocks
+    /// of 128 (p = 4; with a random sketch 4 times its leaves).
     pub fn polysketch(heads: usize, head: usize, size: usize, sketch: Sketch) -> Self {
         let degree = if let Sketch::Random { leaves, .. } = sketch { 4 * leaves } else { 4 };
-        let mut attention = Self::new(heads, head, Kind::Polysketch { degree, scale: root(head), local_exact: true, sketch });
+        let mut attention =
+            Self::new(heads, head, Kind::Polysketch { degree, scale: root(head), local_exact: true, sketch });
         (attention.layout.sketch, attention.layout.block) = (size, POLYSKETCH_BLOCK);
         attention
     }
@@ -57,13 +60,16 @@ impl Attention {
     /// c, the factor of ⟨q̄,k̄⟩ (not softmax).
     #[must_use]
     pub fn with_scale(mut self, c: f64) -> Self {
-        if let Kind::Polynomial { scale, .. } | Kind::Taylor { scale, .. } | Kind::Polysketch { scale, .. } = &mut self.kind {
+        if let Kind::Polynomial { scale, .. } | Kind::Taylor { scale, .. } | Kind::Polysketch { scale, .. } =
+            &mut self.kind
+        {
             *scale = c;
         }
         self
     }
 
-    /// p, the degree of a polysketch's kernel inside a block (4, 8, 16 or 32; 4 times the leaves of a random sketch).
+    /// p, the degree of a polysketch's kernel inside a block (4, 8, 16 or 32; 4 times the leaves of a random
+    /// sketch).
     #[must_use]
     pub fn with_local_degree(mut self, p: usize) -> Self {
         if let Kind::Polysketch { degree, .. } = &mut self.kind {
@@ -114,7 +120,8 @@ impl Attention {
         self
     }
 
-    /// Rotary position with angles `position · theta^(-2i/h)`; pairs (2i, 2i+1) where `interleaved`, else (i, i + h/2).
+    /// Rotary position with angles `position · theta^(-2i/h)`; pairs (2i, 2i+1) where `interleaved`, else (i,
+    /// i + h/2).
     #[must_use]
     pub fn with_rotary(mut self, rotation: Rotation, theta: f64, interleaved: bool) -> Self {
         (self.layout.rotation, self.theta, self.layout.interleaved) = (rotation, theta, interleaved);
@@ -139,7 +146,11 @@ impl Attention {
         within("head", l.head, 4, 1024, 4)?;
         within("block size", l.block, 1, 1 << 14, 1)?;
         if l.gated && (softmax || !causal) {
-            return refuse("gate", "on", if softmax { "off with softmax" } else { "off without a causal mask" });
+            return refuse(
+                "gate",
+                "on",
+                if softmax { "off with softmax" } else { "off without a causal mask" },
+            );
         }
         if l.rotation == Rotation::Normed && !l.normed {
             return refuse("rotation", "of normed vectors", "none or raw: nothing is normed here");
@@ -163,7 +174,10 @@ impl Attention {
                 within("degree", *degree, 1, MOST_TAYLOR, 1)?;
                 let features = (1..=*degree).fold(1u64, |c, i| c * (l.head + i) as u64 / i as u64);
                 if features > MOST_FEATURES as u64 || l.head >= MOST_SOURCE {
-                    let allowed = format!("less with heads of {}: {features} features, at most {MOST_FEATURES}", l.head);
+                    let allowed = format!(
+                        "less with heads of {}: {features} features, at most {MOST_FEATURES}",
+                        l.head
+                    );
                     return refuse("degree", degree, allowed);
                 }
                 (*degree, *scale)
@@ -183,7 +197,11 @@ impl Attention {
                     }
                     Sketch::Random { leaves, gain } => {
                         if leaves * 4 != *degree {
-                            return refuse("leaves of the sketch", leaves, format!("{}, a quarter of the degree", degree / 4));
+                            return refuse(
+                                "leaves of the sketch",
+                                leaves,
+                                format!("{}, a quarter of the degree", degree / 4),
+                            );
                         }
                         if !(*gain > 0.0 && *gain <= 1e3) {
                             return refuse("gain", gain, "above 0 and at most 1000");

@@ -1,4 +1,5 @@
-//! Gradients of the scan and of the dense kinds in f64: against differences of the outputs, and segment by segment.
+//! Gradients of the scan and of the dense kinds in f64: against differences of the outputs, and segment by
+//! segment.
 
 use pollster::block_on;
 
@@ -49,7 +50,12 @@ fn attention(kind: Kind, gated: bool, block: usize) -> Attention {
 }
 
 fn cases() -> Vec<Attention> {
-    let sketch = |degree, local_exact| Kind::Polysketch { degree, scale: 0.4, local_exact, sketch: Sketch::Random { leaves: 1, gain: 1.0 } };
+    let sketch = |degree, local_exact| Kind::Polysketch {
+        degree,
+        scale: 0.4,
+        local_exact,
+        sketch: Sketch::Random { leaves: 1, gain: 1.0 },
+    };
     let mut list = vec![attention(Kind::Softmax, false, BLOCK)];
     for gated in [false, true] {
         let kinds = [sketch(4, true), sketch(8, true), sketch(4, false)].into_iter();
@@ -89,7 +95,11 @@ impl Rows {
     /// `self + step * direction`.
     fn moved(&self, step: f64, direction: &Self) -> Self {
         let add = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a + step * b).collect();
-        Self { queries: add(&self.queries, &direction.queries), keys: add(&self.keys, &direction.keys), logs: add(&self.logs, &direction.logs) }
+        Self {
+            queries: add(&self.queries, &direction.queries),
+            keys: add(&self.keys, &direction.keys),
+            logs: add(&self.logs, &direction.logs),
+        }
     }
 
     /// Tokens `range` of every lane and head.
@@ -97,7 +107,9 @@ impl Rows {
         let n = self.logs.len() / (LANES * HEADS);
         let cut = |data: &[f64]| {
             let width = data.len() / (LANES * HEADS * n);
-            data.chunks(n * width).flat_map(|rows| rows[range.start * width..range.end * width].to_vec()).collect()
+            data.chunks(n * width)
+                .flat_map(|rows| rows[range.start * width..range.end * width].to_vec())
+                .collect()
         };
         Self { queries: cut(&self.queries), keys: cut(&self.keys), logs: cut(&self.logs) }
     }
@@ -135,8 +147,15 @@ impl Bench {
         let compiled = block_on(async {
             executor.store_constants(&plan, &mut parameters).await.unwrap();
             executor.reserve_state(&plan, &mut tensors).await.unwrap();
-            for t in plan.tensors.iter().filter(|t| t.bytes > 0 && matches!(t.tensor.role, Role::Parameter | Role::External)) {
-                executor.reserve(&mut tensors, &t.tensor.name, DType::F32, t.tensor.ty.shape.elements(&capacity)).await.unwrap();
+            for t in plan
+                .tensors
+                .iter()
+                .filter(|t| t.bytes > 0 && matches!(t.tensor.role, Role::Parameter | Role::External))
+            {
+                executor
+                    .reserve(&mut tensors, &t.tensor.name, DType::F32, t.tensor.ty.shape.elements(&capacity))
+                    .await
+                    .unwrap();
             }
             executor.compile(&plan).await.unwrap()
         });
@@ -176,7 +195,8 @@ impl Bench {
         let (k, rows) = (l.key_width(), LANES * HEADS * n);
         let queries = self.tensor("gradient.queries")[..rows * l.query_width()].to_vec();
         let windows = self.tensor("gradient.keys").clone();
-        let mut keys: Vec<f64> = windows.chunks((l.block + n) * k).take(LANES * HEADS).flat_map(|w| w[..n * k].to_vec()).collect();
+        let mut keys: Vec<f64> =
+            windows.chunks((l.block + n) * k).take(LANES * HEADS).flat_map(|w| w[..n * k].to_vec()).collect();
         let mut logs = vec![0.0; rows];
         for (row, log) in keys.chunks_mut(k).zip(&mut logs).filter(|_| l.gated) {
             *log = std::mem::take(&mut row[l.sum_offset()]);
@@ -235,8 +255,12 @@ fn dense(a: &Attention, rows: &Rows) -> Vec<f64> {
             let w = match a.kind {
                 Kind::Softmax => (x / (HEAD as f64).sqrt()).exp(),
                 Kind::Polynomial { degree, scale } => power(x, scale, degree),
-                Kind::Taylor { degree, scale } => (0..=degree).map(|m| power(x, scale, m) / (1..=m).product::<usize>() as f64).sum(),
-                Kind::Polysketch { degree, scale, local_exact: true, .. } if i / l.block == j / l.block => power(x, scale, degree),
+                Kind::Taylor { degree, scale } => {
+                    (0..=degree).map(|m| power(x, scale, m) / (1..=m).product::<usize>() as f64).sum()
+                }
+                Kind::Polysketch { degree, scale, local_exact: true, .. } if i / l.block == j / l.block => {
+                    power(x, scale, degree)
+                }
                 Kind::Polysketch { .. } => s * s,
             } * f64::exp(gate);
             sum.iter_mut().zip(&key[l.value_offset()..]).for_each(|(s, v)| *s += w * v);
@@ -263,33 +287,50 @@ fn gradients_are_those_of_differences() {
         let n = 3 * l.block - 3;
         let mut bench = Bench::new(a, Mode::Train, n + 2, LANES);
         let rows = Rows::random(l, n, &mut rng);
-        let seed: Vec<f64> = rng.normals(LANES * n * HEADS * HEAD).into_iter().map(|x| f64::from(x as f32)).collect();
+        let seed: Vec<f64> =
+            rng.normals(LANES * n * HEADS * HEAD).into_iter().map(|x| f64::from(x as f32)).collect();
         let o = bench.run(&rows, a.has_cache(), &seed, 0, 0);
         assert!(worst(&o, &dense(a, &rows)) < 1e-6, "{a:?}: outputs"); // the features have f32 weights
         let mut gradients = bench.gradients(n);
         gradients.logs = suffix_sums(&gradients.logs, n);
         // One group of columns at a time.
-        let groups = [0..l.sketch_offset(), l.sketch_offset()..l.value_offset(), l.value_offset()..l.sum_offset()];
+        let groups =
+            [0..l.sketch_offset(), l.sketch_offset()..l.value_offset(), l.value_offset()..l.sum_offset()];
         for what in 0..2 * groups.len() + usize::from(l.gated) {
-            let mut v = Rows { queries: vec![0.0; rows.queries.len()], keys: vec![0.0; rows.keys.len()], logs: vec![0.0; rows.logs.len()] };
+            let mut v = Rows {
+                queries: vec![0.0; rows.queries.len()],
+                keys: vec![0.0; rows.keys.len()],
+                logs: vec![0.0; rows.logs.len()],
+            };
             let (data, width) = match what % 2 {
                 _ if what == 6 => (&mut v.logs, 1),
                 0 => (&mut v.queries, l.query_width()),
                 _ => (&mut v.keys, l.key_width()),
             };
             let columns = if what == 6 { 0..1 } else { groups[what / 2].clone() };
-            for (i, x) in rng.normals(data.len()).into_iter().enumerate().filter(|(i, _)| columns.contains(&(i % width))) {
+            for (i, x) in rng
+                .normals(data.len())
+                .into_iter()
+                .enumerate()
+                .filter(|(i, _)| columns.contains(&(i % width)))
+            {
                 data[i] = x;
             }
             if what == 4 {
                 continue; // queries have no values
             }
             let step = 1e-5;
-            let mut loss = |step: f64| inner(&bench.run(&rows.moved(step, &v), a.has_cache(), &seed, 0, 0), &seed);
+            let mut loss =
+                |step: f64| inner(&bench.run(&rows.moved(step, &v), a.has_cache(), &seed, 0, 0), &seed);
             let difference = (loss(step) - loss(-step)) / (2.0 * step);
-            let product = inner(&gradients.queries, &v.queries) + inner(&gradients.keys, &v.keys) + inner(&gradients.logs, &v.logs);
+            let product = inner(&gradients.queries, &v.queries)
+                + inner(&gradients.keys, &v.keys)
+                + inner(&gradients.logs, &v.logs);
             let scale = difference.abs().max(inner(&v.keys, &v.keys).sqrt() * 1e-3).max(1e-3);
-            assert!((difference - product).abs() < 2e-6 * scale, "{a:?}: group {what}: {difference} by difference, {product} by product");
+            assert!(
+                (difference - product).abs() < 2e-6 * scale,
+                "{a:?}: group {what}: {difference} by difference, {product} by product"
+            );
         }
     }
 }
@@ -301,7 +342,8 @@ fn segments_make_the_same_gradients() {
         let n = 4 * l.block + 3;
         let cuts = [0, l.block, 3 * l.block, n];
         let rows = Rows::random(l, n, &mut rng);
-        let seed: Vec<f64> = rng.normals(LANES * n * HEADS * HEAD).into_iter().map(|x| f64::from(x as f32)).collect();
+        let seed: Vec<f64> =
+            rng.normals(LANES * n * HEADS * HEAD).into_iter().map(|x| f64::from(x as f32)).collect();
         let mut whole = Bench::new(a, Mode::Train, n, LANES);
         let want_o = whole.run(&rows, false, &seed, 0, 0);
         let want = whole.gradients(n);
@@ -324,11 +366,17 @@ fn segments_make_the_same_gradients() {
             let seed = seed_part(cut[0], cut[1]);
             let o = train.run(&rows.part(cut[0]..cut[1]), false, &seed, cut[0], s * LANES);
             assert!(worst(&o, &outputs[s]) < 1e-12, "{a:?}: outputs of both plans");
-            let of_whole: Vec<f64> =
-                want_o.chunks(n * HEADS * HEAD).flat_map(|lane| lane[cut[0] * HEADS * HEAD..cut[1] * HEADS * HEAD].to_vec()).collect();
+            let of_whole: Vec<f64> = want_o
+                .chunks(n * HEADS * HEAD)
+                .flat_map(|lane| lane[cut[0] * HEADS * HEAD..cut[1] * HEADS * HEAD].to_vec())
+                .collect();
             assert!(worst(&o, &of_whole) < 1e-11, "{a:?}: outputs of segment {s}");
             let (got, want) = (train.gradients(cut[1] - cut[0]), want.part(cut[0]..cut[1]));
-            for (what, got, want) in [("queries", got.queries, want.queries), ("keys", got.keys, want.keys), ("gates", got.logs, want.logs)] {
+            for (what, got, want) in [
+                ("queries", got.queries, want.queries),
+                ("keys", got.keys, want.keys),
+                ("gates", got.logs, want.logs),
+            ] {
                 assert!(worst(&got, &want) < 1e-10, "{a:?}: segment {s}: {what}: {:.1e}", worst(&got, &want));
             }
         }
@@ -337,7 +385,9 @@ fn segments_make_the_same_gradients() {
 
 #[test]
 fn what_has_no_gradient_says_so() {
-    for (kind, mode) in [(Kind::Softmax, Mode::NonCausal), (Kind::Taylor { degree: 2, scale: 0.3 }, Mode::NonCausal)] {
+    for (kind, mode) in
+        [(Kind::Softmax, Mode::NonCausal), (Kind::Taylor { degree: 2, scale: 0.3 }, Mode::NonCausal)]
+    {
         let mut graph = rows_onward(&attention(kind, false, BLOCK), mode);
         let o = graph.nodes.last().unwrap().outputs[0];
         let seed = graph.input("seed", graph.tensors[o.0].ty.clone());

@@ -1,5 +1,5 @@
-//! Attention of every kind of SPEC §1 as graph nodes: sketch, rows, block-causal scan with its state, or the dense
-//! baselines with their key-value cache.
+//! Attention of every kind of SPEC §1 as graph nodes: sketch, rows, block-causal scan with its state, or the
+//! dense baselines with their key-value cache.
 
 mod describe;
 #[cfg(test)]
@@ -52,7 +52,8 @@ pub enum Kind {
     },
     /// `Σ_{m <= degree} (scale ⟨q̄, k̄⟩)^m / m!`.
     Taylor {
-        /// g. Up to [`MOST_TAYLOR`] a scan with features; above, every pair is computed (for measurements; models have no such degrees).
+        /// g. Up to [`MOST_TAYLOR`] a scan with features; above, every pair is computed (for measurements;
+        /// models have no such degrees).
         degree: usize,
         /// c.
         scale: f64,
@@ -111,11 +112,13 @@ pub enum Mode {
     Decode,
     /// Every key counts for every query of the call; no state (library only).
     NonCausal,
-    /// The forward part of a plan that is differentiated: a call is a segment of a text, a multiple of the block unless it is the last
-    /// one, on top of the slot's state, which stays as it is. Rings are empty. The dense kinds take a whole text at once.
+    /// The forward part of a plan that is differentiated: a call is a segment of a text, a multiple of the
+    /// block unless it is the last one, on top of the slot's state, which stays as it is. Rings are empty.
+    /// The dense kinds take a whole text at once.
     Train,
-    /// Over the segments of a text as [`Mode::Train`] cuts it, leaving the state after segment s of lane a of `lanes` in slot
-    /// `(s + 1) * lanes + a`, where the next one starts from: what [`Mode::Train`] needs, last segment first.
+    /// Over the segments of a text as [`Mode::Train`] cuts it, leaving the state after segment s of lane a of
+    /// `lanes` in slot `(s + 1) * lanes + a`, where the next one starts from: what [`Mode::Train`] needs,
+    /// last segment first.
     Forward,
 }
 
@@ -142,7 +145,9 @@ impl Attention {
     pub fn features(&self) -> Option<Features> {
         match self.kind {
             Kind::Softmax => None,
-            Kind::Polynomial { degree: 2, scale } => Some(Features::polynomial(self.layout.head, &[0.0, 0.0, scale * scale])),
+            Kind::Polynomial { degree: 2, scale } => {
+                Some(Features::polynomial(self.layout.head, &[0.0, 0.0, scale * scale]))
+            }
             Kind::Polynomial { .. } => None,
             Kind::Taylor { degree, .. } if degree > MOST_TAYLOR => None,
             Kind::Taylor { degree, scale } => {
@@ -163,18 +168,27 @@ impl Attention {
     /// Numbers in the packed weights of the sketch.
     pub fn sketch_weights(&self) -> Option<usize> {
         match &self.kind {
-            Kind::Polysketch { sketch: Sketch::Learned { levels, expansion }, .. } => {
-                Some(SketchLearned { layout: self.layout.clone(), levels: *levels, expansion: *expansion }.weight_count())
-            }
-            Kind::Polysketch { sketch: Sketch::Random { leaves, gain }, .. } => {
-                Some(SketchRandom { layout: self.layout.clone(), leaves: *leaves, gain: *gain }.weight_count())
-            }
+            Kind::Polysketch { sketch: Sketch::Learned { levels, expansion }, .. } => Some(
+                SketchLearned { layout: self.layout.clone(), levels: *levels, expansion: *expansion }
+                    .weight_count(),
+            ),
+            Kind::Polysketch { sketch: Sketch::Random { leaves, gain }, .. } => Some(
+                SketchRandom { layout: self.layout.clone(), leaves: *leaves, gain: *gain }.weight_count(),
+            ),
             _ => None,
         }
     }
 
-    /// Appends the layer's operations; returns o `[rows, H h]`. States are named `label.ring`, `label.state`, `label.cache`.
-    pub fn build(&self, g: &mut Graph, label: &str, mode: Mode, inputs: Inputs, context: usize) -> Result<TensorId> {
+    /// Appends the layer's operations; returns o `[rows, H h]`. States are named `label.ring`, `label.state`,
+    /// `label.cache`.
+    pub fn build(
+        &self,
+        g: &mut Graph,
+        label: &str,
+        mode: Mode,
+        inputs: Inputs,
+        context: usize,
+    ) -> Result<TensorId> {
         let l = &self.layout;
         if mode == Mode::NonCausal && l.gated {
             return Err(Error::new(ErrorKind::Shape, format!("{label}: a gate needs causal attention")));
@@ -186,7 +200,11 @@ impl Attention {
         );
         let norms = match inputs.norms {
             Some(norms) => norms,
-            None => g.constant_f32(&format!("constant.norms.{}", l.head), shape![4, l.head], &vec![0.0; 4 * l.head]),
+            None => g.constant_f32(
+                &format!("constant.norms.{}", l.head),
+                shape![4, l.head],
+                &vec![0.0; 4 * l.head],
+            ),
         };
         let rows = Rows { qkv: inputs.qkv, lanes: inputs.lanes, norms, rotations, sketch: inputs.sketch };
         match self.features() {
@@ -196,16 +214,30 @@ impl Attention {
     }
 
     /// Sketch, gate sums and packed rows: queries, and keys at `keys` (updated in place, or a fresh window).
-    fn rows(&self, g: &mut Graph, label: &str, from: Rows, keys: KeysAt, place: Option<TensorId>, one_token: bool) -> Result<(TensorId, TensorId)> {
+    fn rows(
+        &self,
+        g: &mut Graph,
+        label: &str,
+        from: Rows,
+        keys: KeysAt,
+        place: Option<TensorId>,
+        one_token: bool,
+    ) -> Result<(TensorId, TensorId)> {
         let l = &self.layout;
         let mut inputs = vec![from.qkv, from.lanes, from.norms, from.rotations];
         if let Kind::Polysketch { sketch, .. } = &self.kind {
-            let weights = from.sketch.ok_or_else(|| Error::new(ErrorKind::Shape, format!("{label}: no sketch weights")))?;
+            let weights = from
+                .sketch
+                .ok_or_else(|| Error::new(ErrorKind::Shape, format!("{label}: no sketch weights")))?;
             let arguments = [from.qkv, from.lanes, from.norms, from.rotations, weights];
             let label = format!("{label}.sketch");
             inputs.push(match *sketch {
-                Sketch::Learned { levels, expansion } => g.apply1(&label, SketchLearned { layout: l.clone(), levels, expansion }, &arguments)?,
-                Sketch::Random { leaves, gain } => g.apply1(&label, SketchRandom { layout: l.clone(), leaves, gain }, &arguments)?,
+                Sketch::Learned { levels, expansion } => {
+                    g.apply1(&label, SketchLearned { layout: l.clone(), levels, expansion }, &arguments)?
+                }
+                Sketch::Random { leaves, gain } => {
+                    g.apply1(&label, SketchRandom { layout: l.clone(), leaves, gain }, &arguments)?
+                }
             });
         }
         let sums = l.gated && !one_token;
@@ -216,16 +248,25 @@ impl Attention {
                 _ => Carried::Nothing,
             };
             let kernel = GatePrefix { layout: l.clone(), carried, unbroken: self.has_cache() };
-            let arguments: Vec<TensorId> = [Some(from.qkv), Some(from.lanes), place].into_iter().flatten().collect();
+            let arguments: Vec<TensorId> =
+                [Some(from.qkv), Some(from.lanes), place].into_iter().flatten().collect();
             inputs.push(g.apply1(&format!("{label}.gate"), kernel, &arguments)?);
         }
-        let updates: Vec<TensorId> = if keys == KeysAt::Window { vec![] } else { place.into_iter().collect() };
+        let updates: Vec<TensorId> =
+            if keys == KeysAt::Window { vec![] } else { place.into_iter().collect() };
         let kernel = PackHeads { layout: l.clone(), keys, sums };
         let packed = g.apply(&format!("{label}.rows"), kernel, &inputs, &updates)?;
         Ok((packed[0], packed.get(1).or(updates.first()).copied().unwrap_or(packed[0])))
     }
 
-    fn scan(&self, g: &mut Graph, label: &str, mode: Mode, from: Rows, features: Features) -> Result<TensorId> {
+    fn scan(
+        &self,
+        g: &mut Graph,
+        label: &str,
+        mode: Mode,
+        from: Rows,
+        features: Features,
+    ) -> Result<TensorId> {
         let l = &self.layout;
         let size = features.state(l.head);
         let table = g.constant_u32(
@@ -234,11 +275,17 @@ impl Attention {
             Arc::clone(&features.table),
         );
         let (local, local_offset, local_width, source_offset) = match self.kind {
-            Kind::Polysketch { degree, scale, local_exact: true, .. } => (LocalWeight::Power { scale, degree }, 0, l.head, l.sketch_offset()),
-            Kind::Polysketch { .. } => (LocalWeight::Power { scale: 1.0, degree: 2 }, l.sketch_offset(), l.sketch, l.sketch_offset()),
+            Kind::Polysketch { degree, scale, local_exact: true, .. } => {
+                (LocalWeight::Power { scale, degree }, 0, l.head, l.sketch_offset())
+            }
+            Kind::Polysketch { .. } => {
+                (LocalWeight::Power { scale: 1.0, degree: 2 }, l.sketch_offset(), l.sketch, l.sketch_offset())
+            }
             Kind::Taylor { degree, scale } => (LocalWeight::Taylor { scale, degree }, 0, l.head, 0),
             Kind::Polynomial { degree, scale } => (LocalWeight::Power { scale, degree }, 0, l.head, 0),
-            Kind::Softmax => return Err(Error::new(ErrorKind::Shape, format!("{label}: softmax has no scan"))),
+            Kind::Softmax => {
+                return Err(Error::new(ErrorKind::Shape, format!("{label}: softmax has no scan")));
+            }
         };
         let output = ScanOutput {
             layout: l.clone(),
@@ -251,48 +298,90 @@ impl Attention {
             causal: mode != Mode::NonCausal,
             keeps_normaliser: mode == Mode::Train,
         };
-        let states = |blocks| ScanStates { layout: l.clone(), features: features.clone(), source_offset, blocks };
+        let states =
+            |blocks| ScanStates { layout: l.clone(), features: features.clone(), source_offset, blocks };
         let lanes = from.lanes;
         if mode == Mode::NonCausal {
             let (queries, keys) = self.rows(g, label, from, KeysAt::Window, None, false)?;
             let blocks = g.apply1(&format!("{label}.states"), states(States::All), &[keys, lanes, table])?;
-            let total = g.apply1(&format!("{label}.total"), ScanPrefix { layout: l.clone(), size, prefix: Prefix::Total }, &[blocks, keys, lanes])?;
+            let total = g.apply1(
+                &format!("{label}.total"),
+                ScanPrefix { layout: l.clone(), size, prefix: Prefix::Total },
+                &[blocks, keys, lanes],
+            )?;
             return g.apply1(&format!("{label}.output"), output, &[queries, keys, lanes, table, total]);
         }
-        let state = |g: &mut Graph| g.state(&format!("{label}.state"), TensorType::f32(shape![Unit::Slots, l.heads, size]));
+        let state = |g: &mut Graph| {
+            g.state(&format!("{label}.state"), TensorType::f32(shape![Unit::Slots, l.heads, size]))
+        };
         if matches!(mode, Mode::Train | Mode::Forward) {
             let (queries, keys) = self.rows(g, label, from, KeysAt::Window, None, false)?;
             let blocks = g.apply1(&format!("{label}.states"), states(States::All), &[keys, lanes, table])?;
             let prefix = |prefix| ScanPrefix { layout: l.clone(), size, prefix };
             let state = state(g);
             let prefix = match mode {
-                Mode::Train => g.apply1(&format!("{label}.prefix"), prefix(Prefix::Resume), &[blocks, keys, lanes, state])?,
-                _ => g.apply(&format!("{label}.prefix"), prefix(Prefix::Keep), &[blocks, keys, lanes], &[state])?[0],
+                Mode::Train => g.apply1(
+                    &format!("{label}.prefix"),
+                    prefix(Prefix::Resume),
+                    &[blocks, keys, lanes, state],
+                )?,
+                _ => g.apply(
+                    &format!("{label}.prefix"),
+                    prefix(Prefix::Keep),
+                    &[blocks, keys, lanes],
+                    &[state],
+                )?[0],
             };
-            return Ok(g.apply(&format!("{label}.output"), output, &[queries, keys, lanes, table, prefix], &[])?[0]);
+            return Ok(g.apply(
+                &format!("{label}.output"),
+                output,
+                &[queries, keys, lanes, table, prefix],
+                &[],
+            )?[0]);
         }
-        let ring = g.state(&format!("{label}.ring"), TensorType::f32(shape![Unit::Slots, l.heads, l.block, l.key_width()]));
+        let ring = g.state(
+            &format!("{label}.ring"),
+            TensorType::f32(shape![Unit::Slots, l.heads, l.block, l.key_width()]),
+        );
         let state = state(g);
         if mode == Mode::Decode {
             g.apply(&format!("{label}.fold"), states(States::Fold), &[ring, lanes, table], &[state])?;
             let (queries, _) = self.rows(g, label, from, KeysAt::Ring, Some(ring), true)?;
-            return g.apply1(&format!("{label}.output"), ScanDecode(output), &[queries, ring, lanes, table, state]);
+            return g.apply1(
+                &format!("{label}.output"),
+                ScanDecode(output),
+                &[queries, ring, lanes, table, state],
+            );
         }
         let (queries, keys) = self.rows(g, label, from, KeysAt::Window, Some(ring), false)?;
-        g.apply(&format!("{label}.ring_load"), RingCopy { layout: l.clone(), load: true }, &[lanes, ring], &[keys])?;
+        g.apply(
+            &format!("{label}.ring_load"),
+            RingCopy { layout: l.clone(), load: true },
+            &[lanes, ring],
+            &[keys],
+        )?;
         let blocks = g.apply1(&format!("{label}.states"), states(States::Finished), &[keys, lanes, table])?;
         let prefix = ScanPrefix { layout: l.clone(), size, prefix: Prefix::Carry };
         let prefix = g.apply(&format!("{label}.prefix"), prefix, &[blocks, keys, lanes], &[state])?[0];
         let o = g.apply1(&format!("{label}.output"), output, &[queries, keys, lanes, table, prefix])?;
-        g.apply(&format!("{label}.ring_store"), RingCopy { layout: l.clone(), load: false }, &[lanes, keys], &[ring])?;
+        g.apply(
+            &format!("{label}.ring_store"),
+            RingCopy { layout: l.clone(), load: false },
+            &[lanes, keys],
+            &[ring],
+        )?;
         Ok(o)
     }
 
     fn dense(&self, g: &mut Graph, label: &str, mode: Mode, from: Rows, context: usize) -> Result<TensorId> {
         let l = &self.layout;
         let (weight, bias) = match self.kind {
-            Kind::Polynomial { degree, scale } => (DenseWeight::Kernel(LocalWeight::Power { scale, degree }), self.bias),
-            Kind::Taylor { degree, scale } => (DenseWeight::Kernel(LocalWeight::Taylor { scale, degree }), self.bias),
+            Kind::Polynomial { degree, scale } => {
+                (DenseWeight::Kernel(LocalWeight::Power { scale, degree }), self.bias)
+            }
+            Kind::Taylor { degree, scale } => {
+                (DenseWeight::Kernel(LocalWeight::Taylor { scale, degree }), self.bias)
+            }
             _ => (DenseWeight::Softmax, 0.0),
         };
         let lanes = from.lanes;
@@ -307,10 +396,18 @@ impl Attention {
             return Ok(g.apply(&format!("{label}.output"), kernel, &[queries, keys, lanes], &[])?[0]);
         }
         let kernel = AttentionDense { layout: l.clone(), weight, bias, sight: Sight::Cache(context) };
-        let cache = g.state(&format!("{label}.cache"), TensorType::f32(shape![Unit::Slots, l.heads, Unit::Context, l.key_width()]));
-        let (queries, _) = self.rows(g, label, from, KeysAt::Cache(context), Some(cache), mode == Mode::Decode)?;
+        let cache = g.state(
+            &format!("{label}.cache"),
+            TensorType::f32(shape![Unit::Slots, l.heads, Unit::Context, l.key_width()]),
+        );
+        let (queries, _) =
+            self.rows(g, label, from, KeysAt::Cache(context), Some(cache), mode == Mode::Decode)?;
         if mode == Mode::Decode {
-            let parts = g.apply1(&format!("{label}.parts"), AttentionDenseDecode(kernel.clone()), &[queries, cache, lanes])?;
+            let parts = g.apply1(
+                &format!("{label}.parts"),
+                AttentionDenseDecode(kernel.clone()),
+                &[queries, cache, lanes],
+            )?;
             return g.apply1(&format!("{label}.output"), AttentionDenseMerge(kernel), &[parts]);
         }
         g.apply1(&format!("{label}.output"), kernel, &[queries, cache, lanes])

@@ -1,4 +1,5 @@
-//! [`AttentionLayer`]: attention alone, on a device, queue and buffers of the caller's (SPEC §4), or on the CPU with slices.
+//! [`AttentionLayer`]: attention alone, on a device, queue and buffers of the caller's (SPEC §4), or on the
+//! CPU with slices.
 
 use super::{Attention, Inputs, Mode};
 use crate::error::{Error, ErrorKind, Result};
@@ -25,8 +26,8 @@ pub struct LayerCapacity {
     pub batch: usize,
     /// Most tokens of a sequence in one call, n.
     pub tokens: usize,
-    /// Most tokens of a sequence over all calls: the length of the key-value cache of causal softmax and of causal
-    /// polynomials of degree 4 and more. The other kinds have constant state and ignore it.
+    /// Most tokens of a sequence over all calls: the length of the key-value cache of causal softmax and of
+    /// causal polynomials of degree 4 and more. The other kinds have constant state and ignore it.
     pub context: usize,
 }
 
@@ -35,14 +36,14 @@ pub struct LayerCapacity {
 pub struct Weights<'a> {
     /// `[4, h]`: weight and bias of the query LayerNorm, then of the key LayerNorm. None: ones and zeros.
     pub norms: Option<&'a [f32]>,
-    /// The packed sketch, [`Attention::sketch_weights`] numbers. Learned: left branch then right, a level is norm weight
-    /// `[i]`, norm bias `[i]`, up `[e r, i]`, down `[r, e r]`. Random: node by node from the leaves to the root, left then right
-    /// matrix `[i, r]`. i = h at the first level, then r.
+    /// The packed sketch, [`Attention::sketch_weights`] numbers. Learned: left branch then right, a level is
+    /// norm weight `[i]`, norm bias `[i]`, up `[e r, i]`, down `[r, e r]`. Random: node by node from the
+    /// leaves to the root, left then right matrix `[i, r]`. i = h at the first level, then r.
     pub sketch: Option<&'a [f32]>,
 }
 
-/// Device buffers of a call, all row-major f32 from their first byte on; they may be larger than the call. Buffers may be
-/// the same one: `out` is written after the others were read.
+/// Device buffers of a call, all row-major f32 from their first byte on; they may be larger than the call.
+/// Buffers may be the same one: `out` is written after the others were read.
 #[derive(Clone, Copy, Debug)]
 pub struct Buffers<'a> {
     /// Queries `[B, n, H, h]`.
@@ -103,8 +104,8 @@ pub struct AttentionLayer {
 }
 
 impl AttentionLayer {
-    /// A layer on the caller's device. Error scopes of the device are used while things are made; its handlers of
-    /// uncaptured errors stay the caller's.
+    /// A layer on the caller's device. Error scopes of the device are used while things are made; its
+    /// handlers of uncaptured errors stay the caller's.
     ///
     /// # Errors
     /// [`ErrorKind::Config`] for an impossible description, [`ErrorKind::Shape`] for weights of another size,
@@ -125,14 +126,27 @@ impl AttentionLayer {
     ///
     /// # Errors
     /// As [`AttentionLayer::new`].
-    pub async fn on(executor: Executor, attention: Attention, weights: Weights<'_>, capacity: LayerCapacity, mask: Mask) -> Result<Self> {
+    pub async fn on(
+        executor: Executor,
+        attention: Attention,
+        weights: Weights<'_>,
+        capacity: LayerCapacity,
+        mask: Mask,
+    ) -> Result<Self> {
         attention.check(mask == Mask::Causal)?;
         if capacity.batch == 0 || capacity.tokens == 0 {
-            return Err(Error::new(ErrorKind::Input, format!("attention: a capacity of {} sequences of {} tokens", capacity.batch, capacity.tokens))
-                .help("use at least 1 of each"));
+            return Err(Error::new(
+                ErrorKind::Input,
+                format!(
+                    "attention: a capacity of {} sequences of {} tokens",
+                    capacity.batch, capacity.tokens
+                ),
+            )
+            .help("use at least 1 of each"));
         }
         if mask == Mask::Causal && attention.has_cache() && capacity.context == 0 {
-            return Err(Error::new(ErrorKind::Input, "attention: a key-value cache of 0 tokens").help("set LayerCapacity::context"));
+            return Err(Error::new(ErrorKind::Input, "attention: a key-value cache of 0 tokens")
+                .help("set LayerCapacity::context"));
         }
         let mut parameters = Memory::new();
         for (name, values) in parameter_values(&attention, weights)? {
@@ -145,19 +159,34 @@ impl AttentionLayer {
         executor.reserve_state(&plan, &mut state).await?;
         let many = executor.compile(&plan).await?;
         let lanes = (0..capacity.batch).map(|slot| Lane { slot, position: 0, ring: 0 }).collect();
-        Ok(Self { executor, attention, mask, capacity, parameters, state, many, one: None, lanes, owns_tensors: false })
+        Ok(Self {
+            executor,
+            attention,
+            mask,
+            capacity,
+            parameters,
+            state,
+            many,
+            one: None,
+            lanes,
+            owns_tensors: false,
+        })
     }
 
-    /// Attention of `tokens` more tokens of each of the first `batch` sequences. Only submits: the result is there for whatever
-    /// the caller submits to the same queue afterwards.
+    /// Attention of `tokens` more tokens of each of the first `batch` sequences. Only submits: the result is
+    /// there for whatever the caller submits to the same queue afterwards.
     ///
     /// # Errors
-    /// [`ErrorKind::Shape`] for buffers that are too small or a call above the capacity, [`ErrorKind::Limit`] at the end of the
-    /// key-value cache; the state is then as before.
+    /// [`ErrorKind::Shape`] for buffers that are too small or a call above the capacity, [`ErrorKind::Limit`]
+    /// at the end of the key-value cache; the state is then as before.
     pub async fn forward(&mut self, batch: usize, tokens: usize, buffers: Buffers<'_>) -> Result<()> {
         let Buffers { q, k, v, gate, out } = buffers;
         let given = [("q", Some(q)), ("k", Some(k)), ("v", Some(v)), ("gate", gate), ("out", Some(out))];
-        self.check(batch, tokens, given.map(|(name, buffer)| (name, buffer.map(|b| (b.size() / 4) as usize))))?;
+        self.check(
+            batch,
+            tokens,
+            given.map(|(name, buffer)| (name, buffer.map(|b| (b.size() / 4) as usize))),
+        )?;
         for (name, buffer) in given {
             if let Some(buffer) = buffer {
                 self.executor.lend(&mut self.state, name, DType::F32, buffer)?;
@@ -176,7 +205,11 @@ impl AttentionLayer {
         let Slices { q, k, v, gate, out } = slices;
         let given = [("q", Some(q)), ("k", Some(k)), ("v", Some(v)), ("gate", gate)];
         let lengths = [0, 1, 2, 3].map(|i| (given[i].0, given[i].1.map(<[f32]>::len)));
-        self.check(batch, tokens, [lengths[0], lengths[1], lengths[2], lengths[3], ("out", Some(out.len()))])?;
+        self.check(
+            batch,
+            tokens,
+            [lengths[0], lengths[1], lengths[2], lengths[3], ("out", Some(out.len()))],
+        )?;
         if !self.owns_tensors {
             let plan = self.many.plan();
             for t in plan.tensors.iter().filter(|t| t.bytes > 0 && t.tensor.role == Role::External) {
@@ -244,7 +277,10 @@ impl AttentionLayer {
         if batch == 0 || batch > capacity.batch || tokens == 0 || tokens > capacity.tokens {
             return Err(Error::new(
                 ErrorKind::Shape,
-                format!("attention: a call of {batch} sequences of {tokens} tokens, made for 1 to {} of 1 to {}", capacity.batch, capacity.tokens),
+                format!(
+                    "attention: a call of {batch} sequences of {tokens} tokens, made for 1 to {} of 1 to {}",
+                    capacity.batch, capacity.tokens
+                ),
             )
             .help("cut the call, or make the layer with a larger LayerCapacity"));
         }
@@ -253,22 +289,35 @@ impl AttentionLayer {
             let needs = batch * tokens * self.columns(name);
             match elements {
                 None if gate && self.attention.layout.gated => {
-                    return Err(Error::new(ErrorKind::Input, "attention: no gate logits for a layer with a gate").help("give gate, [B, n, H]"));
+                    return Err(Error::new(
+                        ErrorKind::Input,
+                        "attention: no gate logits for a layer with a gate",
+                    )
+                    .help("give gate, [B, n, H]"));
                 }
                 Some(_) if gate && !self.attention.layout.gated => {
-                    return Err(Error::new(ErrorKind::Input, "attention: gate logits for a layer without a gate")
-                        .help("describe it with_gate(), or give none"));
+                    return Err(Error::new(
+                        ErrorKind::Input,
+                        "attention: gate logits for a layer without a gate",
+                    )
+                    .help("describe it with_gate(), or give none"));
                 }
                 Some(elements) if elements < needs => {
-                    return Err(Error::new(ErrorKind::Shape, format!("attention: {name} has {elements} numbers, the call needs {needs}")));
+                    return Err(Error::new(
+                        ErrorKind::Shape,
+                        format!("attention: {name} has {elements} numbers, the call needs {needs}"),
+                    ));
                 }
                 _ => {}
             }
         }
         let end = self.lanes[..batch].iter().map(|lane| lane.position + tokens).max().unwrap_or(0);
         if self.mask == Mask::Causal && self.attention.has_cache() && end > capacity.context {
-            return Err(Error::new(ErrorKind::Limit, format!("attention: {end} tokens do not fit the key-value cache of {}", capacity.context))
-                .help("make the layer with a larger LayerCapacity::context, or use a kind with constant state"));
+            return Err(Error::new(
+                ErrorKind::Limit,
+                format!("attention: {end} tokens do not fit the key-value cache of {}", capacity.context),
+            )
+            .help("make the layer with a larger LayerCapacity::context, or use a kind with constant state"));
         }
         Ok(())
     }
@@ -303,14 +352,21 @@ type Named<'a> = Vec<(&'static str, std::borrow::Cow<'a, [f32]>)>;
 fn parameter_values<'a>(attention: &Attention, weights: Weights<'a>) -> Result<Named<'a>> {
     let h = attention.layout.head;
     let mut list = Vec::new();
-    let mut add = |name: &'static str, needed: Option<usize>, given: Option<&'a [f32]>| match (needed, given) {
+    let mut add = |name: &'static str, needed: Option<usize>, given: Option<&'a [f32]>| match (needed, given)
+    {
         (Some(n), Some(values)) if n == values.len() => {
             list.push((name, values.into()));
             Ok(())
         }
-        (Some(n), Some(values)) => Err(Error::new(ErrorKind::Shape, format!("attention: {name} has {} numbers, this layer needs {n}", values.len()))),
-        (Some(n), None) => Err(Error::new(ErrorKind::Input, format!("attention: no {name}")).help(format!("give its {n} numbers in Weights"))),
-        (None, Some(_)) => Err(Error::new(ErrorKind::Input, format!("attention: {name} given for a layer that has none"))),
+        (Some(n), Some(values)) => Err(Error::new(
+            ErrorKind::Shape,
+            format!("attention: {name} has {} numbers, this layer needs {n}", values.len()),
+        )),
+        (Some(n), None) => Err(Error::new(ErrorKind::Input, format!("attention: no {name}"))
+            .help(format!("give its {n} numbers in Weights"))),
+        (None, Some(_)) => {
+            Err(Error::new(ErrorKind::Input, format!("attention: {name} given for a layer that has none")))
+        }
         (None, None) => Ok(()),
     };
     add("sketch", attention.sketch_weights(), weights.sketch)?;
@@ -324,7 +380,13 @@ fn parameter_values<'a>(attention: &Attention, weights: Weights<'a>) -> Result<N
 }
 
 /// The plan of a layer: join the caller's tensors, attend, and leave the result in the caller's.
-fn plan(executor: &Executor, attention: &Attention, capacity: &LayerCapacity, mask: Mask, tokens: usize) -> Result<Plan> {
+fn plan(
+    executor: &Executor,
+    attention: &Attention,
+    capacity: &LayerCapacity,
+    mask: Mask,
+    tokens: usize,
+) -> Result<Plan> {
     let l = &attention.layout;
     let cached = mask == Mask::Causal && attention.has_cache();
     let context = if cached { capacity.context } else { 0 };
@@ -335,7 +397,10 @@ fn plan(executor: &Executor, attention: &Attention, capacity: &LayerCapacity, ma
     };
     let mut g = Graph::new();
     let lanes = g.input("lanes", TensorType::u32(shape![Unit::Lanes, 4]));
-    let mut parts: Vec<_> = ["q", "k", "v"].iter().map(|name| g.external(name, TensorType::f32(shape![Unit::Rows, l.heads * l.head]))).collect();
+    let mut parts: Vec<_> = ["q", "k", "v"]
+        .iter()
+        .map(|name| g.external(name, TensorType::f32(shape![Unit::Rows, l.heads * l.head])))
+        .collect();
     if l.gated {
         parts.push(g.external("gate", TensorType::f32(shape![Unit::Rows, l.heads])));
     }
@@ -344,5 +409,9 @@ fn plan(executor: &Executor, attention: &Attention, capacity: &LayerCapacity, ma
     let sketch = attention.sketch_weights().map(|n| g.parameter("sketch", DType::F32, shape![n]));
     let o = attention.build(&mut g, "attention", mode, Inputs { qkv, lanes, norms, sketch }, context)?;
     g.export(o, "out");
-    g.lower(name, &executor.traits(), Capacity { lanes: capacity.batch, tokens, slots: capacity.batch, context })
+    g.lower(
+        name,
+        &executor.traits(),
+        Capacity { lanes: capacity.batch, tokens, slots: capacity.batch, context },
+    )
 }

@@ -1,6 +1,6 @@
-//! Every kind of attention alone against the length, beside this engine's flash softmax in turns: forward as a text is read (calls of
-//! bounded length on top of the state), and forward with the gradients of projections and weights. Each computation is held against f64
-//! before it is timed.
+//! Every kind of attention alone against the length, beside this engine's flash softmax in turns: forward as
+//! a text is read (calls of bounded length on top of the state), and forward with the gradients of
+//! projections and weights. Each computation is held against f64 before it is timed.
 
 use super::Bench;
 use super::BenchOptions;
@@ -58,8 +58,11 @@ const SOFTMAX: &str = "softmax";
 fn contenders(options: &BenchOptions) -> Vec<Contender> {
     let &BenchOptions { heads, head, sketch, .. } = options;
     let random = polysketch(options, Sketch::Random { leaves: 1, gain: 1.0 / (sketch as f64).sqrt() });
-    let few =
-        vec![(SOFTMAX, Attention::softmax(heads, head)), ("polysketch, learned sketch", learned(options)), ("polysketch, gaussian sketch", random)];
+    let few = vec![
+        (SOFTMAX, Attention::softmax(heads, head)),
+        ("polysketch, learned sketch", learned(options)),
+        ("polysketch, gaussian sketch", random),
+    ];
     let more = vec![
         ("polysketch, learned sketch, gated", learned(options).with_gate()),
         ("polynomial of degree 2", Attention::polynomial(heads, head, 2)),
@@ -112,7 +115,8 @@ pub(super) async fn run(bench: &mut Bench<'_>) -> Result<()> {
     let mut largest = 0;
     for c in &contenders {
         for (&n, pass) in lengths.iter().flat_map(|n| PASSES.map(|pass| (n, pass))) {
-            let plan = Layer { attention: &c.attention, pass, tokens: n }.plan(&traits, bench.options.segment).ok();
+            let plan =
+                Layer { attention: &c.attention, pass, tokens: n }.plan(&traits, bench.options.segment).ok();
             let fits = plan.filter(|plan| bench.fits(plan.bytes(|_| true) as u64).is_ok());
             largest = largest.max(fits.map_or(0, |plan| plan.largest_buffer()));
         }
@@ -138,7 +142,13 @@ struct Setup {
 }
 
 /// All contenders at one length, in turns.
-async fn at_length(bench: &mut Bench<'_>, setup: &Setup, pass: Pass, tokens: usize, points: &mut Vec<Point>) -> Result<()> {
+async fn at_length(
+    bench: &mut Bench<'_>,
+    setup: &Setup,
+    pass: Pass,
+    tokens: usize,
+    points: &mut Vec<Point>,
+) -> Result<()> {
     let Setup { contenders, executor, timer } = setup;
     bench.started(Suite::Attention, &format!("{}, n {tokens}", pass.as_str())).await?;
     let (mut ready, mut known): (Vec<Subject>, Vec<f64>) = Default::default();
@@ -161,7 +171,10 @@ async fn at_length(bench: &mut Bench<'_>, setup: &Setup, pass: Pass, tokens: usi
             Err(error) => rows.push((row, Some(error))),
         }
     }
-    let samples = in_turns(&mut ready, &known, bench.options, timer, true, async |subject, times| subject.time(timer, times).await).await;
+    let samples = in_turns(&mut ready, &known, bench.options, timer, true, async |subject, times| {
+        subject.time(timer, times).await
+    })
+    .await;
     let mut samples = samples.into_iter();
     let mut subjects = ready.into_iter();
     let mut measured: Vec<Result<Samples>> = Vec::new();
@@ -172,19 +185,27 @@ async fn at_length(bench: &mut Bench<'_>, setup: &Setup, pass: Pass, tokens: usi
             continue;
         }
         let (samples, subject) = (samples.next().unwrap_or_else(|| Ok(Samples::default())), subjects.next());
-        if let (Ok(_), Some(mut subject), true) = (&samples, subject, shares_at(bench.options) == Some(tokens)) {
-            let workload = Workload { operation: Some(pass.as_str().into()), ..workload(bench.options, c, Some(tokens)) };
+        if let (Ok(_), Some(mut subject), true) =
+            (&samples, subject, shares_at(bench.options) == Some(tokens))
+        {
+            let workload = Workload {
+                operation: Some(pass.as_str().into()),
+                ..workload(bench.options, c, Some(tokens))
+            };
             shares.push((bench.row(Suite::Attention, "shares", workload), subject.shares().await));
         }
         measured.push(samples);
     }
-    let softmax = contenders.iter().position(|c| c.name == SOFTMAX).and_then(|at| measured[at].as_ref().ok()).cloned();
+    let softmax =
+        contenders.iter().position(|c| c.name == SOFTMAX).and_then(|at| measured[at].as_ref().ok()).cloned();
     for (at, ((mut row, _), samples)) in rows.into_iter().zip(measured).enumerate() {
-        if let (Some(softmax), Ok(ours)) = (softmax.as_ref().filter(|_| contenders[at].name != SOFTMAX), &samples)
+        if let (Some(softmax), Ok(ours)) =
+            (softmax.as_ref().filter(|_| contenders[at].name != SOFTMAX), &samples)
             && let Some(ratio) = Ratio::of(&softmax.nanoseconds, &ours.nanoseconds)
         {
             row.derived.speedup = Some(ratio.value);
-            [row.derived.speedup_low, row.derived.speedup_high] = ratio.interval.map_or([None; 2], |ends| ends.map(Some));
+            [row.derived.speedup_low, row.derived.speedup_high] =
+                ratio.interval.map_or([None; 2], |ends| ends.map(Some));
         }
         let row = bench.complete(row, samples, timer)?;
         if let Some(nanoseconds) = row.median_ns() {
@@ -202,7 +223,9 @@ fn workload(options: &BenchOptions, c: &Contender, tokens: Option<usize>) -> Wor
     let l = &c.attention.layout;
     let degree = match c.attention.kind {
         Kind::Softmax => None,
-        Kind::Polynomial { degree, .. } | Kind::Taylor { degree, .. } | Kind::Polysketch { degree, .. } => Some(degree),
+        Kind::Polynomial { degree, .. } | Kind::Taylor { degree, .. } | Kind::Polysketch { degree, .. } => {
+            Some(degree)
+        }
     };
     Workload {
         kind: Some(c.name.into()),
@@ -259,7 +282,9 @@ impl Layer<'_> {
         let mut tokens = if self.pass == Pass::Forward { self.tokens.min(segment) } else { self.tokens };
         loop {
             match graph.lower("attention", traits, Capacity { lanes: 1, tokens, slots: 1, context }) {
-                Err(e) if e.kind() == ErrorKind::Limit && self.pass == Pass::Forward && tokens > 16 => tokens /= 2,
+                Err(e) if e.kind() == ErrorKind::Limit && self.pass == Pass::Forward && tokens > 16 => {
+                    tokens /= 2
+                }
                 result => return result,
             }
         }
@@ -279,21 +304,30 @@ impl Layer<'_> {
 
     /// Tokens of the check: as many of the first as the options allow to compute in f64.
     fn checked(&self, plan: &Plan, work: f64) -> usize {
-        let cost = |tokens: usize| self.calls(tokens, plan.capacity.tokens).iter().map(|call| plan.flops(call)).sum::<u64>() as f64 / 2.0;
+        let cost = |tokens: usize| {
+            self.calls(tokens, plan.capacity.tokens).iter().map(|call| plan.flops(call)).sum::<u64>() as f64
+                / 2.0
+        };
         let least = LEAST_CHECKED * self.attention.layout.block;
         let doubling = std::iter::successors(Some(least), |n| Some(2 * n)).take_while(|n| *n < self.tokens);
         let lengths = doubling.chain([self.tokens]);
         lengths.take_while(|n| *n <= least || cost(*n) <= work).last().unwrap_or(least).min(self.tokens)
     }
 
-    /// Numbers of a parameter: norms scale by 1, the gradient of o ends after `checked` tokens, so that the same gradients can be computed
-    /// from these tokens alone: attention is causal.
+    /// Numbers of a parameter: norms scale by 1, the gradient of o ends after `checked` tokens, so that the
+    /// same gradients can be computed from these tokens alone: attention is causal.
     pub fn fill(&self, t: &PlannedTensor, seed: u64, checked: usize) -> Option<Vec<u32>> {
         let l = &self.attention.layout;
         match t.tensor.name.as_str() {
             _ if t.tensor.role != Role::Parameter => None,
-            "norms" => Some((0..t.bytes / 4).map(|i| f32::from((i / l.head).is_multiple_of(2)).to_bits()).collect()),
-            "sketch" if matches!(self.attention.kind, Kind::Polysketch { sketch: Sketch::Learned { .. }, .. }) => Some(numbers(seed, t, 0.2)),
+            "norms" => {
+                Some((0..t.bytes / 4).map(|i| f32::from((i / l.head).is_multiple_of(2)).to_bits()).collect())
+            }
+            "sketch"
+                if matches!(self.attention.kind, Kind::Polysketch { sketch: Sketch::Learned { .. }, .. }) =>
+            {
+                Some(numbers(seed, t, 0.2))
+            }
             "seed" => {
                 let mut words = numbers(seed, t, 1.0);
                 words.iter_mut().skip(checked * l.heads * l.head).for_each(|w| *w = 0);
@@ -303,8 +337,15 @@ impl Layer<'_> {
         }
     }
 
-    /// Plans, allocates, and holds the result against f64; the nanoseconds that this run took, or would have taken over all tokens.
-    async fn prepare(&self, bench: &mut Bench<'_>, executor: &Executor, row: &mut Row, held: &mut u64) -> Result<(Subject, f64)> {
+    /// Plans, allocates, and holds the result against f64; the nanoseconds that this run took, or would have
+    /// taken over all tokens.
+    async fn prepare(
+        &self,
+        bench: &mut Bench<'_>,
+        executor: &Executor,
+        row: &mut Row,
+        held: &mut u64,
+    ) -> Result<(Subject, f64)> {
         let options = bench.options;
         let plan = self.plan(&bench.engine.traits(), options.segment)?;
         let segment = plan.capacity.tokens;
@@ -321,7 +362,10 @@ impl Layer<'_> {
         bench.fits(*held + bytes)?;
         let preparation = bench.pace.begin(&[&plan])?;
         let checked = self.checked(&plan, options.check_work);
-        let mut subject = Subject::new(executor, &plan, self.calls(checked, segment), &|t| self.fill(t, options.seed, checked)).await?;
+        let mut subject = Subject::new(executor, &plan, self.calls(checked, segment), &|t| {
+            self.fill(t, options.seed, checked)
+        })
+        .await?;
         if self.pass == Pass::ForwardBackward {
             // The timed plan itself: later tokens get and give no gradients.
             subject.set_calls(calls.clone());
@@ -337,15 +381,27 @@ impl Layer<'_> {
     }
 
     /// A run, against the same in f64 over the first `checked` tokens; and the nanoseconds it took.
-    async fn check(&self, subject: &mut Subject, seed: u64, checked: usize, segment: usize) -> Result<(Check, f64)> {
+    async fn check(
+        &self,
+        subject: &mut Subject,
+        seed: u64,
+        checked: usize,
+        segment: usize,
+    ) -> Result<(Check, f64)> {
         let short = Layer { tokens: checked, ..*self };
         let plan = short.plan(&DeviceTraits::cpu(), segment)?;
         let oracle = Executor::Oracle(CpuExecutor::default());
-        let mut want = Subject::new(&oracle, &plan, short.calls(checked, segment), &|t| short.fill(t, seed, checked)).await?;
+        let mut want =
+            Subject::new(&oracle, &plan, short.calls(checked, segment), &|t| short.fill(t, seed, checked))
+                .await?;
         let l = &self.attention.layout;
         // Of the last call, which stands on all before it.
         let rows = short.calls(checked, segment).last().map_or(0, |call| call.tokens);
-        let reads: &[(&str, usize)] = if self.pass == Pass::Forward { &[("o", rows * l.heads * l.head)] } else { &[("gradient.qkv", 4)] };
+        let reads: &[(&str, usize)] = if self.pass == Pass::Forward {
+            &[("o", rows * l.heads * l.head)]
+        } else {
+            &[("gradient.qkv", 4)]
+        };
         let start = Instant::now();
         let got = subject.run(reads).await?;
         let nanoseconds = clock::nanoseconds_since(start);
@@ -353,7 +409,12 @@ impl Layer<'_> {
             let want = want.run(reads).await?;
             let largest = want[0].iter().fold(0f32, |most, x| most.max(x.abs()));
             let error = got[0].iter().zip(&want[0]).map(|(a, b)| f64::from((a - b).abs() / largest));
-            let check = Check::against_f64(worst(error), FORWARD_TOLERANCE, "largest difference over largest output", Some(checked));
+            let check = Check::against_f64(
+                worst(error),
+                FORWARD_TOLERANCE,
+                "largest difference over largest output",
+                Some(checked),
+            );
             return Ok((check, nanoseconds));
         }
         want.run(&[]).await?;
@@ -365,7 +426,12 @@ impl Layer<'_> {
             let nothing = want.iter().chain(&got).all(|x| *x == 0.0);
             errors.push(if nothing { 0.0 } else { relative(&got, &want) });
         }
-        let check = Check::against_f64(worst(errors.into_iter()), GRADIENT_TOLERANCE, "relative, Frobenius, of the worst gradient", Some(checked));
+        let check = Check::against_f64(
+            worst(errors.into_iter()),
+            GRADIENT_TOLERANCE,
+            "relative, Frobenius, of the worst gradient",
+            Some(checked),
+        );
         Ok((check, nanoseconds))
     }
 }
@@ -378,7 +444,11 @@ fn worst(errors: impl Iterator<Item = f64>) -> f64 {
 /// Exponents, and where the others overtake softmax.
 fn fits(bench: &mut Bench<'_>, contenders: &[Contender], pass: Pass, points: &[Point]) -> Result<()> {
     let curve = |at: usize| -> Vec<(f64, f64)> {
-        points.iter().filter(|p| p.contender == at && p.pass == pass).map(|p| (p.tokens as f64, p.nanoseconds)).collect()
+        points
+            .iter()
+            .filter(|p| p.contender == at && p.pass == pass)
+            .map(|p| (p.tokens as f64, p.nanoseconds))
+            .collect()
     };
     let softmax = contenders.iter().position(|c| c.name == SOFTMAX).map(curve).unwrap_or_default();
     for (at, c) in contenders.iter().enumerate() {
@@ -399,11 +469,15 @@ fn fits(bench: &mut Bench<'_>, contenders: &[Contender], pass: Pass, points: &[P
         if c.name == SOFTMAX {
             continue;
         }
-        let mut row = bench.row(Suite::Attention, "crossover", Workload { against: Some(SOFTMAX.into()), ..workload });
+        let mut row =
+            bench.row(Suite::Attention, "crossover", Workload { against: Some(SOFTMAX.into()), ..workload });
         row.derived.crossover_tokens = crossover(&all, &softmax);
         if row.derived.crossover_tokens.is_none() {
             let faster = all.iter().any(|(n, time)| softmax.iter().any(|(m, other)| n == m && time < other));
-            row.skipped = Some(if faster { "faster at every length measured" } else { "at no length measured with both" }.into());
+            row.skipped = Some(
+                if faster { "faster at every length measured" } else { "at no length measured with both" }
+                    .into(),
+            );
         }
         bench.finished(row)?;
     }
@@ -421,7 +495,10 @@ mod tests {
         let plan = layer.plan(&DeviceTraits::cpu(), 4096).expect("a plan");
         assert_eq!([0.0, 2e9, 1e12].map(|work| layer.checked(&plan, work)), [128, 2048, 5000]);
         let calls = layer.calls(5000, 4096);
-        assert_eq!(calls.iter().map(|c| (c.lanes[0].position, c.tokens)).collect::<Vec<_>>(), [(0, 4096), (4096, 904)]);
+        assert_eq!(
+            calls.iter().map(|c| (c.lanes[0].position, c.tokens)).collect::<Vec<_>>(),
+            [(0, 4096), (4096, 904)]
+        );
     }
 
     #[test]

@@ -22,13 +22,16 @@ fn format_date(seconds: u64) -> String {
     format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", rest / 3600, rest / 60 % 60, rest % 60)
 }
 
-/// Lets a browser's worker hear what came in meanwhile, a wish to stop among it: on the CPU nothing else waits.
+/// Lets a browser's worker hear what came in meanwhile, a wish to stop among it: on the CPU nothing else
+/// waits.
 pub async fn breathe() {
     #[cfg(target_arch = "wasm32")]
     {
         use wasm_bindgen::JsCast as _;
         let later = js_sys::Promise::new(&mut |resolve, _| {
-            let set_timeout = js_sys::Reflect::get(&js_sys::global(), &"setTimeout".into()).ok().and_then(|f| f.dyn_into::<js_sys::Function>().ok());
+            let set_timeout = js_sys::Reflect::get(&js_sys::global(), &"setTimeout".into())
+                .ok()
+                .and_then(|f| f.dyn_into::<js_sys::Function>().ok());
             match set_timeout {
                 Some(set_timeout) => drop(set_timeout.call1(&wasm_bindgen::JsValue::UNDEFINED, &resolve)),
                 None => drop(resolve.call0(&wasm_bindgen::JsValue::UNDEFINED)),

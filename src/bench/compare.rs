@@ -1,4 +1,5 @@
-//! Rows of two runs beside each other: matched by suite, name and workload, with the ratio of their times and how sure it is.
+//! Rows of two runs beside each other: matched by suite, name and workload, with the ratio of their times and
+//! how sure it is.
 
 use std::collections::HashMap;
 
@@ -71,8 +72,8 @@ impl Set {
     }
 }
 
-/// What is held against what: every later run against the first file's run on the same device, or else against its first run. One file
-/// alone: its other runs against its first.
+/// What is held against what: every later run against the first file's run on the same device, or else
+/// against its first run. One file alone: its other runs against its first.
 pub fn matches(files: Vec<Vec<Row>>) -> Vec<(Set, Set)> {
     let mut files = files.into_iter().map(Set::split);
     let first = files.next().unwrap_or_default();
@@ -81,7 +82,8 @@ pub fn matches(files: Vec<Vec<Row>>) -> Vec<(Set, Set)> {
         others = first.iter().skip(1).cloned().collect();
         return others.into_iter().filter_map(|other| Some((first.first()?.clone(), other))).collect();
     }
-    let partner = |other: &Set| first.iter().find(|set| set.device == other.device).or(first.first()).cloned();
+    let partner =
+        |other: &Set| first.iter().find(|set| set.device == other.device).or(first.first()).cloned();
     others.into_iter().filter_map(|other| Some((partner(&other)?, other))).collect()
 }
 
@@ -111,7 +113,8 @@ pub fn compare(first: &Set, second: &Set) -> Comparison {
         });
     }
     let mean = |suite: Suite| {
-        let logs: Vec<f64> = pairs.iter().filter(|p| p.suite == suite).filter_map(|p| Some(p.ratio?.value.ln())).collect();
+        let logs: Vec<f64> =
+            pairs.iter().filter(|p| p.suite == suite).filter_map(|p| Some(p.ratio?.value.ln())).collect();
         (!logs.is_empty()).then(|| (suite, (logs.iter().sum::<f64>() / logs.len() as f64).exp()))
     };
     let means = Suite::ALL.into_iter().filter_map(mean).collect();
@@ -141,7 +144,11 @@ mod tests {
         let devices: Vec<_> = found.iter().map(|(a, b)| (a.device.as_str(), b.device.as_str())).collect();
         assert_eq!(devices, [("b (cpu)", "b (cpu)"), ("a (cpu)", "c (cpu)")]);
         let slower = compare(&found[0].0, &found[0].1);
-        assert!(slower.pairs[0].ratio.is_some_and(|r| r.value < 0.6) && slower.pairs[0].significant == Some(true) && slower.alone == 0);
+        assert!(
+            slower.pairs[0].ratio.is_some_and(|r| r.value < 0.6)
+                && slower.pairs[0].significant == Some(true)
+                && slower.alone == 0
+        );
         let faster = compare(&found[1].0, &found[1].1);
         assert!(faster.means[0].1 > 1.9 && faster.pairs.len() == 1 && faster.alone == 2, "{faster:?}");
         assert_eq!(matches(vec![a]).len(), 1);

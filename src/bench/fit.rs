@@ -4,9 +4,11 @@ use serde::Serialize;
 
 /// The exponent a of `y = c x^a`, by least squares between logarithms; none for fewer than two different x.
 pub fn exponent(points: &[(f64, f64)]) -> Option<f64> {
-    let logs: Vec<(f64, f64)> = points.iter().filter(|(x, y)| *x > 0.0 && *y > 0.0).map(|(x, y)| (x.ln(), y.ln())).collect();
+    let logs: Vec<(f64, f64)> =
+        points.iter().filter(|(x, y)| *x > 0.0 && *y > 0.0).map(|(x, y)| (x.ln(), y.ln())).collect();
     let n = logs.len() as f64;
-    let (mean_x, mean_y) = (logs.iter().map(|p| p.0).sum::<f64>() / n, logs.iter().map(|p| p.1).sum::<f64>() / n);
+    let (mean_x, mean_y) =
+        (logs.iter().map(|p| p.0).sum::<f64>() / n, logs.iter().map(|p| p.1).sum::<f64>() / n);
     let spread: f64 = logs.iter().map(|p| (p.0 - mean_x).powi(2)).sum();
     let both: f64 = logs.iter().map(|p| (p.0 - mean_x) * (p.1 - mean_y)).sum();
     (logs.len() >= 2 && spread > 0.0).then(|| both / spread)
@@ -47,13 +49,21 @@ mod tests {
 
     #[test]
     fn exponents_of_powers() {
-        let curve = |a: f64| (1..8).map(|i| f64::from(1 << i)).map(|x| (x, 3.0 * x.powf(a))).collect::<Vec<_>>();
+        let curve =
+            |a: f64| (1..8).map(|i| f64::from(1 << i)).map(|x| (x, 3.0 * x.powf(a))).collect::<Vec<_>>();
         for a in [0.0, 0.5, 1.0, 2.0, -1.0] {
             assert!((exponent(&curve(a)).expect("fits") - a).abs() < 1e-12);
         }
         // Noise that cancels, and points that have no logarithm.
-        assert!((exponent(&[(1.0, 2.0), (1.0, 0.5), (4.0, 8.0), (4.0, 2.0), (0.0, 7.0)]).expect("fits") - 1.0).abs() < 1e-12);
-        assert_eq!((exponent(&[]), exponent(&[(2.0, 1.0)]), exponent(&[(2.0, 1.0), (2.0, 3.0)])), (None, None, None));
+        assert!(
+            (exponent(&[(1.0, 2.0), (1.0, 0.5), (4.0, 8.0), (4.0, 2.0), (0.0, 7.0)]).expect("fits") - 1.0)
+                .abs()
+                < 1e-12
+        );
+        assert_eq!(
+            (exponent(&[]), exponent(&[(2.0, 1.0)]), exponent(&[(2.0, 1.0), (2.0, 3.0)])),
+            (None, None, None)
+        );
     }
 
     #[test]

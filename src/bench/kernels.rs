@@ -1,5 +1,5 @@
-//! Each kernel of a model's plans at its working shapes: rates, and what share of the roofline. Every one runs alone, on what the model
-//! itself computes from a text, and is held against its twin in f64.
+//! Each kernel of a model's plans at its working shapes: rates, and what share of the roofline. Every one
+//! runs alone, on what the model itself computes from a text, and is held against its twin in f64.
 
 use std::collections::HashMap;
 
@@ -48,7 +48,11 @@ fn scenes(blueprint: &Blueprint) -> [Scene<'_>; 2] {
     let lane = Lane { slot: 0, position: tokens, ring: ring_after(0, tokens, block) };
     [
         Scene { name: "prefill", plan: &blueprint.prefill, call: Call::start(tokens) },
-        Scene { name: "decode", plan: &blueprint.decode, call: Call { lanes: vec![lane], tokens: 1, lane_base: 0 } },
+        Scene {
+            name: "decode",
+            plan: &blueprint.decode,
+            call: Call { lanes: vec![lane], tokens: 1, lane_base: 0 },
+        },
     ]
 }
 
@@ -64,7 +68,8 @@ impl Scene<'_> {
         let mut seen = Vec::new();
         let key = |at: usize| {
             let step = &self.plan.steps[at];
-            let shapes: Vec<String> = step.args.iter().map(|arg| self.plan.tensors[arg.tensor.0].tensor.ty.to_string()).collect();
+            let shapes: Vec<String> =
+                step.args.iter().map(|arg| self.plan.tensors[arg.tensor.0].tensor.ty.to_string()).collect();
             (step.kernel.stem(), step.variant.shader.clone(), format!("{:?}", step.variant.constants), shapes)
         };
         let runs = |at: &usize| {
@@ -88,7 +93,8 @@ impl Scene<'_> {
 /// Some steps of a plan, with every tensor they touch in a memory where it can be set and read.
 fn opened(plan: &Plan, steps: std::ops::Range<usize>) -> Plan {
     let mut plan = Plan { steps: plan.steps[steps].to_vec(), ..plan.clone() };
-    let used: Vec<usize> = plan.steps.iter().flat_map(|step| step.args.iter().map(|arg| arg.tensor.0)).collect();
+    let used: Vec<usize> =
+        plan.steps.iter().flat_map(|step| step.args.iter().map(|arg| arg.tensor.0)).collect();
     for (i, t) in plan.tensors.iter_mut().enumerate() {
         if !used.contains(&i) {
             t.bytes = 0;
@@ -118,7 +124,9 @@ pub(super) async fn run(bench: &mut Bench<'_>) -> Result<()> {
         compute(&scene, &mut values).await?;
         for at in scene.steps() {
             let step = &scene.plan.steps[at];
-            bench.started(Suite::Kernels, &format!("{}, {} of {}", step.kernel.stem(), step.label, scene.name)).await?;
+            bench
+                .started(Suite::Kernels, &format!("{}, {} of {}", step.kernel.stem(), step.label, scene.name))
+                .await?;
             let workload = Workload {
                 plan: Some(scene.name.into()),
                 operation: Some(step.label.clone()),
@@ -187,7 +195,8 @@ async fn measure(
         let mut error = 0.0f64;
         for arg in step.args.iter().filter(|arg| arg.written) {
             let t = &plan.tensors[arg.tensor.0];
-            let (name, elements) = (t.tensor.name.as_str(), t.tensor.ty.shape.elements_of(&plan, &scene.call));
+            let (name, elements) =
+                (t.tensor.name.as_str(), t.tensor.ty.shape.elements_of(&plan, &scene.call));
             let (got, want) = (subject.words(name, elements).await?, want.words(name, elements).await?);
             error = larger(error, difference(t.tensor.ty.dtype, &got, &want));
         }
@@ -195,7 +204,11 @@ async fn measure(
         row.check = Some(check.clone());
         check.verdict()?;
     }
-    let samples = in_turns(std::slice::from_mut(&mut subject), &[], bench.options, timer, true, async |s, times| s.time(timer, times).await).await;
+    let samples =
+        in_turns(std::slice::from_mut(&mut subject), &[], bench.options, timer, true, async |s, times| {
+            s.time(timer, times).await
+        })
+        .await;
     samples.into_iter().next().unwrap_or_else(|| Ok(Samples::default()))
 }
 
@@ -216,8 +229,13 @@ fn difference(dtype: DType, got: &[u32], want: &[u32]) -> f64 {
 
 /// `linear+SHARED (ROWS = 8, …)`.
 fn variant(variant: &crate::kernels::Variant) -> String {
-    let constants: Vec<String> = variant.constants.iter().map(|(name, value)| format!("{name} = {value}")).collect();
-    if constants.is_empty() { variant.shader.clone() } else { format!("{} ({})", variant.shader, constants.join(", ")) }
+    let constants: Vec<String> =
+        variant.constants.iter().map(|(name, value)| format!("{name} = {value}")).collect();
+    if constants.is_empty() {
+        variant.shader.clone()
+    } else {
+        format!("{} ({})", variant.shader, constants.join(", "))
+    }
 }
 
 /// Bytes of a step's arguments in a call.
@@ -227,7 +245,8 @@ fn moved(plan: &Plan, call: &Call) -> u64 {
         ty.dtype.bytes(ty.shape.elements_of(plan, call))
     };
     let Some(step) = plan.steps.first() else { return 0 };
-    let looked_up = |at: usize| step.kernel.stem() == "embed" && plan.tensors[at].tensor.role == Role::Parameter;
+    let looked_up =
+        |at: usize| step.kernel.stem() == "embed" && plan.tensors[at].tensor.role == Role::Parameter;
     let all = step.args.iter().map(|arg| arg.tensor.0);
     let written: usize = step.args.iter().filter(|arg| arg.written).map(|arg| bytes(arg.tensor.0)).sum();
     all.map(|at| if looked_up(at) { bytes(at).min(written) } else { bytes(at) } as u64).sum()
@@ -242,7 +261,13 @@ impl ElementsOf for Shape {
     fn elements_of(&self, plan: &Plan, call: &Call) -> usize {
         let count = |e: &Extent| match e.unit {
             Unit::Slots => call.lanes.len(),
-            Unit::Context => call.lanes.iter().map(|l| l.position + call.tokens).max().unwrap_or(0).min(plan.capacity.context),
+            Unit::Context => call
+                .lanes
+                .iter()
+                .map(|l| l.position + call.tokens)
+                .max()
+                .unwrap_or(0)
+                .min(plan.capacity.context),
             unit => call.unit(unit),
         };
         self.0.iter().map(|e| e.factor * count(e)).product()
@@ -258,6 +283,12 @@ mod tests {
         let words = |values: &[f32]| values.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
         assert!((difference(DType::F32, &words(&[1.0, 4.5]), &words(&[1.0, 5.0])) - 0.1).abs() < 1e-12);
         assert!(difference(DType::F32, &words(&[f32::NAN]), &words(&[5.0])).is_nan());
-        assert_eq!((difference(DType::U32, &[1, 2], &[1, 3]), difference(DType::F32, &words(&[0.0]), &words(&[0.0]))), (0.5, 0.0));
+        assert_eq!(
+            (
+                difference(DType::U32, &[1, 2], &[1, 3]),
+                difference(DType::F32, &words(&[0.0]), &words(&[0.0]))
+            ),
+            (0.5, 0.0)
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! What a device does with all this: suites of measurements that run natively and in a browser, one documented [`Row`] each.
+//! What a device does with all this: suites of measurements that run natively and in a browser, one
+//! documented [`Row`] each.
 //!
 //! | file | what |
 //! |---|---|
@@ -13,7 +14,8 @@
 //! | `tune.rs` | which variants suit a device |
 //! | `compare.rs` | rows of several files beside each other |
 //!
-//! A row whose result is wrong has no time; one that does not fit the device or the budget stays, with its reason.
+//! A row whose result is wrong has no time; one that does not fit the device or the budget stays, with its
+//! reason.
 
 mod attention;
 mod clock;
@@ -53,9 +55,11 @@ pub struct BenchOptions {
     pub suites: Vec<Suite>,
     /// Smaller sizes also where there is no option for them.
     pub quick: bool,
-    /// Seconds of a row, warm-up included; a longer one has one sample, or none where its length is foreseen to take longer.
+    /// Seconds of a row, warm-up included; a longer one has one sample, or none where its length is foreseen
+    /// to take longer.
     pub budget: f64,
-    /// Seconds of everything, about: what is foreseen to compile shaders beyond it is left out, with its reason.
+    /// Seconds of everything, about: what is foreseen to compile shaders beyond it is left out, with its
+    /// reason.
     pub most: Option<f64>,
     /// Most samples of a row.
     pub samples: usize,
@@ -73,7 +77,8 @@ pub struct BenchOptions {
     pub segment: usize,
     /// All kinds of attention, or the few that matter most.
     pub all_kinds: bool,
-    /// Multiply-adds that the check of a row may take in f64: over as many of its first tokens as that allows.
+    /// Multiply-adds that the check of a row may take in f64: over as many of its first tokens as that
+    /// allows.
     pub check_work: f64,
     /// Tokens that the model has seen before it reads and writes.
     pub depths: Vec<usize>,
@@ -140,14 +145,23 @@ impl BenchOptions {
     fn check(&self) -> Result<()> {
         let lists = [("suite", self.suites.is_empty()), ("sample", self.samples == 0)];
         if let Some((what, _)) = lists.iter().find(|(_, empty)| *empty) {
-            return Err(Error::new(ErrorKind::Input, format!("a benchmark without a {what}")).help("give at least one"));
+            return Err(Error::new(ErrorKind::Input, format!("a benchmark without a {what}"))
+                .help("give at least one"));
         }
         if !(self.budget > 0.0 && self.budget.is_finite()) {
-            return Err(Error::new(ErrorKind::Input, format!("a budget of {} seconds", self.budget)).help("give more than 0"));
+            return Err(Error::new(ErrorKind::Input, format!("a budget of {} seconds", self.budget))
+                .help("give more than 0"));
         }
-        let sizes = [&self.lengths[..], &self.train_lengths, &self.read_write, &[self.heads, self.head, self.sketch, self.block, self.segment]];
+        let sizes = [
+            &self.lengths[..],
+            &self.train_lengths,
+            &self.read_write,
+            &[self.heads, self.head, self.sketch, self.block, self.segment],
+        ];
         if sizes.concat().contains(&0) {
-            return Err(Error::new(ErrorKind::Input, "a benchmark of a size of 0").help("give sizes of at least 1"));
+            return Err(
+                Error::new(ErrorKind::Input, "a benchmark of a size of 0").help("give sizes of at least 1")
+            );
         }
         Ok(())
     }
@@ -170,7 +184,8 @@ pub enum Event {
     Row(Box<Row>),
 }
 
-/// Where the model of the suites `kernels`, `model` and `train` comes from, and its name. It is opened more than once.
+/// Where the model of the suites `kernels`, `model` and `train` comes from, and its name. It is opened more
+/// than once.
 pub struct BenchModel<'a> {
     /// Name in the rows.
     pub name: String,
@@ -187,8 +202,8 @@ impl std::fmt::Debug for BenchModel<'_> {
 /// Runs suites on an engine. `on_event` may stop it.
 ///
 /// # Errors
-/// [`ErrorKind::Input`] for options without meaning, or without a model where a suite needs one; [`ErrorKind::Cancelled`];
-/// [`ErrorKind::DeviceLost`]. What fails in a row is the row's `skipped`.
+/// [`ErrorKind::Input`] for options without meaning, or without a model where a suite needs one;
+/// [`ErrorKind::Cancelled`]; [`ErrorKind::DeviceLost`]. What fails in a row is the row's `skipped`.
 pub async fn run(
     engine: &Engine,
     model: Option<BenchModel<'_>>,
@@ -203,7 +218,8 @@ pub async fn run(
     if model.is_none()
         && let Some(suite) = suites.iter().find(|suite| needs_model(suite))
     {
-        return Err(Error::new(ErrorKind::Input, format!("suite {suite} needs a model")).help("give one, or leave the suite out"));
+        return Err(Error::new(ErrorKind::Input, format!("suite {suite} needs a model"))
+            .help("give one, or leave the suite out"));
     }
     let mut bench = Bench {
         engine,
@@ -258,19 +274,32 @@ struct Bench<'a> {
 impl Bench<'_> {
     /// A row without a time.
     fn row(&self, suite: Suite, name: &str, workload: Workload) -> Row {
-        Row::new(suite, name, Workload { seed: Some(self.options.seed), ..workload }, &self.device, &self.build)
+        Row::new(
+            suite,
+            name,
+            Workload { seed: Some(self.options.seed), ..workload },
+            &self.device,
+            &self.build,
+        )
     }
 
     fn tell(&mut self, event: Event) -> Result<()> {
         match (self.on_event)(event) {
             ControlFlow::Continue(()) => Ok(()),
-            ControlFlow::Break(()) => Err(Error::new(ErrorKind::Cancelled, format!("stopped after {} of {} rows", self.index, self.of))),
+            ControlFlow::Break(()) => Err(Error::new(
+                ErrorKind::Cancelled,
+                format!("stopped after {} of {} rows", self.index, self.of),
+            )),
         }
     }
 
     async fn started(&mut self, suite: Suite, what: &str) -> Result<()> {
         clock::breathe().await;
-        self.tell(Event::Started { name: format!("{suite} {what}"), index: self.index, of: self.of.max(self.index + 1) })
+        self.tell(Event::Started {
+            name: format!("{suite} {what}"),
+            index: self.index,
+            of: self.of.max(self.index + 1),
+        })
     }
 
     fn finished(&mut self, row: Row) -> Result<()> {
@@ -319,12 +348,18 @@ impl Bench<'_> {
         if seconds <= budget {
             return Ok(());
         }
-        Err(Error::new(ErrorKind::Limit, format!("would take {seconds:.1} s, the budget of a row is {budget} s")))
+        Err(Error::new(
+            ErrorKind::Limit,
+            format!("would take {seconds:.1} s, the budget of a row is {budget} s"),
+        ))
     }
 
     /// The model's source.
     fn source(&self) -> Result<ModelSource> {
-        let model = self.model.as_ref().ok_or_else(|| Error::new(ErrorKind::Input, "a suite needs a model").help("give one"))?;
+        let model = self
+            .model
+            .as_ref()
+            .ok_or_else(|| Error::new(ErrorKind::Input, "a suite needs a model").help("give one"))?;
         (model.open)()
     }
 
@@ -337,7 +372,10 @@ impl Bench<'_> {
     fn fits(&self, bytes: u64) -> Result<()> {
         match self.options.memory.filter(|most| bytes > *most) {
             None => Ok(()),
-            Some(most) => Err(Error::new(ErrorKind::Limit, format!("needs {} MiB, {} MiB are free", bytes >> 20, most >> 20))),
+            Some(most) => Err(Error::new(
+                ErrorKind::Limit,
+                format!("needs {} MiB, {} MiB are free", bytes >> 20, most >> 20),
+            )),
         }
     }
 }
@@ -413,7 +451,11 @@ mod tests {
         for row in rows.iter().filter(|row| row.name.starts_with("forward")) {
             let check = row.check.as_ref().expect("checked");
             assert!(check.verdict().is_ok() && row.samples_ns.len() == 1 && row.skipped.is_none(), "{row:?}");
-            assert!(row.derived.gflops.is_some() && row.derived.share_of_peak.is_some() && row.derived.memory_bytes.is_some());
+            assert!(
+                row.derived.gflops.is_some()
+                    && row.derived.share_of_peak.is_some()
+                    && row.derived.memory_bytes.is_some()
+            );
         }
         assert!(rows.iter().filter(|row| row.name == "exponent").all(|row| row.derived.exponent.is_some()));
     }
@@ -425,11 +467,17 @@ mod tests {
         done.expect("runs");
         assert_eq!(rows.len(), attention::rows(&options));
         let kernels = |operation: &str| -> Vec<String> {
-            let rows = rows.iter().filter(|row| row.name == "shares" && row.workload.operation.as_deref() == Some(operation));
+            let rows = rows
+                .iter()
+                .filter(|row| row.name == "shares" && row.workload.operation.as_deref() == Some(operation));
             rows.flat_map(|row| row.derived.shares.iter().flatten().map(|k| k.kernel.clone())).collect()
         };
         assert!(kernels("forward").iter().any(|k| k == "scan_output"), "{:?}", kernels("forward"));
-        assert!(kernels("forward_backward").iter().any(|k| k == "scan_grad_keys"), "{:?}", kernels("forward_backward"));
+        assert!(
+            kernels("forward_backward").iter().any(|k| k == "scan_grad_keys"),
+            "{:?}",
+            kernels("forward_backward")
+        );
     }
 
     #[test]

@@ -1,5 +1,6 @@
-//! A whole model: reading (`prefill`) and writing (`decode`) at depths, the time to a first token, what a text's state holds, and which
-//! kernels the time goes to. By the clock on the wall: it is what a user waits for.
+//! A whole model: reading (`prefill`) and writing (`decode`) at depths, the time to a first token, what a
+//! text's state holds, and which kernels the time goes to. By the clock on the wall: it is what a user waits
+//! for.
 
 use std::ops::ControlFlow;
 
@@ -31,7 +32,8 @@ pub(super) async fn run(bench: &mut Bench<'_>) -> Result<()> {
     let deepest = bench.options.depths.iter().max().copied().unwrap_or(0);
     // Room in a cache for every sample, where there is one.
     let [read, write] = bench.options.read_write;
-    let load = LoadOptions { max_context: deepest + read.max(write + 2 * STEPS) + STEPS, ..LoadOptions::default() };
+    let load =
+        LoadOptions { max_context: deepest + read.max(write + 2 * STEPS) + STEPS, ..LoadOptions::default() };
     let source = bench.source()?;
     let dtype = if source.stored() == DType::F16 { "f16" } else { "f32" };
     let workload = Workload { dtype: Some(dtype.into()), batch: Some(1), ..bench.model_workload() };
@@ -57,7 +59,8 @@ pub(super) async fn run(bench: &mut Bench<'_>) -> Result<()> {
 fn describe(row: &mut Row, model: &Model, session: &Session) {
     let memory = model.blueprint().memory();
     row.derived.state_bytes = Some(session.state_bytes() as u64);
-    row.derived.softmax_cache_bytes = row.workload.depth.map(|depth| model.config().softmax_cache_bytes(depth as u64));
+    row.derived.softmax_cache_bytes =
+        row.workload.depth.map(|depth| model.config().softmax_cache_bytes(depth as u64));
     row.derived.memory_bytes = Some(memory.total());
     row.method.segment = Some(memory.segment);
     if let Executor::Gpu(gpu) = model.executor() {
@@ -102,26 +105,44 @@ async fn checked(bench: &mut Bench<'_>, model: &Model) -> Result<Check> {
     bench.pace.ready(&preparation);
     let largest = want.iter().fold(0f32, |most, x| most.max(x.abs()));
     let differences = got.iter().zip(&want).map(|(a, b)| f64::from((a - b).abs() / largest));
-    let error = differences.fold(0.0, |worst: f64, error| if worst.is_nan() || error <= worst { worst } else { error });
+    let error = differences
+        .fold(0.0, |worst: f64, error| if worst.is_nan() || error <= worst { worst } else { error });
     Ok(Check::against_f64(error, TOLERANCE, "largest difference over largest logit", Some(n + STEPS)))
 }
 
 /// From a prompt to the first token in the host's hands.
-async fn first_token(bench: &mut Bench<'_>, model: &Model, timer: &Timer, check: &Result<Check>, workload: &Workload) -> Result<()> {
+async fn first_token(
+    bench: &mut Bench<'_>,
+    model: &Model,
+    timer: &Timer,
+    check: &Result<Check>,
+    workload: &Workload,
+) -> Result<()> {
     let n = bench.options.read_write[0];
     bench.started(Suite::Model, &format!("first_token, n {n}")).await?;
-    let mut row = bench.row(Suite::Model, "first_token", Workload { tokens: Some(n), depth: Some(0), ..workload.clone() });
+    let mut row = bench.row(
+        Suite::Model,
+        "first_token",
+        Workload { tokens: Some(n), depth: Some(0), ..workload.clone() },
+    );
     let measured = async {
         row.checked_by(check)?;
         let (ids, _) = token_ids(bench.options.seed, n, model.config().vocab_size);
         let mut session = Session::new(model).await?;
-        let samples = in_turns(std::slice::from_mut(&mut session), &[], bench.options, timer, false, async |session, _| {
-            session.reset(0);
-            let start = Instant::now();
-            read(session, &ids).await?;
-            write(session, 1).await?;
-            Ok(clock::nanoseconds_since(start))
-        });
+        let samples = in_turns(
+            std::slice::from_mut(&mut session),
+            &[],
+            bench.options,
+            timer,
+            false,
+            async |session, _| {
+                session.reset(0);
+                let start = Instant::now();
+                read(session, &ids).await?;
+                write(session, 1).await?;
+                Ok(clock::nanoseconds_since(start))
+            },
+        );
         let samples = samples.await.swap_remove(0);
         describe(&mut row, model, &session);
         samples
@@ -133,7 +154,13 @@ async fn first_token(bench: &mut Bench<'_>, model: &Model, timer: &Timer, check:
 }
 
 /// Reading and writing, on top of texts of several lengths, in turns: that all cost the same is to be seen.
-async fn depths(bench: &mut Bench<'_>, model: &Model, timer: &Timer, check: &Result<Check>, workload: &Workload) -> Result<()> {
+async fn depths(
+    bench: &mut Bench<'_>,
+    model: &Model,
+    timer: &Timer,
+    check: &Result<Check>,
+    workload: &Workload,
+) -> Result<()> {
     let mut depths = bench.options.depths.clone();
     depths.sort_unstable();
     let mut session = Session::new(model).await?;
@@ -153,7 +180,8 @@ async fn depths(bench: &mut Bench<'_>, model: &Model, timer: &Timer, check: &Res
     let [n, written] = bench.options.read_write;
     for (name, tokens) in [("prefill", n), ("decode", written)] {
         bench.started(Suite::Model, &format!("{name}, n {tokens}, in turns")).await?;
-        let mut reached: Vec<(usize, &[u8])> = texts.iter().filter_map(|(depth, saved)| Some((*depth, saved.as_deref().ok()?))).collect();
+        let mut reached: Vec<(usize, &[u8])> =
+            texts.iter().filter_map(|(depth, saved)| Some((*depth, saved.as_deref().ok()?))).collect();
         let samples = in_turns(&mut reached, &[], bench.options, timer, false, async |(depth, saved), _| {
             session.load(0, saved, "the text").await?;
             if name == "decode" && *depth == 0 {
@@ -171,7 +199,11 @@ async fn depths(bench: &mut Bench<'_>, model: &Model, timer: &Timer, check: &Res
         });
         let mut samples = samples.await.into_iter();
         for (depth, saved) in &texts {
-            let mut row = bench.row(Suite::Model, name, Workload { tokens: Some(tokens), depth: Some(*depth), ..workload.clone() });
+            let mut row = bench.row(
+                Suite::Model,
+                name,
+                Workload { tokens: Some(tokens), depth: Some(*depth), ..workload.clone() },
+            );
             let measured = match saved {
                 Ok(_) => samples.next().transpose(),
                 Err(error) => Err(error.clone()),
@@ -185,7 +217,13 @@ async fn depths(bench: &mut Bench<'_>, model: &Model, timer: &Timer, check: &Res
 }
 
 /// Reads on until the text is `depth` long; the text then.
-async fn descend(bench: &mut Bench<'_>, session: &mut Session, ids: &[u32], depth: usize, pace: &mut f64) -> Result<Vec<u8>> {
+async fn descend(
+    bench: &mut Bench<'_>,
+    session: &mut Session,
+    ids: &[u32],
+    depth: usize,
+    pace: &mut f64,
+) -> Result<Vec<u8>> {
     let left = depth - session.position(0).min(depth);
     let (seconds, most) = (left as f64 * *pace, PATIENCE * bench.options.budget);
     if seconds > most {
@@ -205,12 +243,18 @@ async fn descend(bench: &mut Bench<'_>, session: &mut Session, ids: &[u32], dept
 }
 
 /// Which kernels the time of a reading call and of a written token goes to.
-async fn shares(bench: &mut Bench<'_>, model: &Model, check: &Result<Check>, workload: &Workload) -> Result<()> {
+async fn shares(
+    bench: &mut Bench<'_>,
+    model: &Model,
+    check: &Result<Check>,
+    workload: &Workload,
+) -> Result<()> {
     let n = model.blueprint().capacity.tokens.min(if bench.options.quick { 256 } else { 1024 });
     let (ids, _) = token_ids(bench.options.seed, n, model.config().vocab_size);
     for (plan, ids) in [("prefill", &ids[..]), ("decode", &[])] {
         bench.started(Suite::Model, &format!("shares, {plan}")).await?;
-        let workload = Workload { plan: Some(plan.into()), tokens: Some(ids.len().max(1)), ..workload.clone() };
+        let workload =
+            Workload { plan: Some(plan.into()), tokens: Some(ids.len().max(1)), ..workload.clone() };
         let row = bench.row(Suite::Model, "shares", workload);
         let measured = async {
             check.as_ref().map_err(Clone::clone)?.verdict()?;

@@ -1,5 +1,6 @@
-//! The time of a whole benchmark: software adapters compile shaders for seconds each, so what a row would compile is foreseen from what
-//! earlier rows took, and left out, with its reason, where the time would be over.
+//! The time of a whole benchmark: software adapters compile shaders for seconds each, so what a row would
+//! compile is foreseen from what earlier rows took, and left out, with its reason, where the time would be
+//! over.
 
 use super::clock::{Instant, nanoseconds_since};
 use super::schema::Suite;
@@ -31,10 +32,19 @@ pub(super) struct Preparation {
 
 impl Pace {
     pub fn new(most: Option<f64>, shaders: bool) -> Self {
-        Self { start: Instant::now(), most, until: f64::INFINITY, shaders, known: Vec::new(), prepared: 0, seconds: 0.0 }
+        Self {
+            start: Instant::now(),
+            most,
+            until: f64::INFINITY,
+            shaders,
+            known: Vec::new(),
+            prepared: 0,
+            seconds: 0.0,
+        }
     }
 
-    /// A suite begins, on a device of its own; of the whole time so much is over when it ends, what earlier suites left included.
+    /// A suite begins, on a device of its own; of the whole time so much is over when it ends, what earlier
+    /// suites left included.
     pub fn begin_suite(&mut self, suite: Suite, of: &[Suite]) {
         // The first suites say most; training compiles most.
         let weight = |suite: &Suite| match suite {
@@ -56,7 +66,9 @@ impl Pace {
     /// [`ErrorKind::Limit`] if they are foreseen to be ready after the suite's time.
     pub fn begin(&mut self, plans: &[&Plan]) -> Result<Preparation> {
         let mut new: Vec<&Variant> = Vec::new();
-        for variant in plans.iter().flat_map(|plan| &plan.steps).map(|step| &step.variant).filter(|_| self.shaders) {
+        for variant in
+            plans.iter().flat_map(|plan| &plan.steps).map(|step| &step.variant).filter(|_| self.shaders)
+        {
             if !self.known.contains(variant) && !new.contains(&variant) {
                 new.push(variant);
             }
@@ -68,7 +80,10 @@ impl Pace {
                 1 => ", after compiling a shader,".into(),
                 n => format!(", after compiling {n} shaders,"),
             };
-            return Err(Error::new(ErrorKind::Limit, format!("would begin{shaders} too late to end everything within {most:.0} s")));
+            return Err(Error::new(
+                ErrorKind::Limit,
+                format!("would begin{shaders} too late to end everything within {most:.0} s"),
+            ));
         }
         let new: Vec<Variant> = new.into_iter().cloned().collect();
         let count = new.len();

@@ -1,5 +1,5 @@
-//! What a device can do at best: multiply-adds in registers, bandwidth, matrix products, dispatches, transfers. The first two make the
-//! roofline that other rows are held against.
+//! What a device can do at best: multiply-adds in registers, bandwidth, matrix products, dispatches,
+//! transfers. The first two make the roofline that other rows are held against.
 
 use super::Bench;
 use super::clock::{self, Instant};
@@ -73,7 +73,13 @@ fn roofline(executor: &Executor, elements: usize) -> Result<[Case; 2]> {
     let ty = TensorType::f32(shape![elements]);
     let add = Add { ty: ty.clone(), in_place: false };
     Ok([
-        Case { name: "fma", elements: 256 * fma.groups, graph: kernel_graph(fma, &[])?, tokens: 1, workload: Workload::default() },
+        Case {
+            name: "fma",
+            elements: 256 * fma.groups,
+            graph: kernel_graph(fma, &[])?,
+            tokens: 1,
+            workload: Workload::default(),
+        },
         Case {
             name: "bandwidth",
             elements,
@@ -88,18 +94,31 @@ fn roofline(executor: &Executor, elements: usize) -> Result<[Case; 2]> {
 fn product(n: usize) -> Result<Case> {
     let inputs = [TensorType::f32(shape![Unit::Rows, n]), TensorType::f32(shape![n, n])];
     let workload = Workload { shape: Some(vec![n, n, n]), dtype: Some("f32".into()), ..Workload::default() };
-    Ok(Case { name: "matmul", graph: kernel_graph(Linear::new(n, n), &inputs)?, elements: n * n, tokens: n, workload })
+    Ok(Case {
+        name: "matmul",
+        graph: kernel_graph(Linear::new(n, n), &inputs)?,
+        elements: n * n,
+        tokens: n,
+        workload,
+    })
 }
 
 /// Checks a kernel against f64, and times it.
-async fn measure(bench: &mut Bench<'_>, executor: &Executor, timer: &Timer, case: &Case, tell: bool) -> Result<Row> {
+async fn measure(
+    bench: &mut Bench<'_>,
+    executor: &Executor,
+    timer: &Timer,
+    case: &Case,
+    tell: bool,
+) -> Result<Row> {
     let mut row = bench.row(Suite::Peaks, case.name, case.workload.clone());
     if tell {
         bench.started(Suite::Peaks, &format!("{} {}", case.name, row.label())).await?;
     }
     let seed = bench.options.seed;
     let measured = async {
-        let mut subject = Subject::kernel(executor, &bench.engine.traits(), &case.graph, case.tokens, seed).await?;
+        let mut subject =
+            Subject::kernel(executor, &bench.engine.traits(), &case.graph, case.tokens, seed).await?;
         let flops = subject.plan().flops(&Call::start(case.tokens));
         row.derived.flops = Some(flops).filter(|flops| *flops > 0);
         row.derived.flops_formula = row.derived.flops.map(|_| "2 · multiply-adds".into());
@@ -108,7 +127,10 @@ async fn measure(bench: &mut Bench<'_>, executor: &Executor, timer: &Timer, case
         let reads = [("out", case.elements)];
         let got = subject.run(&reads).await?;
         let oracle = Executor::Oracle(CpuExecutor::default());
-        let want = Subject::kernel(&oracle, &oracle.traits(), &case.graph, case.tokens, seed).await?.run(&reads).await?;
+        let want = Subject::kernel(&oracle, &oracle.traits(), &case.graph, case.tokens, seed)
+            .await?
+            .run(&reads)
+            .await?;
         let check = Check::against_f64(relative(&got[0], &want[0]), TOLERANCE, "relative, Frobenius", None);
         row.check = Some(check.clone());
         check.verdict()?;
@@ -118,7 +140,12 @@ async fn measure(bench: &mut Bench<'_>, executor: &Executor, timer: &Timer, case
     bench.complete(row, samples, timer)
 }
 
-async fn single<T>(bench: &Bench<'_>, timer: &Timer, subject: &mut T, time: impl AsyncFnMut(&mut T, usize) -> Result<f64>) -> Result<Samples> {
+async fn single<T>(
+    bench: &Bench<'_>,
+    timer: &Timer,
+    subject: &mut T,
+    time: impl AsyncFnMut(&mut T, usize) -> Result<f64>,
+) -> Result<Samples> {
     let samples = in_turns(std::slice::from_mut(subject), &[], bench.options, timer, true, time).await;
     samples.into_iter().next().unwrap_or_else(|| Ok(Samples::default()))
 }
@@ -133,7 +160,11 @@ async fn latencies(bench: &mut Bench<'_>, executor: &Executor, timer: &Timer) ->
         let row = bench.row(Suite::Peaks, name, Workload::default());
         let mut options = bench.options.clone();
         options.samples = options.samples.max(9);
-        let samples = in_turns(std::slice::from_mut(&mut subject), &[], &options, timer, false, async |s, _| s.time(timer, times).await).await;
+        let samples =
+            in_turns(std::slice::from_mut(&mut subject), &[], &options, timer, false, async |s, _| {
+                s.time(timer, times).await
+            })
+            .await;
         let per_dispatch = |samples: Samples| Samples {
             nanoseconds: samples.nanoseconds.iter().map(|ns| ns / times as f64).collect(),
             repetitions: times,
@@ -173,7 +204,10 @@ async fn transfers(bench: &mut Bench<'_>, executor: &Executor, elements: usize) 
                     executor.write(memory, "copy", 0, &words).await?;
                     executor.finish().await?;
                 } else if executor.read(memory, "copy", 0..elements).await? != words {
-                    return Err(Error::new(ErrorKind::Numeric, "wrong: what was read is not what was written"));
+                    return Err(Error::new(
+                        ErrorKind::Numeric,
+                        "wrong: what was read is not what was written",
+                    ));
                 }
             }
             Ok(clock::nanoseconds_since(start))

@@ -1,5 +1,5 @@
-//! The rows of a benchmark: one JSON object a line (JSONL), `"schema": "polysketch.bench/1"`. A field that does not apply to a row is left out.
-//! A later version only adds fields, or has another number.
+//! The rows of a benchmark: one JSON object a line (JSONL), `"schema": "polysketch.bench/1"`. A field that
+//! does not apply to a row is left out. A later version only adds fields, or has another number.
 //!
 //! | field | what it is |
 //! |---|---|
@@ -177,7 +177,8 @@ impl Device {
             ..Self::default()
         };
         // Browsers give no operating system; its field then says so.
-        let program = Self { os: if program.os.is_empty() { "unknown".into() } else { program.os }, ..program };
+        let program =
+            Self { os: if program.os.is_empty() { "unknown".into() } else { program.os }, ..program };
         match adapter {
             None => Self { name: "CPU".into(), backend: "cpu".into(), kind: "cpu".into(), ..program },
             Some(a) => Self {
@@ -198,7 +199,11 @@ impl Device {
     /// Name for people; software adapters are named as such.
     pub fn label(&self) -> String {
         match self.kind.as_str() {
-            "cpu" => format!("CPU executor, {} threads{}", self.threads, if self.arch == "wasm32" { ", wasm" } else { "" }),
+            "cpu" => format!(
+                "CPU executor, {} threads{}",
+                self.threads,
+                if self.arch == "wasm32" { ", wasm" } else { "" }
+            ),
             "software" => format!("{} ({}, software)", self.name, self.backend),
             _ => format!("{} ({})", self.name, self.backend),
         }
@@ -229,7 +234,11 @@ impl Build {
 
     /// `0.1.0 (64b5367)`.
     pub fn label(&self) -> String {
-        if self.commit.is_empty() { self.version.clone() } else { format!("{} ({})", self.version, self.commit) }
+        if self.commit.is_empty() {
+            self.version.clone()
+        } else {
+            format!("{} ({})", self.version, self.commit)
+        }
     }
 }
 
@@ -337,7 +346,10 @@ impl Check {
         if self.error <= self.tolerance {
             return Ok(());
         }
-        Err(Error::new(ErrorKind::Numeric, format!("wrong: an error of {:.1e}, at most {:.0e} is allowed", self.error, self.tolerance)))
+        Err(Error::new(
+            ErrorKind::Numeric,
+            format!("wrong: an error of {:.1e}, at most {:.0e} is allowed", self.error, self.tolerance),
+        ))
     }
 }
 
@@ -398,7 +410,8 @@ impl Row {
 
     /// One line of JSON.
     pub fn to_json(&self) -> Result<String> {
-        serde_json::to_string(self).map_err(|e| Error::new(ErrorKind::Io, format!("a row of the benchmark: {e}")))
+        serde_json::to_string(self)
+            .map_err(|e| Error::new(ErrorKind::Io, format!("a row of the benchmark: {e}")))
     }
 
     /// The rows of a JSONL text; `label` names it in errors.
@@ -407,7 +420,12 @@ impl Row {
     /// [`ErrorKind::Input`] for a line that is no row of this schema.
     pub fn parse_all(text: &str, label: &str) -> Result<Vec<Self>> {
         let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
-        lines.map(|(at, line)| Self::parse(line).map_err(|what| Error::new(ErrorKind::Input, format!("{label}: line {}: {what}", at + 1)))).collect()
+        lines
+            .map(|(at, line)| {
+                Self::parse(line)
+                    .map_err(|what| Error::new(ErrorKind::Input, format!("{label}: line {}: {what}", at + 1)))
+            })
+            .collect()
     }
 
     fn parse(line: &str) -> Result<Self, String> {

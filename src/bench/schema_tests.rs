@@ -49,7 +49,13 @@ fn complete() -> Row {
         segment: Some(1),
         variant: text(),
     };
-    row.check = Some(Check { error: 1e-7, tolerance: 1e-4, measure: "x".into(), against: "y".into(), tokens: Some(512) });
+    row.check = Some(Check {
+        error: 1e-7,
+        tolerance: 1e-4,
+        measure: "x".into(),
+        against: "y".into(),
+        tokens: Some(512),
+    });
     row.samples_ns = vec![2.0, 1.0, 3.0];
     row.statistics = Statistics::of(&row.samples_ns);
     row.derived = Derived {
@@ -95,7 +101,10 @@ fn every_field_is_documented_and_every_documented_field_exists() {
     let table = include_str!("schema.rs").lines().filter_map(|line| line.strip_prefix("//! | `"));
     let documented = table.flat_map(|line| {
         let cell = line.split(" | ").next().unwrap_or_default();
-        cell.split('`').filter(|part| !part.trim_matches([',', ' ']).is_empty()).map(str::to_string).collect::<Vec<_>>()
+        cell.split('`')
+            .filter(|part| !part.trim_matches([',', ' ']).is_empty())
+            .map(str::to_string)
+            .collect::<Vec<_>>()
     });
     assert_eq!(documented.collect::<std::collections::BTreeSet<_>>(), fields);
 }
@@ -107,7 +116,8 @@ fn rows_survive_json_and_others_are_refused() {
     assert_eq!(Row::parse_all(&format!("{line}\n\n{line}\n"), "file").expect("rows"), [row.clone(), row]);
     let bare = Row::new(Suite::Peaks, "fma", Workload::default(), &Device::new(None, None), &Build::this());
     assert_eq!(Row::parse_all(&bare.to_json().expect("a row is JSON"), "file").expect("rows"), [bare]);
-    for (bad, word) in [("{}", "line 1"), ("x", "line 1"), (r#"{"schema":"polysketch.bench/2"}"#, "bench/2")] {
+    for (bad, word) in [("{}", "line 1"), ("x", "line 1"), (r#"{"schema":"polysketch.bench/2"}"#, "bench/2")]
+    {
         let error = Row::parse_all(bad, "file").expect_err("no row").to_string();
         assert!(error.contains("file") && error.contains(word), "{error}");
     }

@@ -1,4 +1,5 @@
-//! Statistics of samples that have outliers on one side: quantiles, a rank-free interval for a ratio, where two curves cross.
+//! Statistics of samples that have outliers on one side: quantiles, a rank-free interval for a ratio, where
+//! two curves cross.
 
 use serde::{Deserialize, Serialize};
 
@@ -31,7 +32,8 @@ impl Statistics {
     }
 }
 
-/// The value below which `share` of some sorted values lie, between neighbours by interpolation; none of nothing.
+/// The value below which `share` of some sorted values lie, between neighbours by interpolation; none of
+/// nothing.
 pub fn quantile(sorted: &[f64], share: f64) -> Option<f64> {
     let last = sorted.len().checked_sub(1)?;
     let place = share * last as f64;
@@ -70,7 +72,9 @@ impl Ratio {
         }
         // The same samples give the same interval.
         let mut rng = Rng::new(0, "bootstrap", (a.len() * 1009 + b.len()) as u64);
-        let mut draw = |from: &[f64]| -> Option<f64> { median(&(0..from.len()).map(|_| from[rng.below(from.len())]).collect::<Vec<_>>()) };
+        let mut draw = |from: &[f64]| -> Option<f64> {
+            median(&(0..from.len()).map(|_| from[rng.below(from.len())]).collect::<Vec<_>>())
+        };
         let mut ratios: Vec<f64> = (0..RESAMPLINGS).filter_map(|_| Some(draw(a)? / draw(b)?)).collect();
         ratios.sort_by(f64::total_cmp);
         let interval = quantile(&ratios, 0.025).zip(quantile(&ratios, 0.975)).map(|(low, high)| [low, high]);
@@ -83,11 +87,15 @@ impl Ratio {
     }
 }
 
-/// The length from which on `ours` stays below `theirs`, both as (length, time): straight between logarithms. None if it never does, or
-/// does from the first common length on.
+/// The length from which on `ours` stays below `theirs`, both as (length, time): straight between logarithms.
+/// None if it never does, or does from the first common length on.
 pub fn crossover(ours: &[(f64, f64)], theirs: &[(f64, f64)]) -> Option<f64> {
-    let mut ratios: Vec<(f64, f64)> =
-        ours.iter().filter_map(|(n, time)| theirs.iter().find(|(m, _)| m == n).map(|(_, other)| (*n, (other / time).ln()))).collect();
+    let mut ratios: Vec<(f64, f64)> = ours
+        .iter()
+        .filter_map(|(n, time)| {
+            theirs.iter().find(|(m, _)| m == n).map(|(_, other)| (*n, (other / time).ln()))
+        })
+        .collect();
     ratios.sort_by(|a, b| a.0.total_cmp(&b.0));
     let slower = ratios.iter().rposition(|(_, ratio)| *ratio < 0.0)?;
     let ((n, low), (m, high)) = (ratios[slower], *ratios.get(slower + 1)?);
@@ -108,7 +116,8 @@ mod tests {
 
     #[test]
     fn ratios_know_how_sure_they_are() {
-        let around = |centre: f64| (0..20).map(|i| centre * (1.0 + 0.02 * f64::from(i % 5 - 2))).collect::<Vec<f64>>();
+        let around =
+            |centre: f64| (0..20).map(|i| centre * (1.0 + 0.02 * f64::from(i % 5 - 2))).collect::<Vec<f64>>();
         let same = Ratio::of(&around(1.0), &around(1.0)).expect("a ratio");
         assert_eq!((same.value, same.significant()), (1.0, Some(false)));
         let twice = Ratio::of(&around(2.0), &around(1.0)).expect("a ratio");
@@ -120,9 +129,16 @@ mod tests {
 
     #[test]
     fn curves_cross_where_they_are_equal() {
-        let curve = |c: f64, a: f64| (9..16).map(|i| f64::from(1 << i)).map(|n| (n, c * n.powf(a))).collect::<Vec<_>>();
+        let curve = |c: f64, a: f64| {
+            (9..16).map(|i| f64::from(1 << i)).map(|n| (n, c * n.powf(a))).collect::<Vec<_>>()
+        };
         // 3000 n = n².
-        assert!((crossover(&curve(3000.0, 1.0), &curve(1.0, 2.0)).expect("they cross") - 3000.0).abs() < 1e-6);
-        assert_eq!((crossover(&curve(1e9, 1.0), &curve(1.0, 2.0)), crossover(&curve(1.0, 1.0), &curve(1.0, 2.0))), (None, None));
+        assert!(
+            (crossover(&curve(3000.0, 1.0), &curve(1.0, 2.0)).expect("they cross") - 3000.0).abs() < 1e-6
+        );
+        assert_eq!(
+            (crossover(&curve(1e9, 1.0), &curve(1.0, 2.0)), crossover(&curve(1.0, 1.0), &curve(1.0, 2.0))),
+            (None, None)
+        );
     }
 }

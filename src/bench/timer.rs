@@ -1,5 +1,5 @@
-//! Takes times: of plans by the device's own timestamps where it has them, of everything else by the clock on the wall; several subjects
-//! in turns.
+//! Takes times: of plans by the device's own timestamps where it has them, of everything else by the clock on
+//! the wall; several subjects in turns.
 
 use super::BenchOptions;
 use super::clock::{self, Instant};
@@ -97,9 +97,10 @@ impl Samples {
     }
 }
 
-/// Samples of some subjects, in turns so that what else the machine does meets all of them. `time` runs a subject a number of times and
-/// returns the nanoseconds of all of them; `repeats`: more than once where one run is short. `known`: nanoseconds that a run of each took
-/// already, if one did; past the budget it is all the warm-up there is. One that fails is out, with its error.
+/// Samples of some subjects, in turns so that what else the machine does meets all of them. `time` runs a
+/// subject a number of times and returns the nanoseconds of all of them; `repeats`: more than once where one
+/// run is short. `known`: nanoseconds that a run of each took already, if one did; past the budget it is all
+/// the warm-up there is. One that fails is out, with its error.
 pub(super) async fn in_turns<T>(
     subjects: &mut [T],
     known: &[f64],
@@ -134,7 +135,8 @@ pub(super) async fn in_turns<T>(
             }
             if repeats && once < timer.least() {
                 let again = time(subject, 4).await? / 4.0;
-                samples.repetitions = ((timer.least() / again.max(1.0)).ceil() as usize).clamp(1, MOST_REPETITIONS);
+                samples.repetitions =
+                    ((timer.least() / again.max(1.0)).ceil() as usize).clamp(1, MOST_REPETITIONS);
                 *spent += 4.0 * again + time(subject, samples.repetitions).await?;
                 samples.warm_ups += 4 + samples.repetitions;
             }
@@ -172,7 +174,12 @@ pub(super) struct Subject {
 
 impl Subject {
     /// Makes a plan ready. `fill` gives the words of parameters and of states that are not zero.
-    pub async fn new(executor: &Executor, plan: &Plan, calls: Vec<Call>, fill: &dyn Fn(&PlannedTensor) -> Option<Vec<u32>>) -> Result<Self> {
+    pub async fn new(
+        executor: &Executor,
+        plan: &Plan,
+        calls: Vec<Call>,
+        fill: &dyn Fn(&PlannedTensor) -> Option<Vec<u32>>,
+    ) -> Result<Self> {
         let (mut parameters, mut state) = (Memory::new(), Memory::new());
         for t in plan.tensors.iter().filter(|t| t.bytes > 0) {
             let memory = match t.tensor.role {
@@ -186,11 +193,24 @@ impl Subject {
         }
         executor.store_constants(plan, &mut parameters).await?;
         executor.reserve_state(plan, &mut state).await?;
-        Ok(Self { executor: executor.clone(), compiled: executor.compile(plan).await?, parameters, state, calls })
+        Ok(Self {
+            executor: executor.clone(),
+            compiled: executor.compile(plan).await?,
+            parameters,
+            state,
+            calls,
+        })
     }
 
-    /// The graph of [`kernel_graph`] over so many tokens, in the variant for a device, with random parameters.
-    pub async fn kernel(executor: &Executor, traits: &DeviceTraits, graph: &Graph, tokens: usize, seed: u64) -> Result<Self> {
+    /// The graph of [`kernel_graph`] over so many tokens, in the variant for a device, with random
+    /// parameters.
+    pub async fn kernel(
+        executor: &Executor,
+        traits: &DeviceTraits,
+        graph: &Graph,
+        tokens: usize,
+        seed: u64,
+    ) -> Result<Self> {
         let plan = graph.lower("kernel", traits, Capacity { lanes: 1, tokens, slots: 1, context: 0 })?;
         Self::new(executor, &plan, vec![Call::start(tokens)], &|t| Some(numbers(seed, t, 1.0))).await
     }
@@ -257,7 +277,8 @@ impl Subject {
         for call in &self.calls {
             let (calls, table) = submission(call, 1);
             let run = Run { calls: &calls, inputs: &self.inputs(&table), reads: &[] };
-            let (_, times) = self.executor.run_timed(&mut self.compiled, &self.parameters, &mut self.state, run).await?;
+            let (_, times) =
+                self.executor.run_timed(&mut self.compiled, &self.parameters, &mut self.state, run).await?;
             add_by_kernel(&mut all, self.compiled.plan(), call, &times);
         }
         Ok(all)
@@ -269,7 +290,8 @@ impl Subject {
         for call in &self.calls {
             let (calls, table) = submission(call, repetitions);
             let run = Run { calls: &calls, inputs: &self.inputs(&table), reads: &[] };
-            let (_, nanoseconds) = self.executor.run_clocked(&mut self.compiled, &self.parameters, &mut self.state, run).await?;
+            let (_, nanoseconds) =
+                self.executor.run_clocked(&mut self.compiled, &self.parameters, &mut self.state, run).await?;
             let Some(nanoseconds) = nanoseconds else { return Ok(None) };
             sum += nanoseconds;
         }
@@ -285,7 +307,11 @@ fn submission(call: &Call, repetitions: usize) -> (Vec<Call>, Vec<u32>) {
 /// A kernel alone: parameters `in.0`, … → output `out`.
 pub(super) fn kernel_graph(kernel: impl Kernel, inputs: &[TensorType]) -> Result<Graph> {
     let mut graph = Graph::new();
-    let inputs: Vec<_> = inputs.iter().enumerate().map(|(i, ty)| graph.parameter(&format!("in.{i}"), ty.dtype, ty.shape.clone())).collect();
+    let inputs: Vec<_> = inputs
+        .iter()
+        .enumerate()
+        .map(|(i, ty)| graph.parameter(&format!("in.{i}"), ty.dtype, ty.shape.clone()))
+        .collect();
     let out = graph.apply1("kernel", kernel, &inputs)?;
     graph.output(out, "out");
     Ok(graph)
@@ -335,13 +361,21 @@ mod tests {
             let mut subjects = Vec::new();
             for steps in [16, 32] {
                 let graph = kernel_graph(MultiplyAdd { groups: 1, steps }, &[]).expect("a graph");
-                subjects.push(Subject::kernel(&executor, &executor.traits(), &graph, 1, 0).await.expect("a subject"));
+                subjects.push(
+                    Subject::kernel(&executor, &executor.traits(), &graph, 1, 0).await.expect("a subject"),
+                );
             }
             let samples =
-                in_turns(&mut subjects, &[], &options, &timer, true, async |subject, repetitions| subject.time(&timer, repetitions).await).await;
+                in_turns(&mut subjects, &[], &options, &timer, true, async |subject, repetitions| {
+                    subject.time(&timer, repetitions).await
+                })
+                .await;
             for samples in samples {
                 let samples = samples.expect("samples");
-                assert!(samples.repetitions > 1 && samples.turns == 2 && samples.nanoseconds.len() == 3, "{samples:?}");
+                assert!(
+                    samples.repetitions > 1 && samples.turns == 2 && samples.nanoseconds.len() == 3,
+                    "{samples:?}"
+                );
             }
             let fails = async |subject: &mut bool, _: usize| {
                 if *subject { Err(Error::new(ErrorKind::Numeric, "no")) } else { Ok(1e6) }

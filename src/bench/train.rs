@@ -27,9 +27,16 @@ pub(super) async fn run(bench: &mut Bench<'_>) -> Result<()> {
     let options = |context| segmented(context, None);
     let mut lengths = bench.options.train_lengths.clone();
     lengths.sort_unstable();
-    let plan = |context| LearnerPlan::new(&source.config, &bench.engine.traits(), &options(context)).map(|plan| plan.memory());
+    let plan = |context| {
+        LearnerPlan::new(&source.config, &bench.engine.traits(), &options(context)).map(|plan| plan.memory())
+    };
     let fits = |memory: &crate::train::LearnerMemory| bench.fits(memory.total()).is_ok();
-    let largest = lengths.iter().filter_map(|n| plan(*n).ok().filter(fits)).map(|m| m.largest_buffer).max().unwrap_or(0);
+    let largest = lengths
+        .iter()
+        .filter_map(|n| plan(*n).ok().filter(fits))
+        .map(|m| m.largest_buffer)
+        .max()
+        .unwrap_or(0);
     // One device for all lengths: shaders are compiled once.
     let engine = Engine::on(bench.engine.executor(largest).await?).tuned(bench.engine.tuning().clone());
     bench.started(Suite::Train, "check").await?;
@@ -38,7 +45,8 @@ pub(super) async fn run(bench: &mut Bench<'_>) -> Result<()> {
     let mut points: Vec<(f64, f64)> = Vec::new();
     for n in lengths {
         bench.started(Suite::Train, &format!("step, n {n}")).await?;
-        let workload = Workload { tokens: Some(n), batch: Some(1), dtype: Some("f32".into()), ..bench.model_workload() };
+        let workload =
+            Workload { tokens: Some(n), batch: Some(1), dtype: Some("f32".into()), ..bench.model_workload() };
         let mut row = bench.row(Suite::Train, "step", workload);
         // Time grows as the length.
         let foreseen = points.last().map_or(0.0, |(tokens, ns)| ns * 1e-9 * n as f64 / tokens);
@@ -54,7 +62,8 @@ pub(super) async fn run(bench: &mut Bench<'_>) -> Result<()> {
     row.derived.exponent = exponent(&points);
     match (points.first(), points.last(), row.derived.exponent) {
         (Some(first), Some(last), Some(_)) => {
-            (row.derived.exponent_from, row.derived.exponent_to) = (Some(first.0 as usize), Some(last.0 as usize));
+            (row.derived.exponent_from, row.derived.exponent_to) =
+                (Some(first.0 as usize), Some(last.0 as usize));
         }
         _ => row.skipped = Some("fewer than two lengths were measured".into()),
     }
@@ -82,14 +91,21 @@ impl School<'_> {
         let (tokens, targets) = token_ids(bench.options.seed, options.context, self.source.config.vocab_size);
         let batch = Batch { context: options.context, tokens, targets };
         let mut number = 0;
-        let samples = in_turns(std::slice::from_mut(&mut learner), &[], bench.options, &self.timer, false, async |learner, _| {
-            number += 1;
-            let start = Instant::now();
-            learner.accumulate(&batch, 1.0 / batch.scored().max(1) as f32).await?;
-            learner.update(&AdamW { lr: 1e-5, ..AdamW::default() }, number).await?;
-            learner.executor().finish().await?;
-            Ok(clock::nanoseconds_since(start))
-        });
+        let samples = in_turns(
+            std::slice::from_mut(&mut learner),
+            &[],
+            bench.options,
+            &self.timer,
+            false,
+            async |learner, _| {
+                number += 1;
+                let start = Instant::now();
+                learner.accumulate(&batch, 1.0 / batch.scored().max(1) as f32).await?;
+                learner.update(&AdamW { lr: 1e-5, ..AdamW::default() }, number).await?;
+                learner.executor().finish().await?;
+                Ok(clock::nanoseconds_since(start))
+            },
+        );
         let samples = samples.await.into_iter().next().unwrap_or_else(|| Ok(Samples::default()));
         if let Executor::Gpu(gpu) = learner.executor() {
             row.derived.peak_bytes = Some(gpu.context().peak_bytes());
@@ -111,7 +127,8 @@ async fn checked(bench: &mut Bench<'_>, engine: &Engine, source: &ModelSource) -
     let got = gradients(engine, source, &batch, Some(n / 2)).await?;
     bench.pace.ready(&preparation);
     let errors = got.iter().zip(&want).map(|(got, want)| relative(&got.2, &want.2));
-    let error = errors.fold(0.0, |worst: f64, error| if worst.is_nan() || error <= worst { worst } else { error });
+    let error =
+        errors.fold(0.0, |worst: f64, error| if worst.is_nan() || error <= worst { worst } else { error });
     Ok(Check::against_f64(error, TOLERANCE, "relative, Frobenius, of the worst gradient", Some(n)))
 }
 
@@ -120,7 +137,12 @@ fn segmented(context: usize, segment: Option<usize>) -> LearnerOptions {
     LearnerOptions { lanes: 1, context, segment, recompute: Recompute::Nothing }
 }
 
-async fn gradients(engine: &Engine, source: &ModelSource, batch: &Batch, segment: Option<usize>) -> Result<NamedTensors> {
+async fn gradients(
+    engine: &Engine,
+    source: &ModelSource,
+    batch: &Batch,
+    segment: Option<usize>,
+) -> Result<NamedTensors> {
     let mut learner = Learner::new(engine, source, &segmented(batch.context, segment)).await?;
     learner.accumulate(batch, 1.0 / batch.scored().max(1) as f32).await?;
     learner.gradients().await
@@ -131,7 +153,11 @@ async fn shares(bench: &mut Bench<'_>, school: &School<'_>) -> Result<()> {
     let School { engine, source, .. } = *school;
     bench.started(Suite::Train, "shares").await?;
     let n = if bench.options.quick { 64 } else { 1024 };
-    let row = bench.row(Suite::Train, "shares", Workload { tokens: Some(n), batch: Some(1), ..bench.model_workload() });
+    let row = bench.row(
+        Suite::Train,
+        "shares",
+        Workload { tokens: Some(n), batch: Some(1), ..bench.model_workload() },
+    );
     let measured = async {
         school.check.as_ref().map_err(Clone::clone)?.verdict()?;
         let (tokens, targets) = token_ids(bench.options.seed, n, source.config.vocab_size);

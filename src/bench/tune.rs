@@ -1,6 +1,7 @@
-//! Measures which variants suit a device: tiles of products at a model's own shapes, subgroups or not, tokens of a reading call. In turns
-//! with the defaults, which stay unless something else is faster beyond doubt; every candidate is held against f64. And which block suits a
-//! model yet to be trained: that is only told, for a model's own block is part of what it computes.
+//! Measures which variants suit a device: tiles of products at a model's own shapes, subgroups or not, tokens
+//! of a reading call. In turns with the defaults, which stay unless something else is faster beyond doubt;
+//! every candidate is held against f64. And which block suits a model yet to be trained: that is only told,
+//! for a model's own block is part of what it computes.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -63,7 +64,8 @@ pub async fn tune(
     on_choice: &mut dyn FnMut(&Choice) -> ControlFlow<()>,
 ) -> Result<Tuning> {
     if engine.adapter().is_none() {
-        return Err(Error::new(ErrorKind::Input, "the CPU executor has no variants to choose from").help("give --adapter or --backend gpu"));
+        return Err(Error::new(ErrorKind::Input, "the CPU executor has no variants to choose from")
+            .help("give --adapter or --backend gpu"));
     }
     let mut tell = |choice: Choice| match on_choice(&choice) {
         ControlFlow::Continue(()) => Ok(()),
@@ -106,7 +108,12 @@ fn shapes(source: &ModelSource, quick: bool) -> Vec<[usize; 3]> {
 
 fn name(tile: &Tile) -> String {
     let [x, y] = tile.group;
-    format!("{}x{} by {x}x{y}, {}", tile.rows, tile.columns, if tile.shared { "workgroup memory" } else { "direct" })
+    format!(
+        "{}x{} by {x}x{y}, {}",
+        tile.rows,
+        tile.columns,
+        if tile.shared { "workgroup memory" } else { "direct" }
+    )
 }
 
 /// The best tile of a product, unless it is the default.
@@ -146,10 +153,19 @@ async fn product(
     let candidates = found.len();
     let quickest = found.iter().map(|(_, _, ns)| *ns).fold(f64::INFINITY, f64::min);
     found.retain(|(tile, _, ns)| *tile == default || *ns <= HOPELESS * quickest);
-    let samples = in_turns(&mut found, &[], options, timer, true, async |(_, subject, _), times| subject.time(timer, times).await).await;
+    let samples = in_turns(&mut found, &[], options, timer, true, async |(_, subject, _), times| {
+        subject.time(timer, times).await
+    })
+    .await;
     let (best, gain) = winner(&times(samples));
     let tile = found[best].0;
-    let choice = Choice { what: format!("product {m}×{k}×{n}"), default: name(&default), best: name(&tile), gain, candidates };
+    let choice = Choice {
+        what: format!("product {m}×{k}×{n}"),
+        default: name(&default),
+        best: name(&tile),
+        gain,
+        candidates,
+    };
     Ok((choice, (best > 0).then_some(tile)))
 }
 
@@ -158,8 +174,14 @@ fn times(samples: Vec<Result<Samples>>) -> Vec<Vec<f64>> {
     samples.into_iter().map(|s| s.map(|s| s.nanoseconds).unwrap_or_default()).collect()
 }
 
-/// Whether attention runs as subgroups, unless it does best as it would anyway: as subgroups, where there are any.
-async fn subgroups(executor: &Executor, timer: &Timer, options: &BenchOptions, defaults: &DeviceTraits) -> Result<(Choice, Option<bool>)> {
+/// Whether attention runs as subgroups, unless it does best as it would anyway: as subgroups, where there are
+/// any.
+async fn subgroups(
+    executor: &Executor,
+    timer: &Timer,
+    options: &BenchOptions,
+    defaults: &DeviceTraits,
+) -> Result<(Choice, Option<bool>)> {
     let mut candidates = Vec::new();
     for on in [true, false] {
         let tuning = Tuning { subgroups: Some(on), ..Tuning::clone(&defaults.tuning) };
@@ -168,12 +190,23 @@ async fn subgroups(executor: &Executor, timer: &Timer, options: &BenchOptions, d
     }
     let (best, gain) = fastest(&mut candidates, timer, options).await;
     let name = |at: usize| ["subgroups", "workgroups"][at].to_string();
-    let choice = Choice { what: format!("attention over {ATTENDED}"), default: name(0), best: name(best), gain, candidates: 2 };
+    let choice = Choice {
+        what: format!("attention over {ATTENDED}"),
+        default: name(0),
+        best: name(best),
+        gain,
+        candidates: 2,
+    };
     Ok((choice, (best > 0).then_some(false)))
 }
 
 /// The block that makes attention fastest.
-async fn block(executor: &Executor, timer: &Timer, options: &BenchOptions, traits: &DeviceTraits) -> Result<Choice> {
+async fn block(
+    executor: &Executor,
+    timer: &Timer,
+    options: &BenchOptions,
+    traits: &DeviceTraits,
+) -> Result<Choice> {
     let others = BLOCKS.into_iter().filter(|b| *b != options.block);
     let blocks: Vec<usize> = std::iter::once(options.block).chain(others).collect();
     let mut candidates = Vec::new();
@@ -182,15 +215,27 @@ async fn block(executor: &Executor, timer: &Timer, options: &BenchOptions, trait
     }
     let (best, gain) = fastest(&mut candidates, timer, options).await;
     let name = |block: usize| format!("{block} tokens");
-    Ok(Choice { what: "block of a new model".into(), default: name(blocks[0]), best: name(blocks[best]), gain, candidates: blocks.len() })
+    Ok(Choice {
+        what: "block of a new model".into(),
+        default: name(blocks[0]),
+        best: name(blocks[best]),
+        gain,
+        candidates: blocks.len(),
+    })
 }
 
 /// [`winner`] of some subjects in turns.
 async fn fastest(candidates: &mut [Subject], timer: &Timer, options: &BenchOptions) -> (usize, f64) {
-    winner(&times(in_turns(candidates, &[], options, timer, true, async |subject, times| subject.time(timer, times).await).await))
+    winner(&times(
+        in_turns(candidates, &[], options, timer, true, async |subject, times| {
+            subject.time(timer, times).await
+        })
+        .await,
+    ))
 }
 
-/// Attention with a learned sketch over [`ATTENDED`] tokens, ready to be timed, its first blocks held against f64.
+/// Attention with a learned sketch over [`ATTENDED`] tokens, ready to be timed, its first blocks held against
+/// f64.
 async fn attended(executor: &Executor, traits: &DeviceTraits, options: &BenchOptions) -> Result<Subject> {
     let attention = learned(options);
     let layer = |tokens| Layer { attention: &attention, pass: Pass::Forward, tokens };
@@ -198,12 +243,16 @@ async fn attended(executor: &Executor, traits: &DeviceTraits, options: &BenchOpt
     let reads = [("o", checked * options.heads * options.head)];
     let calls = |tokens| whole.calls(tokens, ATTENDED);
     let plan = whole.plan(traits, ATTENDED)?;
-    let mut subject = Subject::new(executor, &plan, calls(checked), &|t| whole.fill(t, options.seed, checked)).await?;
+    let mut subject =
+        Subject::new(executor, &plan, calls(checked), &|t| whole.fill(t, options.seed, checked)).await?;
     let got = subject.run(&reads).await?;
     let oracle = Executor::Oracle(CpuExecutor::default());
     let short = layer(checked);
     let plan = short.plan(&oracle.traits(), checked)?;
-    let want = Subject::new(&oracle, &plan, calls(checked), &|t| short.fill(t, options.seed, checked)).await?.run(&reads).await?;
+    let want = Subject::new(&oracle, &plan, calls(checked), &|t| short.fill(t, options.seed, checked))
+        .await?
+        .run(&reads)
+        .await?;
     Check::against_f64(relative(&got[0], &want[0]), TOLERANCE, "", None).verdict()?;
     subject.set_calls(calls(ATTENDED));
     Ok(subject)
@@ -212,9 +261,13 @@ async fn attended(executor: &Executor, traits: &DeviceTraits, options: &BenchOpt
 /// The fastest, if it beats the first beyond doubt; else the first. And by how much.
 fn winner(samples: &[Vec<f64>]) -> (usize, f64) {
     let ratio = |at: usize| Ratio::of(&samples[0], &samples[at]);
-    let fastest = (1..samples.len()).filter_map(|at| Some((at, ratio(at)?))).max_by(|a, b| a.1.value.total_cmp(&b.1.value));
+    let fastest = (1..samples.len())
+        .filter_map(|at| Some((at, ratio(at)?)))
+        .max_by(|a, b| a.1.value.total_cmp(&b.1.value));
     match fastest {
-        Some((at, ratio)) if ratio.value > GAIN && ratio.interval.is_some_and(|[low, _]| low > 1.0) => (at, ratio.value),
+        Some((at, ratio)) if ratio.value > GAIN && ratio.interval.is_some_and(|[low, _]| low > 1.0) => {
+            (at, ratio.value)
+        }
         _ => (0, 1.0),
     }
 }
@@ -254,7 +307,13 @@ async fn reading(
     });
     let (best, gain) = winner(&times(samples.await));
     let name = |segment: usize| format!("{segment} tokens");
-    let choice = Choice { what: "reading call".into(), default: name(default), best: name(segments[best]), gain, candidates: segments.len() };
+    let choice = Choice {
+        what: "reading call".into(),
+        default: name(default),
+        best: name(segments[best]),
+        gain,
+        candidates: segments.len(),
+    };
     Ok((choice, (best > 0).then(|| segments[best])))
 }
 
@@ -264,7 +323,9 @@ mod tests {
 
     #[test]
     fn the_default_stays_unless_something_is_faster_beyond_doubt() {
-        let around = |centre: f64, noise: f64| (0..9).map(|i| centre * (1.0 + noise * f64::from(i % 3 - 1))).collect::<Vec<f64>>();
+        let around = |centre: f64, noise: f64| {
+            (0..9).map(|i| centre * (1.0 + noise * f64::from(i % 3 - 1))).collect::<Vec<f64>>()
+        };
         assert_eq!(winner(&[around(1.0, 0.01), around(0.99, 0.01)]), (0, 1.0));
         assert_eq!(winner(&[around(1.0, 0.01), around(0.5, 0.01), around(0.8, 0.01)]).0, 1);
         assert_eq!(winner(&[around(1.0, 0.6), around(0.9, 0.6)]).0, 0);

@@ -45,7 +45,8 @@ struct Run {
     /// What is measured [default: all suites]
     #[arg(value_name = "SUITE", value_parser = suite())]
     suites: Vec<Suite>,
-    /// A look within a minute: few sizes and samples; what would take longer is left out, unless a budget or sizes are given
+    /// A look within a minute: few sizes and samples; what would take longer is left out, unless a budget or
+    /// sizes are given
     #[arg(long)]
     quick: bool,
     /// File to write the rows to, one JSON object a line; what it held is replaced
@@ -105,7 +106,8 @@ impl Sizes {
 }
 
 fn suite() -> impl TypedValueParser<Value = Suite> {
-    let find = |word: String| Suite::ALL.into_iter().find(|suite| suite.as_str() == word).unwrap_or(Suite::Peaks);
+    let find =
+        |word: String| Suite::ALL.into_iter().find(|suite| suite.as_str() == word).unwrap_or(Suite::Peaks);
     PossibleValuesParser::new(Suite::ALL.map(Suite::as_str)).map(find)
 }
 
@@ -151,7 +153,9 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
 
 /// Rows of files, one after the other.
 pub fn read(paths: &[PathBuf]) -> Result<Vec<Vec<Row>>> {
-    let rows = |path: &PathBuf| Row::parse_all(&polysketch::model::files::read_text(path)?, &path.display().to_string());
+    let rows = |path: &PathBuf| {
+        Row::parse_all(&polysketch::model::files::read_text(path)?, &path.display().to_string())
+    };
     paths.iter().map(rows).collect()
 }
 
@@ -159,7 +163,9 @@ fn measure(common: &Common, run: &Run) -> Outcome {
     if let Some(path) = &run.out {
         check_place(path)?;
     }
-    let name = run.model.as_ref().map_or("novels-2m".into(), |dir| dir.file_name().unwrap_or(dir.as_os_str()).to_string_lossy().into_owned());
+    let name = run.model.as_ref().map_or("novels-2m".into(), |dir| {
+        dir.file_name().unwrap_or(dir.as_os_str()).to_string_lossy().into_owned()
+    });
     let open = || model::source(run.model.as_deref());
     // A folder without a model is told of before anything is measured.
     open()?;
@@ -169,7 +175,9 @@ fn measure(common: &Common, run: &Run) -> Outcome {
     for engine in engines {
         match on_one(common, run, &engine, &BenchModel { name: name.clone(), open: &open }, &mut rows) {
             // One device that breaks is no reason to leave out the others.
-            Err(Stop::Failed(error)) if run.all_devices && error.kind() != ErrorKind::Cancelled => warn(&format!("{}: {error}", engine.name())),
+            Err(Stop::Failed(error)) if run.all_devices && error.kind() != ErrorKind::Cancelled => {
+                warn(&format!("{}: {error}", engine.name()))
+            }
             done => done?,
         }
     }
@@ -182,15 +190,23 @@ fn measure(common: &Common, run: &Run) -> Outcome {
 fn every_engine(common: &Common) -> Result<Vec<Engine>> {
     let _spinner = Progress::spinner(common, "looking for adapters");
     let adapters = block_on(enumerate()).into_iter().map(|a| a.report).filter(|r| r.usable().is_ok());
-    let requests = adapters.map(|r| AdapterRequest { backend: Backend::Gpu, adapter: Some(r.index.to_string()) });
+    let requests =
+        adapters.map(|r| AdapterRequest { backend: Backend::Gpu, adapter: Some(r.index.to_string()) });
     let cpu = AdapterRequest { backend: Backend::Cpu, adapter: None };
     requests.chain([cpu]).map(|request| block_on(Engine::create(&request))).collect()
 }
 
 /// All suites on one device: rows are written as they come, tables as suites end.
-fn on_one(common: &Common, run: &Run, engine: &Engine, model: &BenchModel<'_>, rows: &mut Vec<Row>) -> Outcome {
+fn on_one(
+    common: &Common,
+    run: &Run,
+    engine: &Engine,
+    model: &BenchModel<'_>,
+    rows: &mut Vec<Row>,
+) -> Outcome {
     // A part is left to what else runs here.
-    let options = BenchOptions { memory: engine.available_memory().map(|bytes| bytes / 4 * 3), ..run.options() };
+    let options =
+        BenchOptions { memory: engine.available_memory().map(|bytes| bytes / 4 * 3), ..run.options() };
     let bar = Progress::bar(common, &engine.name(), 0, Unit::Rows);
     let mut shown = rows.len();
     let mut failed: Outcome = Ok(());
@@ -248,9 +264,12 @@ fn show(common: &Common, bar: &Progress, rows: &[Row]) -> Outcome {
 /// A table of the rows of a suite.
 fn lines(rows: &[Row], columns: Option<usize>) -> Vec<String> {
     let Some(first) = rows.first() else { return Vec::new() };
-    let mut cells = vec![["", "", "median", "spread", "rate", "of peak", "error", ""].map(String::from).to_vec()];
+    let mut cells =
+        vec![["", "", "median", "spread", "rate", "of peak", "error", ""].map(String::from).to_vec()];
     cells.extend(rows.iter().map(|row| {
-        let statistics = |text: &dyn Fn(&polysketch::bench::statistics::Statistics) -> String| row.statistics.as_ref().map_or(String::new(), text);
+        let statistics = |text: &dyn Fn(&polysketch::bench::statistics::Statistics) -> String| {
+            row.statistics.as_ref().map_or(String::new(), text)
+        };
         vec![
             row.name.clone(),
             row.label(),
@@ -262,7 +281,16 @@ fn lines(rows: &[Row], columns: Option<usize>) -> Vec<String> {
             note(row),
         ]
     }));
-    let align = [Align::Left, Align::Left, Align::Right, Align::Right, Align::Right, Align::Right, Align::Right, Align::Left];
+    let align = [
+        Align::Left,
+        Align::Left,
+        Align::Right,
+        Align::Right,
+        Align::Right,
+        Align::Right,
+        Align::Right,
+        Align::Left,
+    ];
     let head = format!("{}: {}, build {}", first.suite, first.device.label(), first.build.label());
     [vec![head, String::new()], table(&align, 7, &cells, columns), vec![String::new()]].concat()
 }
@@ -290,16 +318,33 @@ pub fn note(row: &Row) -> String {
     let d = &row.derived;
     let parts = [
         d.speedup.map(|ratio| format!("{}× softmax's speed", digits3(ratio))),
-        d.exponent.map(|a| format!("time ~ n^{a:.2}, n {} to {}", d.exponent_from.unwrap_or(0), d.exponent_to.unwrap_or(0))),
-        d.crossover_tokens.map(|n| format!("faster than {} from n = {}", row.workload.against.as_deref().unwrap_or_default(), thousands(n as u64))),
+        d.exponent.map(|a| {
+            format!("time ~ n^{a:.2}, n {} to {}", d.exponent_from.unwrap_or(0), d.exponent_to.unwrap_or(0))
+        }),
+        d.crossover_tokens.map(|n| {
+            format!(
+                "faster than {} from n = {}",
+                row.workload.against.as_deref().unwrap_or_default(),
+                thousands(n as u64)
+            )
+        }),
         d.shares.as_ref().map(|shares| {
             let all: f64 = shares.iter().map(|k| k.nanoseconds).sum();
-            let rate =
-                |k: &KernelTime| if k.flops > 0 { format!(" ({} GFLOP/s)", digits3(k.flops as f64 / k.nanoseconds.max(1.0))) } else { String::new() };
-            let share = |k: &KernelTime| format!("{} {:.0} %{}", k.kernel, 100.0 * k.nanoseconds / all.max(1.0), rate(k));
+            let rate = |k: &KernelTime| {
+                if k.flops > 0 {
+                    format!(" ({} GFLOP/s)", digits3(k.flops as f64 / k.nanoseconds.max(1.0)))
+                } else {
+                    String::new()
+                }
+            };
+            let share = |k: &KernelTime| {
+                format!("{} {:.0} %{}", k.kernel, 100.0 * k.nanoseconds / all.max(1.0), rate(k))
+            };
             shares.iter().take(4).map(share).collect::<Vec<_>>().join(", ")
         }),
-        d.memory_bytes.filter(|_| row.suite == Suite::Train && row.skipped.is_none()).map(|n| format!("{} of memory", bytes(n))),
+        d.memory_bytes
+            .filter(|_| row.suite == Suite::Train && row.skipped.is_none())
+            .map(|n| format!("{} of memory", bytes(n))),
         row.skipped.as_ref().map(|why| format!("skipped: {why}")),
     ];
     parts.into_iter().flatten().collect::<Vec<_>>().join("; ")
@@ -307,5 +352,6 @@ pub fn note(row: &Row) -> String {
 
 /// An error that names a file without rows.
 pub fn no_rows(path: &Path) -> Error {
-    Error::new(ErrorKind::Input, format!("{}: no rows", path.display())).help("write some: polysketch bench --out FILE")
+    Error::new(ErrorKind::Input, format!("{}: no rows", path.display()))
+        .help("write some: polysketch bench --out FILE")
 }

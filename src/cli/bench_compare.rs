@@ -16,8 +16,8 @@ use super::output::{self, Align, digits3, plural, print, print_json, table};
 /// What `bench compare` takes.
 #[derive(Debug, Args)]
 pub struct Options {
-    /// Files of rows (bench --out). The runs of the others are held against the first one's on the same device, or else its first; one
-    /// file alone: its other devices against its first
+    /// Files of rows (bench --out). The runs of the others are held against the first one's on the same
+    /// device, or else its first; one file alone: its other devices against its first
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
 }
@@ -30,7 +30,8 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
             .help("give files of at least two runs: polysketch bench --out FILE")
             .into());
     }
-    let comparisons: Vec<Comparison> = found.iter().map(|(first, second)| compare::compare(first, second)).collect();
+    let comparisons: Vec<Comparison> =
+        found.iter().map(|(first, second)| compare::compare(first, second)).collect();
     if common.json {
         return print_json(&json!({ "comparisons": comparisons }));
     }
@@ -55,10 +56,27 @@ fn lines(c: &Comparison, columns: Option<usize>) -> Vec<String> {
             verdict(pair).into(),
         ]
     }));
-    let align = [Align::Left, Align::Left, Align::Left, Align::Right, Align::Right, Align::Right, Align::Left, Align::Left];
-    let means = c.means.iter().map(|(suite, mean)| format!("{suite} {}×", digits3(*mean))).collect::<Vec<_>>();
-    let alone = if c.alone == 0 { String::new() } else { format!("; {} without a counterpart", plural(c.alone, "row")) };
-    let end = format!("geometric means of A / B: {}{alone}", if means.is_empty() { "none".into() } else { means.join(", ") });
+    let align = [
+        Align::Left,
+        Align::Left,
+        Align::Left,
+        Align::Right,
+        Align::Right,
+        Align::Right,
+        Align::Left,
+        Align::Left,
+    ];
+    let means =
+        c.means.iter().map(|(suite, mean)| format!("{suite} {}×", digits3(*mean))).collect::<Vec<_>>();
+    let alone = if c.alone == 0 {
+        String::new()
+    } else {
+        format!("; {} without a counterpart", plural(c.alone, "row"))
+    };
+    let end = format!(
+        "geometric means of A / B: {}{alone}",
+        if means.is_empty() { "none".into() } else { means.join(", ") }
+    );
     let head = [format!("A: {}", c.first), format!("B: {}", c.second), String::new()];
     [head.to_vec(), table(&align, 2, &rows, columns), vec![String::new(), end, String::new()]].concat()
 }

@@ -1,4 +1,5 @@
-//! `bench report`: rows as one page with plots, light or dark as its reader's system is, that needs nothing but itself.
+//! `bench report`: rows as one page with plots, light or dark as its reader's system is, that needs nothing
+//! but itself.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -86,7 +87,11 @@ fn body(sets: &[Set]) -> Result<String> {
     let count: usize = sets.iter().map(|set| set.rows.len()).sum();
     paragraph(
         &mut page,
-        &format!("{}, {}, {when}. Medians; every result was held against f64 in the same run.", plural(sets.len(), "run"), plural(count, "row")),
+        &format!(
+            "{}, {}, {when}. Medians; every result was held against f64 in the same run.",
+            plural(sets.len(), "run"),
+            plural(count, "row")
+        ),
     );
     devices(&mut page, sets);
     attention(&mut page, sets)?;
@@ -119,10 +124,13 @@ enum Cell {
 }
 
 fn table(page: &mut String, head: &[&str], rows: &[Vec<Cell>]) {
-    let numeric = |column: usize| rows.first().and_then(|row| row.get(column)).is_some_and(|cell| matches!(cell, Cell::Number(_)));
+    let numeric = |column: usize| {
+        rows.first().and_then(|row| row.get(column)).is_some_and(|cell| matches!(cell, Cell::Number(_)))
+    };
     page.push_str("<div class=card><table><tr>");
     for (column, text) in head.iter().enumerate() {
-        let _ = write!(page, "<th{}>{}</th>", if numeric(column) { " class=number" } else { "" }, escape(text));
+        let _ =
+            write!(page, "<th{}>{}</th>", if numeric(column) { " class=number" } else { "" }, escape(text));
     }
     page.push_str("</tr>");
     for row in rows {
@@ -157,10 +165,15 @@ fn device(set: &Set) -> String {
         "software" => format!("{} ({})", row.device.name, row.device.backend),
         _ => set.device.clone(),
     });
-    if row.device.kind == "software" { format!("{name}<span class=tag>software adapter</span>") } else { name }
+    if row.device.kind == "software" {
+        format!("{name}<span class=tag>software adapter</span>")
+    } else {
+        name
+    }
 }
 
-/// A short name of a run for legends: its build only where devices come twice, its number where the build does too.
+/// A short name of a run for legends: its build only where devices come twice, its number where the build
+/// does too.
 fn short(set: &Set, sets: &[Set]) -> String {
     let again = sets.iter().filter(|other| other.device == set.device).count() > 1;
     let same = sets.iter().filter(|other| other.device == set.device && other.build == set.build);
@@ -195,17 +208,29 @@ fn devices(page: &mut String, sets: &[Set]) {
                 Cell::Number(peak(set, "fma", |row| row.derived.gflops)),
                 Cell::Number(peak(set, "matmul", |row| row.derived.gflops)),
                 Cell::Number(peak(set, "bandwidth", |row| row.derived.gbps)),
-                Cell::Number(set.rows.iter().find(|row| row.name == "dispatch").and_then(Row::median_ns).map_or("–".into(), |ns| digits3(ns * 1e-3))),
+                Cell::Number(
+                    set.rows
+                        .iter()
+                        .find(|row| row.name == "dispatch")
+                        .and_then(Row::median_ns)
+                        .map_or("–".into(), |ns| digits3(ns * 1e-3)),
+                ),
             ])
         })
         .collect();
     heading(page, "Devices");
-    table(page, &["device", "driver", "system", "build", "peak GFLOP/s", "matmul", "GB/s", "dispatch µs"], &rows);
+    table(
+        page,
+        &["device", "driver", "system", "build", "peak GFLOP/s", "matmul", "GB/s", "dispatch µs"],
+        &rows,
+    );
 }
 
 /// Times of one kind against the length, in seconds.
 fn times(set: &Set, pass: &str, kind: &str) -> Vec<(f64, f64)> {
-    let rows = set.rows.iter().filter(|row| row.suite == Suite::Attention && row.name == pass && row.workload.kind.as_deref() == Some(kind));
+    let rows = set.rows.iter().filter(|row| {
+        row.suite == Suite::Attention && row.name == pass && row.workload.kind.as_deref() == Some(kind)
+    });
     rows.filter_map(|row| Some(((row.workload.tokens? as f64).log2(), row.median_ns()? * 1e-9))).collect()
 }
 
@@ -213,10 +238,25 @@ fn curve(label: String, color: usize, stroke: Stroke, points: Vec<(f64, f64)>) -
     Curve { label: Some(label), color: COLORS[color % COLORS.len()], strength: 1.0, stroke, points }
 }
 
-fn panel(title: String, x: &'static str, y: &'static str, x_name: fn(i32) -> String, curves: Vec<Curve>) -> Panel {
+fn panel(
+    title: String,
+    x: &'static str,
+    y: &'static str,
+    x_name: fn(i32) -> String,
+    curves: Vec<Curve>,
+) -> Panel {
     // A curve of nothing has no place in the legend.
     let curves = curves.into_iter().filter(|curve| !curve.points.is_empty()).collect();
-    Panel { title, x, y, x_name, y_name: power_of_ten, curves, legend: Some(SeriesLabelPosition::UpperLeft), labels: Vec::new() }
+    Panel {
+        title,
+        x,
+        y,
+        x_name,
+        y_name: power_of_ten,
+        curves,
+        legend: Some(SeriesLabelPosition::UpperLeft),
+        labels: Vec::new(),
+    }
 }
 
 /// Passes of attention, by name and in words.
@@ -239,10 +279,19 @@ fn attention_panels(sets: &[Set], (pass, name): (&str, &str)) -> Vec<Panel> {
                 curve(format!("{BASELINE}: {name}"), i + 1, Stroke::Dashed, times(set, pass, BASELINE)),
             ]
         });
-        all.push(panel(format!("{name}: all devices"), "tokens n", "seconds", power_of_two, curves.collect()));
+        all.push(panel(
+            format!("{name}: all devices"),
+            "tokens n",
+            "seconds",
+            power_of_two,
+            curves.collect(),
+        ));
     }
     all.extend(sets.iter().map(|set| {
-        let curves = kinds.iter().enumerate().map(|(i, kind)| curve(kind.to_string(), i, Stroke::Solid, times(set, pass, kind)));
+        let curves = kinds
+            .iter()
+            .enumerate()
+            .map(|(i, kind)| curve(kind.to_string(), i, Stroke::Solid, times(set, pass, kind)));
         panel(format!("{name}: {}", short(set, sets)), "tokens n", "seconds", power_of_two, curves.collect())
     }));
     all
@@ -255,19 +304,30 @@ fn fitted(sets: &[Set]) -> Vec<(&Set, [String; 6])> {
     let mut lines = Vec::new();
     for set in sets {
         for row in set.rows.iter().filter(|row| row.suite == Suite::Attention && row.name == "exponent") {
-            let (kind, pass) = (row.workload.kind.clone().unwrap_or_default(), row.workload.operation.clone().unwrap_or_default());
+            let (kind, pass) = (
+                row.workload.kind.clone().unwrap_or_default(),
+                row.workload.operation.clone().unwrap_or_default(),
+            );
             let same = |other: &&Row| other.workload.kind == row.workload.kind;
-            let crossing = set.rows.iter().filter(same).find(|other| other.name == "crossover" && other.workload.operation == row.workload.operation);
-            let longest = set.rows.iter().filter(same).filter(|other| other.name == pass && other.derived.speedup.is_some());
-            let longest = longest.max_by_key(|other| other.workload.tokens);
-            let crossing = crossing.map_or(String::new(), |row| match (row.derived.crossover_tokens, &row.skipped) {
-                (Some(n), _) => format!("from n = {}", thousands(n as u64)),
-                (None, Some(why)) => why.clone(),
-                _ => String::new(),
+            let crossing = set.rows.iter().filter(same).find(|other| {
+                other.name == "crossover" && other.workload.operation == row.workload.operation
             });
+            let longest = set
+                .rows
+                .iter()
+                .filter(same)
+                .filter(|other| other.name == pass && other.derived.speedup.is_some());
+            let longest = longest.max_by_key(|other| other.workload.tokens);
+            let crossing =
+                crossing.map_or(String::new(), |row| match (row.derived.crossover_tokens, &row.skipped) {
+                    (Some(n), _) => format!("from n = {}", thousands(n as u64)),
+                    (None, Some(why)) => why.clone(),
+                    _ => String::new(),
+                });
             let d = &row.derived;
-            let range =
-                d.exponent_from.zip(d.exponent_to).map_or(String::new(), |(a, b)| format!("{} to {}", thousands(a as u64), thousands(b as u64)));
+            let range = d.exponent_from.zip(d.exponent_to).map_or(String::new(), |(a, b)| {
+                format!("{} to {}", thousands(a as u64), thousands(b as u64))
+            });
             let speedup = longest.map_or(String::new(), |row| {
                 let ratio = digits3(row.derived.speedup.unwrap_or(1.0));
                 format!("{ratio}× at {}", thousands(row.workload.tokens.unwrap_or(0) as u64))
@@ -280,7 +340,9 @@ fn fitted(sets: &[Set]) -> Vec<(&Set, [String; 6])> {
 }
 
 fn attention(page: &mut String, sets: &[Set]) -> Result<()> {
-    let Some(first) = sets.iter().flat_map(|set| &set.rows).find(|row| row.suite == Suite::Attention) else { return Ok(()) };
+    let Some(first) = sets.iter().flat_map(|set| &set.rows).find(|row| row.suite == Suite::Attention) else {
+        return Ok(());
+    };
     heading(page, "Attention: time against length");
     let w = &first.workload;
     paragraph(
@@ -304,38 +366,68 @@ fn attention(page: &mut String, sets: &[Set]) -> Result<()> {
     Ok(())
 }
 
-/// The plots against length alone, of all devices where there are several; and those of a model against depth, where it was measured.
+/// The plots against length alone, of all devices where there are several; and those of a model against
+/// depth, where it was measured.
 fn scaling_plot(path: &Path, sets: &[Set]) -> Result<()> {
     let has = |suite| sets.iter().flat_map(|set| &set.rows).any(|row| row.suite == suite);
     let mut rows: Vec<Vec<Panel>> = Vec::new();
     if has(Suite::Attention) {
-        rows.push(PASSES.iter().filter_map(|pass| attention_panels(sets, *pass).into_iter().next()).collect());
+        rows.push(
+            PASSES.iter().filter_map(|pass| attention_panels(sets, *pass).into_iter().next()).collect(),
+        );
     }
     rows.extend(model_panels(sets).map(Vec::from));
-    let title = if has(Suite::Attention) { "Attention: time against length" } else { "A text: time and memory against what was read of it" };
+    let title = if has(Suite::Attention) {
+        "Attention: time against length"
+    } else {
+        "A text: time and memory against what was read of it"
+    };
     panels::draw(path, title, "polysketch bench; medians, every result held against f64", &rows)
 }
 
-/// Time of a token and memory of a text against what was read of it; none where fewer than two depths were measured.
+/// Time of a token and memory of a text against what was read of it; none where fewer than two depths were
+/// measured.
 fn model_panels(sets: &[Set]) -> Option<[Panel; 2]> {
     let points = |set: &Set, name: &str, value: &dyn Fn(&Row) -> Option<f64>| -> Vec<(f64, f64)> {
-        let rows = set.rows.iter().filter(|row| row.suite == Suite::Model && row.name == name && row.statistics.is_some());
-        rows.filter_map(|row| Some(((row.workload.depth.filter(|depth| *depth > 0)? as f64).log2(), value(row)?))).collect()
+        let rows = set
+            .rows
+            .iter()
+            .filter(|row| row.suite == Suite::Model && row.name == name && row.statistics.is_some());
+        rows.filter_map(|row| {
+            Some(((row.workload.depth.filter(|depth| *depth > 0)? as f64).log2(), value(row)?))
+        })
+        .collect()
     };
     let each = |row: &Row| Some(row.median_ns()? * 1e-6 / row.workload.tokens? as f64);
     let mib = |bytes: Option<u64>| Some(bytes? as f64 / f64::from(1 << 20));
     // Of one shape, whichever device says it.
-    let cache = sets.iter().map(|set| points(set, "decode", &|row| mib(row.derived.softmax_cache_bytes))).find(|points| points.len() > 1)?;
+    let cache = sets
+        .iter()
+        .map(|set| points(set, "decode", &|row| mib(row.derived.softmax_cache_bytes)))
+        .find(|points| points.len() > 1)?;
     let mut times = Vec::new();
     let mut memory = vec![curve("key-value cache of softmax, same shape".into(), 0, Stroke::Dashed, cache)];
     for (i, set) in sets.iter().enumerate() {
-        let of = |what: &str| if sets.len() > 1 { format!("{what}: {}", short(set, sets)) } else { what.to_string() };
+        let of = |what: &str| {
+            if sets.len() > 1 { format!("{what}: {}", short(set, sets)) } else { what.to_string() }
+        };
         times.push(curve(of("writing"), 2 * i + 1, Stroke::Solid, points(set, "decode", &each)));
         times.push(curve(of("reading"), 2 * i + 2, Stroke::Solid, points(set, "prefill", &each)));
-        memory.push(curve(of("state"), 2 * i + 1, Stroke::Solid, points(set, "decode", &|row| mib(row.derived.state_bytes))));
+        memory.push(curve(
+            of("state"),
+            2 * i + 1,
+            Stroke::Solid,
+            points(set, "decode", &|row| mib(row.derived.state_bytes)),
+        ));
     }
-    let time = Panel { y_name: plain_power, ..panel("time of a token".into(), "tokens before it", "ms", power_of_two, times) };
-    let memory = Panel { y_name: plain_power, ..panel("memory of a text".into(), "tokens before it", "MiB", power_of_two, memory) };
+    let time = Panel {
+        y_name: plain_power,
+        ..panel("time of a token".into(), "tokens before it", "ms", power_of_two, times)
+    };
+    let memory = Panel {
+        y_name: plain_power,
+        ..panel("memory of a text".into(), "tokens before it", "MiB", power_of_two, memory)
+    };
     Some([time, memory])
 }
 
@@ -345,7 +437,8 @@ fn scaling_table(sets: &[Set]) -> String {
     let mut text = line(&[&["device"][..], &FITTED].concat()) + &line(&["---"; 7]);
     for (set, cells) in fitted(sets) {
         let name = short(set, sets);
-        let cells: Vec<&str> = std::iter::once(name.as_str()).chain(cells.iter().map(String::as_str)).collect();
+        let cells: Vec<&str> =
+            std::iter::once(name.as_str()).chain(cells.iter().map(String::as_str)).collect();
         text += &line(&cells);
     }
     text
@@ -354,23 +447,32 @@ fn scaling_table(sets: &[Set]) -> String {
 fn roofline(page: &mut String, sets: &[Set]) -> Result<()> {
     let mut all = Vec::new();
     for set in sets {
-        let rate =
-            |name: &str, value: fn(&Row) -> Option<f64>| set.rows.iter().find(|row| row.suite == Suite::Peaks && row.name == name).and_then(value);
+        let rate = |name: &str, value: fn(&Row) -> Option<f64>| {
+            set.rows.iter().find(|row| row.suite == Suite::Peaks && row.name == name).and_then(value)
+        };
         let kernels: Vec<&Row> = set.rows.iter().filter(|row| row.suite == Suite::Kernels).collect();
         let peaks = kernels.iter().find_map(|row| Some((row.derived.peak_gflops?, row.derived.peak_gbps?)));
-        let peaks = rate("fma", |row| row.derived.gflops).zip(rate("bandwidth", |row| row.derived.gbps)).or(peaks);
+        let peaks =
+            rate("fma", |row| row.derived.gflops).zip(rate("bandwidth", |row| row.derived.gbps)).or(peaks);
         let (Some((gflops, gbps)), false) = (peaks, kernels.is_empty()) else { continue };
         let point = |row: &Row| {
             let (flops, bytes) = (row.derived.flops? as f64, row.derived.bytes.filter(|b| *b > 0)? as f64);
             Some(((flops / bytes).log10(), row.derived.gflops?))
         };
         let of = |plan: &str| -> Vec<(f64, f64)> {
-            kernels.iter().filter(|row| row.workload.plan.as_deref() == Some(plan)).filter_map(|row| point(row)).collect()
+            kernels
+                .iter()
+                .filter(|row| row.workload.plan.as_deref() == Some(plan))
+                .filter_map(|row| point(row))
+                .collect()
         };
         let points: Vec<(f64, f64)> = ["prefill", "decode"].iter().flat_map(|plan| of(plan)).collect();
-        let (low, high) = points.iter().fold((-1.0f64, 2.0f64), |(low, high), (x, _)| (low.min(*x), high.max(*x)));
+        let (low, high) =
+            points.iter().fold((-1.0f64, 2.0f64), |(low, high), (x, _)| (low.min(*x), high.max(*x)));
         let steps = 60;
-        let roof = (0..=steps).map(|i| low + (high - low) * f64::from(i) / f64::from(steps)).map(|x| (x, gflops.min(gbps * 10f64.powf(x))));
+        let roof = (0..=steps)
+            .map(|i| low + (high - low) * f64::from(i) / f64::from(steps))
+            .map(|x| (x, gflops.min(gbps * 10f64.powf(x))));
         // A name once, at its fastest.
         let mut named: Vec<(&str, (f64, f64))> = Vec::new();
         for row in &kernels {
@@ -382,7 +484,12 @@ fn roofline(page: &mut String, sets: &[Set]) -> Result<()> {
             }
         }
         let curves = vec![
-            curve(format!("roof: {} GFLOP/s, {} GB/s", digits3(gflops), digits3(gbps)), 0, Stroke::Dashed, roof.collect()),
+            curve(
+                format!("roof: {} GFLOP/s, {} GB/s", digits3(gflops), digits3(gbps)),
+                0,
+                Stroke::Dashed,
+                roof.collect(),
+            ),
             curve("prefill".into(), 1, Stroke::Points, of("prefill")),
             curve("decode".into(), 2, Stroke::Points, of("decode")),
         ];
@@ -404,8 +511,10 @@ fn roofline(page: &mut String, sets: &[Set]) -> Result<()> {
 }
 
 fn shares(page: &mut String, sets: &[Set]) {
-    let found: Vec<(&Set, &Row, &Vec<KernelTime>)> =
-        sets.iter().flat_map(|set| set.rows.iter().filter_map(move |row| Some((set, row, row.derived.shares.as_ref()?)))).collect();
+    let found: Vec<(&Set, &Row, &Vec<KernelTime>)> = sets
+        .iter()
+        .flat_map(|set| set.rows.iter().filter_map(move |row| Some((set, row, row.derived.shares.as_ref()?))))
+        .collect();
     if found.is_empty() {
         return;
     }
@@ -423,11 +532,17 @@ fn shares(page: &mut String, sets: &[Set]) {
             let all: f64 = shares.iter().map(|k| k.nanoseconds).sum::<f64>().max(1.0);
             let what = match row.suite {
                 Suite::Train => "training call".into(),
-                Suite::Attention => [&row.workload.kind, &row.workload.operation].map(|part| escape(part.as_deref().unwrap_or_default())).join(", "),
+                Suite::Attention => [&row.workload.kind, &row.workload.operation]
+                    .map(|part| escape(part.as_deref().unwrap_or_default()))
+                    .join(", "),
                 _ => row.workload.plan.clone().unwrap_or_default(),
             };
             let tokens = plural(row.workload.tokens.unwrap_or(1), "token");
-            let _ = write!(page, "<div class=share>{what}, {tokens}: {} in kernels</div><div class=bar>", duration(all));
+            let _ = write!(
+                page,
+                "<div class=share>{what}, {tokens}: {} in kernels</div><div class=bar>",
+                duration(all)
+            );
             let mut legend = String::new();
             let shown = shares.iter().filter(|k| k.nanoseconds / all >= 0.03);
             for k in shown {
@@ -436,10 +551,15 @@ fn shares(page: &mut String, sets: &[Set]) {
                 }
                 let at = names.iter().position(|name| *name == k.kernel).unwrap_or(0);
                 let c = COLORS[(at + 1) % COLORS.len()];
-                let (color, percent) = (format!("#{:02x}{:02x}{:02x}", c.0, c.1, c.2), 100.0 * k.nanoseconds / all);
+                let (color, percent) =
+                    (format!("#{:02x}{:02x}{:02x}", c.0, c.1, c.2), 100.0 * k.nanoseconds / all);
                 let name = escape(&k.kernel);
-                let _ = write!(page, "<span style=\"width:{percent:.2}%;background:{color}\" title=\"{name} {percent:.1} %\"></span>");
-                let _ = write!(legend, "<span><i style=\"background:{color}\"></i>{name} {percent:.0} %</span>");
+                let _ = write!(
+                    page,
+                    "<span style=\"width:{percent:.2}%;background:{color}\" title=\"{name} {percent:.1} %\"></span>"
+                );
+                let _ =
+                    write!(legend, "<span><i style=\"background:{color}\"></i>{name} {percent:.0} %</span>");
             }
             let _ = write!(page, "</div><div class=legend>{legend}</div>");
         }
@@ -453,7 +573,11 @@ fn model(page: &mut String, sets: &[Set]) -> Result<()> {
     for set in sets {
         for row in set.rows.iter().filter(|row| row.suite == Suite::Model && row.name != "shares") {
             let Some(ns) = row.median_ns() else { continue };
-            let each = row.workload.tokens.filter(|n| *n > 0 && row.name != "first_token").map_or(String::new(), |n| duration(ns / n as f64));
+            let each = row
+                .workload
+                .tokens
+                .filter(|n| *n > 0 && row.name != "first_token")
+                .map_or(String::new(), |n| duration(ns / n as f64));
             cells.push(vec![
                 Cell::Html(device(set)),
                 Cell::Words(row.name.replace('_', " ")),
@@ -468,7 +592,10 @@ fn model(page: &mut String, sets: &[Set]) -> Result<()> {
     }
     if !cells.is_empty() {
         heading(page, "A model, reading and writing");
-        paragraph(page, "By the clock on the wall, on top of texts of different lengths: what a user waits for.");
+        paragraph(
+            page,
+            "By the clock on the wall, on top of texts of different lengths: what a user waits for.",
+        );
         if let Some(panels) = model_panels(sets) {
             plots(page, &panels)?;
         }
@@ -479,18 +606,33 @@ fn model(page: &mut String, sets: &[Set]) -> Result<()> {
 
 fn training(page: &mut String, sets: &[Set]) -> Result<()> {
     let points = |set: &Set, value: &dyn Fn(&Row) -> Option<f64>| -> Vec<(f64, f64)> {
-        let rows = set.rows.iter().filter(|row| row.suite == Suite::Train && row.name == "step" && row.statistics.is_some());
+        let rows = set
+            .rows
+            .iter()
+            .filter(|row| row.suite == Suite::Train && row.name == "step" && row.statistics.is_some());
         rows.filter_map(|row| Some(((row.workload.tokens? as f64).log2(), value(row)?))).collect()
     };
     let curves = |value: &dyn Fn(&Row) -> Option<f64>| -> Vec<Curve> {
-        sets.iter().enumerate().map(|(i, set)| curve(short(set, sets), i + 1, Stroke::Solid, points(set, value))).collect()
+        sets.iter()
+            .enumerate()
+            .map(|(i, set)| curve(short(set, sets), i + 1, Stroke::Solid, points(set, value)))
+            .collect()
     };
-    let time = panel("a step of one sequence".into(), "tokens n", "seconds", power_of_two, curves(&|row| Some(row.median_ns()? * 1e-9)));
+    let time = panel(
+        "a step of one sequence".into(),
+        "tokens n",
+        "seconds",
+        power_of_two,
+        curves(&|row| Some(row.median_ns()? * 1e-9)),
+    );
     if time.curves.is_empty() {
         return Ok(());
     }
     let memory = curves(&|row| Some(row.derived.memory_bytes? as f64 / f64::from(1 << 20)));
-    let memory = Panel { y_name: plain_power, ..panel("memory, planned".into(), "tokens n", "MiB", power_of_two, memory) };
+    let memory = Panel {
+        y_name: plain_power,
+        ..panel("memory, planned".into(), "tokens n", "MiB", power_of_two, memory)
+    };
     heading(page, "Training a model");
     plots(page, &[time, memory])
 }
@@ -510,13 +652,26 @@ fn all_rows(page: &mut String, sets: &[Set]) {
                 Cell::Number(s.map_or(String::new(), |s| duration(s.p95_ns))),
                 Cell::Number(s.map_or(String::new(), |s| s.n.to_string())),
                 Cell::Number(rate(row)),
-                Cell::Number(row.derived.share_of_peak.map_or(String::new(), |share| format!("{:.0} %", 100.0 * share))),
-                Cell::Number(row.check.as_ref().map_or(String::new(), |check| format!("{:.0e}", check.error))),
+                Cell::Number(
+                    row.derived
+                        .share_of_peak
+                        .map_or(String::new(), |share| format!("{:.0} %", 100.0 * share)),
+                ),
+                Cell::Number(
+                    row.check.as_ref().map_or(String::new(), |check| format!("{:.0e}", check.error)),
+                ),
                 Cell::Note(note(row)),
             ]
         });
         let cells: Vec<Vec<Cell>> = cells.collect();
-        table(page, &["suite", "name", "workload", "median", "least", "p95", "samples", "rate", "of peak", "error", ""], &cells);
+        table(
+            page,
+            &[
+                "suite", "name", "workload", "median", "least", "p95", "samples", "rate", "of peak", "error",
+                "",
+            ],
+            &cells,
+        );
     }
     page.push_str("</details>");
 }

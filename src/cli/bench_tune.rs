@@ -43,7 +43,12 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
         return Ok(());
     }
     // Less than five samples do not tell what is faster.
-    let bench = BenchOptions { samples: if options.quick { 5 } else { 9 }, budget: 5.0, quick: options.quick, ..BenchOptions::default() };
+    let bench = BenchOptions {
+        samples: if options.quick { 5 } else { 9 },
+        budget: 5.0,
+        quick: options.quick,
+        ..BenchOptions::default()
+    };
     let open = || model::source(options.model.as_deref());
     catch_interrupt();
     let spinner = Progress::spinner(common, &format!("measuring variants on {}", engine.name()));
@@ -53,7 +58,9 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
         if interrupted() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }))?;
     drop(spinner);
-    let text = serde_json::to_string_pretty(&tuning).map_err(|e| Error::new(ErrorKind::Io, format!("the tuning: {e}")))? + "\n";
+    let text = serde_json::to_string_pretty(&tuning)
+        .map_err(|e| Error::new(ErrorKind::Io, format!("the tuning: {e}")))?
+        + "\n";
     match &file {
         Some(path) => {
             if let Some(folder) = path.parent() {
@@ -65,7 +72,9 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
         None => {}
     }
     if common.json {
-        return print_json(&json!({ "adapter": engine.adapter(), "choices": choices, "tuning": tuning, "file": file }));
+        return print_json(
+            &json!({ "adapter": engine.adapter(), "choices": choices, "tuning": tuning, "file": file }),
+        );
     }
     let mut rows = vec![["", "default", "best", "", "of"].map(String::from).to_vec()];
     rows.extend(choices.into_iter().map(|c| {
@@ -73,7 +82,11 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
         vec![c.what, c.default, c.best, gain, c.candidates.to_string()]
     }));
     let align = [Align::Left, Align::Left, Align::Left, Align::Left, Align::Right];
-    let kept =
-        file.map_or(String::new(), |path| format!("kept in {}; forgotten by bench tune --forget, another driver, other shaders\n", path.display()));
+    let kept = file.map_or(String::new(), |path| {
+        format!(
+            "kept in {}; forgotten by bench tune --forget, another driver, other shaders\n",
+            path.display()
+        )
+    });
     print(&(table(&align, 1, &rows, output::columns()).join("\n") + "\n" + &kept))
 }

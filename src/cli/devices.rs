@@ -16,7 +16,8 @@ const TAKEN: &str = "→";
 /// Runs the command.
 pub fn run(common: &Common) -> Outcome {
     let spinner = Progress::spinner(common, "looking for adapters");
-    let reports: Vec<AdapterReport> = block_on(enumerate()).into_iter().map(|adapter| adapter.report).collect();
+    let reports: Vec<AdapterReport> =
+        block_on(enumerate()).into_iter().map(|adapter| adapter.report).collect();
     drop(spinner);
     let taken = choose(&common.request(), &reports)?;
     if common.json {
@@ -42,7 +43,14 @@ pub fn run(common: &Common) -> Outcome {
             driver.trim().into(),
         ]);
     }
-    rows.push(vec![mark(taken.is_none()), "-".into(), "the CPU itself".into(), "cpu".into(), plural(threads(), "thread"), "none needed".into()]);
+    rows.push(vec![
+        mark(taken.is_none()),
+        "-".into(),
+        "the CPU itself".into(),
+        "cpu".into(),
+        plural(threads(), "thread"),
+        "none needed".into(),
+    ]);
     if !wide {
         rows.iter_mut().for_each(|row| row.truncate(5));
     }
@@ -63,7 +71,10 @@ pub fn run(common: &Common) -> Outcome {
     };
     let asked = match (&common.adapter, common.backend) {
         (Some(adapter), _) => format!("--adapter {adapter:?} takes {chosen}"),
-        (None, backend) => format!("--backend {backend} takes {}", if taken.is_none() && reports.is_empty() { "the CPU itself" } else { &chosen }),
+        (None, backend) => format!(
+            "--backend {backend} takes {}",
+            if taken.is_none() && reports.is_empty() { "the CPU itself" } else { &chosen }
+        ),
     };
     wrap(&format!("{TAKEN} {asked}"), 0, columns).into_iter().for_each(|line| text += &(line + "\n"));
     print(&text)
@@ -90,8 +101,10 @@ fn details(r: &AdapterReport, all: &[AdapterReport]) -> String {
         Some([least, most]) => parts.push(format!("subgroups of {least} to {most}")),
         None => parts.push("no subgroups".into()),
     }
-    let has = [(f.shader_f16, "f16"), (f.timestamp_query, "timestamps"), (f.pipeline_cache, "pipeline cache")];
-    parts.extend(has.into_iter().map(|(has, name)| if has { name.to_string() } else { format!("no {name}") }));
+    let has =
+        [(f.shader_f16, "f16"), (f.timestamp_query, "timestamps"), (f.pipeline_cache, "pipeline cache")];
+    parts
+        .extend(has.into_iter().map(|(has, name)| if has { name.to_string() } else { format!("no {name}") }));
     if let Some(twin) = r.duplicate_of.and_then(|i| all.get(i)) {
         parts.push(format!("the same device as {}", twin.index));
     }

@@ -88,7 +88,8 @@ impl Positions {
             let nll = score.per_token();
             vec![name, thousands(score.tokens as u64), format!("{nll:.4}"), format!("{:.2}", nll.exp())]
         }));
-        let lines = table(&[Align::Left, Align::Right, Align::Right, Align::Right], 0, &rows, output::columns());
+        let lines =
+            table(&[Align::Left, Align::Right, Align::Right, Align::Right], 0, &rows, output::columns());
         lines.into_iter().map(|line| line + "\n").collect()
     }
 }
@@ -119,7 +120,15 @@ impl Row {
     fn new(title: Option<String>, tokens: usize, bytes: usize, score: Score) -> Self {
         let nll = score.per_token();
         let bits_per_byte = score.nll / std::f64::consts::LN_2 / bytes as f64;
-        Self { title, tokens, scored_tokens: score.tokens, bytes, nll_per_token: nll, perplexity: nll.exp(), bits_per_byte }
+        Self {
+            title,
+            tokens,
+            scored_tokens: score.tokens,
+            bytes,
+            nll_per_token: nll,
+            perplexity: nll.exp(),
+            bits_per_byte,
+        }
     }
 
     fn cells(&self) -> [String; 5] {
@@ -181,7 +190,8 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
     }
     drop(bar);
     if sum.tokens == 0 {
-        let message = format!("{}: {} of text have nothing to score", options.data.display(), plural(total, "token"));
+        let message =
+            format!("{}: {} of text have nothing to score", options.data.display(), plural(total, "token"));
         return Err(Error::new(ErrorKind::Input, message).help("give a text of at least 2 tokens").into());
     }
     let report = Report {
@@ -201,13 +211,23 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
     print(&as_text(&report))?;
     if common.talks() {
         let speed = rate(total, report.seconds);
-        tell(format_args!("\n{} in {}, {speed} tokens/s on {}", plural(total, "token"), seconds(report.seconds), report.device));
+        tell(format_args!(
+            "\n{} in {}, {speed} tokens/s on {}",
+            plural(total, "token"),
+            seconds(report.seconds),
+            report.device
+        ));
     }
     Ok(())
 }
 
 /// Title and tokens of every document.
-fn encode(common: &Common, tokenizer: &Tokenizer, text: &str, most: Option<usize>) -> Outcome<Vec<(String, Vec<u32>)>> {
+fn encode(
+    common: &Common,
+    tokenizer: &Tokenizer,
+    text: &str,
+    most: Option<usize>,
+) -> Outcome<Vec<(String, Vec<u32>)>> {
     let bar = Progress::bar(common, "cutting into tokens", text.len() as u64, Unit::Bytes);
     let mut before = 0;
     let mut work = Vec::new();
@@ -232,9 +252,13 @@ fn as_text(report: &Report) -> String {
         None => "each document in one go".into(),
     };
     let mut text = format!("{} on {}, {how}\n\n", report.model, report.data);
-    let mut rows = vec![["document", "tokens", "bytes", "nll/token", "perplexity", "bits/byte"].map(String::from).to_vec()];
+    let mut rows = vec![
+        ["document", "tokens", "bytes", "nll/token", "perplexity", "bits/byte"].map(String::from).to_vec(),
+    ];
     let titled = |title: &str, row: &Row| [&[title.to_string()][..], &row.cells()].concat();
-    rows.extend(report.documents.iter().map(|row| titled(&clip(row.title.as_deref().unwrap_or_default()), row)));
+    rows.extend(
+        report.documents.iter().map(|row| titled(&clip(row.title.as_deref().unwrap_or_default()), row)),
+    );
     rows.push(titled("all", &report.all));
     let right = Align::Right;
     for line in table(&[Align::Left, right, right, right, right, right], 0, &rows, columns) {

@@ -1,4 +1,5 @@
-//! How a run ends: exit code 0, or 1 with one line `error: …` and, where there is something to do, `help: …`. (2, usage, is clap's.)
+//! How a run ends: exit code 0, or 1 with one line `error: …` and, where there is something to do, `help: …`.
+//! (2, usage, is clap's.)
 
 use std::io::{IsTerminal as _, Write as _, stderr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -33,7 +34,11 @@ static PANIC: Mutex<Option<String>> = Mutex::new(None);
 /// Runs a command and reports how it ended.
 pub fn guard(command: impl FnOnce() -> Outcome) -> ExitCode {
     std::panic::set_hook(Box::new(|info| {
-        let text = info.payload().downcast_ref::<String>().cloned().or_else(|| info.payload().downcast_ref::<&str>().map(|s| s.to_string()));
+        let text = info
+            .payload()
+            .downcast_ref::<String>()
+            .cloned()
+            .or_else(|| info.payload().downcast_ref::<&str>().map(|s| s.to_string()));
         let place = info.location().map(|l| format!(" ({}:{})", l.file(), l.line())).unwrap_or_default();
         let mut first = PANIC.lock().unwrap_or_else(PoisonError::into_inner);
         first.get_or_insert(text.unwrap_or_default() + &place);
@@ -44,7 +49,8 @@ pub fn guard(command: impl FnOnce() -> Outcome) -> ExitCode {
         Ok(Err(Stop::Failed(error))) => error,
         Err(_) => {
             let message = PANIC.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default();
-            Error::new(ErrorKind::Device, format!("internal fault: {message}")).help("this is a bug of polysketch; please report it with the command")
+            Error::new(ErrorKind::Device, format!("internal fault: {message}"))
+                .help("this is a bug of polysketch; please report it with the command")
         }
     };
     report(&stop);
@@ -64,7 +70,8 @@ pub fn warn(text: &str) {
     say("warning:", "\x1b[1;33m", text);
 }
 
-/// Writes a line to stderr. One that cannot be written to (closed, or a file on a full disk) leaves nothing to tell, and ends nothing.
+/// Writes a line to stderr. One that cannot be written to (closed, or a file on a full disk) leaves nothing
+/// to tell, and ends nothing.
 pub fn tell(line: impl std::fmt::Display) {
     let _ = writeln!(stderr(), "{line}");
 }
@@ -78,7 +85,8 @@ fn say(label: &str, color: &str, text: &str) {
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
-/// From here on Ctrl-C only sets a flag, so that what is being written can be finished; a second one ends the program.
+/// From here on Ctrl-C only sets a flag, so that what is being written can be finished; a second one ends the
+/// program.
 pub fn catch_interrupt() {
     /// Signals this close to the first are the same one: `timeout` sends it to a program and to its group.
     const SAME: Duration = Duration::from_millis(300);

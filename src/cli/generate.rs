@@ -109,7 +109,8 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
         Prompt::None if options.state_in.is_some() => (String::new(), false),
         Prompt::None => (OPENING.to_string(), true),
     };
-    let state_in = options.state_in.as_deref().map(|path| Ok::<_, Error>((read_bytes(path)?, path))).transpose()?;
+    let state_in =
+        options.state_in.as_deref().map(|path| Ok::<_, Error>((read_bytes(path)?, path))).transpose()?;
     options.state_out.as_deref().map(check_place).transpose()?;
     let model = super::model::load(common, &options.model)?;
     let ids = model.tokenizer()?.encode(&text)?;
@@ -122,7 +123,8 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
         print(&text)?;
     }
 
-    let mut statistics = Statistics { prompt_tokens: ids.len(), state_bytes: session.state_bytes(), ..Statistics::default() };
+    let mut statistics =
+        Statistics { prompt_tokens: ids.len(), state_bytes: session.state_bytes(), ..Statistics::default() };
     let began = Instant::now();
     let mut outcome = prefill(common, &mut session, &ids);
     statistics.prefill = began.elapsed().as_secs_f64();
@@ -167,7 +169,13 @@ fn prefill(common: &Common, session: &mut Session, ids: &[u32]) -> Outcome {
 }
 
 /// Generates and streams the text. A closed or full stdout ends it; the state is good all the same.
-fn decode(common: &Common, session: &mut Session, sampling: &GenerateOptions, began: Instant, statistics: &mut Statistics) -> (Generated, Outcome) {
+fn decode(
+    common: &Common,
+    session: &mut Session,
+    sampling: &GenerateOptions,
+    began: Instant,
+    statistics: &mut Statistics,
+) -> (Generated, Outcome) {
     // On a terminal the text itself shows the progress.
     let bar = (!stdout().is_terminal()).then(|| Progress::spinner(common, "writing"));
     let decoding = Instant::now();
@@ -186,7 +194,10 @@ fn decode(common: &Common, session: &mut Session, sampling: &GenerateOptions, be
             statistics.generated = done.ids.len();
             (done, outcome)
         }
-        Err(error) => (Generated { text: String::new(), ids: Vec::new(), reason: StopReason::Cancelled }, Err(error.into())),
+        Err(error) => (
+            Generated { text: String::new(), ids: Vec::new(), reason: StopReason::Cancelled },
+            Err(error.into()),
+        ),
     }
 }
 
@@ -204,8 +215,16 @@ fn reason(reason: StopReason) -> &'static str {
     }
 }
 
-fn as_json(name: &str, model: &Model, sampling: &GenerateOptions, opening: Option<&String>, done: &Generated, s: &Statistics) -> serde_json::Value {
-    let per_second = |n: usize, seconds: f64| if n > 0 && seconds > 0.0 { Some(n as f64 / seconds) } else { None };
+fn as_json(
+    name: &str,
+    model: &Model,
+    sampling: &GenerateOptions,
+    opening: Option<&String>,
+    done: &Generated,
+    s: &Statistics,
+) -> serde_json::Value {
+    let per_second =
+        |n: usize, seconds: f64| if n > 0 && seconds > 0.0 { Some(n as f64 / seconds) } else { None };
     json!({
         "model": name,
         "device": model.executor().name(),
@@ -233,7 +252,11 @@ fn summary(options: &Options, model: &Model, sampling: &GenerateOptions, done: &
     let mut lines = Vec::new();
     if s.prompt_tokens > 0 {
         let rate = rate(s.prompt_tokens, s.prefill);
-        lines.push(format!("read     {} in {}, {rate} tokens/s", plural(s.prompt_tokens, "token"), seconds(s.prefill)));
+        lines.push(format!(
+            "read     {} in {}, {rate} tokens/s",
+            plural(s.prompt_tokens, "token"),
+            seconds(s.prefill)
+        ));
     }
     if s.generated > 0 {
         let why = match done.reason {
@@ -243,7 +266,11 @@ fn summary(options: &Options, model: &Model, sampling: &GenerateOptions, done: &
             StopReason::Cancelled => "interrupted",
         };
         let rate = rate(s.generated, s.decode);
-        lines.push(format!("written  {} in {}, {rate} tokens/s; {why}", plural(s.generated, "token"), seconds(s.decode)));
+        lines.push(format!(
+            "written  {} in {}, {rate} tokens/s; {why}",
+            plural(s.generated, "token"),
+            seconds(s.decode)
+        ));
         if let Some(first) = s.first {
             lines.push(format!("first    after {}", seconds(first)));
         }
@@ -251,9 +278,15 @@ fn summary(options: &Options, model: &Model, sampling: &GenerateOptions, done: &
             lines.push(format!("seed     {}", sampling.seed));
         }
     }
-    let length = if model.attention().has_cache() { "with its key-value cache" } else { "the same at any length" };
-    let saved = options.state_out.as_deref().map(|path| format!(", saved in {}", path.display())).unwrap_or_default();
-    lines.push(format!("state    {} after {}, {length}{saved}", bytes(s.state_bytes as u64), plural(s.position, "token")));
+    let length =
+        if model.attention().has_cache() { "with its key-value cache" } else { "the same at any length" };
+    let saved =
+        options.state_out.as_deref().map(|path| format!(", saved in {}", path.display())).unwrap_or_default();
+    lines.push(format!(
+        "state    {} after {}, {length}{saved}",
+        bytes(s.state_bytes as u64),
+        plural(s.position, "token")
+    ));
     lines.push(format!("on       {}", model.executor().name()));
     // A blank line keeps the statistics apart from the text on a terminal.
     tell(format_args!("\n{}", lines.join("\n")));

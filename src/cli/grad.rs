@@ -41,7 +41,9 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
     let tokens = Tokens::read(&options.tokens)?;
     if tokens.n < 2 {
         let message = format!("{}: tensor tokens has shape [{}, 1]", options.tokens.display(), tokens.batch);
-        return Err(Error::new(ErrorKind::Input, message).help("a loss needs sequences of at least 2 tokens").into());
+        return Err(Error::new(ErrorKind::Input, message)
+            .help("a loss needs sequences of at least 2 tokens")
+            .into());
     }
     check_place(&options.out)?;
     let source = super::model::source(options.model.as_deref())?;
@@ -52,7 +54,12 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
     let engine = super::model::engine(common)?;
     let context = tokens.n - 1;
     let lanes = (AT_ONCE / context).clamp(1, tokens.batch);
-    let how = LearnerOptions { lanes, context, segment: options.gradients.segment, recompute: options.gradients.again.recompute.unwrap_or_default() };
+    let how = LearnerOptions {
+        lanes,
+        context,
+        segment: options.gradients.segment,
+        recompute: options.gradients.again.recompute.unwrap_or_default(),
+    };
     catch_interrupt();
     let mut learner = block_on(Learner::new(&engine, &source, &how))?;
     let began = Instant::now();
@@ -61,9 +68,12 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
     let gradients = block_on(learner.gradients())?;
     let loss = [loss as f32];
     let mut tensors = vec![TensorData::f32("loss", &[1], &loss)];
-    tensors.extend(gradients.iter().map(|(name, shape, values)| TensorData::f32(format!("grad.{name}"), shape, values)));
+    tensors.extend(
+        gradients.iter().map(|(name, shape, values)| TensorData::f32(format!("grad.{name}"), shape, values)),
+    );
     write_safetensors(&options.out, &tensors, &[])?;
-    let (took, size) = (began.elapsed().as_secs_f64(), tensors.iter().map(|t| t.bytes.len() as u64).sum::<u64>());
+    let (took, size) =
+        (began.elapsed().as_secs_f64(), tensors.iter().map(|t| t.bytes.len() as u64).sum::<u64>());
     if common.json {
         return print_json(&json!({
             "device": engine.name(), "out": options.out, "loss": loss[0], "gradient_norm": norm, "tensors": tensors.len(), "bytes": size,
@@ -72,9 +82,20 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
     }
     if common.talks() {
         let gradients = plural(gradients.len(), "gradient");
-        tell(format_args!("{}: loss {:.6} and {gradients} of norm {norm:.4}, {}", options.out.display(), loss[0], bytes(size)));
+        tell(format_args!(
+            "{}: loss {:.6} and {gradients} of norm {norm:.4}, {}",
+            options.out.display(),
+            loss[0],
+            bytes(size)
+        ));
         let n = tokens.batch * context;
-        tell(format_args!("{} in {}, {} tokens/s on {}", plural(n, "token"), seconds(took), rate(n, took), engine.name()));
+        tell(format_args!(
+            "{} in {}, {} tokens/s on {}",
+            plural(n, "token"),
+            seconds(took),
+            rate(n, took),
+            engine.name()
+        ));
     }
     Ok(())
 }

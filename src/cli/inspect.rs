@@ -115,7 +115,8 @@ fn groups(config: &ModelConfig) -> Vec<(&'static str, u64)> {
     let mut add = |layers: usize, times: i64| {
         for spec in (ModelConfig { num_hidden_layers: layers, ..config.clone() }).parameters() {
             let elements = spec.shape.iter().fold(1u64, |a, n| a.saturating_mul(*n as u64));
-            sums[group(&spec)] = sums[group(&spec)].saturating_add_signed(times.saturating_mul(elements as i64));
+            sums[group(&spec)] =
+                sums[group(&spec)].saturating_add_signed(times.saturating_mul(elements as i64));
         }
     };
     let layers = config.num_hidden_layers as i64;
@@ -164,7 +165,8 @@ fn as_json(
     fits: bool,
 ) -> Value {
     let config: Value = serde_json::from_str(&facts.config.to_json()).unwrap_or_default();
-    let lengths: Map<String, Value> = LENGTHS.iter().map(|(_, n)| (n.to_string(), json!(facts.config.softmax_cache_bytes(*n)))).collect();
+    let lengths: Map<String, Value> =
+        LENGTHS.iter().map(|(_, n)| (n.to_string(), json!(facts.config.softmax_cache_bytes(*n)))).collect();
     let memory = plan.map(|(memory, n)| {
         let mut value = json!(memory);
         value["slots"] = json!(options.slots);
@@ -190,15 +192,28 @@ fn as_json(
 }
 
 /// A titled table: name, number, note.
-fn section(text: &mut String, title: &str, rows: impl IntoIterator<Item = [String; 3]>, columns: Option<usize>) {
+fn section(
+    text: &mut String,
+    title: &str,
+    rows: impl IntoIterator<Item = [String; 3]>,
+    columns: Option<usize>,
+) {
     text.push('\n');
     wrap(title, 0, columns).into_iter().for_each(|line| *text += &(line + "\n"));
     let rows: Vec<Vec<String>> = rows.into_iter().map(|row| row.to_vec()).collect();
     let room = columns.map(|columns| columns.saturating_sub(2));
-    table(&[Align::Left, Align::Right, Align::Left], 2, &rows, room).into_iter().for_each(|line| *text += &format!("  {line}\n"));
+    table(&[Align::Left, Align::Right, Align::Left], 2, &rows, room)
+        .into_iter()
+        .for_each(|line| *text += &format!("  {line}\n"));
 }
 
-fn as_text(options: &Options, facts: &Facts, groups: &[(&str, u64)], engine: &Engine, plan: Option<&(MemoryPlan, Numbers)>) -> String {
+fn as_text(
+    options: &Options,
+    facts: &Facts,
+    groups: &[(&str, u64)],
+    engine: &Engine,
+    plan: Option<&(MemoryPlan, Numbers)>,
+) -> String {
     let columns = output::columns();
     let total = facts.config.parameter_count();
     let mut text = format!("{}\n", options.model.name());
@@ -226,15 +241,25 @@ fn as_text(options: &Options, facts: &Facts, groups: &[(&str, u64)], engine: &En
         let most = thousands(options.model.load.max_context as u64);
         rows.push(row("key-value cache", memory.cache, format!("{}for {most} tokens", each(n.cache))));
     }
-    rows.push(row("scratch", memory.scratch, format!("prefill {} tokens at a time", thousands(memory.segment as u64))));
+    rows.push(row(
+        "scratch",
+        memory.scratch,
+        format!("prefill {} tokens at a time", thousands(memory.segment as u64)),
+    ));
     rows.push(row("in all", memory.total(), format!("largest buffer {}", bytes(memory.largest_buffer))));
     section(&mut text, &format!("memory on {}", engine.name()), rows, columns);
 
-    let dispatches = |name: &str, all: usize, layer: usize| [name.to_string(), format!("{all} dispatches"), format!("{layer} a layer")];
+    let dispatches = |name: &str, all: usize, layer: usize| {
+        [name.to_string(), format!("{all} dispatches"), format!("{layer} a layer")]
+    };
     let rows = [
         dispatches("prefill call", memory.dispatches[0], n.layer[1]),
         dispatches("decoding step", memory.dispatches[1], n.layer[0]),
-        ["arithmetic".to_string(), format!("{} operations", amount(n.flops)), "a token, when decoding".into()],
+        [
+            "arithmetic".to_string(),
+            format!("{} operations", amount(n.flops)),
+            "a token, when decoding".into(),
+        ],
     ];
     section(&mut text, "work", rows, columns);
 
@@ -244,7 +269,12 @@ fn as_text(options: &Options, facts: &Facts, groups: &[(&str, u64)], engine: &En
             let times = output::digits3(need as f64 / n.state.max(1) as f64);
             [format!("{name} tokens"), bytes(need), format!("{times} times the state")]
         });
-        section(&mut text, "for comparison: a key-value cache, as softmax attention of this shape would need (f32)", rows, columns);
+        section(
+            &mut text,
+            "for comparison: a key-value cache, as softmax attention of this shape would need (f32)",
+            rows,
+            columns,
+        );
     }
     text
 }
@@ -273,14 +303,23 @@ fn sentences(c: &ModelConfig) -> Vec<String> {
         attention += if a.local_exact { ", exact inside blocks" } else { "" };
     }
     match a.feature_count(c.head_size()) {
-        Some(features) => attention += &format!(", blocks of {}, {} features a head, constant state", a.block_size, thousands(features as u64)),
+        Some(features) => {
+            attention += &format!(
+                ", blocks of {}, {} features a head, constant state",
+                a.block_size,
+                thousands(features as u64)
+            )
+        }
         None => attention += ", state grows with the text (key-value cache)",
     }
     let gate = if a.gate.as_str() == "none" { "no gate".to_string() } else { format!("{} gate", a.gate) };
     let rope = if c.rope.where_.as_str() == "none" {
         "no rotation".to_string()
     } else {
-        format!("rotary positions on {} queries and keys (theta {}, {})", c.rope.where_, c.rope.theta, c.rope.layout)
+        format!(
+            "rotary positions on {} queries and keys (theta {}, {})",
+            c.rope.where_, c.rope.theta, c.rope.layout
+        )
     };
     vec![model, attention, format!("{gate}, {rope}")]
 }

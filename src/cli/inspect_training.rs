@@ -37,13 +37,24 @@ impl Options {
     ///
     /// # Errors
     /// As [`LearnerPlan::new`].
-    pub fn plan(&self, engine: &Engine, config: &ModelConfig, segment: Option<usize>) -> Result<Option<Training>> {
+    pub fn plan(
+        &self,
+        engine: &Engine,
+        config: &ModelConfig,
+        segment: Option<usize>,
+    ) -> Result<Option<Training>> {
         let Some(context) = self.context else { return Ok(None) };
         let recompute = self.again.recompute.unwrap_or_default();
         let options = LearnerOptions { lanes: self.batch, context, segment, recompute };
-        let memory = |options: &LearnerOptions| Ok::<_, Error>(LearnerPlan::new(config, &engine.traits(), options)?.memory());
+        let memory = |options: &LearnerOptions| {
+            Ok::<_, Error>(LearnerPlan::new(config, &engine.traits(), options)?.memory())
+        };
         let other = if recompute == Recompute::Nothing { Recompute::Sections } else { Recompute::Nothing };
-        Ok(Some(Training { options, memory: memory(&options)?, other: memory(&LearnerOptions { recompute: other, ..options }).ok() }))
+        Ok(Some(Training {
+            options,
+            memory: memory(&options)?,
+            other: memory(&LearnerOptions { recompute: other, ..options }).ok(),
+        }))
     }
 }
 
@@ -63,10 +74,16 @@ impl Training {
         let (o, m) = (&self.options, &self.memory);
         let row = |name: &str, size: u64, note: String| [name.to_string(), bytes(size), note];
         let segments = o.context.div_ceil(m.segment);
-        let cut =
-            if segments > 1 { format!("states between {} segments of {} tokens", segments, thousands(m.segment as u64)) } else { String::new() };
-        let other = self.other.map(|other| format!("{} if {} is computed again", bytes(other.activations), name_of_other(o.recompute)));
-        let of_call = if m.lanes < o.lanes { format!(" of {}", plural(m.lanes, "sequence")) } else { String::new() };
+        let cut = if segments > 1 {
+            format!("states between {} segments of {} tokens", segments, thousands(m.segment as u64))
+        } else {
+            String::new()
+        };
+        let other = self.other.map(|other| {
+            format!("{} if {} is computed again", bytes(other.activations), name_of_other(o.recompute))
+        });
+        let of_call =
+            if m.lanes < o.lanes { format!(" of {}", plural(m.lanes, "sequence")) } else { String::new() };
         let rows = vec![
             row("weights", m.weights, String::new()),
             row("gradients and moments", m.optimizer, String::new()),
@@ -75,7 +92,12 @@ impl Training {
             row(
                 "in all",
                 m.total(),
-                format!("largest buffer {}, {} dispatches a call{}", bytes(m.largest_buffer), thousands(m.dispatches as u64), of_call),
+                format!(
+                    "largest buffer {}, {} dispatches a call{}",
+                    bytes(m.largest_buffer),
+                    thousands(m.dispatches as u64),
+                    of_call
+                ),
             ),
         ];
         let batch = thousands(o.lanes as u64);

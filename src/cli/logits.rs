@@ -74,7 +74,13 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
     }
     if common.talks() {
         tell(format_args!("{}: logits f32 [{batch}, {n}, {v}], {}", options.out.display(), bytes(size)));
-        tell(format_args!("{} in {}, {} tokens/s on {}", plural(ids.len(), "token"), seconds(took), rate(ids.len(), took), model.executor().name()));
+        tell(format_args!(
+            "{} in {}, {} tokens/s on {}",
+            plural(ids.len(), "token"),
+            seconds(took),
+            rate(ids.len(), took),
+            model.executor().name()
+        ));
     }
     Ok(())
 }
@@ -99,15 +105,24 @@ impl Tokens {
         let ids = file.i64("tokens")?;
         match file.shape("tokens") {
             Some(&[batch, n]) if !ids.is_empty() => Ok(Self { ids: file.u32("tokens")?, batch, n, label }),
-            other => Err(Error::new(ErrorKind::Input, format!("{label}: tensor tokens has shape {:?}", other.unwrap_or_default()))
-                .help("it must be [B, n], with at least one sequence of at least one token")),
+            other => Err(Error::new(
+                ErrorKind::Input,
+                format!("{label}: tensor tokens has shape {:?}", other.unwrap_or_default()),
+            )
+            .help("it must be [B, n], with at least one sequence of at least one token")),
         }
     }
 
     /// Refuses ids that a vocabulary of `v` does not have.
     pub fn check(&self, v: usize) -> Result<()> {
         let Some(i) = self.ids.iter().position(|id| *id as usize >= v) else { return Ok(()) };
-        let message = format!("{}: token {} of sequence {} has id {}, the vocabulary has {v}", self.label, i % self.n, i / self.n, self.ids[i]);
+        let message = format!(
+            "{}: token {} of sequence {} has id {}, the vocabulary has {v}",
+            self.label,
+            i % self.n,
+            i / self.n,
+            self.ids[i]
+        );
         Err(Error::new(ErrorKind::Input, message).help("use ids of this model's own tokenizer"))
     }
 }
@@ -118,7 +133,13 @@ enum Failed {
 }
 
 /// Hands out the logits of all tokens in order, a part of a sequence at a time.
-fn rows(model: &Model, session: &mut Session, ids: &[u32], n: usize, write: &mut dyn FnMut(usize, &[f32]) -> io::Result<()>) -> Result<(), Failed> {
+fn rows(
+    model: &Model,
+    session: &mut Session,
+    ids: &[u32],
+    n: usize,
+    write: &mut dyn FnMut(usize, &[f32]) -> io::Result<()>,
+) -> Result<(), Failed> {
     let part = model.blueprint().capacity.tokens.min(MOST_AT_ONCE / model.config().vocab_size).max(1);
     let (mut done, total) = (0, ids.len());
     for sequence in ids.chunks(n) {
@@ -138,10 +159,12 @@ fn rows(model: &Model, session: &mut Session, ids: &[u32], n: usize, write: &mut
     Ok(())
 }
 
-/// The head of a `.safetensors` file with one tensor; its numbers follow, so that they need not all be in memory.
+/// The head of a `.safetensors` file with one tensor; its numbers follow, so that they need not all be in
+/// memory.
 fn header(w: &mut dyn Write, shape: [usize; 3]) -> io::Result<()> {
     let size = 4 * shape.iter().product::<usize>();
-    let mut text = json!({ "logits": { "dtype": "F32", "shape": shape, "data_offsets": [0, size] } }).to_string();
+    let mut text =
+        json!({ "logits": { "dtype": "F32", "shape": shape, "data_offsets": [0, size] } }).to_string();
     while !text.len().is_multiple_of(8) {
         text.push(' ');
     }

@@ -100,7 +100,8 @@ mod tests {
     #[test]
     fn the_options_are_consistent() {
         let command = super::Cli::command();
-        // Of an option that is there twice, one is never heard. Clap itself looks only in builds without optimisation.
+        // Of an option that is there twice, one is never heard. Clap itself looks only in builds without
+        // optimisation.
         check(&command);
         command.debug_assert();
     }

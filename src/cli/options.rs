@@ -69,7 +69,13 @@ pub struct Load {
 impl Load {
     /// For so many texts at once.
     pub fn options(&self, slots: usize) -> LoadOptions {
-        LoadOptions { weights: self.weights, slots, segment: self.segment, max_context: self.max_context, ..LoadOptions::default() }
+        LoadOptions {
+            weights: self.weights,
+            slots,
+            segment: self.segment,
+            max_context: self.max_context,
+            ..LoadOptions::default()
+        }
     }
 }
 
@@ -92,7 +98,8 @@ pub struct Again {
 }
 
 fn recompute() -> impl TypedValueParser<Value = Recompute> {
-    PossibleValuesParser::new(["nothing", "layers"]).map(|word| if word == "layers" { Recompute::Sections } else { Recompute::Nothing })
+    PossibleValuesParser::new(["nothing", "layers"])
+        .map(|word| if word == "layers" { Recompute::Sections } else { Recompute::Nothing })
 }
 
 impl ModelOptions {
@@ -105,7 +112,9 @@ impl ModelOptions {
     pub fn name(&self) -> String {
         match self.dir() {
             None => "novels-2m (built in)".into(),
-            Some(dir) => dir.file_name().map_or_else(|| dir.display().to_string(), |name| name.to_string_lossy().into_owned()),
+            Some(dir) => dir
+                .file_name()
+                .map_or_else(|| dir.display().to_string(), |name| name.to_string_lossy().into_owned()),
         }
     }
 }
@@ -139,8 +148,12 @@ mod tests {
 
     #[test]
     fn counts() {
-        assert_eq!((count("7"), count("32k"), count("2M"), natural("0")), (Ok(7), Ok(32 << 10), Ok(2 << 20), Ok(0)));
-        for bad in ["", "k", "0", "-1", "1.5", "3kk", "1kM", "99999999999999999999", "99999999999999M", "é"] {
+        assert_eq!(
+            (count("7"), count("32k"), count("2M"), natural("0")),
+            (Ok(7), Ok(32 << 10), Ok(2 << 20), Ok(0))
+        );
+        for bad in ["", "k", "0", "-1", "1.5", "3kk", "1kM", "99999999999999999999", "99999999999999M", "é"]
+        {
             assert!(count(bad).is_err(), "{bad}");
         }
     }

@@ -12,7 +12,8 @@ use super::failure::{Outcome, Stop};
 /// Writes text to stdout at once.
 ///
 /// # Errors
-/// [`Stop::Closed`] if nobody reads any more; an I/O error, for instance if a file that stdout goes to has no space left.
+/// [`Stop::Closed`] if nobody reads any more; an I/O error, for instance if a file that stdout goes to has no
+/// space left.
 pub fn print(text: &str) -> Outcome {
     let mut out = stdout().lock();
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|e| match e.kind() {
@@ -42,13 +43,18 @@ pub fn check_place(path: &Path) -> Result<()> {
     }
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     // The only honest test: file systems have more reasons to say no than permissions show.
-    tempfile::Builder::new().prefix(".polysketch-").tempfile_in(folder).map_err(|e| fail(&e.kind().into()))?;
+    tempfile::Builder::new()
+        .prefix(".polysketch-")
+        .tempfile_in(folder)
+        .map_err(|e| fail(&e.kind().into()))?;
     Ok(())
 }
 
 /// Columns of the terminal on stdout; none if it is no terminal, and lines may be as long as they like.
 pub fn columns() -> Option<usize> {
-    stdout().is_terminal().then(|| Term::stdout().size_checked().map_or(80, |(_, columns)| usize::from(columns).max(20)))
+    stdout()
+        .is_terminal()
+        .then(|| Term::stdout().size_checked().map_or(80, |(_, columns)| usize::from(columns).max(20)))
 }
 
 /// Which way a column leans.
@@ -63,8 +69,11 @@ pub enum Align {
 /// A table as lines of text. Where the terminal is too narrow, the column `elastic` gives way first.
 pub fn table(align: &[Align], elastic: usize, rows: &[Vec<String>], columns: Option<usize>) -> Vec<String> {
     const LEAST: usize = 8;
-    let mut widths: Vec<usize> =
-        (0..align.len()).map(|c| rows.iter().filter_map(|row| row.get(c)).map(|cell| measure_text_width(cell)).max().unwrap_or(0)).collect();
+    let mut widths: Vec<usize> = (0..align.len())
+        .map(|c| {
+            rows.iter().filter_map(|row| row.get(c)).map(|cell| measure_text_width(cell)).max().unwrap_or(0)
+        })
+        .collect();
     let whole = widths.iter().sum::<usize>() + 2 * widths.len().saturating_sub(1);
     if let Some(over) = columns.and_then(|columns| whole.checked_sub(columns))
         && let Some(width) = widths.get_mut(elastic)
@@ -175,7 +184,10 @@ mod tests {
     #[test]
     fn numbers() {
         assert_eq!([0u64, 999, 1000, 1234567].map(thousands), ["0", "999", "1,000", "1,234,567"]);
-        assert_eq!([0u64, 1023, 1536, 128 << 20, u64::MAX].map(bytes), ["0 B", "1023 B", "1.5 KiB", "128 MiB", "16 EiB"]);
+        assert_eq!(
+            [0u64, 1023, 1536, 128 << 20, u64::MAX].map(bytes),
+            ["0 B", "1023 B", "1.5 KiB", "128 MiB", "16 EiB"]
+        );
         assert_eq!([0u64, 950, 2_286_336, 1 << 40].map(amount), ["0", "950", "2.29 M", "1.1 T"]);
         assert_eq!([0.0, 9.999, 52.49, 99.96, 525.4].map(digits3), ["0", "10", "52.5", "100", "525"]);
         assert_eq!([0.0352, 1.519, 119.0, 200.0].map(seconds), ["35.2 ms", "1.52 s", "119 s", "3 min 20 s"]);
@@ -184,9 +196,13 @@ mod tests {
 
     #[test]
     fn tables_fit_the_terminal() {
-        let rows = [["name", "n"], ["a long name of something", "12"], ["ü", "3"]].map(|row| row.map(String::from).to_vec());
+        let rows = [["name", "n"], ["a long name of something", "12"], ["ü", "3"]]
+            .map(|row| row.map(String::from).to_vec());
         let align = [Align::Left, Align::Right];
-        assert_eq!(table(&align, 0, &rows, None)[1..], ["a long name of something  12", "ü                          3"]);
+        assert_eq!(
+            table(&align, 0, &rows, None)[1..],
+            ["a long name of something  12", "ü                          3"]
+        );
         let narrow = table(&align, 0, &rows, Some(20));
         assert_eq!(narrow, ["name               n", "a long name of …  12", "ü                  3"]);
         assert!(table(&align, 0, &rows, Some(5)).iter().all(|line| measure_text_width(line) <= 5));

@@ -14,7 +14,12 @@ const PANEL: (u32, u32) = (430, 400);
 const HEADER: u32 = 72;
 
 /// Colours that are told apart, also by the colour-blind.
-pub const COLORS: [RGBColor; 4] = [RGBColor(0x2b, 0x6c, 0xb0), RGBColor(0xdd, 0x6b, 0x20), RGBColor(0x2f, 0x85, 0x5a), RGBColor(0x97, 0x26, 0x6d)];
+pub const COLORS: [RGBColor; 4] = [
+    RGBColor(0x2b, 0x6c, 0xb0),
+    RGBColor(0xdd, 0x6b, 0x20),
+    RGBColor(0x2f, 0x85, 0x5a),
+    RGBColor(0x97, 0x26, 0x6d),
+];
 /// For what is there to compare with.
 pub const GREY: RGBColor = RGBColor(0x71, 0x80, 0x96);
 
@@ -60,7 +65,10 @@ pub struct Panel {
 /// `10⁻³`
 pub fn power_of_ten(exponent: i32) -> String {
     let digit = |c: char| "⁰¹²³⁴⁵⁶⁷⁸⁹".chars().nth(c as usize - '0' as usize).unwrap_or('⁻');
-    format!("10{}", exponent.to_string().chars().map(|c| if c == '-' { '⁻' } else { digit(c) }).collect::<String>())
+    format!(
+        "10{}",
+        exponent.to_string().chars().map(|c| if c == '-' { '⁻' } else { digit(c) }).collect::<String>()
+    )
 }
 
 /// Draws rows of panels to an SVG file. The panels of a row share its width.
@@ -73,7 +81,8 @@ pub fn draw(path: &Path, title: &str, about: &str, rows: &[Vec<Panel>]) -> Resul
     save(path, &svg, drawn)
 }
 
-/// One panel for a page, in the page's own colours: of text, of lines behind (`--grid`) and of the paper (`--paper`).
+/// One panel for a page, in the page's own colours: of text, of lines behind (`--grid`) and of the paper
+/// (`--paper`).
 ///
 /// # Errors
 /// [`polysketch::ErrorKind::Io`] if it cannot be drawn.
@@ -91,7 +100,12 @@ fn alone(svg: &mut String, panel: &Panel, size: (u32, u32)) -> std::result::Resu
     root.present()
 }
 
-fn grid(svg: &mut String, title: &str, about: &str, rows: &[Vec<Panel>]) -> std::result::Result<(), impl Display + use<>> {
+fn grid(
+    svg: &mut String,
+    title: &str,
+    about: &str,
+    rows: &[Vec<Panel>],
+) -> std::result::Result<(), impl Display + use<>> {
     let most = rows.iter().map(Vec::len).max().unwrap_or(1) as u32;
     let size = (most.max(2) * PANEL.0, HEADER + rows.len() as u32 * PANEL.1);
     let root = SVGBackend::with_string(svg, size).into_drawing_area();
@@ -114,8 +128,10 @@ fn decades(low: f64, high: f64) -> (f64, f64) {
         let power = 10f64.powf(x.log10().floor());
         steps.iter().map(|step| step * power).collect::<Vec<f64>>()
     };
-    let below = round(low, &[0.5, 1.0, 2.0, 5.0]).into_iter().rfind(|x| *x <= low * 0.98).unwrap_or(low / 2.0);
-    let above = round(high, &[2.0, 5.0, 10.0, 20.0]).into_iter().find(|x| *x >= high * 1.02).unwrap_or(high * 2.0);
+    let below =
+        round(low, &[0.5, 1.0, 2.0, 5.0]).into_iter().rfind(|x| *x <= low * 0.98).unwrap_or(low / 2.0);
+    let above =
+        round(high, &[2.0, 5.0, 10.0, 20.0]).into_iter().find(|x| *x >= high * 1.02).unwrap_or(high * 2.0);
     let power = 10f64.powf(below.log10().ceil());
     (below, if power > above { power } else { above })
 }
@@ -123,14 +139,22 @@ fn decades(low: f64, high: f64) -> (f64, f64) {
 type Drawn<'a> = std::result::Result<(), DrawingAreaErrorKind<<SVGBackend<'a> as DrawingBackend>::ErrorType>>;
 
 fn one<'a>(area: &DrawingArea<SVGBackend<'a>, plotters::coord::Shift>, panel: &Panel) -> Drawn<'a> {
-    let points = || panel.curves.iter().flat_map(|curve| &curve.points).filter(|(x, y)| x.is_finite() && *y > 0.0 && y.is_finite());
-    let x = points().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), (x, _)| (low.min(*x), high.max(*x)));
+    let points = || {
+        panel
+            .curves
+            .iter()
+            .flat_map(|curve| &curve.points)
+            .filter(|(x, y)| x.is_finite() && *y > 0.0 && y.is_finite())
+    };
+    let x =
+        points().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), (x, _)| (low.min(*x), high.max(*x)));
     let y = points().fold((f64::INFINITY, 0.0f64), |(low, high), (_, y)| (low.min(*y), high.max(*y)));
     if points().next().is_none() {
         return Ok(());
     }
     // Room for a legend above: the part of the axis that it covers.
-    let above = matches!(panel.legend, Some(SeriesLabelPosition::UpperLeft | SeriesLabelPosition::UpperRight));
+    let above =
+        matches!(panel.legend, Some(SeriesLabelPosition::UpperLeft | SeriesLabelPosition::UpperRight));
     let names = panel.curves.iter().filter(|curve| curve.label.is_some()).count() as f64;
     let covered = ((16.0 + 18.0 * names) / f64::from(area.dim_in_pixel().1.max(200) - 100)).min(0.7);
     let high = if above { y.1 * (y.1 / y.0).powf(covered / (1.0 - covered)).max(4.0) } else { y.1 };
@@ -154,13 +178,18 @@ fn one<'a>(area: &DrawingArea<SVGBackend<'a>, plotters::coord::Shift>, panel: &P
         .y_desc(panel.y)
         .x_labels(names.min(8))
         .y_labels(((high / low).log10() as usize).max(1))
-        .x_label_formatter(&|x| if (x - x.round()).abs() < 1e-6 { (panel.x_name)(x.round() as i32) } else { String::new() })
+        .x_label_formatter(&|x| {
+            if (x - x.round()).abs() < 1e-6 { (panel.x_name)(x.round() as i32) } else { String::new() }
+        })
         .y_label_formatter(&|y| (panel.y_name)(y.log10().round() as i32))
         .draw()?;
     for curve in &panel.curves {
         let style = curve.color.mix(curve.strength).stroke_width(2);
-        let points: Vec<(f64, f64)> = curve.points.iter().copied().filter(|(_, y)| *y > 0.0 && y.is_finite()).collect();
-        let marks = points.iter().map(|point| Circle::new(*point, if curve.stroke == Stroke::Points { 5 } else { 3 }, style.filled()));
+        let points: Vec<(f64, f64)> =
+            curve.points.iter().copied().filter(|(_, y)| *y > 0.0 && y.is_finite()).collect();
+        let marks = points.iter().map(|point| {
+            Circle::new(*point, if curve.stroke == Stroke::Points { 5 } else { 3 }, style.filled())
+        });
         if curve.stroke != Stroke::Dashed {
             chart.draw_series(marks)?;
         }
@@ -181,7 +210,9 @@ fn one<'a>(area: &DrawingArea<SVGBackend<'a>, plotters::coord::Shift>, panel: &P
             });
         }
     }
-    let beside = |(x, y, text): &(f64, f64, String)| EmptyElement::at((*x, *y)) + Text::new(text.clone(), (7, -6), font(12));
+    let beside = |(x, y, text): &(f64, f64, String)| {
+        EmptyElement::at((*x, *y)) + Text::new(text.clone(), (7, -6), font(12))
+    };
     chart.draw_series(panel.labels.iter().map(beside))?;
     if let Some(position) = &panel.legend {
         chart
@@ -204,8 +235,13 @@ mod tests {
     #[test]
     fn any_numbers_are_drawn() {
         assert_eq!([-12, 0, 3].map(power_of_ten), ["10⁻¹²", "10⁰", "10³"]);
-        let close = |(a, b): (f64, f64), (c, d): (f64, f64)| (a / c - 1.0).abs() < 1e-9 && (b / d - 1.0).abs() < 1e-9;
-        assert!(close(decades(0.07, 0.7), (0.05, 1.0)) && close(decades(1.0, 90.0), (0.5, 100.0)) && close(decades(2.1, 4.0), (2.0, 10.0)));
+        let close =
+            |(a, b): (f64, f64), (c, d): (f64, f64)| (a / c - 1.0).abs() < 1e-9 && (b / d - 1.0).abs() < 1e-9;
+        assert!(
+            close(decades(0.07, 0.7), (0.05, 1.0))
+                && close(decades(1.0, 90.0), (0.5, 100.0))
+                && close(decades(2.1, 4.0), (2.0, 10.0))
+        );
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("plot.svg");
         let panel = |points: &[(f64, f64)]| Panel {
@@ -215,13 +251,21 @@ mod tests {
             x_name: |x| x.to_string(),
             y_name: power_of_ten,
             curves: [Stroke::Solid, Stroke::Dashed, Stroke::Points]
-                .map(|stroke| Curve { label: Some("curve".into()), color: COLORS[0], strength: 1.0, stroke, points: points.to_vec() })
+                .map(|stroke| Curve {
+                    label: Some("curve".into()),
+                    color: COLORS[0],
+                    strength: 1.0,
+                    stroke,
+                    points: points.to_vec(),
+                })
                 .to_vec(),
             legend: Some(SeriesLabelPosition::UpperLeft),
             labels: points.iter().map(|(x, y)| (*x, *y, "here".to_string())).collect(),
         };
         assert!(inline(&panel(&[(1.0, 1.0), (2.0, 9.0)]), (500, 400)).unwrap().contains("currentColor"));
-        let panels = [&[][..], &[(1.0, 1.0)], &[(1.0, 0.0), (2.0, f64::NAN), (3.0, 5.0)], &[(1.0, 1e-9), (9.0, 1e9)]].map(panel);
+        let panels =
+            [&[][..], &[(1.0, 1.0)], &[(1.0, 0.0), (2.0, f64::NAN), (3.0, 5.0)], &[(1.0, 1e-9), (9.0, 1e9)]]
+                .map(panel);
         draw(&path, "title", "about", &[panels[..2].to_vec(), panels.to_vec()]).unwrap();
         let svg = std::fs::read_to_string(&path).unwrap();
         assert!(svg.starts_with("<svg") && svg.contains("a panel") && !svg.contains("NaN"), "{svg}");

@@ -49,8 +49,12 @@ fn loss(svg: &mut String, curves: &Curves, title: &str) -> std::result::Result<(
     let (x, y) = ranges(&raw, &smooth, &curves.evaluation);
     let root = SVGBackend::with_string(svg, SIZE).into_drawing_area();
     root.fill(&WHITE)?;
-    let mut chart =
-        ChartBuilder::on(&root).caption(title, font(20)).margin(16).x_label_area_size(46).y_label_area_size(62).build_cartesian_2d(x, y)?;
+    let mut chart = ChartBuilder::on(&root)
+        .caption(title, font(20))
+        .margin(16)
+        .x_label_area_size(46)
+        .y_label_area_size(62)
+        .build_cartesian_2d(x, y)?;
     chart
         .configure_mesh()
         .disable_x_mesh()
@@ -66,15 +70,24 @@ fn loss(svg: &mut String, curves: &Curves, title: &str) -> std::result::Result<(
         .x_label_formatter(&|step| thousands(step.round().max(0.0) as u64))
         .y_label_formatter(&|loss| format!("{loss:.2}"))
         .draw()?;
-    let line = |color: RGBColor, width: u32| move |(x, y): (i32, i32)| PathElement::new([(x, y), (x + 22, y)], color.stroke_width(width));
+    let line = |color: RGBColor, width: u32| {
+        move |(x, y): (i32, i32)| PathElement::new([(x, y), (x + 22, y)], color.stroke_width(width))
+    };
     chart.draw_series(LineSeries::new(raw, TRAINING.mix(0.28)))?;
-    chart.draw_series(LineSeries::new(smooth, TRAINING.stroke_width(2)))?.label("training, smoothed").legend(line(TRAINING, 2));
+    chart
+        .draw_series(LineSeries::new(smooth, TRAINING.stroke_width(2)))?
+        .label("training, smoothed")
+        .legend(line(TRAINING, 2));
     if let Some((last, best)) = last_and_best(&curves.evaluation) {
-        let points: Vec<(f64, f64)> = curves.evaluation.iter().map(|(step, loss)| (*step as f64, *loss)).collect();
+        let points: Vec<(f64, f64)> =
+            curves.evaluation.iter().map(|(step, loss)| (*step as f64, *loss)).collect();
         chart.draw_series(points.iter().map(|point| Circle::new(*point, 3, EVALUATION.filled())))?;
         let best = if best < last { format!(" in the end, {best:.3} at best") } else { String::new() };
         let label = format!("evaluation, {last:.3}{best}");
-        chart.draw_series(LineSeries::new(points, EVALUATION.stroke_width(2)))?.label(label).legend(line(EVALUATION, 2));
+        chart
+            .draw_series(LineSeries::new(points, EVALUATION.stroke_width(2)))?
+            .label(label)
+            .legend(line(EVALUATION, 2));
     }
     chart
         .configure_series_labels()
@@ -97,7 +110,10 @@ fn last_and_best(curve: &[(u64, f64)]) -> Option<(f64, f64)> {
 fn thinned(curve: &[(u64, f64)]) -> Vec<(f64, f64)> {
     let mean = |part: &[(u64, f64)]| {
         let n = part.len() as f64;
-        (part.iter().map(|(step, _)| *step as f64).sum::<f64>() / n, part.iter().map(|(_, loss)| loss).sum::<f64>() / n)
+        (
+            part.iter().map(|(step, _)| *step as f64).sum::<f64>() / n,
+            part.iter().map(|(_, loss)| loss).sum::<f64>() / n,
+        )
     };
     curve.chunks(curve.len().div_ceil(POINTS).max(1)).map(mean).collect()
 }
@@ -149,7 +165,10 @@ mod tests {
         for n in [0, 1, 2, 50, 3000] {
             draw(&path, &curves(n), "run").unwrap();
             let svg = std::fs::read_to_string(&path).unwrap();
-            assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>") && svg.contains("nats a token"), "{n}");
+            assert!(
+                svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>") && svg.contains("nats a token"),
+                "{n}"
+            );
             assert!(svg.len() < 200_000 && !svg.contains("NaN"), "{n}: {} bytes", svg.len());
         }
         if let Some(keep) = std::env::var_os("POLYSKETCH_KEEP_PLOT") {

@@ -1,4 +1,5 @@
-//! Bars on stderr for what takes longer than a moment; none when stderr is no terminal, or with `--quiet` or `--json`.
+//! Bars on stderr for what takes longer than a moment; none when stderr is no terminal, or with `--quiet` or
+//! `--json`.
 
 use std::io::{IsTerminal as _, stderr};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
@@ -45,7 +46,13 @@ impl Progress {
         };
         let wide = format!("{{msg}} [{{bar:24}}] {count}, {{eta}} left");
         let narrow = "{msg} {percent}%, {eta} left";
-        Self::start(common, what, ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::hidden()), &wide, narrow)
+        Self::start(
+            common,
+            what,
+            ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::hidden()),
+            &wide,
+            narrow,
+        )
     }
 
     /// Work of unknown extent.
@@ -60,7 +67,11 @@ impl Progress {
         }
         let columns = console::Term::stderr().size_checked().map_or(80, |(_, columns)| columns);
         let template = if columns < 80 { narrow } else { wide };
-        let style = if template.contains("spinner") { ProgressStyle::default_spinner() } else { ProgressStyle::default_bar() };
+        let style = if template.contains("spinner") {
+            ProgressStyle::default_spinner()
+        } else {
+            ProgressStyle::default_bar()
+        };
         // The templates are constants; if one were wrong, the default shows.
         if let Ok(style) = style.template(template) {
             let rate = |state: &ProgressState, w: &mut dyn std::fmt::Write| {

@@ -13,7 +13,8 @@ use super::failure::tell;
 use super::options::Common;
 
 /// The opening that the built-in model continues when nobody gives one.
-pub const OPENING: &str = "CHAPTER I.\n\nIt was late in the autumn of the year when the stranger first came to the village; and";
+pub const OPENING: &str =
+    "CHAPTER I.\n\nIt was late in the autumn of the year when the stranger first came to the village; and";
 
 /// The options that name a prompt.
 #[derive(Debug, Args)]
@@ -38,7 +39,8 @@ pub enum Prompt {
 /// Reads the prompt.
 ///
 /// # Errors
-/// [`ErrorKind::Io`]; [`ErrorKind::Input`] for one that is empty (an empty stdin is none) or not UTF-8, with the byte offset.
+/// [`ErrorKind::Io`]; [`ErrorKind::Input`] for one that is empty (an empty stdin is none) or not UTF-8, with
+/// the byte offset.
 pub fn read(common: &Common, options: &Options) -> Result<Prompt> {
     let (text, source) = match (&options.prompt, &options.prompt_file) {
         (Some(text), _) => (text.clone(), "--prompt".to_string()),
@@ -50,7 +52,8 @@ pub fn read(common: &Common, options: &Options) -> Result<Prompt> {
         }
     };
     if text.is_empty() {
-        return Err(Error::new(ErrorKind::Input, format!("{source}: the prompt is empty")).help("give at least one character"));
+        return Err(Error::new(ErrorKind::Input, format!("{source}: the prompt is empty"))
+            .help("give at least one character"));
     }
     Ok(Prompt::Given(text))
 }
@@ -60,7 +63,9 @@ fn read_stdin(common: &Common) -> Result<String> {
     let talks = common.talks();
     // A pipe that nobody writes to looks like a program that hangs.
     let hint = std::thread::Builder::new().spawn(move || {
-        if wait.recv_timeout(Duration::from_secs(2)) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) && talks {
+        if wait.recv_timeout(Duration::from_secs(2)) == Err(std::sync::mpsc::RecvTimeoutError::Timeout)
+            && talks
+        {
             tell("reading the prompt from stdin (end it with Ctrl-D, or use --prompt)");
         }
     });
@@ -73,6 +78,7 @@ fn read_stdin(common: &Common) -> Result<String> {
     read.map_err(|e| Error::io("stdin", &e))?;
     String::from_utf8(bytes).map_err(|e| {
         let at = e.utf8_error().valid_up_to();
-        Error::new(ErrorKind::Input, format!("stdin: not UTF-8 text (byte {at})")).help("convert the text to UTF-8")
+        Error::new(ErrorKind::Input, format!("stdin: not UTF-8 text (byte {at})"))
+            .help("convert the text to UTF-8")
     })
 }

@@ -19,14 +19,16 @@ use serde::Serialize;
 
 use super::failure::{Outcome, tell};
 use super::options::{Common, count};
-use super::output::{self, Align, bytes, check_place, digits3, print, print_json, seconds, table, thousands, wrap};
+use super::output::{
+    self, Align, bytes, check_place, digits3, print, print_json, seconds, table, thousands, wrap,
+};
 use super::panels::{self, COLORS, Curve, GREY, Panel, Stroke, power_of_ten};
 use super::progress::Progress;
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// The almost-linear-time gradient of softmax attention: error by degree and layer against exact softmax in f64; time and memory
-    /// against the length of the text
+    /// The almost-linear-time gradient of softmax attention: error by degree and layer against exact softmax
+    /// in f64; time and memory against the length of the text
     Gradient(Gradient),
     /// Random and learned sketches against their kernels, beside the theorem's bound
     Sketch(Sketch),
@@ -44,7 +46,8 @@ pub enum Command {
 const KINDS: [Timed; 2] = [Timed::Taylor, Timed::Softmax];
 
 fn timed() -> impl TypedValueParser<Value = Timed> {
-    PossibleValuesParser::new(KINDS.map(Timed::as_str)).map(|word| if word == Timed::Softmax.as_str() { Timed::Softmax } else { Timed::Taylor })
+    PossibleValuesParser::new(KINDS.map(Timed::as_str))
+        .map(|word| if word == Timed::Softmax.as_str() { Timed::Softmax } else { Timed::Taylor })
 }
 
 /// What `report gradient` takes.
@@ -96,7 +99,9 @@ impl Place {
     ) -> Outcome {
         if let Some(dir) = &self.out {
             let (json, svg) = (dir.join(format!("{name}.json")), dir.join(format!("{name}.svg")));
-            let text = serde_json::to_string_pretty(report).map_err(|e| Error::io(json.display(), &e.into()))? + "\n";
+            let text = serde_json::to_string_pretty(report)
+                .map_err(|e| Error::io(json.display(), &e.into()))?
+                + "\n";
             atomic_write(&json, |w| w.write_all(text.as_bytes()))?;
             draw(&svg)?;
             if common.talks() {
@@ -139,7 +144,8 @@ const SOFTMAX_MOST: usize = 16 << 10;
 fn run_gradient(common: &Common, options: &Gradient) -> Outcome {
     let (place, began) = (&options.place, Instant::now());
     place.prepare("gradient")?;
-    let (tokens, max_n, softmax_most) = if place.quick { (192, 4 << 10, 2 << 10) } else { (512, 64 << 10, SOFTMAX_MOST) };
+    let (tokens, max_n, softmax_most) =
+        if place.quick { (192, 4 << 10, 2 << 10) } else { (512, 64 << 10, SOFTMAX_MOST) };
     let max_n = options.max_n.unwrap_or(max_n);
     let spinner = Progress::spinner(common, "gradients against exact softmax");
     let accuracy = block_on(gradient::accuracy(tokens, &BOUNDS))?;
@@ -148,7 +154,8 @@ fn run_gradient(common: &Common, options: &Gradient) -> Outcome {
     for kind in KINDS {
         let most = if kind == Timed::Softmax { max_n.min(softmax_most) } else { max_n };
         for n in cost::lengths(most.min(1 << 10), most) {
-            let _spinner = Progress::spinner(common, &format!("{}, {} tokens", kind.as_str(), thousands(n as u64)));
+            let _spinner =
+                Progress::spinner(common, &format!("{}, {} tokens", kind.as_str(), thousands(n as u64)));
             costs.push(in_own_process(kind, n)?);
         }
     }
@@ -165,13 +172,19 @@ fn run_gradient(common: &Common, options: &Gradient) -> Outcome {
 
 /// A cost, measured where nothing was allocated before.
 fn in_own_process(kind: Timed, tokens: usize) -> Result<Cost> {
-    let failed = |text: &str| Error::new(ErrorKind::Io, format!("measuring {} at {tokens} tokens: {text}", kind.as_str()));
+    let failed = |text: &str| {
+        Error::new(ErrorKind::Io, format!("measuring {} at {tokens} tokens: {text}", kind.as_str()))
+    };
     let program = std::env::current_exe().map_err(|e| failed(&e.to_string()))?;
-    let output = std::process::Command::new(program).args(["report", "cost", kind.as_str(), &tokens.to_string()]).output();
+    let output = std::process::Command::new(program)
+        .args(["report", "cost", kind.as_str(), &tokens.to_string()])
+        .output();
     let output = output.map_err(|e| failed(&e.to_string()))?;
     if !output.status.success() {
         let text = String::from_utf8_lossy(&output.stderr);
-        return Err(failed(text.lines().next().map_or("no result", |line| line.trim_start_matches("error: "))));
+        return Err(failed(
+            text.lines().next().map_or("no result", |line| line.trim_start_matches("error: ")),
+        ));
     }
     serde_json::from_slice(&output.stdout).map_err(|e| failed(&e.to_string()))
 }
@@ -213,20 +226,35 @@ impl GradientReport {
         let mut lines = [wrap(&about, 0, Some(WIDTH)), vec![String::new()]].concat();
         let mut rows = vec![[strings(["S", "g", "features", "layer"]), strings(QUANTITIES)].concat()];
         for e in &a.errors {
-            let head = [e.bound.to_string(), e.degree.to_string(), thousands(e.features as u64), e.layer.to_string()];
+            let head = [
+                e.bound.to_string(),
+                e.degree.to_string(),
+                thousands(e.features as u64),
+                e.layer.to_string(),
+            ];
             let [first, second, third, fourth] = head;
             // A name once.
-            let (first, second, third) = if e.layer == 0 { (first, second, third) } else { Default::default() };
+            let (first, second, third) =
+                if e.layer == 0 { (first, second, third) } else { Default::default() };
             rows.push([vec![first, second, third, fourth], e.all().map(figures).to_vec()].concat());
         }
         lines.extend(table(&[Align::Right; 8], 0, &rows, columns));
         lines.extend([
             String::new(),
-            format!("Degree for errors of {} %: by the series on |x| <= S, and in these gradients", gradient::TOLERANCE * 100.0),
+            format!(
+                "Degree for errors of {} %: by the series on |x| <= S, and in these gradients",
+                gradient::TOLERANCE * 100.0
+            ),
             String::new(),
         ]);
         let mut rows = vec![strings(["S", "theory", "measured"])];
-        rows.extend(a.degrees.iter().map(|d| vec![d.bound.to_string(), d.theory.to_string(), d.measured.map_or("> 16".into(), |g| g.to_string())]));
+        rows.extend(a.degrees.iter().map(|d| {
+            vec![
+                d.bound.to_string(),
+                d.theory.to_string(),
+                d.measured.map_or("> 16".into(), |g| g.to_string()),
+            ]
+        }));
         lines.extend(table(&[Align::Right; 3], 0, &rows, columns));
         let about = format!(
             "Forward and backward of one text of n tokens, f32, {} threads; taylor of degree {} in segments",
@@ -268,9 +296,18 @@ impl GradientReport {
             color: COLORS[number % COLORS.len()],
             strength: 1.0 - 0.65 * layer as f64 / (a.layers - 1).max(1) as f64,
             stroke: Stroke::Solid,
-            points: a.errors.iter().filter(|e| e.bound == bound && e.layer == layer).map(|e| (e.degree as f64, e.all()[quantity])).collect(),
+            points: a
+                .errors
+                .iter()
+                .filter(|e| e.bound == bound && e.layer == layer)
+                .map(|e| (e.degree as f64, e.all()[quantity]))
+                .collect(),
         };
-        let all = a.degrees.iter().enumerate().flat_map(|(number, d)| (0..a.layers).map(move |layer| (number, d.bound, layer)));
+        let all = a
+            .degrees
+            .iter()
+            .enumerate()
+            .flat_map(|(number, d)| (0..a.layers).map(move |layer| (number, d.bound, layer)));
         Panel {
             title: format!("error of {}", QUANTITIES[quantity]),
             x: "degree g",
@@ -284,16 +321,31 @@ impl GradientReport {
     }
 
     /// A curve a kind, with its exponent in the legend.
-    fn cost_curves(&self, what: &str, stroke: Stroke, exponent: fn(&Growth) -> Option<f64>, value: fn(&Cost) -> Option<f64>) -> Vec<Curve> {
+    fn cost_curves(
+        &self,
+        what: &str,
+        stroke: Stroke,
+        exponent: fn(&Growth) -> Option<f64>,
+        value: fn(&Cost) -> Option<f64>,
+    ) -> Vec<Curve> {
         let curve = |(growth, color): (&Growth, &plotters::style::RGBColor)| {
-            let degree = if growth.kind == Timed::Taylor { format!(", g = {}", self.timed_degree) } else { String::new() };
+            let degree = if growth.kind == Timed::Taylor {
+                format!(", g = {}", self.timed_degree)
+            } else {
+                String::new()
+            };
             let fitted = or_none(exponent(growth), |a| format!("n^{a:.2}"));
             Curve {
                 label: Some(format!("{}{degree}{what}: {fitted}", growth.kind.as_str())),
                 color: *color,
                 strength: 1.0,
                 stroke,
-                points: self.cost.iter().filter(|c| c.kind == growth.kind).filter_map(|c| Some(((c.tokens as f64).log2(), value(c)?))).collect(),
+                points: self
+                    .cost
+                    .iter()
+                    .filter(|c| c.kind == growth.kind)
+                    .filter_map(|c| Some(((c.tokens as f64).log2(), value(c)?)))
+                    .collect(),
             }
         };
         self.growth.iter().zip(&COLORS).map(curve).collect()
@@ -303,8 +355,10 @@ impl GradientReport {
         fn mib(bytes: u64) -> f64 {
             bytes as f64 / (1u64 << 20) as f64
         }
-        let planned = self.cost_curves(", planned", Stroke::Solid, |g| g.planned, |c| Some(mib(c.planned_bytes)));
-        let resident = self.cost_curves(", resident", Stroke::Dashed, |g| g.resident, |c| c.resident_bytes.map(mib));
+        let planned =
+            self.cost_curves(", planned", Stroke::Solid, |g| g.planned, |c| Some(mib(c.planned_bytes)));
+        let resident =
+            self.cost_curves(", resident", Stroke::Dashed, |g| g.resident, |c| c.resident_bytes.map(mib));
         let time = Panel {
             title: "time of forward and backward".into(),
             x: "tokens n",
@@ -315,7 +369,13 @@ impl GradientReport {
             legend: Some(SeriesLabelPosition::UpperLeft),
             labels: Vec::new(),
         };
-        let memory = Panel { title: "memory".into(), y: "MiB", y_name: plain_power, curves: [planned, resident].concat(), ..time.clone() };
+        let memory = Panel {
+            title: "memory".into(),
+            y: "MiB",
+            y_name: plain_power,
+            curves: [planned, resident].concat(),
+            ..time.clone()
+        };
         let a = &self.accuracy;
         let about = format!(
             "{} layers with residual, causal mask, {} heads of {}, MLP. Errors against exact softmax in f64, {} tokens, S: largest |c⟨q,k⟩|; a line \
@@ -323,7 +383,12 @@ impl GradientReport {
             a.layers, a.heads, a.head_size, a.tokens, self.threads
         );
         let errors = (0..QUANTITIES.len()).map(|quantity| self.error_panel(quantity)).collect();
-        panels::draw(path, "The almost-linear-time gradient of softmax attention", &about, &[errors, vec![time, memory]])
+        panels::draw(
+            path,
+            "The almost-linear-time gradient of softmax attention",
+            &about,
+            &[errors, vec![time, memory]],
+        )
     }
 }
 
@@ -382,7 +447,10 @@ fn run_sketch(common: &Common, options: &Sketch) -> Outcome {
         draws,
         delta: sketch::DELTA,
         random,
-        model: options.model.as_deref().map_or("novels-2m (built in)".into(), |dir| dir.display().to_string()),
+        model: options
+            .model
+            .as_deref()
+            .map_or("novels-2m (built in)".into(), |dir| dir.display().to_string()),
         learned,
         seconds: began.elapsed().as_secs_f64(),
     };
@@ -399,10 +467,19 @@ impl SketchReport {
         );
         let mut lines = [wrap(&about, 0, Some(WIDTH)), vec![String::new()]].concat();
         let spread = |s: Spread| format!("{} ± {}", figures(s.mean), figures(s.deviation));
-        let mut rows = vec![strings(["sketch", "p", "r", "to |q|^p|k|^p", "the same, k = q", "ε", "to ⟨q,k⟩^p"])];
+        let mut rows =
+            vec![strings(["sketch", "p", "r", "to |q|^p|k|^p", "the same, k = q", "ε", "to ⟨q,k⟩^p"])];
         rows.extend(self.random.iter().map(|e| {
             let (p, r) = (e.degree.to_string(), e.size.to_string());
-            vec![e.kind.to_string(), p, r, spread(e.norms), spread(e.aligned), figures(e.theorem), spread(e.kernel)]
+            vec![
+                e.kind.to_string(),
+                p,
+                r,
+                spread(e.norms),
+                spread(e.aligned),
+                figures(e.theorem),
+                spread(e.kernel),
+            ]
         }));
         lines.extend(table(&named::<7>(), 0, &rows, columns));
         let about = format!(
@@ -414,11 +491,25 @@ impl SketchReport {
         lines.push(String::new());
         lines.extend(wrap(&about, 0, Some(WIDTH)));
         lines.push(String::new());
-        let mut rows = vec![strings(["layer", "p", "r", "to |q|^p|k|^p", "to the kernel", "best factor", "after it", "share (true)"])];
+        let mut rows = vec![strings([
+            "layer",
+            "p",
+            "r",
+            "to |q|^p|k|^p",
+            "to the kernel",
+            "best factor",
+            "after it",
+            "share (true)",
+        ])];
         rows.extend(self.learned.iter().map(|e| {
             let share = format!("{:.2} ({:.2})", e.share, e.true_share);
             let numbers = [e.norms, e.kernel, e.factor, e.rescaled].map(figures);
-            [vec![e.layer.to_string(), e.degree.to_string(), e.size.to_string()], numbers.to_vec(), vec![share]].concat()
+            [
+                vec![e.layer.to_string(), e.degree.to_string(), e.size.to_string()],
+                numbers.to_vec(),
+                vec![share],
+            ]
+            .concat()
         }));
         lines.extend(table(&named::<8>(), 0, &rows, columns));
         lines
@@ -490,7 +581,10 @@ mod tests {
 
     #[test]
     fn numbers_of_tables() {
-        assert_eq!([3.14e-4, 0.0172, 0.84, 6.57, 75.4, 11_000.0].map(figures), ["3.1e-4", "0.017", "0.84", "6.6", "75", "1.1e4"]);
+        assert_eq!(
+            [3.14e-4, 0.0172, 0.84, 6.57, 75.4, 11_000.0].map(figures),
+            ["3.1e-4", "0.017", "0.84", "6.6", "75", "1.1e4"]
+        );
         assert_eq!([4, 10, 16, 20].map(power_of_two), ["16", "1k", "64k", "1M"]);
     }
 }

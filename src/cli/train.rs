@@ -189,8 +189,10 @@ impl Recorded<'_> {
         let text = |value: &T| serde_json::to_string(value).unwrap_or_default();
         match (given, self.0.map(recorded)) {
             (Some(given), Some(recorded)) if given != recorded => {
-                let message = format!("--{name} is {}, the run was started with {}", text(&given), text(&recorded));
-                Err(Error::new(ErrorKind::Input, message).help("leave it out, or start a new run in another folder"))
+                let message =
+                    format!("--{name} is {}, the run was started with {}", text(&given), text(&recorded));
+                Err(Error::new(ErrorKind::Input, message)
+                    .help("leave it out, or start a new run in another folder"))
             }
             (_, Some(recorded)) => Ok(recorded),
             (Some(given), None) => Ok(given),
@@ -217,14 +219,23 @@ impl Options {
             min_lr: recorded.fixed("min-lr", o.min_lr, |r| r.min_lr, || lr / 10.0)?,
             schedule: recorded.fixed("schedule", o.schedule, |r| r.schedule, || usual.schedule)?,
             warmup: recorded.fixed("warmup", number(o.warmup), |r| r.warmup, || (steps / 10).min(200))?,
-            weight_decay: recorded.fixed("weight-decay", o.weight_decay, |r| r.weight_decay, || usual.weight_decay)?,
+            weight_decay: recorded.fixed(
+                "weight-decay",
+                o.weight_decay,
+                |r| r.weight_decay,
+                || usual.weight_decay,
+            )?,
             beta1: recorded.free(None, |r| r.beta1, || usual.beta1),
             beta2: recorded.fixed("beta2", o.beta2, |r| r.beta2, || usual.beta2)?,
             eps: recorded.free(None, |r| r.eps, || usual.eps),
             clip: recorded.fixed("clip", o.clip, |r| r.clip, || usual.clip)?,
             seed: recorded.fixed("seed", s.seed, |r| r.seed, || usual.seed)?,
             segment: self.gradients.segment.or(recorded.0.and_then(|r| r.segment)),
-            recompute: recorded.free(self.gradients.again.recompute.map(|what| what == Recompute::Sections), |r| r.recompute, || usual.recompute),
+            recompute: recorded.free(
+                self.gradients.again.recompute.map(|what| what == Recompute::Sections),
+                |r| r.recompute,
+                || usual.recompute,
+            ),
             data: recorded.free(self.data.clone(), |r| r.data.clone(), Vec::new),
             task: self.task(recorded, vocabulary)?,
             eval_data: e.eval_data.clone().or_else(|| recorded.0.and_then(|r| r.eval_data.clone())),
@@ -238,8 +249,11 @@ impl Options {
 
     fn task(&self, recorded: Recorded<'_>, vocabulary: usize) -> Result<Option<TaskSettings>> {
         let options = &self.task;
-        let given =
-            |kind| TaskSettings { kind, items: options.items.unwrap_or(kind.usual_items()), vocabulary: options.task_vocab.unwrap_or(vocabulary) };
+        let given = |kind| TaskSettings {
+            kind,
+            items: options.items.unwrap_or(kind.usual_items()),
+            vocabulary: options.task_vocab.unwrap_or(vocabulary),
+        };
         recorded.fixed("task", options.task.map(|kind| Some(given(kind))), |r| r.task, || None)
     }
 
@@ -288,7 +302,10 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
         })?
     };
     let engine = super::model::engine(common)?;
-    let name = options.out.file_name().map_or_else(|| options.out.display().to_string(), |name| name.to_string_lossy().into_owned());
+    let name = options
+        .out
+        .file_name()
+        .map_or_else(|| options.out.display().to_string(), |name| name.to_string_lossy().into_owned());
     let what = match (settings.task, data.tokens) {
         (Some(task), _) => format!("task {}", task.kind.as_str()),
         (None, tokens) => plural(tokens.unwrap_or_default(), "token"),
@@ -299,12 +316,14 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
     let first = start.resumed.as_ref().map_or(0, |(_, progress)| progress.step);
     catch_interrupt();
     let mut teller = Teller::new(common, &settings, &options.out, &name, about, first);
-    let finished = block_on(run::run(&engine, &settings, start, data, &options.out, &mut |event| teller.tell(&event)));
+    let finished =
+        block_on(run::run(&engine, &settings, start, data, &options.out, &mut |event| teller.tell(&event)));
     // Also after a failure: what was learned until then shows why.
     teller.draw();
     drop(teller);
     let finished = finished?;
-    let lengths = if finished.interrupted { Vec::new() } else { by_length(common, &engine, &settings, &options.out)? };
+    let lengths =
+        if finished.interrupted { Vec::new() } else { by_length(common, &engine, &settings, &options.out)? };
     report(common, options, &settings, &engine, first, &finished, &lengths)
 }
 
@@ -323,7 +342,14 @@ struct Teller<'a> {
 }
 
 impl<'a> Teller<'a> {
-    fn new(common: &'a Common, settings: &'a Settings, out: &'a Path, name: &'a str, about: String, first: u64) -> Self {
+    fn new(
+        common: &'a Common,
+        settings: &'a Settings,
+        out: &'a Path,
+        name: &'a str,
+        about: String,
+        first: u64,
+    ) -> Self {
         let bar = Progress::bar(common, "compiling shaders", settings.steps, Unit::Steps);
         bar.begin_at(first);
         Self { common, settings, out, name, about, bar, spoke: (first, Instant::now()), warned: false }
@@ -344,7 +370,10 @@ impl<'a> Teller<'a> {
             }
             Event::Step(step, _) => self.step(step.step, step.loss),
             Event::Evaluation(step, result) => {
-                let accuracy = result.accuracy.map(|part| format!(", {:.1}% of the answers right", 100.0 * part)).unwrap_or_default();
+                let accuracy = result
+                    .accuracy
+                    .map(|part| format!(", {:.1}% of the answers right", 100.0 * part))
+                    .unwrap_or_default();
                 self.line(&format!("step {}: evaluation {:.4}{accuracy}", thousands(*step), result.loss));
             }
             Event::Saved(path) => {
@@ -370,7 +399,12 @@ impl<'a> Teller<'a> {
         } else if passed > PAUSE {
             let left = (self.settings.steps - step) as f64 * passed.as_secs_f64() / (step - before) as f64;
             let steps = thousands(self.settings.steps);
-            self.line(&format!("step {} of {steps}: loss {loss:.4}, {} tokens/s, {} left", thousands(step), speed(), seconds(left)));
+            self.line(&format!(
+                "step {} of {steps}: loss {loss:.4}, {} tokens/s, {} left",
+                thousands(step),
+                speed(),
+                seconds(left)
+            ));
             self.spoke = (step, Instant::now());
         }
     }
@@ -383,7 +417,8 @@ impl<'a> Teller<'a> {
 
     fn draw(&mut self) {
         let drawn = if self.out.join(Log::NAME).exists() {
-            Curves::read(self.out).and_then(|curves| plot::draw(&self.out.join("loss.svg"), &curves, self.name))
+            Curves::read(self.out)
+                .and_then(|curves| plot::draw(&self.out.join("loss.svg"), &curves, self.name))
         } else {
             Ok(())
         };
@@ -404,7 +439,8 @@ fn by_length(common: &Common, engine: &Engine, settings: &Settings, out: &Path) 
     let Some([_, held_out]) = settings.tasks(source.config.vocab_size)? else { return Ok(Vec::new()) };
     let _spinner = Progress::spinner(common, "longer sequences");
     let lengths = [1, 2, 4].map(|times| times * settings.context);
-    let tasks = lengths.into_iter().map(|context| held_out.with_context(context)).collect::<Result<Vec<_>>>()?;
+    let tasks =
+        lengths.into_iter().map(|context| held_out.with_context(context)).collect::<Result<Vec<_>>>()?;
     // As many answers at every length; the longest take the time.
     let count = (settings.eval_tokens / settings.context).clamp(1, 64);
     let parts = block_on(accuracies(engine, source, &tasks, count))?;
@@ -425,7 +461,9 @@ fn report(
     // Scores at the same positions are those of `eval`, where the first token of a window has none.
     let mut positions = Positions::default();
     let scores = finished.evaluation.iter().flat_map(|result| result.positions.iter().enumerate());
-    scores.filter(|(_, (_, tokens))| *tokens > 0).for_each(|(i, (nll, tokens))| positions.add(i + 1, Score { tokens: *tokens, nll: *nll }));
+    scores
+        .filter(|(_, (_, tokens))| *tokens > 0)
+        .for_each(|(i, (nll, tokens))| positions.add(i + 1, Score { tokens: *tokens, nll: *nll }));
     if common.json {
         let evaluation = |e: &Evaluation| {
             json!({
@@ -444,7 +482,12 @@ fn report(
         text += &format!("loss        {loss:.4} at step {}\n", thousands(step));
     }
     if let Some(e) = &finished.evaluation {
-        text += &format!("evaluation  {:.4} nll/token, perplexity {:.2}, on {}\n", e.loss, e.loss.exp(), plural(e.scored, "token"));
+        text += &format!(
+            "evaluation  {:.4} nll/token, perplexity {:.2}, on {}\n",
+            e.loss,
+            e.loss.exp(),
+            plural(e.scored, "token")
+        );
         if settings.task.is_none() {
             text += &format!("\n{}", positions.as_text());
         }
@@ -455,10 +498,17 @@ fn report(
     print(&text)?;
     if common.talks() {
         let tokens = settings.tokens(step) as usize;
-        tell(format_args!("\n{} in {}, {} tokens/s", plural(tokens, "token"), seconds(finished.seconds), rate(tokens, finished.seconds)));
+        tell(format_args!(
+            "\n{} in {}, {} tokens/s",
+            plural(tokens, "token"),
+            seconds(finished.seconds),
+            rate(tokens, finished.seconds)
+        ));
         let out = options.out.display();
         if finished.interrupted {
-            tell(format_args!("interrupted, saved in {out}; continue with: polysketch train --resume --out {out}"));
+            tell(format_args!(
+                "interrupted, saved in {out}; continue with: polysketch train --resume --out {out}"
+            ));
         } else {
             tell(format_args!("saved in {out}; try: polysketch generate --model {out}"));
         }

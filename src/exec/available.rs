@@ -1,17 +1,21 @@
-//! The memory that this machine has to give, asked before much of it is taken: Linux grants more than it has, and kills who uses it.
+//! The memory that this machine has to give, asked before much of it is taken: Linux grants more than it has,
+//! and kills who uses it.
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::size;
 
-/// Refuses `what` if it needs more bytes of main memory than there are. Where the system does not tell, nothing is refused.
+/// Refuses `what` if it needs more bytes of main memory than there are. Where the system does not tell,
+/// nothing is refused.
 ///
 /// # Errors
 /// [`ErrorKind::OutOfMemory`], with both numbers and `help`.
 pub(crate) fn check_memory(what: &str, bytes: u64, help: &str) -> Result<()> {
     match available() {
-        Some(there) if bytes > there => {
-            Err(Error::new(ErrorKind::OutOfMemory, format!("{what} needs {} of memory, {} are available", size(bytes), size(there))).help(help))
-        }
+        Some(there) if bytes > there => Err(Error::new(
+            ErrorKind::OutOfMemory,
+            format!("{what} needs {} of memory, {} are available", size(bytes), size(there)),
+        )
+        .help(help)),
         _ => Ok(()),
     }
 }
@@ -24,13 +28,15 @@ pub(crate) fn zeros<T: Clone + Default>(what: &str, elements: usize) -> Result<V
     let mut values = Vec::new();
     values.try_reserve_exact(elements).map_err(|_| {
         let bytes = size((elements as u64).saturating_mul(size_of::<T>() as u64));
-        Error::new(ErrorKind::OutOfMemory, format!("{what}: {bytes} of memory are not available")).help("use a smaller batch, context or segment")
+        Error::new(ErrorKind::OutOfMemory, format!("{what}: {bytes} of memory are not available"))
+            .help("use a smaller batch, context or segment")
     })?;
     values.resize(elements, T::default());
     Ok(values)
 }
 
-/// Bytes that can be taken without swapping or exceeding what the control groups of this process may have; none where the system does not tell.
+/// Bytes that can be taken without swapping or exceeding what the control groups of this process may have;
+/// none where the system does not tell.
 #[cfg(target_os = "linux")]
 pub(crate) fn available() -> Option<u64> {
     let read = |path: &str| std::fs::read_to_string(path).ok();
@@ -48,12 +54,13 @@ pub(crate) fn available() -> Option<u64> {
 mod linux {
     /// Of `/proc/meminfo`.
     pub fn free(meminfo: &str) -> Option<u64> {
-        let kib = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?.trim().strip_suffix("kB")?;
+        let kib =
+            meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?.trim().strip_suffix("kB")?;
         Some(kib.trim().parse::<u64>().ok()? << 10)
     }
 
-    /// What the memory groups in `/proc/self/cgroup` leave; none without a limit. A group is bound by the groups around it too; those that a
-    /// container does not see are absent, and its own is then the root.
+    /// What the memory groups in `/proc/self/cgroup` leave; none without a limit. A group is bound by the
+    /// groups around it too; those that a container does not see are absent, and its own is then the root.
     pub fn granted(groups: &str, read: &dyn Fn(&str) -> Option<String>) -> Option<u64> {
         let mut least = None;
         for line in groups.lines() {
@@ -62,7 +69,12 @@ mod linux {
             let (root, limit, usage, cache) = if controllers.is_empty() {
                 ("/sys/fs/cgroup", "memory.max", "memory.current", "inactive_file ")
             } else if controllers.split(',').any(|name| name == "memory") {
-                ("/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file ")
+                (
+                    "/sys/fs/cgroup/memory",
+                    "memory.limit_in_bytes",
+                    "memory.usage_in_bytes",
+                    "total_inactive_file ",
+                )
             } else {
                 continue;
             };
@@ -72,7 +84,10 @@ mod linux {
                 if let (Some(limit), Some(usage)) = (number(limit), number(usage)) {
                     // Files that were read once count as used, and are given up first.
                     let stat = read(&format!("{root}{path}/memory.stat")).unwrap_or_default();
-                    let cached = stat.lines().find_map(|line| line.strip_prefix(cache)?.trim().parse::<u64>().ok()).unwrap_or(0);
+                    let cached = stat
+                        .lines()
+                        .find_map(|line| line.strip_prefix(cache)?.trim().parse::<u64>().ok())
+                        .unwrap_or(0);
                     let left = limit.saturating_sub(usage.saturating_sub(cached));
                     least = Some(least.map_or(left, |least: u64| least.min(left)));
                 }
@@ -92,7 +107,10 @@ mod tests {
 
     #[test]
     fn free_memory() {
-        assert_eq!(linux::free("MemTotal:       24684096 kB\nMemFree:  1 kB\nMemAvailable:   23598192 kB\n"), Some(23_598_192 << 10));
+        assert_eq!(
+            linux::free("MemTotal:       24684096 kB\nMemFree:  1 kB\nMemAvailable:   23598192 kB\n"),
+            Some(23_598_192 << 10)
+        );
         assert_eq!(linux::free("MemTotal: 5 kB\n"), None);
         assert_eq!(available().is_some(), cfg!(target_os = "linux"));
     }
@@ -109,7 +127,8 @@ mod tests {
             ("/sys/fs/cgroup/memory/memory.usage_in_bytes", "400\n"),
             ("/sys/fs/cgroup/memory/memory.stat", "inactive_file 1\ntotal_inactive_file 100\n"),
         ];
-        let read = |path: &str| files.iter().find(|(name, _)| *name == path).map(|(_, text)| text.to_string());
+        let read =
+            |path: &str| files.iter().find(|(name, _)| *name == path).map(|(_, text)| text.to_string());
         assert_eq!(linux::granted("0::/a/b\n", &read), Some(400));
         assert_eq!(linux::granted("5:cpu:/x\n0::/other\n", &read), None);
         assert_eq!(linux::granted("4:cpu,memory:/not/seen/here\n0::/\n", &read), Some(50));
@@ -127,7 +146,8 @@ mod tests {
     fn too_much_is_refused_in_one_line() {
         assert!(check_memory("nothing", 0, "").is_ok());
         if cfg!(target_os = "linux") {
-            let error = check_memory("the moon", u64::MAX, "take less").expect_err("more than any machine has");
+            let error =
+                check_memory("the moon", u64::MAX, "take less").expect_err("more than any machine has");
             assert_eq!((error.kind(), error.advice()), (ErrorKind::OutOfMemory, Some("take less")));
             assert!(error.message().starts_with("the moon needs 16.0 EiB of memory, "), "{error}");
         }

@@ -1,5 +1,5 @@
-//! Finds the first step of a plan whose shader and CPU twin disagree: runs the first k steps on one executor and
-//! compares what step k wrote on both, from the same inputs.
+//! Finds the first step of a plan whose shader and CPU twin disagree: runs the first k steps on one executor
+//! and compares what step k wrote on both, from the same inputs.
 
 use super::cpu::{self, CpuExecutor};
 use super::{Compiled, Executor, GpuExecutor, Memory, Own, Run, Stored};
@@ -28,8 +28,8 @@ struct Side {
     state: Memory,
 }
 
-/// Runs one call step by step on the GPU and on the CPU; before each step the CPU gets the GPU's tensors, so that every
-/// difference is of that step alone. Parameters and state are given as words by name.
+/// Runs one call step by step on the GPU and on the CPU; before each step the CPU gets the GPU's tensors, so
+/// that every difference is of that step alone. Parameters and state are given as words by name.
 pub async fn bisect(
     gpu: &GpuExecutor,
     plan: Plan,
@@ -54,7 +54,9 @@ pub async fn bisect(
     call.check(&plan.capacity)?;
     let run = Run { calls: &[], inputs, reads: &[] };
     device.executor.run(&mut device.compiled, &device.parameters, &mut device.state, run.clone()).await?;
-    let Executor::Cpu(executor) = cpu.executor.clone() else { return Err(Error::new(ErrorKind::Device, "bisect needs the CPU executor")) };
+    let Executor::Cpu(executor) = cpu.executor.clone() else {
+        return Err(Error::new(ErrorKind::Device, "bisect needs the CPU executor"));
+    };
     executor.prepare(&mut cpu.compiled, &cpu.parameters, &cpu.state, &run)?;
 
     let mut differences = Vec::new();

@@ -61,7 +61,10 @@ impl Scratch {
             if !matches!(buffer.role, Role::Scratch | Role::Input | Role::Output) {
                 return Ok(Stored::U32(Vec::new()));
             }
-            let ids = plan.tensors.iter().any(|t| t.bytes > 0 && t.buffer.0 == i && t.tensor.ty.dtype == DType::U32);
+            let ids = plan
+                .tensors
+                .iter()
+                .any(|t| t.bytes > 0 && t.buffer.0 == i && t.tensor.ty.dtype == DType::U32);
             zeros::<R>(&buffer.name, if ids { DType::U32 } else { DType::F32 }, buffer.bytes / 4)
         });
         Ok(Self { buffers: buffers.collect::<Result<_>>()? })
@@ -75,7 +78,11 @@ impl Scratch {
 /// A tensor of zeros.
 pub(super) fn zeros<R: Element>(name: &str, dtype: DType, elements: usize) -> Result<Stored> {
     use super::available::zeros;
-    Ok(if dtype == DType::U32 { Stored::U32(zeros(name, elements)?) } else { R::wrap(zeros(name, elements)?) })
+    Ok(if dtype == DType::U32 {
+        Stored::U32(zeros(name, elements)?)
+    } else {
+        R::wrap(zeros(name, elements)?)
+    })
 }
 
 /// Words as a tensor of the executor; halves become floats.
@@ -100,16 +107,23 @@ pub(super) fn write_words(stored: &mut Stored, offset: usize, words: &[u32]) -> 
         Stored::F32(v) => v.len(),
         Stored::F64(v) => v.len(),
         Stored::U32(v) => v.len(),
-        Stored::F16(_) => return Err(Error::new(ErrorKind::Shape, "half floats are weights, which nobody writes")),
+        Stored::F16(_) => {
+            return Err(Error::new(ErrorKind::Shape, "half floats are weights, which nobody writes"));
+        }
         Stored::Gpu(_) => return Err(Error::new(ErrorKind::Device, "the tensor lies on another executor")),
     };
     if offset.checked_add(words.len()).is_none_or(|end| end > len) {
-        return Err(Error::new(ErrorKind::Shape, format!("{} words do not fit at {offset} of a tensor of {len}", words.len())));
+        return Err(Error::new(
+            ErrorKind::Shape,
+            format!("{} words do not fit at {offset} of a tensor of {len}", words.len()),
+        ));
     }
     let range = offset..offset + words.len();
     match stored {
         Stored::F32(v) => v[range].iter_mut().zip(words).for_each(|(x, w)| *x = f32::from_bits(*w)),
-        Stored::F64(v) => v[range].iter_mut().zip(words).for_each(|(x, w)| *x = f64::from(f32::from_bits(*w))),
+        Stored::F64(v) => {
+            v[range].iter_mut().zip(words).for_each(|(x, w)| *x = f64::from(f32::from_bits(*w)))
+        }
         Stored::U32(v) => v[range].copy_from_slice(words),
         Stored::F16(_) | Stored::Gpu(_) => {}
     }
@@ -122,8 +136,12 @@ pub(super) fn to_words(name: &str, stored: &Stored, range: std::ops::Range<usize
         Stored::F32(v) => v.get(at).map(|v| v.iter().map(|x| x.to_bits()).collect()),
         Stored::F64(v) => v.get(at).map(|v| v.iter().map(|x| (*x as f32).to_bits()).collect()),
         Stored::U32(v) => v.get(at).map(<[u32]>::to_vec),
-        Stored::F16(v) => v.get(at).map(|v| v.iter().map(|h| half::f16::from_bits(*h).to_f32().to_bits()).collect()),
-        Stored::Gpu(_) => return Err(Error::new(ErrorKind::Device, format!("{name} lies on another executor"))),
+        Stored::F16(v) => {
+            v.get(at).map(|v| v.iter().map(|h| half::f16::from_bits(*h).to_f32().to_bits()).collect())
+        }
+        Stored::Gpu(_) => {
+            return Err(Error::new(ErrorKind::Device, format!("{name} lies on another executor")));
+        }
     };
     words.ok_or_else(|| Error::new(ErrorKind::Shape, format!("{name} has no elements {range:?}")))
 }
@@ -147,11 +165,20 @@ impl<R: Element> CpuExecutor<R> {
     }
 
     /// Resolves the arguments for these memories and writes the inputs.
-    pub(super) fn prepare(&self, compiled: &mut Compiled, parameters: &Memory, state: &Memory, run: &Run<'_>) -> Result<()> {
+    pub(super) fn prepare(
+        &self,
+        compiled: &mut Compiled,
+        parameters: &Memory,
+        state: &Memory,
+        run: &Run<'_>,
+    ) -> Result<()> {
         let key = (parameters.id, state.id);
         if compiled.resolved.as_ref().is_none_or(|(k, _)| *k != key) {
             let plan = compiled.plan.clone();
-            let places = plan.steps.iter().map(|step| step.args.iter().map(|a| place(&plan, a.tensor, parameters, state)).collect());
+            let places = plan
+                .steps
+                .iter()
+                .map(|step| step.args.iter().map(|a| place(&plan, a.tensor, parameters, state)).collect());
             compiled.resolved = Some((key, Resolved::Cpu(places.collect::<Result<_>>()?)));
         }
         for (name, words) in run.inputs {
@@ -173,7 +200,8 @@ impl<R: Element> CpuExecutor<R> {
         mut times: Option<&mut Vec<(usize, f64)>>,
     ) -> Result<()> {
         let plan = compiled.plan.clone();
-        let (Own::Cpu(scratch), Some((_, Resolved::Cpu(places)))) = (&mut compiled.own, &compiled.resolved) else {
+        let (Own::Cpu(scratch), Some((_, Resolved::Cpu(places)))) = (&mut compiled.own, &compiled.resolved)
+        else {
             return Err(Error::new(ErrorKind::Device, "the plan was compiled on another executor"));
         };
         for at in range {
@@ -188,7 +216,12 @@ impl<R: Element> CpuExecutor<R> {
                     let slot = match *place {
                         Place::State(i) => &mut state.tensors[i],
                         Place::Own(i) => &mut scratch.buffers[i],
-                        Place::Parameter(_) => return Err(Error::new(ErrorKind::Shape, format!("{} writes a parameter", step.label))),
+                        Place::Parameter(_) => {
+                            return Err(Error::new(
+                                ErrorKind::Shape,
+                                format!("{} writes a parameter", step.label),
+                            ));
+                        }
                     };
                     taken.push(std::mem::replace(slot, Stored::U32(Vec::new())));
                 }
@@ -216,7 +249,9 @@ impl<R: Element> CpuExecutor<R> {
             let mut args = Args { views: views.collect() };
             match &mut times {
                 None => R::twin(step, &mut args, call),
-                Some(times) => times.push((at, super::profile::nanoseconds(|| R::twin(step, &mut args, call)))),
+                Some(times) => {
+                    times.push((at, super::profile::nanoseconds(|| R::twin(step, &mut args, call))))
+                }
             }
             drop(args);
             for ((_, place), stored) in step.args.iter().zip(places).filter(|(a, _)| a.written).zip(taken) {
@@ -232,8 +267,16 @@ impl<R: Element> CpuExecutor<R> {
 }
 
 /// A tensor of the plan, wherever it lies, as words.
-pub(super) fn read(compiled: &Compiled, parameters: &Memory, state: &Memory, name: &str, elements: usize) -> Result<Vec<u32>> {
-    let id = compiled.plan.find(name).ok_or_else(|| Error::new(ErrorKind::Shape, format!("plan {} has no tensor {name}", compiled.plan.name)))?;
+pub(super) fn read(
+    compiled: &Compiled,
+    parameters: &Memory,
+    state: &Memory,
+    name: &str,
+    elements: usize,
+) -> Result<Vec<u32>> {
+    let id = compiled.plan.find(name).ok_or_else(|| {
+        Error::new(ErrorKind::Shape, format!("plan {} has no tensor {name}", compiled.plan.name))
+    })?;
     let Own::Cpu(scratch) = &compiled.own else { return Ok(Vec::new()) };
     let stored = match place(&compiled.plan, id, parameters, state)? {
         Place::Parameter(i) => &parameters.tensors[i],

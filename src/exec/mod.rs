@@ -101,7 +101,10 @@ impl Memory {
     }
 
     pub(crate) fn index(&self, name: &str) -> Result<usize> {
-        self.names.get(name).copied().ok_or_else(|| Error::new(ErrorKind::Shape, format!("no tensor named {name} in memory")))
+        self.names
+            .get(name)
+            .copied()
+            .ok_or_else(|| Error::new(ErrorKind::Shape, format!("no tensor named {name} in memory")))
     }
 }
 
@@ -196,35 +199,53 @@ impl Executor {
         let stored = match self {
             Executor::Cpu(_) => cpu::from_words::<f32>(dtype, words),
             Executor::Oracle(_) => cpu::from_words::<f64>(dtype, words),
-            Executor::Gpu(gpu) => Stored::Gpu(gpu.context().storage_from(name, bytemuck::cast_slice(words)).await?),
+            Executor::Gpu(gpu) => {
+                Stored::Gpu(gpu.context().storage_from(name, bytemuck::cast_slice(words)).await?)
+            }
         };
         memory.insert(name, dtype, stored);
         Ok(())
     }
 
     /// Stores a tensor of `elements` zeros.
-    pub async fn reserve(&self, memory: &mut Memory, name: &str, dtype: DType, elements: usize) -> Result<()> {
+    pub async fn reserve(
+        &self,
+        memory: &mut Memory,
+        name: &str,
+        dtype: DType,
+        elements: usize,
+    ) -> Result<()> {
         let stored = match self {
             Executor::Cpu(_) => cpu::zeros::<f32>(name, dtype, elements)?,
             Executor::Oracle(_) => cpu::zeros::<f64>(name, dtype, elements)?,
-            Executor::Gpu(gpu) => Stored::Gpu(gpu.context().create_storage(name, dtype.bytes(elements) as u64).await?),
+            Executor::Gpu(gpu) => {
+                Stored::Gpu(gpu.context().create_storage(name, dtype.bytes(elements) as u64).await?)
+            }
         };
         memory.insert(name, dtype, stored);
         Ok(())
     }
 
-    /// Lets the tensor `name` lie in a buffer of the caller's, which stays the caller's: it is not counted, copied or cleared.
-    /// The buffer must belong to this executor's device. Lending the same buffer again costs nothing.
+    /// Lets the tensor `name` lie in a buffer of the caller's, which stays the caller's: it is not counted,
+    /// copied or cleared. The buffer must belong to this executor's device. Lending the same buffer again
+    /// costs nothing.
     ///
     /// # Errors
     /// [`ErrorKind::Device`] on the CPU, and for a buffer without `BufferUsages::STORAGE`.
     pub fn lend(&self, memory: &mut Memory, name: &str, dtype: DType, buffer: &::wgpu::Buffer) -> Result<()> {
         if !matches!(self, Executor::Gpu(_)) {
-            return Err(Error::new(ErrorKind::Device, format!("{name}: a device buffer was given to the CPU executor")).help("give slices instead"));
+            return Err(Error::new(
+                ErrorKind::Device,
+                format!("{name}: a device buffer was given to the CPU executor"),
+            )
+            .help("give slices instead"));
         }
         if !buffer.usage().contains(::wgpu::BufferUsages::STORAGE) {
-            return Err(Error::new(ErrorKind::Device, format!("{name}: the buffer has usage {:?}", buffer.usage()))
-                .help("create it with wgpu::BufferUsages::STORAGE"));
+            return Err(Error::new(
+                ErrorKind::Device,
+                format!("{name}: the buffer has usage {:?}", buffer.usage()),
+            )
+            .help("create it with wgpu::BufferUsages::STORAGE"));
         }
         let same = |stored: &Stored| matches!(stored, Stored::Gpu(known) if **known == *buffer);
         if !memory.names.get(name).is_some_and(|i| same(&memory.tensors[*i])) {
@@ -237,7 +258,9 @@ impl Executor {
     pub async fn write(&self, memory: &mut Memory, name: &str, offset: usize, words: &[u32]) -> Result<()> {
         let i = memory.index(name)?;
         match (self, &mut memory.tensors[i]) {
-            (Executor::Gpu(gpu), Stored::Gpu(buffer)) => gpu.context().upload(buffer, offset as u64 * 4, bytemuck::cast_slice(words)).await,
+            (Executor::Gpu(gpu), Stored::Gpu(buffer)) => {
+                gpu.context().upload(buffer, offset as u64 * 4, bytemuck::cast_slice(words)).await
+            }
             (_, stored) => cpu::write_words(stored, offset, words),
         }
     }
@@ -246,7 +269,9 @@ impl Executor {
     pub async fn read(&self, memory: &Memory, name: &str, range: std::ops::Range<usize>) -> Result<Vec<u32>> {
         let i = memory.index(name)?;
         match (self, &memory.tensors[i]) {
-            (Executor::Gpu(gpu), Stored::Gpu(buffer)) => gpu.context().read_pod(buffer, range.start as u64 * 4..range.end as u64 * 4).await,
+            (Executor::Gpu(gpu), Stored::Gpu(buffer)) => {
+                gpu.context().read_pod(buffer, range.start as u64 * 4..range.end as u64 * 4).await
+            }
             (_, stored) => cpu::to_words(name, stored, range),
         }
     }
@@ -261,7 +286,9 @@ impl Executor {
                 (_, Stored::F64(v)) => Stored::F64(v.clone()),
                 (_, Stored::U32(v)) => Stored::U32(v.clone()),
                 (_, Stored::F16(v)) => Stored::F16(v.clone()),
-                (_, Stored::Gpu(_)) => return Err(Error::new(ErrorKind::Device, format!("{name} lies on another executor"))),
+                (_, Stored::Gpu(_)) => {
+                    return Err(Error::new(ErrorKind::Device, format!("{name} lies on another executor")));
+                }
             };
             copy.insert(name, memory.dtypes[i], stored);
         }
@@ -280,7 +307,8 @@ impl Executor {
         Ok(())
     }
 
-    /// Compiles the shaders of plans ahead of their first run. `progress` is told the dispatches that can run, and how many there are.
+    /// Compiles the shaders of plans ahead of their first run. `progress` is told the dispatches that can
+    /// run, and how many there are.
     pub async fn warm_up(&self, plans: &[&Plan], progress: &mut dyn FnMut(usize, usize)) -> Result<()> {
         let Executor::Gpu(gpu) = self else { return Ok(()) };
         let total = plans.iter().map(|plan| plan.steps.len()).sum();
@@ -306,14 +334,21 @@ impl Executor {
     pub async fn reserve_state(&self, plan: &Plan, state: &mut Memory) -> Result<()> {
         for t in plan.tensors.iter().filter(|t| t.bytes > 0 && t.tensor.role == Role::State) {
             if !state.contains(&t.tensor.name) {
-                self.reserve(state, &t.tensor.name, t.tensor.ty.dtype, t.tensor.ty.shape.elements(&plan.capacity)).await?;
+                self.reserve(
+                    state,
+                    &t.tensor.name,
+                    t.tensor.ty.dtype,
+                    t.tensor.ty.shape.elements(&plan.capacity),
+                )
+                .await?;
             }
         }
         Ok(())
     }
 
-    /// [`Executor::run`] with the time of every dispatch, as (step, nanoseconds), in the order they ran: from timestamp queries
-    /// on a GPU (none where it has none), from the clock on the CPU. A timed run is slower as a whole.
+    /// [`Executor::run`] with the time of every dispatch, as (step, nanoseconds), in the order they ran: from
+    /// timestamp queries on a GPU (none where it has none), from the clock on the CPU. A timed run is slower
+    /// as a whole.
     pub async fn run_timed(
         &self,
         compiled: &mut Compiled,
@@ -329,8 +364,12 @@ impl Executor {
             Executor::Gpu(gpu) => {
                 let dispatched = profile::dispatched(&compiled.plan, run.calls);
                 let timestamps = crate::gpu::Timestamps::new(gpu.context(), dispatched.len() as u32).await?;
-                let Some(mut timestamps) = timestamps else { return Ok((gpu.run(compiled, parameters, state, &run).await?, times)) };
-                let (read, nanoseconds) = gpu.timed_run(compiled, parameters, state, &run, wgpu::Stamps::Each(&mut timestamps)).await?;
+                let Some(mut timestamps) = timestamps else {
+                    return Ok((gpu.run(compiled, parameters, state, &run).await?, times));
+                };
+                let (read, nanoseconds) = gpu
+                    .timed_run(compiled, parameters, state, &run, wgpu::Stamps::Each(&mut timestamps))
+                    .await?;
                 times = dispatched.into_iter().map(|(at, _)| at).zip(nanoseconds).collect();
                 read
             }
@@ -338,7 +377,8 @@ impl Executor {
         Ok((read, times))
     }
 
-    /// [`Executor::run`] with the nanoseconds that the device took from the first dispatch to the last; none where it has no timestamps.
+    /// [`Executor::run`] with the nanoseconds that the device took from the first dispatch to the last; none
+    /// where it has no timestamps.
     pub async fn run_clocked(
         &self,
         compiled: &mut Compiled,
@@ -350,7 +390,9 @@ impl Executor {
         if let Executor::Gpu(gpu) = self
             && let Some(mut timestamps) = crate::gpu::Timestamps::new(gpu.context(), 1).await?
         {
-            let (read, times) = gpu.timed_run(compiled, parameters, state, &run, wgpu::Stamps::Whole(&mut timestamps)).await?;
+            let (read, times) = gpu
+                .timed_run(compiled, parameters, state, &run, wgpu::Stamps::Whole(&mut timestamps))
+                .await?;
             return Ok((read, times.first().copied()));
         }
         Ok((self.run(compiled, parameters, state, run).await?, None))
@@ -365,7 +407,13 @@ impl Executor {
     }
 
     /// Runs a submission and returns what was to be read, as words.
-    pub async fn run(&self, compiled: &mut Compiled, parameters: &Memory, state: &mut Memory, run: Run<'_>) -> Result<Vec<Vec<u32>>> {
+    pub async fn run(
+        &self,
+        compiled: &mut Compiled,
+        parameters: &Memory,
+        state: &mut Memory,
+        run: Run<'_>,
+    ) -> Result<Vec<Vec<u32>>> {
         check_calls(compiled, &run)?;
         match self {
             Executor::Cpu(cpu) => cpu.run(compiled, parameters, state, &run, None),

@@ -18,7 +18,8 @@ pub struct KernelTime {
     pub flops: u64,
 }
 
-/// Sums the times of [`Executor::run_timed`](super::Executor::run_timed) by kernel, longest first. All calls must have the sizes of `call`.
+/// Sums the times of [`Executor::run_timed`](super::Executor::run_timed) by kernel, longest first. All calls
+/// must have the sizes of `call`.
 pub fn by_kernel(plan: &Plan, call: &Call, times: &[(usize, f64)]) -> Vec<KernelTime> {
     let mut list = Vec::new();
     add_by_kernel(&mut list, plan, call, times);
@@ -30,12 +31,18 @@ pub fn add_by_kernel(list: &mut Vec<KernelTime>, plan: &Plan, call: &Call, times
     for (at, nanoseconds) in times {
         let kernel = &plan.steps[*at].kernel;
         let i = list.iter().position(|k| k.kernel == kernel.stem()).unwrap_or_else(|| {
-            list.push(KernelTime { kernel: kernel.stem().to_string(), dispatches: 0, nanoseconds: 0.0, flops: 0 });
+            list.push(KernelTime {
+                kernel: kernel.stem().to_string(),
+                dispatches: 0,
+                nanoseconds: 0.0,
+                flops: 0,
+            });
             list.len() - 1
         });
         list[i].dispatches += 1;
         list[i].nanoseconds += nanoseconds;
-        list[i].flops += kernel.flops(call) / kernel.dispatches(&plan.steps[*at].variant, call).len().max(1) as u64;
+        list[i].flops +=
+            kernel.flops(call) / kernel.dispatches(&plan.steps[*at].variant, call).len().max(1) as u64;
     }
     list.sort_by(|a, b| b.nanoseconds.total_cmp(&a.nanoseconds));
 }

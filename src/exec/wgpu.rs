@@ -73,9 +73,13 @@ impl GpuExecutor {
     }
 
     /// The pipelines of a plan, by step. `progress` is told how many are compiled.
-    pub(super) async fn compile(&self, plan: &Plan, progress: &mut dyn FnMut(usize)) -> Result<Vec<Arc<Pipeline>>> {
-        // All compilations are started before the first is awaited, because a browser runs them in parallel; and each once, though layers
-        // have the same.
+    pub(super) async fn compile(
+        &self,
+        plan: &Plan,
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<Vec<Arc<Pipeline>>> {
+        // All compilations are started before the first is awaited, because a browser runs them in parallel;
+        // and each once, though layers have the same.
         let mut variants: Vec<&Variant> = Vec::new();
         let mut compiling = Vec::new();
         let mut of_step = Vec::new();
@@ -89,7 +93,10 @@ impl GpuExecutor {
             let shader = Shader { name: permutation.key, source: &source, entry: "main", trusted: true };
             // The size of Params does not depend on the call.
             let params = step.kernel.dispatch(&step.variant, &Call::start(1)).params.len();
-            let layout = Layout { uniform_bytes: params.next_multiple_of(16) as u64, read_only: permutation.written.iter().map(|w| !w).collect() };
+            let layout = Layout {
+                uniform_bytes: params.next_multiple_of(16) as u64,
+                read_only: permutation.written.iter().map(|w| !w).collect(),
+            };
             compiling.push(self.pipelines.start(shader, &step.variant.constants, &layout));
             of_step.push(variants.len());
             variants.push(&step.variant);
@@ -114,7 +121,9 @@ impl GpuExecutor {
         let mut buffers = Vec::new();
         for buffer in &plan.buffers {
             buffers.push(match buffer.role {
-                Role::Scratch | Role::Input | Role::Output => Some(self.context.create_storage(&buffer.name, buffer.bytes as u64).await?),
+                Role::Scratch | Role::Input | Role::Output => {
+                    Some(self.context.create_storage(&buffer.name, buffer.bytes as u64).await?)
+                }
                 Role::Parameter | Role::Constant(_) | Role::State | Role::External => None,
             });
         }
@@ -134,10 +143,12 @@ impl GpuExecutor {
         for (step, pipeline) in compiled.plan.steps.iter().zip(&own.pipelines) {
             let mut regions = Vec::new();
             for arg in &step.args {
-                let buffer = buffer_of(place(&compiled.plan, arg.tensor, parameters, state)?, own, parameters, state)?;
+                let buffer =
+                    buffer_of(place(&compiled.plan, arg.tensor, parameters, state)?, own, parameters, state)?;
                 // A caller's buffer may be larger than a binding.
                 let planned = &compiled.plan.tensors[arg.tensor.0];
-                let most = if planned.tensor.role == Role::External { planned.bytes as u64 } else { u64::MAX };
+                let most =
+                    if planned.tensor.role == Role::External { planned.bytes as u64 } else { u64::MAX };
                 regions.push(Region { buffer, offset: 0, bytes: buffer.size().min(most) });
             }
             groups.push(pipeline.bind(&self.context, Some(&own.uniforms), &regions).await?);
@@ -146,7 +157,13 @@ impl GpuExecutor {
         Ok(())
     }
 
-    pub(super) async fn run(&self, compiled: &mut Compiled, parameters: &Memory, state: &Memory, run: &Run<'_>) -> Result<Vec<Vec<u32>>> {
+    pub(super) async fn run(
+        &self,
+        compiled: &mut Compiled,
+        parameters: &Memory,
+        state: &Memory,
+        run: &Run<'_>,
+    ) -> Result<Vec<Vec<u32>>> {
         Ok(self.timed_run(compiled, parameters, state, run, Stamps::Nothing).await?.0)
     }
 
@@ -170,8 +187,9 @@ impl GpuExecutor {
         let Own::Gpu(own) = &compiled.own else { return Err(elsewhere()) };
         let mut staged = Vec::new();
         for (name, elements) in run.reads {
-            let id =
-                compiled.plan.find(name).ok_or_else(|| Error::new(ErrorKind::Shape, format!("plan {} has no tensor {name}", compiled.plan.name)))?;
+            let id = compiled.plan.find(name).ok_or_else(|| {
+                Error::new(ErrorKind::Shape, format!("plan {} has no tensor {name}", compiled.plan.name))
+            })?;
             let buffer = buffer_of(place(&compiled.plan, id, parameters, state)?, own, parameters, state)?;
             staged.push(self.context.stage_read(&mut encoder, buffer, 0..*elements as u64 * 4).await?);
         }
@@ -193,7 +211,12 @@ impl GpuExecutor {
     }
 
     /// Writes the inputs and the parameters of every dispatch.
-    async fn upload(&self, compiled: &mut Compiled, inputs: &[(&str, &[u32])], dispatches: &[(usize, Dispatch)]) -> Result<()> {
+    async fn upload(
+        &self,
+        compiled: &mut Compiled,
+        inputs: &[(&str, &[u32])],
+        dispatches: &[(usize, Dispatch)],
+    ) -> Result<()> {
         let plan = compiled.plan.clone();
         let Own::Gpu(own) = &mut compiled.own else { return Err(elsewhere()) };
         for (name, words) in inputs {
@@ -251,7 +274,12 @@ fn elsewhere() -> Error {
     Error::new(ErrorKind::Device, "the plan was compiled on another executor")
 }
 
-fn buffer_of<'a>(place: Place, own: &'a Prepared, parameters: &'a Memory, state: &'a Memory) -> Result<&'a Buffer> {
+fn buffer_of<'a>(
+    place: Place,
+    own: &'a Prepared,
+    parameters: &'a Memory,
+    state: &'a Memory,
+) -> Result<&'a Buffer> {
     let stored = match place {
         Place::Own(i) => return own.buffers[i].as_ref().ok_or_else(elsewhere),
         Place::Parameter(i) => &parameters.tensors[i],
@@ -268,7 +296,9 @@ fn record(
     encoder: &mut wgpu::CommandEncoder,
     stamps: &mut Stamps<'_>,
 ) -> Result<()> {
-    let (Own::Gpu(own), Some((_, Resolved::Gpu(groups)))) = (&compiled.own, &compiled.resolved) else { return Err(elsewhere()) };
+    let (Own::Gpu(own), Some((_, Resolved::Gpu(groups)))) = (&compiled.own, &compiled.resolved) else {
+        return Err(elsewhere());
+    };
     let plan = &compiled.plan;
     let mut begin = |label: Option<&str>, stamps: Option<&mut Timestamps>| {
         let timestamp_writes = stamps.and_then(Timestamps::next_pass);
@@ -279,7 +309,9 @@ fn record(
         Stamps::Whole(stamps) => Some(begin(None, Some(stamps))),
         Stamps::Nothing => Some(begin(None, None)),
     };
-    for (number, &(at, ref dispatch)) in dispatches.iter().enumerate().filter(|(_, (at, _))| range.contains(at)) {
+    for (number, &(at, ref dispatch)) in
+        dispatches.iter().enumerate().filter(|(_, (at, _))| range.contains(at))
+    {
         let mut single = match stamps {
             Stamps::Each(stamps) => Some(begin(Some(&plan.steps[at].label), Some(stamps))),
             _ => None,

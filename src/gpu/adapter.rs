@@ -151,7 +151,10 @@ async fn raw_adapters() -> Vec<wgpu::Adapter> {
 
 #[cfg(target_arch = "wasm32")]
 async fn raw_adapters() -> Vec<wgpu::Adapter> {
-    let options = wgpu::RequestAdapterOptions { power_preference: wgpu::PowerPreference::HighPerformance, ..Default::default() };
+    let options = wgpu::RequestAdapterOptions {
+        power_preference: wgpu::PowerPreference::HighPerformance,
+        ..Default::default()
+    };
     match instance().request_adapter(&options).await {
         Ok(adapter) => vec![adapter],
         Err(error) => {
@@ -163,7 +166,8 @@ async fn raw_adapters() -> Vec<wgpu::Adapter> {
 
 #[cfg(target_arch = "wasm32")]
 impl Adapter {
-    /// The same adapter, asked for again: a browser makes one device of each, and an engine one device a model.
+    /// The same adapter, asked for again: a browser makes one device of each, and an engine one device a
+    /// model.
     pub(super) async fn renewed(&self) -> Self {
         let raw = raw_adapters().await.pop().unwrap_or_else(|| self.raw.clone());
         Self { report: self.report.clone(), raw }
@@ -195,16 +199,28 @@ async fn vendor_and_architecture() -> Option<Vec<String>> {
     let request: Function = get(&gpu, "requestAdapter")?.dyn_into().ok()?;
     let promise: Promise = request.call1(&gpu, &options).ok()?.dyn_into().ok()?;
     let info = get(&wasm_bindgen_futures::JsFuture::from(promise).await.ok()?, "info")?;
-    Some(["vendor", "architecture"].iter().filter_map(|key| get(&info, key)?.as_string()).filter(|w| !w.is_empty()).collect())
+    Some(
+        ["vendor", "architecture"]
+            .iter()
+            .filter_map(|key| get(&info, key)?.as_string())
+            .filter(|w| !w.is_empty())
+            .collect(),
+    )
 }
 
 /// Sorts reports best first, numbers them and marks duplicates; returns the old place of each.
 pub(super) fn order(reports: &mut Vec<AdapterReport>) -> Vec<usize> {
     // OpenGL neither tells the device id nor, often, the kind: it inherits them from the same
     // vendor's device behind a native API.
-    let native: Vec<AdapterReport> = reports.iter().filter(|r| r.backend != "gl" && r.unusable.is_none()).cloned().collect();
+    let native: Vec<AdapterReport> =
+        reports.iter().filter(|r| r.backend != "gl" && r.unusable.is_none()).cloned().collect();
     let twin = |r: &AdapterReport| {
-        let same = |n: &&AdapterReport| r.backend == "gl" && r.vendor != 0 && n.vendor == r.vendor && (n.device == r.device || r.device == 0);
+        let same = |n: &&AdapterReport| {
+            r.backend == "gl"
+                && r.vendor != 0
+                && n.vendor == r.vendor
+                && (n.device == r.device || r.device == 0)
+        };
         native.iter().find(same).cloned()
     };
     let twins: Vec<Option<AdapterReport>> = reports.iter().map(twin).collect();
@@ -223,25 +239,33 @@ pub(super) fn order(reports: &mut Vec<AdapterReport>) -> Vec<usize> {
     *reports = sorted;
     for place in 0..reports.len() {
         reports[place].index = place;
-        reports[place].duplicate_of =
-            twins[place].as_ref().and_then(|twin| reports.iter().position(|r| r.name == twin.name && r.backend == twin.backend));
+        reports[place].duplicate_of = twins[place]
+            .as_ref()
+            .and_then(|twin| reports.iter().position(|r| r.name == twin.name && r.backend == twin.backend));
     }
     places
 }
 
 fn api_rank(report: &AdapterReport) -> usize {
-    ["vulkan", "metal", "dx12", "webgpu", "gl"].iter().position(|b| *b == report.backend).unwrap_or(usize::MAX)
+    ["vulkan", "metal", "dx12", "webgpu", "gl"]
+        .iter()
+        .position(|b| *b == report.backend)
+        .unwrap_or(usize::MAX)
 }
 
 /// Software adapters, fastest first.
 fn software_rank(report: &AdapterReport) -> usize {
     let name = report.name.to_lowercase();
-    ["llvmpipe", "basic render", "swiftshader"].iter().position(|known| name.contains(known)).unwrap_or(usize::MAX)
+    ["llvmpipe", "basic render", "swiftshader"]
+        .iter()
+        .position(|known| name.contains(known))
+        .unwrap_or(usize::MAX)
 }
 
 /// Known CPU rasterisers, whatever their driver says of their type.
 fn is_software(info: &wgpu::AdapterInfo) -> bool {
-    const KNOWN: [&str; 6] = ["llvmpipe", "lavapipe", "swiftshader", "softpipe", "basic render driver", "warp"];
+    const KNOWN: [&str; 6] =
+        ["llvmpipe", "lavapipe", "swiftshader", "softpipe", "basic render driver", "warp"];
     let name = info.name.to_lowercase();
     info.device_type == wgpu::DeviceType::Cpu || KNOWN.iter().any(|known| name.contains(known))
 }
@@ -251,11 +275,15 @@ fn unusable(info: &wgpu::AdapterInfo, limits: &wgpu::Limits, flags: wgpu::Downle
     if !flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS) {
         return Some(format!("the {} driver has no compute shaders", backend_name(info.backend)));
     }
-    // NVIDIA's driver gives the OpenGL 3.3 that wgpu asks for and offers compute shaders as an extension, which naga does not write.
+    // NVIDIA's driver gives the OpenGL 3.3 that wgpu asks for and offers compute shaders as an extension,
+    // which naga does not write.
     if info.backend == wgpu::Backend::Gl
         && let Some(version) = desktop_gl(&info.driver_info).filter(|version| *version < (4, 3))
     {
-        return Some(format!("its OpenGL context is {}.{}, compute shaders need 4.3; take it through vulkan", version.0, version.1));
+        return Some(format!(
+            "its OpenGL context is {}.{}, compute shaders need 4.3; take it through vulkan",
+            version.0, version.1
+        ));
     }
     below_floor(limits)
 }
@@ -269,24 +297,65 @@ pub(super) fn desktop_gl(driver_info: &str) -> Option<(u32, u32)> {
 /// The first limit that is below the floor.
 pub(super) fn below_floor(have: &wgpu::Limits) -> Option<String> {
     let floor = wgpu::Limits::defaults();
-    let at_least = |name: &str, have: u64, want: u64| (have < want).then(|| format!("{name} is {have}, {want} is needed"));
-    at_least("max_storage_buffer_binding_size", have.max_storage_buffer_binding_size, floor.max_storage_buffer_binding_size)
-        .or_else(|| at_least("max_buffer_size", have.max_buffer_size, floor.max_buffer_size))
-        .or_else(|| {
-            [
-                ("max_storage_buffers_per_shader_stage", have.max_storage_buffers_per_shader_stage, floor.max_storage_buffers_per_shader_stage),
-                ("max_compute_workgroup_storage_size", have.max_compute_workgroup_storage_size, floor.max_compute_workgroup_storage_size),
-                ("max_compute_invocations_per_workgroup", have.max_compute_invocations_per_workgroup, floor.max_compute_invocations_per_workgroup),
-                ("max_compute_workgroup_size_x", have.max_compute_workgroup_size_x, floor.max_compute_workgroup_size_x),
-                ("max_compute_workgroup_size_y", have.max_compute_workgroup_size_y, floor.max_compute_workgroup_size_y),
-                ("max_compute_workgroup_size_z", have.max_compute_workgroup_size_z, floor.max_compute_workgroup_size_z),
-                ("max_compute_workgroups_per_dimension", have.max_compute_workgroups_per_dimension, floor.max_compute_workgroups_per_dimension),
-                ("max_dynamic_uniform_buffers_per_pipeline_layout", have.max_dynamic_uniform_buffers_per_pipeline_layout, 1),
-            ]
-            .into_iter()
-            .find_map(|(name, have, want)| at_least(name, have.into(), want.into()))
-        })
-        .or_else(|| (have.min_uniform_buffer_offset_alignment > 256).then(|| "uniform offsets need an alignment above 256".to_string()))
+    let at_least = |name: &str, have: u64, want: u64| {
+        (have < want).then(|| format!("{name} is {have}, {want} is needed"))
+    };
+    at_least(
+        "max_storage_buffer_binding_size",
+        have.max_storage_buffer_binding_size,
+        floor.max_storage_buffer_binding_size,
+    )
+    .or_else(|| at_least("max_buffer_size", have.max_buffer_size, floor.max_buffer_size))
+    .or_else(|| {
+        [
+            (
+                "max_storage_buffers_per_shader_stage",
+                have.max_storage_buffers_per_shader_stage,
+                floor.max_storage_buffers_per_shader_stage,
+            ),
+            (
+                "max_compute_workgroup_storage_size",
+                have.max_compute_workgroup_storage_size,
+                floor.max_compute_workgroup_storage_size,
+            ),
+            (
+                "max_compute_invocations_per_workgroup",
+                have.max_compute_invocations_per_workgroup,
+                floor.max_compute_invocations_per_workgroup,
+            ),
+            (
+                "max_compute_workgroup_size_x",
+                have.max_compute_workgroup_size_x,
+                floor.max_compute_workgroup_size_x,
+            ),
+            (
+                "max_compute_workgroup_size_y",
+                have.max_compute_workgroup_size_y,
+                floor.max_compute_workgroup_size_y,
+            ),
+            (
+                "max_compute_workgroup_size_z",
+                have.max_compute_workgroup_size_z,
+                floor.max_compute_workgroup_size_z,
+            ),
+            (
+                "max_compute_workgroups_per_dimension",
+                have.max_compute_workgroups_per_dimension,
+                floor.max_compute_workgroups_per_dimension,
+            ),
+            (
+                "max_dynamic_uniform_buffers_per_pipeline_layout",
+                have.max_dynamic_uniform_buffers_per_pipeline_layout,
+                1,
+            ),
+        ]
+        .into_iter()
+        .find_map(|(name, have, want)| at_least(name, have.into(), want.into()))
+    })
+    .or_else(|| {
+        (have.min_uniform_buffer_offset_alignment > 256)
+            .then(|| "uniform offsets need an alignment above 256".to_string())
+    })
 }
 
 pub(super) fn backend_name(backend: wgpu::Backend) -> &'static str {
@@ -300,10 +369,13 @@ pub(super) fn backend_name(backend: wgpu::Backend) -> &'static str {
     }
 }
 
-/// Features that the page asks for in our place, because wgpu has no name for a browser's subgroups (`web/src/subgroups.ts`).
+/// Features that the page asks for in our place, because wgpu has no name for a browser's subgroups
+/// (`web/src/subgroups.ts`).
 fn asked_by_page() -> wgpu::Features {
     #[cfg(target_arch = "wasm32")]
-    if js_sys::Reflect::get(&js_sys::global(), &"polysketchSubgroups".into()).is_ok_and(|there| there.is_truthy()) {
+    if js_sys::Reflect::get(&js_sys::global(), &"polysketchSubgroups".into())
+        .is_ok_and(|there| there.is_truthy())
+    {
         return wgpu::Features::SUBGROUP;
     }
     wgpu::Features::empty()
@@ -311,7 +383,12 @@ fn asked_by_page() -> wgpu::Features {
 
 impl AdapterReport {
     /// The report of one adapter or device, not yet numbered.
-    pub(super) fn new(info: &wgpu::AdapterInfo, limits: &wgpu::Limits, features: wgpu::Features, unusable: Option<String>) -> Self {
+    pub(super) fn new(
+        info: &wgpu::AdapterInfo,
+        limits: &wgpu::Limits,
+        features: wgpu::Features,
+        unusable: Option<String>,
+    ) -> Self {
         let weak = switches::weak();
         let limits = if weak { &wgpu::Limits::defaults().or_worse_values_from(limits) } else { limits };
         let has = |feature| !weak && (features | asked_by_page()).contains(feature);
@@ -347,7 +424,8 @@ impl AdapterReport {
                 min_uniform_buffer_offset_alignment: limits.min_uniform_buffer_offset_alignment,
                 min_storage_buffer_offset_alignment: limits.min_storage_buffer_offset_alignment,
                 max_immediate_size: limits.max_immediate_size,
-                subgroup_size: has(wgpu::Features::SUBGROUP).then_some([info.subgroup_min_size, info.subgroup_max_size]),
+                subgroup_size: has(wgpu::Features::SUBGROUP)
+                    .then_some([info.subgroup_min_size, info.subgroup_max_size]),
             },
             features: AdapterFeatures {
                 subgroups: has(wgpu::Features::SUBGROUP),
@@ -376,7 +454,10 @@ impl AdapterReport {
     pub fn traits(&self) -> DeviceTraits {
         let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
         let software = self.kind == AdapterKind::Software;
-        let subgroup = self.limits.subgroup_size.filter(|[least, most]| software && least == most && matches!(least, 4 | 8));
+        let subgroup = self
+            .limits
+            .subgroup_size
+            .filter(|[least, most]| software && least == most && matches!(least, 4 | 8));
         DeviceTraits {
             shaders: true,
             software,

@@ -79,12 +79,22 @@ impl GpuContext {
         let Some(size) = bytes.max(4).checked_next_multiple_of(4).filter(|size| *size <= limit) else {
             return Err(Error::new(
                 ErrorKind::Limit,
-                format!("buffer '{label}' needs {} MiB, a buffer on {} holds at most {} MiB", mib(bytes), self.report().label(), limit >> 20),
+                format!(
+                    "buffer '{label}' needs {} MiB, a buffer on {} holds at most {} MiB",
+                    mib(bytes),
+                    self.report().label(),
+                    limit >> 20
+                ),
             )
             .help("use a smaller model, batch or context, another adapter, or --backend cpu"));
         };
-        let descriptor = wgpu::BufferDescriptor { label: Some(label), size, usage, mapped_at_creation: false };
-        let made = self.scoped(format!("buffer '{label}' of {} MiB", mib(size)), |device| device.create_buffer(&descriptor)).await;
+        let descriptor =
+            wgpu::BufferDescriptor { label: Some(label), size, usage, mapped_at_creation: false };
+        let made = self
+            .scoped(format!("buffer '{label}' of {} MiB", mib(size)), |device| {
+                device.create_buffer(&descriptor)
+            })
+            .await;
         let raw = made.map_err(|error| match error.kind() {
             ErrorKind::OutOfMemory => fault::out_of_memory(
                 &format!("buffer '{label}' of {} MiB", mib(size)),
@@ -98,7 +108,12 @@ impl GpuContext {
 
     /// A storage buffer that can be written and read back.
     pub async fn create_storage(&self, label: &str, bytes: u64) -> Result<Buffer> {
-        self.create_buffer(label, bytes, wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC).await
+        self.create_buffer(
+            label,
+            bytes,
+            wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC,
+        )
+        .await
     }
 
     /// A storage buffer that holds `bytes`.
@@ -114,7 +129,10 @@ impl GpuContext {
         self.check_lost()?;
         let end = (bytes.len() as u64).checked_next_multiple_of(4).and_then(|n| n.checked_add(offset));
         if !offset.is_multiple_of(4) || end.is_none_or(|end| end > buffer.size()) {
-            return Err(Error::new(ErrorKind::Device, format!("{} bytes do not fit at {offset} of a buffer of {}", bytes.len(), buffer.size())));
+            return Err(Error::new(
+                ErrorKind::Device,
+                format!("{} bytes do not fit at {offset} of a buffer of {}", bytes.len(), buffer.size()),
+            ));
         }
         let (mut at, mut in_flight) = (offset, 0);
         for chunk in bytes.chunks(UPLOAD_CHUNK) {
@@ -141,5 +159,9 @@ impl GpuContext {
 
 /// Whole MiB, or three digits of a smaller size.
 fn mib(bytes: u64) -> String {
-    if bytes >= 10 << 20 { (bytes >> 20).to_string() } else { format!("{:.3}", bytes as f64 / f64::from(1 << 20)) }
+    if bytes >= 10 << 20 {
+        (bytes >> 20).to_string()
+    } else {
+        format!("{:.3}", bytes as f64 / f64::from(1 << 20))
+    }
 }

@@ -53,7 +53,10 @@ struct Inner {
 
 impl fmt::Debug for GpuContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("GpuContext").field("adapter", &self.0.report.label()).field("allocated", &self.0.ledger.now()).finish_non_exhaustive()
+        f.debug_struct("GpuContext")
+            .field("adapter", &self.0.report.label())
+            .field("allocated", &self.0.ledger.now())
+            .finish_non_exhaustive()
     }
 }
 
@@ -65,8 +68,11 @@ impl GpuContext {
         let adapter = &adapter.renewed().await;
         let report = &adapter.report;
         if let Err(reason) = report.usable() {
-            return Err(Error::new(ErrorKind::Adapter, format!("adapter {} cannot be used: {reason}", report.label()))
-                .help("update its driver, take another adapter, or use --backend cpu"));
+            return Err(Error::new(
+                ErrorKind::Adapter,
+                format!("adapter {} cannot be used: {reason}", report.label()),
+            )
+            .help("update its driver, take another adapter, or use --backend cpu"));
         }
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("polysketch"),
@@ -76,12 +82,16 @@ impl GpuContext {
             ..Default::default()
         };
         let (device, queue) = adapter.raw.request_device(&descriptor).await.map_err(|error| {
-            Error::new(ErrorKind::Device, format!("{}: no device: {}", report.label(), fault::one_line(&error.to_string())))
-                .help("take another adapter, or use --backend cpu")
+            Error::new(
+                ErrorKind::Device,
+                format!("{}: no device: {}", report.label(), fault::one_line(&error.to_string())),
+            )
+            .help("take another adapter, or use --backend cpu")
         })?;
         let mut got = AdapterReport::new(&adapter.raw.get_info(), &device.limits(), device.features(), None);
         // What the list of adapters found out goes beyond what a driver says.
-        (got.index, got.name, got.kind, got.duplicate_of) = (report.index, report.name.clone(), report.kind, report.duplicate_of);
+        (got.index, got.name, got.kind, got.duplicate_of) =
+            (report.index, report.name.clone(), report.kind, report.duplicate_of);
         let context = Self::assemble(device, queue, got);
         context.watch();
         log::debug!("device on {}: {:?}", context.report().label(), context.traits());
@@ -103,7 +113,15 @@ impl GpuContext {
         let features = device.features();
         // Send and Sync natively; in a browser wgpu's handles are neither, and there is one thread.
         #[allow(clippy::arc_with_non_send_sync)]
-        Self(Arc::new(Inner { device, queue, report, features, faults: Arc::default(), ledger: Arc::default(), staging: StagingPool::default() }))
+        Self(Arc::new(Inner {
+            device,
+            queue,
+            report,
+            features,
+            faults: Arc::default(),
+            ledger: Arc::default(),
+            staging: StagingPool::default(),
+        }))
     }
 
     /// Routes the device's uncaptured errors and its loss to [`Self::check`].
@@ -190,7 +208,11 @@ impl GpuContext {
 
     /// Runs `make`, which creates something on the device, and turns what the driver says of it into
     /// an error about `what`.
-    pub async fn scoped<T>(&self, what: impl Into<String>, make: impl FnOnce(&wgpu::Device) -> T) -> Result<T> {
+    pub async fn scoped<T>(
+        &self,
+        what: impl Into<String>,
+        make: impl FnOnce(&wgpu::Device) -> T,
+    ) -> Result<T> {
         let (made, verdict) = self.attempt(what.into(), make);
         verdict.await?;
         Ok(made)
@@ -232,8 +254,10 @@ fn wanted_features(adapter: &wgpu::Adapter, needs: &Needs) -> wgpu::Features {
     if needs.weak {
         return wgpu::Features::empty();
     }
-    let useful =
-        wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES | wgpu::Features::PIPELINE_CACHE | wgpu::Features::SUBGROUP;
+    let useful = wgpu::Features::TIMESTAMP_QUERY
+        | wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES
+        | wgpu::Features::PIPELINE_CACHE
+        | wgpu::Features::SUBGROUP;
     adapter.features() & useful
 }
 
@@ -253,8 +277,12 @@ fn wanted_limits(report: &AdapterReport, have: &wgpu::Limits, needs: &Needs) -> 
         want.max_compute_workgroup_size_z = have.max_compute_workgroup_size_z;
     }
     let buffer = needs.max_buffer.max(needs.max_binding);
-    let (floor, most) = ((want.max_storage_buffer_binding_size, want.max_buffer_size), (most.max_storage_buffer_binding_size, most.max_buffer_size));
-    want.max_storage_buffer_binding_size = raised(report, "max_storage_buffer_binding_size", floor.0, needs.max_binding, most.0)?;
+    let (floor, most) = (
+        (want.max_storage_buffer_binding_size, want.max_buffer_size),
+        (most.max_storage_buffer_binding_size, most.max_buffer_size),
+    );
+    want.max_storage_buffer_binding_size =
+        raised(report, "max_storage_buffer_binding_size", floor.0, needs.max_binding, most.0)?;
     want.max_buffer_size = raised(report, "max_buffer_size", floor.1, buffer, most.1)?;
     Ok(want)
 }
@@ -263,7 +291,12 @@ fn raised(report: &AdapterReport, name: &str, floor: u64, need: u64, have: u64) 
     if need > have {
         return Err(Error::new(
             ErrorKind::Limit,
-            format!("{}: {name} is {} MiB, the model needs {} MiB", report.label(), have >> 20, need.div_ceil(1 << 20)),
+            format!(
+                "{}: {name} is {} MiB, the model needs {} MiB",
+                report.label(),
+                have >> 20,
+                need.div_ceil(1 << 20)
+            ),
         )
         .help("use a smaller model, batch or context, another adapter, or --backend cpu"));
     }

@@ -76,15 +76,22 @@ pub(super) fn from_wgpu(what: &str, error: wgpu::Error) -> Error {
             let help = "this is a bug of the program or of the driver; please report it";
             Error::new(ErrorKind::Device, format!("{what}: {}", one_line(&description))).help(help)
         }
-        wgpu::Error::Internal { description, .. } => Error::new(ErrorKind::Device, format!("{what}: {}", one_line(&description)))
-            .help("the driver failed; update it, take another adapter, or use --backend cpu"),
+        wgpu::Error::Internal { description, .. } => {
+            Error::new(ErrorKind::Device, format!("{what}: {}", one_line(&description)))
+                .help("the driver failed; update it, take another adapter, or use --backend cpu")
+        }
     }
 }
 
 pub(super) fn out_of_memory(what: &str, detail: &str) -> Error {
     let detail = one_line(detail);
-    let message = if detail.is_empty() { format!("{what}: out of device memory") } else { format!("{what}: out of device memory ({detail})") };
-    let help = "use a smaller model, batch or context, close other programs that use the GPU, or use --backend cpu";
+    let message = if detail.is_empty() {
+        format!("{what}: out of device memory")
+    } else {
+        format!("{what}: out of device memory ({detail})")
+    };
+    let help =
+        "use a smaller model, batch or context, close other programs that use the GPU, or use --backend cpu";
     Error::new(ErrorKind::OutOfMemory, message).help(help)
 }
 
@@ -93,10 +100,15 @@ pub(super) fn lost(reason: wgpu::DeviceLostReason, message: &str) -> Error {
     match reason {
         _ if message.to_lowercase().contains("memory") => out_of_memory("the device was lost", &message),
         wgpu::DeviceLostReason::Destroyed => {
-            Error::new(ErrorKind::DeviceLost, "the device was lost: it was destroyed").help("create a new engine; saved states stay valid")
+            Error::new(ErrorKind::DeviceLost, "the device was lost: it was destroyed")
+                .help("create a new engine; saved states stay valid")
         }
         wgpu::DeviceLostReason::Unknown => {
-            let why = if message.is_empty() { "the driver was reset or the GPU removed".to_string() } else { message };
+            let why = if message.is_empty() {
+                "the driver was reset or the GPU removed".to_string()
+            } else {
+                message
+            };
             Error::new(ErrorKind::DeviceLost, format!("the device was lost: {why}"))
                 .help("create a new engine (saved states stay valid); if it happens again, use smaller chunks, another adapter or --backend cpu")
         }
@@ -111,7 +123,11 @@ pub(super) fn lost_in_wait(message: &str) -> Error {
 
 /// wgpu's error trees on one line.
 pub(super) fn one_line(text: &str) -> String {
-    let parts: Vec<&str> = text.lines().map(str::trim).filter(|l| !l.is_empty() && *l != "Caused by:" && *l != "Validation Error").collect();
+    let parts: Vec<&str> = text
+        .lines()
+        .map(str::trim)
+        .filter(|l| !l.is_empty() && *l != "Caused by:" && *l != "Validation Error")
+        .collect();
     let line = parts.join(": ").replace(".: ", ": ");
     match line.char_indices().nth(600) {
         Some((at, _)) => format!("{}…", &line[..at]),
@@ -134,7 +150,10 @@ pub(super) fn guarded<T>(call: impl FnOnce() -> T) -> Result<T, String> {
     let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(call));
     GUARDED.set(before);
     result.map_err(|payload| {
-        let text = payload.downcast_ref::<String>().cloned().or_else(|| payload.downcast_ref::<&str>().map(|s| s.to_string()));
+        let text = payload
+            .downcast_ref::<String>()
+            .cloned()
+            .or_else(|| payload.downcast_ref::<&str>().map(|s| s.to_string()));
         one_line(&text.unwrap_or_default())
     })
 }
@@ -183,6 +202,9 @@ mod tests {
         hush_driver_panics();
         assert_eq!(guarded(|| 3), Ok(3));
         assert_eq!(guarded(|| panic!("lost\n at {}", 5)), Err::<(), _>("lost: at 5".to_string()));
-        assert_eq!(lost(wgpu::DeviceLostReason::Unknown, "Not enough memory left.").kind(), ErrorKind::OutOfMemory);
+        assert_eq!(
+            lost(wgpu::DeviceLostReason::Unknown, "Not enough memory left.").kind(),
+            ErrorKind::OutOfMemory
+        );
     }
 }

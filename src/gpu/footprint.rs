@@ -19,7 +19,12 @@ impl Parsed {
     /// `None` if it does not parse, which the driver will say better.
     pub fn new(source: &str) -> Option<Self> {
         let module = naga::front::wgsl::parse_str(source).ok()?;
-        let info = naga::valid::Validator::new(naga::valid::ValidationFlags::all(), naga::valid::Capabilities::all()).validate(&module).ok()?;
+        let info = naga::valid::Validator::new(
+            naga::valid::ValidationFlags::all(),
+            naga::valid::Capabilities::all(),
+        )
+        .validate(&module)
+        .ok()?;
         Some(Self { module, info })
     }
 
@@ -27,21 +32,33 @@ impl Parsed {
     fn footprint(&self, entry: &str, constants: &[(&str, f64)]) -> Option<([u32; 3], u64)> {
         let constants = constants.iter().map(|(name, value)| (name.to_string(), *value)).collect();
         let stage = Some((naga::ShaderStage::Compute, entry));
-        let (module, info) = naga::back::pipeline_constants::process_overrides(&self.module, &self.info, stage, &constants).ok()?;
+        let (module, info) =
+            naga::back::pipeline_constants::process_overrides(&self.module, &self.info, stage, &constants)
+                .ok()?;
         let (at, point) = module.entry_points.iter().enumerate().find(|(_, point)| point.name == entry)?;
         let used = info.get_entry_point(at);
-        let bytes = |ty: naga::Handle<naga::Type>| u64::from(module.types[ty].inner.size(module.to_ctx())).next_multiple_of(16);
+        let bytes = |ty: naga::Handle<naga::Type>| {
+            u64::from(module.types[ty].inner.size(module.to_ctx())).next_multiple_of(16)
+        };
         let memory = module
             .global_variables
             .iter()
-            .filter(|(handle, variable)| variable.space == naga::AddressSpace::WorkGroup && !used[*handle].is_empty())
+            .filter(|(handle, variable)| {
+                variable.space == naga::AddressSpace::WorkGroup && !used[*handle].is_empty()
+            })
             .map(|(_, variable)| bytes(variable.ty))
             .sum();
         Some((point.workgroup_size, memory))
     }
 
     /// Refuses what is more than `limits` allow.
-    pub fn check(&self, what: &str, entry: &str, constants: &[(&str, f64)], limits: &AdapterLimits) -> Result<()> {
+    pub fn check(
+        &self,
+        what: &str,
+        entry: &str,
+        constants: &[(&str, f64)],
+        limits: &AdapterLimits,
+    ) -> Result<()> {
         let Some((size, memory)) = self.footprint(entry, constants) else { return Ok(()) };
         let invocations = size.iter().map(|n| u64::from(*n)).product::<u64>();
         let most = limits.max_compute_invocations_per_workgroup;
@@ -49,8 +66,13 @@ impl Parsed {
             let help = "this is a bug of the program: it chose a variant too large for this device";
             Err(Error::new(ErrorKind::Limit, format!("{what}: {message}")).help(help))
         };
-        if invocations > u64::from(most) || size.iter().zip(limits.max_compute_workgroup_size).any(|(n, most)| *n > most) {
-            return too_many(format!("a workgroup of {size:?}, this device allows {:?} and {most} in all", limits.max_compute_workgroup_size));
+        if invocations > u64::from(most)
+            || size.iter().zip(limits.max_compute_workgroup_size).any(|(n, most)| *n > most)
+        {
+            return too_many(format!(
+                "a workgroup of {size:?}, this device allows {:?} and {most} in all",
+                limits.max_compute_workgroup_size
+            ));
         }
         let most = limits.max_compute_workgroup_storage_size;
         if memory > u64::from(most) {

@@ -67,7 +67,9 @@ async fn create(context: &GpuContext, data: Option<&[u8]>) -> Result<wgpu::Pipel
 
 fn read(path: &Path) -> Option<Vec<u8>> {
     let mut file = fs::read(path).ok()?;
-    let whole = file.len() >= HEADER && file.starts_with(MAGIC) && file[MAGIC.len()..HEADER] == checksum(&file[HEADER..]).to_le_bytes();
+    let whole = file.len() >= HEADER
+        && file.starts_with(MAGIC)
+        && file[MAGIC.len()..HEADER] == checksum(&file[HEADER..]).to_le_bytes();
     if !whole {
         log::debug!("pipeline cache {} is damaged and not used", path.display());
         return None;
@@ -87,7 +89,8 @@ fn write(path: &Path, data: &[u8]) -> std::io::Result<()> {
 
 /// FNV-1a, 64 bits.
 fn checksum(data: &[u8]) -> u64 {
-    data.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+    data.iter()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 #[cfg(test)]

@@ -124,14 +124,25 @@ impl Pipelines {
     }
 
     /// The pipeline of `shader` with these `override` values (in any order) and this layout.
-    pub async fn get(&self, shader: Shader<'_>, constants: &[(&str, f64)], layout: &Layout) -> Result<Arc<Pipeline>> {
+    pub async fn get(
+        &self,
+        shader: Shader<'_>,
+        constants: &[(&str, f64)],
+        layout: &Layout,
+    ) -> Result<Arc<Pipeline>> {
         self.start(shader, constants, layout).await
     }
 
     /// Starts compiling and returns what to wait for, so that a browser can be given many pipelines
     /// before the first answer is awaited.
-    pub fn start(&self, shader: Shader<'_>, constants: &[(&str, f64)], layout: &Layout) -> impl Future<Output = Result<Arc<Pipeline>>> + use<'_> {
-        let mut key_constants: Vec<(String, u64)> = constants.iter().map(|(name, value)| (name.to_string(), value.to_bits())).collect();
+    pub fn start(
+        &self,
+        shader: Shader<'_>,
+        constants: &[(&str, f64)],
+        layout: &Layout,
+    ) -> impl Future<Output = Result<Arc<Pipeline>>> + use<'_> {
+        let mut key_constants: Vec<(String, u64)> =
+            constants.iter().map(|(name, value)| (name.to_string(), value.to_bits())).collect();
         key_constants.sort();
         let key = Key {
             source: shader.source.into(),
@@ -165,8 +176,16 @@ impl Pipelines {
         let layout = &key.layout;
         let ((pipeline, module), verdict) = self.context.attempt(what.clone(), |device| {
             let mut known = self.lock();
-            let module = known.modules.entry((key.source.clone(), key.trusted)).or_insert_with(|| module(device, &shader)).clone();
-            let bind_group_layout = known.layouts.entry(layout.clone()).or_insert_with(|| bind_group_layout(device, layout)).clone();
+            let module = known
+                .modules
+                .entry((key.source.clone(), key.trusted))
+                .or_insert_with(|| module(device, &shader))
+                .clone();
+            let bind_group_layout = known
+                .layouts
+                .entry(layout.clone())
+                .or_insert_with(|| bind_group_layout(device, layout))
+                .clone();
             drop(known);
             let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
                 label: Some(shader.name),
@@ -180,18 +199,28 @@ impl Pipelines {
                 entry_point: Some(shader.entry),
                 // Browsers always zero workgroup memory; our kernels write it before they read it, and
                 // natively go without (a third of the time of a tiled product on SwiftShader).
-                compilation_options: wgpu::PipelineCompilationOptions { constants, zero_initialize_workgroup_memory: !shader.trusted },
+                compilation_options: wgpu::PipelineCompilationOptions {
+                    constants,
+                    zero_initialize_workgroup_memory: !shader.trusted,
+                },
                 cache: self.disk_cache(),
             });
             let (uniform_bytes, bindings) = (layout.uniform_bytes, layout.read_only.len());
-            let pipeline = Pipeline { raw, layout: bind_group_layout, name: shader.name.to_string(), uniform_bytes, bindings };
+            let pipeline = Pipeline {
+                raw,
+                layout: bind_group_layout,
+                name: shader.name.to_string(),
+                uniform_bytes,
+                bindings,
+            };
             (pipeline, module)
         });
         #[cfg(not(target_arch = "wasm32"))]
         let verdict = {
             log::debug!("compiled {what} in {:.1} ms", started.elapsed().as_secs_f64() * 1e3);
             let limits = &self.context.report().limits;
-            let fits = module.parsed.map_or(Ok(()), |parsed| parsed.check(&what, shader.entry, constants, limits));
+            let fits =
+                module.parsed.map_or(Ok(()), |parsed| parsed.check(&what, shader.entry, constants, limits));
             Box::pin(async move { verdict.await.and(fits) })
         };
         #[cfg(target_arch = "wasm32")]
@@ -217,7 +246,9 @@ impl Pipelines {
     /// Keeps what was compiled for the next run; also happens on drop. Failure is only logged.
     pub fn save(&self) {
         #[cfg(not(target_arch = "wasm32"))]
-        if let Some(disk) = self.disk.as_ref().filter(|_| self.compiled() > 0 && self.context.check_lost().is_ok()) {
+        if let Some(disk) =
+            self.disk.as_ref().filter(|_| self.compiled() > 0 && self.context.check_lost().is_ok())
+        {
             disk.save();
         }
     }
@@ -236,7 +267,11 @@ impl Drop for Pipelines {
 /// `stem+FLAG (TILE = 8, …)`.
 fn describe(shader: Shader<'_>, constants: &[(&str, f64)]) -> String {
     let list: Vec<String> = constants.iter().map(|(name, value)| format!("{name} = {value}")).collect();
-    if list.is_empty() { format!("shader {}", shader.name) } else { format!("shader {} ({})", shader.name, list.join(", ")) }
+    if list.is_empty() {
+        format!("shader {}", shader.name)
+    } else {
+        format!("shader {} ({})", shader.name, list.join(", "))
+    }
 }
 
 fn module(device: &wgpu::Device, shader: &Shader<'_>) -> Module {
@@ -249,11 +284,15 @@ fn module(device: &wgpu::Device, shader: &Shader<'_>) -> Module {
 
 /// Compiles to wgpu's own form.
 fn raw_module(device: &wgpu::Device, shader: &Shader<'_>) -> wgpu::ShaderModule {
-    let descriptor = wgpu::ShaderModuleDescriptor { label: Some(shader.name), source: wgpu::ShaderSource::Wgsl(shader.source.into()) };
+    let descriptor = wgpu::ShaderModuleDescriptor {
+        label: Some(shader.name),
+        source: wgpu::ShaderSource::Wgsl(shader.source.into()),
+    };
     if !shader.trusted {
         return device.create_shader_module(descriptor);
     }
-    let checks = wgpu::ShaderRuntimeChecks { force_loop_bounding: false, ..wgpu::ShaderRuntimeChecks::checked() };
+    let checks =
+        wgpu::ShaderRuntimeChecks { force_loop_bounding: false, ..wgpu::ShaderRuntimeChecks::checked() };
     // The guard costs a counter in every loop (5 to 10 % on SwiftShader, nothing on lavapipe) and keeps
     // drivers from unrolling; bounds checks are not measurable, and stay.
     // SAFETY: only the guard that ends infinite loops is off, so every loop must end. `trusted` is set
@@ -266,12 +305,18 @@ fn bind_group_layout(device: &wgpu::Device, layout: &Layout) -> wgpu::BindGroupL
     let entry = |binding, ty, has_dynamic_offset, size| wgpu::BindGroupLayoutEntry {
         binding,
         visibility: wgpu::ShaderStages::COMPUTE,
-        ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset, min_binding_size: wgpu::BufferSize::new(size) },
+        ty: wgpu::BindingType::Buffer {
+            ty,
+            has_dynamic_offset,
+            min_binding_size: wgpu::BufferSize::new(size),
+        },
         count: None,
     };
-    let uniform = (layout.uniform_bytes > 0).then(|| entry(0, wgpu::BufferBindingType::Uniform, true, layout.uniform_bytes));
-    let storage =
-        layout.read_only.iter().zip(1..).map(|(&read_only, binding)| entry(binding, wgpu::BufferBindingType::Storage { read_only }, false, 0));
+    let uniform = (layout.uniform_bytes > 0)
+        .then(|| entry(0, wgpu::BufferBindingType::Uniform, true, layout.uniform_bytes));
+    let storage = layout.read_only.iter().zip(1..).map(|(&read_only, binding)| {
+        entry(binding, wgpu::BufferBindingType::Storage { read_only }, false, 0)
+    });
     let entries: Vec<_> = uniform.into_iter().chain(storage).collect();
     device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: None, entries: &entries })
 }
@@ -279,9 +324,19 @@ fn bind_group_layout(device: &wgpu::Device, layout: &Layout) -> wgpu::BindGroupL
 impl Pipeline {
     /// Binds `uniforms` (whose dynamic offset is given when the group is set) and the storage
     /// regions in binding order.
-    pub async fn bind(&self, context: &GpuContext, uniforms: Option<&wgpu::Buffer>, regions: &[Region<'_>]) -> Result<wgpu::BindGroup> {
+    pub async fn bind(
+        &self,
+        context: &GpuContext,
+        uniforms: Option<&wgpu::Buffer>,
+        regions: &[Region<'_>],
+    ) -> Result<wgpu::BindGroup> {
         if regions.len() != self.bindings || uniforms.is_some() != (self.uniform_bytes > 0) {
-            let message = format!("shader {}: {} storage buffers given, {} declared", self.name, regions.len(), self.bindings);
+            let message = format!(
+                "shader {}: {} storage buffers given, {} declared",
+                self.name,
+                regions.len(),
+                self.bindings
+            );
             return Err(Error::new(ErrorKind::Device, message));
         }
         let most = context.report().limits.max_storage_buffer_binding_size;
@@ -302,10 +357,17 @@ impl Pipeline {
             let size = wgpu::BufferSize::new(bytes);
             wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer, offset, size })
         };
-        let uniform = uniforms.map(|buffer| wgpu::BindGroupEntry { binding: 0, resource: part(buffer, 0, self.uniform_bytes) });
-        let storage = regions.iter().zip(1..).map(|(r, binding)| wgpu::BindGroupEntry { binding, resource: part(r.buffer, r.offset, r.bytes) });
+        let uniform = uniforms
+            .map(|buffer| wgpu::BindGroupEntry { binding: 0, resource: part(buffer, 0, self.uniform_bytes) });
+        let storage = regions.iter().zip(1..).map(|(r, binding)| wgpu::BindGroupEntry {
+            binding,
+            resource: part(r.buffer, r.offset, r.bytes),
+        });
         let entries: Vec<_> = uniform.into_iter().chain(storage).collect();
-        let descriptor = wgpu::BindGroupDescriptor { label: Some(&self.name), layout: &self.layout, entries: &entries };
-        context.scoped(format!("shader {}: bindings", self.name), |device| device.create_bind_group(&descriptor)).await
+        let descriptor =
+            wgpu::BindGroupDescriptor { label: Some(&self.name), layout: &self.layout, entries: &entries };
+        context
+            .scoped(format!("shader {}: bindings", self.name), |device| device.create_bind_group(&descriptor))
+            .await
     }
 }

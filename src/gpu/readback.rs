@@ -50,16 +50,31 @@ pub struct Readback {
 impl GpuContext {
     /// Records a copy of `range` of `source` (which needs COPY_SRC) to the host; submit `encoder`,
     /// then give the result to [`Self::finish_read`].
-    pub async fn stage_read(&self, encoder: &mut wgpu::CommandEncoder, source: &wgpu::Buffer, range: Range<u64>) -> Result<Readback> {
+    pub async fn stage_read(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        source: &wgpu::Buffer,
+        range: Range<u64>,
+    ) -> Result<Readback> {
         if range.start > range.end || range.end > source.size() {
-            return Err(Error::new(ErrorKind::Device, format!("a read of bytes {range:?} of a buffer of {}", source.size())));
+            return Err(Error::new(
+                ErrorKind::Device,
+                format!("a read of bytes {range:?} of a buffer of {}", source.size()),
+            ));
         }
         let start = range.start & !3;
         let copied = range.end.next_multiple_of(4).min(source.size()) - start;
         let size = copied.max(SMALLEST).next_power_of_two();
         let staging = match self.staging().take(size) {
             Some(buffer) => buffer,
-            None => self.create_buffer("readback", size, wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST).await?,
+            None => {
+                self.create_buffer(
+                    "readback",
+                    size,
+                    wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+                )
+                .await?
+            }
         };
         if copied > 0 {
             encoder.copy_buffer_to_buffer(source, start, &staging, 0, copied);
@@ -79,12 +94,18 @@ impl GpuContext {
         read.staging.map_async(wgpu::MapMode::Read, ..read.copied, keep);
         if let Err(wgpu::BufferAsyncError) = self.wait_for(promise, Some(after)).await? {
             self.check()?;
-            return Err(Error::new(ErrorKind::DeviceLost, "the device was lost before its results could be read")
-                .help("create a new engine; saved states stay valid"));
+            return Err(Error::new(
+                ErrorKind::DeviceLost,
+                "the device was lost before its results could be read",
+            )
+            .help("create a new engine; saved states stay valid"));
         }
         let bytes = match read.staging.get_mapped_range(..read.copied) {
             Ok(view) => view[read.bytes].to_vec(),
-            Err(error) => return Err(Error::new(ErrorKind::Device, format!("reading back: {error}")).help("the driver failed; use another adapter")),
+            Err(error) => {
+                return Err(Error::new(ErrorKind::Device, format!("reading back: {error}"))
+                    .help("the driver failed; use another adapter"));
+            }
         };
         read.staging.unmap();
         self.staging().give(read.staging);
@@ -115,7 +136,11 @@ impl GpuContext {
     }
 
     /// [`Self::read_buffer`] as numbers.
-    pub async fn read_pod<T: bytemuck::Pod>(&self, source: &wgpu::Buffer, range: Range<u64>) -> Result<Vec<T>> {
+    pub async fn read_pod<T: bytemuck::Pod>(
+        &self,
+        source: &wgpu::Buffer,
+        range: Range<u64>,
+    ) -> Result<Vec<T>> {
         Ok(bytemuck::pod_collect_to_vec(&self.read_buffer(source, range).await?))
     }
 }

@@ -27,7 +27,10 @@ impl FromStr for Backend {
             "auto" => Ok(Backend::Auto),
             "gpu" => Ok(Backend::Gpu),
             "cpu" => Ok(Backend::Cpu),
-            _ => Err(Error::new(ErrorKind::Input, format!("unknown backend '{s}'")).help("one of: auto, gpu, cpu")),
+            _ => {
+                Err(Error::new(ErrorKind::Input, format!("unknown backend '{s}'"))
+                    .help("one of: auto, gpu, cpu"))
+            }
         }
     }
 }
@@ -78,8 +81,11 @@ pub async fn select(request: &AdapterRequest) -> Result<Choice> {
 pub fn choose(request: &AdapterRequest, reports: &[AdapterReport]) -> Result<Option<usize>> {
     let asked = match (&request.adapter, request.backend) {
         (Some(asked), Backend::Cpu) => {
-            return Err(Error::new(ErrorKind::Input, format!("adapter '{asked}' was asked for together with the CPU backend"))
-                .help("give either --backend cpu or --adapter"));
+            return Err(Error::new(
+                ErrorKind::Input,
+                format!("adapter '{asked}' was asked for together with the CPU backend"),
+            )
+            .help("give either --backend cpu or --adapter"));
         }
         (None, Backend::Cpu) => return Ok(None),
         (Some(asked), _) => asked,
@@ -95,16 +101,22 @@ pub fn choose(request: &AdapterRequest, reports: &[AdapterReport]) -> Result<Opt
     };
     let matching = matching(asked, reports);
     if matching.is_empty() {
-        return Err(Error::new(ErrorKind::Adapter, format!("no adapter matches '{asked}'; {}", found(reports)))
-            .help("give the number or a part of the name of one of them, or use --backend cpu"));
+        return Err(Error::new(
+            ErrorKind::Adapter,
+            format!("no adapter matches '{asked}'; {}", found(reports)),
+        )
+        .help("give the number or a part of the name of one of them, or use --backend cpu"));
     }
     match matching.iter().find(|&&i| reports[i].unusable.is_none()) {
         Some(&index) => Ok(Some(index)),
         None => {
             let report = &reports[matching[0]];
             let reason = report.unusable.as_deref().unwrap_or_default();
-            Err(Error::new(ErrorKind::Adapter, format!("adapter {} cannot be used: {reason}", report.label()))
-                .help("update its driver, take another adapter, or use --backend cpu"))
+            Err(Error::new(
+                ErrorKind::Adapter,
+                format!("adapter {} cannot be used: {reason}", report.label()),
+            )
+            .help("update its driver, take another adapter, or use --backend cpu"))
         }
     }
 }
@@ -116,7 +128,9 @@ fn matching(asked: &str, reports: &[AdapterReport]) -> Vec<usize> {
     if let Some(index) = asked.parse::<usize>().ok().filter(|i| *i < reports.len()) {
         return vec![index];
     }
-    let places = |keep: &dyn Fn(&AdapterReport) -> bool| (0..reports.len()).filter(|&i| keep(&reports[i])).collect::<Vec<_>>();
+    let places = |keep: &dyn Fn(&AdapterReport) -> bool| {
+        (0..reports.len()).filter(|&i| keep(&reports[i])).collect::<Vec<_>>()
+    };
     if asked.is_empty() {
         return Vec::new();
     }
@@ -125,8 +139,11 @@ fn matching(asked: &str, reports: &[AdapterReport]) -> Vec<usize> {
         return named;
     }
     places(&|r| {
-        let text = format!("{} {} {} {} {}", r.name, r.backend, r.kind, r.driver, r.driver_info).to_lowercase();
-        asked.split_whitespace().all(|word| if word.len() <= 2 { text.split_whitespace().any(|t| t == word) } else { text.contains(word) })
+        let text =
+            format!("{} {} {} {} {}", r.name, r.backend, r.kind, r.driver, r.driver_info).to_lowercase();
+        asked.split_whitespace().all(|word| {
+            if word.len() <= 2 { text.split_whitespace().any(|t| t == word) } else { text.contains(word) }
+        })
     })
 }
 
@@ -141,7 +158,9 @@ fn found(reports: &[AdapterReport]) -> String {
 fn no_gpu(reports: &[AdapterReport]) -> Error {
     let message = match reports.first() {
         None => "no GPU was found".to_string(),
-        Some(r) => format!("no GPU can be used: {}: {}", r.label(), r.unusable.as_deref().unwrap_or_default()),
+        Some(r) => {
+            format!("no GPU can be used: {}: {}", r.label(), r.unusable.as_deref().unwrap_or_default())
+        }
     };
     let help = if cfg!(target_arch = "wasm32") {
         "use a browser with WebGPU, or backend \"cpu\""
@@ -186,7 +205,8 @@ mod tests {
 
     #[test]
     fn best_first_and_native_apis_before_gl() {
-        let names: Vec<String> = laptop().iter().map(|r| format!("{} {} {:?}", r.index, r.label(), r.duplicate_of)).collect();
+        let names: Vec<String> =
+            laptop().iter().map(|r| format!("{} {} {:?}", r.index, r.label(), r.duplicate_of)).collect();
         assert_eq!(
             names,
             [
@@ -207,8 +227,14 @@ mod tests {
         let mut software = all[3..].to_vec();
         order(&mut software);
         assert_eq!(pick(Backend::Auto, None, &software).unwrap(), None);
-        assert_eq!(pick(Backend::Gpu, None, &software).unwrap().unwrap(), "llvmpipe (LLVM 15.0.6, 256 bits) (vulkan)");
-        assert_eq!(pick(Backend::Auto, Some("swift"), &software).unwrap().unwrap(), "SwiftShader Device (Subzero) (vulkan)");
+        assert_eq!(
+            pick(Backend::Gpu, None, &software).unwrap().unwrap(),
+            "llvmpipe (LLVM 15.0.6, 256 bits) (vulkan)"
+        );
+        assert_eq!(
+            pick(Backend::Auto, Some("swift"), &software).unwrap().unwrap(),
+            "SwiftShader Device (Subzero) (vulkan)"
+        );
         assert_eq!(pick(Backend::Auto, None, &[]).unwrap(), None);
         assert_eq!(pick(Backend::Cpu, None, &all).unwrap(), None);
     }
@@ -216,10 +242,22 @@ mod tests {
     #[test]
     fn an_adapter_by_number_or_words() {
         let all = laptop();
-        assert_eq!(pick(Backend::Auto, Some("2"), &all).unwrap().unwrap(), "Intel(R) Iris(R) Xe Graphics (vulkan)");
-        assert_eq!(pick(Backend::Auto, Some("IRIS"), &all).unwrap().unwrap(), "Intel(R) Iris(R) Xe Graphics (vulkan)");
-        assert_eq!(pick(Backend::Gpu, Some("llvmpipe GL"), &all).unwrap().unwrap(), "llvmpipe (LLVM 15.0.6, 256 bits) (gl)");
-        assert_eq!(pick(Backend::Gpu, Some("4060"), &all).unwrap().unwrap(), "NVIDIA GeForce RTX 4060 (vulkan)");
+        assert_eq!(
+            pick(Backend::Auto, Some("2"), &all).unwrap().unwrap(),
+            "Intel(R) Iris(R) Xe Graphics (vulkan)"
+        );
+        assert_eq!(
+            pick(Backend::Auto, Some("IRIS"), &all).unwrap().unwrap(),
+            "Intel(R) Iris(R) Xe Graphics (vulkan)"
+        );
+        assert_eq!(
+            pick(Backend::Gpu, Some("llvmpipe GL"), &all).unwrap().unwrap(),
+            "llvmpipe (LLVM 15.0.6, 256 bits) (gl)"
+        );
+        assert_eq!(
+            pick(Backend::Gpu, Some("4060"), &all).unwrap().unwrap(),
+            "NVIDIA GeForce RTX 4060 (vulkan)"
+        );
     }
 
     #[test]
@@ -227,7 +265,11 @@ mod tests {
         let all = laptop();
         let error = pick(Backend::Auto, Some("radeon"), &all).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Adapter);
-        assert!(error.message().contains("'radeon'") && error.message().contains("0: NVIDIA GeForce RTX 4060 (vulkan)"), "{error}");
+        assert!(
+            error.message().contains("'radeon'")
+                && error.message().contains("0: NVIDIA GeForce RTX 4060 (vulkan)"),
+            "{error}"
+        );
         assert!(error.advice().is_some());
         assert_eq!(pick(Backend::Gpu, None, &[]).unwrap_err().kind(), ErrorKind::Adapter);
         assert_eq!(pick(Backend::Cpu, Some("0"), &all).unwrap_err().kind(), ErrorKind::Input);

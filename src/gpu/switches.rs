@@ -24,7 +24,9 @@ pub fn cache_dir() -> Option<std::path::PathBuf> {
             let base = if cfg!(windows) {
                 set("LOCALAPPDATA").map(PathBuf::from)
             } else {
-                set("XDG_CACHE_HOME").map(PathBuf::from).or_else(|| set("HOME").map(|home| PathBuf::from(home).join(".cache")))
+                set("XDG_CACHE_HOME")
+                    .map(PathBuf::from)
+                    .or_else(|| set("HOME").map(|home| PathBuf::from(home).join(".cache")))
             };
             Some(base?.join("polysketch"))
         }

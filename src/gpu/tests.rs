@@ -68,7 +68,12 @@ fn everywhere<F: Future<Output = ()>>(test: impl Fn(GpuContext) -> F) {
 }
 
 /// Runs [`PROBE`] with two dynamic offsets; returns what it wrote.
-async fn probe(context: &GpuContext, pipelines: &Pipelines, constants: &[(&str, f64)], tile: usize) -> [Vec<u32>; 2] {
+async fn probe(
+    context: &GpuContext,
+    pipelines: &Pipelines,
+    constants: &[(&str, f64)],
+    tile: usize,
+) -> [Vec<u32>; 2] {
     let pipeline = pipelines.get(shader(PROBE), constants, &layout(8)).await.unwrap();
     let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
     let uniforms = context.create_buffer("uniforms", 768, usage).await.unwrap();
@@ -110,7 +115,10 @@ fn overrides_uniforms_and_eight_bindings_work() {
     everywhere(|context| async move {
         let pipelines = Pipelines::kept_in(&context, None).await;
         assert_eq!(probe(&context, &pipelines, &[], 4).await, [expected(1, 5), expected(1, 9)]);
-        assert_eq!(probe(&context, &pipelines, &[("TILE", 8.0), ("SCALE", 2.0)], 8).await, [expected(2, 5), expected(2, 9)]);
+        assert_eq!(
+            probe(&context, &pipelines, &[("TILE", 8.0), ("SCALE", 2.0)], 8).await,
+            [expected(2, 5), expected(2, 9)]
+        );
         assert_eq!(pipelines.compiled(), 2);
         probe(&context, &pipelines, &[("SCALE", 2.0), ("TILE", 8.0)], 8).await;
         assert_eq!(pipelines.compiled(), 2, "the order of constants does not matter");
@@ -164,8 +172,14 @@ fn too_much_memory_is_an_error() {
         assert!(error.message().contains("'weights'") && error.advice().is_some(), "{error}");
         assert!(error.message().contains(&format!("{} MiB", limit >> 20)), "{error}");
         // What a driver would say.
-        let descriptor = wgpu::BufferDescriptor { label: None, size: u64::MAX - 3, usage: wgpu::BufferUsages::STORAGE, mapped_at_creation: false };
-        let error = context.scoped("buffer 'x'", |device| device.create_buffer(&descriptor)).await.unwrap_err();
+        let descriptor = wgpu::BufferDescriptor {
+            label: None,
+            size: u64::MAX - 3,
+            usage: wgpu::BufferUsages::STORAGE,
+            mapped_at_creation: false,
+        };
+        let error =
+            context.scoped("buffer 'x'", |device| device.create_buffer(&descriptor)).await.unwrap_err();
         assert!(matches!(error.kind(), ErrorKind::Device | ErrorKind::OutOfMemory), "{error}");
         context.check().unwrap();
         assert_eq!(context.allocated_bytes(), 0);
@@ -180,17 +194,29 @@ fn needs_beyond_the_adapter_name_the_limit() {
             let needs = Needs { max_binding: 1 << 50, ..Needs::default() };
             let error = GpuContext::create(adapter, needs).await.unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Limit);
-            assert!(error.message().contains("max_storage_buffer_binding_size") && error.message().contains("1073741824 MiB"), "{error}");
+            assert!(
+                error.message().contains("max_storage_buffer_binding_size")
+                    && error.message().contains("1073741824 MiB"),
+                "{error}"
+            );
             let most = adapter.report.limits.max_buffer_size;
-            let context = GpuContext::create(adapter, Needs { max_buffer: most, ..Needs::default() }).await.unwrap();
+            let context =
+                GpuContext::create(adapter, Needs { max_buffer: most, ..Needs::default() }).await.unwrap();
             assert_eq!(context.report().limits.max_buffer_size, most);
             let weak = GpuContext::create(adapter, Needs { weak: true, ..Needs::default() }).await.unwrap();
             let crate::kernels::DeviceTraits { software, loop_iterations, .. } = weak.traits();
-            let floor = crate::kernels::DeviceTraits { software, loop_iterations, ..crate::kernels::DeviceTraits::floor() };
+            let floor = crate::kernels::DeviceTraits {
+                software,
+                loop_iterations,
+                ..crate::kernels::DeviceTraits::floor()
+            };
             assert_eq!(weak.traits(), floor);
             assert!(weak.features().is_empty());
             assert_eq!(
-                GpuContext::create(adapter, Needs { weak: true, max_binding: 200 << 20, max_buffer: 0 }).await.unwrap_err().kind(),
+                GpuContext::create(adapter, Needs { weak: true, max_binding: 200 << 20, max_buffer: 0 })
+                    .await
+                    .unwrap_err()
+                    .kind(),
                 ErrorKind::Limit
             );
         }
@@ -249,14 +275,20 @@ fn shader_errors_name_the_shader_and_its_constants() {
         let pipelines = Pipelines::kept_in(&context, None).await;
         let names = |error: crate::error::Error, what: &str| {
             assert_eq!(error.kind(), ErrorKind::Device);
-            assert!(error.message().contains("shader probe") && error.message().contains(what) && !error.message().contains('\n'), "{error}");
+            assert!(
+                error.message().contains("shader probe")
+                    && error.message().contains(what)
+                    && !error.message().contains('\n'),
+                "{error}"
+            );
         };
         let broken = PROBE.replace("workgroupBarrier", "workgroupBarier");
         names(pipelines.get(shader(&broken), &[("TILE", 8.0)], &layout(8)).await.unwrap_err(), "TILE = 8");
         names(pipelines.get(shader(PROBE), &[("TILES", 8.0)], &layout(8)).await.unwrap_err(), "TILES");
         for tile in [48, 64] {
             // Too many invocations; on weak devices too much memory as well.
-            let error = pipelines.get(shader(PROBE), &[("TILE", f64::from(tile))], &layout(8)).await.unwrap_err();
+            let error =
+                pipelines.get(shader(PROBE), &[("TILE", f64::from(tile))], &layout(8)).await.unwrap_err();
             assert!(matches!(error.kind(), ErrorKind::Limit | ErrorKind::Device), "{error}");
             assert!(error.message().contains(&format!("TILE = {tile}")), "{error}");
         }
@@ -358,6 +390,12 @@ fn futures_are_send() {
 
 #[test]
 fn versions_of_desktop_contexts() {
-    let versions = ["3.3.0 NVIDIA 580.159.04", "4.5 (Core Profile) Mesa 22.3.6", "OpenGL ES 3.2 Mesa 22.3.6", "Mesa 22.3.6 (LLVM 15.0.6)", ""];
+    let versions = [
+        "3.3.0 NVIDIA 580.159.04",
+        "4.5 (Core Profile) Mesa 22.3.6",
+        "OpenGL ES 3.2 Mesa 22.3.6",
+        "Mesa 22.3.6 (LLVM 15.0.6)",
+        "",
+    ];
     assert_eq!(versions.map(super::adapter::desktop_gl), [Some((3, 3)), Some((4, 5)), None, None, None]);
 }

@@ -26,11 +26,14 @@ impl Timestamps {
         if !context.features().contains(wgpu::Features::TIMESTAMP_QUERY) || period <= 0.0 || passes == 0 {
             return Ok(None);
         }
-        let stamps = passes.checked_mul(2).ok_or_else(|| Error::new(ErrorKind::Limit, format!("timestamps for {passes} passes")))?;
+        let stamps = passes
+            .checked_mul(2)
+            .ok_or_else(|| Error::new(ErrorKind::Limit, format!("timestamps for {passes} passes")))?;
         let mut sets = Vec::new();
         for first in (0..stamps).step_by(SET as usize) {
             let count = (stamps - first).min(SET);
-            let descriptor = wgpu::QuerySetDescriptor { label: Some("timestamps"), ty: wgpu::QueryType::Timestamp, count };
+            let descriptor =
+                wgpu::QuerySetDescriptor { label: Some("timestamps"), ty: wgpu::QueryType::Timestamp, count };
             sets.push(context.scoped("timestamps", |device| device.create_query_set(&descriptor)).await?);
         }
         let usage = wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC;
@@ -61,14 +64,24 @@ impl Timestamps {
     pub async fn stage(&self, context: &GpuContext, encoder: &mut wgpu::CommandEncoder) -> Result<Readback> {
         let stamps = self.used * 2;
         for (set, first) in self.sets.iter().zip((0..stamps).step_by(SET as usize)) {
-            encoder.resolve_query_set(set, 0..(stamps - first).min(SET), &self.resolved, u64::from(first) * STAMP);
+            encoder.resolve_query_set(
+                set,
+                0..(stamps - first).min(SET),
+                &self.resolved,
+                u64::from(first) * STAMP,
+            );
         }
         context.stage_read(encoder, &self.resolved, 0..u64::from(stamps) * STAMP).await
     }
 
     /// Nanoseconds of each pass, in order. A pass whose clock ran backwards (GPUs that change
     /// frequency, browsers that coarsen) counts as 0.
-    pub async fn finish(&self, context: &GpuContext, read: Readback, after: &wgpu::SubmissionIndex) -> Result<Vec<f64>> {
+    pub async fn finish(
+        &self,
+        context: &GpuContext,
+        read: Readback,
+        after: &wgpu::SubmissionIndex,
+    ) -> Result<Vec<f64>> {
         let bytes = context.finish_read(read, after).await?;
         let stamps: Vec<u64> = bytemuck::pod_collect_to_vec(&bytes);
         Ok(stamps.chunks_exact(2).map(|pair| pair[1].saturating_sub(pair[0]) as f64 * self.period).collect())

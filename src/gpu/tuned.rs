@@ -1,4 +1,5 @@
-//! What was found best on an adapter, kept on disk: by adapter, driver and the shaders of this build. Never an error: without it the defaults hold.
+//! What was found best on an adapter, kept on disk: by adapter, driver and the shaders of this build. Never
+//! an error: without it the defaults hold.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -48,7 +49,11 @@ mod tests {
         let file = path(folder.path(), &report);
         assert!(file != path(folder.path(), &updated) && load(folder.path(), &report).is_none());
         let tile = Tile { subgroup: 0, shared: true, rows: 4, columns: 4, group: [8, 8] };
-        let tuning = Tuning { tiles: vec![TunedTile { rows: 1024, columns: 512, tile }], segment: Some(512), subgroups: Some(false) };
+        let tuning = Tuning {
+            tiles: vec![TunedTile { rows: 1024, columns: 512, tile }],
+            segment: Some(512),
+            subgroups: Some(false),
+        };
         fs::write(&file, serde_json::to_string(&tuning).expect("plain data")).expect("written");
         assert_eq!((load(folder.path(), &report), load(folder.path(), &updated)), (Some(tuning), None));
         fs::write(&file, "{").expect("written");

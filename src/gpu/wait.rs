@@ -63,14 +63,22 @@ impl GpuContext {
     /// Waits until `promise` is kept; `after` is the submission that will make it so (by default the
     /// latest one).
     #[cfg(target_arch = "wasm32")]
-    pub(super) async fn wait_for<T>(&self, promise: Promise<T>, _after: Option<&wgpu::SubmissionIndex>) -> Result<T> {
+    pub(super) async fn wait_for<T>(
+        &self,
+        promise: Promise<T>,
+        _after: Option<&wgpu::SubmissionIndex>,
+    ) -> Result<T> {
         Ok(promise.await)
     }
 
     /// Waits until `promise` is kept; `after` is the submission that will make it so (by default the
     /// latest one).
     #[cfg(not(target_arch = "wasm32"))]
-    pub(super) async fn wait_for<T>(&self, promise: Promise<T>, after: Option<&wgpu::SubmissionIndex>) -> Result<T> {
+    pub(super) async fn wait_for<T>(
+        &self,
+        promise: Promise<T>,
+        after: Option<&wgpu::SubmissionIndex>,
+    ) -> Result<T> {
         use crate::error::{Error, ErrorKind};
         let mut idle = 0;
         loop {
@@ -82,7 +90,8 @@ impl GpuContext {
             // wait for at all.
             if idle == 2 {
                 self.check()?;
-                return Err(Error::new(ErrorKind::Device, "the device went idle without an answer").help("update the driver, or use --backend cpu"));
+                return Err(Error::new(ErrorKind::Device, "the device went idle without an answer")
+                    .help("update the driver, or use --backend cpu"));
             }
             let finished = self.poll_device(if idle == 0 { after } else { None })?;
             idle += usize::from(finished);
@@ -92,7 +101,10 @@ impl GpuContext {
     /// Polls the device for at most a second; true when what was waited for is done.
     #[cfg(not(target_arch = "wasm32"))]
     fn poll_device(&self, after: Option<&wgpu::SubmissionIndex>) -> Result<bool> {
-        let wait = wgpu::PollType::Wait { submission_index: after.cloned(), timeout: Some(std::time::Duration::from_secs(1)) };
+        let wait = wgpu::PollType::Wait {
+            submission_index: after.cloned(),
+            timeout: Some(std::time::Duration::from_secs(1)),
+        };
         match super::fault::guarded(|| self.device().poll(wait)) {
             Ok(Ok(status)) => Ok(status.wait_finished()),
             Ok(Err(wgpu::PollError::Timeout)) => Ok(false),

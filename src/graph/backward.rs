@@ -1,5 +1,5 @@
-//! The backward pass: walks the operations from last to first and lets each kernel append the operations that give its inputs'
-//! gradients. The result is more of the same graph: planned, aliased and run like the rest.
+//! The backward pass: walks the operations from last to first and lets each kernel append the operations that
+//! give its inputs' gradients. The result is more of the same graph: planned, aliased and run like the rest.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -21,16 +21,22 @@ pub enum Recompute {
 }
 
 impl Graph {
-    /// Appends the gradients of the parameters for which `trained` holds, given the gradients of some tensors, as
-    /// (tensor, its gradient). Parameter gradients are added to states named `gradient.NAME`.
+    /// Appends the gradients of the parameters for which `trained` holds, given the gradients of some
+    /// tensors, as (tensor, its gradient). Parameter gradients are added to states named `gradient.NAME`.
     ///
     /// # Errors
     /// [`ErrorKind::Shape`] if an operation on the way has no gradient.
-    pub fn backward(&mut self, seeds: &[(TensorId, TensorId)], trained: &dyn Fn(&str) -> bool, recompute: Recompute) -> Result<()> {
+    pub fn backward(
+        &mut self,
+        seeds: &[(TensorId, TensorId)],
+        trained: &dyn Fn(&str) -> bool,
+        recompute: Recompute,
+    ) -> Result<()> {
         self.backward_keeping(seeds, trained, recompute, &[])
     }
 
-    /// [`Graph::backward`] that also keeps the gradients of some tensors on the way, as outputs of the given names.
+    /// [`Graph::backward`] that also keeps the gradients of some tensors on the way, as outputs of the given
+    /// names.
     ///
     /// # Errors
     /// As [`Graph::backward`].
@@ -42,7 +48,14 @@ impl Graph {
         keep: &[(TensorId, &str)],
     ) -> Result<()> {
         let wanted = self.dependent(trained);
-        let mut pass = Pass { graph: self, wanted, gradients: HashMap::new(), holders: HashMap::new(), again: HashMap::new(), node: None };
+        let mut pass = Pass {
+            graph: self,
+            wanted,
+            gradients: HashMap::new(),
+            holders: HashMap::new(),
+            again: HashMap::new(),
+            node: None,
+        };
         for (tensor, gradient) in seeds {
             pass.hold(*tensor, *gradient);
         }
@@ -56,7 +69,8 @@ impl Graph {
             if !node.outputs.iter().chain(&node.updates).any(|id| pass.gradients.contains_key(id)) {
                 continue;
             }
-            // All who read the tensor have given their part. As an output, nobody adds to it in place any more.
+            // All who read the tensor have given their part. As an output, nobody adds to it in place any
+            // more.
             for (id, name) in keep.iter().filter(|(id, _)| node.outputs.contains(id)) {
                 if let Some(gradient) = pass.gradients.get(id) {
                     pass.graph.output(*gradient, name);
@@ -78,7 +92,8 @@ impl Graph {
     /// Tensors that depend on a trained parameter.
     fn dependent(&self, trained: &dyn Fn(&str) -> bool) -> HashSet<TensorId> {
         let trained = |t: &super::Tensor| t.role == Role::Parameter && trained(&t.name);
-        let mut wanted: HashSet<TensorId> = (0..self.tensors.len()).filter(|i| trained(&self.tensors[*i])).map(TensorId).collect();
+        let mut wanted: HashSet<TensorId> =
+            (0..self.tensors.len()).filter(|i| trained(&self.tensors[*i])).map(TensorId).collect();
         for node in &self.nodes {
             if node.inputs.iter().any(|id| wanted.contains(id)) {
                 wanted.extend(node.outputs.iter().chain(&node.updates));
@@ -120,10 +135,14 @@ impl Pass<'_> {
         for at in section {
             let node = self.graph.nodes[at].clone();
             if !node.updates.is_empty() {
-                return Err(Error::new(ErrorKind::Shape, format!("{} updates a tensor in place and cannot be recomputed", node.label)));
+                return Err(Error::new(
+                    ErrorKind::Shape,
+                    format!("{} updates a tensor in place and cannot be recomputed", node.label),
+                ));
             }
             let inputs: Vec<TensorId> = node.inputs.iter().map(|id| self.latest(*id)).collect();
-            let outputs = self.graph.append(&format!("{}.again", node.label), node.kernel.clone(), &inputs, &[])?;
+            let outputs =
+                self.graph.append(&format!("{}.again", node.label), node.kernel.clone(), &inputs, &[])?;
             self.again.extend(node.outputs.iter().copied().zip(outputs));
         }
         Ok(())
@@ -161,7 +180,9 @@ impl Backward for Pass<'_> {
     }
 
     fn gradient(&self, i: usize) -> Result<TensorId> {
-        let missing = || Error::new(ErrorKind::Shape, format!("{}: nobody gives the gradient of output {i}", self.label()));
+        let missing = || {
+            Error::new(ErrorKind::Shape, format!("{}: nobody gives the gradient of output {i}", self.label()))
+        };
         self.gradients.get(&self.output_id(i)).copied().ok_or_else(missing)
     }
 
@@ -169,11 +190,15 @@ impl Backward for Pass<'_> {
         let id = self.node().inputs[i];
         let tensor = &self.graph.tensors[id.0];
         if tensor.role == Role::Parameter {
-            let (name, ty) = (format!("gradient.{}", tensor.name), TensorType { dtype: DType::F32, shape: tensor.ty.shape.clone() });
+            let (name, ty) = (
+                format!("gradient.{}", tensor.name),
+                TensorType { dtype: DType::F32, shape: tensor.ty.shape.clone() },
+            );
             return Some(self.graph.state(&name, ty));
         }
         let gradient = *self.gradients.get(&id)?;
-        (self.holders[&gradient] == 1 && self.graph.tensors[gradient.0].role == Role::Scratch).then_some(gradient)
+        (self.holders[&gradient] == 1 && self.graph.tensors[gradient.0].role == Role::Scratch)
+            .then_some(gradient)
     }
 
     fn give(&mut self, i: usize, gradient: TensorId) -> Result<()> {
@@ -186,14 +211,22 @@ impl Backward for Pass<'_> {
         }
         let id = self.node().inputs[i];
         let sum = match self.gradients.get(&id).copied() {
-            Some(so_far) => self.append("add", Arc::new(Add { ty, in_place: false }), &[so_far, gradient], &[])?[0],
+            Some(so_far) => {
+                self.append("add", Arc::new(Add { ty, in_place: false }), &[so_far, gradient], &[])?[0]
+            }
             None => gradient,
         };
         self.hold(id, sum);
         Ok(())
     }
 
-    fn append(&mut self, what: &str, kernel: Arc<dyn Kernel>, inputs: &[TensorId], updates: &[TensorId]) -> Result<Vec<TensorId>> {
+    fn append(
+        &mut self,
+        what: &str,
+        kernel: Arc<dyn Kernel>,
+        inputs: &[TensorId],
+        updates: &[TensorId],
+    ) -> Result<Vec<TensorId>> {
         let label = format!("{}.{what}", self.label());
         self.graph.append(&label, kernel, inputs, updates)
     }

@@ -6,7 +6,8 @@ use super::plan::{Plan, size};
 use super::{Role, TensorId};
 
 impl Plan {
-    /// DOT text: operations as boxes, labelled edges for scratch tensors, ovals for parameters, states, inputs and outputs.
+    /// DOT text: operations as boxes, labelled edges for scratch tensors, ovals for parameters, states,
+    /// inputs and outputs.
     pub fn dot(&self) -> String {
         let mut text = format!(
             "digraph {:?} {{\n  rankdir=TB; node [fontname=\"sans-serif\", fontsize=10]; edge [fontname=\"sans-serif\", fontsize=8];\n",
@@ -30,7 +31,8 @@ impl Plan {
         }
         let mut writer: Vec<Option<usize>> = vec![None; self.tensors.len()];
         for (at, step) in self.steps.iter().enumerate() {
-            let _ = writeln!(text, "  s{at} [label=\"{}\\n{}\", shape=box];", step.label, step.variant.shader);
+            let _ =
+                writeln!(text, "  s{at} [label=\"{}\\n{}\", shape=box];", step.label, step.variant.shader);
             for arg in &step.args {
                 self.edge(&mut text, &writer, at, arg.tensor, arg.written);
             }
@@ -45,7 +47,9 @@ impl Plan {
     fn edge(&self, text: &mut String, writer: &[Option<usize>], at: usize, id: TensorId, written: bool) {
         let t = &self.tensors[id.0];
         let _ = match (&t.tensor.role, written, writer[id.0]) {
-            (Role::Scratch, false, Some(from)) => writeln!(text, "  s{from} -> s{at} [label=\"{}\"];", t.tensor.ty),
+            (Role::Scratch, false, Some(from)) => {
+                writeln!(text, "  s{from} -> s{at} [label=\"{}\"];", t.tensor.ty)
+            }
             (Role::Scratch, ..) => Ok(()),
             (_, true, _) => writeln!(text, "  s{at} -> t{};", id.0),
             (_, false, _) => writeln!(text, "  t{} -> s{at};", id.0),

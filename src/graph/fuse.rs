@@ -58,7 +58,9 @@ fn only_reader<K: 'static>(graph: &Graph, id: TensorId) -> Option<usize> {
     let touches = |n: &&Node| n.inputs.contains(&id) || n.updates.contains(&id);
     let mut readers = graph.nodes.iter().filter(touches);
     let reader = readers.next()?;
-    (readers.next().is_none() && reader.kernel.as_any().is::<K>() && graph.tensors[id.0].role == Role::Scratch)
+    (readers.next().is_none()
+        && reader.kernel.as_any().is::<K>()
+        && graph.tensors[id.0].role == Role::Scratch)
         .then(|| graph.nodes.iter().position(|n| std::ptr::eq(n, reader)))
         .flatten()
 }
@@ -68,7 +70,8 @@ pub(super) fn remove_unread(graph: &mut Graph) {
     for at in (0..graph.nodes.len()).rev() {
         let node = &graph.nodes[at];
         let kept = |id: &TensorId| {
-            graph.tensors[id.0].role != Role::Scratch || graph.nodes[at + 1..].iter().any(|n| n.inputs.contains(id) || n.updates.contains(id))
+            graph.tensors[id.0].role != Role::Scratch
+                || graph.nodes[at + 1..].iter().any(|n| n.inputs.contains(id) || n.updates.contains(id))
         };
         if !node.outputs.iter().chain(&node.updates).any(kept) {
             graph.nodes.remove(at);

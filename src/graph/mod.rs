@@ -79,7 +79,8 @@ impl Graph {
         Self::default()
     }
 
-    /// Declares the operations from `first` to the last one appended a section: a backward pass may run them again.
+    /// Declares the operations from `first` to the last one appended a section: a backward pass may run them
+    /// again.
     pub fn section(&mut self, first: usize) {
         self.sections.push(first..self.nodes.len());
     }
@@ -129,7 +130,11 @@ impl Graph {
 
     /// Fixed floats.
     pub fn constant_f32(&mut self, name: &str, shape: Shape, data: &[f32]) -> TensorId {
-        self.add(name, TensorType::f32(shape), Role::Constant(Arc::new(data.iter().map(|x| x.to_bits()).collect())))
+        self.add(
+            name,
+            TensorType::f32(shape),
+            Role::Constant(Arc::new(data.iter().map(|x| x.to_bits()).collect())),
+        )
     }
 
     /// Fixed integers.
@@ -147,11 +152,23 @@ impl Graph {
     ///
     /// # Errors
     /// [`ErrorKind::Shape`], naming the operation and the sizes.
-    pub fn apply(&mut self, label: &str, kernel: impl Kernel, inputs: &[TensorId], updates: &[TensorId]) -> Result<Vec<TensorId>> {
+    pub fn apply(
+        &mut self,
+        label: &str,
+        kernel: impl Kernel,
+        inputs: &[TensorId],
+        updates: &[TensorId],
+    ) -> Result<Vec<TensorId>> {
         self.append(label, Arc::new(kernel), inputs, updates)
     }
 
-    fn append(&mut self, label: &str, kernel: Arc<dyn Kernel>, inputs: &[TensorId], updates: &[TensorId]) -> Result<Vec<TensorId>> {
+    fn append(
+        &mut self,
+        label: &str,
+        kernel: Arc<dyn Kernel>,
+        inputs: &[TensorId],
+        updates: &[TensorId],
+    ) -> Result<Vec<TensorId>> {
         let types: Vec<&TensorType> = inputs.iter().map(|id| &self.tensors[id.0].ty).collect();
         let outputs: Vec<TensorId> = kernel
             .infer(&types)
@@ -160,7 +177,13 @@ impl Graph {
             .enumerate()
             .map(|(i, ty)| self.add(&format!("{label}.{i}"), ty, Role::Scratch))
             .collect();
-        self.nodes.push(Node { label: label.to_string(), kernel, inputs: inputs.to_vec(), outputs: outputs.clone(), updates: updates.to_vec() });
+        self.nodes.push(Node {
+            label: label.to_string(),
+            kernel,
+            inputs: inputs.to_vec(),
+            outputs: outputs.clone(),
+            updates: updates.to_vec(),
+        });
         Ok(outputs)
     }
 
@@ -170,6 +193,9 @@ impl Graph {
     /// As [`Graph::apply`], and for an operation without outputs.
     pub fn apply1(&mut self, label: &str, kernel: impl Kernel, inputs: &[TensorId]) -> Result<TensorId> {
         let outputs = self.apply(label, kernel, inputs, &[])?;
-        outputs.first().copied().ok_or_else(|| Error::new(ErrorKind::Shape, format!("{label}: the operation has no output")))
+        outputs
+            .first()
+            .copied()
+            .ok_or_else(|| Error::new(ErrorKind::Shape, format!("{label}: the operation has no output")))
     }
 }

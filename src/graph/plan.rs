@@ -25,8 +25,9 @@ pub struct PlannedTensor {
     pub buffer: BufferId,
 }
 
-/// A buffer: one tensor's own, or one that scratch tensors of disjoint lifetimes share. Tensors never share part of a
-/// buffer: WebGPU tracks usage by whole buffers, so one cannot be read and written in the same dispatch.
+/// A buffer: one tensor's own, or one that scratch tensors of disjoint lifetimes share. Tensors never share
+/// part of a buffer: WebGPU tracks usage by whole buffers, so one cannot be read and written in the same
+/// dispatch.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PlannedBuffer {
     /// Name of its first tensor.
@@ -92,7 +93,8 @@ impl Graph {
                     check_shader(&node.label, &mut variant, &writes)?;
                     node.kernel.check(&variant, device, &capacity)?;
                 }
-                let args = ids.into_iter().zip(writes).map(|(tensor, written)| Arg { tensor, written }).collect();
+                let args =
+                    ids.into_iter().zip(writes).map(|(tensor, written)| Arg { tensor, written }).collect();
                 Ok(Step { label: node.label.clone(), kernel: node.kernel.clone(), variant, args })
             })
             .collect::<Result<Vec<Step>>>()?;
@@ -107,17 +109,30 @@ fn check_shader(label: &str, variant: &mut Variant, writes: &[bool]) -> Result<(
     // A flag may leave an override out; WebGPU refuses values for overrides that are not there.
     variant.constants.retain(|(name, _)| permutation.constants.contains(name));
     if writes != permutation.written {
-        let text = format!("{label}: the shader {} writes {:?}, the operation {writes:?}", variant.shader, permutation.written);
+        let text = format!(
+            "{label}: the shader {} writes {:?}, the operation {writes:?}",
+            variant.shader, permutation.written
+        );
         return Err(Error::new(ErrorKind::Shape, text));
     }
-    if let Some(missing) = permutation.constants.iter().find(|name| !variant.constants.iter().any(|(n, _)| n == *name)) {
-        return Err(Error::new(ErrorKind::Shape, format!("{label}: {} gets no override {missing}", variant.shader)));
+    if let Some(missing) =
+        permutation.constants.iter().find(|name| !variant.constants.iter().any(|(n, _)| n == *name))
+    {
+        return Err(Error::new(
+            ErrorKind::Shape,
+            format!("{label}: {} gets no override {missing}", variant.shader),
+        ));
     }
     Ok(())
 }
 
 /// Gives every used tensor a buffer; scratch tensors share by first fit over their lifetimes.
-fn place(graph: &Graph, steps: &[Step], device: &DeviceTraits, capacity: &Capacity) -> Result<(Vec<PlannedTensor>, Vec<PlannedBuffer>)> {
+fn place(
+    graph: &Graph,
+    steps: &[Step],
+    device: &DeviceTraits,
+    capacity: &Capacity,
+) -> Result<(Vec<PlannedTensor>, Vec<PlannedBuffer>)> {
     let mut first = vec![usize::MAX; graph.tensors.len()];
     let mut last = vec![0; graph.tensors.len()];
     for (at, step) in steps.iter().enumerate() {
@@ -126,11 +141,15 @@ fn place(graph: &Graph, steps: &[Step], device: &DeviceTraits, capacity: &Capaci
             last[arg.tensor.0] = at;
         }
     }
-    let mut tensors: Vec<PlannedTensor> =
-        graph.tensors.iter().map(|t| PlannedTensor { tensor: t.clone(), bytes: 0, buffer: BufferId(usize::MAX) }).collect();
+    let mut tensors: Vec<PlannedTensor> = graph
+        .tensors
+        .iter()
+        .map(|t| PlannedTensor { tensor: t.clone(), bytes: 0, buffer: BufferId(usize::MAX) })
+        .collect();
     let mut buffers: Vec<PlannedBuffer> = Vec::new();
     let mut shared: Vec<(BufferId, usize)> = Vec::new(); // scratch buffers and the step after which they are free
-    // Large tensors choose first among those born at the same step, so that small ones do not take their place.
+    // Large tensors choose first among those born at the same step, so that small ones do not take their
+    // place.
     let mut order: Vec<usize> = (0..graph.tensors.len()).filter(|&i| first[i] != usize::MAX).collect();
     order.sort_by_key(|&i| (first[i], std::cmp::Reverse(graph.tensors[i].ty.bytes(capacity))));
     for i in order {
@@ -140,7 +159,13 @@ fn place(graph: &Graph, steps: &[Step], device: &DeviceTraits, capacity: &Capaci
         if bytes > most {
             return Err(Error::new(
                 ErrorKind::Limit,
-                format!("{} {} needs {} in one binding, this device allows {}", tensor.name, tensor.ty, size(bytes as u64), size(most as u64)),
+                format!(
+                    "{} {} needs {} in one binding, this device allows {}",
+                    tensor.name,
+                    tensor.ty,
+                    size(bytes as u64),
+                    size(most as u64)
+                ),
             )
             .help("use a smaller batch, context or segment, or another adapter (polysketch devices)"));
         }
@@ -180,7 +205,11 @@ pub(crate) fn sum(bytes: impl IntoIterator<Item = u64>) -> u64 {
 /// Bytes for people.
 pub(crate) fn size(bytes: u64) -> String {
     let unit = (bytes.max(1).ilog2() / 10).max(1);
-    format!("{:.1} {}iB", bytes as f64 / 1024f64.powi(unit as i32), ["", "K", "M", "G", "T", "P", "E"][unit as usize])
+    format!(
+        "{:.1} {}iB",
+        bytes as f64 / 1024f64.powi(unit as i32),
+        ["", "K", "M", "G", "T", "P", "E"][unit as usize]
+    )
 }
 
 impl Plan {
@@ -211,7 +240,8 @@ impl Plan {
             let _ = write!(text, "{i:4} {:40} {:34}", step.label, step.variant.shader);
             for arg in &step.args {
                 let t = &self.tensors[arg.tensor.0];
-                let _ = write!(text, " {}{}@{}", if arg.written { ">" } else { "" }, t.tensor.name, t.buffer.0);
+                let _ =
+                    write!(text, " {}{}@{}", if arg.written { ">" } else { "" }, t.tensor.name, t.buffer.0);
             }
             text.push('\n');
         }

@@ -31,8 +31,8 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// The input tensor `settings` of step `step`, counted from 1: learning rate, β1, β2, ε, weight decay, 1 − β1^step,
-    /// 1 − β2^step, clip.
+    /// The input tensor `settings` of step `step`, counted from 1: learning rate, β1, β2, ε, weight decay, 1
+    /// − β1^step, 1 − β2^step, clip.
     pub fn at(&self, step: usize) -> [f32; SETTINGS] {
         // Of the rounded β, so that they divide exactly what the moments have gathered.
         let gathered = |beta: f32| -(step as f64 * f64::from(beta).ln()).exp_m1() as f32;
@@ -52,14 +52,16 @@ pub enum Decay {
     Except(usize),
 }
 
-/// The table of [`Decay::Except`]: `u32 [n, 2]`, first element and the one after the last, in ascending order.
+/// The table of [`Decay::Except`]: `u32 [n, 2]`, first element and the one after the last, in ascending
+/// order.
 pub fn ranges(ranges: &[Range<usize>]) -> Vec<u32> {
     ranges.iter().flat_map(|r| [r.start as u32, r.end as u32]).collect()
 }
 
-/// Arguments: settings `[8]` ([`Settings::at`]), result of [`ClipFactor`](super::clip_factor::ClipFactor) `[4]`, (ranges
-/// `u32 [n, 2]`) → parameter, first moment, second moment, gradient `[elements]` in place, in the order of PyTorch's AdamW: decay,
-/// moments, step. The gradient is cleared. A clip factor of 0 (gradients that are not finite) skips the step.
+/// Arguments: settings `[8]` ([`Settings::at`]), result of [`ClipFactor`](super::clip_factor::ClipFactor)
+/// `[4]`, (ranges `u32 [n, 2]`) → parameter, first moment, second moment, gradient `[elements]` in place, in
+/// the order of PyTorch's AdamW: decay, moments, step. The gradient is cleared. A clip factor of 0 (gradients
+/// that are not finite) skips the step.
 #[derive(Debug)]
 pub struct AdamW {
     /// Elements of the parameter, whatever its shape.
@@ -79,7 +81,11 @@ impl Kernel for AdamW {
             want.push(2 * n);
         }
         if !inputs.iter().map(|t| fixed_elements(t)).eq(want.into_iter().map(Some)) {
-            return Err(shape_error(self.stem(), inputs, format_args!("needs settings [{SETTINGS}], clip factor [{CLIP}], decay {:?}", self.decay)));
+            return Err(shape_error(
+                self.stem(),
+                inputs,
+                format_args!("needs settings [{SETTINGS}], clip factor [{CLIP}], decay {:?}", self.decay),
+            ));
         }
         Ok(vec![])
     }
@@ -92,7 +98,10 @@ impl Kernel for AdamW {
 
     fn dispatch(&self, _: &Variant, _: &Call) -> Dispatch {
         let ranges = if let Decay::Except(n) = self.decay { n } else { 0 };
-        Dispatch::new(&shader::params::Adamw { ranges: ranges as u32 }, Dispatch::linear(self.elements.div_ceil(64)))
+        Dispatch::new(
+            &shader::params::Adamw { ranges: ranges as u32 },
+            Dispatch::linear(self.elements.div_ceil(64)),
+        )
     }
 
     twins!();
@@ -102,7 +111,8 @@ impl AdamW {
     fn twin<R: Real>(&self, args: &mut Args<'_, R>, _: &Call) {
         const PART: usize = 4096;
         let (settings, factor) = (args.real(0), args.real(1)[1]);
-        let (kept, first): (&[u32], usize) = if let Decay::Except(n) = self.decay { (&args.ids(2)[..2 * n], 3) } else { (&[], 2) };
+        let (kept, first): (&[u32], usize) =
+            if let Decay::Except(n) = self.decay { (&args.ids(2)[..2 * n], 3) } else { (&[], 2) };
         let &[lr, beta1, beta2, eps, decay, gathered1, gathered2, ..] = settings else { return };
         let [parameter, m, v] = std::array::from_fn(|i| SharedMut::new(args.real_mut(first + i)));
         real::parallel_chunks(&mut args.real_mut(first + 3)[..self.elements], PART, |part, g| {

@@ -32,7 +32,10 @@ impl Kernel for Add {
 
     fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
         let elements = self.ty.shape.elements_in(call);
-        Dispatch::new(&shader::params::Add { elements: elements as u32 }, Dispatch::linear(elements.div_ceil(256)))
+        Dispatch::new(
+            &shader::params::Add { elements: elements as u32 },
+            Dispatch::linear(elements.div_ceil(256)),
+        )
     }
 
     twins!();

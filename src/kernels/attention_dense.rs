@@ -6,7 +6,9 @@ use super::heads::{HeadLayout, lane};
 use super::local_weight::LocalWeight;
 use super::real::{Mat, MatMut, SharedMut};
 use super::row_tile::{OUTPUTS, RowTile};
-use super::{Args, Backward, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error, subgroup};
+use super::{
+    Args, Backward, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error, subgroup,
+};
 use crate::error::{Error, ErrorKind, Result};
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::{shape, twins};
@@ -23,7 +25,10 @@ pub enum DenseWeight {
 impl DenseWeight {
     /// Permutation flags of the dense shaders.
     pub(super) fn flags(&self) -> [(&'static str, bool); 2] {
-        [("SOFTMAX", *self == DenseWeight::Softmax), ("TAYLOR", matches!(self, DenseWeight::Kernel(w) if w.taylor()))]
+        [
+            ("SOFTMAX", *self == DenseWeight::Softmax),
+            ("TAYLOR", matches!(self, DenseWeight::Kernel(w) if w.taylor())),
+        ]
     }
 
     pub(super) fn constants(&self, variant: Variant, head: usize) -> Variant {
@@ -45,8 +50,9 @@ pub enum Sight {
     Causal,
 }
 
-/// Arguments: queries `[lanes, H, tokens, query_width]`, keys (cache or window), lane table → o `[rows, H h]`; with
-/// [`Sight::Causal`] also what the gradient reads `[lanes, H, tokens]`: the normaliser with β, for softmax the log-sum-exp.
+/// Arguments: queries `[lanes, H, tokens, query_width]`, keys (cache or window), lane table → o `[rows, H
+/// h]`; with [`Sight::Causal`] also what the gradient reads `[lanes, H, tokens]`: the normaliser with β, for
+/// softmax the log-sum-exp.
 #[derive(Clone, Debug)]
 pub struct AttentionDense {
     /// Row layouts.
@@ -69,8 +75,15 @@ impl AttentionDense {
 
     pub(super) fn check(&self, stem: &str, inputs: &[&TensorType]) -> Result<()> {
         let l = &self.layout;
-        if inputs.len() != 3 || inputs[0].shape.last() != Some(l.query_width()) || inputs[1].shape.last() != Some(l.key_width()) {
-            return Err(shape_error(stem, inputs, format_args!("needs query rows of {} and key rows of {}", l.query_width(), l.key_width())));
+        if inputs.len() != 3
+            || inputs[0].shape.last() != Some(l.query_width())
+            || inputs[1].shape.last() != Some(l.key_width())
+        {
+            return Err(shape_error(
+                stem,
+                inputs,
+                format_args!("needs query rows of {} and key rows of {}", l.query_width(), l.key_width()),
+            ));
         }
         Ok(())
     }
@@ -105,11 +118,14 @@ impl Kernel for AttentionDense {
     fn variant(&self, device: &DeviceTraits, capacity: &Capacity) -> Variant {
         let [softmax, taylor] = self.weight.flags();
         let (heads, head) = (self.layout.heads, self.layout.head);
-        let flags = [softmax, taylor, ("FULL", self.sight == Sight::All), ("CAUSAL", self.sight == Sight::Causal)];
+        let flags =
+            [softmax, taylor, ("FULL", self.sight == Sight::All), ("CAUSAL", self.sight == Sight::Causal)];
         let variant = match subgroup::lanes(device, subgroup::memory(head)) {
-            Some(lanes) => {
-                subgroup::weights(subgroup::vectors(subgroup::variant("attention_dense", lanes, &flags), ["sums_columns", "sums_vectors"], head))
-            }
+            Some(lanes) => subgroup::weights(subgroup::vectors(
+                subgroup::variant("attention_dense", lanes, &flags),
+                ["sums_columns", "sums_vectors"],
+                head,
+            )),
             None => {
                 let workgroups = |rows| capacity.lanes * heads * capacity.tokens.div_ceil(rows);
                 let tile = RowTile::new(&OUTPUTS, device, head, workgroups, |tile| tile.dots(1));
@@ -124,23 +140,36 @@ impl Kernel for AttentionDense {
 
     fn check(&self, variant: &Variant, device: &DeviceTraits, capacity: &Capacity) -> Result<()> {
         let head = self.layout.head;
-        // Loops of a tile of keys: for heads of 64 what was seen to be right, up to 32k in lavapipe (wrong at 48k), 16k in OpenGL.
+        // Loops of a tile of keys: for heads of 64 what was seen to be right, up to 32k in lavapipe (wrong at
+        // 48k), 16k in OpenGL.
         let most = match subgroup::lanes_of(variant) {
-            Some(lanes) => 64 * device.rounds(500, 64 / (4 * lanes) * (head / 4 + 2) + 55 + 18 * head.div_ceil(4 * lanes)),
+            Some(lanes) => {
+                64 * device
+                    .rounds(500, 64 / (4 * lanes) * (head / 4 + 2) + 55 + 18 * head.div_ceil(4 * lanes))
+            }
             None => 32 * device.rounds(0, 2 * head.max(32) - 1),
         };
         let keys = if let Sight::Cache(context) = self.sight { context } else { capacity.tokens };
         if keys <= most {
             return Ok(());
         }
-        let text = format!("attention over {keys} tokens: this driver ends the loops of a shader after some 65 000 iterations, here {most} tokens");
-        Err(Error::new(ErrorKind::Limit, text).help("take another adapter, --backend cpu, or a shorter context"))
+        let text = format!(
+            "attention over {keys} tokens: this driver ends the loops of a shader after some 65 000 iterations, here {most} tokens"
+        );
+        Err(Error::new(ErrorKind::Limit, text)
+            .help("take another adapter, --backend cpu, or a shorter context"))
     }
 
     fn dispatch(&self, variant: &Variant, call: &Call) -> Dispatch {
-        let params =
-            shader::params::AttentionDense { tokens: call.tokens as u32, lane_base: call.lane_base as u32, stride: self.stride(call) as u32 };
-        Dispatch::new(&params, [call.tokens.div_ceil(subgroup::rows_of(variant)), 1, call.lanes.len() * self.layout.heads])
+        let params = shader::params::AttentionDense {
+            tokens: call.tokens as u32,
+            lane_base: call.lane_base as u32,
+            stride: self.stride(call) as u32,
+        };
+        Dispatch::new(
+            &params,
+            [call.tokens.div_ceil(subgroup::rows_of(variant)), 1, call.lanes.len() * self.layout.heads],
+        )
     }
 
     fn flops(&self, call: &Call) -> u64 {
@@ -150,9 +179,18 @@ impl Kernel for AttentionDense {
 
     fn backward(&self, pass: &mut dyn Backward) -> Result<()> {
         if self.sight != Sight::Causal {
-            return Err(Error::new(ErrorKind::Shape, format!("{}: only attention of a training plan has a gradient", pass.label())));
+            return Err(Error::new(
+                ErrorKind::Shape,
+                format!("{}: only attention of a training plan has a gradient", pass.label()),
+            ));
         }
-        let pairs = Pairs { layout: self.layout.clone(), weight: self.weight, offset: 0, width: self.layout.head, in_block: false };
+        let pairs = Pairs {
+            layout: self.layout.clone(),
+            weight: self.weight,
+            offset: 0,
+            width: self.layout.head,
+            in_block: false,
+        };
         let (_, dqueries, dkeys) = pairs.backward(pass, self.bias)?;
         for (i, gradient) in [dqueries, dkeys].into_iter().enumerate() {
             gradient.map_or(Ok(()), |gradient| pass.give(i, gradient))?;
@@ -173,12 +211,14 @@ impl AttentionDense {
         let (stride, width, tiles) = (self.stride(call), l.heads * l.head, call.tokens.div_ceil(ROWS));
         real::parallel_for(call.lanes.len() * l.heads * tiles, |task| {
             // The longest rows first, so that no thread is left with them at the end.
-            let (lane_head, tile) = (task % (call.lanes.len() * l.heads), tiles - 1 - task / (call.lanes.len() * l.heads));
+            let (lane_head, tile) =
+                (task % (call.lanes.len() * l.heads), tiles - 1 - task / (call.lanes.len() * l.heads));
             let (at, head) = (lane_head / l.heads, lane_head % l.heads);
             let lane = lane(lanes, call.lane_base + at);
             let first = tile * ROWS;
             let rows = ROWS.min(call.tokens - first);
-            let queries = &queries[(lane_head * call.tokens + first) * l.query_width()..][..rows * l.query_width()];
+            let queries =
+                &queries[(lane_head * call.tokens + first) * l.query_width()..][..rows * l.query_width()];
             let (place, position) = match self.sight {
                 Sight::Cache(_) => (lane.slot * l.heads + head, Some(lane.position + first)),
                 Sight::All => (lane_head, None),
@@ -192,10 +232,12 @@ impl AttentionDense {
                 self.attend(queries, keys, rows, position, sums, totals, highest);
                 for i in 0..rows {
                     // SAFETY: every (lane, token, head) belongs to one task.
-                    let out = unsafe { o.slice((at * call.tokens + first + i) * width + head * l.head, l.head) };
+                    let out =
+                        unsafe { o.slice((at * call.tokens + first + i) * width + head * l.head, l.head) };
                     let total = R::of(self.bias) + totals[i];
                     if let Some(normaliser) = &normaliser {
-                        let kept = if self.weight == DenseWeight::Softmax { highest[i] + total.ln() } else { total };
+                        let kept =
+                            if self.weight == DenseWeight::Softmax { highest[i] + total.ln() } else { total };
                         // SAFETY: as above.
                         unsafe { normaliser.slice(lane_head * call.tokens + first + i, 1)[0] = kept };
                     }
@@ -207,7 +249,8 @@ impl AttentionDense {
     }
 
     /// Sums and normalisers of `rows` queries over the keys, tile by tile with a running maximum for softmax.
-    /// Query i stands at `position + i`; no position: it sees every key. `highest` is that maximum, which the sums are relative to.
+    /// Query i stands at `position + i`; no position: it sees every key. `highest` is that maximum, which the
+    /// sums are relative to.
     #[allow(clippy::too_many_arguments)]
     pub(super) fn attend<R: Real>(
         &self,
@@ -234,7 +277,12 @@ impl AttentionDense {
                 let weights = &mut weights[..rows * n];
                 let tile = &keys[start * width..(start + n) * width];
                 let q = Mat::strided(queries, rows, l.head, l.query_width());
-                real::matmul(MatMut::new(weights, rows, n), q, Mat::strided(tile, n, l.head, width).t(), false);
+                real::matmul(
+                    MatMut::new(weights, rows, n),
+                    q,
+                    Mat::strided(tile, n, l.head, width).t(),
+                    false,
+                );
                 for (i, row) in weights.chunks_exact_mut(n).enumerate() {
                     let seen = position.map_or(n, |p| (p + i + 1).saturating_sub(start).min(n));
                     let (row, unseen) = row.split_at_mut(seen);
@@ -262,7 +310,9 @@ impl AttentionDense {
                             weight.apply(row);
                             if let (true, Some(p)) = (l.gated, position) {
                                 let last = gate(p + i);
-                                row.iter_mut().enumerate().for_each(|(j, w)| *w *= gate_decay(last, gate(start + j)));
+                                row.iter_mut()
+                                    .enumerate()
+                                    .for_each(|(j, w)| *w *= gate_decay(last, gate(start + j)));
                             }
                         }
                     }

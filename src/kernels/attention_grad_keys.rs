@@ -10,14 +10,15 @@ use crate::{shape, twins};
 
 /// `dx_j = Σ_i dt_ij x_i`, `dv̂_j = Σ_i e^{g_i - g_j} w_ij dN_i` over the pairs of key j.
 ///
-/// The column of the gate sum gets the gradient by the *global* sum of log gates, the one that never restarts:
-/// `dG_j = ⟨dN_j, N_j⟩ - ⟨dv̂_j, v̂_j⟩` (SPEC §1; here only the pairs' part of dv̂, [`super::scan_grad_keys`] subtracts the state's). A
-/// pair depends on `G_i - G_j` only: in the sums that restart at blocks, and in the decays of states from block to block, every block end
-/// is added once and subtracted once. A log gate's own gradient is a suffix sum of dG over the whole text.
+/// The column of the gate sum gets the gradient by the *global* sum of log gates, the one that never
+/// restarts: `dG_j = ⟨dN_j, N_j⟩ - ⟨dv̂_j, v̂_j⟩` (SPEC §1; here only the pairs' part of dv̂,
+/// [`super::scan_grad_keys`] subtracts the state's). A pair depends on `G_i - G_j` only: in the sums that
+/// restart at blocks, and in the decays of states from block to block, every block end is added once and
+/// subtracted once. A log gate's own gradient is a suffix sum of dG over the whole text.
 ///
 /// Arguments: queries `[lanes, H, tokens, query_width]`, keys `[lanes, H, window, key_width]`, gradient rows
-/// (`AttentionGradRows`) → dkeys `[lanes, H, window, key_width]`, zero in the columns that nothing here reads; rows after the
-/// call's tokens are not written.
+/// (`AttentionGradRows`) → dkeys `[lanes, H, window, key_width]`, zero in the columns that nothing here
+/// reads; rows after the call's tokens are not written.
 #[derive(Debug)]
 pub struct AttentionGradKeys(pub Pairs);
 
@@ -56,7 +57,8 @@ impl Kernel for AttentionGradKeys {
     }
 
     fn flops(&self, call: &Call) -> u64 {
-        self.0.flops(call) + (call.unit(Unit::Rows) * self.0.span(call) * self.0.layout.heads * self.0.layout.head) as u64
+        self.0.flops(call)
+            + (call.unit(Unit::Rows) * self.0.span(call) * self.0.layout.heads * self.0.layout.head) as u64
     }
 
     twins!();
@@ -72,7 +74,8 @@ impl AttentionGradKeys {
         let (tiles, spans) = (span.div_ceil(TILE), tokens.div_ceil(span));
         real::parallel_for(call.lanes.len() * l.heads * spans * tiles, |task| {
             // The first keys are seen by the most queries.
-            let (tile, rest) = (task / (call.lanes.len() * l.heads * spans), task % (call.lanes.len() * l.heads * spans));
+            let (tile, rest) =
+                (task / (call.lanes.len() * l.heads * spans), task % (call.lanes.len() * l.heads * spans));
             let (lane_head, base) = (rest / spans, rest % spans * span);
             let end = (base + span).min(tokens);
             let start = base + tile * TILE;
@@ -92,13 +95,24 @@ impl AttentionGradKeys {
                 for first in (start..end).step_by(TILE) {
                     let rows = TILE.min(end - first);
                     let at = lane_head * tokens + first;
-                    let (queries, drows) = (&queries[at * q..(at + rows) * q], &drows[at * d..(at + rows) * d]);
+                    let (queries, drows) =
+                        (&queries[at * q..(at + rows) * q], &drows[at * d..(at + rows) * d]);
                     let (weights, dt) = (&mut weights[..rows * count], &mut dt[..rows * count]);
                     pairs.tile([queries, keys, drows], [first, rows], [start, count], weights, dt);
                     let x = Mat::strided(&queries[pairs.offset..], rows, pairs.width, q);
-                    real::matmul(MatMut::strided(&mut out[pairs.offset..], count, pairs.width, k), Mat::new(dt, rows, count).t(), x, true);
+                    real::matmul(
+                        MatMut::strided(&mut out[pairs.offset..], count, pairs.width, k),
+                        Mat::new(dt, rows, count).t(),
+                        x,
+                        true,
+                    );
                     let values = MatMut::strided(&mut out[l.value_offset()..], count, l.head, k);
-                    real::matmul(values, Mat::new(weights, rows, count).t(), Mat::strided(drows, rows, l.head, d), true);
+                    real::matmul(
+                        values,
+                        Mat::new(weights, rows, count).t(),
+                        Mat::strided(drows, rows, l.head, d),
+                        true,
+                    );
                     if l.gated {
                         for (row, w) in drows.chunks_exact(d).zip(weights.chunks_exact(count)) {
                             real::axpy(row[l.head], w, totals);
@@ -109,7 +123,9 @@ impl AttentionGradKeys {
                     let own = &drows[(lane_head * tokens + start) * d..];
                     for (j, (out, key)) in out.chunks_exact_mut(k).zip(keys.chunks_exact(k)).enumerate() {
                         let values = l.value_offset()..l.sum_offset();
-                        out[l.sum_offset()] = own[j * d + l.head + 1] - real::dot(&out[values.clone()], &key[values]) - totals[j];
+                        out[l.sum_offset()] = own[j * d + l.head + 1]
+                            - real::dot(&out[values.clone()], &key[values])
+                            - totals[j];
                     }
                 }
             });

@@ -8,13 +8,17 @@ use super::heads::HeadLayout;
 use super::local_weight::whole_vectors;
 use super::real::{Mat, MatMut, SharedMut};
 use super::scan_output::row_tile;
-use super::{Args, Backward, BackwardExt, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error, subgroup};
+use super::{
+    Args, Backward, BackwardExt, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error,
+    subgroup,
+};
 use crate::error::Result;
 use crate::tensor::{Call, Capacity, TensorId, TensorType, Unit};
 use crate::{shape, twins};
 
-/// The pairs of a query and a key up to it whose weight is a function of their inner product: those of one block in the scan, all of
-/// them in the dense kinds. They are computed again, tile by tile; nothing of size n x n is in memory.
+/// The pairs of a query and a key up to it whose weight is a function of their inner product: those of one
+/// block in the scan, all of them in the dense kinds. They are computed again, tile by tile; nothing of size
+/// n x n is in memory.
 #[derive(Clone, Debug)]
 pub struct Pairs {
     /// Row layouts.
@@ -42,7 +46,11 @@ impl Pairs {
         let l = &self.layout;
         let widths = [l.query_width(), l.key_width(), l.gradient_width()];
         if !inputs.iter().map(|t| t.shape.last()).eq(widths.map(Some)) {
-            return Err(shape_error(stem, inputs, format_args!("needs queries, keys and gradient rows of {widths:?}")));
+            return Err(shape_error(
+                stem,
+                inputs,
+                format_args!("needs queries, keys and gradient rows of {widths:?}"),
+            ));
         }
         Ok(())
     }
@@ -55,8 +63,13 @@ impl Pairs {
         let variant = match subgroup::lanes_backward(device, bytes) {
             Some(lanes) => {
                 let tile = |variant, names| subgroup::vectors(variant, names, 32);
-                let variant = tile(subgroup::variant(stem, lanes, &self.weight.flags()), ["dt_columns", "dt_vectors"]);
-                subgroup::vectors(tile(variant, ["dw_columns", "dw_vectors"]), ["dx_columns", "dx_vectors"], self.width)
+                let variant =
+                    tile(subgroup::variant(stem, lanes, &self.weight.flags()), ["dt_columns", "dt_vectors"]);
+                subgroup::vectors(
+                    tile(variant, ["dw_columns", "dw_vectors"]),
+                    ["dx_columns", "dx_vectors"],
+                    self.width,
+                )
             }
             // 128 invocations, 32 keys at a time.
             None => Variant::new(stem, &self.weight.flags())
@@ -75,19 +88,37 @@ impl Pairs {
             .size("LOCAL", self.width)
             .size("LOCAL_OFFSET", self.offset)
             .size("GATED", usize::from(l.gated));
-        // Loops of 32 keys or queries: what is written out in the shader counts nothing, what drivers unroll may count.
+        // Loops of 32 keys or queries: what is written out in the shader counts nothing, what drivers unroll
+        // may count.
         let each = match subgroup::lanes_of(&variant) {
-            Some(lanes) => (self.width + l.head) / 4 + (self.width + l.head).div_ceil(4 * lanes) * 10 + 16 * (32 / lanes + 1) + 16,
+            Some(lanes) => {
+                (self.width + l.head) / 4
+                    + (self.width + l.head).div_ceil(4 * lanes) * 10
+                    + 16 * (32 / lanes + 1)
+                    + 16
+            }
             None => 10 * (self.width + l.head) / 4 + 32 * 10 + 100,
         };
         self.weight.constants(variant, l.head).size("AT_ONCE", 32 * device.rounds(4096, 2 * each))
     }
 
     /// The dispatches of one of the two shaders; `params` of the first key or query of each.
-    pub(super) fn dispatches<P: bytemuck::Pod>(&self, variant: &Variant, call: &Call, params: impl Fn(u32) -> P) -> Vec<Dispatch> {
+    pub(super) fn dispatches<P: bytemuck::Pod>(
+        &self,
+        variant: &Variant,
+        call: &Call,
+        params: impl Fn(u32) -> P,
+    ) -> Vec<Dispatch> {
         let span = self.span(call);
-        let workgroups = [span.div_ceil(subgroup::rows_of(variant)), call.tokens.div_ceil(span), call.lanes.len() * self.layout.heads];
-        (0..span).step_by(variant.get("AT_ONCE")).map(|first| Dispatch::new(&params(first as u32), workgroups)).collect()
+        let workgroups = [
+            span.div_ceil(subgroup::rows_of(variant)),
+            call.tokens.div_ceil(span),
+            call.lanes.len() * self.layout.heads,
+        ];
+        (0..span)
+            .step_by(variant.get("AT_ONCE"))
+            .map(|first| Dispatch::new(&params(first as u32), workgroups))
+            .collect()
     }
 
     /// f32 operations of one of the two gradients: `products` of rows by columns of every pair.
@@ -96,21 +127,32 @@ impl Pairs {
         (pairs * self.layout.heads * (2 * self.layout.head + 4 * self.width)) as u64
     }
 
-    /// The gradients of a node that computes attention, apart from what goes through a state: appends the gradient rows, and
-    /// dqueries and dkeys where they are wanted. Inputs 0 and 1 are queries and keys, outputs o and the normaliser.
-    pub(super) fn backward(&self, pass: &mut dyn Backward, bias: f64) -> Result<(TensorId, Option<TensorId>, Option<TensorId>)> {
+    /// The gradients of a node that computes attention, apart from what goes through a state: appends the
+    /// gradient rows, and dqueries and dkeys where they are wanted. Inputs 0 and 1 are queries and keys,
+    /// outputs o and the normaliser.
+    pub(super) fn backward(
+        &self,
+        pass: &mut dyn Backward,
+        bias: f64,
+    ) -> Result<(TensorId, Option<TensorId>, Option<TensorId>)> {
         let (queries, keys) = (pass.input(0), pass.input(1));
         let rows = AttentionGradRows { layout: self.layout.clone(), weight: self.weight, bias };
         let arguments = [pass.gradient(0)?, pass.output(0), pass.output(1), keys];
         let drows = pass.apply1("drows", rows, &arguments)?;
         let inputs = [queries, keys, drows];
-        let dqueries = pass.wants(0).then(|| pass.apply1("dqueries", AttentionGradQueries(self.clone()), &inputs)).transpose()?;
-        let dkeys = pass.wants(1).then(|| pass.apply1("dkeys", AttentionGradKeys(self.clone()), &inputs)).transpose()?;
+        let dqueries = pass
+            .wants(0)
+            .then(|| pass.apply1("dqueries", AttentionGradQueries(self.clone()), &inputs))
+            .transpose()?;
+        let dkeys = pass
+            .wants(1)
+            .then(|| pass.apply1("dkeys", AttentionGradKeys(self.clone()), &inputs))
+            .transpose()?;
         Ok((drows, dqueries, dkeys))
     }
 
-    /// A tile of pairs: decayed weights `w [rows, keys]`, and `dt = ∂L/∂⟨x_i, x_j⟩ = dw_ij e^{g_i - g_j} w'(t_ij)` with
-    /// `dw_ij = ⟨dN_i, v̂_j⟩`. The slices begin at the rows of query `first` and key `start`.
+    /// A tile of pairs: decayed weights `w [rows, keys]`, and `dt = ∂L/∂⟨x_i, x_j⟩ = dw_ij e^{g_i - g_j}
+    /// w'(t_ij)` with `dw_ij = ⟨dN_i, v̂_j⟩`. The slices begin at the rows of query `first` and key `start`.
     #[allow(clippy::too_many_arguments)]
     pub(super) fn tile<R: Real>(
         &self,
@@ -138,16 +180,30 @@ impl Pairs {
             for (i, (w, dt)) in weights.chunks_exact_mut(count).zip(dt.chunks_exact_mut(count)).enumerate() {
                 let own = (first + i + 1).saturating_sub(start).min(count);
                 let seen = whole_vectors(own, count);
-                self.weigh([&mut w[..seen], &mut dt[..seen]], &drows[i * d + l.head..(i + 1) * d], [&*whole, &*fraction], slope, decay);
+                self.weigh(
+                    [&mut w[..seen], &mut dt[..seen]],
+                    &drows[i * d + l.head..(i + 1) * d],
+                    [&*whole, &*fraction],
+                    slope,
+                    decay,
+                );
                 w[own..].fill(R::ZERO);
                 dt[own..].fill(R::ZERO);
             }
         });
     }
 
-    /// A row of [`Pairs::tile`]: inner products of a query with keys into weights, of its gradient with values into dt. `row` is what
-    /// [`AttentionGradRows`] leaves of the query behind its gradient; the gates are those of the keys.
-    fn weigh<R: Real>(&self, [w, dt]: [&mut [R]; 2], row: &[R], [whole, fraction]: [&[R]; 2], slope: &mut [R], decay: &mut [R]) {
+    /// A row of [`Pairs::tile`]: inner products of a query with keys into weights, of its gradient with
+    /// values into dt. `row` is what [`AttentionGradRows`] leaves of the query behind its gradient; the gates
+    /// are those of the keys.
+    fn weigh<R: Real>(
+        &self,
+        [w, dt]: [&mut [R]; 2],
+        row: &[R],
+        [whole, fraction]: [&[R]; 2],
+        slope: &mut [R],
+        decay: &mut [R],
+    ) {
         let (l, n) = (&self.layout, w.len());
         let (slope, decay) = (&mut slope[..n], &mut decay[..n]);
         match self.weight {
@@ -177,7 +233,8 @@ impl Pairs {
 /// `dx_i = Σ_j dt_ij x_j` over the pairs of query i.
 ///
 /// Arguments: queries `[lanes, H, tokens, query_width]`, keys `[lanes, H, window, key_width]`, gradient rows
-/// ([`AttentionGradRows`]) → dqueries `[lanes, H, tokens, query_width]`, zero in the columns that the weights do not read.
+/// ([`AttentionGradRows`]) → dqueries `[lanes, H, tokens, query_width]`, zero in the columns that the weights
+/// do not read.
 #[derive(Debug)]
 pub struct AttentionGradQueries(pub Pairs);
 
@@ -228,7 +285,10 @@ impl AttentionGradQueries {
         let (tiles, spans) = (span.div_ceil(TILE), tokens.div_ceil(span));
         real::parallel_for(call.lanes.len() * l.heads * spans * tiles, |task| {
             // The longest rows first, so that no thread is left with them at the end.
-            let (tile, rest) = (tiles - 1 - task / (call.lanes.len() * l.heads * spans), task % (call.lanes.len() * l.heads * spans));
+            let (tile, rest) = (
+                tiles - 1 - task / (call.lanes.len() * l.heads * spans),
+                task % (call.lanes.len() * l.heads * spans),
+            );
             let (lane_head, base) = (rest / spans, rest % spans * span);
             let (first, end) = (base + tile * TILE, (base + span.min((tile + 1) * TILE)).min(tokens));
             if first >= end {
@@ -248,7 +308,12 @@ impl AttentionGradQueries {
                     let (weights, dt) = (&mut weights[..rows * count], &mut dt[..rows * count]);
                     pairs.tile([queries, keys, drows], [first, rows], [start, count], weights, dt);
                     let x = Mat::strided(&keys[pairs.offset..], count, pairs.width, k);
-                    real::matmul(MatMut::strided(&mut out[pairs.offset..], rows, pairs.width, q), Mat::new(dt, rows, count), x, true);
+                    real::matmul(
+                        MatMut::strided(&mut out[pairs.offset..], rows, pairs.width, q),
+                        Mat::new(dt, rows, count),
+                        x,
+                        true,
+                    );
                 }
             });
         });

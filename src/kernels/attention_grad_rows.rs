@@ -8,12 +8,12 @@ use crate::error::Result;
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::{shape, twins};
 
-/// Gradient rows (SPEC §1, Backward): `dN_i = [do_i | -⟨do_i, o_i⟩] / D_i` with `D_i = β + N_i[h]`, then `⟨dN_i, N_i⟩ = ⟨do_i, o_i⟩ β / D_i`,
-/// then the gate sum (integer, fraction). For softmax `w_ij = exp(s_ij - lse_i)`, so that D = 1 and β = 0; the log-sum-exp takes the
-/// place of the gate sum.
+/// Gradient rows (SPEC §1, Backward): `dN_i = [do_i | -⟨do_i, o_i⟩] / D_i` with `D_i = β + N_i[h]`, then
+/// `⟨dN_i, N_i⟩ = ⟨do_i, o_i⟩ β / D_i`, then the gate sum (integer, fraction). For softmax `w_ij = exp(s_ij -
+/// lse_i)`, so that D = 1 and β = 0; the log-sum-exp takes the place of the gate sum.
 ///
-/// Arguments: do `[rows, H h]`, o `[rows, H h]`, normaliser or log-sum-exp `[lanes, H, tokens]`, keys `[lanes, H, window, key_width]`
-/// → gradient rows `[lanes, H, tokens, h + 4]`.
+/// Arguments: do `[rows, H h]`, o `[rows, H h]`, normaliser or log-sum-exp `[lanes, H, tokens]`, keys
+/// `[lanes, H, window, key_width]` → gradient rows `[lanes, H, tokens, h + 4]`.
 ///
 /// As everywhere in the gradient of attention, rings are empty: token i is row i of its lane's window.
 #[derive(Debug)]
@@ -34,8 +34,16 @@ impl Kernel for AttentionGradRows {
     fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
         let l = &self.layout;
         let o = shape![Unit::Rows, l.heads * l.head];
-        if inputs.len() != 4 || inputs[0].shape != o || inputs[1].shape != o || inputs[3].shape.last() != Some(l.key_width()) {
-            return Err(shape_error(self.stem(), inputs, format_args!("needs outputs of {} and key rows of {}", l.heads * l.head, l.key_width())));
+        if inputs.len() != 4
+            || inputs[0].shape != o
+            || inputs[1].shape != o
+            || inputs[3].shape.last() != Some(l.key_width())
+        {
+            return Err(shape_error(
+                self.stem(),
+                inputs,
+                format_args!("needs outputs of {} and key rows of {}", l.heads * l.head, l.key_width()),
+            ));
         }
         Ok(vec![TensorType::f32(shape![Unit::Lanes, l.heads, Unit::Tokens, l.gradient_width()])])
     }
@@ -68,7 +76,8 @@ impl AttentionGradRows {
         let l = &self.layout;
         let (dout, out, normaliser, keys) = (args.real(0), args.real(1), args.real(2), args.real(3));
         let drows = SharedMut::new(args.real_mut(4));
-        let (tokens, width, stride, runs) = (call.tokens, l.gradient_width(), call.unit(Unit::Window(l.block)), call.tokens.div_ceil(RUN));
+        let (tokens, width, stride, runs) =
+            (call.tokens, l.gradient_width(), call.unit(Unit::Window(l.block)), call.tokens.div_ceil(RUN));
         let softmax = self.weight == DenseWeight::Softmax;
         real::parallel_for(call.lanes.len() * l.heads * runs, |task| {
             let (lane_head, run) = (task / runs, task % runs);
@@ -84,7 +93,11 @@ impl AttentionGradRows {
                 row.iter_mut().zip(dout).for_each(|(r, d)| *r = *d * scale);
                 row[l.head] = -inner * scale;
                 row[l.head + 1] = inner * R::of(self.bias) * scale;
-                let known = if softmax { [kept, R::ZERO] } else { l.gate_sum(&keys[(lane_head * stride + token) * l.key_width()..]) };
+                let known = if softmax {
+                    [kept, R::ZERO]
+                } else {
+                    l.gate_sum(&keys[(lane_head * stride + token) * l.key_width()..])
+                };
                 row[l.head + 2..].copy_from_slice(&known);
             }
         });

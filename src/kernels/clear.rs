@@ -31,7 +31,10 @@ impl Kernel for Clear {
     }
 
     fn dispatch(&self, variant: &Variant, _: &Call) -> Dispatch {
-        Dispatch::new(&shader::params::Clear::default(), Dispatch::linear(variant.get("ELEMENTS").div_ceil(64)))
+        Dispatch::new(
+            &shader::params::Clear::default(),
+            Dispatch::linear(variant.get("ELEMENTS").div_ceil(64)),
+        )
     }
 
     twins!();

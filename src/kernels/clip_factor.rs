@@ -10,8 +10,9 @@ use crate::{shape, twins};
 /// Words of the result: the norm, the factor, and two that are free.
 pub const CLIP: usize = 4;
 
-/// Arguments: norms ([`norms`]), settings ([`Settings`](super::adamw::Settings)) → result `[4]` in place: the global norm; the
-/// factor `min(1, clip / norm)` that brings it down to `clip` (1 where `clip` is not positive), or 0 if the norm is not finite.
+/// Arguments: norms ([`norms`]), settings ([`Settings`](super::adamw::Settings)) → result `[4]` in place: the
+/// global norm; the factor `min(1, clip / norm)` that brings it down to `clip` (1 where `clip` is not
+/// positive), or 0 if the norm is not finite.
 #[derive(Debug)]
 pub struct ClipFactor {
     /// Rows of the norms.
@@ -24,8 +25,15 @@ impl Kernel for ClipFactor {
     }
 
     fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
-        if inputs.len() != 2 || *inputs[0] != norms(self.parameters) || *inputs[1] != TensorType::f32(shape![SETTINGS]) {
-            return Err(shape_error(self.stem(), inputs, format_args!("needs {} and settings [{SETTINGS}]", norms(self.parameters))));
+        if inputs.len() != 2
+            || *inputs[0] != norms(self.parameters)
+            || *inputs[1] != TensorType::f32(shape![SETTINGS])
+        {
+            return Err(shape_error(
+                self.stem(),
+                inputs,
+                format_args!("needs {} and settings [{SETTINGS}]", norms(self.parameters)),
+            ));
         }
         Ok(vec![])
     }

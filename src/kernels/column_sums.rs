@@ -1,4 +1,5 @@
-//! Column sums of a matrix, in parts: the gradient of a bias before [`SumPartials`](super::sum_partials::SumPartials).
+//! Column sums of a matrix, in parts: the gradient of a bias before
+//! [`SumPartials`](super::sum_partials::SumPartials).
 
 use super::sum_partials::{PARTIAL_ROWS, partials};
 use super::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error};
@@ -46,8 +47,15 @@ impl Kernel for ColumnSums {
     }
 
     fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
-        if inputs.len() != 1 || inputs[0].shape != shape![self.rows, self.width] || !matches!(self.rows, Unit::Rows | Unit::Lanes) {
-            return Err(shape_error(self.stem(), inputs, format_args!("needs [rows or lanes, {}]", self.width)));
+        if inputs.len() != 1
+            || inputs[0].shape != shape![self.rows, self.width]
+            || !matches!(self.rows, Unit::Rows | Unit::Lanes)
+        {
+            return Err(shape_error(
+                self.stem(),
+                inputs,
+                format_args!("needs [rows or lanes, {}]", self.width),
+            ));
         }
         Ok(vec![partials(self.width)])
     }
@@ -58,7 +66,8 @@ impl Kernel for ColumnSums {
 
     fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
         let Parts { tokens, parts, total } = Parts::of(self.rows, call);
-        let params = shader::params::ColumnSums { tokens: tokens as u32, parts: parts as u32, total: total as u32 };
+        let params =
+            shader::params::ColumnSums { tokens: tokens as u32, parts: parts as u32, total: total as u32 };
         Dispatch::new(&params, Dispatch::linear((total * self.width).div_ceil(64)))
     }
 

@@ -4,15 +4,17 @@ use std::sync::Arc;
 
 use super::embed_grad::EmbedGrad;
 use super::heads::{lane, rotation};
-use super::{Args, Backward, BackwardExt, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error};
+use super::{
+    Args, Backward, BackwardExt, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error,
+};
 use crate::error::{Error, ErrorKind, Result};
 use crate::tensor::{Call, Capacity, DType, TensorType, Unit};
 use crate::{shape, twins};
 
 /// `x[row] = table[ids[row]] (+ sinusoidal position)`.
 ///
-/// Arguments: ids `u32`, lane table, table `[shard, width]`, (rotation table) → x `[rows, width]`; with `first > 0`
-/// the x of the first shard is updated in place.
+/// Arguments: ids `u32`, lane table, table `[shard, width]`, (rotation table) → x `[rows, width]`; with
+/// `first > 0` the x of the first shard is updated in place.
 #[derive(Debug)]
 pub struct Embed {
     /// Columns.
@@ -35,8 +37,14 @@ impl Kernel for Embed {
     }
 
     fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
-        if inputs.len() != 3 + usize::from(self.sinusoidal) || inputs[2].shape != shape![self.rows, self.width] {
-            return Err(shape_error(self.stem(), inputs, format_args!("the table must be [{}, {}]", self.rows, self.width)));
+        if inputs.len() != 3 + usize::from(self.sinusoidal)
+            || inputs[2].shape != shape![self.rows, self.width]
+        {
+            return Err(shape_error(
+                self.stem(),
+                inputs,
+                format_args!("the table must be [{}, {}]", self.rows, self.width),
+            ));
         }
         Ok(if self.first == 0 { vec![TensorType::f32(shape![Unit::Rows, self.width])] } else { vec![] })
     }
@@ -62,7 +70,10 @@ impl Kernel for Embed {
     fn backward(&self, pass: &mut dyn Backward) -> Result<()> {
         let &Self { width, first, rows, .. } = self;
         if self.by_slot || self.dtype != DType::F32 {
-            return Err(Error::new(ErrorKind::Shape, format!("{}: only an embedding of given ids in f32 has a gradient", pass.label())));
+            return Err(Error::new(
+                ErrorKind::Shape,
+                format!("{}: only an embedding of given ids in f32 has a gradient", pass.label()),
+            ));
         }
         let (ids, dx) = (pass.input(0), pass.gradient(0)?);
         let order = pass.ask("order", TensorType::u32(shape![Unit::Rows]));

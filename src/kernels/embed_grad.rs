@@ -1,4 +1,5 @@
-//! Gradient of the token embedding: rows of dx added to the rows of the table they came from, always in the same order.
+//! Gradient of the token embedding: rows of dx added to the rows of the table they came from, always in the
+//! same order.
 
 use super::real::SharedMut;
 use super::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error};
@@ -6,8 +7,8 @@ use crate::error::Result;
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::{shape, twins};
 
-/// Arguments: order `u32 [rows]` ([`order`] of the ids), ids `u32 [rows]`, dx `[rows, width]` → table gradient `[shard, width]`
-/// in place.
+/// Arguments: order `u32 [rows]` ([`order`] of the ids), ids `u32 [rows]`, dx `[rows, width]` → table
+/// gradient `[shard, width]` in place.
 #[derive(Debug)]
 pub struct EmbedGrad {
     /// Columns.
@@ -33,7 +34,11 @@ impl Kernel for EmbedGrad {
     fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
         let (rows, dx) = (shape![Unit::Rows], shape![Unit::Rows, self.width]);
         if inputs.len() != 3 || inputs[0].shape != rows || inputs[1].shape != rows || inputs[2].shape != dx {
-            return Err(shape_error(self.stem(), inputs, format_args!("needs order [rows], ids [rows] and dx {dx}")));
+            return Err(shape_error(
+                self.stem(),
+                inputs,
+                format_args!("needs order [rows], ids [rows] and dx {dx}"),
+            ));
         }
         Ok(vec![])
     }
@@ -44,7 +49,11 @@ impl Kernel for EmbedGrad {
 
     fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
         let rows = call.unit(Unit::Rows);
-        let params = shader::params::EmbedGrad { rows: rows as u32, shard_first: self.first as u32, shard_rows: self.rows as u32 };
+        let params = shader::params::EmbedGrad {
+            rows: rows as u32,
+            shard_first: self.first as u32,
+            shard_rows: self.rows as u32,
+        };
         Dispatch::new(&params, Dispatch::linear(rows))
     }
 

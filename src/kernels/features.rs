@@ -40,7 +40,9 @@ impl Features {
                     run = if word[k] == word[k - 1] && word[k] < source { run + 1 } else { 1 };
                     count /= run as f64;
                 }
-                indices.push(word.iter().enumerate().fold(0u32, |packed, (k, &i)| packed | (i as u32) << (8 * k)));
+                indices.push(
+                    word.iter().enumerate().fold(0u32, |packed, (k, &i)| packed | (i as u32) << (8 * k)),
+                );
                 weights.push((coefficients[degree] * count) as f32);
             }
             // The next non-decreasing word.
@@ -66,7 +68,11 @@ impl Features {
     }
 
     pub(super) fn constants(&self, variant: Variant) -> Variant {
-        variant.size("SOURCE", self.source).size("FEATURES", self.count).size("ORDER", self.order).size("EXTENDED", usize::from(self.extended))
+        variant
+            .size("SOURCE", self.source)
+            .size("FEATURES", self.count)
+            .size("ORDER", self.order)
+            .size("EXTENDED", usize::from(self.extended))
     }
 }
 
@@ -98,7 +104,15 @@ impl<'a> FeatureTable<'a> {
     /// `out[f, j] = φ_{first + f}(row j) * scale[j]`, from the transposed vectors `columns [source, rows]`: a
     /// feature is an elementwise product of columns, which vectorises over the rows.
     #[inline(always)]
-    pub fn tile<R: Real>(&self, columns: &[R], rows: usize, first: usize, count: usize, scale: Option<&[R]>, out: &mut [R]) {
+    pub fn tile<R: Real>(
+        &self,
+        columns: &[R],
+        rows: usize,
+        first: usize,
+        count: usize,
+        scale: Option<&[R]>,
+        out: &mut [R],
+    ) {
         for f in 0..count {
             let packed = self.table[first + f];
             let out = &mut out[f * rows..(f + 1) * rows];
@@ -117,8 +131,9 @@ impl<'a> FeatureTable<'a> {
         }
     }
 
-    /// `grads[c, j] += Σ_f dphi[f, j] · ∂φ_{first + f} / ∂u_c (row j)` with `grads` and `columns [source, rows]`: the product rule, a
-    /// column times the other columns of a feature for each of its factors. (Order 2: `ds = 2 sym(dφ) s`.)
+    /// `grads[c, j] += Σ_f dphi[f, j] · ∂φ_{first + f} / ∂u_c (row j)` with `grads` and `columns [source,
+    /// rows]`: the product rule, a column times the other columns of a feature for each of its factors.
+    /// (Order 2: `ds = 2 sym(dφ) s`.)
     #[inline(always)]
     pub fn pull_back<R: Real>(&self, columns: &[R], rows: usize, first: usize, dphi: &[R], grads: &mut [R]) {
         let source = self.features.source;
@@ -138,10 +153,18 @@ impl<'a> FeatureTable<'a> {
                 match count {
                     1 => grad.iter_mut().zip(dphi).for_each(|(g, d)| *g += *d),
                     2 => grad.iter_mut().zip(dphi).zip(other(0)).for_each(|((g, d), a)| *g += *d * *a),
-                    3 => grad.iter_mut().zip(dphi).zip(other(0)).zip(other(1)).for_each(|(((g, d), a), b)| *g += *d * *a * *b),
+                    3 => grad
+                        .iter_mut()
+                        .zip(dphi)
+                        .zip(other(0))
+                        .zip(other(1))
+                        .for_each(|(((g, d), a), b)| *g += *d * *a * *b),
                     _ => {
                         let others = other(0).iter().zip(other(1)).zip(other(2));
-                        grad.iter_mut().zip(dphi).zip(others).for_each(|((g, d), ((a, b), c))| *g += *d * (*a * *b) * *c);
+                        grad.iter_mut()
+                            .zip(dphi)
+                            .zip(others)
+                            .for_each(|((g, d), ((a, b), c))| *g += *d * (*a * *b) * *c);
                     }
                 }
             }

@@ -43,7 +43,11 @@ impl Kernel for GatePrefix {
     fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
         let carry = usize::from(self.carried != Carried::Nothing);
         if inputs.len() != 2 + carry || inputs[0].shape != shape![Unit::Rows, self.layout.qkv_width()] {
-            return Err(shape_error(self.stem(), inputs, format_args!("needs qkv [rows, {}]", self.layout.qkv_width())));
+            return Err(shape_error(
+                self.stem(),
+                inputs,
+                format_args!("needs qkv [rows, {}]", self.layout.qkv_width()),
+            ));
         }
         Ok(vec![TensorType::f32(shape![Unit::Lanes, self.layout.heads, Unit::Tokens, 2])])
     }
@@ -79,10 +83,21 @@ impl Kernel for GatePrefix {
     fn backward(&self, pass: &mut dyn Backward) -> Result<()> {
         let dsums = pass.gradient(0)?;
         let arguments = [pass.input(0), pass.input(1), dsums];
-        let rows_first = || Error::new(ErrorKind::Shape, "the rows of keys and queries give the projections' gradient before their gates");
+        let rows_first = || {
+            Error::new(
+                ErrorKind::Shape,
+                "the rows of keys and queries give the projections' gradient before their gates",
+            )
+        };
         let dqkv = pass.place(0).ok_or_else(rows_first)?;
         let carry = pass.carry("carry", TensorType::f32(shape![Unit::Lanes, self.layout.heads]));
-        pass.append("logits", Arc::new(GatePrefixGrad { layout: self.layout.clone() }), &arguments, &[dqkv, carry]).map(drop)
+        pass.append(
+            "logits",
+            Arc::new(GatePrefixGrad { layout: self.layout.clone() }),
+            &arguments,
+            &[dqkv, carry],
+        )
+        .map(drop)
     }
 
     twins!();
@@ -104,7 +119,9 @@ impl GatePrefix {
             let mut sum = match self.carried {
                 Carried::Nothing => [R::ZERO; 2],
                 Carried::Ring if lane.ring > 0 => row_of(l.block, lane.slot, head, lane.ring - 1),
-                Carried::Cache(context) if lane.position > 0 => row_of(context, lane.slot, head, lane.position - 1),
+                Carried::Cache(context) if lane.position > 0 => {
+                    row_of(context, lane.slot, head, lane.position - 1)
+                }
                 _ => [R::ZERO; 2],
             };
             // SAFETY: every task has its own (lane, head).

@@ -7,10 +7,12 @@ use crate::error::Result;
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::{shape, twins};
 
-/// `d(log gate)_t = Σ_{i >= t} dG_i` over the rest of the text, `dlogit_t = σ(-logit_t) d(log gate)_t` (SPEC §1, backward).
+/// `d(log gate)_t = Σ_{i >= t} dG_i` over the rest of the text, `dlogit_t = σ(-logit_t) d(log gate)_t` (SPEC
+/// §1, backward).
 ///
-/// Arguments: qkv, lane table, dG `[lanes, H, tokens, 2]` (of the sums as if they never restarted) → in place: dqkv (gains the gate
-/// columns), carry `[lanes, H]` (the suffix sum of later segments; afterwards also of this one).
+/// Arguments: qkv, lane table, dG `[lanes, H, tokens, 2]` (of the sums as if they never restarted) → in
+/// place: dqkv (gains the gate columns), carry `[lanes, H]` (the suffix sum of later segments; afterwards
+/// also of this one).
 #[derive(Debug)]
 pub struct GatePrefixGrad {
     /// Row layouts.
@@ -24,19 +26,30 @@ impl Kernel for GatePrefixGrad {
 
     fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
         let l = &self.layout;
-        if inputs.len() != 3 || inputs[0].shape != shape![Unit::Rows, l.qkv_width()] || inputs[2].shape.last() != Some(2) {
-            return Err(shape_error(self.stem(), inputs, format_args!("needs qkv [rows, {}] and gradients of sums", l.qkv_width())));
+        if inputs.len() != 3
+            || inputs[0].shape != shape![Unit::Rows, l.qkv_width()]
+            || inputs[2].shape.last() != Some(2)
+        {
+            return Err(shape_error(
+                self.stem(),
+                inputs,
+                format_args!("needs qkv [rows, {}] and gradients of sums", l.qkv_width()),
+            ));
         }
         Ok(vec![])
     }
 
     fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {
         let l = &self.layout;
-        Variant::new("gate_prefix_grad", &[]).size("HEADS", l.heads).size("QKV_WIDTH", l.qkv_width()).size("GATE_OFFSET", l.gate_offset())
+        Variant::new("gate_prefix_grad", &[])
+            .size("HEADS", l.heads)
+            .size("QKV_WIDTH", l.qkv_width())
+            .size("GATE_OFFSET", l.gate_offset())
     }
 
     fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
-        let params = shader::params::GatePrefixGrad { lanes: call.lanes.len() as u32, tokens: call.tokens as u32 };
+        let params =
+            shader::params::GatePrefixGrad { lanes: call.lanes.len() as u32, tokens: call.tokens as u32 };
         Dispatch::new(&params, [call.lanes.len() * self.layout.heads, 1, 1])
     }
 

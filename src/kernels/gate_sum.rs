@@ -15,7 +15,8 @@ pub(super) fn gate_decay<R: Real>(a: [R; 2], b: [R; 2]) -> R {
     ((a[0] - b[0]) + (a[1] - b[1])).min(R::ZERO).exp().flushed()
 }
 
-/// [`gate_decay`] from many sums, given in two parts, to one; for loops inside [`vectorized`](super::real::vectorized).
+/// [`gate_decay`] from many sums, given in two parts, to one; for loops inside
+/// [`vectorized`](super::real::vectorized).
 #[inline(always)]
 pub(super) fn gate_decays<R: Real>(to: [R; 2], whole: &[R], fraction: &[R], decays: &mut [R]) {
     for ((decay, whole), fraction) in decays.iter_mut().zip(whole).zip(fraction) {

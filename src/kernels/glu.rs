@@ -1,7 +1,9 @@
 //! Gated GELU.
 
 use super::glu_grad::GluGrad;
-use super::{Args, Backward, BackwardExt, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error};
+use super::{
+    Args, Backward, BackwardExt, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error,
+};
 use crate::error::Result;
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::{shape, twins};
@@ -31,7 +33,10 @@ impl Kernel for Glu {
 
     fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
         let rows = call.unit(Unit::Rows);
-        Dispatch::new(&shader::params::Glu { rows: rows as u32 }, Dispatch::linear((rows * self.width / 4).div_ceil(64)))
+        Dispatch::new(
+            &shader::params::Glu { rows: rows as u32 },
+            Dispatch::linear((rows * self.width / 4).div_ceil(64)),
+        )
     }
 
     fn backward(&self, pass: &mut dyn Backward) -> Result<()> {

@@ -32,7 +32,10 @@ impl Kernel for GluGrad {
 
     fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
         let rows = call.unit(Unit::Rows);
-        Dispatch::new(&shader::params::GluGrad { rows: rows as u32 }, Dispatch::linear((rows * self.width / 4).div_ceil(64)))
+        Dispatch::new(
+            &shader::params::GluGrad { rows: rows as u32 },
+            Dispatch::linear((rows * self.width / 4).div_ceil(64)),
+        )
     }
 
     twins!();

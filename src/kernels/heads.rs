@@ -234,11 +234,19 @@ impl<R: Real> HeadSource<'_, R> {
 
     /// What the sketch sees.
     pub fn sketch_input(&self, row: usize, part: usize, head: usize, turn: &[R], out: &mut [R]) {
-        if self.layout.sketch_normed { self.normed(row, part, head, turn, out) } else { self.raw(row, part, head, turn, out) }
+        if self.layout.sketch_normed {
+            self.normed(row, part, head, turn, out)
+        } else {
+            self.raw(row, part, head, turn, out)
+        }
     }
 }
 
 /// The lane table as the kernels bind it: `[lanes, 4]` of slot, position, ring, 0.
 pub(super) fn lane(table: &[u32], at: usize) -> Lane {
-    Lane { slot: table[at * 4] as usize, position: table[at * 4 + 1] as usize, ring: table[at * 4 + 2] as usize }
+    Lane {
+        slot: table[at * 4] as usize,
+        position: table[at * 4 + 1] as usize,
+        ring: table[at * 4 + 2] as usize,
+    }
 }

@@ -1,5 +1,5 @@
-//! Gradients of the head vectors: from what the exact kernel or the sketch reads back to the projections and the norms.
-//! CPU twin of `shaders/shared/head_vector_backward.wgsl`.
+//! Gradients of the head vectors: from what the exact kernel or the sketch reads back to the projections and
+//! the norms. CPU twin of `shaders/shared/head_vector_backward.wgsl`.
 
 use super::heads::{HeadSource, Rotation};
 use super::{Real, real};
@@ -52,7 +52,14 @@ impl<R: Real> HeadSource<'_, R> {
         let weight = &self.norms[norm..norm + h];
         let (dweight, dbias) = dnorms[norm..norm + 2 * h].split_at_mut(h);
         if self.layout.rotation != Rotation::Raw {
-            return real::layer_norm_backward(self.projection(row, part, head), weight, dy, dx, dweight, dbias);
+            return real::layer_norm_backward(
+                self.projection(row, part, head),
+                weight,
+                dy,
+                dx,
+                dweight,
+                dbias,
+            );
         }
         real::with_scratch(2 * h, |scratch: &mut [R]| {
             let (raw, draw) = scratch.split_at_mut(h);
@@ -63,7 +70,8 @@ impl<R: Real> HeadSource<'_, R> {
         });
     }
 
-    /// From the gradient dy of [`HeadSource::exact`] (used up): adds to the projection's dx `[h]` and to dnorms `[4, h]`.
+    /// From the gradient dy of [`HeadSource::exact`] (used up): adds to the projection's dx `[h]` and to
+    /// dnorms `[4, h]`.
     pub fn exact_backward(&self, at: Vector, turn: &[R], dy: &mut [R], dx: &mut [R], dnorms: &mut [R]) {
         if !self.layout.normed {
             return self.raw_backward(turn, dy, dx);
@@ -75,7 +83,14 @@ impl<R: Real> HeadSource<'_, R> {
     }
 
     /// The same from the gradient of [`HeadSource::sketch_input`].
-    pub fn sketch_input_backward(&self, at: Vector, turn: &[R], dy: &mut [R], dx: &mut [R], dnorms: &mut [R]) {
+    pub fn sketch_input_backward(
+        &self,
+        at: Vector,
+        turn: &[R],
+        dy: &mut [R],
+        dx: &mut [R],
+        dnorms: &mut [R],
+    ) {
         if self.layout.sketch_normed {
             self.normed_backward(at, turn, dy, dx, dnorms);
         } else {

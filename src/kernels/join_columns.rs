@@ -6,8 +6,8 @@ use crate::error::Result;
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::{shape, twins};
 
-/// Arguments: q, k, v `[rows, H h]`, (gate logits `[rows, H]` where the layout is gated) → qkv `[rows, qkv_width]`, the
-/// padding after the logits zero.
+/// Arguments: q, k, v `[rows, H h]`, (gate logits `[rows, H]` where the layout is gated) → qkv `[rows,
+/// qkv_width]`, the padding after the logits zero.
 #[derive(Debug)]
 pub struct JoinColumns {
     /// Row layouts.
@@ -27,7 +27,11 @@ impl Kernel for JoinColumns {
 
     fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
         let l = &self.layout;
-        let want = [vec![shape![Unit::Rows, self.part()]; 3], if l.gated { vec![shape![Unit::Rows, l.heads]] } else { vec![] }].concat();
+        let want = [
+            vec![shape![Unit::Rows, self.part()]; 3],
+            if l.gated { vec![shape![Unit::Rows, l.heads]] } else { vec![] },
+        ]
+        .concat();
         if !inputs.iter().map(|t| &t.shape).eq(&want) {
             let want: Vec<String> = want.iter().map(|s| s.to_string()).collect();
             return Err(shape_error(self.stem(), inputs, format_args!("needs {}", want.join(", "))));
@@ -37,12 +41,18 @@ impl Kernel for JoinColumns {
 
     fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {
         let l = &self.layout;
-        Variant::new("join_columns", &[("GATE", l.gated)]).size("PART", self.part()).size("HEADS", l.heads).size("WIDTH", l.qkv_width())
+        Variant::new("join_columns", &[("GATE", l.gated)])
+            .size("PART", self.part())
+            .size("HEADS", l.heads)
+            .size("WIDTH", l.qkv_width())
     }
 
     fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
         let rows = call.unit(Unit::Rows);
-        Dispatch::new(&shader::params::JoinColumns { rows: rows as u32 }, Dispatch::linear((rows * self.layout.qkv_width() / 4).div_ceil(64)))
+        Dispatch::new(
+            &shader::params::JoinColumns { rows: rows as u32 },
+            Dispatch::linear((rows * self.layout.qkv_width() / 4).div_ceil(64)),
+        )
     }
 
     twins!();

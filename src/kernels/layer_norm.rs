@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use super::layer_norm_grad::LayerNormGrad;
 use super::sum_partials::{SumPartials, partials};
-use super::{Args, Backward, BackwardExt, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error};
+use super::{
+    Args, Backward, BackwardExt, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error,
+};
 use crate::error::Result;
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::{shape, twins};
@@ -24,8 +26,15 @@ impl Kernel for LayerNorm {
     }
 
     fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
-        if inputs.len() != 2 || inputs[0].shape != shape![self.rows, self.width] || inputs[1].shape != shape![2, self.width] {
-            return Err(shape_error(self.stem(), inputs, format_args!("needs x [{:?}, {}] and norm [2, {}]", self.rows, self.width, self.width)));
+        if inputs.len() != 2
+            || inputs[0].shape != shape![self.rows, self.width]
+            || inputs[1].shape != shape![2, self.width]
+        {
+            return Err(shape_error(
+                self.stem(),
+                inputs,
+                format_args!("needs x [{:?}, {}] and norm [2, {}]", self.rows, self.width, self.width),
+            ));
         }
         Ok(vec![inputs[0].clone()])
     }

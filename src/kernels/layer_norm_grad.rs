@@ -8,8 +8,8 @@ use crate::error::Result;
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::{shape, twins};
 
-/// Arguments: x `[rows, width]`, norm `[2, width]`, dy `[rows, width]` → partial sums of the norm's gradient, [`partials`] of
-/// `2 width` (weight `Σ dy · x̂`, bias `Σ dy`); dx `[rows, width]`, afresh or added in place.
+/// Arguments: x `[rows, width]`, norm `[2, width]`, dy `[rows, width]` → partial sums of the norm's gradient,
+/// [`partials`] of `2 width` (weight `Σ dy · x̂`, bias `Σ dy`); dx `[rows, width]`, afresh or added in place.
 #[derive(Debug)]
 pub struct LayerNormGrad {
     /// Columns.
@@ -27,9 +27,14 @@ impl Kernel for LayerNormGrad {
 
     fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
         let (x, norm) = (shape![self.rows, self.width], shape![2, self.width]);
-        let fits = inputs.len() == 3 && inputs[0].shape == x && inputs[1].shape == norm && inputs[2].shape == x;
+        let fits =
+            inputs.len() == 3 && inputs[0].shape == x && inputs[1].shape == norm && inputs[2].shape == x;
         if !fits || !matches!(self.rows, Unit::Rows | Unit::Lanes) {
-            return Err(shape_error(self.stem(), inputs, format_args!("needs x {x}, norm {norm} and dy {x}")));
+            return Err(shape_error(
+                self.stem(),
+                inputs,
+                format_args!("needs x {x}, norm {norm} and dy {x}"),
+            ));
         }
         let mut outputs = vec![partials(2 * self.width)];
         if !self.accumulate {
@@ -39,12 +44,15 @@ impl Kernel for LayerNormGrad {
     }
 
     fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {
-        Variant::new("layer_norm_grad", &[]).size("WIDTH", self.width).size("ACCUMULATE", usize::from(self.accumulate))
+        Variant::new("layer_norm_grad", &[])
+            .size("WIDTH", self.width)
+            .size("ACCUMULATE", usize::from(self.accumulate))
     }
 
     fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
         let Parts { tokens, parts, total } = Parts::of(self.rows, call);
-        let params = shader::params::LayerNormGrad { tokens: tokens as u32, parts: parts as u32, total: total as u32 };
+        let params =
+            shader::params::LayerNormGrad { tokens: tokens as u32, parts: parts as u32, total: total as u32 };
         Dispatch::new(&params, Dispatch::linear(total))
     }
 

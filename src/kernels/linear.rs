@@ -10,7 +10,10 @@ use super::linear_grad_input::LinearGradInput;
 use super::linear_grad_weight::LinearGradWeight;
 use super::real::{Mat, MatMut, SharedMut};
 use super::sum_partials::{SumPartials, partials};
-use super::{Args, Backward, BackwardExt, DeviceTraits, Dispatch, Kernel, Real, Variant, Weights, real, shader, shape_error, subgroup};
+use super::{
+    Args, Backward, BackwardExt, DeviceTraits, Dispatch, Kernel, Real, Variant, Weights, real, shader,
+    shape_error, subgroup,
+};
 use crate::error::{Error, ErrorKind, Result};
 use crate::tensor::{Call, Capacity, DType, TensorType, Unit};
 use crate::{shape, twins};
@@ -29,9 +32,9 @@ pub enum Addend {
     Residual,
 }
 
-/// Arguments: x `[rows, inputs]`, w `[outputs, inputs]` (`[2 outputs, inputs]` with `glu`), (norm `[2, inputs]`),
-/// (bias or residual) → y `[rows, outputs]`. A shard (`first > 0` or fewer `shard` than `outputs`) writes
-/// its columns of y; all but the first update y in place.
+/// Arguments: x `[rows, inputs]`, w `[outputs, inputs]` (`[2 outputs, inputs]` with `glu`), (norm `[2,
+/// inputs]`), (bias or residual) → y `[rows, outputs]`. A shard (`first > 0` or fewer `shard` than `outputs`)
+/// writes its columns of y; all but the first update y in place.
 #[derive(Clone, Debug)]
 pub struct Linear {
     /// Inner size.
@@ -54,7 +57,8 @@ pub struct Linear {
     pub glu: bool,
 }
 
-/// How a product's output is cut: by the shader itself (`linear.wgsl`), or a subgroup a tile (`linear_subgroup.wgsl`).
+/// How a product's output is cut: by the shader itself (`linear.wgsl`), or a subgroup a tile
+/// (`linear_subgroup.wgsl`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Tile {
     /// Invocations of a subgroup that is a workgroup; 0: subgroups are not used.
@@ -71,7 +75,8 @@ pub struct Tile {
 }
 
 impl Tile {
-    /// The tile for a product of so many rows and columns: the one that was measured best on the device, or else the default.
+    /// The tile for a product of so many rows and columns: the one that was measured best on the device, or
+    /// else the default.
     pub fn choose(device: &DeviceTraits, rows: usize, columns: usize) -> Self {
         device.tuning.tile(device, rows, columns).unwrap_or_else(|| Self::default_for(device, rows, columns))
     }
@@ -82,7 +87,8 @@ impl Tile {
             return tile;
         }
         if device.software {
-            // There loads cost most, and a few workgroups keep all cores busy: as many outputs a load as registers allow.
+            // There loads cost most, and a few workgroups keep all cores busy: as many outputs a load as
+            // registers allow.
             let group_y = [8, 4, 2].into_iter().find(|y| y * 8 <= rows.next_multiple_of(8)).unwrap_or(1);
             return Self { subgroup: 0, shared: false, rows: 8, columns: 8, group: [8, group_y] };
         }
@@ -95,21 +101,31 @@ impl Tile {
             columns,
             group: [group, group],
         });
-        let busy = |t: &Self| rows.div_ceil(t.rows * t.group[1]) * columns.div_ceil(t.columns * t.group[0]) >= BUSY;
+        let busy =
+            |t: &Self| rows.div_ceil(t.rows * t.group[1]) * columns.div_ceil(t.columns * t.group[0]) >= BUSY;
         tiles.into_iter().find(busy).unwrap_or(tiles[2])
     }
 
     /// The tile of the `*_subgroup` shaders, where a device can run them.
     pub fn of_subgroup(device: &DeviceTraits) -> Option<Self> {
-        device.subgroup.map(|lanes| Self { subgroup: lanes, shared: false, rows: subgroup::ROWS, columns: 4, group: [lanes, 1] })
+        device.subgroup.map(|lanes| Self {
+            subgroup: lanes,
+            shared: false,
+            rows: subgroup::ROWS,
+            columns: 4,
+            group: [lanes, 1],
+        })
     }
 
     /// Tiles worth measuring on a device.
     pub fn candidates(device: &DeviceTraits) -> Vec<Self> {
         let sizes = [(4, 4), (8, 4), (4, 8), (8, 8)];
         let groups = [[8, 8], [16, 16], [8, 4]];
-        let shared = [false, true].into_iter().flat_map(|shared| sizes.map(|(rows, columns)| (shared, rows, columns)));
-        let all = shared.flat_map(|(shared, rows, columns)| groups.map(|group| Self { subgroup: 0, shared, rows, columns, group }));
+        let shared =
+            [false, true].into_iter().flat_map(|shared| sizes.map(|(rows, columns)| (shared, rows, columns)));
+        let all = shared.flat_map(|(shared, rows, columns)| {
+            groups.map(|group| Self { subgroup: 0, shared, rows, columns, group })
+        });
         all.chain(Self::of_subgroup(device)).filter(|tile| tile.fits(device)).collect()
     }
 
@@ -118,17 +134,26 @@ impl Tile {
         if self.subgroup > 0 {
             return Self::of_subgroup(device) == Some(*self);
         }
-        // Four vectors of 16 bytes a row and a column are staged at once, and those of a column that nobody reads.
+        // Four vectors of 16 bytes a row and a column are staged at once, and those of a column that nobody
+        // reads.
         let staged = (self.rows * self.group[1] + self.columns * self.group[0] + 1) * 64;
-        let sizes = (1..=8).contains(&self.rows) && (1..=8).contains(&self.columns) && !self.group.contains(&0);
+        let sizes =
+            (1..=8).contains(&self.rows) && (1..=8).contains(&self.columns) && !self.group.contains(&0);
         let whole = self.shared || self.rows * self.columns == 64;
-        sizes && whole && self.group[0] * self.group[1] <= device.max_invocations && (!self.shared || staged <= device.workgroup_memory)
+        sizes
+            && whole
+            && self.group[0] * self.group[1] <= device.max_invocations
+            && (!self.shared || staged <= device.workgroup_memory)
     }
 
     /// Its permutation of the shader `stem`, with `flags` and the tile's `override`s.
     pub fn variant(&self, stem: &str, flags: &[(&str, bool)]) -> Variant {
         if self.subgroup > 0 {
-            return subgroup::sums(subgroup::variant(stem, self.subgroup, flags), ["tile_columns", "tile_size"], 4 * self.subgroup);
+            return subgroup::sums(
+                subgroup::variant(stem, self.subgroup, flags),
+                ["tile_columns", "tile_size"],
+                4 * self.subgroup,
+            );
         }
         let variant = Variant::new(stem, &[flags, &[("SHARED", self.shared)]].concat());
         /// Vectors along k that the shader stages at once.
@@ -147,7 +172,10 @@ impl Tile {
     pub fn workgroups(variant: &Variant, rows: usize, columns: usize) -> [usize; 3] {
         let (across, down) = match subgroup::lanes_of(variant) {
             Some(lanes) => (4 * lanes, subgroup::ROWS),
-            None => (variant.get("GROUP_X") * variant.get("COLUMNS"), variant.get("GROUP_Y") * variant.get("ROWS")),
+            None => (
+                variant.get("GROUP_X") * variant.get("COLUMNS"),
+                variant.get("GROUP_Y") * variant.get("ROWS"),
+            ),
         };
         [columns.div_ceil(across), rows.div_ceil(down), 1]
     }
@@ -156,7 +184,17 @@ impl Tile {
 impl Linear {
     /// A plain product over all rows of a call, f32 weights.
     pub fn new(inputs: usize, outputs: usize) -> Self {
-        Self { inputs, outputs, first: 0, shard: outputs, rows: Unit::Rows, dtype: DType::F32, addend: Addend::None, norm: false, glu: false }
+        Self {
+            inputs,
+            outputs,
+            first: 0,
+            shard: outputs,
+            rows: Unit::Rows,
+            dtype: DType::F32,
+            addend: Addend::None,
+            norm: false,
+            glu: false,
+        }
     }
 
     fn few(&self, capacity: &Capacity) -> bool {
@@ -175,8 +213,15 @@ impl Kernel for Linear {
 
     fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
         let weights = shape![self.shard * if self.glu { 2 } else { 1 }, self.inputs];
-        if inputs.len() != self.input_count() || inputs[0].shape != shape![self.rows, self.inputs] || inputs[1].shape != weights {
-            return Err(shape_error(self.stem(), inputs, format_args!("needs x [{:?}, {}] and w {weights}", self.rows, self.inputs)));
+        if inputs.len() != self.input_count()
+            || inputs[0].shape != shape![self.rows, self.inputs]
+            || inputs[1].shape != weights
+        {
+            return Err(shape_error(
+                self.stem(),
+                inputs,
+                format_args!("needs x [{:?}, {}] and w {weights}", self.rows, self.inputs),
+            ));
         }
         let addend = match self.addend {
             Addend::None => None,
@@ -196,7 +241,13 @@ impl Kernel for Linear {
         let (bias, residual) = (self.addend == Addend::Bias, self.addend == Addend::Residual);
         let variant = if self.few(capacity) {
             let rows = capacity.unit(self.rows).min(4);
-            let flags = [("F16", half), ("NORM", self.norm), ("BIAS", bias), ("RESIDUAL", residual), ("GLU", self.glu)];
+            let flags = [
+                ("F16", half),
+                ("NORM", self.norm),
+                ("BIAS", bias),
+                ("RESIDUAL", residual),
+                ("GLU", self.glu),
+            ];
             match subgroup::lanes(device, 0) {
                 Some(lanes) => subgroup::variant("linear_rows", lanes, &flags).size("ROWS", rows),
                 None => Variant::new("linear_rows", &flags).size("ROWS", rows).size("WIDTH", self.inputs),
@@ -213,7 +264,10 @@ impl Kernel for Linear {
         if variant.shader.starts_with("linear_rows") {
             let params = shader::params::LinearRows { rows: rows as u32, first_column: self.first as u32 };
             let columns = subgroup::lanes_of(variant).map_or(8, |lanes| 4 * lanes);
-            return Dispatch::new(&params, [self.shard.div_ceil(columns), rows.div_ceil(variant.get("ROWS")), 1]);
+            return Dispatch::new(
+                &params,
+                [self.shard.div_ceil(columns), rows.div_ceil(variant.get("ROWS")), 1],
+            );
         }
         let params = shader::params::Linear { rows: rows as u32, first_column: self.first as u32 };
         Dispatch::new(&params, Tile::workgroups(variant, rows, self.shard))
@@ -226,13 +280,26 @@ impl Kernel for Linear {
     fn backward(&self, pass: &mut dyn Backward) -> Result<()> {
         let &Self { inputs, outputs, first, shard, rows, .. } = self;
         if self.norm || self.glu || self.dtype != DType::F32 {
-            return Err(Error::new(ErrorKind::Shape, format!("{}: only a plain linear layer of f32 weights has a gradient", pass.label())));
+            return Err(Error::new(
+                ErrorKind::Shape,
+                format!("{}: only a plain linear layer of f32 weights has a gradient", pass.label()),
+            ));
         }
         let (x, w, dy) = (pass.input(0), pass.input(1), pass.gradient(0)?);
-        pass.contribute("grad_input", 0, |accumulate| LinearGradInput { inputs, outputs, first, shard, rows, accumulate }, &[dy, w])?;
+        pass.contribute(
+            "grad_input",
+            0,
+            |accumulate| LinearGradInput { inputs, outputs, first, shard, rows, accumulate },
+            &[dy, w],
+        )?;
         if pass.wants(1) {
             let dw = pass.accumulator(1)?;
-            pass.append("grad_weight", Arc::new(LinearGradWeight { inputs, outputs, first, shard, rows }), &[dy, x], &[dw])?;
+            pass.append(
+                "grad_weight",
+                Arc::new(LinearGradWeight { inputs, outputs, first, shard, rows }),
+                &[dy, x],
+                &[dw],
+            )?;
         }
         // What is added belongs to all columns, so that one shard hands on for all of them.
         match self.addend {
@@ -240,7 +307,13 @@ impl Kernel for Linear {
             Addend::Bias if first == 0 && pass.wants(2) => {
                 let sums = pass.apply1("column_sums", ColumnSums { width: outputs, rows }, &[dy])?;
                 let db = pass.accumulator(2)?;
-                pass.append("grad_bias", Arc::new(SumPartials { ty: partials(outputs), offset: 0, width: outputs }), &[sums], &[db]).map(drop)
+                pass.append(
+                    "grad_bias",
+                    Arc::new(SumPartials { ty: partials(outputs), offset: 0, width: outputs }),
+                    &[sums],
+                    &[db],
+                )
+                .map(drop)
             }
             _ => Ok(()),
         }
@@ -292,8 +365,8 @@ impl Linear {
     }
 }
 
-/// `y (+)= x Wᵀ`, W `[y.cols, x.cols]`. Halves are widened on the way: for few rows part by part in the first cache, so that
-/// memory is read once and as halves; for many rows as a whole, which their product repays.
+/// `y (+)= x Wᵀ`, W `[y.cols, x.cols]`. Halves are widened on the way: for few rows part by part in the first
+/// cache, so that memory is read once and as halves; for many rows as a whole, which their product repays.
 fn multiply<R: Real>(y: MatMut<R>, x: Mat<R>, w: Weights<R>, accumulate: bool) {
     /// Columns of y of one part: a task of some microseconds.
     const PART: usize = 64;
@@ -303,7 +376,9 @@ fn multiply<R: Real>(y: MatMut<R>, x: Mat<R>, w: Weights<R>, accumulate: bool) {
     }
     if rows > FEW_ROWS {
         return real::with_scratch(columns * inputs, |wide: &mut [R]| {
-            real::parallel_chunks(wide, PART * inputs, |part, out| w.widen(part * PART * inputs..part * PART * inputs + out.len(), out));
+            real::parallel_chunks(wide, PART * inputs, |part, out| {
+                w.widen(part * PART * inputs..part * PART * inputs + out.len(), out)
+            });
             real::matmul_parallel(y, x, Mat::new(wide, columns, inputs).t(), accumulate);
         });
     }

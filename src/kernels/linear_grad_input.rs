@@ -7,8 +7,8 @@ use crate::error::Result;
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::{shape, twins};
 
-/// Arguments: dy `[rows, outputs]`, w `[shard, inputs]` → dx `[rows, inputs]`, afresh or added in place. Of dy a shard reads its
-/// columns `first .. first + shard`.
+/// Arguments: dy `[rows, outputs]`, w `[shard, inputs]` → dx `[rows, inputs]`, afresh or added in place. Of
+/// dy a shard reads its columns `first .. first + shard`.
 #[derive(Debug)]
 pub struct LinearGradInput {
     /// Columns of dx.
@@ -32,7 +32,11 @@ impl Kernel for LinearGradInput {
 
     fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
         let (dy, w) = (shape![self.rows, self.outputs], shape![self.shard, self.inputs]);
-        if inputs.len() != 2 || inputs[0].shape != dy || inputs[1].shape != w || self.first + self.shard > self.outputs {
+        if inputs.len() != 2
+            || inputs[0].shape != dy
+            || inputs[1].shape != w
+            || self.first + self.shard > self.outputs
+        {
             return Err(shape_error(self.stem(), inputs, format_args!("needs dy {dy} and w {w}")));
         }
         Ok(if self.accumulate { vec![] } else { vec![TensorType::f32(shape![self.rows, self.inputs])] })
@@ -65,6 +69,11 @@ impl LinearGradInput {
         let rows = call.unit(self.rows);
         let (dy, w, dx) = (args.real(0), args.real(1), args.real_mut(2));
         let dy = Mat::strided(&dy[self.first..], rows, self.shard, self.outputs);
-        real::matmul_parallel(MatMut::new(dx, rows, self.inputs), dy, Mat::new(w, self.shard, self.inputs), self.accumulate);
+        real::matmul_parallel(
+            MatMut::new(dx, rows, self.inputs),
+            dy,
+            Mat::new(w, self.shard, self.inputs),
+            self.accumulate,
+        );
     }
 }

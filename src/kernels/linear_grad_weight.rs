@@ -7,8 +7,8 @@ use crate::error::Result;
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::{shape, twins};
 
-/// Arguments: dy `[rows, outputs]`, x `[rows, inputs]` → dW `[shard, inputs]` in place, which gains the product over all rows.
-/// Of dy a shard reads its columns `first .. first + shard`.
+/// Arguments: dy `[rows, outputs]`, x `[rows, inputs]` → dW `[shard, inputs]` in place, which gains the
+/// product over all rows. Of dy a shard reads its columns `first .. first + shard`.
 #[derive(Debug)]
 pub struct LinearGradWeight {
     /// Columns of x.
@@ -30,7 +30,11 @@ impl Kernel for LinearGradWeight {
 
     fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
         let (dy, x) = (shape![self.rows, self.outputs], shape![self.rows, self.inputs]);
-        if inputs.len() != 2 || inputs[0].shape != dy || inputs[1].shape != x || self.first + self.shard > self.outputs {
+        if inputs.len() != 2
+            || inputs[0].shape != dy
+            || inputs[1].shape != x
+            || self.first + self.shard > self.outputs
+        {
             return Err(shape_error(self.stem(), inputs, format_args!("needs dy {dy} and x {x}")));
         }
         Ok(vec![])
@@ -38,11 +42,17 @@ impl Kernel for LinearGradWeight {
 
     fn variant(&self, device: &DeviceTraits, _: &Capacity) -> Variant {
         let tile = Tile::choose(device, self.shard, self.inputs);
-        tile.variant("linear_grad_weight", &[]).size("M", self.shard).size("N", self.inputs).size("STRIDE", self.outputs)
+        tile.variant("linear_grad_weight", &[])
+            .size("M", self.shard)
+            .size("N", self.inputs)
+            .size("STRIDE", self.outputs)
     }
 
     fn dispatch(&self, variant: &Variant, call: &Call) -> Dispatch {
-        let params = shader::params::LinearGradWeight { rows: call.unit(self.rows) as u32, first_column: self.first as u32 };
+        let params = shader::params::LinearGradWeight {
+            rows: call.unit(self.rows) as u32,
+            first_column: self.first as u32,
+        };
         Dispatch::new(&params, Tile::workgroups(variant, self.shard, self.inputs))
     }
 
@@ -58,6 +68,11 @@ impl LinearGradWeight {
         let rows = call.unit(self.rows);
         let (dy, x, dw) = (args.real(0), args.real(1), args.real_mut(2));
         let dy = Mat::strided(&dy[self.first..], rows, self.shard, self.outputs);
-        real::matmul_parallel(MatMut::new(dw, self.shard, self.inputs), dy.t(), Mat::new(x, rows, self.inputs), true);
+        real::matmul_parallel(
+            MatMut::new(dw, self.shard, self.inputs),
+            dy.t(),
+            Mat::new(x, rows, self.inputs),
+            true,
+        );
     }
 }

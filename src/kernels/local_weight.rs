@@ -2,7 +2,8 @@
 
 use super::{Real, Variant};
 
-/// Numbers that a loop over a degree takes side by side: inside of loops over many numbers, it would keep the compiler from vectors.
+/// Numbers that a loop over a degree takes side by side: inside of loops over many numbers, it would keep the
+/// compiler from vectors.
 const SIDE_BY_SIDE: usize = 16;
 
 /// Of a row of `count` pairs, those to compute where the first `seen` are wanted: whole vectors.
@@ -70,7 +71,8 @@ impl LocalWeight {
     /// [`LocalWeight::apply`], and the derivative of each weight by its inner product.
     #[inline(always)]
     pub(super) fn apply_with_slope<R: Real>(&self, t: &mut [R], slope: &mut [R]) {
-        let ((chunks, rest), (slopes, slopes_rest)) = (t.as_chunks_mut::<SIDE_BY_SIDE>(), slope.as_chunks_mut::<SIDE_BY_SIDE>());
+        let ((chunks, rest), (slopes, slopes_rest)) =
+            (t.as_chunks_mut::<SIDE_BY_SIDE>(), slope.as_chunks_mut::<SIDE_BY_SIDE>());
         for (t, slope) in chunks.iter_mut().zip(slopes) {
             self.apply_with_slope_to(t, slope);
         }

@@ -81,7 +81,8 @@ pub trait Kernel: Debug + Send + Sync + std::any::Any {
     /// Types of the fresh outputs; an error that names the operation and the sizes if the inputs do not fit.
     fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>>;
 
-    /// The shader variant for a device: which permutation, which `override` values. All policy is here, none in WGSL.
+    /// The shader variant for a device: which permutation, which `override` values. All policy is here, none
+    /// in WGSL.
     fn variant(&self, device: &DeviceTraits, capacity: &Capacity) -> Variant;
 
     /// Refuses what `device` would compute wrongly.
@@ -95,7 +96,8 @@ pub trait Kernel: Debug + Send + Sync + std::any::Any {
     /// Parameters and workgroup counts for one call. Zero workgroups: nothing to do in this call.
     fn dispatch(&self, variant: &Variant, call: &Call) -> Dispatch;
 
-    /// The same as dispatches one after the other, where a device does not take all in one ([`DeviceTraits::loop_iterations`]).
+    /// The same as dispatches one after the other, where a device does not take all in one
+    /// ([`DeviceTraits::loop_iterations`]).
     fn dispatches(&self, variant: &Variant, call: &Call) -> Vec<Dispatch> {
         vec![self.dispatch(variant, call)]
     }
@@ -142,17 +144,20 @@ macro_rules! twins {
 /// What a kernel may know of a device when it chooses its variant. Plain data: no wgpu here.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DeviceTraits {
-    /// Steps are dispatches of shaders; false on the CPU executor, which runs the twins and needs no shader to exist.
+    /// Steps are dispatches of shaders; false on the CPU executor, which runs the twins and needs no shader
+    /// to exist.
     pub shaders: bool,
     /// A CPU that pretends to be a GPU: workgroup memory is plain memory there.
     pub software: bool,
-    /// Invocations of every subgroup, where those are the vectors of a software adapter and the `*_subgroup` shaders know the number (4 or 8).
+    /// Invocations of every subgroup, where those are the vectors of a software adapter and the `*_subgroup`
+    /// shaders know the number (4 or 8).
     pub subgroup: Option<usize>,
     /// Largest storage binding, bytes.
     pub max_binding: usize,
     /// Largest buffer, bytes.
     pub max_buffer: usize,
-    /// Iterations of all its loops together after which an invocation is let out of every loop, silently (llvmpipe: 65 535).
+    /// Iterations of all its loops together after which an invocation is let out of every loop, silently
+    /// (llvmpipe: 65 535).
     pub loop_iterations: Option<usize>,
     /// Workgroup memory, bytes.
     pub workgroup_memory: usize,
@@ -163,8 +168,9 @@ pub struct DeviceTraits {
 }
 
 impl DeviceTraits {
-    /// Rounds of a loop that one dispatch may take, where an invocation's loops take so many iterations before the first and in each. Count
-    /// them generously: a driver's loops take one more than the shader's, and one too many leaves results unwritten.
+    /// Rounds of a loop that one dispatch may take, where an invocation's loops take so many iterations
+    /// before the first and in each. Count them generously: a driver's loops take one more than the shader's,
+    /// and one too many leaves results unwritten.
     fn rounds(&self, before: usize, each: usize) -> usize {
         /// Where nothing bounds them: all.
         const ALL: usize = 1 << 20;
@@ -239,7 +245,11 @@ impl Variant {
 
     /// An `override` value that [`Variant::with`] or [`Variant::size`] set.
     pub fn get(&self, name: &str) -> usize {
-        self.constants.iter().find(|(n, _)| *n == name).map(|(_, v)| *v as usize).unwrap_or_else(|| panic!("no override {name} in {}", self.shader))
+        self.constants
+            .iter()
+            .find(|(n, _)| *n == name)
+            .map(|(_, v)| *v as usize)
+            .unwrap_or_else(|| panic!("no override {name} in {}", self.shader))
     }
 }
 
@@ -273,7 +283,8 @@ pub enum View<'a, R> {
     Real(&'a [R]),
     /// Integers, read.
     Ids(&'a [u32]),
-    /// Half floats, read (the CPU executor in f32 keeps large matrices so: decoding reads all of them for each token).
+    /// Half floats, read (the CPU executor in f32 keeps large matrices so: decoding reads all of them for
+    /// each token).
     Half(&'a [u16]),
     /// Floats, written.
     RealMut(&'a mut [R]),

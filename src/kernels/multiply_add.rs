@@ -28,7 +28,11 @@ impl Kernel for MultiplyAdd {
 
     fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
         let none = inputs.is_empty();
-        if none { Ok(vec![TensorType::f32(shape![GROUP * self.groups, VECTOR])]) } else { Err(shape_error(self.stem(), inputs, "reads nothing")) }
+        if none {
+            Ok(vec![TensorType::f32(shape![GROUP * self.groups, VECTOR])])
+        } else {
+            Err(shape_error(self.stem(), inputs, "reads nothing"))
+        }
     }
 
     fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {

@@ -11,7 +11,8 @@ use crate::{shape, twins};
 /// A target that is not scored.
 pub const UNSCORED: u32 = u32::MAX;
 
-/// Arguments: logits `[rows, vocabulary]`, targets `u32 [rows]` → nll `[rows]`, in nats; 0 where the target is [`UNSCORED`].
+/// Arguments: logits `[rows, vocabulary]`, targets `u32 [rows]` → nll `[rows]`, in nats; 0 where the target
+/// is [`UNSCORED`].
 #[derive(Debug)]
 pub struct Nll {
     /// Vocabulary size.
@@ -24,8 +25,15 @@ impl Kernel for Nll {
     }
 
     fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
-        if inputs.len() != 2 || inputs[0].shape != shape![Unit::Rows, self.vocabulary] || inputs[1].shape != shape![Unit::Rows] {
-            return Err(shape_error(self.stem(), inputs, format_args!("needs logits [rows, {}] and targets [rows]", self.vocabulary)));
+        if inputs.len() != 2
+            || inputs[0].shape != shape![Unit::Rows, self.vocabulary]
+            || inputs[1].shape != shape![Unit::Rows]
+        {
+            return Err(shape_error(
+                self.stem(),
+                inputs,
+                format_args!("needs logits [rows, {}] and targets [rows]", self.vocabulary),
+            ));
         }
         Ok(vec![TensorType::f32(shape![Unit::Rows])])
     }

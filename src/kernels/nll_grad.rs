@@ -5,8 +5,9 @@ use crate::error::Result;
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::{shape, twins};
 
-/// Arguments: targets `u32 [rows]`, dnll `[rows]` → logits `[rows, vocabulary]` in place: they become their gradient,
-/// `dnll · (softmax(logits) − onehot(target))`, 0 where the target is [`UNSCORED`](super::nll::UNSCORED).
+/// Arguments: targets `u32 [rows]`, dnll `[rows]` → logits `[rows, vocabulary]` in place: they become their
+/// gradient, `dnll · (softmax(logits) − onehot(target))`, 0 where the target is
+/// [`UNSCORED`](super::nll::UNSCORED).
 #[derive(Debug)]
 pub struct NllGrad {
     /// Vocabulary size.
@@ -41,17 +42,21 @@ impl NllGrad {
     fn twin<R: Real>(&self, args: &mut Args<'_, R>, call: &Call) {
         let (targets, dnll, logits) = (args.ids(0), args.real(1), args.real_mut(2));
         let vocabulary = self.vocabulary;
-        real::parallel_chunks(&mut logits[..call.unit(Unit::Rows) * vocabulary], vocabulary, |row, logits| {
-            let target = targets[row] as usize;
-            if target >= vocabulary {
-                return logits.fill(R::ZERO);
-            }
-            let high = real::largest(logits);
-            logits.iter_mut().for_each(|l| *l -= high);
-            real::exp_slice(logits);
-            let scale = dnll[row] / real::sum(logits);
-            logits.iter_mut().for_each(|l| *l *= scale);
-            logits[target] -= dnll[row];
-        });
+        real::parallel_chunks(
+            &mut logits[..call.unit(Unit::Rows) * vocabulary],
+            vocabulary,
+            |row, logits| {
+                let target = targets[row] as usize;
+                if target >= vocabulary {
+                    return logits.fill(R::ZERO);
+                }
+                let high = real::largest(logits);
+                logits.iter_mut().for_each(|l| *l -= high);
+                real::exp_slice(logits);
+                let scale = dnll[row] / real::sum(logits);
+                logits.iter_mut().for_each(|l| *l *= scale);
+                logits[target] -= dnll[row];
+            },
+        );
     }
 }

@@ -8,7 +8,9 @@ use super::pack_heads_grad::PackHeadsGrad;
 use super::real::SharedMut;
 use super::sum_partials::{SumPartials, partials};
 use super::unpack_heads::{Columns, UnpackHeads};
-use super::{Args, Backward, BackwardExt, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error};
+use super::{
+    Args, Backward, BackwardExt, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error,
+};
 use crate::error::Result;
 use crate::tensor::{Call, Capacity, TensorId, TensorType, Unit};
 use crate::{shape, twins};
@@ -60,8 +62,15 @@ impl Kernel for PackHeads {
 
     fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
         let l = &self.layout;
-        if inputs.len() != self.input_count() || inputs[0].shape != shape![Unit::Rows, l.qkv_width()] || inputs[2].shape != shape![4, l.head] {
-            return Err(shape_error(self.stem(), inputs, format_args!("needs qkv [rows, {}] and norms [4, {}]", l.qkv_width(), l.head)));
+        if inputs.len() != self.input_count()
+            || inputs[0].shape != shape![Unit::Rows, l.qkv_width()]
+            || inputs[2].shape != shape![4, l.head]
+        {
+            return Err(shape_error(
+                self.stem(),
+                inputs,
+                format_args!("needs qkv [rows, {}] and norms [4, {}]", l.qkv_width(), l.head),
+            ));
         }
         let mut outputs = vec![TensorType::f32(shape![Unit::Lanes, l.heads, Unit::Tokens, l.query_width()])];
         if self.keys == KeysAt::Window {
@@ -108,10 +117,14 @@ impl Kernel for PackHeads {
             let sum = SumPartials { ty: partials(4 * l.head), offset: 0, width: 4 * l.head };
             pass.append("norms", Arc::new(sum), &[outputs[1]], &[norms])?;
         }
-        let columns = [(l.sketch > 0, 4, "sketch", Columns::Sketch), (self.sums, self.input_count() - 1, "gate", Columns::Gate)];
+        let columns = [
+            (l.sketch > 0, 4, "sketch", Columns::Sketch),
+            (self.sums, self.input_count() - 1, "gate", Columns::Gate),
+        ];
         for (_, input, what, columns) in columns.into_iter().filter(|c| c.0) {
             let lanes = pass.input(1);
-            let taken = pass.apply1(what, UnpackHeads { layout: l.clone(), columns }, &[lanes, dqueries, dkeys])?;
+            let taken =
+                pass.apply1(what, UnpackHeads { layout: l.clone(), columns }, &[lanes, dqueries, dkeys])?;
             pass.give(input, taken)?;
         }
         Ok(())
@@ -147,11 +160,22 @@ impl PackHeads {
                         let in_call = (at * l.heads + head) * tokens + token;
                         let (place, first) = match self.keys {
                             KeysAt::Window => ((at * l.heads + head) * stride + lane.ring + token, false),
-                            KeysAt::Ring => ((lane.slot * l.heads + head) * stride + lane.ring % l.block, lane.ring.is_multiple_of(l.block)),
-                            KeysAt::Cache(_) => ((lane.slot * l.heads + head) * stride + position, position == 0),
+                            KeysAt::Ring => (
+                                (lane.slot * l.heads + head) * stride + lane.ring % l.block,
+                                lane.ring.is_multiple_of(l.block),
+                            ),
+                            KeysAt::Cache(_) => {
+                                ((lane.slot * l.heads + head) * stride + position, position == 0)
+                            }
                         };
-                        // SAFETY: every (lane, head, token) has its own query row and its own key row; slots of lanes differ.
-                        let (query, key) = unsafe { (queries.slice(in_call * query_width, query_width), keys.slice(place * key_width, key_width)) };
+                        // SAFETY: every (lane, head, token) has its own query row and its own key row; slots
+                        // of lanes differ.
+                        let (query, key) = unsafe {
+                            (
+                                queries.slice(in_call * query_width, query_width),
+                                keys.slice(place * key_width, key_width),
+                            )
+                        };
                         if l.exact {
                             source.exact(row, 0, head, turn, &mut query[..l.head]);
                             source.exact(row, 1, head, turn, &mut key[..l.head]);
@@ -160,15 +184,22 @@ impl PackHeads {
                         query[s..s + r].copy_from_slice(&sketch[in_call * r..(in_call + 1) * r]);
                         let key_sketch = (call.lanes.len() * l.heads * tokens + in_call) * r;
                         key[s..s + r].copy_from_slice(&sketch[key_sketch..key_sketch + r]);
-                        key[l.value_offset()..l.sum_offset()].copy_from_slice(source.projection(row, 2, head));
+                        key[l.value_offset()..l.sum_offset()]
+                            .copy_from_slice(source.projection(row, 2, head));
                         if l.gated {
                             let sum = match sums {
                                 Some(sums) => [sums[in_call * 2], sums[in_call * 2 + 1]],
-                                None if first => gate_add([R::ZERO; 2], qkv[row * l.qkv_width() + l.gate_offset() + head]),
+                                None if first => {
+                                    gate_add([R::ZERO; 2], qkv[row * l.qkv_width() + l.gate_offset() + head])
+                                }
                                 None => {
-                                    // SAFETY: one token a lane: the row before is of an earlier call, nobody writes it now.
+                                    // SAFETY: one token a lane: the row before is of an earlier call, nobody
+                                    // writes it now.
                                     let before = unsafe { keys.slice((place - 1) * key_width, key_width) };
-                                    gate_add(l.gate_sum(before), qkv[row * l.qkv_width() + l.gate_offset() + head])
+                                    gate_add(
+                                        l.gate_sum(before),
+                                        qkv[row * l.qkv_width() + l.gate_offset() + head],
+                                    )
                                 }
                             };
                             key[l.sum_offset()..l.sum_offset() + 2].copy_from_slice(&sum);

@@ -11,8 +11,9 @@ use crate::{shape, twins};
 
 /// Gradient of the x and v columns of [`PackHeads`](super::pack_heads::PackHeads)' rows.
 ///
-/// Arguments: qkv, lane table, norms `[4, h]`, rotation table, dqueries `[lanes, H, tokens, query_width]`, dkeys `[lanes, H,
-/// window, key_width]` → dqkv `[rows, qkv_width]` (gate columns 0), partial sums of dnorms ([`partials`] of 4 h).
+/// Arguments: qkv, lane table, norms `[4, h]`, rotation table, dqueries `[lanes, H, tokens, query_width]`,
+/// dkeys `[lanes, H, window, key_width]` → dqkv `[rows, qkv_width]` (gate columns 0), partial sums of dnorms
+/// ([`partials`] of 4 h).
 #[derive(Debug)]
 pub struct PackHeadsGrad {
     /// Row layouts.
@@ -26,8 +27,15 @@ impl Kernel for PackHeadsGrad {
 
     fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
         let l = &self.layout;
-        if inputs.len() != 6 || inputs[4].shape.last() != Some(l.query_width()) || inputs[5].shape.last() != Some(l.key_width()) {
-            return Err(shape_error(self.stem(), inputs, format_args!("needs rows of {} and {}", l.query_width(), l.key_width())));
+        if inputs.len() != 6
+            || inputs[4].shape.last() != Some(l.query_width())
+            || inputs[5].shape.last() != Some(l.key_width())
+        {
+            return Err(shape_error(
+                self.stem(),
+                inputs,
+                format_args!("needs rows of {} and {}", l.query_width(), l.key_width()),
+            ));
         }
         Ok(vec![TensorType::f32(shape![Unit::Rows, l.qkv_width()]), partials(4 * l.head)])
     }
@@ -62,7 +70,8 @@ impl PackHeadsGrad {
         let l = &self.layout;
         let (h, width) = (l.head, l.qkv_width());
         let (lanes, dqueries, dkeys) = (args.ids(1), args.real(4), args.real(5));
-        let source = HeadSource { layout: l, qkv: args.real(0), norms: args.real(2), rotations: args.real(3) };
+        let source =
+            HeadSource { layout: l, qkv: args.real(0), norms: args.real(2), rotations: args.real(3) };
         let (dqkv, dnorms) = (SharedMut::new(args.real_mut(6)), SharedMut::new(args.real_mut(7)));
         let (tokens, stride) = (call.tokens, call.unit(Unit::Window(l.block)));
         let parts = call.unit(Unit::Blocks(PARTIAL_ROWS));
@@ -83,12 +92,19 @@ impl PackHeadsGrad {
                     }
                     for head in 0..l.heads {
                         let query = &dqueries[((at * l.heads + head) * tokens + token) * l.query_width()..];
-                        let key = &dkeys[((at * l.heads + head) * stride + lane.ring + token) * l.key_width()..];
+                        let key =
+                            &dkeys[((at * l.heads + head) * stride + lane.ring + token) * l.key_width()..];
                         if l.exact {
                             for (part, from) in [query, key].into_iter().enumerate() {
                                 dy.copy_from_slice(&from[..h]);
                                 let at = (part * l.heads + head) * h;
-                                source.exact_backward(Vector { row, part, head }, turn, dy, &mut out[at..at + h], dnorms);
+                                source.exact_backward(
+                                    Vector { row, part, head },
+                                    turn,
+                                    dy,
+                                    &mut out[at..at + h],
+                                    dnorms,
+                                );
                             }
                         }
                         let at = (2 * l.heads + head) * h;

@@ -1,17 +1,27 @@
-//! The WGSL preprocessor: `#import name` pastes `shaders/shared/name.wgsl` once, `#import name word` once for each word, with
-//! `$` in the piece replaced by the word (WGSL has neither templates nor function pointers), `#ifdef FLAG` / `#ifndef FLAG` /
-//! `#else` / `#endif` choose lines by the flags of a permutation. The build script includes this file too, so what it validates
-//! is what runs.
+//! The WGSL preprocessor: `#import name` pastes `shaders/shared/name.wgsl` once, `#import name word` once for
+//! each word, with `$` in the piece replaced by the word (WGSL has neither templates nor function pointers),
+//! `#ifdef FLAG` / `#ifndef FLAG` / `#else` / `#endif` choose lines by the flags of a permutation. The build
+//! script includes this file too, so what it validates is what runs.
 
 /// Expands `source` for `flags`; `import` finds a shared piece by name.
-pub fn preprocess(source: &str, flags: &[&str], import: &dyn Fn(&str) -> Option<String>) -> Result<String, String> {
+pub fn preprocess(
+    source: &str,
+    flags: &[&str],
+    import: &dyn Fn(&str) -> Option<String>,
+) -> Result<String, String> {
     let mut out = String::with_capacity(source.len());
     let mut imported = Vec::new();
     expand(source, flags, import, &mut imported, &mut out)?;
     Ok(out)
 }
 
-fn expand(source: &str, flags: &[&str], import: &dyn Fn(&str) -> Option<String>, imported: &mut Vec<String>, out: &mut String) -> Result<(), String> {
+fn expand(
+    source: &str,
+    flags: &[&str],
+    import: &dyn Fn(&str) -> Option<String>,
+    imported: &mut Vec<String>,
+    out: &mut String,
+) -> Result<(), String> {
     // One entry for each open #ifdef: whether its lines are taken.
     let mut taken: Vec<bool> = Vec::new();
     for (number, line) in source.lines().enumerate() {

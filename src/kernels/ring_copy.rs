@@ -23,14 +23,21 @@ impl Kernel for RingCopy {
 
     fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
         if inputs.len() != 2 || inputs[1].shape.last() != Some(self.layout.key_width()) {
-            return Err(shape_error(self.stem(), inputs, format_args!("needs the lane table and key rows of {}", self.layout.key_width())));
+            return Err(shape_error(
+                self.stem(),
+                inputs,
+                format_args!("needs the lane table and key rows of {}", self.layout.key_width()),
+            ));
         }
         Ok(vec![])
     }
 
     fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {
         let l = &self.layout;
-        Variant::new("ring_copy", &[("LOAD", self.load)]).size("HEADS", l.heads).size("BLOCK", l.block).size("KEY_WIDTH", l.key_width())
+        Variant::new("ring_copy", &[("LOAD", self.load)])
+            .size("HEADS", l.heads)
+            .size("BLOCK", l.block)
+            .size("KEY_WIDTH", l.key_width())
     }
 
     fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {

@@ -27,7 +27,8 @@ pub(super) const FOLD: Wish = Wish { invocations: 128, rows: [1, 1], tile: 64, m
 /// So many workgroups keep a device busy.
 const ENOUGH: usize = 256;
 
-/// `x * y` invocations; each owns `rows` rows, `vectors` vectors of the result in each, and `keys` vectors of weights.
+/// `x * y` invocations; each owns `rows` rows, `vectors` vectors of the result in each, and `keys` vectors of
+/// weights.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct RowTile {
     x: usize,
@@ -38,8 +39,8 @@ pub(super) struct RowTile {
 }
 
 impl RowTile {
-    /// The largest cut for results of `head` columns that a device can run. `workgroups` says how many there are of so many rows, `vectors`
-    /// how many vectors of four a workgroup stages.
+    /// The largest cut for results of `head` columns that a device can run. `workgroups` says how many there
+    /// are of so many rows, `vectors` how many vectors of four a workgroup stages.
     pub(super) fn new(
         wish: &Wish,
         device: &DeviceTraits,
@@ -78,7 +79,11 @@ impl RowTile {
         }
         // Fewer invocations than a subgroup has, where vectors are very long.
         let narrowest = narrowest.expect("two widths");
-        [narrowest.y / 2, narrowest.y / 4].into_iter().map(|y| Self { y: y.max(4), ..narrowest }).find(fits).unwrap_or(narrowest)
+        [narrowest.y / 2, narrowest.y / 4]
+            .into_iter()
+            .map(|y| Self { y: y.max(4), ..narrowest })
+            .find(fits)
+            .unwrap_or(narrowest)
     }
 
     /// Rows of a workgroup.
@@ -100,7 +105,8 @@ impl RowTile {
         16 * (self.weights() + staged) + 8 * self.row_tile()
     }
 
-    /// Numbers from one staged vector of features to the next, where neighbours read the same row's, or rows side by side.
+    /// Numbers from one staged vector of features to the next, where neighbours read the same row's, or rows
+    /// side by side.
     pub(super) fn pitch(&self, source: usize, same_row: bool) -> usize {
         source + if same_row { self.x } else { 4 }
     }
@@ -113,7 +119,8 @@ impl RowTile {
     /// Most vectors of `width` that can be staged at once beside this cut, a divisor of their number.
     pub(super) fn chunk(&self, wish: &Wish, device: &DeviceTraits, width: usize) -> usize {
         let memory = wish.memory.min(device.workgroup_memory);
-        let fits = |chunk: &usize| (width / 4).is_multiple_of(*chunk) && self.bytes(self.dots(*chunk)) <= memory;
+        let fits =
+            |chunk: &usize| (width / 4).is_multiple_of(*chunk) && self.bytes(self.dots(*chunk)) <= memory;
         (1..=width / 4).rev().find(fits).unwrap_or(1)
     }
 
@@ -141,19 +148,43 @@ mod tests {
         let device = DeviceTraits::floor();
         for head in (4..=1024).step_by(4) {
             // Wide heads with wide sketches would need more.
-            for (source, workgroups) in [(4, 1), (8, 1 << 20), (64, 1), (128, 1 << 20), (208, 1)].into_iter().filter(|s| s.0 <= 8 || head <= 256) {
+            for (source, workgroups) in [(4, 1), (8, 1 << 20), (64, 1), (128, 1 << 20), (208, 1)]
+                .into_iter()
+                .filter(|s| s.0 <= 8 || head <= 256)
+            {
                 for (wish, same_row) in [(OUTPUTS, true), (STATES, false), (FOLD, false)] {
                     let staged = |t: &RowTile| {
                         let rows = if same_row { t.row_tile() } else { t.tile() };
                         (rows * t.pitch(source, same_row) / 4).max(if same_row { t.dots(1) } else { 0 })
                     };
-                    let tile = RowTile::new(&wish, &device, head, |rows| workgroups * 1024usize.div_ceil(rows), staged);
+                    let tile = RowTile::new(
+                        &wish,
+                        &device,
+                        head,
+                        |rows| workgroups * 1024usize.div_ceil(rows),
+                        staged,
+                    );
                     let chunk = tile.chunk(&wish, &device, source);
-                    assert!(tile.bytes(staged(&tile)) <= device.workgroup_memory, "{head} {source} {wish:?}: {tile:?}");
-                    assert!(!same_row || tile.bytes(tile.dots(chunk)) <= device.workgroup_memory, "{head} {source}: {tile:?}, {chunk} staged");
-                    assert!(tile.x * tile.vectors >= head / 4 && tile.x * tile.y <= device.max_invocations, "{head}: {tile:?}");
-                    assert!(tile.rows <= 8 && tile.rows * tile.vectors <= 16 && tile.rows * tile.keys <= 16, "{head}: {tile:?}");
-                    assert!(tile.row_tile().is_multiple_of(4), "totals of states are stored in fours: {tile:?}");
+                    assert!(
+                        tile.bytes(staged(&tile)) <= device.workgroup_memory,
+                        "{head} {source} {wish:?}: {tile:?}"
+                    );
+                    assert!(
+                        !same_row || tile.bytes(tile.dots(chunk)) <= device.workgroup_memory,
+                        "{head} {source}: {tile:?}, {chunk} staged"
+                    );
+                    assert!(
+                        tile.x * tile.vectors >= head / 4 && tile.x * tile.y <= device.max_invocations,
+                        "{head}: {tile:?}"
+                    );
+                    assert!(
+                        tile.rows <= 8 && tile.rows * tile.vectors <= 16 && tile.rows * tile.keys <= 16,
+                        "{head}: {tile:?}"
+                    );
+                    assert!(
+                        tile.row_tile().is_multiple_of(4),
+                        "totals of states are stored in fours: {tile:?}"
+                    );
                 }
             }
         }
@@ -162,7 +193,9 @@ mod tests {
     #[test]
     fn many_rows_get_the_largest_cut() {
         let device = DeviceTraits { workgroup_memory: 48 << 10, ..DeviceTraits::floor() };
-        let rows = |tokens: usize| RowTile::new(&OUTPUTS, &device, 64, |rows| 4 * tokens.div_ceil(rows), |t| t.dots(1)).row_tile();
+        let rows = |tokens: usize| {
+            RowTile::new(&OUTPUTS, &device, 64, |rows| 4 * tokens.div_ceil(rows), |t| t.dots(1)).row_tile()
+        };
         assert_eq!([rows(32 << 10), rows(1 << 10), rows(16)], [64, 32, 16]);
     }
 }

@@ -6,15 +6,16 @@ use crate::error::Result;
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::{shape, twins};
 
-/// Words of one slot's settings: temperature, top-k, top-p, min-p, penalty, seed (low, high), 0; floats as bits.
+/// Words of one slot's settings: temperature, top-k, top-p, min-p, penalty, seed (low, high), 0; floats as
+/// bits.
 pub const SETTINGS: usize = 8;
 /// Steps of one submission whose tokens the `sampled` tensor can hold.
 pub const STEPS: usize = 64;
 
 /// Repetition penalty, temperature, top-k, top-p, min-p, then Gumbel-max with counter-based noise.
 ///
-/// Arguments: lane table, settings `u32 [slots, 8]`, logits `[slots, vocabulary]`; in place: seen `u32 [slots, vocabulary]`, token
-/// `u32 [slots]`, sampled `u32 [STEPS, slots]`.
+/// Arguments: lane table, settings `u32 [slots, 8]`, logits `[slots, vocabulary]`; in place: seen `u32
+/// [slots, vocabulary]`, token `u32 [slots]`, sampled `u32 [STEPS, slots]`.
 #[derive(Debug)]
 pub struct Sample {
     /// Vocabulary size.
@@ -30,7 +31,11 @@ impl Kernel for Sample {
 
     fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
         if inputs.len() != 3 || inputs[2].shape != shape![Unit::Slots, self.vocabulary] {
-            return Err(shape_error(self.stem(), inputs, format_args!("needs logits [slots, {}]", self.vocabulary)));
+            return Err(shape_error(
+                self.stem(),
+                inputs,
+                format_args!("needs logits [slots, {}]", self.vocabulary),
+            ));
         }
         Ok(vec![])
     }
@@ -42,7 +47,11 @@ impl Kernel for Sample {
     fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
         // Calls of one submission are numbered by their part of the lane table.
         let step = call.lane_base / call.lanes.len();
-        let params = shader::params::Sample { lane_base: call.lane_base as u32, step: step as u32, slots: self.slots as u32 };
+        let params = shader::params::Sample {
+            lane_base: call.lane_base as u32,
+            step: step as u32,
+            slots: self.slots as u32,
+        };
         Dispatch::new(&params, [call.lanes.len(), 1, 1])
     }
 
@@ -129,7 +138,9 @@ impl Sample {
                 if *score < cut {
                     return f32::MIN;
                 }
-                let noise = ((hash([id as u32, position as u32, settings[5], settings[6]]) >> 8) as f32 + 0.5) / 16_777_216.0;
+                let noise = ((hash([id as u32, position as u32, settings[5], settings[6]]) >> 8) as f32
+                    + 0.5)
+                    / 16_777_216.0;
                 score - (-noise.ln()).ln()
             }))
         })

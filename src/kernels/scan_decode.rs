@@ -12,8 +12,8 @@ use crate::{shape, twins};
 
 /// The recurrent form of [`ScanOutput`]: the ring's rows exactly, everything before them through `Zᵀφ(q)`.
 ///
-/// Arguments: queries `[lanes, H, 1, query_width]`, ring `[slots, H, block, key_width]`, lane table, feature table, state
-/// `[slots, H, F (h + 1)]` → o `[rows, H h]`.
+/// Arguments: queries `[lanes, H, 1, query_width]`, ring `[slots, H, block, key_width]`, lane table, feature
+/// table, state `[slots, H, F (h + 1)]` → o `[rows, H h]`.
 #[derive(Debug)]
 pub struct ScanDecode(pub ScanOutput);
 
@@ -27,8 +27,15 @@ impl Kernel for ScanDecode {
 
     fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
         let l = &self.0.layout;
-        if inputs.len() != 5 || inputs[0].shape.last() != Some(l.query_width()) || inputs[1].shape.last() != Some(l.key_width()) {
-            return Err(shape_error(self.stem(), inputs, format_args!("needs query rows of {} and key rows of {}", l.query_width(), l.key_width())));
+        if inputs.len() != 5
+            || inputs[0].shape.last() != Some(l.query_width())
+            || inputs[1].shape.last() != Some(l.key_width())
+        {
+            return Err(shape_error(
+                self.stem(),
+                inputs,
+                format_args!("needs query rows of {} and key rows of {}", l.query_width(), l.key_width()),
+            ));
         }
         Ok(vec![TensorType::f32(shape![Unit::Rows, l.heads * l.head])])
     }
@@ -60,7 +67,8 @@ impl Kernel for ScanDecode {
     fn flops(&self, call: &Call) -> u64 {
         let (s, l) = (&self.0, &self.0.layout);
         // On average half of the ring is filled.
-        (call.lanes.len() * l.heads * (l.block * (s.local_width + l.head) + 2 * s.features.state(l.head))) as u64
+        (call.lanes.len() * l.heads * (l.block * (s.local_width + l.head) + 2 * s.features.state(l.head)))
+            as u64
     }
 
     twins!();
@@ -69,7 +77,8 @@ impl Kernel for ScanDecode {
 impl ScanDecode {
     fn twin<R: Real>(&self, args: &mut Args<'_, R>, call: &Call) {
         let (s, l) = (&self.0, &self.0.layout);
-        let (queries, ring, lanes, table, state) = (args.real(0), args.real(1), args.ids(2), args.ids(3), args.real(4));
+        let (queries, ring, lanes, table, state) =
+            (args.real(0), args.real(1), args.ids(2), args.ids(3), args.real(4));
         let o = SharedMut::new(args.real_mut(5));
         let size = s.features.state(l.head);
         real::parallel_for(call.lanes.len() * l.heads, |task| {

@@ -11,11 +11,12 @@ use crate::error::Result;
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::twins;
 
-/// `dφ(k_j) = e^{g_last - g_j} T_l v̂_j`, through the features to their vector; `dv̂_j += e^{g_last - g_j} T_lᵀ φ(k_j)`, with T = dH; the
-/// features' weights are here, as they are in H. `dG_j -= ⟨dv̂_j, v̂_j⟩` (see [`super::attention_grad_keys`]).
+/// `dφ(k_j) = e^{g_last - g_j} T_l v̂_j`, through the features to their vector; `dv̂_j += e^{g_last - g_j}
+/// T_lᵀ φ(k_j)`, with T = dH; the features' weights are here, as they are in H. `dG_j -= ⟨dv̂_j, v̂_j⟩` (see
+/// [`super::attention_grad_keys`]).
 ///
-/// Arguments: keys `[lanes, H, window, key_width]`, dstates `[lanes, H, blocks, F (h + 1)]`, feature table → dkeys
-/// `[lanes, H, window, key_width]` in place.
+/// Arguments: keys `[lanes, H, window, key_width]`, dstates `[lanes, H, blocks, F (h + 1)]`, feature table →
+/// dkeys `[lanes, H, window, key_width]` in place.
 #[derive(Debug)]
 pub struct ScanGradKeys {
     /// Row layouts.
@@ -35,7 +36,11 @@ impl Kernel for ScanGradKeys {
         let (l, f) = (&self.layout, &self.features);
         let widths = [l.key_width(), f.state(l.head), 2 * f.count];
         if !inputs.iter().map(|t| t.shape.last()).eq(widths.map(Some)) {
-            return Err(shape_error(self.stem(), inputs, format_args!("needs keys, states and a table of {widths:?}")));
+            return Err(shape_error(
+                self.stem(),
+                inputs,
+                format_args!("needs keys, states and a table of {widths:?}"),
+            ));
         }
         Ok(vec![])
     }
@@ -62,9 +67,15 @@ impl Kernel for ScanGradKeys {
     fn dispatch(&self, variant: &Variant, call: &Call) -> Dispatch {
         let l = &self.layout;
         let blocks = call.unit(Unit::Blocks(l.block));
-        let params =
-            shader::params::ScanGradKeys { tokens: call.tokens as u32, blocks: blocks as u32, stride: call.unit(Unit::Window(l.block)) as u32 };
-        Dispatch::new(&params, [l.block.div_ceil(subgroup::rows_of(variant)), blocks, call.lanes.len() * l.heads])
+        let params = shader::params::ScanGradKeys {
+            tokens: call.tokens as u32,
+            blocks: blocks as u32,
+            stride: call.unit(Unit::Window(l.block)) as u32,
+        };
+        Dispatch::new(
+            &params,
+            [l.block.div_ceil(subgroup::rows_of(variant)), blocks, call.lanes.len() * l.heads],
+        )
     }
 
     fn flops(&self, call: &Call) -> u64 {
@@ -84,7 +95,8 @@ impl ScanGradKeys {
         real::parallel_for(call.lanes.len() * l.heads * blocks * tiles, |task| {
             let (lane_head, block, tile) = (task / (blocks * tiles), task / tiles % blocks, task % tiles);
             let block_end = ((block + 1) * l.block).min(call.tokens);
-            let (first, end) = (block * l.block + tile * ROWS, (block * l.block + (tile + 1) * ROWS).min(block_end));
+            let (first, end) =
+                (block * l.block + tile * ROWS, (block * l.block + (tile + 1) * ROWS).min(block_end));
             let state = &dstates[(lane_head * blocks + block) * size..][..size];
             // The last block of a text has nothing after it.
             if first >= end || state.iter().all(|t| *t == R::ZERO) {
@@ -117,7 +129,9 @@ impl ScanGradKeys {
                         #[inline(always)]
                         || {
                             table.tile(columns, rows, start, n, None, phi);
-                            for (i, (phi, dphi)) in phi.chunks_exact_mut(rows).zip(dphi.chunks_exact_mut(rows)).enumerate() {
+                            for (i, (phi, dphi)) in
+                                phi.chunks_exact_mut(rows).zip(dphi.chunks_exact_mut(rows)).enumerate()
+                            {
                                 let (weight, t) = (R::from_f32(table.weight(start + i)), t_total[start + i]);
                                 for ((phi, dphi), total) in phi.iter_mut().zip(dphi).zip(&mut *totals) {
                                     *phi *= weight;
@@ -138,7 +152,8 @@ impl ScanGradKeys {
                     let dvalue = &dvalues[j * l.head..(j + 1) * l.head];
                     real::axpy(decay, dvalue, &mut out[l.value_offset()..l.sum_offset()]);
                     if l.gated {
-                        out[l.sum_offset()] += -decay * (real::dot(dvalue, &key[l.value_offset()..l.sum_offset()]) + totals[j]);
+                        out[l.sum_offset()] +=
+                            -decay * (real::dot(dvalue, &key[l.value_offset()..l.sum_offset()]) + totals[j]);
                     }
                 }
             });

@@ -12,8 +12,9 @@ use crate::twins;
 
 /// `dφ(q_i) = e^{g_i} Z_l dN_i`, through the features to their vector.
 ///
-/// Arguments: queries `[lanes, H, tokens, query_width]`, gradient rows (`AttentionGradRows`), lane table, feature table,
-/// prefix `[lanes, H, blocks, F (h + 1)]` → dqueries `[lanes, H, tokens, query_width]` in place.
+/// Arguments: queries `[lanes, H, tokens, query_width]`, gradient rows (`AttentionGradRows`), lane table,
+/// feature table, prefix `[lanes, H, blocks, F (h + 1)]` → dqueries `[lanes, H, tokens, query_width]` in
+/// place.
 #[derive(Debug)]
 pub struct ScanGradQueries {
     /// Row layouts.
@@ -33,7 +34,11 @@ impl Kernel for ScanGradQueries {
         let (l, f) = (&self.layout, &self.features);
         let widths = [l.query_width(), l.gradient_width(), 4, 2 * f.count, f.state(l.head)];
         if !inputs.iter().map(|t| t.shape.last()).eq(widths.map(Some)) {
-            return Err(shape_error(self.stem(), inputs, format_args!("needs queries, gradient rows, lanes, a table and states of {widths:?}")));
+            return Err(shape_error(
+                self.stem(),
+                inputs,
+                format_args!("needs queries, gradient rows, lanes, a table and states of {widths:?}"),
+            ));
         }
         Ok(vec![])
     }
@@ -54,8 +59,15 @@ impl Kernel for ScanGradQueries {
     fn dispatch(&self, variant: &Variant, call: &Call) -> Dispatch {
         let l = &self.layout;
         let blocks = call.unit(Unit::Blocks(l.block));
-        let params = shader::params::ScanGradQueries { tokens: call.tokens as u32, lane_base: call.lane_base as u32, blocks: blocks as u32 };
-        Dispatch::new(&params, [l.block.div_ceil(subgroup::rows_of(variant)), blocks, call.lanes.len() * l.heads])
+        let params = shader::params::ScanGradQueries {
+            tokens: call.tokens as u32,
+            lane_base: call.lane_base as u32,
+            blocks: blocks as u32,
+        };
+        Dispatch::new(
+            &params,
+            [l.block.div_ceil(subgroup::rows_of(variant)), blocks, call.lanes.len() * l.heads],
+        )
     }
 
     fn flops(&self, call: &Call) -> u64 {
@@ -65,9 +77,15 @@ impl Kernel for ScanGradQueries {
     twins!();
 }
 
-/// The variant of a shader whose workgroups take 32 features at a time: of `rows` rows through `shared/feature_columns.wgsl`, or of a
-/// subgroup's through `shared/feature_quads.wgsl`.
-pub(super) fn feature_variant(stem: &str, device: &DeviceTraits, features: &Features, rows: usize, head: usize) -> Variant {
+/// The variant of a shader whose workgroups take 32 features at a time: of `rows` rows through
+/// `shared/feature_columns.wgsl`, or of a subgroup's through `shared/feature_quads.wgsl`.
+pub(super) fn feature_variant(
+    stem: &str,
+    device: &DeviceTraits,
+    features: &Features,
+    rows: usize,
+    head: usize,
+) -> Variant {
     // A subgroup of 8 sums what two features at a time give the vectors.
     const SHARES: usize = 2;
     // Vectors and their gradients, features, sums of values, decays and gates.
@@ -96,19 +114,24 @@ pub(super) const FEATURES: usize = 128;
 impl ScanGradQueries {
     fn twin<R: Real>(&self, args: &mut Args<'_, R>, call: &Call) {
         let (l, f) = (&self.layout, &self.features);
-        let (queries, drows, table, prefix) = (args.real(0), args.real(1), FeatureTable::new(f, args.ids(3)), args.real(4));
+        let (queries, drows, table, prefix) =
+            (args.real(0), args.real(1), FeatureTable::new(f, args.ids(3)), args.real(4));
         let lanes = args.ids(2);
         let dqueries = SharedMut::new(args.real_mut(5));
         let (q, d, size) = (l.query_width(), l.gradient_width(), f.state(l.head));
         let (blocks, tiles) = (call.unit(Unit::Blocks(l.block)), l.block.div_ceil(ROWS));
         real::parallel_for(call.lanes.len() * l.heads * blocks * tiles, |task| {
             let (lane_head, block, tile) = (task / (blocks * tiles), task / tiles % blocks, task % tiles);
-            let (first, end) = (block * l.block + tile * ROWS, (block * l.block + l.block.min((tile + 1) * ROWS)).min(call.tokens));
+            let (first, end) = (
+                block * l.block + tile * ROWS,
+                (block * l.block + l.block.min((tile + 1) * ROWS)).min(call.tokens),
+            );
             // The first block of a text has nothing before it.
             if first >= end || lane(lanes, call.lane_base + lane_head / l.heads).position + block == 0 {
                 return;
             }
-            let (z, z_total) = prefix[(lane_head * blocks + block) * size..][..size].split_at(f.count * l.head);
+            let (z, z_total) =
+                prefix[(lane_head * blocks + block) * size..][..size].split_at(f.count * l.head);
             let rows = end - first;
             let at = lane_head * call.tokens + first;
             let drows = &drows[at * d..(at + rows) * d];
@@ -121,13 +144,22 @@ impl ScanGradQueries {
                 dcolumns.fill(R::ZERO);
                 for (i, row) in drows.chunks_exact(d).enumerate() {
                     totals[i] = row[l.head];
-                    decay[i] = if l.gated { gate_decay([row[l.head + 2], row[l.head + 3]], [R::ZERO; 2]) } else { R::ONE };
+                    decay[i] = if l.gated {
+                        gate_decay([row[l.head + 2], row[l.head + 3]], [R::ZERO; 2])
+                    } else {
+                        R::ONE
+                    };
                 }
                 for start in (0..f.count).step_by(FEATURES) {
                     let n = FEATURES.min(f.count - start);
                     let dphi = &mut dphi[..n * rows];
                     let z = Mat::new(&z[start * l.head..(start + n) * l.head], n, l.head);
-                    real::matmul(MatMut::new(dphi, n, rows), z, Mat::strided(drows, rows, l.head, d).t(), false);
+                    real::matmul(
+                        MatMut::new(dphi, n, rows),
+                        z,
+                        Mat::strided(drows, rows, l.head, d).t(),
+                        false,
+                    );
                     real::vectorized(
                         #[inline(always)]
                         || {

@@ -12,15 +12,20 @@ use super::real::{Mat, MatMut, SharedMut};
 use super::row_tile::{OUTPUTS, RowTile};
 use super::scan_grad_queries::ScanGradQueries;
 use super::scan_states::{ScanStates, States};
-use super::{Args, Backward, BackwardExt, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error, subgroup};
+use super::{
+    Args, Backward, BackwardExt, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error,
+    subgroup,
+};
 use crate::error::{Error, ErrorKind, Result};
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::{shape, twins};
 
-/// `o_i = N_i[0..h] / (β + N_i[h])`, `N_i = Σ_{j in block, j <= i} e^{g_i - g_j} w_ij v̂_j + e^{g_i} Z_lᵀ φ(q_i)` (SPEC §1).
+/// `o_i = N_i[0..h] / (β + N_i[h])`, `N_i = Σ_{j in block, j <= i} e^{g_i - g_j} w_ij v̂_j + e^{g_i} Z_lᵀ
+/// φ(q_i)` (SPEC §1).
 ///
-/// Arguments: queries `[lanes, H, tokens, query_width]`, keys `[lanes, H, window, key_width]`, lane table, feature table,
-/// prefix `[lanes, H, blocks, F (h + 1)]` → o `[rows, H h]`, with `keeps_normaliser` also `β + N_i[h]` `[lanes, H, tokens]`.
+/// Arguments: queries `[lanes, H, tokens, query_width]`, keys `[lanes, H, window, key_width]`, lane table,
+/// feature table, prefix `[lanes, H, blocks, F (h + 1)]` → o `[rows, H h]`, with `keeps_normaliser` also `β +
+/// N_i[h]` `[lanes, H, tokens]`.
 #[derive(Clone, Debug)]
 pub struct ScanOutput {
     /// Row layouts.
@@ -43,7 +48,8 @@ pub struct ScanOutput {
     pub keeps_normaliser: bool,
 }
 
-/// Rows of a tile: as many as keep what they need of workgroup memory, so many floats each, within so many KiB.
+/// Rows of a tile: as many as keep what they need of workgroup memory, so many floats each, within so many
+/// KiB.
 pub(super) fn row_tile(floats: usize, kib: usize) -> usize {
     [32, 16, 8].into_iter().find(|rows| rows * floats * 4 <= kib << 10).unwrap_or(4)
 }
@@ -55,11 +61,18 @@ impl Kernel for ScanOutput {
 
     fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
         let l = &self.layout;
-        if inputs.len() != 5 || inputs[0].shape.last() != Some(l.query_width()) || inputs[4].shape.last() != Some(self.features.state(l.head)) {
+        if inputs.len() != 5
+            || inputs[0].shape.last() != Some(l.query_width())
+            || inputs[4].shape.last() != Some(self.features.state(l.head))
+        {
             return Err(shape_error(
                 self.stem(),
                 inputs,
-                format_args!("needs query rows of {} and states of {}", l.query_width(), self.features.state(l.head)),
+                format_args!(
+                    "needs query rows of {} and states of {}",
+                    l.query_width(),
+                    self.features.state(l.head)
+                ),
             ));
         }
         let mut outputs = vec![TensorType::f32(shape![Unit::Rows, l.heads * l.head])];
@@ -71,18 +84,30 @@ impl Kernel for ScanOutput {
 
     fn variant(&self, device: &DeviceTraits, capacity: &Capacity) -> Variant {
         let l = &self.layout;
-        let flags = [("TAYLOR", self.local.taylor()), ("FAR_ONLY", !self.causal), ("NORMALISER", self.keeps_normaliser)];
+        let flags = [
+            ("TAYLOR", self.local.taylor()),
+            ("FAR_ONLY", !self.causal),
+            ("NORMALISER", self.keeps_normaliser),
+        ];
         let variant = match subgroup::lanes(device, subgroup::memory(l.head + self.features.factors())) {
             Some(lanes) => {
-                let variant = subgroup::vectors(subgroup::variant("scan_output", lanes, &flags), ["sums_columns", "sums_vectors"], l.head);
+                let variant = subgroup::vectors(
+                    subgroup::variant("scan_output", lanes, &flags),
+                    ["sums_columns", "sums_vectors"],
+                    l.head,
+                );
                 subgroup::sources(subgroup::weights(variant), &self.features, subgroup::ROWS)
             }
             None => {
-                let workgroups = |rows| capacity.lanes * l.heads * capacity.unit(Unit::Blocks(l.block)) * l.block.div_ceil(rows);
+                let workgroups = |rows| {
+                    capacity.lanes * l.heads * capacity.unit(Unit::Blocks(l.block)) * l.block.div_ceil(rows)
+                };
                 let far = |tile: &RowTile| tile.row_tile() * tile.pitch(self.features.source, true) / 4;
-                let tile = RowTile::new(&OUTPUTS, device, l.head, workgroups, |tile| tile.dots(1).max(far(tile)));
+                let tile =
+                    RowTile::new(&OUTPUTS, device, l.head, workgroups, |tile| tile.dots(1).max(far(tile)));
                 let chunk = tile.chunk(&OUTPUTS, device, self.local_width);
-                let variant = tile.constants(Variant::new("scan_output", &flags), tile.dots(chunk).max(far(&tile)));
+                let variant =
+                    tile.constants(Variant::new("scan_output", &flags), tile.dots(chunk).max(far(&tile)));
                 variant.size("CHUNK", chunk).size("PITCH", tile.pitch(self.features.source, true))
             }
         };
@@ -103,7 +128,8 @@ impl Kernel for ScanOutput {
 
     fn dispatch(&self, variant: &Variant, call: &Call) -> Dispatch {
         let l = &self.layout;
-        let (blocks, tiles) = (call.unit(Unit::Blocks(l.block)), l.block.div_ceil(subgroup::rows_of(variant)));
+        let (blocks, tiles) =
+            (call.unit(Unit::Blocks(l.block)), l.block.div_ceil(subgroup::rows_of(variant)));
         let params = shader::params::ScanOutput {
             tokens: call.tokens as u32,
             lane_base: call.lane_base as u32,
@@ -121,12 +147,15 @@ impl Kernel for ScanOutput {
         (call.unit(Unit::Rows) * l.heads * (local + 2 * self.features.state(l.head))) as u64
     }
 
-    /// dQ and dK of the pairs inside a block and through the state before it, and the gradient of that state. What the keys of a block
-    /// do to later blocks is the rule of [`ScanStates`].
+    /// dQ and dK of the pairs inside a block and through the state before it, and the gradient of that state.
+    /// What the keys of a block do to later blocks is the rule of [`ScanStates`].
     fn backward(&self, pass: &mut dyn Backward) -> Result<()> {
         if !self.causal || !self.keeps_normaliser {
             let what = if self.causal { "without its normaliser kept" } else { "that is not causal" };
-            return Err(Error::new(ErrorKind::Shape, format!("{}: attention {what} has no gradient", pass.label())));
+            return Err(Error::new(
+                ErrorKind::Shape,
+                format!("{}: attention {what} has no gradient", pass.label()),
+            ));
         }
         let pairs = Pairs {
             layout: self.layout.clone(),
@@ -137,10 +166,17 @@ impl Kernel for ScanOutput {
         };
         let (drows, dqueries, dkeys) = pairs.backward(pass, self.bias)?;
         let [queries, lanes, table, prefix] = [0, 2, 3, 4].map(|i| pass.input(i));
-        let (layout, features, source_offset) = (self.layout.clone(), self.features.clone(), self.source_offset);
+        let (layout, features, source_offset) =
+            (self.layout.clone(), self.features.clone(), self.source_offset);
         if let Some(dqueries) = dqueries {
-            let kernel = ScanGradQueries { layout: layout.clone(), features: features.clone(), source_offset };
-            pass.append("dqueries_far", Arc::new(kernel), &[queries, drows, lanes, table, prefix], &[dqueries])?;
+            let kernel =
+                ScanGradQueries { layout: layout.clone(), features: features.clone(), source_offset };
+            pass.append(
+                "dqueries_far",
+                Arc::new(kernel),
+                &[queries, drows, lanes, table, prefix],
+                &[dqueries],
+            )?;
             pass.give(0, dqueries)?;
         }
         if let Some(dkeys) = dkeys {
@@ -162,8 +198,13 @@ impl ScanOutput {
         /// Queries of one task: few enough that the upper triangle a task computes in vain stays small.
         const ROWS: usize = 64;
         let l = &self.layout;
-        let (queries, keys, lanes, table, prefix) =
-            (args.real(0), args.real(1), args.ids(2), FeatureTable::new(&self.features, args.ids(3)), args.real(4));
+        let (queries, keys, lanes, table, prefix) = (
+            args.real(0),
+            args.real(1),
+            args.ids(2),
+            FeatureTable::new(&self.features, args.ids(3)),
+            args.real(4),
+        );
         let o = SharedMut::new(args.real_mut(5));
         let normaliser = self.keeps_normaliser.then(|| SharedMut::new(args.real_mut(6)));
         let (blocks, stride) = (call.unit(Unit::Blocks(l.block)), call.unit(Unit::Window(l.block)));
@@ -181,8 +222,10 @@ impl ScanOutput {
             }
             let rows = end - first;
             let token = first - lane.ring;
-            let queries = &queries[(lane_head * call.tokens + token) * l.query_width()..][..rows * l.query_width()];
-            let block_keys = &keys[(lane_head * stride + block * l.block) * l.key_width()..][..(end - block * l.block) * l.key_width()];
+            let queries =
+                &queries[(lane_head * call.tokens + token) * l.query_width()..][..rows * l.query_width()];
+            let block_keys = &keys[(lane_head * stride + block * l.block) * l.key_width()..]
+                [..(end - block * l.block) * l.key_width()];
             let gates = |i: usize| l.gate_sum(&block_keys[i * l.key_width()..]);
             let in_block = first - block * l.block;
             real::with_scratch(rows * (l.head + 1), |sums: &mut [R]| {
@@ -192,14 +235,21 @@ impl ScanOutput {
                 if self.causal {
                     self.add_local(queries, block_keys, rows, in_block, sums, totals);
                 }
-                let z = if self.causal { &prefix[(lane_head * blocks + block) * size..][..size] } else { &prefix[lane_head * size..][..size] };
+                let z = if self.causal {
+                    &prefix[(lane_head * blocks + block) * size..][..size]
+                } else {
+                    &prefix[lane_head * size..][..size]
+                };
                 if !self.causal || lane.position + block * l.block > lane.ring {
-                    let decay = |i: usize| if l.gated { gate_decay(gates(in_block + i), [R::ZERO; 2]) } else { R::ONE };
+                    let decay = |i: usize| {
+                        if l.gated { gate_decay(gates(in_block + i), [R::ZERO; 2]) } else { R::ONE }
+                    };
                     self.add_far(&table, queries, rows, decay, z, sums, totals);
                 }
                 for i in 0..rows {
                     // SAFETY: every (lane, token, head) belongs to one task.
-                    let out = unsafe { o.slice((at * call.tokens + token + i) * width + head * l.head, l.head) };
+                    let out =
+                        unsafe { o.slice((at * call.tokens + token + i) * width + head * l.head, l.head) };
                     let total = R::of(self.bias) + totals[i];
                     if let Some(normaliser) = &normaliser {
                         // SAFETY: as above.
@@ -212,9 +262,17 @@ impl ScanOutput {
         });
     }
 
-    /// `sums[i] += Σ_{j <= i} e^{g_i - g_j} w_ij v_j`, `totals[i] += Σ …` over the keys of the block; query i is the block's
-    /// row `first + i`.
-    fn add_local<R: Real>(&self, queries: &[R], keys: &[R], rows: usize, first: usize, sums: &mut [R], totals: &mut [R]) {
+    /// `sums[i] += Σ_{j <= i} e^{g_i - g_j} w_ij v_j`, `totals[i] += Σ …` over the keys of the block; query i
+    /// is the block's row `first + i`.
+    fn add_local<R: Real>(
+        &self,
+        queries: &[R],
+        keys: &[R],
+        rows: usize,
+        first: usize,
+        sums: &mut [R],
+        totals: &mut [R],
+    ) {
         let l = &self.layout;
         let count = first + rows;
         real::with_scratch(rows * count, |weights: &mut [R]| {
@@ -239,7 +297,8 @@ impl ScanOutput {
         });
     }
 
-    /// Inner products of query i with the keys of its block into decayed weights, 0 behind its own; their sum.
+    /// Inner products of query i with the keys of its block into decayed weights, 0 behind its own; their
+    /// sum.
     fn weigh<R: Real>(&self, i: usize, row: &mut [R], whole: &[R], fraction: &[R]) -> R {
         let seen = whole_vectors(i + 1, row.len());
         real::vectorized(

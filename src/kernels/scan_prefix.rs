@@ -18,8 +18,9 @@ pub enum Prefix {
     Carry,
     /// Training: starts from the state of the slot, which stays as it is.
     Resume,
-    /// Starts from the state of the slot and leaves the one after all blocks of the call as many slots further on as the call has
-    /// lanes: with segment s of lane a in slot `s * lanes + a`, every boundary state of a text remains.
+    /// Starts from the state of the slot and leaves the one after all blocks of the call as many slots
+    /// further on as the call has lanes: with segment s of lane a in slot `s * lanes + a`, every boundary
+    /// state of a text remains.
     Keep,
     /// Not causal: one total over all blocks instead of a prefix.
     Total,
@@ -28,8 +29,9 @@ pub enum Prefix {
 /// `Z_0 = state, Z_{l+1} = e^{g_last(l)} Z_l + H_l`.
 ///
 /// Arguments: states `[lanes, H, blocks, size]`, keys `[lanes, H, window, key_width]` (for the gates), lane
-/// table, with `Resume` state `[slots, H, size]` → prefix `[lanes, H, blocks, size]`; in place with `Carry` and `Keep`: state
-/// `[slots, H, size]`. `Resume` and `Keep` read the states of all blocks, the others those of finished ones.
+/// table, with `Resume` state `[slots, H, size]` → prefix `[lanes, H, blocks, size]`; in place with `Carry`
+/// and `Keep`: state `[slots, H, size]`. `Resume` and `Keep` read the states of all blocks, the others those
+/// of finished ones.
 #[derive(Debug)]
 pub struct ScanPrefix {
     /// Row layouts.
@@ -53,7 +55,9 @@ impl Kernel for ScanPrefix {
     }
 
     fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
-        if inputs.len() != 3 + usize::from(self.prefix == Prefix::Resume) || inputs[0].shape.last() != Some(self.size) {
+        if inputs.len() != 3 + usize::from(self.prefix == Prefix::Resume)
+            || inputs[0].shape.last() != Some(self.size)
+        {
             return Err(shape_error(self.stem(), inputs, format_args!("needs states of {}", self.size)));
         }
         let l = &self.layout;
@@ -68,13 +72,20 @@ impl Kernel for ScanPrefix {
     fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {
         let l = &self.layout;
         let carried = matches!(self.prefix, Prefix::Carry | Prefix::Keep);
-        Variant::new("scan_prefix", &[("CARRY", carried), ("KEEP", self.prefix == Prefix::Keep), ("TOTAL", self.prefix == Prefix::Total)])
-            .size("HEADS", l.heads)
-            .size("STATE", self.size)
-            .size("BLOCK", l.block)
-            .size("KEY_WIDTH", l.key_width())
-            .size("G_OFFSET", l.sum_offset())
-            .size("GATED", usize::from(l.gated))
+        Variant::new(
+            "scan_prefix",
+            &[
+                ("CARRY", carried),
+                ("KEEP", self.prefix == Prefix::Keep),
+                ("TOTAL", self.prefix == Prefix::Total),
+            ],
+        )
+        .size("HEADS", l.heads)
+        .size("STATE", self.size)
+        .size("BLOCK", l.block)
+        .size("KEY_WIDTH", l.key_width())
+        .size("G_OFFSET", l.sum_offset())
+        .size("GATED", usize::from(l.gated))
     }
 
     fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
@@ -90,14 +101,18 @@ impl Kernel for ScanPrefix {
     }
 
     fn flops(&self, call: &Call) -> u64 {
-        (2 * call.lanes.len() * self.layout.heads * call.unit(Unit::Blocks(self.layout.block)) * self.size) as u64
+        (2 * call.lanes.len() * self.layout.heads * call.unit(Unit::Blocks(self.layout.block)) * self.size)
+            as u64
     }
 
-    /// dZ into dH, a suffix over blocks: `T_last` is what later segments of the text carry back, `T_{l-1} = dZ_l + e^{g_last(l)} T_l`.
-    /// The gates get nothing here: see [`super::attention_grad_keys`].
+    /// dZ into dH, a suffix over blocks: `T_last` is what later segments of the text carry back, `T_{l-1} =
+    /// dZ_l + e^{g_last(l)} T_l`. The gates get nothing here: see [`super::attention_grad_keys`].
     fn backward(&self, pass: &mut dyn Backward) -> Result<()> {
         if self.prefix != Prefix::Resume {
-            return Err(Error::new(ErrorKind::Shape, format!("{}: only the prefix of a training plan has a gradient", pass.label())));
+            return Err(Error::new(
+                ErrorKind::Shape,
+                format!("{}: only the prefix of a training plan has a gradient", pass.label()),
+            ));
         }
         let (dprefix, keys) = (pass.gradient(0)?, pass.input(1));
         let carry = pass.carry("carry", TensorType::f32(shape![Unit::Lanes, self.layout.heads, self.size]));
@@ -115,7 +130,8 @@ impl ScanPrefix {
         let (states, keys, lanes) = (args.real(0), args.real(1), args.ids(2));
         let state: &[R] = if self.prefix == Prefix::Resume { args.real(3) } else { &[] };
         let prefix = SharedMut::new(args.real_mut(3 + usize::from(self.prefix == Prefix::Resume)));
-        let carried = matches!(self.prefix, Prefix::Carry | Prefix::Keep).then(|| SharedMut::new(args.real_mut(4)));
+        let carried =
+            matches!(self.prefix, Prefix::Carry | Prefix::Keep).then(|| SharedMut::new(args.real_mut(4)));
         let (blocks, stride) = (call.unit(Unit::Blocks(l.block)), call.unit(Unit::Window(l.block)));
         let given = self.given(call);
         real::parallel_for(call.lanes.len() * l.heads, |task| {
@@ -132,7 +148,8 @@ impl ScanPrefix {
                 return;
             }
             let slot = (lane.slot * l.heads + head) * size;
-            // SAFETY: every task has its own (lane, head), and lanes have different slots, none of which another one leaves its state in.
+            // SAFETY: every task has its own (lane, head), and lanes have different slots, none of which
+            // another one leaves its state in.
             let out = unsafe { prefix.slice(task * blocks * size, blocks * size) };
             match &carried {
                 // At the start of a text the state is whatever an earlier text left.
@@ -144,7 +161,8 @@ impl ScanPrefix {
             // Z of the block after `b`, in `next`.
             let advance = |b: usize, z: &[R], next: &mut [R]| {
                 let end = ((b + 1) * l.block).min(lane.ring + call.tokens);
-                let decay = gate_decay(l.gate_sum(&keys[(task * stride + end - 1) * l.key_width()..]), [R::ZERO; 2]);
+                let decay =
+                    gate_decay(l.gate_sum(&keys[(task * stride + end - 1) * l.key_width()..]), [R::ZERO; 2]);
                 let h = &states[(task * given + b) * size..][..size];
                 for ((next, z), h) in next.iter_mut().zip(z).zip(h) {
                     *next = decay * *z + *h;
@@ -159,7 +177,9 @@ impl ScanPrefix {
             if let Some(carried) = carried.as_ref() {
                 // SAFETY: as above.
                 match self.prefix {
-                    Prefix::Keep => advance(last, z, unsafe { carried.slice(slot + call.lanes.len() * l.heads * size, size) }),
+                    Prefix::Keep => advance(last, z, unsafe {
+                        carried.slice(slot + call.lanes.len() * l.heads * size, size)
+                    }),
                     _ => unsafe { carried.slice(slot, size) }.copy_from_slice(z),
                 }
             }

@@ -1,4 +1,5 @@
-//! Block states of the scan: `H_l = Σ_j e^{g_last - g_j} φ(k_j) v̂_jᵀ`, and sums of the same form in its gradient.
+//! Block states of the scan: `H_l = Σ_j e^{g_last - g_j} φ(k_j) v̂_jᵀ`, and sums of the same form in its
+//! gradient.
 
 use std::sync::Arc;
 
@@ -8,7 +9,9 @@ use super::heads::{HeadLayout, lane};
 use super::real::{Mat, MatMut, SharedMut};
 use super::row_tile::{FOLD, RowTile, STATES};
 use super::scan_grad_keys::ScanGradKeys;
-use super::{Args, Backward, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error, subgroup};
+use super::{
+    Args, Backward, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error, subgroup,
+};
 use crate::error::{Error, ErrorKind, Result};
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::{shape, twins};
@@ -28,10 +31,11 @@ pub enum States {
 
 /// Arguments: keys (window, or the ring to fold), lane table, feature table → states
 /// `[lanes, H, blocks, F (h + 1)]`, or the state `[slots, H, F (h + 1)]` in place.
-/// A state is `[F, h]` (φ vᵀ) followed by `[F]` (φ, for the normaliser). The weights of the features are in it.
+/// A state is `[F, h]` (φ vᵀ) followed by `[F]` (φ, for the normaliser). The weights of the features are in
+/// it.
 ///
-/// [`States::Queries`]: queries, gradient rows (`AttentionGradRows`), feature table → `dZ_l = Σ_i e^{g_i} φ(q_i) dN_iᵀ`
-/// `[lanes, H, blocks, F (h + 1)]`, without the weights: Z has them.
+/// [`States::Queries`]: queries, gradient rows (`AttentionGradRows`), feature table → `dZ_l = Σ_i e^{g_i}
+/// φ(q_i) dN_iᵀ` `[lanes, H, blocks, F (h + 1)]`, without the weights: Z has them.
 #[derive(Debug)]
 pub struct ScanStates {
     /// Row layouts.
@@ -62,14 +66,19 @@ impl ScanStates {
         }
     }
 
-    /// Tokens of a tile and features of a workgroup in the `_subgroup` shader, and its bytes of workgroup memory: the vectors of the
-    /// tokens are transposed once for all these features.
+    /// Tokens of a tile and features of a workgroup in the `_subgroup` shader, and its bytes of workgroup
+    /// memory: the vectors of the tokens are transposed once for all these features.
     fn subgroup_tiles(&self, device: &DeviceTraits) -> Option<[usize; 3]> {
         let groups = self.features.count.div_ceil(subgroup::ROWS).min(4);
         let tokens = [128, 64, 32].into_iter().filter(|tokens| *tokens <= self.layout.block.max(32));
-        let sizes = tokens.flat_map(|tokens| (1..=groups).rev().map(move |groups| (tokens, groups * subgroup::ROWS)));
-        let bytes = |tokens: usize, features: usize| 4 * (tokens * (self.features.factors() + 2) + features * (self.layout.head + 1));
-        sizes.map(|(tokens, features)| [tokens, features, bytes(tokens, features)]).find(|[.., bytes]| *bytes <= device.workgroup_memory)
+        let sizes =
+            tokens.flat_map(|tokens| (1..=groups).rev().map(move |groups| (tokens, groups * subgroup::ROWS)));
+        let bytes = |tokens: usize, features: usize| {
+            4 * (tokens * (self.features.factors() + 2) + features * (self.layout.head + 1))
+        };
+        sizes
+            .map(|(tokens, features)| [tokens, features, bytes(tokens, features)])
+            .find(|[.., bytes]| *bytes <= device.workgroup_memory)
     }
 
     /// Columns of the rows that φ's vectors are in.
@@ -86,13 +95,25 @@ impl Kernel for ScanStates {
     fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
         let l = &self.layout;
         let width = self.width();
-        if inputs.len() != 3 || inputs[0].shape.last() != Some(width) || inputs[2].shape != shape![2 * self.features.count] {
-            return Err(shape_error(self.stem(), inputs, format_args!("needs rows of {width} and a table of {}", 2 * self.features.count)));
+        if inputs.len() != 3
+            || inputs[0].shape.last() != Some(width)
+            || inputs[2].shape != shape![2 * self.features.count]
+        {
+            return Err(shape_error(
+                self.stem(),
+                inputs,
+                format_args!("needs rows of {width} and a table of {}", 2 * self.features.count),
+            ));
         }
         if self.blocks == States::Fold {
             return Ok(vec![]);
         }
-        Ok(vec![TensorType::f32(shape![Unit::Lanes, l.heads, Unit::Blocks(l.block), self.features.state(l.head)])])
+        Ok(vec![TensorType::f32(shape![
+            Unit::Lanes,
+            l.heads,
+            Unit::Blocks(l.block),
+            self.features.state(l.head)
+        ])])
     }
 
     fn variant(&self, device: &DeviceTraits, capacity: &Capacity) -> Variant {
@@ -100,18 +121,26 @@ impl Kernel for ScanStates {
         let flag = |name, blocks| (name, self.blocks == blocks);
         let flags = [flag("ALL", States::All), flag("FOLD", States::Fold), flag("QUERIES", States::Queries)];
         let tiles = self.subgroup_tiles(device);
-        let variant = match tiles.and_then(|[tokens, features, bytes]| Some((subgroup::lanes(device, bytes)?, tokens, features))) {
+        let variant = match tiles
+            .and_then(|[tokens, features, bytes]| Some((subgroup::lanes(device, bytes)?, tokens, features)))
+        {
             Some((lanes, tokens, features)) => {
-                let variant = subgroup::sources(subgroup::variant("scan_states", lanes, &flags), &self.features, tokens);
+                let variant = subgroup::sources(
+                    subgroup::variant("scan_states", lanes, &flags),
+                    &self.features,
+                    tokens,
+                );
                 let variant = variant.size("TOKEN_TILE", tokens).size("QUADS", tokens / 4);
                 variant.size("FEATURE_TILE", features).size("SUMS_VECTORS", features * l.head / 4)
             }
             None => {
                 let fold = self.blocks == States::Fold;
                 let blocks = if fold { 1 } else { capacity.unit(Unit::Blocks(l.block)) };
-                let workgroups = |rows| capacity.lanes * l.heads * blocks * self.features.count.div_ceil(rows);
+                let workgroups =
+                    |rows| capacity.lanes * l.heads * blocks * self.features.count.div_ceil(rows);
                 let staged = |tile: &RowTile| tile.tile() * tile.pitch(self.features.source, false) / 4;
-                let tile = RowTile::new(if fold { &FOLD } else { &STATES }, device, l.head, workgroups, staged);
+                let tile =
+                    RowTile::new(if fold { &FOLD } else { &STATES }, device, l.head, workgroups, staged);
                 let variant = tile.constants(Variant::new("scan_states", &flags), staged(&tile));
                 variant.size("PITCH", tile.pitch(self.features.source, false))
             }
@@ -135,8 +164,12 @@ impl Kernel for ScanStates {
             stride: self.stride(call) as u32,
             tokens: call.tokens as u32,
         };
-        let features = variant.get(if subgroup::lanes_of(variant).is_some() { "FEATURE_TILE" } else { "ROW_TILE" });
-        Dispatch::new(&params, [self.features.count.div_ceil(features), blocks, call.lanes.len() * self.layout.heads])
+        let features =
+            variant.get(if subgroup::lanes_of(variant).is_some() { "FEATURE_TILE" } else { "ROW_TILE" });
+        Dispatch::new(
+            &params,
+            [self.features.count.div_ceil(features), blocks, call.lanes.len() * self.layout.heads],
+        )
     }
 
     fn flops(&self, call: &Call) -> u64 {
@@ -146,15 +179,23 @@ impl Kernel for ScanStates {
 
     /// dH into the keys, added to what their own queries gave.
     fn backward(&self, pass: &mut dyn Backward) -> Result<()> {
-        let fail = |pass: &dyn Backward, what: &str| Err(Error::new(ErrorKind::Shape, format!("{}: {what}", pass.label())));
+        let fail = |pass: &dyn Backward, what: &str| {
+            Err(Error::new(ErrorKind::Shape, format!("{}: {what}", pass.label())))
+        };
         if self.blocks != States::All {
             return fail(pass, "only the block states of a training plan have a gradient");
         }
         if !pass.wants(0) {
             return Ok(());
         }
-        let Some(dkeys) = pass.place(0) else { return fail(pass, "the outputs of the scan gave its keys no gradient") };
-        let kernel = ScanGradKeys { layout: self.layout.clone(), features: self.features.clone(), source_offset: self.source_offset };
+        let Some(dkeys) = pass.place(0) else {
+            return fail(pass, "the outputs of the scan gave its keys no gradient");
+        };
+        let kernel = ScanGradKeys {
+            layout: self.layout.clone(),
+            features: self.features.clone(),
+            source_offset: self.source_offset,
+        };
         let (dstates, keys, table) = (pass.gradient(0)?, pass.input(0), pass.input(2));
         pass.append("dkeys", Arc::new(kernel), &[keys, dstates, table], &[dkeys]).map(drop)
     }
@@ -168,7 +209,8 @@ impl ScanStates {
             return self.twin_of_queries(args, call);
         }
         let l = &self.layout;
-        let (keys, lanes, table) = (args.real(0), args.ids(1), FeatureTable::new(&self.features, args.ids(2)));
+        let (keys, lanes, table) =
+            (args.real(0), args.ids(1), FeatureTable::new(&self.features, args.ids(2)));
         let states = SharedMut::new(args.real_mut(3));
         let (blocks, stride, size) = (self.block_count(call), self.stride(call), self.features.state(l.head));
         real::parallel_for(call.lanes.len() * l.heads * blocks, |task| {
@@ -177,7 +219,9 @@ impl ScanStates {
             let end = lane.ring + call.tokens;
             let (first, rows, out) = match self.blocks {
                 States::Fold if lane.ring != l.block => return,
-                States::Fold => ((lane.slot * l.heads + head) * stride, l.block, (lane.slot * l.heads + head) * size),
+                States::Fold => {
+                    ((lane.slot * l.heads + head) * stride, l.block, (lane.slot * l.heads + head) * size)
+                }
                 States::Finished if (block + 1) * l.block >= end => return,
                 States::All if block * l.block >= end => return,
                 _ => {
@@ -206,7 +250,8 @@ impl ScanStates {
 
     fn twin_of_queries<R: Real>(&self, args: &mut Args<'_, R>, call: &Call) {
         let l = &self.layout;
-        let (queries, drows, table) = (args.real(0), args.real(1), FeatureTable::new(&self.features, args.ids(2)));
+        let (queries, drows, table) =
+            (args.real(0), args.real(1), FeatureTable::new(&self.features, args.ids(2)));
         let states = SharedMut::new(args.real_mut(3));
         let (blocks, size, width) = (self.block_count(call), self.features.state(l.head), l.gradient_width());
         real::parallel_for(call.lanes.len() * l.heads * blocks, |task| {
@@ -218,7 +263,9 @@ impl ScanStates {
             let out = unsafe { states.slice(task * size, size) };
             let block = Block {
                 vectors: &queries[first * l.query_width() + self.source_offset..],
-                scale: |i: usize| gate_decay([drows[i * width + l.head + 2], drows[i * width + l.head + 3]], [R::ZERO; 2]),
+                scale: |i: usize| {
+                    gate_decay([drows[i * width + l.head + 2], drows[i * width + l.head + 3]], [R::ZERO; 2])
+                },
                 values: Mat::strided(drows, rows, l.head, width),
                 total: |i: usize| drows[i * width + l.head],
             };

@@ -8,11 +8,11 @@ use crate::error::Result;
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::{shape, twins};
 
-/// dH from dZ: `dH_last = carry`, `dH_{l-1} = dZ_l + e^{g_last(l)} dH_l`; what comes before the first block is the new carry, the
-/// gradient of the state that the call resumed from.
+/// dH from dZ: `dH_last = carry`, `dH_{l-1} = dZ_l + e^{g_last(l)} dH_l`; what comes before the first block
+/// is the new carry, the gradient of the state that the call resumed from.
 ///
-/// Arguments: dprefix `[lanes, H, blocks, size]`, keys `[lanes, H, window, key_width]` (for the gates) → dstates
-/// `[lanes, H, blocks, size]`; in place: carry `[lanes, H, size]`.
+/// Arguments: dprefix `[lanes, H, blocks, size]`, keys `[lanes, H, window, key_width]` (for the gates) →
+/// dstates `[lanes, H, blocks, size]`; in place: carry `[lanes, H, size]`.
 #[derive(Debug)]
 pub struct ScanSuffix {
     /// Row layouts.
@@ -29,7 +29,11 @@ impl Kernel for ScanSuffix {
     fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
         let l = &self.layout;
         if !inputs.iter().map(|t| t.shape.last()).eq([Some(self.size), Some(l.key_width())]) {
-            return Err(shape_error(self.stem(), inputs, format_args!("needs states of {} and key rows of {}", self.size, l.key_width())));
+            return Err(shape_error(
+                self.stem(),
+                inputs,
+                format_args!("needs states of {} and key rows of {}", self.size, l.key_width()),
+            ));
         }
         Ok(vec![TensorType::f32(shape![Unit::Lanes, l.heads, Unit::Blocks(l.block), self.size])])
     }
@@ -55,7 +59,8 @@ impl Kernel for ScanSuffix {
     }
 
     fn flops(&self, call: &Call) -> u64 {
-        (2 * call.lanes.len() * self.layout.heads * call.unit(Unit::Blocks(self.layout.block)) * self.size) as u64
+        (2 * call.lanes.len() * self.layout.heads * call.unit(Unit::Blocks(self.layout.block)) * self.size)
+            as u64
     }
 
     twins!();
@@ -68,7 +73,8 @@ impl ScanSuffix {
         let (l, size) = (&self.layout, self.size);
         let (dprefix, keys) = (args.real(0), args.real(1));
         let (dstates, carry) = (SharedMut::new(args.real_mut(2)), SharedMut::new(args.real_mut(3)));
-        let (blocks, stride, parts) = (call.unit(Unit::Blocks(l.block)), call.unit(Unit::Window(l.block)), size.div_ceil(PART));
+        let (blocks, stride, parts) =
+            (call.unit(Unit::Blocks(l.block)), call.unit(Unit::Window(l.block)), size.div_ceil(PART));
         real::parallel_for(call.lanes.len() * l.heads * parts, |task| {
             let (lane_head, start) = (task / parts, task % parts * PART);
             let n = PART.min(size - start);
@@ -79,7 +85,10 @@ impl ScanSuffix {
                 // SAFETY: as above.
                 unsafe { dstates.slice(at, n) }.copy_from_slice(t);
                 let end = ((block + 1) * l.block).min(call.tokens);
-                let decay = gate_decay(l.gate_sum(&keys[(lane_head * stride + end - 1) * l.key_width()..]), [R::ZERO; 2]);
+                let decay = gate_decay(
+                    l.gate_sum(&keys[(lane_head * stride + end - 1) * l.key_width()..]),
+                    [R::ZERO; 2],
+                );
                 t.iter_mut().zip(&dprefix[at..at + n]).for_each(|(t, dz)| *t = *dz + decay * *t);
             }
         });

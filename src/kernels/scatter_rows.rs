@@ -19,7 +19,11 @@ impl Kernel for ScatterRows {
 
     fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
         if inputs.len() != 2 || inputs[0].shape != shape![Unit::Lanes, self.width] {
-            return Err(shape_error(self.stem(), inputs, format_args!("needs x [lanes, {}] and the lane table", self.width)));
+            return Err(shape_error(
+                self.stem(),
+                inputs,
+                format_args!("needs x [lanes, {}] and the lane table", self.width),
+            ));
         }
         Ok(vec![])
     }

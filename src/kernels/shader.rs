@@ -22,10 +22,10 @@ include!(concat!(env!("OUT_DIR"), "/shaders.rs"));
 impl Permutation {
     /// The permutation of that key; an error names one that `permutations.txt` does not list.
     pub fn find(key: &str) -> Result<&'static Permutation> {
-        PERMUTATIONS
-            .iter()
-            .find(|p| p.key == key)
-            .ok_or_else(|| Error::new(ErrorKind::Device, format!("no shader permutation {key}")).help("list it in shaders/permutations.txt"))
+        PERMUTATIONS.iter().find(|p| p.key == key).ok_or_else(|| {
+            Error::new(ErrorKind::Device, format!("no shader permutation {key}"))
+                .help("list it in shaders/permutations.txt")
+        })
     }
 
     /// The stem, without flags.
@@ -37,7 +37,8 @@ impl Permutation {
     pub fn source(&self) -> Result<String> {
         let fail = |what: String| Error::new(ErrorKind::Device, format!("shader {}: {what}", self.key));
         let flags: Vec<&str> = self.key.split('+').skip(1).collect();
-        let (_, text) = SOURCES.iter().find(|(stem, _)| *stem == self.stem()).ok_or_else(|| fail("no source".into()))?;
+        let (_, text) =
+            SOURCES.iter().find(|(stem, _)| *stem == self.stem()).ok_or_else(|| fail("no source".into()))?;
         let import = |name: &str| SHARED.iter().find(|(n, _)| *n == name).map(|(_, text)| text.to_string());
         let mut source = preprocess::preprocess(text, &flags, &import).map_err(fail)?;
         if cfg!(target_arch = "wasm32") && self.stem().ends_with("_subgroup") {

@@ -8,7 +8,9 @@ use super::real::{Mat, MatMut, SharedMut};
 
 use super::sketch_learned_grad::{SketchLearnedGrad, slab_count};
 use super::sum_partials::SumPartials;
-use super::{Args, Backward, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error, subgroup};
+use super::{
+    Args, Backward, DeviceTraits, Dispatch, Kernel, Real, Variant, real, shader, shape_error, subgroup,
+};
 use crate::error::{Error, ErrorKind, Result};
 use crate::tensor::{Call, Capacity, TensorId, TensorType, Unit};
 use crate::{shape, twins};
@@ -17,10 +19,12 @@ use crate::{shape, twins};
 const THREADS: usize = 128;
 const UNITS: usize = 8;
 
-/// `s = √r tanh(left(x) ⊙ right(x) / √r)`, two branches of levels LN → Linear → GELU → Linear (SPEC §1, learned).
+/// `s = √r tanh(left(x) ⊙ right(x) / √r)`, two branches of levels LN → Linear → GELU → Linear (SPEC §1,
+/// learned).
 ///
-/// Arguments: qkv, lane table, norms `[4, h]`, rotation table, weights `[weight_count]` (left, then right; a level is norm
-/// weight `[i]`, norm bias `[i]`, up `[e r, i]`, down `[r, e r]`) → sketch `[2 (query, key), lanes, H, tokens, r]`.
+/// Arguments: qkv, lane table, norms `[4, h]`, rotation table, weights `[weight_count]` (left, then right; a
+/// level is norm weight `[i]`, norm bias `[i]`, up `[e r, i]`, down `[r, e r]`) → sketch `[2 (query, key),
+/// lanes, H, tokens, r]`.
 #[derive(Clone, Debug)]
 pub struct SketchLearned {
     /// Row layouts; `layout.sketch` is r.
@@ -48,18 +52,24 @@ impl SketchLearned {
     /// What both variants know of the net.
     fn net_constants(&self, variant: Variant) -> Variant {
         let l = &self.layout;
-        variant.size("SIZE", l.sketch).size("HIDDEN", self.hidden()).size("LEVELS", self.levels).size("INPUT_NORMED", usize::from(l.sketch_normed))
+        variant
+            .size("SIZE", l.sketch)
+            .size("HIDDEN", self.hidden())
+            .size("LEVELS", self.levels)
+            .size("INPUT_NORMED", usize::from(l.sketch_normed))
     }
 
-    /// Invocations of a workgroup along vectors, and vectors of each: as many vectors as workgroup memory takes at `width` numbers each and
-    /// as an invocation can hold the outputs of; few where there are few.
+    /// Invocations of a workgroup along vectors, and vectors of each: as many vectors as workgroup memory
+    /// takes at `width` numbers each and as an invocation can hold the outputs of; few where there are few.
     fn tile(&self, device: &DeviceTraits, width: usize, vectors: usize) -> (usize, usize) {
         let fits = |(across, rows): &(usize, usize)| {
             let tile = across * rows;
             let memory = (width * tile + UNITS * THREADS * rows + 2 * tile) * 4;
-            memory <= device.workgroup_memory.min(32 << 10) && self.layout.sketch.div_ceil(THREADS / across) <= 8
+            memory <= device.workgroup_memory.min(32 << 10)
+                && self.layout.sketch.div_ceil(THREADS / across) <= 8
         };
-        let sizes: &[(usize, usize)] = if vectors <= 64 { &[(4, 1)] } else { &[(32, 2), (32, 1), (16, 1), (8, 1), (4, 1)] };
+        let sizes: &[(usize, usize)] =
+            if vectors <= 64 { &[(4, 1)] } else { &[(32, 2), (32, 1), (16, 1), (8, 1), (4, 1)] };
         sizes.iter().copied().find(fits).unwrap_or((4, 1))
     }
 
@@ -69,15 +79,27 @@ impl SketchLearned {
 }
 
 /// What both sketches check of their inputs, and the type they return.
-pub(super) fn infer_sketch(stem: &str, layout: &HeadLayout, weights: usize, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
-    if inputs.len() != 5 || inputs[0].shape != shape![Unit::Rows, layout.qkv_width()] || inputs[4].shape != shape![weights] {
-        return Err(shape_error(stem, inputs, format_args!("needs qkv [rows, {}] and {weights} weights", layout.qkv_width())));
+pub(super) fn infer_sketch(
+    stem: &str,
+    layout: &HeadLayout,
+    weights: usize,
+    inputs: &[&TensorType],
+) -> Result<Vec<TensorType>> {
+    if inputs.len() != 5
+        || inputs[0].shape != shape![Unit::Rows, layout.qkv_width()]
+        || inputs[4].shape != shape![weights]
+    {
+        return Err(shape_error(
+            stem,
+            inputs,
+            format_args!("needs qkv [rows, {}] and {weights} weights", layout.qkv_width()),
+        ));
     }
     Ok(vec![TensorType::f32(shape![2, Unit::Lanes, layout.heads, Unit::Tokens, layout.sketch])])
 }
 
-/// Which vector is sketched as number `v`: they are numbered `[part, lane, head, token]`. `turn` becomes its position's, where raw vectors
-/// are rotated.
+/// Which vector is sketched as number `v`: they are numbered `[part, lane, head, token]`. `turn` becomes its
+/// position's, where raw vectors are rotated.
 fn sketched<R: Real>(v: usize, source: &HeadSource<R>, lanes: &[u32], call: &Call, turn: &mut [R]) -> Vector {
     let l = source.layout;
     let (token, head) = (v % call.tokens, v / call.tokens % l.heads);
@@ -88,16 +110,27 @@ fn sketched<R: Real>(v: usize, source: &HeadSource<R>, lanes: &[u32], call: &Cal
     Vector { row: at * call.tokens + token, part: v / (call.tokens * l.heads * call.lanes.len()), head }
 }
 
-/// Appends the gradient of a sketch: into dqkv, in place; returns the partial sums of what else it gives gradients to.
+/// Appends the gradient of a sketch: into dqkv, in place; returns the partial sums of what else it gives
+/// gradients to.
 pub(super) fn sketch_backward(pass: &mut dyn Backward, kernel: impl Kernel) -> Result<TensorId> {
     let arguments: Vec<TensorId> = (0..5).map(|i| pass.input(i)).chain([pass.gradient(0)?]).collect();
-    let rows_first = || Error::new(ErrorKind::Shape, "the rows of keys and queries give the projections' gradient before their sketch");
+    let rows_first = || {
+        Error::new(
+            ErrorKind::Shape,
+            "the rows of keys and queries give the projections' gradient before their sketch",
+        )
+    };
     let dqkv = pass.place(0).ok_or_else(rows_first)?;
     Ok(pass.append("input", Arc::new(kernel), &arguments, &[dqkv])?[0])
 }
 
 /// Runs `sketch(vectors [n, h], out [n, r])` over all query and key vectors of a call, a tile at a time.
-pub(super) fn for_each_tile<R: Real>(layout: &HeadLayout, args: &mut Args<'_, R>, call: &Call, sketch: impl Fn(&[R], &mut [R]) + Sync) {
+pub(super) fn for_each_tile<R: Real>(
+    layout: &HeadLayout,
+    args: &mut Args<'_, R>,
+    call: &Call,
+    sketch: impl Fn(&[R], &mut [R]) + Sync,
+) {
     /// Vectors of a tile: their hidden layer stays in the second cache.
     const TILE: usize = 256;
     let (qkv, lanes, norms, rotations) = (args.real(0), args.ids(1), args.real(2), args.real(3));
@@ -120,9 +153,10 @@ pub(super) fn for_each_tile<R: Real>(layout: &HeadLayout, args: &mut Args<'_, R>
     });
 }
 
-/// The gradient of a sketch over all query and key vectors of a call: `sketch(x [n, h], ds [n, r], dx [n, h], dweights)` writes dx and adds
-/// to dweights, a tile of at most `tile` vectors at a time. Slab k of the [`slab_count`] slabs of `slab` numbers gains the sums of tiles k,
-/// k + slabs, …: first dweights, `weights` numbers, then those of the norms `[4, h]`.
+/// The gradient of a sketch over all query and key vectors of a call: `sketch(x [n, h], ds [n, r], dx [n, h],
+/// dweights)` writes dx and adds to dweights, a tile of at most `tile` vectors at a time. Slab k of the
+/// [`slab_count`] slabs of `slab` numbers gains the sums of tiles k, k + slabs, …: first dweights, `weights`
+/// numbers, then those of the norms `[4, h]`.
 ///
 /// Arguments as in [`sketch_learned_grad`](super::sketch_learned_grad).
 pub(super) fn for_each_tile_backward<R: Real>(
@@ -155,7 +189,9 @@ pub(super) fn for_each_tile_backward<R: Real>(
                 for (k, dx) in dx.chunks_exact_mut(h).enumerate() {
                     let v = sketched(first + k, &source, lanes, call, turn);
                     // SAFETY: every vector has its own columns of its row.
-                    let out = unsafe { dqkv.slice(v.row * layout.qkv_width() + (v.part * layout.heads + v.head) * h, h) };
+                    let out = unsafe {
+                        dqkv.slice(v.row * layout.qkv_width() + (v.part * layout.heads + v.head) * h, h)
+                    };
                     source.sketch_input_backward(v, turn, dx, out, dnorms);
                 }
             });
@@ -260,10 +296,25 @@ impl SketchLearned {
                 let (up, rest) = rest.split_at(hidden * inputs);
                 let down = &rest[..r * hidden];
                 let normed = &mut normed[..n * inputs];
-                real::layer_norm(if level == 0 { x } else { &*out }, &norm[..inputs], &norm[inputs..], normed);
-                real::matmul(MatMut::new(units, n, hidden), Mat::new(normed, n, inputs), Mat::new(up, hidden, inputs).t(), false);
+                real::layer_norm(
+                    if level == 0 { x } else { &*out },
+                    &norm[..inputs],
+                    &norm[inputs..],
+                    normed,
+                );
+                real::matmul(
+                    MatMut::new(units, n, hidden),
+                    Mat::new(normed, n, inputs),
+                    Mat::new(up, hidden, inputs).t(),
+                    false,
+                );
                 real::gelu_tanh(units);
-                real::matmul(MatMut::new(out, n, r), Mat::new(units, n, hidden), Mat::new(down, r, hidden).t(), false);
+                real::matmul(
+                    MatMut::new(out, n, r),
+                    Mat::new(units, n, hidden),
+                    Mat::new(down, r, hidden).t(),
+                    false,
+                );
                 at += 2 * inputs + hidden * (inputs + r);
             }
         });

@@ -1,5 +1,5 @@
-//! Gradient of the learned sketch. Nothing of the net is kept from the forward pass: it is computed again, a tile of vectors at a
-//! time, so that its hidden layers never leave the cache.
+//! Gradient of the learned sketch. Nothing of the net is kept from the forward pass: it is computed again, a
+//! tile of vectors at a time, so that its hidden layers never leave the cache.
 
 use super::real::{Mat, MatMut};
 use super::sketch_learned::{SketchLearned, for_each_tile_backward};
@@ -8,14 +8,16 @@ use crate::error::Result;
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::{shape, twins};
 
-/// Slabs of so many numbers, one for each workgroup: enough to keep a GPU busy, few enough to add up, and to be bound at once.
+/// Slabs of so many numbers, one for each workgroup: enough to keep a GPU busy, few enough to add up, and to
+/// be bound at once.
 pub(super) fn slab_count(slab: usize) -> Unit {
     /// Numbers of all slabs: 64 MiB.
     const NUMBERS: usize = 16 << 20;
     Unit::Shares { rows: 32, most: (NUMBERS / slab).clamp(8, 128) }
 }
 
-/// The variant of a sketch's gradient; where products are a subgroup's, those of `shared/subgroup_slab_product.wgsl`.
+/// The variant of a sketch's gradient; where products are a subgroup's, those of
+/// `shared/subgroup_slab_product.wgsl`.
 pub(super) fn slab_variant(stem: &str, lanes: Option<usize>) -> Variant {
     match lanes {
         Some(lanes) => subgroup::variant(stem, lanes, &[]),
@@ -23,9 +25,15 @@ pub(super) fn slab_variant(stem: &str, lanes: Option<usize>) -> Variant {
     }
 }
 
-/// The dispatches over tiles of `rows` vectors, which slabs of `slab` numbers take in turns. Both sketches have the same
-/// parameters (`shared/sketch_grad_bindings.wgsl`).
-pub(super) fn slab_dispatches(variant: &Variant, call: &Call, slab: usize, heads: usize, rows: usize) -> Vec<Dispatch> {
+/// The dispatches over tiles of `rows` vectors, which slabs of `slab` numbers take in turns. Both sketches
+/// have the same parameters (`shared/sketch_grad_bindings.wgsl`).
+pub(super) fn slab_dispatches(
+    variant: &Variant,
+    call: &Call,
+    slab: usize,
+    heads: usize,
+    rows: usize,
+) -> Vec<Dispatch> {
     let (slabs, vectors) = (call.unit(slab_count(slab)), 2 * call.unit(Unit::Rows) * heads);
     let of_tile = |first: usize| {
         let params = shader::params::SketchLearnedGrad {
@@ -44,9 +52,10 @@ pub(super) fn slab_dispatches(variant: &Variant, call: &Call, slab: usize, heads
 /// Vectors that a workgroup of the shader takes at a time.
 const ROW_TILE: usize = 32;
 
-/// Arguments: qkv, lane table, norms `[4, h]`, rotation table, weights, dsketch `[2, lanes, H, tokens, r]` → slabs
-/// `[slabs, weights + 4 h + tile]` (partial sums of the gradients of the weights, then of the norms; then the activations of the tile
-/// in work, which only the shader keeps there); in place: dqkv `[rows, qkv_width]`.
+/// Arguments: qkv, lane table, norms `[4, h]`, rotation table, weights, dsketch `[2, lanes, H, tokens, r]` →
+/// slabs `[slabs, weights + 4 h + tile]` (partial sums of the gradients of the weights, then of the norms;
+/// then the activations of the tile in work, which only the shader keeps there); in place: dqkv `[rows,
+/// qkv_width]`.
 #[derive(Debug)]
 pub struct SketchLearnedGrad(pub SketchLearned);
 
@@ -76,8 +85,15 @@ impl Kernel for SketchLearnedGrad {
 
     fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
         let l = &self.0.layout;
-        if inputs.len() != 6 || inputs[4].shape != shape![self.0.weight_count()] || inputs[5].shape.last() != Some(l.sketch) {
-            return Err(shape_error(self.stem(), inputs, format_args!("needs {} weights and rows of {}", self.0.weight_count(), l.sketch)));
+        if inputs.len() != 6
+            || inputs[4].shape != shape![self.0.weight_count()]
+            || inputs[5].shape.last() != Some(l.sketch)
+        {
+            return Err(shape_error(
+                self.stem(),
+                inputs,
+                format_args!("needs {} weights and rows of {}", self.0.weight_count(), l.sketch),
+            ));
         }
         Ok(vec![self.slabs()])
     }
@@ -85,10 +101,14 @@ impl Kernel for SketchLearnedGrad {
     fn variant(&self, device: &DeviceTraits, _: &Capacity) -> Variant {
         let l = &self.0.layout;
         let lanes = subgroup::lanes_backward(device, 0);
-        // A tile's loops: a bound of those over weights and activations, by so many invocations; the others wait for barriers as often.
-        // Subgroups take four numbers at a time of nearly all of them: twice as many is a bound for all.
+        // A tile's loops: a bound of those over weights and activations, by so many invocations; the others
+        // wait for barriers as often. Subgroups take four numbers at a time of nearly all of them: twice as
+        // many is a bound for all.
         let threads = lanes.map_or(64, |lanes| 2 * lanes);
-        let tiles = device.rounds(self.slab() / threads, 2 * (self.0.weight_count() + 2 * ROW_TILE * self.tile()) / threads);
+        let tiles = device.rounds(
+            self.slab() / threads,
+            2 * (self.0.weight_count() + 2 * ROW_TILE * self.tile()) / threads,
+        );
         l.head_constants(slab_variant(self.stem(), lanes))
             .size("SIZE", l.sketch)
             .size("HIDDEN", self.0.hidden())
@@ -120,7 +140,8 @@ struct Level<'a, R> {
     /// Norm weight, bias; up `[hidden, inputs]`; down `[r, hidden]`.
     weights: &'a [R],
     inputs: usize,
-    /// Normed input `[n, inputs]`, the GELU's slope at the hidden layer and the hidden layer after it `[n, hidden]`, output `[n, r]`.
+    /// Normed input `[n, inputs]`, the GELU's slope at the hidden layer and the hidden layer after it `[n,
+    /// hidden]`, output `[n, r]`.
     normed: &'a mut [R],
     units: &'a mut [R],
     active: &'a mut [R],
@@ -132,9 +153,15 @@ impl SketchLearnedGrad {
         /// Vectors of a tile: all their activations stay in the second cache.
         const TILE: usize = 256;
         let weights = args.real(4);
-        for_each_tile_backward(&self.0.layout, args, call, [TILE, self.slab(), weights.len()], |x, ds, dx, dweights| {
-            self.net_backward(weights, x, ds, dx, dweights);
-        });
+        for_each_tile_backward(
+            &self.0.layout,
+            args,
+            call,
+            [TILE, self.slab(), weights.len()],
+            |x, ds, dx, dweights| {
+                self.net_backward(weights, x, ds, dx, dweights);
+            },
+        );
     }
 
     /// dx `[n, h]` of vectors x `[n, h]`, given ds `[n, r]`; adds to dweights.
@@ -215,9 +242,19 @@ impl<'a, R: Real> Level<'a, R> {
         let (n, i) = (self.out.len() / r, self.inputs);
         let (norm, up, down) = self.parts(hidden);
         real::layer_norm(x, &norm[..i], &norm[i..], self.normed);
-        real::matmul(MatMut::new(self.units, n, hidden), Mat::new(self.normed, n, i), Mat::new(up, hidden, i).t(), false);
+        real::matmul(
+            MatMut::new(self.units, n, hidden),
+            Mat::new(self.normed, n, i),
+            Mat::new(up, hidden, i).t(),
+            false,
+        );
         real::gelu_tanh_with_slope(self.units, self.active);
-        real::matmul(MatMut::new(self.out, n, r), Mat::new(self.active, n, hidden), Mat::new(down, r, hidden).t(), false);
+        real::matmul(
+            MatMut::new(self.out, n, r),
+            Mat::new(self.active, n, hidden),
+            Mat::new(down, r, hidden).t(),
+            false,
+        );
     }
 
     /// From dy `[n, r]`: adds to dx `[n, inputs]` and to dweights. Uses up the hidden layers.
@@ -225,15 +262,35 @@ impl<'a, R: Real> Level<'a, R> {
         let (n, i) = (dy.len() / r, self.inputs);
         let (dnorm, rest) = dweights.split_at_mut(2 * i);
         let (dup, ddown) = rest.split_at_mut(hidden * i);
-        real::matmul(MatMut::new(ddown, r, hidden), Mat::new(dy, n, r).t(), Mat::new(self.active, n, hidden), true);
+        real::matmul(
+            MatMut::new(ddown, r, hidden),
+            Mat::new(dy, n, r).t(),
+            Mat::new(self.active, n, hidden),
+            true,
+        );
         let (norm, up, down) = self.parts(hidden);
-        real::matmul(MatMut::new(self.active, n, hidden), Mat::new(dy, n, r), Mat::new(down, r, hidden), false);
+        real::matmul(
+            MatMut::new(self.active, n, hidden),
+            Mat::new(dy, n, r),
+            Mat::new(down, r, hidden),
+            false,
+        );
         real::vectorized(
             #[inline(always)]
             || self.active.iter_mut().zip(&*self.units).for_each(|(d, slope)| *d *= *slope),
         );
-        real::matmul(MatMut::new(dup, hidden, i), Mat::new(self.active, n, hidden).t(), Mat::new(self.normed, n, i), true);
-        real::matmul(MatMut::new(self.normed, n, i), Mat::new(self.active, n, hidden), Mat::new(up, hidden, i), false);
+        real::matmul(
+            MatMut::new(dup, hidden, i),
+            Mat::new(self.active, n, hidden).t(),
+            Mat::new(self.normed, n, i),
+            true,
+        );
+        real::matmul(
+            MatMut::new(self.normed, n, i),
+            Mat::new(self.active, n, hidden),
+            Mat::new(up, hidden, i),
+            false,
+        );
         let (dweight, dbias) = dnorm.split_at_mut(i);
         real::layer_norm_backward(x, &norm[..i], self.normed, dx, dweight, dbias);
     }

@@ -15,8 +15,8 @@ use crate::twins;
 /// `S(x, 1) = x`, `S(x, m) = gain (S1(x, m/2) left) ⊙ (S2(x, m/2) right)`, `s = S(x, p/2)` (SPEC §1, random;
 /// PolySketchFormer, Algorithm 1).
 ///
-/// Arguments: qkv, lane table, norms `[4, h]`, rotation table, matrices `[nodes, 2, h or r, r]` (leaves left to right, then
-/// level by level to the root) → sketch `[2 (query, key), lanes, H, tokens, r]`.
+/// Arguments: qkv, lane table, norms `[4, h]`, rotation table, matrices `[nodes, 2, h or r, r]` (leaves left
+/// to right, then level by level to the root) → sketch `[2 (query, key), lanes, H, tokens, r]`.
 #[derive(Clone, Debug)]
 pub struct SketchRandom {
     /// Row layouts; `layout.sketch` is r.
@@ -58,9 +58,15 @@ impl Kernel for SketchRandom {
         if let Some(lanes) = subgroup::lanes(device, subgroup::ROWS * (l.head + values) * 4) {
             let variant = l.head_constants(subgroup::variant("sketch_random", lanes, &[]));
             let variant = subgroup::vectors(variant, ["vector_columns", "vector_vectors"], l.head);
-            return self.tree_constants(subgroup::vectors(variant, ["values_columns", "values_vectors"], values));
+            return self.tree_constants(subgroup::vectors(
+                variant,
+                ["values_columns", "values_vectors"],
+                values,
+            ));
         }
-        let fits = |rows: usize| rows * (l.head + 2 + 2 * self.leaves * l.sketch) * 4 <= device.workgroup_memory.min(16 << 10);
+        let fits = |rows: usize| {
+            rows * (l.head + 2 + 2 * self.leaves * l.sketch) * 4 <= device.workgroup_memory.min(16 << 10)
+        };
         let few = vectors <= 64;
         let rows = [8, 4, 2].into_iter().find(|&rows| fits(rows) && !few).unwrap_or(1);
         self.tree_constants(l.head_constants(Variant::new("sketch_random", &[])))
@@ -90,7 +96,12 @@ impl Kernel for SketchRandom {
         let ty = kernel.slabs();
         let partial = sketch_backward(pass, kernel)?;
         if let (true, true, Some(norms)) = (self.layout.sketch_normed, pass.wants(2), pass.place(2)) {
-            pass.append("norms", Arc::new(SumPartials { ty, offset: 0, width: 4 * self.layout.head }), &[partial], &[norms])?;
+            pass.append(
+                "norms",
+                Arc::new(SumPartials { ty, offset: 0, width: 4 * self.layout.head }),
+                &[partial],
+                &[norms],
+            )?;
         }
         Ok(())
     }
@@ -110,23 +121,46 @@ impl SketchRandom {
                 let (left, right) = branches.split_at_mut(n * r);
                 let mut node = |a: &[R], b: &[R], inputs: usize, matrices: &[R], values: &mut [R]| {
                     let (l, m) = matrices.split_at(inputs * r);
-                    real::matmul(MatMut::new(left, n, r), Mat::new(a, n, inputs), Mat::new(l, inputs, r), false);
-                    real::matmul(MatMut::new(right, n, r), Mat::new(b, n, inputs), Mat::new(m, inputs, r), false);
+                    real::matmul(
+                        MatMut::new(left, n, r),
+                        Mat::new(a, n, inputs),
+                        Mat::new(l, inputs, r),
+                        false,
+                    );
+                    real::matmul(
+                        MatMut::new(right, n, r),
+                        Mat::new(b, n, inputs),
+                        Mat::new(m, inputs, r),
+                        false,
+                    );
                     for ((v, a), b) in values.iter_mut().zip(&*left).zip(&*right) {
                         *v = *a * *b * gain;
                     }
                 };
                 for leaf in 0..self.leaves {
-                    node(x, x, h, &weights[leaf * 2 * h * r..(leaf + 1) * 2 * h * r], &mut values[leaf * n * r..(leaf + 1) * n * r]);
+                    node(
+                        x,
+                        x,
+                        h,
+                        &weights[leaf * 2 * h * r..(leaf + 1) * 2 * h * r],
+                        &mut values[leaf * n * r..(leaf + 1) * n * r],
+                    );
                 }
                 let (mut nodes, mut at) = (self.leaves / 2, self.leaves * 2 * h * r);
                 while nodes > 0 {
                     for k in 0..nodes {
-                        // Node k reads children 2k and 2k + 1, and overwrites place k, which no later node of the level reads.
+                        // Node k reads children 2k and 2k + 1, and overwrites place k, which no later node of
+                        // the level reads.
                         real::with_scratch(2 * n * r, |children: &mut [R]| {
                             children.copy_from_slice(&values[2 * k * n * r..(2 * k + 2) * n * r]);
                             let (a, b) = children.split_at(n * r);
-                            node(a, b, r, &weights[at..at + 2 * r * r], &mut values[k * n * r..(k + 1) * n * r]);
+                            node(
+                                a,
+                                b,
+                                r,
+                                &weights[at..at + 2 * r * r],
+                                &mut values[k * n * r..(k + 1) * n * r],
+                            );
                         });
                         at += 2 * r * r;
                     }

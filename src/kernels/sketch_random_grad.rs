@@ -12,8 +12,9 @@ use crate::{shape, twins};
 /// Vectors that a workgroup of the shader takes at a time.
 const ROW_TILE: usize = 16;
 
-/// Arguments: qkv, lane table, norms `[4, h]`, rotation table, matrices, dsketch `[2, lanes, H, tokens, r]` → slabs
-/// `[slabs, 4 h + tile]` (partial sums of the gradient of the norms; then the tile in work, of the shader only); in place: dqkv `[rows, qkv_width]`.
+/// Arguments: qkv, lane table, norms `[4, h]`, rotation table, matrices, dsketch `[2, lanes, H, tokens, r]` →
+/// slabs `[slabs, 4 h + tile]` (partial sums of the gradient of the norms; then the tile in work, of the
+/// shader only); in place: dqkv `[rows, qkv_width]`.
 #[derive(Debug)]
 pub struct SketchRandomGrad(pub SketchRandom);
 
@@ -37,8 +38,15 @@ impl Kernel for SketchRandomGrad {
 
     fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
         let l = &self.0.layout;
-        if inputs.len() != 6 || inputs[4].shape != shape![self.0.weight_count()] || inputs[5].shape.last() != Some(l.sketch) {
-            return Err(shape_error(self.stem(), inputs, format_args!("needs {} weights and rows of {}", self.0.weight_count(), l.sketch)));
+        if inputs.len() != 6
+            || inputs[4].shape != shape![self.0.weight_count()]
+            || inputs[5].shape.last() != Some(l.sketch)
+        {
+            return Err(shape_error(
+                self.stem(),
+                inputs,
+                format_args!("needs {} weights and rows of {}", self.0.weight_count(), l.sketch),
+            ));
         }
         Ok(vec![self.slabs()])
     }
@@ -46,10 +54,13 @@ impl Kernel for SketchRandomGrad {
     fn variant(&self, device: &DeviceTraits, _: &Capacity) -> Variant {
         let l = &self.0.layout;
         let lanes = subgroup::lanes_backward(device, 0);
-        // Matrices forwards and backwards, elements of the tile by 128 invocations or, four at a time, by a subgroup; then what loads and
-        // stores the vectors.
+        // Matrices forwards and backwards, elements of the tile by 128 invocations or, four at a time, by a
+        // subgroup; then what loads and stores the vectors.
         let widest = l.head.max(l.sketch);
-        let matrices = (2 * self.0.leaves - 1) * 2 * widest * ((ROW_TILE * widest).div_ceil(lanes.map_or(128, |lanes| 4 * lanes)) + 1);
+        let matrices = (2 * self.0.leaves - 1)
+            * 2
+            * widest
+            * ((ROW_TILE * widest).div_ceil(lanes.map_or(128, |lanes| 4 * lanes)) + 1);
         let tiles = device.rounds(4 * l.head, 2 * (matrices + 16 * l.head));
         l.head_constants(slab_variant(self.stem(), lanes))
             .size("SIZE", l.sketch)
@@ -79,7 +90,9 @@ impl SketchRandomGrad {
     fn twin<R: Real>(&self, args: &mut Args<'_, R>, call: &Call) {
         const TILE: usize = 64;
         let matrices = args.real(4);
-        for_each_tile_backward(&self.0.layout, args, call, [TILE, self.slab(), 0], |x, ds, dx, _| self.tree_backward(matrices, x, ds, dx));
+        for_each_tile_backward(&self.0.layout, args, call, [TILE, self.slab(), 0], |x, ds, dx, _| {
+            self.tree_backward(matrices, x, ds, dx)
+        });
     }
 
     /// dx `[n, h]` of vectors x `[n, h]`, given ds `[n, r]`.
@@ -95,7 +108,8 @@ impl SketchRandomGrad {
                 let at = 2 * r * (node.min(leaves) * h + node.saturating_sub(leaves) * r);
                 matrices[at..at + 2 * inputs * r].split_at(inputs * r)
             };
-            // Node k of a level reads children 2k and 2k + 1 of the level below, which lie one after the other before it.
+            // Node k of a level reads children 2k and 2k + 1 of the level below, which lie one after the
+            // other before it.
             let children = |node: usize| 2 * (node - leaves);
             for node in 0..nodes {
                 let (below, this) = scratch.split_at_mut(node * 4 * part);

@@ -13,8 +13,8 @@ pub fn norms(parameters: usize) -> TensorType {
     TensorType::f32(shape![parameters, SQUARE_PARTS])
 }
 
-/// Arguments: gradient `[elements]` → norms ([`norms`]) in place: row `index` becomes the sums of squares over contiguous parts
-/// of the gradient.
+/// Arguments: gradient `[elements]` → norms ([`norms`]) in place: row `index` becomes the sums of squares
+/// over contiguous parts of the gradient.
 #[derive(Debug)]
 pub struct SquareSums {
     /// Elements of the gradient, whatever its shape.

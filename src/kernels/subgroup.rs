@@ -1,5 +1,5 @@
-//! The `*_subgroup` variants, for software adapters whose subgroups are the vectors of the CPU: a workgroup is one subgroup and owns
-//! [`ROWS`] rows (`shaders/shared/subgroup_sums.wgsl`, with its ladder).
+//! The `*_subgroup` variants, for software adapters whose subgroups are the vectors of the CPU: a workgroup
+//! is one subgroup and owns [`ROWS`] rows (`shaders/shared/subgroup_sums.wgsl`, with its ladder).
 
 use super::features::Features;
 use super::{DeviceTraits, Variant};
@@ -7,12 +7,14 @@ use super::{DeviceTraits, Variant};
 /// Rows of a tile.
 pub(crate) const ROWS: usize = 16;
 
-/// Invocations of a subgroup, if `device` can run a `*_subgroup` shader that takes so many bytes of workgroup memory.
+/// Invocations of a subgroup, if `device` can run a `*_subgroup` shader that takes so many bytes of workgroup
+/// memory.
 pub(super) fn lanes(device: &DeviceTraits, bytes: usize) -> Option<usize> {
     device.subgroup.filter(|_| bytes <= device.workgroup_memory && device.tuning.subgroups != Some(false))
 }
 
-/// [`lanes`] for the kernels of the backward pass: subgroups of 8 alone. SwiftShader, whose have 4, takes minutes to compile them.
+/// [`lanes`] for the kernels of the backward pass: subgroups of 8 alone. SwiftShader, whose have 4, takes
+/// minutes to compile them.
 pub(super) fn lanes_backward(device: &DeviceTraits, bytes: usize) -> Option<usize> {
     lanes(device, bytes).filter(|lanes| *lanes == 8)
 }
@@ -22,7 +24,8 @@ pub(super) fn variant(stem: &str, lanes: usize, flags: &[(&str, bool)]) -> Varia
     Variant::new(&format!("{stem}_subgroup"), &[&[("SUBGROUP4", lanes == 4)], flags].concat())
 }
 
-/// Adds the `override`s of sums `[ROWS, columns]` (`shared/subgroup_rows.wgsl`), by the names of their columns and size.
+/// Adds the `override`s of sums `[ROWS, columns]` (`shared/subgroup_rows.wgsl`), by the names of their
+/// columns and size.
 pub(super) fn sums(variant: Variant, [width, size]: [&'static str; 2], columns: usize) -> Variant {
     variant.size(width, columns).size(size, ROWS * columns)
 }
@@ -42,7 +45,8 @@ pub(super) fn sources(variant: Variant, features: &Features, rows: usize) -> Var
     variant.size("SOURCE_VECTORS", features.factors() * rows / 4)
 }
 
-/// Workgroup memory, bytes, of a shader that keeps sums of so many columns there, 64 weights a row, totals and a gate.
+/// Workgroup memory, bytes, of a shader that keeps sums of so many columns there, 64 weights a row, totals
+/// and a gate.
 pub(super) fn memory(columns: usize) -> usize {
     ROWS * (columns + 64 + 8 + 2) * 4
 }

@@ -8,12 +8,14 @@ use crate::{shape, twins};
 /// Tokens of one lane that one partial sum covers.
 pub const PARTIAL_ROWS: usize = 64;
 
-/// Partial sums of `width` numbers, one for every [`PARTIAL_ROWS`] tokens of a lane: `[lanes, blocks, width]`.
+/// Partial sums of `width` numbers, one for every [`PARTIAL_ROWS`] tokens of a lane: `[lanes, blocks,
+/// width]`.
 pub fn partials(width: usize) -> TensorType {
     TensorType::f32(shape![Unit::Lanes, Unit::Blocks(PARTIAL_ROWS), width])
 }
 
-/// Arguments: partial sums `[…, total]` → gradient `[width]` in place: it gains the sum over all of `partial[offset .. offset + width]`.
+/// Arguments: partial sums `[…, total]` → gradient `[width]` in place: it gains the sum over all of
+/// `partial[offset .. offset + width]`.
 #[derive(Debug)]
 pub struct SumPartials {
     /// Type of the partial sums.
@@ -37,18 +39,28 @@ impl Kernel for SumPartials {
 
     fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
         if inputs.len() != 1 || *inputs[0] != self.ty || self.offset + self.width > self.total() {
-            return Err(shape_error(self.stem(), inputs, format_args!("needs {} with {} columns", self.ty, self.offset + self.width)));
+            return Err(shape_error(
+                self.stem(),
+                inputs,
+                format_args!("needs {} with {} columns", self.ty, self.offset + self.width),
+            ));
         }
         Ok(vec![])
     }
 
     fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {
-        Variant::new("sum_partials", &[]).size("TOTAL", self.total()).size("OFFSET", self.offset).size("WIDTH", self.width)
+        Variant::new("sum_partials", &[])
+            .size("TOTAL", self.total())
+            .size("OFFSET", self.offset)
+            .size("WIDTH", self.width)
     }
 
     fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
         let parts = self.ty.shape.elements_in(call) / self.total();
-        Dispatch::new(&shader::params::SumPartials { parts: parts as u32 }, Dispatch::linear(self.width.div_ceil(64)))
+        Dispatch::new(
+            &shader::params::SumPartials { parts: parts as u32 },
+            Dispatch::linear(self.width.div_ceil(64)),
+        )
     }
 
     twins!();

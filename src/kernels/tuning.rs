@@ -1,5 +1,5 @@
-//! Choices of variants that measurements made for one device. Without them the defaults by type of device hold; with them results differ by
-//! rounding at most.
+//! Choices of variants that measurements made for one device. Without them the defaults by type of device
+//! hold; with them results differ by rounding at most.
 
 use serde::{Deserialize, Serialize};
 
@@ -36,7 +36,8 @@ impl Tuning {
     /// The tile that was best for the most similar product, if one was measured and fits the device.
     pub fn tile(&self, device: &DeviceTraits, rows: usize, columns: usize) -> Option<Tile> {
         let ratio = |a: usize, b: usize| (a.max(1) as f64 / b.max(1) as f64).ln().abs();
-        let near = |t: &&TunedTile| ratio(t.rows, rows) <= LIKE.ln() && ratio(t.columns, columns) <= LIKE.ln();
+        let near =
+            |t: &&TunedTile| ratio(t.rows, rows) <= LIKE.ln() && ratio(t.columns, columns) <= LIKE.ln();
         let distance = |t: &TunedTile| ratio(t.rows, rows) + ratio(t.columns, columns);
         let best = self.tiles.iter().filter(near).min_by(|a, b| distance(a).total_cmp(&distance(b)))?;
         Some(best.tile).filter(|tile| tile.fits(device))
@@ -54,7 +55,10 @@ mod tests {
         let tuning = Tuning { tiles: vec![tuned(1024, 512, 4), tuned(1024, 192, 8)], ..Tuning::default() };
         let device = DeviceTraits::floor();
         let rows = |r, c| tuning.tile(&device, r, c).map(|tile| tile.rows);
-        assert_eq!([rows(1024, 600), rows(900, 200), rows(2048, 384), rows(1024, 4096), rows(64, 512)], [Some(4), Some(8), Some(4), None, None]);
+        assert_eq!(
+            [rows(1024, 600), rows(900, 200), rows(2048, 384), rows(1024, 4096), rows(64, 512)],
+            [Some(4), Some(8), Some(4), None, None]
+        );
         let small = DeviceTraits { max_invocations: 32, ..device };
         assert_eq!(tuning.tile(&small, 1024, 512), None);
         let text = serde_json::to_string(&tuning).expect("plain data");

@@ -15,7 +15,8 @@ pub enum Columns {
     Gate,
 }
 
-/// Arguments: lane table, dqueries `[lanes, H, tokens, query_width]`, dkeys `[lanes, H, window, key_width]` → columns.
+/// Arguments: lane table, dqueries `[lanes, H, tokens, query_width]`, dkeys `[lanes, H, window, key_width]` →
+/// columns.
 #[derive(Debug)]
 pub struct UnpackHeads {
     /// Row layouts.
@@ -42,8 +43,15 @@ impl Kernel for UnpackHeads {
 
     fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
         let l = &self.layout;
-        if inputs.len() != 3 || inputs[1].shape.last() != Some(l.query_width()) || inputs[2].shape.last() != Some(l.key_width()) {
-            return Err(shape_error(self.stem(), inputs, format_args!("needs rows of {} and {}", l.query_width(), l.key_width())));
+        if inputs.len() != 3
+            || inputs[1].shape.last() != Some(l.query_width())
+            || inputs[2].shape.last() != Some(l.key_width())
+        {
+            return Err(shape_error(
+                self.stem(),
+                inputs,
+                format_args!("needs rows of {} and {}", l.query_width(), l.key_width()),
+            ));
         }
         Ok(vec![TensorType::f32(match self.columns {
             Columns::Sketch => shape![2, Unit::Lanes, l.heads, Unit::Tokens, l.sketch],
@@ -84,17 +92,21 @@ impl UnpackHeads {
         let (parts, width, query, key) = self.shape();
         let (tokens, stride) = (call.tokens, call.unit(Unit::Window(l.block)));
         let per_part = call.lanes.len() * l.heads;
-        real::parallel_chunks(&mut args.real_mut(3)[..parts * per_part * tokens * width], tokens * width, |task, out| {
-            let (part, lane_head) = (if parts == 1 { 1 } else { task / per_part }, task % per_part);
-            let ring = lane(lanes, call.lane_base + lane_head / l.heads).ring;
-            for (token, out) in out.chunks_exact_mut(width).enumerate() {
-                out.copy_from_slice(
-                    &match part {
-                        0 => &dqueries[(lane_head * tokens + token) * l.query_width() + query..],
-                        _ => &dkeys[(lane_head * stride + ring + token) * l.key_width() + key..],
-                    }[..width],
-                );
-            }
-        });
+        real::parallel_chunks(
+            &mut args.real_mut(3)[..parts * per_part * tokens * width],
+            tokens * width,
+            |task, out| {
+                let (part, lane_head) = (if parts == 1 { 1 } else { task / per_part }, task % per_part);
+                let ring = lane(lanes, call.lane_base + lane_head / l.heads).ring;
+                for (token, out) in out.chunks_exact_mut(width).enumerate() {
+                    out.copy_from_slice(
+                        &match part {
+                            0 => &dqueries[(lane_head * tokens + token) * l.query_width() + query..],
+                            _ => &dkeys[(lane_head * stride + ring + token) * l.key_width() + key..],
+                        }[..width],
+                    );
+                }
+            },
+        );
     }
 }

@@ -1,5 +1,5 @@
-//! Byte-level BPE writes each byte as one visible character, as GPT-2 does: itself where it can be seen, else the next
-//! free one from U+0100.
+//! Byte-level BPE writes each byte as one visible character, as GPT-2 does: itself where it can be seen, else
+//! the next free one from U+0100.
 
 use std::sync::OnceLock;
 
@@ -27,7 +27,11 @@ pub(super) fn bytes_of(token: &str) -> Vec<u8> {
         (0..=255u8).for_each(|b| bytes[char_of(b) as usize] = Some(b));
         bytes
     });
-    token.chars().map(|c| bytes.get(c as usize).copied().flatten()).collect::<Option<_>>().unwrap_or_else(|| token.as_bytes().to_vec())
+    token
+        .chars()
+        .map(|c| bytes.get(c as usize).copied().flatten())
+        .collect::<Option<_>>()
+        .unwrap_or_else(|| token.as_bytes().to_vec())
 }
 
 #[cfg(test)]

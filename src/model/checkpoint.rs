@@ -25,7 +25,8 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Opens the weights in a model folder: `model.safetensors`, else the shards of `model.safetensors.index.json`.
+    /// Opens the weights in a model folder: `model.safetensors`, else the shards of
+    /// `model.safetensors.index.json`.
     ///
     /// # Errors
     /// `ErrorKind::Io` if a file is missing or cannot be read, `ErrorKind::ModelFormat` if one is damaged.
@@ -56,7 +57,8 @@ impl Checkpoint {
                 None => {
                     files.push(Tensors::open(&dir.join(shard)).map_err(|e| {
                         if e.kind() == ErrorKind::Io {
-                            Error::new(ErrorKind::Io, format!("{e}")).help(format!("{label} names this shard; copy it into the folder too"))
+                            Error::new(ErrorKind::Io, format!("{e}"))
+                                .help(format!("{label} names this shard; copy it into the folder too"))
                         } else {
                             e
                         }
@@ -66,8 +68,11 @@ impl Checkpoint {
                 }
             };
             if files[at].dtype(name).is_none() {
-                return Err(Error::new(ErrorKind::ModelFormat, format!("{label}: says that {shard} holds tensor {}, but it does not", clip(name)))
-                    .help("the index and the shards are not of the same model; copy them again"));
+                return Err(Error::new(
+                    ErrorKind::ModelFormat,
+                    format!("{label}: says that {shard} holds tensor {}, but it does not", clip(name)),
+                )
+                .help("the index and the shards are not of the same model; copy them again"));
             }
             home.insert(name.clone(), at);
         }
@@ -119,19 +124,25 @@ impl Checkpoint {
         self.home.iter().filter_map(|(name, &i)| self.files[i].raw(name)).map(|raw| raw.len() as u64).sum()
     }
 
-    /// Compares names, shapes and types with what a configuration expects ([`ModelConfig::parameters`]). Returns
-    /// warnings: tensors that nobody asked for.
+    /// Compares names, shapes and types with what a configuration expects ([`ModelConfig::parameters`]).
+    /// Returns warnings: tensors that nobody asked for.
     ///
     /// # Errors
-    /// `ErrorKind::ModelFormat`, naming the first tensors that are missing and how many, or the first one whose shape
-    /// or type is wrong, with both.
+    /// `ErrorKind::ModelFormat`, naming the first tensors that are missing and how many, or the first one
+    /// whose shape or type is wrong, with both.
     pub fn check(&self, specs: &[ParameterSpec]) -> Result<Vec<String>> {
-        let missing: Vec<&str> = specs.iter().map(|s| s.name.as_str()).filter(|name| !self.home.contains_key(*name)).collect();
+        let missing: Vec<&str> =
+            specs.iter().map(|s| s.name.as_str()).filter(|name| !self.home.contains_key(*name)).collect();
         if !missing.is_empty() {
-            let message = format!("{}: {} of {} tensors missing: {}", self.label(), missing.len(), specs.len(), list(missing.into_iter(), 3));
-            return Err(
-                Error::new(ErrorKind::ModelFormat, message).help("config.json describes another model than these weights, or a shard is missing")
+            let message = format!(
+                "{}: {} of {} tensors missing: {}",
+                self.label(),
+                missing.len(),
+                specs.len(),
+                list(missing.into_iter(), 3)
             );
+            return Err(Error::new(ErrorKind::ModelFormat, message)
+                .help("config.json describes another model than these weights, or a shard is missing"));
         }
         for spec in specs {
             self.check_one(spec)?;
@@ -141,7 +152,11 @@ impl Checkpoint {
         Ok(match extra.len() {
             0 => Vec::new(),
             1 => vec![format!("{}: unknown tensor {} is ignored", self.label(), clip(extra[0]))],
-            n => vec![format!("{}: {n} unknown tensors are ignored: {}", self.label(), list(extra.into_iter(), 8))],
+            n => vec![format!(
+                "{}: {n} unknown tensors are ignored: {}",
+                self.label(),
+                list(extra.into_iter(), 8)
+            )],
         })
     }
 
@@ -152,8 +167,14 @@ impl Checkpoint {
         }
         let shape = file.shape(&spec.name).unwrap_or_default();
         if shape != spec.shape {
-            let message = format!("{}: tensor {} has shape {shape:?}, config.json makes it {:?}", file.label(), spec.name, spec.shape);
-            return Err(Error::new(ErrorKind::ModelFormat, message).help("config.json and the weights are not of the same model"));
+            let message = format!(
+                "{}: tensor {} has shape {shape:?}, config.json makes it {:?}",
+                file.label(),
+                spec.name,
+                spec.shape
+            );
+            return Err(Error::new(ErrorKind::ModelFormat, message)
+                .help("config.json and the weights are not of the same model"));
         }
         Ok(())
     }
@@ -161,8 +182,8 @@ impl Checkpoint {
     /// A tensor as `f32`.
     ///
     /// # Errors
-    /// `ErrorKind::ModelFormat` if it is missing, of another type than F32, F16 and BF16, or holds a NaN or an
-    /// infinity (the message has the first one's index).
+    /// `ErrorKind::ModelFormat` if it is missing, of another type than F32, F16 and BF16, or holds a NaN or
+    /// an infinity (the message has the first one's index).
     pub fn f32(&self, name: &str) -> Result<Vec<f32>> {
         let (file, dtype, raw) = self.find(name)?;
         let values = floats(dtype, raw).ok_or_else(|| type_error(file, name, dtype))?;
@@ -206,19 +227,26 @@ impl Checkpoint {
 }
 
 fn type_error(file: &Tensors, name: &str, dtype: Dtype) -> Error {
-    Error::new(ErrorKind::ModelFormat, format!("{}: tensor {} has type {dtype:?}, must be F32, F16 or BF16", file.label(), clip(name)))
-        .help("convert the weights to F32, F16 or BF16")
+    Error::new(
+        ErrorKind::ModelFormat,
+        format!("{}: tensor {} has type {dtype:?}, must be F32, F16 or BF16", file.label(), clip(name)),
+    )
+    .help("convert the weights to F32, F16 or BF16")
 }
 
 fn bad_weight(file: &Tensors, name: &str, value: f32, index: usize) -> Error {
     let shape = file.shape(name).unwrap_or_default();
-    Error::new(ErrorKind::ModelFormat, format!("{}: tensor {} of shape {shape:?} holds {value} at index {index}", file.label(), clip(name)))
-        .help("the weights are damaged or their training diverged; copy them again or use an earlier checkpoint")
+    Error::new(
+        ErrorKind::ModelFormat,
+        format!("{}: tensor {} of shape {shape:?} holds {value} at index {index}", file.label(), clip(name)),
+    )
+    .help("the weights are damaged or their training diverged; copy them again or use an earlier checkpoint")
 }
 
 /// Index of the first bad element; checked in strips, which vectorises.
 fn first_bad<T: Copy>(values: &[T], bad: impl Fn(T) -> bool) -> Option<usize> {
-    let strip = values.chunks(1024).position(|strip| strip.iter().fold(false, |any, &x| any | bad(x)))? * 1024;
+    let strip =
+        values.chunks(1024).position(|strip| strip.iter().fold(false, |any, &x| any | bad(x)))? * 1024;
     values[strip..].iter().position(|&x| bad(x)).map(|i| strip + i)
 }
 
@@ -229,22 +257,31 @@ fn read_index(bytes: &[u8], label: &str) -> Result<BTreeMap<String, String>> {
     struct Index {
         weight_map: BTreeMap<String, String>,
     }
-    let damaged = |what: String| Error::new(ErrorKind::ModelFormat, format!("{label}: {what}")).help("the index is damaged; copy it again");
-    let index: Index = serde_json::from_slice(bytes).map_err(|e| damaged(format!("not a valid index: {}", clip(&e.to_string()))))?;
+    let damaged = |what: String| {
+        Error::new(ErrorKind::ModelFormat, format!("{label}: {what}"))
+            .help("the index is damaged; copy it again")
+    };
+    let index: Index = serde_json::from_slice(bytes)
+        .map_err(|e| damaged(format!("not a valid index: {}", clip(&e.to_string()))))?;
     if index.weight_map.is_empty() {
         return Err(damaged("weight_map is empty".into()));
     }
     for (name, file) in &index.weight_map {
         let path = std::path::Path::new(file);
         if path.file_name() != Some(path.as_os_str()) || file.contains(['/', '\\', '\0']) {
-            return Err(damaged(format!("tensor {} is said to be in \"{}\", must be a file of the same folder", clip(name), clip(file))));
+            return Err(damaged(format!(
+                "tensor {} is said to be in \"{}\", must be a file of the same folder",
+                clip(name),
+                clip(file)
+            )));
         }
     }
     Ok(index.weight_map)
 }
 
-/// A number that tells models apart: the same on every platform, another one for any other configuration or weights
-/// (XXH3 over the configuration as JSON and, by name, each expected tensor's name, type, shape and stored bytes).
+/// A number that tells models apart: the same on every platform, another one for any other configuration or
+/// weights (XXH3 over the configuration as JSON and, by name, each expected tensor's name, type, shape and
+/// stored bytes).
 pub fn fingerprint(config: &ModelConfig, checkpoint: &Checkpoint) -> u64 {
     let mut hash = xxhash_rust::xxh3::Xxh3::new();
     let text = |hash: &mut xxhash_rust::xxh3::Xxh3, s: &str| {

@@ -148,7 +148,8 @@ pub struct AttentionConfig {
     pub degree: usize,
     /// c: scale of ⟨q̄,k̄⟩.
     pub qk_scale: f64,
-    /// b: tokens of a block, at absolute positions. Part of the result with `local_exact`, otherwise a matter of speed.
+    /// b: tokens of a block, at absolute positions. Part of the result with `local_exact`, otherwise a matter
+    /// of speed.
     pub block_size: usize,
     /// The exact kernel inside a block (polysketch).
     pub local_exact: bool,
@@ -211,8 +212,8 @@ impl AttentionConfig {
         }
     }
 
-    /// F: features of the scan for heads of `head_size`, symmetric ones kept once. None for the kinds that keep a
-    /// key-value cache instead (softmax, polynomial of degree 4 and more).
+    /// F: features of the scan for heads of `head_size`, symmetric ones kept once. None for the kinds that
+    /// keep a key-value cache instead (softmax, polynomial of degree 4 and more).
     pub fn feature_count(&self, head_size: usize) -> Option<usize> {
         match (self.kind, &self.sketch) {
             (AttentionKind::Polysketch, Some(sketch)) => binomial(sketch.size + 1, 2),
@@ -240,15 +241,17 @@ impl ModelConfig {
 
     /// Bytes of the keys and values that softmax attention of the same shape keeps for `tokens`, in f32.
     pub fn softmax_cache_bytes(&self, tokens: u64) -> u64 {
-        [2, 4, self.num_hidden_layers as u64, self.hidden_size as u64].iter().fold(tokens, |a, n| a.saturating_mul(*n))
+        [2, 4, self.num_hidden_layers as u64, self.hidden_size as u64]
+            .iter()
+            .fold(tokens, |a, n| a.saturating_mul(*n))
     }
 
-    /// Reads and checks `config.json`; `name` (a path or a label) starts every message. Also returns warnings: keys
-    /// that are unknown or have no effect, by their dotted name.
+    /// Reads and checks `config.json`; `name` (a path or a label) starts every message. Also returns
+    /// warnings: keys that are unknown or have no effect, by their dotted name.
     ///
     /// # Errors
-    /// `ErrorKind::Config` for text that is not JSON, and for a missing or impossible value; the message names the
-    /// dotted key, the value and what is allowed.
+    /// `ErrorKind::Config` for text that is not JSON, and for a missing or impossible value; the message
+    /// names the dotted key, the value and what is allowed.
     pub fn from_json(text: &str, name: &str) -> Result<(Self, Vec<String>)> {
         config_json::read(text, name)
     }

@@ -5,7 +5,8 @@ use std::fmt;
 use serde_json::{Map, Value};
 
 use super::config::{
-    AttentionConfig, AttentionKind, Gate, ModelConfig, RopeConfig, RopeLayout, RopeWhere, SketchConfig, SketchInput, SketchKind, binomial,
+    AttentionConfig, AttentionKind, Gate, ModelConfig, RopeConfig, RopeLayout, RopeWhere, SketchConfig,
+    SketchInput, SketchKind, binomial,
 };
 use crate::error::{Error, ErrorKind, Result};
 
@@ -26,9 +27,15 @@ impl Fault {
     /// The error of the file `name`.
     pub(super) fn error(self, name: &str) -> Error {
         match self.value {
-            Some(value) => Error::new(ErrorKind::Config, format!("{name}: {} is {value}, must be {}", self.key, self.allowed)),
-            None => Error::new(ErrorKind::Config, format!("{name}: {} is missing, must be {}", self.key, self.allowed))
-                .help(format!("add {} to the configuration", self.key)),
+            Some(value) => Error::new(
+                ErrorKind::Config,
+                format!("{name}: {} is {value}, must be {}", self.key, self.allowed),
+            ),
+            None => Error::new(
+                ErrorKind::Config,
+                format!("{name}: {} is missing, must be {}", self.key, self.allowed),
+            )
+            .help(format!("add {} to the configuration", self.key)),
         }
     }
 }
@@ -87,14 +94,24 @@ const MOST_FEATURES: usize = 1 << 16;
 /// Most parameters: what a model could ever need, and on a 32-bit machine what an address can reach.
 const MOST_PARAMETERS: u64 = if usize::BITS < 64 { 1 << 29 } else { 1 << 40 };
 
-const ATTENTION_KEYS: &[&str] = &["degree", "qk_scale", "block_size", "local_exact", "denominator_bias", "shared_qk_norm", "sketch_input", "sketch"];
+const ATTENTION_KEYS: &[&str] = &[
+    "degree",
+    "qk_scale",
+    "block_size",
+    "local_exact",
+    "denominator_bias",
+    "shared_qk_norm",
+    "sketch_input",
+    "sketch",
+];
 const SKETCH_KEYS: &[&str] = &["levels", "expansion", "gain"];
 
 /// Reads the text of the file `name`.
 pub(super) fn read(text: &str, name: &str) -> Result<(ModelConfig, Vec<String>)> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let value: Value = serde_json::from_str(text).map_err(|e| {
-        Error::new(ErrorKind::Config, format!("{name}: not valid JSON: {e}")).help("the file is damaged or not a config.json; copy it again")
+        Error::new(ErrorKind::Config, format!("{name}: not valid JSON: {e}"))
+            .help("the file is damaged or not a config.json; copy it again")
     })?;
     read_value(&value, name)
 }
@@ -102,7 +119,10 @@ pub(super) fn read(text: &str, name: &str) -> Result<(ModelConfig, Vec<String>)>
 /// Reads a JSON value.
 pub(super) fn read_value(value: &Value, name: &str) -> Result<(ModelConfig, Vec<String>)> {
     let Value::Object(map) = value else {
-        return Err(Error::new(ErrorKind::Config, format!("{name}: is {}, must be a JSON object", shown(value))));
+        return Err(Error::new(
+            ErrorKind::Config,
+            format!("{name}: is {}, must be a JSON object", shown(value)),
+        ));
     };
     let mut notes = Vec::new();
     let config = model(map, &mut notes).map_err(|fault| fault.error(name))?;
@@ -125,7 +145,10 @@ fn model(map: &Map<String, Value>, notes: &mut Vec<String>) -> Checked<ModelConf
         sinusoidal: o.flag("sinusoidal")?.unwrap_or(false),
         logit_bias: o.flag("logit_bias")?.unwrap_or(false),
         rope: o.object("rope")?.required(&"an object with \"where\"").and_then(|m| rope(m, notes))?,
-        attention: o.object("attention")?.required(&"an object with \"kind\"").and_then(|m| attention(m, notes))?,
+        attention: o
+            .object("attention")?
+            .required(&"an object with \"kind\"")
+            .and_then(|m| attention(m, notes))?,
     };
     o.finish(&[], "", notes);
     Ok(config)
@@ -167,9 +190,17 @@ fn attention(map: &Map<String, Value>, notes: &mut Vec<String>) -> Checked<Atten
         if kind == AttentionKind::Polysketch {
             config.local_exact = o.flag("local_exact")?.required(&"true or false")?;
             config.sketch_input = o.word("sketch_input")?.unwrap_or(SketchInput::Normed);
-            config.sketch = Some(o.object("sketch")?.required(&"an object with \"kind\" and \"size\"").and_then(|m| sketch(m, notes))?);
+            config.sketch = Some(
+                o.object("sketch")?
+                    .required(&"an object with \"kind\" and \"size\"")
+                    .and_then(|m| sketch(m, notes))?,
+            );
         }
-        config.block_size = if config.local_exact { block_size.required(&BLOCK)? } else { block_size.unwrap_or(AttentionConfig::BLOCK_SIZE) };
+        config.block_size = if config.local_exact {
+            block_size.required(&BLOCK)?
+        } else {
+            block_size.unwrap_or(AttentionConfig::BLOCK_SIZE)
+        };
     }
     o.finish(ATTENTION_KEYS, &format!("attention.kind \"{kind}\""), notes);
     Ok(config)
@@ -179,8 +210,13 @@ fn sketch(map: &Map<String, Value>, notes: &mut Vec<String>) -> Checked<SketchCo
     let mut o = Object::new("attention.sketch.", map);
     let kind: SketchKind = o.word("kind")?.required(&one_of::<SketchKind>())?;
     let size = o.size("size", &SKETCH)?.required(&SKETCH)?;
-    let mut config =
-        SketchConfig { kind, size, levels: SketchConfig::LEVELS, expansion: SketchConfig::EXPANSION, gain: SketchConfig::default_gain(size) };
+    let mut config = SketchConfig {
+        kind,
+        size,
+        levels: SketchConfig::LEVELS,
+        expansion: SketchConfig::EXPANSION,
+        gain: SketchConfig::default_gain(size),
+    };
     if config.is_random() {
         config.gain = o.number("gain")?.unwrap_or(config.gain);
     } else {
@@ -207,8 +243,11 @@ impl ModelConfig {
         LAYERS.check("num_hidden_layers", self.num_hidden_layers)?;
         HEADS.check("num_attention_heads", self.num_attention_heads)?;
         INTERMEDIATE.check("intermediate_size", self.intermediate_size)?;
-        if !self.hidden_size.is_multiple_of(self.num_attention_heads) || HEAD.check("", self.head_size()).is_err() {
-            let allowed = format!("a divisor of hidden_size {} that makes each head {HEAD}", self.hidden_size);
+        if !self.hidden_size.is_multiple_of(self.num_attention_heads)
+            || HEAD.check("", self.head_size()).is_err()
+        {
+            let allowed =
+                format!("a divisor of hidden_size {} that makes each head {HEAD}", self.hidden_size);
             return Err(Fault::new("num_attention_heads", self.num_attention_heads, allowed));
         }
         let right_eps = (self.layer_norm_eps - 1e-5).abs() < 1e-9;
@@ -225,7 +264,11 @@ impl ModelConfig {
             return Err(Fault::new("rope.where", "\"normed\"", format!("\"none\" or \"raw\": {why}")));
         }
         if self.parameter_count() > MOST_PARAMETERS {
-            return Err(Fault::new("the number of parameters", self.parameter_count(), format!("{MOST_PARAMETERS} or fewer")));
+            return Err(Fault::new(
+                "the number of parameters",
+                self.parameter_count(),
+                format!("{MOST_PARAMETERS} or fewer"),
+            ));
         }
         Ok(())
     }
@@ -235,14 +278,22 @@ impl AttentionConfig {
     fn check(&self, head_size: usize) -> Checked<()> {
         if self.gate != Gate::None && (self.kind == AttentionKind::Softmax || !self.causal) {
             let why = if self.causal { "softmax has no gate" } else { "a gate needs causal attention" };
-            return Err(Fault::new("attention.gate", format!("\"{}\"", self.gate), format!("\"none\": {why}")));
+            return Err(Fault::new(
+                "attention.gate",
+                format!("\"{}\"", self.gate),
+                format!("\"none\": {why}"),
+            ));
         }
         if !self.causal && self.local_exact {
             return Err(Fault::new("attention.causal", "false", "true with local_exact"));
         }
         if self.sketch.is_some() != (self.kind == AttentionKind::Polysketch) {
             let is = if self.sketch.is_some() { "given" } else { "missing" };
-            return Err(Fault::new("attention.sketch", is, "given with attention.kind \"polysketch\", and only then"));
+            return Err(Fault::new(
+                "attention.sketch",
+                is,
+                "given with attention.kind \"polysketch\", and only then",
+            ));
         }
         if self.kind == AttentionKind::Softmax {
             return Ok(());
@@ -266,10 +317,16 @@ impl AttentionConfig {
         }
         let features = binomial(head_size + self.degree, self.degree).unwrap_or(usize::MAX);
         if self.kind == AttentionKind::Taylor && features > MOST_FEATURES {
-            let most = (1..self.degree).rev().find(|&g| binomial(head_size + g, g).is_some_and(|f| f <= MOST_FEATURES));
+            let most = (1..self.degree)
+                .rev()
+                .find(|&g| binomial(head_size + g, g).is_some_and(|f| f <= MOST_FEATURES));
             let allowed = match most {
-                Some(most) => format!("{most} or less with heads of {head_size}: C(h+g, g) may be at most {MOST_FEATURES} features"),
-                None => format!("used with smaller heads than {head_size}: C(h+g, g) may be at most {MOST_FEATURES} features"),
+                Some(most) => format!(
+                    "{most} or less with heads of {head_size}: C(h+g, g) may be at most {MOST_FEATURES} features"
+                ),
+                None => format!(
+                    "used with smaller heads than {head_size}: C(h+g, g) may be at most {MOST_FEATURES} features"
+                ),
             };
             return Err(Fault::new("attention.degree", self.degree, allowed));
         }
@@ -314,7 +371,11 @@ fn shown(value: &Value) -> String {
         Value::Array(_) => "a list".into(),
         _ => {
             let text = value.to_string();
-            if text.chars().count() <= 60 { text } else { text.chars().take(60).chain("…".chars()).collect() }
+            if text.chars().count() <= 60 {
+                text
+            } else {
+                text.chars().take(60).chain("…".chars()).collect()
+            }
         }
     }
 }
@@ -347,19 +408,28 @@ impl<'a> Object<'a> {
         Self { prefix, map, asked: Vec::new() }
     }
 
-    fn read<T>(&mut self, key: &'static str, allowed: &dyn fmt::Display, parse: impl FnOnce(&'a Value) -> Option<T>) -> Checked<Found<T>> {
+    fn read<T>(
+        &mut self,
+        key: &'static str,
+        allowed: &dyn fmt::Display,
+        parse: impl FnOnce(&'a Value) -> Option<T>,
+    ) -> Checked<Found<T>> {
         self.asked.push(key);
         let dotted = format!("{}{key}", self.prefix);
         let value = match self.map.get(key) {
             None | Some(Value::Null) => None,
-            Some(value) => Some(parse(value).ok_or_else(|| Fault::new(dotted.clone(), shown(value), allowed.to_string()))?),
+            Some(value) => Some(
+                parse(value).ok_or_else(|| Fault::new(dotted.clone(), shown(value), allowed.to_string()))?,
+            ),
         };
         Ok(Found { key: dotted, value })
     }
 
     /// A whole number; whether it suits its neighbours is decided by `ModelConfig::check`.
     fn size(&mut self, key: &'static str, allowed: &Sizes) -> Checked<Found<usize>> {
-        self.read(key, allowed, |v| v.as_u64().and_then(|n| u32::try_from(n).ok()).and_then(|n| usize::try_from(n).ok()))
+        self.read(key, allowed, |v| {
+            v.as_u64().and_then(|n| u32::try_from(n).ok()).and_then(|n| usize::try_from(n).ok())
+        })
     }
 
     fn number(&mut self, key: &'static str) -> Checked<Found<f64>> {
@@ -371,7 +441,9 @@ impl<'a> Object<'a> {
     }
 
     fn word<W: Word>(&mut self, key: &'static str) -> Checked<Found<W>> {
-        self.read(key, &one_of::<W>(), |v| v.as_str().and_then(|s| W::ALL.iter().copied().find(|w| w.word() == s)))
+        self.read(key, &one_of::<W>(), |v| {
+            v.as_str().and_then(|s| W::ALL.iter().copied().find(|w| w.word() == s))
+        })
     }
 
     fn object(&mut self, key: &'static str) -> Checked<Found<&'a Map<String, Value>>> {
@@ -413,20 +485,33 @@ mod tests {
 
     #[test]
     fn defaults_are_those_of_the_specification() {
-        let config = with(r#"{"kind":"polysketch","degree":8,"local_exact":false,"sketch":{"kind":"gaussian","size":16}}"#);
-        assert_eq!((config.layer_norm_eps, config.rope.theta, config.rope.layout), (1e-5, 1e4, RopeLayout::Half));
+        let config = with(
+            r#"{"kind":"polysketch","degree":8,"local_exact":false,"sketch":{"kind":"gaussian","size":16}}"#,
+        );
+        assert_eq!(
+            (config.layer_norm_eps, config.rope.theta, config.rope.layout),
+            (1e-5, 1e4, RopeLayout::Half)
+        );
         let attention = &config.attention;
         assert_eq!((attention.qk_scale, attention.denominator_bias, attention.gate), (1.0, 1.0, Gate::None));
-        assert!(attention.causal && !attention.shared_qk_norm && attention.sketch_input == SketchInput::Normed);
+        assert!(
+            attention.causal && !attention.shared_qk_norm && attention.sketch_input == SketchInput::Normed
+        );
         assert_eq!(attention.sketch.as_ref().map(|s| s.gain), Some(0.25));
-        let config = with(r#"{"kind":"polysketch","degree":4,"local_exact":true,"block_size":32,"sketch":{"kind":"learned","size":16}}"#);
+        let config = with(
+            r#"{"kind":"polysketch","degree":4,"local_exact":true,"block_size":32,"sketch":{"kind":"learned","size":16}}"#,
+        );
         assert_eq!(config.attention.sketch.map(|s| (s.levels, s.expansion)), Some((2, 8)));
     }
 
     #[test]
     fn features_of_each_kind() {
         let features = |attention: &str, head: usize| with(attention).attention.feature_count(head);
-        let sketch = |r: usize| format!(r#"{{"kind":"polysketch","degree":4,"local_exact":false,"sketch":{{"kind":"learned","size":{r}}}}}"#);
+        let sketch = |r: usize| {
+            format!(
+                r#"{{"kind":"polysketch","degree":4,"local_exact":false,"sketch":{{"kind":"learned","size":{r}}}}}"#
+            )
+        };
         assert_eq!([16, 32, 64].map(|r| features(&sketch(r), 64)), [Some(136), Some(528), Some(2080)]);
         let taylor = |g: usize| features(&format!(r#"{{"kind":"taylor","degree":{g}}}"#), 16);
         assert_eq!([2, 3, 4].map(taylor), [Some(153), Some(969), Some(4845)]);

@@ -1,4 +1,5 @@
-//! [`Engine`] chooses where to run, [`Model`] holds what is loaded: parameters on the device and the plans that run them.
+//! [`Engine`] chooses where to run, [`Model`] holds what is loaded: parameters on the device and the plans
+//! that run them.
 
 use std::sync::Arc;
 
@@ -52,8 +53,8 @@ pub struct LoadOptions {
     pub segment: Option<usize>,
     /// Tokens of the key-value cache, for the kinds that have one.
     pub max_context: usize,
-    /// Largest binding for weights, bytes: embedding tables above it are cut; none: what the device allows. Cutting changes no
-    /// result; a small number makes tests take the path of large vocabularies.
+    /// Largest binding for weights, bytes: embedding tables above it are cut; none: what the device allows.
+    /// Cutting changes no result; a small number makes tests take the path of large vocabularies.
     pub max_binding: Option<usize>,
 }
 
@@ -143,7 +144,11 @@ impl ModelSource {
     }
 
     /// A model from the contents of its files; no tokenizer: bytes.
-    pub fn from_bytes(config: &str, weights: impl Into<std::borrow::Cow<'static, [u8]>>, tokenizer: Option<&[u8]>) -> Result<Self> {
+    pub fn from_bytes(
+        config: &str,
+        weights: impl Into<std::borrow::Cow<'static, [u8]>>,
+        tokenizer: Option<&[u8]>,
+    ) -> Result<Self> {
         let (config, warnings) = ModelConfig::from_json(config, "config.json")?;
         let tokenizer = match tokenizer {
             Some(bytes) => Tokenizer::from_json_bytes(bytes, "tokenizer.json")?,
@@ -152,7 +157,12 @@ impl ModelSource {
         Self::assemble(config, warnings, Checkpoint::from_bytes(weights, "model.safetensors")?, tokenizer)
     }
 
-    fn assemble(config: ModelConfig, mut warnings: Vec<String>, checkpoint: Checkpoint, tokenizer: Tokenizer) -> Result<Self> {
+    fn assemble(
+        config: ModelConfig,
+        mut warnings: Vec<String>,
+        checkpoint: Checkpoint,
+        tokenizer: Tokenizer,
+    ) -> Result<Self> {
         warnings.extend(checkpoint.check(&config.parameters())?);
         Ok(Self { config, checkpoint, tokenizer, warnings })
     }
@@ -166,7 +176,9 @@ impl Engine {
     pub async fn create(request: &AdapterRequest) -> Result<Self> {
         Ok(match select(request).await? {
             Choice::Cpu => Self::on(Executor::Cpu(CpuExecutor::default())),
-            Choice::Gpu(adapter) => Self { tuning: Arc::new(known(&adapter.report)), target: Target::Adapter(adapter) },
+            Choice::Gpu(adapter) => {
+                Self { tuning: Arc::new(known(&adapter.report)), target: Target::Adapter(adapter) }
+            }
         })
     }
 
@@ -208,7 +220,11 @@ impl Engine {
         let traits = match &self.target {
             Target::Adapter(_) if crate::gpu::switches::weak() => {
                 let real = self.adapter().map_or_else(DeviceTraits::floor, |a| a.traits());
-                DeviceTraits { software: real.software, loop_iterations: real.loop_iterations, ..DeviceTraits::floor() }
+                DeviceTraits {
+                    software: real.software,
+                    loop_iterations: real.loop_iterations,
+                    ..DeviceTraits::floor()
+                }
             }
             Target::Adapter(adapter) => adapter.report.traits(),
             Target::Executor(executor) => executor.traits(),
@@ -216,12 +232,14 @@ impl Engine {
         DeviceTraits { tuning: self.tuning.clone(), ..traits }
     }
 
-    /// Whether what runs here takes main memory. A card's own is not known; there the driver's refusal is the error.
+    /// Whether what runs here takes main memory. A card's own is not known; there the driver's refusal is the
+    /// error.
     pub(crate) fn takes_main_memory(&self) -> bool {
         self.adapter().is_none_or(|a| matches!(a.kind, AdapterKind::Software | AdapterKind::Integrated))
     }
 
-    /// Bytes that plans may take here without harm to what else runs; none where the system, or a card, does not tell.
+    /// Bytes that plans may take here without harm to what else runs; none where the system, or a card, does
+    /// not tell.
     pub fn available_memory(&self) -> Option<u64> {
         available().filter(|_| self.takes_main_memory())
     }
@@ -234,7 +252,11 @@ impl Engine {
         if !self.takes_main_memory() {
             return Ok(());
         }
-        check_memory("the model", plan.total(), "use a smaller model, or a smaller --segment, --max-context or --slots")
+        check_memory(
+            "the model",
+            plan.total(),
+            "use a smaller model, or a smaller --segment, --max-context or --slots",
+        )
     }
 
     /// What runs plans here, with room for buffers of so many bytes.
@@ -242,7 +264,11 @@ impl Engine {
         Ok(match &self.target {
             Target::Executor(executor) => executor.clone(),
             Target::Adapter(adapter) => {
-                let context = GpuContext::create(adapter, Needs { max_binding: largest, max_buffer: largest, ..Needs::default() }).await?;
+                let context = GpuContext::create(
+                    adapter,
+                    Needs { max_binding: largest, max_buffer: largest, ..Needs::default() },
+                )
+                .await?;
                 Executor::Gpu(GpuExecutor::new(context).await)
             }
         })
@@ -253,13 +279,19 @@ impl Engine {
         Blueprint::new(config, stored, self.traits(), options)
     }
 
-    /// Loads a model: plans, checks limits and memory, asks the device for what is needed, uploads the parameters.
-    /// `progress` is told bytes done and bytes in all.
+    /// Loads a model: plans, checks limits and memory, asks the device for what is needed, uploads the
+    /// parameters. `progress` is told bytes done and bytes in all.
     ///
     /// # Errors
-    /// [`ErrorKind::Limit`] or [`ErrorKind::OutOfMemory`] if the model and one session are too large, before anything is allocated;
-    /// [`ErrorKind::ModelFormat`] for weights that are not finite; those of the device.
-    pub async fn load(&self, source: ModelSource, options: &LoadOptions, progress: &mut dyn FnMut(u64, u64)) -> Result<Model> {
+    /// [`ErrorKind::Limit`] or [`ErrorKind::OutOfMemory`] if the model and one session are too large, before
+    /// anything is allocated; [`ErrorKind::ModelFormat`] for weights that are not finite; those of the
+    /// device.
+    pub async fn load(
+        &self,
+        source: ModelSource,
+        options: &LoadOptions,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<Model> {
         let blueprint = self.blueprint(&source.config, source.stored(), options)?;
         let memory = blueprint.memory();
         self.check_fits(&memory)?;
@@ -269,7 +301,9 @@ impl Engine {
         let mut done = 0;
         for packed in &blueprint.parameters {
             progress(done, total);
-            executor.store(&mut parameters, &packed.name, packed.dtype, &packed.words(&source.checkpoint)?).await?;
+            executor
+                .store(&mut parameters, &packed.name, packed.dtype, &packed.words(&source.checkpoint)?)
+                .await?;
             done += packed.dtype.bytes(packed.elements) as u64;
         }
         progress(total, total);
@@ -319,7 +353,8 @@ impl Blueprint {
         attention.check(true)?;
         let context = if attention.has_cache() { options.max_context } else { 0 };
         let large = options.weights.unwrap_or(stored);
-        let max_binding = traits.max_binding.min(traits.max_buffer).min(options.max_binding.unwrap_or(usize::MAX));
+        let max_binding =
+            traits.max_binding.min(traits.max_buffer).min(options.max_binding.unwrap_or(usize::MAX));
         let build = Build { large, max_binding, slots: options.slots, context };
         let parameters = weights::packed(config, &attention, large, build.max_binding);
         let lower = |mode, head, tokens: usize| -> Result<Plan> {
@@ -329,16 +364,29 @@ impl Blueprint {
         let decode = Plan { name: "decode".into(), ..lower(Mode::Decode, Head::Sample, 1)? };
         let prefill = match options.segment {
             Some(tokens) => lower(Mode::Prefill, Head::Last, tokens)?,
-            None => largest_that_fits(traits.tuning.segment.unwrap_or(DEFAULT_SEGMENT), |tokens| lower(Mode::Prefill, Head::Last, tokens))?,
+            None => largest_that_fits(traits.tuning.segment.unwrap_or(DEFAULT_SEGMENT), |tokens| {
+                lower(Mode::Prefill, Head::Last, tokens)
+            })?,
         };
-        Ok(Self { build, parameters, capacity: prefill.capacity, prefill: Plan { name: "prefill".into(), ..prefill }, decode, traits })
+        Ok(Self {
+            build,
+            parameters,
+            capacity: prefill.capacity,
+            prefill: Plan { name: "prefill".into(), ..prefill },
+            decode,
+            traits,
+        })
     }
 
     /// A plan for another head on the same capacity of lanes, with as many tokens as fit.
     pub(super) fn plan(&self, config: &ModelConfig, head: Head) -> Result<Plan> {
         let graph: Graph = transformer::build(config, Mode::Prefill, head, &self.build)?;
         largest_that_fits(self.capacity.tokens, |tokens| {
-            graph.lower(&format!("{head:?}").to_lowercase(), &self.traits, Capacity { tokens, ..self.capacity })
+            graph.lower(
+                &format!("{head:?}").to_lowercase(),
+                &self.traits,
+                Capacity { tokens, ..self.capacity },
+            )
         })
     }
 
@@ -365,8 +413,8 @@ impl Blueprint {
     }
 }
 
-/// Tokens of a prefill call unless memory says less: enough blocks to fill a GPU, small enough that a CPU keeps activations
-/// of a small model in cache.
+/// Tokens of a prefill call unless memory says less: enough blocks to fill a GPU, small enough that a CPU
+/// keeps activations of a small model in cache.
 const DEFAULT_SEGMENT: usize = 1024;
 
 /// The plan for `most` tokens, or for the largest half, quarter, … that the device's limits allow.
@@ -405,8 +453,9 @@ impl Model {
         &self.0.attention
     }
 
-    /// Compiles the shaders that reading and writing need, so that the first text does not wait for them. `progress` is told the dispatches
-    /// that can run, and how many there are; on the CPU there is nothing to do.
+    /// Compiles the shaders that reading and writing need, so that the first text does not wait for them.
+    /// `progress` is told the dispatches that can run, and how many there are; on the CPU there is nothing to
+    /// do.
     pub async fn warm_up(&self, progress: &mut dyn FnMut(usize, usize)) -> Result<()> {
         let Blueprint { prefill, decode, .. } = &self.0.blueprint;
         self.0.executor.warm_up(&[prefill, decode], progress).await

@@ -1,4 +1,5 @@
-//! Writing files: whole or not at all. Everything of this crate that writes a file goes through [`atomic_write`].
+//! Writing files: whole or not at all. Everything of this crate that writes a file goes through
+//! [`atomic_write`].
 
 #![cfg(not(target_arch = "wasm32"))]
 
@@ -22,16 +23,18 @@ pub fn read_bytes(path: &Path) -> Result<Vec<u8>> {
 pub fn read_text(path: &Path) -> Result<String> {
     String::from_utf8(read_bytes(path)?).map_err(|e| {
         let at = e.utf8_error().valid_up_to();
-        Error::new(ErrorKind::Input, format!("{}: not UTF-8 text (byte {at})", path.display())).help("convert the file to UTF-8")
+        Error::new(ErrorKind::Input, format!("{}: not UTF-8 text (byte {at})", path.display()))
+            .help("convert the file to UTF-8")
     })
 }
 
-/// Writes a file through `write` into a temporary neighbour, flushes it to the disk and renames it into place: a
-/// reader sees the old file or the new one, never a part, and after an error nothing is left behind. A link is
-/// followed. Devices and pipes (`/dev/stdout`) are written to directly.
+/// Writes a file through `write` into a temporary neighbour, flushes it to the disk and renames it into
+/// place: a reader sees the old file or the new one, never a part, and after an error nothing is left behind.
+/// A link is followed. Devices and pipes (`/dev/stdout`) are written to directly.
 ///
 /// # Errors
-/// `ErrorKind::Io`, naming `path`: folder missing or read-only, file read-only, disk full, or what `write` reports.
+/// `ErrorKind::Io`, naming `path`: folder missing or read-only, file read-only, disk full, or what `write`
+/// reports.
 pub fn atomic_write(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
     place(path)
         .and_then(|place| match place {
@@ -99,7 +102,10 @@ mod tests {
     use super::*;
 
     fn names(folder: &Path) -> Vec<String> {
-        let mut names: Vec<String> = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        let mut names: Vec<String> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|e| e.unwrap().file_name().into_string().unwrap())
+            .collect();
         names.sort();
         names
     }

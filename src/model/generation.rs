@@ -1,5 +1,5 @@
-//! A continuation, one submission after the other: what [`Session::generate`] runs to its end, and what a caller runs who has
-//! other things to do in between (a page).
+//! A continuation, one submission after the other: what [`Session::generate`] runs to its end, and what a
+//! caller runs who has other things to do in between (a page).
 
 use std::ops::ControlFlow;
 
@@ -28,11 +28,13 @@ impl Generation {
     /// Nothing runs yet.
     ///
     /// # Errors
-    /// [`ErrorKind::Input`](crate::ErrorKind::Input) for options outside their range; [`ErrorKind::Tokenizer`](crate::ErrorKind::Tokenizer).
+    /// [`ErrorKind::Input`](crate::ErrorKind::Input) for options outside their range;
+    /// [`ErrorKind::Tokenizer`](crate::ErrorKind::Tokenizer).
     pub fn new(model: &Model, slot: usize, options: &GenerateOptions) -> Result<Self> {
         options.check()?;
         let tokenizer = model.tokenizer()?;
-        // The first submissions are short so that text appears at once; on the CPU there is nothing to wait for.
+        // The first submissions are short so that text appears at once; on the CPU there is nothing to wait
+        // for.
         let most = if matches!(model.executor(), Executor::Gpu(_)) { 16 } else { 1 };
         Ok(Self {
             slot,
@@ -61,12 +63,16 @@ impl Generation {
         self.done
     }
 
-    /// Runs one submission. `on_text` gets the text piece by piece, always whole characters, and may stop it. The session then
-    /// holds every token up to the one that ended generation.
+    /// Runs one submission. `on_text` gets the text piece by piece, always whole characters, and may stop it.
+    /// The session then holds every token up to the one that ended generation.
     ///
     /// # Errors
     /// As [`Session::decode`].
-    pub async fn advance(&mut self, session: &mut Session, on_text: &mut dyn FnMut(&str) -> ControlFlow<()>) -> Result<()> {
+    pub async fn advance(
+        &mut self,
+        session: &mut Session,
+        on_text: &mut dyn FnMut(&str) -> ControlFlow<()>,
+    ) -> Result<()> {
         if self.ended {
             return Ok(());
         }
@@ -75,7 +81,8 @@ impl Generation {
         let steps = steps.min(self.options.max_tokens - self.done.ids.len());
         let ids = session.decode(&[self.slot], &[&self.options], steps).await?.swap_remove(0);
         self.steps[0] = (self.steps[0] * 2).min(most);
-        let kept = ids.iter().position(|id| self.take(*id, on_text).is_break()).map_or(ids.len(), |last| last + 1);
+        let kept =
+            ids.iter().position(|id| self.take(*id, on_text).is_break()).map_or(ids.len(), |last| last + 1);
         session.take_back(self.slot, &ids, kept, before);
         if self.done.ids.len() >= self.options.max_tokens {
             self.ended = true;

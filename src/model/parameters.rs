@@ -57,7 +57,10 @@ impl ModelConfig {
     /// Every tensor of the checkpoint, in the order of the computation.
     pub fn parameters(&self) -> Vec<ParameterSpec> {
         let mut list = Vec::new();
-        self.visit(&mut |name, shape, kind| list.push(ParameterSpec { name, shape: shape.to_vec(), kind }), 0..self.num_hidden_layers);
+        self.visit(
+            &mut |name, shape, kind| list.push(ParameterSpec { name, shape: shape.to_vec(), kind }),
+            0..self.num_hidden_layers,
+        );
         list
     }
 
@@ -65,7 +68,12 @@ impl ModelConfig {
     pub fn parameter_count(&self) -> u64 {
         let count = |layers: std::ops::Range<usize>| {
             let mut sum = 0u64;
-            self.visit(&mut |_, shape, _| sum = sum.saturating_add(shape.iter().fold(1u64, |a, &n| a.saturating_mul(n as u64))), layers);
+            self.visit(
+                &mut |_, shape, _| {
+                    sum = sum.saturating_add(shape.iter().fold(1u64, |a, &n| a.saturating_mul(n as u64)))
+                },
+                layers,
+            );
             sum
         };
         let (bare, one) = (count(0..0), count(0..1));
@@ -109,7 +117,9 @@ impl AttentionConfig {
             add(format!("{at}.gate_proj.bias"), &[heads], ParameterKind::GateBias);
         }
         match &self.sketch {
-            Some(sketch) if sketch.is_random() => random_sketch(add, &format!("{at}.sketch"), h, sketch.size, self.degree / 2),
+            Some(sketch) if sketch.is_random() => {
+                random_sketch(add, &format!("{at}.sketch"), h, sketch.size, self.degree / 2)
+            }
             Some(sketch) => learned_sketch(add, &format!("{at}.sketch"), h, sketch),
             None => {}
         }
@@ -122,7 +132,12 @@ fn norm(add: &mut dyn FnMut(String, &[usize], ParameterKind), at: &str, n: usize
     add(format!("{at}.bias"), &[n], ParameterKind::NormBias);
 }
 
-fn learned_sketch(add: &mut dyn FnMut(String, &[usize], ParameterKind), at: &str, h: usize, sketch: &SketchConfig) {
+fn learned_sketch(
+    add: &mut dyn FnMut(String, &[usize], ParameterKind),
+    at: &str,
+    h: usize,
+    sketch: &SketchConfig,
+) {
     let (r, hidden) = (sketch.size, sketch.expansion * sketch.size);
     for branch in ["left", "right"] {
         for level in 0..sketch.levels {
@@ -135,7 +150,13 @@ fn learned_sketch(add: &mut dyn FnMut(String, &[usize], ParameterKind), at: &str
 }
 
 /// The tree of a random sketch of degree `m`: matrices here, halves of the degree in the children.
-fn random_sketch(add: &mut dyn FnMut(String, &[usize], ParameterKind), at: &str, h: usize, r: usize, m: usize) {
+fn random_sketch(
+    add: &mut dyn FnMut(String, &[usize], ParameterKind),
+    at: &str,
+    h: usize,
+    r: usize,
+    m: usize,
+) {
     let i = if m <= 2 { h } else { r };
     add(format!("{at}.left"), &[i, r], ParameterKind::SketchBuffer);
     add(format!("{at}.right"), &[i, r], ParameterKind::SketchBuffer);
@@ -154,13 +175,22 @@ mod tests {
 
     fn golden() -> Vec<PathBuf> {
         let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let folder = ["tests/golden", "../shared/golden"].map(|p| here.join(p)).into_iter().find(|p| p.is_dir()).expect("golden files");
-        std::fs::read_dir(folder).expect("lists").map(|e| e.expect("lists").path()).filter(|p| p.join("config.json").is_file()).collect()
+        let folder = ["tests/golden", "../shared/golden"]
+            .map(|p| here.join(p))
+            .into_iter()
+            .find(|p| p.is_dir())
+            .expect("golden files");
+        std::fs::read_dir(folder)
+            .expect("lists")
+            .map(|e| e.expect("lists").path())
+            .filter(|p| p.join("config.json").is_file())
+            .collect()
     }
 
     fn load(dir: &Path) -> (ModelConfig, Checkpoint) {
         let text = std::fs::read_to_string(dir.join("config.json")).expect("reads");
-        let (config, warnings) = ModelConfig::from_json(&text, "config.json").expect("golden configurations are good");
+        let (config, warnings) =
+            ModelConfig::from_json(&text, "config.json").expect("golden configurations are good");
         assert_eq!(warnings, Vec::<String>::new(), "{dir:?}");
         let again: serde_json::Value = serde_json::from_str(&config.to_json()).expect("JSON");
         assert_eq!(again, serde_json::from_str::<serde_json::Value>(&text).expect("JSON"), "{dir:?}");
@@ -188,7 +218,11 @@ mod tests {
     #[test]
     fn fingerprints_tell_models_apart() {
         let folders = golden();
-        let mut prints: Vec<u64> = folders.iter().map(|dir| load(dir)).map(|(config, checkpoint)| fingerprint(&config, &checkpoint)).collect();
+        let mut prints: Vec<u64> = folders
+            .iter()
+            .map(|dir| load(dir))
+            .map(|(config, checkpoint)| fingerprint(&config, &checkpoint))
+            .collect();
         let (mut config, checkpoint) = load(&folders[0]);
         assert_eq!(fingerprint(&config, &checkpoint), prints[0]);
         config.rope.theta += 1.0;
@@ -204,10 +238,19 @@ mod tests {
             "rope":{"where":"none"},"attention":{"kind":"softmax"}}"#;
         let (config, _) = ModelConfig::from_json(config, "c").expect("good");
         let specs = config.parameters();
-        let values: Vec<Vec<f32>> = specs.iter().map(|s| (0..s.elements()).map(|i| i as f32).collect()).collect();
-        let tensors: Vec<_> = specs.iter().zip(&values).map(|(s, v)| crate::model::checkpoint::TensorData::f32(&s.name, &s.shape, v)).collect();
+        let values: Vec<Vec<f32>> =
+            specs.iter().map(|s| (0..s.elements()).map(|i| i as f32).collect()).collect();
+        let tensors: Vec<_> = specs
+            .iter()
+            .zip(&values)
+            .map(|(s, v)| crate::model::checkpoint::TensorData::f32(&s.name, &s.shape, v))
+            .collect();
         let bytes = crate::model::checkpoint::safetensors_bytes(&tensors, &[]).expect("fits");
         let checkpoint = Checkpoint::from_bytes(bytes, "m").expect("sound");
-        assert_eq!(fingerprint(&config, &checkpoint), 13_667_246_396_806_154_179, "a change of this number makes every state file useless");
+        assert_eq!(
+            fingerprint(&config, &checkpoint),
+            13_667_246_396_806_154_179,
+            "a change of this number makes every state file useless"
+        );
     }
 }

@@ -6,8 +6,8 @@ use super::text_stream::StopStrings;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernels::sample::SETTINGS;
 
-/// Options of [`Session::generate`](super::Session::generate), named as in Hugging Face and llama.cpp. As JSON, with names as JavaScript
-/// writes them; what is missing has its default.
+/// Options of [`Session::generate`](super::Session::generate), named as in Hugging Face and llama.cpp. As
+/// JSON, with names as JavaScript writes them; what is missing has its default.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct GenerateOptions {
@@ -21,8 +21,8 @@ pub struct GenerateOptions {
     pub top_p: f32,
     /// Only tokens at least this share as likely as the likeliest; 0: all.
     pub min_p: f32,
-    /// Logits of tokens that occurred are divided by this (multiplied where negative); 1: off. None: 1.1, and 1 at temperature 0, so that
-    /// greedy is greedy.
+    /// Logits of tokens that occurred are divided by this (multiplied where negative); 1: off. None: 1.1, and
+    /// 1 at temperature 0, so that greedy is greedy.
     pub repetition_penalty: Option<f32>,
     /// Seed of the draws.
     pub seed: u64,
@@ -32,7 +32,16 @@ pub struct GenerateOptions {
 
 impl Default for GenerateOptions {
     fn default() -> Self {
-        Self { max_tokens: 128, temperature: 0.8, top_k: 40, top_p: 0.95, min_p: 0.05, repetition_penalty: None, seed: 0, stop: Vec::new() }
+        Self {
+            max_tokens: 128,
+            temperature: 0.8,
+            top_k: 40,
+            top_p: 0.95,
+            min_p: 0.05,
+            repetition_penalty: None,
+            seed: 0,
+            stop: Vec::new(),
+        }
     }
 }
 
@@ -49,8 +58,9 @@ impl GenerateOptions {
 
     /// Refuses options outside their range, naming the option, the value and the range.
     pub fn check(&self) -> Result<()> {
-        let refuse =
-            |name: &str, value: f32, range: &str| Err(Error::new(ErrorKind::Input, format!("{name} is {value}")).help(format!("use {range}")));
+        let refuse = |name: &str, value: f32, range: &str| {
+            Err(Error::new(ErrorKind::Input, format!("{name} is {value}")).help(format!("use {range}")))
+        };
         if !(self.temperature >= 0.0 && self.temperature.is_finite()) {
             return refuse("temperature", self.temperature, "0 (greedy) or a positive number");
         }
@@ -70,7 +80,16 @@ impl GenerateOptions {
     /// The sampler's settings of one slot.
     pub(super) fn words(&self) -> [u32; SETTINGS] {
         let floats = [self.temperature, self.top_p, self.min_p, self.penalty()].map(f32::to_bits);
-        [floats[0], self.top_k, floats[1], floats[2], floats[3], self.seed as u32, (self.seed >> 32) as u32, 0]
+        [
+            floats[0],
+            self.top_k,
+            floats[1],
+            floats[2],
+            floats[3],
+            self.seed as u32,
+            (self.seed >> 32) as u32,
+            0,
+        ]
     }
 }
 
@@ -111,7 +130,11 @@ mod tests {
         assert_eq!((&greedy, greedy.penalty()), (&GenerateOptions::greedy(3), 1.0));
         assert_eq!(read(r#"{"temperature":0,"repetitionPenalty":1.5}"#).expect("reads").penalty(), 1.5);
         assert_eq!(GenerateOptions::default().penalty(), 1.1);
-        assert!(read(r#"{"temprature":0}"#).is_err() && read(r#"{"seed":-1}"#).is_err() && read(r#"{"topP":null}"#).is_err());
+        assert!(
+            read(r#"{"temprature":0}"#).is_err()
+                && read(r#"{"seed":-1}"#).is_err()
+                && read(r#"{"topP":null}"#).is_err()
+        );
         assert_eq!(serde_json::to_value(StopReason::EndOfText).expect("writes"), "end_of_text");
     }
 

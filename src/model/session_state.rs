@@ -10,34 +10,57 @@ impl Session {
     fn state_tensors(&self) -> Vec<(String, usize)> {
         let plan = self.prefill.plan();
         let states = plan.tensors.iter().filter(|t| t.bytes > 0 && t.tensor.role == Role::State);
-        states.map(|t| (t.tensor.name.clone(), t.tensor.ty.shape.elements(&plan.capacity) / plan.capacity.slots)).collect()
+        states
+            .map(|t| {
+                (t.tensor.name.clone(), t.tensor.ty.shape.elements(&plan.capacity) / plan.capacity.slots)
+            })
+            .collect()
     }
 
-    /// What a layer remembers of a text before its last block, `[H, F, h]` (sums of φ(k) vᵀ) and `[H, F]` (sums of φ(k), the normaliser); none
-    /// for the kinds that keep keys and values instead. For pictures: the model itself reads it on the device.
+    /// What a layer remembers of a text before its last block, `[H, F, h]` (sums of φ(k) vᵀ) and `[H, F]`
+    /// (sums of φ(k), the normaliser); none for the kinds that keep keys and values instead. For pictures:
+    /// the model itself reads it on the device.
     pub async fn attention_state(&self, slot: usize, layer: usize) -> Result<Option<[Vec<f32>; 2]>> {
         let attention = self.model.attention();
         let Some(features) = attention.features() else { return Ok(None) };
-        let (heads, head, size) = (attention.layout.heads, attention.layout.head, features.state(attention.layout.head));
+        let (heads, head, size) =
+            (attention.layout.heads, attention.layout.head, features.state(attention.layout.head));
         let s = self.slots.get(slot).filter(|_| layer < self.model.config().num_hidden_layers);
-        let s = s.ok_or_else(|| Error::new(ErrorKind::Input, format!("layer {layer} of text {slot} is not there")))?;
+        let s = s.ok_or_else(|| {
+            Error::new(ErrorKind::Input, format!("layer {layer} of text {slot} is not there"))
+        })?;
         let mut values = vec![0.0; heads * size];
         // Before the first whole block the device holds what an earlier text left, and ignores it.
         if s.position > s.ring {
             let range = slot * values.len()..(slot + 1) * values.len();
-            let words = self.model.0.executor.read(&self.state, &format!("layers.{layer}.attention.state"), range).await?;
+            let words = self
+                .model
+                .0
+                .executor
+                .read(&self.state, &format!("layers.{layer}.attention.state"), range)
+                .await?;
             values.iter_mut().zip(words).for_each(|(value, word)| *value = f32::from_bits(word));
         }
         let parts = || values.chunks_exact(size).map(|state| state.split_at(features.count * head));
-        Ok(Some([parts().flat_map(|(sums, _)| sums).copied().collect(), parts().flat_map(|(_, normaliser)| normaliser).copied().collect()]))
+        Ok(Some([
+            parts().flat_map(|(sums, _)| sums).copied().collect(),
+            parts().flat_map(|(_, normaliser)| normaliser).copied().collect(),
+        ]))
     }
 
     /// One text's state as bytes, with a fingerprint of the model and a checksum.
     pub async fn save(&self, slot: usize) -> Result<Vec<u8>> {
-        let s = self.slots.get(slot).ok_or_else(|| Error::new(ErrorKind::Input, format!("text {slot} of a session of {}", self.slots.len())))?;
+        let s = self.slots.get(slot).ok_or_else(|| {
+            Error::new(ErrorKind::Input, format!("text {slot} of a session of {}", self.slots.len()))
+        })?;
         let mut tensors = Vec::new();
         for (name, elements) in self.state_tensors() {
-            let words = self.model.0.executor.read(&self.state, &name, slot * elements..(slot + 1) * elements).await?;
+            let words = self
+                .model
+                .0
+                .executor
+                .read(&self.state, &name, slot * elements..(slot + 1) * elements)
+                .await?;
             tensors.push(SavedTensor { name, words });
         }
         let saved = SavedState {
@@ -54,11 +77,14 @@ impl Session {
     /// Loads what [`Session::save`] wrote, here or on any other executor.
     ///
     /// # Errors
-    /// [`ErrorKind::State`] for a damaged file, or one of another model or version; the text is then as before.
+    /// [`ErrorKind::State`] for a damaged file, or one of another model or version; the text is then as
+    /// before.
     pub async fn load(&mut self, slot: usize, bytes: &[u8], label: &str) -> Result<()> {
         let saved = SavedState::from_bytes(bytes, label, self.model.0.fingerprint)?;
-        let fail =
-            |what: String| Err(Error::new(ErrorKind::State, format!("{label}: {what}")).help("save it again with this version and this model"));
+        let fail = |what: String| {
+            Err(Error::new(ErrorKind::State, format!("{label}: {what}"))
+                .help("save it again with this version and this model"))
+        };
         let expected = self.state_tensors();
         let vocabulary = self.model.0.config.vocab_size;
         let block = self.model.0.attention.layout.block as u64;
@@ -91,7 +117,12 @@ impl Session {
         }
         let mut seen = vec![false; vocabulary];
         saved.seen.iter().for_each(|id| seen[*id as usize] = true);
-        self.slots[slot] = Slot { position: saved.position as usize, ring: saved.ring as usize, pending: saved.pending, seen };
+        self.slots[slot] = Slot {
+            position: saved.position as usize,
+            ring: saved.ring as usize,
+            pending: saved.pending,
+            seen,
+        };
         Ok(())
     }
 
@@ -110,19 +141,31 @@ mod tests {
     #[test]
     fn places_that_no_text_stands_at_are_refused() {
         let engine = Engine::on(Executor::Cpu(CpuExecutor::default()));
-        let model = pollster::block_on(engine.load(ModelSource::builtin().expect("opens"), &LoadOptions::default(), &mut |_, _| {})).expect("loads");
+        let model = pollster::block_on(engine.load(
+            ModelSource::builtin().expect("opens"),
+            &LoadOptions::default(),
+            &mut |_, _| {},
+        ))
+        .expect("loads");
         let mut session = pollster::block_on(Session::new(&model)).expect("starts");
-        pollster::block_on(session.prefill(0, &[5, 6, 7], &mut |_| std::ops::ControlFlow::Continue(()))).expect("reads");
+        pollster::block_on(session.prefill(0, &[5, 6, 7], &mut |_| std::ops::ControlFlow::Continue(())))
+            .expect("reads");
         let good = pollster::block_on(session.save(0)).expect("saves");
         let changed = |change: &dyn Fn(&mut SavedState)| {
             let mut state = SavedState::from_bytes(&good, "good", model.fingerprint()).expect("reads");
             change(&mut state);
             state.to_bytes()
         };
-        let changes: [&dyn Fn(&mut SavedState); 5] =
-            [&|s| s.position = u64::MAX, &|s| s.position += 1, &|s| s.ring = 4, &|s| s.seen.push(u32::MAX), &|s| s.pending = vec![1, 2]];
+        let changes: [&dyn Fn(&mut SavedState); 5] = [
+            &|s| s.position = u64::MAX,
+            &|s| s.position += 1,
+            &|s| s.ring = 4,
+            &|s| s.seen.push(u32::MAX),
+            &|s| s.pending = vec![1, 2],
+        ];
         for change in changes {
-            let error = pollster::block_on(session.load(0, &changed(change), "changed")).expect_err("impossible");
+            let error =
+                pollster::block_on(session.load(0, &changed(change), "changed")).expect_err("impossible");
             assert!(error.kind() == ErrorKind::State && error.message().contains("impossible"), "{error}");
             assert_eq!(session.position(0), 3);
         }

@@ -49,15 +49,21 @@ impl SavedState {
         out
     }
 
-    /// Reads a state of the model with that fingerprint; the checksum is verified before anything is allocated.
+    /// Reads a state of the model with that fingerprint; the checksum is verified before anything is
+    /// allocated.
     pub fn from_bytes(bytes: &[u8], label: &str, fingerprint: u64) -> Result<Self> {
-        let fail = |what: String, help: &str| Err(Error::new(ErrorKind::State, format!("{label}: {what}")).help(help));
+        let fail = |what: String, help: &str| {
+            Err(Error::new(ErrorKind::State, format!("{label}: {what}")).help(help))
+        };
         if !bytes.starts_with(MAGIC) {
             return fail("not a polysketch state file".into(), "give a file that --state-out wrote");
         }
         let version = bytes.get(8..12).map_or(0, |b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]));
         if version != VERSION {
-            return fail(format!("a state file of version {version}, this program reads version {VERSION}"), "save it again with this version");
+            return fail(
+                format!("a state file of version {version}, this program reads version {VERSION}"),
+                "save it again with this version",
+            );
         }
         let damaged = "the file is cut short or damaged; use another copy";
         let Some((body, checksum)) = bytes.split_last_chunk::<8>() else {

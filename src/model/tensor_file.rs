@@ -1,4 +1,5 @@
-//! `.safetensors` files, read and written: names, types, shapes and bytes. What the tensors mean is for others.
+//! `.safetensors` files, read and written: names, types, shapes and bytes. What the tensors mean is for
+//! others.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -47,8 +48,8 @@ pub fn read_tensors(path: &std::path::Path) -> Result<TensorFile> {
 }
 
 impl TensorFile {
-    /// Maps the file at `path`. The file must not be cut short while it is open; files that this crate writes are
-    /// replaced by renaming, which is safe.
+    /// Maps the file at `path`. The file must not be cut short while it is open; files that this crate writes
+    /// are replaced by renaming, which is safe.
     ///
     /// # Errors
     /// `ErrorKind::Io` if it cannot be opened; otherwise as [`TensorFile::from_bytes`].
@@ -59,14 +60,18 @@ impl TensorFile {
         let file = std::fs::File::open(path).map_err(io_error)?;
         let meta = file.metadata().map_err(io_error)?;
         if meta.is_dir() {
-            return Err(Error::new(ErrorKind::Io, format!("{label}: is a folder, must be a .safetensors file")));
+            return Err(Error::new(
+                ErrorKind::Io,
+                format!("{label}: is a folder, must be a .safetensors file"),
+            ));
         }
         if meta.len() == 0 || !meta.is_file() {
             // Nothing to map: an empty file, a pipe.
             let bytes = std::fs::read(path).map_err(io_error)?;
             return Self::new(Bytes::Memory(bytes.into()), label);
         }
-        // SAFETY: the map is read-only and private to this process; the requirement on others is in the doc comment.
+        // SAFETY: the map is read-only and private to this process; the requirement on others is in the doc
+        // comment.
         let map = unsafe { memmap2::Mmap::map(&file) }.map_err(io_error)?;
         Self::new(Bytes::Mapped(map), label)
     }
@@ -74,7 +79,8 @@ impl TensorFile {
     /// A file that is in memory; `label` stands for its path in messages.
     ///
     /// # Errors
-    /// `ErrorKind::ModelFormat` if it is cut off, its header is damaged, or its tensors overlap or lie outside.
+    /// `ErrorKind::ModelFormat` if it is cut off, its header is damaged, or its tensors overlap or lie
+    /// outside.
     pub fn from_bytes(bytes: impl Into<Cow<'static, [u8]>>, label: impl Into<String>) -> Result<Self> {
         Self::new(Bytes::Memory(bytes.into()), label.into())
     }
@@ -182,13 +188,20 @@ impl TensorFile {
     }
 
     fn type_error(&self, name: &str, dtype: Dtype, want: &str) -> Error {
-        Error::new(ErrorKind::Input, format!("{}: tensor {} has type {dtype:?}, must be {want}", self.label, clip(name)))
+        Error::new(
+            ErrorKind::Input,
+            format!("{}: tensor {} has type {dtype:?}, must be {want}", self.label, clip(name)),
+        )
     }
 
     fn narrow<T: TryFrom<i64>>(&self, name: &str, wide: Vec<i64>) -> Result<Vec<T>> {
         let fits = |(i, x): (usize, i64)| {
             T::try_from(x).map_err(|_| {
-                let message = format!("{}: tensor {} holds {x} at index {i}, which is out of range", self.label, clip(name));
+                let message = format!(
+                    "{}: tensor {} holds {x} at index {i}, which is out of range",
+                    self.label,
+                    clip(name)
+                );
                 Error::new(ErrorKind::Input, message)
             })
         };
@@ -212,8 +225,11 @@ pub(super) fn floats(dtype: Dtype, raw: &[u8]) -> Option<Vec<f32>> {
 
 /// A foreign name as a message shows it: one line, not a page.
 pub(super) fn clip(name: &str) -> String {
-    let mut text: String =
-        name.chars().take(120).flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] }).collect();
+    let mut text: String = name
+        .chars()
+        .take(120)
+        .flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] })
+        .collect();
     if name.chars().nth(120).is_some() {
         text.push('…');
     }
@@ -234,12 +250,21 @@ pub(super) fn list<'a>(names: impl ExactSizeIterator<Item = &'a str>, show: usiz
 fn damage(bytes: &[u8], label: &str, error: &SafeTensorError) -> Error {
     let claimed = bytes.first_chunk().map_or(0, |b| u64::from_le_bytes(*b));
     let what = match error {
-        SafeTensorError::HeaderTooSmall => format!("has only {} bytes, too short for a .safetensors file", bytes.len()),
-        SafeTensorError::HeaderTooLarge => format!("claims a header of {claimed} bytes, more than any .safetensors file may have"),
-        SafeTensorError::InvalidHeaderLength => format!("claims a header of {claimed} bytes, but has only {} bytes in all", bytes.len()),
+        SafeTensorError::HeaderTooSmall => {
+            format!("has only {} bytes, too short for a .safetensors file", bytes.len())
+        }
+        SafeTensorError::HeaderTooLarge => {
+            format!("claims a header of {claimed} bytes, more than any .safetensors file may have")
+        }
+        SafeTensorError::InvalidHeaderLength => {
+            format!("claims a header of {claimed} bytes, but has only {} bytes in all", bytes.len())
+        }
         SafeTensorError::InvalidHeader(_) => "the header is not UTF-8 text".into(),
-        SafeTensorError::InvalidHeaderDeserialization(e) => format!("the header is not valid: {}", clip(&e.to_string())),
-        other => misplaced(bytes, claimed).unwrap_or_else(|| format!("the header is not valid: {}", clip(&other.to_string()))),
+        SafeTensorError::InvalidHeaderDeserialization(e) => {
+            format!("the header is not valid: {}", clip(&e.to_string()))
+        }
+        other => misplaced(bytes, claimed)
+            .unwrap_or_else(|| format!("the header is not valid: {}", clip(&other.to_string()))),
     };
     let help = if bytes.starts_with(b"version https://git-lfs") {
         "this is a Git LFS pointer, not the weights; run `git lfs pull`"
@@ -264,7 +289,11 @@ fn misplaced(bytes: &[u8], header_len: u64) -> Option<String> {
         match bits.map(|bits| bits / 8) {
             Some(size) if from <= to && u128::from(to - from) == size => placed.push((from, to, name)),
             Some(size) => {
-                return Some(format!("tensor {} of shape {:?} needs {size} bytes, its offsets are {from}..{to}", clip(name), info.shape));
+                return Some(format!(
+                    "tensor {} of shape {:?} needs {size} bytes, its offsets are {from}..{to}",
+                    clip(name),
+                    info.shape
+                ));
             }
             None => return Some(format!("tensor {} has the impossible shape {:?}", clip(name), info.shape)),
         }
@@ -273,7 +302,10 @@ fn misplaced(bytes: &[u8], header_len: u64) -> Option<String> {
     let mut end = 0;
     for (from, to, name) in placed {
         if from != end {
-            return Some(format!("tensor {} starts at byte {from}, the one before it ends at {end}", clip(name)));
+            return Some(format!(
+                "tensor {} starts at byte {from}, the one before it ends at {end}",
+                clip(name)
+            ));
         }
         end = to;
     }
@@ -295,7 +327,12 @@ pub struct TensorData<'a> {
 
 impl<'a> TensorData<'a> {
     /// Elements of any type, as bytes in this machine's order (little-endian: wgpu and wasm know no other).
-    pub fn new<T: bytemuck::Pod>(name: impl Into<String>, dtype: Dtype, shape: &[usize], elements: &'a [T]) -> Self {
+    pub fn new<T: bytemuck::Pod>(
+        name: impl Into<String>,
+        dtype: Dtype,
+        shape: &[usize],
+        elements: &'a [T],
+    ) -> Self {
         const { assert!(cfg!(target_endian = "little")) }
         Self { name: name.into(), dtype, shape: shape.to_vec(), bytes: bytemuck::cast_slice(elements).into() }
     }
@@ -316,7 +353,11 @@ impl<'a> TensorData<'a> {
 ///
 /// # Errors
 /// Those of `w`; `InvalidInput` if a tensor's bytes do not fit its shape and type, or a name comes twice.
-pub fn write_tensors_to(w: &mut dyn Write, tensors: &[TensorData<'_>], notes: &[(&str, &str)]) -> io::Result<()> {
+pub fn write_tensors_to(
+    w: &mut dyn Write,
+    tensors: &[TensorData<'_>],
+    notes: &[(&str, &str)],
+) -> io::Result<()> {
     let mut sorted: Vec<&TensorData<'_>> = tensors.iter().collect();
     sorted.sort_by(|a, b| b.dtype.bitsize().cmp(&a.dtype.bitsize()).then_with(|| a.name.cmp(&b.name)));
     let mut header = BTreeMap::new();
@@ -324,8 +365,17 @@ pub fn write_tensors_to(w: &mut dyn Write, tensors: &[TensorData<'_>], notes: &[
     for t in &sorted {
         let bits = t.shape.iter().try_fold(t.dtype.bitsize(), |a, &n| a.checked_mul(n));
         let info = json!({ "dtype": t.dtype, "shape": t.shape, "data_offsets": [at, at + t.bytes.len()] });
-        if bits != Some(t.bytes.len() * 8) || header.insert(t.name.as_str(), info).is_some() || t.name == "__metadata__" {
-            let what = format!("tensor {} {:?}{:?} comes twice or does not have {} bytes", clip(&t.name), t.dtype, t.shape, t.bytes.len());
+        if bits != Some(t.bytes.len() * 8)
+            || header.insert(t.name.as_str(), info).is_some()
+            || t.name == "__metadata__"
+        {
+            let what = format!(
+                "tensor {} {:?}{:?} comes twice or does not have {} bytes",
+                clip(&t.name),
+                t.dtype,
+                t.shape,
+                t.bytes.len()
+            );
             return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
         }
         at += t.bytes.len();
@@ -355,6 +405,10 @@ pub fn safetensors_bytes(tensors: &[TensorData<'_>], notes: &[(&str, &str)]) -> 
 /// # Errors
 /// `ErrorKind::Io`, naming `path`.
 #[cfg(not(target_arch = "wasm32"))]
-pub fn write_safetensors(path: &std::path::Path, tensors: &[TensorData<'_>], notes: &[(&str, &str)]) -> Result<()> {
+pub fn write_safetensors(
+    path: &std::path::Path,
+    tensors: &[TensorData<'_>],
+    notes: &[(&str, &str)],
+) -> Result<()> {
     super::files::atomic_write(path, |w| write_tensors_to(w, tensors, notes))
 }

@@ -3,8 +3,8 @@
 use super::tokenizer::Tokenizer;
 use crate::error::{Error, ErrorKind, Result};
 
-/// Turns ids into text one by one, at a cost that does not grow with what came before. All pieces together are
-/// [`Tokenizer::decode`] of all ids.
+/// Turns ids into text one by one, at a cost that does not grow with what came before. All pieces together
+/// are [`Tokenizer::decode`] of all ids.
 #[derive(Clone, Debug)]
 pub struct TextStream {
     tokenizer: Tokenizer,
@@ -69,8 +69,8 @@ impl TextStream {
     }
 }
 
-/// Takes the complete characters out of `bytes`; what can never become one turns into U+FFFD, and at the `last` also
-/// what has not become one. Agrees with `String::from_utf8_lossy` of the whole.
+/// Takes the complete characters out of `bytes`; what can never become one turns into U+FFFD, and at the
+/// `last` also what has not become one. Agrees with `String::from_utf8_lossy` of the whole.
 fn take_text(bytes: &mut Vec<u8>, last: bool) -> String {
     let mut text = String::new();
     let mut used = 0;
@@ -98,8 +98,8 @@ fn take_text(bytes: &mut Vec<u8>, last: bool) -> String {
     text
 }
 
-/// Watches a text that comes in pieces for strings that end it. What might be the beginning of one is held back. The
-/// outcome does not depend on how the text is cut: the first stop string to be complete ends it.
+/// Watches a text that comes in pieces for strings that end it. What might be the beginning of one is held
+/// back. The outcome does not depend on how the text is cut: the first stop string to be complete ends it.
 #[derive(Clone, Debug, Default)]
 pub struct StopStrings {
     stops: Vec<String>,
@@ -114,24 +114,34 @@ impl StopStrings {
     pub fn new(stops: impl IntoIterator<Item = impl Into<String>>) -> Result<Self> {
         let stops: Vec<String> = stops.into_iter().map(Into::into).collect();
         if stops.iter().any(String::is_empty) {
-            return Err(Error::new(ErrorKind::Input, "a stop string is empty, must have at least one character"));
+            return Err(Error::new(
+                ErrorKind::Input,
+                "a stop string is empty, must have at least one character",
+            ));
         }
         Ok(Self { stops, held: String::new() })
     }
 
-    /// Takes the next piece; returns the text that is safe to print, and whether a stop string was found. It and what
-    /// follows are never returned.
+    /// Takes the next piece; returns the text that is safe to print, and whether a stop string was found. It
+    /// and what follows are never returned.
     pub fn push(&mut self, text: &str) -> (String, bool) {
         let mut all = std::mem::take(&mut self.held);
         all.push_str(text);
-        let found = self.stops.iter().filter_map(|stop| all.find(stop.as_str()).map(|at| (at + stop.len(), at))).min();
+        let found = self
+            .stops
+            .iter()
+            .filter_map(|stop| all.find(stop.as_str()).map(|at| (at + stop.len(), at)))
+            .min();
         if let Some((_, at)) = found {
             all.truncate(at);
             return (all, true);
         }
         let longest = self.stops.iter().map(String::len).max().unwrap_or(0);
         let from = all.len().saturating_sub(longest.saturating_sub(1));
-        let begins = |i: usize| all.is_char_boundary(i) && self.stops.iter().any(|stop| stop.as_bytes().starts_with(&all.as_bytes()[i..]));
+        let begins = |i: usize| {
+            all.is_char_boundary(i)
+                && self.stops.iter().any(|stop| stop.as_bytes().starts_with(&all.as_bytes()[i..]))
+        };
         if let Some(at) = (from..all.len()).find(|&i| begins(i)) {
             self.held = all.split_off(at);
         }
@@ -164,12 +174,17 @@ mod tests {
     #[test]
     fn stop_strings_do_not_depend_on_the_cuts() {
         let texts = ["one END two", "xabcabd", "aaab", "日本語の終わり。続き", "almost EN", "no", ""];
-        let sets: [&[&str]; 6] = [&["END"], &["abd", "cab"], &["aab"], &["終わり", "り。続"], &["xabc", "ab"], &[]];
+        let sets: [&[&str]; 6] =
+            [&["END"], &["abd", "cab"], &["aab"], &["終わり", "り。続"], &["xabc", "ab"], &[]];
         for text in texts {
             for set in sets {
                 let whole = stops(set, &[text]);
                 let chars: Vec<String> = text.chars().map(String::from).collect();
-                assert_eq!(stops(set, &chars.iter().map(String::as_str).collect::<Vec<_>>()), whole, "{text} {set:?}");
+                assert_eq!(
+                    stops(set, &chars.iter().map(String::as_str).collect::<Vec<_>>()),
+                    whole,
+                    "{text} {set:?}"
+                );
                 for (cut, _) in text.char_indices() {
                     assert_eq!(stops(set, &[&text[..cut], &text[cut..]]), whole, "{text} {set:?} {cut}");
                 }
@@ -196,7 +211,8 @@ mod tests {
             let all: Vec<u8> = (0..12)
                 .map(|_| {
                     state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                    [b'a', 0xe6, 0x97, 0xa5, 0xf0, 0x9f, 0x98, 0x80, 0xc3, 0xff, 0xed, 0xa0][(state >> 16) as usize % 12]
+                    [b'a', 0xe6, 0x97, 0xa5, 0xf0, 0x9f, 0x98, 0x80, 0xc3, 0xff, 0xed, 0xa0]
+                        [(state >> 16) as usize % 12]
                 })
                 .collect();
             let (mut pending, mut text) = (Vec::new(), String::new());

@@ -1,4 +1,5 @@
-//! Text to token ids and back: Hugging Face `tokenizer.json`, or plain bytes where a model has none (SPEC §2).
+//! Text to token ids and back: Hugging Face `tokenizer.json`, or plain bytes where a model has none (SPEC
+//! §2).
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -57,7 +58,13 @@ impl Tokenizer {
         let mut table = ByteTable::default();
         (0..=255).for_each(|byte| table.push(&[byte]));
         table.push(END_OF_TEXT.as_bytes());
-        Self(Arc::new(Inner { label: "byte tokenizer".into(), coder: Coder::Bytes, table: Some(table), size: 257, end_of_text: Some(256) }))
+        Self(Arc::new(Inner {
+            label: "byte tokenizer".into(),
+            coder: Coder::Bytes,
+            table: Some(table),
+            size: 257,
+            end_of_text: Some(256),
+        }))
     }
 
     /// The tokenizer of a model folder: its `tokenizer.json`, or [`Tokenizer::bytes`] if there is none.
@@ -73,8 +80,8 @@ impl Tokenizer {
         }
     }
 
-    /// A Hugging Face `tokenizer.json`; `label` stands for its path in messages. Truncation, padding and BPE dropout
-    /// are switched off: a text always gives the same ids, all of them.
+    /// A Hugging Face `tokenizer.json`; `label` stands for its path in messages. Truncation, padding and BPE
+    /// dropout are switched off: a text always gives the same ids, all of them.
     ///
     /// # Errors
     /// `ErrorKind::Tokenizer` if it is damaged, of an unknown kind, empty, or has ids past 16 777 216.
@@ -84,8 +91,10 @@ impl Tokenizer {
                 .help("the file is damaged or not a Hugging Face tokenizer.json; copy it again")
         };
         // First, because `tokenizers` panics on some texts that are not JSON.
-        serde_json::from_slice::<serde_json::Value>(bytes).map_err(|e| damaged(format!("not valid JSON: {e}")))?;
-        let mut tokenizer = tokenizers::Tokenizer::from_bytes(bytes).map_err(|e| damaged(format!("not a tokenizer: {}", clip(&e.to_string()))))?;
+        serde_json::from_slice::<serde_json::Value>(bytes)
+            .map_err(|e| damaged(format!("not valid JSON: {e}")))?;
+        let mut tokenizer = tokenizers::Tokenizer::from_bytes(bytes)
+            .map_err(|e| damaged(format!("not a tokenizer: {}", clip(&e.to_string()))))?;
         make_repeatable(&mut tokenizer);
         let vocabulary = tokenizer.get_vocab(true);
         let Some(&last) = vocabulary.values().max() else {
@@ -94,10 +103,14 @@ impl Tokenizer {
         if last as usize >= MOST_IDS {
             return Err(damaged(format!("has the token id {last}, must be below {MOST_IDS}")));
         }
-        let table = matches!(tokenizer.get_decoder(), Some(DecoderWrapper::ByteLevel(_))).then(|| ByteTable::of(&vocabulary, last as usize + 1));
+        let table = matches!(tokenizer.get_decoder(), Some(DecoderWrapper::ByteLevel(_)))
+            .then(|| ByteTable::of(&vocabulary, last as usize + 1));
         let end_of_text = tokenizer.token_to_id(END_OF_TEXT);
-        let coder =
-            Coder::HuggingFace { splits: splits_at_white_space(&tokenizer), unknown: unknown_bytes(&tokenizer), tokenizer: Box::new(tokenizer) };
+        let coder = Coder::HuggingFace {
+            splits: splits_at_white_space(&tokenizer),
+            unknown: unknown_bytes(&tokenizer),
+            tokenizer: Box::new(tokenizer),
+        };
         Ok(Self(Arc::new(Inner { label: label.into(), coder, table, size: last as usize + 1, end_of_text })))
     }
 
@@ -125,7 +138,8 @@ impl Tokenizer {
         }
     }
 
-    /// Refuses a model that is too small for this tokenizer. (A larger one is fine: some ids then have no text.)
+    /// Refuses a model that is too small for this tokenizer. (A larger one is fine: some ids then have no
+    /// text.)
     ///
     /// # Errors
     /// `ErrorKind::Tokenizer`, with both sizes.
@@ -133,7 +147,10 @@ impl Tokenizer {
         if self.0.size <= vocab_size {
             return Ok(());
         }
-        let e = Error::new(ErrorKind::Tokenizer, format!("{}: has {} tokens, the model's vocab_size is {vocab_size}", self.0.label, self.0.size));
+        let e = Error::new(
+            ErrorKind::Tokenizer,
+            format!("{}: has {} tokens, the model's vocab_size is {vocab_size}", self.0.label, self.0.size),
+        );
         Err(match self.0.coder {
             Coder::Bytes => e.help("the model has no tokenizer.json and is too small for plain bytes; put its tokenizer.json into the folder"),
             Coder::HuggingFace { .. } => e.help("use the tokenizer.json that the model was trained with"),
@@ -166,8 +183,14 @@ impl Tokenizer {
         }
     }
 
-    /// Word by word, each distinct one encoded once; the same ids as for the whole text at once, many times faster.
-    fn encode_words(&self, tokenizer: &tokenizers::Tokenizer, text: &str, progress: &mut dyn FnMut(usize)) -> Result<Vec<u32>> {
+    /// Word by word, each distinct one encoded once; the same ids as for the whole text at once, many times
+    /// faster.
+    fn encode_words(
+        &self,
+        tokenizer: &tokenizers::Tokenizer,
+        text: &str,
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<Vec<u32>> {
         const LONGEST_KEPT: usize = 64;
         let mut ids = Vec::new();
         let mut seen: HashMap<&str, (usize, usize)> = HashMap::new();
@@ -193,30 +216,44 @@ impl Tokenizer {
     }
 
     fn encode_plain(&self, tokenizer: &tokenizers::Tokenizer, text: &str) -> Result<tokenizers::Encoding> {
-        tokenizer
-            .encode_fast(text, false)
-            .map_err(|e| Error::new(ErrorKind::Input, format!("{}: cannot encode the text: {}", self.0.label, clip(&e.to_string()))))
+        tokenizer.encode_fast(text, false).map_err(|e| {
+            Error::new(
+                ErrorKind::Input,
+                format!("{}: cannot encode the text: {}", self.0.label, clip(&e.to_string())),
+            )
+        })
     }
 
     fn refuse(&self, unknown: &[u8], text: &str) -> Result<()> {
-        let Some(at) = (!unknown.is_empty()).then(|| text.bytes().position(|b| unknown.contains(&b))).flatten() else {
+        let Some(at) =
+            (!unknown.is_empty()).then(|| text.bytes().position(|b| unknown.contains(&b))).flatten()
+        else {
             return Ok(());
         };
         let byte = text.as_bytes()[at];
-        Err(Error::new(ErrorKind::Input, format!("{}: has no token for byte 0x{byte:02x} of the text (at byte {at})", self.0.label))
-            .help("leave the character out, or use a tokenizer with all 256 bytes"))
+        Err(Error::new(
+            ErrorKind::Input,
+            format!("{}: has no token for byte 0x{byte:02x} of the text (at byte {at})", self.0.label),
+        )
+        .help("leave the character out, or use a tokenizer with all 256 bytes"))
     }
 
-    /// The text of some ids, special tokens included; bytes that are not UTF-8 become U+FFFD, ids without a token
-    /// nothing.
+    /// The text of some ids, special tokens included; bytes that are not UTF-8 become U+FFFD, ids without a
+    /// token nothing.
     ///
     /// # Errors
     /// `ErrorKind::Tokenizer` if the tokenizer's own decoder fails (never for byte-level ones).
     pub fn decode(&self, ids: &[u32]) -> Result<String> {
         match (&self.0.coder, &self.0.table) {
-            (_, Some(table)) => Ok(String::from_utf8_lossy(&ids.iter().flat_map(|&id| table.get(id)).copied().collect::<Vec<u8>>()).into_owned()),
+            (_, Some(table)) => Ok(String::from_utf8_lossy(
+                &ids.iter().flat_map(|&id| table.get(id)).copied().collect::<Vec<u8>>(),
+            )
+            .into_owned()),
             (Coder::HuggingFace { tokenizer, .. }, None) => tokenizer.decode(ids, false).map_err(|e| {
-                Error::new(ErrorKind::Tokenizer, format!("{}: cannot decode {} ids: {}", self.0.label, ids.len(), clip(&e.to_string())))
+                Error::new(
+                    ErrorKind::Tokenizer,
+                    format!("{}: cannot decode {} ids: {}", self.0.label, ids.len(), clip(&e.to_string())),
+                )
             }),
             (Coder::Bytes, None) => Ok(String::new()),
         }
@@ -277,7 +314,9 @@ fn encode_bytes(text: &str) -> Vec<u32> {
 /// The GPT-2 pattern never joins a visible character to white space after it, nor looks across that boundary.
 fn splits_at_white_space(t: &tokenizers::Tokenizer) -> bool {
     let byte_level = matches!(t.get_pre_tokenizer(), Some(PreTokenizerWrapper::ByteLevel(b)) if b.use_regex && !b.add_prefix_space);
-    let plain = |a: &tokenizers::AddedToken| !(a.lstrip || a.rstrip || a.single_word || a.content.contains(char::is_whitespace));
+    let plain = |a: &tokenizers::AddedToken| {
+        !(a.lstrip || a.rstrip || a.single_word || a.content.contains(char::is_whitespace))
+    };
     byte_level && t.get_normalizer().is_none() && t.get_added_tokens_decoder().values().all(plain)
 }
 
@@ -285,9 +324,9 @@ fn splits_at_white_space(t: &tokenizers::Tokenizer) -> bool {
 fn unknown_bytes(t: &tokenizers::Tokenizer) -> Vec<u8> {
     let byte_level = matches!(t.get_pre_tokenizer(), Some(PreTokenizerWrapper::ByteLevel(_)));
     match t.get_model() {
-        ModelWrapper::BPE(bpe) if byte_level && bpe.unk_token.is_none() && !bpe.byte_fallback => {
-            (0..=255).filter(|&b| t.token_to_id(byte_level::char_of(b).encode_utf8(&mut [0; 4])).is_none()).collect()
-        }
+        ModelWrapper::BPE(bpe) if byte_level && bpe.unk_token.is_none() && !bpe.byte_fallback => (0..=255)
+            .filter(|&b| t.token_to_id(byte_level::char_of(b).encode_utf8(&mut [0; 4])).is_none())
+            .collect(),
         _ => Vec::new(),
     }
 }
@@ -301,7 +340,8 @@ struct ByteTable {
 
 impl ByteTable {
     fn of(vocabulary: &HashMap<String, u32>, size: usize) -> Self {
-        let mut tokens: Vec<(&str, u32)> = vocabulary.iter().map(|(token, &id)| (token.as_str(), id)).collect();
+        let mut tokens: Vec<(&str, u32)> =
+            vocabulary.iter().map(|(token, &id)| (token.as_str(), id)).collect();
         tokens.sort_unstable_by(|a, b| (a.1, a.0).cmp(&(b.1, b.0)));
         let mut table = Self::default();
         for (token, id) in tokens {
@@ -334,13 +374,18 @@ mod tests {
     const TEXT: &str = "It was the 1st of May\u{a0}…\r\n\n  “Don't,” they'll say — naïve café, 日本語 😀👩‍👩‍👧.  \t\nEnd<|endoftext|> Next  <|endoftext|>\n\nIt's 3,000.";
 
     fn small() -> Tokenizer {
-        let json = train(&[TEXT, "the letter it said that the letter"], 300, &mut |_| {}).expect("trains").json;
+        let json =
+            train(&[TEXT, "the letter it said that the letter"], 300, &mut |_| {}).expect("trains").json;
         Tokenizer::from_json_bytes(json.as_bytes(), "small").expect("loads")
     }
 
     fn streamed(tokenizer: &Tokenizer, ids: &[u32]) -> String {
         let mut stream = tokenizer.text_stream();
-        let mut text: String = ids.iter().filter_map(|&id| stream.push(id)).inspect(|piece| assert!(!piece.is_empty())).collect();
+        let mut text: String = ids
+            .iter()
+            .filter_map(|&id| stream.push(id))
+            .inspect(|piece| assert!(!piece.is_empty()))
+            .collect();
         text.extend(stream.finish());
         text
     }
@@ -350,7 +395,11 @@ mod tests {
         for tokenizer in [small(), Tokenizer::bytes()] {
             for text in [TEXT, "", " ", "\n", "😀", "  leading and trailing  ", "\u{fffd}"] {
                 let ids = tokenizer.encode(text).expect("encodes");
-                assert!(ids.iter().all(|&id| (id as usize) < tokenizer.vocab_size() && tokenizer.id_to_token(id).is_some()));
+                assert!(
+                    ids.iter()
+                        .all(|&id| (id as usize) < tokenizer.vocab_size()
+                            && tokenizer.id_to_token(id).is_some())
+                );
                 assert_eq!(tokenizer.decode(&ids).expect("decodes"), text);
                 assert_eq!(streamed(&tokenizer, &ids), text, "{tokenizer:?}");
             }
@@ -376,9 +425,29 @@ mod tests {
     #[test]
     fn word_by_word_is_the_same_as_at_once() {
         let tokenizer = small();
-        let Coder::HuggingFace { tokenizer: plain, splits, .. } = &tokenizer.0.coder else { panic!("not byte-level") };
+        let Coder::HuggingFace { tokenizer: plain, splits, .. } = &tokenizer.0.coder else {
+            panic!("not byte-level")
+        };
         assert!(splits);
-        let pieces = ["a", " ", "\n", "\r\n", "'s", "'ll", "1", "é", "。", "\u{3000}", "\u{85}", "\t", ".", END_OF_TEXT, "the", "\u{200b}", "ſ"];
+        let pieces = [
+            "a",
+            " ",
+            "\n",
+            "\r\n",
+            "'s",
+            "'ll",
+            "1",
+            "é",
+            "。",
+            "\u{3000}",
+            "\u{85}",
+            "\t",
+            ".",
+            END_OF_TEXT,
+            "the",
+            "\u{200b}",
+            "ſ",
+        ];
         let mut state = 7u32;
         for _ in 0..3000 {
             let text: String = (0..14)
@@ -387,7 +456,11 @@ mod tests {
                     pieces[(state >> 16) as usize % pieces.len()]
                 })
                 .collect();
-            assert_eq!(tokenizer.encode(&text).expect("encodes"), plain.encode_fast(text.as_str(), false).expect("encodes").get_ids(), "{text:?}");
+            assert_eq!(
+                tokenizer.encode(&text).expect("encodes"),
+                plain.encode_fast(text.as_str(), false).expect("encodes").get_ids(),
+                "{text:?}"
+            );
             assert_eq!(words(&text).collect::<String>(), text);
         }
     }
@@ -454,7 +527,10 @@ mod tests {
         let tokenizer = Tokenizer::open(&dir).expect("loads");
         let greedy = serde_json::from_str::<serde_json::Value>(&expected).expect("JSON")["greedy"].clone();
         let ids = |key: &str| serde_json::from_value::<Vec<u32>>(greedy[key].clone()).expect("ids");
-        assert_eq!(tokenizer.encode(greedy["prompt"].as_str().expect("text")).expect("encodes"), ids("prompt_ids"));
+        assert_eq!(
+            tokenizer.encode(greedy["prompt"].as_str().expect("text")).expect("encodes"),
+            ids("prompt_ids")
+        );
         assert_eq!(tokenizer.decode(&ids("continuation_ids")).expect("decodes"), greedy["continuation"]);
         assert_eq!(streamed(&tokenizer, &ids("continuation_ids")), greedy["continuation"]);
         assert_eq!((tokenizer.vocab_size(), tokenizer.end_of_text()), (2048, Some(0)));
@@ -465,7 +541,10 @@ mod tests {
         let plain = tokenizers::Tokenizer::from_file(dir.join("tokenizer.json")).expect("loads");
         let plain_ids = plain.encode_fast(text, false).expect("encodes");
         let mut reported = 0;
-        assert_eq!(tokenizer.encode_with(text, &mut |done| reported = done).expect("encodes"), plain_ids.get_ids());
+        assert_eq!(
+            tokenizer.encode_with(text, &mut |done| reported = done).expect("encodes"),
+            plain_ids.get_ids()
+        );
         assert_eq!(reported, text.len());
         assert_eq!(tokenizer.decode(plain_ids.get_ids()).expect("decodes"), text);
     }

@@ -40,20 +40,27 @@ pub struct Trained {
     pub warnings: Vec<String>,
 }
 
-/// Trains a byte-level BPE of `vocab_size` tokens on `texts`: `<|endoftext|>` = 0, then the 256 bytes, then merges. It
-/// separates documents in the texts and is not counted. The same texts always give the same tokenizer.
+/// Trains a byte-level BPE of `vocab_size` tokens on `texts`: `<|endoftext|>` = 0, then the 256 bytes, then
+/// merges. It separates documents in the texts and is not counted. The same texts always give the same
+/// tokenizer.
 ///
 /// # Errors
 /// `ErrorKind::Input` if `vocab_size` is below 258 or above 1 048 576, or there is no text.
 pub fn train(texts: &[&str], vocab_size: usize, progress: &mut dyn FnMut(TrainProgress)) -> Result<Trained> {
     if !(SMALLEST_VOCABULARY..=LARGEST_VOCABULARY).contains(&vocab_size) {
-        let message = format!("the vocabulary size is {vocab_size}, must be from {SMALLEST_VOCABULARY} to {LARGEST_VOCABULARY}");
-        return Err(Error::new(ErrorKind::Input, message).help("256 bytes and <|endoftext|> come first; 2048 to 32768 is usual"));
+        let message = format!(
+            "the vocabulary size is {vocab_size}, must be from {SMALLEST_VOCABULARY} to {LARGEST_VOCABULARY}"
+        );
+        return Err(Error::new(ErrorKind::Input, message)
+            .help("256 bytes and <|endoftext|> come first; 2048 to 32768 is usual"));
     }
     let total = texts.iter().map(|t| t.len()).sum();
     if texts.iter().all(|text| documents(text).next().is_none()) {
-        return Err(Error::new(ErrorKind::Input, format!("nothing to train a tokenizer on: the data has {total} bytes of text"))
-            .help("give a file with text in it"));
+        return Err(Error::new(
+            ErrorKind::Input,
+            format!("nothing to train a tokenizer on: the data has {total} bytes of text"),
+        )
+        .help("give a file with text in it"));
     }
     let mut trainer = BpeTrainer::builder()
         .vocab_size(vocab_size)
@@ -73,27 +80,44 @@ fn failed(e: tokenizers::Error) -> Error {
     Error::new(ErrorKind::Tokenizer, format!("training the tokenizer failed: {e}"))
 }
 
-/// Hands every distinct word to the trainer with its number: cutting a word into tokens is slow, counting is not.
-fn feed(trainer: &mut BpeTrainer, texts: &[&str], total: usize, progress: &mut dyn FnMut(TrainProgress)) -> Result<()> {
-    // The trainer takes texts only, and counts what comes out of `split`: so the number travels inside the text.
+/// Hands every distinct word to the trainer with its number: cutting a word into tokens is slow, counting is
+/// not.
+fn feed(
+    trainer: &mut BpeTrainer,
+    texts: &[&str],
+    total: usize,
+    progress: &mut dyn FnMut(TrainProgress),
+) -> Result<()> {
+    // The trainer takes texts only, and counts what comes out of `split`: so the number travels inside the
+    // text.
     const MOST_AT_ONCE: usize = 1024;
     let counts = count_words(texts, total, progress);
     let numbered = counts.iter().flat_map(|(word, &count)| {
         let (whole, rest) = (count / MOST_AT_ONCE, count % MOST_AT_ONCE);
-        std::iter::repeat_n(MOST_AT_ONCE, whole).chain((rest > 0).then_some(rest)).map(move |n| format!("{n}:{word}"))
+        std::iter::repeat_n(MOST_AT_ONCE, whole)
+            .chain((rest > 0).then_some(rest))
+            .map(move |n| format!("{n}:{word}"))
     });
     let byte_level = ByteLevel::new(false, true, true);
     let split = |numbered: &str| {
         let (count, word) = numbered.split_once(':').unwrap_or(("1", numbered));
         let mut text = PreTokenizedString::from(word);
         byte_level.pre_tokenize(&mut text)?;
-        let words: Vec<String> = text.get_splits(OffsetReferential::Original, OffsetType::Byte).into_iter().map(|(w, _, _)| w.to_string()).collect();
+        let words: Vec<String> = text
+            .get_splits(OffsetReferential::Original, OffsetType::Byte)
+            .into_iter()
+            .map(|(w, _, _)| w.to_string())
+            .collect();
         Ok(std::iter::repeat_n(words, count.parse()?).flatten().collect())
     };
     trainer.feed(numbered, split).map_err(failed)
 }
 
-fn count_words<'t>(texts: &[&'t str], total: usize, progress: &mut dyn FnMut(TrainProgress)) -> HashMap<&'t str, usize> {
+fn count_words<'t>(
+    texts: &[&'t str],
+    total: usize,
+    progress: &mut dyn FnMut(TrainProgress),
+) -> HashMap<&'t str, usize> {
     let mut counts = HashMap::new();
     let (mut done, mut reported) = (0, 0);
     for word in texts.iter().copied().flat_map(documents).flat_map(words) {
@@ -115,7 +139,9 @@ fn finish(model: BPE, special: Vec<AddedToken>, vocab_size: usize) -> Result<Tra
     let size = tokenizer.get_vocab_size(true);
     let mut warnings = Vec::new();
     if size < vocab_size {
-        warnings.push(format!("the data gives only {size} tokens, not the {vocab_size} asked for; set vocab_size to {size}"));
+        warnings.push(format!(
+            "the data gives only {size} tokens, not the {vocab_size} asked for; set vocab_size to {size}"
+        ));
     }
     Ok(Trained { json: tokenizer.to_string(true).map_err(failed)?, vocab_size: size, warnings })
 }

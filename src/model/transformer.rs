@@ -22,7 +22,8 @@ use crate::tensor::{DType, Extent, Shape, TensorType, Unit};
 pub enum Head {
     /// Logits of each lane's last token, into the state `logits [slots, V]`.
     Last,
-    /// Logits of all tokens, output `logits_all [rows, V]`; and the hidden states after each layer, `hidden.{i}`.
+    /// Logits of all tokens, output `logits_all [rows, V]`; and the hidden states after each layer,
+    /// `hidden.{i}`.
     All,
     /// Negative log-likelihood of the input `targets`, output `nll [rows]`.
     Nll,
@@ -55,7 +56,9 @@ pub fn attention(config: &ModelConfig) -> Attention {
         (AttentionKind::Polysketch, Some(s)) => {
             let sketch = match s.kind {
                 SketchKind::Learned => Sketch::Learned { levels: s.levels, expansion: s.expansion },
-                SketchKind::Gaussian | SketchKind::Hadamard => Sketch::Random { leaves: degree / 4, gain: s.gain },
+                SketchKind::Gaussian | SketchKind::Hadamard => {
+                    Sketch::Random { leaves: degree / 4, gain: s.gain }
+                }
             };
             Kind::Polysketch { degree, scale, local_exact: a.local_exact, sketch }
         }
@@ -89,13 +92,25 @@ pub fn build(config: &ModelConfig, mode: Mode, head: Head, options: &Build) -> R
     build_with(config, &attention(config), mode, head, options)
 }
 
-/// [`build`] with another attention than the configuration's, which must read the same parameters: what a comparison of kernels
-/// on the same projections needs.
-pub fn build_with(config: &ModelConfig, attention: &Attention, mode: Mode, head: Head, options: &Build) -> Result<Graph> {
+/// [`build`] with another attention than the configuration's, which must read the same parameters: what a
+/// comparison of kernels on the same projections needs.
+pub fn build_with(
+    config: &ModelConfig,
+    attention: &Attention,
+    mode: Mode,
+    head: Head,
+    options: &Build,
+) -> Result<Graph> {
     let attention = attention.clone();
     let mut b = Builder { g: Graph::new(), config, options, attention };
-    let lanes = b.g.input("lanes", TensorType::u32(Shape(vec![Extent { unit: Unit::Lanes, factor: STEPS }, 4.into()])));
-    let ids = if head == Head::Sample { b.sample(lanes)? } else { b.g.input("ids", TensorType::u32(shape![Unit::Rows])) };
+    let lanes = b
+        .g
+        .input("lanes", TensorType::u32(Shape(vec![Extent { unit: Unit::Lanes, factor: STEPS }, 4.into()])));
+    let ids = if head == Head::Sample {
+        b.sample(lanes)?
+    } else {
+        b.g.input("ids", TensorType::u32(shape![Unit::Rows]))
+    };
     let mut x = b.embed(ids, lanes, head == Head::Sample)?;
     for layer in 0..config.num_hidden_layers {
         let first = b.g.nodes.len();
@@ -145,15 +160,31 @@ impl Builder<'_> {
         self.g.apply1(&format!("{label}.out"), LayerNorm { width, rows }, &[x, weights])
     }
 
-    fn linear(&mut self, label: &str, x: TensorId, inputs: usize, outputs: usize, addend: Option<(Addend, TensorId)>) -> Result<TensorId> {
+    fn linear(
+        &mut self,
+        label: &str,
+        x: TensorId,
+        inputs: usize,
+        outputs: usize,
+        addend: Option<(Addend, TensorId)>,
+    ) -> Result<TensorId> {
         let w = self.large(label, outputs, inputs);
-        let kernel = Linear { dtype: self.options.large, addend: addend.map_or(Addend::None, |a| a.0), ..Linear::new(inputs, outputs) };
-        let arguments: Vec<TensorId> = [Some(x), Some(w), addend.map(|a| a.1)].into_iter().flatten().collect();
+        let kernel = Linear {
+            dtype: self.options.large,
+            addend: addend.map_or(Addend::None, |a| a.0),
+            ..Linear::new(inputs, outputs)
+        };
+        let arguments: Vec<TensorId> =
+            [Some(x), Some(w), addend.map(|a| a.1)].into_iter().flatten().collect();
         self.g.apply1(&format!("{label}.out"), kernel, &arguments)
     }
 
     fn shards(&self) -> Vec<(usize, usize)> {
-        shards(self.config.vocab_size, self.options.large.bytes(self.config.hidden_size), self.options.max_binding)
+        shards(
+            self.config.vocab_size,
+            self.options.large.bytes(self.config.hidden_size),
+            self.options.max_binding,
+        )
     }
 
     fn embed(&mut self, ids: TensorId, lanes: TensorId, by_slot: bool) -> Result<TensorId> {
@@ -161,11 +192,22 @@ impl Builder<'_> {
         let mut x = ids;
         for (i, (first, rows)) in self.shards().into_iter().enumerate() {
             let table = self.large(&format!("embedding.{i}"), rows, width);
-            let kernel = Embed { width, first, rows, dtype: self.options.large, sinusoidal: self.config.sinusoidal, by_slot };
+            let kernel = Embed {
+                width,
+                first,
+                rows,
+                dtype: self.options.large,
+                sinusoidal: self.config.sinusoidal,
+                by_slot,
+            };
             let mut arguments = vec![ids, lanes, table];
             if self.config.sinusoidal {
                 let table = rotation_table(width, 10_000.0);
-                arguments.push(self.g.constant_f32("constant.positions", shape![DIGITS * 256, width / 2, 2], &table));
+                arguments.push(self.g.constant_f32(
+                    "constant.positions",
+                    shape![DIGITS * 256, width / 2, 2],
+                    &table,
+                ));
             }
             let updates = if first == 0 { vec![] } else { vec![x] };
             let outputs = self.g.apply(&format!("embed.{i}"), kernel, &arguments, &updates)?;
@@ -179,12 +221,27 @@ impl Builder<'_> {
         let (d, m) = (self.config.hidden_size, self.config.intermediate_size);
         let l = self.attention.layout.clone();
         let y = self.norm(&format!("layers.{i}.attention_norm"), x, Unit::Rows)?;
-        let bias = l.gated.then(|| (Addend::Bias, self.g.parameter(&format!("layers.{i}.qkv_bias"), DType::F32, shape![l.qkv_width()])));
+        let bias = l.gated.then(|| {
+            (
+                Addend::Bias,
+                self.g.parameter(&format!("layers.{i}.qkv_bias"), DType::F32, shape![l.qkv_width()]),
+            )
+        });
         let qkv = self.linear(&format!("layers.{i}.qkv"), y, d, l.qkv_width(), bias)?;
-        let norms = l.normed.then(|| self.g.parameter(&format!("layers.{i}.norms"), DType::F32, shape![4, l.head]));
-        let sketch = self.attention.sketch_weights().map(|n| self.g.parameter(&format!("layers.{i}.sketch"), DType::F32, shape![n]));
+        let norms =
+            l.normed.then(|| self.g.parameter(&format!("layers.{i}.norms"), DType::F32, shape![4, l.head]));
+        let sketch = self
+            .attention
+            .sketch_weights()
+            .map(|n| self.g.parameter(&format!("layers.{i}.sketch"), DType::F32, shape![n]));
         let inputs = Inputs { qkv, lanes, norms, sketch };
-        let o = self.attention.build(&mut self.g, &format!("layers.{i}.attention"), mode, inputs, self.options.context)?;
+        let o = self.attention.build(
+            &mut self.g,
+            &format!("layers.{i}.attention"),
+            mode,
+            inputs,
+            self.options.context,
+        )?;
         let x = self.linear(&format!("layers.{i}.o"), o, d, d, Some((Addend::Residual, x)))?;
         let y = self.norm(&format!("layers.{i}.mlp_norm"), x, Unit::Rows)?;
         let both = self.linear(&format!("layers.{i}.gate_up"), y, d, 2 * m, None)?;
@@ -201,7 +258,8 @@ impl Builder<'_> {
         for (i, (first, shard)) in self.shards().into_iter().enumerate() {
             let w = self.large(&format!("embedding.{i}"), shard, d);
             let addend = if bias.is_some() { Addend::Bias } else { Addend::None };
-            let kernel = Linear { first, shard, rows, dtype: self.options.large, addend, ..Linear::new(d, v) };
+            let kernel =
+                Linear { first, shard, rows, dtype: self.options.large, addend, ..Linear::new(d, v) };
             let arguments: Vec<TensorId> = [Some(y), Some(w), bias].into_iter().flatten().collect();
             let updates = if first == 0 { vec![] } else { vec![logits] };
             let outputs = self.g.apply(&format!("logits.{i}"), kernel, &arguments, &updates)?;

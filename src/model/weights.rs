@@ -1,5 +1,5 @@
-//! From the tensors of a checkpoint to the parameters of the graph: which are joined (q, k, v and gate; gate and up), how they
-//! are cut where a binding is too small, in which type they are kept.
+//! From the tensors of a checkpoint to the parameters of the graph: which are joined (q, k, v and gate; gate
+//! and up), how they are cut where a binding is too small, in which type they are kept.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -54,7 +54,8 @@ pub fn shards(rows: usize, row_bytes: usize, max_binding: usize) -> Vec<(usize, 
     (0..rows).step_by(most).map(|first| (first, most.min(rows - first))).collect()
 }
 
-/// Every parameter of the graph of a model. `large` is the type of the large matrices; norms, biases and sketches are f32.
+/// Every parameter of the graph of a model. `large` is the type of the large matrices; norms, biases and
+/// sketches are f32.
 pub fn packed(config: &ModelConfig, attention: &Attention, large: DType, max_binding: usize) -> Vec<Packed> {
     let (d, m, h) = (config.hidden_size, config.intermediate_size, attention.layout.head);
     let mut list = Vec::new();
@@ -66,7 +67,11 @@ pub fn packed(config: &ModelConfig, attention: &Attention, large: DType, max_bin
     let norm = |at: String, n: usize| vec![whole(format!("{at}.weight"), n), whole(format!("{at}.bias"), n)];
     let embedding = "model.embed_tokens.weight";
     for (i, (first, rows)) in shards(config.vocab_size, large.bytes(d), max_binding).into_iter().enumerate() {
-        add(format!("embedding.{i}"), large, vec![Part::Tensor { name: embedding.into(), range: first * d..(first + rows) * d }]);
+        add(
+            format!("embedding.{i}"),
+            large,
+            vec![Part::Tensor { name: embedding.into(), range: first * d..(first + rows) * d }],
+        );
     }
     for i in 0..config.num_hidden_layers {
         let layer = format!("model.layers.{i}");
@@ -75,15 +80,21 @@ pub fn packed(config: &ModelConfig, attention: &Attention, large: DType, max_bin
         let gated = config.attention.gate == Gate::Scalar;
         let heads = config.num_attention_heads;
         let padding = heads.next_multiple_of(4) - heads;
-        let mut qkv: Vec<Part> = ["q", "k", "v"].iter().map(|p| whole(format!("{at}.{p}_proj.weight"), d * d)).collect();
+        let mut qkv: Vec<Part> =
+            ["q", "k", "v"].iter().map(|p| whole(format!("{at}.{p}_proj.weight"), d * d)).collect();
         if gated {
             qkv.extend([whole(format!("{at}.gate_proj.weight"), heads * d), Part::Zeros(padding * d)]);
-            let bias = vec![Part::Zeros(3 * d), whole(format!("{at}.gate_proj.bias"), heads), Part::Zeros(padding)];
+            let bias =
+                vec![Part::Zeros(3 * d), whole(format!("{at}.gate_proj.bias"), heads), Part::Zeros(padding)];
             add(format!("layers.{i}.qkv_bias"), DType::F32, bias);
         }
         add(format!("layers.{i}.qkv"), large, qkv);
         if config.attention.has_normed_qk() {
-            let key = if config.attention.shared_qk_norm { vec![Part::Ones(h), Part::Zeros(h)] } else { norm(format!("{at}.k_norm"), h) };
+            let key = if config.attention.shared_qk_norm {
+                vec![Part::Ones(h), Part::Zeros(h)]
+            } else {
+                norm(format!("{at}.k_norm"), h)
+            };
             add(format!("layers.{i}.norms"), DType::F32, [norm(format!("{at}.q_norm"), h), key].concat());
         }
         if let Some(parts) = sketch_parts(attention, &format!("{at}.sketch")) {
@@ -146,8 +157,11 @@ fn tree_path(node: usize, width: usize) -> String {
 /// A part of a tensor, which must be as large as the configuration says.
 fn part_of<'a, T>(values: &'a [T], name: &str, range: &Range<usize>) -> Result<&'a [T]> {
     values.get(range.clone()).ok_or_else(|| {
-        Error::new(ErrorKind::ModelFormat, format!("tensor {name} has {} numbers, the model needs {}", values.len(), range.end))
-            .help("the tensors are of another model")
+        Error::new(
+            ErrorKind::ModelFormat,
+            format!("tensor {name} has {} numbers, the model needs {}", values.len(), range.end),
+        )
+        .help("the tensors are of another model")
     })
 }
 
@@ -160,13 +174,20 @@ impl Packed {
                 match part {
                     Part::Tensor { name, range } => match checkpoint.f16_bits(name)? {
                         Some(bits) => halves.extend_from_slice(part_of(&bits, name, range)?),
-                        None => halves.extend(part_of(&checkpoint.f32(name)?, name, range)?.iter().map(|x| half::f16::from_f32(*x).to_bits())),
+                        None => halves.extend(
+                            part_of(&checkpoint.f32(name)?, name, range)?
+                                .iter()
+                                .map(|x| half::f16::from_f32(*x).to_bits()),
+                        ),
                     },
                     Part::Zeros(n) => halves.resize(halves.len() + n, 0),
                     Part::Ones(n) => halves.resize(halves.len() + n, half::f16::ONE.to_bits()),
                 }
             }
-            return Ok(halves.chunks(2).map(|pair| u32::from(pair[0]) | u32::from(pair.get(1).copied().unwrap_or(0)) << 16).collect());
+            return Ok(halves
+                .chunks(2)
+                .map(|pair| u32::from(pair[0]) | u32::from(pair.get(1).copied().unwrap_or(0)) << 16)
+                .collect());
         }
         let mut words = Vec::with_capacity(self.elements);
         for part in &self.parts {
@@ -183,8 +204,11 @@ impl Packed {
     }
 }
 
-/// Checkpoint tensors by name from the values of the graph's parameters (or of their gradients, or moments), as f32.
-pub fn unpack<'a>(parameters: impl IntoIterator<Item = (&'a Packed, &'a [f32])>) -> std::collections::BTreeMap<String, Vec<f32>> {
+/// Checkpoint tensors by name from the values of the graph's parameters (or of their gradients, or moments),
+/// as f32.
+pub fn unpack<'a>(
+    parameters: impl IntoIterator<Item = (&'a Packed, &'a [f32])>,
+) -> std::collections::BTreeMap<String, Vec<f32>> {
     let mut tensors: std::collections::BTreeMap<String, Vec<f32>> = std::collections::BTreeMap::new();
     for (packed, values) in parameters {
         for (part, at) in packed.ranges() {
@@ -210,10 +234,13 @@ impl Packed {
 
     /// Names of the checkpoint tensors it is made of.
     pub fn tensors(&self) -> impl Iterator<Item = &str> {
-        self.parts.iter().filter_map(|part| if let Part::Tensor { name, .. } = part { Some(name.as_str()) } else { None })
+        self.parts
+            .iter()
+            .filter_map(|part| if let Part::Tensor { name, .. } = part { Some(name.as_str()) } else { None })
     }
 
-    /// The parameter's values from tensors by name, of the sizes that the configuration gives; a tensor that is not there counts as zeros.
+    /// The parameter's values from tensors by name, of the sizes that the configuration gives; a tensor that
+    /// is not there counts as zeros.
     pub fn pack(&self, tensors: &std::collections::BTreeMap<String, Vec<f32>>) -> Vec<f32> {
         let mut values = Vec::with_capacity(self.elements);
         for part in &self.parts {

@@ -22,8 +22,14 @@ pub(super) const BUILD: Build = Build { large: DType::F32, max_binding: usize::M
 
 impl Bench {
     /// For texts of `tokens`, with weights as (name in the graph, words).
-    pub async fn new(executor: Executor, graph: &Graph, tokens: usize, weights: &[(String, Vec<u32>)]) -> Result<Self> {
-        let plan = graph.lower("report", &executor.traits(), Capacity { lanes: 1, tokens, slots: 1, context: 0 })?;
+    pub async fn new(
+        executor: Executor,
+        graph: &Graph,
+        tokens: usize,
+        weights: &[(String, Vec<u32>)],
+    ) -> Result<Self> {
+        let plan =
+            graph.lower("report", &executor.traits(), Capacity { lanes: 1, tokens, slots: 1, context: 0 })?;
         let (mut parameters, mut state) = (Memory::new(), Memory::new());
         for (name, words) in weights {
             executor.store(&mut parameters, name, DType::F32, words).await?;
@@ -76,12 +82,19 @@ pub(super) struct Rows {
 
 impl Rows {
     /// Runs the text; reads the rows of layers exposed by [`expose_rows`].
-    pub async fn read(bench: &mut Bench, layout: &HeadLayout, labels: &[String], inputs: &[(&str, &[u32])]) -> Result<Vec<Self>> {
+    pub async fn read(
+        bench: &mut Bench,
+        layout: &HeadLayout,
+        labels: &[String],
+        inputs: &[(&str, &[u32])],
+    ) -> Result<Vec<Self>> {
         let (l, n) = (layout, bench.tokens);
         let queries = l.heads * n * l.query_width();
         let keys = l.heads * (l.block + n) * l.key_width();
-        let names: Vec<String> = labels.iter().flat_map(|label| [format!("{label}.queries"), format!("{label}.keys")]).collect();
-        let reads: Vec<(&str, usize)> = names.iter().enumerate().map(|(i, name)| (name.as_str(), [queries, keys][i % 2])).collect();
+        let names: Vec<String> =
+            labels.iter().flat_map(|label| [format!("{label}.queries"), format!("{label}.keys")]).collect();
+        let reads: Vec<(&str, usize)> =
+            names.iter().enumerate().map(|(i, name)| (name.as_str(), [queries, keys][i % 2])).collect();
         let mut read = bench.run(inputs, &reads).await?.into_iter();
         let mut rows = Vec::new();
         while let (Some(queries), Some(keys)) = (read.next(), read.next()) {

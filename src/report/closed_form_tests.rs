@@ -48,7 +48,9 @@ impl Matrix {
     }
 
     fn times(&self, other: &Self) -> Self {
-        Self::new(self.rows(), other.columns, |i, j| (0..self.columns).map(|k| self.at(i, k) * other.at(k, j)).sum())
+        Self::new(self.rows(), other.columns, |i, j| {
+            (0..self.columns).map(|k| self.at(i, k) * other.at(k, j)).sum()
+        })
     }
 
     fn plus(&self, other: &Self) -> Self {
@@ -76,7 +78,13 @@ struct Layer {
 impl Layer {
     fn random() -> Self {
         let projection = |name: &str| Matrix::random(H, D, 0.12, name);
-        Self { x: Matrix::random(N, D, 1.0, "x"), q: projection("q"), k: projection("k"), v: projection("v"), g: Matrix::random(N, H, 1.0, "g") }
+        Self {
+            x: Matrix::random(N, D, 1.0, "x"),
+            q: projection("q"),
+            k: projection("k"),
+            v: projection("v"),
+            g: Matrix::random(N, H, 1.0, "g"),
+        }
     }
 
     /// dX, dW_Q, dW_K, dW_V of causal softmax attention; W = c W_Qᵀ W_K.
@@ -106,12 +114,18 @@ impl Layer {
         let x = graph.parameter("x", DType::F32, shape![Unit::Rows, D]);
         let w = graph.parameter("w", DType::F32, shape![3 * H, D]);
         let qkv = graph.apply1("qkv", Linear::new(D, 3 * H), &[x, w]).unwrap();
-        let o = attention.build(&mut graph, "a", Mode::Train, Inputs { qkv, lanes, norms: None, sketch: None }, 0).unwrap();
+        let o = attention
+            .build(&mut graph, "a", Mode::Train, Inputs { qkv, lanes, norms: None, sketch: None }, 0)
+            .unwrap();
         let seed = graph.input("seed", graph.tensors[o.0].ty.clone());
         graph.backward(&[(o, seed)], &|_| true, Recompute::Nothing).unwrap();
-        let weights = [("x".to_string(), self.x.words()), ("w".into(), [self.q.words(), self.k.words(), self.v.words()].concat())];
+        let weights = [
+            ("x".to_string(), self.x.words()),
+            ("w".into(), [self.q.words(), self.k.words(), self.v.words()].concat()),
+        ];
         block_on(async {
-            let mut bench = Bench::new(Executor::Oracle(CpuExecutor::default()), &graph, N, &weights).await.unwrap();
+            let mut bench =
+                Bench::new(Executor::Oracle(CpuExecutor::default()), &graph, N, &weights).await.unwrap();
             bench.run(&[("seed", &self.g.words())], &[]).await.unwrap();
             let w = bench.state("gradient.w", 3 * H * D).await.unwrap();
             let part = |i: usize| w[i * H * D..(i + 1) * H * D].to_vec();
@@ -122,7 +136,8 @@ impl Layer {
     /// The largest relative error of the four.
     fn error(&self, attention: &Attention, want: &[Matrix; 4]) -> f64 {
         let relative = |got: &[f32], want: &Matrix| {
-            let difference: f64 = got.iter().zip(&want.values).map(|(a, b)| (f64::from(*a) - b).powi(2)).sum();
+            let difference: f64 =
+                got.iter().zip(&want.values).map(|(a, b)| (f64::from(*a) - b).powi(2)).sum();
             (difference / want.values.iter().map(|x| x * x).sum::<f64>()).sqrt()
         };
         self.gradients(attention).iter().zip(want).map(|(got, want)| relative(got, want)).fold(0.0, f64::max)

@@ -1,4 +1,5 @@
-//! Time and memory of a gradient against the length of the text: kind `taylor` in segments, and softmax as the baseline. In f32 on the CPU.
+//! Time and memory of a gradient against the length of the text: kind `taylor` in segments, and softmax as
+//! the baseline. In f32 on the CPU.
 
 use std::time::Instant;
 
@@ -26,7 +27,8 @@ const SEGMENT: usize = 256;
 const OTHER_SEGMENT: usize = 4096;
 /// Largest relative error of a gradient in f32, by tensor (SPEC §5).
 const TOLERANCE: f64 = 5e-4;
-/// A length is timed twice, as another program may come in between, and again while all its runs took less than this, seconds.
+/// A length is timed twice, as another program may come in between, and again while all its runs took less
+/// than this, seconds.
 const PATIENCE: f64 = 1.5;
 
 /// What is timed.
@@ -64,11 +66,12 @@ pub struct Cost {
     pub seconds: f64,
     /// Weights, gradients, moments, states and activations, as planned.
     pub planned_bytes: u64,
-    /// What the process came to hold at most on top of what it held before; none where the system does not tell. Of use in a process
-    /// that did nothing before: what was freed may still be held, and is taken again.
+    /// What the process came to hold at most on top of what it held before; none where the system does not
+    /// tell. Of use in a process that did nothing before: what was freed may still be held, and is taken
+    /// again.
     pub resident_bytes: Option<u64>,
-    /// Largest relative difference of a gradient tensor to the same gradient computed in another way: taylor in segments of another
-    /// length, softmax in f64.
+    /// Largest relative difference of a gradient tensor to the same gradient computed in another way: taylor
+    /// in segments of another length, softmax in f64.
     pub difference: f64,
 }
 
@@ -99,7 +102,8 @@ pub async fn cost(kind: Timed, tokens: usize) -> Result<Cost> {
     let source = new_model(config(kind.kind(), degree), Tokenizer::bytes(), 1)?;
     let mut rng = Rng::new(1, "text", 0);
     let ids: Vec<u32> = (0..tokens).map(|_| rng.below(source.config.vocab_size) as u32).collect();
-    let batch = Batch { context: tokens, targets: ids[1..].iter().copied().chain([UNSCORED]).collect(), tokens: ids };
+    let batch =
+        Batch { context: tokens, targets: ids[1..].iter().copied().chain([UNSCORED]).collect(), tokens: ids };
     let peak = Peak::start();
     let cpu = Executor::Cpu(CpuExecutor::default());
     let mut learner = learner(&cpu, &source, tokens, SEGMENT).await?;
@@ -115,13 +119,21 @@ pub async fn cost(kind: Timed, tokens: usize) -> Result<Cost> {
     drop(learner);
     let difference = worst(&gradients, &checked(kind, &cpu, &source, &batch).await?);
     if difference.is_nan() || difference > TOLERANCE {
-        let text = format!("{} at {tokens} tokens: two computations of a gradient differ by {difference:.1e}", kind.as_str());
+        let text = format!(
+            "{} at {tokens} tokens: two computations of a gradient differ by {difference:.1e}",
+            kind.as_str()
+        );
         return Err(Error::new(ErrorKind::Numeric, text));
     }
     Ok(Cost { kind, tokens, seconds, planned_bytes, resident_bytes, difference })
 }
 
-async fn learner(executor: &Executor, source: &ModelSource, context: usize, segment: usize) -> Result<Learner> {
+async fn learner(
+    executor: &Executor,
+    source: &ModelSource,
+    context: usize,
+    segment: usize,
+) -> Result<Learner> {
     let options = LearnerOptions { lanes: 1, context, segment: Some(segment), recompute: Recompute::Nothing };
     Learner::new(&Engine::on(executor.clone()), source, &options).await
 }
@@ -170,9 +182,13 @@ mod tests {
     #[test]
     fn a_cost_is_measured_and_checked() {
         assert_eq!(lengths(1024, 5000), [1024, 2048, 4096]);
-        let costs = [Timed::Taylor, Timed::Softmax].map(|kind| [512, 1024].map(|n| pollster::block_on(cost(kind, n)).expect("measures")));
+        let costs = [Timed::Taylor, Timed::Softmax]
+            .map(|kind| [512, 1024].map(|n| pollster::block_on(cost(kind, n)).expect("measures")));
         for cost in costs.as_flattened() {
-            assert!(cost.seconds > 0.0 && cost.planned_bytes > 1 << 20 && cost.difference < TOLERANCE, "{cost:?}");
+            assert!(
+                cost.seconds > 0.0 && cost.planned_bytes > 1 << 20 && cost.difference < TOLERANCE,
+                "{cost:?}"
+            );
         }
         let growth = growth(Timed::Softmax, costs.as_flattened());
         assert!(growth.planned.is_some_and(|a| a > 0.3 && a < 1.0), "{growth:?}");

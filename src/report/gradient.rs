@@ -1,6 +1,7 @@
-//! The almost-linear-time gradient of softmax attention (SPEC §1; Liang et al. 2024, "Multi-Layer Transformers Gradient Can be
-//! Approximated in Almost Linear Time"): gradients of a model of several layers with the exponential truncated after degree g, by the
-//! engine's own graph, against exact softmax attention. Everything in f64.
+//! The almost-linear-time gradient of softmax attention (SPEC §1; Liang et al. 2024, "Multi-Layer
+//! Transformers Gradient Can be Approximated in Almost Linear Time"): gradients of a model of several layers
+//! with the exponential truncated after degree g, by the engine's own graph, against exact softmax attention.
+//! Everything in f64.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +16,9 @@ use crate::exec::{CpuExecutor, Executor};
 use crate::graph::{Graph, Recompute};
 use crate::kernels::embed_grad::order;
 use crate::kernels::nll::UNSCORED;
-use crate::model::config::{AttentionConfig, AttentionKind, Gate, ModelConfig, RopeConfig, RopeLayout, RopeWhere, SketchInput};
+use crate::model::config::{
+    AttentionConfig, AttentionKind, Gate, ModelConfig, RopeConfig, RopeLayout, RopeWhere, SketchInput,
+};
 use crate::model::parameters::ParameterKind;
 use crate::model::transformer::{self, Head};
 use crate::model::weights::{self, Packed};
@@ -23,14 +26,16 @@ use crate::shape;
 use crate::tensor::{DType, TensorType, Unit};
 use crate::train::random::Rng;
 
-/// Largest degree that is tried. Up to [`MOST_TAYLOR`] the engine has features; above, the same sums are taken pair by pair.
+/// Largest degree that is tried. Up to [`MOST_TAYLOR`] the engine has features; above, the same sums are
+/// taken pair by pair.
 const MOST_DEGREE: usize = 16;
 /// Score bounds S of the report.
 pub const BOUNDS: [f64; 4] = [0.5, 1.0, 2.0, 4.0];
 /// The relative error that degrees are asked for.
 pub const TOLERANCE: f64 = 0.01;
 
-/// The model of the report: several layers with residual, causal mask, several heads, MLP, LayerNorms, rotary positions.
+/// The model of the report: several layers with residual, causal mask, several heads, MLP, LayerNorms, rotary
+/// positions.
 pub(super) fn config(kind: AttentionKind, degree: usize) -> ModelConfig {
     let (hidden_size, num_attention_heads) = (64, 4);
     let attention = AttentionConfig {
@@ -118,7 +123,8 @@ pub struct Accuracy {
     pub heads: usize,
     /// h.
     pub head_size: usize,
-    /// Rows: bound × degree × layer. Degrees from 1 on, at least those with features, until all errors are below [`TOLERANCE`].
+    /// Rows: bound × degree × layer. Degrees from 1 on, at least those with features, until all errors are
+    /// below [`TOLERANCE`].
     pub errors: Vec<LayerErrors>,
     /// A row a bound.
     pub degrees: Vec<NeededDegree>,
@@ -154,10 +160,14 @@ pub async fn accuracy(tokens: usize, bounds: &[f64]) -> Result<Accuracy> {
             if degree > MOST_TAYLOR && measured.is_some() {
                 break;
             }
-            let features = config(AttentionKind::Taylor, degree).attention.feature_count(layout.head).unwrap_or(usize::MAX);
+            let features = config(AttentionKind::Taylor, degree)
+                .attention
+                .feature_count(layout.head)
+                .unwrap_or(usize::MAX);
             let got = experiment.gradients(&experiment.taylor(degree)).await?;
             let of_layer = |layer: usize| {
-                let [dx, dw_q, dw_k, dw_v] = std::array::from_fn(|i| relative(&got.0[layer][i], &want.0[layer][i]));
+                let [dx, dw_q, dw_k, dw_v] =
+                    std::array::from_fn(|i| relative(&got.0[layer][i], &want.0[layer][i]));
                 LayerErrors { bound, degree, features, layer, dx, dw_q, dw_k, dw_v }
             };
             let rows: Vec<LayerErrors> = (0..layers).map(of_layer).collect();
@@ -171,7 +181,8 @@ pub async fn accuracy(tokens: usize, bounds: &[f64]) -> Result<Accuracy> {
     Ok(Accuracy { tokens, layers, heads: layout.heads, head_size: layout.head, errors, degrees })
 }
 
-/// The smallest degree whose truncated series is within `tolerance` of exp, relatively, everywhere on |x| <= bound.
+/// The smallest degree whose truncated series is within `tolerance` of exp, relatively, everywhere on |x| <=
+/// bound.
 pub fn sufficient_degree(bound: f64, tolerance: f64) -> usize {
     const GRID: i32 = 400;
     let worst = |degree: usize| {
@@ -191,7 +202,8 @@ impl Experiment {
     fn new(tokens: usize) -> Result<Self> {
         let text = PASSAGE.as_bytes();
         if tokens < 2 || tokens >= text.len() {
-            return Err(Error::new(ErrorKind::Input, format!("a text of {tokens} tokens")).help(format!("from 2 to {}", text.len() - 1)));
+            return Err(Error::new(ErrorKind::Input, format!("a text of {tokens} tokens"))
+                .help(format!("from 2 to {}", text.len() - 1)));
         }
         let ids: Vec<u32> = text[..tokens].iter().map(|byte| u32::from(*byte)).collect();
         let targets = ids[1..].iter().copied().chain([UNSCORED]).collect();
@@ -220,16 +232,21 @@ impl Experiment {
     }
 
     fn weights(&self) -> Vec<(String, Vec<u32>)> {
-        self.packed.iter().map(|p| (p.name.clone(), p.pack(&self.values).into_iter().map(f32::to_bits).collect())).collect()
+        self.packed
+            .iter()
+            .map(|p| (p.name.clone(), p.pack(&self.values).into_iter().map(f32::to_bits).collect()))
+            .collect()
     }
 
     async fn bench(&self, graph: &Graph) -> Result<Bench> {
         Bench::new(Executor::Oracle(CpuExecutor::default()), graph, self.ids.len(), &self.weights()).await
     }
 
-    /// Scales the query and key projections of every layer, first to last, so that its largest score is `bound` in the exact model.
+    /// Scales the query and key projections of every layer, first to last, so that its largest score is
+    /// `bound` in the exact model.
     async fn scale_scores(&mut self, bound: f64) -> Result<()> {
-        let labels: Vec<String> = (0..self.config.num_hidden_layers).map(|i| format!("layers.{i}.attention")).collect();
+        let labels: Vec<String> =
+            (0..self.config.num_hidden_layers).map(|i| format!("layers.{i}.attention")).collect();
         let mut graph = transformer::build_with(&self.config, &self.exact, Mode::Train, Head::Nll, &BUILD)?;
         for label in &labels {
             expose_rows(&mut graph, label)?;
@@ -239,11 +256,16 @@ impl Experiment {
             let mut bench = self.bench(&graph).await?;
             let inputs: [(&str, &[u32]); 2] = [("ids", &self.ids), ("targets", &self.targets)];
             let rows = Rows::read(&mut bench, &l, &labels[layer..=layer], &inputs).await?.swap_remove(0);
-            let pairs = (0..l.heads).flat_map(|head| (0..rows.tokens()).flat_map(move |i| (0..=i).map(move |j| (head, i, j))));
-            let largest = pairs.map(|(head, i, j)| inner(rows.query(head, i), rows.key(head, j)).abs()).fold(0.0, f64::max);
+            let pairs = (0..l.heads)
+                .flat_map(|head| (0..rows.tokens()).flat_map(move |i| (0..=i).map(move |j| (head, i, j))));
+            let largest = pairs
+                .map(|(head, i, j)| inner(rows.query(head, i), rows.key(head, j)).abs())
+                .fold(0.0, f64::max);
             let factor = (bound * (l.head as f64).sqrt() / largest).sqrt() as f32;
             for projection in ["q_proj", "k_proj"] {
-                if let Some(values) = self.values.get_mut(&format!("model.layers.{layer}.self_attn.{projection}.weight")) {
+                if let Some(values) =
+                    self.values.get_mut(&format!("model.layers.{layer}.self_attn.{projection}.weight"))
+                {
                     values.iter_mut().for_each(|x| *x *= factor);
                 }
             }
@@ -258,7 +280,12 @@ impl Experiment {
         let seed = graph.input("weights", TensorType::f32(shape![Unit::Rows]));
         let names: Vec<String> = (0..graph.sections.len()).map(|i| format!("gradient.input.{i}")).collect();
         // What enters a layer is what its first operation reads.
-        let keep: Vec<_> = graph.sections.iter().zip(&names).map(|(s, name)| (graph.nodes[s.start].inputs[0], name.as_str())).collect();
+        let keep: Vec<_> = graph
+            .sections
+            .iter()
+            .zip(&names)
+            .map(|(s, name)| (graph.nodes[s.start].inputs[0], name.as_str()))
+            .collect();
         graph.backward_keeping(&[(nll, seed)], &|_| true, Recompute::Nothing, &keep)?;
         Ok(graph)
     }
@@ -267,7 +294,8 @@ impl Experiment {
     async fn run(&self, bench: &mut Bench, reads: &[(&str, usize)]) -> Result<Vec<Vec<f32>>> {
         let n = self.ids.len();
         let (order, weights) = (order(&self.ids), vec![(1.0 / (n - 1) as f32).to_bits(); n]);
-        let inputs: [(&str, &[u32]); 4] = [("ids", &self.ids), ("targets", &self.targets), ("order", &order), ("weights", &weights)];
+        let inputs: [(&str, &[u32]); 4] =
+            [("ids", &self.ids), ("targets", &self.targets), ("order", &order), ("weights", &weights)];
         bench.run(&inputs, reads).await
     }
 
@@ -275,7 +303,8 @@ impl Experiment {
     async fn gradients(&self, attention: &Attention) -> Result<Gradients> {
         let (n, d) = (self.ids.len(), self.config.hidden_size);
         let mut bench = self.bench(&self.graph(attention)?).await?;
-        let names: Vec<String> = (0..self.config.num_hidden_layers).map(|i| format!("gradient.input.{i}")).collect();
+        let names: Vec<String> =
+            (0..self.config.num_hidden_layers).map(|i| format!("gradient.input.{i}")).collect();
         let reads: Vec<(&str, usize)> = names.iter().map(|name| (name.as_str(), n * d)).collect();
         let mut layers = Vec::new();
         for (layer, dx) in self.run(&mut bench, &reads).await?.into_iter().enumerate() {
@@ -303,10 +332,20 @@ mod tests {
         assert_eq!([1, 2, 3, 4].map(features), [17, 153, 969, 4845].map(Some));
         for layer in 0..report.layers {
             for bound in [0.5, 2.0] {
-                let of = |degree| report.errors.iter().find(|e| (e.bound, e.degree, e.layer) == (bound, degree, layer)).expect("is there").all();
+                let of = |degree| {
+                    report
+                        .errors
+                        .iter()
+                        .find(|e| (e.bound, e.degree, e.layer) == (bound, degree, layer))
+                        .expect("is there")
+                        .all()
+                };
                 for degree in 2..=4 {
                     let (less, more) = (of(degree - 1), of(degree));
-                    assert!((0..4).all(|i| more[i] < 0.7 * less[i]), "bound {bound} layer {layer} degree {degree}: {more:?} after {less:?}");
+                    assert!(
+                        (0..4).all(|i| more[i] < 0.7 * less[i]),
+                        "bound {bound} layer {layer} degree {degree}: {more:?} after {less:?}"
+                    );
                 }
             }
         }
@@ -317,7 +356,8 @@ mod tests {
         }
     }
 
-    /// What enters a layer is what the layer before adds its MLP to, so its gradient makes that one's: dW_down = dXᵀ z.
+    /// What enters a layer is what the layer before adds its MLP to, so its gradient makes that one's:
+    /// dW_down = dXᵀ z.
     #[test]
     fn kept_gradients_are_finished() {
         let experiment = Experiment::new(100).expect("makes");
@@ -331,8 +371,11 @@ mod tests {
             Ok::<_, Error>((read, bench.state("gradient.layers.0.down", d * m).await?))
         })
         .expect("runs");
-        let product =
-            |at: usize| (0..n).map(|token| f64::from(read[0][token * d + at / m]) * f64::from(read[1][token * m + at % m])).sum::<f64>() as f32;
+        let product = |at: usize| {
+            (0..n)
+                .map(|token| f64::from(read[0][token * d + at / m]) * f64::from(read[1][token * m + at % m]))
+                .sum::<f64>() as f32
+        };
         let want: Vec<f32> = (0..d * m).map(product).collect();
         let error = relative(&down, &want);
         assert!(error < 1e-5, "{error:.1e}");

@@ -1,4 +1,5 @@
-//! What the theory promises, held against the engine: numbers for tables and plots (SPEC §1). On the CPU, where every kernel has a twin in f64.
+//! What the theory promises, held against the engine: numbers for tables and plots (SPEC §1). On the CPU,
+//! where every kernel has a twin in f64.
 //!
 //! | file | what |
 //! |---|---|

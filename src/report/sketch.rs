@@ -1,5 +1,5 @@
-//! Sketches against the kernels they stand for (SPEC §1): random ones on random vectors beside the theorem's bound, the learned one of a
-//! model on a text. Computed by the engine's own kernels, in f64.
+//! Sketches against the kernels they stand for (SPEC §1): random ones on random vectors beside the theorem's
+//! bound, the learned one of a model on a text. Computed by the engine's own kernels, in f64.
 
 use serde::Serialize;
 
@@ -28,12 +28,14 @@ pub const DEGREES: [usize; 2] = [4, 8];
 /// r of the report.
 pub const SIZES: [usize; 5] = [16, 32, 64, 128, 256];
 
-/// ε of the theorem (PolySketchFormer, Theorem 1.1: r = Θ(p ε⁻² log 1/δ)) with 1 for the constant that Θ leaves open.
+/// ε of the theorem (PolySketchFormer, Theorem 1.1: r = Θ(p ε⁻² log 1/δ)) with 1 for the constant that Θ
+/// leaves open.
 pub fn theorem(degree: usize, size: usize) -> f64 {
     (degree as f64 * (1.0 / DELTA).ln() / size as f64).sqrt()
 }
 
-/// Errors of a random sketch, each the root of a sum of squares over all pairs, over several draws of matrices and vectors.
+/// Errors of a random sketch, each the root of a sum of squares over all pairs, over several draws of
+/// matrices and vectors.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct RandomError {
     /// Gaussian or Hadamard.
@@ -109,7 +111,10 @@ impl Sums {
 
     /// The factor of w that brings it closest to the kernel, and the error that is left.
     fn rescaled(&self) -> (f64, f64) {
-        (self.product / self.sketch, (1.0 - self.product.powi(2) / (self.sketch * self.kernel)).max(0.0).sqrt())
+        (
+            self.product / self.sketch,
+            (1.0 - self.product.powi(2) / (self.sketch * self.kernel)).max(0.0).sqrt(),
+        )
     }
 }
 
@@ -117,7 +122,13 @@ impl Sums {
 ///
 /// # Errors
 /// Those of the configuration, for a degree or a size that a model could not have.
-pub async fn random(kind: SketchKind, degree: usize, size: usize, tokens: usize, seeds: u64) -> Result<RandomError> {
+pub async fn random(
+    kind: SketchKind,
+    degree: usize,
+    size: usize,
+    tokens: usize,
+    seeds: u64,
+) -> Result<RandomError> {
     let (mut norms, mut kernel, mut aligned) = (Vec::new(), Vec::new(), Vec::new());
     for seed in 0..seeds {
         for same in [false, true] {
@@ -128,7 +139,11 @@ pub async fn random(kind: SketchKind, degree: usize, size: usize, tokens: usize,
                 for j in if same { i..i + 1 } else { 0..tokens } {
                     let (q, k) = (rows.query(0, i), rows.key(0, j));
                     let power = |x: f64| x.powi(degree as i32);
-                    sums.add(inner(&q[HEAD..], &k[HEAD..]).powi(2), power(inner(&q[..HEAD], &k[..HEAD])), power(norm(&q[..HEAD]) * norm(&k[..HEAD])));
+                    sums.add(
+                        inner(&q[HEAD..], &k[HEAD..]).powi(2),
+                        power(inner(&q[..HEAD], &k[..HEAD])),
+                        power(norm(&q[..HEAD]) * norm(&k[..HEAD])),
+                    );
                 }
             }
             if same {
@@ -147,16 +162,38 @@ fn norm(x: &[f32]) -> f64 {
     inner(x, x).sqrt()
 }
 
-/// Gaussian vectors through the LayerNorm and the sketch of an attention layer; the same for queries and keys if `same`.
-async fn random_rows(kind: SketchKind, degree: usize, size: usize, tokens: usize, seed: u64, same: bool) -> Result<Rows> {
-    let mut config = ModelConfig { num_attention_heads: 1, num_hidden_layers: 1, ..gradient::config(AttentionKind::Polysketch, degree) };
-    let sketch =
-        SketchConfig { kind, size, levels: SketchConfig::LEVELS, expansion: SketchConfig::EXPANSION, gain: SketchConfig::default_gain(size) };
+/// Gaussian vectors through the LayerNorm and the sketch of an attention layer; the same for queries and keys
+/// if `same`.
+async fn random_rows(
+    kind: SketchKind,
+    degree: usize,
+    size: usize,
+    tokens: usize,
+    seed: u64,
+    same: bool,
+) -> Result<Rows> {
+    let mut config = ModelConfig {
+        num_attention_heads: 1,
+        num_hidden_layers: 1,
+        ..gradient::config(AttentionKind::Polysketch, degree)
+    };
+    let sketch = SketchConfig {
+        kind,
+        size,
+        levels: SketchConfig::LEVELS,
+        expansion: SketchConfig::EXPANSION,
+        gain: SketchConfig::default_gain(size),
+    };
     (config.attention.local_exact, config.attention.sketch) = (true, Some(sketch));
     let attention = transformer::attention(&config);
     let model = new_model(config, Tokenizer::bytes(), seed)?;
     let packed = weights::packed(&model.config, &attention, DType::F32, BUILD.max_binding);
-    let matrices = packed.iter().find(|p| p.name == "layers.0.sketch").map(|p| p.words(&model.checkpoint)).transpose()?.unwrap_or_default();
+    let matrices = packed
+        .iter()
+        .find(|p| p.name == "layers.0.sketch")
+        .map(|p| p.words(&model.checkpoint))
+        .transpose()?
+        .unwrap_or_default();
     let l = &attention.layout;
     let mut graph = Graph::new();
     let lanes = graph.input("lanes", TensorType::u32(shape![Unit::Lanes, 4]));
@@ -176,7 +213,9 @@ async fn random_rows(kind: SketchKind, degree: usize, size: usize, tokens: usize
         row
     });
     let projections: Vec<u32> = projections.collect();
-    let mut bench = Bench::new(Executor::Oracle(CpuExecutor::default()), &graph, tokens, &[("sketch".into(), matrices)]).await?;
+    let mut bench =
+        Bench::new(Executor::Oracle(CpuExecutor::default()), &graph, tokens, &[("sketch".into(), matrices)])
+            .await?;
     Ok(Rows::read(&mut bench, l, &["a".into()], &[("qkv", &projections)]).await?.swap_remove(0))
 }
 
@@ -186,18 +225,24 @@ async fn random_rows(kind: SketchKind, degree: usize, size: usize, tokens: usize
 /// [`ErrorKind::Input`] if the model has no learned sketch beside an exact local kernel.
 pub async fn learned(source: &ModelSource, most: usize) -> Result<Vec<LearnedError>> {
     let attention = transformer::attention(&source.config);
-    let Attention { layout: l, kind: Kind::Polysketch { degree, scale, local_exact: true, .. }, .. } = &attention else {
+    let Attention { layout: l, kind: Kind::Polysketch { degree, scale, local_exact: true, .. }, .. } =
+        &attention
+    else {
         return Err(Error::new(ErrorKind::Input, "the model has no sketch beside an exact local kernel"));
     };
     let mut ids = source.tokenizer.encode(PASSAGE)?;
     ids.truncate(most);
-    let labels: Vec<String> = (0..source.config.num_hidden_layers).map(|i| format!("layers.{i}.attention")).collect();
+    let labels: Vec<String> =
+        (0..source.config.num_hidden_layers).map(|i| format!("layers.{i}.attention")).collect();
     let mut graph = transformer::build_with(&source.config, &attention, Mode::Train, Head::All, &BUILD)?;
     for label in &labels {
         expose_rows(&mut graph, label)?;
     }
     let packed = weights::packed(&source.config, &attention, DType::F32, BUILD.max_binding);
-    let weights = packed.iter().map(|p| Ok((p.name.clone(), p.words(&source.checkpoint)?))).collect::<Result<Vec<_>>>()?;
+    let weights = packed
+        .iter()
+        .map(|p| Ok((p.name.clone(), p.words(&source.checkpoint)?)))
+        .collect::<Result<Vec<_>>>()?;
     let mut bench = Bench::new(Executor::Oracle(CpuExecutor::default()), &graph, ids.len(), &weights).await?;
     let rows = Rows::read(&mut bench, l, &labels, &[("ids", &ids)]).await?;
     let power = |x: f64| (scale * x).powi(*degree as i32);
@@ -215,16 +260,28 @@ pub async fn learned(source: &ModelSource, most: usize) -> Result<Vec<LearnedErr
         }
         let (factor, rescaled) = sums.rescaled();
         let (share, true_share) = shares(pairs);
-        LearnedError { layer, degree: *degree, size: l.sketch, norms: sums.to_norms(), kernel: sums.to_kernel(), rescaled, factor, share, true_share }
+        LearnedError {
+            layer,
+            degree: *degree,
+            size: l.sketch,
+            norms: sums.to_norms(),
+            kernel: sums.to_kernel(),
+            rescaled,
+            factor,
+            share,
+            true_share,
+        }
     };
     Ok(rows.iter().enumerate().map(of_layer).collect())
 }
 
-/// Of pairs (true weight, sketched weight): the share of the sketched and of the true weight on the tenth with the largest true weight.
+/// Of pairs (true weight, sketched weight): the share of the sketched and of the true weight on the tenth
+/// with the largest true weight.
 fn shares(mut pairs: Vec<(f64, f64)>) -> (f64, f64) {
     pairs.sort_by(|a, b| b.0.total_cmp(&a.0));
     let top = &pairs[..pairs.len() / 10];
-    let share = |of: fn(&(f64, f64)) -> f64| top.iter().map(of).sum::<f64>() / pairs.iter().map(of).sum::<f64>();
+    let share =
+        |of: fn(&(f64, f64)) -> f64| top.iter().map(of).sum::<f64>() / pairs.iter().map(of).sum::<f64>();
     (share(|p| p.1), share(|p| p.0))
 }
 
@@ -238,11 +295,19 @@ mod tests {
     fn random_sketches_come_closer_with_size() {
         for kind in [SketchKind::Gaussian, SketchKind::Hadamard] {
             for degree in DEGREES {
-                let errors = [32, 128].map(|size| block_on(random(kind, degree, size, 128, 2)).expect("measures"));
+                let errors =
+                    [32, 128].map(|size| block_on(random(kind, degree, size, 128, 2)).expect("measures"));
                 let [small, large] = &errors;
-                assert!(large.norms.mean < 0.5 * small.norms.mean && large.aligned.mean < 0.8 * small.aligned.mean, "{errors:?}");
+                assert!(
+                    large.norms.mean < 0.5 * small.norms.mean
+                        && large.aligned.mean < 0.8 * small.aligned.mean,
+                    "{errors:?}"
+                );
                 // Near-orthogonal vectors: far from their own kernel, close in the scale of the norms.
-                assert!(errors.iter().all(|e| e.kernel.mean > 20.0 * e.norms.mean && e.norms.mean < e.theorem), "{errors:?}");
+                assert!(
+                    errors.iter().all(|e| e.kernel.mean > 20.0 * e.norms.mean && e.norms.mean < e.theorem),
+                    "{errors:?}"
+                );
             }
         }
     }
@@ -266,6 +331,11 @@ mod tests {
         let errors = block_on(learned(&source, 128)).expect("measures");
         assert_eq!(errors.len(), source.config.num_hidden_layers);
         // The best factor cannot make it worse, nor worse than leaving it out.
-        assert!(errors.iter().all(|e| e.rescaled <= 1.0 && e.rescaled <= e.kernel && e.share > 0.0 && e.true_share > 0.1), "{errors:?}");
+        assert!(
+            errors
+                .iter()
+                .all(|e| e.rescaled <= 1.0 && e.rescaled <= e.kernel && e.share > 0.0 && e.true_share > 0.1),
+            "{errors:?}"
+        );
     }
 }

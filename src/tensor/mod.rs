@@ -241,7 +241,9 @@ impl Call {
             Unit::Lanes => self.lanes.len(),
             Unit::Tokens => self.tokens,
             Unit::Rows => self.lanes.len() * self.tokens,
-            Unit::Blocks(b) => self.lanes.iter().map(|l| (l.ring + self.tokens).div_ceil(b)).max().unwrap_or(0),
+            Unit::Blocks(b) => {
+                self.lanes.iter().map(|l| (l.ring + self.tokens).div_ceil(b)).max().unwrap_or(0)
+            }
             Unit::Window(b) => b + self.tokens,
             Unit::Shares { rows, most } => self.unit(Unit::Rows).div_ceil(rows).min(most),
             Unit::Slots | Unit::Context => unreachable!("{unit:?} is a capacity, not a size of a call"),
@@ -251,7 +253,10 @@ impl Call {
     /// Refuses a call that the capacity does not cover.
     pub fn check(&self, capacity: &Capacity) -> Result<()> {
         let over = |what: &str, is: usize, most: usize| {
-            Err(Error::new(ErrorKind::Shape, format!("the call has {is} {what}, its plan was compiled for {most}")))
+            Err(Error::new(
+                ErrorKind::Shape,
+                format!("the call has {is} {what}, its plan was compiled for {most}"),
+            ))
         };
         if self.lanes.is_empty() || self.tokens == 0 {
             return Err(Error::new(ErrorKind::Shape, "the call has no lanes or no tokens"));
@@ -269,7 +274,11 @@ impl Call {
             if capacity.context > 0 && lane.position + self.tokens > capacity.context {
                 return Err(Error::new(
                     ErrorKind::Limit,
-                    format!("position {} is past the key-value cache of {} tokens", lane.position + self.tokens, capacity.context),
+                    format!(
+                        "position {} is past the key-value cache of {} tokens",
+                        lane.position + self.tokens,
+                        capacity.context
+                    ),
                 )
                 .help("raise --max-context, or use a model with constant state"));
             }
@@ -278,13 +287,18 @@ impl Call {
     }
 }
 
-/// Rows in a ring of blocks of `block` after `tokens` more (at least one): a whole block stays until the next token folds it.
+/// Rows in a ring of blocks of `block` after `tokens` more (at least one): a whole block stays until the next
+/// token folds it.
 pub fn ring_after(ring: usize, tokens: usize, block: usize) -> usize {
     (ring + tokens - 1) % block + 1
 }
 
-/// The lane tables of all calls of a submission, one after the other, as the kernels bind them: `[lanes, 4]` of slot, position,
-/// ring, 0.
+/// The lane tables of all calls of a submission, one after the other, as the kernels bind them: `[lanes, 4]`
+/// of slot, position, ring, 0.
 pub fn lane_table(calls: &[Call]) -> Vec<u32> {
-    calls.iter().flat_map(|call| &call.lanes).flat_map(|l| [l.slot as u32, l.position as u32, l.ring as u32, 0]).collect()
+    calls
+        .iter()
+        .flat_map(|call| &call.lanes)
+        .flat_map(|l| [l.slot as u32, l.position as u32, l.ring as u32, 0])
+        .collect()
 }

@@ -1,5 +1,5 @@
-//! From a stream of tokens to batches: windows in random order, each once an epoch. What a step reads depends on the seed and the
-//! step alone, so a run that was interrupted goes on with what it would have read.
+//! From a stream of tokens to batches: windows in random order, each once an epoch. What a step reads depends
+//! on the seed and the step alone, so a run that was interrupted goes on with what it would have read.
 
 use std::sync::Arc;
 
@@ -27,7 +27,8 @@ pub trait Sequences {
     }
 }
 
-/// Windows of a stream in random order. Each epoch cuts the stream at another place and shuffles the windows anew.
+/// Windows of a stream in random order. Each epoch cuts the stream at another place and shuffles the windows
+/// anew.
 #[derive(Clone, Debug)]
 pub struct Windows {
     stream: Arc<[u32]>,
@@ -69,7 +70,8 @@ impl Sequences for Windows {
         if self.epoch.as_ref().is_none_or(|(at, _)| *at != epoch) {
             let mut rng = Rng::new(self.seed, "windows", epoch);
             let offset = rng.below(self.largest_offset() + 1);
-            let starts = rng.sample(windows, windows).into_iter().map(|i| offset + i * self.context).collect();
+            let starts =
+                rng.sample(windows, windows).into_iter().map(|i| offset + i * self.context).collect();
             self.epoch = Some((epoch, starts));
         }
         if let Some((_, starts)) = &self.epoch {
@@ -124,7 +126,11 @@ fn check(stream: &[u32], context: usize) -> Result<()> {
     if context > 0 && stream.len() > context {
         return Ok(());
     }
-    let message = format!("a context of {context} tokens needs {} tokens of text, there are {}", context.saturating_add(1), stream.len());
+    let message = format!(
+        "a context of {context} tokens needs {} tokens of text, there are {}",
+        context.saturating_add(1),
+        stream.len()
+    );
     Err(Error::new(ErrorKind::Input, message).help("use a smaller --context, or more text"))
 }
 
@@ -173,7 +179,11 @@ mod tests {
 
     #[test]
     fn short_streams() {
-        assert!(Windows::new(stream(16), 16, 0).is_err() && Windows::new(stream(0), 1, 0).is_err() && Windows::new(stream(9), 0, 0).is_err());
+        assert!(
+            Windows::new(stream(16), 16, 0).is_err()
+                && Windows::new(stream(0), 1, 0).is_err()
+                && Windows::new(stream(9), 0, 0).is_err()
+        );
         for n in 17..60 {
             let mut windows = Windows::new(stream(n), 16, 0).expect("fits");
             assert!(windows.per_epoch() >= 1);

@@ -54,8 +54,17 @@ impl Progress {
         // A run may go on from another working folder.
         let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
         let data = settings.data.iter().map(absolute).collect();
-        let settings = Settings { data, eval_data: settings.eval_data.as_ref().map(absolute), ..settings.clone() };
-        Self { format: FORMAT, step, tokens: settings.tokens(step), seconds, loss, data_hash: format!("{data_hash:016x}"), settings }
+        let settings =
+            Settings { data, eval_data: settings.eval_data.as_ref().map(absolute), ..settings.clone() };
+        Self {
+            format: FORMAT,
+            step,
+            tokens: settings.tokens(step),
+            seconds,
+            loss,
+            data_hash: format!("{data_hash:016x}"),
+            settings,
+        }
     }
 }
 
@@ -117,15 +126,20 @@ impl Checkpoints {
     pub fn check_new(&self) -> Result<()> {
         let label = self.out.display();
         if self.out.exists() && !self.out.is_dir() {
-            return Err(Error::new(ErrorKind::Input, format!("{label}: is a file, must be a folder")).help("give another --out"));
+            return Err(Error::new(ErrorKind::Input, format!("{label}: is a file, must be a folder"))
+                .help("give another --out"));
         }
         if let Some((_, newest)) = self.list().pop() {
             let newest = newest.file_name().unwrap_or_default().to_string_lossy();
-            return Err(Error::new(ErrorKind::Input, format!("{label}: holds a training run already, at {newest}"))
-                .help("continue it with --resume, or give another --out"));
+            return Err(Error::new(
+                ErrorKind::Input,
+                format!("{label}: holds a training run already, at {newest}"),
+            )
+            .help("continue it with --resume, or give another --out"));
         }
         if [SINGLE, INDEX].iter().any(|name| self.out.join(name).exists()) {
-            return Err(Error::new(ErrorKind::Input, format!("{label}: holds a model already")).help("give another --out"));
+            return Err(Error::new(ErrorKind::Input, format!("{label}: holds a model already"))
+                .help("give another --out"));
         }
         Ok(())
     }
@@ -137,7 +151,13 @@ impl Checkpoints {
     pub fn prepare(&self) -> Result<()> {
         let folder = self.folder();
         let prepared = fs::create_dir_all(&folder).and_then(|()| {
-            for entry in [&self.out, &folder].into_iter().map(fs::read_dir).collect::<io::Result<Vec<_>>>()?.into_iter().flatten() {
+            for entry in [&self.out, &folder]
+                .into_iter()
+                .map(fs::read_dir)
+                .collect::<io::Result<Vec<_>>>()?
+                .into_iter()
+                .flatten()
+            {
                 let path = entry?.path();
                 let name = path.file_name().unwrap_or_default().to_string_lossy();
                 if name.starts_with(PREFIX) {
@@ -155,7 +175,10 @@ impl Checkpoints {
         let Ok(entries) = fs::read_dir(self.folder()) else { return Vec::new() };
         let step = |path: &Path| path.file_name()?.to_str()?.strip_prefix("step-")?.parse().ok();
         let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
-        let mut list: Vec<(u64, PathBuf)> = paths.filter_map(|path| Some((step(&path)?, path))).filter(|(_, path)| is_complete(path)).collect();
+        let mut list: Vec<(u64, PathBuf)> = paths
+            .filter_map(|path| Some((step(&path)?, path)))
+            .filter(|(_, path)| is_complete(path))
+            .collect();
         list.sort_unstable();
         list
     }
@@ -166,8 +189,11 @@ impl Checkpoints {
     /// [`ErrorKind::Input`] if there is none; otherwise as [`ModelSource::open`].
     pub fn newest(&self) -> Result<Resumed> {
         let Some((_, path)) = self.list().pop() else {
-            return Err(Error::new(ErrorKind::Input, format!("{}: has no checkpoint to continue from", self.out.display()))
-                .help("start with --config or --model instead of --resume"));
+            return Err(Error::new(
+                ErrorKind::Input,
+                format!("{}: has no checkpoint to continue from", self.out.display()),
+            )
+            .help("start with --config or --model instead of --resume"));
         };
         let progress = read_progress(&path)?;
         let source = ModelSource::open(&path)?;
@@ -181,7 +207,8 @@ impl Checkpoints {
         Ok(Resumed { source, vocabulary, moments, progress, path })
     }
 
-    /// Saves a checkpoint, makes the run's folder a model of the same weights, and removes all but the newest `keep`.
+    /// Saves a checkpoint, makes the run's folder a model of the same weights, and removes all but the newest
+    /// `keep`.
     ///
     /// # Errors
     /// [`ErrorKind::Io`], naming the checkpoint; the earlier ones are as they were.
@@ -227,7 +254,8 @@ impl Checkpoints {
         Ok(())
     }
 
-    /// The weights of a checkpoint become those of the run's folder, without a second copy where the file system knows links.
+    /// The weights of a checkpoint become those of the run's folder, without a second copy where the file
+    /// system knows links.
     fn publish(&self, place: &Path, snapshot: &Snapshot<'_>) -> Result<()> {
         let text = |name: &str, bytes: &[u8]| {
             let path = self.out.join(name);
@@ -239,7 +267,9 @@ impl Checkpoints {
             text(TOKENIZER, json)?;
         }
         let (from, to) = (place.join(SINGLE), self.out.join(SINGLE));
-        let linked = temporary().make_in(&self.out, |link| fs::hard_link(&from, link)).map(tempfile::NamedTempFile::into_temp_path);
+        let linked = temporary()
+            .make_in(&self.out, |link| fs::hard_link(&from, link))
+            .map(tempfile::NamedTempFile::into_temp_path);
         match linked.map(|link| (link.to_path_buf(), link.persist(&to))) {
             Ok((link, Ok(()))) => {
                 // Renaming onto another name of the same file does nothing.
@@ -272,19 +302,28 @@ fn tensors(list: &NamedTensors) -> Vec<TensorData<'_>> {
 
 fn read_progress(folder: &Path) -> Result<Progress> {
     let path = folder.join(TRAINING);
-    let damaged =
-        |what: String| Error::new(ErrorKind::Input, format!("{}: {what}", path.display())).help("remove this checkpoint to use an earlier one");
-    let value: serde_json::Value = serde_json::from_str(&read_text(&path)?).map_err(|e| damaged(format!("not valid JSON: {e}")))?;
+    let damaged = |what: String| {
+        Error::new(ErrorKind::Input, format!("{}: {what}", path.display()))
+            .help("remove this checkpoint to use an earlier one")
+    };
+    let value: serde_json::Value =
+        serde_json::from_str(&read_text(&path)?).map_err(|e| damaged(format!("not valid JSON: {e}")))?;
     if value["format"] != FORMAT {
         return Err(damaged(format!("has format {}, this version reads {FORMAT}", value["format"])));
     }
     serde_json::from_value(value).map_err(|e| damaged(e.to_string()))
 }
 
-/// Whether nothing is missing or cut off. (A rename can reach the disk before what it renames on some file systems.)
+/// Whether nothing is missing or cut off. (A rename can reach the disk before what it renames on some file
+/// systems.)
 fn is_complete(folder: &Path) -> bool {
-    let json = |name: &str| fs::read(folder.join(name)).is_ok_and(|bytes| serde_json::from_slice::<serde_json::Value>(&bytes).is_ok());
-    json(CONFIG) && json(TRAINING) && [SINGLE, OPTIMIZER].iter().all(|name| Tensors::open(&folder.join(name)).is_ok())
+    let json = |name: &str| {
+        fs::read(folder.join(name))
+            .is_ok_and(|bytes| serde_json::from_slice::<serde_json::Value>(&bytes).is_ok())
+    };
+    json(CONFIG)
+        && json(TRAINING)
+        && [SINGLE, OPTIMIZER].iter().all(|name| Tensors::open(&folder.join(name)).is_ok())
 }
 
 /// Names in a folder reach the disk. Some file systems cannot, and then nothing is lost but time.
@@ -321,13 +360,30 @@ pub(super) mod tests {
     fn save(run: &Checkpoints, step: u64, keep: usize) -> Result<PathBuf> {
         let json = r#"{"vocab_size":257,"hidden_size":4,"num_hidden_layers":1,"num_attention_heads":1,"intermediate_size":4,
             "rope":{"where":"none"},"attention":{"kind":"softmax"}}"#;
-        let source = new_model(ModelConfig::from_json(json, "c").expect("good").0, crate::model::Tokenizer::bytes(), step).expect("makes");
+        let source = new_model(
+            ModelConfig::from_json(json, "c").expect("good").0,
+            crate::model::Tokenizer::bytes(),
+            step,
+        )
+        .expect("makes");
         let names = source.config.parameters();
-        let weights = names.iter().map(|s| (s.name.clone(), s.shape.clone(), source.checkpoint.f32(&s.name).expect("is there"))).collect();
+        let weights = names
+            .iter()
+            .map(|s| (s.name.clone(), s.shape.clone(), source.checkpoint.f32(&s.name).expect("is there")))
+            .collect();
         let moments = vec![("m.a".to_string(), vec![2], vec![step as f32, 0.1])];
         let progress = Progress::new(step, 0.1 + 0.7, 1.0 / 3.0, 5, &settings());
         let vocabulary = Vocabulary::bytes();
-        run.save(&Snapshot { config: &source.config, vocabulary: &vocabulary, weights: &weights, moments: &moments, progress: &progress }, keep)
+        run.save(
+            &Snapshot {
+                config: &source.config,
+                vocabulary: &vocabulary,
+                weights: &weights,
+                moments: &moments,
+                progress: &progress,
+            },
+            keep,
+        )
     }
 
     fn steps(run: &Checkpoints) -> Vec<u64> {
@@ -335,8 +391,10 @@ pub(super) mod tests {
     }
 
     fn names(folder: &Path) -> Vec<String> {
-        let mut names: Vec<String> =
-            fs::read_dir(folder).expect("lists").map(|e| e.expect("lists").file_name().into_string().expect("text")).collect();
+        let mut names: Vec<String> = fs::read_dir(folder)
+            .expect("lists")
+            .map(|e| e.expect("lists").file_name().into_string().expect("text"))
+            .collect();
         names.sort();
         names
     }
@@ -360,7 +418,10 @@ pub(super) mod tests {
         assert_eq!(resumed.moments, [("m.a".to_string(), vec![2], vec![1e6, 0.1])]);
         let published = ModelSource::open(run.out()).expect("a model");
         let name = "model.embed_tokens.weight";
-        assert_eq!(published.checkpoint.f32(name).expect("reads"), resumed.source.checkpoint.f32(name).expect("reads"));
+        assert_eq!(
+            published.checkpoint.f32(name).expect("reads"),
+            resumed.source.checkpoint.f32(name).expect("reads")
+        );
         assert!(run.check_new().expect_err("taken").message().contains("step-1000000"));
         // The same once more changes nothing.
         save(&run, 1_000_000, 2).expect("saves");
@@ -384,7 +445,9 @@ pub(super) mod tests {
         assert_eq!(steps(&run), [1, 2]);
         assert_eq!(run.newest().expect("reads").progress.step, 2);
         run.prepare().expect("cleans");
-        assert!(!run.folder().join(".polysketch-abc").exists() && !run.out().join(".polysketch-def").exists());
+        assert!(
+            !run.folder().join(".polysketch-abc").exists() && !run.out().join(".polysketch-def").exists()
+        );
         save(&run, 3, 9).expect("saves");
         assert_eq!(steps(&run), [1, 2, 3]);
         fs::write(at(3, TRAINING), r#"{"format":2}"#).expect("writes");

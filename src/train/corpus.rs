@@ -31,7 +31,10 @@ impl Vocabulary {
             return Ok(Self::bytes());
         }
         let json = read_bytes(&file)?;
-        Ok(Self { tokenizer: Tokenizer::from_json_bytes(&json, &file.display().to_string())?, json: Some(json) })
+        Ok(Self {
+            tokenizer: Tokenizer::from_json_bytes(&json, &file.display().to_string())?,
+            json: Some(json),
+        })
     }
 
     /// Plain bytes.
@@ -54,12 +57,19 @@ pub struct Corpus {
 }
 
 impl Corpus {
-    /// Reads texts. The ids of each are kept beside it, or in `spare` where that cannot be written; what is kept is used only if it is of
-    /// the same text and tokenizer. `progress` is told bytes done and bytes in all of the text that is being cut into tokens.
+    /// Reads texts. The ids of each are kept beside it, or in `spare` where that cannot be written; what is
+    /// kept is used only if it is of the same text and tokenizer. `progress` is told bytes done and bytes in
+    /// all of the text that is being cut into tokens.
     ///
     /// # Errors
-    /// [`ErrorKind::Io`] for a file that cannot be read; [`ErrorKind::Input`] for one that is empty or not UTF-8 (with the byte offset).
-    pub fn read(paths: &[PathBuf], vocabulary: &Vocabulary, spare: &Path, progress: &mut dyn FnMut(usize, usize)) -> Result<Self> {
+    /// [`ErrorKind::Io`] for a file that cannot be read; [`ErrorKind::Input`] for one that is empty or not
+    /// UTF-8 (with the byte offset).
+    pub fn read(
+        paths: &[PathBuf],
+        vocabulary: &Vocabulary,
+        spare: &Path,
+        progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<Self> {
         let mut tokens: Vec<u32> = Vec::new();
         for path in paths {
             let next = read_one(path, vocabulary, spare, progress)?;
@@ -74,7 +84,12 @@ impl Corpus {
     }
 }
 
-fn read_one(path: &Path, vocabulary: &Vocabulary, spare: &Path, progress: &mut dyn FnMut(usize, usize)) -> Result<Vec<u32>> {
+fn read_one(
+    path: &Path,
+    vocabulary: &Vocabulary,
+    spare: &Path,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<Vec<u32>> {
     let text = read_text(path)?;
     if text.is_empty() {
         return Err(Error::new(ErrorKind::Input, format!("{}: is empty", path.display())).help("give a text"));
@@ -90,7 +105,8 @@ fn read_one(path: &Path, vocabulary: &Vocabulary, spare: &Path, progress: &mut d
     let tokens = encode(&text, &vocabulary.tokenizer, &mut |done| progress(done, text.len()))?;
     progress(text.len(), text.len());
     // A folder that is marked read-only is left alone even by those who could write there.
-    let marked = path.parent().and_then(|folder| folder.metadata().ok()).is_some_and(|m| m.permissions().readonly());
+    let marked =
+        path.parent().and_then(|folder| folder.metadata().ok()).is_some_and(|m| m.permissions().readonly());
     let beside = if marked { None } else { key.store(&places[0], &tokens).ok() };
     let kept = beside.map_or_else(
         || {
@@ -130,7 +146,8 @@ impl Key {
     fn notes(self, tokens: &[u32]) -> [(&'static str, String); 3] {
         let mut hash = Xxh3::new();
         hash.update(bytemuck::cast_slice(tokens));
-        [("text", self.text), ("tokenizer", self.tokenizer), ("tokens", hash.digest())].map(|(key, hash)| (key, format!("{hash:016x}")))
+        [("text", self.text), ("tokenizer", self.tokenizer), ("tokens", hash.digest())]
+            .map(|(key, hash)| (key, format!("{hash:016x}")))
     }
 
     /// None for a file that is missing, damaged, or of something else.
@@ -162,7 +179,10 @@ mod tests {
 
     /// 300 tokens, and its file.
     fn small() -> Vocabulary {
-        let json = train(&["the letter it said that the letter<|endoftext|>"], 300, &mut |_| {}).expect("trains").json.into_bytes();
+        let json = train(&["the letter it said that the letter<|endoftext|>"], 300, &mut |_| {})
+            .expect("trains")
+            .json
+            .into_bytes();
         Vocabulary { tokenizer: Tokenizer::from_json_bytes(&json, "small").expect("loads"), json: Some(json) }
     }
 
@@ -217,12 +237,20 @@ mod tests {
         for (path, text) in paths.iter().zip(["xy", "z<|endoftext|>", "<|endoftext|>w"]) {
             std::fs::write(path, text).expect("writes");
         }
-        let ids = |text: &str| text.bytes().map(|b| if b == b'|' { 256 } else { u32::from(b) }).collect::<Vec<u32>>();
-        assert_eq!(read(&paths, &Vocabulary::bytes(), dir.path()).0.expect("reads").tokens[..], ids("xy|z||w"));
+        let ids = |text: &str| {
+            text.bytes().map(|b| if b == b'|' { 256 } else { u32::from(b) }).collect::<Vec<u32>>()
+        };
+        assert_eq!(
+            read(&paths, &Vocabulary::bytes(), dir.path()).0.expect("reads").tokens[..],
+            ids("xy|z||w")
+        );
         // A tokenizer without that token never sees it.
         let json = br#"{"version":"1.0","added_tokens":[],"pre_tokenizer":null,"decoder":null,"normalizer":null,"post_processor":null,
             "model":{"type":"BPE","vocab":{"x":0,"y":1,"z":2,"w":3},"merges":[]}}"#;
-        let plain = Vocabulary { tokenizer: Tokenizer::from_json_bytes(json, "plain").expect("loads"), json: Some(json.to_vec()) };
+        let plain = Vocabulary {
+            tokenizer: Tokenizer::from_json_bytes(json, "plain").expect("loads"),
+            json: Some(json.to_vec()),
+        };
         assert_eq!(read(&paths, &plain, dir.path()).0.expect("reads").tokens[..], [0, 1, 2, 3]);
     }
 
@@ -234,7 +262,9 @@ mod tests {
             if let Some(text) = text {
                 std::fs::write(&path, text).expect("writes");
             }
-            let error = read(std::slice::from_ref(&path), &Vocabulary::bytes(), dir.path()).0.expect_err("unreadable");
+            let error = read(std::slice::from_ref(&path), &Vocabulary::bytes(), dir.path())
+                .0
+                .expect_err("unreadable");
             assert!(error.message().contains("text") && error.advice().is_some(), "{error}");
             error.message().to_string()
         };
@@ -262,7 +292,10 @@ mod tests {
         assert_eq!((names(dir.path()), names(&place)), (1, 1));
         // Nowhere at all: it works, and takes its time.
         let nowhere = path.join("nowhere");
-        assert_eq!(read(std::slice::from_ref(&path), &vocabulary, &nowhere).0.expect("reads").tokens.len(), 4);
+        assert_eq!(
+            read(std::slice::from_ref(&path), &vocabulary, &nowhere).0.expect("reads").tokens.len(),
+            4
+        );
         mark(false);
     }
 }

@@ -59,14 +59,21 @@ pub async fn evaluate(learner: &mut Learner, set: &mut EvaluationSet, lanes: usi
     Ok(Evaluation { loss: sum / scored.max(1) as f64, scored, accuracy, positions })
 }
 
-/// Part of the answers to `count` sequences of each task that a model gets right, read as any text is: at lengths it was not trained on, too.
+/// Part of the answers to `count` sequences of each task that a model gets right, read as any text is: at
+/// lengths it was not trained on, too.
 ///
 /// # Errors
 /// As [`Engine::load`] and [`Session::forward`].
-pub async fn accuracies(engine: &Engine, source: ModelSource, tasks: &[Task], count: usize) -> Result<Vec<f64>> {
+pub async fn accuracies(
+    engine: &Engine,
+    source: ModelSource,
+    tasks: &[Task],
+    count: usize,
+) -> Result<Vec<f64>> {
     // A cache, where there is one, must hold the longest.
     let max_context = tasks.iter().map(Sequences::context).max().unwrap_or(1);
-    let model = engine.load(source, &LoadOptions { max_context, ..LoadOptions::default() }, &mut |_, _| {}).await?;
+    let model =
+        engine.load(source, &LoadOptions { max_context, ..LoadOptions::default() }, &mut |_, _| {}).await?;
     let mut session = Session::new(&model).await?;
     let (part, vocabulary) = (model.blueprint().capacity.tokens, model.config().vocab_size);
     let mut result = Vec::new();

@@ -14,15 +14,16 @@ const SPREAD: f64 = 0.02;
 /// A new model.
 ///
 /// # Errors
-/// [`ErrorKind::Config`](crate::ErrorKind::Config) if the configuration is impossible, [`ErrorKind::OutOfMemory`](crate::ErrorKind::OutOfMemory)
-/// if this machine cannot hold the weights.
+/// [`ErrorKind::Config`](crate::ErrorKind::Config) if the configuration is impossible,
+/// [`ErrorKind::OutOfMemory`](crate::ErrorKind::OutOfMemory) if this machine cannot hold the weights.
 pub fn new_model(config: ModelConfig, tokenizer: Tokenizer, seed: u64) -> Result<ModelSource> {
     config.validate()?;
     // The values, and the bytes of the checkpoint.
     check_memory("a new model", config.parameter_count().saturating_mul(8), "use a smaller configuration")?;
     let specs = config.parameters();
     let values: Vec<Vec<f32>> = specs.iter().map(|spec| weights(&config, spec, seed)).collect();
-    let tensors: Vec<TensorData<'_>> = specs.iter().zip(&values).map(|(s, v)| TensorData::f32(&s.name, &s.shape, v)).collect();
+    let tensors: Vec<TensorData<'_>> =
+        specs.iter().zip(&values).map(|(s, v)| TensorData::f32(&s.name, &s.shape, v)).collect();
     let checkpoint = Checkpoint::from_bytes(safetensors_bytes(&tensors, &[])?, "the new model")?;
     Ok(ModelSource { config, checkpoint, tokenizer, warnings: Vec::new() })
 }
@@ -36,7 +37,9 @@ fn weights(config: &ModelConfig, spec: &ParameterSpec, seed: u64) -> Vec<f32> {
         // A gate starts at its bias, the same for every token.
         ParameterKind::NormBias | ParameterKind::LogitBias | ParameterKind::GateWeight => vec![0.0; n],
         ParameterKind::NormScale => vec![1.0; n],
-        ParameterKind::GateBias => (0..n).map(|head| if n == 1 { 5.5 } else { 3.0 + 5.0 * head as f32 / (n - 1) as f32 }).collect(),
+        ParameterKind::GateBias => {
+            (0..n).map(|head| if n == 1 { 5.5 } else { 3.0 + 5.0 * head as f32 / (n - 1) as f32 }).collect()
+        }
         ParameterKind::Embedding => normal(SPREAD),
         ParameterKind::Linear if spec.name.contains(".sketch.") => {
             // What a plain Linear layer has: the sketch is a small network behind a norm.
@@ -44,12 +47,16 @@ fn weights(config: &ModelConfig, spec: &ParameterSpec, seed: u64) -> Vec<f32> {
             (0..n).map(|_| (bound * (2.0 * rng.uniform() - 1.0)) as f32).collect()
         }
         // The sum of all that is added to the residual stream stays of one size at any depth.
-        ParameterKind::Linear if [".o_proj.weight", ".down_proj.weight"].iter().any(|end| spec.name.ends_with(end)) => {
+        ParameterKind::Linear
+            if [".o_proj.weight", ".down_proj.weight"].iter().any(|end| spec.name.ends_with(end)) =>
+        {
             normal(SPREAD / (2.0 * config.num_hidden_layers as f64).sqrt())
         }
         ParameterKind::Linear => normal(SPREAD),
         ParameterKind::SketchBuffer => match &config.attention.sketch {
-            Some(sketch) if sketch.kind == SketchKind::Hadamard && is_leaf(config, spec) => hadamard(sketch, spec.shape[0], &mut rng),
+            Some(sketch) if sketch.kind == SketchKind::Hadamard && is_leaf(config, spec) => {
+                hadamard(sketch, spec.shape[0], &mut rng)
+            }
             _ => normal(1.0),
         },
     }
@@ -61,7 +68,8 @@ fn is_leaf(config: &ModelConfig, spec: &ParameterSpec) -> bool {
     (config.attention.degree / 2) >> depth <= 2
 }
 
-/// Columns of the Hadamard matrix of `h` rows under one random sign a row, [h, r]. No column comes twice before all have come.
+/// Columns of the Hadamard matrix of `h` rows under one random sign a row, [h, r]. No column comes twice
+/// before all have come.
 fn hadamard(sketch: &SketchConfig, h: usize, rng: &mut Rng) -> Vec<f32> {
     let r = sketch.size;
     let signs: Vec<f32> = (0..h).map(|_| if rng.bits() & 1 == 0 { 1.0 } else { -1.0 }).collect();
@@ -69,8 +77,13 @@ fn hadamard(sketch: &SketchConfig, h: usize, rng: &mut Rng) -> Vec<f32> {
     while columns.len() < r {
         columns.extend(rng.sample(h, h.min(r - columns.len())));
     }
-    let entry = |row: usize, column: usize| if (row & column).count_ones().is_multiple_of(2) { signs[row] } else { -signs[row] };
-    (0..h).flat_map(|row| columns.iter().map(move |column| (row, *column))).map(|(row, column)| entry(row, column)).collect()
+    let entry = |row: usize, column: usize| {
+        if (row & column).count_ones().is_multiple_of(2) { signs[row] } else { -signs[row] }
+    };
+    (0..h)
+        .flat_map(|row| columns.iter().map(move |column| (row, *column)))
+        .map(|(row, column)| entry(row, column))
+        .collect()
 }
 
 #[cfg(test)]
@@ -121,8 +134,14 @@ mod tests {
         let values = |name: &str| source.checkpoint.f32(name).expect("is there");
         assert!(values("model.layers.0.self_attn.gate_proj.weight").iter().all(|x| *x == 0.0));
         let bias = values("model.layers.0.self_attn.gate_proj.bias");
-        assert!(bias.iter().zip([3.0, 14.0 / 3.0, 19.0 / 3.0, 8.0]).all(|(a, b)| (a - b).abs() < 1e-6), "{bias:?}");
-        assert!(values("model.norm.weight").iter().all(|x| *x == 1.0) && values("lm_head.bias").iter().all(|x| *x == 0.0));
+        assert!(
+            bias.iter().zip([3.0, 14.0 / 3.0, 19.0 / 3.0, 8.0]).all(|(a, b)| (a - b).abs() < 1e-6),
+            "{bias:?}"
+        );
+        assert!(
+            values("model.norm.weight").iter().all(|x| *x == 1.0)
+                && values("lm_head.bias").iter().all(|x| *x == 0.0)
+        );
     }
 
     #[test]
@@ -140,7 +159,9 @@ mod tests {
     fn hadamard_columns_are_orthogonal_at_the_leaves() {
         let source = new(json!({ "kind": "polysketch", "degree": 8, "qk_scale": 0.25, "local_exact": false,
             "sketch": { "kind": "hadamard", "size": 12 } }));
-        let at = |name: &str| source.checkpoint.f32(&format!("model.layers.0.self_attn.sketch.{name}")).expect("is there");
+        let at = |name: &str| {
+            source.checkpoint.f32(&format!("model.layers.0.self_attn.sketch.{name}")).expect("is there")
+        };
         let leaf = at("left_child.right");
         assert_eq!(leaf.len(), 16 * 12);
         for i in 0..12 {
@@ -153,8 +174,12 @@ mod tests {
         // More columns than there are.
         let source = new(json!({ "kind": "polysketch", "degree": 4, "qk_scale": 0.25, "local_exact": false,
             "sketch": { "kind": "hadamard", "size": 20 } }));
-        assert_eq!(source.checkpoint.f32("model.layers.1.self_attn.sketch.left").expect("is there").len(), 16 * 20);
-        let gaussian = new(json!({ "kind": "polysketch", "degree": 4, "qk_scale": 0.25, "local_exact": false,
+        assert_eq!(
+            source.checkpoint.f32("model.layers.1.self_attn.sketch.left").expect("is there").len(),
+            16 * 20
+        );
+        let gaussian =
+            new(json!({ "kind": "polysketch", "degree": 4, "qk_scale": 0.25, "local_exact": false,
             "sketch": { "kind": "gaussian", "size": 20 } }));
         assert!((spread(&gaussian, "model.layers.0.self_attn.sketch.left") - 1.0).abs() < 0.15);
     }

@@ -1,4 +1,5 @@
-//! The numeric core of training: weights, gradients and moments of a model on an executor, and the plans that train it.
+//! The numeric core of training: weights, gradients and moments of a model on an executor, and the plans that
+//! train it.
 
 use super::optimizer;
 use super::plan::{LearnerMemory, LearnerOptions, LearnerPlan};
@@ -90,7 +91,8 @@ impl Learner {
     /// Plans, allocates, uploads.
     ///
     /// # Errors
-    /// As [`LearnerPlan::new`] and [`LearnerPlan::check_fits`], before anything is allocated; those of the device.
+    /// As [`LearnerPlan::new`] and [`LearnerPlan::check_fits`], before anything is allocated; those of the
+    /// device.
     pub async fn new(engine: &Engine, source: &ModelSource, options: &LearnerOptions) -> Result<Self> {
         let traits = engine.traits();
         let config = source.config.clone();
@@ -103,7 +105,11 @@ impl Learner {
         }
         let clear = optimizer::clear(&plan.train)?.lower("clear", &traits, plan.capacity)?;
         let norm = optimizer::norm(&plan.trained)?.lower("norm", &traits, plan.capacity)?;
-        let update = optimizer::update(&plan.trained, &config.parameters())?.lower("update", &traits, plan.capacity)?;
+        let update = optimizer::update(&plan.trained, &config.parameters())?.lower(
+            "update",
+            &traits,
+            plan.capacity,
+        )?;
         for plan in [&plan.forward, &plan.train, &clear, &norm, &update] {
             executor.store_constants(plan, &mut constants).await?;
             executor.reserve_state(plan, &mut memory).await?;
@@ -150,12 +156,14 @@ impl Learner {
         self.times.as_deref().unwrap_or_default()
     }
 
-    /// Times every dispatch of training calls from now on: (step of the plan, nanoseconds). Slower as a whole.
+    /// Times every dispatch of training calls from now on: (step of the plan, nanoseconds). Slower as a
+    /// whole.
     pub fn profile(&mut self) {
         self.times = Some(Vec::new());
     }
 
-    /// Negative log-likelihood of every scored position `[B, context]`; adds the gradients of `Σ weight · nll` to the accumulators.
+    /// Negative log-likelihood of every scored position `[B, context]`; adds the gradients of `Σ weight ·
+    /// nll` to the accumulators.
     pub async fn accumulate(&mut self, batch: &Batch, weight: f32) -> Result<Vec<f32>> {
         self.squares = None;
         let mut nll = vec![0.0; batch.tokens.len()];
@@ -167,15 +175,27 @@ impl Learner {
             self.executor.run(&mut self.clear, &self.constants, &mut self.memory, run).await?;
             for segment in segments.iter().rev() {
                 let call = group.call(segment);
-                let (ids, targets) = (group.rows(&batch.tokens, segment), group.rows(&batch.targets, segment));
+                let (ids, targets) =
+                    (group.rows(&batch.tokens, segment), group.rows(&batch.targets, segment));
                 let (lanes, order) = (lane_table(std::slice::from_ref(&call)), order(&ids));
                 let weights = vec![weight.to_bits(); ids.len()];
-                let inputs: [(&str, &[u32]); 5] = [("ids", &ids), ("lanes", &lanes), ("targets", &targets), ("order", &order), ("weights", &weights)];
+                let inputs: [(&str, &[u32]); 5] = [
+                    ("ids", &ids),
+                    ("lanes", &lanes),
+                    ("targets", &targets),
+                    ("order", &order),
+                    ("weights", &weights),
+                ];
                 let run = Run { calls: &[call], inputs: &inputs, reads: &[("nll", ids.len())] };
                 let read = match &mut self.times {
-                    None => self.executor.run(&mut self.train, &self.constants, &mut self.memory, run).await?,
+                    None => {
+                        self.executor.run(&mut self.train, &self.constants, &mut self.memory, run).await?
+                    }
                     Some(all) => {
-                        let (read, times) = self.executor.run_timed(&mut self.train, &self.constants, &mut self.memory, run).await?;
+                        let (read, times) = self
+                            .executor
+                            .run_timed(&mut self.train, &self.constants, &mut self.memory, run)
+                            .await?;
                         all.extend(times);
                         read
                     }
@@ -214,9 +234,11 @@ impl Learner {
                 let ids = group.rows(&batch.tokens, segment);
                 let lanes = lane_table(std::slice::from_ref(&call));
                 let inputs: [(&str, &[u32]); 2] = [("ids", &ids), ("lanes", &lanes)];
-                let run = Run { calls: &[call], inputs: &inputs, reads: &[("logits_all", ids.len() * vocabulary)] };
+                let run =
+                    Run { calls: &[call], inputs: &inputs, reads: &[("logits_all", ids.len() * vocabulary)] };
                 let Some(predict) = &mut self.predict else { continue };
-                let logits = self.executor.run(predict, &self.constants, &mut self.memory, run).await?.swap_remove(0);
+                let logits =
+                    self.executor.run(predict, &self.constants, &mut self.memory, run).await?.swap_remove(0);
                 let likeliest: Vec<u32> = logits.chunks_exact(vocabulary).map(argmax).collect();
                 group.place(&likeliest, segment, &mut tokens, |t| t);
             }
@@ -234,8 +256,16 @@ impl Learner {
         if total.is_finite() {
             return Ok(total.sqrt());
         }
-        // The backward pass goes from the last parameter to the first: the last one in the model's order broke first.
-        let broken = self.plan.trained.iter().zip(&squares).rev().find(|(_, square)| !square.is_finite()).map_or("", |(p, _)| p.name.as_str());
+        // The backward pass goes from the last parameter to the first: the last one in the model's order
+        // broke first.
+        let broken = self
+            .plan
+            .trained
+            .iter()
+            .zip(&squares)
+            .rev()
+            .find(|(_, square)| !square.is_finite())
+            .map_or("", |(p, _)| p.name.as_str());
         Err(Error::new(ErrorKind::Numeric, format!("the gradient of {broken} is not finite"))
             .help("lower --lr, raise --warmup or set --clip, and go on from the last checkpoint"))
     }
@@ -278,7 +308,9 @@ impl Learner {
         let mut tensors = Vec::new();
         for moment in ["first", "second"] {
             let list = self.read(&format!("{moment}."), &self.plan.trained).await?;
-            tensors.extend(list.into_iter().map(|(name, shape, values)| (format!("{moment}.{name}"), shape, values)));
+            tensors.extend(
+                list.into_iter().map(|(name, shape, values)| (format!("{moment}.{name}"), shape, values)),
+            );
         }
         Ok(tensors)
     }
@@ -288,19 +320,29 @@ impl Learner {
     /// # Errors
     /// [`ErrorKind::ModelFormat`] for moments of another model.
     pub async fn restore_moments(&mut self, tensors: NamedTensors) -> Result<()> {
-        let shapes: std::collections::BTreeMap<String, Vec<usize>> = self.config.parameters().into_iter().map(|s| (s.name, s.shape)).collect();
+        let shapes: std::collections::BTreeMap<String, Vec<usize>> =
+            self.config.parameters().into_iter().map(|s| (s.name, s.shape)).collect();
         for (name, shape, values) in &tensors {
             let parameter = name.split_once('.').map_or(name.as_str(), |(_, parameter)| parameter);
-            let fits = |needed: &Vec<usize>| needed == shape && values.len() == shape.iter().product::<usize>();
+            let fits =
+                |needed: &Vec<usize>| needed == shape && values.len() == shape.iter().product::<usize>();
             if let Some(needed) = shapes.get(parameter).filter(|needed| !fits(needed)) {
-                let text = format!("the moment {name} has shape {shape:?} and {} numbers, the model needs {needed:?}", values.len());
-                return Err(Error::new(ErrorKind::ModelFormat, text).help("train from the checkpoint's weights with --model and another --out"));
+                let text = format!(
+                    "the moment {name} has shape {shape:?} and {} numbers, the model needs {needed:?}",
+                    values.len()
+                );
+                return Err(Error::new(ErrorKind::ModelFormat, text)
+                    .help("train from the checkpoint's weights with --model and another --out"));
             }
         }
-        let tensors: std::collections::BTreeMap<String, Vec<f32>> = tensors.into_iter().map(|(name, _, values)| (name, values)).collect();
+        let tensors: std::collections::BTreeMap<String, Vec<f32>> =
+            tensors.into_iter().map(|(name, _, values)| (name, values)).collect();
         for moment in ["first", "second"] {
             let prefix = format!("{moment}.");
-            let of_moment = tensors.iter().filter_map(|(name, values)| Some((name.strip_prefix(&prefix)?.to_string(), values.clone()))).collect();
+            let of_moment = tensors
+                .iter()
+                .filter_map(|(name, values)| Some((name.strip_prefix(&prefix)?.to_string(), values.clone())))
+                .collect();
             for packed in &self.plan.trained {
                 let words: Vec<u32> = packed.pack(&of_moment).into_iter().map(f32::to_bits).collect();
                 self.executor.write(&mut self.memory, &format!("{prefix}{}", packed.name), 0, &words).await?;
@@ -313,12 +355,18 @@ impl Learner {
     async fn read(&self, prefix: &str, parameters: &[Packed]) -> Result<NamedTensors> {
         let mut values = Vec::with_capacity(parameters.len());
         for packed in parameters {
-            let words = self.executor.read(&self.memory, &format!("{prefix}{}", packed.name), 0..packed.elements).await?;
+            let words = self
+                .executor
+                .read(&self.memory, &format!("{prefix}{}", packed.name), 0..packed.elements)
+                .await?;
             values.push(words.into_iter().map(f32::from_bits).collect::<Vec<f32>>());
         }
         let mut tensors = weights::unpack(parameters.iter().zip(values.iter().map(Vec::as_slice)));
         let specs: Vec<ParameterSpec> = self.config.parameters();
-        Ok(specs.into_iter().filter_map(|s| tensors.remove(&s.name).map(|values| (s.name, s.shape, values))).collect())
+        Ok(specs
+            .into_iter()
+            .filter_map(|s| tensors.remove(&s.name).map(|values| (s.name, s.shape, values)))
+            .collect())
     }
 
     /// Runs segments that later ones build on.
@@ -348,16 +396,30 @@ impl Learner {
     /// The batch, as many sequences at a time as a call has lanes.
     fn groups(&self, batch: &Batch) -> Result<Vec<Group>> {
         let n = batch.context;
-        let whole = n > 0 && !batch.tokens.is_empty() && batch.tokens.len().is_multiple_of(n) && batch.targets.len() == batch.tokens.len();
+        let whole = n > 0
+            && !batch.tokens.is_empty()
+            && batch.tokens.len().is_multiple_of(n)
+            && batch.targets.len() == batch.tokens.len();
         if !whole || n > self.plan.context {
-            let text = format!("a batch of {} tokens and {} targets in sequences of {n}", batch.tokens.len(), batch.targets.len());
-            return Err(Error::new(ErrorKind::Shape, text).help(format!("the learner was made for sequences of up to {} tokens", self.plan.context)));
+            let text = format!(
+                "a batch of {} tokens and {} targets in sequences of {n}",
+                batch.tokens.len(),
+                batch.targets.len()
+            );
+            return Err(Error::new(ErrorKind::Shape, text)
+                .help(format!("the learner was made for sequences of up to {} tokens", self.plan.context)));
         }
         if let Some(id) = batch.tokens.iter().find(|id| **id as usize >= self.config.vocab_size) {
-            return Err(Error::new(ErrorKind::Input, format!("token {id} is outside the vocabulary of {}", self.config.vocab_size)));
+            return Err(Error::new(
+                ErrorKind::Input,
+                format!("token {id} is outside the vocabulary of {}", self.config.vocab_size),
+            ));
         }
         let lanes = self.plan.capacity.lanes;
-        Ok((0..batch.sequences()).step_by(lanes).map(|first| Group { first, lanes: lanes.min(batch.sequences() - first), context: n }).collect())
+        Ok((0..batch.sequences())
+            .step_by(lanes)
+            .map(|first| Group { first, lanes: lanes.min(batch.sequences() - first), context: n })
+            .collect())
     }
 }
 
@@ -371,18 +433,29 @@ struct Group {
 impl Group {
     fn segments(&self, length: usize) -> Vec<Segment> {
         let range = |start: usize| start..self.context.min(start + length);
-        (0..self.context).step_by(length).enumerate().map(|(number, start)| Segment { number, range: range(start) }).collect()
+        (0..self.context)
+            .step_by(length)
+            .enumerate()
+            .map(|(number, start)| Segment { number, range: range(start) })
+            .collect()
     }
 
-    /// A segment's call. Its slots are those of its number, so that the states at all boundaries lie side by side.
+    /// A segment's call. Its slots are those of its number, so that the states at all boundaries lie side by
+    /// side.
     fn call(&self, segment: &Segment) -> Call {
-        let lane = |at: usize| Lane { slot: segment.number * self.lanes + at, position: segment.range.start, ring: 0 };
+        let lane = |at: usize| Lane {
+            slot: segment.number * self.lanes + at,
+            position: segment.range.start,
+            ring: 0,
+        };
         Call { lanes: (0..self.lanes).map(lane).collect(), tokens: segment.range.len(), lane_base: 0 }
     }
 
     /// The segment's part of `[B, context]`, as rows `[lanes, tokens]`.
     fn rows(&self, all: &[u32], segment: &Segment) -> Vec<u32> {
-        (0..self.lanes).flat_map(|at| all[(self.first + at) * self.context..][segment.range.clone()].iter().copied()).collect()
+        (0..self.lanes)
+            .flat_map(|at| all[(self.first + at) * self.context..][segment.range.clone()].iter().copied())
+            .collect()
     }
 
     fn place<T>(&self, rows: &[u32], segment: &Segment, all: &mut [T], from: impl Fn(u32) -> T) {

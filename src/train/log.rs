@@ -65,15 +65,18 @@ impl Log {
     /// The name of the file in the folder of a run.
     pub const NAME: &str = "train.jsonl";
 
-    /// Opens the log of the run in `out`, to go on after `step`: lines of later steps, which a run wrote that got further than its last
-    /// checkpoint, are removed.
+    /// Opens the log of the run in `out`, to go on after `step`: lines of later steps, which a run wrote that
+    /// got further than its last checkpoint, are removed.
     ///
     /// # Errors
     /// [`ErrorKind::Io`](crate::ErrorKind::Io).
     pub fn open(out: &Path, step: u64) -> Result<Self> {
         let path = out.join(Self::NAME);
-        let kept: String =
-            if step == 0 { String::new() } else { lines(&path)?.filter(|(at, ..)| *at <= step).map(|(_, line, _)| line + "\n").collect() };
+        let kept: String = if step == 0 {
+            String::new()
+        } else {
+            lines(&path)?.filter(|(at, ..)| *at <= step).map(|(_, line, _)| line + "\n").collect()
+        };
         atomic_write(&path, |w| w.write_all(kept.as_bytes()))?;
         let file = File::options().append(true).open(&path).map_err(|e| Error::io(path.display(), &e))?;
         Ok(Self { path, file })
@@ -85,7 +88,8 @@ impl Log {
     /// [`ErrorKind::Io`](crate::ErrorKind::Io).
     pub fn write(&mut self, line: &impl Serialize) -> Result<()> {
         let text = serde_json::to_string(line).map_err(Into::into);
-        text.and_then(|text| self.file.write_all((text + "\n").as_bytes())).map_err(|e| Error::io(self.path.display(), &e))
+        text.and_then(|text| self.file.write_all((text + "\n").as_bytes()))
+            .map_err(|e| Error::io(self.path.display(), &e))
     }
 }
 

@@ -9,8 +9,8 @@
 //! | `trainer.rs`, `evaluation.rs` | one step after the other; how good the model is by now |
 //! | `checkpoints.rs`, `log.rs`, `run.rs` | what a run leaves in its folder, and the loop around it all |
 //!
-//! A step is a function of the weights, the settings and its own number, so a run that goes on from a checkpoint does what it would
-//! have done.
+//! A step is a function of the weights, the settings and its own number, so a run that goes on from a
+//! checkpoint does what it would have done.
 
 pub mod batches;
 #[cfg(not(target_arch = "wasm32"))]

@@ -1,4 +1,5 @@
-//! The optimiser as plans: clearing what segments hand back, the global norm of the gradients, the AdamW step.
+//! The optimiser as plans: clearing what segments hand back, the global norm of the gradients, the AdamW
+//! step.
 
 use super::learner::AdamW;
 use crate::error::Result;
@@ -30,14 +31,24 @@ pub(super) fn settings(adamw: &AdamW, step: u64) -> Vec<u32> {
 /// Clears everything that later segments hand to earlier ones.
 pub(super) fn clear(train: &Plan) -> Result<Graph> {
     let mut g = Graph::new();
-    for t in train.tensors.iter().filter(|t| t.bytes > 0 && t.tensor.role == Role::State && t.tensor.name.ends_with(".carry")) {
+    for t in train
+        .tensors
+        .iter()
+        .filter(|t| t.bytes > 0 && t.tensor.role == Role::State && t.tensor.name.ends_with(".carry"))
+    {
         let carry = g.state(&t.tensor.name, t.tensor.ty.clone());
-        g.apply(&format!("clear.{}", t.tensor.name), Clear { ty: t.tensor.ty.clone(), range: None }, &[], &[carry])?;
+        g.apply(
+            &format!("clear.{}", t.tensor.name),
+            Clear { ty: t.tensor.ty.clone(), range: None },
+            &[],
+            &[carry],
+        )?;
     }
     Ok(g)
 }
 
-/// Clears the gradients of what is not trained; then sums of squares of all gradients, in the state `norms [parameters, 64]`.
+/// Clears the gradients of what is not trained; then sums of squares of all gradients, in the state `norms
+/// [parameters, 64]`.
 pub(super) fn norm(parameters: &[Packed]) -> Result<Graph> {
     let mut g = Graph::new();
     let norms = g.state("norms", norms(parameters.len()));
@@ -45,9 +56,19 @@ pub(super) fn norm(parameters: &[Packed]) -> Result<Graph> {
         let ty = TensorType::f32(shape![p.elements]);
         let gradient = g.state(&format!("gradient.{}", p.name), ty.clone());
         for range in fixed(p) {
-            g.apply(&format!("fixed.{}", p.name), Clear { ty: ty.clone(), range: Some(range) }, &[], &[gradient])?;
+            g.apply(
+                &format!("fixed.{}", p.name),
+                Clear { ty: ty.clone(), range: Some(range) },
+                &[],
+                &[gradient],
+            )?;
         }
-        g.apply(&format!("norm.{}", p.name), SquareSums { elements: p.elements, index }, &[gradient], &[norms])?;
+        g.apply(
+            &format!("norm.{}", p.name),
+            SquareSums { elements: p.elements, index },
+            &[gradient],
+            &[norms],
+        )?;
     }
     Ok(g)
 }
@@ -68,16 +89,28 @@ pub(super) fn update(parameters: &[Packed], specs: &[ParameterSpec]) -> Result<G
         };
         let mut inputs = vec![settings, factor];
         if let Decay::Except(n) = decay {
-            inputs.push(g.constant_u32(&format!("undecayed.{}", p.name), shape![n, 2], adamw::ranges(&kept).into()));
+            inputs.push(g.constant_u32(
+                &format!("undecayed.{}", p.name),
+                shape![n, 2],
+                adamw::ranges(&kept).into(),
+            ));
         }
-        let state = |g: &mut Graph, name: &str| g.state(&format!("{name}{}", p.name), TensorType::f32(shape![p.elements]));
+        let state = |g: &mut Graph, name: &str| {
+            g.state(&format!("{name}{}", p.name), TensorType::f32(shape![p.elements]))
+        };
         let updates = ["", "first.", "second.", "gradient."].map(|name| state(&mut g, name));
-        g.apply(&format!("step.{}", p.name), adamw::AdamW { elements: p.elements, decay }, &inputs, &updates)?;
+        g.apply(
+            &format!("step.{}", p.name),
+            adamw::AdamW { elements: p.elements, decay },
+            &inputs,
+            &updates,
+        )?;
     }
     Ok(g)
 }
 
-/// Elements of a parameter that are no part of the checkpoint (biases a projection does not have, padding): they are never trained.
+/// Elements of a parameter that are no part of the checkpoint (biases a projection does not have, padding):
+/// they are never trained.
 fn fixed(p: &Packed) -> impl Iterator<Item = std::ops::Range<usize>> {
     p.ranges().filter(|(part, _)| !matches!(part, Part::Tensor { .. })).map(|(_, range)| range)
 }

@@ -19,8 +19,9 @@ pub struct LearnerOptions {
     pub lanes: usize,
     /// Tokens of a sequence.
     pub context: usize,
-    /// Tokens of a sequence that one call takes; the states between segments are kept and the rest is recomputed, so that memory does not
-    /// grow with the context. None: as many as fit. Rounded to whole blocks; models with a key-value cache take the whole context at once.
+    /// Tokens of a sequence that one call takes; the states between segments are kept and the rest is
+    /// recomputed, so that memory does not grow with the context. None: as many as fit. Rounded to whole
+    /// blocks; models with a key-value cache take the whole context at once.
     pub segment: Option<usize>,
     /// What a call recomputes.
     pub recompute: Recompute,
@@ -63,7 +64,8 @@ pub struct LearnerPlan {
     pub trained: Vec<Packed>,
     /// Forward over a segment: scores it, and leaves the state at its end.
     pub forward: Plan,
-    /// The same without the scores, for what comes before the last segment; none where a segment is a whole sequence.
+    /// The same without the scores, for what comes before the last segment; none where a segment is a whole
+    /// sequence.
     pub states: Option<Plan>,
     /// Forward and backward over a segment, from the state at its start.
     pub train: Plan,
@@ -76,7 +78,8 @@ pub struct LearnerPlan {
 
 /// Rows of a call unless memory says less: enough to keep matrix products busy.
 const DEFAULT_ROWS: usize = 8192;
-/// Rows of a call that takes several sequences on the CPU: the activations of more leave its caches, which costs a tenth of the time.
+/// Rows of a call that takes several sequences on the CPU: the activations of more leave its caches, which
+/// costs a tenth of the time.
 const CACHED_ROWS: usize = 2048;
 /// Most tokens of a sequence: positions, rounded up to whole blocks, are 32-bit numbers.
 const MOST_CONTEXT: usize = 1 << 31;
@@ -88,11 +91,15 @@ impl LearnerPlan {
     /// [`ErrorKind::Input`] for impossible options, [`ErrorKind::Limit`] if no segment fits the device.
     pub fn new(config: &ModelConfig, traits: &DeviceTraits, options: &LearnerOptions) -> Result<Self> {
         if options.lanes == 0 || options.context == 0 || options.segment == Some(0) {
-            let text = format!("{} sequences of {} tokens in segments of {:?}", options.lanes, options.context, options.segment);
+            let text = format!(
+                "{} sequences of {} tokens in segments of {:?}",
+                options.lanes, options.context, options.segment
+            );
             return Err(Error::new(ErrorKind::Input, text).help("use at least 1 of each"));
         }
         if options.context > MOST_CONTEXT {
-            let text = format!("a context of {} tokens, at most {MOST_CONTEXT} are possible", options.context);
+            let text =
+                format!("a context of {} tokens, at most {MOST_CONTEXT} are possible", options.context);
             return Err(Error::new(ErrorKind::Input, text).help("use a smaller --context"));
         }
         config.check_decoder()?;
@@ -100,7 +107,12 @@ impl LearnerPlan {
         attention.check(true)?;
         let lanes = lanes_of_a_call(traits, options);
         let block = attention.layout.block;
-        let build = Build { large: DType::F32, max_binding: traits.max_binding.min(traits.max_buffer), slots: lanes, context: 0 };
+        let build = Build {
+            large: DType::F32,
+            max_binding: traits.max_binding.min(traits.max_buffer),
+            slots: lanes,
+            context: 0,
+        };
         let parameters = weights::packed(config, &attention, DType::F32, build.max_binding);
         let trained = trained(config, &parameters);
         let at = |segment: usize| -> Result<Self> {
@@ -108,10 +120,13 @@ impl LearnerPlan {
             let slots = lanes.saturating_mul(options.context.div_ceil(segment) + 1);
             let build = Build { slots, ..build };
             let capacity = Capacity { lanes, tokens: segment, slots, context: 0 };
-            let pass = |head, name| transformer::build(config, Mode::Forward, head, &build)?.lower(name, traits, capacity);
+            let pass = |head, name| {
+                transformer::build(config, Mode::Forward, head, &build)?.lower(name, traits, capacity)
+            };
             let forward = pass(Head::Nll, "forward")?;
             let states = (segment < options.context).then(|| pass(Head::State, "states")).transpose()?;
-            let train = backward(config, &build, &trained, options.recompute)?.lower("train", traits, capacity)?;
+            let train =
+                backward(config, &build, &trained, options.recompute)?.lower("train", traits, capacity)?;
             Ok(Self {
                 parameters: parameters.clone(),
                 trained: trained.clone(),
@@ -134,7 +149,9 @@ impl LearnerPlan {
                 let mut segment = (DEFAULT_ROWS / lanes).max(1).next_multiple_of(block).min(whole);
                 loop {
                     match at(segment) {
-                        Err(e) if e.kind() == ErrorKind::Limit && segment > block => segment = (segment / 2).next_multiple_of(block),
+                        Err(e) if e.kind() == ErrorKind::Limit && segment > block => {
+                            segment = (segment / 2).next_multiple_of(block)
+                        }
                         result => return result,
                     }
                 }
@@ -153,12 +170,16 @@ impl LearnerPlan {
                 states.insert(buffer.name.as_str(), buffer.bytes as u64);
             }
         }
-        let accumulated = sum(self.train.buffers.iter().filter(|b| gradients(&b.name)).map(|b| b.bytes as u64));
+        let accumulated =
+            sum(self.train.buffers.iter().filter(|b| gradients(&b.name)).map(|b| b.bytes as u64));
         LearnerMemory {
             weights: weights + self.train.bytes(|r| matches!(r, Role::Constant(_))) as u64,
             optimizer: accumulated.saturating_mul(3),
             state: sum(states.values().copied()),
-            activations: sum([&self.train, &self.forward].into_iter().chain(&self.states).map(|plan| plan.bytes(scratch) as u64)),
+            activations: sum([&self.train, &self.forward]
+                .into_iter()
+                .chain(&self.states)
+                .map(|plan| plan.bytes(scratch) as u64)),
             largest_buffer: self.train.largest_buffer().max(self.forward.largest_buffer()) as u64,
             lanes: self.capacity.lanes,
             segment: self.capacity.tokens,
@@ -171,13 +192,17 @@ impl LearnerPlan {
     /// # Errors
     /// [`ErrorKind::OutOfMemory`].
     pub fn check_fits(&self, engine: &Engine) -> Result<()> {
-        // Wherever the plans run: a batch's tokens, targets and losses, and the weights and moments, or gradients, that are read to be saved.
+        // Wherever the plans run: a batch's tokens, targets and losses, and the weights and moments, or
+        // gradients, that are read to be saved.
         let rows = (self.batch as u64).saturating_mul(self.context as u64);
         let saved: u64 = self.trained.iter().map(|p| p.elements as u64).sum();
         let host = rows.saturating_add(saved).saturating_mul(12);
         let planned = if engine.takes_main_memory() { self.memory().total() } else { 0 };
         let (sequences, tokens) = (self.batch, self.capacity.tokens);
-        let what = format!("training on {sequences} sequences of {} tokens at a time, {tokens} tokens a segment,", self.context);
+        let what = format!(
+            "training on {sequences} sequences of {} tokens at a time, {tokens} tokens a segment,",
+            self.context
+        );
         let help = "use a smaller --segment, --recompute layers, or a smaller --context or --batch";
         check_memory(&what, planned.saturating_add(host), help)
     }
@@ -196,12 +221,13 @@ fn lanes_of_a_call(traits: &DeviceTraits, options: &LearnerOptions) -> usize {
 
 /// Which parameters of the graph are trained.
 fn trained(config: &ModelConfig, parameters: &[Packed]) -> Vec<Packed> {
-    let fixed: Vec<String> = config.parameters().into_iter().filter(|p| !p.kind.is_trained()).map(|p| p.name).collect();
+    let fixed: Vec<String> =
+        config.parameters().into_iter().filter(|p| !p.kind.is_trained()).map(|p| p.name).collect();
     parameters.iter().filter(|p| !p.tensors().any(|name| fixed.iter().any(|f| f == name))).cloned().collect()
 }
 
-/// The graph of the loss and of its gradients. Inputs `ids`, `lanes`, `targets`, `order` and `weights f32 [rows]`: what the negative
-/// log-likelihood of each row counts in the loss.
+/// The graph of the loss and of its gradients. Inputs `ids`, `lanes`, `targets`, `order` and `weights f32
+/// [rows]`: what the negative log-likelihood of each row counts in the loss.
 fn backward(config: &ModelConfig, build: &Build, trained: &[Packed], recompute: Recompute) -> Result<Graph> {
     let mut graph = transformer::build(config, Mode::Train, Head::Nll, build)?;
     let nll = graph.find("nll").ok_or_else(|| Error::new(ErrorKind::Shape, "the graph has no loss"))?;
@@ -224,9 +250,18 @@ mod tests {
         plan_on(&engine().traits(), lanes, context, segment)
     }
 
-    fn plan_on(traits: &DeviceTraits, lanes: usize, context: usize, segment: Option<usize>) -> Result<LearnerPlan> {
+    fn plan_on(
+        traits: &DeviceTraits,
+        lanes: usize,
+        context: usize,
+        segment: Option<usize>,
+    ) -> Result<LearnerPlan> {
         let config = ModelSource::builtin().expect("opens").config;
-        LearnerPlan::new(&config, traits, &LearnerOptions { lanes, context, segment, recompute: Recompute::Nothing })
+        LearnerPlan::new(
+            &config,
+            traits,
+            &LearnerOptions { lanes, context, segment, recompute: Recompute::Nothing },
+        )
     }
 
     #[test]
@@ -255,7 +290,9 @@ mod tests {
         let last = states.steps.last().expect("steps");
         assert_eq!(last.kernel.stem(), "scan_prefix");
         assert!(states.steps.iter().all(|step| !step.label.starts_with("logits")), "{}", states.listing());
-        let of_state = |plan: &Plan| plan.buffers.iter().filter(|b| b.role == Role::State).map(|b| b.name.clone()).collect::<Vec<_>>();
+        let of_state = |plan: &Plan| {
+            plan.buffers.iter().filter(|b| b.role == Role::State).map(|b| b.name.clone()).collect::<Vec<_>>()
+        };
         assert_eq!(of_state(states), of_state(&cut.forward));
     }
 
@@ -264,7 +301,11 @@ mod tests {
     fn what_no_machine_holds_is_refused() {
         let engine = engine();
         assert!(plan(1, 64, None).expect("plans").check_fits(&engine).is_ok());
-        for (lanes, context, segment) in [(1 << 20, MOST_CONTEXT, None), (1 << 20, MOST_CONTEXT, Some(usize::MAX)), (usize::MAX, 1 << 20, None)] {
+        for (lanes, context, segment) in [
+            (1 << 20, MOST_CONTEXT, None),
+            (1 << 20, MOST_CONTEXT, Some(usize::MAX)),
+            (usize::MAX, 1 << 20, None),
+        ] {
             let card = DeviceTraits { shaders: true, ..engine.traits() };
             let memory = plan_on(&card, lanes, context, segment).expect("plans").memory();
             assert!(memory.total() > 1 << 50, "{memory:?}");
@@ -272,7 +313,11 @@ mod tests {
             if cfg!(target_os = "linux") {
                 let error = plan.check_fits(&engine).expect_err("too large");
                 assert_eq!(error.kind(), ErrorKind::OutOfMemory);
-                assert!(error.message().contains(&format!("{context} tokens at a time")) && error.advice().is_some(), "{error}");
+                assert!(
+                    error.message().contains(&format!("{context} tokens at a time"))
+                        && error.advice().is_some(),
+                    "{error}"
+                );
             }
         }
         assert_eq!(plan(1, MOST_CONTEXT + 1, None).expect_err("too long").kind(), ErrorKind::Input);

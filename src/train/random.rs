@@ -1,4 +1,5 @@
-//! Random numbers by key: whoever asks for (seed, purpose, number) again gets the same ones, so nothing has to be saved to continue.
+//! Random numbers by key: whoever asks for (seed, purpose, number) again gets the same ones, so nothing has
+//! to be saved to continue.
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 

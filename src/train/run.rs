@@ -66,12 +66,18 @@ pub struct Finished {
 }
 
 impl Data {
-    /// Reads the texts of a run in `out`, or prepares its task, for a model. `progress` is told bytes done and bytes in all of the text that is
-    /// being cut into tokens.
+    /// Reads the texts of a run in `out`, or prepares its task, for a model. `progress` is told bytes done
+    /// and bytes in all of the text that is being cut into tokens.
     ///
     /// # Errors
-    /// [`ErrorKind::Tokenizer`] if the tokenizer does not fit the model; as [`Corpus::read`], [`Windows::new`] and [`Settings::tasks`].
-    pub fn open(settings: &Settings, start: &Start, out: &Path, progress: &mut dyn FnMut(usize, usize)) -> Result<Self> {
+    /// [`ErrorKind::Tokenizer`] if the tokenizer does not fit the model; as [`Corpus::read`],
+    /// [`Windows::new`] and [`Settings::tasks`].
+    pub fn open(
+        settings: &Settings,
+        start: &Start,
+        out: &Path,
+        progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<Self> {
         let vocabulary = start.source.config.vocab_size;
         if let Some([training, held_out]) = settings.tasks(vocabulary)? {
             let count = (settings.eval_tokens / settings.context).max(1);
@@ -80,15 +86,22 @@ impl Data {
         }
         start.vocabulary.tokenizer.check_model(vocabulary)?;
         let corpus = Corpus::read(&settings.data, &start.vocabulary, out, progress)?;
-        let training = Windows::new(corpus.tokens.clone(), settings.context, settings.seed).map_err(|e| in_files(e, &settings.data))?;
+        let training = Windows::new(corpus.tokens.clone(), settings.context, settings.seed)
+            .map_err(|e| in_files(e, &settings.data))?;
         let evaluation = settings.eval_data.as_ref().map(|path| -> Result<_> {
             let paths = [path.clone()];
             let corpus = Corpus::read(&paths, &start.vocabulary, out, progress)?;
-            let windows = FixedWindows::new(corpus.tokens, settings.context, settings.eval_tokens).map_err(|e| in_files(e, &paths))?;
+            let windows = FixedWindows::new(corpus.tokens, settings.context, settings.eval_tokens)
+                .map_err(|e| in_files(e, &paths))?;
             Ok(EvaluationSet { count: windows.count(), data: Box::new(windows), answers: false })
         });
         let tokens = Some(corpus.tokens.len());
-        Ok(Self { training: Box::new(training), evaluation: evaluation.transpose()?, hash: corpus.hash, tokens })
+        Ok(Self {
+            training: Box::new(training),
+            evaluation: evaluation.transpose()?,
+            hash: corpus.hash,
+            tokens,
+        })
     }
 }
 
@@ -106,15 +119,19 @@ fn in_files(error: Error, paths: &[PathBuf]) -> Error {
 
 impl From<Resumed> for Start {
     fn from(resumed: Resumed) -> Self {
-        Self { source: resumed.source, vocabulary: resumed.vocabulary, resumed: Some((resumed.moments, resumed.progress)) }
+        Self {
+            source: resumed.source,
+            vocabulary: resumed.vocabulary,
+            resumed: Some((resumed.moments, resumed.progress)),
+        }
     }
 }
 
 /// Runs until the last step, or until `tell` says to stop after a step; then saves.
 ///
 /// # Errors
-/// [`ErrorKind::Input`] if training diverges, or if a run goes on with other data; [`ErrorKind::Io`] if something cannot be written; those of
-/// the device. The message names the last checkpoint.
+/// [`ErrorKind::Input`] if training diverges, or if a run goes on with other data; [`ErrorKind::Io`] if
+/// something cannot be written; those of the device. The message names the last checkpoint.
 pub async fn run(
     engine: &Engine,
     settings: &Settings,
@@ -132,8 +149,11 @@ pub async fn run(
     }
     let (steps, earlier) = before.map_or((0, 0.0), |before| (before.step, before.seconds));
     if steps >= settings.steps {
-        return Err(Error::new(ErrorKind::Input, format!("{}: is at step {steps} of {} already", out.display(), settings.steps))
-            .help("give a larger --steps to train on"));
+        return Err(Error::new(
+            ErrorKind::Input,
+            format!("{}: is at step {steps} of {} already", out.display(), settings.steps),
+        )
+        .help("give a larger --steps to train on"));
     }
     // Tokens and targets of all that a step adds up.
     check_memory(
@@ -166,7 +186,13 @@ pub async fn run(
     let mut trainer = Trainer::new(learner, settings.clone(), data.training, steps);
     let looped = run.steps(&mut trainer, tell).await;
     let (last, interrupted) = looped.map_err(|e| run.with_checkpoint(e))?;
-    Ok(Finished { last, evaluation: run.result.take(), interrupted, seconds: run.seconds(), checkpoint: run.saved })
+    Ok(Finished {
+        last,
+        evaluation: run.result.take(),
+        interrupted,
+        seconds: run.seconds(),
+        checkpoint: run.saved,
+    })
 }
 
 struct Run<'a> {
@@ -189,7 +215,11 @@ impl Run<'_> {
         self.earlier + self.began.elapsed().as_secs_f64()
     }
 
-    async fn steps(&mut self, trainer: &mut Trainer, tell: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>) -> Result<(Option<Step>, bool)> {
+    async fn steps(
+        &mut self,
+        trainer: &mut Trainer,
+        tell: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>,
+    ) -> Result<(Option<Step>, bool)> {
         let settings = self.settings;
         let (mut last, mut interrupted) = (None, false);
         while trainer.steps() < settings.steps && !interrupted {
@@ -219,18 +249,33 @@ impl Run<'_> {
         Ok((last, interrupted))
     }
 
-    async fn evaluate(&mut self, trainer: &mut Trainer, tell: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>) -> Result<()> {
+    async fn evaluate(
+        &mut self,
+        trainer: &mut Trainer,
+        tell: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>,
+    ) -> Result<()> {
         let Some(set) = &mut self.evaluation else { return Ok(()) };
         let result = evaluate(trainer.learner(), set, self.settings.batch).await?;
         let (step, seconds) = (trainer.steps(), self.seconds());
-        let line = EvaluationLine { step, eval_loss: result.loss, eval_scored: result.scored, eval_accuracy: result.accuracy, seconds };
+        let line = EvaluationLine {
+            step,
+            eval_loss: result.loss,
+            eval_scored: result.scored,
+            eval_accuracy: result.accuracy,
+            seconds,
+        };
         self.log.write(&line)?;
         let _ = tell(Event::Evaluation(step, &result));
         self.result = Some(result);
         Ok(())
     }
 
-    async fn save(&mut self, trainer: &mut Trainer, last: &Step, tell: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>) -> Result<()> {
+    async fn save(
+        &mut self,
+        trainer: &mut Trainer,
+        last: &Step,
+        tell: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>,
+    ) -> Result<()> {
         let learner = trainer.learner();
         let weights = learner.weights().await?;
         let bad = |(_, _, values): &&(String, Vec<usize>, Vec<f32>)| values.iter().any(|x| !x.is_finite());
@@ -240,7 +285,8 @@ impl Run<'_> {
         let progress = Progress::new(last.step, self.seconds(), last.loss, self.hash, self.settings);
         let moments = learner.moments().await?;
         let (config, vocabulary) = (&self.source.config, self.vocabulary);
-        let snapshot = Snapshot { config, vocabulary, weights: &weights, moments: &moments, progress: &progress };
+        let snapshot =
+            Snapshot { config, vocabulary, weights: &weights, moments: &moments, progress: &progress };
         let path = self.checkpoints.save(&snapshot, self.settings.keep)?;
         let _ = tell(Event::Saved(&path));
         self.saved = Some(path);
@@ -250,7 +296,10 @@ impl Run<'_> {
     /// Whoever reads of a failure wants to know what is left.
     fn with_checkpoint(&self, error: Error) -> Error {
         let Some(path) = &self.saved else { return error };
-        let named = Error::new(error.kind(), format!("{}; the last good checkpoint is {}", error.message(), path.display()));
+        let named = Error::new(
+            error.kind(),
+            format!("{}; the last good checkpoint is {}", error.message(), path.display()),
+        );
         match error.advice() {
             Some(help) => named.help(help),
             None => named.help("continue from it with --resume"),

@@ -57,11 +57,17 @@ impl Schedule {
     /// [`ErrorKind::Input`].
     pub fn check(&self) -> Result<()> {
         if !(self.peak > 0.0 && self.peak <= LARGEST) {
-            return Err(Error::new(ErrorKind::Input, format!("the learning rate is {}, must be above 0 and at most {LARGEST}", self.peak))
-                .help("usual rates are from 0.0001 to 0.003"));
+            return Err(Error::new(
+                ErrorKind::Input,
+                format!("the learning rate is {}, must be above 0 and at most {LARGEST}", self.peak),
+            )
+            .help("usual rates are from 0.0001 to 0.003"));
         }
         if !(self.last >= 0.0 && self.last <= self.peak) {
-            let message = format!("the learning rate ends at {}, must be from 0 to its peak of {}", self.last, self.peak);
+            let message = format!(
+                "the learning rate ends at {}, must be from 0 to its peak of {}",
+                self.last, self.peak
+            );
             return Err(Error::new(ErrorKind::Input, message).help("use a smaller --min-lr"));
         }
         Ok(())
@@ -85,11 +91,17 @@ mod tests {
             assert!((s.rate(110) - last).abs() < 1e-12 && (s.rate(1000) - last).abs() < 1e-12, "{decay:?}");
             assert!((10..130).all(|step| s.rate(step + 1) <= s.rate(step)));
         }
-        assert!((schedule(Decay::Linear).rate(60) - 0.55).abs() < 1e-12 && (schedule(Decay::Cosine).rate(60) - 0.55).abs() < 1e-12);
+        assert!(
+            (schedule(Decay::Linear).rate(60) - 0.55).abs() < 1e-12
+                && (schedule(Decay::Cosine).rate(60) - 0.55).abs() < 1e-12
+        );
         let cold = Schedule { warmup: 0, ..schedule(Decay::Linear) };
         assert!(cold.rate(1) < 1.0 && cold.rate(1) > 0.99);
         // All warm-up, and more of it than steps.
-        assert!(Schedule { warmup: 110, ..cold }.rate(110) == 1.0 && Schedule { warmup: 220, ..cold }.rate(110) == 0.5);
+        assert!(
+            Schedule { warmup: 110, ..cold }.rate(110) == 1.0
+                && Schedule { warmup: 220, ..cold }.rate(110) == 0.5
+        );
     }
 
     #[test]

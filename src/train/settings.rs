@@ -111,15 +111,18 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// The task to train on and the same with other sequences to evaluate on, if it is a task that the run is about.
+    /// The task to train on and the same with other sequences to evaluate on, if it is a task that the run is
+    /// about.
     ///
     /// # Errors
     /// [`ErrorKind::Input`] for a task of more tokens than the model has; as [`Task::new`].
     pub fn tasks(&self, vocab_size: usize) -> Result<Option<[Task; 2]>> {
         let Some(task) = self.task else { return Ok(None) };
         if task.vocabulary > vocab_size {
-            let what = format!("a task of {} tokens for a model with a vocab_size of {vocab_size}", task.vocabulary);
-            return Err(Error::new(ErrorKind::Input, what).help("use a smaller --task-vocab, or a model with a larger vocab_size"));
+            let what =
+                format!("a task of {} tokens for a model with a vocab_size of {vocab_size}", task.vocabulary);
+            return Err(Error::new(ErrorKind::Input, what)
+                .help("use a smaller --task-vocab, or a model with a larger vocab_size"));
         }
         let training = Task::new(task.kind, task.vocabulary, task.items, self.context, self.seed)?;
         let held_out = training.with_seed(self.seed ^ HELD_OUT);
@@ -128,12 +131,25 @@ impl Settings {
 
     /// The learning rate of every step.
     pub fn rates(&self) -> Schedule {
-        Schedule { peak: self.lr, last: self.min_lr, warmup: self.warmup, steps: self.steps, decay: self.schedule }
+        Schedule {
+            peak: self.lr,
+            last: self.min_lr,
+            warmup: self.warmup,
+            steps: self.steps,
+            decay: self.schedule,
+        }
     }
 
     /// The optimiser's settings at a learning rate.
     pub fn optimiser(&self, lr: f64) -> AdamW {
-        AdamW { lr, beta1: self.beta1, beta2: self.beta2, eps: self.eps, weight_decay: self.weight_decay, clip: self.clip }
+        AdamW {
+            lr,
+            beta1: self.beta1,
+            beta2: self.beta2,
+            eps: self.eps,
+            weight_decay: self.weight_decay,
+            clip: self.clip,
+        }
     }
 
     /// How the learner computes.
@@ -162,15 +178,31 @@ impl Settings {
             if fits {
                 Ok(())
             } else {
-                Err(Error::new(ErrorKind::Input, format!("{what} is {x}, must be {allowed}")).help("leave it out for the usual value"))
+                Err(Error::new(ErrorKind::Input, format!("{what} is {x}, must be {allowed}"))
+                    .help("leave it out for the usual value"))
             }
         };
-        within("the weight decay", self.weight_decay, (0.0..=10.0).contains(&self.weight_decay), "from 0 to 10")?;
+        within(
+            "the weight decay",
+            self.weight_decay,
+            (0.0..=10.0).contains(&self.weight_decay),
+            "from 0 to 10",
+        )?;
         within("beta1", self.beta1, (0.0..1.0).contains(&self.beta1), "from 0 to below 1")?;
         within("beta2", self.beta2, (0.0..1.0).contains(&self.beta2), "from 0 to below 1")?;
         within("eps", self.eps, self.eps > 0.0 && self.eps <= 1.0, "above 0 and at most 1")?;
-        within("the gradient norm to clip at", self.clip, self.clip >= 0.0 && self.clip.is_finite(), "0 (none) or above")?;
-        for (what, n) in [("batch", self.batch), ("accumulate", self.accumulate), ("context", self.context), ("keep", self.keep)] {
+        within(
+            "the gradient norm to clip at",
+            self.clip,
+            self.clip >= 0.0 && self.clip.is_finite(),
+            "0 (none) or above",
+        )?;
+        for (what, n) in [
+            ("batch", self.batch),
+            ("accumulate", self.accumulate),
+            ("context", self.context),
+            ("keep", self.keep),
+        ] {
             within(what, n as f64, n > 0, "at least 1")?;
         }
         within("steps", self.steps as f64, self.steps > 0, "at least 1")

@@ -1,5 +1,5 @@
-//! Synthetic tasks that need memory, as the literature has them: what a model must carry over a distance is known exactly, so its
-//! answers are right or wrong.
+//! Synthetic tasks that need memory, as the literature has them: what a model must carry over a distance is
+//! known exactly, so its answers are right or wrong.
 
 use std::str::FromStr;
 
@@ -14,11 +14,13 @@ use crate::kernels::nll::UNSCORED;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TaskKind {
-    /// Selective copying (Gu and Dao 2023, 4.1.1): tokens at random places among noise, to be repeated in order at the end.
+    /// Selective copying (Gu and Dao 2023, 4.1.1): tokens at random places among noise, to be repeated in
+    /// order at the end.
     Copy,
     /// Induction heads (the same, 4.1.2): what followed the special token when it came before.
     Induction,
-    /// Multi-query associative recall (Arora et al. 2023): the values of keys that are asked for in any order, most of them soon.
+    /// Multi-query associative recall (Arora et al. 2023): the values of keys that are asked for in any
+    /// order, most of them soon.
     Mqar,
 }
 
@@ -50,7 +52,10 @@ impl FromStr for TaskKind {
 
     fn from_str(word: &str) -> Result<Self> {
         let found = Self::ALL.into_iter().find(|kind| kind.as_str() == word);
-        found.ok_or_else(|| Error::new(ErrorKind::Input, format!("there is no task '{word}'")).help("there are copy, induction and mqar"))
+        found.ok_or_else(|| {
+            Error::new(ErrorKind::Input, format!("there is no task '{word}'"))
+                .help("there are copy, induction and mqar")
+        })
     }
 }
 
@@ -83,16 +88,28 @@ impl Task {
             // Keys and values are halves of the vocabulary; token 0 is neither.
             TaskKind::Mqar => (items.saturating_add(1).saturating_mul(2), items.saturating_mul(4)),
         };
-        let fail = |what: String, help: &str| Err(Error::new(ErrorKind::Input, format!("task {}: {what}", kind.as_str())).help(help));
+        let fail = |what: String, help: &str| {
+            Err(Error::new(ErrorKind::Input, format!("task {}: {what}", kind.as_str())).help(help))
+        };
         if items == 0 || (kind == TaskKind::Induction && items != 1) {
-            return fail(format!("{items} things to remember, must be {}", if items == 0 { "at least 1" } else { "1" }), "change --items");
+            return fail(
+                format!(
+                    "{items} things to remember, must be {}",
+                    if items == 0 { "at least 1" } else { "1" }
+                ),
+                "change --items",
+            );
         }
         if vocabulary < least_vocabulary {
-            let what = format!("a vocabulary of {vocabulary} for {items} things to remember, must be at least {least_vocabulary}");
+            let what = format!(
+                "a vocabulary of {vocabulary} for {items} things to remember, must be at least {least_vocabulary}"
+            );
             return fail(what, "use fewer --items, or a larger vocab_size");
         }
         if context < least_context {
-            let what = format!("sequences of {context} tokens for {items} things to remember, must be at least {least_context}");
+            let what = format!(
+                "sequences of {context} tokens for {items} things to remember, must be at least {least_context}"
+            );
             return fail(what, "use fewer --items, or a larger --context");
         }
         Ok(Self { kind, vocabulary, items, context, seed })
@@ -141,15 +158,18 @@ impl Task {
         for (i, (key, value)) in keys.into_iter().zip(values).enumerate() {
             let (key, value) = (1 + key as u32, (first_value + value) as u32);
             let question = asked + 2 * distances[i];
-            (tokens[2 * i], tokens[2 * i + 1], tokens[question], targets[question]) = (key, value, key, value);
+            (tokens[2 * i], tokens[2 * i + 1], tokens[question], targets[question]) =
+                (key, value, key, value);
         }
     }
 }
 
-/// `count` different numbers below `n`, small ones more often: number g has weight (g + 1)^-0.99 (the reference's `power_a` of 0.01).
+/// `count` different numbers below `n`, small ones more often: number g has weight (g + 1)^-0.99 (the
+/// reference's `power_a` of 0.01).
 fn power_law(rng: &mut Rng, n: usize, count: usize) -> Vec<usize> {
     // The smallest of exponential variables at these rates are a draw without replacement.
-    let mut times: Vec<(f64, usize)> = (0..n).map(|g| (-rng.uniform().ln() * ((g + 1) as f64).powf(0.99), g)).collect();
+    let mut times: Vec<(f64, usize)> =
+        (0..n).map(|g| (-rng.uniform().ln() * ((g + 1) as f64).powf(0.99), g)).collect();
     times.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
     times.into_iter().take(count).map(|(_, g)| g).collect()
 }
@@ -196,7 +216,9 @@ mod tests {
             let (tokens, targets) = one(&mut task, number);
             let data: Vec<u32> = tokens.iter().copied().filter(|t| *t > MARKER).collect();
             assert_eq!(data, targets[84..]);
-            assert!(tokens[84..].iter().all(|t| *t == MARKER) && targets[..84].iter().all(|t| *t == UNSCORED));
+            assert!(
+                tokens[84..].iter().all(|t| *t == MARKER) && targets[..84].iter().all(|t| *t == UNSCORED)
+            );
         }
     }
 
@@ -269,7 +291,9 @@ mod tests {
             assert!(error.kind() == ErrorKind::Input && error.advice().is_some(), "{error}");
         }
         // The tightest fits.
-        for (kind, vocabulary, items, context) in [(TaskKind::Copy, 3, 16, 32), (TaskKind::Mqar, 18, 8, 32), (TaskKind::Mqar, 19, 8, 33)] {
+        for (kind, vocabulary, items, context) in
+            [(TaskKind::Copy, 3, 16, 32), (TaskKind::Mqar, 18, 8, 32), (TaskKind::Mqar, 19, 8, 33)]
+        {
             one(&mut Task::new(kind, vocabulary, items, context, 0).expect("fits"), 0);
         }
     }

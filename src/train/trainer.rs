@@ -45,11 +45,13 @@ impl Trainer {
     /// The next step.
     ///
     /// # Errors
-    /// [`ErrorKind::Input`] if the loss or the gradients are not finite, naming the step and the layer; those of the device.
+    /// [`ErrorKind::Input`] if the loss or the gradients are not finite, naming the step and the layer; those
+    /// of the device.
     pub async fn step(&mut self) -> Result<Step> {
         let (step, lanes) = (self.step + 1, self.settings.batch);
         let first = self.step.wrapping_mul(self.settings.sequences() as u64);
-        let parts = (0..self.settings.accumulate).map(|part| self.data.batch(first.wrapping_add((part * lanes) as u64), lanes, lanes));
+        let parts = (0..self.settings.accumulate)
+            .map(|part| self.data.batch(first.wrapping_add((part * lanes) as u64), lanes, lanes));
         let parts: Vec<Batch> = parts.collect();
         let positions: usize = parts.iter().map(Batch::scored).sum();
         let mut sum = 0.0;
@@ -63,7 +65,14 @@ impl Trainer {
         let gradient_norm = match norm {
             Ok(norm) if loss.is_finite() && norm.is_finite() => norm,
             Ok(norm) => return Err(diverged(step, loss, &format!("the gradient's norm is {norm}"))),
-            Err(error) if matches!(error.kind(), ErrorKind::Device | ErrorKind::DeviceLost | ErrorKind::OutOfMemory) => return Err(error),
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::Device | ErrorKind::DeviceLost | ErrorKind::OutOfMemory
+                ) =>
+            {
+                return Err(error);
+            }
             Err(error) => return Err(diverged(step, loss, error.message())),
         };
         let lr = self.settings.rates().rate(step);

@@ -45,9 +45,14 @@ impl Request {
 
 #[wasm_bindgen]
 impl Engine {
-    /// Runs suites with a model `{ name, config, weights, tokenizer }`. `onEvent` gets `{ event: "started", name, index, of }` and
-    /// `{ event: "row", row }`; if it returns true, the benchmark stops.
-    pub async fn bench(&self, given: Option<Object>, model: Object, on_event: Function) -> Result<(), JsValue> {
+    /// Runs suites with a model `{ name, config, weights, tokenizer }`. `onEvent` gets `{ event: "started",
+    /// name, index, of }` and `{ event: "row", row }`; if it returns true, the benchmark stops.
+    pub async fn bench(
+        &self,
+        given: Option<Object>,
+        model: Object,
+        on_event: Function,
+    ) -> Result<(), JsValue> {
         let request: Request = options("bench options", given)?;
         let name = field(&model, "name").as_string().unwrap_or_default();
         let files = Files::read(&model)?;
@@ -57,7 +62,9 @@ impl Engine {
         let mut thrown = None;
         let mut tell = |event: Event| {
             let event = match event {
-                Event::Started { name, index, of } => object(&serde_json::json!({ "event": "started", "name": name, "index": index, "of": of })),
+                Event::Started { name, index, of } => {
+                    object(&serde_json::json!({ "event": "started", "name": name, "index": index, "of": of }))
+                }
                 Event::Row(row) => object(&serde_json::json!({ "event": "row", "row": row })),
             };
             match event.and_then(|event| on_event.call1(&JsValue::NULL, &event)) {
@@ -69,7 +76,8 @@ impl Engine {
                 }
             }
         };
-        let result = bench::run(&self.0, Some(BenchModel { name, open: &open }), &request.options(), &mut tell).await;
+        let result =
+            bench::run(&self.0, Some(BenchModel { name, open: &open }), &request.options(), &mut tell).await;
         thrown.map_or(result.map_err(to_js), Err)
     }
 }

@@ -20,18 +20,26 @@ pub(super) fn to_js(error: Error) -> JsValue {
 
 /// A plain JavaScript object.
 pub(super) fn object(value: &impl Serialize) -> Result<JsValue, JsValue> {
-    let text = serde_json::to_string(value).map_err(|e| to_js(Error::new(ErrorKind::Input, e.to_string())))?;
+    let text =
+        serde_json::to_string(value).map_err(|e| to_js(Error::new(ErrorKind::Input, e.to_string())))?;
     JSON::parse(&text)
 }
 
-/// Options of a call; what is missing has its default, and a name that does not exist, or a number that is none, is refused.
-pub(super) fn options<T: DeserializeOwned + Default>(what: &str, options: Option<Object>) -> Result<T, JsValue> {
+/// Options of a call; what is missing has its default, and a name that does not exist, or a number that is
+/// none, is refused.
+pub(super) fn options<T: DeserializeOwned + Default>(
+    what: &str,
+    options: Option<Object>,
+) -> Result<T, JsValue> {
     let Some(options) = options else { return Ok(T::default()) };
     // JSON writes NaN as null, which may stand for a default.
     for entry in Object::entries(&options).iter().map(|entry| Array::from(&entry)) {
         if let Some(number) = entry.get(1).as_f64().filter(|number| !number.is_finite()) {
             let name = entry.get(0).as_string().unwrap_or_default();
-            return Err(to_js(Error::new(ErrorKind::Input, format!("{what}: {name} is {number}")).help("give a finite number")));
+            return Err(to_js(
+                Error::new(ErrorKind::Input, format!("{what}: {name} is {number}"))
+                    .help("give a finite number"),
+            ));
         }
     }
     let text = String::from(JSON::stringify(&options)?);
@@ -39,7 +47,10 @@ pub(super) fn options<T: DeserializeOwned + Default>(what: &str, options: Option
         // Without "at line 1 column 17", which means nothing to who gave an object.
         let message = e.to_string();
         let message = message.split(" at line").next().unwrap_or_default();
-        to_js(Error::new(ErrorKind::Input, format!("{what}: {message}")).help("see types.d.ts of the package for what there is"))
+        to_js(
+            Error::new(ErrorKind::Input, format!("{what}: {message}"))
+                .help("see types.d.ts of the package for what there is"),
+        )
     })
 }
 

@@ -36,28 +36,38 @@ impl Engine {
         Ok(Engine(model::Engine::create(&request).await.map_err(to_js)?))
     }
 
-    /// `{ backend: "webgpu" | "cpu", adapter, kind, features, limits }`; the CPU has no features and no limits.
+    /// `{ backend: "webgpu" | "cpu", adapter, kind, features, limits }`; the CPU has no features and no
+    /// limits.
     #[wasm_bindgen(getter)]
     pub fn info(&self) -> Result<JsValue, JsValue> {
         object(&match self.0.adapter() {
             Some(a) => {
                 serde_json::json!({ "backend": a.backend, "adapter": a.name, "kind": a.kind, "features": a.features, "limits": a.limits })
             }
-            None => serde_json::json!({ "backend": "cpu", "adapter": self.0.name(), "kind": "cpu", "features": {}, "limits": {} }),
+            None => {
+                serde_json::json!({ "backend": "cpu", "adapter": self.0.name(), "kind": "cpu", "features": {}, "limits": {} })
+            }
         })
     }
 
-    /// Loads a model from the contents of its files: `{ config, weights, tokenizer }`. `config` is the text of `config.json`
-    /// or the object in it, `weights` are bytes, `tokenizer` is text or bytes, or missing: the model then reads bytes.
-    /// `onProgress(done, total)`, in bytes, may throw to cancel.
+    /// Loads a model from the contents of its files: `{ config, weights, tokenizer }`. `config` is the text
+    /// of `config.json` or the object in it, `weights` are bytes, `tokenizer` is text or bytes, or missing:
+    /// the model then reads bytes. `onProgress(done, total)`, in bytes, may throw to cancel.
     #[wasm_bindgen(js_name = loadModel)]
-    pub async fn load_model(&self, files: Object, on_progress: Option<Function>, given: Option<Object>) -> Result<Model, JsValue> {
+    pub async fn load_model(
+        &self,
+        files: Object,
+        on_progress: Option<Function>,
+        given: Option<Object>,
+    ) -> Result<Model, JsValue> {
         let settings: LoadSettings = options("load options", given)?;
         let defaults = LoadOptions::default();
-        let load = LoadOptions { max_context: settings.max_context.unwrap_or(defaults.max_context), ..defaults };
+        let load =
+            LoadOptions { max_context: settings.max_context.unwrap_or(defaults.max_context), ..defaults };
         let source = Files::read(&files)?.source().map_err(to_js)?;
         let mut progress = Progress::new(on_progress);
-        let loaded = self.0.load(source, &load, &mut |done, total| progress.tell(done as f64, total as f64)).await;
+        let loaded =
+            self.0.load(source, &load, &mut |done, total| progress.tell(done as f64, total as f64)).await;
         progress.end()?;
         Ok(Model::new(loaded.map_err(to_js)?))
     }
@@ -79,7 +89,10 @@ impl Files {
             false => text(&config, "config")?,
         };
         let weights = bytes(&field(files, "weights"), "weights")?;
-        let tokenizer = Some(field(files, "tokenizer")).filter(|t| !missing(t)).map(|t| bytes(&t, "tokenizer")).transpose()?;
+        let tokenizer = Some(field(files, "tokenizer"))
+            .filter(|t| !missing(t))
+            .map(|t| bytes(&t, "tokenizer"))
+            .transpose()?;
         Ok(Self { config, weights, tokenizer })
     }
 

@@ -1,5 +1,6 @@
-//! The JavaScript face (SPEC §4), raw: [`Engine`] → [`Model`] → [`Session`], every call asynchronous, and every call short, so that a
-//! worker hears a cancellation between two of them. `web/src` wraps it into the package: iterators, cancellation, downloads, types.
+//! The JavaScript face (SPEC §4), raw: [`Engine`] → [`Model`] → [`Session`], every call asynchronous, and
+//! every call short, so that a worker hears a cancellation between two of them. `web/src` wraps it into the
+//! package: iterators, cancellation, downloads, types.
 //!
 //! | file | what |
 //! |---|---|
@@ -33,7 +34,8 @@ fn start() {
     console_error_panic_hook::set_once();
 }
 
-/// Every shader permutation, preprocessed, as `[{ name, source }]`: for tests that pass them to the browser's own compiler.
+/// Every shader permutation, preprocessed, as `[{ name, source }]`: for tests that pass them to the browser's
+/// own compiler.
 #[wasm_bindgen]
 pub fn shaders() -> Result<Array, JsValue> {
     let list = Array::new();

@@ -81,7 +81,8 @@ impl Model {
         self.model.tokenizer().and_then(|t| t.decode(ids)).map_err(to_js)
     }
 
-    /// The logits of every token of one sequence that starts from an empty state: `ids.length` rows of the vocabulary.
+    /// The logits of every token of one sequence that starts from an empty state: `ids.length` rows of the
+    /// vocabulary.
     pub async fn logits(&self, ids: Vec<i32>) -> Result<Vec<f32>, JsValue> {
         // Ids below zero become larger than any vocabulary, and are refused as such.
         let ids: Vec<u32> = ids.into_iter().map(|id| id as u32).collect();
@@ -94,7 +95,8 @@ impl Model {
         Ok(Session::new(model::Session::new(&self.model).await.map_err(to_js)?))
     }
 
-    /// Gives the device back at once, with everything on it. What is called afterwards reports a lost device; on the CPU there is none.
+    /// Gives the device back at once, with everything on it. What is called afterwards reports a lost device;
+    /// on the CPU there is none.
     pub fn destroy(&self) {
         if let Executor::Gpu(gpu) = self.model.executor() {
             gpu.context().destroy();

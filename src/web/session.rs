@@ -42,8 +42,8 @@ impl Session {
         self.session.prefill(0, &ids, &mut |_| ControlFlow::Continue(())).await.map_err(to_js)
     }
 
-    /// Reads token ids and returns the negative log-likelihood of each, in nats (of all but the first where the text before them was not
-    /// scored).
+    /// Reads token ids and returns the negative log-likelihood of each, in nats (of all but the first where
+    /// the text before them was not scored).
     pub async fn score(&mut self, ids: Vec<u32>) -> Result<Vec<f32>, JsValue> {
         let mut all = Vec::new();
         self.session.score(0, &ids, &mut |_, nll| all.extend_from_slice(nll)).await.map_err(to_js)?;
@@ -60,7 +60,9 @@ impl Session {
     /// Runs one submission of the continuation: `{ text, ended, tokens, reason }`.
     pub async fn advance(&mut self) -> Result<JsValue, JsValue> {
         let Some(generation) = &mut self.generation else {
-            return Err(to_js(Error::new(ErrorKind::Input, "nothing is being generated").help("call generate first")));
+            return Err(to_js(
+                Error::new(ErrorKind::Input, "nothing is being generated").help("call generate first"),
+            ));
         };
         let mut text = String::new();
         let result = generation
@@ -100,10 +102,13 @@ impl Session {
         self.session.load(0, &bytes, "the saved state").await.map_err(to_js)
     }
 
-    /// What the heads of a layer remember: `{ sums [H, F, h], normaliser [H, F] }`; nothing for kinds with a cache.
+    /// What the heads of a layer remember: `{ sums [H, F, h], normaliser [H, F] }`; nothing for kinds with a
+    /// cache.
     #[wasm_bindgen(js_name = attentionState)]
     pub async fn attention_state(&self, layer: usize) -> Result<JsValue, JsValue> {
-        let Some([sums, normaliser]) = self.session.attention_state(0, layer).await.map_err(to_js)? else { return Ok(JsValue::UNDEFINED) };
+        let Some([sums, normaliser]) = self.session.attention_state(0, layer).await.map_err(to_js)? else {
+            return Ok(JsValue::UNDEFINED);
+        };
         let state = Object::new();
         Reflect::set(&state, &"sums".into(), &Float32Array::from(&sums[..]))?;
         Reflect::set(&state, &"normaliser".into(), &Float32Array::from(&normaliser[..]))?;

@@ -47,7 +47,17 @@ struct TrainOptions {
 
 impl Default for TrainOptions {
     fn default() -> Self {
-        Self { config: None, task: TaskKind::Induction, items: None, vocabulary: 16, context: 32, batch: 32, steps: 1000, lr: 0.004, seed: 0 }
+        Self {
+            config: None,
+            task: TaskKind::Induction,
+            items: None,
+            vocabulary: 16,
+            context: 32,
+            batch: 32,
+            steps: 1000,
+            lr: 0.004,
+            seed: 0,
+        }
     }
 }
 
@@ -92,19 +102,23 @@ impl Trainer {
     /// One step: `{ step, loss, lr, gradientNorm }`.
     pub async fn step(&mut self) -> Result<JsValue, JsValue> {
         let step = self.trainer.step().await.map_err(to_js)?;
-        object(&serde_json::json!({ "step": step.step, "loss": step.loss, "lr": step.lr, "gradientNorm": step.gradient_norm }))
+        object(
+            &serde_json::json!({ "step": step.step, "loss": step.loss, "lr": step.lr, "gradientNorm": step.gradient_norm }),
+        )
     }
 
     /// Part of the held-out answers that are right.
     pub async fn accuracy(&mut self) -> Result<f64, JsValue> {
-        let result = evaluate(self.trainer.learner(), &mut self.held_out, self.settings.batch).await.map_err(to_js)?;
+        let result =
+            evaluate(self.trainer.learner(), &mut self.held_out, self.settings.batch).await.map_err(to_js)?;
         Ok(result.accuracy.unwrap_or_default())
     }
 
     /// The model as it is now: `{ config, weights }`, the contents of a model folder.
     pub async fn model(&mut self) -> Result<JsValue, JsValue> {
         let tensors = self.trainer.learner().weights().await.map_err(to_js)?;
-        let tensors: Vec<TensorData<'_>> = tensors.iter().map(|(name, shape, data)| TensorData::f32(name, shape, data)).collect();
+        let tensors: Vec<TensorData<'_>> =
+            tensors.iter().map(|(name, shape, data)| TensorData::f32(name, shape, data)).collect();
         let weights = safetensors_bytes(&tensors, &[]).map_err(to_js)?;
         let model = Object::new();
         Reflect::set(&model, &"config".into(), &self.config.to_json().into())?;
@@ -119,7 +133,9 @@ impl Trainer {
         let (config, _) = ModelConfig::from_json(&text, "config")?;
         let settings = given.settings();
         settings.check()?;
-        let Some([training, held_out]) = settings.tasks(config.vocab_size)? else { return Err(Error::new(ErrorKind::Input, "no task")) };
+        let Some([training, held_out]) = settings.tasks(config.vocab_size)? else {
+            return Err(Error::new(ErrorKind::Input, "no task"));
+        };
         let source: ModelSource = new_model(config.clone(), Tokenizer::bytes(), settings.seed)?;
         let learner = Learner::new(&engine.0, &source, &settings.learner()).await?;
         let held_out = EvaluationSet { data: Box::new(held_out), count: EVALUATED, answers: true };

@@ -28,14 +28,24 @@ fn changed(changes: &[(&str, Value)]) -> Value {
     let mut config = good_config();
     for (key, value) in changes {
         config[key.split('.').collect::<Vec<_>>()[0]].is_null().then(|| panic!("{key}"));
-        *config.pointer_mut(&format!("/{}", key.replace('.', "/"))).unwrap_or_else(|| panic!("{key}")) = value.clone();
+        *config.pointer_mut(&format!("/{}", key.replace('.', "/"))).unwrap_or_else(|| panic!("{key}")) =
+            value.clone();
     }
     config
 }
 
 #[test]
 fn impossible_values_name_the_key_the_value_and_what_is_allowed() {
-    let numbers = [json!(0), json!(-4), json!(6.5), json!(1e18), json!(1_000_000_000_000_000_000u64), json!("64"), json!([64]), json!(true)];
+    let numbers = [
+        json!(0),
+        json!(-4),
+        json!(6.5),
+        json!(1e18),
+        json!(1_000_000_000_000_000_000u64),
+        json!("64"),
+        json!([64]),
+        json!(true),
+    ];
     let sizes = [
         "vocab_size",
         "hidden_size",
@@ -90,24 +100,55 @@ fn impossible_values_name_the_key_the_value_and_what_is_allowed() {
         ("attention.sketch.kind", json!("fourier"), "\"learned\", \"gaussian\", \"hadamard\""),
     ];
     for (key, value, allowed) in rows {
-        assert_error(config_of(&changed(&[(key, value.clone())])), ErrorKind::Config, &[key, "must be", allowed]);
+        assert_error(
+            config_of(&changed(&[(key, value.clone())])),
+            ErrorKind::Config,
+            &[key, "must be", allowed],
+        );
     }
 }
 
 #[test]
 fn values_that_do_not_go_together() {
-    let kind = |kind: &str, degree: u64| [("attention.kind", json!(kind)), ("attention.degree", json!(degree)), ("attention.gate", json!("none"))];
-    let with = |base: &[(&'static str, Value)], more: &[(&'static str, Value)]| changed(&[base, more].concat());
-    assert_error(config_of(&with(&kind("polynomial", 3), &[])), ErrorKind::Config, &["attention.degree is 3", "multiple of 2"]);
-    assert_error(config_of(&with(&kind("softmax", 4), &[])), ErrorKind::Config, &["rope.where is \"normed\"", "softmax"]);
+    let kind = |kind: &str, degree: u64| {
+        [
+            ("attention.kind", json!(kind)),
+            ("attention.degree", json!(degree)),
+            ("attention.gate", json!("none")),
+        ]
+    };
+    let with =
+        |base: &[(&'static str, Value)], more: &[(&'static str, Value)]| changed(&[base, more].concat());
+    assert_error(
+        config_of(&with(&kind("polynomial", 3), &[])),
+        ErrorKind::Config,
+        &["attention.degree is 3", "multiple of 2"],
+    );
+    assert_error(
+        config_of(&with(&kind("softmax", 4), &[])),
+        ErrorKind::Config,
+        &["rope.where is \"normed\"", "softmax"],
+    );
     let gated = [("rope.where", json!("raw")), ("attention.gate", json!("scalar"))];
-    assert_error(config_of(&with(&kind("softmax", 4), &gated)), ErrorKind::Config, &["attention.gate is \"scalar\"", "softmax"]);
+    assert_error(
+        config_of(&with(&kind("softmax", 4), &gated)),
+        ErrorKind::Config,
+        &["attention.gate is \"scalar\"", "softmax"],
+    );
     let wide = [("hidden_size", json!(256))];
-    assert_error(config_of(&with(&kind("taylor", 4), &wide)), ErrorKind::Config, &["attention.degree is 4", "2 or less", "heads of 128", "65536"]);
+    assert_error(
+        config_of(&with(&kind("taylor", 4), &wide)),
+        ErrorKind::Config,
+        &["attention.degree is 4", "2 or less", "heads of 128", "65536"],
+    );
     let raw = [("attention.local_exact", json!(false)), ("attention.sketch_input", json!("raw"))];
     assert_error(config_of(&changed(&raw)), ErrorKind::Config, &["rope.where is \"normed\"", "sketch_input"]);
     let hadamard = [("hidden_size", json!(24)), ("attention.sketch.kind", json!("hadamard"))];
-    assert_error(config_of(&changed(&hadamard)), ErrorKind::Config, &["attention.sketch.kind is \"hadamard\"", "heads of 12"]);
+    assert_error(
+        config_of(&changed(&hadamard)),
+        ErrorKind::Config,
+        &["attention.sketch.kind is \"hadamard\"", "heads of 12"],
+    );
     let mut backwards = good_config();
     backwards["attention"]["causal"] = json!(false);
     assert_error(config_of(&backwards), ErrorKind::Config, &["attention.gate", "causal"]);
@@ -144,7 +185,10 @@ fn missing_values() {
     ];
     for key in keys {
         let result = config_of(&changed(&[(key, Value::Null)]));
-        assert!(result.as_ref().err().and_then(Error::advice).is_some_and(|help| help.contains(key)), "{key}");
+        assert!(
+            result.as_ref().err().and_then(Error::advice).is_some_and(|help| help.contains(key)),
+            "{key}"
+        );
         assert_error(result, ErrorKind::Config, &[key, "is missing, must be"]);
     }
 }
@@ -152,10 +196,18 @@ fn missing_values() {
 #[test]
 fn not_a_configuration_at_all() {
     for text in ["", "{", "\u{0}", "{\"vocab_size\": NaN}", "{\"vocab_size\": 1e999}", &"[".repeat(100_000)] {
-        assert_error(ModelConfig::from_json(text, "c.json"), ErrorKind::Config, &["c.json", "not valid JSON"]);
+        assert_error(
+            ModelConfig::from_json(text, "c.json"),
+            ErrorKind::Config,
+            &["c.json", "not valid JSON"],
+        );
     }
     for text in ["[]", "null", "7", "\"text\""] {
-        assert_error(ModelConfig::from_json(text, "c.json"), ErrorKind::Config, &["c.json", "must be a JSON object"]);
+        assert_error(
+            ModelConfig::from_json(text, "c.json"),
+            ErrorKind::Config,
+            &["c.json", "must be a JSON object"],
+        );
     }
 }
 
@@ -165,11 +217,17 @@ fn unknown_and_idle_keys_are_warnings() {
     config["torch_dtype"] = json!("float32");
     config["attention"]["sketch"]["gain"] = json!(1.0);
     config["attention"]["windo\nw"] = json!(4);
-    let (_, warnings) = ModelConfig::from_json(&config.to_string(), "c.json").expect("warnings are no errors");
+    let (_, warnings) =
+        ModelConfig::from_json(&config.to_string(), "c.json").expect("warnings are no errors");
     assert_eq!(warnings.len(), 3, "{warnings:?}");
-    for part in
-        ["unknown key torch_dtype", "unknown key attention.windo\\nw", "attention.sketch.gain has no effect with attention.sketch.kind \"learned\""]
-    {
-        assert!(warnings.iter().any(|w| w.starts_with("c.json: ") && w.contains(part)), "{part}: {warnings:?}");
+    for part in [
+        "unknown key torch_dtype",
+        "unknown key attention.windo\\nw",
+        "attention.sketch.gain has no effect with attention.sketch.kind \"learned\"",
+    ] {
+        assert!(
+            warnings.iter().any(|w| w.starts_with("c.json: ") && w.contains(part)),
+            "{part}: {warnings:?}"
+        );
     }
 }

@@ -1,5 +1,5 @@
-//! Damaged and impossible model files, made on the fly: each must give one clean error that names the thing and the
-//! value, never a panic.
+//! Damaged and impossible model files, made on the fly: each must give one clean error that names the thing
+//! and the value, never a panic.
 
 mod configuration;
 mod tokenizers;
@@ -36,12 +36,20 @@ fn random_damage_never_panics() {
     let specs = Model::new().specs;
     type Load<'a> = &'a dyn Fn(Vec<u8>);
     let sources: [(Vec<u8>, Load<'_>); 3] = [
-        (good_config().to_string().into_bytes(), &|b| drop(ModelConfig::from_json(&String::from_utf8_lossy(&b), "fuzz"))),
+        (good_config().to_string().into_bytes(), &|b| {
+            drop(ModelConfig::from_json(&String::from_utf8_lossy(&b), "fuzz"))
+        }),
         (Model::new().bytes(), &|b| {
-            drop(Checkpoint::from_bytes(b, "fuzz").map(|c| c.check(&specs).map(|_| specs.iter().for_each(|s| drop(c.f32(&s.name))))));
+            drop(
+                Checkpoint::from_bytes(b, "fuzz")
+                    .map(|c| c.check(&specs).map(|_| specs.iter().for_each(|s| drop(c.f32(&s.name))))),
+            );
         }),
         (small_tokenizer().into_bytes(), &|b| {
-            drop(Tokenizer::from_json_bytes(&b, "fuzz").and_then(|t| t.encode("to be, ünd <|endoftext|> 日本").and_then(|ids| t.decode(&ids))));
+            drop(
+                Tokenizer::from_json_bytes(&b, "fuzz")
+                    .and_then(|t| t.encode("to be, ünd <|endoftext|> 日本").and_then(|ids| t.decode(&ids))),
+            );
         }),
     ];
     for (good, load) in sources {

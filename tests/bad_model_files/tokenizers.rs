@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 use crate::assert_error;
 
 pub fn small_tokenizer() -> String {
-    tokenizer_train::train(&["to be or not to be, that is the question"], 262, &mut |_| {}).expect("trains").json
+    tokenizer_train::train(&["to be or not to be, that is the question"], 262, &mut |_| {})
+        .expect("trains")
+        .json
 }
 
 fn tokenizer_of(change: impl Fn(&mut Value)) -> Result<Tokenizer, Error> {
@@ -30,10 +32,17 @@ fn damaged_tokenizers() {
     fails(&|j| j["model"]["merges"] = json!([["no", "such"]]), "not a tokenizer");
     fails(&|j| j["model"]["vocab"]["a"] = json!(-1), "not a tokenizer");
     fails(&|j| j["model"]["vocab"]["zzz"] = json!(4_000_000_000u32), "4000000000");
-    fails(&|j| *j = json!({ "version": "1.0", "added_tokens": [], "model": { "type": "BPE", "vocab": {}, "merges": [] } }), "empty vocabulary");
+    fails(
+        &|j| *j = json!({ "version": "1.0", "added_tokens": [], "model": { "type": "BPE", "vocab": {}, "merges": [] } }),
+        "empty vocabulary",
+    );
     let text = small_tokenizer();
     for end in [0, 1, text.len() / 2, text.len() - 2] {
-        assert_error(Tokenizer::from_json_bytes(&text.as_bytes()[..end], "t.json"), ErrorKind::Tokenizer, &["t.json", "not valid JSON"]);
+        assert_error(
+            Tokenizer::from_json_bytes(&text.as_bytes()[..end], "t.json"),
+            ErrorKind::Tokenizer,
+            &["t.json", "not valid JSON"],
+        );
     }
     assert_error(Tokenizer::from_json_bytes(&[0xff, 0xfe, 0], "t.json"), ErrorKind::Tokenizer, &["t.json"]);
 }
@@ -42,7 +51,11 @@ fn damaged_tokenizers() {
 fn tokenizers_too_large_for_the_model() {
     let tokenizer = tokenizer_of(|_| {}).expect("good");
     assert!(tokenizer.check_model(262).is_ok() && tokenizer.check_model(300).is_ok());
-    assert_error(tokenizer.check_model(261), ErrorKind::Tokenizer, &["some/tokenizer.json", "has 262 tokens", "vocab_size is 261"]);
+    assert_error(
+        tokenizer.check_model(261),
+        ErrorKind::Tokenizer,
+        &["some/tokenizer.json", "has 262 tokens", "vocab_size is 261"],
+    );
     assert_error(Tokenizer::bytes().check_model(61), ErrorKind::Tokenizer, &["has 257 tokens", "is 61"]);
 }
 
@@ -66,5 +79,9 @@ fn tokenizer_training_on_too_little() {
     assert_error(train(&["", "<|endoftext|>"], 300), ErrorKind::Input, &["nothing to train"]);
     let small = train(&["aaaa"], 1000).expect("trains what there is");
     assert!(small.vocab_size < 1000 && small.warnings.len() == 1, "{small:?}");
-    assert!(small.warnings[0].contains("1000") && small.warnings[0].contains(&small.vocab_size.to_string()), "{:?}", small.warnings);
+    assert!(
+        small.warnings[0].contains("1000") && small.warnings[0].contains(&small.vocab_size.to_string()),
+        "{:?}",
+        small.warnings
+    );
 }

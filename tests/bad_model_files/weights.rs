@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use polysketch::error::{Error, ErrorKind};
-use polysketch::model::checkpoint::{Checkpoint, Dtype, TensorData, Tensors, safetensors_bytes, write_safetensors};
+use polysketch::model::checkpoint::{
+    Checkpoint, Dtype, TensorData, Tensors, safetensors_bytes, write_safetensors,
+};
 use polysketch::model::parameters::ParameterSpec;
 use serde_json::{Value, json};
 
@@ -19,12 +21,17 @@ pub struct Model {
 impl Model {
     pub fn new() -> Self {
         let specs = config_of(&good_config()).expect("the good configuration is good").parameters();
-        let values = specs.iter().map(|spec| (0..spec.elements()).map(|i| i as f32 / 64.0).collect()).collect();
+        let values =
+            specs.iter().map(|spec| (0..spec.elements()).map(|i| i as f32 / 64.0).collect()).collect();
         Self { specs, values }
     }
 
     fn tensors(&self) -> Vec<TensorData<'_>> {
-        self.specs.iter().zip(&self.values).map(|(spec, values)| TensorData::f32(&spec.name, &spec.shape, values)).collect()
+        self.specs
+            .iter()
+            .zip(&self.values)
+            .map(|(spec, values)| TensorData::f32(&spec.name, &spec.shape, values))
+            .collect()
     }
 
     pub fn bytes(&self) -> Vec<u8> {
@@ -59,13 +66,25 @@ fn damaged_containers() {
         (with_length(1 << 40), vec!["claims a header of 1099511627776 bytes"]),
         (with_length(90_000_000), vec!["claims a header of 90000000 bytes", "bytes in all"]),
         (with_length(3), vec!["the header is not valid"]),
-        (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12\n".to_vec(), vec!["claims a header of"]),
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12\n".to_vec(),
+            vec!["claims a header of"],
+        ),
         (with_header(&|h| h["model.norm.bias"]["data_offsets"] = json!([0, 64])), vec!["starts at byte 0"]),
         (with_header(&|h| h["lm_head.bias"]["data_offsets"] = json!([0, u64::MAX])), vec!["lm_head.bias"]),
         (with_header(&|h| h["lm_head.bias"]["data_offsets"] = json!([96, 0])), vec!["lm_head.bias", "96..0"]),
-        (with_header(&|h| h["lm_head.bias"]["shape"] = json!([25])), vec!["lm_head.bias", "[25]", "100 bytes"]),
-        (with_header(&|h| h["lm_head.bias"]["shape"] = json!([1u64 << 40, 1u64 << 40])), vec!["lm_head.bias", "1099511627776"]),
-        (with_header(&|h| h["lm_head.bias"]["shape"] = json!([u64::MAX, u64::MAX, u64::MAX])), vec!["impossible shape"]),
+        (
+            with_header(&|h| h["lm_head.bias"]["shape"] = json!([25])),
+            vec!["lm_head.bias", "[25]", "100 bytes"],
+        ),
+        (
+            with_header(&|h| h["lm_head.bias"]["shape"] = json!([1u64 << 40, 1u64 << 40])),
+            vec!["lm_head.bias", "1099511627776"],
+        ),
+        (
+            with_header(&|h| h["lm_head.bias"]["shape"] = json!([u64::MAX, u64::MAX, u64::MAX])),
+            vec!["impossible shape"],
+        ),
         (with_header(&|h| h["lm_head.bias"]["shape"] = json!([-1])), vec!["the header is not valid"]),
         (with_header(&|h| h["lm_head.bias"]["dtype"] = json!("F7")), vec!["the header is not valid", "F7"]),
         (with_header(&|h| *h = json!([])), vec!["the header is not valid"]),
@@ -95,16 +114,29 @@ fn tensors_that_do_not_fit_the_configuration() {
 
     let mut tensors = model.tensors();
     tensors[0].dtype = Dtype::I32;
-    assert_error(check(&tensors), ErrorKind::ModelFormat, &["model.embed_tokens.weight", "has type I32", "F32, F16 or BF16"]);
+    assert_error(
+        check(&tensors),
+        ErrorKind::ModelFormat,
+        &["model.embed_tokens.weight", "has type I32", "F32, F16 or BF16"],
+    );
 
     let mut tensors = model.tensors();
     let gone: Vec<String> = tensors.drain(..5).map(|t| t.name).collect();
-    assert_error(check(&tensors), ErrorKind::ModelFormat, &["5 of", "tensors missing", &gone[0], &gone[1], &gone[2], "and 2 more"]);
+    assert_error(
+        check(&tensors),
+        ErrorKind::ModelFormat,
+        &["5 of", "tensors missing", &gone[0], &gone[1], &gone[2], "and 2 more"],
+    );
 
     let mut tensors = model.tensors();
     tensors.push(TensorData::f32("optimizer.step", &[1], &[1.0]));
     let warnings = check(&tensors).expect("an unknown tensor is no error");
-    assert!(warnings.len() == 1 && warnings[0].contains("optimizer.step") && warnings[0].contains("w.safetensors"), "{warnings:?}");
+    assert!(
+        warnings.len() == 1
+            && warnings[0].contains("optimizer.step")
+            && warnings[0].contains("w.safetensors"),
+        "{warnings:?}"
+    );
 }
 
 #[test]
@@ -113,20 +145,30 @@ fn weights_that_are_no_numbers() {
         let mut model = Model::new();
         model.values[0][77] = value;
         model.values[0][200] = f32::NAN;
-        let checkpoint = Checkpoint::from_bytes(model.bytes(), "w.safetensors").expect("the container is sound");
+        let checkpoint =
+            Checkpoint::from_bytes(model.bytes(), "w.safetensors").expect("the container is sound");
         assert_error(
             checkpoint.f32("model.embed_tokens.weight"),
             ErrorKind::ModelFormat,
             &["w.safetensors", "model.embed_tokens.weight", &format!("holds {shown} at index 77")],
         );
-        let half = safetensors_bytes(&[TensorData::f16("x", &[24, 16], &model.values[0])], &[]).expect("fits");
+        let half =
+            safetensors_bytes(&[TensorData::f16("x", &[24, 16], &model.values[0])], &[]).expect("fits");
         let half = Checkpoint::from_bytes(half, "h").expect("the container is sound");
-        assert_error(half.f16_bits("x"), ErrorKind::ModelFormat, &["tensor x", &format!("holds {shown} at index 77")]);
+        assert_error(
+            half.f16_bits("x"),
+            ErrorKind::ModelFormat,
+            &["tensor x", &format!("holds {shown} at index 77")],
+        );
         assert_error(half.f32("x"), ErrorKind::ModelFormat, &["index 77"]);
     }
     // Too large for f16: infinite once stored.
     let half = safetensors_bytes(&[TensorData::f16("x", &[1], &[1e6])], &[]).expect("fits");
-    assert_error(Checkpoint::from_bytes(half, "h").expect("sound").f32("x"), ErrorKind::ModelFormat, &["holds inf at index 0"]);
+    assert_error(
+        Checkpoint::from_bytes(half, "h").expect("sound").f32("x"),
+        ErrorKind::ModelFormat,
+        &["holds inf at index 0"],
+    );
     let checkpoint = Checkpoint::from_bytes(Model::new().bytes(), "w.safetensors").expect("sound");
     assert_error(checkpoint.f32("no.such"), ErrorKind::ModelFormat, &["w.safetensors", "no.such", "missing"]);
 }
@@ -161,17 +203,34 @@ fn folders_and_shards() {
     assert_eq!(good.bytes_total(), model.values.iter().map(|v| v.len() as u64 * 4).sum::<u64>());
 
     let first = &a[0].name;
-    assert_error(index(&|i| i["weight_map"][first] = json!("b.safetensors")), ErrorKind::ModelFormat, &["index.json", "b.safetensors", first]);
-    assert_error(index(&|i| i["weight_map"][first] = json!("c.safetensors")), ErrorKind::Io, &["c.safetensors"]);
+    assert_error(
+        index(&|i| i["weight_map"][first] = json!("b.safetensors")),
+        ErrorKind::ModelFormat,
+        &["index.json", "b.safetensors", first],
+    );
+    assert_error(
+        index(&|i| i["weight_map"][first] = json!("c.safetensors")),
+        ErrorKind::Io,
+        &["c.safetensors"],
+    );
     for path in ["../a.safetensors", "/etc/passwd", "", ".", "x/y", "..\\a"] {
-        assert_error(index(&|i| i["weight_map"][first] = json!(path)), ErrorKind::ModelFormat, &["index.json", first, path]);
+        assert_error(
+            index(&|i| i["weight_map"][first] = json!(path)),
+            ErrorKind::ModelFormat,
+            &["index.json", first, path],
+        );
     }
     assert_error(index(&|i| i["weight_map"] = json!({})), ErrorKind::ModelFormat, &["weight_map is empty"]);
     assert_error(index(&|i| *i = json!({})), ErrorKind::ModelFormat, &["index.json", "weight_map"]);
-    assert_error(index(&|i| i["weight_map"][first] = json!(7)), ErrorKind::ModelFormat, &["index.json", "not a valid index"]);
+    assert_error(
+        index(&|i| i["weight_map"][first] = json!(7)),
+        ErrorKind::ModelFormat,
+        &["index.json", "not a valid index"],
+    );
     std::fs::write(dir.join("b.safetensors"), b"short").expect("writes");
     assert_error(index(&|_| {}), ErrorKind::ModelFormat, &["b.safetensors", "only 5 bytes"]);
-    let twice = [a, a].map(|t| Tensors::from_bytes(safetensors_bytes(t, &[]).expect("fits"), "t").expect("sound"));
+    let twice =
+        [a, a].map(|t| Tensors::from_bytes(safetensors_bytes(t, &[]).expect("fits"), "t").expect("sound"));
     assert_error(Checkpoint::from_files(twice.into()), ErrorKind::ModelFormat, &["also in another file"]);
 }
 
@@ -206,7 +265,10 @@ fn writing_refuses_tensors_that_do_not_fit() {
     for tensors in [&wrong[..], &twice[..]] {
         assert_error(safetensors_bytes(tensors, &[]), ErrorKind::Shape, &["tensor x"]);
         assert_error(write_safetensors(&path, tensors, &[]), ErrorKind::Io, &["x.safetensors", "tensor x"]);
-        assert!(std::fs::read_dir(folder.path()).expect("lists").next().is_none(), "something was left behind");
+        assert!(
+            std::fs::read_dir(folder.path()).expect("lists").next().is_none(),
+            "something was left behind"
+        );
     }
 }
 
@@ -215,5 +277,9 @@ fn a_folder_is_not_a_file() {
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::create_dir(folder.path().join("model.safetensors")).expect("makes");
     assert_error(Checkpoint::open(folder.path()), ErrorKind::Io, &["model.safetensors", "is a folder"]);
-    assert_error(Tensors::open(Path::new("/no/such/tokens.safetensors")), ErrorKind::Io, &["/no/such/tokens.safetensors"]);
+    assert_error(
+        Tensors::open(Path::new("/no/such/tokens.safetensors")),
+        ErrorKind::Io,
+        &["/no/such/tokens.safetensors"],
+    );
 }

@@ -34,7 +34,10 @@ fn rows(path: &Path) -> Vec<Row> {
 /// What every file of rows keeps.
 fn check(rows: &[Row]) {
     for row in rows {
-        let says = row.statistics.is_some() || row.skipped.is_some() || row.derived.exponent.is_some() || row.derived.shares.is_some();
+        let says = row.statistics.is_some()
+            || row.skipped.is_some()
+            || row.derived.exponent.is_some()
+            || row.derived.shares.is_some();
         assert!(says || row.derived.crossover_tokens.is_some(), "{row:?}");
         assert_eq!(row.statistics.map_or(0, |s| s.n), row.samples_ns.len(), "{row:?}");
         assert!(row.check.as_ref().is_none_or(|check| check.error <= check.tolerance), "{row:?}");
@@ -49,7 +52,15 @@ fn all_suites_on_the_cpu_then_compared_and_drawn() {
     let dir = folder();
     let [first, second, page] = ["a.jsonl", "b.jsonl", "report.html"].map(|name| dir.path().join(name));
     let text = stdout(&[&TINY[..], &["--backend", "cpu", "--out", arg(&first)]].concat());
-    for word in ["peaks: CPU executor", "GFLOP/s", "polysketch, learned sketch", "scan_output", "first_token", "tok/s", "time ~ n^"] {
+    for word in [
+        "peaks: CPU executor",
+        "GFLOP/s",
+        "polysketch, learned sketch",
+        "scan_output",
+        "first_token",
+        "tok/s",
+        "time ~ n^",
+    ] {
         assert!(text.contains(word), "{word}: {text}");
     }
     let a = rows(&first);
@@ -59,10 +70,13 @@ fn all_suites_on_the_cpu_then_compared_and_drawn() {
         assert!(timed >= 2, "{suite}: {timed} timed rows");
     }
     // Only what a CPU has not is skipped, and cross-overs that are not there.
-    let skipped: Vec<&str> = a.iter().filter(|r| r.skipped.is_some() && r.name != "crossover").map(|r| r.name.as_str()).collect();
+    let skipped: Vec<&str> =
+        a.iter().filter(|r| r.skipped.is_some() && r.name != "crossover").map(|r| r.name.as_str()).collect();
     assert_eq!(skipped, ["upload", "download"]);
     let kernels: Vec<&Row> = a.iter().filter(|row| row.suite == Suite::Kernels).collect();
-    assert!(kernels.iter().any(|row| row.name == "linear" && row.derived.gflops.is_some() && row.derived.share_of_peak.is_some()));
+    assert!(kernels.iter().any(|row| row.name == "linear"
+        && row.derived.gflops.is_some()
+        && row.derived.share_of_peak.is_some()));
     assert!(kernels.iter().all(|row| row.derived.gbps.is_some() && row.method.variant.is_some()));
 
     // The same rows, one a half as slow again, and one that is gone.
@@ -75,14 +89,24 @@ fn all_suites_on_the_cpu_then_compared_and_drawn() {
     let compared = json(&["bench", "compare", arg(&first), arg(&second)]);
     let comparison = &compared["comparisons"][0];
     assert_eq!(comparison["alone"], 1);
-    let significant = comparison["pairs"].as_array().unwrap().iter().filter(|pair| pair["significant"] == true).count();
+    let significant =
+        comparison["pairs"].as_array().unwrap().iter().filter(|pair| pair["significant"] == true).count();
     assert_eq!(significant, 1, "{comparison}");
     let text = stdout(&["bench", "compare", arg(&first), arg(&second)]);
-    assert!(text.contains("slower") && text.contains("as fast, within the noise") && text.contains("1 row without a counterpart"), "{text}");
+    assert!(
+        text.contains("slower")
+            && text.contains("as fast, within the noise")
+            && text.contains("1 row without a counterpart"),
+        "{text}"
+    );
 
     stdout(&["bench", "report", arg(&first), arg(&second), "--out", arg(&page), "--quiet"]);
     let html = fs::read_to_string(&page).unwrap();
-    assert!(html.starts_with("<!doctype html>") && html.contains("prefers-color-scheme: dark") && html.contains("var(--grid)"));
+    assert!(
+        html.starts_with("<!doctype html>")
+            && html.contains("prefers-color-scheme: dark")
+            && html.contains("var(--grid)")
+    );
     assert!(html.matches("<svg").count() >= 7 && !html.contains("NaN") && !html.contains("src="));
     assert!(html.contains("Kernels under the roofline") && html.contains("scan_output"));
 }
@@ -93,16 +117,38 @@ fn an_adapter_writes_the_same_rows() {
     let out = dir.path().join("rows.jsonl");
     let Some(device) = devices().into_iter().find(|device| device[0] == "--adapter") else { return };
     let device: Vec<&str> = device.iter().map(String::as_str).collect();
-    let few = ["bench", "peaks", "kernels", "attention", "--quick", "--budget", "0.001", "--samples", "1", "--lengths", "64", "--block", "32"];
+    let few = [
+        "bench",
+        "peaks",
+        "kernels",
+        "attention",
+        "--quick",
+        "--budget",
+        "0.001",
+        "--samples",
+        "1",
+        "--lengths",
+        "64",
+        "--block",
+        "32",
+    ];
     let printed = json(&[&few[..], &["--seed", "3", "--out", arg(&out)], &device].concat());
     let rows = rows(&out);
     check(&rows);
     assert_eq!(printed["rows"].as_array().unwrap().len(), rows.len());
     let d = &rows[0].device;
-    assert!(d.limits.is_some() && d.features.is_some() && d.backend != "cpu" && !rows[0].build.wgpu.is_empty(), "{d:?}");
-    let timed = |suite: Suite, name: &str| rows.iter().any(|row| row.suite == suite && row.name == name && row.statistics.is_some());
     assert!(
-        timed(Suite::Peaks, "fma") && timed(Suite::Peaks, "upload") && timed(Suite::Kernels, "linear") && timed(Suite::Attention, "forward_backward")
+        d.limits.is_some() && d.features.is_some() && d.backend != "cpu" && !rows[0].build.wgpu.is_empty(),
+        "{d:?}"
+    );
+    let timed = |suite: Suite, name: &str| {
+        rows.iter().any(|row| row.suite == suite && row.name == name && row.statistics.is_some())
+    };
+    assert!(
+        timed(Suite::Peaks, "fma")
+            && timed(Suite::Peaks, "upload")
+            && timed(Suite::Kernels, "linear")
+            && timed(Suite::Attention, "forward_backward")
     );
 }
 
@@ -112,14 +158,23 @@ fn variants_are_chosen_kept_and_forgotten() {
     let cache = folder();
     let tune = |arguments: &[&str]| {
         let arguments = [&["bench", "tune"][..], arguments].concat();
-        succeeded(&arguments, command(&arguments).args(&device).env("POLYSKETCH_CACHE_DIR", cache.path()).output().unwrap())
+        succeeded(
+            &arguments,
+            command(&arguments).args(&device).env("POLYSKETCH_CACHE_DIR", cache.path()).output().unwrap(),
+        )
     };
     let kept = || names(cache.path()).into_iter().filter(|name| name.starts_with("tuning_")).count();
     let told: serde_json::Value = serde_json::from_str(&tune(&["--quick", "--json"])).unwrap();
     assert_eq!(kept(), 1);
     let choices = told["choices"].as_array().unwrap();
     let tiles = told["tuning"]["tiles"].as_array().unwrap().len();
-    assert!(choices.len() == 3 && choices.iter().all(|c| c["candidates"].as_u64().unwrap() > 4 && c["gain"].as_f64().unwrap() >= 1.0), "{told}");
+    assert!(
+        choices.len() == 3
+            && choices
+                .iter()
+                .all(|c| c["candidates"].as_u64().unwrap() > 4 && c["gain"].as_f64().unwrap() >= 1.0),
+        "{told}"
+    );
     assert_eq!(tiles, choices.iter().filter(|c| c["gain"].as_f64().unwrap() > 1.0).count());
     tune(&["--forget"]);
     assert_eq!(kept(), 0);

@@ -8,7 +8,12 @@ use crate::run::*;
 const CPU: [&str; 2] = ["--backend", "cpu"];
 
 fn generate(more: &[&str]) -> Vec<String> {
-    ["generate", "--prompt", "It was", "-n", "2"].iter().chain(&CPU).chain(more).map(|s| s.to_string()).collect()
+    ["generate", "--prompt", "It was", "-n", "2"]
+        .iter()
+        .chain(&CPU)
+        .chain(more)
+        .map(|s| s.to_string())
+        .collect()
 }
 
 fn generated(more: &[&str]) -> std::process::Output {
@@ -50,7 +55,13 @@ fn usage_errors() {
 
 #[test]
 fn sampling_options_out_of_range() {
-    let cases = [("--temperature", "-1"), ("--temperature", "nan"), ("--top-p", "0"), ("--min-p", "1.5"), ("--repetition-penalty", "0")];
+    let cases = [
+        ("--temperature", "-1"),
+        ("--temperature", "nan"),
+        ("--top-p", "0"),
+        ("--min-p", "1.5"),
+        ("--repetition-penalty", "0"),
+    ];
     for (option, value) in cases {
         fails(generated(&[option, value]), &[option.trim_start_matches('-')], true);
     }
@@ -60,7 +71,11 @@ fn sampling_options_out_of_range() {
 #[test]
 fn adapters() {
     for command in [&["devices"][..], &["inspect"], &["generate", "--prompt", "x"]] {
-        fails(run(&[command, &["--adapter", "no such thing"]].concat()), &["no adapter matches 'no such thing'"], true);
+        fails(
+            run(&[command, &["--adapter", "no such thing"]].concat()),
+            &["no adapter matches 'no such thing'"],
+            true,
+        );
         fails(run(&[command, &["--adapter", "99"]].concat()), &["'99'"], true);
         fails(run(&[command, &["--adapter", "0", "--backend", "cpu"]].concat()), &["CPU backend"], true);
     }
@@ -79,7 +94,11 @@ fn models_that_are_not_there() {
         vec!["eval", "--data", arg(&repository("tests/data/openings.txt"))],
         vec!["logits", "--tokens", arg(&tokens), "--out", arg(&out)],
     ] {
-        fails(run(&[&arguments[..], &["--model", arg(&missing)], &CPU].concat()), &["nothing", "config.json"], true);
+        fails(
+            run(&[&arguments[..], &["--model", arg(&missing)], &CPU].concat()),
+            &["nothing", "config.json"],
+            true,
+        );
     }
     fs::create_dir(&missing).unwrap();
     fails(run(&["generate", "--prompt", "x", "--model", arg(&missing)]), &["config.json"], true);
@@ -106,13 +125,42 @@ fn prompts_that_cannot_be_used() {
 fn texts_that_cannot_be_scored() {
     let dir = folder();
     let file = dir.path().join("text");
-    for (text, words) in [(&b""[..], "nothing to score"), (b"<|endoftext|>", "nothing to score"), (b"a", "nothing to score"), (b"ab\xff", "byte 2")] {
+    for (text, words) in [
+        (&b""[..], "nothing to score"),
+        (b"<|endoftext|>", "nothing to score"),
+        (b"a", "nothing to score"),
+        (b"ab\xff", "byte 2"),
+    ] {
         fs::write(&file, text).unwrap();
         fails(run(&["eval", "--backend", "cpu", "--data", arg(&file)]), &[words], true);
     }
-    fails(run(&["tokenizer", "train", "--data", arg(&file), "--vocab-size", "300", "--out", arg(&dir.path().join("o"))]), &["byte 2"], true);
+    fails(
+        run(&[
+            "tokenizer",
+            "train",
+            "--data",
+            arg(&file),
+            "--vocab-size",
+            "300",
+            "--out",
+            arg(&dir.path().join("o")),
+        ]),
+        &["byte 2"],
+        true,
+    );
     fs::write(&file, "").unwrap();
-    let train = |size: &str| run(&["tokenizer", "train", "--data", arg(&file), "--vocab-size", size, "--out", arg(&dir.path().join("o"))]);
+    let train = |size: &str| {
+        run(&[
+            "tokenizer",
+            "train",
+            "--data",
+            arg(&file),
+            "--vocab-size",
+            size,
+            "--out",
+            arg(&dir.path().join("o")),
+        ])
+    };
     fails(train("300"), &["0 bytes of text"], true);
     fails(train("100"), &["100", "258"], true);
     assert_eq!(names(dir.path()), ["text"]);
@@ -123,7 +171,19 @@ fn token_files_that_do_not_fit() {
     let dir = folder();
     let (tokens, out) = (dir.path().join("t"), dir.path().join("o"));
     let model = repository("tests/golden/default");
-    let logits = || run(&["logits", "--backend", "cpu", "--model", arg(&model), "--tokens", arg(&tokens), "--out", arg(&out)]);
+    let logits = || {
+        run(&[
+            "logits",
+            "--backend",
+            "cpu",
+            "--model",
+            arg(&model),
+            "--tokens",
+            arg(&tokens),
+            "--out",
+            arg(&out),
+        ])
+    };
     write_tokens(&tokens, &[2, 3], &[1, 2, 3, 4, 61, 5]);
     fails(logits(), &["token 1 of sequence 1 has id 61", "vocabulary has 61"], true);
     write_tokens(&tokens, &[2, 2], &[1, 2, -3, 4]);
@@ -168,7 +228,11 @@ fn states_that_are_damaged_or_of_another_model() {
     fails(output, &["saved by model"], true);
     // Both are named.
     let line = stderr.lines().next().unwrap();
-    assert_eq!(line.split(|c: char| !c.is_ascii_hexdigit()).filter(|word| word.len() == 16).count(), 2, "{line}");
+    assert_eq!(
+        line.split(|c: char| !c.is_ascii_hexdigit()).filter(|word| word.len() == 16).count(),
+        2,
+        "{line}"
+    );
 }
 
 /// Commands that write a file, at `out`.
@@ -184,7 +248,8 @@ fn writers<'a>(out: &'a Path, tokens: &'a Path, data: &'a Path, model: &'a Path)
 #[test]
 fn places_that_cannot_be_written_to() {
     let (dir, here) = (folder(), folder());
-    let (tokens, data, model) = (here.path().join("t"), repository("tests/data/openings.txt"), repository("tests/golden/default"));
+    let (tokens, data, model) =
+        (here.path().join("t"), repository("tests/data/openings.txt"), repository("tests/golden/default"));
     let missing = dir.path().join("no/such/folder/o");
     for arguments in writers(&missing, &tokens, &data, &model) {
         fails(run(&arguments), &["no/such/folder/o"], true);
@@ -224,7 +289,8 @@ fn places_that_cannot_be_written_to() {
 fn full_disks() {
     use std::process::{Command, Stdio};
     let here = folder();
-    let (tokens, data, model) = (here.path().join("t"), repository("tests/data/openings.txt"), repository("tests/golden/default"));
+    let (tokens, data, model) =
+        (here.path().join("t"), repository("tests/data/openings.txt"), repository("tests/golden/default"));
     for arguments in writers(Path::new("/dev/full"), &tokens, &data, &model) {
         fails(run(&arguments), &["/dev/full"], true);
     }
@@ -240,11 +306,16 @@ fn full_disks() {
     // What is only told ends nothing.
     let arguments = generate(&[]);
     let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
-    let output = command(&arguments.iter().map(String::as_str).collect::<Vec<_>>()).stderr(full).stdout(Stdio::piped()).output().unwrap();
+    let output = command(&arguments.iter().map(String::as_str).collect::<Vec<_>>())
+        .stderr(full)
+        .stdout(Stdio::piped())
+        .output()
+        .unwrap();
     assert!(output.status.success() && !output.stdout.is_empty(), "{:?}", output.status);
 
     let disk = folder();
-    let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=16k", "tmpfs", arg(disk.path())]).output();
+    let mounted =
+        Command::new("mount").args(["-t", "tmpfs", "-o", "size=16k", "tmpfs", arg(disk.path())]).output();
     if !mounted.is_ok_and(|output| output.status.success()) {
         println!("skipped: this user cannot mount a small disk");
         return;
@@ -270,7 +341,12 @@ fn models_larger_than_the_device() {
     let text = fs::read_to_string(repository("assets/novels-2m/config.json")).unwrap();
     let mut config: serde_json::Value = serde_json::from_str(&text).unwrap();
     // 1.03 · 10^12 parameters.
-    for (key, size) in [("vocab_size", 65_536), ("hidden_size", 16_384), ("num_hidden_layers", 240), ("num_attention_heads", 256)] {
+    for (key, size) in [
+        ("vocab_size", 65_536),
+        ("hidden_size", 16_384),
+        ("num_hidden_layers", 240),
+        ("num_attention_heads", 256),
+    ] {
         config[key] = size.into();
     }
     config["intermediate_size"] = 65_536.into();
@@ -278,7 +354,10 @@ fn models_larger_than_the_device() {
     for device in devices() {
         let device: Vec<&str> = device.iter().map(String::as_str).collect();
         let output = run(&[&["inspect", "--model", arg(dir.path())], &device[..]].concat());
-        assert!(String::from_utf8_lossy(&output.stdout).contains("parameters (1."), "the configuration is told all the same");
+        assert!(
+            String::from_utf8_lossy(&output.stdout).contains("parameters (1."),
+            "the configuration is told all the same"
+        );
         fails(output, &["needs"], true);
     }
     // Past what a configuration may be at all.
@@ -287,6 +366,16 @@ fn models_larger_than_the_device() {
     fails(run(&["inspect", "--model", arg(dir.path())]), &["number of parameters"], false);
     // A cache that no device has.
     let model = repository("tests/golden/release-softmax");
-    let output = run(&["generate", "--prompt", "x", "--backend", "cpu", "--model", arg(&model), "--max-context", "99999999999"]);
+    let output = run(&[
+        "generate",
+        "--prompt",
+        "x",
+        "--backend",
+        "cpu",
+        "--model",
+        arg(&model),
+        "--max-context",
+        "99999999999",
+    ]);
     fails(output, &["needs"], true);
 }

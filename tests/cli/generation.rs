@@ -22,7 +22,9 @@ fn text(more: &[&str]) -> String {
 fn greedy_text_is_the_reference_on_every_device() {
     for device in devices() {
         let device: Vec<&str> = device.iter().map(String::as_str).collect();
-        let got = stdout(&[&["generate", "--prompt", PROMPT, "--temperature", "0", "-n", "48"], &device[..]].concat());
+        let got = stdout(
+            &[&["generate", "--prompt", PROMPT, "--temperature", "0", "-n", "48"], &device[..]].concat(),
+        );
         assert_eq!(got, GREEDY, "{device:?}");
     }
 }
@@ -47,7 +49,8 @@ fn a_saved_state_continues_as_if_nothing_had_happened() {
     for options in [&["--temperature", "0"][..], &["--seed", "3"]] {
         let whole = text(&[options, &["-n", "150"]].concat());
         let first = text(&[options, &["-n", "63", "--state-out", arg(&state)]].concat());
-        let rest = stdout(&[&["generate", "--state-in", arg(&state), "-n", "87"][..], &CPU, options].concat());
+        let rest =
+            stdout(&[&["generate", "--state-in", arg(&state), "-n", "87"][..], &CPU, options].concat());
         assert_eq!(first + &rest, whole, "{options:?}");
         assert_eq!(names(dir.path()), ["state"]);
     }
@@ -84,9 +87,13 @@ fn prompts_come_from_everywhere() {
     // A state without a prompt is continued; with one, the prompt comes first.
     let state = dir.path().join("state");
     let (head, tail) = PROMPT.split_at(PROMPT.find(" it her face").unwrap());
-    let first = stdout(&["generate", "--prompt", head, "-n", "0", "--backend", "cpu", "--state-out", arg(&state)]);
+    let first =
+        stdout(&["generate", "--prompt", head, "-n", "0", "--backend", "cpu", "--state-out", arg(&state)]);
     assert_eq!(first, "");
-    assert_eq!(stdout(&[&["generate", "--state-in", arg(&state), "--prompt", tail][..], &options].concat()), GREEDY);
+    assert_eq!(
+        stdout(&[&["generate", "--state-in", arg(&state), "--prompt", tail][..], &options].concat()),
+        GREEDY
+    );
 }
 
 #[test]
@@ -100,7 +107,10 @@ fn stop_strings_and_limits() {
     assert_eq!(report["stop_reason"], "stop-string");
     assert_eq!(report["text"], GREEDY.split("\n\n").next().unwrap());
     assert_eq!(report["statistics"]["prompt_tokens"], 21);
-    assert_eq!(report["statistics"]["generated_tokens"].as_u64().unwrap() as usize, report["ids"].as_array().unwrap().len());
+    assert_eq!(
+        report["statistics"]["generated_tokens"].as_u64().unwrap() as usize,
+        report["ids"].as_array().unwrap().len()
+    );
 }
 
 #[test]
@@ -108,7 +118,10 @@ fn quiet_is_quiet_and_statistics_go_to_stderr() {
     let arguments = generate(&["-n", "3"]);
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let stderr = String::from_utf8(run(&arguments).stderr).unwrap();
-    assert!(stderr.contains("21 tokens") && stderr.contains("tokens/s") && stderr.contains("state"), "{stderr}");
+    assert!(
+        stderr.contains("21 tokens") && stderr.contains("tokens/s") && stderr.contains("state"),
+        "{stderr}"
+    );
     assert!(!stderr.contains('\x1b') && !stderr.contains('\r'), "{stderr:?}");
     assert_eq!(run(&[&arguments[..], &["--quiet"]].concat()).stderr, b"");
 }
@@ -138,7 +151,8 @@ fn ctrl_c_ends_cleanly_and_saves_the_state() {
     let state = dir.path().join("state");
     let arguments = generate(&["-n", "100000", "--seed", "1", "--state-out", arg(&state)]);
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    // A shell that runs the tests in the background hands down an ignored SIGINT, and a program respects that.
+    // A shell that runs the tests in the background hands down an ignored SIGINT, and a program respects
+    // that.
     let mut child = Command::new("env")
         .args(["--default-signal=INT", env!("CARGO_BIN_EXE_polysketch")])
         .args(&arguments)
@@ -159,7 +173,8 @@ fn ctrl_c_ends_cleanly_and_saves_the_state() {
     assert_eq!(names(dir.path()), ["state"]);
     // Together with what follows it is the text that was never interrupted.
     let first = String::from_utf8(text).unwrap();
-    let rest = stdout(&["generate", "--state-in", arg(&state), "-n", "30", "--seed", "1", "--backend", "cpu"]);
+    let rest =
+        stdout(&["generate", "--state-in", arg(&state), "-n", "30", "--seed", "1", "--backend", "cpu"]);
     let both = first + &rest;
     let written = json(&["generate", "--prompt", PROMPT, "-n", "1000", "--seed", "1", "--backend", "cpu"]);
     let whole = written["text"].as_str().unwrap();

@@ -10,7 +10,8 @@ fn errors_of_gradients_fall_with_the_degree() {
     let out = dir.path().join("new").join("report");
     let report = json(&["report", "gradient", "--quick", "--max-n", "2k", "--out", arg(&out)]);
     assert_eq!(names(&out), ["gradient.json", "gradient.svg"]);
-    let written: serde_json::Value = serde_json::from_str(&fs::read_to_string(out.join("gradient.json")).unwrap()).unwrap();
+    let written: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(out.join("gradient.json")).unwrap()).unwrap();
     assert_eq!(written, report);
     let svg = fs::read_to_string(out.join("gradient.svg")).unwrap();
     assert!(svg.starts_with("<svg") && svg.contains("dW_Q") && !svg.contains("NaN"));
@@ -19,18 +20,34 @@ fn errors_of_gradients_fall_with_the_degree() {
         for bound in [0.5, 1.0] {
             for quantity in ["dx", "dw_q", "dw_k", "dw_v"] {
                 let of = |degree: u64| {
-                    let row = errors.iter().find(|e| e["bound"] == bound && e["degree"] == degree && e["layer"] == layer);
+                    let row = errors
+                        .iter()
+                        .find(|e| e["bound"] == bound && e["degree"] == degree && e["layer"] == layer);
                     row.unwrap()[quantity].as_f64().unwrap()
                 };
-                assert!((2..=4).all(|degree| of(degree) < 0.5 * of(degree - 1)), "{bound} {layer} {quantity}");
+                assert!(
+                    (2..=4).all(|degree| of(degree) < 0.5 * of(degree - 1)),
+                    "{bound} {layer} {quantity}"
+                );
             }
         }
     }
-    let theory: Vec<u64> = report["degrees"].as_array().unwrap().iter().map(|d| d["theory"].as_u64().unwrap()).collect();
+    let theory: Vec<u64> =
+        report["degrees"].as_array().unwrap().iter().map(|d| d["theory"].as_u64().unwrap()).collect();
     assert_eq!(theory, [3, 5, 8, 15]);
-    assert!(report["degrees"].as_array().unwrap().iter().all(|d| d["measured"].as_u64().unwrap() <= d["theory"].as_u64().unwrap()));
+    assert!(
+        report["degrees"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|d| d["measured"].as_u64().unwrap() <= d["theory"].as_u64().unwrap())
+    );
     // Time is as it is on a shared machine; memory is planned.
-    let growth = |kind: &str| report["growth"].as_array().unwrap().iter().find(|g| g["kind"] == kind).unwrap()["planned"].as_f64().unwrap();
+    let growth = |kind: &str| {
+        report["growth"].as_array().unwrap().iter().find(|g| g["kind"] == kind).unwrap()["planned"]
+            .as_f64()
+            .unwrap()
+    };
     assert!(growth("taylor") < 0.3 && growth("softmax") > 0.6, "{}", report["growth"]);
     assert!(report["cost"].as_array().unwrap().iter().all(|c| c["seconds"].as_f64().unwrap() > 0.0));
 }

@@ -19,7 +19,12 @@ pub fn run(arguments: &[&str]) -> Output {
 
 /// Runs it with a text on stdin.
 pub fn run_with(arguments: &[&str], input: &[u8]) -> Output {
-    let mut child = command(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = command(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     // A program that fails early need not read it.
     let _ = child.stdin.take().unwrap().write_all(input);
     child.wait_with_output().unwrap()
@@ -44,7 +49,8 @@ pub fn json(arguments: &[&str]) -> serde_json::Value {
     serde_json::from_str(&text).unwrap_or_else(|e| panic!("{arguments:?}: {e} in {text}"))
 }
 
-/// A failure: exit code 1, one line `error: …` with `words` in it, and a line of help if there is something to do.
+/// A failure: exit code 1, one line `error: …` with `words` in it, and a line of help if there is something
+/// to do.
 #[track_caller]
 pub fn fails(output: Output, words: &[&str], help: bool) {
     let stderr = String::from_utf8(output.stderr).unwrap();
@@ -88,7 +94,8 @@ pub fn arg(path: &Path) -> &str {
 
 /// Names in a folder, hidden ones included.
 pub fn names(folder: &Path) -> Vec<String> {
-    let mut names: Vec<String> = fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    let mut names: Vec<String> =
+        fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names
 }

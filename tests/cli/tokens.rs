@@ -14,13 +14,30 @@ fn logits_are_the_golden_ones() {
         let golden = model.join("golden.safetensors");
         // In one segment, and cut into small ones.
         for more in [&[][..], &["--segment", "7"]] {
-            stdout(&[&["logits", "--backend", "cpu", "--model", arg(&model), "--tokens", arg(&golden), "--out", arg(&out)], more].concat());
+            stdout(
+                &[
+                    &[
+                        "logits",
+                        "--backend",
+                        "cpu",
+                        "--model",
+                        arg(&model),
+                        "--tokens",
+                        arg(&golden),
+                        "--out",
+                        arg(&out),
+                    ],
+                    more,
+                ]
+                .concat(),
+            );
             let (got, want) = (read_tensors(&out).unwrap(), read_tensors(&golden).unwrap());
             assert_eq!(got.names(), ["logits"]);
             assert_eq!(got.shape("logits"), want.shape("logits"));
             let (got, want) = (got.f32("logits").unwrap(), want.f64("logits").unwrap());
             let largest = want.iter().fold(0.0f64, |m, x| m.max(x.abs()));
-            let error = got.iter().zip(&want).map(|(g, w)| (f64::from(*g) - w).abs()).fold(0.0, f64::max) / largest;
+            let error =
+                got.iter().zip(&want).map(|(g, w)| (f64::from(*g) - w).abs()).fold(0.0, f64::max) / largest;
             assert!(error <= 5e-5, "{name} {more:?}: {error:e}");
         }
     }
@@ -32,7 +49,17 @@ fn a_tokenizer_is_trained_and_loads() {
     let dir = folder();
     let out = dir.path().join("tokenizer.json");
     let data = repository("tests/data/openings.txt");
-    let report = json(&["tokenizer", "train", "--data", arg(&data), arg(&data), "--vocab-size", "400", "--out", arg(&out)]);
+    let report = json(&[
+        "tokenizer",
+        "train",
+        "--data",
+        arg(&data),
+        arg(&data),
+        "--vocab-size",
+        "400",
+        "--out",
+        arg(&out),
+    ]);
     assert_eq!(report["vocab_size"], 400);
     let tokenizer = polysketch::model::Tokenizer::open(dir.path()).unwrap();
     assert_eq!((tokenizer.vocab_size(), tokenizer.end_of_text()), (400, Some(0)));
@@ -52,13 +79,16 @@ fn inspect_tells_the_whole_memory() {
     assert_eq!(report["softmax_cache_bytes"]["1048576"], 2 * 4 * 4 * 192 * 1_048_576u64);
     // Three times the state, but for the few bytes that the smallest buffers are rounded up.
     let three = json(&["inspect", "--backend", "cpu", "--slots", "3"]);
-    let (one, three) = (report["memory"]["state"].as_u64().unwrap(), three["memory"]["state"].as_u64().unwrap());
+    let (one, three) =
+        (report["memory"]["state"].as_u64().unwrap(), three["memory"]["state"].as_u64().unwrap());
     assert!(three <= 3 * one && three + 64 > 3 * one, "{one} {three}");
     // A state file is the state, with a head of its own.
     let dir = folder();
     let state = dir.path().join("state");
-    let run = json(&["generate", "--prompt", "It was", "-n", "1", "--backend", "cpu", "--state-out", arg(&state)]);
-    let (size, planned) = (std::fs::metadata(&state).unwrap().len(), run["statistics"]["state_bytes"].as_u64().unwrap());
+    let run =
+        json(&["generate", "--prompt", "It was", "-n", "1", "--backend", "cpu", "--state-out", arg(&state)]);
+    let (size, planned) =
+        (std::fs::metadata(&state).unwrap().len(), run["statistics"]["state_bytes"].as_u64().unwrap());
     assert!(size > planned && size < planned + 20_000, "{size} {planned}");
 }
 

@@ -81,42 +81,103 @@ impl<'a> Run<'a> {
     }
 
     fn loads(&self) {
-        let mut command = command(&["generate", "--backend", "cpu", "--prompt", "It was", "-n", "3", "--seed", "1", "--model", arg(&self.out)]);
+        let mut command = command(&[
+            "generate",
+            "--backend",
+            "cpu",
+            "--prompt",
+            "It was",
+            "-n",
+            "3",
+            "--seed",
+            "1",
+            "--model",
+            arg(&self.out),
+        ]);
         succeeded(&["generate"], command.output().unwrap());
     }
 }
 
-const NEW: [&str; 12] =
-    ["--config", "config.json", "--data", "train.txt", "--batch", "2", "--context", "24", "--eval-data", "valid.txt", "--eval-tokens", "100"];
+const NEW: [&str; 12] = [
+    "--config",
+    "config.json",
+    "--data",
+    "train.txt",
+    "--batch",
+    "2",
+    "--context",
+    "24",
+    "--eval-data",
+    "valid.txt",
+    "--eval-tokens",
+    "100",
+];
 
 #[test]
 fn a_run_leaves_a_model_a_log_and_a_drawing() {
     let dir = workplace();
     let run = Run::new(dir.path(), "out");
-    let output = run.start(&["--steps", "30", "--eval-every", "10", "--save-every", "6", "--keep", "2", "--lr", "0.01", "--accumulate", "2"]);
+    let output = run.start(&[
+        "--steps",
+        "30",
+        "--eval-every",
+        "10",
+        "--save-every",
+        "6",
+        "--keep",
+        "2",
+        "--lr",
+        "0.01",
+        "--accumulate",
+        "2",
+    ]);
     let text = run.ok(output);
     assert!(text.contains("loss") && text.contains("evaluation") && text.contains("1-128"), "{text}");
     assert_eq!(run.checkpoints(), ["step-000024", "step-000030"]);
-    assert_eq!(names(&run.out), ["checkpoints", "config.json", "loss.svg", "model.safetensors", "train.jsonl"]);
+    assert_eq!(
+        names(&run.out),
+        ["checkpoints", "config.json", "loss.svg", "model.safetensors", "train.jsonl"]
+    );
     assert_eq!(names(dir.path()).len(), 6, "the two texts keep their tokens: {:?}", names(dir.path()));
     run.loads();
     let log = run.log();
     let (steps, evaluations): (Vec<&Value>, Vec<&Value>) = log.iter().partition(|line| line["loss"].is_f64());
-    assert_eq!(steps.iter().map(|line| line["step"].as_u64().unwrap()).collect::<Vec<_>>(), (1..=30).collect::<Vec<_>>());
-    assert_eq!(evaluations.iter().map(|line| line["step"].as_u64().unwrap()).collect::<Vec<_>>(), [10, 20, 30]);
+    assert_eq!(
+        steps.iter().map(|line| line["step"].as_u64().unwrap()).collect::<Vec<_>>(),
+        (1..=30).collect::<Vec<_>>()
+    );
+    assert_eq!(
+        evaluations.iter().map(|line| line["step"].as_u64().unwrap()).collect::<Vec<_>>(),
+        [10, 20, 30]
+    );
     let last = steps[29];
     assert_eq!(last["tokens"], 30 * 2 * 2 * 24);
     assert!(last["loss"].as_f64().unwrap() < steps[0]["loss"].as_f64().unwrap(), "{last} {}", steps[0]);
     assert!((steps[0]["loss"].as_f64().unwrap() - 257f64.ln()).abs() < 0.2, "{}", steps[0]);
     assert!(evaluations[2]["eval_loss"].as_f64() < evaluations[0]["eval_loss"].as_f64());
-    assert!((last["lr"].as_f64().unwrap() - 0.001).abs() < 1e-12 && last["gradient_norm"].as_f64().unwrap() > 0.0);
+    assert!(
+        (last["lr"].as_f64().unwrap() - 0.001).abs() < 1e-12 && last["gradient_norm"].as_f64().unwrap() > 0.0
+    );
     assert!(fs::read_to_string(run.out.join("loss.svg")).unwrap().contains("nats a token"));
 
     // Going on from a model, in another folder, with its tokenizer.
     let tuned = Run::new(dir.path(), "tuned");
-    let report = tuned.with(&["--model", arg(&run.out), "--data", "train.txt", "--steps", "3", "--context", "24", "--json"]);
+    let report = tuned.with(&[
+        "--model",
+        arg(&run.out),
+        "--data",
+        "train.txt",
+        "--steps",
+        "3",
+        "--context",
+        "24",
+        "--json",
+    ]);
     let report: Value = serde_json::from_str(&tuned.ok(report)).unwrap();
-    assert!(report["loss"].as_f64().unwrap() < 5.4 && report["step"] == 3 && report["evaluation"].is_null(), "{report}");
+    assert!(
+        report["loss"].as_f64().unwrap() < 5.4 && report["step"] == 3 && report["evaluation"].is_null(),
+        "{report}"
+    );
 }
 
 #[test]
@@ -137,7 +198,10 @@ fn a_resumed_run_is_the_one_that_was_never_interrupted() {
         }
         resumed.ok(resumed.with(&["--resume"]));
         assert_eq!(resumed.log(), whole.log(), "from {keep}");
-        assert_eq!(fs::read(resumed.out.join("model.safetensors")).unwrap(), fs::read(whole.out.join("model.safetensors")).unwrap());
+        assert_eq!(
+            fs::read(resumed.out.join("model.safetensors")).unwrap(),
+            fs::read(whole.out.join("model.safetensors")).unwrap()
+        );
     }
 
     // A checkpoint that is damaged is not used.
@@ -162,11 +226,24 @@ fn a_resumed_run_is_the_one_that_was_never_interrupted() {
 fn long_run(run: &Run<'_>) -> std::process::Child {
     let mut command = Command::new("env");
     // A shell that runs the tests in the background hands down an ignored SIGINT.
-    command.args(["--default-signal=INT", env!("CARGO_BIN_EXE_polysketch"), "train", "--backend", "cpu", "--out", arg(&run.out)]);
-    command.args(NEW).args(["--steps", "1000000", "--save-every", "2", "--eval-every", "0"]).current_dir(run.dir);
+    command.args([
+        "--default-signal=INT",
+        env!("CARGO_BIN_EXE_polysketch"),
+        "train",
+        "--backend",
+        "cpu",
+        "--out",
+        arg(&run.out),
+    ]);
+    command
+        .args(NEW)
+        .args(["--steps", "1000000", "--save-every", "2", "--eval-every", "0"])
+        .current_dir(run.dir);
     let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let began = Instant::now();
-    while !run.out.join("checkpoints/step-000004").exists() && !run.out.join("checkpoints/step-000006").exists() {
+    while !run.out.join("checkpoints/step-000004").exists()
+        && !run.out.join("checkpoints/step-000006").exists()
+    {
         assert!(began.elapsed() < Duration::from_secs(120), "no checkpoint");
         std::thread::sleep(Duration::from_millis(5));
     }
@@ -185,7 +262,12 @@ fn a_killed_run_can_be_continued() {
         child.wait().unwrap();
         run.loads();
         // Goes on exactly: the first steps are those of a run that was left alone.
-        let newest: u64 = run.checkpoints().iter().filter_map(|name| name.strip_prefix("step-")?.parse().ok()).max().unwrap();
+        let newest: u64 = run
+            .checkpoints()
+            .iter()
+            .filter_map(|name| name.strip_prefix("step-")?.parse().ok())
+            .max()
+            .unwrap();
         let steps = (newest + 2).to_string();
         run.ok(run.with(&["--resume", "--steps", &steps]));
         assert!(names(&run.out).iter().all(|name| !name.starts_with('.')), "{:?}", names(&run.out));
@@ -239,10 +321,23 @@ fn tasks() {
         let report: Value = serde_json::from_str(&run.ok(report)).unwrap();
         let lengths = report["accuracy_by_length"].as_object().unwrap();
         assert_eq!(lengths.len(), 3, "{report}");
-        assert!(["32", "64", "128"].iter().all(|n| lengths[*n].as_f64().is_some_and(|part| (0.0..=1.0).contains(&part))), "{report}");
+        assert!(
+            ["32", "64", "128"]
+                .iter()
+                .all(|n| lengths[*n].as_f64().is_some_and(|part| (0.0..=1.0).contains(&part))),
+            "{report}"
+        );
         assert!(report["evaluation"]["accuracy"].is_f64());
         fails(run.with(&["--resume"]), &["step 4 of 4"], true);
-        run.ok(run.with(&["--resume", "--steps", "5", "--task", task, "--items", if task == "induction" { "1" } else { "4" }]));
+        run.ok(run.with(&[
+            "--resume",
+            "--steps",
+            "5",
+            "--task",
+            task,
+            "--items",
+            if task == "induction" { "1" } else { "4" },
+        ]));
     }
     let run = Run::new(dir.path(), "none");
     let with = |more: &[&str]| run.with(&[&["--config", "config.json", "--task"], more].concat());
@@ -261,7 +356,8 @@ fn what_cannot_be_trained() {
         fs::write(dir.path().join(name), bytes).unwrap();
         name.to_string()
     };
-    let on = |data: &str, more: &[&str]| run.with(&[&["--config", "config.json", "--data", data], more].concat());
+    let on =
+        |data: &str, more: &[&str]| run.with(&[&["--config", "config.json", "--data", data], more].concat());
     // Texts.
     fails(on("missing.txt", &[]), &["missing.txt"], true);
     fails(on(&at("empty.txt", b""), &[]), &["empty.txt", "empty"], true);
@@ -287,12 +383,16 @@ fn what_cannot_be_trained() {
     fails(on("train.txt", &["--weight-decay", "nan"]), &["weight decay"], true);
     // More than this machine holds, whether it is a batch, a sequence or the model.
     let memory = ["needs", "of memory", "are available"];
-    for size in [["--batch", "1M", "--context", "64k"], ["--batch", "1024", "--context", "2147483648"], ["--accumulate", "1000M", "--context", "64k"]]
-    {
+    for size in [
+        ["--batch", "1M", "--context", "64k"],
+        ["--batch", "1024", "--context", "2147483648"],
+        ["--accumulate", "1000M", "--context", "64k"],
+    ] {
         fails(run.with(&[&["--config", "config.json", "--task", "copy"], &size[..]].concat()), &memory, true);
     }
     let mut large = config(1 << 20);
-    (large["hidden_size"], large["num_attention_heads"], large["num_hidden_layers"]) = (16_384.into(), 256.into(), 240.into());
+    (large["hidden_size"], large["num_attention_heads"], large["num_hidden_layers"]) =
+        (16_384.into(), 256.into(), 240.into());
     at("large.json", large.to_string().as_bytes());
     fails(run.with(&["--config", "large.json", "--data", "train.txt"]), &memory, true);
     fails(on("train.txt", &["--context", "2147483649"]), &["train.txt", "2147483649"], true);
@@ -309,7 +409,12 @@ fn what_cannot_be_trained() {
     run.ok(run.start(&["--steps", "1"]));
     fails(run.start(&["--steps", "1"]), &["training run already", "step-000001"], true);
     // Usage.
-    for wrong in [&["--data", "train.txt"][..], &["--config", "config.json"], &["--config", "a", "--resume"], &["--resume", "--task", "sort"]] {
+    for wrong in [
+        &["--data", "train.txt"][..],
+        &["--config", "config.json"],
+        &["--config", "a", "--resume"],
+        &["--resume", "--task", "sort"],
+    ] {
         assert_eq!(run.with(wrong).status.code(), Some(2), "{wrong:?}");
     }
 }
@@ -345,16 +450,29 @@ fn a_run_that_diverges_names_its_last_checkpoint() {
 #[test]
 fn a_full_disk_leaves_the_earlier_checkpoints() {
     let (dir, disk) = (workplace(), folder());
-    let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=700k", "tmpfs", arg(disk.path())]).output();
+    let mounted =
+        Command::new("mount").args(["-t", "tmpfs", "-o", "size=700k", "tmpfs", arg(disk.path())]).output();
     if !mounted.is_ok_and(|output| output.status.success()) {
         println!("skipped: this user cannot mount a small disk");
         return;
     }
     let outcome = std::panic::catch_unwind(|| {
         let run = Run { dir: dir.path(), out: disk.path().join("out") };
-        let output = run.start(&["--steps", "100", "--save-every", "1", "--keep", "100", "--eval-every", "0", "--quiet"]);
+        let output = run.start(&[
+            "--steps",
+            "100",
+            "--save-every",
+            "1",
+            "--keep",
+            "100",
+            "--eval-every",
+            "0",
+            "--quiet",
+        ]);
         fails(output, &["step-", "No space", "the last good checkpoint is"], true);
-        assert!(!run.checkpoints().is_empty() && run.checkpoints().iter().all(|name| name.starts_with("step-")));
+        assert!(
+            !run.checkpoints().is_empty() && run.checkpoints().iter().all(|name| name.starts_with("step-"))
+        );
         run.loads();
     });
     Command::new("umount").arg(disk.path()).status().unwrap();
@@ -370,23 +488,50 @@ fn gradients_are_the_golden_ones() {
     for name in ["default-gated", "release-softmax", "random-sketch-local-gated"] {
         let model = repository("tests/golden").join(name);
         let golden = model.join("golden.safetensors");
-        let report = json(&["grad", "--backend", "cpu", "--model", arg(&model), "--tokens", arg(&golden), "--out", arg(&out)]);
+        let report = json(&[
+            "grad",
+            "--backend",
+            "cpu",
+            "--model",
+            arg(&model),
+            "--tokens",
+            arg(&golden),
+            "--out",
+            arg(&out),
+        ]);
         let (got, want) = (read_tensors(&out).unwrap(), read_tensors(&golden).unwrap());
         let loss = want.f64("loss").unwrap()[0];
-        assert!((f64::from(got.f32("loss").unwrap()[0]) - loss).abs() < 1e-5 * loss && got.shape("loss") == Some(&[1][..]), "{name}: {report}");
+        assert!(
+            (f64::from(got.f32("loss").unwrap()[0]) - loss).abs() < 1e-5 * loss
+                && got.shape("loss") == Some(&[1][..]),
+            "{name}: {report}"
+        );
         let wanted: Vec<String> = want.names().into_iter().filter(|name| name.starts_with("grad.")).collect();
         assert_eq!(got.names(), [wanted.clone(), vec!["loss".into()]].concat());
         for tensor in wanted {
             assert_eq!(got.shape(&tensor), want.shape(&tensor));
             let (got, want) = (got.f64(&tensor).unwrap(), want.f64(&tensor).unwrap());
             let norm = |values: &mut dyn Iterator<Item = f64>| values.map(|x| x * x).sum::<f64>().sqrt();
-            let error = norm(&mut got.iter().zip(&want).map(|(a, b)| a - b)) / norm(&mut want.iter().copied());
+            let error =
+                norm(&mut got.iter().zip(&want).map(|(a, b)| a - b)) / norm(&mut want.iter().copied());
             assert!(error <= 5e-4, "{name} {tensor}: {error:e}");
         }
     }
     write_tokens(&dir.path().join("t"), &[3, 1], &[1, 2, 3]);
     let model = repository("tests/golden/default");
-    let grad = |tokens: &Path| run(&["grad", "--backend", "cpu", "--model", arg(&model), "--tokens", arg(tokens), "--out", arg(&out)]);
+    let grad = |tokens: &Path| {
+        run(&[
+            "grad",
+            "--backend",
+            "cpu",
+            "--model",
+            arg(&model),
+            "--tokens",
+            arg(tokens),
+            "--out",
+            arg(&out),
+        ])
+    };
     fails(grad(&dir.path().join("t")), &["[3, 1]"], true);
     write_tokens(&dir.path().join("t"), &[1, 3], &[1, 2, 61]);
     fails(grad(&dir.path().join("t")), &["id 61", "vocabulary has 61"], true);

@@ -1,5 +1,6 @@
-//! An episode: random operations on a session of three texts, each followed by a comparison with what the dense oracle says
-//! of the text as it then stands. So no result may depend on cuts, segments, slots, neighbours, forms or files.
+//! An episode: random operations on a session of three texts, each followed by a comparison with what the
+//! dense oracle says of the text as it then stands. So no result may depend on cuts, segments, slots,
+//! neighbours, forms or files.
 
 use std::ops::ControlFlow;
 
@@ -38,7 +39,12 @@ impl<'a> Episode<'a> {
     pub fn new(executor: &Executor, case: &Case, dense: &'a Dense, seed: u64, plan: Plan) -> Self {
         let mut rng = Rng(seed);
         let segment = rng.pick(&[1, 3, 16, 37, 64, 200]);
-        let options = LoadOptions { slots: SLOTS, segment: Some(segment), max_context: 4 * plan.longest, ..LoadOptions::default() };
+        let options = LoadOptions {
+            slots: SLOTS,
+            segment: Some(segment),
+            max_context: 4 * plan.longest,
+            ..LoadOptions::default()
+        };
         let model = load(executor, case.source(), options);
         let session = block_on(Session::new(&model)).unwrap();
         let log = vec![format!("segments of {segment}")];
@@ -84,13 +90,21 @@ impl<'a> Episode<'a> {
             return Err(self.failed("reading the logits changes them"));
         }
         let position = self.session.position(slot);
-        if position == self.texts[slot].len() { Ok(()) } else { Err(self.failed(&format!("position is {position}"))) }
+        if position == self.texts[slot].len() {
+            Ok(())
+        } else {
+            Err(self.failed(&format!("position is {position}")))
+        }
     }
 
     fn compare(&mut self, got: &[f32], want: &[f64], what: &str) -> Result<(), String> {
         let error = max_error(got, want);
         self.worst = self.worst.max(error);
-        if error <= self.plan.tolerance { Ok(()) } else { Err(self.failed(&format!("{what}: error {error:.2e}"))) }
+        if error <= self.plan.tolerance {
+            Ok(())
+        } else {
+            Err(self.failed(&format!("{what}: error {error:.2e}")))
+        }
     }
 
     fn failed(&self, what: &str) -> String {
@@ -110,7 +124,8 @@ impl<'a> Episode<'a> {
     }
 
     fn read(&mut self, slot: usize, ids: &[u32]) -> Result<(), String> {
-        block_on(self.session.prefill(slot, ids, &mut |_| ControlFlow::Continue(()))).map_err(|e| self.failed(&e.to_string()))?;
+        block_on(self.session.prefill(slot, ids, &mut |_| ControlFlow::Continue(())))
+            .map_err(|e| self.failed(&e.to_string()))?;
         self.texts[slot].extend_from_slice(ids);
         Ok(())
     }
@@ -131,10 +146,17 @@ impl<'a> Episode<'a> {
             return Ok(());
         }
         let steps = self.rng.within(1, 17);
-        let options: Vec<GenerateOptions> =
-            slots.iter().map(|_| GenerateOptions { temperature: 3.0, seed: self.rng.next(), ..GenerateOptions::greedy(1) }).collect();
+        let options: Vec<GenerateOptions> = slots
+            .iter()
+            .map(|_| GenerateOptions {
+                temperature: 3.0,
+                seed: self.rng.next(),
+                ..GenerateOptions::greedy(1)
+            })
+            .collect();
         let options: Vec<&GenerateOptions> = options.iter().collect();
-        let ids = block_on(self.session.decode(&slots, &options, steps)).map_err(|e| self.failed(&e.to_string()))?;
+        let ids = block_on(self.session.decode(&slots, &options, steps))
+            .map_err(|e| self.failed(&e.to_string()))?;
         self.log.push(format!("decode {} of {steps} in slots {slots:?}", ids[0].len()));
         if ids[0].is_empty() || ids[0].len() > steps {
             return Err(self.failed("wrong number of tokens"));
@@ -156,7 +178,8 @@ impl<'a> Episode<'a> {
         self.log.push(format!("forward of {n} in slots {slots:?}"));
         let texts: Vec<Vec<u32>> = slots.iter().map(|_| self.rng.tokens(n, self.vocabulary())).collect();
         let ids: Vec<&[u32]> = texts.iter().map(Vec::as_slice).collect();
-        let (logits, _) = block_on(self.session.forward(&slots, &ids, false)).map_err(|e| self.failed(&e.to_string()))?;
+        let (logits, _) =
+            block_on(self.session.forward(&slots, &ids, false)).map_err(|e| self.failed(&e.to_string()))?;
         for ((&slot, ids), got) in slots.iter().zip(&texts).zip(logits.chunks_exact(n * self.vocabulary())) {
             let before = self.texts[slot].len();
             self.texts[slot].extend_from_slice(ids);
@@ -184,7 +207,8 @@ impl<'a> Episode<'a> {
         let copy = block_on(self.session.fork()).map_err(|e| self.failed(&e.to_string()))?;
         let mut original = std::mem::replace(&mut self.session, copy);
         for slot in 0..SLOTS {
-            block_on(original.prefill(slot, &[0, 0, 0], &mut |_| ControlFlow::Continue(()))).map_err(|e| self.failed(&e.to_string()))?;
+            block_on(original.prefill(slot, &[0, 0, 0], &mut |_| ControlFlow::Continue(())))
+                .map_err(|e| self.failed(&e.to_string()))?;
         }
         (0..SLOTS).try_for_each(|slot| self.check(slot))
     }

@@ -31,7 +31,8 @@ pub struct Pairs(pub BTreeMap<String, Vec<Constants>>);
 impl Pairs {
     pub fn add(&mut self, plan: &Plan) {
         for step in &plan.steps {
-            let constants: Constants = step.variant.constants.iter().map(|(name, value)| (*name, value.to_bits())).collect();
+            let constants: Constants =
+                step.variant.constants.iter().map(|(name, value)| (*name, value.to_bits())).collect();
             let known = self.0.entry(step.variant.shader.clone()).or_default();
             if !known.contains(&constants) {
                 known.push(constants);
@@ -40,7 +41,8 @@ impl Pairs {
     }
 }
 
-/// The floor of SPEC §6, and software adapters with the same limits: without subgroups, and with those of either size.
+/// The floor of SPEC §6, and software adapters with the same limits: without subgroups, and with those of
+/// either size.
 pub fn devices() -> [DeviceTraits; 4] {
     let software = DeviceTraits { software: true, ..DeviceTraits::floor() };
     let with = |lanes| DeviceTraits { subgroup: Some(lanes), ..software.clone() };
@@ -50,7 +52,8 @@ pub fn devices() -> [DeviceTraits; 4] {
 /// The golden models and the random ones.
 pub fn configs() -> Vec<ModelConfig> {
     let mut list: Vec<ModelConfig> = golden_names().iter().map(|name| golden(name).0.config).collect();
-    for case in plain_cases().into_iter().chain(polysketch_cases().into_iter().step_by(3)).chain(few_cases()) {
+    for case in plain_cases().into_iter().chain(polysketch_cases().into_iter().step_by(3)).chain(few_cases())
+    {
         list.push(case.parsed());
     }
     list
@@ -68,12 +71,21 @@ pub fn non_causal(config: &ModelConfig) -> Option<Graph> {
     let lanes = g.input("lanes", TensorType::u32(shape![Unit::Lanes, 4]));
     let norms = l.normed.then(|| g.parameter("norms", DType::F32, shape![4, l.head]));
     let sketch = attention.sketch_weights().map(|n| g.parameter("sketch", DType::F32, shape![n]));
-    let o = attention.build(&mut g, "attention", Mode::NonCausal, polysketch::attention::Inputs { qkv, lanes, norms, sketch }, 0).unwrap();
+    let o = attention
+        .build(
+            &mut g,
+            "attention",
+            Mode::NonCausal,
+            polysketch::attention::Inputs { qkv, lanes, norms, sketch },
+            0,
+        )
+        .unwrap();
     g.output(o, "o");
     Some(g)
 }
 
-/// An attention layer in a training plan, from its packed rows on, which are parameters; differentiated with [`Mode::Train`].
+/// An attention layer in a training plan, from its packed rows on, which are parameters; differentiated with
+/// [`Mode::Train`].
 pub fn training(attention: &Attention, mode: Mode) -> Graph {
     let l = &attention.layout;
     let mut g = Graph::new();
@@ -101,12 +113,15 @@ fn differentiate(g: &mut Graph, o: TensorId, mode: Mode) {
     g.output(o, "o");
 }
 
-/// The dense kernel with weights that no kind of attention has: a Taylor polynomial of more features than a state may have.
+/// The dense kernel with weights that no kind of attention has: a Taylor polynomial of more features than a
+/// state may have.
 pub fn dense_taylor(l: &HeadLayout, scale: f64, degree: usize) -> Graph {
     let mut g = Graph::new();
     let lanes = g.input("lanes", TensorType::u32(shape![Unit::Lanes, 4]));
-    let queries = g.parameter("queries", DType::F32, shape![Unit::Lanes, l.heads, Unit::Tokens, l.query_width()]);
-    let keys = g.parameter("keys", DType::F32, shape![Unit::Lanes, l.heads, Unit::Window(l.block), l.key_width()]);
+    let queries =
+        g.parameter("queries", DType::F32, shape![Unit::Lanes, l.heads, Unit::Tokens, l.query_width()]);
+    let keys =
+        g.parameter("keys", DType::F32, shape![Unit::Lanes, l.heads, Unit::Window(l.block), l.key_width()]);
     let weight = DenseWeight::Kernel(LocalWeight::Taylor { scale, degree });
     let kernel = AttentionDense { layout: l.clone(), weight, bias: 1.0, sight: Sight::Causal };
     let o = g.apply("attention", kernel, &[queries, keys, lanes], &[]).unwrap()[0];
@@ -114,7 +129,8 @@ pub fn dense_taylor(l: &HeadLayout, scale: f64, degree: usize) -> Graph {
     g
 }
 
-/// Kernels in the forms that no model of today asks for, but a caller may (and training will): each as a graph of its own.
+/// Kernels in the forms that no model of today asks for, but a caller may (and training will): each as a
+/// graph of its own.
 fn alone() -> Vec<Graph> {
     let l = HeadLayout {
         heads: 2,
@@ -130,13 +146,17 @@ fn alone() -> Vec<Graph> {
         block: 16,
     };
     let mut list = Vec::new();
-    for (dtype, addend) in [DType::F32, DType::F16].into_iter().flat_map(|d| [(d, Addend::None), (d, Addend::Bias)]) {
+    for (dtype, addend) in
+        [DType::F32, DType::F16].into_iter().flat_map(|d| [(d, Addend::None), (d, Addend::Bias)])
+    {
         let mut g = Graph::new();
         let x = g.input("x", TensorType::f32(shape![Unit::Lanes, 20]));
         let w = g.parameter("w", dtype, shape![9, 20]);
         let bias = (addend == Addend::Bias).then(|| g.parameter("bias", DType::F32, shape![9]));
         let arguments: Vec<_> = [Some(x), Some(w), bias].into_iter().flatten().collect();
-        let y = g.apply1("y", Linear { dtype, addend, rows: Unit::Lanes, ..Linear::new(20, 9) }, &arguments).unwrap();
+        let y = g
+            .apply1("y", Linear { dtype, addend, rows: Unit::Lanes, ..Linear::new(20, 9) }, &arguments)
+            .unwrap();
         g.output(y, "y");
         list.push(g);
     }
@@ -144,14 +164,23 @@ fn alone() -> Vec<Graph> {
         let mut g = Graph::new();
         let qkv = g.input("qkv", TensorType::f32(shape![Unit::Rows, l.qkv_width()]));
         let lanes = g.input("lanes", TensorType::u32(shape![Unit::Lanes, 4]));
-        let sums = g.apply1("sums", GatePrefix { layout: l.clone(), carried: Carried::Nothing, unbroken }, &[qkv, lanes]).unwrap();
+        let sums = g
+            .apply1(
+                "sums",
+                GatePrefix { layout: l.clone(), carried: Carried::Nothing, unbroken },
+                &[qkv, lanes],
+            )
+            .unwrap();
         g.output(sums, "sums");
         list.push(g);
     }
     for gated in [false, true] {
         let l = HeadLayout { gated, ..l.clone() };
         let mut g = Graph::new();
-        let mut parts: Vec<_> = ["q", "k", "v"].iter().map(|name| g.input(name, TensorType::f32(shape![Unit::Rows, l.heads * l.head]))).collect();
+        let mut parts: Vec<_> = ["q", "k", "v"]
+            .iter()
+            .map(|name| g.input(name, TensorType::f32(shape![Unit::Rows, l.heads * l.head])))
+            .collect();
         if gated {
             parts.push(g.input("gate", TensorType::f32(shape![Unit::Rows, l.heads])));
         }
@@ -163,7 +192,8 @@ fn alone() -> Vec<Graph> {
     for sight in [Sight::Cache(64), Sight::All] {
         let mut g = Graph::new();
         let lanes = g.input("lanes", TensorType::u32(shape![Unit::Lanes, 4]));
-        let queries = g.input("queries", TensorType::f32(shape![Unit::Lanes, l.heads, Unit::Tokens, l.query_width()]));
+        let queries =
+            g.input("queries", TensorType::f32(shape![Unit::Lanes, l.heads, Unit::Tokens, l.query_width()]));
         let keys = g.input("keys", TensorType::f32(shape![Unit::Slots, l.heads, 64, l.key_width()]));
         let kernel = AttentionDense { layout: l.clone(), weight, bias: 1.0, sight };
         let o = g.apply1("o", kernel.clone(), &[queries, keys, lanes]).unwrap();
@@ -186,14 +216,20 @@ fn alone() -> Vec<Graph> {
 pub fn pairs() -> Pairs {
     let mut pairs = Pairs::default();
     for (graph, device) in alone().iter().flat_map(|graph| devices().map(|device| (graph, device))) {
-        pairs.add(&graph.lower("", &device, Capacity { lanes: 2, tokens: 20, slots: 2, context: 64 }).unwrap());
+        pairs.add(
+            &graph.lower("", &device, Capacity { lanes: 2, tokens: 20, slots: 2, context: 64 }).unwrap(),
+        );
     }
     for device in &devices() {
         for gradients in cases().iter().map(|case| case.gradients(Recompute::Nothing)) {
             pairs.add(&gradients.graph.lower("", device, gradients.capacity).unwrap());
         }
     }
-    pairs.add(&optimiser().lower("", &devices()[0], Capacity { lanes: 1, tokens: 1, slots: 2, context: 0 }).unwrap());
+    pairs.add(
+        &optimiser()
+            .lower("", &devices()[0], Capacity { lanes: 1, tokens: 1, slots: 2, context: 0 })
+            .unwrap(),
+    );
     for config in configs() {
         let cached = transformer::attention(&config).has_cache();
         for device in &devices() {
@@ -208,10 +244,16 @@ pub fn pairs() -> Pairs {
                     (Mode::Decode, Head::Sample, 1),
                 ];
                 for (mode, head, tokens) in kinds {
-                    pairs.add(&transformer::build(&config, mode, head, &build).unwrap().lower("", device, capacity(tokens)).unwrap());
+                    pairs.add(
+                        &transformer::build(&config, mode, head, &build)
+                            .unwrap()
+                            .lower("", device, capacity(tokens))
+                            .unwrap(),
+                    );
                 }
             }
-            let options = LearnerOptions { lanes: 2, context: 50, segment: None, recompute: Recompute::Nothing };
+            let options =
+                LearnerOptions { lanes: 2, context: 50, segment: None, recompute: Recompute::Nothing };
             let learner = LearnerPlan::new(&config, device, &options).unwrap();
             pairs.add(&learner.train);
             pairs.add(&learner.forward);

@@ -28,8 +28,11 @@ pub fn golden_folder() -> PathBuf {
 
 /// Names of the golden models.
 pub fn golden_names() -> Vec<String> {
-    let mut names: Vec<String> =
-        std::fs::read_dir(golden_folder()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).filter(|n| !n.starts_with('.')).collect();
+    let mut names: Vec<String> = std::fs::read_dir(golden_folder())
+        .unwrap()
+        .map(|e| e.unwrap().file_name().into_string().unwrap())
+        .filter(|n| !n.starts_with('.'))
+        .collect();
     names.sort();
     assert!(names.len() >= 12, "the golden models are missing");
     names
@@ -50,7 +53,10 @@ pub fn executors() -> Vec<(String, Executor)> {
 
 /// The CPU, and the f64 oracle.
 pub fn cpu_executors() -> Vec<(String, Executor)> {
-    vec![("cpu".to_string(), Executor::Cpu(CpuExecutor::default())), ("oracle".to_string(), Executor::Oracle(CpuExecutor::default()))]
+    vec![
+        ("cpu".to_string(), Executor::Cpu(CpuExecutor::default())),
+        ("oracle".to_string(), Executor::Oracle(CpuExecutor::default())),
+    ]
 }
 
 /// Every usable adapter as an executor.
@@ -83,10 +89,15 @@ pub fn load(executor: &Executor, source: ModelSource, options: LoadOptions) -> M
 pub fn max_error(got: &[f32], want: &[f64]) -> f64 {
     assert_eq!(got.len(), want.len());
     let largest = want.iter().fold(0.0f64, |m, x| m.max(x.abs()));
-    got.iter().zip(want).map(|(g, w)| if g.is_finite() { (f64::from(*g) - w).abs() } else { f64::INFINITY }).fold(0.0, f64::max) / largest
+    got.iter()
+        .zip(want)
+        .map(|(g, w)| if g.is_finite() { (f64::from(*g) - w).abs() } else { f64::INFINITY })
+        .fold(0.0, f64::max)
+        / largest
 }
 
-/// A model below the session: parameters and one plan, for tests that choose positions, capacities or devices themselves.
+/// A model below the session: parameters and one plan, for tests that choose positions, capacities or devices
+/// themselves.
 pub struct Bare {
     pub executor: Executor,
     pub plan: Plan,
@@ -97,15 +108,38 @@ pub struct Bare {
 
 impl Bare {
     /// The prefill plan with all logits, for a device of the given traits.
-    pub fn new(executor: &Executor, source: &ModelSource, traits: &DeviceTraits, large: DType, tokens: usize) -> Self {
+    pub fn new(
+        executor: &Executor,
+        source: &ModelSource,
+        traits: &DeviceTraits,
+        large: DType,
+        tokens: usize,
+    ) -> Self {
         let config = &source.config;
         let build = Build { large, max_binding: traits.max_binding, slots: 1, context: 256 };
-        let capacity = Capacity { lanes: 1, tokens, slots: 1, context: if transformer::attention(config).has_cache() { 256 } else { 0 } };
-        let plan = transformer::build(config, Mode::Prefill, Head::All, &build).unwrap().lower("bare", traits, capacity).unwrap();
+        let capacity = Capacity {
+            lanes: 1,
+            tokens,
+            slots: 1,
+            context: if transformer::attention(config).has_cache() { 256 } else { 0 },
+        };
+        let plan = transformer::build(config, Mode::Prefill, Head::All, &build)
+            .unwrap()
+            .lower("bare", traits, capacity)
+            .unwrap();
         pollster::block_on(async {
             let (mut parameters, mut state) = (Memory::new(), Memory::new());
-            for packed in weights::packed(config, &transformer::attention(config), large, traits.max_binding) {
-                executor.store(&mut parameters, &packed.name, packed.dtype, &packed.words(&source.checkpoint).unwrap()).await.unwrap();
+            for packed in weights::packed(config, &transformer::attention(config), large, traits.max_binding)
+            {
+                executor
+                    .store(
+                        &mut parameters,
+                        &packed.name,
+                        packed.dtype,
+                        &packed.words(&source.checkpoint).unwrap(),
+                    )
+                    .await
+                    .unwrap();
             }
             executor.store_constants(&plan, &mut parameters).await.unwrap();
             executor.reserve_state(&plan, &mut state).await.unwrap();
@@ -120,8 +154,14 @@ impl Bare {
         let table = [0, position as u32, ring as u32, 0];
         let id = self.plan.find("logits_all").unwrap();
         let vocabulary = self.plan.tensors[id.0].tensor.ty.shape.last().unwrap();
-        let run = Run { calls: &calls, inputs: &[("ids", ids), ("lanes", &table)], reads: &[("logits_all", ids.len() * vocabulary)] };
-        let read = pollster::block_on(self.executor.run(&mut self.compiled, &self.parameters, &mut self.state, run)).unwrap();
+        let run = Run {
+            calls: &calls,
+            inputs: &[("ids", ids), ("lanes", &table)],
+            reads: &[("logits_all", ids.len() * vocabulary)],
+        };
+        let read =
+            pollster::block_on(self.executor.run(&mut self.compiled, &self.parameters, &mut self.state, run))
+                .unwrap();
         read[0].iter().map(|w| f32::from_bits(*w)).collect()
     }
 }

@@ -87,7 +87,11 @@ impl Case {
 
     /// The block at whose ends the engine's state changes.
     pub fn block(&self) -> usize {
-        if self.config["attention"]["kind"] == "polysketch" { self.config["attention"]["block_size"].as_u64().unwrap_or(128) as usize } else { 64 }
+        if self.config["attention"]["kind"] == "polysketch" {
+            self.config["attention"]["block_size"].as_u64().unwrap_or(128) as usize
+        } else {
+            64
+        }
     }
 
     pub fn weights(&self) -> Vec<(ParameterSpec, Vec<f32>)> {
@@ -108,8 +112,10 @@ impl Case {
 
     /// The same configuration with other weights.
     pub fn source_of(&self, weights: &[(ParameterSpec, Vec<f32>)]) -> ModelSource {
-        let tensors: Vec<TensorData<'_>> = weights.iter().map(|(spec, values)| TensorData::f32(&spec.name, &spec.shape, values)).collect();
-        ModelSource::from_bytes(&self.config.to_string(), safetensors_bytes(&tensors, &[]).unwrap(), None).unwrap()
+        let tensors: Vec<TensorData<'_>> =
+            weights.iter().map(|(spec, values)| TensorData::f32(&spec.name, &spec.shape, values)).collect();
+        ModelSource::from_bytes(&self.config.to_string(), safetensors_bytes(&tensors, &[]).unwrap(), None)
+            .unwrap()
     }
 }
 
@@ -129,7 +135,13 @@ fn weight(spec: &ParameterSpec, rng: &mut Rng) -> f64 {
 }
 
 fn body(rng: &mut Rng, heads: usize, head: usize) -> Body {
-    Body { vocabulary: rng.pick(&[7, 33, 61, 130, 257]), heads, head, layers: 2, mlp: rng.pick(&[4, 20, 36, 68]) }
+    Body {
+        vocabulary: rng.pick(&[7, 33, 61, 130, 257]),
+        heads,
+        head,
+        layers: 2,
+        mlp: rng.pick(&[4, 20, 36, 68]),
+    }
 }
 
 /// Every kind that is not a polysketch, at head sizes from 4 to 128.
@@ -157,7 +169,8 @@ pub fn plain_cases() -> Vec<Case> {
         let scale = scale(head) * if degree % 2 == 1 { 0.3 } else { 1.0 };
         let gate = if head == 12 { "scalar" } else { "none" };
         let attention = json!({ "kind": "taylor", "degree": degree, "qk_scale": scale, "gate": gate, "denominator_bias": 1.0 });
-        let rope = [("normed", "half"), ("raw", "half"), ("none", "half"), ("normed", "interleaved")][degree - 1];
+        let rope =
+            [("normed", "half"), ("raw", "half"), ("none", "half"), ("normed", "interleaved")][degree - 1];
         add(&format!("taylor g={degree} h={head} {gate}"), 2, head, rope, attention);
     }
     list
@@ -174,7 +187,13 @@ pub fn polysketch_cases() -> Vec<Case> {
                     for layout in ["half", "interleaved"] {
                         for input in ["normed", "raw"] {
                             let seed = 100 + list.len() as u64;
-                            list.extend(polysketch(&mut rng, seed, (kind, local, gate), (place, layout), input));
+                            list.extend(polysketch(
+                                &mut rng,
+                                seed,
+                                (kind, local, gate),
+                                (place, layout),
+                                input,
+                            ));
                         }
                     }
                 }
@@ -184,32 +203,52 @@ pub fn polysketch_cases() -> Vec<Case> {
     list
 }
 
-fn polysketch(rng: &mut Rng, seed: u64, (kind, local, gate): (&str, bool, &str), rope: (&str, &str), input: &str) -> Option<Case> {
+fn polysketch(
+    rng: &mut Rng,
+    seed: u64,
+    (kind, local, gate): (&str, bool, &str),
+    rope: (&str, &str),
+    input: &str,
+) -> Option<Case> {
     // Without rotation the layout says nothing.
     if rope.0 == "none" && rope.1 == "interleaved" {
         return None;
     }
-    let (heads, head) =
-        if kind == "hadamard" { rng.pick(&[(2, 4), (2, 16), (1, 64)]) } else { rng.pick(&[(2, 4), (3, 12), (2, 16), (1, 64), (1, 128)]) };
+    let (heads, head) = if kind == "hadamard" {
+        rng.pick(&[(2, 4), (2, 16), (1, 64)])
+    } else {
+        rng.pick(&[(2, 4), (3, 12), (2, 16), (1, 64), (1, 128)])
+    };
     let size = rng.pick(&[4, 8, 12, 20]);
     let degree = rng.pick(&[4, 8]);
     let block = rng.pick(&[4, 8, 16, 48, 128]);
     let sketch = match kind {
-        "learned" => json!({ "kind": kind, "size": size, "levels": rng.pick(&[1, 2, 3]), "expansion": rng.pick(&[1, 3, 8]) }),
+        "learned" => {
+            json!({ "kind": kind, "size": size, "levels": rng.pick(&[1, 2, 3]), "expansion": rng.pick(&[1, 3, 8]) })
+        }
         _ => json!({ "kind": kind, "size": size, "gain": (size as f64).powf(-0.5) / (head as f64).sqrt() }),
     };
     let attention = json!({
         "kind": "polysketch", "degree": degree, "qk_scale": 1.0 / (head as f64).sqrt(), "block_size": block, "denominator_bias": 1.0,
         "gate": gate, "local_exact": local, "shared_qk_norm": rng.below(3) == 0, "sketch_input": input, "sketch": sketch,
     });
-    let name = format!("{kind} h={head} r={size} p={degree} b={block} local={local} gate={gate} rope={}/{} {input}", rope.0, rope.1);
+    let name = format!(
+        "{kind} h={head} r={size} p={degree} b={block} local={local} gate={gate} rope={}/{} {input}",
+        rope.0, rope.1
+    );
     let case = Case::new(&name, seed, body(rng, heads, head), rope, attention);
     case.allowed().then_some(case)
 }
 
 /// A few for adapters, where compiling shaders is dear: together they use every kernel and most flags.
 pub fn few_cases() -> Vec<Case> {
-    let attention = |kind: &str, size: usize, block: usize, degree: usize, local: bool, gate: &str, input: &str| {
+    let attention = |kind: &str,
+                     size: usize,
+                     block: usize,
+                     degree: usize,
+                     local: bool,
+                     gate: &str,
+                     input: &str| {
         let sketch = match kind {
             "learned" => json!({ "kind": kind, "size": size, "levels": 2, "expansion": 3 }),
             _ => json!({ "kind": kind, "size": size, "gain": 0.1 }),
@@ -226,8 +265,20 @@ pub fn few_cases() -> Vec<Case> {
             ("normed", "interleaved"),
             attention("learned", 12, 8, 4, true, "scalar", "normed"),
         ),
-        Case::new("few: gaussian h=16 raw", 302, body(2, 16), ("raw", "half"), attention("gaussian", 20, 48, 8, false, "scalar", "raw")),
-        Case::new("few: learned h=128", 303, body(1, 128), ("none", "half"), attention("learned", 4, 128, 4, true, "none", "normed")),
+        Case::new(
+            "few: gaussian h=16 raw",
+            302,
+            body(2, 16),
+            ("raw", "half"),
+            attention("gaussian", 20, 48, 8, false, "scalar", "raw"),
+        ),
+        Case::new(
+            "few: learned h=128",
+            303,
+            body(1, 128),
+            ("none", "half"),
+            attention("learned", 4, 128, 4, true, "none", "normed"),
+        ),
         Case::new("few: softmax h=12", 305, body(2, 12), ("raw", "half"), json!({ "kind": "softmax" })),
         Case::new(
             "few: polynomial p=4 gated h=16",

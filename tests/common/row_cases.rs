@@ -53,13 +53,21 @@ fn matrix(g: &mut Graph, name: &str, rows: impl Into<Extent>, width: usize) -> T
 }
 
 /// A linear layer in shards of these sizes.
-fn linear(g: &mut Graph, x: TensorId, kernel: &Linear, addend: Option<TensorId>, shards: &[usize]) -> TensorId {
+fn linear(
+    g: &mut Graph,
+    x: TensorId,
+    kernel: &Linear,
+    addend: Option<TensorId>,
+    shards: &[usize],
+) -> TensorId {
     let (mut first, mut y) = (0, x);
     for (i, &shard) in shards.iter().enumerate() {
         let w = matrix(g, &format!("w.{i}"), shard, kernel.inputs);
         let arguments: Vec<TensorId> = [Some(x), Some(w), addend].into_iter().flatten().collect();
         let updates = if first == 0 { vec![] } else { vec![y] };
-        let outputs = g.apply(&format!("linear.{i}"), Linear { first, shard, ..kernel.clone() }, &arguments, &updates).unwrap();
+        let outputs = g
+            .apply(&format!("linear.{i}"), Linear { first, shard, ..kernel.clone() }, &arguments, &updates)
+            .unwrap();
         y = outputs.first().copied().unwrap_or(y);
         first += shard;
     }
@@ -69,18 +77,24 @@ fn linear(g: &mut Graph, x: TensorId, kernel: &Linear, addend: Option<TensorId>,
 /// Several lanes, rows that are no multiples of tiles or parts, shards, gradients that are added to others.
 pub fn cases() -> Vec<Case> {
     let mut list = Vec::new();
-    for (lanes, tokens, inputs, shards) in [(1, 3, 8, &[12][..]), (2, 70, 20, &[9]), (3, 41, 12, &[7, 30, 7]), (2, 130, 36, &[52])] {
+    for (lanes, tokens, inputs, shards) in
+        [(1, 3, 8, &[12][..]), (2, 70, 20, &[9]), (3, 41, 12, &[7, 30, 7]), (2, 130, 36, &[52])]
+    {
         let (call, outputs) = (start(lanes, tokens), shards.iter().sum());
         for addend in [Addend::None, Addend::Bias, Addend::Residual] {
-            list.push(Case::new(format!("linear {lanes}x{tokens} {inputs} {shards:?} {addend:?}"), &call, |g| {
-                let x = matrix(g, "x", Unit::Rows, inputs);
-                let added = match addend {
-                    Addend::None => None,
-                    Addend::Bias => Some(g.parameter("bias", DType::F32, shape![outputs])),
-                    Addend::Residual => Some(matrix(g, "residual", Unit::Rows, outputs)),
-                };
-                vec![linear(g, x, &Linear { addend, ..Linear::new(inputs, outputs) }, added, shards)]
-            }));
+            list.push(Case::new(
+                format!("linear {lanes}x{tokens} {inputs} {shards:?} {addend:?}"),
+                &call,
+                |g| {
+                    let x = matrix(g, "x", Unit::Rows, inputs);
+                    let added = match addend {
+                        Addend::None => None,
+                        Addend::Bias => Some(g.parameter("bias", DType::F32, shape![outputs])),
+                        Addend::Residual => Some(matrix(g, "residual", Unit::Rows, outputs)),
+                    };
+                    vec![linear(g, x, &Linear { addend, ..Linear::new(inputs, outputs) }, added, shards)]
+                },
+            ));
         }
         // Lanes count the rows; and a fresh gradient of x in the middle of a graph.
         list.push(Case::new(format!("linear of lanes {lanes} {inputs} {shards:?}"), &call, |g| {
@@ -99,22 +113,32 @@ pub fn cases() -> Vec<Case> {
             let (up, down) = (matrix(g, "up", 2 * 16, inputs), matrix(g, "down", inputs, 16));
             let both = g.apply1("both", Linear::new(inputs, 32), &[y, up]).unwrap();
             let z = g.apply1("z", Glu { width: 16 }, &[both]).unwrap();
-            let out = g.apply1("out", Linear { addend: Addend::Residual, ..Linear::new(16, inputs) }, &[z, down, x]).unwrap();
+            let out = g
+                .apply1("out", Linear { addend: Addend::Residual, ..Linear::new(16, inputs) }, &[z, down, x])
+                .unwrap();
             g.section(first);
             vec![out]
         }));
     }
-    // Gradients that are handed on whole: added in place, and not, where the sum so far is someone else's too.
+    // Gradients that are handed on whole: added in place, and not, where the sum so far is someone else's
+    // too.
     list.push(Case::new("sums", &start(2, 5), |g| {
         let (a, b) = (matrix(g, "a", Unit::Rows, 8), matrix(g, "b", 8, 8));
         let x = g.apply1("x", Linear::new(8, 8), &[a, b]).unwrap();
         let left = g.apply1("left", Glu { width: 4 }, &[x]).unwrap();
         let right = g.apply1("right", Glu { width: 4 }, &[x]).unwrap();
         let (c, d) = (matrix(g, "c", 4, 4), matrix(g, "d", 8, 4));
-        let twice = g.apply1("twice", Linear { addend: Addend::Residual, ..Linear::new(4, 4) }, &[left, c, left]).unwrap();
-        vec![twice, g.apply1("sum", Linear { addend: Addend::Residual, ..Linear::new(4, 8) }, &[right, d, x]).unwrap()]
+        let twice = g
+            .apply1("twice", Linear { addend: Addend::Residual, ..Linear::new(4, 4) }, &[left, c, left])
+            .unwrap();
+        vec![
+            twice,
+            g.apply1("sum", Linear { addend: Addend::Residual, ..Linear::new(4, 8) }, &[right, d, x])
+                .unwrap(),
+        ]
     }));
-    for (lanes, tokens, width, shards) in [(1, 5, 4, &[11][..]), (3, 30, 68, &[4, 5, 3]), (2, 65, 260, &[11])] {
+    for (lanes, tokens, width, shards) in [(1, 5, 4, &[11][..]), (3, 30, 68, &[4, 5, 3]), (2, 65, 260, &[11])]
+    {
         let call = start(lanes, tokens);
         let mut rng = Rng(width as u64);
         // Not every id is in the table.
@@ -126,9 +150,15 @@ pub fn cases() -> Vec<Case> {
             let (mut first, mut x) = (0, ids);
             for (i, &rows) in shards.iter().enumerate() {
                 let table = matrix(g, &format!("embedding.{i}"), rows, width);
-                let kernel = Embed { width, first, rows, dtype: DType::F32, sinusoidal: false, by_slot: false };
+                let kernel =
+                    Embed { width, first, rows, dtype: DType::F32, sinusoidal: false, by_slot: false };
                 let updates = if first == 0 { vec![] } else { vec![x] };
-                x = g.apply(&format!("embed.{i}"), kernel, &[ids, lanes, table], &updates).unwrap().first().copied().unwrap_or(x);
+                x = g
+                    .apply(&format!("embed.{i}"), kernel, &[ids, lanes, table], &updates)
+                    .unwrap()
+                    .first()
+                    .copied()
+                    .unwrap_or(x);
                 first += rows;
             }
             vec![x]
@@ -140,8 +170,15 @@ pub fn cases() -> Vec<Case> {
         let mut targets = Rng(tokens as u64).tokens(lanes * tokens, vocabulary);
         targets[1] = UNSCORED;
         let case = Case::new(format!("nll {lanes}x{tokens} {vocabulary}"), &call, |g| {
-            let (x, bias) = (matrix(g, "x", Unit::Rows, 8), g.parameter("bias", DType::F32, shape![vocabulary]));
-            let logits = linear(g, x, &Linear { addend: Addend::Bias, ..Linear::new(8, vocabulary) }, Some(bias), shards);
+            let (x, bias) =
+                (matrix(g, "x", Unit::Rows, 8), g.parameter("bias", DType::F32, shape![vocabulary]));
+            let logits = linear(
+                g,
+                x,
+                &Linear { addend: Addend::Bias, ..Linear::new(8, vocabulary) },
+                Some(bias),
+                shards,
+            );
             let targets = g.input("targets", TensorType::u32(shape![Unit::Rows]));
             vec![g.apply1("nll", Nll { vocabulary }, &[logits, targets]).unwrap()]
         });
@@ -153,21 +190,31 @@ pub fn cases() -> Vec<Case> {
 /// Parameters of the optimiser's graph: shape, and which ranges do not decay.
 #[allow(clippy::single_range_in_vec_init)]
 pub fn optimised() -> Vec<(Shape, Vec<std::ops::Range<usize>>)> {
-    vec![(shape![9, 100], vec![]), (shape![7], vec![0..7]), (shape![3, 5, 1000], vec![3..40, 4090..4100, 14_000..15_000]), (shape![1], vec![])]
+    vec![
+        (shape![9, 100], vec![]),
+        (shape![7], vec![0..7]),
+        (shape![3, 5, 1000], vec![3..40, 4090..4100, 14_000..15_000]),
+        (shape![1], vec![]),
+    ]
 }
 
-/// One step of the optimiser on parameters `p.{i}`, with the states `m.{i}`, `v.{i}`, `gradient.{i}`, `norms` and `clip`; clears the
-/// state `carry`.
+/// One step of the optimiser on parameters `p.{i}`, with the states `m.{i}`, `v.{i}`, `gradient.{i}`, `norms`
+/// and `clip`; clears the state `carry`.
 pub fn optimiser() -> Graph {
     let mut g = Graph::new();
     let parameters = optimised();
     let settings = g.input("settings", TensorType::f32(shape![SETTINGS]));
-    let (sums, clip) = (g.state("norms", norms(parameters.len())), g.state("clip", TensorType::f32(shape![CLIP])));
-    let gradients: Vec<TensorId> =
-        parameters.iter().enumerate().map(|(i, (shape, _))| g.state(&format!("gradient.{i}"), TensorType::f32(shape.clone()))).collect();
+    let (sums, clip) =
+        (g.state("norms", norms(parameters.len())), g.state("clip", TensorType::f32(shape![CLIP])));
+    let gradients: Vec<TensorId> = parameters
+        .iter()
+        .enumerate()
+        .map(|(i, (shape, _))| g.state(&format!("gradient.{i}"), TensorType::f32(shape.clone())))
+        .collect();
     let elements = |shape: &Shape| shape.0.iter().map(|e| e.factor).product();
     for (index, (shape, _)) in parameters.iter().enumerate() {
-        g.apply("squares", SquareSums { elements: elements(shape), index }, &[gradients[index]], &[sums]).unwrap();
+        g.apply("squares", SquareSums { elements: elements(shape), index }, &[gradients[index]], &[sums])
+            .unwrap();
     }
     g.apply("clip_factor", ClipFactor { parameters: parameters.len() }, &[sums, settings], &[clip]).unwrap();
     for (i, (shape, kept)) in parameters.iter().enumerate() {

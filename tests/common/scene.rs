@@ -1,4 +1,5 @@
-//! One call of a plan in the middle of a few texts, ready for [`bisect`]: real parameters, and the state that real prefixes leave.
+//! One call of a plan in the middle of a few texts, ready for [`bisect`]: real parameters, and the state that
+//! real prefixes leave.
 
 use pollster::block_on;
 use polysketch::attention::Mode;
@@ -24,22 +25,34 @@ pub struct Scene {
 }
 
 impl Scene {
-    /// A call of `tokens` tokens in every slot, after prefixes of these lengths (a whole block stays in the ring, unfolded).
-    pub fn new(source: &ModelSource, mode: Mode, head: Head, large: DType, prefixes: &[usize], tokens: usize) -> Self {
+    /// A call of `tokens` tokens in every slot, after prefixes of these lengths (a whole block stays in the
+    /// ring, unfolded).
+    pub fn new(
+        source: &ModelSource,
+        mode: Mode,
+        head: Head,
+        large: DType,
+        prefixes: &[usize],
+        tokens: usize,
+    ) -> Self {
         let config = &source.config;
         let attention = transformer::attention(config);
         let slots = prefixes.len();
         let context = if attention.has_cache() { CONTEXT } else { 0 };
         let build = Build { large, max_binding: usize::MAX, slots, context };
         let capacity = |lanes: usize, tokens: usize| Capacity { lanes, tokens, slots, context };
-        let mut tensors: Vec<(String, DType, Vec<u32>)> = weights::packed(config, &attention, large, usize::MAX)
-            .iter()
-            .map(|p| (p.name.clone(), p.dtype, p.words(&source.checkpoint).unwrap()))
-            .collect();
+        let mut tensors: Vec<(String, DType, Vec<u32>)> =
+            weights::packed(config, &attention, large, usize::MAX)
+                .iter()
+                .map(|p| (p.name.clone(), p.dtype, p.words(&source.checkpoint).unwrap()))
+                .collect();
         let mut rng = Rng(slots as u64);
         let longest = prefixes.iter().copied().max().unwrap().max(1);
         let traits = DeviceTraits::cpu();
-        let before = transformer::build(config, Mode::Prefill, Head::Last, &build).unwrap().lower("before", &traits, capacity(1, longest)).unwrap();
+        let before = transformer::build(config, Mode::Prefill, Head::Last, &build)
+            .unwrap()
+            .lower("before", &traits, capacity(1, longest))
+            .unwrap();
         let (_, cpu) = cpu_executors().swap_remove(0);
         let (mut parameters, mut state) = (Memory::new(), Memory::new());
         block_on(async {
@@ -51,18 +64,30 @@ impl Scene {
             let mut compiled = cpu.compile(&before).await.unwrap();
             for (slot, &n) in prefixes.iter().enumerate().filter(|(_, n)| **n > 0) {
                 let ids = rng.tokens(n, config.vocab_size);
-                let calls = [Call { lanes: vec![Lane { slot, position: 0, ring: 0 }], tokens: n, lane_base: 0 }];
-                let run = Run { calls: &calls, inputs: &[("ids", &ids), ("lanes", &[slot as u32, 0, 0, 0])], reads: &[] };
+                let calls =
+                    [Call { lanes: vec![Lane { slot, position: 0, ring: 0 }], tokens: n, lane_base: 0 }];
+                let run = Run {
+                    calls: &calls,
+                    inputs: &[("ids", &ids), ("lanes", &[slot as u32, 0, 0, 0])],
+                    reads: &[],
+                };
                 cpu.run(&mut compiled, &parameters, &mut state, run).await.unwrap();
             }
             for t in before.tensors.iter().filter(|t| t.bytes > 0 && t.tensor.role == Role::State) {
                 let elements = t.tensor.ty.shape.elements(&before.capacity);
-                tensors.push((t.tensor.name.clone(), t.tensor.ty.dtype, cpu.read(&state, &t.tensor.name, 0..elements).await.unwrap()));
+                tensors.push((
+                    t.tensor.name.clone(),
+                    t.tensor.ty.dtype,
+                    cpu.read(&state, &t.tensor.name, 0..elements).await.unwrap(),
+                ));
             }
         });
         let block = attention.layout.block;
-        let lanes: Vec<Lane> =
-            prefixes.iter().enumerate().map(|(slot, &n)| Lane { slot, position: n, ring: if n == 0 { 0 } else { (n - 1) % block + 1 } }).collect();
+        let lanes: Vec<Lane> = prefixes
+            .iter()
+            .enumerate()
+            .map(|(slot, &n)| Lane { slot, position: n, ring: if n == 0 { 0 } else { (n - 1) % block + 1 } })
+            .collect();
         Self {
             graph: transformer::build(config, mode, head, &build).unwrap(),
             capacity: capacity(slots, tokens + 3),
@@ -78,7 +103,8 @@ impl Scene {
         let plan = self.graph.lower("scene", traits, self.capacity).unwrap();
         let targets: Vec<u32> = self.ids.iter().rev().copied().collect();
         let all: [(&str, &[u32]); 3] = [("ids", &self.ids), ("lanes", &self.table), ("targets", &targets)];
-        let inputs: Vec<(&str, &[u32])> = all.into_iter().filter(|(name, _)| plan.find(name).is_some()).collect();
+        let inputs: Vec<(&str, &[u32])> =
+            all.into_iter().filter(|(name, _)| plan.find(name).is_some()).collect();
         block_on(bisect(gpu, plan, &self.tensors, &self.call, &inputs)).unwrap()
     }
 }

@@ -22,7 +22,8 @@ export function startBenchmark() {
   let rows: BenchRow[] = []
   let other: { label: string; rows: BenchRow[] } | undefined
 
-  // The table ----------------------------------------------------------------------------------------------------------------------
+  // The table
+  // ----------------------------------------------------------------------------------------------------------------------
 
   function line(here: BenchRow | undefined, there: BenchRow | undefined): HTMLTableRowElement {
     const [mine, theirs] = [here && measured(here), there && measured(there)]
@@ -71,7 +72,8 @@ export function startBenchmark() {
     el("benchmark-software").hidden = !rows.some(isSoftware)
   }
 
-  // A run --------------------------------------------------------------------------------------------------------------------------
+  // A run
+  // --------------------------------------------------------------------------------------------------------------------------
 
   const jsonl = () => rows.map((row) => `${JSON.stringify(row)}\n`).join("")
 
@@ -105,7 +107,8 @@ export function startBenchmark() {
   })
   onClick("benchmark-download", () => download(`polysketch-bench-${new Date().toISOString().slice(0, 10)}.jsonl`, [jsonl()], "application/jsonl"))
 
-  // Other devices ------------------------------------------------------------------------------------------------------------------
+  // Other devices
+  // ------------------------------------------------------------------------------------------------------------------
 
   function compareWith(label: string, found: BenchRow[] | undefined, software: boolean) {
     other = found && { label, rows: found }

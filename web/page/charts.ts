@@ -46,7 +46,8 @@ export class Chart {
   ) {
     this.data = [[], ...options.lines.map((): Values => [])]
     charts.add(this)
-    // A part that is not shown has no width; it is drawn when it gets one. Not at once: an observer may not change what it observes.
+    // A part that is not shown has no width; it is drawn when it gets one. Not at once: an observer may not
+    // change what it observes.
     new ResizeObserver(oncePerFrame(() => this.resize())).observe(host)
   }
 

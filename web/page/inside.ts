@@ -89,7 +89,8 @@ export function startInside() {
     return opening
   }
 
-  // Pictures -----------------------------------------------------------------------------------------------------------------------
+  // Pictures
+  // -----------------------------------------------------------------------------------------------------------------------
 
   /** Largest magnitudes of the values and of the normaliser. */
   function extremes({ values, rows, columns }: HeadState): [number, number] {
@@ -191,7 +192,8 @@ export function startInside() {
     redraw()
   }
 
-  // Reading ------------------------------------------------------------------------------------------------------------------------
+  // Reading
+  // ------------------------------------------------------------------------------------------------------------------------
 
   /** The next tokens of the text; none at its end. */
   async function nextPiece(tokens: number): Promise<Int32Array> {

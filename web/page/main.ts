@@ -25,7 +25,8 @@ addEventListener("unhandledrejection", (event) => {
   showPageError(event.reason)
 })
 
-// Theme ---------------------------------------------------------------------------------------------------------------------------
+// Theme
+// ---------------------------------------------------------------------------------------------------------------------------
 
 const theme = document.documentElement.dataset
 
@@ -56,7 +57,8 @@ function startTheme() {
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", (event) => stored() ?? setTheme(event.matches ? "dark" : "light"))
 }
 
-// Tabs ----------------------------------------------------------------------------------------------------------------------------
+// Tabs
+// ----------------------------------------------------------------------------------------------------------------------------
 
 const PARTS = ["read", "race", "benchmark", "train", "inside"]
 
@@ -100,7 +102,8 @@ function startTabs() {
   onClick("activity-stop", stopAll)
 }
 
-// Device --------------------------------------------------------------------------------------------------------------------------
+// Device
+// --------------------------------------------------------------------------------------------------------------------------
 
 const KINDS: Record<EngineInfo["kind"], string> = {
   discrete: "GPU",
@@ -189,7 +192,8 @@ function startDevice() {
     el("banner").hidden = true
     choice.focus()
   })
-  // Ready before the first click. A failure is shown by the listener above, and whoever needs the model tries again.
+  // Ready before the first click. A failure is shown by the listener above, and whoever needs the model tries
+  // again.
   getModel().catch(() => {})
 }
 

@@ -73,7 +73,8 @@ export function startRead() {
   let passing = ""
   let sizes: { state: number; cachePerToken: number } | undefined
 
-  // What is shown ------------------------------------------------------------------------------------------------------------------
+  // What is shown
+  // ------------------------------------------------------------------------------------------------------------------
 
   const draw = oncePerFrame(() => {
     setText("read-position", count(position))
@@ -116,7 +117,8 @@ export function startRead() {
     output.scrollTop = output.scrollHeight
   }
 
-  // The session --------------------------------------------------------------------------------------------------------------------
+  // The session
+  // --------------------------------------------------------------------------------------------------------------------
 
   /** The session; a new one, where the last state was kept, if its device is gone. */
   async function ready(signal?: AbortSignal): Promise<Session> {
@@ -189,7 +191,8 @@ export function startRead() {
     kept = NOTHING
   }
 
-  // Reading ------------------------------------------------------------------------------------------------------------------------
+  // Reading
+  // ------------------------------------------------------------------------------------------------------------------------
 
   /** From the cursor to the end. */
   async function readOn(session: Session, signal: AbortSignal) {
@@ -325,7 +328,8 @@ export function startRead() {
     else if (words) void read(async () => typed(words))
   })
 
-  // Writing ------------------------------------------------------------------------------------------------------------------------
+  // Writing
+  // ------------------------------------------------------------------------------------------------------------------------
 
   async function write(session: Session, signal: AbortSignal) {
     const options = { maxTokens: numberIn("read-max-tokens"), temperature: numberIn("read-temperature"), topP: numberIn("read-top-p"), seed: numberIn("read-seed") }
@@ -373,7 +377,8 @@ export function startRead() {
 
   onClick("read-write", () => run("writing", write))
 
-  // The state ----------------------------------------------------------------------------------------------------------------------
+  // The state
+  // ----------------------------------------------------------------------------------------------------------------------
 
   onClick("read-save", () =>
     run("saving the state", async (session) => {

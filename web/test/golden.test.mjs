@@ -1,4 +1,5 @@
-// Golden logits through the package on every backend of a browser, and every shader through the browser's own compiler.
+// Golden logits through the package on every backend of a browser, and every shader through the browser's own
+// compiler.
 import assert from "node:assert/strict"
 import { readdir } from "node:fs/promises"
 import { golden, launch, open, serveAll, Tests } from "./harness.mjs"

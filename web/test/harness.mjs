@@ -1,4 +1,5 @@
-// What the browser tests share: a server, Chromium, pages that remember their complaints, and a count of what passed.
+// What the browser tests share: a server, Chromium, pages that remember their complaints, and a count of what
+// passed.
 import assert from "node:assert/strict"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"

@@ -1,5 +1,5 @@
-// The package as a user of it meets it: cancelling, losing the device, damaged and interrupted downloads, the cache, other tabs, training,
-// and states that travel between the page and the native program.
+// The package as a user of it meets it: cancelling, losing the device, damaged and interrupted downloads, the
+// cache, other tabs, training, and states that travel between the page and the native program.
 import assert from "node:assert/strict"
 import { spawn } from "node:child_process"
 import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises"

@@ -1,5 +1,7 @@
-// Presses everything on the demo page, in Chromium on SwiftShader and once without WebGPU, and keeps pictures in test/screenshots.
-//   node test/page.test.mjs        serves ../site; SITE=FOLDER another one, ONLY=WORDS only tests whose name has them
+// Presses everything on the demo page, in Chromium on SwiftShader and once without WebGPU, and keeps pictures
+// in test/screenshots.
+//   node test/page.test.mjs        serves ../site; SITE=FOLDER another one, ONLY=WORDS only tests whose name
+//   has them
 import assert from "node:assert/strict"
 import { existsSync } from "node:fs"
 import { mkdir, mkdtemp, readFile, rm } from "node:fs/promises"

@@ -1,5 +1,7 @@
-// The suites of the benchmark in this machine's Chromium, as the page runs them, one JSON object a line: how results of browsers are kept.
-//   node web/test/results.mjs '{ "budget": 5, "most": 900 }' > chromium.jsonl        options as in BenchOptions
+// The suites of the benchmark in this machine's Chromium, as the page runs them, one JSON object a line: how
+// results of browsers are kept.
+//   node web/test/results.mjs '{ "budget": 5, "most": 900 }' > chromium.jsonl        options as in
+//   BenchOptions
 import { launch, open, serveAll } from "./harness.mjs"
 
 const options = { quick: true, ...JSON.parse(process.argv[2] ?? "{}") }

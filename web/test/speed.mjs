@@ -1,4 +1,5 @@
-// Reading and writing in the page against the native program on the same software GPU, in turns: rows of the suite `model`, checked as always.
+// Reading and writing in the page against the native program on the same software GPU, in turns: rows of the
+// suite `model`, checked as always.
 //   POLYSKETCH=target/release/polysketch node web/test/speed.mjs [ROUNDS]
 // Natively, SwiftShader must be among the adapters (VK_ADD_DRIVER_FILES=…/vk_swiftshader_icd.json).
 import { execFileSync } from "node:child_process"

@@ -35,7 +35,13 @@ impl<'a, R> Mat<'a, R> {
     /// The transpose, as a view.
     #[must_use]
     pub fn t(self) -> Self {
-        Self { data: self.data, rows: self.cols, cols: self.rows, row_stride: self.col_stride, col_stride: self.row_stride }
+        Self {
+            data: self.data,
+            rows: self.cols,
+            cols: self.rows,
+            row_stride: self.col_stride,
+            col_stride: self.row_stride,
+        }
     }
 
     /// Some rows and columns, as a view.
@@ -124,10 +130,11 @@ fn most_tasks() -> usize {
 const LEAST: usize = 1 << 18;
 /// The same for dot products, which wait for memory.
 const LEAST_BY_DOTS: usize = 1 << 15;
-/// Rows, columns and depth that a task takes at a time if `a` is not contiguous in depth. Read where they lie, its rows are at a
-/// distance, which the `gemm` crate answers with packing that costs a quarter of the product (wide blocks) or, on some machines, with
-/// three times as long (narrow ones): they are copied first. GFLOP/s of 2048 deep products on two cores of a Zen 4: 144-164 in blocks
-/// of 128 by 576 in place, 187-206 so.
+/// Rows, columns and depth that a task takes at a time if `a` is not contiguous in depth. Read where they
+/// lie, its rows are at a distance, which the `gemm` crate answers with packing that costs a quarter of the
+/// product (wide blocks) or, on some machines, with three times as long (narrow ones): they are copied first.
+/// GFLOP/s of 2048 deep products on two cores of a Zen 4: 144-164 in blocks of 128 by 576 in place, 187-206
+/// so.
 const UPRIGHT: [usize; 3] = [48, 96, 512];
 /// Tasks get multiples of what the inner loops of the `gemm` crate take at once.
 const COLS_AT_ONCE: usize = 48;
@@ -215,14 +222,16 @@ impl<'a, R: Real> Product<'a, R> {
                 let part = Mat::new(&*copy, depth.len(), height).t();
                 for left in cols.clone().step_by(width) {
                     // SAFETY: handed on to the caller.
-                    unsafe { self.by_gemm(part, rows.clone(), left..cols.end.min(left + width), depth.clone()) };
+                    unsafe {
+                        self.by_gemm(part, rows.clone(), left..cols.end.min(left + width), depth.clone())
+                    };
                 }
             }
         });
     }
 
-    /// The part of `c` in these rows and columns, of the sums this part of the depth, added to what is there unless it is the first;
-    /// `a` is the matrix of these rows and depths. By the `gemm` crate.
+    /// The part of `c` in these rows and columns, of the sums this part of the depth, added to what is there
+    /// unless it is the first; `a` is the matrix of these rows and depths. By the `gemm` crate.
     ///
     /// # Safety
     /// As for [`Product::block`].
@@ -235,8 +244,8 @@ impl<'a, R: Real> Product<'a, R> {
         // `b` may be empty in depth, so its first element need not exist.
         let from_b = b.data.as_ptr().wrapping_add(cols.start * b.col_stride + depth.start * b.row_stride);
         let to = self.c.as_ptr().wrapping_add(rows.start * c_stride + cols.start);
-        // SAFETY: `new` has checked that all elements of `b` and `c` are in their data, of which the block takes a part, `check` that those
-        // of `a` are, and nobody else writes the block.
+        // SAFETY: `new` has checked that all elements of `b` and `c` are in their data, of which the block
+        // takes a part, `check` that those of `a` are, and nobody else writes the block.
         unsafe {
             gemm::gemm(
                 rows.len(),
@@ -278,8 +287,15 @@ impl<'a, R: Real> Product<'a, R> {
 fn check(name: &str, len: usize, rows: usize, cols: usize, row_stride: usize, col_stride: usize) {
     // Saturating, for an overflow must not pass as a small number.
     let last = |count: usize, stride: usize| (count - 1).saturating_mul(stride);
-    let end = if rows == 0 || cols == 0 { 0 } else { last(rows, row_stride).saturating_add(last(cols, col_stride)).saturating_add(1) };
-    assert!(end <= len, "matmul: {name} [{rows}, {cols}] with strides {row_stride}, {col_stride} needs {end} elements, has {len}");
+    let end = if rows == 0 || cols == 0 {
+        0
+    } else {
+        last(rows, row_stride).saturating_add(last(cols, col_stride)).saturating_add(1)
+    };
+    assert!(
+        end <= len,
+        "matmul: {name} [{rows}, {cols}] with strides {row_stride}, {col_stride} needs {end} elements, has {len}"
+    );
 }
 
 /// A block of a product by dot products of few rows of `a` with the columns of `b`, which is read once
@@ -332,8 +348,10 @@ impl<R: Real> Dots<'_, R> {
     fn dots<S: Simd, const ROWS: usize, const COLS: usize>(&self, simd: S, i: usize, j: usize) {
         let Product { a, b, accumulate, .. } = *self.product;
         let depth = a.cols;
-        let rows: [_; ROWS] = std::array::from_fn(|r| R::split::<S>(&a.data[(i + r) * a.row_stride..][..depth]));
-        let cols: [_; COLS] = std::array::from_fn(|c| R::split::<S>(&b.data[(j + c) * b.col_stride..][..depth]));
+        let rows: [_; ROWS] =
+            std::array::from_fn(|r| R::split::<S>(&a.data[(i + r) * a.row_stride..][..depth]));
+        let cols: [_; COLS] =
+            std::array::from_fn(|c| R::split::<S>(&b.data[(j + c) * b.col_stride..][..depth]));
         let vectors = depth / R::lanes::<S>();
         let mut sums = [[R::splat(simd, R::ZERO); COLS]; ROWS];
         for l in 0..vectors {
@@ -372,7 +390,13 @@ mod tests {
     }
 
     /// Lays out a matrix of numbers, padded rows, possibly transposed in memory.
-    fn laid_out<R: Real>(numbers: &[f64], rows: usize, cols: usize, pad: usize, transposed: bool) -> (Vec<R>, usize) {
+    fn laid_out<R: Real>(
+        numbers: &[f64],
+        rows: usize,
+        cols: usize,
+        pad: usize,
+        transposed: bool,
+    ) -> (Vec<R>, usize) {
         let (outer, inner) = if transposed { (cols, rows) } else { (rows, cols) };
         let stride = inner + pad;
         let mut data = vec![R::of(1e6); (outer * stride).max(pad) - pad];
@@ -385,13 +409,28 @@ mod tests {
         (data, stride)
     }
 
-    fn compare<R: Real>([m, k, n]: [usize; 3], pad: usize, [a_t, b_t]: [bool; 2], accumulate: bool, parallel: bool, tolerance: f64) {
+    fn compare<R: Real>(
+        [m, k, n]: [usize; 3],
+        pad: usize,
+        [a_t, b_t]: [bool; 2],
+        accumulate: bool,
+        parallel: bool,
+        tolerance: f64,
+    ) {
         let (a, b, c) = (numbers(m * k, 1), numbers(k * n, 2), numbers(m * n, 3));
         let (a_data, a_stride) = laid_out::<R>(&a, m, k, pad, a_t);
         let (b_data, b_stride) = laid_out::<R>(&b, k, n, pad, b_t);
         let (mut c_data, c_stride) = laid_out::<R>(&c, m, n, pad, false);
-        let a_mat = if a_t { Mat::strided(&a_data, k, m, a_stride).t() } else { Mat::strided(&a_data, m, k, a_stride) };
-        let b_mat = if b_t { Mat::strided(&b_data, n, k, b_stride).t() } else { Mat::strided(&b_data, k, n, b_stride) };
+        let a_mat = if a_t {
+            Mat::strided(&a_data, k, m, a_stride).t()
+        } else {
+            Mat::strided(&a_data, m, k, a_stride)
+        };
+        let b_mat = if b_t {
+            Mat::strided(&b_data, n, k, b_stride).t()
+        } else {
+            Mat::strided(&b_data, k, n, b_stride)
+        };
         let c_mat = MatMut::strided(&mut c_data, m, n, c_stride);
         if parallel {
             matmul_parallel(c_mat, a_mat, b_mat, accumulate)
@@ -404,7 +443,10 @@ mod tests {
                 let start = if accumulate { c[i * n + j] } else { 0.0 };
                 let want = (0..k).fold(start, |sum, l| sum + a[i * k + l] * b[l * n + j]);
                 let got = c_data[i * c_stride + j].f64();
-                assert!((got - want).abs() <= tolerance * (1.0 + k as f64).sqrt(), "[{m},{k}][{k},{n}] at {i},{j}: {got} is not {want}");
+                assert!(
+                    (got - want).abs() <= tolerance * (1.0 + k as f64).sqrt(),
+                    "[{m},{k}][{k},{n}] at {i},{j}: {got} is not {want}"
+                );
             }
             let behind = (i * c_stride + n)..((i + 1) * c_stride).min(c_data.len());
             assert!(c_data[behind].iter().all(|c| c.f64() == 1e6), "wrote between the rows");
@@ -463,12 +505,22 @@ mod tests {
     #[test]
     #[should_panic(expected = "needs 12 elements")]
     fn refuses_a_matrix_larger_than_its_data() {
-        matmul(MatMut::new(&mut [0.0f32; 9], 3, 3), Mat::new(&[0.0; 11], 3, 4), Mat::new(&[0.0; 12], 4, 3), false);
+        matmul(
+            MatMut::new(&mut [0.0f32; 9], 3, 3),
+            Mat::new(&[0.0; 11], 3, 4),
+            Mat::new(&[0.0; 12], 4, 3),
+            false,
+        );
     }
 
     #[test]
     #[should_panic(expected = "overlap")]
     fn refuses_overlapping_rows() {
-        matmul(MatMut::strided(&mut [0.0f32; 9], 3, 3, 2), Mat::new(&[0.0; 9], 3, 3), Mat::new(&[0.0; 9], 3, 3), false);
+        matmul(
+            MatMut::strided(&mut [0.0f32; 9], 3, 3, 2),
+            Mat::new(&[0.0; 9], 3, 3),
+            Mat::new(&[0.0; 9], 3, 3),
+            false,
+        );
     }
 }

@@ -1,6 +1,7 @@
-//! LayerNorm of rows, and its gradient. Rows of a few vectors, of which a sketch's net has thirty for each token and layer, stay in
-//! registers. Ladder, ms of a training step's kernels over 1024 tokens, in turns: rows one by one as loops over slices, whose ends are
-//! scalar: sketch_learned_grad 25.7, sketch_learned 9.4; in registers: 21.1, 7.8.
+//! LayerNorm of rows, and its gradient. Rows of a few vectors, of which a sketch's net has thirty for each
+//! token and layer, stay in registers. Ladder, ms of a training step's kernels over 1024 tokens, in turns:
+//! rows one by one as loops over slices, whose ends are scalar: sketch_learned_grad 25.7, sketch_learned 9.4;
+//! in registers: 21.1, 7.8.
 
 use pulp::{Arch, Simd, WithSimd};
 
@@ -28,7 +29,10 @@ pub fn layer_norm<R: Real>(x: &[R], weight: &[R], bias: &[R], out: &mut [R]) {
 
 /// Panics if these are no rows, or lengths differ.
 fn check<R>(x: &[R], weight: &[R], same: &[bool]) {
-    assert!(!weight.is_empty() && x.len().is_multiple_of(weight.len()) && same.iter().all(|same| *same), "layer_norm: lengths differ");
+    assert!(
+        !weight.is_empty() && x.len().is_multiple_of(weight.len()) && same.iter().all(|same| *same),
+        "layer_norm: lengths differ"
+    );
 }
 
 struct LayerNorm<'a, R> {
@@ -77,10 +81,18 @@ impl<R: Real> LayerNorm<'_, R> {
     }
 }
 
-/// Gradients of [`layer_norm`], each added to what is there: of the rows x, and, summed over them, of the weight and the bias.
+/// Gradients of [`layer_norm`], each added to what is there: of the rows x, and, summed over them, of the
+/// weight and the bias.
 ///
 /// With x̂ = (x - mean) / σ and g = dy · weight: `dx += (g - mean(g) - x̂ · mean(g · x̂)) / σ`.
-pub fn layer_norm_backward<R: Real>(x: &[R], weight: &[R], dy: &[R], dx: &mut [R], dweight: &mut [R], dbias: &mut [R]) {
+pub fn layer_norm_backward<R: Real>(
+    x: &[R],
+    weight: &[R],
+    dy: &[R],
+    dx: &mut [R],
+    dweight: &mut [R],
+    dbias: &mut [R],
+) {
     let n = weight.len();
     check(x, weight, &[x.len() == dy.len(), x.len() == dx.len(), n == dweight.len(), n == dbias.len()]);
     Arch::new().dispatch(LayerNormBackward { x, weight, dy, dx, dweight, dbias });
@@ -109,9 +121,14 @@ impl<R: Real> LayerNormBackward<'_, R> {
     fn short<S: Simd, const N: usize>(self, simd: S) {
         let share = R::ONE / R::of(self.weight.len() as f64);
         let weight = vectors::<S, R, N>(self.weight)[0];
-        let (dweight, dbias) = (&mut vectors_mut::<S, R, N>(self.dweight)[0], &mut vectors_mut::<S, R, N>(self.dbias)[0]);
+        let (dweight, dbias) =
+            (&mut vectors_mut::<S, R, N>(self.dweight)[0], &mut vectors_mut::<S, R, N>(self.dbias)[0]);
         let (mut dweights, mut dbiases) = (*dweight, *dbias);
-        let rows = vectors::<S, R, N>(self.x).iter().zip(vectors::<S, R, N>(self.dy)).zip(vectors_mut::<S, R, N>(self.dx));
+        let rows = vectors::<S, R, N>(self.x).iter().zip(vectors::<S, R, N>(self.dy)).zip(vectors_mut::<
+            S,
+            R,
+            N,
+        >(self.dx));
         for ((x, dy), dx) in rows {
             let (centred, variance) = centre(simd, x, share);
             let mut g = weight;
@@ -121,7 +138,8 @@ impl<R: Real> LayerNormBackward<'_, R> {
             let slope = R::vsum(simd, total::<S, R, N>(simd, &g));
             let along = R::vsum(simd, product::<S, R, N>(simd, &g, &centred));
             let scale = R::ONE / (variance + R::of(EPSILON)).sqrt();
-            let (minus_level, minus_along) = (R::splat(simd, -slope * share), R::splat(simd, -along * share * scale));
+            let (minus_level, minus_along) =
+                (R::splat(simd, -slope * share), R::splat(simd, -along * share * scale));
             let scale = R::splat(simd, scale);
             for i in 0..N {
                 let normal = R::vmul(simd, centred[i], scale);
@@ -137,8 +155,18 @@ impl<R: Real> LayerNormBackward<'_, R> {
     #[inline(always)]
     fn long<S: Simd>(self, simd: S) {
         let n = self.weight.len();
-        for ((x, dy), dx) in self.x.chunks_exact(n).zip(self.dy.chunks_exact(n)).zip(self.dx.chunks_exact_mut(n)) {
-            LayerNormBackward { x, weight: self.weight, dy, dx, dweight: &mut *self.dweight, dbias: &mut *self.dbias }.long_row(simd);
+        for ((x, dy), dx) in
+            self.x.chunks_exact(n).zip(self.dy.chunks_exact(n)).zip(self.dx.chunks_exact_mut(n))
+        {
+            LayerNormBackward {
+                x,
+                weight: self.weight,
+                dy,
+                dx,
+                dweight: &mut *self.dweight,
+                dbias: &mut *self.dbias,
+            }
+            .long_row(simd);
         }
     }
 
@@ -151,7 +179,8 @@ impl<R: Real> LayerNormBackward<'_, R> {
         let mean = sum_inline(simd, x) * share;
 
         // Sums of (x - mean)², g, g (x - mean).
-        let ((x_vectors, x_rest), (w_vectors, w_rest), (dy_vectors, dy_rest)) = (R::split::<S>(x), R::split::<S>(weight), R::split::<S>(dy));
+        let ((x_vectors, x_rest), (w_vectors, w_rest), (dy_vectors, dy_rest)) =
+            (R::split::<S>(x), R::split::<S>(weight), R::split::<S>(dy));
         let (zero, minus_mean) = (R::splat(simd, R::ZERO), R::splat(simd, -mean));
         let mut sums = [[zero; 3]; AT_ONCE];
         for (i, ((&x, &w), &dy)) in x_vectors.iter().zip(w_vectors).zip(dy_vectors).enumerate() {
@@ -169,7 +198,9 @@ impl<R: Real> LayerNormBackward<'_, R> {
 
         let scale = R::ONE / (total[0] * share + R::of(EPSILON)).sqrt();
         let (level, along) = (total[1] * share, total[2] * share * scale);
-        for (((((&x, &w), &dy), dx), dweight), dbias) in x.iter().zip(weight).zip(dy).zip(dx).zip(dweight).zip(dbias) {
+        for (((((&x, &w), &dy), dx), dweight), dbias) in
+            x.iter().zip(weight).zip(dy).zip(dx).zip(dweight).zip(dbias)
+        {
             let normal = (x - mean) * scale;
             *dx = scale.mul_add(w * dy - level - normal * along, *dx);
             *dweight = dy.mul_add(normal, *dweight);
@@ -233,7 +264,8 @@ mod tests {
 
     #[test]
     fn agrees_with_the_definition() {
-        for (rows, n) in [4, 16, 20, 32, 48, 64, 96, 128, 192, 500].into_iter().flat_map(|n| [(1, n), (3, n)]) {
+        for (rows, n) in [4, 16, 20, 32, 48, 64, 96, 128, 192, 500].into_iter().flat_map(|n| [(1, n), (3, n)])
+        {
             // Far from zero, where a one-pass variance would fail.
             let x: Vec<f64> = (0..rows * n).map(|i| 100.0 + (i as f64 * 1.3).sin()).collect();
             let weight: Vec<f64> = (0..n).map(|i| 1.0 + i as f64 * 0.01).collect();
@@ -241,22 +273,32 @@ mod tests {
             let want = x.chunks_exact(n).flat_map(|x| {
                 let mean = x.iter().sum::<f64>() / n as f64;
                 let variance = x.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / n as f64;
-                (0..n).map(|i| (x[i] - mean) / (variance + 1e-5).sqrt() * weight[i] + bias[i]).collect::<Vec<f64>>()
+                (0..n)
+                    .map(|i| (x[i] - mean) / (variance + 1e-5).sqrt() * weight[i] + bias[i])
+                    .collect::<Vec<f64>>()
             });
             let want: Vec<f64> = want.collect();
             let mut out = vec![0.0; rows * n];
             layer_norm(&x, &weight, &bias, &mut out);
-            assert!(out.iter().zip(&want).all(|(out, want)| (out - want).abs() < 1e-11), "{rows} of {n} in f64");
+            assert!(
+                out.iter().zip(&want).all(|(out, want)| (out - want).abs() < 1e-11),
+                "{rows} of {n} in f64"
+            );
             let mut out = vec![0.0f32; rows * n];
             layer_norm(&single(&x), &single(&weight), &single(&bias), &mut out);
-            assert!(out.iter().zip(&want).all(|(out, want)| (f64::from(*out) - want).abs() < 3e-4), "{rows} of {n} in f32");
+            assert!(
+                out.iter().zip(&want).all(|(out, want)| (f64::from(*out) - want).abs() < 3e-4),
+                "{rows} of {n} in f32"
+            );
         }
     }
 
     #[test]
     fn gradients_agree_with_differences() {
         for (rows, n) in [4, 16, 20, 48, 64, 96, 193].into_iter().flat_map(|n| [(1, n), (2, n)]) {
-            let numbers = |count: usize, a: f64, b: f64| (0..count).map(|i| a + (i as f64 * b).sin()).collect::<Vec<f64>>();
+            let numbers = |count: usize, a: f64, b: f64| {
+                (0..count).map(|i| a + (i as f64 * b).sin()).collect::<Vec<f64>>()
+            };
             let (x, dy) = (numbers(rows * n, 10.0, 1.3), numbers(rows * n, 0.1, 0.6));
             let (weight, bias) = (numbers(n, 0.7, 0.9), numbers(n, 0.0, 2.1));
             let loss = |x: &[f64], weight: &[f64], bias: &[f64]| {
@@ -270,16 +312,25 @@ mod tests {
             let mut got_single = [vec![1.0f32; rows * n], vec![2.0; n], vec![3.0; n]];
             let [dx, dweight, dbias] = &mut got_single;
             layer_norm_backward(&single(&x), &single(&weight), &single(&dy), dx, dweight, dbias);
-            for (part, i) in got.iter().enumerate().flat_map(|(part, got)| (0..got.len()).map(move |i| (part, i))) {
+            for (part, i) in
+                got.iter().enumerate().flat_map(|(part, got)| (0..got.len()).map(move |i| (part, i)))
+            {
                 let moved = |by: f64| {
                     let mut all = [x.clone(), weight.clone(), bias.clone()];
                     all[part][i] += by;
                     loss(&all[0], &all[1], &all[2])
                 };
                 let want = (moved(1e-5) - moved(-1e-5)) / 2e-5 + 1.0 + part as f64;
-                assert!((got[part][i] - want).abs() < 2e-8, "{rows} of {n}: gradient {part} of {i}: {} is not {want}", got[part][i]);
+                assert!(
+                    (got[part][i] - want).abs() < 2e-8,
+                    "{rows} of {n}: gradient {part} of {i}: {} is not {want}",
+                    got[part][i]
+                );
                 let single = f64::from(got_single[part][i]);
-                assert!((single - want).abs() < 3e-5, "{rows} of {n}: gradient {part} of {i}: {single} is not {want}");
+                assert!(
+                    (single - want).abs() < 3e-5,
+                    "{rows} of {n}: gradient {part} of {i}: {single} is not {want}"
+                );
             }
         }
     }

@@ -15,7 +15,8 @@ pub use gemm::{Mat, MatMut, matmul, matmul_parallel};
 pub use layer_norm::{layer_norm, layer_norm_backward};
 pub use parallel::{SharedMut, parallel_chunks, parallel_for, threads, with_scratch};
 pub use simd::{
-    axpy, dot, exp_slice, gelu_tanh, gelu_tanh_backward, gelu_tanh_with_slope, largest, multiply_adds, scaled_tanh, sum, vectorized, widen,
+    axpy, dot, exp_slice, gelu_tanh, gelu_tanh_backward, gelu_tanh_with_slope, largest, multiply_adds,
+    scaled_tanh, sum, vectorized, widen,
 };
 
 use std::fmt::Debug;
@@ -48,8 +49,8 @@ pub trait Real:
     const ZERO: Self;
     /// 1.
     const ONE: Self;
-    /// Decays and gradients below it are taken as 0: what they are multiplied with would leave the normal numbers, with which CPUs
-    /// are some ten times as slow. In `f64`, where nothing is left out, 0.
+    /// Decays and gradients below it are taken as 0: what they are multiplied with would leave the normal
+    /// numbers, with which CPUs are some ten times as slow. In `f64`, where nothing is left out, 0.
     const NEGLIGIBLE: Self;
 
     /// The nearest value to `x`.

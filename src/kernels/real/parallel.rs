@@ -74,7 +74,11 @@ impl<'a, R> SharedMut<'a, R> {
     /// While the result lives, no other call may return a range that overlaps it.
     #[allow(clippy::mut_from_ref)]
     pub unsafe fn slice(&self, start: usize, len: usize) -> &mut [R] {
-        assert!(start <= self.len && len <= self.len - start, "range {start}..+{len} of a shared slice of {}", self.len);
+        assert!(
+            start <= self.len && len <= self.len - start,
+            "range {start}..+{len} of a shared slice of {}",
+            self.len
+        );
         // SAFETY: in bounds by the assertion, unaliased by the contract, borrowed for `'a`.
         unsafe { std::slice::from_raw_parts_mut(self.start.add(start), len) }
     }

@@ -67,7 +67,9 @@ pub fn threads() -> usize {
     *THREADS.get_or_init(|| {
         let asked = std::env::var("POLYSKETCH_THREADS").ok().and_then(|n| n.parse().ok());
         let wanted = asked.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
-        let start = |i: &usize| std::thread::Builder::new().name(format!("polysketch-{i}")).spawn(|| POOL.serve()).is_ok();
+        let start = |i: &usize| {
+            std::thread::Builder::new().name(format!("polysketch-{i}")).spawn(|| POOL.serve()).is_ok()
+        };
         // Fewer threads than wanted are slower, not wrong.
         1 + (1..wanted).take_while(start).count()
     })
@@ -80,7 +82,8 @@ pub fn run(tasks: usize, body: &(dyn Fn(usize) + Sync)) {
     }
     // SAFETY: only the lifetime changes. `Job` is reached through `POOL.job` alone, and `Posted` takes it
     // back from there, then waits for the last helper, before `body` and `job` go out of scope.
-    let body = unsafe { std::mem::transmute::<&(dyn Fn(usize) + Sync), &'static (dyn Fn(usize) + Sync)>(body) };
+    let body =
+        unsafe { std::mem::transmute::<&(dyn Fn(usize) + Sync), &'static (dyn Fn(usize) + Sync)>(body) };
     let job = Job { body, tasks, next: AtomicUsize::new(0), panicked: AtomicBool::new(false) };
     let posted = Posted::new(&job);
     job.work();

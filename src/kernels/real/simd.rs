@@ -24,8 +24,8 @@ pub fn widen<R: Real>(halves: &[u16], out: &mut [R]) {
     out.iter_mut().zip(halves).for_each(|(x, h)| *x = R::from_f32(half::f16::from_bits(*h).to_f32()));
 }
 
-/// [`widen`] eight at a time. (The `half` crate has this too, but as a call for each eight, which costs more than a token's
-/// whole product with the matrix.)
+/// [`widen`] eight at a time. (The `half` crate has this too, but as a call for each eight, which costs more
+/// than a token's whole product with the matrix.)
 ///
 /// # Safety
 /// The CPU has F16C, and `out` is as long as `halves`.
@@ -37,7 +37,9 @@ unsafe fn widen_f16c(halves: &[u16], out: &mut [f32]) {
     let (wide, wide_rest) = out.as_chunks_mut::<8>();
     for (eight, wide) in eights.iter().zip(wide) {
         // SAFETY: both arrays hold eight elements; the instructions take any alignment.
-        unsafe { _mm256_storeu_ps(wide.as_mut_ptr(), _mm256_cvtph_ps(_mm_loadu_si128(eight.as_ptr().cast()))) };
+        unsafe {
+            _mm256_storeu_ps(wide.as_mut_ptr(), _mm256_cvtph_ps(_mm_loadu_si128(eight.as_ptr().cast())))
+        };
     }
     wide_rest.iter_mut().zip(rest).for_each(|(x, h)| *x = half::f16::from_bits(*h).to_f32());
 }
@@ -101,7 +103,8 @@ fn gelu_slope<R: Real>(x: R) -> R {
     gelu_and_slope(x).1
 }
 
-/// With gelu = x s, s = 1 / (1 + e^m), m = -2u: the slope is `s (1 - x m' (1 - s))`, and 1 - s is e^m s, without cancellation for x > 0.
+/// With gelu = x s, s = 1 / (1 + e^m), m = -2u: the slope is `s (1 - x m' (1 - s))`, and 1 - s is e^m s,
+/// without cancellation for x > 0.
 #[inline(always)]
 fn gelu_and_slope<R: Real>(x: R) -> (R, R) {
     let linear = R::of(MINUS_TWO_SQRT_2_PI);
@@ -248,7 +251,10 @@ impl<R: Real> WithSimd for MultiplyAdds<'_, R> {
         let (chunks, odd) = vectors.as_chunks_mut::<CHAINS>();
         // As many vectors as x has: one may hold fewer numbers than the pattern of what is added.
         let adds = R::split::<S>(self.add).0.as_chunks::<CHAINS>().0;
-        assert!(rest.is_empty() && odd.is_empty() && adds.len() == chunks.len(), "multiply_adds: sizes are no multiples of vectors");
+        assert!(
+            rest.is_empty() && odd.is_empty() && adds.len() == chunks.len(),
+            "multiply_adds: sizes are no multiples of vectors"
+        );
         let scale = R::splat(simd, self.scale);
         for (chunk, add) in chunks.iter_mut().zip(adds) {
             let mut x = *chunk;
@@ -367,7 +373,10 @@ mod tests {
                 } else if want.is_nan() {
                     assert!(got.is_nan(), "f({x}) = {got}");
                 } else {
-                    assert!((got as f64 - want).abs() < 1.2e-38 || got == want as f32, "f({x}) = {got}, not {want}");
+                    assert!(
+                        (got as f64 - want).abs() < 1.2e-38 || got == want as f32,
+                        "f({x}) = {got}, not {want}"
+                    );
                 }
             }
         });
@@ -383,7 +392,10 @@ mod tests {
         widen(&halves, &mut wider);
         for (h, (x, y)) in halves.iter().zip(wide.iter().zip(&wider)) {
             let want = half::f16::from_bits(*h).to_f64();
-            assert!((f64::from(*x) == want && *y == want) || (want.is_nan() && x.is_nan() && y.is_nan()), "{h:#x}: {x} {y} {want}");
+            assert!(
+                (f64::from(*x) == want && *y == want) || (want.is_nan() && x.is_nan() && y.is_nan()),
+                "{h:#x}: {x} {y} {want}"
+            );
         }
     }
 
@@ -393,7 +405,10 @@ mod tests {
         assert!(worst < 1.5e-7, "{worst:e}");
         let mut ends = [f32::NEG_INFINITY, -1e30, -100.0, -0.0, 0.0, 88.72, 88.73, f32::INFINITY];
         exp_slice(&mut ends);
-        assert!(ends[..5] == [0.0, 0.0, 0.0, 1.0, 1.0] && ends[5].is_finite() && ends[6..] == [f32::INFINITY; 2], "{ends:?}");
+        assert!(
+            ends[..5] == [0.0, 0.0, 0.0, 1.0, 1.0] && ends[5].is_finite() && ends[6..] == [f32::INFINITY; 2],
+            "{ends:?}"
+        );
     }
 
     #[test]
@@ -415,7 +430,10 @@ mod tests {
         let mut got = xs.clone();
         gelu_tanh(&mut got);
         for (&x, &got) in xs.iter().zip(&got) {
-            assert!((got as f64 - want(x as f64)).abs() <= 5e-7 * (x.abs() as f64).min(1.0), "gelu({x}) = {got}");
+            assert!(
+                (got as f64 - want(x as f64)).abs() <= 5e-7 * (x.abs() as f64).min(1.0),
+                "gelu({x}) = {got}"
+            );
         }
         let mut exact: Vec<f64> = xs.iter().map(|&x| x as f64).collect();
         gelu_tanh(&mut exact);
@@ -459,7 +477,10 @@ mod tests {
             let (mut single, mut double) = ([3.0f32], [3.0f64]);
             gelu_tanh_backward(&[x as f32], &mut single);
             gelu_tanh_backward(&[x], &mut double);
-            assert!((double[0] - want).abs() < 1e-8 && (f64::from(single[0]) - want).abs() < 3e-6, "gelu'({x}): {double:?} {single:?}, not {want}");
+            assert!(
+                (double[0] - want).abs() < 1e-8 && (f64::from(single[0]) - want).abs() < 3e-6,
+                "gelu'({x}): {double:?} {single:?}, not {want}"
+            );
         }
     }
 }

@@ -69,5 +69,25 @@ macro_rules! vector {
     };
 }
 
-vector!(f32, f32s, splat_f32s, mul_add_e_f32s, add_f32s, mul_f32s, reduce_sum_f32s, as_simd_f32s, as_mut_simd_f32s);
-vector!(f64, f64s, splat_f64s, mul_add_e_f64s, add_f64s, mul_f64s, reduce_sum_f64s, as_simd_f64s, as_mut_simd_f64s);
+vector!(
+    f32,
+    f32s,
+    splat_f32s,
+    mul_add_e_f32s,
+    add_f32s,
+    mul_f32s,
+    reduce_sum_f32s,
+    as_simd_f32s,
+    as_mut_simd_f32s
+);
+vector!(
+    f64,
+    f64s,
+    splat_f64s,
+    mul_add_e_f64s,
+    add_f64s,
+    mul_f64s,
+    reduce_sum_f64s,
+    as_simd_f64s,
+    as_mut_simd_f64s
+);

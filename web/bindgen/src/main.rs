@@ -1,5 +1,5 @@
-//! `polysketch-bindgen INPUT.wasm FOLDER`: what `wasm-bindgen --target web` does, with the version of Cargo.lock and without
-//! the download code that makes the real program slow to build.
+//! `polysketch-bindgen INPUT.wasm FOLDER`: what `wasm-bindgen --target web` does, with the version of
+//! Cargo.lock and without the download code that makes the real program slow to build.
 
 use std::error::Error;
 
@@ -11,6 +11,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Err("usage: polysketch-bindgen INPUT.wasm FOLDER".into());
     };
     // With its default path the module finds its .wasm beside itself, so that `init()` needs no argument.
-    Bindgen::new().web(true)?.omit_default_module_path(false).input_path(input).typescript(true).generate(folder)?;
+    Bindgen::new()
+        .web(true)?
+        .omit_default_module_path(false)
+        .input_path(input)
+        .typescript(true)
+        .generate(folder)?;
     Ok(())
 }
