@@ -8,15 +8,15 @@ use crate::attention::{
 use crate::error::Result;
 use crate::graph::{Graph, Plan, TensorId};
 use crate::kernels::DeviceTraits;
-use crate::kernels::embed::Embed;
-use crate::kernels::glu::Glu;
-use crate::kernels::heads::{DIGITS, rotation_table};
-use crate::kernels::layer_norm::LayerNorm;
-use crate::kernels::linear::{Addend, Linear};
-use crate::kernels::nll::Nll;
-use crate::kernels::sample::{SETTINGS, STEPS, Sample};
-use crate::kernels::scatter_rows::ScatterRows;
-use crate::kernels::take_last::TakeLast;
+use crate::kernels::heads::layout::{DIGITS, rotation_table};
+use crate::kernels::linear::linear::{Addend, Linear};
+use crate::kernels::rows::embed::Embed;
+use crate::kernels::rows::glu::Glu;
+use crate::kernels::rows::layer_norm::LayerNorm;
+use crate::kernels::rows::nll::Nll;
+use crate::kernels::rows::scatter_rows::ScatterRows;
+use crate::kernels::rows::take_last::TakeLast;
+use crate::kernels::sample::sample::{SETTINGS, STEPS, Sample};
 use crate::shape;
 use crate::tensor::{Capacity, DType, Extent, Shape, TensorType, Unit};
 
