@@ -32,7 +32,7 @@ pub mod tiles;
 
 pub(crate) use contract::shape_error;
 pub use contract::{
-    Args, Backward, BackwardExt, DeviceTraits, Dispatch, Gradient, Kernel, Tile, Tuning, Variant, View,
-    Weights, shader,
+    Args, Asked, Backward, BackwardExt, DeviceTraits, Dispatch, Gradient, Kernel, Tile, Tuning, Variant,
+    View, Weights, shader,
 };
 pub use cpu::Real;

@@ -24,6 +24,6 @@ pub use args::{Args, View, Weights};
 pub use device::DeviceTraits;
 pub use gradient::BackwardExt;
 pub(crate) use kernel::shape_error;
-pub use kernel::{Backward, Gradient, Kernel};
+pub use kernel::{Asked, Backward, Gradient, Kernel};
 pub use tuning::{Tile, Tuning};
 pub use variant::{Dispatch, Variant};
