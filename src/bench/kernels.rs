@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use super::Bench;
+use super::runner::Bench;
 use super::schema::{Check, Row, Suite, Workload};
 use super::timer::{Samples, Subject, Timer, in_turns, token_ids};
 use crate::error::{Error, ErrorKind, Result};
