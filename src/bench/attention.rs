@@ -265,11 +265,11 @@ impl Layer<'_> {
         let sketch = self.attention.sketch_weights().map(|n| g.parameter("sketch", DType::F32, shape![n]));
         let inputs = Inputs { qkv, lanes, norms, sketch };
         if self.pass == Pass::Forward {
-            let o = self.attention.build(&mut g, "attention", Mode::Prefill, inputs, context)?;
+            let o = self.attention.build(&mut g, "attention", Mode::Prefill, inputs, context)?.output;
             g.output(o, "o");
             return Ok(g);
         }
-        let o = self.attention.build(&mut g, "attention", Mode::Train, inputs, 0)?;
+        let o = self.attention.build(&mut g, "attention", Mode::Train, inputs, 0)?.output;
         let seed = g.parameter("seed", DType::F32, shape![Unit::Rows, l.heads * l.head]);
         g.backward(&[(o, seed)], &|name| name != "seed", Recompute::Nothing)?;
         Ok(g)
