@@ -46,6 +46,9 @@ impl Kernel for Broken {
     fn variant(&self, device: &DeviceTraits, capacity: &Capacity) -> Variant {
         self.0.variant(device, capacity)
     }
+    fn runs(&self, call: &Call) -> bool {
+        self.0.runs(call)
+    }
     fn dispatch(&self, variant: &Variant, call: &Call) -> Dispatch {
         self.0.dispatch(variant, call)
     }

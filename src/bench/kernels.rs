@@ -72,10 +72,7 @@ impl Scene<'_> {
                 step.args.iter().map(|arg| self.plan.tensors[arg.tensor.0].tensor.ty.to_string()).collect();
             (step.kernel.stem(), step.variant.shader.clone(), format!("{:?}", step.variant.constants), shapes)
         };
-        let runs = |at: &usize| {
-            let step = &self.plan.steps[*at];
-            !step.kernel.dispatch(&step.variant, &self.call).workgroups.contains(&0)
-        };
+        let runs = |at: &usize| self.plan.steps[*at].kernel.runs(&self.call);
         (0..self.plan.steps.len())
             .filter(runs)
             .filter(|at| {
