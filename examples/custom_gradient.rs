@@ -33,7 +33,7 @@ impl Kernel for SquaredRelu {
         Ok(vec![inputs[0].clone()])
     }
 
-    // On the CPU nothing is compiled; any workgroup count but 0 says that there is something to do.
+    // On the CPU nothing is compiled or dispatched.
     fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {
         Variant::new(self.stem(), &[])
     }

@@ -208,8 +208,10 @@ fn learned_sketches_of_working_size() {
             let lanes = g.input("lanes", TensorType::u32(shape![Unit::Lanes, 4]));
             let norms = Some(g.parameter("norms", DType::F32, shape![4, head]));
             let sketch = Some(g.parameter("sketch", DType::F32, shape![a.sketch_weights().unwrap()]));
-            let o =
-                a.build(&mut g, "attention", Mode::Train, Inputs { qkv, lanes, norms, sketch }, 0).unwrap();
+            let o = a
+                .build(&mut g, "attention", Mode::Train, Inputs { qkv, lanes, norms, sketch }, 0)
+                .unwrap()
+                .output;
             let seed = g.input("seed", g.tensors[o.0].ty.clone());
             g.backward(&[(o, seed)], &|_| true, Recompute::Nothing).unwrap();
             let capacity = Capacity { lanes: 2, tokens, slots: 2, context: 0 };

@@ -189,7 +189,7 @@ fn kept_translations_are_what_naga_writes_now() {
     let graph = polysketch::model::transformer::build(
         &config,
         polysketch::attention::Mode::Prefill,
-        polysketch::model::transformer::Head::Last,
+        polysketch::model::transformer::Ending::Last,
         &build,
     );
     let mut pairs = Pairs::default();

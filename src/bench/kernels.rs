@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use super::Bench;
+use super::runner::Bench;
 use super::schema::{Check, Row, Suite, Workload};
 use super::timer::{Samples, Subject, Timer, in_turns, token_ids};
 use crate::error::{Error, ErrorKind, Result};
@@ -72,10 +72,7 @@ impl Scene<'_> {
                 step.args.iter().map(|arg| self.plan.tensors[arg.tensor.0].tensor.ty.to_string()).collect();
             (step.kernel.stem(), variant(&step.variant), shapes)
         };
-        let runs = |at: &usize| {
-            let step = &self.plan.steps[*at];
-            !step.kernel.dispatch(&step.variant, &self.call).workgroups.contains(&0)
-        };
+        let runs = |at: &usize| self.plan.steps[*at].kernel.runs(&self.call);
         (0..self.plan.steps.len())
             .filter(runs)
             .filter(|at| {

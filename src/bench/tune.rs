@@ -8,10 +8,11 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::BenchOptions;
-use super::attention::{Layer, Pass, learned};
+use super::attention::learned;
 use super::clock::{self, Instant};
 use super::fit::relative;
+use super::layer::{Layer, Pass};
+use super::options::BenchOptions;
 use super::schema::Check;
 use super::statistics::Ratio;
 use super::timer::{Samples, Subject, Timer, in_turns, kernel_graph, token_ids};

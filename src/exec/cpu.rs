@@ -206,7 +206,7 @@ impl<R: Element> CpuExecutor<R> {
         };
         for at in range {
             let (step, places) = (&plan.steps[at], &places[at]);
-            if step.kernel.dispatch(&step.variant, call).workgroups.contains(&0) {
+            if !step.kernel.runs(call) {
                 continue;
             }
             // What is written is taken out of its store while the twin runs, what is read stays.

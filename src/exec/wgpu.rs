@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 
-use super::profile::dispatched;
 use super::{Compiled, Memory, Own, Place, Resolved, Run, Stored, place};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Buffer, GpuContext, Layout, Pipeline, Pipelines, Region, Shader, Timestamps};
@@ -177,7 +176,7 @@ impl GpuExecutor {
         mut stamps: Stamps<'_>,
     ) -> Result<(Vec<Vec<u32>>, Vec<f64>)> {
         self.context.check()?;
-        let dispatches = dispatched(&compiled.plan, run.calls);
+        let dispatches = compiled.plan.dispatches(run.calls);
         self.upload(compiled, run.inputs, &dispatches).await?;
         if compiled.resolved.as_ref().is_none_or(|(key, _)| *key != (parameters.id, state.id)) {
             self.bind(compiled, parameters, state).await?;
@@ -245,7 +244,7 @@ impl GpuExecutor {
         call: &Call,
         range: std::ops::Range<usize>,
     ) -> Result<()> {
-        let dispatches = dispatched(&compiled.plan, std::slice::from_ref(call));
+        let dispatches = compiled.plan.dispatches(std::slice::from_ref(call));
         self.upload(compiled, &[], &dispatches).await?;
         if compiled.resolved.as_ref().is_none_or(|(key, _)| *key != (parameters.id, state.id)) {
             self.bind(compiled, parameters, state).await?;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::{Graph, Role, Tensor, TensorId, fuse};
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernels::{DeviceTraits, Kernel, Variant};
+use crate::kernels::{DeviceTraits, Dispatch, Kernel, Variant};
 use crate::tensor::{Call, Capacity};
 
 /// A buffer of a plan.
@@ -223,6 +223,20 @@ impl Plan {
     /// f32 operations of one call.
     pub fn flops(&self, call: &Call) -> u64 {
         self.steps.iter().map(|s| s.kernel.flops(call)).sum()
+    }
+
+    /// What calls dispatch on a device, in order: numbers of steps with their dispatches.
+    pub fn dispatches(&self, calls: &[Call]) -> Vec<(usize, Dispatch)> {
+        let of_step = |call: &Call, at: usize| {
+            let Step { kernel, variant, .. } = &self.steps[at];
+            let list = if kernel.runs(call) { kernel.dispatches(variant, call) } else { Vec::new() };
+            debug_assert!(
+                list.iter().all(|d| !d.workgroups.contains(&0)),
+                "{kernel:?} runs without a workgroup"
+            );
+            list.into_iter().map(move |dispatch| (at, dispatch))
+        };
+        calls.iter().flat_map(|call| (0..self.steps.len()).flat_map(move |at| of_step(call, at))).collect()
     }
 
     /// One line a step: label, shader, arguments with their buffers. The same plan prints the same text.

@@ -13,7 +13,7 @@ use polysketch::kernels::linear::linear::{Addend, Linear};
 use polysketch::kernels::pairs::dense_weight::DenseWeight;
 use polysketch::kernels::rows::multiply_add::MultiplyAdd;
 use polysketch::model::config::ModelConfig;
-use polysketch::model::transformer::{self, Build, Head};
+use polysketch::model::transformer::{self, Build, Ending};
 use polysketch::shape;
 use polysketch::tensor::{Capacity, DType, TensorType, Unit};
 use polysketch::train::{LearnerOptions, LearnerPlan};
@@ -77,7 +77,8 @@ pub fn non_causal(config: &ModelConfig) -> Option<Graph> {
             polysketch::attention::Inputs { qkv, lanes, norms, sketch },
             0,
         )
-        .unwrap();
+        .unwrap()
+        .output;
     g.output(o, "o");
     Some(g)
 }
@@ -92,7 +93,7 @@ pub fn training(attention: &Attention, mode: Mode) -> Graph {
     let norms = g.parameter("norms", DType::F32, shape![4, l.head]);
     let sketch = attention.sketch_weights().map(|n| g.parameter("sketch", DType::F32, shape![n]));
     let inputs = polysketch::attention::Inputs { qkv, lanes, norms: Some(norms), sketch };
-    let o = attention.build(&mut g, "attention", mode, inputs, 0).unwrap();
+    let o = attention.build(&mut g, "attention", mode, inputs, 0).unwrap().output;
     let pack = g.nodes.iter().position(|node| node.kernel.stem() == "pack_heads").unwrap();
     for (id, name) in g.nodes[pack].outputs.clone().into_iter().zip(["queries", "keys"]) {
         let tensor = &mut g.tensors[id.0];
@@ -236,10 +237,10 @@ pub fn pairs() -> Pairs {
                 let build = Build { large, max_binding: device.max_binding, slots: 2, context };
                 let capacity = |tokens| Capacity { lanes: 2, tokens, slots: 2, context };
                 let kinds = [
-                    (Mode::Prefill, Head::Last, 100),
-                    (Mode::Prefill, Head::All, 5),
-                    (Mode::Prefill, Head::Nll, 64),
-                    (Mode::Decode, Head::Sample, 1),
+                    (Mode::Prefill, Ending::Last, 100),
+                    (Mode::Prefill, Ending::All, 5),
+                    (Mode::Prefill, Ending::Nll, 64),
+                    (Mode::Decode, Ending::Sample, 1),
                 ];
                 for (mode, head, tokens) in kinds {
                     pairs.add(

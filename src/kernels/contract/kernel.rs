@@ -34,7 +34,12 @@ pub trait Kernel: Debug + Send + Sync + std::any::Any {
         Ok(())
     }
 
-    /// Parameters and workgroup counts for one call. Zero workgroups: nothing to do in this call.
+    /// Whether there is anything to do in a call. Where there is not, neither the twin runs nor a dispatch.
+    fn runs(&self, _call: &Call) -> bool {
+        true
+    }
+
+    /// Parameters and workgroup counts for one call that [runs](Kernel::runs).
     fn dispatch(&self, variant: &Variant, call: &Call) -> Dispatch;
 
     /// The same as dispatches one after the other, where a device does not take all in one

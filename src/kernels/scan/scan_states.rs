@@ -120,6 +120,10 @@ impl Kernel for ScanStates {
         self.features.constants(variant)
     }
 
+    fn runs(&self, call: &Call) -> bool {
+        self.block_count(call) > 0
+    }
+
     fn dispatch(&self, variant: &Variant, call: &Call) -> Dispatch {
         let blocks = self.block_count(call);
         let params = shader::scan_states::Params {
