@@ -57,7 +57,7 @@ impl Kernel for Broken {
         let written = args.real_mut(out);
         let mut views: Vec<View<'_, f32>> = std::mem::take(&mut args.views);
         views[out] = View::RealMut(&mut *written);
-        self.0.twin_f32(&mut Args { views }, call);
+        self.0.twin_f32(&mut Args { views, permutation: args.permutation }, call);
         let largest = written.iter().fold(0.0f32, |m, x| m.max(x.abs()));
         written[3] += 0.01 * largest;
     }

@@ -73,7 +73,7 @@ pub async fn bisect(
             let mine = cpu::read(&cpu.compiled, &cpu.parameters, &cpu.state, &t.tensor.name, words.len())?;
             differences.push(Difference {
                 step: at,
-                label: format!("{} ({})", step.label, step.variant.shader),
+                label: format!("{} ({})", step.label, step.variant.name()),
                 tensor: t.tensor.name.clone(),
                 relative: compare(t.tensor.ty.dtype, &words, &mine),
             });

@@ -125,15 +125,27 @@ pub trait Backward {
     fn ask(&mut self, name: &str, ty: TensorType) -> TensorId;
 }
 
-/// Implements the two monomorphic twins and `as_any` by a generic `fn twin<R: Real>`.
+/// Implements the two monomorphic twins and `as_any` by a generic `fn twin<R: Real>`, which takes [`Views`], or
+/// the tensors by name where their type is given.
 #[macro_export]
 macro_rules! twins {
     () => {
-        fn twin_f32(&self, args: &mut $crate::kernels::Args<'_, f32>, call: &$crate::tensor::Call) {
+        fn twin_f32(&self, args: &mut $crate::kernels::Views<'_, f32>, call: &$crate::tensor::Call) {
             self.twin(args, call)
         }
-        fn twin_f64(&self, args: &mut $crate::kernels::Args<'_, f64>, call: &$crate::tensor::Call) {
+        fn twin_f64(&self, args: &mut $crate::kernels::Views<'_, f64>, call: &$crate::tensor::Call) {
             self.twin(args, call)
+        }
+        fn as_any(&self) -> &dyn std::any::Any {
+            self
+        }
+    };
+    ($shader:ident) => {
+        fn twin_f32(&self, views: &mut $crate::kernels::Views<'_, f32>, call: &$crate::tensor::Call) {
+            self.twin($shader::Args::bind(views), call)
+        }
+        fn twin_f64(&self, views: &mut $crate::kernels::Views<'_, f64>, call: &$crate::tensor::Call) {
+            self.twin($shader::Args::bind(views), call)
         }
         fn as_any(&self) -> &dyn std::any::Any {
             self

@@ -118,7 +118,7 @@ impl Kernel for AttentionDense {
     }
 
     fn dispatch(&self, variant: &Variant, call: &Call) -> Dispatch {
-        let params = shader::params::AttentionDense {
+        let params = shader::attention_dense::Params {
             tokens: call.tokens as u32,
             lane_base: call.lane_base as u32,
             stride: self.stride(call) as u32,

@@ -36,7 +36,7 @@ impl Kernel for AttentionDenseDecode {
     }
 
     fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
-        let params = shader::params::AttentionDenseDecode {
+        let params = shader::attention_dense_decode::Params {
             lane_base: call.lane_base as u32,
             stride: self.0.stride(call) as u32,
         };

@@ -37,7 +37,7 @@ impl Kernel for AttentionDenseMerge {
 
     fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
         let l = &self.0.layout;
-        let params = shader::params::AttentionDenseMerge { lanes: call.lanes.len() as u32 };
+        let params = shader::attention_dense_merge::Params { lanes: call.lanes.len() as u32 };
         Dispatch::new(&params, [l.head.div_ceil(64), call.lanes.len() * l.heads, 1])
     }
 

@@ -70,7 +70,7 @@ impl Kernel for GatePrefix {
 
     fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
         let blocks = if self.unbroken { 1 } else { call.unit(Unit::Blocks(self.layout.block)) };
-        let params = shader::params::GatePrefix {
+        let params = shader::gate_prefix::Params {
             lanes: call.lanes.len() as u32,
             tokens: call.tokens as u32,
             lane_base: call.lane_base as u32,

@@ -49,7 +49,7 @@ impl Kernel for GatePrefixGrad {
 
     fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
         let params =
-            shader::params::GatePrefixGrad { lanes: call.lanes.len() as u32, tokens: call.tokens as u32 };
+            shader::gate_prefix_grad::Params { lanes: call.lanes.len() as u32, tokens: call.tokens as u32 };
         Dispatch::new(&params, [call.lanes.len() * self.layout.heads, 1, 1])
     }
 

@@ -50,7 +50,7 @@ impl Kernel for JoinColumns {
     fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
         let rows = call.unit(Unit::Rows);
         Dispatch::new(
-            &shader::params::JoinColumns { rows: rows as u32 },
+            &shader::join_columns::Params { rows: rows as u32 },
             Dispatch::linear((rows * self.layout.qkv_width() / 4).div_ceil(64)),
         )
     }

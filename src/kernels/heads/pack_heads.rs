@@ -93,7 +93,7 @@ impl Kernel for PackHeads {
     }
 
     fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
-        let params = shader::params::PackHeads {
+        let params = shader::pack_heads::Params {
             lanes: call.lanes.len() as u32,
             tokens: call.tokens as u32,
             lane_base: call.lane_base as u32,

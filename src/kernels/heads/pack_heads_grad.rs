@@ -53,7 +53,7 @@ impl Kernel for PackHeadsGrad {
     }
 
     fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
-        let params = shader::params::PackHeadsGrad {
+        let params = shader::pack_heads_grad::Params {
             lanes: call.lanes.len() as u32,
             tokens: call.tokens as u32,
             lane_base: call.lane_base as u32,

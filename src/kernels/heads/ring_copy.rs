@@ -46,7 +46,7 @@ impl Kernel for RingCopy {
 
     fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
         let l = &self.layout;
-        let params = shader::params::RingCopy {
+        let params = shader::ring_copy::Params {
             tokens: call.tokens as u32,
             lane_base: call.lane_base as u32,
             window: call.unit(Unit::Window(l.block)) as u32,

@@ -72,7 +72,7 @@ impl Kernel for UnpackHeads {
     }
 
     fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
-        let params = shader::params::UnpackHeads {
+        let params = shader::unpack_heads::Params {
             lanes: call.lanes.len() as u32,
             tokens: call.tokens as u32,
             lane_base: call.lane_base as u32,

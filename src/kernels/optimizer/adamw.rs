@@ -99,7 +99,7 @@ impl Kernel for AdamW {
     fn dispatch(&self, _: &Variant, _: &Call) -> Dispatch {
         let ranges = if let Decay::Except(n) = self.decay { n } else { 0 };
         Dispatch::new(
-            &shader::params::Adamw { ranges: ranges as u32 },
+            &shader::adamw::Params { ranges: ranges as u32 },
             Dispatch::linear(self.elements.div_ceil(64)),
         )
     }

@@ -44,7 +44,7 @@ impl Kernel for ClipFactor {
 
     fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
         let sums = norms(self.parameters).shape.elements_in(call);
-        Dispatch::new(&shader::params::ClipFactor { sums: sums as u32 }, [1, 1, 1])
+        Dispatch::new(&shader::clip_factor::Params { sums: sums as u32 }, [1, 1, 1])
     }
 
     twins!();

@@ -46,7 +46,7 @@ impl Kernel for SquareSums {
     }
 
     fn dispatch(&self, _: &Variant, _: &Call) -> Dispatch {
-        Dispatch::new(&shader::params::SquareSums { index: self.index as u32 }, [SQUARE_PARTS, 1, 1])
+        Dispatch::new(&shader::square_sums::Params { index: self.index as u32 }, [SQUARE_PARTS, 1, 1])
     }
 
     twins!();

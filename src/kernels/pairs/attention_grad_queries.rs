@@ -38,7 +38,7 @@ impl Kernel for AttentionGradQueries {
     }
 
     fn dispatches(&self, variant: &Variant, call: &Call) -> Vec<Dispatch> {
-        self.0.dispatches(variant, call, |first| shader::params::AttentionGradQueries {
+        self.0.dispatches(variant, call, |first| shader::attention_grad_queries::Params {
             tokens: call.tokens as u32,
             stride: call.unit(Unit::Window(self.0.layout.block)) as u32,
             span: self.0.span(call) as u32,

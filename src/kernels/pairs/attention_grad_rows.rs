@@ -62,7 +62,8 @@ impl Kernel for AttentionGradRows {
 
     fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
         let stride = call.unit(Unit::Window(self.layout.block));
-        let params = shader::params::AttentionGradRows { tokens: call.tokens as u32, stride: stride as u32 };
+        let params =
+            shader::attention_grad_rows::Params { tokens: call.tokens as u32, stride: stride as u32 };
         Dispatch::new(&params, [call.tokens.div_ceil(64), 1, call.lanes.len() * self.layout.heads])
     }
 

@@ -33,7 +33,7 @@ impl Kernel for Add {
     fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
         let elements = self.ty.shape.elements_in(call);
         Dispatch::new(
-            &shader::params::Add { elements: elements as u32 },
+            &shader::add::Params { elements: elements as u32 },
             Dispatch::linear(elements.div_ceil(256)),
         )
     }

@@ -32,7 +32,7 @@ impl Kernel for Clear {
 
     fn dispatch(&self, variant: &Variant, _: &Call) -> Dispatch {
         Dispatch::new(
-            &shader::params::Clear::default(),
+            &shader::clear::Params::default(),
             Dispatch::linear(variant.get("ELEMENTS").div_ceil(64)),
         )
     }

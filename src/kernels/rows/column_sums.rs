@@ -67,7 +67,7 @@ impl Kernel for ColumnSums {
     fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
         let Parts { tokens, parts, total } = Parts::of(self.rows, call);
         let params =
-            shader::params::ColumnSums { tokens: tokens as u32, parts: parts as u32, total: total as u32 };
+            shader::column_sums::Params { tokens: tokens as u32, parts: parts as u32, total: total as u32 };
         Dispatch::new(&params, Dispatch::linear((total * self.width).div_ceil(64)))
     }
 

@@ -54,7 +54,7 @@ impl Kernel for Embed {
 
     fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
         let rows = call.unit(Unit::Rows);
-        let params = shader::params::Embed {
+        let params = shader::embed::Params {
             rows: rows as u32,
             tokens: call.tokens as u32,
             lane_base: call.lane_base as u32,

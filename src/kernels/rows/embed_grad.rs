@@ -49,7 +49,7 @@ impl Kernel for EmbedGrad {
 
     fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
         let rows = call.unit(Unit::Rows);
-        let params = shader::params::EmbedGrad {
+        let params = shader::embed_grad::Params {
             rows: rows as u32,
             shard_first: self.first as u32,
             shard_rows: self.rows as u32,

@@ -32,7 +32,7 @@ impl Kernel for Glu {
     fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
         let rows = call.unit(Unit::Rows);
         Dispatch::new(
-            &shader::params::Glu { rows: rows as u32 },
+            &shader::glu::Params { rows: rows as u32 },
             Dispatch::linear((rows * self.width / 4).div_ceil(64)),
         )
     }

@@ -33,7 +33,7 @@ impl Kernel for GluGrad {
     fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
         let rows = call.unit(Unit::Rows);
         Dispatch::new(
-            &shader::params::GluGrad { rows: rows as u32 },
+            &shader::glu_grad::Params { rows: rows as u32 },
             Dispatch::linear((rows * self.width / 4).div_ceil(64)),
         )
     }

@@ -41,7 +41,7 @@ impl Kernel for LayerNorm {
 
     fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
         let rows = call.unit(self.rows);
-        Dispatch::new(&shader::params::LayerNorm { rows: rows as u32 }, Dispatch::linear(rows))
+        Dispatch::new(&shader::layer_norm::Params { rows: rows as u32 }, Dispatch::linear(rows))
     }
 
     fn flops(&self, call: &Call) -> u64 {

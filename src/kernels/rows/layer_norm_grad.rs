@@ -51,8 +51,11 @@ impl Kernel for LayerNormGrad {
 
     fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
         let Parts { tokens, parts, total } = Parts::of(self.rows, call);
-        let params =
-            shader::params::LayerNormGrad { tokens: tokens as u32, parts: parts as u32, total: total as u32 };
+        let params = shader::layer_norm_grad::Params {
+            tokens: tokens as u32,
+            parts: parts as u32,
+            total: total as u32,
+        };
         Dispatch::new(&params, Dispatch::linear(total))
     }
 

@@ -40,7 +40,7 @@ impl Kernel for MultiplyAdd {
     }
 
     fn dispatch(&self, _: &Variant, _: &Call) -> Dispatch {
-        Dispatch::new(&shader::params::MultiplyAdd { scale: 0.5 }, [self.groups, 1, 1])
+        Dispatch::new(&shader::multiply_add::Params { scale: 0.5 }, [self.groups, 1, 1])
     }
 
     fn flops(&self, _: &Call) -> u64 {

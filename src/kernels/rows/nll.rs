@@ -43,7 +43,7 @@ impl Kernel for Nll {
 
     fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
         let rows = call.unit(Unit::Rows);
-        Dispatch::new(&shader::params::Nll { rows: rows as u32 }, Dispatch::linear(rows))
+        Dispatch::new(&shader::nll::Params { rows: rows as u32 }, Dispatch::linear(rows))
     }
 
     fn gradient(&self) -> Option<&dyn Gradient> {

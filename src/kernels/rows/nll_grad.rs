@@ -32,7 +32,7 @@ impl Kernel for NllGrad {
 
     fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
         let rows = call.unit(Unit::Rows);
-        Dispatch::new(&shader::params::NllGrad { rows: rows as u32 }, Dispatch::linear(rows))
+        Dispatch::new(&shader::nll_grad::Params { rows: rows as u32 }, Dispatch::linear(rows))
     }
 
     twins!();

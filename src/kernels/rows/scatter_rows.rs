@@ -33,7 +33,7 @@ impl Kernel for ScatterRows {
     }
 
     fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
-        let params = shader::params::ScatterRows { lane_base: call.lane_base as u32 };
+        let params = shader::scatter_rows::Params { lane_base: call.lane_base as u32 };
         Dispatch::new(&params, [self.width.div_ceil(64), call.lanes.len(), 1])
     }
 

@@ -58,7 +58,7 @@ impl Kernel for SumPartials {
     fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
         let parts = self.ty.shape.elements_in(call) / self.total();
         Dispatch::new(
-            &shader::params::SumPartials { parts: parts as u32 },
+            &shader::sum_partials::Params { parts: parts as u32 },
             Dispatch::linear(self.width.div_ceil(64)),
         )
     }

@@ -29,7 +29,7 @@ impl Kernel for TakeLast {
     }
 
     fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
-        let params = shader::params::TakeLast { lanes: call.lanes.len() as u32, tokens: call.tokens as u32 };
+        let params = shader::take_last::Params { lanes: call.lanes.len() as u32, tokens: call.tokens as u32 };
         Dispatch::new(&params, [(self.width / 4).div_ceil(64), call.lanes.len(), 1])
     }
 

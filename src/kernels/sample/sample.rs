@@ -47,7 +47,7 @@ impl Kernel for Sample {
     fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
         // Calls of one submission are numbered by their part of the lane table.
         let step = call.lane_base / call.lanes.len();
-        let params = shader::params::Sample {
+        let params = shader::sample::Params {
             lane_base: call.lane_base as u32,
             step: step as u32,
             slots: self.slots as u32,

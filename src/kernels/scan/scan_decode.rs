@@ -60,7 +60,7 @@ impl Kernel for ScanDecode {
     }
 
     fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
-        let params = shader::params::ScanDecode { lane_base: call.lane_base as u32 };
+        let params = shader::scan_decode::Params { lane_base: call.lane_base as u32 };
         Dispatch::new(&params, [call.lanes.len() * self.0.layout.heads, 1, 1])
     }
 

@@ -63,7 +63,7 @@ impl Kernel for ScanGradKeys {
     fn dispatch(&self, variant: &Variant, call: &Call) -> Dispatch {
         let l = &self.layout;
         let blocks = call.unit(Unit::Blocks(l.block));
-        let params = shader::params::ScanGradKeys {
+        let params = shader::scan_grad_keys::Params {
             tokens: call.tokens as u32,
             blocks: blocks as u32,
             stride: call.unit(Unit::Window(l.block)) as u32,

@@ -102,7 +102,7 @@ impl Kernel for ScanOutput {
     fn dispatch(&self, variant: &Variant, call: &Call) -> Dispatch {
         let l = &self.layout;
         let (blocks, tiles) = (call.unit(Unit::Blocks(l.block)), l.block.div_ceil(variant.get("ROW_TILE")));
-        let params = shader::params::ScanOutput {
+        let params = shader::scan_output::Params {
             tokens: call.tokens as u32,
             lane_base: call.lane_base as u32,
             blocks: blocks as u32,

@@ -88,7 +88,7 @@ impl Kernel for ScanPrefix {
     }
 
     fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
-        let params = shader::params::ScanPrefix {
+        let params = shader::scan_prefix::Params {
             blocks: call.unit(Unit::Blocks(self.layout.block)) as u32,
             lane_base: call.lane_base as u32,
             stride: call.unit(Unit::Window(self.layout.block)) as u32,

@@ -126,7 +126,7 @@ impl Kernel for ScanStates {
 
     fn dispatch(&self, variant: &Variant, call: &Call) -> Dispatch {
         let blocks = self.block_count(call);
-        let params = shader::params::ScanStates {
+        let params = shader::scan_states::Params {
             blocks: blocks as u32,
             lane_base: call.lane_base as u32,
             stride: self.stride(call) as u32,

@@ -50,7 +50,7 @@ impl Kernel for ScanSuffix {
 
     fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
         let l = &self.layout;
-        let params = shader::params::ScanSuffix {
+        let params = shader::scan_suffix::Params {
             blocks: call.unit(Unit::Blocks(l.block)) as u32,
             stride: call.unit(Unit::Window(l.block)) as u32,
             tokens: call.tokens as u32,

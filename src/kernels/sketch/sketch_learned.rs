@@ -210,7 +210,7 @@ impl Kernel for SketchLearned {
 
     fn dispatch(&self, variant: &Variant, call: &Call) -> Dispatch {
         let vectors = self.vectors(call);
-        let params = shader::params::SketchLearned {
+        let params = shader::sketch_learned::Params {
             vectors: vectors as u32,
             lanes: call.lanes.len() as u32,
             tokens: call.tokens as u32,

@@ -66,7 +66,7 @@ impl Kernel for SketchRandom {
 
     fn dispatch(&self, variant: &Variant, call: &Call) -> Dispatch {
         let vectors = 2 * call.unit(Unit::Rows) * self.layout.heads;
-        let params = shader::params::SketchRandom {
+        let params = shader::sketch_random::Params {
             vectors: vectors as u32,
             lanes: call.lanes.len() as u32,
             tokens: call.tokens as u32,
