@@ -2,20 +2,18 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `devices.rs`, `inspect.rs`, `generate.rs`, `eval.rs`, `logits.rs`, `grad.rs`, `train.rs`, `report.rs`, `tokenizer.rs` | a command each |
-//! | `bench.rs`, `bench_compare.rs`, `bench_report.rs`, `bench_tune.rs` | `bench`: measuring, comparing, drawing, choosing variants |
+//! | `devices.rs`, `inspect.rs`, `generate.rs`, `eval.rs`, `logits.rs`, `grad.rs`, `tokenizer.rs` | a command each |
+//! | `bench/`, `report/`, `train/` | a command each, of several files |
+//! | `inspect_training.rs` | what `inspect` says of training |
 //! | `options.rs` | options that several commands share, and how their values are read |
 //! | `model.rs` | from those options to a loaded model |
 //! | `prompt.rs` | where a prompt comes from |
 //! | `output.rs` | stdout: text, tables, numbers for people, JSON |
 //! | `progress.rs` | bars on stderr |
-//! | `plot.rs`, `panels.rs` | the loss curve; the plots of reports |
+//! | `plot.rs`, `panels.rs` | what drawings share; grids of plots |
 //! | `failure.rs` | errors, panics and Ctrl-C: what is printed, which exit code |
 
 mod bench;
-mod bench_compare;
-mod bench_report;
-mod bench_tune;
 mod devices;
 mod eval;
 pub mod failure;

@@ -185,7 +185,7 @@ impl Executor {
     /// Name for people: the adapter, or the CPU.
     pub fn name(&self) -> String {
         match self {
-            Executor::Cpu(_) => match crate::kernels::real::threads() {
+            Executor::Cpu(_) => match crate::kernels::cpu::threads() {
                 1 => "CPU (1 thread)".to_string(),
                 threads => format!("CPU ({threads} threads)"),
             },
@@ -362,7 +362,7 @@ impl Executor {
             Executor::Cpu(cpu) => cpu.run(compiled, parameters, state, &run, Some(&mut times))?,
             Executor::Oracle(cpu) => cpu.run(compiled, parameters, state, &run, Some(&mut times))?,
             Executor::Gpu(gpu) => {
-                let dispatched = profile::dispatched(&compiled.plan, run.calls);
+                let dispatched = compiled.plan.dispatches(run.calls);
                 let timestamps = crate::gpu::Timestamps::new(gpu.context(), dispatched.len() as u32).await?;
                 let Some(mut timestamps) = timestamps else {
                     return Ok((gpu.run(compiled, parameters, state, &run).await?, times));

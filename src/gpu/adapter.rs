@@ -369,18 +369,6 @@ pub(super) fn backend_name(backend: wgpu::Backend) -> &'static str {
     }
 }
 
-/// Features that the page asks for in our place, because wgpu has no name for a browser's subgroups
-/// (`web/src/subgroups.ts`).
-fn asked_by_page() -> wgpu::Features {
-    #[cfg(target_arch = "wasm32")]
-    if js_sys::Reflect::get(&js_sys::global(), &"polysketchSubgroups".into())
-        .is_ok_and(|there| there.is_truthy())
-    {
-        return wgpu::Features::SUBGROUP;
-    }
-    wgpu::Features::empty()
-}
-
 impl AdapterReport {
     /// The report of one adapter or device, not yet numbered.
     pub(super) fn new(
@@ -391,7 +379,7 @@ impl AdapterReport {
     ) -> Self {
         let weak = switches::weak();
         let limits = if weak { &wgpu::Limits::defaults().or_worse_values_from(limits) } else { limits };
-        let has = |feature| !weak && (features | asked_by_page()).contains(feature);
+        let has = |feature| !weak && features.contains(feature);
         let kind = match info.device_type {
             _ if is_software(info) => AdapterKind::Software,
             wgpu::DeviceType::DiscreteGpu => AdapterKind::Discrete,
@@ -454,14 +442,9 @@ impl AdapterReport {
     pub fn traits(&self) -> DeviceTraits {
         let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
         let software = self.kind == AdapterKind::Software;
-        let subgroup = self
-            .limits
-            .subgroup_size
-            .filter(|[least, most]| software && least == most && matches!(least, 4 | 8));
         DeviceTraits {
             shaders: true,
             software,
-            subgroup: subgroup.map(|[size, _]| size as usize),
             // Mesa, LP_MAX_TGSI_LOOP_ITERATIONS: a guard against shaders that never end.
             loop_iterations: self.name.contains("llvmpipe").then_some(65_535),
             max_binding: size(self.limits.max_storage_buffer_binding_size.min(self.limits.max_buffer_size)),

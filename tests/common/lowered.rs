@@ -5,14 +5,15 @@ use std::collections::BTreeMap;
 use polysketch::attention::{Attention, HeadLayout, LocalWeight, Mode, Rotation};
 use polysketch::graph::{Graph, Plan, Recompute, Role, TensorId};
 use polysketch::kernels::DeviceTraits;
-use polysketch::kernels::attention_dense::{AttentionDense, DenseWeight, Sight};
-use polysketch::kernels::attention_dense_decode::AttentionDenseDecode;
-use polysketch::kernels::gate_prefix::{Carried, GatePrefix};
-use polysketch::kernels::join_columns::JoinColumns;
-use polysketch::kernels::linear::{Addend, Linear};
-use polysketch::kernels::multiply_add::MultiplyAdd;
+use polysketch::kernels::dense::attention_dense::{AttentionDense, Sight};
+use polysketch::kernels::dense::attention_dense_decode::AttentionDenseDecode;
+use polysketch::kernels::heads::gate_prefix::{Carried, GatePrefix};
+use polysketch::kernels::heads::join_columns::JoinColumns;
+use polysketch::kernels::linear::linear::{Addend, Linear};
+use polysketch::kernels::pairs::dense_weight::DenseWeight;
+use polysketch::kernels::rows::multiply_add::MultiplyAdd;
 use polysketch::model::config::ModelConfig;
-use polysketch::model::transformer::{self, Build, Head};
+use polysketch::model::transformer::{self, Build, Ending};
 use polysketch::shape;
 use polysketch::tensor::{Capacity, DType, TensorType, Unit};
 use polysketch::train::{LearnerOptions, LearnerPlan};
@@ -22,7 +23,7 @@ use super::row_cases::{cases, optimiser};
 use super::{golden, golden_names};
 
 /// Override values, as bits, so that pairs can be compared.
-type Constants = Vec<(&'static str, u64)>;
+type Constants = Vec<(String, u64)>;
 
 /// Pairs by shader, without repetitions.
 #[derive(Default)]
@@ -32,8 +33,8 @@ impl Pairs {
     pub fn add(&mut self, plan: &Plan) {
         for step in &plan.steps {
             let constants: Constants =
-                step.variant.constants.iter().map(|(name, value)| (*name, value.to_bits())).collect();
-            let known = self.0.entry(step.variant.shader.clone()).or_default();
+                step.variant.constants().map(|(name, value)| (name.to_string(), value.to_bits())).collect();
+            let known = self.0.entry(step.variant.name().to_string()).or_default();
             if !known.contains(&constants) {
                 known.push(constants);
             }
@@ -41,12 +42,9 @@ impl Pairs {
     }
 }
 
-/// The floor of SPEC §6, and software adapters with the same limits: without subgroups, and with those of
-/// either size.
-pub fn devices() -> [DeviceTraits; 4] {
-    let software = DeviceTraits { software: true, ..DeviceTraits::floor() };
-    let with = |lanes| DeviceTraits { subgroup: Some(lanes), ..software.clone() };
-    [DeviceTraits::floor(), software.clone(), with(4), with(8)]
+/// The floor of SPEC §6.
+pub fn devices() -> [DeviceTraits; 1] {
+    [DeviceTraits::floor()]
 }
 
 /// The golden models and the random ones.
@@ -79,7 +77,8 @@ pub fn non_causal(config: &ModelConfig) -> Option<Graph> {
             polysketch::attention::Inputs { qkv, lanes, norms, sketch },
             0,
         )
-        .unwrap();
+        .unwrap()
+        .output;
     g.output(o, "o");
     Some(g)
 }
@@ -94,7 +93,7 @@ pub fn training(attention: &Attention, mode: Mode) -> Graph {
     let norms = g.parameter("norms", DType::F32, shape![4, l.head]);
     let sketch = attention.sketch_weights().map(|n| g.parameter("sketch", DType::F32, shape![n]));
     let inputs = polysketch::attention::Inputs { qkv, lanes, norms: Some(norms), sketch };
-    let o = attention.build(&mut g, "attention", mode, inputs, 0).unwrap();
+    let o = attention.build(&mut g, "attention", mode, inputs, 0).unwrap().output;
     let pack = g.nodes.iter().position(|node| node.kernel.stem() == "pack_heads").unwrap();
     for (id, name) in g.nodes[pack].outputs.clone().into_iter().zip(["queries", "keys"]) {
         let tensor = &mut g.tensors[id.0];
@@ -238,10 +237,10 @@ pub fn pairs() -> Pairs {
                 let build = Build { large, max_binding: device.max_binding, slots: 2, context };
                 let capacity = |tokens| Capacity { lanes: 2, tokens, slots: 2, context };
                 let kinds = [
-                    (Mode::Prefill, Head::Last, 100),
-                    (Mode::Prefill, Head::All, 5),
-                    (Mode::Prefill, Head::Nll, 64),
-                    (Mode::Decode, Head::Sample, 1),
+                    (Mode::Prefill, Ending::Last, 100),
+                    (Mode::Prefill, Ending::All, 5),
+                    (Mode::Prefill, Ending::Nll, 64),
+                    (Mode::Decode, Ending::Sample, 1),
                 ];
                 for (mode, head, tokens) in kinds {
                     pairs.add(

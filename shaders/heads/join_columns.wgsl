@@ -1,0 +1,45 @@
+// permutations: [GATE]
+// Queries, keys and values of three tensors (and gate logits of a fourth) as the columns of one, the layout
+// in which a model's joined projection leaves them: qkv[row] = [q[row] | k[row] | v[row] | gate[row] | 0 ..].
+// One invocation a vector of the result.
+#import grid
+struct Params { rows: u32 }
+override PART: u32;            // columns of q, of k and of v
+override HEADS: u32;           // columns of gate
+override WIDTH: u32;           // columns of qkv: 3 * PART, with GATE and HEADS rounded up to a multiple of 4
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> q: array<vec4<f32>>;           // [rows, PART]
+@group(0) @binding(2) var<storage, read> k: array<vec4<f32>>;           // [rows, PART]
+@group(0) @binding(3) var<storage, read> v: array<vec4<f32>>;           // [rows, PART]
+#ifdef GATE
+@group(0) @binding(4) var<storage, read> gate: array<f32>;              // [rows, HEADS]
+@group(0) @binding(5) var<storage, read_write> qkv: array<vec4<f32>>;   // [rows, WIDTH]
+#else
+@group(0) @binding(4) var<storage, read_write> qkv: array<vec4<f32>>;   // [rows, WIDTH]
+#endif
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) count: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+    let at = grid_index(group, count) * 64u + local;
+    let row = at / (WIDTH / 4u);
+    let column = at % (WIDTH / 4u);
+    if row >= params.rows { return; }
+    let source = row * (PART / 4u) + column % (PART / 4u);
+    var value = vec4<f32>();
+    switch column / (PART / 4u) {
+        case 0u: { value = q[source]; }
+        case 1u: { value = k[source]; }
+        case 2u: { value = v[source]; }
+        default: {}
+    }
+#ifdef GATE
+    // The logits may take more columns than q does (many narrow heads), so they are found by their own
+    // offset.
+    if column >= 3u * (PART / 4u) {
+        let head = (column - 3u * (PART / 4u)) * 4u;
+        for (var i = 0u; i < min(4u, HEADS - head); i++) { value[i] = gate[row * HEADS + head + i]; }
+    }
+#endif
+    qkv[at] = value;
+}

@@ -1,0 +1,101 @@
+// permutations: [S] [G]
+// Gathers what the attention kernels read of a token into one row a head:
+//   query row [x | s], key row [x | s | v | gate sum], x = the exact kernel's vector, s = the sketch.
+// One row instead of five tensors, so that a kernel stays within 8 bindings (SPEC §6).
+// One invocation a (part, lane, head, token), part = query, key, value.
+#import lanes
+#import gate_sum
+struct Params { lanes: u32, tokens: u32, lane_base: u32, stride: u32 }
+override HAS_X: u32;           // rows carry x
+override X_NORM: u32;          // x is normed (0: softmax, the raw projection)
+override SKETCH: u32;          // size of s, 0 without
+override GATED: u32;
+override QUERY_WIDTH: u32;
+override KEY_WIDTH: u32;
+override KEYS_AT: u32;         // keys go to 0 the window [lanes], 1 the ring [slots], 2 the cache [slots]
+override BLOCK: u32;
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> qkv: array<f32>;              // [rows, QKV_WIDTH]
+@group(0) @binding(2) var<storage, read> lanes: array<Lane>;           // [lanes]
+@group(0) @binding(3) var<storage, read> norms: array<f32>;            // [4, HEAD]
+@group(0) @binding(4) var<storage, read> rotations: array<vec2<f32>>;  // [4 * 256, HEAD / 2]
+#ifdef S
+@group(0) @binding(5) var<storage, read> sketch: array<f32>;           // [2, lanes, HEADS, tokens, SKETCH]
+#ifdef G
+@group(0) @binding(6) var<storage, read> sums: array<vec2<f32>>;       // [lanes, HEADS, tokens]
+@group(0) @binding(7) var<storage, read_write> queries: array<f32>;    // [lanes, HEADS, tokens, QUERY_WIDTH]
+@group(0) @binding(8) var<storage, read_write> keys: array<f32>;       // [lanes or slots, HEADS, stride, KEY_WIDTH]
+#else
+@group(0) @binding(6) var<storage, read_write> queries: array<f32>;
+@group(0) @binding(7) var<storage, read_write> keys: array<f32>;
+#endif
+#else
+#ifdef G
+@group(0) @binding(5) var<storage, read> sums: array<vec2<f32>>;
+@group(0) @binding(6) var<storage, read_write> queries: array<f32>;
+@group(0) @binding(7) var<storage, read_write> keys: array<f32>;
+#else
+@group(0) @binding(5) var<storage, read_write> queries: array<f32>;
+@group(0) @binding(6) var<storage, read_write> keys: array<f32>;
+#endif
+#endif
+#import head_vector
+
+@compute @workgroup_size(64)
+fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+    let token = id.x;
+    let part = id.y / HEADS;
+    let head = id.y % HEADS;
+    let at = id.z;
+    if token >= params.tokens { return; }
+    let lane = lanes[params.lane_base + at];
+    let position = lane.position + token;
+    let base = head_base(at * params.tokens + token, part, head);
+    let in_call = (at * HEADS + head) * params.tokens + token;
+    var row = ((at * HEADS + head) * params.stride + lane.ring + token) * KEY_WIDTH;
+    if KEYS_AT == 1u { row = ((lane.slot * HEADS + head) * params.stride + lane.ring % BLOCK) * KEY_WIDTH; }
+    if KEYS_AT == 2u { row = ((lane.slot * HEADS + head) * params.stride + position) * KEY_WIDTH; }
+    if part == 2u {
+        let value = row + HAS_X * HEAD + SKETCH;
+        for (var i = 0u; i < HEAD; i++) { keys[value + i] = qkv[base + i]; }
+        if GATED == 1u {
+            let g = value + HEAD;
+#ifdef G
+            let sum = sums[in_call];
+#else
+            // One token a lane: the row before it is already there, no prefix pass is needed.
+            var sum = vec2<f32>();
+            let logit = qkv[(at * params.tokens + token) * QKV_WIDTH + 3u * HEADS * HEAD + head];
+            let first = select(lane.ring % BLOCK == 0u, position == 0u, KEYS_AT == 2u);
+            if !first { sum = vec2<f32>(keys[g - KEY_WIDTH], keys[g + 1u - KEY_WIDTH]); }
+            sum = gate_add(sum, logit);
+#endif
+            keys[g] = sum.x;
+            keys[g + 1u] = sum.y;
+        }
+        return;
+    }
+    var moments = vec2<f32>();
+    if HAS_X == 1u && X_NORM == 1u { moments = head_moments(base, position); }
+    let query = in_call * QUERY_WIDTH;
+    if HAS_X == 1u {
+        for (var i = 0u; i < HEAD / 2u; i++) {
+            var pair = vec2<f32>();
+            if X_NORM == 1u { pair = exact_pair(base, moments, part, position, i); } else { pair = raw_pair(base, position, i); }
+            if part == 0u {
+                queries[query + i] = pair.x;
+                queries[query + i + HEAD / 2u] = pair.y;
+            } else {
+                keys[row + i] = pair.x;
+                keys[row + i + HEAD / 2u] = pair.y;
+            }
+        }
+    }
+#ifdef S
+    let begin = (part * params.lanes * HEADS * params.tokens + in_call) * SKETCH;
+    for (var i = 0u; i < SKETCH; i++) {
+        if part == 0u { queries[query + HAS_X * HEAD + i] = sketch[begin + i]; } else { keys[row + HAS_X * HEAD + i] = sketch[begin + i]; }
+    }
+#endif
+}

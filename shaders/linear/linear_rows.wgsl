@@ -1,0 +1,84 @@
+// permutations: [F16] [NORM|NORM+BIAS|NORM+GLU|BIAS|RESIDUAL]
+// y = f(x) W^T (+ bias) (+ residual), few rows: decoding, where reading W is the whole cost.
+//
+// Ladder. Reference: kernels/linear.rs. Here: 16 invocations share one column, so that they read 256
+// contiguous bytes of W at a time, and each such vector serves ROWS rows; LayerNorm of x (NORM) and the
+// gated GELU (GLU: W is [gate; up]) are fused, because a dispatch costs more than their arithmetic.
+#import half4
+#import gelu
+struct Params { rows: u32, first_column: u32 }
+override K: u32;            // inner size, a multiple of 4
+override N: u32;            // columns of y in this dispatch (W has 2 N rows with GLU)
+override STRIDE: u32;       // columns of y
+override ROWS: u32;    // rows a workgroup handles, at most 4
+const THREADS: u32 = 128u;
+const ACROSS: u32 = 16u;    // invocations that share a column
+const COLUMNS: u32 = 8u;    // THREADS / ACROSS
+override WIDTH: u32;            // K, for row_moments
+
+#import linear_rows_bindings
+#ifdef NORM
+#import row_moments
+#endif
+#ifdef GLU
+var<workgroup> partial: array<vec2<f32>, THREADS>;
+#else
+var<workgroup> partial: array<f32, THREADS>;
+#endif
+
+@compute @workgroup_size(128)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+    let column = group.x * COLUMNS + local / ACROSS;
+    let across = local % ACROSS;
+    let first = group.y * ROWS;
+#ifdef NORM
+    var moments = array<vec2<f32>, 4>();
+    for (var r = 0u; r < ROWS; r++) { moments[r] = row_moments(min(first + r, params.rows - 1u), local); }
+#endif
+    let base = min(column, N - 1u) * (K / 4u);
+#ifdef GLU
+    var sum = array<vec2<f32>, 4>();
+#else
+    var sum = array<f32, 4>();
+#endif
+    for (var k = across; k < K / 4u; k += ACROSS) {
+        let b = weight4(w[base + k]);
+#ifdef GLU
+        let up = weight4(w[base + N * (K / 4u) + k]);
+#endif
+        for (var r = 0u; r < ROWS; r++) {
+            var a = x[min(first + r, params.rows - 1u) * (K / 4u) + k];
+#ifdef NORM
+            a = (a - moments[r].x) * moments[r].y * norm[k] + norm[K / 4u + k];
+#endif
+#ifdef GLU
+            sum[r] += vec2<f32>(dot(a, b), dot(a, up));
+#else
+            sum[r] += dot(a, b);
+#endif
+        }
+    }
+    for (var r = 0u; r < ROWS; r++) {
+        workgroupBarrier();
+        partial[local] = sum[r];
+        for (var step = ACROSS / 2u; step > 0u; step = step / 2u) {
+            workgroupBarrier();
+            if across < step { partial[local] += partial[local + step]; }
+        }
+        if across == 0u && column < N && first + r < params.rows {
+            let out = (first + r) * STRIDE + params.first_column + column;
+#ifdef GLU
+            y[out] = gelu(partial[local].x) * partial[local].y;
+#else
+            var value = partial[local];
+#ifdef BIAS
+            value += bias[params.first_column + column];
+#endif
+#ifdef RESIDUAL
+            value += residual[out];
+#endif
+            y[out] = value;
+#endif
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! What `train` takes: options, settings, where a run starts.
+
+use std::path::{Path, PathBuf};
+
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{ArgGroup, Args};
+use polysketch::graph::Recompute;
+use polysketch::model::files::read_text;
+use polysketch::model::{ModelConfig, ModelSource};
+use polysketch::train::Settings;
+use polysketch::train::checkpoints::Checkpoints;
+use polysketch::train::corpus::Vocabulary;
+use polysketch::train::initial::new_model;
+use polysketch::train::run::Start;
+use polysketch::train::schedule::Decay;
+use polysketch::train::settings::TaskSettings;
+use polysketch::train::tasks::TaskKind;
+use polysketch::{Error, ErrorKind, Result};
+use serde::Serialize;
+
+use crate::cli::failure::warn;
+use crate::cli::options::{Common, Gradients, count, natural};
+
+/// What `train` takes. Options are absent unless given, so that a run that goes on keeps its own.
+#[derive(Debug, Args)]
+#[command(group(ArgGroup::new("start").required(true).args(["config", "model", "resume"])))]
+pub struct Options {
+    /// A new model of this config.json
+    #[arg(long, value_name = "CONFIG.json")]
+    config: Option<PathBuf>,
+    /// The model of this folder
+    #[arg(long, value_name = "DIR")]
+    model: Option<PathBuf>,
+    /// The run in --out, from its newest checkpoint
+    #[arg(long)]
+    resume: bool,
+    /// Folder to write: the model as it is now, checkpoints, train.jsonl, loss.svg
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Texts to train on, UTF-8; `<|endoftext|>` separates documents
+    #[arg(long, value_name = "FILE", num_args = 1.., required_unless_present_any = ["task", "resume"], conflicts_with = "task")]
+    data: Option<Vec<PathBuf>>,
+    /// tokenizer.json, or a folder with one [default: the model's, or plain bytes]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["task", "resume"])]
+    tokenizer: Option<PathBuf>,
+    #[command(flatten)]
+    steps: Steps,
+    #[command(flatten)]
+    optimiser: Optimiser,
+    #[command(flatten)]
+    evaluation: EvaluationOptions,
+    #[command(flatten)]
+    output: OutputOptions,
+    #[command(flatten)]
+    task: TaskOptions,
+    #[command(flatten)]
+    gradients: Gradients,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Steps")]
+struct Steps {
+    /// Steps of the optimiser [default: 1000]
+    #[arg(long, value_name = "N", value_parser = count)]
+    steps: Option<usize>,
+    /// Sequences computed at a time [default: 8]
+    #[arg(long, value_name = "N", value_parser = count)]
+    batch: Option<usize>,
+    /// Times --batch sequences that make a step [default: 1]
+    #[arg(long, value_name = "N", value_parser = count)]
+    accumulate: Option<usize>,
+    /// Tokens of a sequence [default: 256]
+    #[arg(long, value_name = "N", value_parser = count)]
+    context: Option<usize>,
+    /// Seed of new weights and of the order of the data [default: 0]
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Optimiser (AdamW)")]
+struct Optimiser {
+    /// Largest learning rate [default: 0.001]
+    #[arg(long, value_name = "RATE", allow_negative_numbers = true)]
+    lr: Option<f64>,
+    /// Learning rate of the last step [default: a tenth of --lr]
+    #[arg(long, value_name = "RATE", allow_negative_numbers = true)]
+    min_lr: Option<f64>,
+    /// How it falls after the warm-up [default: cosine]
+    #[arg(long, value_name = "CURVE", value_parser = decay())]
+    schedule: Option<Decay>,
+    /// Steps in which it rises [default: a tenth of the steps, at most 200]
+    #[arg(long, value_name = "N", value_parser = natural)]
+    warmup: Option<usize>,
+    /// Decay of matrices a step, times the learning rate [default: 0.1]
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    weight_decay: Option<f64>,
+    /// Decay of the second moment [default: 0.95]
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    beta2: Option<f64>,
+    /// Largest norm of the gradient, which is scaled down to it; 0: any [default: 1]
+    #[arg(long, value_name = "NORM", allow_negative_numbers = true)]
+    clip: Option<f64>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Evaluation")]
+struct EvaluationOptions {
+    /// Text that is not trained on, UTF-8
+    #[arg(long, value_name = "FILE", conflicts_with = "task")]
+    eval_data: Option<PathBuf>,
+    /// Steps between evaluations; 0: only at the end [default: a tenth of the steps]
+    #[arg(long, value_name = "N", value_parser = natural)]
+    eval_every: Option<usize>,
+    /// Tokens of an evaluation, the same ones each time [default: 16k]
+    #[arg(long, value_name = "N", value_parser = count)]
+    eval_tokens: Option<usize>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Output")]
+struct OutputOptions {
+    /// Steps between checkpoints; 0: only at the end [default: a tenth of the steps]
+    #[arg(long, value_name = "N", value_parser = natural)]
+    save_every: Option<usize>,
+    /// Checkpoints to keep [default: 3]
+    #[arg(long, value_name = "N", value_parser = count)]
+    keep: Option<usize>,
+    /// Steps between lines of train.jsonl [default: 1]
+    #[arg(long, value_name = "N", value_parser = count)]
+    log_every: Option<usize>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Synthetic tasks")]
+struct TaskOptions {
+    /// Train on a task instead of texts: selective copying, induction heads, multi-query associative recall
+    #[arg(long, value_name = "TASK", value_parser = task())]
+    task: Option<TaskKind>,
+    /// Things to remember [default: as in the literature, 16, 1 and 8]
+    #[arg(long, value_name = "N", value_parser = count, requires = "task")]
+    items: Option<usize>,
+    /// Tokens the task uses [default: the model's vocab_size]
+    #[arg(long, value_name = "N", value_parser = count, requires = "task")]
+    task_vocab: Option<usize>,
+}
+
+fn decay() -> impl TypedValueParser<Value = Decay> {
+    PossibleValuesParser::new(["cosine", "linear", "constant"]).map(|word| match word.as_str() {
+        "linear" => Decay::Linear,
+        "constant" => Decay::Constant,
+        _ => Decay::Cosine,
+    })
+}
+
+fn task() -> impl TypedValueParser<Value = TaskKind> {
+    PossibleValuesParser::new(TaskKind::ALL.map(TaskKind::as_str)).try_map(|word| word.parse::<TaskKind>())
+}
+
+/// The settings of the run that goes on, if one does.
+#[derive(Clone, Copy)]
+struct Recorded<'a>(Option<&'a Settings>);
+
+impl Recorded<'_> {
+    /// A setting that may change when a run goes on.
+    fn free<T>(self, given: Option<T>, recorded: impl Fn(&Settings) -> T, default: impl FnOnce() -> T) -> T {
+        given.or_else(|| self.0.map(recorded)).unwrap_or_else(default)
+    }
+
+    /// One that may not: the result would be that of no run.
+    fn fixed<T: PartialEq + Serialize>(
+        self,
+        name: &str,
+        given: Option<T>,
+        recorded: impl Fn(&Settings) -> T,
+        default: impl FnOnce() -> T,
+    ) -> Result<T> {
+        let text = |value: &T| serde_json::to_string(value).unwrap_or_default();
+        match (given, self.0.map(recorded)) {
+            (Some(given), Some(recorded)) if given != recorded => {
+                let message =
+                    format!("--{name} is {}, the run was started with {}", text(&given), text(&recorded));
+                Err(Error::new(ErrorKind::Input, message)
+                    .help("leave it out, or start a new run in another folder"))
+            }
+            (_, Some(recorded)) => Ok(recorded),
+            (Some(given), None) => Ok(given),
+            (None, None) => Ok(default()),
+        }
+    }
+}
+
+impl Options {
+    /// The settings, from what is given, what was recorded and what is usual.
+    fn settings(&self, recorded: Recorded<'_>, vocabulary: usize) -> Result<Settings> {
+        let (s, o, e, w) = (&self.steps, &self.optimiser, &self.evaluation, &self.output);
+        let number = |n: Option<usize>| n.map(|n| n as u64);
+        let usual = Settings::default();
+        let steps = recorded.free(number(s.steps), |r| r.steps, || usual.steps);
+        let tenth = || (steps / 10).max(1);
+        let lr = recorded.fixed("lr", o.lr, |r| r.lr, || usual.lr)?;
+        Ok(Settings {
+            steps,
+            batch: recorded.fixed("batch", s.batch, |r| r.batch, || usual.batch)?,
+            accumulate: recorded.fixed("accumulate", s.accumulate, |r| r.accumulate, || usual.accumulate)?,
+            context: recorded.fixed("context", s.context, |r| r.context, || usual.context)?,
+            lr,
+            min_lr: recorded.fixed("min-lr", o.min_lr, |r| r.min_lr, || lr / 10.0)?,
+            schedule: recorded.fixed("schedule", o.schedule, |r| r.schedule, || usual.schedule)?,
+            warmup: recorded.fixed("warmup", number(o.warmup), |r| r.warmup, || (steps / 10).min(200))?,
+            weight_decay: recorded.fixed(
+                "weight-decay",
+                o.weight_decay,
+                |r| r.weight_decay,
+                || usual.weight_decay,
+            )?,
+            beta1: recorded.free(None, |r| r.beta1, || usual.beta1),
+            beta2: recorded.fixed("beta2", o.beta2, |r| r.beta2, || usual.beta2)?,
+            eps: recorded.free(None, |r| r.eps, || usual.eps),
+            clip: recorded.fixed("clip", o.clip, |r| r.clip, || usual.clip)?,
+            seed: recorded.fixed("seed", s.seed, |r| r.seed, || usual.seed)?,
+            segment: self.gradients.segment.or(recorded.0.and_then(|r| r.segment)),
+            recompute: recorded.free(
+                self.gradients.again.recompute.map(|what| what == Recompute::Sections),
+                |r| r.recompute,
+                || usual.recompute,
+            ),
+            data: recorded.free(self.data.clone(), |r| r.data.clone(), Vec::new),
+            task: self.task(recorded, vocabulary)?,
+            eval_data: e.eval_data.clone().or_else(|| recorded.0.and_then(|r| r.eval_data.clone())),
+            eval_every: recorded.free(number(e.eval_every), |r| r.eval_every, tenth),
+            eval_tokens: recorded.free(e.eval_tokens, |r| r.eval_tokens, || usual.eval_tokens),
+            save_every: recorded.free(number(w.save_every), |r| r.save_every, tenth),
+            keep: recorded.free(w.keep, |r| r.keep, || usual.keep),
+            log_every: recorded.free(number(w.log_every), |r| r.log_every, || usual.log_every),
+        })
+    }
+
+    fn task(&self, recorded: Recorded<'_>, vocabulary: usize) -> Result<Option<TaskSettings>> {
+        let options = &self.task;
+        let given = |kind| TaskSettings {
+            kind,
+            items: options.items.unwrap_or(kind.usual_items()),
+            vocabulary: options.task_vocab.unwrap_or(vocabulary),
+        };
+        recorded.fixed("task", options.task.map(|kind| Some(given(kind))), |r| r.task, || None)
+    }
+
+    /// Where the run starts, and with which settings.
+    pub fn start(&self, common: &Common) -> Result<(Start, Settings)> {
+        let checkpoints = Checkpoints::of(&self.out);
+        if self.resume {
+            let start = Start::from(checkpoints.newest()?);
+            let recorded = start.resumed.as_ref().map(|(_, progress)| &progress.settings);
+            let settings = self.settings(Recorded(recorded), start.source.config.vocab_size)?;
+            settings.check()?;
+            return Ok((start, settings));
+        }
+        checkpoints.check_new()?;
+        let given = self.tokenizer.as_deref().map(Vocabulary::open).transpose()?;
+        let new = Recorded(None);
+        let (source, vocabulary, settings) = if let Some(dir) = &self.model {
+            let source = ModelSource::open(dir)?;
+            let settings = self.settings(new, source.config.vocab_size)?;
+            (source, given.map_or_else(|| Vocabulary::open(dir), Ok)?, settings)
+        } else {
+            let path = self.config.as_deref().unwrap_or(Path::new("config.json"));
+            let (config, warnings) = ModelConfig::from_json(&read_text(path)?, &path.display().to_string())?;
+            let settings = self.settings(new, config.vocab_size)?;
+            settings.check()?;
+            let vocabulary = given.unwrap_or_else(Vocabulary::bytes);
+            let source = new_model(config, vocabulary.tokenizer.clone(), settings.seed)?;
+            (ModelSource { warnings, ..source }, vocabulary, settings)
+        };
+        settings.check()?;
+        if common.talks() {
+            source.warnings.iter().for_each(|text| warn(text));
+        }
+        Ok((Start { source, vocabulary, resumed: None }, settings))
+    }
+}
