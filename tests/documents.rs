@@ -126,6 +126,41 @@ fn every_cited_section_of_the_specification_exists() {
     assert!(cited > 50, "only {cited} sections were found");
 }
 
+/// `module::Type`, and `module::Type::Variant`.
+#[test]
+fn every_type_in_the_architecture_exists() {
+    let texts = texts();
+    let architecture = texts.iter().find(|text| text.path == "ARCHITECTURE.md").expect("ARCHITECTURE.md");
+    let mut found = 0;
+    for path in architecture.text.split('`').skip(1).step_by(2) {
+        let parts: Vec<&str> = path.split("::").collect();
+        let module = parts[0].starts_with(char::is_lowercase);
+        if parts.len() < 2 || !module || !path.chars().all(|c| c.is_alphanumeric() || "_:".contains(c)) {
+            continue;
+        }
+        let of = |text: &&Text| text.path.starts_with(&format!("src/{}", parts[0])) && text.is(&["rs"]);
+        let declared = ["struct", "enum", "trait"].map(|kind| format!("pub {kind} {}", parts[1]));
+        let holds = |text: &Text| {
+            declared.iter().any(|d| text.text.contains(d))
+                && parts.get(2).is_none_or(|p| text.text.contains(p))
+        };
+        assert!(texts.iter().filter(of).any(holds), "ARCHITECTURE.md: `{path}` is not declared");
+        found += 1;
+    }
+    assert!(found > 5, "only {found} types were found");
+}
+
+#[test]
+fn every_test_of_the_workflow_exists() {
+    let workflow = fs::read_to_string(Path::new(ROOT).join(".github/workflows/ci.yml")).expect("ci.yml");
+    let tree = tree();
+    let words: Vec<&str> = workflow.split_whitespace().collect();
+    for name in words.windows(2).filter(|pair| pair[0] == "--test").map(|pair| pair[1]) {
+        let files = [format!("tests/{name}.rs"), format!("tests/{name}/main.rs")];
+        assert!(tree.iter().any(|path| files.contains(path)), "ci.yml: there is no test {name}");
+    }
+}
+
 #[test]
 fn the_readme_is_short() {
     let text = fs::read_to_string(Path::new(ROOT).join("README.md")).expect("README.md");
