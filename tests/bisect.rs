@@ -49,8 +49,8 @@ impl Kernel for Broken {
     fn runs(&self, call: &Call) -> bool {
         self.0.runs(call)
     }
-    fn dispatch(&self, variant: &Variant, call: &Call) -> Dispatch {
-        self.0.dispatch(variant, call)
+    fn dispatches(&self, variant: &Variant, call: &Call) -> Vec<Dispatch> {
+        self.0.dispatches(variant, call)
     }
     fn twin_f32(&self, args: &mut Args<'_, f32>, call: &Call) {
         let out = args.views.len() - 1;

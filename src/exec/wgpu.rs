@@ -90,7 +90,8 @@ impl GpuExecutor {
             let trusted = !matches!(step.variant.shader(), crate::kernels::Shader::Own(_));
             let shader = Shader { name: step.variant.name(), source: &source, entry: "main", trusted };
             // The size of Params does not depend on the call.
-            let params = step.kernel.dispatch(&step.variant, &Call::start(1)).params.len();
+            let dispatches = step.kernel.dispatches(&step.variant, &Call::start(1));
+            let params = dispatches.first().expect("a kernel with a shader dispatches it").params.len();
             let layout = Layout {
                 uniform_bytes: params.next_multiple_of(16) as u64,
                 read_only: step.variant.written().unwrap_or_default().iter().map(|w| !w).collect(),

@@ -39,14 +39,10 @@ pub trait Kernel: Debug + Send + Sync + std::any::Any {
         true
     }
 
-    /// Parameters and workgroup counts for one call that [runs](Kernel::runs).
-    fn dispatch(&self, variant: &Variant, call: &Call) -> Dispatch;
-
-    /// The same as dispatches one after the other, where a device does not take all in one
-    /// ([`DeviceTraits::loop_iterations`]).
-    fn dispatches(&self, variant: &Variant, call: &Call) -> Vec<Dispatch> {
-        vec![self.dispatch(variant, call)]
-    }
+    /// Parameters and workgroup counts for one call that [runs](Kernel::runs): one dispatch
+    /// ([`Dispatch::once`]), or several one after the other, where a device does not take all in one
+    /// ([`DeviceTraits::loop_iterations`]); none from a kernel without a shader.
+    fn dispatches(&self, variant: &Variant, call: &Call) -> Vec<Dispatch>;
 
     /// The CPU twin in f32.
     fn twin_f32(&self, args: &mut Args<'_, f32>, call: &Call);

@@ -200,6 +200,11 @@ impl Dispatch {
         Self { params: bytemuck::bytes_of(params).to_vec(), workgroups }
     }
 
+    /// All of a call in one dispatch.
+    pub fn once<P: bytemuck::Pod>(params: &P, workgroups: [usize; 3]) -> Vec<Self> {
+        vec![Self::new(params, workgroups)]
+    }
+
     /// At least `n` workgroups, folded into two dimensions of at most 65 535 each (SPEC §6); the
     /// shader finds its number as `id.y * num_workgroups.x + id.x` and must check it.
     pub fn linear(n: usize) -> [usize; 3] {

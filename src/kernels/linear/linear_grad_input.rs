@@ -56,10 +56,10 @@ impl Kernel for LinearGradInput {
         .variant()
     }
 
-    fn dispatch(&self, variant: &Variant, call: &Call) -> Dispatch {
+    fn dispatches(&self, variant: &Variant, call: &Call) -> Vec<Dispatch> {
         let rows = call.unit(self.rows);
         let params = shader::Params { rows: rows as u32, first_column: self.first as u32 };
-        Dispatch::new(&params, workgroups(&shader::Overrides::of(variant).matrix_tile, rows, self.inputs))
+        Dispatch::once(&params, workgroups(&shader::Overrides::of(variant).matrix_tile, rows, self.inputs))
     }
 
     fn flops(&self, call: &Call) -> u64 {

@@ -53,9 +53,9 @@ impl Kernel for LinearGradWeight {
         .variant()
     }
 
-    fn dispatch(&self, variant: &Variant, call: &Call) -> Dispatch {
+    fn dispatches(&self, variant: &Variant, call: &Call) -> Vec<Dispatch> {
         let params = shader::Params { rows: call.unit(self.rows) as u32, first_column: self.first as u32 };
-        Dispatch::new(
+        Dispatch::once(
             &params,
             workgroups(&shader::Overrides::of(variant).matrix_tile, self.shard, self.inputs),
         )

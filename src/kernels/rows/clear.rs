@@ -30,8 +30,8 @@ impl Kernel for Clear {
         Variant::new("clear", &[]).size("FIRST", range.start).size("ELEMENTS", range.len())
     }
 
-    fn dispatch(&self, variant: &Variant, _: &Call) -> Dispatch {
-        Dispatch::new(
+    fn dispatches(&self, variant: &Variant, _: &Call) -> Vec<Dispatch> {
+        Dispatch::once(
             &shader::clear::Params::default(),
             Dispatch::linear(variant.get("ELEMENTS").div_ceil(64)),
         )

@@ -52,7 +52,7 @@ impl Kernel for Embed {
             .size("BY_SLOT", usize::from(self.by_slot))
     }
 
-    fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
+    fn dispatches(&self, _: &Variant, call: &Call) -> Vec<Dispatch> {
         let rows = call.unit(Unit::Rows);
         let params = shader::embed::Params {
             rows: rows as u32,
@@ -61,7 +61,7 @@ impl Kernel for Embed {
             shard_first: self.first as u32,
             shard_rows: self.rows as u32,
         };
-        Dispatch::new(&params, Dispatch::linear((rows * self.width / 4).div_ceil(64)))
+        Dispatch::once(&params, Dispatch::linear((rows * self.width / 4).div_ceil(64)))
     }
 
     fn gradient(&self) -> Option<&dyn Gradient> {

@@ -44,7 +44,7 @@ impl Kernel for Sample {
         Variant::new("sample", &[]).size("VOCABULARY", self.vocabulary)
     }
 
-    fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
+    fn dispatches(&self, _: &Variant, call: &Call) -> Vec<Dispatch> {
         // Calls of one submission are numbered by their part of the lane table.
         let step = call.lane_base / call.lanes.len();
         let params = shader::sample::Params {
@@ -52,7 +52,7 @@ impl Kernel for Sample {
             step: step as u32,
             slots: self.slots as u32,
         };
-        Dispatch::new(&params, [call.lanes.len(), 1, 1])
+        Dispatch::once(&params, [call.lanes.len(), 1, 1])
     }
 
     twins!();

@@ -56,7 +56,7 @@ impl Kernel for ScanGradQueries {
         self.features.constants(variant)
     }
 
-    fn dispatch(&self, variant: &Variant, call: &Call) -> Dispatch {
+    fn dispatches(&self, variant: &Variant, call: &Call) -> Vec<Dispatch> {
         let l = &self.layout;
         let blocks = call.unit(Unit::Blocks(l.block));
         let params = shader::scan_grad_queries::Params {
@@ -64,7 +64,7 @@ impl Kernel for ScanGradQueries {
             lane_base: call.lane_base as u32,
             blocks: blocks as u32,
         };
-        Dispatch::new(
+        Dispatch::once(
             &params,
             [l.block.div_ceil(variant.get("ROW_TILE")), blocks, call.lanes.len() * l.heads],
         )

@@ -124,7 +124,7 @@ impl Kernel for ScanStates {
         self.block_count(call) > 0
     }
 
-    fn dispatch(&self, variant: &Variant, call: &Call) -> Dispatch {
+    fn dispatches(&self, variant: &Variant, call: &Call) -> Vec<Dispatch> {
         let blocks = self.block_count(call);
         let params = shader::scan_states::Params {
             blocks: blocks as u32,
@@ -133,7 +133,7 @@ impl Kernel for ScanStates {
             tokens: call.tokens as u32,
         };
         let features = variant.get("ROW_TILE");
-        Dispatch::new(
+        Dispatch::once(
             &params,
             [self.features.count.div_ceil(features), blocks, call.lanes.len() * self.layout.heads],
         )
