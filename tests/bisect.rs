@@ -64,9 +64,6 @@ impl Kernel for Broken {
     fn twin_f64(&self, args: &mut Args<'_, f64>, call: &Call) {
         self.0.twin_f64(args, call);
     }
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
 }
 
 #[test]

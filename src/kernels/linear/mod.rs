@@ -1,6 +1,7 @@
 //! Products with weight matrices, `y = x Wᵀ`, and their gradients `dx = dy W`, `dW = dyᵀ x`.
 
 #[allow(clippy::module_inception)]
+mod fuse;
 mod gradient;
 pub mod linear;
 pub mod linear_grad_input;
