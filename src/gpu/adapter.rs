@@ -369,18 +369,6 @@ pub(super) fn backend_name(backend: wgpu::Backend) -> &'static str {
     }
 }
 
-/// Features that the page asks for in our place, because wgpu has no name for a browser's subgroups
-/// (`web/src/subgroups.ts`).
-fn asked_by_page() -> wgpu::Features {
-    #[cfg(target_arch = "wasm32")]
-    if js_sys::Reflect::get(&js_sys::global(), &"polysketchSubgroups".into())
-        .is_ok_and(|there| there.is_truthy())
-    {
-        return wgpu::Features::SUBGROUP;
-    }
-    wgpu::Features::empty()
-}
-
 impl AdapterReport {
     /// The report of one adapter or device, not yet numbered.
     pub(super) fn new(
@@ -391,7 +379,7 @@ impl AdapterReport {
     ) -> Self {
         let weak = switches::weak();
         let limits = if weak { &wgpu::Limits::defaults().or_worse_values_from(limits) } else { limits };
-        let has = |feature| !weak && (features | asked_by_page()).contains(feature);
+        let has = |feature| !weak && features.contains(feature);
         let kind = match info.device_type {
             _ if is_software(info) => AdapterKind::Software,
             wgpu::DeviceType::DiscreteGpu => AdapterKind::Discrete,

@@ -1,4 +1,6 @@
-/** Types of the public face. Shapes stand in brackets; times are in milliseconds unless a name says otherwise. */
+/**
+ * Types of the public face. Shapes stand in brackets; times are in milliseconds unless a name says otherwise.
+ */
 
 /** Where to run: the best GPU or else the CPU, a GPU, or the CPU. */
 export type Backend = "auto" | "gpu" | "cpu"
@@ -116,7 +118,10 @@ export interface ReadProgress {
   total: number
   /** Tokens the state has seen. */
   position: number
-  /** Mean negative log-likelihood, nats a token: of the tokens of this call, and of all tokens read with `score`. */
+  /**
+   * Mean negative log-likelihood, nats a token: of the tokens of this call, and of all tokens read with
+   * `score`.
+   */
   nll?: number
   meanNll?: number
   tokensPerSecond: number
@@ -184,7 +189,10 @@ export interface BenchOptions {
   quick?: boolean
   /** Seconds of a row. */
   budget?: number
-  /** Seconds of everything, about: rows that would begin too late are left out, with that reason. Default: 55 where `quick`, else any. */
+  /**
+   * Seconds of everything, about: rows that would begin too late are left out, with that reason. Default: 55
+   * where `quick`, else any.
+   */
   most?: number
   /** Most samples of a row. */
   samples?: number
@@ -208,4 +216,5 @@ export interface BenchRow {
 }
 
 /** What happens in a benchmark: a row begins, or is done. */
-export type BenchEvent = { event: "started"; name: string; index: number; of: number } | { event: "row"; row: BenchRow }
+export type BenchEvent =
+  { event: "started"; name: string; index: number; of: number } | { event: "row"; row: BenchRow }
