@@ -1,19 +1,19 @@
 //! Validates every shader permutation with naga and generates `shaders.rs`: the sources, the
 //! bindings as reflected, and each kernel's `Params` struct, so that no layout is typed twice.
 
-#[path = "src/kernels/preprocess.rs"]
+#[path = "src/kernels/contract/preprocess.rs"]
 mod preprocess;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 
 fn main() {
     println!("cargo:rerun-if-changed=shaders");
-    println!("cargo:rerun-if-changed=src/kernels/preprocess.rs");
+    println!("cargo:rerun-if-changed=src/kernels/contract/preprocess.rs");
     identify();
     if let Err(message) = generate() {
         // One readable report instead of a backtrace of the build script.
@@ -80,7 +80,7 @@ fn generate() -> Result<(), String> {
         }
         let (stem, all) =
             preprocess::permutations(line).ok_or(format!("permutations.txt: cannot read {line:?}"))?;
-        let path = shaders.join(format!("{stem}.wgsl"));
+        let path = find(&shaders, stem)?;
         let source = read(&path)?;
         let _ = writeln!(sources, "    ({stem:?}, include_str!({:?})),", path.display().to_string());
         let mut layout: Option<String> = None;
@@ -97,11 +97,8 @@ fn generate() -> Result<(), String> {
             }
             let module = naga::front::wgsl::parse_str(&text)
                 .map_err(|e| format!("{key}:\n{}", e.emit_to_string(&text)))?;
-            // The floor of SPEC §6: nothing optional but for the variants that say so. unpack2x16float is
-            // core WebGPU, naga lists it as a capability.
-            let optional =
-                if stem.ends_with("_subgroup") { Capabilities::SUBGROUP } else { Capabilities::empty() };
-            Validator::new(ValidationFlags::all(), Capabilities::SHADER_FLOAT16_IN_FLOAT32 | optional)
+            // The floor of SPEC §6: nothing optional. unpack2x16float is core WebGPU, naga lists it as a capability.
+            Validator::new(ValidationFlags::all(), Capabilities::SHADER_FLOAT16_IN_FLOAT32)
                 .validate(&module)
                 .map_err(|e| format!("{key}:\n{}", e.emit_to_string(&text)))?;
             let reflected = reflect(&key, stem, &module)?;
@@ -127,6 +124,16 @@ fn generate() -> Result<(), String> {
     pieces.push_str("];\n");
     let out = Path::new(&env::var("OUT_DIR").map_err(|e| e.to_string())?).join("shaders.rs");
     fs::write(&out, [table, sources, pieces, params].concat()).map_err(|e| format!("{}: {e}", out.display()))
+}
+
+/// `shaders/<family>/<stem>.wgsl`.
+fn find(shaders: &Path, stem: &str) -> Result<PathBuf, String> {
+    let families = fs::read_dir(shaders).map_err(|e| e.to_string())?.flatten();
+    let file = format!("{stem}.wgsl");
+    families
+        .map(|family| family.path().join(&file))
+        .find(|path| path.exists())
+        .ok_or(format!("no shader {file}"))
 }
 
 struct Reflected {

@@ -7,8 +7,10 @@
 
 use polysketch::exec::{CpuExecutor, Executor, Memory, Run};
 use polysketch::graph::{Graph, Recompute};
-use polysketch::kernels::linear::Linear;
-use polysketch::kernels::{Args, Backward, BackwardExt, DeviceTraits, Dispatch, Kernel, Real, Variant};
+use polysketch::kernels::linear::linear::Linear;
+use polysketch::kernels::{
+    Args, Backward, BackwardExt, DeviceTraits, Dispatch, Gradient, Kernel, Real, Variant,
+};
 use polysketch::tensor::{Call, Capacity, DType, TensorType, Unit};
 use polysketch::{Result, shape, twins};
 
@@ -40,14 +42,20 @@ impl Kernel for SquaredRelu {
         Dispatch::new(&0u32, [1, 1, 1])
     }
 
+    fn gradient(&self) -> Option<&dyn Gradient> {
+        Some(self)
+    }
+
+    twins!();
+}
+
+impl Gradient for SquaredRelu {
     /// The rule: one more operation, whose output is a contribution to the gradient of input 0.
     fn backward(&self, pass: &mut dyn Backward) -> Result<()> {
         let (x, dy) = (pass.input(0), pass.gradient(0)?);
         let dx = pass.apply1("grad", SquaredReluGrad, &[x, dy])?;
         pass.give(0, dx)
     }
-
-    twins!();
 }
 
 impl SquaredRelu {

@@ -10,7 +10,7 @@ use pollster::block_on;
 use polysketch::ErrorKind;
 use polysketch::exec::Executor;
 use polysketch::graph::Recompute;
-use polysketch::kernels::nll::UNSCORED;
+use polysketch::kernels::rows::nll::UNSCORED;
 use polysketch::model::checkpoint::{TensorData, safetensors_bytes};
 use polysketch::model::tensor_file::TensorFile;
 use polysketch::model::{Engine, ModelSource};

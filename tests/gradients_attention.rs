@@ -247,7 +247,7 @@ fn learned_sketches_of_working_size() {
                     d.tensor != "attention.sketch.input.0" && (d.relative.is_nan() || d.relative > SMALL)
                 });
                 failures.extend(
-                    wrong.map(|d| format!("{name}: h={head} r={r}, subgroups {:?}: {d:?}", sort.subgroup)),
+                    wrong.map(|d| format!("{name}: h={head} r={r}, software {}: {d:?}", sort.software)),
                 );
             }
         }

@@ -11,8 +11,8 @@ use pollster::block_on;
 use polysketch::exec::{Memory, Run};
 use polysketch::graph::{Graph, Recompute};
 use polysketch::kernels::DeviceTraits;
-use polysketch::kernels::adamw::Settings;
-use polysketch::kernels::linear::Linear;
+use polysketch::kernels::linear::linear::Linear;
+use polysketch::kernels::optimizer::adamw::Settings;
 use polysketch::shape;
 use polysketch::tensor::{Capacity, DType, TensorType, Unit};
 

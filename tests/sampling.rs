@@ -10,7 +10,7 @@ use pollster::block_on;
 use polysketch::exec::{Compiled, Executor, Memory, Run};
 use polysketch::graph::Graph;
 use polysketch::kernels::DeviceTraits;
-use polysketch::kernels::sample::{SETTINGS, STEPS, Sample};
+use polysketch::kernels::sample::sample::{SETTINGS, STEPS, Sample};
 use polysketch::shape;
 use polysketch::tensor::{Call, Capacity, Lane, TensorType, Unit};
 

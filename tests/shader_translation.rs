@@ -13,7 +13,7 @@ use common::lowered::{Pairs, pairs};
 use naga::back::{PipelineConstants, glsl, hlsl, msl, spv};
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use naga::{Module, ShaderStage};
-use polysketch::kernels::shader::{PERMUTATIONS, Permutation};
+use polysketch::kernels::contract::shader::{PERMUTATIONS, Permutation};
 
 /// At most so many sets of override values of one permutation go through the slow validators.
 const SETS: usize = 2;
@@ -24,10 +24,8 @@ fn resolved(key: &str, constants: &[(&'static str, u64)]) -> (Module, ModuleInfo
     let module = naga::front::wgsl::parse_str(&source)
         .unwrap_or_else(|e| panic!("{key}: {}", e.emit_to_string(&source)));
     let validate = |module: &Module| {
-        // The floor of SPEC §6 and, for the variants that say so, subgroups; unpack2x16float is core WebGPU,
-        // naga lists it as a capability.
-        let optional = if key.contains("_subgroup") { Capabilities::SUBGROUP } else { Capabilities::empty() };
-        Validator::new(ValidationFlags::all(), Capabilities::SHADER_FLOAT16_IN_FLOAT32 | optional)
+        // The floor of SPEC §6; unpack2x16float is core WebGPU, naga lists it as a capability.
+        Validator::new(ValidationFlags::all(), Capabilities::SHADER_FLOAT16_IN_FLOAT32)
             .validate(module)
             .unwrap_or_else(|e| panic!("{key}: {e:?}"))
     };
@@ -149,23 +147,14 @@ fn every_permutation_translates() {
             count += 1;
             let (module, info) = resolved(key, constants);
             let binary = spirv(key, &module, &info);
-            // Subgroups are for software adapters, which are there by Vulkan alone.
-            let everywhere = !key.contains("_subgroup");
             // Nothing here reads Metal; glslang's HLSL front end does not know naga's array constructors.
-            let glsl = everywhere.then(|| {
-                (metal(key, &module, &info), directx(key, &module, &info), opengl(key, &module, &info)).2
-            });
+            let (_, _, glsl) =
+                (metal(key, &module, &info), directx(key, &module, &info), opengl(key, &module, &info));
             /// Whether the tool is there, its name, its arguments, the file's ending, the file.
             type Check<'a> = (bool, &'a str, &'a [&'a str], &'a str, &'a [u8]);
             let checks: [Check; 2] = [
                 (spirv_val, "spirv-val", &["--target-env", "vulkan1.1"], ".spv", &binary),
-                (
-                    glslang && everywhere,
-                    "glslangValidator",
-                    &["-S", "comp"],
-                    ".comp",
-                    glsl.as_deref().unwrap_or_default().as_bytes(),
-                ),
+                (glslang, "glslangValidator", &["-S", "comp"], ".comp", glsl.as_bytes()),
             ];
             for (_, program, arguments, name, content) in checks.into_iter().filter(|c| c.0) {
                 failures.extend(

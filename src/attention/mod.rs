@@ -10,25 +10,26 @@ use std::sync::Arc;
 
 pub use standalone::{AttentionLayer, Buffers, LayerCapacity, Mask, Slices, Weights};
 
-pub use crate::kernels::features::Features;
-pub use crate::kernels::heads::{HeadLayout, Rotation};
-pub use crate::kernels::local_weight::LocalWeight;
+pub use crate::kernels::heads::layout::{HeadLayout, Rotation};
+pub use crate::kernels::pairs::local_weight::LocalWeight;
+pub use crate::kernels::scan::features::Features;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{Graph, TensorId};
-use crate::kernels::attention_dense::{AttentionDense, DenseWeight, Sight};
-use crate::kernels::attention_dense_decode::AttentionDenseDecode;
-use crate::kernels::attention_dense_merge::AttentionDenseMerge;
-use crate::kernels::gate_prefix::{Carried, GatePrefix};
-use crate::kernels::heads::{DIGITS, rotation_table};
-use crate::kernels::pack_heads::{KeysAt, PackHeads};
-use crate::kernels::ring_copy::RingCopy;
-use crate::kernels::scan_decode::ScanDecode;
-use crate::kernels::scan_output::ScanOutput;
-use crate::kernels::scan_prefix::{Prefix, ScanPrefix};
-use crate::kernels::scan_states::{ScanStates, States};
-use crate::kernels::sketch_learned::SketchLearned;
-use crate::kernels::sketch_random::SketchRandom;
+use crate::kernels::dense::attention_dense::{AttentionDense, Sight};
+use crate::kernels::dense::attention_dense_decode::AttentionDenseDecode;
+use crate::kernels::dense::attention_dense_merge::AttentionDenseMerge;
+use crate::kernels::heads::gate_prefix::{Carried, GatePrefix};
+use crate::kernels::heads::layout::{DIGITS, rotation_table};
+use crate::kernels::heads::pack_heads::{KeysAt, PackHeads};
+use crate::kernels::heads::ring_copy::RingCopy;
+use crate::kernels::pairs::dense_weight::DenseWeight;
+use crate::kernels::scan::scan_decode::ScanDecode;
+use crate::kernels::scan::scan_output::ScanOutput;
+use crate::kernels::scan::scan_prefix::{Prefix, ScanPrefix};
+use crate::kernels::scan::scan_states::{ScanStates, States};
+use crate::kernels::sketch::sketch_learned::SketchLearned;
+use crate::kernels::sketch::sketch_random::SketchRandom;
 use crate::shape;
 use crate::tensor::{TensorType, Unit};
 

@@ -6,7 +6,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::exec::{Compiled, Executor, GpuExecutor, Memory, Run};
 use crate::gpu::GpuContext;
 use crate::graph::{Graph, Plan, Role};
-use crate::kernels::join_columns::JoinColumns;
+use crate::kernels::heads::join_columns::JoinColumns;
 use crate::shape;
 use crate::tensor::{Call, Capacity, DType, Lane, TensorType, Unit, lane_table, ring_after};
 

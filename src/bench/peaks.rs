@@ -9,9 +9,9 @@ use super::timer::{Samples, Subject, Timer, in_turns, kernel_graph};
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::{CpuExecutor, Executor, Memory};
 use crate::graph::Graph;
-use crate::kernels::add::Add;
-use crate::kernels::linear::Linear;
-use crate::kernels::multiply_add::MultiplyAdd;
+use crate::kernels::linear::linear::Linear;
+use crate::kernels::rows::add::Add;
+use crate::kernels::rows::multiply_add::MultiplyAdd;
 use crate::shape;
 use crate::tensor::{Call, DType, TensorType, Unit};
 

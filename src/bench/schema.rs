@@ -170,7 +170,7 @@ impl Device {
     /// An adapter, or the CPU executor.
     pub fn new(adapter: Option<&AdapterReport>, browser: Option<String>) -> Self {
         let program = Self {
-            threads: crate::kernels::real::threads(),
+            threads: crate::kernels::cpu::threads(),
             os: std::env::consts::OS.to_string(),
             arch: std::env::consts::ARCH.to_string(),
             browser,

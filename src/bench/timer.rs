@@ -8,8 +8,8 @@ use super::statistics::Statistics;
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::{Compiled, Executor, KernelTime, Memory, Run, add_by_kernel};
 use crate::graph::{Graph, Plan, PlannedTensor, Role};
-use crate::kernels::multiply_add::MultiplyAdd;
-use crate::kernels::nll::UNSCORED;
+use crate::kernels::rows::multiply_add::MultiplyAdd;
+use crate::kernels::rows::nll::UNSCORED;
 use crate::kernels::{DeviceTraits, Kernel};
 use crate::tensor::{Call, Capacity, DType, TensorType, lane_table};
 

@@ -1,5 +1,5 @@
-//! Measures which variants suit a device: tiles of products at a model's own shapes, subgroups or not, tokens
-//! of a reading call. In turns with the defaults, which stay unless something else is faster beyond doubt;
+//! Measures which variants suit a device: tiles of products at a model's own shapes, tokens of a
+//! reading call. In turns with the defaults, which stay unless something else is faster beyond doubt;
 //! every candidate is held against f64. And which block suits a model yet to be trained: that is only told,
 //! for a model's own block is part of what it computes.
 
@@ -18,8 +18,9 @@ use super::timer::{Samples, Subject, Timer, in_turns, kernel_graph, token_ids};
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::{CpuExecutor, Executor};
 use crate::kernels::DeviceTraits;
-use crate::kernels::linear::{Linear, Tile};
-use crate::kernels::tuning::{TunedTile, Tuning};
+use crate::kernels::Tile;
+use crate::kernels::contract::tuning::{TunedTile, Tuning};
+use crate::kernels::linear::linear::Linear;
 use crate::model::{Engine, LoadOptions, ModelSource, Session};
 use crate::shape;
 use crate::tensor::{TensorType, Unit};
@@ -84,11 +85,6 @@ pub async fn tune(
         tell(choice)?;
     }
     if !options.quick {
-        if defaults.subgroup.is_some() {
-            let (choice, subgroups) = subgroups(&executor, &timer, options, &defaults).await?;
-            tuning.subgroups = subgroups;
-            tell(choice)?;
-        }
         let (choice, segment) = reading(engine, open, options, &tuning).await?;
         tuning.segment = segment;
         tell(choice)?;
@@ -172,32 +168,6 @@ async fn product(
 /// Samples of those that could be measured.
 fn times(samples: Vec<Result<Samples>>) -> Vec<Vec<f64>> {
     samples.into_iter().map(|s| s.map(|s| s.nanoseconds).unwrap_or_default()).collect()
-}
-
-/// Whether attention runs as subgroups, unless it does best as it would anyway: as subgroups, where there are
-/// any.
-async fn subgroups(
-    executor: &Executor,
-    timer: &Timer,
-    options: &BenchOptions,
-    defaults: &DeviceTraits,
-) -> Result<(Choice, Option<bool>)> {
-    let mut candidates = Vec::new();
-    for on in [true, false] {
-        let tuning = Tuning { subgroups: Some(on), ..Tuning::clone(&defaults.tuning) };
-        let traits = DeviceTraits { tuning: Arc::new(tuning), ..defaults.clone() };
-        candidates.push(attended(executor, &traits, options).await?);
-    }
-    let (best, gain) = fastest(&mut candidates, timer, options).await;
-    let name = |at: usize| ["subgroups", "workgroups"][at].to_string();
-    let choice = Choice {
-        what: format!("attention over {ATTENDED}"),
-        default: name(0),
-        best: name(best),
-        gain,
-        candidates: 2,
-    };
-    Ok((choice, (best > 0).then_some(false)))
 }
 
 /// The block that makes attention fastest.

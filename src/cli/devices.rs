@@ -3,7 +3,7 @@
 use pollster::block_on;
 use polysketch::gpu::select::choose;
 use polysketch::gpu::{AdapterReport, enumerate};
-use polysketch::kernels::real::threads;
+use polysketch::kernels::cpu::threads;
 use serde_json::json;
 
 use super::failure::Outcome;

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use clap::Args;
 use pollster::block_on;
-use polysketch::kernels::nll::UNSCORED;
+use polysketch::kernels::rows::nll::UNSCORED;
 use polysketch::model::tensor_file::{TensorData, write_safetensors};
 use polysketch::train::{Batch, Learner, LearnerOptions};
 use polysketch::{Error, ErrorKind, Result};

@@ -164,7 +164,7 @@ fn run_gradient(common: &Common, options: &Gradient) -> Outcome {
         timed_degree: cost::DEGREE,
         growth: KINDS.iter().map(|kind| cost::growth(*kind, &costs)).collect(),
         cost: costs,
-        threads: polysketch::kernels::real::threads(),
+        threads: polysketch::kernels::cpu::threads(),
         seconds: began.elapsed().as_secs_f64(),
     };
     place.finish(common, "gradient", &report, |columns| report.text(columns), |path| report.draw(path))

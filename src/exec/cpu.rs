@@ -96,7 +96,7 @@ pub(super) fn from_words<R: Element>(dtype: DType, words: &[u32]) -> Stored {
                 return Stored::F16(halves);
             }
             let mut wide = vec![R::ZERO; halves.len()];
-            crate::kernels::real::widen(&halves, &mut wide);
+            crate::kernels::cpu::widen(&halves, &mut wide);
             R::wrap(wide)
         }
     }

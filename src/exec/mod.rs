@@ -185,7 +185,7 @@ impl Executor {
     /// Name for people: the adapter, or the CPU.
     pub fn name(&self) -> String {
         match self {
-            Executor::Cpu(_) => match crate::kernels::real::threads() {
+            Executor::Cpu(_) => match crate::kernels::cpu::threads() {
                 1 => "CPU (1 thread)".to_string(),
                 threads => format!("CPU ({threads} threads)"),
             },

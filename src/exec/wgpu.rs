@@ -8,7 +8,7 @@ use super::{Compiled, Memory, Own, Place, Resolved, Run, Stored, place};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Buffer, GpuContext, Layout, Pipeline, Pipelines, Region, Shader, Timestamps};
 use crate::graph::{Plan, Role};
-use crate::kernels::shader::Permutation;
+use crate::kernels::contract::shader::Permutation;
 use crate::kernels::{Dispatch, Variant};
 use crate::tensor::Call;
 

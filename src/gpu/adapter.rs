@@ -442,14 +442,9 @@ impl AdapterReport {
     pub fn traits(&self) -> DeviceTraits {
         let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
         let software = self.kind == AdapterKind::Software;
-        let subgroup = self
-            .limits
-            .subgroup_size
-            .filter(|[least, most]| software && least == most && matches!(least, 4 | 8));
         DeviceTraits {
             shaders: true,
             software,
-            subgroup: subgroup.map(|[size, _]| size as usize),
             // Mesa, LP_MAX_TGSI_LOOP_ITERATIONS: a guard against shaders that never end.
             loop_iterations: self.name.contains("llvmpipe").then_some(65_535),
             max_binding: size(self.limits.max_storage_buffer_binding_size.min(self.limits.max_buffer_size)),

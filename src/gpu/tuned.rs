@@ -8,7 +8,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::AdapterReport;
 use crate::kernels::Tuning;
-use crate::kernels::shader::{SHARED, SOURCES};
+use crate::kernels::contract::shader::{SHARED, SOURCES};
 
 /// The file of an adapter in `folder`. Another driver or other shaders have another one.
 pub fn path(folder: &Path, adapter: &AdapterReport) -> PathBuf {
@@ -37,8 +37,8 @@ pub fn load(folder: &Path, adapter: &AdapterReport) -> Option<Tuning> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::linear::Tile;
-    use crate::kernels::tuning::TunedTile;
+    use crate::kernels::Tile;
+    use crate::kernels::contract::tuning::TunedTile;
 
     #[test]
     fn what_was_measured_belongs_to_adapter_and_driver() {
@@ -48,12 +48,8 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let file = path(folder.path(), &report);
         assert!(file != path(folder.path(), &updated) && load(folder.path(), &report).is_none());
-        let tile = Tile { subgroup: 0, shared: true, rows: 4, columns: 4, group: [8, 8] };
-        let tuning = Tuning {
-            tiles: vec![TunedTile { rows: 1024, columns: 512, tile }],
-            segment: Some(512),
-            subgroups: Some(false),
-        };
+        let tile = Tile { shared: true, rows: 4, columns: 4, group: [8, 8] };
+        let tuning = Tuning { tiles: vec![TunedTile { rows: 1024, columns: 512, tile }], segment: Some(512) };
         fs::write(&file, serde_json::to_string(&tuning).expect("plain data")).expect("written");
         assert_eq!((load(folder.path(), &report), load(folder.path(), &updated)), (Some(tuning), None));
         fs::write(&file, "{").expect("written");

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::{Graph, Node, Role, TensorId};
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernels::add::Add;
+use crate::kernels::rows::add::Add;
 use crate::kernels::{Backward, Kernel};
 use crate::tensor::{DType, TensorType};
 
@@ -79,7 +79,13 @@ impl Graph {
             if node.inputs.iter().any(|id| pass.wanted.contains(id)) {
                 let kernel = node.kernel.clone();
                 pass.node = Some(node.clone());
-                kernel.backward(&mut pass)?;
+                match kernel.gradient() {
+                    Some(rule) => rule.backward(&mut pass)?,
+                    None => {
+                        let what = format!("{}: {} has no gradient", pass.label(), kernel.stem());
+                        return Err(Error::new(ErrorKind::Shape, what));
+                    }
+                }
             }
             // An update's gradient goes on to the operation that made the tensor.
             for id in &node.outputs {

@@ -4,9 +4,9 @@
 use std::sync::Arc;
 
 use super::{Graph, Node, Role, TensorId};
-use crate::kernels::glu::Glu;
-use crate::kernels::layer_norm::LayerNorm;
-use crate::kernels::linear::{Addend, FEW_ROWS, Linear};
+use crate::kernels::linear::linear::{Addend, FEW_ROWS, Linear};
+use crate::kernels::rows::glu::Glu;
+use crate::kernels::rows::layer_norm::LayerNorm;
 use crate::tensor::Capacity;
 
 /// The graph with what can be fused at this capacity fused.

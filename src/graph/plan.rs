@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::{Graph, Role, Tensor, TensorId, fuse};
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernels::shader::Permutation;
+use crate::kernels::contract::shader::Permutation;
 use crate::kernels::{DeviceTraits, Kernel, Variant};
 use crate::tensor::{Call, Capacity};
 

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::text_stream::StopStrings;
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernels::sample::SETTINGS;
+use crate::kernels::sample::sample::SETTINGS;
 
 /// Options of [`Session::generate`](super::Session::generate), named as in Hugging Face and llama.cpp. As
 /// JSON, with names as JavaScript writes them; what is missing has its default.

@@ -9,8 +9,8 @@ use super::sampling::{GenerateOptions, Generated};
 use super::transformer::Head;
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::{Compiled, Executor, KernelTime, Memory, Run, by_kernel, zeros};
-use crate::kernels::nll::UNSCORED;
-use crate::kernels::sample::STEPS;
+use crate::kernels::rows::nll::UNSCORED;
+use crate::kernels::sample::sample::STEPS;
 use crate::tensor::{Call, Lane, lane_table, ring_after};
 
 /// Where a text stands.

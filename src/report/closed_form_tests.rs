@@ -6,7 +6,7 @@ use super::bench::Bench;
 use crate::attention::{Attention, Inputs, Kind, Mode};
 use crate::exec::{CpuExecutor, Executor};
 use crate::graph::{Graph, Recompute};
-use crate::kernels::linear::Linear;
+use crate::kernels::linear::linear::Linear;
 use crate::shape;
 use crate::tensor::{DType, TensorType, Unit};
 use crate::train::random::Rng;

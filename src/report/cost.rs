@@ -11,7 +11,7 @@ use crate::bench::fit::{exponent, relative};
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::{CpuExecutor, Executor};
 use crate::graph::Recompute;
-use crate::kernels::nll::UNSCORED;
+use crate::kernels::rows::nll::UNSCORED;
 use crate::model::config::AttentionKind;
 use crate::model::{Engine, ModelSource, Tokenizer};
 use crate::train::initial::new_model;

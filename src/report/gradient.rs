@@ -14,8 +14,8 @@ use crate::bench::fit::relative;
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::{CpuExecutor, Executor};
 use crate::graph::{Graph, Recompute};
-use crate::kernels::embed_grad::order;
-use crate::kernels::nll::UNSCORED;
+use crate::kernels::rows::embed_grad::order;
+use crate::kernels::rows::nll::UNSCORED;
 use crate::model::config::{
     AttentionConfig, AttentionKind, Gate, ModelConfig, RopeConfig, RopeLayout, RopeWhere, SketchInput,
 };

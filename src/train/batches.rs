@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::learner::Batch;
 use super::random::Rng;
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernels::nll::UNSCORED;
+use crate::kernels::rows::nll::UNSCORED;
 
 /// Sequences without end, by number: the same number is always the same sequence.
 pub trait Sequences {

@@ -4,7 +4,7 @@ use super::batches::Sequences;
 use super::learner::Learner;
 use super::tasks::Task;
 use crate::error::Result;
-use crate::kernels::nll::UNSCORED;
+use crate::kernels::rows::nll::UNSCORED;
 use crate::model::{Engine, LoadOptions, ModelSource, Session};
 
 /// Sequences to evaluate on.

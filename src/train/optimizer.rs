@@ -4,16 +4,16 @@
 use super::learner::AdamW;
 use crate::error::Result;
 use crate::graph::{Graph, Plan, Role};
-use crate::kernels::adamw::{self, Decay, SETTINGS, Settings};
-use crate::kernels::clear::Clear;
-use crate::kernels::clip_factor::{CLIP, ClipFactor};
-use crate::kernels::square_sums::{SquareSums, norms};
+use crate::kernels::optimizer::adamw::{self, Decay, SETTINGS, Settings};
+use crate::kernels::optimizer::clip_factor::{CLIP, ClipFactor};
+use crate::kernels::optimizer::square_sums::{SquareSums, norms};
+use crate::kernels::rows::clear::Clear;
 use crate::model::ParameterSpec;
 use crate::model::weights::{Packed, Part};
 use crate::shape;
 use crate::tensor::TensorType;
 
-pub(super) use crate::kernels::square_sums::SQUARE_PARTS;
+pub(super) use crate::kernels::optimizer::square_sums::SQUARE_PARTS;
 
 /// The input `settings` of a step, as words.
 pub(super) fn settings(adamw: &AdamW, step: u64) -> Vec<u32> {

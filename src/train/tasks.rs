@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::batches::Sequences;
 use super::random::Rng;
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernels::nll::UNSCORED;
+use crate::kernels::rows::nll::UNSCORED;
 
 /// A kind of task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -26,7 +26,7 @@ pub use model::Model;
 pub use session::Session;
 pub use train::Trainer;
 
-use crate::kernels::shader::PERMUTATIONS;
+use crate::kernels::contract::shader::PERMUTATIONS;
 
 /// A panic is a bug; at least the console then says where.
 #[wasm_bindgen(start)]

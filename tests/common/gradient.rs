@@ -4,7 +4,7 @@ use pollster::block_on;
 use polysketch::exec::{CpuExecutor, Difference, Executor, GpuExecutor, Memory, Run, bisect};
 use polysketch::graph::{Graph, Recompute, Role, TensorId};
 use polysketch::kernels::DeviceTraits;
-use polysketch::kernels::add::Add;
+use polysketch::kernels::rows::add::Add;
 use polysketch::tensor::{Call, Capacity, DType};
 
 use super::random_model::Rng;

@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use polysketch::attention::{Attention, HeadLayout, LocalWeight, Mode, Rotation};
 use polysketch::graph::{Graph, Plan, Recompute, Role, TensorId};
 use polysketch::kernels::DeviceTraits;
-use polysketch::kernels::attention_dense::{AttentionDense, DenseWeight, Sight};
-use polysketch::kernels::attention_dense_decode::AttentionDenseDecode;
-use polysketch::kernels::gate_prefix::{Carried, GatePrefix};
-use polysketch::kernels::join_columns::JoinColumns;
-use polysketch::kernels::linear::{Addend, Linear};
-use polysketch::kernels::multiply_add::MultiplyAdd;
+use polysketch::kernels::dense::attention_dense::{AttentionDense, Sight};
+use polysketch::kernels::dense::attention_dense_decode::AttentionDenseDecode;
+use polysketch::kernels::heads::gate_prefix::{Carried, GatePrefix};
+use polysketch::kernels::heads::join_columns::JoinColumns;
+use polysketch::kernels::linear::linear::{Addend, Linear};
+use polysketch::kernels::pairs::dense_weight::DenseWeight;
+use polysketch::kernels::rows::multiply_add::MultiplyAdd;
 use polysketch::model::config::ModelConfig;
 use polysketch::model::transformer::{self, Build, Head};
 use polysketch::shape;
@@ -41,12 +42,9 @@ impl Pairs {
     }
 }
 
-/// The floor of SPEC §6, and software adapters with the same limits: without subgroups, and with those of
-/// either size.
-pub fn devices() -> [DeviceTraits; 4] {
-    let software = DeviceTraits { software: true, ..DeviceTraits::floor() };
-    let with = |lanes| DeviceTraits { subgroup: Some(lanes), ..software.clone() };
-    [DeviceTraits::floor(), software.clone(), with(4), with(8)]
+/// The floor of SPEC §6, and a software adapter with the same limits.
+pub fn devices() -> [DeviceTraits; 2] {
+    [DeviceTraits::floor(), DeviceTraits { software: true, ..DeviceTraits::floor() }]
 }
 
 /// The golden models and the random ones.

@@ -1,16 +1,16 @@
 //! Small graphs of the row-wise operations whose gradients are checked, and the optimiser's operations.
 
 use polysketch::graph::{Graph, Recompute, TensorId};
-use polysketch::kernels::adamw::{AdamW, Decay, SETTINGS, ranges};
-use polysketch::kernels::clear::Clear;
-use polysketch::kernels::clip_factor::{CLIP, ClipFactor};
-use polysketch::kernels::embed::Embed;
-use polysketch::kernels::embed_grad;
-use polysketch::kernels::glu::Glu;
-use polysketch::kernels::layer_norm::LayerNorm;
-use polysketch::kernels::linear::{Addend, Linear};
-use polysketch::kernels::nll::{Nll, UNSCORED};
-use polysketch::kernels::square_sums::{SquareSums, norms};
+use polysketch::kernels::linear::linear::{Addend, Linear};
+use polysketch::kernels::optimizer::adamw::{AdamW, Decay, SETTINGS, ranges};
+use polysketch::kernels::optimizer::clip_factor::{CLIP, ClipFactor};
+use polysketch::kernels::optimizer::square_sums::{SquareSums, norms};
+use polysketch::kernels::rows::clear::Clear;
+use polysketch::kernels::rows::embed::Embed;
+use polysketch::kernels::rows::embed_grad;
+use polysketch::kernels::rows::glu::Glu;
+use polysketch::kernels::rows::layer_norm::LayerNorm;
+use polysketch::kernels::rows::nll::{Nll, UNSCORED};
 use polysketch::shape;
 use polysketch::tensor::{Call, DType, Extent, Lane, Shape, TensorType, Unit};
 

@@ -1,0 +1,67 @@
+//! What a kernel may know of the device it is lowered for.
+
+use std::sync::Arc;
+
+use super::tuning::Tuning;
+
+/// What a kernel may know of a device when it chooses its variant. Plain data: no wgpu here.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DeviceTraits {
+    /// Steps are dispatches of shaders; false on the CPU executor, which runs the twins and needs no shader
+    /// to exist.
+    pub shaders: bool,
+    /// A CPU that pretends to be a GPU: workgroup memory is plain memory there.
+    pub software: bool,
+    /// Largest storage binding, bytes.
+    pub max_binding: usize,
+    /// Largest buffer, bytes.
+    pub max_buffer: usize,
+    /// Iterations of all its loops together after which an invocation is let out of every loop, silently
+    /// (llvmpipe: 65 535).
+    pub loop_iterations: Option<usize>,
+    /// Workgroup memory, bytes.
+    pub workgroup_memory: usize,
+    /// Invocations in a workgroup.
+    pub max_invocations: usize,
+    /// What was measured on it.
+    pub tuning: Arc<Tuning>,
+}
+
+impl DeviceTraits {
+    /// Rounds of a loop that one dispatch may take, where an invocation's loops take so many iterations
+    /// before the first and in each. Count them generously: a driver's loops take one more than the shader's,
+    /// and one too many leaves results unwritten.
+    pub(in crate::kernels) fn rounds(&self, before: usize, each: usize) -> usize {
+        /// Where nothing bounds them: all.
+        const ALL: usize = 1 << 20;
+        self.loop_iterations.map_or(ALL, |most| (most.saturating_sub(before) / each.max(1)).clamp(1, ALL))
+    }
+
+    /// The floor of SPEC §6: WebGPU's default limits.
+    pub fn floor() -> Self {
+        Self {
+            shaders: true,
+            software: false,
+            loop_iterations: None,
+            max_binding: 128 << 20,
+            max_buffer: 256 << 20,
+            workgroup_memory: 16 << 10,
+            max_invocations: 256,
+            tuning: Arc::default(),
+        }
+    }
+
+    /// The CPU executor: bounded by memory only.
+    pub fn cpu() -> Self {
+        Self {
+            shaders: false,
+            software: false,
+            loop_iterations: None,
+            max_binding: usize::MAX,
+            max_buffer: usize::MAX,
+            workgroup_memory: usize::MAX,
+            max_invocations: usize::MAX,
+            tuning: Arc::default(),
+        }
+    }
+}

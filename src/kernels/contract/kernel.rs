@@ -1,0 +1,143 @@
+//! What an operation of the graph must know to run anywhere, the trait [`Kernel`], and to be trained through:
+//! [`Gradient`], with what a rule may do ([`Backward`]).
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use super::args::Args;
+use super::device::DeviceTraits;
+use super::variant::{Dispatch, Variant};
+use crate::error::{Error, ErrorKind, Result};
+use crate::tensor::{Call, Capacity, TensorId, TensorType};
+
+/// An operation of the graph that runs as one dispatch.
+///
+/// Arguments are ordered: inputs, then fresh outputs, then tensors updated in place. In the shader the
+/// uniform `Params` is binding 0 and argument `i` is binding `i + 1`; the CPU twin gets the same
+/// arguments in the same order. A kernel of the caller's own is as good as ours.
+pub trait Kernel: Debug + Send + Sync + std::any::Any {
+    /// Name of the shader file, the Rust file and the test.
+    fn stem(&self) -> &'static str;
+
+    /// Types of the fresh outputs; an error that names the operation and the sizes if the inputs do not fit.
+    fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>>;
+
+    /// The shader variant for a device: which permutation, which `override` values. All policy is here, none
+    /// in WGSL.
+    fn variant(&self, device: &DeviceTraits, capacity: &Capacity) -> Variant;
+
+    /// Refuses what `device` would compute wrongly.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Limit`].
+    fn check(&self, _variant: &Variant, _device: &DeviceTraits, _capacity: &Capacity) -> Result<()> {
+        Ok(())
+    }
+
+    /// Parameters and workgroup counts for one call. Zero workgroups: nothing to do in this call.
+    fn dispatch(&self, variant: &Variant, call: &Call) -> Dispatch;
+
+    /// The same as dispatches one after the other, where a device does not take all in one
+    /// ([`DeviceTraits::loop_iterations`]).
+    fn dispatches(&self, variant: &Variant, call: &Call) -> Vec<Dispatch> {
+        vec![self.dispatch(variant, call)]
+    }
+
+    /// The CPU twin in f32.
+    fn twin_f32(&self, args: &mut Args<'_, f32>, call: &Call);
+
+    /// The CPU twin in f64: the oracle.
+    fn twin_f64(&self, args: &mut Args<'_, f64>, call: &Call);
+
+    /// `f32` operations of one call (multiply and add count as two), for rooflines and memory plans.
+    fn flops(&self, _call: &Call) -> u64 {
+        0
+    }
+
+    /// The rule for its gradients, in the family's `gradient.rs`; an operation without one cannot be trained
+    /// through.
+    fn gradient(&self) -> Option<&dyn Gradient> {
+        None
+    }
+
+    /// For lowering passes that look for a certain kernel.
+    fn as_any(&self) -> &dyn std::any::Any;
+}
+
+/// The rule that gives the gradients of a kernel's inputs.
+pub trait Gradient {
+    /// Appends the operations that give the gradients of this one's inputs from the gradients of its outputs.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`] where there is no gradient.
+    fn backward(&self, pass: &mut dyn Backward) -> Result<()>;
+}
+
+/// One operation in the backward pass.
+///
+/// "Outputs" are the operation's fresh outputs, then the tensors it updated. All gradients have the type of
+/// their tensor, in f32.
+pub trait Backward {
+    /// What the operation does in the model.
+    fn label(&self) -> &str;
+
+    /// Input `i` of the operation (computed again where the pass recomputes).
+    fn input(&self, i: usize) -> TensorId;
+
+    /// Output `i` of the operation (computed again where the pass recomputes).
+    fn output(&self, i: usize) -> TensorId;
+
+    /// Whether anyone wants the gradient of input `i`: it depends on a trained parameter.
+    fn wants(&self, i: usize) -> bool;
+
+    /// The gradient of output `i`; an error if no later operation gave one.
+    fn gradient(&self, i: usize) -> Result<TensorId>;
+
+    /// Where a gradient of input `i` is to be added in place, if there is such a place: the accumulator of a
+    /// trained parameter (a state named `gradient.NAME`, which the caller of the plan clears), or what later
+    /// operations gave so far.
+    fn place(&mut self, i: usize) -> Option<TensorId>;
+
+    /// Hands on a fresh gradient of input `i`, to be added to what there is. The tensor may be one that is
+    /// also the gradient of something else (a residual's), but nobody may write it afterwards other than
+    /// through [`Backward::place`].
+    fn give(&mut self, i: usize, gradient: TensorId) -> Result<()>;
+
+    /// Appends an operation labelled `LABEL.what`; returns its fresh outputs.
+    fn append(
+        &mut self,
+        what: &str,
+        kernel: Arc<dyn Kernel>,
+        inputs: &[TensorId],
+        updates: &[TensorId],
+    ) -> Result<Vec<TensorId>>;
+
+    /// A state tensor `LABEL.what` that lives from call to call: what later segments of a text hand to
+    /// earlier ones. The caller of the plan clears it before a text's last segment.
+    fn carry(&mut self, what: &str, ty: TensorType) -> TensorId;
+
+    /// A tensor the caller writes before a call, by its own name.
+    fn ask(&mut self, name: &str, ty: TensorType) -> TensorId;
+}
+
+/// Implements the two monomorphic twins and `as_any` by a generic `fn twin<R: Real>`.
+#[macro_export]
+macro_rules! twins {
+    () => {
+        fn twin_f32(&self, args: &mut $crate::kernels::Args<'_, f32>, call: &$crate::tensor::Call) {
+            self.twin(args, call)
+        }
+        fn twin_f64(&self, args: &mut $crate::kernels::Args<'_, f64>, call: &$crate::tensor::Call) {
+            self.twin(args, call)
+        }
+        fn as_any(&self) -> &dyn std::any::Any {
+            self
+        }
+    };
+}
+
+/// An error that names the operation and the sizes.
+pub(crate) fn shape_error(stem: &str, inputs: &[&TensorType], want: impl std::fmt::Display) -> Error {
+    let got: Vec<String> = inputs.iter().map(|t| t.to_string()).collect();
+    Error::new(ErrorKind::Shape, format!("{stem}({}): {want}", got.join(", ")))
+}

@@ -1,0 +1,89 @@
+//! One query a lane against its whole cache, in parts.
+
+use crate::error::Result;
+use crate::kernels::dense::attention_dense::AttentionDense;
+use crate::kernels::heads::layout::lane;
+use crate::kernels::pairs::dense_weight::DenseWeight;
+use crate::kernels::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, cpu, shader};
+use crate::tensor::{Call, Capacity, TensorType, Unit};
+use crate::{shape, twins};
+
+/// Ranges a cache is cut into, one workgroup each.
+pub const SPLITS: usize = 16;
+
+/// Arguments: queries `[lanes, H, 1, query_width]`, cache `[slots, H, context, key_width]`, lane table →
+/// parts `[lanes, H, SPLITS, h + 4]` (sum, total, maximum).
+#[derive(Debug)]
+pub struct AttentionDenseDecode(pub AttentionDense);
+
+impl Kernel for AttentionDenseDecode {
+    fn stem(&self) -> &'static str {
+        "attention_dense_decode"
+    }
+
+    fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
+        self.0.check(self.stem(), inputs)?;
+        Ok(vec![TensorType::f32(shape![Unit::Lanes, self.0.layout.heads, SPLITS, self.0.layout.head + 4])])
+    }
+
+    fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {
+        let head = self.0.layout.head;
+        let variant = Variant::new("attention_dense_decode", &self.0.weight.flags());
+        self.0.weight.constants(
+            self.0.shape_constants(variant).size("SPLITS", SPLITS).size("PARTS", 256 / (head / 4)),
+            head,
+        )
+    }
+
+    fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
+        let params = shader::params::AttentionDenseDecode {
+            lane_base: call.lane_base as u32,
+            stride: self.0.stride(call) as u32,
+        };
+        Dispatch::new(&params, [SPLITS, call.lanes.len() * self.0.layout.heads, 1])
+    }
+
+    fn flops(&self, call: &Call) -> u64 {
+        call.lanes
+            .iter()
+            .map(|l| (4 * (l.position + 1) * self.0.layout.heads * self.0.layout.head) as u64)
+            .sum()
+    }
+
+    twins!();
+}
+
+impl AttentionDenseDecode {
+    fn twin<R: Real>(&self, args: &mut Args<'_, R>, call: &Call) {
+        let l = &self.0.layout;
+        let (queries, keys, lanes, parts) = (args.real(0), args.real(1), args.ids(2), args.real_mut(3));
+        let stride = self.0.stride(call);
+        let size = l.head + 4;
+        // A twin has no need to cut the cache: the whole of it is the first part.
+        cpu::parallel_chunks(
+            &mut parts[..call.lanes.len() * l.heads * SPLITS * size],
+            SPLITS * size,
+            |task, parts| {
+                let lane = lane(lanes, call.lane_base + task / l.heads);
+                let keys = &keys[(lane.slot * l.heads + task % l.heads) * stride * l.key_width()..]
+                    [..(lane.position + 1) * l.key_width()];
+                parts.fill(R::ZERO);
+                for part in parts.chunks_exact_mut(size) {
+                    part[l.head + 1] = R::of(-3e38);
+                }
+                let (sums, rest) = parts.split_at_mut(l.head);
+                let (total, rest) = rest.split_at_mut(1);
+                self.0.attend(
+                    &queries[task * l.query_width()..][..l.query_width()],
+                    keys,
+                    1,
+                    Some(lane.position),
+                    sums,
+                    total,
+                    &mut rest[..1],
+                );
+                rest[0] = if self.0.weight == DenseWeight::Softmax { R::ZERO } else { rest[0] };
+            },
+        );
+    }
+}

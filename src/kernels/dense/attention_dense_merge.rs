@@ -1,0 +1,65 @@
+//! Adds the parts of `attention_dense_decode`.
+
+use crate::error::Result;
+use crate::kernels::dense::attention_dense::AttentionDense;
+use crate::kernels::dense::attention_dense_decode::SPLITS;
+use crate::kernels::pairs::dense_weight::DenseWeight;
+use crate::kernels::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, shader, shape_error};
+use crate::tensor::{Call, Capacity, TensorType, Unit};
+use crate::{shape, twins};
+
+/// Arguments: parts `[lanes, H, SPLITS, h + 4]` → o `[rows, H h]` (one row a lane).
+#[derive(Debug)]
+pub struct AttentionDenseMerge(pub AttentionDense);
+
+impl Kernel for AttentionDenseMerge {
+    fn stem(&self) -> &'static str {
+        "attention_dense_merge"
+    }
+
+    fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
+        let l = &self.0.layout;
+        if inputs.len() != 1 || inputs[0].shape != shape![Unit::Lanes, l.heads, SPLITS, l.head + 4] {
+            return Err(shape_error(self.stem(), inputs, "needs the parts"));
+        }
+        Ok(vec![TensorType::f32(shape![Unit::Rows, l.heads * l.head])])
+    }
+
+    fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {
+        let l = &self.0.layout;
+        Variant::new("attention_dense_merge", &[])
+            .size("HEADS", l.heads)
+            .size("HEAD", l.head)
+            .size("SPLITS", SPLITS)
+            .with("BIAS", self.0.bias)
+            .size("SOFTMAX", usize::from(self.0.weight == DenseWeight::Softmax))
+    }
+
+    fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
+        let l = &self.0.layout;
+        let params = shader::params::AttentionDenseMerge { lanes: call.lanes.len() as u32 };
+        Dispatch::new(&params, [l.head.div_ceil(64), call.lanes.len() * l.heads, 1])
+    }
+
+    twins!();
+}
+
+impl AttentionDenseMerge {
+    fn twin<R: Real>(&self, args: &mut Args<'_, R>, call: &Call) {
+        let (parts, o) = (args.real(0), args.real_mut(1));
+        let head = self.0.layout.head;
+        let softmax = self.0.weight == DenseWeight::Softmax;
+        let parts = parts.chunks_exact(SPLITS * (head + 4));
+        for (parts, o) in parts.zip(o.chunks_exact_mut(head)).take(call.lanes.len() * self.0.layout.heads) {
+            let highest = parts.chunks_exact(head + 4).fold(R::of(-3e38), |m, p| m.max(p[head + 1]));
+            o.fill(R::ZERO);
+            let mut total = R::of(self.0.bias);
+            for part in parts.chunks_exact(head + 4) {
+                let scale = if softmax { (part[head + 1] - highest).exp() } else { R::ONE };
+                total += scale * part[head];
+                o.iter_mut().zip(part).for_each(|(o, p)| *o += scale * *p);
+            }
+            o.iter_mut().for_each(|o| *o /= total);
+        }
+    }
+}

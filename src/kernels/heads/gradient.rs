@@ -1,0 +1,64 @@
+//! The rules that give the gradients of this family.
+
+use super::gate_prefix::GatePrefix;
+use super::pack_heads::PackHeads;
+use crate::error::{Error, ErrorKind, Result};
+use crate::kernels::heads::gate_prefix_grad::GatePrefixGrad;
+use crate::kernels::heads::pack_heads_grad::PackHeadsGrad;
+use crate::kernels::heads::unpack_heads::Columns;
+use crate::kernels::heads::unpack_heads::UnpackHeads;
+use crate::kernels::rows::sum_partials::SumPartials;
+use crate::kernels::rows::sum_partials::partials;
+use crate::kernels::{Backward, BackwardExt, Gradient};
+use crate::shape;
+use crate::tensor::TensorId;
+use crate::tensor::TensorType;
+use crate::tensor::Unit;
+use std::sync::Arc;
+
+impl Gradient for GatePrefix {
+    fn backward(&self, pass: &mut dyn Backward) -> Result<()> {
+        let dsums = pass.gradient(0)?;
+        let arguments = [pass.input(0), pass.input(1), dsums];
+        let rows_first = || {
+            Error::new(
+                ErrorKind::Shape,
+                "the rows of keys and queries give the projections' gradient before their gates",
+            )
+        };
+        let dqkv = pass.place(0).ok_or_else(rows_first)?;
+        let carry = pass.carry("carry", TensorType::f32(shape![Unit::Lanes, self.layout.heads]));
+        pass.append(
+            "logits",
+            Arc::new(GatePrefixGrad { layout: self.layout.clone() }),
+            &arguments,
+            &[dqkv, carry],
+        )
+        .map(drop)
+    }
+}
+
+impl Gradient for PackHeads {
+    fn backward(&self, pass: &mut dyn Backward) -> Result<()> {
+        let l = &self.layout;
+        let (dqueries, dkeys) = (pass.gradient(0)?, pass.gradient(1)?);
+        let arguments: Vec<TensorId> = (0..4).map(|i| pass.input(i)).chain([dqueries, dkeys]).collect();
+        let outputs = pass.append("qkv", Arc::new(PackHeadsGrad { layout: l.clone() }), &arguments, &[])?;
+        pass.give(0, outputs[0])?;
+        if let (true, true, Some(norms)) = (l.exact && l.normed, pass.wants(2), pass.place(2)) {
+            let sum = SumPartials { ty: partials(4 * l.head), offset: 0, width: 4 * l.head };
+            pass.append("norms", Arc::new(sum), &[outputs[1]], &[norms])?;
+        }
+        let columns = [
+            (l.sketch > 0, 4, "sketch", Columns::Sketch),
+            (self.sums, self.input_count() - 1, "gate", Columns::Gate),
+        ];
+        for (_, input, what, columns) in columns.into_iter().filter(|c| c.0) {
+            let lanes = pass.input(1);
+            let taken =
+                pass.apply1(what, UnpackHeads { layout: l.clone(), columns }, &[lanes, dqueries, dkeys])?;
+            pass.give(input, taken)?;
+        }
+        Ok(())
+    }
+}

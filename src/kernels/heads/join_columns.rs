@@ -1,0 +1,82 @@
+//! Separate q, k, v (and gate logits) as the joined projection that the attention kernels read.
+
+use crate::error::Result;
+use crate::kernels::heads::layout::HeadLayout;
+use crate::kernels::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, cpu, shader, shape_error};
+use crate::tensor::{Call, Capacity, TensorType, Unit};
+use crate::{shape, twins};
+
+/// Arguments: q, k, v `[rows, H h]`, (gate logits `[rows, H]` where the layout is gated) → qkv `[rows,
+/// qkv_width]`, the padding after the logits zero.
+#[derive(Debug)]
+pub struct JoinColumns {
+    /// Row layouts.
+    pub layout: HeadLayout,
+}
+
+impl JoinColumns {
+    fn part(&self) -> usize {
+        self.layout.heads * self.layout.head
+    }
+}
+
+impl Kernel for JoinColumns {
+    fn stem(&self) -> &'static str {
+        "join_columns"
+    }
+
+    fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
+        let l = &self.layout;
+        let want = [
+            vec![shape![Unit::Rows, self.part()]; 3],
+            if l.gated { vec![shape![Unit::Rows, l.heads]] } else { vec![] },
+        ]
+        .concat();
+        if !inputs.iter().map(|t| &t.shape).eq(&want) {
+            let want: Vec<String> = want.iter().map(|s| s.to_string()).collect();
+            return Err(shape_error(self.stem(), inputs, format_args!("needs {}", want.join(", "))));
+        }
+        Ok(vec![TensorType::f32(shape![Unit::Rows, l.qkv_width()])])
+    }
+
+    fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {
+        let l = &self.layout;
+        Variant::new("join_columns", &[("GATE", l.gated)])
+            .size("PART", self.part())
+            .size("HEADS", l.heads)
+            .size("WIDTH", l.qkv_width())
+    }
+
+    fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
+        let rows = call.unit(Unit::Rows);
+        Dispatch::new(
+            &shader::params::JoinColumns { rows: rows as u32 },
+            Dispatch::linear((rows * self.layout.qkv_width() / 4).div_ceil(64)),
+        )
+    }
+
+    twins!();
+}
+
+impl JoinColumns {
+    fn twin<R: Real>(&self, args: &mut Args<'_, R>, call: &Call) {
+        const ROWS: usize = 64;
+        let (l, part) = (&self.layout, self.part());
+        let parts = [args.real(0), args.real(1), args.real(2)];
+        let gate: &[R] = if l.gated { args.real(3) } else { &[] };
+        let qkv = args.real_mut(if l.gated { 4 } else { 3 });
+        let width = l.qkv_width();
+        cpu::parallel_chunks(&mut qkv[..call.unit(Unit::Rows) * width], ROWS * width, |task, qkv| {
+            for (row, out) in (task * ROWS..).zip(qkv.chunks_exact_mut(width)) {
+                for (from, out) in parts.iter().zip(out.chunks_exact_mut(part)) {
+                    out.copy_from_slice(&from[row * part..(row + 1) * part]);
+                }
+                if l.gated {
+                    let (logits, padding) = out[3 * part..].split_at_mut(l.heads);
+                    logits.copy_from_slice(&gate[row * l.heads..(row + 1) * l.heads]);
+                    padding.fill(R::ZERO);
+                }
+            }
+        });
+    }
+}

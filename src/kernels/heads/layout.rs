@@ -1,0 +1,257 @@
+//! What the attention kernels share: the layout of query and key rows and the vectors in them. CPU twin of
+//! `shaders/shared/{head_vector,rotation,lanes}.wgsl`.
+
+use crate::kernels::{Real, Variant, cpu};
+use crate::tensor::Lane;
+
+/// Which vectors are rotated by position (SPEC §1, Position).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Rotation {
+    /// None.
+    None,
+    /// The raw projections, before anything else.
+    Raw,
+    /// The normed vectors, only where the exact kernel reads them.
+    Normed,
+}
+
+/// Layout of one attention layer's projections, query rows and key rows.
+///
+/// Projections `qkv [rows, 3 H h (+ H gate logits, padded to 4)]`; query row `[x | s]`; key row
+/// `[x | s | v | gate sum (4)]`, where `x` is the vector of the exact kernel and `s` the sketch.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HeadLayout {
+    /// Heads, H.
+    pub heads: usize,
+    /// Head size, h.
+    pub head: usize,
+    /// Rows carry `x`.
+    pub exact: bool,
+    /// `x` is LayerNormed (false: softmax, the raw projection).
+    pub normed: bool,
+    /// Keys use the queries' norm.
+    pub shared_norm: bool,
+    /// Size of `s`, 0 without a sketch.
+    pub sketch: usize,
+    /// The sketch sees the normed vector.
+    pub sketch_normed: bool,
+    /// A scalar gate per head.
+    pub gated: bool,
+    /// Rotary position.
+    pub rotation: Rotation,
+    /// Pairs (2i, 2i+1) in, first halves then second halves out.
+    pub interleaved: bool,
+    /// Block size b.
+    pub block: usize,
+}
+
+impl HeadLayout {
+    /// Columns of `qkv`.
+    pub fn qkv_width(&self) -> usize {
+        self.gate_offset() + if self.gated { self.heads.next_multiple_of(4) } else { 0 }
+    }
+
+    /// Column of the first gate logit in `qkv`.
+    pub fn gate_offset(&self) -> usize {
+        3 * self.heads * self.head
+    }
+
+    /// Column of `s` in query and key rows.
+    pub fn sketch_offset(&self) -> usize {
+        if self.exact { self.head } else { 0 }
+    }
+
+    /// Columns of a query row.
+    pub fn query_width(&self) -> usize {
+        self.sketch_offset() + self.sketch
+    }
+
+    /// Column of `v` in a key row.
+    pub fn value_offset(&self) -> usize {
+        self.query_width()
+    }
+
+    /// Column of the gate sum in a key row.
+    pub fn sum_offset(&self) -> usize {
+        self.value_offset() + self.head
+    }
+
+    /// Columns of a key row.
+    pub fn key_width(&self) -> usize {
+        self.sum_offset() + if self.gated { 4 } else { 0 }
+    }
+
+    /// Columns of a row of `AttentionGradRows`.
+    pub(in crate::kernels) fn gradient_width(&self) -> usize {
+        self.head + 4
+    }
+
+    /// The `override`s of `shared/head_vector.wgsl`.
+    pub(in crate::kernels) fn head_constants(&self, variant: Variant) -> Variant {
+        let rotation = match self.rotation {
+            Rotation::None => 0,
+            Rotation::Raw => 1,
+            Rotation::Normed => 2,
+        };
+        variant
+            .size("HEADS", self.heads)
+            .size("HEAD", self.head)
+            .size("QKV_WIDTH", self.qkv_width())
+            .size("ROPE", rotation)
+            .size("INTERLEAVED", usize::from(self.interleaved))
+            .size("SHARED_NORM", usize::from(self.shared_norm))
+    }
+
+    /// The gate sum of a key row.
+    pub(in crate::kernels) fn gate_sum<R: Real>(&self, key: &[R]) -> [R; 2] {
+        if self.gated { [key[self.sum_offset()], key[self.sum_offset() + 1]] } else { [R::ZERO; 2] }
+    }
+}
+
+/// Frequencies of the rotation table of [`rotation_table`]: (cos, sin) for four base-256 digits.
+pub const DIGITS: usize = 4;
+
+/// The table of `shared/rotation.wgsl` for frequencies `theta^(-2 i / width)`, i < width / 2:
+/// `[DIGITS * 256, width / 2, 2]` floats, computed in f64 and rounded once.
+pub fn rotation_table(width: usize, theta: f64) -> Vec<f32> {
+    let half = width / 2;
+    let mut table = Vec::with_capacity(DIGITS * 256 * half * 2);
+    for digit in 0..DIGITS {
+        for value in 0..256u64 {
+            for i in 0..half {
+                let angle = (value << (8 * digit)) as f64 * theta.powf(-2.0 * i as f64 / width as f64);
+                table.push(angle.cos() as f32);
+                table.push(angle.sin() as f32);
+            }
+        }
+    }
+    table
+}
+
+/// (cos, sin) of `position * frequency_i` from a rotation table.
+pub(in crate::kernels) fn rotation<R: Real>(
+    table: &[R],
+    position: usize,
+    i: usize,
+    frequencies: usize,
+) -> [R; 2] {
+    let at = |digit: usize, value: usize| {
+        let k = ((digit * 256 + value) * frequencies + i) * 2;
+        [table[k], table[k + 1]]
+    };
+    let mut turn = at(0, position & 255);
+    let (mut rest, mut digit) = (position >> 8, 1);
+    while rest > 0 {
+        let more = at(digit, rest & 255);
+        turn = [turn[0] * more[0] - turn[1] * more[1], turn[1] * more[0] + turn[0] * more[1]];
+        rest >>= 8;
+        digit += 1;
+    }
+    turn
+}
+
+/// The tensors that the head vectors come from.
+pub(in crate::kernels) struct HeadSource<'a, R> {
+    pub layout: &'a HeadLayout,
+    /// `[rows, qkv_width]`
+    pub qkv: &'a [R],
+    /// `[4, h]`: query weight, bias, key weight, bias
+    pub norms: &'a [R],
+    /// [`rotation_table`] of width h
+    pub rotations: &'a [R],
+}
+
+impl<R: Real> HeadSource<'_, R> {
+    /// The projection of `part` (0 query, 1 key, 2 value) of a head in a row.
+    pub fn projection(&self, row: usize, part: usize, head: usize) -> &[R] {
+        let h = self.layout.head;
+        let at = row * self.layout.qkv_width() + (part * self.layout.heads + head) * h;
+        &self.qkv[at..at + h]
+    }
+
+    /// The turn of a position: cosines `[h / 2]`, then sines `[h / 2]`. One serves all heads of a token.
+    pub fn turn_at(&self, position: usize, turn: &mut [R]) {
+        let half = self.layout.head / 2;
+        let (cos, sin) = turn.split_at_mut(half);
+        for i in 0..half {
+            [cos[i], sin[i]] = rotation(self.rotations, position, i, half);
+        }
+    }
+
+    fn turn(&self, x: &mut [R], turn: &[R]) {
+        let half = self.layout.head / 2;
+        let (cos, sin) = turn.split_at(half);
+        if self.layout.interleaved {
+            cpu::with_scratch(2 * half, |pairs: &mut [R]| {
+                pairs.copy_from_slice(x);
+                for i in 0..half {
+                    let (a, b) = (pairs[2 * i], pairs[2 * i + 1]);
+                    x[i] = a * cos[i] - b * sin[i];
+                    x[i + half] = b * cos[i] + a * sin[i];
+                }
+            });
+            return;
+        }
+        cpu::vectorized(
+            #[inline(always)]
+            || {
+                let (first, second) = x.split_at_mut(half);
+                for (((a, b), cos), sin) in first.iter_mut().zip(second).zip(cos).zip(sin) {
+                    (*a, *b) = (*a * *cos - *b * *sin, *b * *cos + *a * *sin);
+                }
+            },
+        );
+    }
+
+    /// The raw vector: the projection, rotated where raw vectors are.
+    pub fn raw(&self, row: usize, part: usize, head: usize, turn: &[R], out: &mut [R]) {
+        out.copy_from_slice(self.projection(row, part, head));
+        if self.layout.rotation == Rotation::Raw {
+            self.turn(out, turn);
+        }
+    }
+
+    /// The LayerNormed raw vector, not rotated again.
+    pub fn normed(&self, row: usize, part: usize, head: usize, turn: &[R], out: &mut [R]) {
+        let h = self.layout.head;
+        let at = if self.layout.shared_norm { 0 } else { part * 2 * h };
+        let (weight, bias) = (&self.norms[at..at + h], &self.norms[at + h..at + 2 * h]);
+        if self.layout.rotation == Rotation::Raw {
+            cpu::with_scratch(h, |raw: &mut [R]| {
+                self.raw(row, part, head, turn, raw);
+                cpu::layer_norm(raw, weight, bias, out);
+            });
+        } else {
+            cpu::layer_norm(self.projection(row, part, head), weight, bias, out);
+        }
+    }
+
+    /// What the exact kernel reads.
+    pub fn exact(&self, row: usize, part: usize, head: usize, turn: &[R], out: &mut [R]) {
+        if !self.layout.normed {
+            return self.raw(row, part, head, turn, out);
+        }
+        self.normed(row, part, head, turn, out);
+        if self.layout.rotation == Rotation::Normed {
+            self.turn(out, turn);
+        }
+    }
+
+    /// What the sketch sees.
+    pub fn sketch_input(&self, row: usize, part: usize, head: usize, turn: &[R], out: &mut [R]) {
+        if self.layout.sketch_normed {
+            self.normed(row, part, head, turn, out)
+        } else {
+            self.raw(row, part, head, turn, out)
+        }
+    }
+}
+
+/// The lane table as the kernels bind it: `[lanes, 4]` of slot, position, ring, 0.
+pub(in crate::kernels) fn lane(table: &[u32], at: usize) -> Lane {
+    Lane {
+        slot: table[at * 4] as usize,
+        position: table[at * 4 + 1] as usize,
+        ring: table[at * 4 + 2] as usize,
+    }
+}

@@ -1,0 +1,112 @@
+//! Takes the sketch and gate columns out of the gradients of query and key rows.
+
+use crate::error::Result;
+use crate::kernels::heads::layout::{HeadLayout, lane};
+use crate::kernels::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, cpu, shader, shape_error};
+use crate::tensor::{Call, Capacity, TensorType, Unit};
+use crate::{shape, twins};
+
+/// Which columns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Columns {
+    /// Those of s, of queries and keys: `[2, lanes, H, tokens, r]`.
+    Sketch,
+    /// The gate sum's gradient, of keys: `[lanes, H, tokens, 2]`; the second number is 0.
+    Gate,
+}
+
+/// Arguments: lane table, dqueries `[lanes, H, tokens, query_width]`, dkeys `[lanes, H, window, key_width]` →
+/// columns.
+#[derive(Debug)]
+pub struct UnpackHeads {
+    /// Row layouts.
+    pub layout: HeadLayout,
+    /// Which columns.
+    pub columns: Columns,
+}
+
+impl UnpackHeads {
+    /// (parts, numbers of a row, first column in query rows, in key rows).
+    fn shape(&self) -> (usize, usize, usize, usize) {
+        let l = &self.layout;
+        match self.columns {
+            Columns::Sketch => (2, l.sketch, l.sketch_offset(), l.sketch_offset()),
+            Columns::Gate => (1, 2, 0, l.sum_offset()),
+        }
+    }
+}
+
+impl Kernel for UnpackHeads {
+    fn stem(&self) -> &'static str {
+        "unpack_heads"
+    }
+
+    fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
+        let l = &self.layout;
+        if inputs.len() != 3
+            || inputs[1].shape.last() != Some(l.query_width())
+            || inputs[2].shape.last() != Some(l.key_width())
+        {
+            return Err(shape_error(
+                self.stem(),
+                inputs,
+                format_args!("needs rows of {} and {}", l.query_width(), l.key_width()),
+            ));
+        }
+        Ok(vec![TensorType::f32(match self.columns {
+            Columns::Sketch => shape![2, Unit::Lanes, l.heads, Unit::Tokens, l.sketch],
+            Columns::Gate => shape![Unit::Lanes, l.heads, Unit::Tokens, 2],
+        })])
+    }
+
+    fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {
+        let (parts, width, query, key) = self.shape();
+        Variant::new("unpack_heads", &[])
+            .size("HEADS", self.layout.heads)
+            .size("PARTS", parts)
+            .size("WIDTH", width)
+            .size("QUERY_WIDTH", self.layout.query_width())
+            .size("KEY_WIDTH", self.layout.key_width())
+            .size("QUERY_OFFSET", query)
+            .size("KEY_OFFSET", key)
+    }
+
+    fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
+        let params = shader::params::UnpackHeads {
+            lanes: call.lanes.len() as u32,
+            tokens: call.tokens as u32,
+            lane_base: call.lane_base as u32,
+            stride: call.unit(Unit::Window(self.layout.block)) as u32,
+        };
+        let rows = self.shape().0 * call.unit(Unit::Rows) * self.layout.heads;
+        Dispatch::new(&params, Dispatch::linear(rows.div_ceil(64)))
+    }
+
+    twins!();
+}
+
+impl UnpackHeads {
+    fn twin<R: Real>(&self, args: &mut Args<'_, R>, call: &Call) {
+        let l = &self.layout;
+        let (lanes, dqueries, dkeys) = (args.ids(0), args.real(1), args.real(2));
+        let (parts, width, query, key) = self.shape();
+        let (tokens, stride) = (call.tokens, call.unit(Unit::Window(l.block)));
+        let per_part = call.lanes.len() * l.heads;
+        cpu::parallel_chunks(
+            &mut args.real_mut(3)[..parts * per_part * tokens * width],
+            tokens * width,
+            |task, out| {
+                let (part, lane_head) = (if parts == 1 { 1 } else { task / per_part }, task % per_part);
+                let ring = lane(lanes, call.lane_base + lane_head / l.heads).ring;
+                for (token, out) in out.chunks_exact_mut(width).enumerate() {
+                    out.copy_from_slice(
+                        &match part {
+                            0 => &dqueries[(lane_head * tokens + token) * l.query_width() + query..],
+                            _ => &dkeys[(lane_head * stride + ring + token) * l.key_width() + key..],
+                        }[..width],
+                    );
+                }
+            },
+        );
+    }
+}

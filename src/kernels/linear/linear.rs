@@ -1,0 +1,227 @@
+//! `y = x Wᵀ`, with what a decoding step fuses into it: LayerNorm before, bias, residual or gated GELU after.
+//! Two shaders: `linear.wgsl` for many rows, `linear_rows.wgsl` for few.
+
+use crate::kernels::Gradient;
+use crate::kernels::Tile;
+
+use crate::error::Result;
+use crate::kernels::cpu::{Mat, MatMut, SharedMut};
+use crate::kernels::rows::glu::gated;
+use crate::kernels::rows::layer_norm::normalize;
+use crate::kernels::{
+    Args, DeviceTraits, Dispatch, Kernel, Real, Variant, Weights, cpu, shader, shape_error,
+};
+use crate::tensor::{Call, Capacity, DType, TensorType, Unit};
+use crate::{shape, twins};
+
+/// Up to so many rows the row kernel runs, and the lowering fuses.
+pub const FEW_ROWS: usize = 32;
+
+/// What a linear layer adds to its product.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Addend {
+    /// Nothing.
+    None,
+    /// A bias `[outputs]`.
+    Bias,
+    /// A residual of the output's shape.
+    Residual,
+}
+
+/// Arguments: x `[rows, inputs]`, w `[outputs, inputs]` (`[2 outputs, inputs]` with `glu`), (norm `[2,
+/// inputs]`), (bias or residual) → y `[rows, outputs]`. A shard (`first > 0` or fewer `shard` than `outputs`)
+/// writes its columns of y; all but the first update y in place.
+#[derive(Clone, Debug)]
+pub struct Linear {
+    /// Inner size.
+    pub inputs: usize,
+    /// Columns of y.
+    pub outputs: usize,
+    /// First column this shard of w computes.
+    pub first: usize,
+    /// Columns this shard of w computes.
+    pub shard: usize,
+    /// What counts the rows.
+    pub rows: Unit,
+    /// Type of w in memory.
+    pub dtype: DType,
+    /// What is added.
+    pub addend: Addend,
+    /// LayerNorm of x is fused (few rows only).
+    pub norm: bool,
+    /// The gated GELU is fused (few rows only).
+    pub glu: bool,
+}
+
+impl Linear {
+    /// A plain product over all rows of a call, f32 weights.
+    pub fn new(inputs: usize, outputs: usize) -> Self {
+        Self {
+            inputs,
+            outputs,
+            first: 0,
+            shard: outputs,
+            rows: Unit::Rows,
+            dtype: DType::F32,
+            addend: Addend::None,
+            norm: false,
+            glu: false,
+        }
+    }
+
+    fn few(&self, capacity: &Capacity) -> bool {
+        self.norm || self.glu || capacity.unit(self.rows) <= FEW_ROWS
+    }
+
+    fn input_count(&self) -> usize {
+        2 + usize::from(self.norm) + usize::from(self.addend != Addend::None)
+    }
+}
+
+impl Kernel for Linear {
+    fn stem(&self) -> &'static str {
+        "linear"
+    }
+
+    fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
+        let weights = shape![self.shard * if self.glu { 2 } else { 1 }, self.inputs];
+        if inputs.len() != self.input_count()
+            || inputs[0].shape != shape![self.rows, self.inputs]
+            || inputs[1].shape != weights
+        {
+            return Err(shape_error(
+                self.stem(),
+                inputs,
+                format_args!("needs x [{:?}, {}] and w {weights}", self.rows, self.inputs),
+            ));
+        }
+        let addend = match self.addend {
+            Addend::None => None,
+            Addend::Bias => Some(shape![self.outputs]),
+            Addend::Residual => Some(shape![self.rows, self.outputs]),
+        };
+        if let Some(want) = addend
+            && inputs[inputs.len() - 1].shape != want
+        {
+            return Err(shape_error(self.stem(), inputs, format_args!("what is added must be {want}")));
+        }
+        Ok(if self.first == 0 { vec![TensorType::f32(shape![self.rows, self.outputs])] } else { vec![] })
+    }
+
+    fn variant(&self, device: &DeviceTraits, capacity: &Capacity) -> Variant {
+        let half = self.dtype == DType::F16;
+        let (bias, residual) = (self.addend == Addend::Bias, self.addend == Addend::Residual);
+        let variant = if self.few(capacity) {
+            let rows = capacity.unit(self.rows).min(4);
+            let flags = [
+                ("F16", half),
+                ("NORM", self.norm),
+                ("BIAS", bias),
+                ("RESIDUAL", residual),
+                ("GLU", self.glu),
+            ];
+            Variant::new("linear_rows", &flags).size("ROWS", rows).size("WIDTH", self.inputs)
+        } else {
+            let tile = Tile::choose(device, capacity.unit(self.rows), self.shard);
+            tile.variant("linear", &[("F16", half), ("BIAS", bias), ("RESIDUAL", residual)])
+        };
+        variant.size("K", self.inputs).size("N", self.shard).size("STRIDE", self.outputs)
+    }
+
+    fn dispatch(&self, variant: &Variant, call: &Call) -> Dispatch {
+        let rows = call.unit(self.rows);
+        if variant.shader.starts_with("linear_rows") {
+            let params = shader::params::LinearRows { rows: rows as u32, first_column: self.first as u32 };
+            return Dispatch::new(&params, [self.shard.div_ceil(8), rows.div_ceil(variant.get("ROWS")), 1]);
+        }
+        let params = shader::params::Linear { rows: rows as u32, first_column: self.first as u32 };
+        Dispatch::new(&params, Tile::workgroups(variant, rows, self.shard))
+    }
+
+    fn flops(&self, call: &Call) -> u64 {
+        (2 * call.unit(self.rows) * self.inputs * self.shard * if self.glu { 2 } else { 1 }) as u64
+    }
+
+    fn gradient(&self) -> Option<&dyn Gradient> {
+        Some(self)
+    }
+
+    twins!();
+}
+
+impl Linear {
+    fn twin<R: Real>(&self, args: &mut Args<'_, R>, call: &Call) {
+        /// Rows that a thread takes at once.
+        const ROWS_AT_ONCE: usize = 64;
+        let rows = call.unit(self.rows);
+        let (x, w) = (&args.real(0)[..rows * self.inputs], args.weights(1));
+        let norm: Option<&[R]> = self.norm.then(|| args.real(2));
+        let addend: &[R] = if self.addend == Addend::None { &[] } else { args.real(self.input_count() - 1) };
+        let y = &mut args.real_mut(self.input_count())[..rows * self.outputs];
+        cpu::with_scratch(if self.norm { x.len() } else { 0 }, |normed: &mut [R]| {
+            let x = match norm {
+                Some(norm) => {
+                    normalize(x, norm, normed, self.inputs);
+                    &*normed
+                }
+                None => x,
+            };
+            let columns = self.shard * if self.glu { 2 } else { 1 };
+            let x = Mat::new(x, rows, self.inputs);
+            if self.glu {
+                cpu::with_scratch(rows * columns, |both: &mut [R]| {
+                    multiply(MatMut::new(both, rows, columns), x, w, false);
+                    gated(both, y, self.outputs);
+                });
+                return;
+            }
+            // What is added is put in place first, and the product accumulates onto it.
+            if self.addend != Addend::None {
+                let columns = self.first..self.first + self.shard;
+                cpu::parallel_chunks(y, ROWS_AT_ONCE * self.outputs, |part, y| {
+                    for (row, y) in y.chunks_exact_mut(self.outputs).enumerate() {
+                        let of_row = (part * ROWS_AT_ONCE + row) * self.outputs;
+                        let from = if self.addend == Addend::Residual { &addend[of_row..] } else { addend };
+                        y[columns.clone()].copy_from_slice(&from[columns.clone()]);
+                    }
+                });
+            }
+            let out = MatMut::strided(&mut y[self.first..], rows, self.shard, self.outputs);
+            multiply(out, x, w, self.addend != Addend::None);
+        });
+    }
+}
+
+/// `y (+)= x Wᵀ`, W `[y.cols, x.cols]`. Halves are widened on the way: for few rows part by part in the first
+/// cache, so that memory is read once and as halves; for many rows as a whole, which their product repays.
+fn multiply<R: Real>(y: MatMut<R>, x: Mat<R>, w: Weights<R>, accumulate: bool) {
+    /// Columns of y of one part: a task of some microseconds.
+    const PART: usize = 64;
+    let (rows, columns, inputs) = (y.rows, y.cols, x.cols);
+    if let Weights::Real(w) = w {
+        return cpu::matmul_parallel(y, x, Mat::new(w, columns, inputs).t(), accumulate);
+    }
+    if rows > FEW_ROWS {
+        return cpu::with_scratch(columns * inputs, |wide: &mut [R]| {
+            cpu::parallel_chunks(wide, PART * inputs, |part, out| {
+                w.widen(part * PART * inputs..part * PART * inputs + out.len(), out)
+            });
+            cpu::matmul_parallel(y, x, Mat::new(wide, columns, inputs).t(), accumulate);
+        });
+    }
+    let stride = y.row_stride;
+    let out = SharedMut::new(y.data);
+    cpu::parallel_for(columns.div_ceil(PART), |part| {
+        let (first, n) = (part * PART, PART.min(columns - part * PART));
+        cpu::with_scratch(n * inputs + rows * n, |scratch: &mut [R]| {
+            let (wide, sums) = scratch.split_at_mut(n * inputs);
+            w.widen(first * inputs..(first + n) * inputs, wide);
+            cpu::matmul(MatMut::new(sums, rows, n), x, Mat::new(wide, n, inputs).t(), false);
+            for (row, sums) in sums.chunks_exact(n).enumerate() {
+                // SAFETY: every part has its own columns.
+                let y = unsafe { out.slice(row * stride + first, n) };
+                y.iter_mut().zip(sums).for_each(|(y, s)| *y = if accumulate { *y + *s } else { *s });
+            }
+        });
+    });
+}

@@ -1,0 +1,79 @@
+//! Gradient of a linear layer's input: `dx (+)= dy W`.
+
+use crate::error::Result;
+use crate::kernels::Tile;
+use crate::kernels::cpu::{Mat, MatMut};
+use crate::kernels::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, cpu, shader, shape_error};
+use crate::tensor::{Call, Capacity, TensorType, Unit};
+use crate::{shape, twins};
+
+/// Arguments: dy `[rows, outputs]`, w `[shard, inputs]` → dx `[rows, inputs]`, afresh or added in place. Of
+/// dy a shard reads its columns `first .. first + shard`.
+#[derive(Debug)]
+pub struct LinearGradInput {
+    /// Columns of dx.
+    pub inputs: usize,
+    /// Columns of dy.
+    pub outputs: usize,
+    /// First column of dy that this shard of w computed.
+    pub first: usize,
+    /// Columns of dy that this shard of w computed: the inner size.
+    pub shard: usize,
+    /// What counts the rows.
+    pub rows: Unit,
+    /// dx is added to.
+    pub accumulate: bool,
+}
+
+impl Kernel for LinearGradInput {
+    fn stem(&self) -> &'static str {
+        "linear_grad_input"
+    }
+
+    fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
+        let (dy, w) = (shape![self.rows, self.outputs], shape![self.shard, self.inputs]);
+        if inputs.len() != 2
+            || inputs[0].shape != dy
+            || inputs[1].shape != w
+            || self.first + self.shard > self.outputs
+        {
+            return Err(shape_error(self.stem(), inputs, format_args!("needs dy {dy} and w {w}")));
+        }
+        Ok(if self.accumulate { vec![] } else { vec![TensorType::f32(shape![self.rows, self.inputs])] })
+    }
+
+    fn variant(&self, device: &DeviceTraits, capacity: &Capacity) -> Variant {
+        let tile = Tile::choose(device, capacity.unit(self.rows), self.inputs);
+        tile.variant("linear_grad_input", &[])
+            .size("K", self.shard)
+            .size("N", self.inputs)
+            .size("STRIDE", self.outputs)
+            .size("ACCUMULATE", usize::from(self.accumulate))
+    }
+
+    fn dispatch(&self, variant: &Variant, call: &Call) -> Dispatch {
+        let rows = call.unit(self.rows);
+        let params = shader::params::LinearGradInput { rows: rows as u32, first_column: self.first as u32 };
+        Dispatch::new(&params, Tile::workgroups(variant, rows, self.inputs))
+    }
+
+    fn flops(&self, call: &Call) -> u64 {
+        (2 * call.unit(self.rows) * self.inputs * self.shard) as u64
+    }
+
+    twins!();
+}
+
+impl LinearGradInput {
+    fn twin<R: Real>(&self, args: &mut Args<'_, R>, call: &Call) {
+        let rows = call.unit(self.rows);
+        let (dy, w, dx) = (args.real(0), args.real(1), args.real_mut(2));
+        let dy = Mat::strided(&dy[self.first..], rows, self.shard, self.outputs);
+        cpu::matmul_parallel(
+            MatMut::new(dx, rows, self.inputs),
+            dy,
+            Mat::new(w, self.shard, self.inputs),
+            self.accumulate,
+        );
+    }
+}

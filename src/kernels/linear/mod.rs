@@ -1,0 +1,7 @@
+//! Products with weight matrices, `y = x Wᵀ`, and their gradients `dx = dy W`, `dW = dyᵀ x`.
+
+#[allow(clippy::module_inception)]
+mod gradient;
+pub mod linear;
+pub mod linear_grad_input;
+pub mod linear_grad_weight;

@@ -1,0 +1,151 @@
+//! The AdamW step of one parameter.
+
+use std::ops::Range;
+
+use crate::error::Result;
+use crate::kernels::cpu::SharedMut;
+use crate::kernels::optimizer::clip_factor::CLIP;
+use crate::kernels::optimizer::square_sums::fixed_elements;
+use crate::kernels::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, cpu, shader, shape_error};
+use crate::tensor::{Call, Capacity, TensorType};
+use crate::twins;
+
+/// Words of the settings.
+pub const SETTINGS: usize = 8;
+
+/// What the optimiser is told before a step.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Settings {
+    /// Learning rate of this step.
+    pub learning_rate: f32,
+    /// Decay of the first moment.
+    pub beta1: f32,
+    /// Decay of the second moment.
+    pub beta2: f32,
+    /// Added to the root of the second moment.
+    pub eps: f32,
+    /// Decoupled weight decay.
+    pub weight_decay: f32,
+    /// Longest global norm of the gradients; 0: any.
+    pub clip: f32,
+}
+
+impl Settings {
+    /// The input tensor `settings` of step `step`, counted from 1: learning rate, β1, β2, ε, weight decay, 1
+    /// − β1^step, 1 − β2^step, clip.
+    pub fn at(&self, step: usize) -> [f32; SETTINGS] {
+        // Of the rounded β, so that they divide exactly what the moments have gathered.
+        let gathered = |beta: f32| -(step as f64 * f64::from(beta).ln()).exp_m1() as f32;
+        let &Self { learning_rate, beta1, beta2, eps, weight_decay, clip } = self;
+        [learning_rate, beta1, beta2, eps, weight_decay, gathered(beta1), gathered(beta2), clip]
+    }
+}
+
+/// Which elements the weight decay reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decay {
+    /// All.
+    All,
+    /// None: biases, norms.
+    None,
+    /// All but so many ranges, listed in a table ([`ranges`]).
+    Except(usize),
+}
+
+/// The table of [`Decay::Except`]: `u32 [n, 2]`, first element and the one after the last, in ascending
+/// order.
+pub fn ranges(ranges: &[Range<usize>]) -> Vec<u32> {
+    ranges.iter().flat_map(|r| [r.start as u32, r.end as u32]).collect()
+}
+
+/// Arguments: settings `[8]` ([`Settings::at`]), result of [`ClipFactor`](crate::kernels::optimizer::clip_factor::ClipFactor)
+/// `[4]`, (ranges `u32 [n, 2]`) → parameter, first moment, second moment, gradient `[elements]` in place, in
+/// the order of PyTorch's AdamW: decay, moments, step. The gradient is cleared. A clip factor of 0 (gradients
+/// that are not finite) skips the step.
+#[derive(Debug)]
+pub struct AdamW {
+    /// Elements of the parameter, whatever its shape.
+    pub elements: usize,
+    /// Which of them decay.
+    pub decay: Decay,
+}
+
+impl Kernel for AdamW {
+    fn stem(&self) -> &'static str {
+        "adamw"
+    }
+
+    fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
+        let mut want = vec![SETTINGS, CLIP];
+        if let Decay::Except(n) = self.decay {
+            want.push(2 * n);
+        }
+        if !inputs.iter().map(|t| fixed_elements(t)).eq(want.into_iter().map(Some)) {
+            return Err(shape_error(
+                self.stem(),
+                inputs,
+                format_args!("needs settings [{SETTINGS}], clip factor [{CLIP}], decay {:?}", self.decay),
+            ));
+        }
+        Ok(vec![])
+    }
+
+    fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {
+        Variant::new("adamw", &[("RANGES", matches!(self.decay, Decay::Except(_)))])
+            .size("ELEMENTS", self.elements)
+            .size("DECAYED", usize::from(self.decay != Decay::None))
+    }
+
+    fn dispatch(&self, _: &Variant, _: &Call) -> Dispatch {
+        let ranges = if let Decay::Except(n) = self.decay { n } else { 0 };
+        Dispatch::new(
+            &shader::params::Adamw { ranges: ranges as u32 },
+            Dispatch::linear(self.elements.div_ceil(64)),
+        )
+    }
+
+    twins!();
+}
+
+impl AdamW {
+    fn twin<R: Real>(&self, args: &mut Args<'_, R>, _: &Call) {
+        const PART: usize = 4096;
+        let (settings, factor) = (args.real(0), args.real(1)[1]);
+        let (kept, first): (&[u32], usize) =
+            if let Decay::Except(n) = self.decay { (&args.ids(2)[..2 * n], 3) } else { (&[], 2) };
+        let &[lr, beta1, beta2, eps, decay, gathered1, gathered2, ..] = settings else { return };
+        let [parameter, m, v] = std::array::from_fn(|i| SharedMut::new(args.real_mut(first + i)));
+        cpu::parallel_chunks(&mut args.real_mut(first + 3)[..self.elements], PART, |part, g| {
+            if factor == R::ZERO {
+                return g.fill(R::ZERO);
+            }
+            let (start, len) = (part * PART, g.len());
+            // SAFETY: every part has its own elements.
+            let [p, m, v] = [&parameter, &m, &v].map(|t| unsafe { t.slice(start, len) });
+            let mut shrink = |range: Range<usize>| {
+                let within = |at: usize| at.clamp(start, start + len) - start;
+                p[within(range.start)..within(range.end)].iter_mut().for_each(|p| *p *= R::ONE - lr * decay);
+            };
+            if self.decay != Decay::None {
+                let mut from = 0;
+                for range in kept.chunks_exact(2) {
+                    shrink(from..range[0] as usize);
+                    from = range[1] as usize;
+                }
+                shrink(from..self.elements);
+            }
+            cpu::vectorized(
+                #[inline(always)]
+                || {
+                    for (((p, m), v), g) in p.iter_mut().zip(m).zip(v).zip(g) {
+                        let gradient = *g * factor;
+                        *m = beta1 * *m + (R::ONE - beta1) * gradient;
+                        *v = beta2 * *v + (R::ONE - beta2) * gradient * gradient;
+                        *p -= lr * (*m / gathered1) / ((*v / gathered2).sqrt() + eps);
+                        *g = R::ZERO;
+                    }
+                },
+            );
+        });
+    }
+}

@@ -1,0 +1,105 @@
+//! What the gradient of attention needs of each query.
+
+use crate::error::Result;
+use crate::kernels::cpu::SharedMut;
+use crate::kernels::heads::layout::HeadLayout;
+use crate::kernels::pairs::dense_weight::DenseWeight;
+use crate::kernels::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, cpu, shader, shape_error};
+use crate::tensor::{Call, Capacity, TensorType, Unit};
+use crate::{shape, twins};
+
+/// Gradient rows (SPEC §1, Backward): `dN_i = [do_i | -⟨do_i, o_i⟩] / D_i` with `D_i = β + N_i[h]`, then
+/// `⟨dN_i, N_i⟩ = ⟨do_i, o_i⟩ β / D_i`, then the gate sum (integer, fraction). For softmax `w_ij = exp(s_ij -
+/// lse_i)`, so that D = 1 and β = 0; the log-sum-exp takes the place of the gate sum.
+///
+/// Arguments: do `[rows, H h]`, o `[rows, H h]`, normaliser or log-sum-exp `[lanes, H, tokens]`, keys
+/// `[lanes, H, window, key_width]` → gradient rows `[lanes, H, tokens, h + 4]`.
+///
+/// As everywhere in the gradient of attention, rings are empty: token i is row i of its lane's window.
+#[derive(Debug)]
+pub struct AttentionGradRows {
+    /// Row layouts.
+    pub layout: HeadLayout,
+    /// Weight of a pair.
+    pub weight: DenseWeight,
+    /// β; 0 for softmax.
+    pub bias: f64,
+}
+
+impl Kernel for AttentionGradRows {
+    fn stem(&self) -> &'static str {
+        "attention_grad_rows"
+    }
+
+    fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
+        let l = &self.layout;
+        let o = shape![Unit::Rows, l.heads * l.head];
+        if inputs.len() != 4
+            || inputs[0].shape != o
+            || inputs[1].shape != o
+            || inputs[3].shape.last() != Some(l.key_width())
+        {
+            return Err(shape_error(
+                self.stem(),
+                inputs,
+                format_args!("needs outputs of {} and key rows of {}", l.heads * l.head, l.key_width()),
+            ));
+        }
+        Ok(vec![TensorType::f32(shape![Unit::Lanes, l.heads, Unit::Tokens, l.gradient_width()])])
+    }
+
+    fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {
+        let l = &self.layout;
+        Variant::new("attention_grad_rows", &[])
+            .size("HEADS", l.heads)
+            .size("HEAD", l.head)
+            .size("KEY_WIDTH", l.key_width())
+            .size("G_OFFSET", l.sum_offset())
+            .size("GATED", usize::from(l.gated))
+            .size("SOFTMAX", usize::from(self.weight == DenseWeight::Softmax))
+            .with("BIAS", self.bias)
+    }
+
+    fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
+        let stride = call.unit(Unit::Window(self.layout.block));
+        let params = shader::params::AttentionGradRows { tokens: call.tokens as u32, stride: stride as u32 };
+        Dispatch::new(&params, [call.tokens.div_ceil(64), 1, call.lanes.len() * self.layout.heads])
+    }
+
+    twins!();
+}
+
+impl AttentionGradRows {
+    fn twin<R: Real>(&self, args: &mut Args<'_, R>, call: &Call) {
+        /// Tokens of one task.
+        const RUN: usize = 64;
+        let l = &self.layout;
+        let (dout, out, normaliser, keys) = (args.real(0), args.real(1), args.real(2), args.real(3));
+        let drows = SharedMut::new(args.real_mut(4));
+        let (tokens, width, stride, runs) =
+            (call.tokens, l.gradient_width(), call.unit(Unit::Window(l.block)), call.tokens.div_ceil(RUN));
+        let softmax = self.weight == DenseWeight::Softmax;
+        cpu::parallel_for(call.lanes.len() * l.heads * runs, |task| {
+            let (lane_head, run) = (task / runs, task % runs);
+            let (at, head) = (lane_head / l.heads, lane_head % l.heads);
+            for token in run * RUN..tokens.min((run + 1) * RUN) {
+                let place = ((at * tokens + token) * l.heads + head) * l.head;
+                let (dout, out) = (&dout[place..place + l.head], &out[place..place + l.head]);
+                let kept = normaliser[lane_head * tokens + token];
+                // SAFETY: every (lane, head, token) belongs to one task.
+                let row = unsafe { drows.slice((lane_head * tokens + token) * width, width) };
+                let inner = cpu::dot(dout, out);
+                let scale = if softmax { R::ONE } else { R::ONE / kept };
+                row.iter_mut().zip(dout).for_each(|(r, d)| *r = *d * scale);
+                row[l.head] = -inner * scale;
+                row[l.head + 1] = inner * R::of(self.bias) * scale;
+                let known = if softmax {
+                    [kept, R::ZERO]
+                } else {
+                    l.gate_sum(&keys[(lane_head * stride + token) * l.key_width()..])
+                };
+                row[l.head + 2..].copy_from_slice(&known);
+            }
+        });
+    }
+}

@@ -1,0 +1,61 @@
+//! Sum of two tensors.
+
+use crate::error::Result;
+use crate::kernels::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, cpu, shader, shape_error};
+use crate::tensor::{Call, Capacity, TensorType};
+use crate::twins;
+
+/// Arguments: a, b → a + b; in place: a → b += a. All of one type.
+#[derive(Debug)]
+pub struct Add {
+    /// Type of all of them.
+    pub ty: TensorType,
+    /// The second is updated.
+    pub in_place: bool,
+}
+
+impl Kernel for Add {
+    fn stem(&self) -> &'static str {
+        "add"
+    }
+
+    fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
+        if inputs.len() != 2 - usize::from(self.in_place) || inputs.iter().any(|t| **t != self.ty) {
+            return Err(shape_error(self.stem(), inputs, format_args!("needs tensors of {}", self.ty)));
+        }
+        Ok(if self.in_place { vec![] } else { vec![self.ty.clone()] })
+    }
+
+    fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {
+        Variant::new("add", &[("IN_PLACE", self.in_place)])
+    }
+
+    fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
+        let elements = self.ty.shape.elements_in(call);
+        Dispatch::new(
+            &shader::params::Add { elements: elements as u32 },
+            Dispatch::linear(elements.div_ceil(256)),
+        )
+    }
+
+    twins!();
+}
+
+impl Add {
+    fn twin<R: Real>(&self, args: &mut Args<'_, R>, call: &Call) {
+        const PART: usize = 16384;
+        let n = self.ty.shape.elements_in(call);
+        let a = &args.real(0)[..n];
+        if self.in_place {
+            return cpu::parallel_chunks(&mut args.real_mut(1)[..n], PART, |part, b| {
+                b.iter_mut().zip(&a[part * PART..]).for_each(|(b, a)| *b += *a);
+            });
+        }
+        let b = args.real(1);
+        cpu::parallel_chunks(&mut args.real_mut(2)[..n], PART, |part, c| {
+            for ((c, a), b) in c.iter_mut().zip(&a[part * PART..]).zip(&b[part * PART..]) {
+                *c = *a + *b;
+            }
+        });
+    }
+}

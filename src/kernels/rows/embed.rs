@@ -1,0 +1,98 @@
+//! Token embedding, with sinusoidal positions where the model has them.
+
+use crate::kernels::Gradient;
+
+use crate::error::Result;
+use crate::kernels::heads::layout::{lane, rotation};
+use crate::kernels::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, cpu, shader, shape_error};
+use crate::tensor::{Call, Capacity, DType, TensorType, Unit};
+use crate::{shape, twins};
+
+/// `x[row] = table[ids[row]] (+ sinusoidal position)`.
+///
+/// Arguments: ids `u32`, lane table, table `[shard, width]`, (rotation table) → x `[rows, width]`; with
+/// `first > 0` the x of the first shard is updated in place.
+#[derive(Debug)]
+pub struct Embed {
+    /// Columns.
+    pub width: usize,
+    /// First token id of this shard of the table.
+    pub first: usize,
+    /// Token ids in this shard.
+    pub rows: usize,
+    /// Type of the table in memory.
+    pub dtype: DType,
+    /// Adds sinusoidal positions (SPEC §1).
+    pub sinusoidal: bool,
+    /// `ids` is `[slots]`, what the sampler wrote, instead of `[rows]`.
+    pub by_slot: bool,
+}
+
+impl Kernel for Embed {
+    fn stem(&self) -> &'static str {
+        "embed"
+    }
+
+    fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
+        if inputs.len() != 3 + usize::from(self.sinusoidal)
+            || inputs[2].shape != shape![self.rows, self.width]
+        {
+            return Err(shape_error(
+                self.stem(),
+                inputs,
+                format_args!("the table must be [{}, {}]", self.rows, self.width),
+            ));
+        }
+        Ok(if self.first == 0 { vec![TensorType::f32(shape![Unit::Rows, self.width])] } else { vec![] })
+    }
+
+    fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {
+        Variant::new("embed", &[("F16", self.dtype == DType::F16), ("SINUSOIDAL", self.sinusoidal)])
+            .size("WIDTH", self.width)
+            .size("BY_SLOT", usize::from(self.by_slot))
+    }
+
+    fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
+        let rows = call.unit(Unit::Rows);
+        let params = shader::params::Embed {
+            rows: rows as u32,
+            tokens: call.tokens as u32,
+            lane_base: call.lane_base as u32,
+            shard_first: self.first as u32,
+            shard_rows: self.rows as u32,
+        };
+        Dispatch::new(&params, Dispatch::linear((rows * self.width / 4).div_ceil(64)))
+    }
+
+    fn gradient(&self) -> Option<&dyn Gradient> {
+        Some(self)
+    }
+
+    twins!();
+}
+
+impl Embed {
+    fn twin<R: Real>(&self, args: &mut Args<'_, R>, call: &Call) {
+        let (ids, lanes, table) = (args.ids(0), args.ids(1), args.weights(2));
+        let rotations: &[R] = if self.sinusoidal { args.real(3) } else { &[] };
+        let x = args.real_mut(3 + usize::from(self.sinusoidal));
+        let width = self.width;
+        cpu::parallel_chunks(&mut x[..call.unit(Unit::Rows) * width], width, |row, x| {
+            let lane = lane(lanes, call.lane_base + row / call.tokens);
+            let id = ids[if self.by_slot { lane.slot } else { row }] as usize;
+            let here = (self.first..self.first + self.rows).contains(&id);
+            if here {
+                table.widen((id - self.first) * width..(id - self.first + 1) * width, x);
+            } else if self.first == 0 {
+                x.fill(R::ZERO);
+            }
+            if self.sinusoidal && (here || self.first == 0) {
+                for i in 0..width / 2 {
+                    let [cos, sin] = rotation(rotations, lane.position + row % call.tokens, i, width / 2);
+                    x[2 * i] += sin;
+                    x[2 * i + 1] += cos;
+                }
+            }
+        });
+    }
+}

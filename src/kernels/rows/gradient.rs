@@ -1,0 +1,68 @@
+//! The rules that give the gradients of this family.
+
+use super::embed::Embed;
+use super::glu::Glu;
+use super::layer_norm::LayerNorm;
+use super::nll::Nll;
+use crate::error::{Error, ErrorKind, Result};
+use crate::kernels::rows::embed_grad::EmbedGrad;
+use crate::kernels::rows::glu_grad::GluGrad;
+use crate::kernels::rows::layer_norm_grad::LayerNormGrad;
+use crate::kernels::rows::nll_grad::NllGrad;
+use crate::kernels::rows::sum_partials::SumPartials;
+use crate::kernels::rows::sum_partials::partials;
+use crate::kernels::{Backward, BackwardExt, Gradient};
+use crate::shape;
+use crate::tensor::DType;
+use crate::tensor::TensorType;
+use crate::tensor::Unit;
+use std::sync::Arc;
+
+impl Gradient for Embed {
+    fn backward(&self, pass: &mut dyn Backward) -> Result<()> {
+        let &Self { width, first, rows, .. } = self;
+        if self.by_slot || self.dtype != DType::F32 {
+            return Err(Error::new(
+                ErrorKind::Shape,
+                format!("{}: only an embedding of given ids in f32 has a gradient", pass.label()),
+            ));
+        }
+        let (ids, dx) = (pass.input(0), pass.gradient(0)?);
+        let order = pass.ask("order", TensorType::u32(shape![Unit::Rows]));
+        let table = pass.accumulator(2)?;
+        pass.append("grad", Arc::new(EmbedGrad { width, first, rows }), &[order, ids, dx], &[table]).map(drop)
+    }
+}
+
+impl Gradient for Glu {
+    fn backward(&self, pass: &mut dyn Backward) -> Result<()> {
+        let (y, dz) = (pass.input(0), pass.gradient(0)?);
+        let dy = pass.apply1("grad", GluGrad { width: self.width }, &[y, dz])?;
+        pass.give(0, dy)
+    }
+}
+
+impl Gradient for LayerNorm {
+    fn backward(&self, pass: &mut dyn Backward) -> Result<()> {
+        let &Self { width, rows } = self;
+        let (x, norm, dy) = (pass.input(0), pass.input(1), pass.gradient(0)?);
+        let place = if pass.wants(0) { pass.place(0) } else { None };
+        let kernel = LayerNormGrad { width, rows, accumulate: place.is_some() };
+        let outputs = pass.append("grad", Arc::new(kernel), &[x, norm, dy], place.as_slice())?;
+        if pass.wants(1) {
+            let sum = SumPartials { ty: partials(2 * width), offset: 0, width: 2 * width };
+            let dnorm = pass.accumulator(1)?;
+            pass.append("grad_norm", Arc::new(sum), &outputs[..1], &[dnorm])?;
+        }
+        if let Some(dx) = outputs.get(1) { pass.give(0, *dx) } else { Ok(()) }
+    }
+}
+
+impl Gradient for Nll {
+    fn backward(&self, pass: &mut dyn Backward) -> Result<()> {
+        let (logits, targets, dnll) = (pass.input(0), pass.input(1), pass.gradient(0)?);
+        // Nobody reads the logits afterwards: their gradient takes their place.
+        pass.append("grad", Arc::new(NllGrad { vocabulary: self.vocabulary }), &[targets, dnll], &[logits])?;
+        pass.give(0, logits)
+    }
+}

@@ -1,0 +1,51 @@
+//! Rows of a call to the slots of its lanes.
+
+use crate::error::Result;
+use crate::kernels::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, shader, shape_error};
+use crate::tensor::{Call, Capacity, TensorType, Unit};
+use crate::{shape, twins};
+
+/// Arguments: x `[lanes, width]`, lane table; in place: y `[slots, width]`, `y[slot(lane)] = x[lane]`.
+#[derive(Debug)]
+pub struct ScatterRows {
+    /// Columns.
+    pub width: usize,
+}
+
+impl Kernel for ScatterRows {
+    fn stem(&self) -> &'static str {
+        "scatter_rows"
+    }
+
+    fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
+        if inputs.len() != 2 || inputs[0].shape != shape![Unit::Lanes, self.width] {
+            return Err(shape_error(
+                self.stem(),
+                inputs,
+                format_args!("needs x [lanes, {}] and the lane table", self.width),
+            ));
+        }
+        Ok(vec![])
+    }
+
+    fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {
+        Variant::new("scatter_rows", &[]).size("WIDTH", self.width)
+    }
+
+    fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
+        let params = shader::params::ScatterRows { lane_base: call.lane_base as u32 };
+        Dispatch::new(&params, [self.width.div_ceil(64), call.lanes.len(), 1])
+    }
+
+    twins!();
+}
+
+impl ScatterRows {
+    fn twin<R: Real>(&self, args: &mut Args<'_, R>, call: &Call) {
+        let (x, lanes, y) = (args.real(0), args.ids(1), args.real_mut(2));
+        for (at, x) in x.chunks_exact(self.width).take(call.lanes.len()).enumerate() {
+            let slot = crate::kernels::heads::layout::lane(lanes, call.lane_base + at).slot;
+            y[slot * self.width..(slot + 1) * self.width].copy_from_slice(x);
+        }
+    }
+}

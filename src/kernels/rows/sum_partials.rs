@@ -1,0 +1,79 @@
+//! Partial sums of a parameter's gradient, one for each part of a call, added up.
+
+use crate::error::Result;
+use crate::kernels::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, cpu, shader, shape_error};
+use crate::tensor::{Call, Capacity, TensorType, Unit};
+use crate::{shape, twins};
+
+/// Tokens of one lane that one partial sum covers.
+pub const PARTIAL_ROWS: usize = 64;
+
+/// Partial sums of `width` numbers, one for every [`PARTIAL_ROWS`] tokens of a lane: `[lanes, blocks,
+/// width]`.
+pub fn partials(width: usize) -> TensorType {
+    TensorType::f32(shape![Unit::Lanes, Unit::Blocks(PARTIAL_ROWS), width])
+}
+
+/// Arguments: partial sums `[…, total]` → gradient `[width]` in place: it gains the sum over all of
+/// `partial[offset .. offset + width]`.
+#[derive(Debug)]
+pub struct SumPartials {
+    /// Type of the partial sums.
+    pub ty: TensorType,
+    /// First column.
+    pub offset: usize,
+    /// Columns.
+    pub width: usize,
+}
+
+impl SumPartials {
+    fn total(&self) -> usize {
+        self.ty.shape.last().unwrap_or(0)
+    }
+}
+
+impl Kernel for SumPartials {
+    fn stem(&self) -> &'static str {
+        "sum_partials"
+    }
+
+    fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
+        if inputs.len() != 1 || *inputs[0] != self.ty || self.offset + self.width > self.total() {
+            return Err(shape_error(
+                self.stem(),
+                inputs,
+                format_args!("needs {} with {} columns", self.ty, self.offset + self.width),
+            ));
+        }
+        Ok(vec![])
+    }
+
+    fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {
+        Variant::new("sum_partials", &[])
+            .size("TOTAL", self.total())
+            .size("OFFSET", self.offset)
+            .size("WIDTH", self.width)
+    }
+
+    fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
+        let parts = self.ty.shape.elements_in(call) / self.total();
+        Dispatch::new(
+            &shader::params::SumPartials { parts: parts as u32 },
+            Dispatch::linear(self.width.div_ceil(64)),
+        )
+    }
+
+    twins!();
+}
+
+impl SumPartials {
+    fn twin<R: Real>(&self, args: &mut Args<'_, R>, call: &Call) {
+        const PART: usize = 4096;
+        let (partial, out) = (&args.real(0)[..self.ty.shape.elements_in(call)], args.real_mut(1));
+        cpu::parallel_chunks(&mut out[..self.width], PART, |part, out| {
+            for row in partial.chunks_exact(self.total()) {
+                out.iter_mut().zip(&row[self.offset + part * PART..]).for_each(|(out, p)| *out += *p);
+            }
+        });
+    }
+}

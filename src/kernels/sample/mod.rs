@@ -1,0 +1,4 @@
+//! The sampler.
+
+#[allow(clippy::module_inception)]
+pub mod sample;

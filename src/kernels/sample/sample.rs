@@ -1,0 +1,148 @@
+//! The next token of each lane.
+
+use crate::error::Result;
+use crate::kernels::heads::layout::lane;
+use crate::kernels::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, cpu, shader, shape_error};
+use crate::tensor::{Call, Capacity, TensorType, Unit};
+use crate::{shape, twins};
+
+/// Words of one slot's settings: temperature, top-k, top-p, min-p, penalty, seed (low, high), 0; floats as
+/// bits.
+pub const SETTINGS: usize = 8;
+/// Steps of one submission whose tokens the `sampled` tensor can hold.
+pub const STEPS: usize = 64;
+
+/// Repetition penalty, temperature, top-k, top-p, min-p, then Gumbel-max with counter-based noise.
+///
+/// Arguments: lane table, settings `u32 [slots, 8]`, logits `[slots, vocabulary]`; in place: seen `u32
+/// [slots, vocabulary]`, token `u32 [slots]`, sampled `u32 [STEPS, slots]`.
+#[derive(Debug)]
+pub struct Sample {
+    /// Vocabulary size.
+    pub vocabulary: usize,
+    /// Slots of the session.
+    pub slots: usize,
+}
+
+impl Kernel for Sample {
+    fn stem(&self) -> &'static str {
+        "sample"
+    }
+
+    fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
+        if inputs.len() != 3 || inputs[2].shape != shape![Unit::Slots, self.vocabulary] {
+            return Err(shape_error(
+                self.stem(),
+                inputs,
+                format_args!("needs logits [slots, {}]", self.vocabulary),
+            ));
+        }
+        Ok(vec![])
+    }
+
+    fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {
+        Variant::new("sample", &[]).size("VOCABULARY", self.vocabulary)
+    }
+
+    fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
+        // Calls of one submission are numbered by their part of the lane table.
+        let step = call.lane_base / call.lanes.len();
+        let params = shader::params::Sample {
+            lane_base: call.lane_base as u32,
+            step: step as u32,
+            slots: self.slots as u32,
+        };
+        Dispatch::new(&params, [call.lanes.len(), 1, 1])
+    }
+
+    twins!();
+}
+
+/// PCG4D (Jarzynski and Olano 2020), first word.
+fn hash(seed: [u32; 4]) -> u32 {
+    let [mut x, mut y, mut z, mut w] = seed.map(|v| v.wrapping_mul(1_664_525).wrapping_add(1_013_904_223));
+    let mut round = |shift: bool| {
+        x = x.wrapping_add(y.wrapping_mul(w));
+        y = y.wrapping_add(z.wrapping_mul(x));
+        z = z.wrapping_add(x.wrapping_mul(y));
+        w = w.wrapping_add(y.wrapping_mul(z));
+        if shift {
+            (x, y, z, w) = (x ^ x >> 16, y ^ y >> 16, z ^ z >> 16, w ^ w >> 16);
+        }
+        x
+    };
+    round(true);
+    round(false)
+}
+
+/// Index of the largest value, the first among equals.
+fn argmax(values: impl Iterator<Item = f32>) -> usize {
+    values.enumerate().fold((0, f32::MIN), |best, (i, v)| if v > best.1 { (i, v) } else { best }).0
+}
+
+impl Sample {
+    fn twin<R: Real>(&self, args: &mut Args<'_, R>, call: &Call) {
+        let (lanes, settings, logits) = (args.ids(0), args.ids(1), args.real(2));
+        let (seen, token, sampled) = (args.ids_mut(3), args.ids_mut(4), args.ids_mut(5));
+        let step = call.lane_base / call.lanes.len();
+        for at in 0..call.lanes.len() {
+            let lane = lane(lanes, call.lane_base + at);
+            let range = lane.slot * self.vocabulary..(lane.slot + 1) * self.vocabulary;
+            let settings = &settings[lane.slot * SETTINGS..(lane.slot + 1) * SETTINGS];
+            let choice = self.choose(settings, &logits[range.clone()], &seen[range.clone()], lane.position);
+            seen[range.start + choice] = 1;
+            token[lane.slot] = choice as u32;
+            sampled[step * self.slots + lane.slot] = choice as u32;
+        }
+    }
+
+    fn choose<R: Real>(&self, settings: &[u32], logits: &[R], seen: &[u32], position: usize) -> usize {
+        let [temperature, top_p, min_p, penalty] = [0, 2, 3, 4].map(|i| f32::from_bits(settings[i]));
+        let top_k = settings[1] as usize;
+        cpu::with_scratch(logits.len(), |scores: &mut [f32]| {
+            for ((score, logit), seen) in scores.iter_mut().zip(logits).zip(seen) {
+                let mut value = logit.f64() as f32;
+                if penalty != 1.0 && *seen == 1 {
+                    value = if value > 0.0 { value / penalty } else { value * penalty };
+                }
+                *score = if temperature > 0.0 { value / temperature } else { value };
+            }
+            let best = argmax(scores.iter().copied());
+            if temperature <= 0.0 {
+                return best;
+            }
+            let highest = scores[best];
+            // The lowest score that stays in; ties at a cut stay in.
+            let mut cut = f32::MIN;
+            if top_k > 0 && top_k < scores.len() || top_p < 1.0 {
+                let mut sorted = scores.to_vec();
+                sorted.sort_unstable_by(|a, b| b.total_cmp(a));
+                if top_k > 0 && top_k < sorted.len() {
+                    cut = sorted[top_k - 1];
+                }
+                if top_p < 1.0 {
+                    let kept = &sorted[..sorted.partition_point(|s| *s >= cut)];
+                    let wanted = top_p * kept.iter().map(|s| (s - highest).exp()).sum::<f32>();
+                    let mut mass = 0.0;
+                    let reached = kept.iter().position(|s| {
+                        mass += (s - highest).exp();
+                        mass >= wanted
+                    });
+                    cut = kept[reached.unwrap_or(kept.len() - 1)];
+                }
+            }
+            if min_p > 0.0 {
+                cut = cut.max(highest + min_p.ln());
+            }
+            argmax(scores.iter().enumerate().map(|(id, score)| {
+                if *score < cut {
+                    return f32::MIN;
+                }
+                let noise = ((hash([id as u32, position as u32, settings[5], settings[6]]) >> 8) as f32
+                    + 0.5)
+                    / 16_777_216.0;
+                score - (-noise.ln()).ln()
+            }))
+        })
+    }
+}

@@ -1,0 +1,129 @@
+//! One token a lane against the constant state.
+
+use crate::error::Result;
+use crate::kernels::cpu::SharedMut;
+use crate::kernels::heads::gate_sum::gate_decay;
+use crate::kernels::heads::layout::lane;
+use crate::kernels::scan::features::FeatureTable;
+use crate::kernels::scan::scan_output::ScanOutput;
+use crate::kernels::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, cpu, shader, shape_error};
+use crate::tensor::{Call, Capacity, TensorType, Unit};
+use crate::{shape, twins};
+
+/// The recurrent form of [`ScanOutput`]: the ring's rows exactly, everything before them through `Zᵀφ(q)`.
+///
+/// Arguments: queries `[lanes, H, 1, query_width]`, ring `[slots, H, block, key_width]`, lane table, feature
+/// table, state `[slots, H, F (h + 1)]` → o `[rows, H h]`.
+#[derive(Debug)]
+pub struct ScanDecode(pub ScanOutput);
+
+/// Invocations of a workgroup, and of a small one.
+const THREADS: [usize; 2] = [256, 64];
+
+impl Kernel for ScanDecode {
+    fn stem(&self) -> &'static str {
+        "scan_decode"
+    }
+
+    fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
+        let l = &self.0.layout;
+        if inputs.len() != 5
+            || inputs[0].shape.last() != Some(l.query_width())
+            || inputs[1].shape.last() != Some(l.key_width())
+        {
+            return Err(shape_error(
+                self.stem(),
+                inputs,
+                format_args!("needs query rows of {} and key rows of {}", l.query_width(), l.key_width()),
+            ));
+        }
+        Ok(vec![TensorType::f32(shape![Unit::Rows, l.heads * l.head])])
+    }
+
+    fn variant(&self, device: &DeviceTraits, _: &Capacity) -> Variant {
+        let (s, l) = (&self.0, &self.0.layout);
+        let small = device.software && l.head / 4 <= THREADS[1];
+        let variant = Variant::new("scan_decode", &[("SMALL", small), ("TAYLOR", s.local.taylor())])
+            .size("HEADS", l.heads)
+            .size("HEAD", l.head)
+            .size("BLOCK", l.block)
+            .size("QUERY_WIDTH", l.query_width())
+            .size("KEY_WIDTH", l.key_width())
+            .size("LOCAL", s.local_width)
+            .size("LOCAL_OFFSET", s.local_offset)
+            .size("S_OFFSET", s.source_offset)
+            .size("V_OFFSET", l.value_offset())
+            .size("GATED", usize::from(l.gated))
+            .with("BIAS", s.bias)
+            .size("PARTS", THREADS[usize::from(small)] / (l.head / 4));
+        s.local.constants(s.features.constants(variant))
+    }
+
+    fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
+        let params = shader::params::ScanDecode { lane_base: call.lane_base as u32 };
+        Dispatch::new(&params, [call.lanes.len() * self.0.layout.heads, 1, 1])
+    }
+
+    fn flops(&self, call: &Call) -> u64 {
+        let (s, l) = (&self.0, &self.0.layout);
+        // On average half of the ring is filled.
+        (call.lanes.len() * l.heads * (l.block * (s.local_width + l.head) + 2 * s.features.state(l.head)))
+            as u64
+    }
+
+    twins!();
+}
+
+impl ScanDecode {
+    fn twin<R: Real>(&self, args: &mut Args<'_, R>, call: &Call) {
+        let (s, l) = (&self.0, &self.0.layout);
+        let (queries, ring, lanes, table, state) =
+            (args.real(0), args.real(1), args.ids(2), args.ids(3), args.real(4));
+        let o = SharedMut::new(args.real_mut(5));
+        let size = s.features.state(l.head);
+        cpu::parallel_for(call.lanes.len() * l.heads, |task| {
+            let lane = lane(lanes, call.lane_base + task / l.heads);
+            let slot_head = lane.slot * l.heads + task % l.heads;
+            let rows = lane.ring % l.block + 1;
+            let ring = &ring[slot_head * l.block * l.key_width()..][..rows * l.key_width()];
+            let query = &queries[task * l.query_width()..][..l.query_width()];
+            // SAFETY: every task has its own (lane, head).
+            let out = unsafe { o.slice(task * l.head, l.head) };
+            out.fill(R::ZERO);
+            let gate = l.gate_sum(&ring[(rows - 1) * l.key_width()..]);
+            let mut total = R::ZERO;
+            cpu::with_scratch(rows.max(s.features.count), |weights: &mut [R]| {
+                let local = &query[s.local_offset..s.local_offset + s.local_width];
+                for (w, key) in weights.iter_mut().zip(ring.chunks_exact(l.key_width())) {
+                    *w = cpu::dot(local, &key[s.local_offset..s.local_offset + s.local_width]);
+                }
+                s.local.apply(&mut weights[..rows]);
+                for (w, key) in weights.iter().zip(ring.chunks_exact(l.key_width())) {
+                    let w = if l.gated { *w * gate_decay(gate, l.gate_sum(key)) } else { *w };
+                    total += w;
+                    cpu::axpy(w, &key[l.value_offset()..l.sum_offset()], out);
+                }
+                if lane.position >= l.block {
+                    let decay = if l.gated { gate_decay(gate, [R::ZERO; 2]) } else { R::ONE };
+                    let source = &query[s.source_offset..s.source_offset + s.features.source];
+                    let (z, z_total) = state[slot_head * size..][..size].split_at(s.features.count * l.head);
+                    let features = FeatureTable::new(&s.features, table);
+                    features.tile(source, 1, 0, s.features.count, Some(&[decay]), weights);
+                    total += cpu::dot(&weights[..s.features.count], z_total);
+                    cpu::vectorized(
+                        #[inline(always)]
+                        || {
+                            for (p, z) in weights.iter().zip(z.chunks_exact(l.head)) {
+                                for (o, z) in out.iter_mut().zip(z) {
+                                    *o += *p * *z;
+                                }
+                            }
+                        },
+                    );
+                }
+            });
+            let scale = R::ONE / (R::of(s.bias) + total);
+            out.iter_mut().for_each(|o| *o *= scale);
+        });
+    }
+}

@@ -1,0 +1,158 @@
+//! What the gradients of block states give to the keys and values in them.
+
+use crate::error::Result;
+use crate::kernels::cpu::{Mat, MatMut, SharedMut};
+use crate::kernels::heads::gate_sum::gate_decay;
+use crate::kernels::heads::layout::HeadLayout;
+use crate::kernels::scan::features::{FeatureTable, Features};
+use crate::kernels::scan::scan_grad_queries::{FEATURES, ROWS, feature_variant};
+use crate::kernels::tiles::row_tile::row_tile;
+use crate::kernels::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, cpu, shader, shape_error};
+use crate::tensor::{Call, Capacity, TensorType, Unit};
+use crate::twins;
+
+/// `dφ(k_j) = e^{g_last - g_j} T_l v̂_j`, through the features to their vector; `dv̂_j += e^{g_last - g_j}
+/// T_lᵀ φ(k_j)`, with T = dH; the features' weights are here, as they are in H. `dG_j -= ⟨dv̂_j, v̂_j⟩` (see
+/// [`crate::kernels::pairs::attention_grad_keys`]).
+///
+/// Arguments: keys `[lanes, H, window, key_width]`, dstates `[lanes, H, blocks, F (h + 1)]`, feature table →
+/// dkeys `[lanes, H, window, key_width]` in place.
+#[derive(Debug)]
+pub struct ScanGradKeys {
+    /// Row layouts.
+    pub layout: HeadLayout,
+    /// φ.
+    pub features: Features,
+    /// Column of φ's vector in a key row.
+    pub source_offset: usize,
+}
+
+impl Kernel for ScanGradKeys {
+    fn stem(&self) -> &'static str {
+        "scan_grad_keys"
+    }
+
+    fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
+        let (l, f) = (&self.layout, &self.features);
+        let widths = [l.key_width(), f.state(l.head), 2 * f.count];
+        if !inputs.iter().map(|t| t.shape.last()).eq(widths.map(Some)) {
+            return Err(shape_error(
+                self.stem(),
+                inputs,
+                format_args!("needs keys, states and a table of {widths:?}"),
+            ));
+        }
+        Ok(vec![])
+    }
+
+    fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {
+        let l = &self.layout;
+        let rows = row_tile(2 * self.features.source + l.head + 67, 14);
+        let variant = feature_variant("scan_grad_keys", &self.features, rows, l.head);
+        let variant = variant
+            .size("VALUE_ITEMS", (rows * l.head / 4).div_ceil(128))
+            .size("HEAD", l.head)
+            .size("BLOCK", l.block)
+            .size("KEY_WIDTH", l.key_width())
+            .size("S_OFFSET", self.source_offset)
+            .size("V_OFFSET", l.value_offset())
+            .size("GATED", usize::from(l.gated));
+        self.features.constants(variant)
+    }
+
+    fn dispatch(&self, variant: &Variant, call: &Call) -> Dispatch {
+        let l = &self.layout;
+        let blocks = call.unit(Unit::Blocks(l.block));
+        let params = shader::params::ScanGradKeys {
+            tokens: call.tokens as u32,
+            blocks: blocks as u32,
+            stride: call.unit(Unit::Window(l.block)) as u32,
+        };
+        Dispatch::new(
+            &params,
+            [l.block.div_ceil(variant.get("ROW_TILE")), blocks, call.lanes.len() * l.heads],
+        )
+    }
+
+    fn flops(&self, call: &Call) -> u64 {
+        (4 * call.unit(Unit::Rows) * self.layout.heads * self.features.state(self.layout.head)) as u64
+    }
+
+    twins!();
+}
+
+impl ScanGradKeys {
+    fn twin<R: Real>(&self, args: &mut Args<'_, R>, call: &Call) {
+        let (l, f) = (&self.layout, &self.features);
+        let (keys, dstates, table) = (args.real(0), args.real(1), FeatureTable::new(f, args.ids(2)));
+        let dkeys = SharedMut::new(args.real_mut(3));
+        let (k, size, stride) = (l.key_width(), f.state(l.head), call.unit(Unit::Window(l.block)));
+        let (blocks, tiles) = (call.unit(Unit::Blocks(l.block)), l.block.div_ceil(ROWS));
+        cpu::parallel_for(call.lanes.len() * l.heads * blocks * tiles, |task| {
+            let (lane_head, block, tile) = (task / (blocks * tiles), task / tiles % blocks, task % tiles);
+            let block_end = ((block + 1) * l.block).min(call.tokens);
+            let (first, end) =
+                (block * l.block + tile * ROWS, (block * l.block + (tile + 1) * ROWS).min(block_end));
+            let state = &dstates[(lane_head * blocks + block) * size..][..size];
+            // The last block of a text has nothing after it.
+            if first >= end || state.iter().all(|t| *t == R::ZERO) {
+                return;
+            }
+            let (t, t_total) = state.split_at(f.count * l.head);
+            let rows = end - first;
+            let at = (lane_head * stride + first) * k;
+            let last = l.gate_sum(&keys[(lane_head * stride + block_end - 1) * k..]);
+            let keys = &keys[at..at + rows * k];
+            // SAFETY: every (lane, head, token) belongs to one task.
+            let out = unsafe { dkeys.slice(at, rows * k) };
+            cpu::with_scratch((2 * f.source + l.head + 1 + 2 * FEATURES) * rows, |scratch: &mut [R]| {
+                let (columns, rest) = scratch.split_at_mut(f.source * rows);
+                let (dcolumns, rest) = rest.split_at_mut(f.source * rows);
+                let (dvalues, rest) = rest.split_at_mut(l.head * rows);
+                let (totals, rest) = rest.split_at_mut(rows);
+                let (phi, dphi) = rest.split_at_mut(FEATURES * rows);
+                table.columns(&keys[self.source_offset..], k, rows, columns);
+                for zero in [&mut *dcolumns, dvalues, totals] {
+                    zero.fill(R::ZERO);
+                }
+                let values = Mat::strided(&keys[l.value_offset()..], rows, l.head, k);
+                for start in (0..f.count).step_by(FEATURES) {
+                    let n = FEATURES.min(f.count - start);
+                    let (phi, dphi) = (&mut phi[..n * rows], &mut dphi[..n * rows]);
+                    let t = Mat::new(&t[start * l.head..(start + n) * l.head], n, l.head);
+                    cpu::matmul(MatMut::new(dphi, n, rows), t, values.t(), false);
+                    cpu::vectorized(
+                        #[inline(always)]
+                        || {
+                            table.tile(columns, rows, start, n, None, phi);
+                            for (i, (phi, dphi)) in
+                                phi.chunks_exact_mut(rows).zip(dphi.chunks_exact_mut(rows)).enumerate()
+                            {
+                                let (weight, t) = (R::from_f32(table.weight(start + i)), t_total[start + i]);
+                                for ((phi, dphi), total) in phi.iter_mut().zip(dphi).zip(&mut *totals) {
+                                    *phi *= weight;
+                                    *dphi = weight * (*dphi + t);
+                                    *total += t * *phi;
+                                }
+                            }
+                            table.pull_back(columns, rows, start, dphi, dcolumns);
+                        },
+                    );
+                    cpu::matmul(MatMut::new(dvalues, rows, l.head), Mat::new(phi, n, rows).t(), t, true);
+                }
+                for (j, (out, key)) in out.chunks_exact_mut(k).zip(keys.chunks_exact(k)).enumerate() {
+                    let decay = if l.gated { gate_decay(last, l.gate_sum(key)) } else { R::ONE };
+                    for (c, out) in out[self.source_offset..][..f.source].iter_mut().enumerate() {
+                        *out += decay * dcolumns[c * rows + j];
+                    }
+                    let dvalue = &dvalues[j * l.head..(j + 1) * l.head];
+                    cpu::axpy(decay, dvalue, &mut out[l.value_offset()..l.sum_offset()]);
+                    if l.gated {
+                        out[l.sum_offset()] +=
+                            -decay * (cpu::dot(dvalue, &key[l.value_offset()..l.sum_offset()]) + totals[j]);
+                    }
+                }
+            });
+        });
+    }
+}

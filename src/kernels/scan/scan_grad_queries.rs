@@ -1,0 +1,171 @@
+//! What the state before a block gives to the gradient of its queries.
+
+use crate::error::Result;
+use crate::kernels::cpu::{Mat, MatMut, SharedMut};
+use crate::kernels::heads::gate_sum::gate_decay;
+use crate::kernels::heads::layout::{HeadLayout, lane};
+use crate::kernels::scan::features::{FeatureTable, Features};
+use crate::kernels::tiles::row_tile::row_tile;
+use crate::kernels::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, cpu, shader, shape_error};
+use crate::tensor::{Call, Capacity, TensorType, Unit};
+use crate::twins;
+
+/// `dφ(q_i) = e^{g_i} Z_l dN_i`, through the features to their vector.
+///
+/// Arguments: queries `[lanes, H, tokens, query_width]`, gradient rows (`AttentionGradRows`), lane table,
+/// feature table, prefix `[lanes, H, blocks, F (h + 1)]` → dqueries `[lanes, H, tokens, query_width]` in
+/// place.
+#[derive(Debug)]
+pub struct ScanGradQueries {
+    /// Row layouts.
+    pub layout: HeadLayout,
+    /// φ.
+    pub features: Features,
+    /// Column of φ's vector in a query row.
+    pub source_offset: usize,
+}
+
+impl Kernel for ScanGradQueries {
+    fn stem(&self) -> &'static str {
+        "scan_grad_queries"
+    }
+
+    fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
+        let (l, f) = (&self.layout, &self.features);
+        let widths = [l.query_width(), l.gradient_width(), 4, 2 * f.count, f.state(l.head)];
+        if !inputs.iter().map(|t| t.shape.last()).eq(widths.map(Some)) {
+            return Err(shape_error(
+                self.stem(),
+                inputs,
+                format_args!("needs queries, gradient rows, lanes, a table and states of {widths:?}"),
+            ));
+        }
+        Ok(vec![])
+    }
+
+    fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {
+        let l = &self.layout;
+        let rows = row_tile(2 * self.features.source + l.head + 37, 14);
+        let variant = feature_variant("scan_grad_queries", &self.features, rows, l.head)
+            .size("HEADS", l.heads)
+            .size("HEAD", l.head)
+            .size("BLOCK", l.block)
+            .size("QUERY_WIDTH", l.query_width())
+            .size("S_OFFSET", self.source_offset)
+            .size("GATED", usize::from(l.gated));
+        self.features.constants(variant)
+    }
+
+    fn dispatch(&self, variant: &Variant, call: &Call) -> Dispatch {
+        let l = &self.layout;
+        let blocks = call.unit(Unit::Blocks(l.block));
+        let params = shader::params::ScanGradQueries {
+            tokens: call.tokens as u32,
+            lane_base: call.lane_base as u32,
+            blocks: blocks as u32,
+        };
+        Dispatch::new(
+            &params,
+            [l.block.div_ceil(variant.get("ROW_TILE")), blocks, call.lanes.len() * l.heads],
+        )
+    }
+
+    fn flops(&self, call: &Call) -> u64 {
+        (2 * call.unit(Unit::Rows) * self.layout.heads * self.features.state(self.layout.head)) as u64
+    }
+
+    twins!();
+}
+
+/// The variant of a shader whose workgroups take 32 features of `rows` rows at a time
+/// (`shared/feature_columns.wgsl`).
+pub(in crate::kernels) fn feature_variant(
+    stem: &str,
+    features: &Features,
+    rows: usize,
+    head: usize,
+) -> Variant {
+    Variant::new(stem, &[])
+        .size("ROW_TILE", rows)
+        .size("GROUPS", 128 / rows)
+        .size("STAGED_VALUES", rows * head / 4)
+        .size("TILE_WEIGHTS", rows * 33)
+        .size("WEIGHTS", rows * 32 / 128)
+        .size("COLUMNS", rows * features.source)
+}
+
+/// Rows of one task, and features at a time: φ, its gradient and the vectors stay in the second cache.
+pub(in crate::kernels) const ROWS: usize = 64;
+/// As [`ROWS`].
+pub(in crate::kernels) const FEATURES: usize = 128;
+
+impl ScanGradQueries {
+    fn twin<R: Real>(&self, args: &mut Args<'_, R>, call: &Call) {
+        let (l, f) = (&self.layout, &self.features);
+        let (queries, drows, table, prefix) =
+            (args.real(0), args.real(1), FeatureTable::new(f, args.ids(3)), args.real(4));
+        let lanes = args.ids(2);
+        let dqueries = SharedMut::new(args.real_mut(5));
+        let (q, d, size) = (l.query_width(), l.gradient_width(), f.state(l.head));
+        let (blocks, tiles) = (call.unit(Unit::Blocks(l.block)), l.block.div_ceil(ROWS));
+        cpu::parallel_for(call.lanes.len() * l.heads * blocks * tiles, |task| {
+            let (lane_head, block, tile) = (task / (blocks * tiles), task / tiles % blocks, task % tiles);
+            let (first, end) = (
+                block * l.block + tile * ROWS,
+                (block * l.block + l.block.min((tile + 1) * ROWS)).min(call.tokens),
+            );
+            // The first block of a text has nothing before it.
+            if first >= end || lane(lanes, call.lane_base + lane_head / l.heads).position + block == 0 {
+                return;
+            }
+            let (z, z_total) =
+                prefix[(lane_head * blocks + block) * size..][..size].split_at(f.count * l.head);
+            let rows = end - first;
+            let at = lane_head * call.tokens + first;
+            let drows = &drows[at * d..(at + rows) * d];
+            cpu::with_scratch((2 * f.source + 2 + FEATURES) * rows, |scratch: &mut [R]| {
+                let (columns, rest) = scratch.split_at_mut(f.source * rows);
+                let (dcolumns, rest) = rest.split_at_mut(f.source * rows);
+                let (totals, rest) = rest.split_at_mut(rows);
+                let (decay, dphi) = rest.split_at_mut(rows);
+                table.columns(&queries[at * q + self.source_offset..], q, rows, columns);
+                dcolumns.fill(R::ZERO);
+                for (i, row) in drows.chunks_exact(d).enumerate() {
+                    totals[i] = row[l.head];
+                    decay[i] = if l.gated {
+                        gate_decay([row[l.head + 2], row[l.head + 3]], [R::ZERO; 2])
+                    } else {
+                        R::ONE
+                    };
+                }
+                for start in (0..f.count).step_by(FEATURES) {
+                    let n = FEATURES.min(f.count - start);
+                    let dphi = &mut dphi[..n * rows];
+                    let z = Mat::new(&z[start * l.head..(start + n) * l.head], n, l.head);
+                    cpu::matmul(
+                        MatMut::new(dphi, n, rows),
+                        z,
+                        Mat::strided(drows, rows, l.head, d).t(),
+                        false,
+                    );
+                    cpu::vectorized(
+                        #[inline(always)]
+                        || {
+                            for (dphi, z) in dphi.chunks_exact_mut(rows).zip(&z_total[start..]) {
+                                dphi.iter_mut().zip(&*totals).for_each(|(p, t)| *p += *z * *t);
+                            }
+                            table.pull_back(columns, rows, start, dphi, dcolumns);
+                        },
+                    );
+                }
+                // SAFETY: every (lane, head, token) belongs to one task.
+                let out = unsafe { dqueries.slice(at * q, rows * q) };
+                for (i, out) in out.chunks_exact_mut(q).enumerate() {
+                    for (c, out) in out[self.source_offset..][..f.source].iter_mut().enumerate() {
+                        *out += decay[i] * dcolumns[c * rows + i];
+                    }
+                }
+            });
+        });
+    }
+}

@@ -1,0 +1,59 @@
+//! The rules that give the gradients of this family.
+
+use super::sketch_learned::SketchLearned;
+use super::sketch_random::SketchRandom;
+use crate::error::{Error, ErrorKind, Result};
+use crate::kernels::rows::sum_partials::SumPartials;
+use crate::kernels::sketch::sketch_learned_grad::SketchLearnedGrad;
+use crate::kernels::sketch::sketch_random_grad::SketchRandomGrad;
+use crate::kernels::{Backward, Gradient, Kernel};
+use crate::tensor::TensorId;
+use std::sync::Arc;
+
+impl Gradient for SketchLearned {
+    fn backward(&self, pass: &mut dyn Backward) -> Result<()> {
+        let kernel = SketchLearnedGrad(self.clone());
+        let slabs = kernel.slabs();
+        let partial = sketch_backward(pass, kernel)?;
+        if let (true, Some(weights)) = (pass.wants(4), pass.place(4)) {
+            let sum = SumPartials { ty: slabs.clone(), offset: 0, width: self.weight_count() };
+            pass.append("weights", Arc::new(sum), &[partial], &[weights])?;
+        }
+        if let (true, true, Some(norms)) = (self.layout.sketch_normed, pass.wants(2), pass.place(2)) {
+            let sum = SumPartials { ty: slabs, offset: self.weight_count(), width: 4 * self.layout.head };
+            pass.append("norms", Arc::new(sum), &[partial], &[norms])?;
+        }
+        Ok(())
+    }
+}
+
+impl Gradient for SketchRandom {
+    fn backward(&self, pass: &mut dyn Backward) -> Result<()> {
+        let kernel = SketchRandomGrad(self.clone());
+        let ty = kernel.slabs();
+        let partial = sketch_backward(pass, kernel)?;
+        if let (true, true, Some(norms)) = (self.layout.sketch_normed, pass.wants(2), pass.place(2)) {
+            pass.append(
+                "norms",
+                Arc::new(SumPartials { ty, offset: 0, width: 4 * self.layout.head }),
+                &[partial],
+                &[norms],
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// Appends the gradient of a sketch: into dqkv, in place; returns the partial sums of what else it gives
+/// gradients to.
+fn sketch_backward(pass: &mut dyn Backward, kernel: impl Kernel) -> Result<TensorId> {
+    let arguments: Vec<TensorId> = (0..5).map(|i| pass.input(i)).chain([pass.gradient(0)?]).collect();
+    let rows_first = || {
+        Error::new(
+            ErrorKind::Shape,
+            "the rows of keys and queries give the projections' gradient before their sketch",
+        )
+    };
+    let dqkv = pass.place(0).ok_or_else(rows_first)?;
+    Ok(pass.append("input", Arc::new(kernel), &arguments, &[dqkv])?[0])
+}

@@ -1,0 +1,283 @@
+//! Gradient of the learned sketch. Nothing of the net is kept from the forward pass: it is computed again, a
+//! tile of vectors at a time, so that its hidden layers never leave the cache.
+
+use crate::error::Result;
+use crate::kernels::cpu::{Mat, MatMut};
+use crate::kernels::sketch::sketch_learned::{SketchLearned, for_each_tile_backward};
+use crate::kernels::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, cpu, shader, shape_error};
+use crate::tensor::{Call, Capacity, TensorType, Unit};
+use crate::{shape, twins};
+
+/// Slabs of so many numbers, one for each workgroup: enough to keep a GPU busy, few enough to add up, and to
+/// be bound at once.
+pub(in crate::kernels) fn slab_count(slab: usize) -> Unit {
+    /// Numbers of all slabs: 64 MiB.
+    const NUMBERS: usize = 16 << 20;
+    Unit::Shares { rows: 32, most: (NUMBERS / slab).clamp(8, 128) }
+}
+
+/// The dispatches over tiles of `rows` vectors, which slabs of `slab` numbers take in turns. Both sketches
+/// have the same parameters (`shared/sketch_grad_bindings.wgsl`).
+pub(in crate::kernels) fn slab_dispatches(
+    variant: &Variant,
+    call: &Call,
+    slab: usize,
+    heads: usize,
+    rows: usize,
+) -> Vec<Dispatch> {
+    let (slabs, vectors) = (call.unit(slab_count(slab)), 2 * call.unit(Unit::Rows) * heads);
+    let of_tile = |first: usize| {
+        let params = shader::params::SketchLearnedGrad {
+            vectors: vectors as u32,
+            lanes: call.lanes.len() as u32,
+            tokens: call.tokens as u32,
+            lane_base: call.lane_base as u32,
+            slabs: slabs as u32,
+            first_tile: first as u32,
+        };
+        Dispatch::new(&params, [slabs, 1, 1])
+    };
+    (0..vectors.div_ceil(rows).div_ceil(slabs)).step_by(variant.get("TILES")).map(of_tile).collect()
+}
+
+/// Vectors that a workgroup of the shader takes at a time.
+const ROW_TILE: usize = 32;
+
+/// Arguments: qkv, lane table, norms `[4, h]`, rotation table, weights, dsketch `[2, lanes, H, tokens, r]` →
+/// slabs `[slabs, weights + 4 h + tile]` (partial sums of the gradients of the weights, then of the norms;
+/// then the activations of the tile in work, which only the shader keeps there); in place: dqkv `[rows,
+/// qkv_width]`.
+#[derive(Debug)]
+pub struct SketchLearnedGrad(pub SketchLearned);
+
+impl SketchLearnedGrad {
+    /// Type of the partial sums.
+    pub fn slabs(&self) -> TensorType {
+        TensorType::f32(shape![slab_count(self.slab()), self.slab()])
+    }
+
+    /// Numbers of a slab.
+    fn slab(&self) -> usize {
+        self.0.weight_count() + 4 * self.0.layout.head + ROW_TILE * self.tile()
+    }
+
+    /// Numbers of a tile in a slab, for each vector.
+    fn tile(&self) -> usize {
+        let (h, r, hidden) = (self.0.layout.head, self.0.layout.sketch, self.0.hidden());
+        let activations: usize = self.0.level_inputs().map(|i| 2 + i + 2 * hidden + r).sum();
+        h + 2 * activations + 2 * r + hidden + h.max(r) + h
+    }
+}
+
+impl Kernel for SketchLearnedGrad {
+    fn stem(&self) -> &'static str {
+        "sketch_learned_grad"
+    }
+
+    fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
+        let l = &self.0.layout;
+        if inputs.len() != 6
+            || inputs[4].shape != shape![self.0.weight_count()]
+            || inputs[5].shape.last() != Some(l.sketch)
+        {
+            return Err(shape_error(
+                self.stem(),
+                inputs,
+                format_args!("needs {} weights and rows of {}", self.0.weight_count(), l.sketch),
+            ));
+        }
+        Ok(vec![self.slabs()])
+    }
+
+    fn variant(&self, device: &DeviceTraits, _: &Capacity) -> Variant {
+        let l = &self.0.layout;
+        // A tile's loops: a bound of those over weights and activations by 64 invocations; the others wait for
+        // barriers as often.
+        let tiles =
+            device.rounds(self.slab() / 64, 2 * (self.0.weight_count() + 2 * ROW_TILE * self.tile()) / 64);
+        l.head_constants(Variant::new(self.stem(), &[]))
+            .size("SIZE", l.sketch)
+            .size("HIDDEN", self.0.hidden())
+            .size("LEVELS", self.0.levels)
+            .size("INPUT_NORMED", usize::from(l.sketch_normed))
+            .size("WIDTH", l.head.max(l.sketch))
+            .size("WEIGHTS", self.0.weight_count())
+            .size("SLAB", self.slab())
+            .size("TILES", tiles)
+    }
+
+    fn dispatch(&self, variant: &Variant, call: &Call) -> Dispatch {
+        self.dispatches(variant, call).swap_remove(0)
+    }
+
+    fn dispatches(&self, variant: &Variant, call: &Call) -> Vec<Dispatch> {
+        slab_dispatches(variant, call, self.slab(), self.0.layout.heads, ROW_TILE)
+    }
+
+    fn flops(&self, call: &Call) -> u64 {
+        3 * self.0.flops(call)
+    }
+
+    twins!();
+}
+
+/// What the backward pass reads of one level of one branch, for a tile of vectors.
+struct Level<'a, R> {
+    /// Norm weight, bias; up `[hidden, inputs]`; down `[r, hidden]`.
+    weights: &'a [R],
+    inputs: usize,
+    /// Normed input `[n, inputs]`, the GELU's slope at the hidden layer and the hidden layer after it `[n,
+    /// hidden]`, output `[n, r]`.
+    normed: &'a mut [R],
+    units: &'a mut [R],
+    active: &'a mut [R],
+    out: &'a mut [R],
+}
+
+impl SketchLearnedGrad {
+    fn twin<R: Real>(&self, args: &mut Args<'_, R>, call: &Call) {
+        /// Vectors of a tile: all their activations stay in the second cache.
+        const TILE: usize = 256;
+        let weights = args.real(4);
+        for_each_tile_backward(
+            &self.0.layout,
+            args,
+            call,
+            [TILE, self.slab(), weights.len()],
+            |x, ds, dx, dweights| {
+                self.net_backward(weights, x, ds, dx, dweights);
+            },
+        );
+    }
+
+    /// dx `[n, h]` of vectors x `[n, h]`, given ds `[n, r]`; adds to dweights.
+    fn net_backward<R: Real>(&self, weights: &[R], x: &[R], ds: &[R], dx: &mut [R], dweights: &mut [R]) {
+        let (net, (h, r)) = (&self.0, (self.0.layout.head, self.0.layout.sketch));
+        let (n, hidden) = (ds.len() / r, net.hidden());
+        let inputs: Vec<usize> = net.level_inputs().collect();
+        let size: usize = inputs.iter().map(|i| n * (i + 2 * hidden + r)).sum();
+        cpu::with_scratch(2 * size + 2 * n * r, |scratch: &mut [R]| {
+            let (dbranch, mut rest) = scratch.split_at_mut(2 * n * r);
+            let mut at = 0;
+            let mut branches: Vec<Vec<Level<'_, R>>> = Vec::with_capacity(2);
+            for _ in 0..2 {
+                let mut levels: Vec<Level<'_, R>> = Vec::with_capacity(inputs.len());
+                for &inputs in &inputs {
+                    let weights = &weights[at..at + 2 * inputs + hidden * (inputs + r)];
+                    at += weights.len();
+                    let (normed, more) = rest.split_at_mut(n * inputs);
+                    let (units, more) = more.split_at_mut(n * hidden);
+                    let (active, more) = more.split_at_mut(n * hidden);
+                    let (out, more) = more.split_at_mut(n * r);
+                    rest = more;
+                    let mut level = Level { weights, inputs, normed, units, active, out };
+                    level.forward(levels.last().map_or(x, |below| &*below.out), hidden, r);
+                    levels.push(level);
+                }
+                branches.push(levels);
+            }
+            // s = √r tanh(ab / √r): da = ds (1 - tanh²) b, db = ds (1 - tanh²) a.
+            let (da, db) = dbranch.split_at_mut(n * r);
+            let (a, b) = (&branches[0][inputs.len() - 1].out, &branches[1][inputs.len() - 1].out);
+            let root = R::of((r as f64).sqrt());
+            cpu::vectorized(
+                #[inline(always)]
+                || {
+                    for i in 0..n * r {
+                        let t = (a[i] * b[i] / root).tanh_fast();
+                        let d = (ds[i] * (R::ONE - t * t)).flushed();
+                        (da[i], db[i]) = (d * b[i], d * a[i]);
+                    }
+                },
+            );
+            dx.fill(R::ZERO);
+            let mut end = dweights.len();
+            for (levels, dy) in branches.iter_mut().zip([da, db]).rev() {
+                for k in (0..levels.len()).rev() {
+                    let (below, level) = levels.split_at_mut(k);
+                    let level = &mut level[0];
+                    let dweights = &mut dweights[end - level.weights.len()..end];
+                    end -= level.weights.len();
+                    let input = below.last().map_or(x, |below| &*below.out);
+                    if k == 0 {
+                        level.backward(input, dy, dx, dweights, hidden, r);
+                    } else {
+                        // The gradient of this level's input is that of the output below.
+                        cpu::with_scratch(n * r, |dinput: &mut [R]| {
+                            dinput.fill(R::ZERO);
+                            level.backward(input, dy, dinput, dweights, hidden, r);
+                            dy.copy_from_slice(dinput);
+                        });
+                    }
+                }
+            }
+            debug_assert_eq!((end, h), (0, inputs[0]));
+        });
+    }
+}
+
+impl<'a, R: Real> Level<'a, R> {
+    /// Norm weight and bias, up `[hidden, inputs]`, down `[r, hidden]`.
+    fn parts(&self, hidden: usize) -> (&'a [R], &'a [R], &'a [R]) {
+        let (norm, rest) = self.weights.split_at(2 * self.inputs);
+        let (up, down) = rest.split_at(hidden * self.inputs);
+        (norm, up, down)
+    }
+
+    fn forward(&mut self, x: &[R], hidden: usize, r: usize) {
+        let (n, i) = (self.out.len() / r, self.inputs);
+        let (norm, up, down) = self.parts(hidden);
+        cpu::layer_norm(x, &norm[..i], &norm[i..], self.normed);
+        cpu::matmul(
+            MatMut::new(self.units, n, hidden),
+            Mat::new(self.normed, n, i),
+            Mat::new(up, hidden, i).t(),
+            false,
+        );
+        cpu::gelu_tanh_with_slope(self.units, self.active);
+        cpu::matmul(
+            MatMut::new(self.out, n, r),
+            Mat::new(self.active, n, hidden),
+            Mat::new(down, r, hidden).t(),
+            false,
+        );
+    }
+
+    /// From dy `[n, r]`: adds to dx `[n, inputs]` and to dweights. Uses up the hidden layers.
+    fn backward(&mut self, x: &[R], dy: &[R], dx: &mut [R], dweights: &mut [R], hidden: usize, r: usize) {
+        let (n, i) = (dy.len() / r, self.inputs);
+        let (dnorm, rest) = dweights.split_at_mut(2 * i);
+        let (dup, ddown) = rest.split_at_mut(hidden * i);
+        cpu::matmul(
+            MatMut::new(ddown, r, hidden),
+            Mat::new(dy, n, r).t(),
+            Mat::new(self.active, n, hidden),
+            true,
+        );
+        let (norm, up, down) = self.parts(hidden);
+        cpu::matmul(
+            MatMut::new(self.active, n, hidden),
+            Mat::new(dy, n, r),
+            Mat::new(down, r, hidden),
+            false,
+        );
+        cpu::vectorized(
+            #[inline(always)]
+            || self.active.iter_mut().zip(&*self.units).for_each(|(d, slope)| *d *= *slope),
+        );
+        cpu::matmul(
+            MatMut::new(dup, hidden, i),
+            Mat::new(self.active, n, hidden).t(),
+            Mat::new(self.normed, n, i),
+            true,
+        );
+        cpu::matmul(
+            MatMut::new(self.normed, n, i),
+            Mat::new(self.active, n, hidden),
+            Mat::new(up, hidden, i),
+            false,
+        );
+        let (dweight, dbias) = dnorm.split_at_mut(i);
+        cpu::layer_norm_backward(x, &norm[..i], self.normed, dx, dweight, dbias);
+    }
+}

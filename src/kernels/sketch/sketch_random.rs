@@ -1,0 +1,150 @@
+//! The random sketch (Gaussian or Hadamard matrices, from the checkpoint).
+
+use crate::kernels::Gradient;
+
+use crate::error::Result;
+use crate::kernels::cpu::{Mat, MatMut};
+use crate::kernels::heads::layout::HeadLayout;
+use crate::kernels::sketch::sketch_learned::{for_each_tile, infer_sketch};
+use crate::kernels::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, cpu, shader};
+use crate::tensor::{Call, Capacity, TensorType, Unit};
+use crate::twins;
+
+/// `S(x, 1) = x`, `S(x, m) = gain (S1(x, m/2) left) ⊙ (S2(x, m/2) right)`, `s = S(x, p/2)` (SPEC §1, random;
+/// PolySketchFormer, Algorithm 1).
+///
+/// Arguments: qkv, lane table, norms `[4, h]`, rotation table, matrices `[nodes, 2, h or r, r]` (leaves left
+/// to right, then level by level to the root) → sketch `[2 (query, key), lanes, H, tokens, r]`.
+#[derive(Clone, Debug)]
+pub struct SketchRandom {
+    /// Row layouts; `layout.sketch` is r.
+    pub layout: HeadLayout,
+    /// Leaves of the tree: p / 4.
+    pub leaves: usize,
+    /// Factor of every node.
+    pub gain: f64,
+}
+
+impl SketchRandom {
+    /// Numbers in the packed matrices.
+    pub fn weight_count(&self) -> usize {
+        let (h, r) = (self.layout.head, self.layout.sketch);
+        2 * r * (self.leaves * h + (self.leaves - 1) * r)
+    }
+
+    /// What both variants know of the tree.
+    fn tree_constants(&self, variant: Variant) -> Variant {
+        let l = &self.layout;
+        let variant = variant.size("SIZE", l.sketch).size("LEAVES", self.leaves).with("GAIN", self.gain);
+        variant.size("INPUT_NORMED", usize::from(l.sketch_normed))
+    }
+}
+
+impl Kernel for SketchRandom {
+    fn stem(&self) -> &'static str {
+        "sketch_random"
+    }
+
+    fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
+        infer_sketch(self.stem(), &self.layout, self.weight_count(), inputs)
+    }
+
+    fn variant(&self, device: &DeviceTraits, capacity: &Capacity) -> Variant {
+        let l = &self.layout;
+        let vectors = 2 * capacity.unit(Unit::Rows) * l.heads;
+        let fits = |rows: usize| {
+            rows * (l.head + 2 + 2 * self.leaves * l.sketch) * 4 <= device.workgroup_memory.min(16 << 10)
+        };
+        let few = vectors <= 64;
+        let rows = [8, 4, 2].into_iter().find(|&rows| fits(rows) && !few).unwrap_or(1);
+        self.tree_constants(l.head_constants(Variant::new("sketch_random", &[])))
+            .size("ROW_TILE", rows)
+            .size("WIDTH", l.head)
+            .size("VECTORS", rows * l.head)
+            .size("VALUES", self.leaves * rows * l.sketch)
+    }
+
+    fn dispatch(&self, variant: &Variant, call: &Call) -> Dispatch {
+        let vectors = 2 * call.unit(Unit::Rows) * self.layout.heads;
+        let params = shader::params::SketchRandom {
+            vectors: vectors as u32,
+            lanes: call.lanes.len() as u32,
+            tokens: call.tokens as u32,
+            lane_base: call.lane_base as u32,
+        };
+        Dispatch::new(&params, Dispatch::linear(vectors.div_ceil(variant.get("ROW_TILE"))))
+    }
+
+    fn flops(&self, call: &Call) -> u64 {
+        (2 * 2 * call.unit(Unit::Rows) * self.layout.heads * self.weight_count()) as u64
+    }
+
+    fn gradient(&self) -> Option<&dyn Gradient> {
+        Some(self)
+    }
+
+    twins!();
+}
+
+impl SketchRandom {
+    fn twin<R: Real>(&self, args: &mut Args<'_, R>, call: &Call) {
+        let (h, r, gain) = (self.layout.head, self.layout.sketch, R::of(self.gain));
+        let weights = args.real(4);
+        for_each_tile(&self.layout, args, call, |x, out| {
+            let n = out.len() / r;
+            // `values` holds a level, the branches `left` and `right` one node.
+            cpu::with_scratch((self.leaves + 2) * n * r, |scratch: &mut [R]| {
+                let (values, branches) = scratch.split_at_mut(self.leaves * n * r);
+                let (left, right) = branches.split_at_mut(n * r);
+                let mut node = |a: &[R], b: &[R], inputs: usize, matrices: &[R], values: &mut [R]| {
+                    let (l, m) = matrices.split_at(inputs * r);
+                    cpu::matmul(
+                        MatMut::new(left, n, r),
+                        Mat::new(a, n, inputs),
+                        Mat::new(l, inputs, r),
+                        false,
+                    );
+                    cpu::matmul(
+                        MatMut::new(right, n, r),
+                        Mat::new(b, n, inputs),
+                        Mat::new(m, inputs, r),
+                        false,
+                    );
+                    for ((v, a), b) in values.iter_mut().zip(&*left).zip(&*right) {
+                        *v = *a * *b * gain;
+                    }
+                };
+                for leaf in 0..self.leaves {
+                    node(
+                        x,
+                        x,
+                        h,
+                        &weights[leaf * 2 * h * r..(leaf + 1) * 2 * h * r],
+                        &mut values[leaf * n * r..(leaf + 1) * n * r],
+                    );
+                }
+                let (mut nodes, mut at) = (self.leaves / 2, self.leaves * 2 * h * r);
+                while nodes > 0 {
+                    for k in 0..nodes {
+                        // Node k reads children 2k and 2k + 1, and overwrites place k, which no later node of
+                        // the level reads.
+                        cpu::with_scratch(2 * n * r, |children: &mut [R]| {
+                            children.copy_from_slice(&values[2 * k * n * r..(2 * k + 2) * n * r]);
+                            let (a, b) = children.split_at(n * r);
+                            node(
+                                a,
+                                b,
+                                r,
+                                &weights[at..at + 2 * r * r],
+                                &mut values[k * n * r..(k + 1) * n * r],
+                            );
+                        });
+                        at += 2 * r * r;
+                    }
+                    nodes /= 2;
+                }
+                out.copy_from_slice(&values[..n * r]);
+            });
+        });
+    }
+}

@@ -1,0 +1,153 @@
+//! Gradient of the random sketch, whose matrices are not trained: back to the vectors only.
+
+use crate::error::Result;
+use crate::kernels::cpu::{Mat, MatMut};
+use crate::kernels::sketch::sketch_learned::for_each_tile_backward;
+use crate::kernels::sketch::sketch_learned_grad::{slab_count, slab_dispatches};
+use crate::kernels::sketch::sketch_random::SketchRandom;
+use crate::kernels::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, cpu, shape_error};
+use crate::tensor::{Call, Capacity, TensorType};
+use crate::{shape, twins};
+
+/// Vectors that a workgroup of the shader takes at a time.
+const ROW_TILE: usize = 16;
+
+/// Arguments: qkv, lane table, norms `[4, h]`, rotation table, matrices, dsketch `[2, lanes, H, tokens, r]` →
+/// slabs `[slabs, 4 h + tile]` (partial sums of the gradient of the norms; then the tile in work, of the
+/// shader only); in place: dqkv `[rows, qkv_width]`.
+#[derive(Debug)]
+pub struct SketchRandomGrad(pub SketchRandom);
+
+impl SketchRandomGrad {
+    /// Type of the partial sums.
+    pub fn slabs(&self) -> TensorType {
+        TensorType::f32(shape![slab_count(self.slab()), self.slab()])
+    }
+
+    /// Numbers of a slab.
+    fn slab(&self) -> usize {
+        let (h, r) = (self.0.layout.head, self.0.layout.sketch);
+        4 * h + ROW_TILE * (2 * h + (2 * self.0.leaves - 1) * 4 * r)
+    }
+}
+
+impl Kernel for SketchRandomGrad {
+    fn stem(&self) -> &'static str {
+        "sketch_random_grad"
+    }
+
+    fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
+        let l = &self.0.layout;
+        if inputs.len() != 6
+            || inputs[4].shape != shape![self.0.weight_count()]
+            || inputs[5].shape.last() != Some(l.sketch)
+        {
+            return Err(shape_error(
+                self.stem(),
+                inputs,
+                format_args!("needs {} weights and rows of {}", self.0.weight_count(), l.sketch),
+            ));
+        }
+        Ok(vec![self.slabs()])
+    }
+
+    fn variant(&self, device: &DeviceTraits, _: &Capacity) -> Variant {
+        let l = &self.0.layout;
+        // Matrices forwards and backwards, elements of the tile by 128 invocations; then what
+        // loads and stores the vectors.
+        let widest = l.head.max(l.sketch);
+        let matrices = (2 * self.0.leaves - 1) * 2 * widest * ((ROW_TILE * widest).div_ceil(128) + 1);
+        let tiles = device.rounds(4 * l.head, 2 * (matrices + 16 * l.head));
+        l.head_constants(Variant::new(self.stem(), &[]))
+            .size("SIZE", l.sketch)
+            .size("LEAVES", self.0.leaves)
+            .with("GAIN", self.0.gain)
+            .size("INPUT_NORMED", usize::from(l.sketch_normed))
+            .size("SLAB", self.slab())
+            .size("TILES", tiles)
+    }
+
+    fn dispatch(&self, variant: &Variant, call: &Call) -> Dispatch {
+        self.dispatches(variant, call).swap_remove(0)
+    }
+
+    fn dispatches(&self, variant: &Variant, call: &Call) -> Vec<Dispatch> {
+        slab_dispatches(variant, call, self.slab(), self.0.layout.heads, ROW_TILE)
+    }
+
+    fn flops(&self, call: &Call) -> u64 {
+        2 * self.0.flops(call)
+    }
+
+    twins!();
+}
+
+impl SketchRandomGrad {
+    fn twin<R: Real>(&self, args: &mut Args<'_, R>, call: &Call) {
+        const TILE: usize = 64;
+        let matrices = args.real(4);
+        for_each_tile_backward(&self.0.layout, args, call, [TILE, self.slab(), 0], |x, ds, dx, _| {
+            self.tree_backward(matrices, x, ds, dx)
+        });
+    }
+
+    /// dx `[n, h]` of vectors x `[n, h]`, given ds `[n, r]`.
+    fn tree_backward<R: Real>(&self, matrices: &[R], x: &[R], ds: &[R], dx: &mut [R]) {
+        let (h, r, leaves) = (self.0.layout.head, self.0.layout.sketch, self.0.leaves);
+        let (n, gain) = (ds.len() / r, R::of(self.0.gain));
+        let part = n * r;
+        // Of every node, leaves first: left product, right product, value, gradient.
+        let nodes = 2 * leaves - 1;
+        cpu::with_scratch(nodes * 4 * part, |scratch: &mut [R]| {
+            let matrix = |node: usize| {
+                let inputs = if node < leaves { h } else { r };
+                let at = 2 * r * (node.min(leaves) * h + node.saturating_sub(leaves) * r);
+                matrices[at..at + 2 * inputs * r].split_at(inputs * r)
+            };
+            // Node k of a level reads children 2k and 2k + 1 of the level below, which lie one after the
+            // other before it.
+            let children = |node: usize| 2 * (node - leaves);
+            for node in 0..nodes {
+                let (below, this) = scratch.split_at_mut(node * 4 * part);
+                let (left, rest) = this.split_at_mut(part);
+                let (right, rest) = rest.split_at_mut(part);
+                let value = &mut rest[..part];
+                let (l, m) = matrix(node);
+                let (a, b, inputs) = match node < leaves {
+                    true => (x, x, h),
+                    false => {
+                        let child = |k: usize| &below[(children(node) + k) * 4 * part + 2 * part..][..part];
+                        (child(0), child(1), r)
+                    }
+                };
+                cpu::matmul(MatMut::new(left, n, r), Mat::new(a, n, inputs), Mat::new(l, inputs, r), false);
+                cpu::matmul(MatMut::new(right, n, r), Mat::new(b, n, inputs), Mat::new(m, inputs, r), false);
+                for ((v, a), b) in value.iter_mut().zip(&*left).zip(&*right) {
+                    *v = *a * *b * gain;
+                }
+            }
+            scratch[(nodes - 1) * 4 * part + 3 * part..].copy_from_slice(ds);
+            dx.fill(R::ZERO);
+            for node in (0..nodes).rev() {
+                let (below, this) = scratch.split_at_mut(node * 4 * part);
+                let (left, rest) = this.split_at_mut(part);
+                let (right, rest) = rest.split_at_mut(part);
+                let gradient = &rest[part..2 * part];
+                // dleft = gain dy ⊙ right, dright = gain dy ⊙ left, in their places.
+                for ((a, b), d) in left.iter_mut().zip(&mut *right).zip(gradient) {
+                    (*a, *b) = (*d * *b * gain, *d * *a * gain);
+                }
+                let (l, m) = matrix(node);
+                for (k, (d, matrix)) in [(&*left, l), (&*right, m)].into_iter().enumerate() {
+                    let d = Mat::new(d, n, r);
+                    if node < leaves {
+                        cpu::matmul(MatMut::new(dx, n, h), d, Mat::new(matrix, h, r).t(), true);
+                    } else {
+                        let out = &mut below[(children(node) + k) * 4 * part + 3 * part..][..part];
+                        cpu::matmul(MatMut::new(out, n, r), d, Mat::new(matrix, r, r).t(), false);
+                    }
+                }
+            }
+        });
+    }
+}
