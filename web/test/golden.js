@@ -111,7 +111,7 @@ export async function compileShaders() {
       .filter((m) => m.type !== "info")
       .map((m) => `${name}:${m.lineNum}: ${m.type}: ${m.message} | ${line(m.lineNum)}`)
   }
-  const all = shaders().filter(({ name }) => !name.includes("_subgroup"))
+  const all = shaders()
   const errors = []
   for (const { name, source } of all) errors.push(...(await messages(name, source)))
   device.pushErrorScope("validation")
