@@ -58,7 +58,7 @@ pub mod model;
 pub mod report;
 pub mod tensor;
 pub mod train;
-#[cfg(target_arch = "wasm32")]
+#[cfg(any(target_arch = "wasm32", test))]
 pub mod web;
 
 pub use error::{Error, ErrorKind, Result};

@@ -47,9 +47,10 @@ use peaks::Peaks;
 use schema::{Build, Derived, Device, Workload};
 use timer::{Samples, Timer};
 
-/// What is measured, and for how long.
+/// What is measured, and for how long. As JSON, with names as JavaScript writes them; what is missing has its
+/// default.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct BenchOptions {
     /// Suites, in the order of [`Suite::ALL`] whatever the order here.
     pub suites: Vec<Suite>,
@@ -90,7 +91,8 @@ pub struct BenchOptions {
     pub memory: Option<u64>,
     /// Of all random numbers.
     pub seed: u64,
-    /// The browser's user agent.
+    /// The browser's user agent; nothing a page may say of itself.
+    #[serde(skip)]
     pub browser: Option<String>,
 }
 

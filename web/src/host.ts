@@ -14,6 +14,7 @@ import type {
   EngineOptions,
   GenerateOptions,
   HeadState,
+  LoadOptions,
   LoadProgress,
   ModelFiles,
   ModelInfo,
@@ -46,7 +47,11 @@ export interface Part {
 
 export type Remote<T> = Comlink.Remote<T> | T
 export type Sampling = Omit<GenerateOptions, "signal">
-export type Loading = { files: ModelFiles; cache: boolean; maxContext?: number }
+export type Loading = {
+  files: ModelFiles
+  cache: boolean
+  options: Omit<LoadOptions, "cache" | "signal">
+}
 
 /** Lets a worker hear what came in meanwhile: on the CPU a call waits for nothing. */
 const breathe = () => new Promise<void>((resolve) => setTimeout(resolve))
@@ -110,7 +115,7 @@ export class EngineHost {
   /** `id` is for `cancelLoad`. */
   async loadModel(
     id: number,
-    { files, cache, maxContext }: Loading,
+    { files, cache, options }: Loading,
     onProgress?: (progress: LoadProgress) => void,
   ): Promise<ModelHost> {
     const abort = new AbortController()
@@ -121,7 +126,7 @@ export class EngineHost {
         abort.signal.throwIfAborted()
         onProgress?.({ stage, done, total })
       }
-      const model = await this.engine.loadModel(loaded, report("upload"), { maxContext })
+      const model = await this.engine.loadModel(loaded, report("upload"), options)
       await model.warmUp(report("compile"))
       return guarded(new ModelHost(model))
     } finally {
@@ -160,9 +165,8 @@ export class EngineHost {
     }
   }
 
-  async trainer(options: TrainOptions): Promise<TrainerHost> {
-    const { evalEvery = 25, ...rest } = options
-    return guarded(new TrainerHost(await wasm.Trainer.create(this.engine, rest), evalEvery))
+  async trainer(options: Omit<TrainOptions, "signal">): Promise<TrainerHost> {
+    return guarded(new TrainerHost(await wasm.Trainer.create(this.engine, options)))
   }
 
   async bench(options: Omit<BenchOptions, "signal">, files: ModelFiles, name: string): Promise<BenchHost> {
@@ -346,17 +350,14 @@ export class SessionHost {
 }
 
 export class TrainerHost {
-  constructor(
-    readonly trainer: wasm.Trainer,
-    readonly evalEvery: number,
-  ) {}
+  constructor(readonly trainer: wasm.Trainer) {}
 
   async step(): Promise<TrainStep> {
     const started = performance.now()
     const step: { step: number; loss: number; lr: number; gradientNorm: number } = await this.trainer.step()
     const tokensPerSecond = (1000 * this.trainer.tokensPerStep) / (performance.now() - started)
-    const { steps } = this.trainer
-    const evaluated = step.step % this.evalEvery === 0 || step.step === steps
+    const { steps, evalEvery } = this.trainer
+    const evaluated = step.step % evalEvery === 0 || step.step === steps
     const accuracy = evaluated ? await this.trainer.accuracy() : undefined
     await breathe()
     return { ...step, steps, tokensPerSecond, accuracy }

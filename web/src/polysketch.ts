@@ -16,6 +16,7 @@ import * as Comlink from "comlink"
 import { ClosedError, fromPlain, InputError, type PlainError } from "./errors.js"
 import type { BenchHost, EngineHost, Host, ModelHost, Remote, SessionHost, TrainerHost } from "./host.js"
 import { builtIn, modelName } from "./built_in.js"
+import { known } from "./options.js"
 import type {
   BenchEvent,
   BenchOptions,
@@ -54,7 +55,7 @@ let settings: InitOptions | undefined
 
 /** Says how engines run. Without a call they run in a worker, with the WebAssembly beside this module. */
 export default async function init(options: InitOptions = {}): Promise<void> {
-  settings = options
+  settings = known("init options", options)
 }
 
 async function connect(): Promise<Connection> {
@@ -131,6 +132,7 @@ export class Engine {
    * @throws WebGpuUnavailableError for `backend: "gpu"` where there is none.
    */
   static async create(options: EngineOptions = {}): Promise<Engine> {
+    known("engine options", options)
     const connection = await connect()
     try {
       const host = (await ask(connection, connection.host.createEngine(options))) as Remote<EngineHost>
@@ -152,14 +154,14 @@ export class Engine {
     onProgress?: (progress: LoadProgress) => void,
     options: LoadOptions = {},
   ): Promise<Model> {
-    const { signal, cache = true, maxContext } = options
+    const { signal, cache = true, ...rest } = known("load options", options)
     signal?.throwIfAborted()
     const id = Engine.#loads++
     const cancel = () => quietly(this.#host.cancelLoad(id))
     signal?.addEventListener("abort", cancel, { once: true })
     try {
       const progress = onProgress && Comlink.proxy(onProgress)
-      const loading = { files: absolute(files), cache, maxContext }
+      const loading = { files: absolute(known("model files", files)), cache, options: rest }
       const host = (await ask(
         this.#connection,
         this.#host.loadModel(id, loading, progress),
@@ -177,7 +179,7 @@ export class Engine {
 
   /** Trains a small model on a synthetic task, a step at a time. To stop, leave the loop. */
   async *train(options: TrainOptions = {}): AsyncGenerator<TrainStep, Trained> {
-    const { signal, ...rest } = options
+    const { signal, ...rest } = known("train options", options)
     signal?.throwIfAborted()
     const trainer = (await ask(this.#connection, this.#host.trainer(rest))) as Remote<TrainerHost>
     try {
@@ -197,7 +199,7 @@ export class Engine {
    * Leaving the loop stops it after the row that is being measured.
    */
   async *bench(options: BenchOptions = {}): AsyncGenerator<BenchEvent, void> {
-    const { signal, ...rest } = options
+    const { signal, ...rest } = known("bench options", options)
     signal?.throwIfAborted()
     const model = builtIn(import.meta.url)
     const bench = (await ask(this.#connection, this.#host.bench(rest, model, modelName))) as Remote<BenchHost>
@@ -261,6 +263,7 @@ export class Model {
 
   /** Continues a prompt, piece by piece; always whole characters. */
   async *generate(prompt: string, options: GenerateOptions = {}): AsyncGenerator<string, Generated> {
+    known("generate options", options)
     const session = await this.createSession()
     try {
       await session.read(prompt, { signal: options.signal })
@@ -325,8 +328,8 @@ export class Session {
    * cancelled stays read.
    */
   read(text: string | Int32Array, options: ReadOptions = {}): Promise<void> {
-    const { score = false, onProgress, signal } = options
     return this.#queue.run(async () => {
+      const { score = false, onProgress, signal } = known("read options", options)
       signal?.throwIfAborted()
       let left = await ask(this.#connection, this.#host.begin(text))
       while (left > 0) {
@@ -345,7 +348,7 @@ export class Session {
    * Continues the text, piece by piece; always whole characters. The iterator's last value says why it ended.
    */
   async *generate(options: GenerateOptions = {}): AsyncGenerator<string, Generated> {
-    const { signal, ...sampling } = options
+    const { signal, ...sampling } = known("generate options", options)
     signal?.throwIfAborted()
     await this.#queue.run(() => ask(this.#connection, this.#host.generate(sampling)))
     let text = ""

@@ -302,6 +302,54 @@ await tests.run("damaged, interrupted, missing and impossible models", async () 
   }
 })
 
+await tests.run("what there is no option for is refused, with what there is", async () => {
+  const refused = await inPage(async ({ default: init, Engine }) => {
+    const said = async (work) => {
+      try {
+        await work()
+        return "accepted"
+      } catch ({ name, message, advice }) {
+        return { name, message, advice }
+      }
+    }
+    const engine = await Engine.create({ backend: "cpu" })
+    const model = await engine.loadBuiltIn()
+    const session = await model.createSession()
+    await session.read("Once")
+    const weights = new Uint8Array()
+    return {
+      wasmUrl: await said(() => init({ wasmUrl: "x" })),
+      device: await said(() => Engine.create({ device: "cpu" })),
+      tokeniser: await said(() => engine.loadModel({ config: "{}", weights, tokeniser: "x" })),
+      max_context: await said(() =>
+        engine.loadModel({ config: "{}", weights }, undefined, { max_context: 3 }),
+      ),
+      scored: await said(() => session.read("x", { scored: true })),
+      max_tokens: await said(() => model.generate("x", { max_tokens: 3 }).next()),
+      temprature: await said(() => session.generate({ temprature: 0 }).next()),
+      epochs: await said(() => engine.train({ epochs: 3 }).next()),
+      browser: await said(() => engine.bench({ browser: "x" }).next()),
+      // A value that cannot be is told by Rust.
+      topK: await said(() => session.generate({ topK: "many" }).next()),
+      backend: await said(() => Engine.create({ backend: "tpu" })),
+      steps: await said(() => engine.train({ steps: -1 }).next()),
+      quick: await said(() => engine.bench({ quick: 1 }).next()),
+      still: await said(() =>
+        session.generate({ maxTokens: 1, signal: new AbortController().signal }).next(),
+      ),
+    }
+  })
+  const { still, ...others } = refused
+  assert.equal(still, "accepted", JSON.stringify(still))
+  for (const [option, { name, message, advice }] of Object.entries(others)) {
+    assert.equal(name, "InputError", `${option}: ${JSON.stringify(others[option])}`)
+    assert.ok(message.includes(option) && advice, `${option}: ${JSON.stringify(others[option])}`)
+  }
+  const there = "maxTokens, temperature, topK, topP, minP, repetitionPenalty, seed, stop, signal"
+  assert.equal(others.max_tokens.advice, `there are ${there}`)
+  return others.topK.message
+})
+
 await tests.run("the cache is used, checked and cleared; two tabs at once", async () => {
   const context = await browser.newContext()
   const body = async ({ Engine, clearCache }, clear) => {
