@@ -11,14 +11,14 @@ use common::{golden, gpu_executors};
 use polysketch::Result;
 use polysketch::attention::Mode;
 use polysketch::kernels::{Args, DeviceTraits, Dispatch, Kernel, Variant, View};
-use polysketch::model::transformer::Head;
+use polysketch::model::transformer::Ending;
 use polysketch::tensor::{Call, Capacity, DType, TensorType};
 
 /// f32 against f32: sums in another order.
 const SMALL: f64 = 2e-5;
 
 fn scene() -> Scene {
-    Scene::new(&golden("default-gated").0, Mode::Prefill, Head::All, DType::F32, &[21, 16], 19)
+    Scene::new(&golden("default-gated").0, Mode::Prefill, Ending::All, DType::F32, &[21, 16], 19)
 }
 
 #[test]
@@ -46,15 +46,18 @@ impl Kernel for Broken {
     fn variant(&self, device: &DeviceTraits, capacity: &Capacity) -> Variant {
         self.0.variant(device, capacity)
     }
-    fn dispatch(&self, variant: &Variant, call: &Call) -> Dispatch {
-        self.0.dispatch(variant, call)
+    fn runs(&self, call: &Call) -> bool {
+        self.0.runs(call)
+    }
+    fn dispatches(&self, variant: &Variant, call: &Call) -> Vec<Dispatch> {
+        self.0.dispatches(variant, call)
     }
     fn twin_f32(&self, args: &mut Args<'_, f32>, call: &Call) {
         let out = args.views.len() - 1;
         let written = args.real_mut(out);
         let mut views: Vec<View<'_, f32>> = std::mem::take(&mut args.views);
         views[out] = View::RealMut(&mut *written);
-        self.0.twin_f32(&mut Args { views }, call);
+        self.0.twin_f32(&mut Args { views, permutation: args.permutation }, call);
         let largest = written.iter().fold(0.0f32, |m, x| m.max(x.abs()));
         written[3] += 0.01 * largest;
     }

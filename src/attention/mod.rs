@@ -136,6 +136,31 @@ pub struct Inputs {
     pub sketch: Option<TensorId>,
 }
 
+/// What an attention layer appended to a graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LayerHandles {
+    /// o `[rows, H h]`.
+    pub output: TensorId,
+    /// Packed query rows `[lanes, H, tokens, query width]` ([`HeadLayout`]).
+    pub queries: TensorId,
+    /// Packed key rows of the window `[lanes, H, window, key width]`; the ring or the cache, where they are
+    /// put there at once.
+    pub keys: TensorId,
+    /// State: the last block's key rows, from call to call ([`Mode::Prefill`] and [`Mode::Decode`] of a scan).
+    pub ring: Option<TensorId>,
+    /// State: everything before the last block (a scan with a memory).
+    pub state: Option<TensorId>,
+    /// State: every key row (the kinds without a scan, likewise).
+    pub cache: Option<TensorId>,
+}
+
+impl LayerHandles {
+    /// Of a layer without states.
+    fn of([queries, keys]: [TensorId; 2], output: TensorId) -> Self {
+        Self { output, queries, keys, ring: None, state: None, cache: None }
+    }
+}
+
 impl Attention {
     /// Whether decoding needs a key-value cache that grows with the text.
     pub fn has_cache(&self) -> bool {
@@ -180,8 +205,10 @@ impl Attention {
         }
     }
 
-    /// Appends the layer's operations; returns o `[rows, H h]`. States are named `label.ring`, `label.state`,
-    /// `label.cache`.
+    /// Appends the layer's operations. States are named `label.ring`, `label.state`, `label.cache`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`] for a mode that the kind does not have, or without the sketch's weights.
     pub fn build(
         &self,
         g: &mut Graph,
@@ -189,7 +216,7 @@ impl Attention {
         mode: Mode,
         inputs: Inputs,
         context: usize,
-    ) -> Result<TensorId> {
+    ) -> Result<LayerHandles> {
         let l = &self.layout;
         if mode == Mode::NonCausal && l.gated {
             return Err(Error::new(ErrorKind::Shape, format!("{label}: a gate needs causal attention")));
@@ -223,7 +250,7 @@ impl Attention {
         keys: KeysAt,
         place: Option<TensorId>,
         one_token: bool,
-    ) -> Result<(TensorId, TensorId)> {
+    ) -> Result<[TensorId; 2]> {
         let l = &self.layout;
         let mut inputs = vec![from.qkv, from.lanes, from.norms, from.rotations];
         if let Kind::Polysketch { sketch, .. } = &self.kind {
@@ -257,7 +284,7 @@ impl Attention {
             if keys == KeysAt::Window { vec![] } else { place.into_iter().collect() };
         let kernel = PackHeads { layout: l.clone(), keys, sums };
         let packed = g.apply(&format!("{label}.rows"), kernel, &inputs, &updates)?;
-        Ok((packed[0], packed.get(1).or(updates.first()).copied().unwrap_or(packed[0])))
+        Ok([packed[0], packed.get(1).or(updates.first()).copied().unwrap_or(packed[0])])
     }
 
     fn scan(
@@ -267,7 +294,7 @@ impl Attention {
         mode: Mode,
         from: Rows,
         features: Features,
-    ) -> Result<TensorId> {
+    ) -> Result<LayerHandles> {
         let l = &self.layout;
         let size = features.state(l.head);
         let table = g.constant_u32(
@@ -303,20 +330,21 @@ impl Attention {
             |blocks| ScanStates { layout: l.clone(), features: features.clone(), source_offset, blocks };
         let lanes = from.lanes;
         if mode == Mode::NonCausal {
-            let (queries, keys) = self.rows(g, label, from, KeysAt::Window, None, false)?;
+            let rows @ [queries, keys] = self.rows(g, label, from, KeysAt::Window, None, false)?;
             let blocks = g.apply1(&format!("{label}.states"), states(States::All), &[keys, lanes, table])?;
             let total = g.apply1(
                 &format!("{label}.total"),
                 ScanPrefix { layout: l.clone(), size, prefix: Prefix::Total },
                 &[blocks, keys, lanes],
             )?;
-            return g.apply1(&format!("{label}.output"), output, &[queries, keys, lanes, table, total]);
+            let o = g.apply1(&format!("{label}.output"), output, &[queries, keys, lanes, table, total])?;
+            return Ok(LayerHandles::of(rows, o));
         }
         let state = |g: &mut Graph| {
             g.state(&format!("{label}.state"), TensorType::f32(shape![Unit::Slots, l.heads, size]))
         };
         if matches!(mode, Mode::Train | Mode::Forward) {
-            let (queries, keys) = self.rows(g, label, from, KeysAt::Window, None, false)?;
+            let rows @ [queries, keys] = self.rows(g, label, from, KeysAt::Window, None, false)?;
             let blocks = g.apply1(&format!("{label}.states"), states(States::All), &[keys, lanes, table])?;
             let prefix = |prefix| ScanPrefix { layout: l.clone(), size, prefix };
             let state = state(g);
@@ -333,12 +361,9 @@ impl Attention {
                     &[state],
                 )?[0],
             };
-            return Ok(g.apply(
-                &format!("{label}.output"),
-                output,
-                &[queries, keys, lanes, table, prefix],
-                &[],
-            )?[0]);
+            let arguments = [queries, keys, lanes, table, prefix];
+            let o = g.apply(&format!("{label}.output"), output, &arguments, &[])?[0];
+            return Ok(LayerHandles { state: Some(state), ..LayerHandles::of(rows, o) });
         }
         let ring = g.state(
             &format!("{label}.ring"),
@@ -347,14 +372,12 @@ impl Attention {
         let state = state(g);
         if mode == Mode::Decode {
             g.apply(&format!("{label}.fold"), states(States::Fold), &[ring, lanes, table], &[state])?;
-            let (queries, _) = self.rows(g, label, from, KeysAt::Ring, Some(ring), true)?;
-            return g.apply1(
-                &format!("{label}.output"),
-                ScanDecode(output),
-                &[queries, ring, lanes, table, state],
-            );
+            let rows @ [queries, _] = self.rows(g, label, from, KeysAt::Ring, Some(ring), true)?;
+            let arguments = [queries, ring, lanes, table, state];
+            let o = g.apply1(&format!("{label}.output"), ScanDecode(output), &arguments)?;
+            return Ok(LayerHandles { ring: Some(ring), state: Some(state), ..LayerHandles::of(rows, o) });
         }
-        let (queries, keys) = self.rows(g, label, from, KeysAt::Window, Some(ring), false)?;
+        let rows @ [queries, keys] = self.rows(g, label, from, KeysAt::Window, Some(ring), false)?;
         g.apply(
             &format!("{label}.ring_load"),
             RingCopy { layout: l.clone(), load: true },
@@ -371,10 +394,17 @@ impl Attention {
             &[lanes, keys],
             &[ring],
         )?;
-        Ok(o)
+        Ok(LayerHandles { ring: Some(ring), state: Some(state), ..LayerHandles::of(rows, o) })
     }
 
-    fn dense(&self, g: &mut Graph, label: &str, mode: Mode, from: Rows, context: usize) -> Result<TensorId> {
+    fn dense(
+        &self,
+        g: &mut Graph,
+        label: &str,
+        mode: Mode,
+        from: Rows,
+        context: usize,
+    ) -> Result<LayerHandles> {
         let l = &self.layout;
         let (weight, bias) = match self.kind {
             Kind::Polynomial { degree, scale } => {
@@ -392,26 +422,28 @@ impl Attention {
             Mode::Prefill | Mode::Decode => None,
         };
         if let Some(sight) = window {
-            let (queries, keys) = self.rows(g, label, from, KeysAt::Window, None, false)?;
+            let rows @ [queries, keys] = self.rows(g, label, from, KeysAt::Window, None, false)?;
             let kernel = AttentionDense { layout: l.clone(), weight, bias, sight };
-            return Ok(g.apply(&format!("{label}.output"), kernel, &[queries, keys, lanes], &[])?[0]);
+            let o = g.apply(&format!("{label}.output"), kernel, &[queries, keys, lanes], &[])?[0];
+            return Ok(LayerHandles::of(rows, o));
         }
         let kernel = AttentionDense { layout: l.clone(), weight, bias, sight: Sight::Cache(context) };
         let cache = g.state(
             &format!("{label}.cache"),
             TensorType::f32(shape![Unit::Slots, l.heads, Unit::Context, l.key_width()]),
         );
-        let (queries, _) =
-            self.rows(g, label, from, KeysAt::Cache(context), Some(cache), mode == Mode::Decode)?;
-        if mode == Mode::Decode {
-            let parts = g.apply1(
-                &format!("{label}.parts"),
-                AttentionDenseDecode(kernel.clone()),
-                &[queries, cache, lanes],
-            )?;
-            return g.apply1(&format!("{label}.output"), AttentionDenseMerge(kernel), &[parts]);
-        }
-        g.apply1(&format!("{label}.output"), kernel, &[queries, cache, lanes])
+        let one_token = mode == Mode::Decode;
+        let rows @ [queries, _] =
+            self.rows(g, label, from, KeysAt::Cache(context), Some(cache), one_token)?;
+        let arguments = [queries, cache, lanes];
+        let o = if one_token {
+            let parts = AttentionDenseDecode(kernel.clone());
+            let parts = g.apply1(&format!("{label}.parts"), parts, &arguments)?;
+            g.apply1(&format!("{label}.output"), AttentionDenseMerge(kernel), &[parts])?
+        } else {
+            g.apply1(&format!("{label}.output"), kernel, &arguments)?
+        };
+        Ok(LayerHandles { cache: Some(cache), ..LayerHandles::of(rows, o) })
     }
 
     /// Tells feature tables of different kinds apart.

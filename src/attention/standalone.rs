@@ -407,8 +407,8 @@ fn plan(
     let qkv = g.apply1("join", JoinColumns { layout: l.clone() }, &parts)?;
     let norms = l.normed.then(|| g.parameter("norms", DType::F32, shape![4, l.head]));
     let sketch = attention.sketch_weights().map(|n| g.parameter("sketch", DType::F32, shape![n]));
-    let o = attention.build(&mut g, "attention", mode, Inputs { qkv, lanes, norms, sketch }, context)?;
-    g.export(o, "out");
+    let layer = attention.build(&mut g, "attention", mode, Inputs { qkv, lanes, norms, sketch }, context)?;
+    g.export(layer.output, "out");
     g.lower(
         name,
         &executor.traits(),

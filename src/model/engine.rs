@@ -6,13 +6,13 @@ use std::sync::Arc;
 use super::checkpoint::{Checkpoint, fingerprint};
 use super::config::ModelConfig;
 use super::tokenizer::Tokenizer;
-use super::transformer::{self, Build, Head};
+use super::transformer::{self, Build, Ending};
 use super::weights::{self, Packed};
 use crate::attention::{Attention, Mode};
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::{CpuExecutor, Executor, GpuExecutor, Memory, available, check_memory};
 use crate::gpu::{Adapter, AdapterKind, AdapterReport, AdapterRequest, Choice, GpuContext, Needs, select};
-use crate::graph::{Graph, Plan, Role, sum};
+use crate::graph::{Plan, Role, sum};
 use crate::kernels::{DeviceTraits, Tuning};
 use crate::tensor::{Capacity, DType};
 
@@ -134,8 +134,9 @@ impl ModelSource {
         Self::assemble(config, warnings, Checkpoint::open(dir)?, Tokenizer::open(dir)?)
     }
 
-    /// The built-in model: a small one trained on public-domain novels, halves.
-    #[cfg(not(target_arch = "wasm32"))]
+    /// The built-in model: a small one trained on public-domain novels, halves. With the feature
+    /// `builtin-model`.
+    #[cfg(feature = "builtin-model")]
     pub fn builtin() -> Result<Self> {
         const CONFIG: &str = include_str!("../../assets/novels-2m/config.json");
         const WEIGHTS: &[u8] = include_bytes!("../../assets/novels-2m/model.safetensors");
@@ -357,15 +358,15 @@ impl Blueprint {
             traits.max_binding.min(traits.max_buffer).min(options.max_binding.unwrap_or(usize::MAX));
         let build = Build { large, max_binding, slots: options.slots, context };
         let parameters = weights::packed(config, &attention, large, build.max_binding);
-        let lower = |mode, head, tokens: usize| -> Result<Plan> {
+        let lower = |mode, ending, tokens: usize| -> Result<Plan> {
             let capacity = Capacity { lanes: options.slots, tokens, slots: options.slots, context };
-            transformer::build(config, mode, head, &build)?.lower("", &traits, capacity)
+            transformer::build(config, mode, ending, &build)?.lower("", &traits, capacity)
         };
-        let decode = Plan { name: "decode".into(), ..lower(Mode::Decode, Head::Sample, 1)? };
+        let decode = Plan { name: "decode".into(), ..lower(Mode::Decode, Ending::Sample, 1)? };
         let prefill = match options.segment {
-            Some(tokens) => lower(Mode::Prefill, Head::Last, tokens)?,
+            Some(tokens) => lower(Mode::Prefill, Ending::Last, tokens)?,
             None => largest_that_fits(traits.tuning.segment.unwrap_or(DEFAULT_SEGMENT), |tokens| {
-                lower(Mode::Prefill, Head::Last, tokens)
+                lower(Mode::Prefill, Ending::Last, tokens)
             })?,
         };
         Ok(Self {
@@ -378,12 +379,12 @@ impl Blueprint {
         })
     }
 
-    /// A plan for another head on the same capacity of lanes, with as many tokens as fit.
-    pub(super) fn plan(&self, config: &ModelConfig, head: Head) -> Result<Plan> {
-        let graph: Graph = transformer::build(config, Mode::Prefill, head, &self.build)?;
+    /// A plan for another ending on the same capacity of lanes, with as many tokens as fit.
+    pub(super) fn plan(&self, config: &ModelConfig, ending: Ending) -> Result<Plan> {
+        let decoder = transformer::build(config, Mode::Prefill, ending, &self.build)?;
         largest_that_fits(self.capacity.tokens, |tokens| {
-            graph.lower(
-                &format!("{head:?}").to_lowercase(),
+            decoder.lower(
+                &format!("{ending:?}").to_lowercase(),
                 &self.traits,
                 Capacity { tokens, ..self.capacity },
             )

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use super::engine::Model;
 use super::generation::Generation;
 use super::sampling::{GenerateOptions, Generated};
-use super::transformer::Head;
+use super::transformer::Ending;
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::{Compiled, Executor, KernelTime, Memory, Run, by_kernel, zeros};
 use crate::kernels::rows::nll::UNSCORED;
@@ -225,7 +225,8 @@ impl Session {
         }
         let inner = self.model.0.clone();
         if self.all.is_none() {
-            self.all = Some(inner.executor.compile(&inner.blueprint.plan(&inner.config, Head::All)?).await?);
+            self.all =
+                Some(inner.executor.compile(&inner.blueprint.plan(&inner.config, Ending::All)?).await?);
         }
         let (v, d, layers) = (
             inner.config.vocab_size,
@@ -296,7 +297,8 @@ impl Session {
         let Some(&last) = ids.last() else { return Ok(()) };
         let inner = self.model.0.clone();
         if self.nll.is_none() {
-            self.nll = Some(inner.executor.compile(&inner.blueprint.plan(&inner.config, Head::Nll)?).await?);
+            self.nll =
+                Some(inner.executor.compile(&inner.blueprint.plan(&inner.config, Ending::Nll)?).await?);
         }
         let pending = std::mem::take(&mut self.slots[slot].pending);
         let carried = pending.len();

@@ -2,9 +2,12 @@
 
 use super::config::{AttentionKind, ModelConfig, RopeLayout, RopeWhere, SketchInput, SketchKind};
 use super::weights::shards;
-use crate::attention::{Attention, DEFAULT_BLOCK, HeadLayout, Inputs, Kind, Mode, Rotation, Sketch};
+use crate::attention::{
+    Attention, DEFAULT_BLOCK, HeadLayout, Inputs, Kind, LayerHandles, Mode, Rotation, Sketch,
+};
 use crate::error::Result;
-use crate::graph::{Graph, TensorId};
+use crate::graph::{Graph, Plan, TensorId};
+use crate::kernels::DeviceTraits;
 use crate::kernels::heads::layout::{DIGITS, rotation_table};
 use crate::kernels::linear::linear::{Addend, Linear};
 use crate::kernels::rows::embed::Embed;
@@ -15,11 +18,11 @@ use crate::kernels::rows::scatter_rows::ScatterRows;
 use crate::kernels::rows::take_last::TakeLast;
 use crate::kernels::sample::sample::{SETTINGS, STEPS, Sample};
 use crate::shape;
-use crate::tensor::{DType, Extent, Shape, TensorType, Unit};
+use crate::tensor::{Capacity, DType, Extent, Shape, TensorType, Unit};
 
 /// What a plan does with the last hidden states.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Head {
+pub enum Ending {
     /// Logits of each lane's last token, into the state `logits [slots, V]`.
     Last,
     /// Logits of all tokens, output `logits_all [rows, V]`; and the hidden states after each layer,
@@ -85,61 +88,141 @@ pub fn attention(config: &ModelConfig) -> Attention {
     Attention { layout, kind, bias: a.denominator_bias, theta: config.rope.theta }
 }
 
-/// The graph of a model for one mode and head.
+/// A decoder's graph, and what its caller writes, reads and keeps of it.
+#[derive(Clone, Debug)]
+pub struct Decoder {
+    /// The operations.
+    pub graph: Graph,
+    /// The tensors.
+    pub handles: Handles,
+}
+
+/// The tensors of a decoder's graph, and of the plans it is lowered to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Handles {
+    /// Input `u32 [STEPS * lanes, 4]`: the lane table.
+    pub lanes: TensorId,
+    /// Input `u32 [rows]`: the tokens. With [`Ending::Sample`] the state `u32 [slots]` that the sampler writes.
+    pub ids: TensorId,
+    /// The attention of each layer.
+    pub layers: Vec<LayerHandles>,
+    /// State `[slots, V]`: logits of the next token, with [`Ending::Last`] and [`Ending::Sample`].
+    pub logits: Option<TensorId>,
+    /// With [`Ending::All`].
+    pub all: Option<AllLogits>,
+    /// With [`Ending::Nll`].
+    pub scores: Option<Scores>,
+    /// With [`Ending::Sample`].
+    pub sampler: Option<Sampler>,
+}
+
+/// What [`Ending::All`] gives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AllLogits {
+    /// Output `[rows, V]`.
+    pub logits: TensorId,
+    /// Outputs `[rows, d]`: the hidden states after each layer.
+    pub hidden: Vec<TensorId>,
+}
+
+/// What [`Ending::Nll`] reads and gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scores {
+    /// Input `u32 [rows]`: the tokens to be predicted.
+    pub targets: TensorId,
+    /// Output `[rows]`, in nats.
+    pub nll: TensorId,
+}
+
+/// The states of the sampler.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sampler {
+    /// `u32 [slots, SETTINGS]`.
+    pub settings: TensorId,
+    /// `u32 [slots, V]`: which tokens occurred.
+    pub seen: TensorId,
+    /// `u32 [slots]`: the token that the call runs.
+    pub token: TensorId,
+    /// `u32 [STEPS, slots]`: the tokens of a submission.
+    pub sampled: TensorId,
+}
+
+impl Decoder {
+    /// [`Graph::lower`]; the handles hold for the plan too.
+    ///
+    /// # Errors
+    /// As [`Graph::lower`].
+    pub fn lower(&self, name: &str, device: &DeviceTraits, capacity: Capacity) -> Result<Plan> {
+        self.graph.lower(name, device, capacity)
+    }
+}
+
+/// The graph of a model for one mode and ending.
 ///
-/// Inputs: `ids u32 [rows]` (not when sampling), `lanes u32 [STEPS * lanes, 4]`, `targets u32 [rows]` (nll).
-pub fn build(config: &ModelConfig, mode: Mode, head: Head, options: &Build) -> Result<Graph> {
-    build_with(config, &attention(config), mode, head, options)
+/// # Errors
+/// [`ErrorKind::Shape`](crate::ErrorKind::Shape) for a mode that the attention does not have.
+pub fn build(config: &ModelConfig, mode: Mode, ending: Ending, options: &Build) -> Result<Decoder> {
+    build_with(config, &attention(config), mode, ending, options)
 }
 
 /// [`build`] with another attention than the configuration's, which must read the same parameters: what a
 /// comparison of kernels on the same projections needs.
+///
+/// # Errors
+/// As [`build`].
 pub fn build_with(
     config: &ModelConfig,
     attention: &Attention,
     mode: Mode,
-    head: Head,
+    ending: Ending,
     options: &Build,
-) -> Result<Graph> {
+) -> Result<Decoder> {
     let attention = attention.clone();
     let mut b = Builder { g: Graph::new(), config, options, attention };
-    let lanes = b
-        .g
-        .input("lanes", TensorType::u32(Shape(vec![Extent { unit: Unit::Lanes, factor: STEPS }, 4.into()])));
-    let ids = if head == Head::Sample {
-        b.sample(lanes)?
-    } else {
-        b.g.input("ids", TensorType::u32(shape![Unit::Rows]))
+    let table = Shape(vec![Extent { unit: Unit::Lanes, factor: STEPS }, 4.into()]);
+    let lanes = b.g.input("lanes", TensorType::u32(table));
+    let sampler = if ending == Ending::Sample { Some(b.sample(lanes)?) } else { None };
+    let ids = match sampler {
+        Some(sampler) => sampler.token,
+        None => b.g.input("ids", TensorType::u32(shape![Unit::Rows])),
     };
-    let mut x = b.embed(ids, lanes, head == Head::Sample)?;
+    let mut x = b.embed(ids, lanes, sampler.is_some())?;
+    let (mut layers, mut hidden) = (Vec::new(), Vec::new());
     for layer in 0..config.num_hidden_layers {
         let first = b.g.nodes.len();
-        x = b.layer(layer, mode, x, lanes)?;
+        let attention;
+        (x, attention) = b.layer(layer, mode, x, lanes)?;
+        layers.push(attention);
         b.g.section(first);
-        if head == Head::All {
+        if ending == Ending::All {
             b.g.output(x, &format!("hidden.{layer}"));
+            hidden.push(x);
         }
     }
-    match head {
-        Head::State => {}
-        Head::All => {
+    let mut handles = Handles { lanes, ids, layers, logits: None, all: None, scores: None, sampler };
+    match ending {
+        Ending::State => {}
+        Ending::All => {
             let logits = b.logits(x, Unit::Rows)?;
             b.g.output(logits, "logits_all");
+            handles.all = Some(AllLogits { logits, hidden });
         }
-        Head::Nll => {
+        Ending::Nll => {
             let logits = b.logits(x, Unit::Rows)?;
             let targets = b.g.input("targets", TensorType::u32(shape![Unit::Rows]));
             let nll = b.g.apply1("nll", Nll { vocabulary: config.vocab_size }, &[logits, targets])?;
             b.g.output(nll, "nll");
+            handles.scores = Some(Scores { targets, nll });
         }
-        Head::Last | Head::Sample => {
+        Ending::Last | Ending::Sample => {
             let last = b.g.apply1("last", TakeLast { width: config.hidden_size }, &[x])?;
             let logits = b.logits(last, Unit::Lanes)?;
             let state = b.logits_state();
             b.g.apply("keep_logits", ScatterRows { width: config.vocab_size }, &[logits, lanes], &[state])?;
+            handles.logits = Some(state);
         }
     }
-    Ok(b.g)
+    Ok(Decoder { graph: b.g, handles })
 }
 
 struct Builder<'a> {
@@ -217,7 +300,13 @@ impl Builder<'_> {
     }
 
     /// `x += attention(norm(x)); x += down(gelu(gate(y)) * up(y))`, `y = norm(x)`.
-    fn layer(&mut self, i: usize, mode: Mode, x: TensorId, lanes: TensorId) -> Result<TensorId> {
+    fn layer(
+        &mut self,
+        i: usize,
+        mode: Mode,
+        x: TensorId,
+        lanes: TensorId,
+    ) -> Result<(TensorId, LayerHandles)> {
         let (d, m) = (self.config.hidden_size, self.config.intermediate_size);
         let l = self.attention.layout.clone();
         let y = self.norm(&format!("layers.{i}.attention_norm"), x, Unit::Rows)?;
@@ -235,18 +324,15 @@ impl Builder<'_> {
             .sketch_weights()
             .map(|n| self.g.parameter(&format!("layers.{i}.sketch"), DType::F32, shape![n]));
         let inputs = Inputs { qkv, lanes, norms, sketch };
-        let o = self.attention.build(
-            &mut self.g,
-            &format!("layers.{i}.attention"),
-            mode,
-            inputs,
-            self.options.context,
-        )?;
+        let label = format!("layers.{i}.attention");
+        let handles = self.attention.build(&mut self.g, &label, mode, inputs, self.options.context)?;
+        let o = handles.output;
         let x = self.linear(&format!("layers.{i}.o"), o, d, d, Some((Addend::Residual, x)))?;
         let y = self.norm(&format!("layers.{i}.mlp_norm"), x, Unit::Rows)?;
         let both = self.linear(&format!("layers.{i}.gate_up"), y, d, 2 * m, None)?;
         let z = self.g.apply1(&format!("layers.{i}.glu"), Glu { width: m }, &[both])?;
-        self.linear(&format!("layers.{i}.down"), z, m, d, Some((Addend::Residual, x)))
+        let x = self.linear(&format!("layers.{i}.down"), z, m, d, Some((Addend::Residual, x)))?;
+        Ok((x, handles))
     }
 
     /// Final norm, then the embedding as output projection, shard by shard.
@@ -272,8 +358,8 @@ impl Builder<'_> {
         self.g.state("logits", TensorType::f32(shape![Unit::Slots, self.config.vocab_size]))
     }
 
-    /// Samples the next token of each lane's slot; returns the ids by slot.
-    fn sample(&mut self, lanes: TensorId) -> Result<TensorId> {
+    /// Samples the next token of each lane's slot.
+    fn sample(&mut self, lanes: TensorId) -> Result<Sampler> {
         let v = self.config.vocab_size;
         let logits = self.logits_state();
         let settings = self.g.state("sampler.settings", TensorType::u32(shape![Unit::Slots, SETTINGS]));
@@ -282,6 +368,6 @@ impl Builder<'_> {
         let sampled = self.g.state("sampler.sampled", TensorType::u32(shape![STEPS, Unit::Slots]));
         let kernel = Sample { vocabulary: v, slots: self.options.slots };
         self.g.apply("sample", kernel, &[lanes, settings, logits], &[seen, token, sampled])?;
-        Ok(token)
+        Ok(Sampler { settings, seen, token, sampled })
     }
 }

@@ -1,9 +1,9 @@
 //! A graph of one text on an executor, and what its attention layers read.
 
-use crate::attention::HeadLayout;
-use crate::error::{Error, ErrorKind, Result};
+use crate::attention::{HeadLayout, LayerHandles};
+use crate::error::Result;
 use crate::exec::{Compiled, Executor, Memory, Run};
-use crate::graph::{Graph, TensorId};
+use crate::graph::Graph;
 use crate::model::transformer::Build;
 use crate::tensor::{Call, Capacity, DType, lane_table};
 
@@ -59,17 +59,10 @@ fn floats(words: Vec<u32>) -> Vec<f32> {
     words.into_iter().map(f32::from_bits).collect()
 }
 
-/// The rows that the attention of the layer `label` reads become outputs.
-pub(super) fn expose_rows(graph: &mut Graph, label: &str) -> Result<()> {
-    for (i, name) in ["queries", "keys"].into_iter().enumerate() {
-        let id = named(graph, &format!("{label}.rows.{i}"))?;
-        graph.output(id, &format!("{label}.{name}"));
-    }
-    Ok(())
-}
-
-pub(super) fn named(graph: &Graph, name: &str) -> Result<TensorId> {
-    graph.find(name).ok_or_else(|| Error::new(ErrorKind::Shape, format!("the graph has no tensor {name}")))
+/// The rows that an attention layer reads become the outputs `label.queries` and `label.keys`.
+pub(super) fn expose_rows(graph: &mut Graph, label: &str, layer: &LayerHandles) {
+    graph.output(layer.queries, &format!("{label}.queries"));
+    graph.output(layer.keys, &format!("{label}.keys"));
 }
 
 /// Query and key rows of one layer and text (see [`HeadLayout`]).

@@ -116,7 +116,8 @@ impl Layer {
         let qkv = graph.apply1("qkv", Linear::new(D, 3 * H), &[x, w]).unwrap();
         let o = attention
             .build(&mut graph, "a", Mode::Train, Inputs { qkv, lanes, norms: None, sketch: None }, 0)
-            .unwrap();
+            .unwrap()
+            .output;
         let seed = graph.input("seed", graph.tensors[o.0].ty.clone());
         graph.backward(&[(o, seed)], &|_| true, Recompute::Nothing).unwrap();
         let weights = [

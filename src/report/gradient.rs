@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::PASSAGE;
-use super::bench::{BUILD, Bench, Rows, expose_rows, inner, named};
+use super::bench::{BUILD, Bench, Rows, expose_rows, inner};
 use crate::attention::{Attention, Kind, MOST_TAYLOR, Mode};
 use crate::bench::fit::relative;
 use crate::error::{Error, ErrorKind, Result};
@@ -20,7 +20,7 @@ use crate::model::config::{
     AttentionConfig, AttentionKind, Gate, ModelConfig, RopeConfig, RopeLayout, RopeWhere, SketchInput,
 };
 use crate::model::parameters::ParameterKind;
-use crate::model::transformer::{self, Head};
+use crate::model::transformer::{self, Decoder, Ending};
 use crate::model::weights::{self, Packed};
 use crate::shape;
 use crate::tensor::{DType, TensorType, Unit};
@@ -247,9 +247,10 @@ impl Experiment {
     async fn scale_scores(&mut self, bound: f64) -> Result<()> {
         let labels: Vec<String> =
             (0..self.config.num_hidden_layers).map(|i| format!("layers.{i}.attention")).collect();
-        let mut graph = transformer::build_with(&self.config, &self.exact, Mode::Train, Head::Nll, &BUILD)?;
-        for label in &labels {
-            expose_rows(&mut graph, label)?;
+        let Decoder { mut graph, handles } =
+            transformer::build_with(&self.config, &self.exact, Mode::Train, Ending::Nll, &BUILD)?;
+        for (label, layer) in labels.iter().zip(&handles.layers) {
+            expose_rows(&mut graph, label, layer);
         }
         let l = self.exact.layout.clone();
         for layer in 0..labels.len() {
@@ -275,8 +276,9 @@ impl Experiment {
 
     /// The loss and its gradients; what enters layer i gets the output `gradient.input.{i}`.
     fn graph(&self, attention: &Attention) -> Result<Graph> {
-        let mut graph = transformer::build_with(&self.config, attention, Mode::Train, Head::Nll, &BUILD)?;
-        let nll = named(&graph, "nll")?;
+        let Decoder { mut graph, handles } =
+            transformer::build_with(&self.config, attention, Mode::Train, Ending::Nll, &BUILD)?;
+        let nll = handles.scores.expect("a graph with Ending::Nll has scores").nll;
         let seed = graph.input("weights", TensorType::f32(shape![Unit::Rows]));
         let names: Vec<String> = (0..graph.sections.len()).map(|i| format!("gradient.input.{i}")).collect();
         // What enters a layer is what its first operation reads.
@@ -363,7 +365,7 @@ mod tests {
         let experiment = Experiment::new(100).expect("makes");
         let (n, d, m) = (100, experiment.config.hidden_size, experiment.config.intermediate_size);
         let mut graph = experiment.graph(&experiment.taylor(2)).expect("builds");
-        let z = named(&graph, "layers.0.glu.0").expect("is there");
+        let z = graph.find("layers.0.glu.0").expect("is there");
         graph.output(z, "z");
         let (read, down) = pollster::block_on(async {
             let mut bench = experiment.bench(&graph).await?;

@@ -12,7 +12,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::exec::{CpuExecutor, Executor};
 use crate::graph::Graph;
 use crate::model::config::{AttentionKind, ModelConfig, SketchConfig, SketchKind};
-use crate::model::transformer::{self, Head};
+use crate::model::transformer::{self, Decoder, Ending};
 use crate::model::{ModelSource, Tokenizer, weights};
 use crate::shape;
 use crate::tensor::{DType, TensorType, Unit};
@@ -202,8 +202,8 @@ async fn random_rows(
     // Weight 1, bias 0, for queries and keys.
     let norms: Vec<f32> = [1.0, 0.0, 1.0, 0.0].iter().flat_map(|x| vec![*x; HEAD]).collect();
     let norms = Some(graph.constant_f32("norms", shape![4, HEAD], &norms));
-    attention.build(&mut graph, "a", Mode::Train, Inputs { qkv, lanes, norms, sketch }, 0)?;
-    expose_rows(&mut graph, "a")?;
+    let layer = attention.build(&mut graph, "a", Mode::Train, Inputs { qkv, lanes, norms, sketch }, 0)?;
+    expose_rows(&mut graph, "a", &layer);
     let mut rng = Rng::new(seed, "vectors", u64::from(same));
     let projections = (0..tokens).flat_map(|_| {
         let mut row: Vec<u32> = (0..l.qkv_width()).map(|_| (rng.normal() as f32).to_bits()).collect();
@@ -234,9 +234,10 @@ pub async fn learned(source: &ModelSource, most: usize) -> Result<Vec<LearnedErr
     ids.truncate(most);
     let labels: Vec<String> =
         (0..source.config.num_hidden_layers).map(|i| format!("layers.{i}.attention")).collect();
-    let mut graph = transformer::build_with(&source.config, &attention, Mode::Train, Head::All, &BUILD)?;
-    for label in &labels {
-        expose_rows(&mut graph, label)?;
+    let Decoder { mut graph, handles } =
+        transformer::build_with(&source.config, &attention, Mode::Train, Ending::All, &BUILD)?;
+    for (label, layer) in labels.iter().zip(&handles.layers) {
+        expose_rows(&mut graph, label, layer);
     }
     let packed = weights::packed(&source.config, &attention, DType::F32, BUILD.max_binding);
     let weights = packed
@@ -327,7 +328,7 @@ mod tests {
 
     #[test]
     fn the_built_in_model_has_a_learned_sketch() {
-        let source = ModelSource::builtin().expect("loads");
+        let source = ModelSource::open("assets/novels-2m".as_ref()).expect("loads");
         let errors = block_on(learned(&source, 128)).expect("measures");
         assert_eq!(errors.len(), source.config.num_hidden_layers);
         // The best factor cannot make it worse, nor worse than leaving it out.

@@ -10,7 +10,7 @@ use crate::kernels::DeviceTraits;
 use crate::kernels::rows::embed_grad::order;
 use crate::kernels::rows::nll::UNSCORED;
 use crate::model::config::ModelConfig;
-use crate::model::transformer::{self, Head};
+use crate::model::transformer::{self, Ending};
 use crate::model::weights::{self, Packed};
 use crate::model::{Engine, ModelSource, ParameterSpec};
 use crate::tensor::{Call, DType, Lane, lane_table};
@@ -222,7 +222,7 @@ impl Learner {
     pub async fn predict(&mut self, batch: &Batch) -> Result<Vec<u32>> {
         let vocabulary = self.config.vocab_size;
         if self.predict.is_none() {
-            let graph = transformer::build(&self.config, Mode::Forward, Head::All, &self.plan.build)?;
+            let graph = transformer::build(&self.config, Mode::Forward, Ending::All, &self.plan.build)?;
             let plan = graph.lower("predict", &self.traits, self.plan.capacity)?;
             self.executor.reserve_state(&plan, &mut self.memory).await?;
             self.predict = Some(self.executor.compile(&plan).await?);

@@ -7,7 +7,7 @@ use crate::graph::{Graph, Plan, Recompute, Role, sum};
 use crate::kernels::DeviceTraits;
 use crate::model::Engine;
 use crate::model::config::ModelConfig;
-use crate::model::transformer::{self, Build, Head};
+use crate::model::transformer::{self, Build, Decoder, Ending};
 use crate::model::weights::{self, Packed};
 use crate::shape;
 use crate::tensor::{Capacity, DType, TensorType, Unit};
@@ -120,11 +120,11 @@ impl LearnerPlan {
             let slots = lanes.saturating_mul(options.context.div_ceil(segment) + 1);
             let build = Build { slots, ..build };
             let capacity = Capacity { lanes, tokens: segment, slots, context: 0 };
-            let pass = |head, name| {
-                transformer::build(config, Mode::Forward, head, &build)?.lower(name, traits, capacity)
+            let pass = |ending, name| {
+                transformer::build(config, Mode::Forward, ending, &build)?.lower(name, traits, capacity)
             };
-            let forward = pass(Head::Nll, "forward")?;
-            let states = (segment < options.context).then(|| pass(Head::State, "states")).transpose()?;
+            let forward = pass(Ending::Nll, "forward")?;
+            let states = (segment < options.context).then(|| pass(Ending::State, "states")).transpose()?;
             let train =
                 backward(config, &build, &trained, options.recompute)?.lower("train", traits, capacity)?;
             Ok(Self {
@@ -229,8 +229,8 @@ fn trained(config: &ModelConfig, parameters: &[Packed]) -> Vec<Packed> {
 /// The graph of the loss and of its gradients. Inputs `ids`, `lanes`, `targets`, `order` and `weights f32
 /// [rows]`: what the negative log-likelihood of each row counts in the loss.
 fn backward(config: &ModelConfig, build: &Build, trained: &[Packed], recompute: Recompute) -> Result<Graph> {
-    let mut graph = transformer::build(config, Mode::Train, Head::Nll, build)?;
-    let nll = graph.find("nll").ok_or_else(|| Error::new(ErrorKind::Shape, "the graph has no loss"))?;
+    let Decoder { mut graph, handles } = transformer::build(config, Mode::Train, Ending::Nll, build)?;
+    let nll = handles.scores.expect("a graph with Ending::Nll has scores").nll;
     let weights = graph.input("weights", TensorType::f32(shape![Unit::Rows]));
     graph.backward(&[(nll, weights)], &|name| trained.iter().any(|p| p.name == name), recompute)?;
     Ok(graph)
@@ -256,7 +256,7 @@ mod tests {
         context: usize,
         segment: Option<usize>,
     ) -> Result<LearnerPlan> {
-        let config = ModelSource::builtin().expect("opens").config;
+        let config = ModelSource::open("assets/novels-2m".as_ref()).expect("opens").config;
         LearnerPlan::new(
             &config,
             traits,

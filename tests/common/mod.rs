@@ -17,7 +17,7 @@ use polysketch::gpu::{self, GpuContext, Needs};
 use polysketch::graph::Plan;
 use polysketch::kernels::DeviceTraits;
 use polysketch::model::tensor_file::{TensorFile, read_tensors};
-use polysketch::model::transformer::{self, Build, Head};
+use polysketch::model::transformer::{self, Build, Ending};
 use polysketch::model::{Engine, LoadOptions, Model, ModelSource, weights};
 use polysketch::tensor::{Call, Capacity, DType, Lane};
 
@@ -123,7 +123,7 @@ impl Bare {
             slots: 1,
             context: if transformer::attention(config).has_cache() { 256 } else { 0 },
         };
-        let plan = transformer::build(config, Mode::Prefill, Head::All, &build)
+        let plan = transformer::build(config, Mode::Prefill, Ending::All, &build)
             .unwrap()
             .lower("bare", traits, capacity)
             .unwrap();

@@ -6,7 +6,7 @@ use polysketch::attention::Mode;
 use polysketch::exec::{Difference, Executor, GpuExecutor, Memory, Run, bisect};
 use polysketch::graph::{Graph, Role};
 use polysketch::kernels::DeviceTraits;
-use polysketch::model::transformer::{self, Build, Head};
+use polysketch::model::transformer::{self, Build, Ending};
 use polysketch::model::{ModelSource, weights};
 use polysketch::tensor::{Call, Capacity, DType, Lane};
 
@@ -30,7 +30,7 @@ impl Scene {
     pub fn new(
         source: &ModelSource,
         mode: Mode,
-        head: Head,
+        ending: Ending,
         large: DType,
         prefixes: &[usize],
         tokens: usize,
@@ -49,7 +49,7 @@ impl Scene {
         let mut rng = Rng(slots as u64);
         let longest = prefixes.iter().copied().max().unwrap().max(1);
         let traits = DeviceTraits::cpu();
-        let before = transformer::build(config, Mode::Prefill, Head::Last, &build)
+        let before = transformer::build(config, Mode::Prefill, Ending::Last, &build)
             .unwrap()
             .lower("before", &traits, capacity(1, longest))
             .unwrap();
@@ -89,7 +89,7 @@ impl Scene {
             .map(|(slot, &n)| Lane { slot, position: n, ring: if n == 0 { 0 } else { (n - 1) % block + 1 } })
             .collect();
         Self {
-            graph: transformer::build(config, mode, head, &build).unwrap(),
+            graph: transformer::build(config, mode, ending, &build).unwrap().graph,
             capacity: capacity(slots, tokens + 3),
             tensors,
             table: lanes.iter().flat_map(|l| [l.slot as u32, l.position as u32, l.ring as u32, 0]).collect(),

@@ -8,7 +8,7 @@ use wasm_bindgen::prelude::*;
 use super::convert::{field, given, object, to_js};
 use super::engine::{Engine, Files};
 use crate::bench::{self, BenchModel, BenchOptions, Event};
-use crate::web::options;
+use crate::web::options::bench::asked_for;
 
 /// The browser, as it calls itself.
 fn user_agent() -> Option<String> {
@@ -26,7 +26,7 @@ impl Engine {
         model: Object,
         on_event: Function,
     ) -> Result<(), JsValue> {
-        let options = options::bench(given("bench options", asked)?).map_err(to_js)?;
+        let options = asked_for(given("bench options", asked)?).map_err(to_js)?;
         let options = BenchOptions { browser: user_agent(), ..options };
         let name = field(&model, "name").as_string().unwrap_or_default();
         let files = Files::read(&model)?;

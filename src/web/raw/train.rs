@@ -12,7 +12,7 @@ use crate::model::{ModelSource, Tokenizer};
 use crate::train::evaluation::{EvaluationSet, evaluate};
 use crate::train::initial::new_model;
 use crate::train::{Learner, Settings, trainer};
-use crate::web::options::TrainOptions;
+use crate::web::options::train::TrainOptions;
 
 /// Two layers of 64, unless the caller has another one.
 const TINY: &str = include_str!("../../../assets/configs/tiny.json");

@@ -8,11 +8,12 @@ use serde::de::{DeserializeSeed, Deserializer, IntoDeserializer, MapAccess, SeqA
 use serde::{Deserialize, Serialize, forward_to_deserialize_any};
 use serde_json::Value;
 
-use super::options::{EngineOptions, LoadOptions, TrainOptions};
+use super::train::TrainOptions;
+use super::{EngineOptions, LoadOptions};
 use crate::bench::BenchOptions;
 use crate::model::GenerateOptions;
 
-const TYPES: &str = include_str!("../../web/src/types.ts");
+const TYPES: &str = include_str!("../../../web/src/types.ts");
 
 /// What the page's end of the package does itself; it never comes here.
 const OF_THE_PAGE: [&str; 2] = ["signal", "cache"];
