@@ -184,7 +184,7 @@ impl Subject {
         for t in plan.tensors.iter().filter(|t| t.bytes > 0) {
             let memory = match t.tensor.role {
                 Role::Parameter => &mut parameters,
-                Role::State => &mut state,
+                Role::State(_) => &mut state,
                 _ => continue,
             };
             if let Some(words) = fill(t) {
@@ -319,7 +319,7 @@ pub(super) fn kernel_graph(kernel: impl Kernel, inputs: &[TensorType]) -> Result
 
 /// Numbers between -`most` and `most` for a tensor, by its name; as words.
 pub(super) fn numbers(seed: u64, t: &PlannedTensor, most: f32) -> Vec<u32> {
-    debug_assert_eq!(t.tensor.ty.dtype, DType::F32);
+    assert_eq!(t.tensor.ty.dtype, DType::F32);
     let mut rng = crate::train::random::Rng::new(seed, &t.tensor.name, 0);
     // Two numbers a draw: gigabytes are filled this way.
     let scale = most / (1 << 23) as f32;

@@ -9,7 +9,7 @@ impl Session {
     /// The state tensors that a saved text consists of, with the number of elements a slot has.
     fn state_tensors(&self) -> Vec<(String, usize)> {
         let plan = self.prefill.plan();
-        let states = plan.tensors.iter().filter(|t| t.bytes > 0 && t.tensor.role == Role::State);
+        let states = plan.tensors.iter().filter(|t| t.bytes > 0 && matches!(t.tensor.role, Role::State(_)));
         states
             .map(|t| {
                 (t.tensor.name.clone(), t.tensor.ty.shape.elements(&plan.capacity) / plan.capacity.slots)

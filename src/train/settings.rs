@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::learner::AdamW;
+use super::optimizer::AdamW;
 use super::plan::LearnerOptions;
 use super::schedule::{Decay, Schedule};
 use super::tasks::{Task, TaskKind};
