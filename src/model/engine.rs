@@ -233,14 +233,13 @@ impl Engine {
         DeviceTraits { tuning: self.tuning.clone(), ..traits }
     }
 
-    /// Whether what runs here takes main memory. A card's own is not known; there the driver's refusal is the
-    /// error.
+    /// Whether models here take main memory. How much a card has free is not known: there the driver refuses.
     pub(crate) fn takes_main_memory(&self) -> bool {
         self.adapter().is_none_or(|a| matches!(a.kind, AdapterKind::Software | AdapterKind::Integrated))
     }
 
-    /// Bytes that plans may take here without harm to what else runs; none where the system, or a card, does
-    /// not tell.
+    /// Bytes that plans may take here without harm to other programs; none where nobody tells (some systems,
+    /// and cards).
     pub fn available_memory(&self) -> Option<u64> {
         available().filter(|_| self.takes_main_memory())
     }

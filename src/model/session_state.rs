@@ -18,8 +18,8 @@ impl Session {
     }
 
     /// What a layer remembers of a text before its last block, `[H, F, h]` (sums of φ(k) vᵀ) and `[H, F]`
-    /// (sums of φ(k), the normaliser); none for the kinds that keep keys and values instead. For pictures:
-    /// the model itself reads it on the device.
+    /// (sums of φ(k), the normaliser); none for the kinds that keep keys and values instead. For
+    /// drawings; the model itself reads it on the device.
     pub async fn attention_state(&self, slot: usize, layer: usize) -> Result<Option<[Vec<f32>; 2]>> {
         let attention = self.model.attention();
         let Some(features) = attention.features() else { return Ok(None) };

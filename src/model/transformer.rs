@@ -30,7 +30,7 @@ pub enum Ending {
     All,
     /// Negative log-likelihood of the input `targets`, output `nll [rows]`.
     Nll,
-    /// Nothing: the call only leaves its states, and what else the last layer computes falls away.
+    /// Nothing: the call only leaves its states; the rest of the last layer is not computed.
     State,
     /// Decoding: samples each lane's next token from the state `logits` first, then runs it.
     Sample,
