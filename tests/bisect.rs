@@ -3,7 +3,6 @@
 
 mod common;
 
-use std::any::Any;
 use std::sync::Arc;
 
 use common::scene::{Scene, gpu};

@@ -9,7 +9,7 @@ use common::lowered::{dense_taylor, training};
 use common::random_model::Rng;
 use common::scene::gpu;
 use pollster::block_on;
-use polysketch::attention::{Attention, HeadLayout, Inputs, Kind, Mode, Rotation, Sketch};
+use polysketch::attention::{Attention, HeadLayout, Inputs, Kind, Mask, Mode, Rotation, Sketch};
 use polysketch::exec::{Executor, bisect};
 use polysketch::graph::{Graph, Recompute, Role};
 use polysketch::kernels::DeviceTraits;
@@ -35,7 +35,7 @@ fn attention(heads: usize, head: usize, sketch: usize, block: usize, kind: Kind,
         block,
     };
     let bias = if kind == Kind::Softmax { 0.0 } else { 1.0 };
-    Attention { layout, kind, bias, theta: 1e4 }
+    Attention { layout, kind, bias, theta: 1e4, mask: Mask::Causal }
 }
 
 fn cases() -> Vec<Attention> {

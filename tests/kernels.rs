@@ -5,7 +5,7 @@
 mod common;
 
 use common::dense::Dense;
-use common::lowered::non_causal;
+use common::lowered::full_mask;
 use common::random_model::{Case, Rng, few_cases, plain_cases, polysketch_cases};
 use common::scene::{Scene, gpu};
 use common::{cpu_executors, gpu_executors, max_error};
@@ -83,9 +83,9 @@ fn variants_of_the_floor_agree() {
     assert!(failures.is_empty(), "{failures:#?}");
 }
 
-/// Not causal: against the sum over all keys, written out.
+/// A full mask: against the sum over all keys, written out.
 #[test]
-fn attention_that_is_not_causal() {
+fn attention_with_a_full_mask() {
     let kinds = [
         "softmax h=12 ",
         "polynomial p=4 h=4",
@@ -104,7 +104,7 @@ fn attention_that_is_not_causal() {
     let mut failures = Vec::new();
     for case in &cases {
         let config = case.parsed();
-        let graph = non_causal(&config).unwrap();
+        let graph = full_mask(&config).unwrap();
         let l = transformer::attention(&config).layout;
         let (lanes, tokens) = (2, 37);
         let capacity = Capacity { lanes, tokens: tokens + 3, slots: 2, context: 0 };
@@ -161,7 +161,7 @@ fn attention_that_is_not_causal() {
         for (name, executor) in &adapters {
             let plan = graph.lower("", &executor.traits(), capacity).unwrap();
             let differences = block_on(bisect(gpu(executor), plan, &tensors, &call, &inputs)).unwrap();
-            failures.extend(wrong(name, case, "not causal", &differences));
+            failures.extend(wrong(name, case, "full mask", &differences));
         }
     }
     assert!(failures.is_empty(), "{failures:#?}");

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use polysketch::attention::{Attention, HeadLayout, LocalWeight, Mode, Rotation};
+use polysketch::attention::{Attention, HeadLayout, LocalWeight, Mask, Mode, Rotation};
 use polysketch::graph::{Graph, Plan, Recompute, Role, TensorId};
 use polysketch::kernels::DeviceTraits;
-use polysketch::kernels::dense::attention_dense::{AttentionDense, Sight};
+use polysketch::kernels::dense::attention_dense::{AttentionDense, Keys};
 use polysketch::kernels::dense::attention_dense_decode::AttentionDenseDecode;
 use polysketch::kernels::heads::gate_prefix::{Carried, GatePrefix};
 use polysketch::kernels::heads::join_columns::JoinColumns;
@@ -58,9 +58,9 @@ pub fn configs() -> Vec<ModelConfig> {
     list
 }
 
-/// Attention alone that is not causal: only the library has it.
-pub fn non_causal(config: &ModelConfig) -> Option<Graph> {
-    let attention = transformer::attention(config);
+/// Attention alone with a full mask: only the library has it.
+pub fn full_mask(config: &ModelConfig) -> Option<Graph> {
+    let attention = transformer::attention(config).with_mask(Mask::Full);
     let l = attention.layout.clone();
     if l.gated || config.attention.local_exact {
         return None;
@@ -74,7 +74,7 @@ pub fn non_causal(config: &ModelConfig) -> Option<Graph> {
         .build(
             &mut g,
             "attention",
-            Mode::NonCausal,
+            Mode::Prefill,
             polysketch::attention::Inputs { qkv, lanes, norms, sketch },
             0,
         )
@@ -123,7 +123,7 @@ pub fn dense_taylor(l: &HeadLayout, scale: f64, degree: usize) -> Graph {
     let keys =
         g.parameter("keys", DType::F32, shape![Unit::Lanes, l.heads, Unit::Window(l.block), l.key_width()]);
     let weight = DenseWeight::Kernel(LocalWeight::Taylor { scale, degree });
-    let kernel = AttentionDense { layout: l.clone(), weight, bias: 1.0, sight: Sight::Causal };
+    let kernel = AttentionDense { layout: l.clone(), weight, bias: 1.0, keys: Keys::Window(Mask::Causal) };
     let o = g.apply("attention", kernel, &[queries, keys, lanes], &[]).unwrap()[0];
     differentiate(&mut g, o, Mode::Train);
     g
@@ -189,16 +189,16 @@ fn alone() -> Vec<Graph> {
         list.push(g);
     }
     let weight = DenseWeight::Kernel(LocalWeight::Taylor { scale: 0.3, degree: 2 });
-    for sight in [Sight::Cache(64), Sight::All] {
+    for keys_at in [Keys::Cache(64), Keys::Window(Mask::Full)] {
         let mut g = Graph::new();
         let lanes = g.input("lanes", TensorType::u32(shape![Unit::Lanes, 4]));
         let queries =
             g.input("queries", TensorType::f32(shape![Unit::Lanes, l.heads, Unit::Tokens, l.query_width()]));
         let keys = g.input("keys", TensorType::f32(shape![Unit::Slots, l.heads, 64, l.key_width()]));
-        let kernel = AttentionDense { layout: l.clone(), weight, bias: 1.0, sight };
+        let kernel = AttentionDense { layout: l.clone(), weight, bias: 1.0, keys: keys_at };
         let o = g.apply1("o", kernel.clone(), &[queries, keys, lanes]).unwrap();
         g.output(o, "o");
-        if sight != Sight::All {
+        if keys_at == Keys::Cache(64) {
             let parts = g.apply1("parts", AttentionDenseDecode(kernel), &[queries, keys, lanes]).unwrap();
             g.output(parts, "parts");
         }
@@ -260,7 +260,7 @@ pub fn pairs() -> Pairs {
                 pairs.add(&learner.train);
                 pairs.add(&learner.forward);
             }
-            if let Some(graph) = non_causal(&config) {
+            if let Some(graph) = full_mask(&config) {
                 let capacity = Capacity { lanes: 2, tokens: 50, slots: 1, context: 0 };
                 pairs.add(&graph.lower("", device, capacity).unwrap());
             }

@@ -173,7 +173,7 @@ impl Asked {
     }
 }
 
-/// Implements the two monomorphic twins and `as_any` by a generic `fn twin<R: Real>`, which takes [`Views`], or
+/// Implements the two monomorphic twins by a generic `fn twin<R: Real>`, which takes [`Views`], or
 /// the tensors by name where their type is given.
 #[macro_export]
 macro_rules! twins {
