@@ -1,6 +1,6 @@
 //! Every kernel's shader against its CPU twin, step by step in plans of awkward sizes: heads and blocks that
 //! are no multiples of tiles, several lanes with different rings, decoding, both weight types, and attention
-//! that is not causal.
+//! with a full mask.
 
 mod common;
 
