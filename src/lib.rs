@@ -47,6 +47,8 @@
 //! * `cli` (default): the command line program, with its argument parser and progress bars.
 pub mod attention;
 pub mod bench;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod check;
 mod clock;
 pub mod error;
 pub mod exec;

@@ -21,7 +21,7 @@ mod attention;
 mod clock;
 pub mod compare;
 pub mod fit;
-mod kernels;
+pub(crate) mod kernels;
 mod model;
 mod pace;
 mod peaks;
@@ -29,7 +29,7 @@ pub mod schema;
 #[cfg(test)]
 mod schema_tests;
 pub mod statistics;
-mod timer;
+pub(crate) mod timer;
 mod train;
 pub mod tune;
 

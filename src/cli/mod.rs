@@ -2,7 +2,7 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `devices.rs`, `inspect.rs`, `generate.rs`, `eval.rs`, `logits.rs`, `grad.rs`, `train.rs`, `report.rs`, `tokenizer.rs` | a command each |
+//! | `devices.rs`, `inspect.rs`, `generate.rs`, `eval.rs`, `logits.rs`, `grad.rs`, `train.rs`, `report.rs`, `tokenizer.rs`, `check.rs` | a command each |
 //! | `bench.rs`, `bench_compare.rs`, `bench_report.rs`, `bench_tune.rs` | `bench`: measuring, comparing, drawing, choosing variants |
 //! | `options.rs` | options that several commands share, and how their values are read |
 //! | `model.rs` | from those options to a loaded model |
@@ -16,6 +16,7 @@ mod bench;
 mod bench_compare;
 mod bench_report;
 mod bench_tune;
+mod check;
 mod devices;
 mod eval;
 pub mod failure;
@@ -66,6 +67,8 @@ enum Command {
     Grad(grad::Options),
     /// Train a model, from new weights, from a model, or from where a run stopped
     Train(Box<train::Options>),
+    /// Check kernels against their twins on the CPU, on any adapter; or whole models whose results are known
+    Check(Box<check::Options>),
     /// Measure what this machine does: peaks, kernels, attention against its length, a model, its training
     Bench(Box<bench::Options>),
     /// What the theory of gradients and sketches promises, measured on this machine's CPU
@@ -87,6 +90,7 @@ pub fn run(cli: Cli) -> Outcome {
         Command::Logits(options) => logits::run(common, options),
         Command::Grad(options) => grad::run(common, options),
         Command::Train(options) => train::run(common, options),
+        Command::Check(options) => check::run(common, options),
         Command::Bench(options) => bench::run(common, options),
         Command::Report(command) => report::run(common, command),
         Command::Tokenizer(command) => tokenizer::run(common, command),

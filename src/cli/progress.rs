@@ -25,6 +25,8 @@ pub enum Unit {
     Steps,
     /// Rows of a benchmark.
     Rows,
+    /// Cases of a check.
+    Cases,
 }
 
 /// A bar that shows itself when something takes longer, and is gone when dropped.
@@ -43,6 +45,7 @@ impl Progress {
             Unit::Bytes => "{binary_bytes} of {binary_total_bytes}",
             Unit::Steps => "{human_pos} of {human_len} steps",
             Unit::Rows => "{human_pos} of {human_len} rows",
+            Unit::Cases => "{human_pos} of {human_len}",
         };
         let wide = format!("{{msg}} [{{bar:24}}] {count}, {{eta}} left");
         let narrow = "{msg} {percent}%, {eta} left";
