@@ -33,13 +33,13 @@ impl Kernel for SquaredRelu {
         Ok(vec![inputs[0].clone()])
     }
 
-    // On the CPU nothing is compiled; any workgroup count but 0 says that there is something to do.
+    // On the CPU nothing is compiled or dispatched.
     fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {
         Variant::new(self.stem(), &[])
     }
 
-    fn dispatch(&self, _: &Variant, _: &Call) -> Dispatch {
-        Dispatch::new(&0u32, [1, 1, 1])
+    fn dispatches(&self, _: &Variant, _: &Call) -> Vec<Dispatch> {
+        Vec::new()
     }
 
     fn gradient(&self) -> Option<&dyn Gradient> {
@@ -78,8 +78,8 @@ impl Kernel for SquaredReluGrad {
         Variant::new(self.stem(), &[])
     }
 
-    fn dispatch(&self, _: &Variant, _: &Call) -> Dispatch {
-        Dispatch::new(&0u32, [1, 1, 1])
+    fn dispatches(&self, _: &Variant, _: &Call) -> Vec<Dispatch> {
+        Vec::new()
     }
 
     twins!();

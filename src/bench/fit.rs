@@ -43,6 +43,11 @@ impl Spread {
     }
 }
 
+/// The largest; not a number if one is not.
+pub fn worst(errors: impl Iterator<Item = f64>) -> f64 {
+    errors.fold(0.0, |worst: f64, error| if worst.is_nan() || error <= worst { worst } else { error })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use super::Bench;
+use super::runner::Bench;
 use super::schema::{Check, Row, Suite, Workload};
 use super::timer::{Samples, Subject, Timer, in_turns, token_ids};
 use crate::error::{Error, ErrorKind, Result};
@@ -70,12 +70,9 @@ impl Scene<'_> {
             let step = &self.plan.steps[at];
             let shapes: Vec<String> =
                 step.args.iter().map(|arg| self.plan.tensors[arg.tensor.0].tensor.ty.to_string()).collect();
-            (step.kernel.stem(), step.variant.shader.clone(), format!("{:?}", step.variant.constants), shapes)
+            (step.kernel.stem(), variant(&step.variant), shapes)
         };
-        let runs = |at: &usize| {
-            let step = &self.plan.steps[*at];
-            !step.kernel.dispatch(&step.variant, &self.call).workgroups.contains(&0)
-        };
+        let runs = |at: &usize| self.plan.steps[*at].kernel.runs(&self.call);
         (0..self.plan.steps.len())
             .filter(runs)
             .filter(|at| {
@@ -230,11 +227,11 @@ fn difference(dtype: DType, got: &[u32], want: &[u32]) -> f64 {
 /// `linear+SHARED (ROWS = 8, …)`.
 pub(crate) fn variant(variant: &crate::kernels::Variant) -> String {
     let constants: Vec<String> =
-        variant.constants.iter().map(|(name, value)| format!("{name} = {value}")).collect();
+        variant.constants().map(|(name, value)| format!("{name} = {value}")).collect();
     if constants.is_empty() {
-        variant.shader.clone()
+        variant.name().to_string()
     } else {
-        format!("{} ({})", variant.shader, constants.join(", "))
+        format!("{} ({})", variant.name(), constants.join(", "))
     }
 }
 

@@ -4,9 +4,10 @@
 
 use std::ops::ControlFlow;
 
-use super::Bench;
-use super::BenchOptions;
 use super::clock::{self, Instant};
+use super::fit::worst;
+use super::options::BenchOptions;
+use super::runner::Bench;
 use super::schema::{Check, Row, Suite, Workload};
 use super::timer::{Timer, in_turns, token_ids};
 use crate::error::{Error, ErrorKind, Result};
@@ -105,8 +106,7 @@ async fn checked(bench: &mut Bench<'_>, model: &Model) -> Result<Check> {
     bench.pace.ready(&preparation);
     let largest = want.iter().fold(0f32, |most, x| most.max(x.abs()));
     let differences = got.iter().zip(&want).map(|(a, b)| f64::from((a - b).abs() / largest));
-    let error = differences
-        .fold(0.0, |worst: f64, error| if worst.is_nan() || error <= worst { worst } else { error });
+    let error = worst(differences);
     Ok(Check::against_f64(error, TOLERANCE, "largest difference over largest logit", Some(n + STEPS)))
 }
 

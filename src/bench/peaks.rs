@@ -1,9 +1,9 @@
 //! What a device can do at best: multiply-adds in registers, bandwidth, matrix products, dispatches,
 //! transfers. The first two make the roofline that other rows are held against.
 
-use super::Bench;
 use super::clock::{self, Instant};
 use super::fit::relative;
+use super::runner::Bench;
 use super::schema::{Check, Row, Suite, Workload};
 use super::timer::{Samples, Subject, Timer, in_turns, kernel_graph};
 use crate::error::{Error, ErrorKind, Result};
@@ -21,15 +21,6 @@ pub(super) const ROWS: usize = 8;
 const TOLERANCE: f64 = 5e-5;
 /// Dispatches of a submission where one dispatch is measured.
 const DISPATCHES: usize = 256;
-
-/// The roofline.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct Peaks {
-    /// 10⁹ multiplications and additions a second.
-    pub gflops: Option<f64>,
-    /// 10⁹ bytes a second, read and written.
-    pub gbps: Option<f64>,
-}
 
 /// A kernel alone.
 struct Case {

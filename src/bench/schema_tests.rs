@@ -2,6 +2,7 @@
 
 use super::schema::*;
 use super::statistics::Statistics;
+use crate::error::ErrorKind;
 use crate::exec::KernelTime;
 use crate::gpu::AdapterFeatures;
 
@@ -120,5 +121,13 @@ fn rows_survive_json_and_others_are_refused() {
     {
         let error = Row::parse_all(bad, "file").expect_err("no row").to_string();
         assert!(error.contains("file") && error.contains(word), "{error}");
+    }
+}
+
+#[test]
+fn wrong_results_have_no_time() {
+    for error in [f64::NAN, f64::INFINITY, 2e-3] {
+        let check = Check::against_f64(error, 1e-3, "", None);
+        assert_eq!(check.verdict().expect_err("wrong").kind(), ErrorKind::Numeric);
     }
 }

@@ -1,8 +1,8 @@
 //! Takes times: of plans by the device's own timestamps where it has them, of everything else by the clock on
 //! the wall; several subjects in turns.
 
-use super::BenchOptions;
 use super::clock::{self, Instant};
+use super::options::BenchOptions;
 use super::schema::{Method, Row};
 use super::statistics::Statistics;
 use crate::error::{Error, ErrorKind, Result};

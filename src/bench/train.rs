@@ -1,9 +1,9 @@
 //! Steps of training a model on one sequence: time and memory against its length.
 
-use super::Bench;
-use super::BenchOptions;
 use super::clock::{self, Instant};
-use super::fit::{exponent, relative};
+use super::fit::{exponent, relative, worst};
+use super::options::BenchOptions;
+use super::runner::Bench;
 use super::schema::{Check, Row, Suite, Workload};
 use super::timer::{Samples, Timer, in_turns, token_ids};
 use crate::error::Result;
@@ -127,8 +127,7 @@ async fn checked(bench: &mut Bench<'_>, engine: &Engine, source: &ModelSource) -
     let got = gradients(engine, source, &batch, Some(n / 2)).await?;
     bench.pace.ready(&preparation);
     let errors = got.iter().zip(&want).map(|(got, want)| relative(&got.2, &want.2));
-    let error =
-        errors.fold(0.0, |worst: f64, error| if worst.is_nan() || error <= worst { worst } else { error });
+    let error = worst(errors);
     Ok(Check::against_f64(error, TOLERANCE, "relative, Frobenius, of the worst gradient", Some(n)))
 }
 

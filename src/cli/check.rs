@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use pollster::block_on;
-use polysketch::check::golden::{self, Deviation, Golden};
 use polysketch::check::{self, Case, Check, Finding, Record, TOLERANCE, Time, kernels, names};
 use polysketch::exec::Executor;
 use polysketch::gpu::{AdapterRequest, Backend};
@@ -15,7 +14,7 @@ use polysketch::model::Engine;
 use polysketch::{Error, ErrorKind, Result};
 use serde_json::json;
 
-use super::bench::duration;
+use super::bench::rows::duration;
 use super::failure::{Outcome, catch_interrupt, interrupted, tell, warn};
 use super::options::Common;
 use super::output::{self, Align, check_place, digits3, plural, print, print_json, table};
@@ -52,13 +51,20 @@ pub struct Options {
 pub fn run(common: &Common, options: &Options) -> Outcome {
     options.out.as_deref().map(check_place).transpose()?;
     match &options.golden {
-        Some(folder) => golden_models(common, options, folder),
+        Some(folder) => super::golden::run(common, options, folder),
         None => all_kernels(common, options),
     }
 }
 
+impl Options {
+    /// Where results go.
+    pub fn out(&self) -> Option<&Path> {
+        self.out.as_deref()
+    }
+}
+
 /// Any adapter is better than none here: the CPU has nothing to check but its own rounding.
-fn engine(common: &Common) -> Result<Engine> {
+pub fn engine(common: &Common) -> Result<Engine> {
     let _spinner = Progress::spinner(common, "looking for adapters");
     if common.backend != Backend::Auto || common.adapter.is_some() {
         return block_on(Engine::create(&common.request()));
@@ -67,11 +73,12 @@ fn engine(common: &Common) -> Result<Engine> {
     on(Backend::Gpu).or_else(|_| on(Backend::Cpu))
 }
 
-/// Lines of JSON, written as they come.
-struct Lines(Option<(PathBuf, File)>);
+/// Lines of JSON, written as they come; none where no file is asked for.
+pub struct Lines(Option<(PathBuf, File)>);
 
 impl Lines {
-    fn create(path: Option<&Path>) -> Result<Self> {
+    /// Opens the file.
+    pub fn create(path: Option<&Path>) -> Result<Self> {
         let open = |path: &Path| {
             let file = File::create(path).map_err(|e| Error::io(path.display(), &e))?;
             Ok((path.to_path_buf(), file))
@@ -79,7 +86,8 @@ impl Lines {
         path.map(open).transpose().map(Self)
     }
 
-    fn add(&mut self, row: &serde_json::Value) -> Result<()> {
+    /// Adds a line.
+    pub fn add(&mut self, row: &serde_json::Value) -> Result<()> {
         let Some((path, file)) = &mut self.0 else { return Ok(()) };
         file.write_all(format!("{row}\n").as_bytes()).map_err(|e| Error::io(path.display(), &e))
     }
@@ -265,77 +273,4 @@ fn by_kernel(findings: &[Finding]) -> Vec<Vec<String>> {
     };
     let head = ["kernel", "worst in", "checked", "error", "time", "rate"].map(String::from).to_vec();
     [head].into_iter().chain(kernels.into_iter().map(line)).collect()
-}
-
-/// One model of golden models.
-struct Checked {
-    name: String,
-    logits: Vec<Deviation>,
-    gradients: Vec<Deviation>,
-}
-
-fn golden_models(common: &Common, options: &Options, folder: &Path) -> Outcome {
-    let models = golden::open_all(folder)?;
-    let engine = engine(common)?;
-    catch_interrupt();
-    let mut lines = Lines::create(options.out.as_deref())?;
-    let bar = Progress::bar(common, &engine.name(), models.len() as u64, Unit::Cases);
-    let mut list = Vec::new();
-    for (at, model) in models.iter().enumerate() {
-        bar.set(at);
-        bar.say(model.name.clone());
-        let checked = one_model(&engine, model)?;
-        lines.add(&golden_row(&engine, &checked))?;
-        list.push(checked);
-        if interrupted() {
-            warn(&format!("interrupted after {} of {} models", at + 1, models.len()));
-            break;
-        }
-    }
-    drop(bar);
-    let wrong = |c: &Checked| c.logits.iter().chain(&c.gradients).any(Deviation::wrong);
-    if common.json {
-        let rows: Vec<_> = list.iter().map(|checked| golden_row(&engine, checked)).collect();
-        print_json(&json!({ "device": engine.name(), "models": rows }))?;
-    } else {
-        print(&(golden_table(&engine, &list).join("\n") + "\n"))?;
-    }
-    let names: Vec<&str> = list.iter().filter(|c| wrong(c)).map(|c| c.name.as_str()).collect();
-    if names.is_empty() {
-        return Ok(());
-    }
-    let text =
-        format!("{} of {} golden models are off too far: {}", names.len(), list.len(), names.join(", "));
-    Err(Error::new(ErrorKind::Numeric, text).into())
-}
-
-fn one_model(engine: &Engine, model: &Golden) -> Result<Checked> {
-    let (logits, gradients) = (model.logits(engine)?, model.gradients(engine)?);
-    Ok(Checked { name: model.name.clone(), logits, gradients })
-}
-
-fn worst(list: &[Deviation]) -> Option<&Deviation> {
-    let key = |d: &Deviation| if d.error.is_nan() { f64::INFINITY } else { d.error };
-    list.iter().max_by(|a, b| key(a).total_cmp(&key(b)))
-}
-
-fn golden_row(engine: &Engine, checked: &Checked) -> serde_json::Value {
-    let (logits, gradients) = (worst(&checked.logits), worst(&checked.gradients));
-    let wrong = checked.logits.iter().chain(&checked.gradients).any(Deviation::wrong);
-    json!({ "device": engine.name(), "model": checked.name, "logits": logits, "gradients": gradients, "wrong": wrong })
-}
-
-fn golden_table(engine: &Engine, list: &[Checked]) -> Vec<String> {
-    let cells = |d: Option<&Deviation>| {
-        d.map_or([String::new(), String::new()], |d| [format!("{:.1e}", d.error), d.tensor.clone()])
-    };
-    let line = |c: &Checked| {
-        [vec![c.name.clone()], cells(worst(&c.logits)).to_vec(), cells(worst(&c.gradients)).to_vec()].concat()
-    };
-    let head = ["model", "logits", "worst", "gradients", "worst"].map(String::from).to_vec();
-    let rows: Vec<Vec<String>> = [head].into_iter().chain(list.iter().map(line)).collect();
-    let align = [Align::Left, Align::Right, Align::Left, Align::Right, Align::Left];
-    let tolerances = format!("at most {:.0e} and {:.0e}", golden::LOGITS, golden::GRADIENTS);
-    let head = format!("{}: {}, {tolerances}", engine.name(), plural(list.len(), "model"));
-    [vec![head, String::new()], table(&align, 4, &rows, output::columns())].concat()
 }

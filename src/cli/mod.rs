@@ -2,38 +2,47 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `devices.rs`, `inspect.rs`, `generate.rs`, `eval.rs`, `logits.rs`, `grad.rs`, `train.rs`, `report.rs`, `tokenizer.rs`, `check.rs` | a command each |
-//! | `bench.rs`, `bench_compare.rs`, `bench_report.rs`, `bench_tune.rs` | `bench`: measuring, comparing, drawing, choosing variants |
+//! | `devices.rs`, `inspect.rs`, `generate.rs`, `eval.rs`, `logits.rs`, `grad.rs`, `tokenizer.rs` | a command each |
+//! | `check.rs`, `golden.rs` | `check`: kernels, and models whose results are known |
+//! | `bench/`, `report/`, `train/` | a command each, of several files |
+//! | `inspect_training.rs` | what `inspect` says of training |
 //! | `options.rs` | options that several commands share, and how their values are read |
 //! | `model.rs` | from those options to a loaded model |
 //! | `prompt.rs` | where a prompt comes from |
 //! | `output.rs` | stdout: text, tables, numbers for people, JSON |
 //! | `progress.rs` | bars on stderr |
-//! | `plot.rs`, `panels.rs` | the loss curve; the plots of reports |
+//! | `plot.rs`, `panels.rs` | what drawings share; grids of plots |
 //! | `failure.rs` | errors, panics and Ctrl-C: what is printed, which exit code |
 
+#[cfg(feature = "bench")]
 mod bench;
-mod bench_compare;
-mod bench_report;
-mod bench_tune;
+#[cfg(feature = "bench")]
 mod check;
 mod devices;
 mod eval;
 pub mod failure;
 mod generate;
+#[cfg(feature = "bench")]
+mod golden;
+#[cfg(feature = "train")]
 mod grad;
 mod inspect;
+#[cfg(feature = "train")]
 mod inspect_training;
 mod logits;
 mod model;
 mod options;
 mod output;
+#[cfg(feature = "bench")]
 mod panels;
+#[cfg(feature = "train")]
 mod plot;
 mod progress;
 mod prompt;
+#[cfg(feature = "bench")]
 mod report;
 mod tokenizer;
+#[cfg(feature = "train")]
 mod train;
 
 use clap::{Parser, Subcommand};
@@ -64,15 +73,20 @@ enum Command {
     /// Write the logits of given tokens to a file
     Logits(logits::Options),
     /// Write the loss of given tokens, and its gradients, to a file
+    #[cfg(feature = "train")]
     Grad(grad::Options),
     /// Train a model, from new weights, from a model, or from where a run stopped
+    #[cfg(feature = "train")]
     Train(Box<train::Options>),
+    #[cfg(feature = "bench")]
     /// Check kernels against their twins on the CPU, on any adapter; or whole models whose results are known
     Check(Box<check::Options>),
     /// Measure what this machine does: peaks, kernels, attention against its length, a model, its training
+    #[cfg(feature = "bench")]
     Bench(Box<bench::Options>),
     /// What the theory of gradients and sketches promises, measured on this machine's CPU
     #[command(subcommand)]
+    #[cfg(feature = "bench")]
     Report(report::Command),
     /// Tokenizers
     #[command(subcommand)]
@@ -88,10 +102,15 @@ pub fn run(cli: Cli) -> Outcome {
         Command::Generate(options) => generate::run(common, options),
         Command::Eval(options) => eval::run(common, options),
         Command::Logits(options) => logits::run(common, options),
+        #[cfg(feature = "train")]
         Command::Grad(options) => grad::run(common, options),
+        #[cfg(feature = "train")]
         Command::Train(options) => train::run(common, options),
+        #[cfg(feature = "bench")]
         Command::Check(options) => check::run(common, options),
+        #[cfg(feature = "bench")]
         Command::Bench(options) => bench::run(common, options),
+        #[cfg(feature = "bench")]
         Command::Report(command) => report::run(common, command),
         Command::Tokenizer(command) => tokenizer::run(common, command),
     }

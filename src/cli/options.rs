@@ -110,13 +110,21 @@ impl ModelOptions {
 
     /// The model's name for people.
     pub fn name(&self) -> String {
-        match self.dir() {
-            None => "novels-2m (built in)".into(),
-            Some(dir) => dir
-                .file_name()
-                .map_or_else(|| dir.display().to_string(), |name| name.to_string_lossy().into_owned()),
-        }
+        model_name(self.dir())
     }
+}
+
+/// The built-in model's name.
+pub const BUILT_IN: &str = "novels-2m";
+
+/// A model's name for people: its folder's, or the built-in one's.
+pub fn model_name(dir: Option<&Path>) -> String {
+    dir.map_or_else(|| format!("{BUILT_IN} (built in)"), folder_name)
+}
+
+/// A folder's own name, or its whole path where it has none.
+pub fn folder_name(dir: &Path) -> String {
+    dir.file_name().unwrap_or(dir.as_os_str()).to_string_lossy().into_owned()
 }
 
 fn dtype() -> impl TypedValueParser<Value = DType> {

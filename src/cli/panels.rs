@@ -71,6 +71,21 @@ pub fn power_of_ten(exponent: i32) -> String {
     )
 }
 
+/// `64k` for 2 to the 16th.
+pub fn power_of_two(exponent: i32) -> String {
+    match exponent {
+        0..10 => (1u64 << exponent).to_string(),
+        10..20 => format!("{}k", 1u64 << (exponent - 10)),
+        20..30 => format!("{}M", 1u64 << (exponent - 20)),
+        _ => format!("2^{exponent}"),
+    }
+}
+
+/// `0.01`, `100`
+pub fn plain_power(exponent: i32) -> String {
+    10f64.powi(exponent).to_string()
+}
+
 /// Draws rows of panels to an SVG file. The panels of a row share its width.
 ///
 /// # Errors
@@ -233,8 +248,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn any_numbers_are_drawn() {
+    fn powers() {
         assert_eq!([-12, 0, 3].map(power_of_ten), ["10⁻¹²", "10⁰", "10³"]);
+        assert_eq!([4, 10, 16, 20].map(power_of_two), ["16", "1k", "64k", "1M"]);
+        assert_eq!([-2, 2].map(plain_power), ["0.01", "100"]);
+    }
+
+    #[test]
+    fn any_numbers_are_drawn() {
         let close =
             |(a, b): (f64, f64), (c, d): (f64, f64)| (a / c - 1.0).abs() < 1e-9 && (b / d - 1.0).abs() < 1e-9;
         assert!(

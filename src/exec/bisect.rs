@@ -63,7 +63,7 @@ pub async fn bisect(
     for (at, step) in plan.steps.iter().enumerate() {
         gpu.steps(&mut device.compiled, &device.parameters, &device.state, call, at..at + 1).await?;
         executor.steps(&mut cpu.compiled, &cpu.parameters, &mut cpu.state, call, at..at + 1, None)?;
-        if step.kernel.dispatch(&step.variant, call).workgroups.contains(&0) {
+        if !step.kernel.runs(call) {
             continue;
         }
         for arg in step.args.iter().filter(|a| a.written) {
@@ -73,7 +73,7 @@ pub async fn bisect(
             let mine = cpu::read(&cpu.compiled, &cpu.parameters, &cpu.state, &t.tensor.name, words.len())?;
             differences.push(Difference {
                 step: at,
-                label: format!("{} ({})", step.label, step.variant.shader),
+                label: format!("{} ({})", step.label, step.variant.name()),
                 tensor: t.tensor.name.clone(),
                 relative: compare(t.tensor.ty.dtype, &words, &mine),
             });

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use super::{Compiled, Memory, Own, Place, Resolved, Run, Stored, place};
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{Plan, Role, Step};
-use crate::kernels::{Args, Real, View};
+use crate::kernels::{Real, View, Views};
 use crate::tensor::{Call, DType};
 
 /// The CPU executor, computing in `R`: f32 for users, f64 as the oracle of the tests.
@@ -23,7 +23,7 @@ pub trait Element: Real {
     /// The vector, if this type is stored.
     fn view_mut(stored: &mut Stored) -> Option<&mut [Self]>;
     /// Runs the kernel's twin in this type.
-    fn twin(step: &Step, args: &mut Args<'_, Self>, call: &Call);
+    fn twin(step: &Step, args: &mut Views<'_, Self>, call: &Call);
 }
 
 macro_rules! element {
@@ -39,7 +39,7 @@ macro_rules! element {
             fn view_mut(stored: &mut Stored) -> Option<&mut [Self]> {
                 if let Stored::$variant(v) = stored { Some(v) } else { None }
             }
-            fn twin(step: &Step, args: &mut Args<'_, Self>, call: &Call) {
+            fn twin(step: &Step, args: &mut Views<'_, Self>, call: &Call) {
                 step.kernel.$twin(args, call)
             }
         }
@@ -206,7 +206,7 @@ impl<R: Element> CpuExecutor<R> {
         };
         for at in range {
             let (step, places) = (&plan.steps[at], &places[at]);
-            if step.kernel.dispatch(&step.variant, call).workgroups.contains(&0) {
+            if !step.kernel.runs(call) {
                 continue;
             }
             // What is written is taken out of its store while the twin runs, what is read stays.
@@ -246,7 +246,7 @@ impl<R: Element> CpuExecutor<R> {
                     other => R::view(other).map_or(View::Taken, View::Real),
                 }
             });
-            let mut args = Args { views: views.collect() };
+            let mut args = Views { views: views.collect(), permutation: step.variant.permutation() };
             match &mut times {
                 None => R::twin(step, &mut args, call),
                 Some(times) => {

@@ -15,6 +15,7 @@ pub use self::wgpu::GpuExecutor;
 pub(crate) use available::{available, check_memory, zeros};
 pub use bisect::{Difference, bisect};
 pub use cpu::CpuExecutor;
+#[cfg(feature = "bench")]
 pub(crate) use profile::add_by_kernel;
 pub use profile::{KernelTime, by_kernel};
 
@@ -362,7 +363,7 @@ impl Executor {
             Executor::Cpu(cpu) => cpu.run(compiled, parameters, state, &run, Some(&mut times))?,
             Executor::Oracle(cpu) => cpu.run(compiled, parameters, state, &run, Some(&mut times))?,
             Executor::Gpu(gpu) => {
-                let dispatched = profile::dispatched(&compiled.plan, run.calls);
+                let dispatched = compiled.plan.dispatches(run.calls);
                 let timestamps = crate::gpu::Timestamps::new(gpu.context(), dispatched.len() as u32).await?;
                 let Some(mut timestamps) = timestamps else {
                     return Ok((gpu.run(compiled, parameters, state, &run).await?, times));

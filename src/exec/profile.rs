@@ -2,7 +2,6 @@
 
 use crate::clock::{Instant, nanoseconds_since};
 use crate::graph::Plan;
-use crate::kernels::Dispatch;
 use crate::tensor::Call;
 
 /// Time spent in one kernel.
@@ -45,15 +44,6 @@ pub fn add_by_kernel(list: &mut Vec<KernelTime>, plan: &Plan, call: &Call, times
             kernel.flops(call) / kernel.dispatches(&plan.steps[*at].variant, call).len().max(1) as u64;
     }
     list.sort_by(|a, b| b.nanoseconds.total_cmp(&a.nanoseconds));
-}
-
-/// What a submission dispatches, in order: numbers of steps with their dispatches.
-pub(super) fn dispatched(plan: &Plan, calls: &[Call]) -> Vec<(usize, Dispatch)> {
-    let of_step = |call: &Call, at: usize| {
-        let dispatches = plan.steps[at].kernel.dispatches(&plan.steps[at].variant, call).into_iter();
-        dispatches.filter(|d| !d.workgroups.contains(&0)).map(move |d| (at, d))
-    };
-    calls.iter().flat_map(|call| (0..plan.steps.len()).flat_map(move |at| of_step(call, at))).collect()
 }
 
 /// Nanoseconds a function takes.

@@ -3,12 +3,10 @@
 
 use std::sync::Arc;
 
-use super::profile::dispatched;
 use super::{Compiled, Memory, Own, Place, Resolved, Run, Stored, place};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Buffer, GpuContext, Layout, Pipeline, Pipelines, Region, Shader, Timestamps};
 use crate::graph::{Plan, Role};
-use crate::kernels::contract::shader::Permutation;
 use crate::kernels::{Dispatch, Variant};
 use crate::tensor::Call;
 
@@ -88,16 +86,18 @@ impl GpuExecutor {
                 of_step.push(known);
                 continue;
             }
-            let permutation = Permutation::find(&step.variant.shader)?;
-            let source = permutation.source()?;
-            let shader = Shader { name: permutation.key, source: &source, entry: "main", trusted: true };
+            let source = step.variant.source()?.expect("lowering for a GPU refuses kernels without a shader");
+            let trusted = !matches!(step.variant.shader(), crate::kernels::Shader::Own(_));
+            let shader = Shader { name: step.variant.name(), source: &source, entry: "main", trusted };
             // The size of Params does not depend on the call.
-            let params = step.kernel.dispatch(&step.variant, &Call::start(1)).params.len();
+            let dispatches = step.kernel.dispatches(&step.variant, &Call::start(1));
+            let params = dispatches.first().expect("a kernel with a shader dispatches it").params.len();
             let layout = Layout {
                 uniform_bytes: params.next_multiple_of(16) as u64,
-                read_only: permutation.written.iter().map(|w| !w).collect(),
+                read_only: step.variant.written().unwrap_or_default().iter().map(|w| !w).collect(),
             };
-            compiling.push(self.pipelines.start(shader, &step.variant.constants, &layout));
+            let constants: Vec<(&str, f64)> = step.variant.constants().collect();
+            compiling.push(self.pipelines.start(shader, &constants, &layout));
             of_step.push(variants.len());
             variants.push(&step.variant);
         }
@@ -177,7 +177,7 @@ impl GpuExecutor {
         mut stamps: Stamps<'_>,
     ) -> Result<(Vec<Vec<u32>>, Vec<f64>)> {
         self.context.check()?;
-        let dispatches = dispatched(&compiled.plan, run.calls);
+        let dispatches = compiled.plan.dispatches(run.calls);
         self.upload(compiled, run.inputs, &dispatches).await?;
         if compiled.resolved.as_ref().is_none_or(|(key, _)| *key != (parameters.id, state.id)) {
             self.bind(compiled, parameters, state).await?;
@@ -245,7 +245,7 @@ impl GpuExecutor {
         call: &Call,
         range: std::ops::Range<usize>,
     ) -> Result<()> {
-        let dispatches = dispatched(&compiled.plan, std::slice::from_ref(call));
+        let dispatches = compiled.plan.dispatches(std::slice::from_ref(call));
         self.upload(compiled, &[], &dispatches).await?;
         if compiled.resolved.as_ref().is_none_or(|(key, _)| *key != (parameters.id, state.id)) {
             self.bind(compiled, parameters, state).await?;

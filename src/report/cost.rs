@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::gradient::config;
 use super::peak::Peak;
-use crate::bench::fit::{exponent, relative};
+use crate::bench::fit::{exponent, relative, worst};
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::{CpuExecutor, Executor};
 use crate::graph::Recompute;
@@ -117,7 +117,7 @@ pub async fn cost(kind: Timed, tokens: usize) -> Result<Cost> {
     }
     let planned_bytes = learner.memory().total();
     drop(learner);
-    let difference = worst(&gradients, &checked(kind, &cpu, &source, &batch).await?);
+    let difference = worst_of(&gradients, &checked(kind, &cpu, &source, &batch).await?);
     if difference.is_nan() || difference > TOLERANCE {
         let text = format!(
             "{} at {tokens} tokens: two computations of a gradient differ by {difference:.1e}",
@@ -155,10 +155,8 @@ async fn checked(kind: Timed, cpu: &Executor, source: &ModelSource, batch: &Batc
 }
 
 /// Largest relative error of a tensor.
-fn worst(got: &NamedTensors, want: &NamedTensors) -> f64 {
-    let errors = got.iter().zip(want).map(|(got, want)| relative(&got.2, &want.2));
-    // Not `max`, which would hide what is not a number.
-    errors.fold(0.0, |worst: f64, error| if worst.is_nan() || error <= worst { worst } else { error })
+fn worst_of(got: &NamedTensors, want: &NamedTensors) -> f64 {
+    worst(got.iter().zip(want).map(|(got, want)| relative(&got.2, &want.2)))
 }
 
 /// The fitted exponents of one kind.
@@ -198,7 +196,7 @@ mod tests {
     fn what_is_not_a_number_is_the_worst() {
         let tensor = |value: f32| ("a".to_string(), vec![1], vec![value]);
         let got = vec![tensor(1.0), tensor(f32::NAN), tensor(1.0)];
-        assert!(worst(&got, &vec![tensor(1.0), tensor(1.0), tensor(2.0)]).is_nan());
-        assert_eq!(worst(&vec![tensor(1.0)], &vec![tensor(2.0)]), 0.5);
+        assert!(worst_of(&got, &vec![tensor(1.0), tensor(1.0), tensor(2.0)]).is_nan());
+        assert_eq!(worst_of(&vec![tensor(1.0)], &vec![tensor(2.0)]), 0.5);
     }
 }

@@ -12,11 +12,11 @@ use polysketch::model::files::atomic_write;
 use polysketch::{Error, ErrorKind};
 use serde_json::json;
 
-use super::failure::{Outcome, catch_interrupt, interrupted, warn};
-use super::model;
-use super::options::Common;
-use super::output::{self, Align, digits3, print, print_json, table};
-use super::progress::Progress;
+use crate::cli::failure::{Outcome, catch_interrupt, interrupted, warn};
+use crate::cli::model;
+use crate::cli::options::Common;
+use crate::cli::output::{self, Align, digits3, print, print_json, table};
+use crate::cli::progress::Progress;
 
 /// What `bench tune` takes.
 #[derive(Debug, Args)]

@@ -1,36 +1,25 @@
-//! `train`: from a configuration and texts to a model folder.
+//! What `train` takes: options, settings, where a run starts.
 
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{ArgGroup, Args};
-use pollster::block_on;
 use polysketch::graph::Recompute;
 use polysketch::model::files::read_text;
-use polysketch::model::{Engine, ModelConfig, ModelSource};
+use polysketch::model::{ModelConfig, ModelSource};
 use polysketch::train::Settings;
-use polysketch::train::batches::Sequences as _;
 use polysketch::train::checkpoints::Checkpoints;
 use polysketch::train::corpus::Vocabulary;
-use polysketch::train::evaluation::{Evaluation, accuracies};
 use polysketch::train::initial::new_model;
-use polysketch::train::log::{Curves, Log};
-use polysketch::train::run::{self, Data, Event, Finished, Start};
+use polysketch::train::run::Start;
 use polysketch::train::schedule::Decay;
 use polysketch::train::settings::TaskSettings;
 use polysketch::train::tasks::TaskKind;
 use polysketch::{Error, ErrorKind, Result};
 use serde::Serialize;
-use serde_json::json;
 
-use super::eval::{Positions, Score};
-use super::failure::{Outcome, catch_interrupt, interrupted, tell, warn};
-use super::options::{Common, Gradients, count, natural};
-use super::output::{amount, bytes, plural, print, print_json, rate, seconds, thousands};
-use super::plot;
-use super::progress::{Progress, Unit};
+use crate::cli::failure::warn;
+use crate::cli::options::{Common, Gradients, count, natural};
 
 /// What `train` takes. Options are absent unless given, so that a run that goes on keeps its own.
 #[derive(Debug, Args)]
@@ -47,7 +36,7 @@ pub struct Options {
     resume: bool,
     /// Folder to write: the model as it is now, checkpoints, train.jsonl, loss.svg
     #[arg(long, value_name = "DIR")]
-    out: PathBuf,
+    pub out: PathBuf,
     /// Texts to train on, UTF-8; `<|endoftext|>` separates documents
     #[arg(long, value_name = "FILE", num_args = 1.., required_unless_present_any = ["task", "resume"], conflicts_with = "task")]
     data: Option<Vec<PathBuf>>,
@@ -258,7 +247,7 @@ impl Options {
     }
 
     /// Where the run starts, and with which settings.
-    fn start(&self, common: &Common) -> Result<(Start, Settings)> {
+    pub fn start(&self, common: &Common) -> Result<(Start, Settings)> {
         let checkpoints = Checkpoints::of(&self.out);
         if self.resume {
             let start = Start::from(checkpoints.newest()?);
@@ -289,229 +278,4 @@ impl Options {
         }
         Ok((Start { source, vocabulary, resumed: None }, settings))
     }
-}
-
-/// Runs the command.
-pub fn run(common: &Common, options: &Options) -> Outcome {
-    let (start, settings) = options.start(common)?;
-    let data = {
-        let bar = Progress::bar(common, "cutting into tokens", 0, Unit::Bytes);
-        Data::open(&settings, &start, &options.out, &mut |done, total| {
-            bar.total(total as u64);
-            bar.set(done);
-        })?
-    };
-    let engine = super::model::engine(common)?;
-    let name = options
-        .out
-        .file_name()
-        .map_or_else(|| options.out.display().to_string(), |name| name.to_string_lossy().into_owned());
-    let what = match (settings.task, data.tokens) {
-        (Some(task), _) => format!("task {}", task.kind.as_str()),
-        (None, tokens) => plural(tokens.unwrap_or_default(), "token"),
-    };
-    let step = plural(settings.tokens(1) as usize, "token");
-    let parameters = amount(start.source.config.parameter_count());
-    let about = format!("{name}: {parameters} parameters, {what}, {step} a step, on {}", engine.name());
-    let first = start.resumed.as_ref().map_or(0, |(_, progress)| progress.step);
-    catch_interrupt();
-    let mut teller = Teller::new(common, &settings, &options.out, &name, about, first);
-    let finished =
-        block_on(run::run(&engine, &settings, start, data, &options.out, &mut |event| teller.tell(&event)));
-    // Also after a failure: what was learned until then shows why.
-    teller.draw();
-    drop(teller);
-    let finished = finished?;
-    let lengths =
-        if finished.interrupted { Vec::new() } else { by_length(common, &engine, &settings, &options.out)? };
-    report(common, options, &settings, &engine, first, &finished, &lengths)
-}
-
-/// Shows on stderr what happens, and keeps the drawing up to date.
-struct Teller<'a> {
-    common: &'a Common,
-    settings: &'a Settings,
-    out: &'a Path,
-    name: &'a str,
-    /// What is trained on what.
-    about: String,
-    bar: Progress,
-    /// Step and time of the last word, for the speed since.
-    spoke: (u64, Instant),
-    warned: bool,
-}
-
-impl<'a> Teller<'a> {
-    fn new(
-        common: &'a Common,
-        settings: &'a Settings,
-        out: &'a Path,
-        name: &'a str,
-        about: String,
-        first: u64,
-    ) -> Self {
-        let bar = Progress::bar(common, "compiling shaders", settings.steps, Unit::Steps);
-        bar.begin_at(first);
-        Self { common, settings, out, name, about, bar, spoke: (first, Instant::now()), warned: false }
-    }
-
-    fn tell(&mut self, event: &Event<'_>) -> ControlFlow<()> {
-        match event {
-            Event::Started(memory) => {
-                self.spoke.1 = Instant::now();
-                self.line(&self.about);
-                self.line(&format!(
-                    "memory: weights {}, gradients and moments {}, state {}, scratch {}",
-                    bytes(memory.weights),
-                    bytes(memory.optimizer),
-                    bytes(memory.state),
-                    bytes(memory.activations)
-                ));
-            }
-            Event::Step(step, _) => self.step(step.step, step.loss),
-            Event::Evaluation(step, result) => {
-                let accuracy = result
-                    .accuracy
-                    .map(|part| format!(", {:.1}% of the answers right", 100.0 * part))
-                    .unwrap_or_default();
-                self.line(&format!("step {}: evaluation {:.4}{accuracy}", thousands(*step), result.loss));
-            }
-            Event::Saved(path) => {
-                log::debug!("saved {}", path.display());
-                self.draw();
-            }
-        }
-        if interrupted() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    }
-
-    fn step(&mut self, step: u64, loss: f64) {
-        /// Time between lines where there is no bar.
-        const PAUSE: Duration = Duration::from_secs(10);
-        self.bar.set(step as usize);
-        let (before, at) = self.spoke;
-        let passed = at.elapsed();
-        let speed = || rate(self.settings.tokens(step - before) as usize, passed.as_secs_f64());
-        if self.bar.is_shown() {
-            self.bar.say(format!("loss {loss:.4}, {} tokens/s", speed()));
-            if passed > PAUSE {
-                self.spoke = (step, Instant::now());
-            }
-        } else if passed > PAUSE {
-            let left = (self.settings.steps - step) as f64 * passed.as_secs_f64() / (step - before) as f64;
-            let steps = thousands(self.settings.steps);
-            self.line(&format!(
-                "step {} of {steps}: loss {loss:.4}, {} tokens/s, {} left",
-                thousands(step),
-                speed(),
-                seconds(left)
-            ));
-            self.spoke = (step, Instant::now());
-        }
-    }
-
-    fn line(&self, text: &str) {
-        if self.common.talks() {
-            self.bar.suspend(|| tell(text));
-        }
-    }
-
-    fn draw(&mut self) {
-        let drawn = if self.out.join(Log::NAME).exists() {
-            Curves::read(self.out)
-                .and_then(|curves| plot::draw(&self.out.join("loss.svg"), &curves, self.name))
-        } else {
-            Ok(())
-        };
-        // A run need not end for its drawing.
-        if let Err(error) = drawn
-            && self.common.talks()
-            && !self.warned
-        {
-            self.warned = true;
-            self.bar.suspend(|| warn(error.message()));
-        }
-    }
-}
-
-/// Tokens of a sequence and part of the answers that are right, at the trained length and beyond.
-fn by_length(common: &Common, engine: &Engine, settings: &Settings, out: &Path) -> Result<Vec<(usize, f64)>> {
-    let source = ModelSource::open(out)?;
-    let Some([_, held_out]) = settings.tasks(source.config.vocab_size)? else { return Ok(Vec::new()) };
-    let _spinner = Progress::spinner(common, "longer sequences");
-    let lengths = [1, 2, 4].map(|times| times * settings.context);
-    let tasks =
-        lengths.into_iter().map(|context| held_out.with_context(context)).collect::<Result<Vec<_>>>()?;
-    // As many answers at every length; the longest take the time.
-    let count = (settings.eval_tokens / settings.context).clamp(1, 64);
-    let parts = block_on(accuracies(engine, source, &tasks, count))?;
-    Ok(tasks.iter().map(|task| task.context()).zip(parts).collect())
-}
-
-fn report(
-    common: &Common,
-    options: &Options,
-    settings: &Settings,
-    engine: &Engine,
-    first: u64,
-    finished: &Finished,
-    lengths: &[(usize, f64)],
-) -> Outcome {
-    let step = finished.last.map_or(first, |last| last.step);
-    let loss = finished.last.map(|last| last.loss);
-    // Scores at the same positions are those of `eval`, where the first token of a window has none.
-    let mut positions = Positions::default();
-    let scores = finished.evaluation.iter().flat_map(|result| result.positions.iter().enumerate());
-    scores
-        .filter(|(_, (_, tokens))| *tokens > 0)
-        .for_each(|(i, (nll, tokens))| positions.add(i + 1, Score { tokens: *tokens, nll: *nll }));
-    if common.json {
-        let evaluation = |e: &Evaluation| {
-            json!({
-                "nll_per_token": e.loss, "perplexity": e.loss.exp(), "scored_tokens": e.scored, "accuracy": e.accuracy, "nll_by_position": positions,
-            })
-        };
-        return print_json(&json!({
-            "out": options.out, "device": engine.name(), "step": step, "interrupted": finished.interrupted, "loss": loss,
-            "evaluation": finished.evaluation.as_ref().map(evaluation),
-            "accuracy_by_length": lengths.iter().map(|(n, part)| (n.to_string(), *part)).collect::<std::collections::BTreeMap<_, _>>(),
-            "tokens": settings.tokens(step), "seconds": finished.seconds, "checkpoint": finished.checkpoint,
-        }));
-    }
-    let mut text = String::new();
-    if let Some(loss) = loss {
-        text += &format!("loss        {loss:.4} at step {}\n", thousands(step));
-    }
-    if let Some(e) = &finished.evaluation {
-        text += &format!(
-            "evaluation  {:.4} nll/token, perplexity {:.2}, on {}\n",
-            e.loss,
-            e.loss.exp(),
-            plural(e.scored, "token")
-        );
-        if settings.task.is_none() {
-            text += &format!("\n{}", positions.as_text());
-        }
-    }
-    for (n, part) in lengths {
-        text += &format!("answers     {:.1}% right at {}\n", 100.0 * part, plural(*n, "token"));
-    }
-    print(&text)?;
-    if common.talks() {
-        let tokens = settings.tokens(step) as usize;
-        tell(format_args!(
-            "\n{} in {}, {} tokens/s",
-            plural(tokens, "token"),
-            seconds(finished.seconds),
-            rate(tokens, finished.seconds)
-        ));
-        let out = options.out.display();
-        if finished.interrupted {
-            tell(format_args!(
-                "interrupted, saved in {out}; continue with: polysketch train --resume --out {out}"
-            ));
-        } else {
-            tell(format_args!("saved in {out}; try: polysketch generate --model {out}"));
-        }
-    }
-    Ok(())
 }

@@ -8,10 +8,10 @@ use polysketch::ErrorKind;
 use polysketch::bench::compare::{self, Comparison, Pair};
 use serde_json::json;
 
-use super::bench::{duration, read};
-use super::failure::Outcome;
-use super::options::Common;
-use super::output::{self, Align, digits3, plural, print, print_json, table};
+use super::rows::{duration, read};
+use crate::cli::failure::Outcome;
+use crate::cli::options::Common;
+use crate::cli::output::{self, Align, digits3, plural, print, print_json, table};
 
 /// What `bench compare` takes.
 #[derive(Debug, Args)]

@@ -1,47 +1,28 @@
-//! `bench`: what a device does, measured: a table on stdout, rows as JSONL (`polysketch::bench::schema`).
+//! `bench` itself: a table on stdout, rows as JSONL (`polysketch::bench::schema`).
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
+use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use clap::{Args, Subcommand};
 use pollster::block_on;
 use polysketch::bench::{self, BenchModel, BenchOptions, Event, Row, Suite};
-use polysketch::exec::KernelTime;
 use polysketch::gpu::{AdapterRequest, Backend, enumerate};
 use polysketch::model::Engine;
 use polysketch::model::files::atomic_write;
-use polysketch::{Error, ErrorKind, Result};
+use polysketch::{ErrorKind, Result};
 use serde_json::json;
 
-use super::failure::{Outcome, Stop, catch_interrupt, interrupted, tell, warn};
-use super::options::{Common, count, natural};
-use super::output::{self, Align, bytes, check_place, digits3, print, print_json, seconds, table, thousands};
-use super::progress::{Progress, Unit};
-use super::{bench_compare, bench_report, bench_tune, model};
+use super::rows;
+use crate::cli::failure::{Outcome, Stop, catch_interrupt, interrupted, tell, warn};
+use crate::cli::model;
+use crate::cli::options::{BUILT_IN, Common, count, folder_name, natural};
+use crate::cli::output::{self, check_place, print, print_json};
+use crate::cli::progress::{Progress, Unit};
 
-/// What `bench` takes.
+/// What is measured, and how.
 #[derive(Debug, Args)]
-#[command(args_conflicts_with_subcommands = true)]
 pub struct Options {
-    #[command(subcommand)]
-    command: Option<Command>,
-    #[command(flatten)]
-    run: Run,
-}
-
-#[derive(Debug, Subcommand)]
-enum Command {
-    /// Hold files of rows against each other: ratios, and how sure they are
-    Compare(bench_compare::Options),
-    /// Draw files of rows: one HTML page with plots
-    Report(bench_report::Options),
-    /// Find out which variants of the shaders suit an adapter, and keep it: from then on they are used there
-    Tune(bench_tune::Options),
-}
-
-#[derive(Debug, Args)]
-struct Run {
     /// What is measured [default: all suites]
     #[arg(value_name = "SUITE", value_parser = suite())]
     suites: Vec<Suite>,
@@ -118,7 +99,7 @@ fn budget(text: &str) -> Result<f64, String> {
     }
 }
 
-impl Run {
+impl Options {
     fn options(&self) -> BenchOptions {
         let base = if self.quick { BenchOptions::quick() } else { BenchOptions::default() };
         let sizes = &self.sizes;
@@ -141,31 +122,12 @@ impl Run {
     }
 }
 
-/// Runs the command.
-pub fn run(common: &Common, options: &Options) -> Outcome {
-    match &options.command {
-        None => measure(common, &options.run),
-        Some(Command::Compare(options)) => bench_compare::run(common, options),
-        Some(Command::Report(options)) => bench_report::run(common, options),
-        Some(Command::Tune(options)) => bench_tune::run(common, options),
-    }
-}
-
-/// Rows of files, one after the other.
-pub fn read(paths: &[PathBuf]) -> Result<Vec<Vec<Row>>> {
-    let rows = |path: &PathBuf| {
-        Row::parse_all(&polysketch::model::files::read_text(path)?, &path.display().to_string())
-    };
-    paths.iter().map(rows).collect()
-}
-
-fn measure(common: &Common, run: &Run) -> Outcome {
+/// Measures.
+pub fn run(common: &Common, run: &Options) -> Outcome {
     if let Some(path) = &run.out {
         check_place(path)?;
     }
-    let name = run.model.as_ref().map_or("novels-2m".into(), |dir| {
-        dir.file_name().unwrap_or(dir.as_os_str()).to_string_lossy().into_owned()
-    });
+    let name = run.model.as_deref().map_or(BUILT_IN.into(), folder_name);
     let open = || model::source(run.model.as_deref());
     // A folder without a model is told of before anything is measured.
     open()?;
@@ -199,7 +161,7 @@ fn every_engine(common: &Common) -> Result<Vec<Engine>> {
 /// All suites on one device: rows are written as they come, tables as suites end.
 fn on_one(
     common: &Common,
-    run: &Run,
+    run: &Options,
     engine: &Engine,
     model: &BenchModel<'_>,
     rows: &mut Vec<Row>,
@@ -257,101 +219,6 @@ fn show(common: &Common, bar: &Progress, rows: &[Row]) -> Outcome {
         return Ok(());
     }
     let mut printed = Ok(());
-    bar.suspend(|| printed = print(&(lines(rows, output::columns()).join("\n") + "\n")));
+    bar.suspend(|| printed = print(&(rows::table_of(rows, output::columns()).join("\n") + "\n")));
     printed
-}
-
-/// A table of the rows of a suite.
-fn lines(rows: &[Row], columns: Option<usize>) -> Vec<String> {
-    let Some(first) = rows.first() else { return Vec::new() };
-    let mut cells =
-        vec![["", "", "median", "spread", "rate", "of peak", "error", ""].map(String::from).to_vec()];
-    cells.extend(rows.iter().map(|row| {
-        let statistics = |text: &dyn Fn(&polysketch::bench::statistics::Statistics) -> String| {
-            row.statistics.as_ref().map_or(String::new(), text)
-        };
-        vec![
-            row.name.clone(),
-            row.label(),
-            statistics(&|s| duration(s.median_ns)),
-            statistics(&|s| format!("{:.0} %", 100.0 * s.spread)),
-            rate(row),
-            row.derived.share_of_peak.map_or(String::new(), |share| format!("{:.0} %", 100.0 * share)),
-            row.check.as_ref().map_or(String::new(), |check| format!("{:.0e}", check.error)),
-            note(row),
-        ]
-    }));
-    let align = [
-        Align::Left,
-        Align::Left,
-        Align::Right,
-        Align::Right,
-        Align::Right,
-        Align::Right,
-        Align::Right,
-        Align::Left,
-    ];
-    let head = format!("{}: {}, build {}", first.suite, first.device.label(), first.build.label());
-    [vec![head, String::new()], table(&align, 7, &cells, columns), vec![String::new()]].concat()
-}
-
-/// Nanoseconds for people: from `1.2 µs`.
-pub fn duration(ns: f64) -> String {
-    if ns < 1e6 { format!("{} µs", digits3(ns * 1e-3)) } else { seconds(ns * 1e-9) }
-}
-
-/// The rate that matters most.
-pub fn rate(row: &Row) -> String {
-    let d = &row.derived;
-    let number = |x: f64| if x < 1000.0 { digits3(x) } else { thousands(x as u64) };
-    match (d.tokens_per_second, d.gflops, d.gbps) {
-        (Some(rate), _, _) => format!("{} tok/s", number(rate)),
-        (_, Some(rate), _) if d.bound.as_deref() != Some("memory") => format!("{} GFLOP/s", number(rate)),
-        (_, _, Some(rate)) => format!("{} GB/s", number(rate)),
-        (_, Some(rate), _) => format!("{} GFLOP/s", number(rate)),
-        _ => String::new(),
-    }
-}
-
-/// What else a row says, or why it says nothing.
-pub fn note(row: &Row) -> String {
-    let d = &row.derived;
-    let parts = [
-        d.speedup.map(|ratio| format!("{}× softmax's speed", digits3(ratio))),
-        d.exponent.map(|a| {
-            format!("time ~ n^{a:.2}, n {} to {}", d.exponent_from.unwrap_or(0), d.exponent_to.unwrap_or(0))
-        }),
-        d.crossover_tokens.map(|n| {
-            format!(
-                "faster than {} from n = {}",
-                row.workload.against.as_deref().unwrap_or_default(),
-                thousands(n as u64)
-            )
-        }),
-        d.shares.as_ref().map(|shares| {
-            let all: f64 = shares.iter().map(|k| k.nanoseconds).sum();
-            let rate = |k: &KernelTime| {
-                if k.flops > 0 {
-                    format!(" ({} GFLOP/s)", digits3(k.flops as f64 / k.nanoseconds.max(1.0)))
-                } else {
-                    String::new()
-                }
-            };
-            let share = |k: &KernelTime| {
-                format!("{} {:.0} %{}", k.kernel, 100.0 * k.nanoseconds / all.max(1.0), rate(k))
-            };
-            shares.iter().take(4).map(share).collect::<Vec<_>>().join(", ")
-        }),
-        d.memory_bytes
-            .filter(|_| row.suite == Suite::Train && row.skipped.is_none())
-            .map(|n| format!("{} of memory", bytes(n))),
-        row.skipped.as_ref().map(|why| format!("skipped: {why}")),
-    ];
-    parts.into_iter().flatten().collect::<Vec<_>>().join("; ")
-}
-
-/// An error that names a file without rows.
-pub fn no_rows(path: &Path) -> Error {
-    Error::new(ErrorKind::Input, format!("{}: no rows", path.display()))
-        .help("write some: polysketch bench --out FILE")
 }

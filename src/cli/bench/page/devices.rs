@@ -1,0 +1,77 @@
+//! What was measured on: names of devices, and their peaks.
+
+use polysketch::bench::compare::Set;
+use polysketch::bench::{Row, Suite};
+
+use super::html::{Cell, escape, heading, table};
+use crate::cli::output::digits3;
+
+/// The device, with a mark for those that are no GPUs.
+pub fn device(set: &Set) -> String {
+    let Some(row) = set.rows.first() else { return String::new() };
+    let name = escape(&match row.device.kind.as_str() {
+        "software" => format!("{} ({})", row.device.name, row.device.backend),
+        _ => set.device.clone(),
+    });
+    if row.device.kind == "software" {
+        format!("{name}<span class=tag>software adapter</span>")
+    } else {
+        name
+    }
+}
+
+/// A short name of a run for legends: its build only where devices come twice, its number where the build
+/// does too.
+pub fn short(set: &Set, sets: &[Set]) -> String {
+    let again = sets.iter().filter(|other| other.device == set.device).count() > 1;
+    let same = sets.iter().filter(|other| other.device == set.device && other.build == set.build);
+    let number = same.clone().count() > 1;
+    let number = if number { same.take_while(|other| !std::ptr::eq(*other, set)).count() + 1 } else { 0 };
+    let name: String = set.device.split(" (LLVM").next().unwrap_or(&set.device).to_string();
+    let kind = set.rows.first().map_or("", |row| row.device.kind.as_str());
+    let backend = set.rows.first().map_or("", |row| row.device.backend.as_str());
+    let name = if name == set.device { name } else { format!("{name} ({backend}, {kind})") };
+    match (again, number) {
+        (false, _) => name,
+        (true, 0) => format!("{name}, {}", set.build),
+        (true, number) => format!("{name}, {}, run {number}", set.build),
+    }
+}
+
+/// The section.
+
+pub fn section(page: &mut String, sets: &[Set]) {
+    let peak = |set: &Set, name: &str, value: fn(&Row) -> Option<f64>| {
+        let row = set.rows.iter().find(|row| row.suite == Suite::Peaks && row.name == name);
+        row.and_then(value).map_or("–".into(), digits3)
+    };
+    let rows: Vec<Vec<Cell>> = sets
+        .iter()
+        .filter_map(|set| {
+            let row = set.rows.first()?;
+            let d = &row.device;
+            Some(vec![
+                Cell::Html(device(set)),
+                Cell::Note(format!("{} {}", d.driver, d.driver_info).trim().into()),
+                Cell::Note(d.browser.clone().unwrap_or(format!("{} {}", d.os, d.arch))),
+                Cell::Words(set.build.clone()),
+                Cell::Number(peak(set, "fma", |row| row.derived.gflops)),
+                Cell::Number(peak(set, "matmul", |row| row.derived.gflops)),
+                Cell::Number(peak(set, "bandwidth", |row| row.derived.gbps)),
+                Cell::Number(
+                    set.rows
+                        .iter()
+                        .find(|row| row.name == "dispatch")
+                        .and_then(Row::median_ns)
+                        .map_or("–".into(), |ns| digits3(ns * 1e-3)),
+                ),
+            ])
+        })
+        .collect();
+    heading(page, "Devices");
+    table(
+        page,
+        &["device", "driver", "system", "build", "peak GFLOP/s", "matmul", "GB/s", "dispatch µs"],
+        &rows,
+    );
+}

@@ -1,0 +1,58 @@
+//! Where a report is written to.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use polysketch::model::files::atomic_write;
+use polysketch::{Error, Result};
+use serde::Serialize;
+
+use crate::cli::failure::{Outcome, tell};
+use crate::cli::options::Common;
+use crate::cli::output::{self, check_place, print, print_json};
+
+#[derive(Debug, Args)]
+/// Where to, and how much of it.
+pub struct Folder {
+    /// Folder to write the report to, as JSON and as a plot (SVG)
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Smaller: in seconds
+    #[arg(long)]
+    pub quick: bool,
+}
+
+impl Folder {
+    /// Makes the folder, before work is put into what goes there.
+    pub fn prepare(&self, name: &str) -> Result<()> {
+        let Some(dir) = &self.out else { return Ok(()) };
+        std::fs::create_dir_all(dir).map_err(|e| Error::io(dir.display(), &e))?;
+        ["json", "svg"].iter().try_for_each(|end| check_place(&dir.join(format!("{name}.{end}"))))
+    }
+
+    /// Writes the folder's files, then prints.
+    pub fn finish(
+        &self,
+        common: &Common,
+        name: &str,
+        report: &impl Serialize,
+        text: impl FnOnce(Option<usize>) -> Vec<String>,
+        draw: impl FnOnce(&Path) -> Result<()>,
+    ) -> Outcome {
+        if let Some(dir) = &self.out {
+            let (json, svg) = (dir.join(format!("{name}.json")), dir.join(format!("{name}.svg")));
+            let text = serde_json::to_string_pretty(report)
+                .map_err(|e| Error::io(json.display(), &e.into()))?
+                + "\n";
+            atomic_write(&json, |w| w.write_all(text.as_bytes()))?;
+            draw(&svg)?;
+            if common.talks() {
+                tell(format_args!("written: {}, {}", json.display(), svg.display()));
+            }
+        }
+        if common.json {
+            return print_json(report);
+        }
+        print(&(text(output::columns()).join("\n") + "\n"))
+    }
+}
