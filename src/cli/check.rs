@@ -123,12 +123,12 @@ fn known(kernel: &str, list: &[(Case, Vec<&'static str>)]) -> Result<()> {
     if all.contains(&kernel) {
         return Ok(());
     }
-    let near = names::near(kernel, &all);
-    let help = match near.is_empty() {
-        true => "kernels are named as the files in shaders/; without a name, all are checked".to_string(),
-        false => format!("there is {}", near.join(", ")),
+    let near = match names::near(kernel, &all) {
+        near if near.is_empty() => String::new(),
+        near => format!(", but {}", near.join(", ")),
     };
-    Err(Error::new(ErrorKind::Input, format!("no kernel {kernel}")).help(help))
+    Err(Error::new(ErrorKind::Input, format!("there is no kernel {kernel}{near}"))
+        .help("kernels are named as the files in shaders/; without a name, all are checked"))
 }
 
 fn all_kernels(common: &Common, options: &Options) -> Outcome {

@@ -4,7 +4,7 @@ use polysketch::error::{Error, ErrorKind};
 use polysketch::model::config::ModelConfig;
 use serde_json::{Value, json};
 
-use crate::assert_error;
+use super::assert_error;
 
 pub fn good_config() -> Value {
     json!({

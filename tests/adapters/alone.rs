@@ -5,8 +5,11 @@ use pollster::block_on;
 use polysketch::attention::{
     Attention, AttentionLayer, Buffers, LayerCapacity, Mask, Rotation, Sketch, Slices, Weights,
 };
+use polysketch::check::slug;
 use polysketch::exec::{CpuExecutor, Executor};
 use polysketch::{ErrorKind, Result};
+
+use crate::places::{self, Tests};
 
 /// SPEC §5: `max|Δ| <= 5e-5 max|o|`.
 const TOLERANCE: f64 = 5e-5;
@@ -256,21 +259,13 @@ enum Place {
     Device(wgpu::Device, wgpu::Queue),
 }
 
-/// The CPU, and every adapter with a device of the test's own, with default limits and no features.
-fn places() -> Vec<(String, Place)> {
-    let mut list = vec![("CPU".to_string(), Place::Cpu)];
-    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
-    for adapter in block_on(instance.enumerate_adapters(wgpu::Backends::all())) {
-        let info = adapter.get_info();
-        let name = format!("{} ({})", info.name, info.backend);
-        let required_limits = wgpu::Limits::defaults().or_worse_values_from(&adapter.limits());
-        let descriptor = wgpu::DeviceDescriptor { required_limits, ..Default::default() };
-        match block_on(adapter.request_device(&descriptor)) {
-            Ok((device, queue)) => list.push((name, Place::Device(device, queue))),
-            Err(reason) => println!("skipped {name}: {reason}"),
-        }
-    }
-    list
+/// A device of the test's own, with default limits and no features; or the CPU.
+fn device(place: &places::Place) -> Place {
+    let Some(adapter) = place.adapter() else { return Place::Cpu };
+    let required_limits = wgpu::Limits::defaults().or_worse_values_from(&adapter.raw.limits());
+    let descriptor = wgpu::DeviceDescriptor { required_limits, ..Default::default() };
+    let (device, queue) = block_on(adapter.raw.request_device(&descriptor)).unwrap();
+    Place::Device(device, queue)
 }
 
 fn layer(place: &Place, case: &Case, data: &Data, tokens: usize) -> Result<AttentionLayer> {
@@ -449,47 +444,37 @@ const CASES: &[Case] = &[
     },
 ];
 
-#[test]
-fn agrees_with_dense_attention() {
-    let mut failures = Vec::new();
-    for (number, case) in CASES.iter().enumerate() {
-        let data = case.data(&mut Random(number as u64 + 1));
-        let want = oracle(case, &data);
-        for (name, place) in places() {
-            // Causal: a text in pieces, uneven, across blocks, and single tokens. The calls before the reset
-            // must not matter.
-            let pieces: &[usize] = if case.causal { &[5, 1, 1, 30, 2, 1, 27, 16] } else { &[usize::MAX] };
-            let mut layer = layer(&place, case, &data, if case.causal { 30 } else { case.n }).unwrap();
-            let width = H * case.h;
-            forward(&place, &mut layer, case, &data, 0..3, false);
-            layer.reset();
-            let mut got = vec![0.0; want.len()];
-            let mut at = 0usize;
-            for (i, piece) in pieces.iter().enumerate() {
-                let end = at.saturating_add(*piece).min(case.n);
-                if at == end {
-                    break;
-                }
-                // Slices and buffers may alternate.
-                let out = forward(&place, &mut layer, case, &data, at..end, i % 4 == 3);
-                for (b, out) in out.chunks_exact((end - at) * width).enumerate() {
-                    got[(b * case.n + at) * width..(b * case.n + end) * width].copy_from_slice(out);
-                }
-                at = end;
-            }
-            assert_eq!(at, case.n, "the pieces do not cover the case");
-            assert_eq!(layer.positions(), [if case.causal { case.n } else { 0 }; B]);
-            let error = error(&got, &want);
-            println!("{name:50} {:42} {error:.1e}", case.name);
-            if error.is_nan() || error > TOLERANCE {
-                failures.push(format!("{name} {}: {error:.2e}", case.name));
-            }
+fn agrees_with_dense_attention(place: &Place, number: usize) {
+    let case = &CASES[number];
+    let data = case.data(&mut Random(number as u64 + 1));
+    let want = oracle(case, &data);
+    // Causal: a text in pieces, uneven, across blocks, and single tokens. The calls before the reset must not
+    // matter.
+    let pieces: &[usize] = if case.causal { &[5, 1, 1, 30, 2, 1, 27, 16] } else { &[usize::MAX] };
+    let mut layer = layer(place, case, &data, if case.causal { 30 } else { case.n }).unwrap();
+    let width = H * case.h;
+    forward(place, &mut layer, case, &data, 0..3, false);
+    layer.reset();
+    let mut got = vec![0.0; want.len()];
+    let mut at = 0usize;
+    for (i, piece) in pieces.iter().enumerate() {
+        let end = at.saturating_add(*piece).min(case.n);
+        if at == end {
+            break;
         }
+        // Slices and buffers may alternate.
+        let out = forward(place, &mut layer, case, &data, at..end, i % 4 == 3);
+        for (b, out) in out.chunks_exact((end - at) * width).enumerate() {
+            got[(b * case.n + at) * width..(b * case.n + end) * width].copy_from_slice(out);
+        }
+        at = end;
     }
-    assert!(failures.is_empty(), "{failures:#?}");
+    assert_eq!(at, case.n, "the pieces do not cover the case");
+    assert_eq!(layer.positions(), [if case.causal { case.n } else { 0 }; B]);
+    let error = error(&got, &want);
+    assert!(error <= TOLERANCE, "{error:.2e}");
 }
 
-#[test]
 fn refuses_what_does_not_fit_and_stays_usable() {
     let case = &CASES[0];
     let data = case.data(&mut Random(7));
@@ -546,32 +531,44 @@ fn refuses_what_does_not_fit_and_stays_usable() {
     );
 }
 
-#[test]
-fn a_buffer_that_cannot_be_bound_is_an_error() {
+fn a_buffer_that_cannot_be_bound_is_an_error(place: &Place) {
+    let Place::Device(device, _) = place else { return };
     let case = &CASES[0];
     let data = case.data(&mut Random(8));
-    for (name, place) in places() {
-        let Place::Device(device, _) = &place else { continue };
-        let mut layer = layer(&place, case, &data, 4).unwrap();
-        let bytes = (B * 4 * H * case.h * 4) as u64;
-        let buffer = |size, usage| {
-            device.create_buffer(&wgpu::BufferDescriptor {
-                label: None,
-                size,
-                usage,
-                mapped_at_creation: false,
-            })
-        };
-        let good = buffer(bytes, wgpu::BufferUsages::STORAGE);
-        let small = buffer(bytes - 4, wgpu::BufferUsages::STORAGE);
-        let other = buffer(bytes, wgpu::BufferUsages::COPY_DST);
-        let mut call = |out| {
-            block_on(layer.forward(B, 4, Buffers { q: &good, k: &good, v: &good, gate: None, out }))
-                .map_err(|e| e.kind())
-        };
-        assert_eq!(call(&small), Err(ErrorKind::Shape), "{name}");
-        assert_eq!(call(&other), Err(ErrorKind::Device), "{name}");
-        // In place.
-        assert_eq!(call(&good), Ok(()), "{name}");
+    let mut layer = layer(place, case, &data, 4).unwrap();
+    let bytes = (B * 4 * H * case.h * 4) as u64;
+    let buffer = |size, usage| {
+        let descriptor = wgpu::BufferDescriptor { label: None, size, usage, mapped_at_creation: false };
+        device.create_buffer(&descriptor)
+    };
+    let good = buffer(bytes, wgpu::BufferUsages::STORAGE);
+    let small = buffer(bytes - 4, wgpu::BufferUsages::STORAGE);
+    let other = buffer(bytes, wgpu::BufferUsages::COPY_DST);
+    let mut call = |out| {
+        block_on(layer.forward(B, 4, Buffers { q: &good, k: &good, v: &good, gate: None, out }))
+            .map_err(|e| e.kind())
+    };
+    assert_eq!(call(&small), Err(ErrorKind::Shape));
+    assert_eq!(call(&other), Err(ErrorKind::Device));
+    // In place.
+    assert_eq!(call(&good), Ok(()));
+}
+
+pub fn add(tests: &mut Tests) {
+    for (number, case) in CASES.iter().enumerate() {
+        tests.each(
+            |place| !place.is_oracle(),
+            "attention_alone",
+            &slug(case.name),
+            move |place| {
+                agrees_with_dense_attention(&device(place), number);
+            },
+        );
     }
+    let name = "a_buffer_that_cannot_be_bound_is_an_error";
+    tests.each(places::Place::is_gpu, "attention_alone", name, |place| {
+        a_buffer_that_cannot_be_bound_is_an_error(&device(place));
+    });
+    let name = "refuses_what_does_not_fit_and_stays_usable";
+    tests.add("cpu", "attention_alone", name, refuses_what_does_not_fit_and_stays_usable);
 }

@@ -2,19 +2,19 @@
 //! SPIR-V (checked by `spirv-val`), Metal, HLSL and GLSL. Three translations are kept as files, so that a
 //! diff shows what a change does.
 //!
-//! `POLYSKETCH_UPDATE=1 cargo test --release --test shader_translation` writes those files anew.
-
-mod common;
+//! `POLYSKETCH_UPDATE=1 cargo test --release --test library -- translations` writes those files anew.
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use common::lowered::{Pairs, pairs};
 use naga::back::{PipelineConstants, glsl, hlsl, msl, spv};
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use naga::{Module, ShaderStage};
 use polysketch::kernels::Permutation;
 use polysketch::kernels::contract::shader::PERMUTATIONS;
+use polysketch::model::ModelSource;
+
+use crate::lowered::{Pairs, devices, pairs};
 
 /// At most so many sets of override values of one permutation go through the slow validators.
 const SETS: usize = 2;
@@ -177,8 +177,8 @@ fn kept_translations_are_what_naga_writes_now() {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/translations");
     let update = std::env::var_os("POLYSKETCH_UPDATE").is_some_and(|v| v == "1");
     // Of one model, the default one, so that the values do not change with the list of models.
-    let config = common::golden("default-gated").0.config;
-    let device = &common::lowered::devices()[0];
+    let config = ModelSource::open(&crate::golden_folder().join("default-gated")).unwrap().config;
+    let device = &devices()[0];
     let build = polysketch::model::transformer::Build {
         large: polysketch::tensor::DType::F32,
         max_binding: device.max_binding,

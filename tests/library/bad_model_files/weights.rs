@@ -9,8 +9,8 @@ use polysketch::model::checkpoint::{
 use polysketch::model::parameters::ParameterSpec;
 use serde_json::{Value, json};
 
-use crate::assert_error;
-use crate::configuration::{config_of, good_config};
+use super::assert_error;
+use super::configuration::{config_of, good_config};
 
 /// Weights of the good configuration.
 pub struct Model {

@@ -5,12 +5,13 @@
 use std::ops::ControlFlow;
 
 use pollster::block_on;
+use polysketch::check::models::RandomModel;
+use polysketch::check::random::Rng;
 use polysketch::exec::Executor;
 use polysketch::model::{GenerateOptions, LoadOptions, Model, Session};
 
-use super::dense::Dense;
-use super::random_model::{Case, Rng};
-use super::{load, max_error};
+use crate::dense::Dense;
+use crate::places::{load, max_error};
 
 const SLOTS: usize = 3;
 
@@ -36,7 +37,7 @@ pub struct Episode<'a> {
 }
 
 impl<'a> Episode<'a> {
-    pub fn new(executor: &Executor, case: &Case, dense: &'a Dense, seed: u64, plan: Plan) -> Self {
+    pub fn new(executor: &Executor, case: &RandomModel, dense: &'a Dense, seed: u64, plan: Plan) -> Self {
         let mut rng = Rng(seed);
         let segment = rng.pick(&[1, 3, 16, 37, 64, 200]);
         let options = LoadOptions {
@@ -150,7 +151,7 @@ impl<'a> Episode<'a> {
             .iter()
             .map(|_| GenerateOptions {
                 temperature: 3.0,
-                seed: self.rng.next(),
+                seed: self.rng.bits(),
                 ..GenerateOptions::greedy(1)
             })
             .collect();

@@ -3,11 +3,10 @@
 
 use std::collections::HashMap;
 
+use polysketch::check::models::RandomModel;
 use polysketch::model::config::{
     AttentionKind, Gate, ModelConfig, RopeLayout, RopeWhere, SketchInput, SketchKind,
 };
-
-use super::random_model::Case;
 
 /// Rows of equal width.
 type Rows = Vec<Vec<f64>>;
@@ -18,7 +17,7 @@ pub struct Dense {
 }
 
 impl Dense {
-    pub fn new(case: &Case) -> Self {
+    pub fn new(case: &RandomModel) -> Self {
         Self::with(case.parsed(), case.weights().into_iter().map(|(spec, v)| (spec.name, v)))
     }
 

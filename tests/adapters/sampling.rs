@@ -2,17 +2,18 @@
 //! how often each is (on the CPU, where many draws are cheap; the shader draws the same ids), and that a draw
 //! depends on nothing but logits, settings, seed and position.
 
-mod common;
+use std::sync::Arc;
 
-use common::random_model::Rng;
-use common::{cpu_executors, executors, gpu_executors};
 use pollster::block_on;
+use polysketch::check::random::Rng;
 use polysketch::exec::{Compiled, Executor, Memory, Run};
 use polysketch::graph::Graph;
 use polysketch::kernels::DeviceTraits;
 use polysketch::kernels::sample::sample::{SETTINGS, STEPS, Sample};
 use polysketch::shape;
 use polysketch::tensor::{Call, Capacity, Lane, TensorType, Unit};
+
+use crate::places::{Place, Tests};
 
 /// Draws of one dispatch.
 const LANES: usize = 16;
@@ -189,118 +190,101 @@ fn logits(rng: &mut Rng, n: usize) -> Vec<f32> {
     (0..n).map(|_| (2.0 * rng.normal()) as f32).collect()
 }
 
-#[test]
-fn greedy_takes_the_largest_and_the_first_of_equals() {
+fn greedy_takes_the_largest_and_the_first_of_equals(executor: &Executor) {
     let mut rng = Rng(1);
-    for (name, executor) in executors() {
-        for vocabulary in [1, 7, 255, 257, 1000] {
-            let mut sampler = Sampler::new(&executor, vocabulary);
-            let mut values = logits(&mut rng, vocabulary);
-            let greedy = Settings { temperature: 0.0, ..PLAIN };
-            let argmax = |values: &[f32]| {
-                (0..values.len()).rev().max_by(|a, b| values[*a].total_cmp(&values[*b])).unwrap() as u32
-            };
-            assert_eq!(
-                sampler.draw(&values, &vec![false; vocabulary], &greedy, 3, 0),
-                vec![argmax(&values); LANES],
-                "{name} {vocabulary}"
-            );
-            let high = values[argmax(&values) as usize];
-            for _ in 0..3 {
-                values[rng.below(vocabulary)] = high;
-            }
-            assert_eq!(
-                sampler.draw(&values, &vec![false; vocabulary], &greedy, 3, 0),
-                vec![argmax(&values); LANES],
-                "{name} {vocabulary}, ties"
-            );
-            // Only negative logits, and the penalty turned on for the best.
-            let low: Vec<f32> = values.iter().map(|x| x - 100.0).collect();
-            let seen: Vec<bool> = (0..vocabulary).map(|i| i as u32 == argmax(&low)).collect();
-            let penalty = Settings { penalty: 2.0, ..greedy };
-            let want = argmax(
-                &low.iter().zip(&seen).map(|(l, s)| if *s { l * 2.0 } else { *l }).collect::<Vec<f32>>(),
-            );
-            assert_eq!(sampler.draw(&low, &seen, &penalty, 3, 0)[0], want, "{name} {vocabulary}, penalty");
+    for vocabulary in [1, 7, 255, 257, 1000] {
+        let mut sampler = Sampler::new(executor, vocabulary);
+        let mut values = logits(&mut rng, vocabulary);
+        let greedy = Settings { temperature: 0.0, ..PLAIN };
+        let argmax = |values: &[f32]| {
+            (0..values.len()).rev().max_by(|a, b| values[*a].total_cmp(&values[*b])).unwrap() as u32
+        };
+        assert_eq!(
+            sampler.draw(&values, &vec![false; vocabulary], &greedy, 3, 0),
+            vec![argmax(&values); LANES],
+            "{vocabulary}"
+        );
+        let high = values[argmax(&values) as usize];
+        for _ in 0..3 {
+            values[rng.below(vocabulary)] = high;
         }
+        assert_eq!(
+            sampler.draw(&values, &vec![false; vocabulary], &greedy, 3, 0),
+            vec![argmax(&values); LANES],
+            "{vocabulary}, ties"
+        );
+        // Only negative logits, and the penalty turned on for the best.
+        let low: Vec<f32> = values.iter().map(|x| x - 100.0).collect();
+        let seen: Vec<bool> = (0..vocabulary).map(|i| i as u32 == argmax(&low)).collect();
+        let penalty = Settings { penalty: 2.0, ..greedy };
+        let want =
+            argmax(&low.iter().zip(&seen).map(|(l, s)| if *s { l * 2.0 } else { *l }).collect::<Vec<f32>>());
+        assert_eq!(sampler.draw(&low, &seen, &penalty, 3, 0)[0], want, "{vocabulary}, penalty");
     }
 }
 
-#[test]
-fn only_allowed_tokens_are_drawn_and_all_of_them() {
+fn only_allowed_tokens_are_drawn_and_all_of_them(executor: &Executor) {
     const VOCABULARY: usize = 41;
     let mut rng = Rng(2);
     let mut tried = 0;
-    for (name, executor) in cpu_executors() {
-        let mut sampler = Sampler::new(&executor, VOCABULARY);
-        for _ in 0..60 {
-            let settings = Settings {
-                temperature: rng.pick(&[0.7, 1.0, 2.5]),
-                top_k: rng.pick(&[0, 1, 5, 20, 41, 100]),
-                top_p: rng.pick(&[1.0, 0.9, 0.5, 0.05]),
-                min_p: rng.pick(&[0.0, 0.05, 0.3]),
-                penalty: rng.pick(&[1.0, 1.3, 0.8]),
-            };
-            let values = logits(&mut rng, VOCABULARY);
-            let seen: Vec<bool> = (0..VOCABULARY).map(|_| rng.below(3) == 0).collect();
-            let Some(p) = probabilities(&values, &seen, &settings) else { continue };
-            tried += 1;
-            let mut counts = [0; VOCABULARY];
-            for round in 0..32 {
-                sampler
-                    .draw(&values, &seen, &settings, rng.next(), round * 1000)
-                    .iter()
-                    .for_each(|id| counts[*id as usize] += 1);
-            }
-            for (id, (count, p)) in counts.iter().zip(&p).enumerate() {
-                assert!(
-                    *p > 0.0 || *count == 0,
-                    "{name}: {settings:?}: token {id} is cut, and drawn {count} times"
-                );
-                // A token of 4% misses 512 draws once in a billion times.
-                assert!(
-                    *p < 0.04 || *count > 0,
-                    "{name}: {settings:?}: token {id} of probability {p} is never drawn"
-                );
-            }
+    let mut sampler = Sampler::new(executor, VOCABULARY);
+    for _ in 0..60 {
+        let settings = Settings {
+            temperature: rng.pick(&[0.7, 1.0, 2.5]),
+            top_k: rng.pick(&[0, 1, 5, 20, 41, 100]),
+            top_p: rng.pick(&[1.0, 0.9, 0.5, 0.05]),
+            min_p: rng.pick(&[0.0, 0.05, 0.3]),
+            penalty: rng.pick(&[1.0, 1.3, 0.8]),
+        };
+        let values = logits(&mut rng, VOCABULARY);
+        let seen: Vec<bool> = (0..VOCABULARY).map(|_| rng.below(3) == 0).collect();
+        let Some(p) = probabilities(&values, &seen, &settings) else { continue };
+        tried += 1;
+        let mut counts = [0; VOCABULARY];
+        for round in 0..32 {
+            sampler
+                .draw(&values, &seen, &settings, rng.bits(), round * 1000)
+                .iter()
+                .for_each(|id| counts[*id as usize] += 1);
+        }
+        for (id, (count, p)) in counts.iter().zip(&p).enumerate() {
+            assert!(*p > 0.0 || *count == 0, "{settings:?}: token {id} is cut, and drawn {count} times");
+            // A token of 4% misses 512 draws once in a billion times.
+            assert!(*p < 0.04 || *count > 0, "{settings:?}: token {id} of probability {p} is never drawn");
         }
     }
-    assert!(tried > 90, "{tried}");
+    assert!(tried > 45, "{tried}");
 }
 
-#[test]
-fn draws_follow_the_distribution() {
+fn draws_follow_the_distribution(executor: &Executor) {
     const VOCABULARY: usize = 23;
     let mut rng = Rng(3);
-    for (name, executor) in cpu_executors() {
-        let mut sampler = Sampler::new(&executor, VOCABULARY);
-        for settings in [PLAIN, Settings { temperature: 1.7, top_k: 12, min_p: 0.02, ..PLAIN }] {
-            let values = logits(&mut rng, VOCABULARY);
-            let seen = vec![false; VOCABULARY];
-            let p = probabilities(&values, &seen, &settings).unwrap();
-            let mut counts = [0; VOCABULARY];
-            // Consecutive seeds and positions: what a user does.
-            for seed in 0..400 {
-                sampler
-                    .draw(&values, &seen, &settings, seed, seed as usize)
-                    .iter()
-                    .for_each(|id| counts[*id as usize] += 1);
-            }
-            let (statistic, freedom) = chi_square(&counts, &p);
-            // Wilson and Hilferty: a normal deviate. The seeds are fixed, so that this passes always or
-            // never.
-            let k = freedom as f64;
-            let deviate = ((statistic / k).cbrt() - (1.0 - 2.0 / (9.0 * k))) / (2.0 / (9.0 * k)).sqrt();
-            assert!(
-                deviate.abs() < 4.0,
-                "{name}: {settings:?}: chi square {statistic:.1} with {freedom} degrees of freedom: {counts:?} {p:?}"
-            );
+    let mut sampler = Sampler::new(executor, VOCABULARY);
+    for settings in [PLAIN, Settings { temperature: 1.7, top_k: 12, min_p: 0.02, ..PLAIN }] {
+        let values = logits(&mut rng, VOCABULARY);
+        let seen = vec![false; VOCABULARY];
+        let p = probabilities(&values, &seen, &settings).unwrap();
+        let mut counts = [0; VOCABULARY];
+        // Consecutive seeds and positions: what a user does.
+        for seed in 0..400 {
+            sampler
+                .draw(&values, &seen, &settings, seed, seed as usize)
+                .iter()
+                .for_each(|id| counts[*id as usize] += 1);
         }
+        let (statistic, freedom) = chi_square(&counts, &p);
+        // Wilson and Hilferty: a normal deviate. The seeds are fixed, so that this passes always or
+        // never.
+        let k = freedom as f64;
+        let deviate = ((statistic / k).cbrt() - (1.0 - 2.0 / (9.0 * k))) / (2.0 / (9.0 * k)).sqrt();
+        assert!(
+            deviate.abs() < 4.0,
+            "{settings:?}: chi square {statistic:.1} with {freedom} degrees of freedom: {counts:?} {p:?}"
+        );
     }
 }
 
-#[test]
-fn the_same_seed_draws_the_same_on_every_executor() {
+fn the_same_seed_draws_the_same(places: &[Arc<Place>]) {
     const VOCABULARY: usize = 517;
     let cut = Settings { temperature: 0.8, top_k: 40, top_p: 0.95, min_p: 0.05, penalty: 1.1 };
     let settings = [
@@ -312,7 +296,8 @@ fn the_same_seed_draws_the_same_on_every_executor() {
     ];
     for settings in settings {
         let mut want: Option<Vec<u32>> = None;
-        for (name, executor) in &executors() {
+        for place in places {
+            let (name, executor) = (&place.name, place.executor());
             let mut rng = Rng(4);
             let values = logits(&mut rng, VOCABULARY);
             let seen: Vec<bool> = (0..VOCABULARY).map(|_| rng.below(4) == 0).collect();
@@ -330,26 +315,45 @@ fn the_same_seed_draws_the_same_on_every_executor() {
 }
 
 /// Another seed, another slot's text or another position is another draw; the slot itself is not.
-#[test]
-fn a_draw_depends_on_seed_and_position_only() {
+fn a_draw_depends_on_seed_and_position_only(executor: &Executor) {
     const VOCABULARY: usize = 101;
-    let mut all = executors().into_iter().take(1).collect::<Vec<_>>();
-    all.extend(gpu_executors().into_iter().take(1));
-    for (name, executor) in all {
-        let mut sampler = Sampler::new(&executor, VOCABULARY);
-        let values = logits(&mut Rng(5), VOCABULARY);
-        let seen = vec![false; VOCABULARY];
-        let first = sampler.draw(&values, &seen, &PLAIN, 9, 0);
-        assert_eq!(first, sampler.draw(&values, &seen, &PLAIN, 9, 0), "{name}: not repeatable");
-        // Slot i at position 10 + i draws what slot 10 + i drew at that position.
-        let shifted = sampler.draw(&values, &seen, &PLAIN, 9, 10);
-        assert_eq!(first[10..], shifted[..LANES - 10], "{name}: the slot matters");
-        for seed in [8, 10, 9 | 1 << 32] {
-            assert_ne!(
-                first,
-                sampler.draw(&values, &seen, &PLAIN, seed, 0),
-                "{name}: seed {seed} is the same as 9"
-            );
-        }
+    let mut sampler = Sampler::new(executor, VOCABULARY);
+    let values = logits(&mut Rng(5), VOCABULARY);
+    let seen = vec![false; VOCABULARY];
+    let first = sampler.draw(&values, &seen, &PLAIN, 9, 0);
+    assert_eq!(first, sampler.draw(&values, &seen, &PLAIN, 9, 0), "not repeatable");
+    // Slot i at position 10 + i draws what slot 10 + i drew at that position.
+    let shifted = sampler.draw(&values, &seen, &PLAIN, 9, 10);
+    assert_eq!(first[10..], shifted[..LANES - 10], "the slot matters");
+    for seed in [8, 10, 9 | 1 << 32] {
+        assert_ne!(first, sampler.draw(&values, &seen, &PLAIN, seed, 0), "seed {seed} is the same as 9");
     }
+}
+
+pub fn add(tests: &mut Tests) {
+    tests.each(
+        |_| true,
+        "sample",
+        "greedy_takes_the_largest_and_the_first_of_equals",
+        |place| {
+            greedy_takes_the_largest_and_the_first_of_equals(place.executor());
+        },
+    );
+    let of_cpu = |place: &Place| !place.is_gpu();
+    tests.each(of_cpu, "sample", "only_allowed_tokens_are_drawn_and_all_of_them", |place| {
+        only_allowed_tokens_are_drawn_and_all_of_them(place.executor());
+    });
+    tests.each(of_cpu, "sample", "draws_follow_the_distribution", |place| {
+        draws_follow_the_distribution(place.executor());
+    });
+    tests.each(
+        |_| true,
+        "sample",
+        "a_draw_depends_on_seed_and_position_only",
+        |place| {
+            a_draw_depends_on_seed_and_position_only(place.executor());
+        },
+    );
+    let places = tests.places.clone();
+    tests.add("all", "sample", "the_same_seed_draws_the_same", move || the_same_seed_draws_the_same(&places));
 }

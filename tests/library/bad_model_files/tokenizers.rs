@@ -5,7 +5,7 @@ use polysketch::model::tokenizer::Tokenizer;
 use polysketch::model::tokenizer_train;
 use serde_json::{Value, json};
 
-use crate::assert_error;
+use super::assert_error;
 
 pub fn small_tokenizer() -> String {
     tokenizer_train::train(&["to be or not to be, that is the question"], 262, &mut |_| {})
