@@ -258,8 +258,12 @@ fn elements(
                 inner = &module.types[*base].inner;
                 continue;
             }
+            // Numbers of two kinds are words: floats as bits.
             naga::TypeInner::Struct { members, .. } if !members.is_empty() => {
-                inner = &module.types[members[0].ty].inner;
+                let whole = |m: &&naga::StructMember| {
+                    module.types[m.ty].inner.scalar_kind() != Some(naga::ScalarKind::Float)
+                };
+                inner = &module.types[members.iter().find(whole).unwrap_or(&members[0]).ty].inner;
                 continue;
             }
             naga::TypeInner::Scalar(scalar) | naga::TypeInner::Vector { scalar, .. } => scalar,

@@ -12,7 +12,8 @@ var<workgroup> sums: array<f32, 256>;
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     var sum = 0.0;
-    for (var i = group.x * PART + local; i < min((group.x + 1u) * PART, ELEMENTS); i += 256u) { sum += gradient[i] * gradient[i]; }
+    let end = min((group.x + 1u) * PART, ELEMENTS);
+    for (var i = group.x * PART + local; i < end; i += 256u) { sum += gradient[i] * gradient[i]; }
     sums[local] = sum;
     for (var step = 128u; step > 0u; step = step / 2u) {
         workgroupBarrier();

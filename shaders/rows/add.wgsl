@@ -14,7 +14,11 @@ struct Params { elements: u32 }
 #endif
 
 @compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
     let first = grid_index(group, groups) * 256u + local;
     for (var i = first; i < min(first + 256u, params.elements); i += 64u) {
 #ifdef IN_PLACE
