@@ -15,6 +15,7 @@ pub use self::wgpu::GpuExecutor;
 pub(crate) use available::{available, check_memory, zeros};
 pub use bisect::{Difference, bisect};
 pub use cpu::CpuExecutor;
+#[cfg(feature = "bench")]
 pub(crate) use profile::add_by_kernel;
 pub use profile::{KernelTime, by_kernel};
 

@@ -16,6 +16,7 @@ use polysketch::model::config::ModelConfig;
 use polysketch::model::transformer::{self, Build, Ending};
 use polysketch::shape;
 use polysketch::tensor::{Capacity, DType, TensorType, Unit};
+#[cfg(feature = "train")]
 use polysketch::train::{LearnerOptions, LearnerPlan};
 
 use super::random_model::{few_cases, plain_cases, polysketch_cases};
@@ -251,11 +252,14 @@ pub fn pairs() -> Pairs {
                     );
                 }
             }
-            let options =
-                LearnerOptions { lanes: 2, context: 50, segment: None, recompute: Recompute::Nothing };
-            let learner = LearnerPlan::new(&config, device, &options).unwrap();
-            pairs.add(&learner.train);
-            pairs.add(&learner.forward);
+            #[cfg(feature = "train")]
+            {
+                let options =
+                    LearnerOptions { lanes: 2, context: 50, segment: None, recompute: Recompute::Nothing };
+                let learner = LearnerPlan::new(&config, device, &options).unwrap();
+                pairs.add(&learner.train);
+                pairs.add(&learner.forward);
+            }
             if let Some(graph) = non_causal(&config) {
                 let capacity = Capacity { lanes: 2, tokens: 50, slots: 1, context: 0 };
                 pairs.add(&graph.lower("", device, capacity).unwrap());
