@@ -14,7 +14,7 @@ override ACCUMULATE: bool;  // dx is added to
 @group(0) @binding(4) var<storage, read_write> partial: array<vec4<f32>>;  // [lanes * parts, 2, WIDTH]
 @group(0) @binding(5) var<storage, read_write> dx: array<vec4<f32>>;       // [lanes, tokens, WIDTH]
 
-const PART: u32 = 64u;      // tokens of a part (kernels/rows/sum_partials.rs)
+const PART: u32 = 64u;      // tokens of a part
 const THREADS: u32 = 256u;
 var<workgroup> moments: array<vec4<f32>, PART>;      // mean, 1 / deviation, mean(g), mean(g n)
 var<workgroup> weights: array<vec4<f32>, THREADS>;   // sums of one invocation

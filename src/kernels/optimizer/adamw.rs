@@ -99,7 +99,7 @@ impl Kernel for AdamW {
         let ranges = if let Decay::Except(n) = self.decay { n } else { 0 };
         Dispatch::once(
             &shader::Params { ranges: ranges as u32 },
-            Dispatch::linear(self.elements.div_ceil(64)),
+            Dispatch::linear(self.elements.div_ceil(shader::INVOCATIONS)),
         )
     }
 

@@ -7,7 +7,7 @@ use crate::tensor::{Call, Capacity, TensorType};
 use crate::{shape, twins};
 
 /// Partial sums of one tensor.
-pub const SQUARE_PARTS: usize = 64;
+pub const SQUARE_PARTS: usize = shader::PARTS;
 
 /// The type of the sums of so many parameters.
 pub fn norms(parameters: usize) -> TensorType {

@@ -35,7 +35,7 @@ impl Kernel for Add {
         let elements = self.ty.shape.elements_in(call);
         Dispatch::once(
             &shader::Params { elements: elements as u32 },
-            Dispatch::linear(elements.div_ceil(256)),
+            Dispatch::linear(elements.div_ceil(shader::ELEMENTS)),
         )
     }
 

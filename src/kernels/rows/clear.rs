@@ -33,7 +33,7 @@ impl Kernel for Clear {
 
     fn dispatches(&self, variant: &Variant, _: &Call) -> Vec<Dispatch> {
         let elements = shader::Overrides::of(variant).elements;
-        Dispatch::once(&shader::Params::default(), Dispatch::linear(elements.div_ceil(64)))
+        Dispatch::once(&shader::Params::default(), Dispatch::linear(elements.div_ceil(shader::INVOCATIONS)))
     }
 
     twins!(shader);

@@ -68,7 +68,7 @@ impl Kernel for ColumnSums {
     fn dispatches(&self, _: &Variant, call: &Call) -> Vec<Dispatch> {
         let Parts { tokens, parts, total } = Parts::of(self.rows, call);
         let params = shader::Params { tokens: tokens as u32, parts: parts as u32, total: total as u32 };
-        Dispatch::once(&params, Dispatch::linear((total * self.width).div_ceil(64)))
+        Dispatch::once(&params, Dispatch::linear((total * self.width).div_ceil(shader::INVOCATIONS)))
     }
 
     twins!(shader);

@@ -59,7 +59,7 @@ impl Kernel for Embed {
             shard_first: self.first as u32,
             shard_rows: self.rows as u32,
         };
-        Dispatch::once(&params, Dispatch::linear((rows * self.width / 4).div_ceil(64)))
+        Dispatch::once(&params, Dispatch::linear((rows * self.width / 4).div_ceil(shader::INVOCATIONS)))
     }
 
     fn gradient(&self) -> Option<&dyn Gradient> {

@@ -33,7 +33,7 @@ impl Kernel for Glu {
         let rows = call.unit(Unit::Rows);
         Dispatch::once(
             &shader::Params { rows: rows as u32 },
-            Dispatch::linear((rows * self.width / 4).div_ceil(64)),
+            Dispatch::linear((rows * self.width / 4).div_ceil(shader::INVOCATIONS)),
         )
     }
 

@@ -35,7 +35,7 @@ impl Kernel for GluGrad {
         let rows = call.unit(Unit::Rows);
         Dispatch::once(
             &shader::Params { rows: rows as u32 },
-            Dispatch::linear((rows * self.width / 4).div_ceil(64)),
+            Dispatch::linear((rows * self.width / 4).div_ceil(shader::INVOCATIONS)),
         )
     }
 

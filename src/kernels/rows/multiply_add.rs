@@ -11,7 +11,7 @@ const CHAINS: usize = 2;
 /// Numbers of a vector.
 const VECTOR: usize = 4;
 /// Invocations of a workgroup.
-const GROUP: usize = 64;
+const GROUP: usize = shader::INVOCATIONS;
 
 /// Arguments: → sums `[64 groups, 4]`, each of two chains `x = x / 2 + a` of `steps` steps.
 #[derive(Debug)]

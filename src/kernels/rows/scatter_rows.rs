@@ -36,7 +36,7 @@ impl Kernel for ScatterRows {
 
     fn dispatches(&self, _: &Variant, call: &Call) -> Vec<Dispatch> {
         let params = shader::Params { lane_base: call.lane_base as u32 };
-        Dispatch::once(&params, [self.width.div_ceil(64), call.lanes.len(), 1])
+        Dispatch::once(&params, [self.width.div_ceil(shader::INVOCATIONS), call.lanes.len(), 1])
     }
 
     twins!(shader);

@@ -1,13 +1,13 @@
 //! Partial sums of a parameter's gradient, one for each part of a call, added up.
 
 use crate::error::Result;
-use crate::kernels::shader::sum_partials as shader;
+use crate::kernels::shader::{layer_norm_grad, sum_partials as shader};
 use crate::kernels::{DeviceTraits, Dispatch, Kernel, Real, Variant, cpu, shape_error};
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::{shape, twins};
 
 /// Tokens of one lane that one partial sum covers.
-pub const PARTIAL_ROWS: usize = 64;
+pub const PARTIAL_ROWS: usize = layer_norm_grad::PART;
 
 /// Partial sums of `width` numbers, one for every [`PARTIAL_ROWS`] tokens of a lane: `[lanes, blocks,
 /// width]`.
@@ -55,7 +55,10 @@ impl Kernel for SumPartials {
 
     fn dispatches(&self, _: &Variant, call: &Call) -> Vec<Dispatch> {
         let parts = self.ty.shape.elements_in(call) / self.total();
-        Dispatch::once(&shader::Params { parts: parts as u32 }, Dispatch::linear(self.width.div_ceil(64)))
+        Dispatch::once(
+            &shader::Params { parts: parts as u32 },
+            Dispatch::linear(self.width.div_ceil(shader::INVOCATIONS)),
+        )
     }
 
     twins!(shader);

@@ -31,7 +31,7 @@ impl Kernel for TakeLast {
 
     fn dispatches(&self, _: &Variant, call: &Call) -> Vec<Dispatch> {
         let params = shader::Params { lanes: call.lanes.len() as u32, tokens: call.tokens as u32 };
-        Dispatch::once(&params, [(self.width / 4).div_ceil(64), call.lanes.len(), 1])
+        Dispatch::once(&params, [(self.width / 4).div_ceil(shader::INVOCATIONS), call.lanes.len(), 1])
     }
 
     twins!(shader);

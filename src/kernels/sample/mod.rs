@@ -1,4 +1,4 @@
-//! The sampler: the next token of each lane from the logits of its slot (SPEC §3).
+//! The sampler: the next token of each lane from the logits of its slot.
 //!
 //! ```text
 //! 1. penalty      l_i ← l_i / p if l_i > 0, else l_i p, for tokens i that occurred in the text
