@@ -73,7 +73,8 @@ impl Scene {
                 };
                 cpu.run(&mut compiled, &parameters, &mut state, run).await.unwrap();
             }
-            for t in before.tensors.iter().filter(|t| t.bytes > 0 && t.tensor.role == Role::State) {
+            for t in before.tensors.iter().filter(|t| t.bytes > 0 && matches!(t.tensor.role, Role::State(_)))
+            {
                 let elements = t.tensor.ty.shape.elements(&before.capacity);
                 tensors.push((
                     t.tensor.name.clone(),
