@@ -8,7 +8,7 @@ use super::models::{RandomModel, plain_models, polysketch_models};
 use super::random::Rng;
 use crate::attention::{Attention, HeadLayout, Inputs, Kind, LocalWeight, Mode, Rotation, Sketch};
 use crate::error::Result;
-use crate::graph::{Graph, Recompute, Role, TensorId};
+use crate::graph::{Graph, Purpose, Recompute, Role, TensorId};
 use crate::kernels::dense::attention_dense::{AttentionDense, Sight};
 use crate::kernels::pairs::dense_weight::DenseWeight;
 use crate::model::config::ModelConfig;
@@ -80,11 +80,11 @@ fn inputs(g: &mut Graph, a: &Attention, qkv: TensorId) -> Inputs {
 
 fn differentiate(g: &mut Graph, o: TensorId) -> Result<()> {
     let seed = g.input("seed", g.tensors[o.0].ty.clone());
-    g.backward(&[(o, seed)], &|_| true, Recompute::Nothing)
+    g.backward(&[(o, seed)], &|_| true, Recompute::Nothing).map(drop)
 }
 
-/// An attention layer in a training plan, from its packed rows on, which are parameters; with its gradients in
-/// [`Mode::Train`].
+/// An attention layer in a training plan, from its packed rows on, which are parameters; with its gradients
+/// in [`Mode::Train`].
 ///
 /// # Errors
 /// Where the layer is impossible.
@@ -141,13 +141,13 @@ fn of_rows(name: &str, graph: Graph, l: &HeadLayout, unbroken: bool) -> Case {
         let mut data = Data::from([("lanes".to_string(), Arc::new(table.clone()))]);
         for t in given.tensors.iter().filter(|t| t.name != "lanes") {
             let mut values = match t.role {
-                Role::Input | Role::Parameter | Role::State => rng.normals(t.ty.shape.elements(&capacity)),
+                Role::Input | Role::Parameter | Role::State(_) => rng.normals(t.ty.shape.elements(&capacity)),
                 _ => continue,
             };
             if t.name == "keys" && l.gated {
                 sum_gates(&mut values, &l, tokens, unbroken);
             }
-            if t.name.ends_with(".state") {
+            if t.role == Role::State(Purpose::Scan) {
                 // Smaller than what the block itself gives: real states keep the normaliser away from zero,
                 // these may not.
                 values.iter_mut().for_each(|x| *x *= 0.05);
@@ -201,7 +201,7 @@ fn learned(head: usize, r: usize, expansion: usize) -> Result<Case> {
         let table = lane_table(&[start(2, tokens)]);
         let mut data = Data::from([("lanes".to_string(), Arc::new(table))]);
         for t in given.tensors.iter().filter(|t| t.name != "lanes") {
-            if !matches!(t.role, Role::Input | Role::Parameter | Role::State) {
+            if !matches!(t.role, Role::Input | Role::Parameter | Role::State(_)) {
                 continue;
             }
             let mut values = rng.normals(t.ty.shape.elements(&capacity));

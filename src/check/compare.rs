@@ -8,8 +8,8 @@ use crate::tensor::DType;
 /// that what only one side writes is found.
 pub(super) const UNWRITTEN: u32 = 0x4b1d_71c3;
 
-/// Largest error of a kernel against its twin in f64, over the largest magnitude of the tensor: sums in another
-/// order, other roundings of exp and tanh.
+/// Largest error of a kernel against its twin in f64, over the largest magnitude of the tensor: sums in
+/// another order, other roundings of exp and tanh.
 pub const TOLERANCE: f64 = 2e-5;
 
 /// How far one output of a step lies from its twin's.
@@ -17,8 +17,8 @@ pub const TOLERANCE: f64 = 2e-5;
 pub struct Difference {
     /// The tensor.
     pub tensor: String,
-    /// Largest difference over the largest magnitude; for integers, the share that differs. Not a number where
-    /// one is not.
+    /// Largest difference over the largest magnitude; for integers, the share that differs. Not a number
+    /// where one is not.
     pub error: f64,
     /// Where it is largest.
     pub at: usize,

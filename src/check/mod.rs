@@ -1,5 +1,5 @@
-//! Kernels against their twins: every shader, one step at a time, from the same numbers as its CPU twin in f64,
-//! on any device. The command `polysketch check` and the tests run the same cases.
+//! Kernels against their twins: every shader, one step at a time, from the same numbers as its CPU twin in
+//! f64, on any device. The command `polysketch check` and the tests run the same cases.
 //!
 //! | file | what |
 //! |---|---|

@@ -135,7 +135,7 @@ async fn read(config: &ModelConfig, build: &Build, texts: &[Vec<u32>], data: &mu
         cpu.run(&mut compiled, &parameters, &mut state, Run { calls: &calls, inputs: &inputs, reads: &[] })
             .await?;
     }
-    for t in plan.tensors.iter().filter(|t| t.bytes > 0 && t.tensor.role == Role::State) {
+    for t in plan.tensors.iter().filter(|t| t.bytes > 0 && matches!(t.tensor.role, Role::State(_))) {
         let elements = t.tensor.ty.shape.elements(&plan.capacity);
         data.insert(t.tensor.name.clone(), cpu.read(&state, &t.tensor.name, 0..elements).await?.into());
     }

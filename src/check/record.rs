@@ -11,7 +11,7 @@ use super::compare::{Difference, UNWRITTEN, compare};
 use crate::bench::timer::Subject;
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::{CpuExecutor, Executor};
-use crate::graph::{Plan, PlannedTensor, Role, Step};
+use crate::graph::{Plan, PlannedTensor, Purpose, Role, Step};
 use crate::kernels::DeviceTraits;
 
 /// A case with what each of its steps reads and writes.
@@ -42,7 +42,7 @@ impl Record {
         for (t, value) in plan.tensors.iter().zip(&mut values).filter(|(t, _)| t.bytes > 0) {
             *value = match &t.tensor.role {
                 Role::Constant(words) => Some(words.clone()),
-                Role::State => data.get(&t.tensor.name).cloned().or_else(|| Some(zeros(t))),
+                Role::State(_) => data.get(&t.tensor.name).cloned().or_else(|| Some(zeros(t))),
                 Role::Parameter | Role::Input | Role::External => Some(
                     data.get(&t.tensor.name).cloned().ok_or_else(|| lacking(&case.name, &t.tensor.name))?,
                 ),
@@ -128,8 +128,8 @@ impl Record {
     }
 }
 
-/// Arguments whose contents are the shader's own business, because its twin cuts the work in another way: what
-/// is made of them is compared instead.
+/// Arguments whose contents are the shader's own business, because its twin cuts the work in another way:
+/// what is made of them is compared instead.
 fn private(step: &Step) -> Vec<usize> {
     let written = step.args.iter().enumerate().filter(|(_, arg)| arg.written).map(|(place, _)| place);
     match step.kernel.stem() {
@@ -207,9 +207,9 @@ fn opened(plan: &Plan, range: Range<usize>) -> Plan {
             continue;
         }
         let weight = matches!(t.tensor.role, Role::Parameter | Role::Constant(_)) && !written.contains(&i);
-        t.tensor.role = if weight { Role::Parameter } else { Role::State };
+        t.tensor.role = if weight { Role::Parameter } else { Role::State(Purpose::Exposed) };
     }
     // Nothing lies in the plan's own memory.
-    plan.buffers.iter_mut().for_each(|buffer| buffer.role = Role::State);
+    plan.buffers.iter_mut().for_each(|buffer| buffer.role = Role::State(Purpose::Exposed));
     plan
 }

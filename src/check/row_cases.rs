@@ -3,7 +3,7 @@
 use super::case::{Case, Data, bits, start};
 use super::random::Rng;
 use crate::error::Result;
-use crate::graph::{Graph, Recompute, Role, TensorId};
+use crate::graph::{Graph, Purpose, Recompute, Role, TensorId};
 use crate::kernels::linear::linear::{Addend, Linear};
 use crate::kernels::optimizer::adamw::{AdamW, Decay, SETTINGS, Settings, ranges};
 use crate::kernels::optimizer::clip_factor::{CLIP, ClipFactor};
@@ -75,7 +75,7 @@ impl Differentiable {
         let mut data: Data =
             self.inputs.iter().map(|(name, words)| (name.clone(), words.clone().into())).collect();
         let given = graph.tensors.iter().filter(|t| {
-            !data.contains_key(&t.name) && matches!(t.role, Role::Input | Role::Parameter | Role::State)
+            !data.contains_key(&t.name) && matches!(t.role, Role::Input | Role::Parameter | Role::State(_))
         });
         let given: Vec<(String, usize)> =
             given.map(|t| (t.name.clone(), t.ty.shape.elements(&self.capacity()))).collect();
@@ -279,12 +279,16 @@ pub fn optimiser() -> Result<Graph> {
     let mut g = Graph::new();
     let parameters = optimised();
     let settings = g.input("settings", TensorType::f32(shape![SETTINGS]));
-    let (sums, clip) =
-        (g.state("norms", norms(parameters.len())), g.state("clip", TensorType::f32(shape![CLIP])));
+    let (sums, clip) = (
+        g.state("norms", Purpose::Norm, norms(parameters.len())),
+        g.state("clip", Purpose::Norm, TensorType::f32(shape![CLIP])),
+    );
     let gradients: Vec<TensorId> = parameters
         .iter()
         .enumerate()
-        .map(|(i, (shape, _))| g.state(&format!("gradient.{i}"), TensorType::f32(shape.clone())))
+        .map(|(i, (shape, _))| {
+            g.state(&format!("gradient.{i}"), Purpose::Gradient, TensorType::f32(shape.clone()))
+        })
         .collect();
     let elements = |shape: &Shape| shape.0.iter().map(|e| e.factor).product();
     for (index, (shape, _)) in parameters.iter().enumerate() {
@@ -292,8 +296,9 @@ pub fn optimiser() -> Result<Graph> {
     }
     g.apply("clip_factor", ClipFactor { parameters: parameters.len() }, &[sums, settings], &[clip])?;
     for (i, (shape, kept)) in parameters.iter().enumerate() {
-        let p = g.parameter(&format!("p.{i}"), DType::F32, shape.clone());
-        let [m, v] = ["m", "v"].map(|name| g.state(&format!("{name}.{i}"), TensorType::f32(shape.clone())));
+        let p = g.state(&format!("p.{i}"), Purpose::Weight, TensorType::f32(shape.clone()));
+        let [m, v] = ["m", "v"]
+            .map(|name| g.state(&format!("{name}.{i}"), Purpose::Moment, TensorType::f32(shape.clone())));
         let elements = elements(shape);
         let decay = match kept.first() {
             None => Decay::All,
@@ -307,7 +312,7 @@ pub fn optimiser() -> Result<Graph> {
         g.apply("adamw", AdamW { elements, decay }, &inputs, &[p, m, v, gradients[i]])?;
     }
     let ty = TensorType::f32(shape![Unit::Slots, 3, 70]);
-    let carry = g.state("carry", ty.clone());
+    let carry = g.state("carry", Purpose::Carry, ty.clone());
     g.apply("clear", Clear { ty, range: None }, &[], &[carry])?;
     Ok(g)
 }
@@ -323,7 +328,7 @@ pub(super) fn optimiser_case() -> Result<Case> {
     Ok(Case::new("optimiser", graph, capacity, start(1, 1), move || {
         let mut rng = Rng(7);
         let mut data = Data::new();
-        for t in given.tensors.iter().filter(|t| matches!(t.role, Role::Parameter | Role::State)) {
+        for t in given.tensors.iter().filter(|t| matches!(t.role, Role::Parameter | Role::State(_))) {
             let mut values = rng.normals(t.ty.shape.elements(&capacity));
             if t.name.starts_with("v.") {
                 // A mean of squares.

@@ -139,7 +139,7 @@ pub(super) fn cases() -> Result<Vec<Case>> {
             let table = lane_table(&[start(2, 17)]);
             let mut data = Data::from([("lanes".to_string(), Arc::new(table))]);
             for t in given.tensors.iter().filter(|t| t.name != "lanes") {
-                if !matches!(t.role, Role::Input | Role::Parameter | Role::State) {
+                if !matches!(t.role, Role::Input | Role::Parameter | Role::State(_)) {
                     continue;
                 }
                 let elements = t.ty.shape.elements(&capacity);

@@ -1,4 +1,4 @@
-//! `check`: kernels against their twins in f64, on any adapter; or models whose logits and gradients are known.
+//! `check`: kernels against their twins in f64, on any adapter.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -248,7 +248,9 @@ fn by_step(findings: &[Finding]) -> Vec<Vec<String>> {
         let each = |(at, d): (usize, &check::Difference)| {
             let [time, rate] = told(finding.time.as_ref().filter(|_| at == 0));
             let first = |text: &str| if at == 0 { text.to_string() } else { String::new() };
-            let cells = [first(&finding.case), first(&finding.variant), d.tensor.clone()];
+            // Its overrides are in the file of --out.
+            let shader = finding.variant.split(' ').next().unwrap_or_default();
+            let cells = [first(&finding.case), first(shader), d.tensor.clone()];
             [&cells[..], &[format!("{:.1e}", d.error), time, rate]].concat()
         };
         finding.outputs.iter().enumerate().map(each).collect::<Vec<_>>()

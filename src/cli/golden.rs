@@ -69,7 +69,9 @@ fn worst(list: &[Deviation]) -> Option<&Deviation> {
 fn row(engine: &Engine, checked: &Checked) -> serde_json::Value {
     let (logits, gradients) = (worst(&checked.logits), worst(&checked.gradients));
     let wrong = checked.logits.iter().chain(&checked.gradients).any(Deviation::wrong);
-    json!({ "device": engine.name(), "model": checked.name, "logits": logits, "gradients": gradients, "wrong": wrong })
+    json!({
+        "device": engine.name(), "model": checked.name, "logits": logits, "gradients": gradients, "wrong": wrong,
+    })
 }
 
 fn lines(engine: &Engine, list: &[Checked]) -> Vec<String> {

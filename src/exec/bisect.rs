@@ -42,7 +42,7 @@ pub async fn bisect(
         let (mut parameters, mut state) = (Memory::new(), Memory::new());
         for (name, dtype, words) in tensors {
             let role = plan.find(name).map(|id| &plan.tensors[id.0].tensor.role);
-            let memory = if role == Some(&Role::State) { &mut state } else { &mut parameters };
+            let memory = if matches!(role, Some(Role::State(_))) { &mut state } else { &mut parameters };
             executor.store(memory, name, *dtype, words).await?;
         }
         executor.reserve_state(&plan, &mut state).await?;
@@ -79,7 +79,7 @@ pub async fn bisect(
             });
             // The CPU goes on from the GPU's result.
             let target = match t.tensor.role {
-                Role::State => {
+                Role::State(_) => {
                     let i = cpu.state.index(&t.tensor.name)?;
                     &mut cpu.state.tensors[i]
                 }

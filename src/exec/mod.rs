@@ -153,7 +153,7 @@ fn place(plan: &Plan, id: crate::graph::TensorId, parameters: &Memory, state: &M
         // A trainer keeps its weights with the state, where its optimiser can write them.
         Role::Parameter if !parameters.contains(&t.tensor.name) => Place::State(state.index(&t.tensor.name)?),
         Role::Parameter | Role::Constant(_) => Place::Parameter(parameters.index(&t.tensor.name)?),
-        Role::State | Role::External => Place::State(state.index(&t.tensor.name)?),
+        Role::State(_) | Role::External => Place::State(state.index(&t.tensor.name)?),
         _ => Place::Own(t.buffer.0),
     })
 }
@@ -333,7 +333,7 @@ impl Executor {
 
     /// Allocates, zeroed, every state tensor of a plan that the memory does not hold yet.
     pub async fn reserve_state(&self, plan: &Plan, state: &mut Memory) -> Result<()> {
-        for t in plan.tensors.iter().filter(|t| t.bytes > 0 && t.tensor.role == Role::State) {
+        for t in plan.tensors.iter().filter(|t| t.bytes > 0 && matches!(t.tensor.role, Role::State(_))) {
             if !state.contains(&t.tensor.name) {
                 self.reserve(
                     state,

@@ -124,7 +124,7 @@ impl GpuExecutor {
                 Role::Scratch | Role::Input | Role::Output => {
                     Some(self.context.create_storage(&buffer.name, buffer.bytes as u64).await?)
                 }
-                Role::Parameter | Role::Constant(_) | Role::State | Role::External => None,
+                Role::Parameter | Role::Constant(_) | Role::State(_) | Role::External => None,
             });
         }
         let uniforms = self.uniforms(plan.steps.len()).await?;

@@ -63,7 +63,7 @@ impl Session {
         self.slots.len()
     }
 
-    /// Tokens of a text so far; 0 of one that is not there.
+    /// Tokens of a text so far; 0 for an unknown slot.
     pub fn position(&self, slot: usize) -> usize {
         self.slots.get(slot).map_or(0, |s| s.position + s.pending.len())
     }
@@ -73,7 +73,7 @@ impl Session {
         self.slots.get(slot).map_or_else(Vec::new, |s| s.seen.clone())
     }
 
-    /// Empties a text; one that is not there is not an error.
+    /// Empties a text; an unknown slot is no error.
     pub fn reset(&mut self, slot: usize) {
         // Kernels ignore what an earlier text left in the state when they stand at position 0.
         if let Some(s) = self.slots.get_mut(slot) {
@@ -81,7 +81,7 @@ impl Session {
         }
     }
 
-    /// A copy that goes its own way.
+    /// An independent copy.
     pub async fn fork(&self) -> Result<Self> {
         let executor = &self.model.0.executor;
         Ok(Self {
@@ -332,7 +332,7 @@ impl Session {
         Ok(())
     }
 
-    /// Samples and runs the next `steps` tokens of each text (at most [`STEPS`]), without a word to the host
+    /// Samples and runs the next `steps` tokens of each text (at most [`STEPS`]), without the host
     /// in between. Returns ids `[slots.len()][steps]`; fewer if a block or the cache ends before.
     pub async fn decode(
         &mut self,

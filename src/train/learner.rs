@@ -1,11 +1,14 @@
 //! The numeric core of training: weights, gradients and moments of a model on an executor, and the plans that
 //! train it.
 
-use super::optimizer;
+use std::collections::BTreeMap;
+
+use super::optimizer::{self, AdamW, Moment};
 use super::plan::{LearnerMemory, LearnerOptions, LearnerPlan};
 use crate::attention::Mode;
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::{Compiled, Executor, Memory, Run};
+use crate::graph::gradient_name;
 use crate::kernels::DeviceTraits;
 use crate::kernels::rows::embed_grad::order;
 use crate::kernels::rows::nll::UNSCORED;
@@ -38,29 +41,6 @@ impl Batch {
     /// Number of scored positions.
     pub fn scored(&self) -> usize {
         self.targets.iter().filter(|t| **t != UNSCORED).count()
-    }
-}
-
-/// AdamW (Loshchilov and Hutter 2019), decoupled decay of matrices only, after clipping by the global norm.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct AdamW {
-    /// Learning rate.
-    pub lr: f64,
-    /// Decay of the first moment.
-    pub beta1: f64,
-    /// Decay of the second moment.
-    pub beta2: f64,
-    /// Added to the root of the second moment.
-    pub eps: f64,
-    /// Decay of matrices, times the learning rate.
-    pub weight_decay: f64,
-    /// Largest global norm of the gradients; 0: any.
-    pub clip: f64,
-}
-
-impl Default for AdamW {
-    fn default() -> Self {
-        Self { lr: 1e-3, beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: 0.1, clip: 1.0 }
     }
 }
 
@@ -103,9 +83,9 @@ impl Learner {
         for packed in &plan.parameters {
             executor.store(&mut memory, &packed.name, DType::F32, &packed.words(&source.checkpoint)?).await?;
         }
-        let clear = optimizer::clear(&plan.train)?.lower("clear", &traits, plan.capacity)?;
-        let norm = optimizer::norm(&plan.trained)?.lower("norm", &traits, plan.capacity)?;
-        let update = optimizer::update(&plan.trained, &config.parameters())?.lower(
+        let clear = optimizer::clear(&plan.carries)?.lower("clear", &traits, plan.capacity)?;
+        let norm = optimizer::norm(&plan.trained)?.0.lower("norm", &traits, plan.capacity)?;
+        let update = optimizer::update(&plan.trained, &config.parameters())?.0.lower(
             "update",
             &traits,
             plan.capacity,
@@ -295,22 +275,20 @@ impl Learner {
 
     /// Checkpoint tensors, trained or not.
     pub async fn weights(&self) -> Result<NamedTensors> {
-        self.read("", &self.plan.parameters).await
+        self.read(&str::to_string, &self.plan.parameters).await
     }
 
     /// Accumulated gradients of the trained tensors.
     pub async fn gradients(&self) -> Result<NamedTensors> {
-        self.read("gradient.", &self.plan.trained).await
+        self.read(&gradient_name, &self.plan.trained).await
     }
 
     /// First and second moments of the trained tensors, named `first.NAME` and `second.NAME`.
     pub async fn moments(&self) -> Result<NamedTensors> {
         let mut tensors = Vec::new();
-        for moment in ["first", "second"] {
-            let list = self.read(&format!("{moment}."), &self.plan.trained).await?;
-            tensors.extend(
-                list.into_iter().map(|(name, shape, values)| (format!("{moment}.{name}"), shape, values)),
-            );
+        for moment in Moment::ALL {
+            let list = self.read(&|parameter| moment.name(parameter), &self.plan.trained).await?;
+            tensors.extend(list.into_iter().map(|(name, shape, values)| (moment.name(&name), shape, values)));
         }
         Ok(tensors)
     }
@@ -320,45 +298,41 @@ impl Learner {
     /// # Errors
     /// [`ErrorKind::ModelFormat`] for moments of another model.
     pub async fn restore_moments(&mut self, tensors: NamedTensors) -> Result<()> {
-        let shapes: std::collections::BTreeMap<String, Vec<usize>> =
-            self.config.parameters().into_iter().map(|s| (s.name, s.shape)).collect();
-        for (name, shape, values) in &tensors {
-            let parameter = name.split_once('.').map_or(name.as_str(), |(_, parameter)| parameter);
-            let fits =
-                |needed: &Vec<usize>| needed == shape && values.len() == shape.iter().product::<usize>();
-            if let Some(needed) = shapes.get(parameter).filter(|needed| !fits(needed)) {
-                let text = format!(
-                    "the moment {name} has shape {shape:?} and {} numbers, the model needs {needed:?}",
-                    values.len()
-                );
-                return Err(Error::new(ErrorKind::ModelFormat, text)
-                    .help("train from the checkpoint's weights with --model and another --out"));
+        let moments: BTreeMap<String, (Vec<usize>, Vec<f32>)> =
+            tensors.into_iter().map(|(name, shape, values)| (name, (shape, values))).collect();
+        let mut restored = Vec::new();
+        for moment in Moment::ALL {
+            let mut of_moment = BTreeMap::new();
+            for spec in self.config.parameters() {
+                let name = moment.name(&spec.name);
+                let Some((shape, values)) = moments.get(&name) else { continue };
+                if *shape != spec.shape || values.len() != shape.iter().product::<usize>() {
+                    let text = format!(
+                        "the moment {name} has shape {shape:?} and {} numbers, the model needs {:?}",
+                        values.len(),
+                        spec.shape
+                    );
+                    return Err(Error::new(ErrorKind::ModelFormat, text)
+                        .help("train from the checkpoint's weights with --model and another --out"));
+                }
+                of_moment.insert(spec.name, values.clone());
             }
+            restored.push((moment, of_moment));
         }
-        let tensors: std::collections::BTreeMap<String, Vec<f32>> =
-            tensors.into_iter().map(|(name, _, values)| (name, values)).collect();
-        for moment in ["first", "second"] {
-            let prefix = format!("{moment}.");
-            let of_moment = tensors
-                .iter()
-                .filter_map(|(name, values)| Some((name.strip_prefix(&prefix)?.to_string(), values.clone())))
-                .collect();
+        for (moment, of_moment) in &restored {
             for packed in &self.plan.trained {
-                let words: Vec<u32> = packed.pack(&of_moment).into_iter().map(f32::to_bits).collect();
-                self.executor.write(&mut self.memory, &format!("{prefix}{}", packed.name), 0, &words).await?;
+                let words: Vec<u32> = packed.pack(of_moment).into_iter().map(f32::to_bits).collect();
+                self.executor.write(&mut self.memory, &moment.name(&packed.name), 0, &words).await?;
             }
         }
         Ok(())
     }
 
-    /// Checkpoint tensors from the graph's tensors `prefix + name`.
-    async fn read(&self, prefix: &str, parameters: &[Packed]) -> Result<NamedTensors> {
+    /// Checkpoint tensors from what the memory holds of each parameter under the name `of`.
+    async fn read(&self, of: &dyn Fn(&str) -> String, parameters: &[Packed]) -> Result<NamedTensors> {
         let mut values = Vec::with_capacity(parameters.len());
         for packed in parameters {
-            let words = self
-                .executor
-                .read(&self.memory, &format!("{prefix}{}", packed.name), 0..packed.elements)
-                .await?;
+            let words = self.executor.read(&self.memory, &of(&packed.name), 0..packed.elements).await?;
             values.push(words.into_iter().map(f32::from_bits).collect::<Vec<f32>>());
         }
         let mut tensors = weights::unpack(parameters.iter().zip(values.iter().map(Vec::as_slice)));

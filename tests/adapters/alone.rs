@@ -512,11 +512,13 @@ fn refuses_what_does_not_fit_and_stays_usable() {
     };
     let learned = || Attention::polysketch(2, 8, 4, Sketch::Learned { levels: 1, expansion: 1 });
     let none = Weights::default();
-    assert_eq!(new(Attention::softmax(2, 8), none, Mask::Causal), Err(ErrorKind::Input)); // a cache of nothing
+    // A cache of nothing.
+    assert_eq!(new(Attention::softmax(2, 8), none, Mask::Causal), Err(ErrorKind::Input));
     assert_eq!(new(Attention::softmax(2, 8), none, Mask::Full), Ok(()));
     assert_eq!(new(Attention::softmax(2, 8).with_gate(), none, Mask::Full), Err(ErrorKind::Config));
     assert_eq!(new(Attention::softmax(2, 6), none, Mask::Full), Err(ErrorKind::Config));
-    assert_eq!(new(Attention::taylor(2, 64, 4), none, Mask::Causal), Err(ErrorKind::Config)); // too many features
+    // Too many features.
+    assert_eq!(new(Attention::taylor(2, 64, 4), none, Mask::Causal), Err(ErrorKind::Config));
     assert_eq!(new(Attention::polynomial(2, 8, 3), none, Mask::Causal), Err(ErrorKind::Config));
     assert_eq!(new(Attention::taylor(2, 8, 2).with_gate(), none, Mask::Full), Err(ErrorKind::Config));
     assert_eq!(new(learned(), none, Mask::Full), Err(ErrorKind::Config)); // exact blocks need a causal mask

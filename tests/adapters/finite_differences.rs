@@ -35,7 +35,7 @@ fn run(of: &Differentiable, graph: &Graph, data: &Data, reads: &[String]) -> Vec
         for t in plan.tensors.iter().filter(|t| t.bytes > 0) {
             let memory = match t.tensor.role {
                 Role::Parameter => &mut parameters,
-                Role::State => &mut state,
+                Role::State(_) => &mut state,
                 _ => continue,
             };
             oracle.store(memory, &t.tensor.name, t.tensor.ty.dtype, &data[&t.tensor.name]).await.unwrap();

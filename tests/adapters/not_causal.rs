@@ -1,5 +1,5 @@
-//! Attention that is not causal, by the CPU twins: against the sum over all keys, written out. (Its shaders are
-//! held against the twins in `kernels.rs`.)
+//! Attention that is not causal, by the CPU twins: against the sum over all keys, written out. (Its shaders
+//! are held against the twins in `kernels.rs`.)
 
 use pollster::block_on;
 use polysketch::check::attention_cases::{NON_CAUSAL, non_causal_case, non_causal_models};
