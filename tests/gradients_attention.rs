@@ -1,6 +1,6 @@
 //! Attention in training plans: every shader of its forward and backward pass against its CPU twin, in sizes
 //! that are no multiples of tiles. (The twins themselves are checked by differences in f64, in
-//! src/attention/gradient_tests.rs.)
+//! `src/attention/gradient_tests.rs`.)
 
 mod common;
 
@@ -13,7 +13,7 @@ use polysketch::attention::{Attention, HeadLayout, Inputs, Kind, Mode, Rotation,
 use polysketch::exec::{Executor, bisect};
 use polysketch::graph::{Graph, Recompute, Role};
 use polysketch::kernels::DeviceTraits;
-use polysketch::shape;
+use polysketch::tensor::shape;
 use polysketch::tensor::{Call, Capacity, DType, Lane, TensorType, Unit, lane_table};
 
 /// f32 against f32: sums in another order.
@@ -86,7 +86,7 @@ fn compare(
 }
 
 /// The same in the variants for a device of these traits.
-#[allow(clippy::too_many_arguments)]
+#[allow(clippy::too_many_arguments, reason = "as many as the formula has")]
 fn compare_for(
     traits: &DeviceTraits,
     name: &str,

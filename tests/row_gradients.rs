@@ -13,7 +13,7 @@ use polysketch::graph::{Graph, Recompute};
 use polysketch::kernels::DeviceTraits;
 use polysketch::kernels::linear::linear::Linear;
 use polysketch::kernels::optimizer::adamw::Settings;
-use polysketch::shape;
+use polysketch::tensor::shape;
 use polysketch::tensor::{Capacity, DType, TensorType, Unit};
 
 #[test]

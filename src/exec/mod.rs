@@ -26,6 +26,7 @@ use crate::tensor::{Call, DType};
 
 /// Where plans run.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum Executor {
     /// The CPU twins in f32.
     Cpu(CpuExecutor<f32>),

@@ -14,7 +14,7 @@ use polysketch::kernels::pairs::dense_weight::DenseWeight;
 use polysketch::kernels::rows::multiply_add::MultiplyAdd;
 use polysketch::model::config::ModelConfig;
 use polysketch::model::transformer::{self, Build, Ending};
-use polysketch::shape;
+use polysketch::tensor::shape;
 use polysketch::tensor::{Capacity, DType, TensorType, Unit};
 #[cfg(feature = "train")]
 use polysketch::train::{LearnerOptions, LearnerPlan};

@@ -1,5 +1,5 @@
 //! What the integration tests share: golden models, and every executor of this machine.
-#![allow(dead_code)]
+#![allow(dead_code, reason = "every test takes the part it needs")]
 
 pub mod dense;
 pub mod episode;

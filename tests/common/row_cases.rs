@@ -11,7 +11,7 @@ use polysketch::kernels::rows::embed_grad;
 use polysketch::kernels::rows::glu::Glu;
 use polysketch::kernels::rows::layer_norm::LayerNorm;
 use polysketch::kernels::rows::nll::{Nll, UNSCORED};
-use polysketch::shape;
+use polysketch::tensor::shape;
 use polysketch::tensor::{Call, DType, Extent, Lane, Shape, TensorType, Unit};
 
 use super::gradient::{Gradients, Named};
@@ -188,7 +188,7 @@ pub fn cases() -> Vec<Case> {
 }
 
 /// Parameters of the optimiser's graph: shape, and which ranges do not decay.
-#[allow(clippy::single_range_in_vec_init)]
+#[allow(clippy::single_range_in_vec_init, reason = "a list of one range")]
 pub fn optimised() -> Vec<(Shape, Vec<std::ops::Range<usize>>)> {
     vec![
         (shape![9, 100], vec![]),
