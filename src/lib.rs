@@ -29,6 +29,7 @@
 //! What most callers need stands at the crate's root. The modules below it are for those who build on a layer:
 //! attention alone, a training loop of their own, a kernel of their own.
 //!
+//! * `check` (native): every shader against its CPU twin, and models against results that are known.
 //! * `report` (native): what the theory of gradients and sketches promises, measured.
 //! * [`mod@bench`]: suites of measurements, one documented row each.
 //! * [`train`]: gradients of whole models in linear time and constant memory, the optimiser, the training
@@ -51,13 +52,15 @@
 //! * `builtin-model`: a small model inside the library, 4.4 MB of it
 //!   ([`ModelSource::builtin`]).
 //! * `train`: the module [`train`].
-//! * `bench`: the modules [`mod@bench`] and `report`; needs `train`, which it measures.
+//! * `bench`: the modules [`mod@bench`], `check` and `report`; needs `train`, which it measures.
 
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
 pub mod attention;
 #[cfg(feature = "bench")]
 pub mod bench;
+#[cfg(all(feature = "bench", not(target_arch = "wasm32")))]
+pub mod check;
 mod clock;
 #[doc(hidden)]
 pub mod error;
