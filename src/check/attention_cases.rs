@@ -20,7 +20,14 @@ use crate::tensor::{Call, Capacity, DType, Lane, TensorType, Unit, lane_table};
 use super::case::start;
 
 /// Attention in a training plan, without rotation. `sketch` counts where the kind has one.
-pub fn attention(heads: usize, head: usize, sketch: usize, block: usize, kind: Kind, gated: bool) -> Attention {
+pub fn attention(
+    heads: usize,
+    head: usize,
+    sketch: usize,
+    block: usize,
+    kind: Kind,
+    gated: bool,
+) -> Attention {
     let sketched = matches!(kind, Kind::Polysketch { .. });
     let layout = HeadLayout {
         heads,

@@ -18,8 +18,8 @@ use polysketch::kernels::contract::OwnShader;
 use polysketch::kernels::dense::attention_dense::{AttentionDense, Sight};
 use polysketch::kernels::pairs::dense_weight::DenseWeight;
 use polysketch::kernels::{Args, DeviceTraits, Dispatch, Kernel, Variant};
-use polysketch::tensor::{Call, Capacity, Lane, TensorId, TensorType, Unit, lane_table};
-use polysketch::{ErrorKind, Result, shape};
+use polysketch::tensor::{Call, Capacity, Lane, TensorId, TensorType, Unit, lane_table, shape};
+use polysketch::{ErrorKind, Result};
 
 use crate::places::{Place, Tests};
 
@@ -153,6 +153,7 @@ impl Kernel for Counting {
 
 /// What a kernel's loops came to.
 #[derive(Debug)]
+#[allow(dead_code, reason = "for messages")]
 struct Count {
     kernel: &'static str,
     dispatches: usize,
@@ -297,9 +298,12 @@ pub fn add(tests: &mut Tests) {
     // What is counted does not depend on the device; one that is slow is enough, and it need not be every one.
     let Some(place) = tests.adapters().into_iter().next() else { return };
     let taylor = |degree| DenseWeight::Kernel(LocalWeight::Taylor { scale: 0.1, degree });
-    for (head, weight) in
-        [(16, DenseWeight::Softmax), (64, DenseWeight::Softmax), (128, taylor(2)), (256, DenseWeight::Softmax)]
-    {
+    for (head, weight) in [
+        (16, DenseWeight::Softmax),
+        (64, DenseWeight::Softmax),
+        (128, taylor(2)),
+        (256, DenseWeight::Softmax),
+    ] {
         let of = place.clone();
         tests.add(&place.name, "loops", &slug(&format!("cache h={head} {weight:?}")), move || {
             let traits = bounded(&of);
