@@ -27,6 +27,7 @@
 //!
 //! # The layers, from the top
 //!
+//! * `check` (native): every shader against its CPU twin, and models against results that are known.
 //! * `report` (native): what the theory of gradients and sketches promises, measured.
 //! * [`mod@bench`]: what a device does with all this: suites of measurements, one documented row each.
 //! * [`train`]: gradients of whole models in linear time and constant memory, the optimiser, the training
@@ -50,10 +51,12 @@
 //! * `builtin-model`: a small model inside the library, 4.4 MB of it
 //!   ([`ModelSource::builtin`](model::ModelSource::builtin)).
 //! * `train`: the module [`train`].
-//! * `bench`: the modules [`mod@bench`] and `report`; needs `train`, which it measures.
+//! * `bench`: the modules [`mod@bench`], `check` and `report`; needs `train`, which it measures.
 pub mod attention;
 #[cfg(feature = "bench")]
 pub mod bench;
+#[cfg(all(feature = "bench", not(target_arch = "wasm32")))]
+pub mod check;
 mod clock;
 pub mod error;
 pub mod exec;

@@ -69,10 +69,6 @@ impl Scratch {
         });
         Ok(Self { buffers: buffers.collect::<Result<_>>()? })
     }
-
-    pub fn buffer(&mut self, i: usize) -> &mut Stored {
-        &mut self.buffers[i]
-    }
 }
 
 /// A tensor of zeros.
