@@ -24,6 +24,7 @@ use crate::tensor::{Call, DType};
 
 /// Where plans run.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum Executor {
     /// The CPU twins in f32.
     Cpu(CpuExecutor<f32>),

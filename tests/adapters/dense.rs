@@ -106,7 +106,7 @@ impl Dense {
     }
 
     /// One head: `o_i` of SPEC §1, from its projections. Not causal: every key counts for every query.
-    #[allow(clippy::too_many_arguments)]
+    #[allow(clippy::too_many_arguments, reason = "as many as the formula has")]
     pub fn mix(
         &self,
         at: &str,
@@ -183,6 +183,7 @@ impl Dense {
                     sketched.as_ref().map_or(0.0, |(q, k)| dot(&q[i], &k[j]).powi(2))
                 }
             }
+            kind => panic!("no formula of {kind}"),
         };
         (0..q.len()).map(|i| (0..k.len()).map(|j| weight(i, j)).collect()).collect()
     }

@@ -9,7 +9,7 @@ use polysketch::exec::{Executor, Memory, Run};
 use polysketch::graph::{Graph, Recompute};
 use polysketch::kernels::linear::linear::Linear;
 use polysketch::kernels::optimizer::adamw::Settings;
-use polysketch::shape;
+use polysketch::tensor::shape;
 use polysketch::tensor::{Capacity, DType, TensorType, Unit};
 
 use crate::finite_differences::differences;

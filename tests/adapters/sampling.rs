@@ -10,7 +10,7 @@ use polysketch::exec::{Compiled, Executor, Memory, Run};
 use polysketch::graph::{Graph, Purpose};
 use polysketch::kernels::DeviceTraits;
 use polysketch::kernels::sample::sample::{SETTINGS, STEPS, Sample};
-use polysketch::shape;
+use polysketch::tensor::shape;
 use polysketch::tensor::{Call, Capacity, Lane, TensorType, Unit};
 
 use crate::places::{Place, Tests};

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use polysketch::model::ModelSource;
-use polysketch::model::tokenizer::documents;
+use polysketch::model::documents;
 use serde_json::Value;
 
 const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/openings.txt");

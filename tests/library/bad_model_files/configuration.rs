@@ -1,7 +1,7 @@
 //! `config.json`: impossible, missing and unknown values.
 
-use polysketch::error::{Error, ErrorKind};
 use polysketch::model::config::ModelConfig;
+use polysketch::{Error, ErrorKind};
 use serde_json::{Value, json};
 
 use super::assert_error;

@@ -5,10 +5,10 @@ mod configuration;
 mod tokenizers;
 mod weights;
 
-use polysketch::error::{Error, ErrorKind};
+use polysketch::model::Tokenizer;
 use polysketch::model::checkpoint::Checkpoint;
 use polysketch::model::config::ModelConfig;
-use polysketch::model::tokenizer::Tokenizer;
+use polysketch::{Error, ErrorKind};
 
 use configuration::good_config;
 use tokenizers::small_tokenizer;
@@ -37,7 +37,7 @@ fn random_damage_never_panics() {
     type Load<'a> = &'a dyn Fn(Vec<u8>);
     let sources: [(Vec<u8>, Load<'_>); 3] = [
         (good_config().to_string().into_bytes(), &|b| {
-            drop(ModelConfig::from_json(&String::from_utf8_lossy(&b), "fuzz"))
+            drop(ModelConfig::from_json(&String::from_utf8_lossy(&b), "fuzz"));
         }),
         (Model::new().bytes(), &|b| {
             drop(

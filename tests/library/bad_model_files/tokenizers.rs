@@ -1,8 +1,8 @@
 //! `tokenizer.json`: damaged, too large, incomplete; training one on too little.
 
-use polysketch::error::{Error, ErrorKind};
-use polysketch::model::tokenizer::Tokenizer;
+use polysketch::model::Tokenizer;
 use polysketch::model::tokenizer_train;
+use polysketch::{Error, ErrorKind};
 use serde_json::{Value, json};
 
 use super::assert_error;

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use polysketch::error::{Error, ErrorKind};
 use polysketch::model::checkpoint::{
     Checkpoint, Dtype, TensorData, Tensors, safetensors_bytes, write_safetensors,
 };
 use polysketch::model::parameters::ParameterSpec;
+use polysketch::{Error, ErrorKind};
 use serde_json::{Value, json};
 
 use super::assert_error;
