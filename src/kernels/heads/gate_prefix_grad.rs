@@ -64,7 +64,7 @@ impl GatePrefixGrad {
         let tokens = call.tokens;
         cpu::parallel_for(call.lanes.len() * l.heads, |task| {
             let (at, head) = (task / l.heads, task % l.heads);
-            debug_assert_eq!(lane(lanes, call.lane_base + at).ring, 0);
+            assert_eq!(lane(lanes, call.lane_base + at).ring, 0);
             // SAFETY: every task has its own (lane, head), and so its own column of dqkv's rows.
             let at_place = |place: usize| unsafe { dqkv.slice(place, 1) };
             let carry = unsafe { carry.slice(task, 1) };
