@@ -1,10 +1,16 @@
 //! Finds the first step of a plan whose shader and CPU twin disagree: runs the first k steps on one executor
 //! and compares what step k wrote on both, from the same inputs.
 
-use super::cpu::{self, CpuExecutor};
-use super::{Compiled, Executor, GpuExecutor, Memory, Own, Run, Stored};
-use crate::error::{Error, ErrorKind, Result};
-use crate::graph::{Plan, Role};
+use std::sync::Arc;
+
+use super::cpu::CpuExecutor;
+use super::executor::Executor;
+use super::memory::Memory;
+use super::program::Program;
+use super::submission::Submission;
+use super::wgpu::GpuExecutor;
+use crate::error::Result;
+use crate::graph::{Plan, TensorId};
 use crate::tensor::{Call, DType};
 
 /// How far the outputs of one step lie apart.
@@ -20,16 +26,12 @@ pub struct Difference {
     pub relative: f64,
 }
 
-/// One side: an executor with its own copy of everything.
-struct Side {
-    executor: Executor,
-    compiled: Compiled,
-    parameters: Memory,
-    state: Memory,
-}
-
 /// Runs one call step by step on the GPU and on the CPU; before each step the CPU gets the GPU's tensors, so
-/// that every difference is of that step alone. Parameters and state are given as words by name.
+/// that every difference is of that step alone. Parameters, states and inputs are given as words by name; the
+/// lane table is that of the call.
+///
+/// # Errors
+/// As [`Program::run`], on either side.
 pub async fn bisect(
     gpu: &GpuExecutor,
     plan: Plan,
@@ -37,63 +39,48 @@ pub async fn bisect(
     call: &Call,
     inputs: &[(&str, &[u32])],
 ) -> Result<Vec<Difference>> {
-    let mut sides = Vec::new();
-    for executor in [Executor::Gpu(gpu.clone()), Executor::Cpu(CpuExecutor::default())] {
-        let (mut parameters, mut state) = (Memory::new(), Memory::new());
-        for (name, dtype, words) in tensors {
-            let role = plan.find(name).map(|id| &plan.tensors[id.0].tensor.role);
-            let memory = if role == Some(&Role::State) { &mut state } else { &mut parameters };
-            executor.store(memory, name, *dtype, words).await?;
-        }
-        executor.reserve_state(&plan, &mut state).await?;
-        executor.store_constants(&plan, &mut parameters).await?;
-        let compiled = executor.compile(&plan).await?;
-        sides.push(Side { executor, compiled, parameters, state });
-    }
-    let (Some(mut cpu), Some(mut device)) = (sides.pop(), sides.pop()) else { return Ok(Vec::new()) };
-    call.check(&plan.capacity)?;
-    let run = Run { calls: &[], inputs, reads: &[] };
-    device.executor.run(&mut device.compiled, &device.parameters, &mut device.state, run.clone()).await?;
-    let Executor::Cpu(executor) = cpu.executor.clone() else {
-        return Err(Error::new(ErrorKind::Device, "bisect needs the CPU executor"));
-    };
-    executor.prepare(&mut cpu.compiled, &cpu.parameters, &cpu.state, &run)?;
-
+    let plan = Arc::new(plan);
+    let mut device = side(&Executor::Gpu(gpu.clone()), &plan, tensors).await?;
+    let mut cpu = side(&Executor::Cpu(CpuExecutor::default()), &plan, tensors).await?;
+    let inputs: Vec<(TensorId, &[u32])> =
+        inputs.iter().map(|(name, words)| Ok((device.tensor(name)?, *words))).collect::<Result<_>>()?;
+    let calls = std::slice::from_ref(call);
+    device.check(&Submission { calls, inputs: &inputs, reads: &[] })?;
+    device.give(calls, &inputs).await?;
+    cpu.give(calls, &inputs).await?;
     let mut differences = Vec::new();
-    for (at, step) in plan.steps.iter().enumerate() {
-        gpu.steps(&mut device.compiled, &device.parameters, &device.state, call, at..at + 1).await?;
-        executor.steps(&mut cpu.compiled, &cpu.parameters, &mut cpu.state, call, at..at + 1, None)?;
-        if !step.kernel.runs(call) {
-            continue;
-        }
+    for (at, step) in plan.steps.iter().enumerate().filter(|(_, step)| step.kernel.runs(call)) {
+        device.step(call, at).await?;
+        cpu.step(call, at).await?;
         for arg in step.args.iter().filter(|a| a.written) {
-            let t = &plan.tensors[arg.tensor.0];
-            let buffer = gpu.tensor(&device.compiled, &device.parameters, &device.state, arg.tensor)?;
-            let words: Vec<u32> = gpu.context().read_pod(buffer, 0..t.bytes as u64).await?;
-            let mine = cpu::read(&cpu.compiled, &cpu.parameters, &cpu.state, &t.tensor.name, words.len())?;
+            let t = &plan.tensors[arg.tensor.0].tensor;
+            let elements = t.ty.shape.elements(&plan.capacity);
+            let words = device.read(arg.tensor, 0..elements).await?;
+            let mine = cpu.read(arg.tensor, 0..elements).await?;
             differences.push(Difference {
                 step: at,
                 label: format!("{} ({})", step.label, step.variant.shader),
-                tensor: t.tensor.name.clone(),
-                relative: compare(t.tensor.ty.dtype, &words, &mine),
+                tensor: t.name.clone(),
+                relative: compare(t.ty.dtype, &words, &mine),
             });
             // The CPU goes on from the GPU's result.
-            let target = match t.tensor.role {
-                Role::State => {
-                    let i = cpu.state.index(&t.tensor.name)?;
-                    &mut cpu.state.tensors[i]
-                }
-                _ => {
-                    let Own::Cpu(scratch) = &mut cpu.compiled.own else { continue };
-                    scratch.buffer(t.buffer.0)
-                }
-            };
-            if !matches!(target, Stored::Gpu(_)) {
-                cpu::write_words(target, 0, &words)?;
-            }
+            cpu.write(arg.tensor, 0, &words).await?;
         }
     }
     Ok(differences)
+}
+
+/// The plan on one executor, with its own copy of everything.
+async fn side(
+    executor: &Executor,
+    plan: &Arc<Plan>,
+    tensors: &[(String, DType, Vec<u32>)],
+) -> Result<Program> {
+    let memory = Memory::new(executor);
+    for (name, dtype, words) in tensors {
+        memory.store(name, *dtype, words).await?;
+    }
+    Program::new(plan.clone(), &memory).await
 }
 
 /// Largest difference over the largest magnitude; for integers, the share that differs.

@@ -127,7 +127,7 @@ impl Layer {
         block_on(async {
             let mut bench =
                 Bench::new(Executor::Oracle(CpuExecutor::default()), &graph, N, &weights).await.unwrap();
-            bench.run(&[("seed", &self.g.words())], &[]).await.unwrap();
+            bench.run(&[(seed, &self.g.words())], &[]).await.unwrap();
             let w = bench.state("gradient.w", 3 * H * D).await.unwrap();
             let part = |i: usize| w[i * H * D..(i + 1) * H * D].to_vec();
             [bench.state("gradient.x", N * D).await.unwrap(), part(0), part(1), part(2)]
