@@ -1,15 +1,15 @@
-//! Validates every shader permutation with naga and generates `shaders.rs`: the sources, the
-//! bindings as reflected, and each kernel's `Params` struct, so that no layout is typed twice.
+//! Says what the program was built from, and generates `shaders.rs` from the shaders (`shaders/build/`).
 
+#[path = "shaders/build/emit.rs"]
+mod emit;
 #[path = "src/kernels/contract/preprocess.rs"]
 mod preprocess;
+#[path = "shaders/build/reflect.rs"]
+mod reflect;
 
-use std::collections::BTreeMap;
-use std::fmt::Write as _;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::{env, fs};
-
-use naga::valid::{Capabilities, ValidationFlags, Validator};
 
 fn main() {
     println!("cargo:rerun-if-changed=shaders");
@@ -30,20 +30,18 @@ fn identify() {
         println!("cargo:rerun-if-changed={path}");
     }
     let git = |arguments: &[&str]| {
-        let output = std::process::Command::new("git")
-            .args(arguments)
-            .output()
-            .ok()
-            .filter(|output| output.status.success())?;
+        let output = std::process::Command::new("git").args(arguments).output().ok();
+        let output = output.filter(|output| output.status.success())?;
         Some(String::from_utf8_lossy(&output.stdout).trim().to_string())
     };
     let commit = git(&["rev-parse", "--short", "HEAD"]).unwrap_or_default();
-    if let Some(log) = git(&["rev-parse", "--git-path", "logs/HEAD"]).filter(|log| Path::new(log).exists()) {
+    let log = git(&["rev-parse", "--git-path", "logs/HEAD"]);
+    if let Some(log) = log.filter(|log| Path::new(log).exists()) {
         println!("cargo:rerun-if-changed={log}");
     }
-    let changes =
+    let changed =
         git(&["status", "--porcelain", "--untracked-files=no"]).is_some_and(|list| !list.is_empty());
-    println!("cargo:rustc-env=POLYSKETCH_COMMIT={commit}{}", if changes { "+" } else { "" });
+    println!("cargo:rustc-env=POLYSKETCH_COMMIT={commit}{}", if changed { "+" } else { "" });
     let lock = fs::read_to_string("Cargo.lock").unwrap_or_default();
     let wgpu = lock
         .split("[[package]]")
@@ -51,175 +49,58 @@ fn identify() {
     println!("cargo:rustc-env=POLYSKETCH_WGPU={}", wgpu.unwrap_or_default());
 }
 
-fn read(path: &Path) -> Result<String, String> {
-    fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))
+/// A shader file: its family is its folder.
+pub struct Source {
+    pub stem: String,
+    pub path: PathBuf,
+    pub text: String,
 }
 
+/// Writes `shaders.rs`, unless the one that is there came from the same shaders: naga takes seconds, and this
+/// runs with every edit of a Rust file.
 fn generate() -> Result<(), String> {
-    let shaders = Path::new(&env::var("CARGO_MANIFEST_DIR").map_err(|e| e.to_string())?).join("shaders");
-    let mut shared = BTreeMap::new();
-    for entry in fs::read_dir(shaders.join("shared")).map_err(|e| e.to_string())? {
-        let path = entry.map_err(|e| e.to_string())?.path();
-        let stem = path.file_stem().unwrap_or_default().to_string_lossy().to_string();
-        shared.insert(stem, read(&path)?);
+    let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR").map_err(|e| e.to_string())?).join("shaders");
+    let mut families = Vec::new();
+    for folder in entries(&root)?.into_iter().filter(|path| path.is_dir() && !path.ends_with("build")) {
+        for path in entries(&folder)?.into_iter().filter(|path| path.extension().is_some_and(|e| e == "wgsl"))
+        {
+            let text = fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+            let stem = path.file_stem().unwrap_or_default().to_string_lossy().to_string();
+            families.push((folder.ends_with("shared"), Source { stem, path, text }));
+        }
     }
-    let import = |name: &str| shared.get(name).cloned();
+    let (shared, shaders): (Vec<_>, Vec<_>) = families.into_iter().partition(|(shared, _)| *shared);
+    let [shared, shaders] =
+        [shared, shaders].map(|list| list.into_iter().map(|(_, s)| s).collect::<Vec<_>>());
 
-    let mut table = String::from(
-        "/// Every permutation of `shaders/permutations.txt`.\npub static PERMUTATIONS: &[Permutation] = &[\n",
-    );
-    let mut sources =
-        String::from("/// The shader files by stem.\npub static SOURCES: &[(&str, &str)] = &[\n");
-    let mut params = String::from(
-        "/// The uniform `Params` of every kernel, generated from its shader.\npub mod params {\n",
-    );
-    for line in read(&shaders.join("permutations.txt"))?.lines() {
-        let line = line.split('#').next().unwrap_or_default().trim();
-        if line.is_empty() {
-            continue;
-        }
-        let (stem, all) =
-            preprocess::permutations(line).ok_or(format!("permutations.txt: cannot read {line:?}"))?;
-        let path = find(&shaders, stem)?;
-        let source = read(&path)?;
-        let _ = writeln!(sources, "    ({stem:?}, include_str!({:?})),", path.display().to_string());
-        let mut layout: Option<String> = None;
-        for flags in all {
-            let key = std::iter::once(stem).chain(flags.iter().copied()).collect::<Vec<_>>().join("+");
-            let text =
-                preprocess::preprocess(&source, &flags, &import).map_err(|e| format!("{stem}.wgsl: {e}"))?;
-            if let Some(bare) =
-                text.split([';', '{']).map(str::trim).find(|s| s.starts_with("var ") && !s.contains('='))
-            {
-                // WGSL zeroes it each time it is declared, but Chromium 156 does so once: in a loop it keeps
-                // its last value.
-                return Err(format!("{key}: {bare:?} needs an initial value"));
-            }
-            let module = naga::front::wgsl::parse_str(&text)
-                .map_err(|e| format!("{key}:\n{}", e.emit_to_string(&text)))?;
-            // The floor of SPEC §6: nothing optional. unpack2x16float is core WebGPU, naga lists it as a capability.
-            Validator::new(ValidationFlags::all(), Capabilities::SHADER_FLOAT16_IN_FLOAT32)
-                .validate(&module)
-                .map_err(|e| format!("{key}:\n{}", e.emit_to_string(&text)))?;
-            let reflected = reflect(&key, stem, &module)?;
-            let _ = writeln!(table, "    {},", reflected.entry);
-            match &layout {
-                None => layout = Some(reflected.params),
-                Some(first) if *first != reflected.params => {
-                    return Err(format!("{key}: Params differs between permutations"));
-                }
-                Some(_) => {}
-            }
-        }
-        params.push_str(&layout.unwrap_or_default());
+    let mut hasher = DefaultHasher::new();
+    for generator in [
+        include_str!("build.rs"),
+        include_str!("shaders/build/emit.rs"),
+        include_str!("shaders/build/reflect.rs"),
+        include_str!("src/kernels/contract/preprocess.rs"),
+    ] {
+        generator.hash(&mut hasher);
     }
-    sources.push_str("];\n");
-    table.push_str("];\n");
-    params.push_str("}\n");
-    let mut pieces =
-        String::from("/// The shared pieces by name.\npub static SHARED: &[(&str, &str)] = &[\n");
-    for (name, text) in &shared {
-        let _ = writeln!(pieces, "    ({name:?}, {text:?}),");
+    for source in shared.iter().chain(&shaders) {
+        (&source.path, &source.text).hash(&mut hasher);
     }
-    pieces.push_str("];\n");
-    let out = Path::new(&env::var("OUT_DIR").map_err(|e| e.to_string())?).join("shaders.rs");
-    fs::write(&out, [table, sources, pieces, params].concat()).map_err(|e| format!("{}: {e}", out.display()))
+    let mark = format!("// of {:016x}\n", hasher.finish());
+    let out = PathBuf::from(env::var("OUT_DIR").map_err(|e| e.to_string())?).join("shaders.rs");
+    if fs::read_to_string(&out).is_ok_and(|text| text.starts_with(&mark)) {
+        return Ok(());
+    }
+    let kernels = shaders.iter().map(|s| reflect::kernel(s, &shared)).collect::<Result<Vec<_>, _>>()?;
+    let text = mark + &emit::everything(&kernels, &shaders, &shared)?;
+    fs::write(&out, text).map_err(|e| format!("{}: {e}", out.display()))
 }
 
-/// `shaders/<family>/<stem>.wgsl`.
-fn find(shaders: &Path, stem: &str) -> Result<PathBuf, String> {
-    let families = fs::read_dir(shaders).map_err(|e| e.to_string())?.flatten();
-    let file = format!("{stem}.wgsl");
-    families
-        .map(|family| family.path().join(&file))
-        .find(|path| path.exists())
-        .ok_or(format!("no shader {file}"))
-}
-
-struct Reflected {
-    entry: String,
-    params: String,
-}
-
-fn reflect(key: &str, stem: &str, module: &naga::Module) -> Result<Reflected, String> {
-    let mut bindings = BTreeMap::new();
-    let mut params = String::new();
-    for (_, var) in module.global_variables.iter() {
-        let Some(binding) = &var.binding else { continue };
-        if binding.group != 0 {
-            return Err(format!("{key}: binding group {} (only group 0 is used)", binding.group));
-        }
-        match var.space {
-            naga::AddressSpace::Uniform if binding.binding == 0 => {
-                params = params_struct(key, stem, module, var.ty)?
-            }
-            naga::AddressSpace::Storage { access } if binding.binding > 0 => {
-                let written = access.contains(naga::StorageAccess::STORE);
-                bindings.insert(binding.binding, written);
-            }
-            _ => {
-                return Err(format!(
-                    "{key}: binding {} must be uniform Params (0) or storage (1..)",
-                    binding.binding
-                ));
-            }
-        }
+fn entries(folder: &Path) -> Result<Vec<PathBuf>, String> {
+    let fail = |e: std::io::Error| format!("{}: {e}", folder.display());
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(folder).map_err(fail)? {
+        paths.push(entry.map_err(fail)?.path());
     }
-    if params.is_empty() {
-        return Err(format!("{key}: no uniform Params at binding 0"));
-    }
-    if !bindings.keys().copied().eq(1..=bindings.len() as u32) {
-        return Err(format!("{key}: storage bindings are not numbered 1..={}", bindings.len()));
-    }
-    if bindings.len() > 8 {
-        return Err(format!("{key}: {} storage bindings, WebGPU's floor is 8", bindings.len()));
-    }
-    if !module.entry_points.iter().map(|e| e.name.as_str()).eq(["main"]) {
-        return Err(format!("{key}: needs exactly one entry point, main"));
-    }
-    let written: Vec<bool> = bindings.into_values().collect();
-    let constants: Vec<&str> = module.overrides.iter().filter_map(|(_, o)| o.name.as_deref()).collect();
-    Ok(Reflected {
-        entry: format!("Permutation {{ key: {key:?}, written: &{written:?}, constants: &{constants:?} }}"),
-        params,
-    })
-}
-
-/// The `Params` of a shader as a Rust struct, with the offsets checked against naga's layout.
-fn params_struct(
-    key: &str,
-    stem: &str,
-    module: &naga::Module,
-    ty: naga::Handle<naga::Type>,
-) -> Result<String, String> {
-    let naga::TypeInner::Struct { members, span } = &module.types[ty].inner else {
-        return Err(format!("{key}: binding 0 is not a struct"));
-    };
-    let name: String = stem.split('_').map(|w| w[..1].to_uppercase() + &w[1..]).collect();
-    let mut text = format!(
-        "    /// `Params` of `shaders/{stem}.wgsl`.\n    #[repr(C)]\n    #[derive(Clone, Copy, Debug, Default, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]\n    pub struct {name} {{\n"
-    );
-    let mut offset = 0;
-    for member in members {
-        let field = member.name.clone().unwrap_or_default();
-        let rust = match &module.types[member.ty].inner {
-            naga::TypeInner::Scalar(s) => match s.kind {
-                naga::ScalarKind::Uint => "u32",
-                naga::ScalarKind::Sint => "i32",
-                naga::ScalarKind::Float => "f32",
-                _ => return Err(format!("{key}: Params.{field} has an unsupported type")),
-            },
-            _ => return Err(format!("{key}: Params.{field} must be a 32-bit scalar")),
-        };
-        if member.offset != offset {
-            return Err(format!("{key}: Params.{field} lies at byte {}, not {offset}", member.offset));
-        }
-        offset += 4;
-        let _ = writeln!(text, "        /// `{field}` in the shader.\n        pub {field}: {rust},");
-    }
-    if *span != offset {
-        return Err(format!("{key}: Params has {span} bytes, its fields {offset}"));
-    }
-    text.push_str("    }\n");
-    Ok(text)
+    paths.sort();
+    Ok(paths)
 }

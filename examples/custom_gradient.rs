@@ -38,8 +38,8 @@ impl Kernel for SquaredRelu {
         Variant::new(self.stem(), &[])
     }
 
-    fn dispatch(&self, _: &Variant, _: &Call) -> Dispatch {
-        Dispatch::new(&0u32, [1, 1, 1])
+    fn dispatches(&self, _: &Variant, _: &Call) -> Vec<Dispatch> {
+        Vec::new()
     }
 
     fn gradient(&self) -> Option<&dyn Gradient> {
@@ -78,8 +78,8 @@ impl Kernel for SquaredReluGrad {
         Variant::new(self.stem(), &[])
     }
 
-    fn dispatch(&self, _: &Variant, _: &Call) -> Dispatch {
-        Dispatch::new(&0u32, [1, 1, 1])
+    fn dispatches(&self, _: &Variant, _: &Call) -> Vec<Dispatch> {
+        Vec::new()
     }
 
     twins!();

@@ -1,9 +1,9 @@
-//! The clock on the wall, natively and in a browser.
+//! Wall-clock time, natively and in a browser.
 
 #[cfg(not(target_arch = "wasm32"))]
-pub use std::time::{Instant, SystemTime, UNIX_EPOCH};
+pub use std::time::Instant;
 #[cfg(target_arch = "wasm32")]
-pub use web_time::{Instant, SystemTime, UNIX_EPOCH};
+pub use web_time::Instant;
 
 /// Nanoseconds since then.
 pub fn nanoseconds_since(start: Instant) -> f64 {

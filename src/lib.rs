@@ -44,8 +44,15 @@
 //!
 //! # Features
 //!
-//! * `cli` (default): the command line program, with its argument parser and progress bars.
+//! All are on unless `default-features = false` says otherwise.
+//!
+//! * `cli`: the command line program, with its argument parser, progress bars and plots.
+//! * `builtin-model`: a small model inside the library, 4.4 MB of it
+//!   ([`ModelSource::builtin`](model::ModelSource::builtin)).
+//! * `train`: the module [`train`].
+//! * `bench`: the modules [`mod@bench`] and `report`; needs `train`, which it measures.
 pub mod attention;
+#[cfg(feature = "bench")]
 pub mod bench;
 mod clock;
 pub mod error;
@@ -54,9 +61,10 @@ pub mod gpu;
 pub mod graph;
 pub mod kernels;
 pub mod model;
-#[cfg(not(target_arch = "wasm32"))]
+#[cfg(all(feature = "bench", not(target_arch = "wasm32")))]
 pub mod report;
 pub mod tensor;
+#[cfg(feature = "train")]
 pub mod train;
 #[cfg(target_arch = "wasm32")]
 pub mod web;

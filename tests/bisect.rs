@@ -49,15 +49,15 @@ impl Kernel for Broken {
     fn runs(&self, call: &Call) -> bool {
         self.0.runs(call)
     }
-    fn dispatch(&self, variant: &Variant, call: &Call) -> Dispatch {
-        self.0.dispatch(variant, call)
+    fn dispatches(&self, variant: &Variant, call: &Call) -> Vec<Dispatch> {
+        self.0.dispatches(variant, call)
     }
     fn twin_f32(&self, args: &mut Args<'_, f32>, call: &Call) {
         let out = args.views.len() - 1;
         let written = args.real_mut(out);
         let mut views: Vec<View<'_, f32>> = std::mem::take(&mut args.views);
         views[out] = View::RealMut(&mut *written);
-        self.0.twin_f32(&mut Args { views }, call);
+        self.0.twin_f32(&mut Args { views, permutation: args.permutation }, call);
         let largest = written.iter().fold(0.0f32, |m, x| m.max(x.abs()));
         written[3] += 0.01 * largest;
     }

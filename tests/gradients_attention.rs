@@ -233,8 +233,8 @@ fn learned_sketches_of_working_size() {
             }
             let (table, seed) =
                 (lane_table(std::slice::from_ref(&call)), words(&normals(2 * tokens * head, &mut rng)));
-            for sort in [traits.clone(), DeviceTraits { software: false, ..DeviceTraits::floor() }] {
-                let plan = g.lower("", &sort, capacity).unwrap();
+            for (sort, of) in [("its own", traits.clone()), ("the floor", DeviceTraits::floor())] {
+                let plan = g.lower("", &of, capacity).unwrap();
                 let differences = block_on(bisect(
                     gpu(&executor),
                     plan,
@@ -248,9 +248,7 @@ fn learned_sketches_of_working_size() {
                 let wrong = differences.iter().filter(|d| {
                     d.tensor != "attention.sketch.input.0" && (d.relative.is_nan() || d.relative > SMALL)
                 });
-                failures.extend(
-                    wrong.map(|d| format!("{name}: h={head} r={r}, software {}: {d:?}", sort.software)),
-                );
+                failures.extend(wrong.map(|d| format!("{name}: h={head} r={r}, cut for {sort}: {d:?}")));
             }
         }
     }

@@ -1,3 +1,4 @@
+// permutations: [SOFTMAX|TAYLOR]
 // One query a lane against its whole cache. The cache is cut into SPLITS ranges, one workgroup each, so that
 // a long cache is read by the whole device; attention_dense_merge adds the parts.
 #import lanes

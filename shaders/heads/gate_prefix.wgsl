@@ -1,3 +1,4 @@
+// permutations: [CARRY] [CACHE]
 // Prefix sums of log sigmoid(gate), which restart at every block (CACHE: never). A sum is kept as
 // (integer, fraction), so that the difference of two sums is exact however long the text is.
 // One invocation a block: a block is short, and there are lanes * heads * blocks of them.

@@ -1,3 +1,4 @@
+// permutations: [GATE]
 // Queries, keys and values of three tensors (and gate logits of a fourth) as the columns of one, the layout
 // in which a model's joined projection leaves them: qkv[row] = [q[row] | k[row] | v[row] | gate[row] | 0 ..].
 // One invocation a vector of the result.

@@ -1,3 +1,4 @@
+// permutations: [S] [G]
 // Gathers what the attention kernels read of a token into one row a head:
 //   query row [x | s], key row [x | s | v | gate sum], x = the exact kernel's vector, s = the sketch.
 // One row instead of five tensors, so that a kernel stays within 8 bindings (SPEC §6).

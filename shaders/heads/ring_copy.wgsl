@@ -1,3 +1,4 @@
+// permutations: [LOAD]
 // Between calls a lane's last block of key rows lives in the ring (state). LOAD puts it at the head of the
 // call's window, STORE takes the window's last block back. Four floats an invocation.
 #import lanes

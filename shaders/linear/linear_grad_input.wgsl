@@ -19,7 +19,5 @@ fn store(row: u32, vector: u32, sum: vec4<f32>) {
     let at = row * (N / 4u) + vector;
     if ACCUMULATE == 1u { dx[at] += sum; } else { dx[at] = sum; }
 }
-#ifdef SHARED
 fn staged(i: u32) -> vec2<u32> { return vec2<u32>(i / STEP, i % STEP); }
-#endif
 #import outer_tile

@@ -17,7 +17,5 @@ fn vectors() -> u32 { return N / 4u; }
 fn left(row: u32, k: u32) -> f32 { return dy[k * STRIDE + params.first_column + row]; }
 fn right(k: u32, vector: u32) -> vec4<f32> { return x[k * (N / 4u) + vector]; }
 fn store(row: u32, vector: u32, sum: vec4<f32>) { dw[row * (N / 4u) + vector] += sum; }
-#ifdef SHARED
 fn staged(i: u32) -> vec2<u32> { return vec2<u32>(i % (GROUP_Y * ROWS), i / (GROUP_Y * ROWS)); }
-#endif
 #import outer_tile

@@ -1,3 +1,4 @@
+// permutations: [F16] [NORM|NORM+BIAS|NORM+GLU|BIAS|RESIDUAL]
 // y = f(x) W^T (+ bias) (+ residual), few rows: decoding, where reading W is the whole cost.
 //
 // Ladder. Reference: kernels/linear.rs. Here: 16 invocations share one column, so that they read 256

@@ -1,3 +1,4 @@
+// permutations: [RANGES]
 // One AdamW step (PyTorch's order: decay, moments, step), an element an invocation. The gradient is cleared.
 // A factor of 0 (the gradients are not finite) leaves everything else as it is.
 #import grid

@@ -1,3 +1,4 @@
+// permutations: [SOFTMAX|TAYLOR]
 // dx_j = Σ_i dt_ij x_i and dv̂_j = Σ_i e^{g_i - g_j} w_ij dN_i over the pairs of key j with the queries from
 // it on, of its block (the scan) or of the text (the dense kinds); dG_j = ⟨dN_j, N_j⟩ - ⟨dv̂_j, v̂_j⟩.
 //

@@ -1,3 +1,4 @@
+// permutations: [SOFTMAX|TAYLOR]
 // dx_i = Σ_j dt_ij x_j over the pairs of query i with the keys up to it, of its block (the scan) or of the
 // text (the dense kinds).
 //

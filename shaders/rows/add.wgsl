@@ -1,3 +1,4 @@
+// permutations: [IN_PLACE]
 // c = a + b, or b += a. Four elements an invocation, neighbours side by side; any number of elements, so no
 // vectors.
 #import grid

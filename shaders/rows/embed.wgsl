@@ -1,3 +1,4 @@
+// permutations: [F16] [SINUSOIDAL]
 // Token embedding: x[row] = table[id] (+ sinusoidal position). One invocation per four columns.
 // The table may be cut into shards of rows (a binding holds 128 MiB at the floor): each shard's dispatch
 // writes the rows whose token it holds, the first one zeroes the others.

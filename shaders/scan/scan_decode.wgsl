@@ -1,3 +1,4 @@
+// permutations: [SMALL] [TAYLOR]
 // One token a lane against the constant state: the ring's rows exactly, everything before through Zᵀφ(q)
 // (SPEC §1). One workgroup a (lane, head): it reads the state once, which is the floor of a decoding step.
 #import lanes

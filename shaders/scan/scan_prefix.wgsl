@@ -1,3 +1,4 @@
+// permutations: [CARRY|CARRY+KEEP|TOTAL]
 // Exclusive prefix over blocks: Z_0 = the state, Z_{l+1} = e^{g_last(l)} Z_l + H_l.
 // One invocation four numbers of the state; blocks of a call are few, heads and features many.
 // CARRY: the last one is the slot's new state; KEEP: the one after all blocks is the state of another slot.

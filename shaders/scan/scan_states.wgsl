@@ -1,3 +1,4 @@
+// permutations: [ALL|FOLD|QUERIES]
 // Block states of the scan (SPEC §1): H_l = Σ_{j in block l} e^{g_last - g_j} φ(k_j) v̂_jᵀ, laid out [F, h]
 // then [F].
 //

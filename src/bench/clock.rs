@@ -1,7 +1,10 @@
 //! What a benchmark asks of the clock: dates, its resolution, pauses.
 
 pub use crate::clock::{Instant, nanoseconds_since};
-use crate::clock::{SystemTime, UNIX_EPOCH};
+#[cfg(not(target_arch = "wasm32"))]
+use std::time::{SystemTime, UNIX_EPOCH};
+#[cfg(target_arch = "wasm32")]
+use web_time::{SystemTime, UNIX_EPOCH};
 
 /// Now, as `2026-11-22T09:00:49Z`.
 pub fn date() -> String {

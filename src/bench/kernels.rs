@@ -70,7 +70,7 @@ impl Scene<'_> {
             let step = &self.plan.steps[at];
             let shapes: Vec<String> =
                 step.args.iter().map(|arg| self.plan.tensors[arg.tensor.0].tensor.ty.to_string()).collect();
-            (step.kernel.stem(), step.variant.shader.clone(), format!("{:?}", step.variant.constants), shapes)
+            (step.kernel.stem(), variant(&step.variant), shapes)
         };
         let runs = |at: &usize| self.plan.steps[*at].kernel.runs(&self.call);
         (0..self.plan.steps.len())
@@ -227,11 +227,11 @@ fn difference(dtype: DType, got: &[u32], want: &[u32]) -> f64 {
 /// `linear+SHARED (ROWS = 8, …)`.
 fn variant(variant: &crate::kernels::Variant) -> String {
     let constants: Vec<String> =
-        variant.constants.iter().map(|(name, value)| format!("{name} = {value}")).collect();
+        variant.constants().map(|(name, value)| format!("{name} = {value}")).collect();
     if constants.is_empty() {
-        variant.shader.clone()
+        variant.name().to_string()
     } else {
-        format!("{} ({})", variant.shader, constants.join(", "))
+        format!("{} ({})", variant.name(), constants.join(", "))
     }
 }
 

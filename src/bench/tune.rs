@@ -105,12 +105,7 @@ fn shapes(source: &ModelSource, quick: bool) -> Vec<[usize; 3]> {
 
 fn name(tile: &Tile) -> String {
     let [x, y] = tile.group;
-    format!(
-        "{}x{} by {x}x{y}, {}",
-        tile.rows,
-        tile.columns,
-        if tile.shared { "workgroup memory" } else { "direct" }
-    )
+    format!("{}x{} by {x}x{y}", tile.rows, tile.columns)
 }
 
 /// The best tile of a product, unless it is the default.
@@ -121,7 +116,7 @@ async fn product(
     defaults: &DeviceTraits,
     [m, k, n]: [usize; 3],
 ) -> Result<(Choice, Option<Tile>)> {
-    let default = Tile::default_for(defaults, m, n);
+    let default = Tile::default_for(m, n);
     let others = Tile::candidates(defaults).into_iter().filter(|tile| *tile != default);
     let tiles: Vec<Tile> = std::iter::once(default).chain(others).collect();
     let inputs = [TensorType::f32(shape![Unit::Rows, k]), TensorType::f32(shape![n, k])];

@@ -4,15 +4,17 @@ use clap::{Args, ValueEnum};
 use polysketch::model::checkpoint::{Checkpoint, Dtype, INDEX, SINGLE};
 use polysketch::model::files::read_text;
 use polysketch::model::parameters::{ParameterKind, ParameterSpec};
-use polysketch::model::{Blueprint, Engine, MemoryPlan, ModelConfig, ModelSource};
+use polysketch::model::{Blueprint, Engine, MemoryPlan, ModelConfig};
 use polysketch::tensor::{Call, DType};
 use polysketch::{Error, Result};
 use serde_json::{Map, Value, json};
 
 use super::failure::{Outcome, warn};
+#[cfg(feature = "train")]
+use super::inspect_training;
 use super::options::{Common, ModelOptions, count};
 use super::output::{self, Align, amount, bytes, print, print_json, table, thousands, wrap};
-use super::{inspect_training, model, options};
+use super::{model, options};
 
 /// What `inspect` takes.
 #[derive(Debug, Args)]
@@ -25,6 +27,7 @@ pub struct Options {
     /// Print a plan as a Graphviz drawing instead
     #[arg(long, value_name = "PLAN")]
     dot: Option<Which>,
+    #[cfg(feature = "train")]
     #[command(flatten)]
     training: inspect_training::Options,
 }
@@ -62,29 +65,38 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
         let blueprint = blueprint?;
         return print(&if which == Which::Prefill { &blueprint.prefill } else { &blueprint.decode }.dot());
     }
+    #[cfg(feature = "train")]
     let training = options.training.plan(&engine, &facts.config, load.segment)?;
     let groups = groups(&facts.config);
     let fits = blueprint.as_ref().map_err(Error::clone).and_then(|b| engine.check_fits(&b.memory()));
     let plan = blueprint.ok().map(|b| (b.memory(), Numbers::new(&b, &facts.config)));
     if common.json {
-        let mut value = as_json(common, options, &facts, &groups, &engine, plan.as_ref(), fits.is_ok());
-        value["training"] = json!(training.map(|training| training.json()));
+        let value = as_json(common, options, &facts, &groups, &engine, plan.as_ref(), fits.is_ok());
+        #[cfg(feature = "train")]
+        let value = inspect_training::joined(value, training.as_ref());
         print_json(&value)?;
     } else {
-        let mut text = as_text(options, &facts, &groups, &engine, plan.as_ref());
-        if let Some(training) = training {
-            let (title, rows) = training.rows(&engine.name());
-            section(&mut text, &title, rows, output::columns());
-        }
+        let text = as_text(options, &facts, &groups, &engine, plan.as_ref());
+        #[cfg(feature = "train")]
+        let text = with_training(text, training.as_ref(), &engine);
         print(&text)?;
     }
     Ok(fits?)
 }
 
+#[cfg(feature = "train")]
+fn with_training(mut text: String, training: Option<&inspect_training::Training>, engine: &Engine) -> String {
+    if let Some(training) = training {
+        let (title, rows) = training.rows(&engine.name());
+        section(&mut text, &title, rows, output::columns());
+    }
+    text
+}
+
 /// A folder may lack the weights: a plan needs only the configuration.
 fn facts(options: &options::ModelOptions) -> Result<Facts> {
     let Some(dir) = options.dir() else {
-        let source = ModelSource::builtin()?;
+        let source = model::source(None)?;
         return Ok(Facts { stored: Some(source.stored()), config: source.config, warnings: source.warnings });
     };
     let path = dir.join("config.json");

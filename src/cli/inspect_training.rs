@@ -58,9 +58,14 @@ impl Options {
     }
 }
 
+/// What `inspect --json` says, with the training beside it.
+pub fn joined(mut value: Value, training: Option<&Training>) -> Value {
+    value["training"] = json!(training.map(Training::json));
+    value
+}
+
 impl Training {
-    /// For `--json`.
-    pub fn json(&self) -> Value {
+    fn json(&self) -> Value {
         let mut value = json!(self.memory);
         value["batch"] = json!(self.options.lanes);
         value["context"] = json!(self.options.context);

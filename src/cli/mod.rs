@@ -13,24 +13,31 @@
 //! | `plot.rs`, `panels.rs` | what drawings share; grids of plots |
 //! | `failure.rs` | errors, panics and Ctrl-C: what is printed, which exit code |
 
+#[cfg(feature = "bench")]
 mod bench;
 mod devices;
 mod eval;
 pub mod failure;
 mod generate;
+#[cfg(feature = "train")]
 mod grad;
 mod inspect;
+#[cfg(feature = "train")]
 mod inspect_training;
 mod logits;
 mod model;
 mod options;
 mod output;
+#[cfg(feature = "bench")]
 mod panels;
+#[cfg(feature = "train")]
 mod plot;
 mod progress;
 mod prompt;
+#[cfg(feature = "bench")]
 mod report;
 mod tokenizer;
+#[cfg(feature = "train")]
 mod train;
 
 use clap::{Parser, Subcommand};
@@ -61,13 +68,17 @@ enum Command {
     /// Write the logits of given tokens to a file
     Logits(logits::Options),
     /// Write the loss of given tokens, and its gradients, to a file
+    #[cfg(feature = "train")]
     Grad(grad::Options),
     /// Train a model, from new weights, from a model, or from where a run stopped
+    #[cfg(feature = "train")]
     Train(Box<train::Options>),
     /// Measure what this machine does: peaks, kernels, attention against its length, a model, its training
+    #[cfg(feature = "bench")]
     Bench(Box<bench::Options>),
     /// What the theory of gradients and sketches promises, measured on this machine's CPU
     #[command(subcommand)]
+    #[cfg(feature = "bench")]
     Report(report::Command),
     /// Tokenizers
     #[command(subcommand)]
@@ -83,9 +94,13 @@ pub fn run(cli: Cli) -> Outcome {
         Command::Generate(options) => generate::run(common, options),
         Command::Eval(options) => eval::run(common, options),
         Command::Logits(options) => logits::run(common, options),
+        #[cfg(feature = "train")]
         Command::Grad(options) => grad::run(common, options),
+        #[cfg(feature = "train")]
         Command::Train(options) => train::run(common, options),
+        #[cfg(feature = "bench")]
         Command::Bench(options) => bench::run(common, options),
+        #[cfg(feature = "bench")]
         Command::Report(command) => report::run(common, command),
         Command::Tokenizer(command) => tokenizer::run(common, command),
     }

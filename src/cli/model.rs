@@ -18,7 +18,18 @@ pub fn engine(common: &Common) -> Result<Engine> {
 
 /// Opens a model folder, or the built-in model.
 pub fn source(dir: Option<&Path>) -> Result<ModelSource> {
-    dir.map_or_else(ModelSource::builtin, ModelSource::open)
+    dir.map_or_else(builtin, ModelSource::open)
+}
+
+#[cfg(feature = "builtin-model")]
+fn builtin() -> Result<ModelSource> {
+    ModelSource::builtin()
+}
+
+#[cfg(not(feature = "builtin-model"))]
+fn builtin() -> Result<ModelSource> {
+    Err(polysketch::Error::new(polysketch::ErrorKind::Input, "this program was built without a model")
+        .help("give one: --model DIR"))
 }
 
 /// Loads a model for one text at a time, and tells what is odd about it.

@@ -62,6 +62,30 @@ pub struct Panel {
     pub labels: Vec<(f64, f64, String)>,
 }
 
+/// `10⁻³`
+pub fn power_of_ten(exponent: i32) -> String {
+    let digit = |c: char| "⁰¹²³⁴⁵⁶⁷⁸⁹".chars().nth(c as usize - '0' as usize).unwrap_or('⁻');
+    format!(
+        "10{}",
+        exponent.to_string().chars().map(|c| if c == '-' { '⁻' } else { digit(c) }).collect::<String>()
+    )
+}
+
+/// `64k` for 2 to the 16th.
+pub fn power_of_two(exponent: i32) -> String {
+    match exponent {
+        0..10 => (1u64 << exponent).to_string(),
+        10..20 => format!("{}k", 1u64 << (exponent - 10)),
+        20..30 => format!("{}M", 1u64 << (exponent - 20)),
+        _ => format!("2^{exponent}"),
+    }
+}
+
+/// `0.01`, `100`
+pub fn plain_power(exponent: i32) -> String {
+    10f64.powi(exponent).to_string()
+}
+
 /// Draws rows of panels to an SVG file. The panels of a row share its width.
 ///
 /// # Errors
@@ -222,7 +246,13 @@ fn one<'a>(area: &DrawingArea<SVGBackend<'a>, plotters::coord::Shift>, panel: &P
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::plot::power_of_ten;
+
+    #[test]
+    fn powers() {
+        assert_eq!([-12, 0, 3].map(power_of_ten), ["10⁻¹²", "10⁰", "10³"]);
+        assert_eq!([4, 10, 16, 20].map(power_of_two), ["16", "1k", "64k", "1M"]);
+        assert_eq!([-2, 2].map(plain_power), ["0.01", "100"]);
+    }
 
     #[test]
     fn any_numbers_are_drawn() {

@@ -22,8 +22,10 @@ pub enum Unit {
     /// Bytes.
     Bytes,
     /// Steps of training.
+    #[cfg(feature = "train")]
     Steps,
     /// Rows of a benchmark.
+    #[cfg(feature = "bench")]
     Rows,
 }
 
@@ -41,7 +43,9 @@ impl Progress {
         let count = match unit {
             Unit::Tokens => "{human_pos} of {human_len} tokens, {rate}/s",
             Unit::Bytes => "{binary_bytes} of {binary_total_bytes}",
+            #[cfg(feature = "train")]
             Unit::Steps => "{human_pos} of {human_len} steps",
+            #[cfg(feature = "bench")]
             Unit::Rows => "{human_pos} of {human_len} rows",
         };
         let wide = format!("{{msg}} [{{bar:24}}] {count}, {{eta}} left");
@@ -98,6 +102,15 @@ impl Progress {
         self.bar.set_position(done as u64);
     }
 
+    /// Work of the given units; known only now.
+    pub fn total(&self, total: u64) {
+        self.bar.set_length(total);
+    }
+}
+
+/// What only long work asks for.
+#[cfg(feature = "train")]
+impl Progress {
     /// So many units were done before: they say nothing about the time left.
     pub fn begin_at(&self, done: u64) {
         self.bar.set_position(done);
@@ -117,11 +130,6 @@ impl Progress {
     /// Whether it may show itself at all.
     pub fn is_shown(&self) -> bool {
         self.waiter.is_some()
-    }
-
-    /// Work of the given units; known only now.
-    pub fn total(&self, total: u64) {
-        self.bar.set_length(total);
     }
 }
 

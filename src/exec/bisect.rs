@@ -59,7 +59,7 @@ pub async fn bisect(
             let mine = cpu.read(arg.tensor, 0..elements).await?;
             differences.push(Difference {
                 step: at,
-                label: format!("{} ({})", step.label, step.variant.shader),
+                label: format!("{} ({})", step.label, step.variant.name()),
                 tensor: t.name.clone(),
                 relative: compare(t.ty.dtype, &words, &mine),
             });

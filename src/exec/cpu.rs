@@ -8,7 +8,7 @@ use super::profile::nanoseconds;
 use super::stored::{Element, Stored, Tensors};
 use crate::error::Result;
 use crate::graph::{Plan, TensorId};
-use crate::kernels::{Args, View};
+use crate::kernels::{View, Views};
 use crate::tensor::{Call, DType};
 
 /// The CPU executor, computing in `R`: f32 for users, f64 as the oracle of the tests.
@@ -92,7 +92,7 @@ impl<R: Element> Prepared<R> {
                     other => View::Real(R::view(other).expect(OF_ONE_TYPE)),
                 }
             });
-            let mut args = Args { views: views.collect() };
+            let mut args = Views { views: views.collect(), permutation: step.variant.permutation() };
             match &mut times {
                 None => R::twin(step, &mut args, call),
                 Some(times) => times.push((at, nanoseconds(|| R::twin(step, &mut args, call)))),

@@ -33,6 +33,7 @@ pub use bisect::{Difference, bisect};
 pub use cpu::CpuExecutor;
 pub use executor::Executor;
 pub use memory::Memory;
+#[cfg(feature = "bench")]
 pub(crate) use profile::add_by_kernel;
 pub use profile::{KernelTime, by_kernel};
 pub use program::Program;

@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::Buffer;
 use crate::graph::Step;
 use crate::kernels::cpu::widen;
-use crate::kernels::{Args, Real};
+use crate::kernels::{Real, Views};
 use crate::tensor::{Call, DType};
 
 /// One tensor's memory on an executor.
@@ -39,7 +39,7 @@ pub(super) trait Element: Real {
     /// The vector, if this type is stored.
     fn view_mut(stored: &mut Stored) -> Option<&mut [Self]>;
     /// Runs the kernel's twin in this type.
-    fn twin(step: &Step, args: &mut Args<'_, Self>, call: &Call);
+    fn twin(step: &Step, args: &mut Views<'_, Self>, call: &Call);
 }
 
 macro_rules! element {
@@ -55,7 +55,7 @@ macro_rules! element {
             fn view_mut(stored: &mut Stored) -> Option<&mut [Self]> {
                 if let Stored::$variant(v) = stored { Some(v) } else { None }
             }
-            fn twin(step: &Step, args: &mut Args<'_, Self>, call: &Call) {
+            fn twin(step: &Step, args: &mut Views<'_, Self>, call: &Call) {
                 step.kernel.$twin(args, call)
             }
         }

@@ -7,7 +7,7 @@ use super::location::{Location, Reach, Versions, is_own};
 use crate::error::Result;
 use crate::gpu::{Buffer, GpuContext, Layout, Pipeline, Pipelines, Region, Shader, Timestamps};
 use crate::graph::{Arg, Plan, Role, TensorId};
-use crate::kernels::contract::shader::Permutation;
+use crate::graph::{Plan, Role};
 use crate::kernels::{Dispatch, Variant};
 use crate::tensor::Call;
 
@@ -95,16 +95,18 @@ impl GpuExecutor {
                 of_step.push(known);
                 continue;
             }
-            let permutation = Permutation::find(&step.variant.shader)?;
-            let source = permutation.source()?;
-            let shader = Shader { name: permutation.key, source: &source, entry: "main", trusted: true };
+            let source = step.variant.source()?.expect("lowering for a GPU refuses kernels without a shader");
+            let trusted = !matches!(step.variant.shader(), crate::kernels::Shader::Own(_));
+            let shader = Shader { name: step.variant.name(), source: &source, entry: "main", trusted };
             // The size of Params does not depend on the call.
-            let params = step.kernel.dispatch(&step.variant, &Call::start(1)).params.len();
+            let dispatches = step.kernel.dispatches(&step.variant, &Call::start(1));
+            let params = dispatches.first().expect("a kernel with a shader dispatches it").params.len();
             let layout = Layout {
                 uniform_bytes: params.next_multiple_of(16) as u64,
-                read_only: permutation.written.iter().map(|w| !w).collect(),
+                read_only: step.variant.written().unwrap_or_default().iter().map(|w| !w).collect(),
             };
-            compiling.push(self.pipelines.start(shader, &step.variant.constants, &layout));
+            let constants: Vec<(&str, f64)> = step.variant.constants().collect();
+            compiling.push(self.pipelines.start(shader, &constants, &layout));
             of_step.push(variants.len());
             variants.push(&step.variant);
         }

@@ -48,7 +48,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let file = path(folder.path(), &report);
         assert!(file != path(folder.path(), &updated) && load(folder.path(), &report).is_none());
-        let tile = Tile { shared: true, rows: 4, columns: 4, group: [8, 8] };
+        let tile = Tile { rows: 4, columns: 4, group: [8, 8] };
         let tuning = Tuning { tiles: vec![TunedTile { rows: 1024, columns: 512, tile }], segment: Some(512) };
         fs::write(&file, serde_json::to_string(&tuning).expect("plain data")).expect("written");
         assert_eq!((load(folder.path(), &report), load(folder.path(), &updated)), (Some(tuning), None));

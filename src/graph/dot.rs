@@ -32,7 +32,7 @@ impl Plan {
         let mut writer: Vec<Option<usize>> = vec![None; self.tensors.len()];
         for (at, step) in self.steps.iter().enumerate() {
             let _ =
-                writeln!(text, "  s{at} [label=\"{}\\n{}\", shape=box];", step.label, step.variant.shader);
+                writeln!(text, "  s{at} [label=\"{}\\n{}\", shape=box];", step.label, step.variant.name());
             for arg in &step.args {
                 self.edge(&mut text, &writer, at, arg.tensor, arg.written);
             }

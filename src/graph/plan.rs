@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use super::{Graph, Role, Tensor, TensorId, fuse};
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernels::contract::shader::Permutation;
 use crate::kernels::{DeviceTraits, Dispatch, Kernel, Variant};
 use crate::tensor::{Call, Capacity};
 
@@ -86,11 +85,11 @@ impl Graph {
             .nodes
             .iter()
             .map(|node| {
-                let mut variant = node.kernel.variant(device, &capacity);
+                let variant = node.kernel.variant(device, &capacity);
                 let ids: Vec<TensorId> = [&node.inputs[..], &node.outputs, &node.updates].concat();
                 let writes: Vec<bool> = (0..ids.len()).map(|i| i >= node.inputs.len()).collect();
                 if device.shaders {
-                    check_shader(&node.label, &mut variant, &writes)?;
+                    check_shader(&node.label, &variant, &writes)?;
                     node.kernel.check(&variant, device, &capacity)?;
                 }
                 let args =
@@ -103,25 +102,18 @@ impl Graph {
     }
 }
 
-/// Compares what a shader writes and which overrides it has with what its operation says.
-fn check_shader(label: &str, variant: &mut Variant, writes: &[bool]) -> Result<()> {
-    let permutation = Permutation::find(&variant.shader)?;
-    // A flag may leave an override out; WebGPU refuses values for overrides that are not there.
-    variant.constants.retain(|(name, _)| permutation.constants.contains(name));
-    if writes != permutation.written {
-        let text = format!(
-            "{label}: the shader {} writes {:?}, the operation {writes:?}",
-            variant.shader, permutation.written
+/// Compares what a shader writes with what its operation says.
+fn check_shader(label: &str, variant: &Variant, writes: &[bool]) -> Result<()> {
+    let name = variant.name();
+    let Some(written) = variant.written() else {
+        let text = format!("{label}: {name} has no shader, it runs on the CPU only");
+        return Err(
+            Error::new(ErrorKind::Device, text).help("use --backend cpu, or give the kernel a shader")
         );
+    };
+    if writes != written {
+        let text = format!("{label}: the shader {name} writes {written:?}, the operation {writes:?}");
         return Err(Error::new(ErrorKind::Shape, text));
-    }
-    if let Some(missing) =
-        permutation.constants.iter().find(|name| !variant.constants.iter().any(|(n, _)| n == *name))
-    {
-        return Err(Error::new(
-            ErrorKind::Shape,
-            format!("{label}: {} gets no override {missing}", variant.shader),
-        ));
     }
     Ok(())
 }
@@ -251,7 +243,7 @@ impl Plan {
     pub fn listing(&self) -> String {
         let mut text = format!("plan {}: {} steps, {:?}\n", self.name, self.steps.len(), self.capacity);
         for (i, step) in self.steps.iter().enumerate() {
-            let _ = write!(text, "{i:4} {:40} {:34}", step.label, step.variant.shader);
+            let _ = write!(text, "{i:4} {:40} {:34}", step.label, step.variant.name());
             for arg in &step.args {
                 let t = &self.tensors[arg.tensor.0];
                 let _ =

@@ -4,8 +4,13 @@
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
-use super::config_json::{self, Fault};
 use crate::error::{Error, ErrorKind, Result};
+
+/// An enum that is written as one of a few words.
+pub(super) trait Word: Copy + 'static {
+    const ALL: &'static [Self];
+    fn word(self) -> &'static str;
+}
 
 /// An enum whose variants are words of `config.json`.
 macro_rules! words {
@@ -24,7 +29,7 @@ macro_rules! words {
             }
         }
 
-        impl config_json::Word for $name {
+        impl Word for $name {
             const ALL: &'static [Self] = Self::ALL;
             fn word(self) -> &'static str { self.as_str() }
         }
@@ -244,32 +249,6 @@ impl ModelConfig {
         [2, 4, self.num_hidden_layers as u64, self.hidden_size as u64]
             .iter()
             .fold(tokens, |a, n| a.saturating_mul(*n))
-    }
-
-    /// Reads and checks `config.json`; `name` (a path or a label) starts every message. Also returns
-    /// warnings: keys that are unknown or have no effect, by their dotted name.
-    ///
-    /// # Errors
-    /// `ErrorKind::Config` for text that is not JSON, and for a missing or impossible value; the message
-    /// names the dotted key, the value and what is allowed.
-    pub fn from_json(text: &str, name: &str) -> Result<(Self, Vec<String>)> {
-        config_json::read(text, name)
-    }
-
-    /// The same for a part of a larger JSON document.
-    ///
-    /// # Errors
-    /// As [`ModelConfig::from_json`].
-    pub fn from_value(value: &serde_json::Value, name: &str) -> Result<(Self, Vec<String>)> {
-        config_json::read_value(value, name)
-    }
-
-    /// Checks a configuration that was made by hand, by the rules of [`ModelConfig::from_json`].
-    ///
-    /// # Errors
-    /// `ErrorKind::Config`, as there.
-    pub fn validate(&self) -> Result<()> {
-        self.check().map_err(|fault: Fault| fault.error("configuration"))
     }
 
     /// Refuses what cannot predict the next token.

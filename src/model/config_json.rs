@@ -6,13 +6,13 @@ use serde_json::{Map, Value};
 
 use super::config::{
     AttentionConfig, AttentionKind, Gate, ModelConfig, RopeConfig, RopeLayout, RopeWhere, SketchConfig,
-    SketchInput, SketchKind, binomial,
+    SketchInput, SketchKind, Word, binomial,
 };
 use crate::error::{Error, ErrorKind, Result};
 
 /// A key whose value is missing or impossible.
 #[derive(Debug)]
-pub(super) struct Fault {
+struct Fault {
     key: String,
     /// None: missing.
     value: Option<String>,
@@ -25,7 +25,7 @@ impl Fault {
     }
 
     /// The error of the file `name`.
-    pub(super) fn error(self, name: &str) -> Error {
+    fn error(self, name: &str) -> Error {
         match self.value {
             Some(value) => Error::new(
                 ErrorKind::Config,
@@ -41,12 +41,6 @@ impl Fault {
 }
 
 type Checked<T> = std::result::Result<T, Fault>;
-
-/// An enum that is written as one of a few words.
-pub(super) trait Word: Copy + 'static {
-    const ALL: &'static [Self];
-    fn word(self) -> &'static str;
-}
 
 /// What a size may be: `least..=most`, a multiple of `step`.
 struct Sizes {
@@ -106,28 +100,46 @@ const ATTENTION_KEYS: &[&str] = &[
 ];
 const SKETCH_KEYS: &[&str] = &["levels", "expansion", "gain"];
 
-/// Reads the text of the file `name`.
-pub(super) fn read(text: &str, name: &str) -> Result<(ModelConfig, Vec<String>)> {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let value: Value = serde_json::from_str(text).map_err(|e| {
-        Error::new(ErrorKind::Config, format!("{name}: not valid JSON: {e}"))
-            .help("the file is damaged or not a config.json; copy it again")
-    })?;
-    read_value(&value, name)
-}
+impl ModelConfig {
+    /// Reads and checks `config.json`; `name` (a path or a label) starts every message. Also returns
+    /// warnings: keys that are unknown or have no effect, by their dotted name.
+    ///
+    /// # Errors
+    /// `ErrorKind::Config` for text that is not JSON, and for a missing or impossible value; the message
+    /// names the dotted key, the value and what is allowed.
+    pub fn from_json(text: &str, name: &str) -> Result<(Self, Vec<String>)> {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let value: Value = serde_json::from_str(text).map_err(|e| {
+            Error::new(ErrorKind::Config, format!("{name}: not valid JSON: {e}"))
+                .help("the file is damaged or not a config.json; copy it again")
+        })?;
+        Self::from_value(&value, name)
+    }
 
-/// Reads a JSON value.
-pub(super) fn read_value(value: &Value, name: &str) -> Result<(ModelConfig, Vec<String>)> {
-    let Value::Object(map) = value else {
-        return Err(Error::new(
-            ErrorKind::Config,
-            format!("{name}: is {}, must be a JSON object", shown(value)),
-        ));
-    };
-    let mut notes = Vec::new();
-    let config = model(map, &mut notes).map_err(|fault| fault.error(name))?;
-    config.check().map_err(|fault| fault.error(name))?;
-    Ok((config, notes.into_iter().map(|note| format!("{name}: {note}")).collect()))
+    /// The same for a part of a larger JSON document.
+    ///
+    /// # Errors
+    /// As [`ModelConfig::from_json`].
+    pub fn from_value(value: &Value, name: &str) -> Result<(Self, Vec<String>)> {
+        let Value::Object(map) = value else {
+            return Err(Error::new(
+                ErrorKind::Config,
+                format!("{name}: is {}, must be a JSON object", shown(value)),
+            ));
+        };
+        let mut notes = Vec::new();
+        let config = model(map, &mut notes).map_err(|fault| fault.error(name))?;
+        config.check().map_err(|fault| fault.error(name))?;
+        Ok((config, notes.into_iter().map(|note| format!("{name}: {note}")).collect()))
+    }
+
+    /// Checks a configuration that was made by hand, by the rules of [`ModelConfig::from_json`].
+    ///
+    /// # Errors
+    /// `ErrorKind::Config`, as there.
+    pub fn validate(&self) -> Result<()> {
+        self.check().map_err(|fault| fault.error("configuration"))
+    }
 }
 
 fn model(map: &Map<String, Value>, notes: &mut Vec<String>) -> Checked<ModelConfig> {
@@ -237,7 +249,7 @@ fn degrees(kind: AttentionKind) -> String {
 
 impl ModelConfig {
     /// Every rule of SPEC §2, for configurations of any origin.
-    pub(super) fn check(&self) -> Checked<()> {
+    fn check(&self) -> Checked<()> {
         VOCAB.check("vocab_size", self.vocab_size)?;
         HIDDEN.check("hidden_size", self.hidden_size)?;
         LAYERS.check("num_hidden_layers", self.num_hidden_layers)?;
@@ -476,9 +488,10 @@ mod tests {
         "rope":{"where":"none"},"attention":ATTENTION}"#;
 
     fn with(attention: &str) -> ModelConfig {
-        let (config, warnings) = read(&LEAST.replace("ATTENTION", attention), "c").expect("good");
+        let (config, warnings) =
+            ModelConfig::from_json(&LEAST.replace("ATTENTION", attention), "c").expect("good");
         assert_eq!(warnings, Vec::<String>::new());
-        assert_eq!(read(&config.to_json(), "again").expect("reads back").0, config);
+        assert_eq!(ModelConfig::from_json(&config.to_json(), "again").expect("reads back").0, config);
         config.validate().expect("good");
         config
     }

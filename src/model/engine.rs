@@ -136,8 +136,9 @@ impl ModelSource {
         Self::assemble(config, warnings, Checkpoint::open(dir)?, Tokenizer::open(dir)?)
     }
 
-    /// The built-in model: a small one trained on public-domain novels, halves.
-    #[cfg(not(target_arch = "wasm32"))]
+    /// The built-in model: a small one trained on public-domain novels, halves. With the feature
+    /// `builtin-model`.
+    #[cfg(feature = "builtin-model")]
     pub fn builtin() -> Result<Self> {
         const CONFIG: &str = include_str!("../../assets/novels-2m/config.json");
         const WEIGHTS: &[u8] = include_bytes!("../../assets/novels-2m/model.safetensors");

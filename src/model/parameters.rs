@@ -174,12 +174,7 @@ mod tests {
     use crate::model::checkpoint::{Checkpoint, fingerprint};
 
     fn golden() -> Vec<PathBuf> {
-        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let folder = ["tests/golden", "../shared/golden"]
-            .map(|p| here.join(p))
-            .into_iter()
-            .find(|p| p.is_dir())
-            .expect("golden files");
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
         std::fs::read_dir(folder)
             .expect("lists")
             .map(|e| e.expect("lists").path())

@@ -127,7 +127,7 @@ mod tests {
     fn places_that_no_text_stands_at_are_refused() {
         let engine = Engine::on(Executor::Cpu(CpuExecutor::default()));
         let model = pollster::block_on(engine.load(
-            ModelSource::builtin().expect("opens"),
+            ModelSource::open("assets/novels-2m".as_ref()).expect("opens"),
             &LoadOptions::default(),
             &mut |_, _| {},
         ))

@@ -19,11 +19,20 @@ pub struct TextStream {
 /// Other decoders: ids that may wait for a character to become complete (4 bytes make the longest).
 const MOST_WAITING: usize = 8;
 
-impl TextStream {
-    pub(super) fn new(tokenizer: Tokenizer) -> Self {
-        Self { tokenizer, bytes: Vec::new(), ids: Vec::new(), context: 0, printed: String::new() }
+impl Tokenizer {
+    /// A decoder for ids that come one by one.
+    pub fn text_stream(&self) -> TextStream {
+        TextStream {
+            tokenizer: self.clone(),
+            bytes: Vec::new(),
+            ids: Vec::new(),
+            context: 0,
+            printed: String::new(),
+        }
     }
+}
 
+impl TextStream {
     /// The text that `id` completes, if any.
     pub fn push(&mut self, id: u32) -> Option<String> {
         let text = match self.tokenizer.token_bytes(id) {
@@ -45,7 +54,7 @@ impl TextStream {
         if self.ids.len() > self.context {
             text.push_str(&self.decode_window(true));
         }
-        *self = Self::new(self.tokenizer.clone());
+        *self = self.tokenizer.text_stream();
         (!text.is_empty()).then_some(text)
     }
 

@@ -8,7 +8,6 @@ use tokenizers::{DecoderWrapper, ModelWrapper, PreTokenizerWrapper};
 
 use super::byte_level;
 use super::tensor_file::clip;
-pub use super::text_stream::{StopStrings, TextStream};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The token that separates documents.
@@ -257,11 +256,6 @@ impl Tokenizer {
             }),
             (Coder::Bytes, None) => Ok(String::new()),
         }
-    }
-
-    /// A decoder for ids that come one by one.
-    pub fn text_stream(&self) -> TextStream {
-        TextStream::new(self.clone())
     }
 
     /// The bytes of one id, where that is all there is to decoding.
@@ -515,37 +509,24 @@ mod tests {
         assert_eq!(documents(" <|endoftext|>\n").collect::<Vec<_>>(), [" ", "\n"]);
     }
 
-    /// The model that is handed around with the project, where this checkout has it.
+    /// The built-in model's, beside the library whose format it is, on more than one part of a long text.
     #[test]
-    fn novels() {
-        let shared = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared");
-        let dir = shared.join("models/novels-2m");
-        let Ok(expected) = std::fs::read_to_string(dir.join("expected.json")) else {
-            eprintln!("{} is not there: skipped", dir.display());
-            return;
-        };
+    fn the_built_in_one() {
+        let assets = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("assets");
+        let dir = assets.join("novels-2m");
         let tokenizer = Tokenizer::open(&dir).expect("loads");
-        let greedy = serde_json::from_str::<serde_json::Value>(&expected).expect("JSON")["greedy"].clone();
-        let ids = |key: &str| serde_json::from_value::<Vec<u32>>(greedy[key].clone()).expect("ids");
-        assert_eq!(
-            tokenizer.encode(greedy["prompt"].as_str().expect("text")).expect("encodes"),
-            ids("prompt_ids")
-        );
-        assert_eq!(tokenizer.decode(&ids("continuation_ids")).expect("decodes"), greedy["continuation"]);
-        assert_eq!(streamed(&tokenizer, &ids("continuation_ids")), greedy["continuation"]);
         assert_eq!((tokenizer.vocab_size(), tokenizer.end_of_text()), (2048, Some(0)));
-
-        let text = std::fs::read_to_string(shared.join("data/novels-valid.txt")).expect("reads");
-        assert_eq!(documents(&text).count(), 3);
+        let passage = std::fs::read_to_string(assets.join("passage.txt")).expect("reads");
+        let log = std::fs::read_to_string(dir.join("train.jsonl")).expect("reads");
+        let text = [passage.repeat(50), log, "naïve café, 中文, 🦀\r\n\t".into()].join(END_OF_TEXT);
         let text = &text[..text.floor_char_boundary(500_000)];
         let plain = tokenizers::Tokenizer::from_file(dir.join("tokenizer.json")).expect("loads");
         let plain_ids = plain.encode_fast(text, false).expect("encodes");
         let mut reported = 0;
-        assert_eq!(
-            tokenizer.encode_with(text, &mut |done| reported = done).expect("encodes"),
-            plain_ids.get_ids()
-        );
-        assert_eq!(reported, text.len());
-        assert_eq!(tokenizer.decode(plain_ids.get_ids()).expect("decodes"), text);
+        let ids = tokenizer.encode_with(text, &mut |done| reported = done).expect("encodes");
+        assert_eq!((&ids[..], reported), (plain_ids.get_ids(), text.len()));
+        assert_eq!(tokenizer.decode(&ids).expect("decodes"), text);
+        let ids = tokenizer.encode(&passage).expect("encodes");
+        assert_eq!(streamed(&tokenizer, &ids), passage);
     }
 }

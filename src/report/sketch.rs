@@ -326,7 +326,7 @@ mod tests {
 
     #[test]
     fn the_built_in_model_has_a_learned_sketch() {
-        let source = ModelSource::builtin().expect("loads");
+        let source = ModelSource::open("assets/novels-2m".as_ref()).expect("loads");
         let errors = block_on(learned(&source, 128)).expect("measures");
         assert_eq!(errors.len(), source.config.num_hidden_layers);
         // The best factor cannot make it worse, nor worse than leaving it out.

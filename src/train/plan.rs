@@ -256,7 +256,7 @@ mod tests {
         context: usize,
         segment: Option<usize>,
     ) -> Result<LearnerPlan> {
-        let config = ModelSource::builtin().expect("opens").config;
+        let config = ModelSource::open("assets/novels-2m".as_ref()).expect("opens").config;
         LearnerPlan::new(
             &config,
             traits,

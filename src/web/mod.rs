@@ -11,11 +11,13 @@
 //! | `bench.rs` | the benchmark's suites |
 //! | `convert.rs` | values and errors between the two languages |
 
+#[cfg(feature = "bench")]
 mod bench;
 mod convert;
 mod engine;
 mod model;
 mod session;
+#[cfg(feature = "train")]
 mod train;
 
 use js_sys::{Array, Object, Reflect};
@@ -24,6 +26,7 @@ use wasm_bindgen::prelude::*;
 pub use engine::Engine;
 pub use model::Model;
 pub use session::Session;
+#[cfg(feature = "train")]
 pub use train::Trainer;
 
 use crate::kernels::contract::shader::PERMUTATIONS;

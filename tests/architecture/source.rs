@@ -234,9 +234,10 @@ fn is_public(before: &[Token]) -> bool {
 
 /// Whether an attribute keeps its item for tests: `#[cfg(test)]`, `#[cfg(all(test, …))]`.
 fn for_tests(attribute: &[Token]) -> bool {
+    let not = |part: &[Token]| part[0].is("not") && part[2].is("test");
     attribute.get(2).is_some_and(|t| t.is("cfg"))
         && attribute.iter().any(|t| t.is("test"))
-        && !attribute.iter().any(|t| t.is("not"))
+        && !attribute.windows(3).any(not)
 }
 
 /// The index behind the item, or statement, that begins here (behind its attributes).

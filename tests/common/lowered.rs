@@ -16,6 +16,7 @@ use polysketch::model::config::ModelConfig;
 use polysketch::model::transformer::{self, Build, Ending};
 use polysketch::shape;
 use polysketch::tensor::{Capacity, DType, TensorType, Unit};
+#[cfg(feature = "train")]
 use polysketch::train::{LearnerOptions, LearnerPlan};
 
 use super::random_model::{few_cases, plain_cases, polysketch_cases};
@@ -23,7 +24,7 @@ use super::row_cases::{cases, optimiser};
 use super::{golden, golden_names};
 
 /// Override values, as bits, so that pairs can be compared.
-type Constants = Vec<(&'static str, u64)>;
+type Constants = Vec<(String, u64)>;
 
 /// Pairs by shader, without repetitions.
 #[derive(Default)]
@@ -33,8 +34,8 @@ impl Pairs {
     pub fn add(&mut self, plan: &Plan) {
         for step in &plan.steps {
             let constants: Constants =
-                step.variant.constants.iter().map(|(name, value)| (*name, value.to_bits())).collect();
-            let known = self.0.entry(step.variant.shader.clone()).or_default();
+                step.variant.constants().map(|(name, value)| (name.to_string(), value.to_bits())).collect();
+            let known = self.0.entry(step.variant.name().to_string()).or_default();
             if !known.contains(&constants) {
                 known.push(constants);
             }
@@ -42,9 +43,9 @@ impl Pairs {
     }
 }
 
-/// The floor of SPEC §6, and a software adapter with the same limits.
-pub fn devices() -> [DeviceTraits; 2] {
-    [DeviceTraits::floor(), DeviceTraits { software: true, ..DeviceTraits::floor() }]
+/// The floor of SPEC §6.
+pub fn devices() -> [DeviceTraits; 1] {
+    [DeviceTraits::floor()]
 }
 
 /// The golden models and the random ones.
@@ -251,11 +252,14 @@ pub fn pairs() -> Pairs {
                     );
                 }
             }
-            let options =
-                LearnerOptions { lanes: 2, context: 50, segment: None, recompute: Recompute::Nothing };
-            let learner = LearnerPlan::new(&config, device, &options).unwrap();
-            pairs.add(&learner.train);
-            pairs.add(&learner.forward);
+            #[cfg(feature = "train")]
+            {
+                let options =
+                    LearnerOptions { lanes: 2, context: 50, segment: None, recompute: Recompute::Nothing };
+                let learner = LearnerPlan::new(&config, device, &options).unwrap();
+                pairs.add(&learner.train);
+                pairs.add(&learner.forward);
+            }
             if let Some(graph) = non_causal(&config) {
                 let capacity = Capacity { lanes: 2, tokens: 50, slots: 1, context: 0 };
                 pairs.add(&graph.lower("", device, capacity).unwrap());

@@ -18,8 +18,7 @@ use crate::cli::failure::Outcome;
 use crate::cli::options::{Common, count};
 use crate::cli::output::Align;
 use crate::cli::output::{bytes, digits3, seconds, table, thousands, wrap};
-use crate::cli::panels::{self, COLORS, Curve, Panel, Stroke};
-use crate::cli::plot::{plain_power, power_of_ten, power_of_two};
+use crate::cli::panels::{self, COLORS, Curve, Panel, Stroke, plain_power, power_of_ten, power_of_two};
 use crate::cli::progress::Progress;
 
 /// What `report gradient` takes.

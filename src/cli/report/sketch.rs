@@ -18,8 +18,7 @@ use crate::cli::failure::Outcome;
 use crate::cli::model;
 use crate::cli::options::{Common, model_name};
 use crate::cli::output::{table, wrap};
-use crate::cli::panels::{self, COLORS, Curve, GREY, Panel, Stroke};
-use crate::cli::plot::{power_of_ten, power_of_two};
+use crate::cli::panels::{self, COLORS, Curve, GREY, Panel, Stroke, power_of_ten, power_of_two};
 use crate::cli::progress::Progress;
 
 /// What `report sketch` takes.

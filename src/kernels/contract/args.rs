@@ -1,5 +1,6 @@
 //! The arguments of a CPU twin.
 
+use super::permutation::Permutation;
 use crate::kernels::cpu::{self, Real};
 
 /// A tensor as a CPU twin sees it.
@@ -39,14 +40,25 @@ impl<R: Real> Weights<'_, R> {
     }
 }
 
-/// The arguments of a CPU twin, in binding order.
+/// The tensors of one step, in binding order. Our kernels take them by name (`shader::STEM::Args`), a kernel
+/// of the caller's own by number.
 #[derive(Debug)]
-pub struct Args<'a, R> {
+pub struct Views<'a, R> {
     /// The tensors.
     pub views: Vec<View<'a, R>>,
+    /// The step's shader, where it is one of ours.
+    pub permutation: Option<&'static Permutation>,
 }
 
-impl<'a, R> Args<'a, R> {
+/// As [`Views`].
+pub type Args<'a, R> = Views<'a, R>;
+
+impl<'a, R> Views<'a, R> {
+    /// Which permutation of the shader `stem` the step is, if it is of that shader.
+    pub(crate) fn index(&self, stem: &str) -> Option<usize> {
+        self.permutation.filter(|permutation| permutation.stem == stem).map(|permutation| permutation.index)
+    }
+
     /// Float argument `i`, for reading.
     pub fn real(&mut self, i: usize) -> &'a [R] {
         match self.views[i] {

@@ -39,14 +39,10 @@ pub trait Kernel: Debug + Send + Sync + std::any::Any {
         true
     }
 
-    /// Parameters and workgroup counts for one call that [runs](Kernel::runs).
-    fn dispatch(&self, variant: &Variant, call: &Call) -> Dispatch;
-
-    /// The same as dispatches one after the other, where a device does not take all in one
-    /// ([`DeviceTraits::loop_iterations`]).
-    fn dispatches(&self, variant: &Variant, call: &Call) -> Vec<Dispatch> {
-        vec![self.dispatch(variant, call)]
-    }
+    /// Parameters and workgroup counts for one call that [runs](Kernel::runs): one dispatch
+    /// ([`Dispatch::once`]), or several one after the other, where a device does not take all in one
+    /// ([`DeviceTraits::loop_iterations`]); none from a kernel without a shader.
+    fn dispatches(&self, variant: &Variant, call: &Call) -> Vec<Dispatch>;
 
     /// The CPU twin in f32.
     fn twin_f32(&self, args: &mut Args<'_, f32>, call: &Call);
@@ -125,15 +121,27 @@ pub trait Backward {
     fn ask(&mut self, name: &str, ty: TensorType) -> TensorId;
 }
 
-/// Implements the two monomorphic twins and `as_any` by a generic `fn twin<R: Real>`.
+/// Implements the two monomorphic twins and `as_any` by a generic `fn twin<R: Real>`, which takes [`Views`], or
+/// the tensors by name where their type is given.
 #[macro_export]
 macro_rules! twins {
     () => {
-        fn twin_f32(&self, args: &mut $crate::kernels::Args<'_, f32>, call: &$crate::tensor::Call) {
+        fn twin_f32(&self, args: &mut $crate::kernels::Views<'_, f32>, call: &$crate::tensor::Call) {
             self.twin(args, call)
         }
-        fn twin_f64(&self, args: &mut $crate::kernels::Args<'_, f64>, call: &$crate::tensor::Call) {
+        fn twin_f64(&self, args: &mut $crate::kernels::Views<'_, f64>, call: &$crate::tensor::Call) {
             self.twin(args, call)
+        }
+        fn as_any(&self) -> &dyn std::any::Any {
+            self
+        }
+    };
+    ($shader:ident) => {
+        fn twin_f32(&self, views: &mut $crate::kernels::Views<'_, f32>, call: &$crate::tensor::Call) {
+            self.twin($shader::Args::bind(views), call)
+        }
+        fn twin_f64(&self, views: &mut $crate::kernels::Views<'_, f64>, call: &$crate::tensor::Call) {
+            self.twin($shader::Args::bind(views), call)
         }
         fn as_any(&self) -> &dyn std::any::Any {
             self

@@ -59,25 +59,3 @@ fn expand(
     }
     if taken.is_empty() { Ok(()) } else { Err("an #ifdef is not closed".to_string()) }
 }
-
-/// Expands a line of `permutations.txt` such as `linear: [F16] [A|B]` into the stem and the flags of
-/// each permutation: every bracket contributes nothing or one of its choices, a flag or flags joined by `+`.
-#[allow(dead_code)] // only the build script lists them
-pub fn permutations(line: &str) -> Option<(&str, Vec<Vec<&str>>)> {
-    let (stem, choices) = line.split_once(':')?;
-    let mut all: Vec<Vec<&str>> = vec![Vec::new()];
-    for bracket in choices.split_whitespace() {
-        let options = bracket.strip_prefix('[')?.strip_suffix(']')?;
-        let mut next = Vec::new();
-        for prefix in &all {
-            next.push(prefix.clone());
-            for option in options.split('|') {
-                let mut with = prefix.clone();
-                with.extend(option.split('+'));
-                next.push(with);
-            }
-        }
-        all = next;
-    }
-    Some((stem.trim(), all))
-}

@@ -6,11 +6,9 @@ use serde::{Deserialize, Serialize};
 /// How the output of a product is cut (`linear.wgsl` and its gradients).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tile {
-    /// Operands are staged in workgroup memory.
-    pub shared: bool,
-    /// Rows of an invocation, at most 8 (exactly 8 unless `shared`).
+    /// Rows of an invocation, at most 8.
     pub rows: usize,
-    /// Columns of an invocation, at most 8 (exactly 8 unless `shared`).
+    /// Columns of an invocation, at most 8.
     pub columns: usize,
     /// Invocations along columns and along rows.
     pub group: [usize; 2],

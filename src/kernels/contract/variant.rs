@@ -1,31 +1,173 @@
 //! Which shader runs, with which constants and workgroups.
 
-/// A shader permutation with its `override` constants.
-#[derive(Clone, Debug, PartialEq)]
+use std::sync::Arc;
+
+use super::own_shader::OwnShader;
+use super::permutation::{Length, Permutation};
+use crate::error::Result;
+
+/// Where the WGSL of a kernel comes from.
+#[derive(Clone, Debug)]
+pub enum Shader {
+    /// One of ours.
+    BuiltIn(&'static Permutation),
+    /// The caller's own.
+    Own(Arc<OwnShader>),
+    /// None: the kernel of that stem runs on the CPU only.
+    None(&'static str),
+}
+
+impl PartialEq for Shader {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Shader::BuiltIn(a), Shader::BuiltIn(b)) => a.key == b.key,
+            (Shader::Own(a), Shader::Own(b)) => a == b,
+            (Shader::None(a), Shader::None(b)) => a == b,
+            _ => false,
+        }
+    }
+}
+
+/// A shader with its `override` values.
+#[derive(Clone, Debug)]
 pub struct Variant {
-    /// Key of the permutation table: `stem` or `stem+FLAG+FLAG`.
-    pub shader: String,
-    /// `override` values by name.
-    pub constants: Vec<(&'static str, f64)>,
+    shader: Shader,
+    /// By the shader's own list; NaN for those that the permutation does not have.
+    values: Vec<f64>,
+}
+
+impl PartialEq for Variant {
+    fn eq(&self, other: &Self) -> bool {
+        let bits = |v: &Variant| v.values.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+        self.shader == other.shader && bits(self) == bits(other)
+    }
 }
 
 impl Variant {
-    /// `stem` with the flags whose condition holds.
-    pub fn new(stem: &str, flags: &[(&str, bool)]) -> Self {
-        let mut shader = stem.to_string();
-        for (flag, on) in flags {
-            if *on {
-                shader.push('+');
-                shader.push_str(flag);
-            }
+    /// A permutation of ours; generated code calls this.
+    pub(crate) fn of(permutation: &'static Permutation, values: Vec<f64>) -> Self {
+        let variant = Self { shader: Shader::BuiltIn(permutation), values };
+        let missing = variant.constants().find(|(_, value)| value.is_nan());
+        assert!(missing.is_none(), "{} gets no override {missing:?}", permutation.key);
+        variant
+    }
+
+    /// A shader of the caller's own, with its `override` values in the order of its list.
+    pub fn own(shader: Arc<OwnShader>, values: &[f64]) -> Self {
+        Self { shader: Shader::Own(shader), values: values.to_vec() }
+    }
+
+    /// No shader: the kernel `stem` runs on the CPU only.
+    pub fn cpu_only(stem: &'static str) -> Self {
+        Self { shader: Shader::None(stem), values: Vec::new() }
+    }
+
+    /// The shader.
+    pub fn shader(&self) -> &Shader {
+        &self.shader
+    }
+
+    /// `stem` or `stem+FLAG+FLAG`, for people.
+    pub fn name(&self) -> &str {
+        match &self.shader {
+            Shader::BuiltIn(permutation) => permutation.key,
+            Shader::Own(own) => &own.name,
+            Shader::None(stem) => stem,
         }
-        Self { shader, constants: Vec::new() }
+    }
+
+    /// The shader's file, without flags.
+    pub fn stem(&self) -> &str {
+        match &self.shader {
+            Shader::BuiltIn(permutation) => permutation.stem,
+            _ => self.name(),
+        }
+    }
+
+    /// The permutation, where the shader is one of ours.
+    pub(crate) fn permutation(&self) -> Option<&'static Permutation> {
+        match &self.shader {
+            Shader::BuiltIn(permutation) => Some(permutation),
+            _ => None,
+        }
+    }
+
+    /// Every value of the shader's list.
+    pub(crate) fn values(&self) -> &[f64] {
+        &self.values
+    }
+
+    /// The `override` values by name, of those that the shader has.
+    pub fn constants(&self) -> impl Iterator<Item = (&str, f64)> {
+        let (names, present): (Vec<&str>, Option<&'static [bool]>) = match &self.shader {
+            Shader::BuiltIn(p) => (p.overrides.to_vec(), Some(p.present)),
+            Shader::Own(own) => (own.overrides.iter().map(String::as_str).collect(), None),
+            Shader::None(_) => (Vec::new(), None),
+        };
+        let all = names.into_iter().zip(self.values.iter().copied()).enumerate();
+        all.filter(move |(at, _)| present.is_none_or(|present| present[*at])).map(|(_, pair)| pair)
+    }
+
+    /// For each storage binding, whether the shader writes it; `None` without a shader.
+    pub fn written(&self) -> Option<&[bool]> {
+        match &self.shader {
+            Shader::BuiltIn(permutation) => Some(permutation.written),
+            Shader::Own(own) => Some(&own.written),
+            Shader::None(_) => None,
+        }
+    }
+
+    /// Complete WGSL; `None` without a shader.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Device`] for a shader of ours that cannot be put together: a bug.
+    pub fn source(&self) -> Result<Option<String>> {
+        match &self.shader {
+            Shader::BuiltIn(permutation) => permutation.source().map(Some),
+            Shader::Own(own) => Ok(Some(own.source.clone())),
+            Shader::None(_) => Ok(None),
+        }
+    }
+
+    /// Bytes of workgroup memory, as WebGPU counts them; 0 for a shader of the caller's own, whose driver checks
+    /// it.
+    pub fn workgroup_bytes(&self) -> usize {
+        let Shader::BuiltIn(permutation) = &self.shader else { return 0 };
+        let arrays = permutation.workgroup.iter().map(|(stride, length)| {
+            let n = match length {
+                Length::Fixed(n) => *n as usize,
+                Length::Override(at) => self.values[*at] as usize,
+            };
+            (*stride as usize * n).next_multiple_of(16)
+        });
+        arrays.sum()
+    }
+}
+
+/// What kernels still use that name overrides by strings.
+impl Variant {
+    /// `stem` with the flags whose condition holds.
+    pub fn new(stem: &'static str, flags: &[(&str, bool)]) -> Self {
+        let key: Vec<&str> =
+            std::iter::once(stem).chain(flags.iter().filter(|(_, on)| *on).map(|(flag, _)| *flag)).collect();
+        match Permutation::find(&key.join("+")) {
+            Ok(permutation) => Self {
+                shader: Shader::BuiltIn(permutation),
+                values: vec![f64::NAN; permutation.overrides.len()],
+            },
+            Err(_) => Self::cpu_only(stem),
+        }
     }
 
     /// Adds an `override` value.
     #[must_use]
     pub fn with(mut self, name: &'static str, value: impl Into<f64>) -> Self {
-        self.constants.push((name, value.into()));
+        let value = value.into();
+        if let Shader::BuiltIn(permutation) = &self.shader {
+            for (at, _) in permutation.overrides.iter().enumerate().filter(|(_, n)| **n == name) {
+                self.values[at] = value;
+            }
+        }
         self
     }
 
@@ -35,13 +177,11 @@ impl Variant {
         self.with(name, value as f64)
     }
 
-    /// An `override` value that [`Variant::with`] or [`Variant::size`] set.
+    /// An `override` value.
     pub fn get(&self, name: &str) -> usize {
-        self.constants
-            .iter()
-            .find(|(n, _)| *n == name)
-            .map(|(_, v)| *v as usize)
-            .unwrap_or_else(|| panic!("no override {name} in {}", self.shader))
+        let Shader::BuiltIn(permutation) = &self.shader else { panic!("no shader") };
+        let at = permutation.overrides.iter().position(|n| *n == name).expect("an override");
+        self.values[at] as usize
     }
 }
 
@@ -58,6 +198,11 @@ impl Dispatch {
     /// A dispatch from a parameter struct.
     pub fn new<P: bytemuck::Pod>(params: &P, workgroups: [usize; 3]) -> Self {
         Self { params: bytemuck::bytes_of(params).to_vec(), workgroups }
+    }
+
+    /// All of a call in one dispatch.
+    pub fn once<P: bytemuck::Pod>(params: &P, workgroups: [usize; 3]) -> Vec<Self> {
+        vec![Self::new(params, workgroups)]
     }
 
     /// At least `n` workgroups, folded into two dimensions of at most 65 535 each (SPEC §6); the

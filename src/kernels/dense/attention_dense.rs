@@ -117,13 +117,13 @@ impl Kernel for AttentionDense {
             .help("take another adapter, --backend cpu, or a shorter context"))
     }
 
-    fn dispatch(&self, variant: &Variant, call: &Call) -> Dispatch {
-        let params = shader::params::AttentionDense {
+    fn dispatches(&self, variant: &Variant, call: &Call) -> Vec<Dispatch> {
+        let params = shader::attention_dense::Params {
             tokens: call.tokens as u32,
             lane_base: call.lane_base as u32,
             stride: self.stride(call) as u32,
         };
-        Dispatch::new(
+        Dispatch::once(
             &params,
             [call.tokens.div_ceil(variant.get("ROW_TILE")), 1, call.lanes.len() * self.layout.heads],
         )

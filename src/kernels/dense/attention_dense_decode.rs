@@ -35,12 +35,12 @@ impl Kernel for AttentionDenseDecode {
         )
     }
 
-    fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
-        let params = shader::params::AttentionDenseDecode {
+    fn dispatches(&self, _: &Variant, call: &Call) -> Vec<Dispatch> {
+        let params = shader::attention_dense_decode::Params {
             lane_base: call.lane_base as u32,
             stride: self.0.stride(call) as u32,
         };
-        Dispatch::new(&params, [SPLITS, call.lanes.len() * self.0.layout.heads, 1])
+        Dispatch::once(&params, [SPLITS, call.lanes.len() * self.0.layout.heads, 1])
     }
 
     fn flops(&self, call: &Call) -> u64 {

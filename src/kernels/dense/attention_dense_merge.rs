@@ -35,10 +35,10 @@ impl Kernel for AttentionDenseMerge {
             .size("SOFTMAX", usize::from(self.0.weight == DenseWeight::Softmax))
     }
 
-    fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
+    fn dispatches(&self, _: &Variant, call: &Call) -> Vec<Dispatch> {
         let l = &self.0.layout;
-        let params = shader::params::AttentionDenseMerge { lanes: call.lanes.len() as u32 };
-        Dispatch::new(&params, [l.head.div_ceil(64), call.lanes.len() * l.heads, 1])
+        let params = shader::attention_dense_merge::Params { lanes: call.lanes.len() as u32 };
+        Dispatch::once(&params, [l.head.div_ceil(64), call.lanes.len() * l.heads, 1])
     }
 
     twins!();

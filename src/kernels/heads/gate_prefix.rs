@@ -68,15 +68,15 @@ impl Kernel for GatePrefix {
             .size("KEYS_STRIDE", stride)
     }
 
-    fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
+    fn dispatches(&self, _: &Variant, call: &Call) -> Vec<Dispatch> {
         let blocks = if self.unbroken { 1 } else { call.unit(Unit::Blocks(self.layout.block)) };
-        let params = shader::params::GatePrefix {
+        let params = shader::gate_prefix::Params {
             lanes: call.lanes.len() as u32,
             tokens: call.tokens as u32,
             lane_base: call.lane_base as u32,
             blocks: blocks as u32,
         };
-        Dispatch::new(&params, [(call.lanes.len() * self.layout.heads * blocks).div_ceil(64), 1, 1])
+        Dispatch::once(&params, [(call.lanes.len() * self.layout.heads * blocks).div_ceil(64), 1, 1])
     }
 
     fn gradient(&self) -> Option<&dyn Gradient> {

@@ -47,10 +47,10 @@ impl Kernel for GatePrefixGrad {
             .size("GATE_OFFSET", l.gate_offset())
     }
 
-    fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
+    fn dispatches(&self, _: &Variant, call: &Call) -> Vec<Dispatch> {
         let params =
-            shader::params::GatePrefixGrad { lanes: call.lanes.len() as u32, tokens: call.tokens as u32 };
-        Dispatch::new(&params, [call.lanes.len() * self.layout.heads, 1, 1])
+            shader::gate_prefix_grad::Params { lanes: call.lanes.len() as u32, tokens: call.tokens as u32 };
+        Dispatch::once(&params, [call.lanes.len() * self.layout.heads, 1, 1])
     }
 
     twins!();

@@ -47,10 +47,10 @@ impl Kernel for JoinColumns {
             .size("WIDTH", l.qkv_width())
     }
 
-    fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
+    fn dispatches(&self, _: &Variant, call: &Call) -> Vec<Dispatch> {
         let rows = call.unit(Unit::Rows);
-        Dispatch::new(
-            &shader::params::JoinColumns { rows: rows as u32 },
+        Dispatch::once(
+            &shader::join_columns::Params { rows: rows as u32 },
             Dispatch::linear((rows * self.layout.qkv_width() / 4).div_ceil(64)),
         )
     }

@@ -92,14 +92,14 @@ impl Kernel for PackHeads {
             .size("BLOCK", l.block)
     }
 
-    fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
-        let params = shader::params::PackHeads {
+    fn dispatches(&self, _: &Variant, call: &Call) -> Vec<Dispatch> {
+        let params = shader::pack_heads::Params {
             lanes: call.lanes.len() as u32,
             tokens: call.tokens as u32,
             lane_base: call.lane_base as u32,
             stride: self.stride(call) as u32,
         };
-        Dispatch::new(&params, [call.tokens.div_ceil(64), 3 * self.layout.heads, call.lanes.len()])
+        Dispatch::once(&params, [call.tokens.div_ceil(64), 3 * self.layout.heads, call.lanes.len()])
     }
 
     fn gradient(&self) -> Option<&dyn Gradient> {

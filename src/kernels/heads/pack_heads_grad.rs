@@ -52,14 +52,14 @@ impl Kernel for PackHeadsGrad {
             .size("NORMS", 4 * l.head)
     }
 
-    fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
-        let params = shader::params::PackHeadsGrad {
+    fn dispatches(&self, _: &Variant, call: &Call) -> Vec<Dispatch> {
+        let params = shader::pack_heads_grad::Params {
             lanes: call.lanes.len() as u32,
             tokens: call.tokens as u32,
             lane_base: call.lane_base as u32,
             stride: call.unit(Unit::Window(self.layout.block)) as u32,
         };
-        Dispatch::new(&params, [call.unit(Unit::Blocks(PARTIAL_ROWS)), 1, call.lanes.len()])
+        Dispatch::once(&params, [call.unit(Unit::Blocks(PARTIAL_ROWS)), 1, call.lanes.len()])
     }
 
     twins!();

@@ -44,14 +44,14 @@ impl Kernel for RingCopy {
         !self.load || call.lanes.iter().any(|lane| lane.ring > 0)
     }
 
-    fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
+    fn dispatches(&self, _: &Variant, call: &Call) -> Vec<Dispatch> {
         let l = &self.layout;
-        let params = shader::params::RingCopy {
+        let params = shader::ring_copy::Params {
             tokens: call.tokens as u32,
             lane_base: call.lane_base as u32,
             window: call.unit(Unit::Window(l.block)) as u32,
         };
-        Dispatch::new(&params, [(l.block * l.key_width() / 4).div_ceil(64), 1, call.lanes.len() * l.heads])
+        Dispatch::once(&params, [(l.block * l.key_width() / 4).div_ceil(64), 1, call.lanes.len() * l.heads])
     }
 
     twins!();

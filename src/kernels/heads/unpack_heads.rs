@@ -71,15 +71,15 @@ impl Kernel for UnpackHeads {
             .size("KEY_OFFSET", key)
     }
 
-    fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
-        let params = shader::params::UnpackHeads {
+    fn dispatches(&self, _: &Variant, call: &Call) -> Vec<Dispatch> {
+        let params = shader::unpack_heads::Params {
             lanes: call.lanes.len() as u32,
             tokens: call.tokens as u32,
             lane_base: call.lane_base as u32,
             stride: call.unit(Unit::Window(self.layout.block)) as u32,
         };
         let rows = self.shape().0 * call.unit(Unit::Rows) * self.layout.heads;
-        Dispatch::new(&params, Dispatch::linear(rows.div_ceil(64)))
+        Dispatch::once(&params, Dispatch::linear(rows.div_ceil(64)))
     }
 
     twins!();

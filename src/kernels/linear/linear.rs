@@ -1,18 +1,17 @@
 //! `y = x Wᵀ`, with what a decoding step fuses into it: LayerNorm before, bias, residual or gated GELU after.
 //! Two shaders: `linear.wgsl` for many rows, `linear_rows.wgsl` for few.
 
-use crate::kernels::Gradient;
-use crate::kernels::Tile;
-
 use crate::error::Result;
 use crate::kernels::cpu::{Mat, MatMut, SharedMut};
 use crate::kernels::rows::glu::gated;
 use crate::kernels::rows::layer_norm::normalize;
+use crate::kernels::shader::{linear, linear_rows};
+use crate::kernels::tiles::matrix_tile::workgroups;
 use crate::kernels::{
-    Args, DeviceTraits, Dispatch, Kernel, Real, Variant, Weights, cpu, shader, shape_error,
+    DeviceTraits, Dispatch, Gradient, Kernel, Real, Tile, Variant, Views, Weights, cpu, shape_error,
 };
+use crate::shape;
 use crate::tensor::{Call, Capacity, DType, TensorType, Unit};
-use crate::{shape, twins};
 
 /// Up to so many rows the row kernel runs, and the lowering fuses.
 pub const FEW_ROWS: usize = 32;
@@ -109,33 +108,31 @@ impl Kernel for Linear {
     }
 
     fn variant(&self, device: &DeviceTraits, capacity: &Capacity) -> Variant {
-        let half = self.dtype == DType::F16;
+        let f16 = self.dtype == DType::F16;
         let (bias, residual) = (self.addend == Addend::Bias, self.addend == Addend::Residual);
-        let variant = if self.few(capacity) {
+        let (k, n, stride) = (self.inputs, self.shard, self.outputs);
+        if self.few(capacity) {
+            let flags = linear_rows::Flags { f16, norm: self.norm, bias, residual, glu: self.glu };
             let rows = capacity.unit(self.rows).min(4);
-            let flags = [
-                ("F16", half),
-                ("NORM", self.norm),
-                ("BIAS", bias),
-                ("RESIDUAL", residual),
-                ("GLU", self.glu),
-            ];
-            Variant::new("linear_rows", &flags).size("ROWS", rows).size("WIDTH", self.inputs)
-        } else {
-            let tile = Tile::choose(device, capacity.unit(self.rows), self.shard);
-            tile.variant("linear", &[("F16", half), ("BIAS", bias), ("RESIDUAL", residual)])
-        };
-        variant.size("K", self.inputs).size("N", self.shard).size("STRIDE", self.outputs)
+            return linear_rows::Overrides { k, n, stride, rows, width: k }.variant(flags);
+        }
+        let tile = Tile::choose(device, capacity.unit(self.rows), self.shard);
+        let flags = linear::Flags { f16, bias, residual };
+        linear::Overrides { k, n, stride, matrix_tile: tile.overrides() }.variant(flags)
     }
 
-    fn dispatch(&self, variant: &Variant, call: &Call) -> Dispatch {
+    fn dispatches(&self, variant: &Variant, call: &Call) -> Vec<Dispatch> {
         let rows = call.unit(self.rows);
-        if variant.shader.starts_with("linear_rows") {
-            let params = shader::params::LinearRows { rows: rows as u32, first_column: self.first as u32 };
-            return Dispatch::new(&params, [self.shard.div_ceil(8), rows.div_ceil(variant.get("ROWS")), 1]);
+        if linear_rows::is(variant) {
+            /// Columns of a workgroup.
+            const COLUMNS: usize = 8;
+            let at_once = linear_rows::Overrides::of(variant).rows;
+            let params = linear_rows::Params { rows: rows as u32, first_column: self.first as u32 };
+            return Dispatch::once(&params, [self.shard.div_ceil(COLUMNS), rows.div_ceil(at_once), 1]);
         }
-        let params = shader::params::Linear { rows: rows as u32, first_column: self.first as u32 };
-        Dispatch::new(&params, Tile::workgroups(variant, rows, self.shard))
+        let tile = linear::Overrides::of(variant).matrix_tile;
+        let params = linear::Params { rows: rows as u32, first_column: self.first as u32 };
+        Dispatch::once(&params, workgroups(&tile, rows, self.shard))
     }
 
     fn flops(&self, call: &Call) -> u64 {
@@ -146,18 +143,47 @@ impl Kernel for Linear {
         Some(self)
     }
 
-    twins!();
+    fn twin_f32(&self, views: &mut Views<'_, f32>, call: &Call) {
+        self.twin(Operands::bind(views), call)
+    }
+
+    fn twin_f64(&self, views: &mut Views<'_, f64>, call: &Call) {
+        self.twin(Operands::bind(views), call)
+    }
+
+    fn as_any(&self) -> &dyn std::any::Any {
+        self
+    }
+}
+
+/// What both shaders read and write.
+struct Operands<'a, R> {
+    x: &'a [R],
+    w: Weights<'a, R>,
+    norm: Option<&'a [R]>,
+    addend: Option<&'a [R]>,
+    y: &'a mut [R],
+}
+
+impl<'a, R: Real> Operands<'a, R> {
+    fn bind(views: &mut Views<'a, R>) -> Self {
+        if let Some(linear_rows::Args { x, w, norm, bias, residual, y, .. }) =
+            linear_rows::Args::try_bind(views)
+        {
+            return Self { x, w, norm, addend: bias.or(residual), y };
+        }
+        let linear::Args { x, w, bias, residual, y, .. } = linear::Args::bind(views);
+        Self { x, w, norm: None, addend: bias.or(residual), y }
+    }
 }
 
 impl Linear {
-    fn twin<R: Real>(&self, args: &mut Args<'_, R>, call: &Call) {
+    fn twin<R: Real>(&self, operands: Operands<'_, R>, call: &Call) {
         /// Rows that a thread takes at once.
         const ROWS_AT_ONCE: usize = 64;
         let rows = call.unit(self.rows);
-        let (x, w) = (&args.real(0)[..rows * self.inputs], args.weights(1));
-        let norm: Option<&[R]> = self.norm.then(|| args.real(2));
-        let addend: &[R] = if self.addend == Addend::None { &[] } else { args.real(self.input_count() - 1) };
-        let y = &mut args.real_mut(self.input_count())[..rows * self.outputs];
+        let Operands { x, w, norm, addend, y } = operands;
+        let (x, y) = (&x[..rows * self.inputs], &mut y[..rows * self.outputs]);
         cpu::with_scratch(if self.norm { x.len() } else { 0 }, |normed: &mut [R]| {
             let x = match norm {
                 Some(norm) => {
@@ -176,7 +202,7 @@ impl Linear {
                 return;
             }
             // What is added is put in place first, and the product accumulates onto it.
-            if self.addend != Addend::None {
+            if let Some(addend) = addend {
                 let columns = self.first..self.first + self.shard;
                 cpu::parallel_chunks(y, ROWS_AT_ONCE * self.outputs, |part, y| {
                     for (row, y) in y.chunks_exact_mut(self.outputs).enumerate() {

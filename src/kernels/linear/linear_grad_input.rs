@@ -3,7 +3,9 @@
 use crate::error::Result;
 use crate::kernels::Tile;
 use crate::kernels::cpu::{Mat, MatMut};
-use crate::kernels::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, cpu, shader, shape_error};
+use crate::kernels::shader::linear_grad_input as shader;
+use crate::kernels::tiles::matrix_tile::workgroups;
+use crate::kernels::{DeviceTraits, Dispatch, Kernel, Real, Variant, cpu, shape_error};
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::{shape, twins};
 
@@ -44,30 +46,33 @@ impl Kernel for LinearGradInput {
 
     fn variant(&self, device: &DeviceTraits, capacity: &Capacity) -> Variant {
         let tile = Tile::choose(device, capacity.unit(self.rows), self.inputs);
-        tile.variant("linear_grad_input", &[])
-            .size("K", self.shard)
-            .size("N", self.inputs)
-            .size("STRIDE", self.outputs)
-            .size("ACCUMULATE", usize::from(self.accumulate))
+        shader::Overrides {
+            k: self.shard,
+            n: self.inputs,
+            stride: self.outputs,
+            accumulate: usize::from(self.accumulate),
+            matrix_tile: tile.overrides(),
+        }
+        .variant()
     }
 
-    fn dispatch(&self, variant: &Variant, call: &Call) -> Dispatch {
+    fn dispatches(&self, variant: &Variant, call: &Call) -> Vec<Dispatch> {
         let rows = call.unit(self.rows);
-        let params = shader::params::LinearGradInput { rows: rows as u32, first_column: self.first as u32 };
-        Dispatch::new(&params, Tile::workgroups(variant, rows, self.inputs))
+        let params = shader::Params { rows: rows as u32, first_column: self.first as u32 };
+        Dispatch::once(&params, workgroups(&shader::Overrides::of(variant).matrix_tile, rows, self.inputs))
     }
 
     fn flops(&self, call: &Call) -> u64 {
         (2 * call.unit(self.rows) * self.inputs * self.shard) as u64
     }
 
-    twins!();
+    twins!(shader);
 }
 
 impl LinearGradInput {
-    fn twin<R: Real>(&self, args: &mut Args<'_, R>, call: &Call) {
+    fn twin<R: Real>(&self, args: shader::Args<'_, R>, call: &Call) {
         let rows = call.unit(self.rows);
-        let (dy, w, dx) = (args.real(0), args.real(1), args.real_mut(2));
+        let shader::Args { dy, w, dx, .. } = args;
         let dy = Mat::strided(&dy[self.first..], rows, self.shard, self.outputs);
         cpu::matmul_parallel(
             MatMut::new(dx, rows, self.inputs),

@@ -3,7 +3,9 @@
 use crate::error::Result;
 use crate::kernels::Tile;
 use crate::kernels::cpu::{Mat, MatMut};
-use crate::kernels::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, cpu, shader, shape_error};
+use crate::kernels::shader::linear_grad_weight as shader;
+use crate::kernels::tiles::matrix_tile::workgroups;
+use crate::kernels::{DeviceTraits, Dispatch, Kernel, Real, Variant, cpu, shape_error};
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::{shape, twins};
 
@@ -42,31 +44,34 @@ impl Kernel for LinearGradWeight {
 
     fn variant(&self, device: &DeviceTraits, _: &Capacity) -> Variant {
         let tile = Tile::choose(device, self.shard, self.inputs);
-        tile.variant("linear_grad_weight", &[])
-            .size("M", self.shard)
-            .size("N", self.inputs)
-            .size("STRIDE", self.outputs)
+        shader::Overrides {
+            m: self.shard,
+            n: self.inputs,
+            stride: self.outputs,
+            matrix_tile: tile.overrides(),
+        }
+        .variant()
     }
 
-    fn dispatch(&self, variant: &Variant, call: &Call) -> Dispatch {
-        let params = shader::params::LinearGradWeight {
-            rows: call.unit(self.rows) as u32,
-            first_column: self.first as u32,
-        };
-        Dispatch::new(&params, Tile::workgroups(variant, self.shard, self.inputs))
+    fn dispatches(&self, variant: &Variant, call: &Call) -> Vec<Dispatch> {
+        let params = shader::Params { rows: call.unit(self.rows) as u32, first_column: self.first as u32 };
+        Dispatch::once(
+            &params,
+            workgroups(&shader::Overrides::of(variant).matrix_tile, self.shard, self.inputs),
+        )
     }
 
     fn flops(&self, call: &Call) -> u64 {
         (2 * call.unit(self.rows) * self.inputs * self.shard) as u64
     }
 
-    twins!();
+    twins!(shader);
 }
 
 impl LinearGradWeight {
-    fn twin<R: Real>(&self, args: &mut Args<'_, R>, call: &Call) {
+    fn twin<R: Real>(&self, args: shader::Args<'_, R>, call: &Call) {
         let rows = call.unit(self.rows);
-        let (dy, x, dw) = (args.real(0), args.real(1), args.real_mut(2));
+        let shader::Args { dy, x, dw, .. } = args;
         let dy = Mat::strided(&dy[self.first..], rows, self.shard, self.outputs);
         cpu::matmul_parallel(
             MatMut::new(dw, self.shard, self.inputs),

@@ -96,10 +96,10 @@ impl Kernel for AdamW {
             .size("DECAYED", usize::from(self.decay != Decay::None))
     }
 
-    fn dispatch(&self, _: &Variant, _: &Call) -> Dispatch {
+    fn dispatches(&self, _: &Variant, _: &Call) -> Vec<Dispatch> {
         let ranges = if let Decay::Except(n) = self.decay { n } else { 0 };
-        Dispatch::new(
-            &shader::params::Adamw { ranges: ranges as u32 },
+        Dispatch::once(
+            &shader::adamw::Params { ranges: ranges as u32 },
             Dispatch::linear(self.elements.div_ceil(64)),
         )
     }

@@ -42,9 +42,9 @@ impl Kernel for ClipFactor {
         Variant::new("clip_factor", &[])
     }
 
-    fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
+    fn dispatches(&self, _: &Variant, call: &Call) -> Vec<Dispatch> {
         let sums = norms(self.parameters).shape.elements_in(call);
-        Dispatch::new(&shader::params::ClipFactor { sums: sums as u32 }, [1, 1, 1])
+        Dispatch::once(&shader::clip_factor::Params { sums: sums as u32 }, [1, 1, 1])
     }
 
     twins!();

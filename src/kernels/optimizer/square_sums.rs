@@ -45,8 +45,8 @@ impl Kernel for SquareSums {
         Variant::new("square_sums", &[]).size("ELEMENTS", self.elements).size("PART", self.part())
     }
 
-    fn dispatch(&self, _: &Variant, _: &Call) -> Dispatch {
-        Dispatch::new(&shader::params::SquareSums { index: self.index as u32 }, [SQUARE_PARTS, 1, 1])
+    fn dispatches(&self, _: &Variant, _: &Call) -> Vec<Dispatch> {
+        Dispatch::once(&shader::square_sums::Params { index: self.index as u32 }, [SQUARE_PARTS, 1, 1])
     }
 
     twins!();

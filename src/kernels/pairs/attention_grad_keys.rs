@@ -40,12 +40,8 @@ impl Kernel for AttentionGradKeys {
         variant.size("VALUE_ITEMS", (rows * p.layout.head / 4).div_ceil(128))
     }
 
-    fn dispatch(&self, variant: &Variant, call: &Call) -> Dispatch {
-        self.dispatches(variant, call).swap_remove(0)
-    }
-
     fn dispatches(&self, variant: &Variant, call: &Call) -> Vec<Dispatch> {
-        self.0.dispatches(variant, call, |first| shader::params::AttentionGradKeys {
+        self.0.dispatches(variant, call, |first| shader::attention_grad_keys::Params {
             tokens: call.tokens as u32,
             stride: call.unit(Unit::Window(self.0.layout.block)) as u32,
             span: self.0.span(call) as u32,

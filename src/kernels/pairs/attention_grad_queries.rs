@@ -33,12 +33,8 @@ impl Kernel for AttentionGradQueries {
         p.variant("attention_grad_queries", device, rows)
     }
 
-    fn dispatch(&self, variant: &Variant, call: &Call) -> Dispatch {
-        self.dispatches(variant, call).swap_remove(0)
-    }
-
     fn dispatches(&self, variant: &Variant, call: &Call) -> Vec<Dispatch> {
-        self.0.dispatches(variant, call, |first| shader::params::AttentionGradQueries {
+        self.0.dispatches(variant, call, |first| shader::attention_grad_queries::Params {
             tokens: call.tokens as u32,
             stride: call.unit(Unit::Window(self.0.layout.block)) as u32,
             span: self.0.span(call) as u32,

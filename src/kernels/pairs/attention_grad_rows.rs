@@ -60,10 +60,11 @@ impl Kernel for AttentionGradRows {
             .with("BIAS", self.bias)
     }
 
-    fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
+    fn dispatches(&self, _: &Variant, call: &Call) -> Vec<Dispatch> {
         let stride = call.unit(Unit::Window(self.layout.block));
-        let params = shader::params::AttentionGradRows { tokens: call.tokens as u32, stride: stride as u32 };
-        Dispatch::new(&params, [call.tokens.div_ceil(64), 1, call.lanes.len() * self.layout.heads])
+        let params =
+            shader::attention_grad_rows::Params { tokens: call.tokens as u32, stride: stride as u32 };
+        Dispatch::once(&params, [call.tokens.div_ceil(64), 1, call.lanes.len() * self.layout.heads])
     }
 
     twins!();

@@ -49,7 +49,12 @@ impl Pairs {
     }
 
     /// The variant of one of the two shaders, for workgroups of so many rows.
-    pub(in crate::kernels) fn variant(&self, stem: &str, device: &DeviceTraits, rows: usize) -> Variant {
+    pub(in crate::kernels) fn variant(
+        &self,
+        stem: &'static str,
+        device: &DeviceTraits,
+        rows: usize,
+    ) -> Variant {
         let l = &self.layout;
         // 128 invocations, 32 keys at a time.
         let variant = Variant::new(stem, &self.weight.flags())

@@ -30,10 +30,10 @@ impl Kernel for Add {
         Variant::new("add", &[("IN_PLACE", self.in_place)])
     }
 
-    fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
+    fn dispatches(&self, _: &Variant, call: &Call) -> Vec<Dispatch> {
         let elements = self.ty.shape.elements_in(call);
-        Dispatch::new(
-            &shader::params::Add { elements: elements as u32 },
+        Dispatch::once(
+            &shader::add::Params { elements: elements as u32 },
             Dispatch::linear(elements.div_ceil(256)),
         )
     }

@@ -30,9 +30,9 @@ impl Kernel for Clear {
         Variant::new("clear", &[]).size("FIRST", range.start).size("ELEMENTS", range.len())
     }
 
-    fn dispatch(&self, variant: &Variant, _: &Call) -> Dispatch {
-        Dispatch::new(
-            &shader::params::Clear::default(),
+    fn dispatches(&self, variant: &Variant, _: &Call) -> Vec<Dispatch> {
+        Dispatch::once(
+            &shader::clear::Params::default(),
             Dispatch::linear(variant.get("ELEMENTS").div_ceil(64)),
         )
     }

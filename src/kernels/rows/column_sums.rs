@@ -64,11 +64,11 @@ impl Kernel for ColumnSums {
         Variant::new("column_sums", &[]).size("WIDTH", self.width).size("PART", PARTIAL_ROWS)
     }
 
-    fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
+    fn dispatches(&self, _: &Variant, call: &Call) -> Vec<Dispatch> {
         let Parts { tokens, parts, total } = Parts::of(self.rows, call);
         let params =
-            shader::params::ColumnSums { tokens: tokens as u32, parts: parts as u32, total: total as u32 };
-        Dispatch::new(&params, Dispatch::linear((total * self.width).div_ceil(64)))
+            shader::column_sums::Params { tokens: tokens as u32, parts: parts as u32, total: total as u32 };
+        Dispatch::once(&params, Dispatch::linear((total * self.width).div_ceil(64)))
     }
 
     twins!();

@@ -52,16 +52,16 @@ impl Kernel for Embed {
             .size("BY_SLOT", usize::from(self.by_slot))
     }
 
-    fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
+    fn dispatches(&self, _: &Variant, call: &Call) -> Vec<Dispatch> {
         let rows = call.unit(Unit::Rows);
-        let params = shader::params::Embed {
+        let params = shader::embed::Params {
             rows: rows as u32,
             tokens: call.tokens as u32,
             lane_base: call.lane_base as u32,
             shard_first: self.first as u32,
             shard_rows: self.rows as u32,
         };
-        Dispatch::new(&params, Dispatch::linear((rows * self.width / 4).div_ceil(64)))
+        Dispatch::once(&params, Dispatch::linear((rows * self.width / 4).div_ceil(64)))
     }
 
     fn gradient(&self) -> Option<&dyn Gradient> {

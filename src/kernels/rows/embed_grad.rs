@@ -47,14 +47,14 @@ impl Kernel for EmbedGrad {
         Variant::new("embed_grad", &[]).size("WIDTH", self.width)
     }
 
-    fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
+    fn dispatches(&self, _: &Variant, call: &Call) -> Vec<Dispatch> {
         let rows = call.unit(Unit::Rows);
-        let params = shader::params::EmbedGrad {
+        let params = shader::embed_grad::Params {
             rows: rows as u32,
             shard_first: self.first as u32,
             shard_rows: self.rows as u32,
         };
-        Dispatch::new(&params, Dispatch::linear(rows))
+        Dispatch::once(&params, Dispatch::linear(rows))
     }
 
     twins!();

@@ -29,10 +29,10 @@ impl Kernel for Glu {
         Variant::new("glu", &[]).size("WIDTH", self.width)
     }
 
-    fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
+    fn dispatches(&self, _: &Variant, call: &Call) -> Vec<Dispatch> {
         let rows = call.unit(Unit::Rows);
-        Dispatch::new(
-            &shader::params::Glu { rows: rows as u32 },
+        Dispatch::once(
+            &shader::glu::Params { rows: rows as u32 },
             Dispatch::linear((rows * self.width / 4).div_ceil(64)),
         )
     }

@@ -30,10 +30,10 @@ impl Kernel for GluGrad {
         Variant::new("glu_grad", &[]).size("WIDTH", self.width)
     }
 
-    fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
+    fn dispatches(&self, _: &Variant, call: &Call) -> Vec<Dispatch> {
         let rows = call.unit(Unit::Rows);
-        Dispatch::new(
-            &shader::params::GluGrad { rows: rows as u32 },
+        Dispatch::once(
+            &shader::glu_grad::Params { rows: rows as u32 },
             Dispatch::linear((rows * self.width / 4).div_ceil(64)),
         )
     }

@@ -39,9 +39,9 @@ impl Kernel for LayerNorm {
         Variant::new("layer_norm", &[]).size("WIDTH", self.width)
     }
 
-    fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
+    fn dispatches(&self, _: &Variant, call: &Call) -> Vec<Dispatch> {
         let rows = call.unit(self.rows);
-        Dispatch::new(&shader::params::LayerNorm { rows: rows as u32 }, Dispatch::linear(rows))
+        Dispatch::once(&shader::layer_norm::Params { rows: rows as u32 }, Dispatch::linear(rows))
     }
 
     fn flops(&self, call: &Call) -> u64 {

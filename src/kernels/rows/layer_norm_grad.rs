@@ -49,11 +49,14 @@ impl Kernel for LayerNormGrad {
             .size("ACCUMULATE", usize::from(self.accumulate))
     }
 
-    fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
+    fn dispatches(&self, _: &Variant, call: &Call) -> Vec<Dispatch> {
         let Parts { tokens, parts, total } = Parts::of(self.rows, call);
-        let params =
-            shader::params::LayerNormGrad { tokens: tokens as u32, parts: parts as u32, total: total as u32 };
-        Dispatch::new(&params, Dispatch::linear(total))
+        let params = shader::layer_norm_grad::Params {
+            tokens: tokens as u32,
+            parts: parts as u32,
+            total: total as u32,
+        };
+        Dispatch::once(&params, Dispatch::linear(total))
     }
 
     fn flops(&self, call: &Call) -> u64 {

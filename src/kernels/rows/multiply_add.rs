@@ -39,8 +39,8 @@ impl Kernel for MultiplyAdd {
         Variant::new("multiply_add", &[]).size("STEPS", self.steps)
     }
 
-    fn dispatch(&self, _: &Variant, _: &Call) -> Dispatch {
-        Dispatch::new(&shader::params::MultiplyAdd { scale: 0.5 }, [self.groups, 1, 1])
+    fn dispatches(&self, _: &Variant, _: &Call) -> Vec<Dispatch> {
+        Dispatch::once(&shader::multiply_add::Params { scale: 0.5 }, [self.groups, 1, 1])
     }
 
     fn flops(&self, _: &Call) -> u64 {

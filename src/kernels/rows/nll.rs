@@ -41,9 +41,9 @@ impl Kernel for Nll {
         Variant::new("nll", &[]).size("VOCABULARY", self.vocabulary)
     }
 
-    fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
+    fn dispatches(&self, _: &Variant, call: &Call) -> Vec<Dispatch> {
         let rows = call.unit(Unit::Rows);
-        Dispatch::new(&shader::params::Nll { rows: rows as u32 }, Dispatch::linear(rows))
+        Dispatch::once(&shader::nll::Params { rows: rows as u32 }, Dispatch::linear(rows))
     }
 
     fn gradient(&self) -> Option<&dyn Gradient> {

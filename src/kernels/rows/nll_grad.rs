@@ -30,9 +30,9 @@ impl Kernel for NllGrad {
         Variant::new("nll_grad", &[]).size("VOCABULARY", self.vocabulary)
     }
 
-    fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
+    fn dispatches(&self, _: &Variant, call: &Call) -> Vec<Dispatch> {
         let rows = call.unit(Unit::Rows);
-        Dispatch::new(&shader::params::NllGrad { rows: rows as u32 }, Dispatch::linear(rows))
+        Dispatch::once(&shader::nll_grad::Params { rows: rows as u32 }, Dispatch::linear(rows))
     }
 
     twins!();

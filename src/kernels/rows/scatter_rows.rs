@@ -32,9 +32,9 @@ impl Kernel for ScatterRows {
         Variant::new("scatter_rows", &[]).size("WIDTH", self.width)
     }
 
-    fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
-        let params = shader::params::ScatterRows { lane_base: call.lane_base as u32 };
-        Dispatch::new(&params, [self.width.div_ceil(64), call.lanes.len(), 1])
+    fn dispatches(&self, _: &Variant, call: &Call) -> Vec<Dispatch> {
+        let params = shader::scatter_rows::Params { lane_base: call.lane_base as u32 };
+        Dispatch::once(&params, [self.width.div_ceil(64), call.lanes.len(), 1])
     }
 
     twins!();

@@ -55,10 +55,10 @@ impl Kernel for SumPartials {
             .size("WIDTH", self.width)
     }
 
-    fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
+    fn dispatches(&self, _: &Variant, call: &Call) -> Vec<Dispatch> {
         let parts = self.ty.shape.elements_in(call) / self.total();
-        Dispatch::new(
-            &shader::params::SumPartials { parts: parts as u32 },
+        Dispatch::once(
+            &shader::sum_partials::Params { parts: parts as u32 },
             Dispatch::linear(self.width.div_ceil(64)),
         )
     }

@@ -28,9 +28,9 @@ impl Kernel for TakeLast {
         Variant::new("take_last", &[]).size("WIDTH", self.width)
     }
 
-    fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
-        let params = shader::params::TakeLast { lanes: call.lanes.len() as u32, tokens: call.tokens as u32 };
-        Dispatch::new(&params, [(self.width / 4).div_ceil(64), call.lanes.len(), 1])
+    fn dispatches(&self, _: &Variant, call: &Call) -> Vec<Dispatch> {
+        let params = shader::take_last::Params { lanes: call.lanes.len() as u32, tokens: call.tokens as u32 };
+        Dispatch::once(&params, [(self.width / 4).div_ceil(64), call.lanes.len(), 1])
     }
 
     twins!();

@@ -44,15 +44,15 @@ impl Kernel for Sample {
         Variant::new("sample", &[]).size("VOCABULARY", self.vocabulary)
     }
 
-    fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
+    fn dispatches(&self, _: &Variant, call: &Call) -> Vec<Dispatch> {
         // Calls of one submission are numbered by their part of the lane table.
         let step = call.lane_base / call.lanes.len();
-        let params = shader::params::Sample {
+        let params = shader::sample::Params {
             lane_base: call.lane_base as u32,
             step: step as u32,
             slots: self.slots as u32,
         };
-        Dispatch::new(&params, [call.lanes.len(), 1, 1])
+        Dispatch::once(&params, [call.lanes.len(), 1, 1])
     }
 
     twins!();

@@ -59,9 +59,9 @@ impl Kernel for ScanDecode {
         s.local.constants(s.features.constants(variant))
     }
 
-    fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
-        let params = shader::params::ScanDecode { lane_base: call.lane_base as u32 };
-        Dispatch::new(&params, [call.lanes.len() * self.0.layout.heads, 1, 1])
+    fn dispatches(&self, _: &Variant, call: &Call) -> Vec<Dispatch> {
+        let params = shader::scan_decode::Params { lane_base: call.lane_base as u32 };
+        Dispatch::once(&params, [call.lanes.len() * self.0.layout.heads, 1, 1])
     }
 
     fn flops(&self, call: &Call) -> u64 {

@@ -60,15 +60,15 @@ impl Kernel for ScanGradKeys {
         self.features.constants(variant)
     }
 
-    fn dispatch(&self, variant: &Variant, call: &Call) -> Dispatch {
+    fn dispatches(&self, variant: &Variant, call: &Call) -> Vec<Dispatch> {
         let l = &self.layout;
         let blocks = call.unit(Unit::Blocks(l.block));
-        let params = shader::params::ScanGradKeys {
+        let params = shader::scan_grad_keys::Params {
             tokens: call.tokens as u32,
             blocks: blocks as u32,
             stride: call.unit(Unit::Window(l.block)) as u32,
         };
-        Dispatch::new(
+        Dispatch::once(
             &params,
             [l.block.div_ceil(variant.get("ROW_TILE")), blocks, call.lanes.len() * l.heads],
         )

@@ -56,15 +56,15 @@ impl Kernel for ScanGradQueries {
         self.features.constants(variant)
     }
 
-    fn dispatch(&self, variant: &Variant, call: &Call) -> Dispatch {
+    fn dispatches(&self, variant: &Variant, call: &Call) -> Vec<Dispatch> {
         let l = &self.layout;
         let blocks = call.unit(Unit::Blocks(l.block));
-        let params = shader::params::ScanGradQueries {
+        let params = shader::scan_grad_queries::Params {
             tokens: call.tokens as u32,
             lane_base: call.lane_base as u32,
             blocks: blocks as u32,
         };
-        Dispatch::new(
+        Dispatch::once(
             &params,
             [l.block.div_ceil(variant.get("ROW_TILE")), blocks, call.lanes.len() * l.heads],
         )
@@ -80,7 +80,7 @@ impl Kernel for ScanGradQueries {
 /// The variant of a shader whose workgroups take 32 features of `rows` rows at a time
 /// (`shared/feature_columns.wgsl`).
 pub(in crate::kernels) fn feature_variant(
-    stem: &str,
+    stem: &'static str,
     features: &Features,
     rows: usize,
     head: usize,

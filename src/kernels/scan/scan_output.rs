@@ -99,17 +99,17 @@ impl Kernel for ScanOutput {
         self.local.constants(self.features.constants(variant))
     }
 
-    fn dispatch(&self, variant: &Variant, call: &Call) -> Dispatch {
+    fn dispatches(&self, variant: &Variant, call: &Call) -> Vec<Dispatch> {
         let l = &self.layout;
         let (blocks, tiles) = (call.unit(Unit::Blocks(l.block)), l.block.div_ceil(variant.get("ROW_TILE")));
-        let params = shader::params::ScanOutput {
+        let params = shader::scan_output::Params {
             tokens: call.tokens as u32,
             lane_base: call.lane_base as u32,
             blocks: blocks as u32,
             stride: call.unit(Unit::Window(l.block)) as u32,
             tiles: tiles as u32,
         };
-        Dispatch::new(&params, [tiles, blocks, call.lanes.len() * l.heads])
+        Dispatch::once(&params, [tiles, blocks, call.lanes.len() * l.heads])
     }
 
     fn flops(&self, call: &Call) -> u64 {

@@ -87,8 +87,8 @@ impl Kernel for ScanPrefix {
         .size("GATED", usize::from(l.gated))
     }
 
-    fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
-        let params = shader::params::ScanPrefix {
+    fn dispatches(&self, _: &Variant, call: &Call) -> Vec<Dispatch> {
+        let params = shader::scan_prefix::Params {
             blocks: call.unit(Unit::Blocks(self.layout.block)) as u32,
             lane_base: call.lane_base as u32,
             stride: call.unit(Unit::Window(self.layout.block)) as u32,
@@ -96,7 +96,7 @@ impl Kernel for ScanPrefix {
             given: self.given(call) as u32,
             lanes: call.lanes.len() as u32,
         };
-        Dispatch::new(&params, [(self.size / 4).div_ceil(64), 1, call.lanes.len() * self.layout.heads])
+        Dispatch::once(&params, [(self.size / 4).div_ceil(64), 1, call.lanes.len() * self.layout.heads])
     }
 
     fn flops(&self, call: &Call) -> u64 {

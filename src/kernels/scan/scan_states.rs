@@ -124,16 +124,16 @@ impl Kernel for ScanStates {
         self.block_count(call) > 0
     }
 
-    fn dispatch(&self, variant: &Variant, call: &Call) -> Dispatch {
+    fn dispatches(&self, variant: &Variant, call: &Call) -> Vec<Dispatch> {
         let blocks = self.block_count(call);
-        let params = shader::params::ScanStates {
+        let params = shader::scan_states::Params {
             blocks: blocks as u32,
             lane_base: call.lane_base as u32,
             stride: self.stride(call) as u32,
             tokens: call.tokens as u32,
         };
         let features = variant.get("ROW_TILE");
-        Dispatch::new(
+        Dispatch::once(
             &params,
             [self.features.count.div_ceil(features), blocks, call.lanes.len() * self.layout.heads],
         )

@@ -48,14 +48,14 @@ impl Kernel for ScanSuffix {
             .size("GATED", usize::from(l.gated))
     }
 
-    fn dispatch(&self, _: &Variant, call: &Call) -> Dispatch {
+    fn dispatches(&self, _: &Variant, call: &Call) -> Vec<Dispatch> {
         let l = &self.layout;
-        let params = shader::params::ScanSuffix {
+        let params = shader::scan_suffix::Params {
             blocks: call.unit(Unit::Blocks(l.block)) as u32,
             stride: call.unit(Unit::Window(l.block)) as u32,
             tokens: call.tokens as u32,
         };
-        Dispatch::new(&params, [(self.size / 4).div_ceil(64), 1, call.lanes.len() * l.heads])
+        Dispatch::once(&params, [(self.size / 4).div_ceil(64), 1, call.lanes.len() * l.heads])
     }
 
     fn flops(&self, call: &Call) -> u64 {

@@ -208,15 +208,15 @@ impl Kernel for SketchLearned {
             .size("HIDDEN_SIZE", UNITS * parts * row_tile)
     }
 
-    fn dispatch(&self, variant: &Variant, call: &Call) -> Dispatch {
+    fn dispatches(&self, variant: &Variant, call: &Call) -> Vec<Dispatch> {
         let vectors = self.vectors(call);
-        let params = shader::params::SketchLearned {
+        let params = shader::sketch_learned::Params {
             vectors: vectors as u32,
             lanes: call.lanes.len() as u32,
             tokens: call.tokens as u32,
             lane_base: call.lane_base as u32,
         };
-        Dispatch::new(&params, Dispatch::linear(vectors.div_ceil(variant.get("ROW_TILE"))))
+        Dispatch::once(&params, Dispatch::linear(vectors.div_ceil(variant.get("ROW_TILE"))))
     }
 
     fn flops(&self, call: &Call) -> u64 {

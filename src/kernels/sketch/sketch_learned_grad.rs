@@ -27,7 +27,7 @@ pub(in crate::kernels) fn slab_dispatches(
 ) -> Vec<Dispatch> {
     let (slabs, vectors) = (call.unit(slab_count(slab)), 2 * call.unit(Unit::Rows) * heads);
     let of_tile = |first: usize| {
-        let params = shader::params::SketchLearnedGrad {
+        let params = shader::sketch_learned_grad::Params {
             vectors: vectors as u32,
             lanes: call.lanes.len() as u32,
             tokens: call.tokens as u32,
@@ -104,10 +104,6 @@ impl Kernel for SketchLearnedGrad {
             .size("WEIGHTS", self.0.weight_count())
             .size("SLAB", self.slab())
             .size("TILES", tiles)
-    }
-
-    fn dispatch(&self, variant: &Variant, call: &Call) -> Dispatch {
-        self.dispatches(variant, call).swap_remove(0)
     }
 
     fn dispatches(&self, variant: &Variant, call: &Call) -> Vec<Dispatch> {

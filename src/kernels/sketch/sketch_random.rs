@@ -64,15 +64,15 @@ impl Kernel for SketchRandom {
             .size("VALUES", self.leaves * rows * l.sketch)
     }
 
-    fn dispatch(&self, variant: &Variant, call: &Call) -> Dispatch {
+    fn dispatches(&self, variant: &Variant, call: &Call) -> Vec<Dispatch> {
         let vectors = 2 * call.unit(Unit::Rows) * self.layout.heads;
-        let params = shader::params::SketchRandom {
+        let params = shader::sketch_random::Params {
             vectors: vectors as u32,
             lanes: call.lanes.len() as u32,
             tokens: call.tokens as u32,
             lane_base: call.lane_base as u32,
         };
-        Dispatch::new(&params, Dispatch::linear(vectors.div_ceil(variant.get("ROW_TILE"))))
+        Dispatch::once(&params, Dispatch::linear(vectors.div_ceil(variant.get("ROW_TILE"))))
     }
 
     fn flops(&self, call: &Call) -> u64 {

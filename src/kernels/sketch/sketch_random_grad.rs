@@ -67,10 +67,6 @@ impl Kernel for SketchRandomGrad {
             .size("TILES", tiles)
     }
 
-    fn dispatch(&self, variant: &Variant, call: &Call) -> Dispatch {
-        self.dispatches(variant, call).swap_remove(0)
-    }
-
     fn dispatches(&self, variant: &Variant, call: &Call) -> Vec<Dispatch> {
         slab_dispatches(variant, call, self.slab(), self.0.layout.heads, ROW_TILE)
     }

@@ -1,27 +1,22 @@
 //! How the output of a product of matrices is cut.
 
-use crate::kernels::{DeviceTraits, Tile, Variant};
+use crate::kernels::shader::linear;
+use crate::kernels::shader::shared::MatrixTile;
+use crate::kernels::{DeviceTraits, Tile};
 
 impl Tile {
     /// The tile for a product of so many rows and columns: the one that was measured best on the device, or
     /// else the default.
     pub fn choose(device: &DeviceTraits, rows: usize, columns: usize) -> Self {
         let measured = device.tuning.tile(rows, columns).filter(|tile| tile.fits(device));
-        measured.unwrap_or_else(|| Self::default_for(device, rows, columns))
+        measured.unwrap_or_else(|| Self::default_for(rows, columns))
     }
 
-    /// The tile by type of device; the figures are in the shader's ladder.
-    pub fn default_for(device: &DeviceTraits, rows: usize, columns: usize) -> Self {
-        if device.software {
-            // There loads cost most, and a few workgroups keep all cores busy: as many outputs a load as
-            // registers allow.
-            let group_y = [8, 4, 2].into_iter().find(|y| y * 8 <= rows.next_multiple_of(8)).unwrap_or(1);
-            return Self { shared: false, rows: 8, columns: 8, group: [8, group_y] };
-        }
+    /// The tile where nothing was measured.
+    pub fn default_for(rows: usize, columns: usize) -> Self {
         // The largest that still gives every part of the device something to do.
         const BUSY: usize = 64;
         let tiles = [(8, 4, 16), (4, 4, 16), (4, 4, 8)].map(|(rows, columns, group)| Self {
-            shared: true,
             rows,
             columns,
             group: [group, group],
@@ -35,48 +30,36 @@ impl Tile {
     pub fn candidates(device: &DeviceTraits) -> Vec<Self> {
         let sizes = [(4, 4), (8, 4), (4, 8), (8, 8)];
         let groups = [[8, 8], [16, 16], [8, 4]];
-        let shared =
-            [false, true].into_iter().flat_map(|shared| sizes.map(|(rows, columns)| (shared, rows, columns)));
-        let all = shared
-            .flat_map(|(shared, rows, columns)| groups.map(|group| Self { shared, rows, columns, group }));
+        let all =
+            sizes.into_iter().flat_map(|(rows, columns)| groups.map(|group| Self { rows, columns, group }));
         all.filter(|tile| tile.fits(device)).collect()
     }
 
     /// Whether a device can run it.
     pub fn fits(&self, device: &DeviceTraits) -> bool {
-        // Four vectors of 16 bytes a row and a column are staged at once, and those of a column that nobody
-        // reads.
-        let staged = (self.rows * self.group[1] + self.columns * self.group[0] + 1) * 64;
         let sizes =
             (1..=8).contains(&self.rows) && (1..=8).contains(&self.columns) && !self.group.contains(&0);
-        let whole = self.shared || self.rows * self.columns == 64;
-        sizes
-            && whole
-            && self.group[0] * self.group[1] <= device.max_invocations
-            && (!self.shared || staged <= device.workgroup_memory)
+        // `linear.wgsl` stages as much as its gradients.
+        let bytes = || {
+            let overrides = linear::Overrides { k: 4, n: 4, stride: 4, matrix_tile: self.overrides() };
+            overrides.workgroup_bytes(linear::Flags::default())
+        };
+        sizes && self.group[0] * self.group[1] <= device.max_invocations && bytes() <= device.workgroup_memory
     }
 
-    /// Its permutation of the shader `stem`, with `flags` and the tile's `override`s.
-    pub fn variant(&self, stem: &str, flags: &[(&str, bool)]) -> Variant {
-        let variant = Variant::new(stem, &[flags, &[("SHARED", self.shared)]].concat());
+    /// The values of `shared/matrix_tile.wgsl`.
+    pub(in crate::kernels) fn overrides(&self) -> MatrixTile {
         /// Vectors along k that the shader stages at once.
         const STEP: usize = 4;
-        let [x, y] = self.group;
-        variant
-            .size("GROUP_X", x)
-            .size("GROUP_Y", y)
-            .size("ROWS", self.rows)
-            .size("COLUMNS", self.columns)
-            .size("TILE_X", y * self.rows * STEP)
-            .size("TILE_W", (x * self.columns + 1) * STEP)
+        let ([group_x, group_y], rows, columns) = (self.group, self.rows, self.columns);
+        let (tile_x, tile_w) = (group_y * rows * STEP, (group_x * columns + 1) * STEP);
+        MatrixTile { group_x, group_y, rows, columns, tile_x, tile_w }
     }
+}
 
-    /// Workgroups of `variant`, one of [`Tile::variant`], for a result of so many rows and columns.
-    pub fn workgroups(variant: &Variant, rows: usize, columns: usize) -> [usize; 3] {
-        let across = variant.get("GROUP_X") * variant.get("COLUMNS");
-        let down = variant.get("GROUP_Y") * variant.get("ROWS");
-        [columns.div_ceil(across), rows.div_ceil(down), 1]
-    }
+/// Workgroups of a result of so many rows and columns.
+pub(in crate::kernels) fn workgroups(tile: &MatrixTile, rows: usize, columns: usize) -> [usize; 3] {
+    [columns.div_ceil(tile.group_x * tile.columns), rows.div_ceil(tile.group_y * tile.rows), 1]
 }
 
 #[cfg(test)]
@@ -87,7 +70,7 @@ mod tests {
 
     #[test]
     fn the_most_similar_product_decides() {
-        let tile = |rows| Tile { shared: true, rows, columns: 4, group: [8, 8] };
+        let tile = |rows| Tile { rows, columns: 4, group: [8, 8] };
         let tuned = |rows, columns, of| TunedTile { rows, columns, tile: tile(of) };
         let tuning = Tuning { tiles: vec![tuned(1024, 512, 4), tuned(1024, 192, 8)], ..Tuning::default() };
         let rows = |r, c| tuning.tile(r, c).map(|tile| tile.rows);

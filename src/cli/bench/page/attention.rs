@@ -7,8 +7,7 @@ use polysketch::bench::{Row, Suite};
 use super::devices::{device, short};
 use super::html::{Cell, curve, heading, panel, paragraph, plots, table};
 use crate::cli::output::{digits3, plural, thousands};
-use crate::cli::panels::{Panel, Stroke};
-use crate::cli::plot::power_of_two;
+use crate::cli::panels::{Panel, Stroke, power_of_two};
 
 /// The two that are drawn for every device.
 const BASELINE: &str = "softmax";

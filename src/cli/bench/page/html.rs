@@ -6,8 +6,7 @@ use plotters::chart::SeriesLabelPosition;
 use plotters::style::RGBColor;
 use polysketch::Result;
 
-use crate::cli::panels::{self, Curve, Panel, Stroke};
-use crate::cli::plot::power_of_ten;
+use crate::cli::panels::{self, Curve, Panel, Stroke, power_of_ten};
 
 /// Width and height of a plot.
 const PLOT: (u32, u32) = (560, 400);

@@ -12,8 +12,7 @@ use super::super::rows::duration;
 use super::devices::{device, short};
 use super::html::{COLORS, curve, escape, heading, panel, paragraph, plots};
 use crate::cli::output::{digits3, plural};
-use crate::cli::panels::Stroke;
-use crate::cli::plot::power_of_ten;
+use crate::cli::panels::{Stroke, power_of_ten};
 
 /// The section of rooflines.
 

@@ -8,8 +8,7 @@ use super::super::rows::{duration, rate};
 use super::devices::{device, short};
 use super::html::{Cell, curve, heading, panel, paragraph, plots, table};
 use crate::cli::output::{bytes, thousands};
-use crate::cli::panels::{Curve, Panel, Stroke};
-use crate::cli::plot::{plain_power, power_of_two};
+use crate::cli::panels::{Curve, Panel, Stroke, plain_power, power_of_two};
 
 /// Time of a token and memory of a text against what was read of it; none where fewer than two depths were
 /// measured.
