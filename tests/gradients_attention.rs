@@ -14,7 +14,7 @@ use polysketch::exec::{Executor, bisect};
 use polysketch::graph::{Graph, Recompute, Role};
 use polysketch::kernels::DeviceTraits;
 use polysketch::shape;
-use polysketch::tensor::{Call, Capacity, DType, Lane, TensorType, Unit, lane_table};
+use polysketch::tensor::{Call, Capacity, DType, Lane, TensorType, Unit};
 
 /// f32 against f32: sums in another order.
 const SMALL: f64 = 2e-5;
@@ -130,10 +130,8 @@ fn compare_for(
         }
         tensors.push((t.tensor.name.clone(), DType::F32, words(&values)));
     }
-    let (table, seed) =
-        (lane_table(std::slice::from_ref(&call)), words(&normals(2 * tokens * l.heads * l.head, &mut rng)));
-    let all: [(&str, &[u32]); 2] = [("lanes", &table), ("seed", &seed)];
-    let inputs: Vec<(&str, &[u32])> = all.into_iter().filter(|(name, _)| plan.find(name).is_some()).collect();
+    let seed = words(&normals(2 * tokens * l.heads * l.head, &mut rng));
+    let inputs: Vec<(&str, &[u32])> = plan.find("seed").map(|_| ("seed", &seed[..])).into_iter().collect();
     let differences = block_on(bisect(gpu(executor), plan, &tensors, &call, &inputs)).unwrap();
     assert!(!differences.is_empty());
     let wrong = differences.iter().filter(|d| d.relative.is_nan() || d.relative > SMALL);
@@ -231,18 +229,11 @@ fn learned_sketches_of_working_size() {
                     .collect();
                 tensors.push((t.name.clone(), DType::F32, words(&values)));
             }
-            let (table, seed) =
-                (lane_table(std::slice::from_ref(&call)), words(&normals(2 * tokens * head, &mut rng)));
+            let seed = words(&normals(2 * tokens * head, &mut rng));
             for (sort, of) in [("its own", traits.clone()), ("the floor", DeviceTraits::floor())] {
                 let plan = g.lower("", &of, capacity).unwrap();
-                let differences = block_on(bisect(
-                    gpu(&executor),
-                    plan,
-                    &tensors,
-                    &call,
-                    &[("lanes", &table), ("seed", &seed)],
-                ))
-                .unwrap();
+                let differences =
+                    block_on(bisect(gpu(&executor), plan, &tensors, &call, &[("seed", &seed)])).unwrap();
                 assert!(differences.iter().any(|d| format!("{d:?}").contains("sketch_learned_grad")));
                 // What a slab holds beside its sums is the shaders' own.
                 let wrong = differences.iter().filter(|d| {

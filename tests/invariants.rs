@@ -364,12 +364,12 @@ fn texts_and_calls_that_are_not_there() {
     // More than the plan was compiled for.
     assert_eq!(block_on(session.profile(0, &[1; 17])).map_err(|e| e.kind()), Err(ErrorKind::Shape));
 
-    let mut memory = Memory::new();
-    block_on(cpu.store(&mut memory, "three", DType::F32, &[1, 2, 3])).unwrap();
-    assert_eq!(block_on(cpu.read(&memory, "three", 1..3)).unwrap(), [2, 3]);
-    assert_eq!(block_on(cpu.read(&memory, "three", 1..4)).map_err(|e| e.kind()), Err(ErrorKind::Shape));
+    let memory = Memory::new(&cpu);
+    block_on(memory.store("three", DType::F32, &[1, 2, 3])).unwrap();
+    assert_eq!(block_on(memory.read("three", 1..3)).unwrap(), [2, 3]);
+    assert_eq!(block_on(memory.read("three", 1..4)).map_err(|e| e.kind()), Err(ErrorKind::Shape));
     assert_eq!(
-        block_on(cpu.write(&mut memory, "three", usize::MAX, &[1])).map_err(|e| e.kind()),
+        block_on(memory.write("three", usize::MAX, &[1])).map_err(|e| e.kind()),
         Err(ErrorKind::Shape)
     );
 }

@@ -8,10 +8,10 @@ use common::dense::Dense;
 use common::lowered::non_causal;
 use common::random_model::{Case, Rng, few_cases, plain_cases, polysketch_cases};
 use common::scene::{Scene, gpu};
-use common::{cpu_executors, gpu_executors, max_error};
+use common::{cpu_executors, gpu_executors, max_error, program};
 use pollster::block_on;
 use polysketch::attention::Mode;
-use polysketch::exec::{Difference, Memory, Run, bisect};
+use polysketch::exec::{Difference, Submission, bisect};
 use polysketch::kernels::DeviceTraits;
 use polysketch::model::transformer::{self, Ending};
 use polysketch::model::weights;
@@ -118,8 +118,7 @@ fn attention_that_is_not_causal() {
             .filter(|(name, _)| graph.find(name).is_some())
             .map(|(name, p)| (name.to_string(), p.dtype, p.words(&source.checkpoint).unwrap()))
             .collect();
-        let table: Vec<u32> = vec![0, 0, 0, 0, 1, 0, 0, 0];
-        let inputs: [(&str, &[u32]); 2] = [("qkv", &qkv), ("lanes", &table)];
+        let inputs: [(&str, &[u32]); 1] = [("qkv", &qkv)];
         let lane = |slot| Lane { slot, position: 0, ring: 0 };
         let call = Call { lanes: vec![lane(0), lane(1)], tokens, lane_base: 0 };
 
@@ -140,20 +139,15 @@ fn attention_that_is_not_causal() {
         }
         for (name, executor) in cpu_executors() {
             let plan = graph.lower("", &DeviceTraits::cpu(), capacity).unwrap();
-            let (mut parameters, mut state) = (Memory::new(), Memory::new());
-            let read = block_on(async {
-                for (name, dtype, words) in &tensors {
-                    executor.store(&mut parameters, name, *dtype, words).await.unwrap();
-                }
-                executor.store_constants(&plan, &mut parameters).await.unwrap();
-                let mut compiled = executor.compile(&plan).await.unwrap();
-                let run = Run {
-                    calls: std::slice::from_ref(&call),
-                    inputs: &inputs,
-                    reads: &[("o", lanes * tokens * l.heads * l.head)],
-                };
-                executor.run(&mut compiled, &parameters, &mut state, run).await.unwrap().swap_remove(0)
-            });
+            let mut program = program(&executor, plan, &tensors);
+            let o = program.tensor("o").unwrap();
+            let read = block_on(program.run(Submission {
+                calls: std::slice::from_ref(&call),
+                inputs: &[(program.tensor("qkv").unwrap(), &qkv)],
+                reads: &[(o, lanes * tokens * l.heads * l.head)],
+            }))
+            .unwrap()
+            .swap_remove(0);
             let got: Vec<f32> = read.into_iter().map(f32::from_bits).collect();
             let error = max_error(&got, &want);
             assert!(error <= SMALL, "{name}: {}: {error:.1e}", case.name);

@@ -347,13 +347,13 @@ fn segments_make_the_same_gradients() {
         let slots = LANES * cuts.len();
         let mut forward = Bench::new(a, Mode::Forward, n, slots);
         // What an earlier text left.
-        forward.tensor("a.state").fill(7.0);
+        forward.program.memory().doubles("a.state", |state| state.fill(7.0));
         let mut train = Bench::new(a, Mode::Train, n, slots);
         let mut outputs = Vec::new();
         for (s, cut) in cuts.windows(2).enumerate() {
             outputs.push(forward.run(&rows.part(cut[0]..cut[1]), false, &[], cut[0], s * LANES));
         }
-        *train.tensor("a.state") = forward.tensor("a.state").clone();
+        train.program.memory().doubles("a.state", |state| *state = forward.tensor("a.state"));
         for (s, cut) in cuts.windows(2).enumerate().rev() {
             let seed = seed_part(cut[0], cut[1]);
             let o = train.run(&rows.part(cut[0]..cut[1]), false, &seed, cut[0], s * LANES);

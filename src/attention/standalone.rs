@@ -315,8 +315,7 @@ impl AttentionLayer {
         let call = Call { lanes: self.lanes[..batch].to_vec(), tokens, lane_base: 0 };
         let single = self.mask == Mask::Causal && tokens == 1 && self.capacity.tokens > 1;
         if single && self.one.is_none() {
-            self.one =
-                Some(Calls::new(&self.memory, &self.attention, &self.capacity, self.mask, 1).await?);
+            self.one = Some(Calls::new(&self.memory, &self.attention, &self.capacity, self.mask, 1).await?);
         }
         let calls = self.one.as_mut().filter(|_| single).unwrap_or(&mut self.many);
         let reads: Vec<(TensorId, usize)> = read.map(|elements| (calls.out, elements)).into_iter().collect();

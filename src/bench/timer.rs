@@ -265,8 +265,7 @@ impl Subject {
     async fn stamped(&mut self, repetitions: usize) -> Result<Option<f64>> {
         let mut sum = 0.0;
         for call in &self.calls {
-            let (_, nanoseconds) =
-                self.program.run_clocked(silent(&vec![call.clone(); repetitions])).await?;
+            let (_, nanoseconds) = self.program.run_clocked(silent(&vec![call.clone(); repetitions])).await?;
             let Some(nanoseconds) = nanoseconds else { return Ok(None) };
             sum += nanoseconds;
         }

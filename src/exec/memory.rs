@@ -206,8 +206,11 @@ impl Memory {
     pub async fn duplicate(&self) -> Result<Self> {
         let mut copies = Tensors::default();
         if let Executor::Gpu(gpu) = self.executor() {
-            let buffers: Vec<(String, DType, Arc<Buffer>)> =
-                self.tensors().iter().map(|(n, d, stored)| (n.to_string(), d, stored.buffer().clone())).collect();
+            let buffers: Vec<(String, DType, Arc<Buffer>)> = self
+                .tensors()
+                .iter()
+                .map(|(n, d, stored)| (n.to_string(), d, stored.buffer().clone()))
+                .collect();
             for (name, dtype, buffer) in buffers {
                 copies.insert(&name, dtype, Stored::Gpu(shared(gpu.copy(&name, &buffer).await?)));
             }
@@ -221,5 +224,7 @@ impl Memory {
 }
 
 fn index(tensors: &Tensors, name: &str) -> Result<usize> {
-    tensors.index(name).ok_or_else(|| Error::new(ErrorKind::Shape, format!("no tensor named {name} in memory")))
+    tensors
+        .index(name)
+        .ok_or_else(|| Error::new(ErrorKind::Shape, format!("no tensor named {name} in memory")))
 }

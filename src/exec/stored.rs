@@ -118,8 +118,7 @@ impl Stored {
             }
             Self::Gpu(_) => unreachable!("{ON_THE_HOST}"),
         };
-        let Some(range) =
-            offset.checked_add(words.len()).filter(|end| *end <= len).map(|end| offset..end)
+        let Some(range) = offset.checked_add(words.len()).filter(|end| *end <= len).map(|end| offset..end)
         else {
             let text = format!("{name}: {} words do not fit at {offset} of a tensor of {len}", words.len());
             return Err(Error::new(ErrorKind::Shape, text));

@@ -7,7 +7,6 @@ use super::location::{Location, Reach, Versions, is_own};
 use crate::error::Result;
 use crate::gpu::{Buffer, GpuContext, Layout, Pipeline, Pipelines, Region, Shader, Timestamps};
 use crate::graph::{Arg, Plan, Role, TensorId};
-use crate::graph::{Plan, Role};
 use crate::kernels::{Dispatch, Variant};
 use crate::tensor::Call;
 
@@ -80,11 +79,7 @@ impl GpuExecutor {
     }
 
     /// The pipelines of a plan, by step. `progress` is told how many are compiled.
-    pub(super) async fn compile(
-        &self,
-        plan: &Plan,
-        progress: &mut dyn FnMut(usize),
-    ) -> Result<Compiled> {
+    pub(super) async fn compile(&self, plan: &Plan, progress: &mut dyn FnMut(usize)) -> Result<Compiled> {
         // All compilations are started before the first is awaited, because a browser runs them in parallel;
         // and each once, though layers have the same.
         let mut variants: Vec<&Variant> = Vec::new();

@@ -87,7 +87,8 @@ impl Rows {
             layers.iter().flat_map(|layer| [(layer.queries, queries), (layer.keys, keys)]).collect();
         let mut read = bench.run(inputs, &reads).await?.into_iter();
         let mut next = || read.next().expect("as many as were asked for");
-        let rows = layers.iter().map(|_| Self { layout: l.clone(), tokens: n, queries: next(), keys: next() });
+        let rows =
+            layers.iter().map(|_| Self { layout: l.clone(), tokens: n, queries: next(), keys: next() });
         Ok(rows.collect())
     }
 

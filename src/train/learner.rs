@@ -202,8 +202,7 @@ impl Learner {
             for segment in &group.segments(self.plan.capacity.tokens) {
                 let rows = Rows::of(batch, &group, segment);
                 let logits = self.predictor().await?.run(rows, &[], None).await?;
-                let likeliest: Vec<u32> =
-                    logits.chunks_exact(self.config.vocab_size).map(argmax).collect();
+                let likeliest: Vec<u32> = logits.chunks_exact(self.config.vocab_size).map(argmax).collect();
                 group.place(&likeliest, segment, &mut tokens, |t| t);
             }
         }
@@ -460,8 +459,7 @@ impl Pass {
         let mut inputs = vec![(self.ids, &rows.ids[..])];
         inputs.extend(self.targets.map(|id| (id, &rows.targets[..])));
         inputs.extend(more);
-        let reads: Vec<_> =
-            self.output.iter().map(|(id, width)| (*id, rows.ids.len() * width)).collect();
+        let reads: Vec<_> = self.output.iter().map(|(id, width)| (*id, rows.ids.len() * width)).collect();
         let submission = Submission { calls: &[rows.call], inputs: &inputs, reads: &reads };
         let read = match times {
             None => self.program.run(submission).await?,

@@ -1,12 +1,13 @@
 //! Gradients of a small graph: against finite differences in f64, and shader against twin.
 
 use pollster::block_on;
-use polysketch::exec::{CpuExecutor, Difference, Executor, GpuExecutor, Memory, Run, bisect};
+use polysketch::exec::{CpuExecutor, Difference, Executor, GpuExecutor, Submission, bisect};
 use polysketch::graph::{Graph, Recompute, Role, TensorId};
 use polysketch::kernels::DeviceTraits;
 use polysketch::kernels::rows::add::Add;
 use polysketch::tensor::{Call, Capacity, DType};
 
+use super::program;
 use super::random_model::Rng;
 
 /// Words of a tensor by name.
@@ -73,22 +74,16 @@ impl Gradients {
     ) -> Vec<Vec<u32>> {
         let oracle = Executor::Oracle(CpuExecutor::default());
         let plan = graph.lower("gradients", &DeviceTraits::cpu(), self.capacity).unwrap();
-        let (mut parameters, mut state) = (Memory::new(), Memory::new());
-        let inputs: Vec<(&str, &[u32])> = inputs.iter().map(|(name, words)| (&**name, &**words)).collect();
+        let mut program = program(&oracle, plan, tensors);
+        let inputs: Vec<_> = inputs
+            .iter()
+            .filter_map(|(name, words)| Some((program.plan().find(name)?, &words[..])))
+            .collect();
         let elements =
-            |name: &str| plan.tensors[plan.find(name).unwrap().0].tensor.ty.shape.elements(&self.capacity);
-        let reads: Vec<(&str, usize)> = reads.iter().map(|name| (&**name, elements(name))).collect();
-        block_on(async {
-            for (name, dtype, words) in tensors {
-                let memory = if name.starts_with("gradient.") { &mut state } else { &mut parameters };
-                oracle.store(memory, name, *dtype, words).await.unwrap();
-            }
-            oracle.store_constants(&plan, &mut parameters).await.unwrap();
-            oracle.reserve_state(&plan, &mut state).await.unwrap();
-            let mut compiled = oracle.compile(&plan).await.unwrap();
-            let run = Run { calls: std::slice::from_ref(&self.call), inputs: &inputs, reads: &reads };
-            oracle.run(&mut compiled, &parameters, &mut state, run).await.unwrap()
-        })
+            |id: TensorId| (id, program.plan().tensors[id.0].tensor.ty.shape.elements(&self.capacity));
+        let reads: Vec<_> = reads.iter().map(|name| elements(program.tensor(name).unwrap())).collect();
+        let calls = std::slice::from_ref(&self.call);
+        block_on(program.run(Submission { calls, inputs: &inputs, reads: &reads })).unwrap()
     }
 
     /// Compares every parameter's gradient with central differences along a few random directions; returns

@@ -12,12 +12,12 @@ pub mod scene;
 use std::path::PathBuf;
 
 use polysketch::attention::Mode;
-use polysketch::exec::{Compiled, CpuExecutor, Executor, GpuExecutor, Memory, Run};
+use polysketch::exec::{CpuExecutor, Executor, GpuExecutor, Memory, Program, Submission};
 use polysketch::gpu::{self, GpuContext, Needs};
 use polysketch::graph::Plan;
 use polysketch::kernels::DeviceTraits;
 use polysketch::model::tensor_file::{TensorFile, read_tensors};
-use polysketch::model::transformer::{self, Build, Ending};
+use polysketch::model::transformer::{self, AllLogits, Build, Ending, Handles};
 use polysketch::model::{Engine, LoadOptions, Model, ModelSource, weights};
 use polysketch::tensor::{Call, Capacity, DType, Lane};
 
@@ -96,14 +96,23 @@ pub fn max_error(got: &[f32], want: &[f64]) -> f64 {
         / largest
 }
 
+/// A plan on an executor, with these tensors in its memory, as words.
+pub fn program(executor: &Executor, plan: Plan, tensors: &[(String, DType, Vec<u32>)]) -> Program {
+    let memory = Memory::new(executor);
+    pollster::block_on(async {
+        for (name, dtype, words) in tensors {
+            memory.store(name, *dtype, words).await.unwrap();
+        }
+        Program::new(plan, &memory).await.unwrap()
+    })
+}
+
 /// A model below the session: parameters and one plan, for tests that choose positions, capacities or devices
 /// themselves.
 pub struct Bare {
-    pub executor: Executor,
-    pub plan: Plan,
-    pub compiled: Compiled,
-    pub parameters: Memory,
-    pub state: Memory,
+    program: Program,
+    handles: Handles,
+    vocabulary: usize,
 }
 
 impl Bare {
@@ -123,45 +132,30 @@ impl Bare {
             slots: 1,
             context: if transformer::attention(config).has_cache() { 256 } else { 0 },
         };
-        let plan = transformer::build(config, Mode::Prefill, Ending::All, &build)
-            .unwrap()
-            .lower("bare", traits, capacity)
-            .unwrap();
-        pollster::block_on(async {
-            let (mut parameters, mut state) = (Memory::new(), Memory::new());
-            for packed in weights::packed(config, &transformer::attention(config), large, traits.max_binding)
-            {
-                executor
-                    .store(
-                        &mut parameters,
-                        &packed.name,
-                        packed.dtype,
-                        &packed.words(&source.checkpoint).unwrap(),
-                    )
-                    .await
-                    .unwrap();
-            }
-            executor.store_constants(&plan, &mut parameters).await.unwrap();
-            executor.reserve_state(&plan, &mut state).await.unwrap();
-            let compiled = executor.compile(&plan).await.unwrap();
-            Self { executor: executor.clone(), plan, compiled, parameters, state }
-        })
+        let decoder = transformer::build(config, Mode::Prefill, Ending::All, &build).unwrap();
+        let plan = decoder.lower("bare", traits, capacity).unwrap();
+        let attention = transformer::attention(config);
+        let tensors: Vec<_> = weights::packed(config, &attention, large, traits.max_binding)
+            .into_iter()
+            .map(|packed| {
+                let words = packed.words(&source.checkpoint).unwrap();
+                (packed.name, packed.dtype, words)
+            })
+            .collect();
+        let program = program(executor, plan, &tensors);
+        Self { program, handles: decoder.handles, vocabulary: config.vocab_size }
     }
 
     /// All logits of one call.
     pub fn logits(&mut self, ids: &[u32], position: usize, ring: usize) -> Vec<f32> {
         let calls = [Call { lanes: vec![Lane { slot: 0, position, ring }], tokens: ids.len(), lane_base: 0 }];
-        let table = [0, position as u32, ring as u32, 0];
-        let id = self.plan.find("logits_all").unwrap();
-        let vocabulary = self.plan.tensors[id.0].tensor.ty.shape.last().unwrap();
-        let run = Run {
+        let Some(AllLogits { logits, .. }) = self.handles.all else { unreachable!() };
+        let submission = Submission {
             calls: &calls,
-            inputs: &[("ids", ids), ("lanes", &table)],
-            reads: &[("logits_all", ids.len() * vocabulary)],
+            inputs: &[(self.handles.ids, ids)],
+            reads: &[(logits, ids.len() * self.vocabulary)],
         };
-        let read =
-            pollster::block_on(self.executor.run(&mut self.compiled, &self.parameters, &mut self.state, run))
-                .unwrap();
+        let read = pollster::block_on(self.program.run(submission)).unwrap();
         read[0].iter().map(|w| f32::from_bits(*w)).collect()
     }
 }

@@ -3,15 +3,15 @@
 
 use pollster::block_on;
 use polysketch::attention::Mode;
-use polysketch::exec::{Difference, Executor, GpuExecutor, Memory, Run, bisect};
+use polysketch::exec::{Difference, Executor, GpuExecutor, Submission, bisect};
 use polysketch::graph::{Graph, Role};
 use polysketch::kernels::DeviceTraits;
 use polysketch::model::transformer::{self, Build, Ending};
 use polysketch::model::{ModelSource, weights};
 use polysketch::tensor::{Call, Capacity, DType, Lane};
 
-use super::cpu_executors;
 use super::random_model::Rng;
+use super::{cpu_executors, program};
 
 const CONTEXT: usize = 256;
 
@@ -20,7 +20,6 @@ pub struct Scene {
     pub capacity: Capacity,
     pub tensors: Vec<(String, DType, Vec<u32>)>,
     pub call: Call,
-    pub table: Vec<u32>,
     pub ids: Vec<u32>,
 }
 
@@ -49,37 +48,23 @@ impl Scene {
         let mut rng = Rng(slots as u64);
         let longest = prefixes.iter().copied().max().unwrap().max(1);
         let traits = DeviceTraits::cpu();
-        let before = transformer::build(config, Mode::Prefill, Ending::Last, &build)
-            .unwrap()
-            .lower("before", &traits, capacity(1, longest))
-            .unwrap();
+        let before = transformer::build(config, Mode::Prefill, Ending::Last, &build).unwrap();
+        let plan = before.lower("before", &traits, capacity(1, longest)).unwrap();
         let (_, cpu) = cpu_executors().swap_remove(0);
-        let (mut parameters, mut state) = (Memory::new(), Memory::new());
+        let mut reader = program(&cpu, plan, &tensors);
         block_on(async {
-            for (name, dtype, words) in &tensors {
-                cpu.store(&mut parameters, name, *dtype, words).await.unwrap();
-            }
-            cpu.store_constants(&before, &mut parameters).await.unwrap();
-            cpu.reserve_state(&before, &mut state).await.unwrap();
-            let mut compiled = cpu.compile(&before).await.unwrap();
             for (slot, &n) in prefixes.iter().enumerate().filter(|(_, n)| **n > 0) {
                 let ids = rng.tokens(n, config.vocab_size);
                 let calls =
                     [Call { lanes: vec![Lane { slot, position: 0, ring: 0 }], tokens: n, lane_base: 0 }];
-                let run = Run {
-                    calls: &calls,
-                    inputs: &[("ids", &ids), ("lanes", &[slot as u32, 0, 0, 0])],
-                    reads: &[],
-                };
-                cpu.run(&mut compiled, &parameters, &mut state, run).await.unwrap();
+                let inputs = [(before.handles.ids, &ids[..])];
+                reader.run(Submission { calls: &calls, inputs: &inputs, reads: &[] }).await.unwrap();
             }
-            for t in before.tensors.iter().filter(|t| t.bytes > 0 && t.tensor.role == Role::State) {
-                let elements = t.tensor.ty.shape.elements(&before.capacity);
-                tensors.push((
-                    t.tensor.name.clone(),
-                    t.tensor.ty.dtype,
-                    cpu.read(&state, &t.tensor.name, 0..elements).await.unwrap(),
-                ));
+            let plan = reader.plan();
+            for t in plan.tensors.iter().filter(|t| t.bytes > 0 && t.tensor.role == Role::State) {
+                let elements = t.tensor.ty.shape.elements(&plan.capacity);
+                let words = reader.memory().read(&t.tensor.name, 0..elements).await.unwrap();
+                tensors.push((t.tensor.name.clone(), t.tensor.ty.dtype, words));
             }
         });
         let block = attention.layout.block;
@@ -92,7 +77,6 @@ impl Scene {
             graph: transformer::build(config, mode, ending, &build).unwrap().graph,
             capacity: capacity(slots, tokens + 3),
             tensors,
-            table: lanes.iter().flat_map(|l| [l.slot as u32, l.position as u32, l.ring as u32, 0]).collect(),
             call: Call { lanes, tokens, lane_base: 0 },
             ids: rng.tokens(slots * tokens, config.vocab_size),
         }
@@ -102,7 +86,7 @@ impl Scene {
     pub fn bisect(&self, gpu: &GpuExecutor, traits: &DeviceTraits) -> Vec<Difference> {
         let plan = self.graph.lower("scene", traits, self.capacity).unwrap();
         let targets: Vec<u32> = self.ids.iter().rev().copied().collect();
-        let all: [(&str, &[u32]); 3] = [("ids", &self.ids), ("lanes", &self.table), ("targets", &targets)];
+        let all: [(&str, &[u32]); 2] = [("ids", &self.ids), ("targets", &targets)];
         let inputs: Vec<(&str, &[u32])> =
             all.into_iter().filter(|(name, _)| plan.find(name).is_some()).collect();
         block_on(bisect(gpu, plan, &self.tensors, &self.call, &inputs)).unwrap()
