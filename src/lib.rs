@@ -66,7 +66,7 @@ pub mod report;
 pub mod tensor;
 #[cfg(feature = "train")]
 pub mod train;
-#[cfg(target_arch = "wasm32")]
+#[cfg(any(target_arch = "wasm32", test))]
 pub mod web;
 
 pub use error::{Error, ErrorKind, Result};

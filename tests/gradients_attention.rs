@@ -104,8 +104,10 @@ fn compare_for(
     let call = Call { lanes: vec![lane(0, 0), lane(1, 3)], tokens, lane_base: 0 };
     let plan = graph.lower("", traits, capacity).unwrap();
     let mut tensors = Vec::new();
-    for t in
-        plan.tensors.iter().filter(|t| t.bytes > 0 && matches!(t.tensor.role, Role::Parameter | Role::State))
+    for t in plan
+        .tensors
+        .iter()
+        .filter(|t| t.bytes > 0 && matches!(t.tensor.role, Role::Parameter | Role::State(_)))
     {
         let mut values = normals(t.tensor.ty.shape.elements(&capacity), &mut rng);
         if t.tensor.name == "keys" && l.gated {
@@ -220,7 +222,7 @@ fn learned_sketches_of_working_size() {
             };
             let mut rng = Rng(5);
             let mut tensors = Vec::new();
-            for t in g.tensors.iter().filter(|t| matches!(t.role, Role::Parameter | Role::State)) {
+            for t in g.tensors.iter().filter(|t| matches!(t.role, Role::Parameter | Role::State(_))) {
                 // Larger weights would leave the sketch no slope.
                 let scale = if t.name == "sketch" { 0.2 } else { 1.0 };
                 let values: Vec<f32> = normals(t.ty.shape.elements(&capacity), &mut rng)

@@ -8,7 +8,7 @@ use common::random_model::Rng;
 use common::{cpu_executors, executors, gpu_executors};
 use pollster::block_on;
 use polysketch::exec::{Executor, Memory, Program, Submission};
-use polysketch::graph::{Graph, TensorId};
+use polysketch::graph::{Graph, Purpose, TensorId};
 use polysketch::kernels::DeviceTraits;
 use polysketch::kernels::sample::sample::{SETTINGS, STEPS, Sample};
 use polysketch::shape;
@@ -58,11 +58,11 @@ impl Sampler {
     fn new(executor: &Executor, vocabulary: usize) -> Self {
         let mut g = Graph::new();
         let lanes = g.input("lanes", TensorType::u32(shape![Unit::Lanes, 4]));
-        let settings = g.state("settings", TensorType::u32(shape![Unit::Slots, SETTINGS]));
-        let logits = g.state("logits", TensorType::f32(shape![Unit::Slots, vocabulary]));
-        let seen = g.state("seen", TensorType::u32(shape![Unit::Slots, vocabulary]));
-        let token = g.state("token", TensorType::u32(shape![Unit::Slots]));
-        let sampled = g.state("sampled", TensorType::u32(shape![STEPS, Unit::Slots]));
+        let settings = g.state("settings", Purpose::Sampler, TensorType::u32(shape![Unit::Slots, SETTINGS]));
+        let logits = g.state("logits", Purpose::Logits, TensorType::f32(shape![Unit::Slots, vocabulary]));
+        let seen = g.state("seen", Purpose::Sampler, TensorType::u32(shape![Unit::Slots, vocabulary]));
+        let token = g.state("token", Purpose::Sampler, TensorType::u32(shape![Unit::Slots]));
+        let sampled = g.state("sampled", Purpose::Sampler, TensorType::u32(shape![STEPS, Unit::Slots]));
         g.apply(
             "sample",
             Sample { vocabulary, slots: LANES },

@@ -12,15 +12,35 @@ const at = (...path) => join(web, ...path)
 const MODEL = "novels-2m"
 const files = { config: "config.json", weights: "model.safetensors", tokenizer: "tokenizer.json" }
 
-const common = { absWorkingDir: web, bundle: true, format: "esm", target: "es2024", minify: true, keepNames: true, sourcemap: true, logLevel: "warning" }
+const common = {
+  absWorkingDir: web,
+  bundle: true,
+  format: "esm",
+  target: "es2024",
+  minify: true,
+  keepNames: true,
+  sourcemap: true,
+  logLevel: "warning",
+}
 
 async function makePackage() {
-  const digest = async (name) => createHash("sha256").update(await readFile(at("../assets", MODEL, name))).digest("hex")
-  const integrity = Object.fromEntries(await Promise.all(Object.entries(files).map(async ([key, name]) => [key, await digest(name)])))
+  const digest = async (name) =>
+    createHash("sha256")
+      .update(await readFile(at("../assets", MODEL, name)))
+      .digest("hex")
+  const integrity = Object.fromEntries(
+    await Promise.all(Object.entries(files).map(async ([key, name]) => [key, await digest(name)])),
+  )
   await writeFile(at("generated/model.json"), JSON.stringify({ folder: MODEL, integrity }, null, 1))
   await rm(at("pkg"), { recursive: true, force: true })
   // The engine's end is a chunk of its own: a page that uses the worker never loads it.
-  await build({ ...common, entryPoints: ["src/polysketch.ts", "src/worker.ts"], outdir: "pkg", splitting: true, chunkNames: "[name]-[hash]" })
+  await build({
+    ...common,
+    entryPoints: ["src/polysketch.ts", "src/worker.ts"],
+    outdir: "pkg",
+    splitting: true,
+    chunkNames: "[name]-[hash]",
+  })
   await cp(at("generated/wasm/polysketch_bg.wasm"), at("pkg/polysketch_bg.wasm"))
   for (const name of Object.values(files)) await cp(at("../assets", MODEL, name), at("pkg", MODEL, name))
   const version = /^version = "(.*)"/m.exec(await readFile(at("../Cargo.toml"), "utf8"))[1]
@@ -44,9 +64,15 @@ async function makeSite() {
   // The package stays whole beside the page: it finds its worker and its WebAssembly by its own address.
   const beside = {
     name: "beside",
-    setup: ({ onResolve }) => onResolve({ filter: /^polysketch$/ }, () => ({ path: "./pkg/polysketch.js", external: true })),
+    setup: ({ onResolve }) =>
+      onResolve({ filter: /^polysketch$/ }, () => ({ path: "./pkg/polysketch.js", external: true })),
   }
-  await build({ ...common, entryPoints: ["page/main.ts", "page/style.css"], outdir: "site", plugins: [beside] })
+  await build({
+    ...common,
+    entryPoints: ["page/main.ts", "page/style.css"],
+    outdir: "site",
+    plugins: [beside],
+  })
   await cp(at("page/index.html"), at("site/index.html"))
   await cp(at("page/book.txt"), at("site/book.txt"))
   await cp(at("page/results"), at("site/results"), { recursive: true })

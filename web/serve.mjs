@@ -15,16 +15,28 @@ const TYPES = {
   ".wasm": "application/wasm",
 }
 
-/** Serves folders by the beginning of the path: `{ "/": folder, "/golden/": other }`. Returns the server, on a free port for 0. */
+/**
+ * Serves folders by the beginning of the path: `{ "/": folder, "/golden/": other }`. Returns the server, on a
+ * free port for 0.
+ */
 export async function serve(folders, port = 0) {
   const prefixes = Object.keys(folders).sort((a, b) => b.length - a.length)
   const server = createServer(async (request, response) => {
     const path = normalize(decodeURIComponent(new URL(request.url, "http://localhost").pathname))
     const prefix = prefixes.find((prefix) => path.startsWith(prefix))
-    const file = join(folders[prefix] ?? "", path.slice(prefix?.length ?? 0), path.endsWith("/") ? "index.html" : "")
+    const file = join(
+      folders[prefix] ?? "",
+      path.slice(prefix?.length ?? 0),
+      path.endsWith("/") ? "index.html" : "",
+    )
     try {
       const body = await readFile(file)
-      response.writeHead(200, { "content-type": TYPES[extname(file)] ?? "application/octet-stream", "cache-control": "no-cache" }).end(body)
+      response
+        .writeHead(200, {
+          "content-type": TYPES[extname(file)] ?? "application/octet-stream",
+          "cache-control": "no-cache",
+        })
+        .end(body)
     } catch {
       response.writeHead(404).end()
     }

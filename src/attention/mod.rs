@@ -15,7 +15,7 @@ pub use crate::kernels::pairs::local_weight::LocalWeight;
 pub use crate::kernels::scan::features::Features;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::graph::{Graph, TensorId};
+use crate::graph::{Graph, Purpose, TensorId};
 use crate::kernels::dense::attention_dense::{AttentionDense, Sight};
 use crate::kernels::dense::attention_dense_decode::AttentionDenseDecode;
 use crate::kernels::dense::attention_dense_merge::AttentionDenseMerge;
@@ -341,7 +341,11 @@ impl Attention {
             return Ok(LayerHandles::of(rows, o));
         }
         let state = |g: &mut Graph| {
-            g.state(&format!("{label}.state"), TensorType::f32(shape![Unit::Slots, l.heads, size]))
+            g.state(
+                &format!("{label}.state"),
+                Purpose::Scan,
+                TensorType::f32(shape![Unit::Slots, l.heads, size]),
+            )
         };
         if matches!(mode, Mode::Train | Mode::Forward) {
             let rows @ [queries, keys] = self.rows(g, label, from, KeysAt::Window, None, false)?;
@@ -367,6 +371,7 @@ impl Attention {
         }
         let ring = g.state(
             &format!("{label}.ring"),
+            Purpose::Ring,
             TensorType::f32(shape![Unit::Slots, l.heads, l.block, l.key_width()]),
         );
         let state = state(g);
@@ -430,6 +435,7 @@ impl Attention {
         let kernel = AttentionDense { layout: l.clone(), weight, bias, sight: Sight::Cache(context) };
         let cache = g.state(
             &format!("{label}.cache"),
+            Purpose::Cache,
             TensorType::f32(shape![Unit::Slots, l.heads, Unit::Context, l.key_width()]),
         );
         let one_token = mode == Mode::Decode;

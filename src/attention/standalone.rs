@@ -245,7 +245,7 @@ impl AttentionLayer {
 
     /// Bytes of state of all sequences.
     pub fn state_bytes(&self) -> usize {
-        self.many.program.plan().bytes(|role| *role == Role::State)
+        self.many.program.plan().bytes(|role| matches!(role, Role::State(_)))
     }
 
     /// Bytes of scratch memory.

@@ -25,7 +25,7 @@ fn format_date(seconds: u64) -> String {
     format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", rest / 3600, rest / 60 % 60, rest % 60)
 }
 
-/// Lets a browser's worker hear what came in meanwhile, a wish to stop among it: on the CPU nothing else
+/// Lets a browser's worker take its messages, a request to stop among them: on the CPU executor nothing else
 /// waits.
 pub async fn breathe() {
     #[cfg(target_arch = "wasm32")]

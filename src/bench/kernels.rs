@@ -8,7 +8,7 @@ use super::schema::{Check, Row, Suite, Workload};
 use super::timer::{Samples, Subject, Timer, in_turns, token_ids};
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::{CpuExecutor, Executor};
-use crate::graph::{Plan, PlannedTensor, Role};
+use crate::graph::{Plan, PlannedTensor, Purpose, Role};
 use crate::model::LoadOptions;
 use crate::model::engine::Blueprint;
 use crate::tensor::{Call, DType, Extent, Lane, Shape, Unit, ring_after};
@@ -96,11 +96,11 @@ fn opened(plan: &Plan, steps: std::ops::Range<usize>) -> Plan {
         if !used.contains(&i) {
             t.bytes = 0;
         } else if !matches!(t.tensor.role, Role::Parameter | Role::Constant(_)) {
-            t.tensor.role = Role::State;
+            t.tensor.role = Role::State(Purpose::Exposed);
         }
     }
     // Nothing lies in the plan's own memory.
-    plan.buffers.iter_mut().for_each(|buffer| buffer.role = Role::State);
+    plan.buffers.iter_mut().for_each(|buffer| buffer.role = Role::State(Purpose::Exposed));
     plan
 }
 
@@ -145,7 +145,7 @@ async fn compute(scene: &Scene<'_>, values: &mut Values) -> Result<()> {
     let cpu = Executor::Cpu(CpuExecutor::default());
     let mut subject = Subject::new(&cpu, &plan, vec![scene.call.clone()], &|t| fitting(t, values)).await?;
     subject.run(&[]).await?;
-    for t in plan.tensors.iter().filter(|t| t.bytes > 0 && t.tensor.role == Role::State) {
+    for t in plan.tensors.iter().filter(|t| t.bytes > 0 && matches!(t.tensor.role, Role::State(_))) {
         let words = subject.words(&t.tensor.name, t.tensor.ty.shape.elements(&plan.capacity)).await?;
         values.insert(t.tensor.name.clone(), words);
     }
@@ -155,7 +155,7 @@ async fn compute(scene: &Scene<'_>, values: &mut Values) -> Result<()> {
 /// What a tensor holds: the value of that name, filled up with zeros.
 fn fitting(t: &PlannedTensor, values: &Values) -> Option<Vec<u32>> {
     let mut words = values.get(&t.tensor.name)?.clone();
-    if t.tensor.role == Role::State {
+    if matches!(t.tensor.role, Role::State(_)) {
         words.resize(t.bytes / 4, 0);
     }
     Some(words)

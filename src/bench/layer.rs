@@ -8,7 +8,7 @@ use super::timer::{Subject, numbers};
 use crate::attention::{Attention, Inputs, Kind, Mode, Sketch};
 use crate::error::{ErrorKind, Result};
 use crate::exec::{CpuExecutor, Executor};
-use crate::graph::{Graph, Plan, PlannedTensor, Recompute, Role};
+use crate::graph::{Graph, Plan, PlannedTensor, Purpose, Recompute, Role};
 use crate::kernels::DeviceTraits;
 use crate::shape;
 use crate::tensor::{Call, Capacity, DType, Lane, TensorType, Unit, ring_after};
@@ -145,7 +145,7 @@ impl Layer<'_> {
         d.flops = Some(calls.iter().map(|call| plan.flops(call)).sum());
         d.flops_formula = Some("2 · multiply-adds, as each kernel of the plan counts them".into());
         if self.pass == Pass::Forward {
-            d.state_bytes = Some(plan.bytes(|role| *role == Role::State) as u64);
+            d.state_bytes = Some(plan.bytes(|role| matches!(role, Role::State(_))) as u64);
             row.method.segment = Some(segment);
         }
         bench.fits(*held + bytes)?;
@@ -208,7 +208,9 @@ impl Layer<'_> {
         }
         want.run(&[]).await?;
         let mut errors = Vec::new();
-        for t in plan.tensors.iter().filter(|t| t.bytes > 0 && t.tensor.name.starts_with("gradient.")) {
+        for t in
+            plan.tensors.iter().filter(|t| t.bytes > 0 && t.tensor.role == Role::State(Purpose::Gradient))
+        {
             let (name, elements) = (t.tensor.name.as_str(), t.tensor.ty.shape.elements(&plan.capacity));
             let (got, want) = (subject.state(name, elements).await?, want.state(name, elements).await?);
             // Within one block the sketch counts for nothing.

@@ -1,18 +1,18 @@
-//! What a device does with all this: suites of measurements that run natively and in a browser, one
-//! documented [`Row`] each.
+//! Measures a device: suites of measurements that run natively and in a browser; each result is one
+//! documented [`Row`].
 //!
 //! | file | what |
 //! |---|---|
 //! | `options.rs` | what is asked for, and what is told |
 //! | `schema.rs` | a row, and what its fields mean |
 //! | `runner.rs` | a benchmark under way: its rows, and why one has no time |
-//! | `timer.rs`, `clock.rs` | timestamps of the device or the clock on the wall, subjects in turns |
+//! | `timer.rs`, `clock.rs` | times by the device's timestamps or the wall clock, subjects in turns |
 //! | `statistics.rs`, `fit.rs` | medians, intervals of ratios, cross-overs; exponents, spreads, errors |
 //! | `peaks.rs`, `roofline.rs` | multiply-adds, bandwidth, dispatches, transfers; shares of the peaks |
 //! | `kernels.rs` | each kernel of a model at its working shapes |
 //! | `attention.rs`, `layer.rs` | every kind of attention against the length, beside flash softmax; one of them |
 //! | `model.rs`, `train.rs` | a model's reading and writing at depths; its training steps |
-//! | `pace.rs` | the time of the whole |
+//! | `pace.rs` | how long a whole benchmark may take |
 //! | `tune.rs` | which variants suit a device |
 //! | `compare.rs` | rows of several files beside each other |
 //!

@@ -1,5 +1,5 @@
 //! A whole model: reading (`prefill`) and writing (`decode`) at depths, the time to a first token, what a
-//! text's state holds, and which kernels the time goes to. By the clock on the wall: it is what a user waits
+//! text's state holds, and which kernels the time goes to. Timed by the wall clock: that is what a user waits
 //! for.
 
 use std::ops::ControlFlow;
@@ -17,7 +17,7 @@ use crate::tensor::DType;
 
 /// Error of logits over the largest logit (SPEC §5).
 const TOLERANCE: f64 = 5e-5;
-/// Reading up to a depth may take so many budgets.
+/// Budgets that reading up to a depth may take.
 const PATIENCE: f64 = 40.0;
 /// Steps of a decoding submission.
 const STEPS: usize = 16;
@@ -110,7 +110,7 @@ async fn checked(bench: &mut Bench<'_>, model: &Model) -> Result<Check> {
     Ok(Check::against_f64(error, TOLERANCE, "largest difference over largest logit", Some(n + STEPS)))
 }
 
-/// From a prompt to the first token in the host's hands.
+/// Time from a prompt to its first token on the host.
 async fn first_token(
     bench: &mut Bench<'_>,
     model: &Model,
@@ -153,7 +153,7 @@ async fn first_token(
     bench.finished(row)
 }
 
-/// Reading and writing, on top of texts of several lengths, in turns: that all cost the same is to be seen.
+/// Reading and writing, on top of texts of several lengths, in turns, to show that all cost the same.
 async fn depths(
     bench: &mut Bench<'_>,
     model: &Model,
@@ -185,7 +185,7 @@ async fn depths(
         let samples = in_turns(&mut reached, &[], bench.options, timer, false, async |(depth, saved), _| {
             session.load(0, saved, "the text").await?;
             if name == "decode" && *depth == 0 {
-                // Writing goes on from something.
+                // Decoding needs a token to go on from.
                 read(&mut session, &ids[..1]).await?;
             }
             model.executor().finish().await?;
@@ -242,7 +242,7 @@ async fn descend(
     session.save(0).await
 }
 
-/// Which kernels the time of a reading call and of a written token goes to.
+/// Time by kernel, of a prefill call and of a decoding step.
 async fn shares(
     bench: &mut Bench<'_>,
     model: &Model,

@@ -6,9 +6,10 @@ use super::schema::{Row, Suite};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::ModelSource;
 
-/// What is measured, and for how long.
+/// What is measured, and for how long. As JSON, with names as JavaScript writes them; what is missing has its
+/// default.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct BenchOptions {
     /// Suites, in the order of [`Suite::ALL`] whatever the order here.
     pub suites: Vec<Suite>,
@@ -49,7 +50,8 @@ pub struct BenchOptions {
     pub memory: Option<u64>,
     /// Of all random numbers.
     pub seed: u64,
-    /// The browser's user agent.
+    /// The browser's user agent; nothing a page may say of itself.
+    #[serde(skip)]
     pub browser: Option<String>,
 }
 

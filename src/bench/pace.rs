@@ -1,6 +1,5 @@
-//! The time of a whole benchmark: software adapters compile shaders for seconds each, so what a row would
-//! compile is foreseen from what earlier rows took, and left out, with its reason, where the time would be
-//! over.
+//! How long a whole benchmark takes. A software adapter compiles a shader for seconds, so the time that a row
+//! would compile is estimated from earlier rows; a row that would exceed the time is left out, and says so.
 
 use super::clock::{Instant, nanoseconds_since};
 use super::schema::Suite;

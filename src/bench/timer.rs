@@ -1,5 +1,5 @@
-//! Takes times: of plans by the device's own timestamps where it has them, of everything else by the clock on
-//! the wall; several subjects in turns.
+//! Takes times: of plans by the device's own timestamps where it has them, of everything else by the wall
+//! clock. Several subjects take turns.
 
 use super::clock::{self, Instant};
 use super::options::BenchOptions;
@@ -16,15 +16,15 @@ use crate::tensor::{Call, Capacity, DType, TensorType};
 /// How a time is taken.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Timer {
-    /// By the device, of a submission; otherwise by the wall.
+    /// By the device, of a submission; otherwise by the wall clock.
     pub timestamps: bool,
     /// Nanoseconds.
     pub resolution: f64,
 }
 
-/// A sample lasts so many steps of its timer, or the same work is repeated within it.
+/// Least steps of its timer that a sample lasts; shorter work is repeated within it.
 const STEPS_A_SAMPLE: f64 = 500.0;
-/// A sample by the wall also lasts so long, nanoseconds: starting a submission takes some 100 µs.
+/// Least nanoseconds of a sample by the wall clock: starting a submission takes some 100 µs.
 const LEAST_BY_WALL: f64 = 4e6;
 /// Work that a GPU warms up with before a row's first sample.
 const GPU_WARM_UP: f64 = 2e8;
@@ -32,7 +32,7 @@ const GPU_WARM_UP: f64 = 2e8;
 const MOST_REPETITIONS: usize = 256;
 
 impl Timer {
-    /// The wall's.
+    /// The wall clock.
     pub fn wall() -> Self {
         Self { timestamps: false, resolution: clock::resolution() }
     }
@@ -97,7 +97,7 @@ impl Samples {
     }
 }
 
-/// Samples of some subjects, in turns so that what else the machine does meets all of them. `time` runs a
+/// Samples of some subjects, in turns, so that other work on the machine meets all of them. `time` runs a
 /// subject a number of times and returns the nanoseconds of all of them; `repeats`: more than once where one
 /// run is short. `known`: nanoseconds that a run of each took already, if one did; past the budget it is all
 /// the warm-up there is. One that fails is out, with its error.
@@ -178,7 +178,7 @@ impl Subject {
         fill: &dyn Fn(&PlannedTensor) -> Option<Vec<u32>>,
     ) -> Result<Self> {
         let memory = Memory::new(executor);
-        let kept = |t: &&PlannedTensor| matches!(t.tensor.role, Role::Parameter | Role::State);
+        let kept = |t: &&PlannedTensor| matches!(t.tensor.role, Role::Parameter | Role::State(_));
         for t in plan.tensors.iter().filter(|t| t.bytes > 0).filter(kept) {
             if let Some(words) = fill(t) {
                 memory.store(&t.tensor.name, t.tensor.ty.dtype, &words).await?;
@@ -293,9 +293,9 @@ pub(super) fn kernel_graph(kernel: impl Kernel, inputs: &[TensorType]) -> Result
 
 /// Numbers between -`most` and `most` for a tensor, by its name; as words.
 pub(super) fn numbers(seed: u64, t: &PlannedTensor, most: f32) -> Vec<u32> {
-    debug_assert_eq!(t.tensor.ty.dtype, DType::F32);
+    assert_eq!(t.tensor.ty.dtype, DType::F32);
     let mut rng = crate::train::random::Rng::new(seed, &t.tensor.name, 0);
-    // Two a draw: gigabytes are filled so.
+    // Two numbers a draw: gigabytes are filled this way.
     let scale = most / (1 << 23) as f32;
     let number = |bits: u32| ((bits >> 8) as f32 * scale - most).to_bits();
     let pairs = std::iter::repeat_with(|| rng.bits()).flat_map(|bits| [bits as u32, (bits >> 32) as u32]);

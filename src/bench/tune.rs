@@ -1,7 +1,7 @@
 //! Measures which variants suit a device: tiles of products at a model's own shapes, tokens of a
-//! reading call. In turns with the defaults, which stay unless something else is faster beyond doubt;
-//! every candidate is held against f64. And which block suits a model yet to be trained: that is only told,
-//! for a model's own block is part of what it computes.
+//! prefill call. Candidates take turns with the defaults, which stay unless one is faster beyond doubt; each
+//! is held against f64. It also tells which block suits a new model; a trained model's block is part of what
+//! it computes, and stays.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -30,9 +30,9 @@ use crate::tensor::{TensorType, Unit};
 const TOLERANCE: f64 = 5e-5;
 /// A candidate replaces the default where it is faster by more than this.
 const GAIN: f64 = 1.05;
-/// One that takes so many times as long as the best is not looked at again.
+/// A candidate that takes this many times as long as the best is dropped.
 const HOPELESS: f64 = 1.3;
-/// Tokens of a reading call that are tried.
+/// Tokens of a prefill call that are tried.
 const SEGMENTS: [usize; 4] = [256, 512, 1024, 2048];
 /// Blocks that are tried, and the tokens of attention they are tried on.
 const BLOCKS: [usize; 4] = [64, 128, 256, 512];
@@ -238,7 +238,7 @@ fn winner(samples: &[Vec<f64>]) -> (usize, f64) {
     }
 }
 
-/// Tokens of a reading call, unless the default is best.
+/// Tokens of a prefill call, unless the default is best.
 async fn reading(
     engine: &Engine,
     open: &dyn Fn() -> Result<ModelSource>,

@@ -28,7 +28,7 @@ pub fn print_json(value: &impl serde::Serialize) -> Outcome {
     print(&(text + "\n"))
 }
 
-/// Refuses a place that a file could not be written to, before work is put into what goes there.
+/// Refuses a path that cannot be written to, before work is put into the file.
 ///
 /// # Errors
 /// `ErrorKind::Io`, naming the path.

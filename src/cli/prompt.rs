@@ -1,4 +1,4 @@
-//! Where a prompt comes from: an option, a file, stdin, or here.
+//! Where a prompt comes from: an option, a file, stdin, or a default.
 
 use std::io::{IsTerminal as _, Read as _, stdin};
 use std::path::PathBuf;

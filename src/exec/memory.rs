@@ -124,7 +124,7 @@ impl Memory {
     /// As [`Memory::reserve`].
     pub async fn reserve_states(&self, plan: &Plan) -> Result<()> {
         for t in plan.tensors.iter().filter(|t| t.bytes > 0 && !self.contains(&t.tensor.name)) {
-            if t.tensor.role == Role::State {
+            if let Role::State(_) = t.tensor.role {
                 let elements = t.tensor.ty.shape.elements(&plan.capacity);
                 self.reserve(&t.tensor.name, t.tensor.ty.dtype, elements).await?;
             }

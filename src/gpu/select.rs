@@ -4,11 +4,14 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 use super::adapter::{Adapter, AdapterKind, AdapterReport, enumerate};
 use crate::error::{Error, ErrorKind, Result};
 
 /// What to run on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Backend {
     /// The best real GPU; without one the CPU executor, which beats a software GPU.
     #[default]

@@ -1,13 +1,14 @@
 //! The backward pass: walks the operations from last to first and lets each kernel append the operations that
 //! give its inputs' gradients. The result is more of the same graph: planned, aliased and run like the rest.
 
+use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::{Graph, Node, Role, TensorId};
+use super::{Gradients, Graph, Node, Purpose, Role, TensorId, gradient_name};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernels::rows::add::Add;
-use crate::kernels::{Backward, Kernel};
+use crate::kernels::{Asked, Backward, Kernel};
 use crate::tensor::{DType, TensorType};
 
 /// What a backward pass computes again instead of keeping it.
@@ -22,21 +23,22 @@ pub enum Recompute {
 
 impl Graph {
     /// Appends the gradients of the parameters for which `trained` holds, given the gradients of some
-    /// tensors, as (tensor, its gradient). Parameter gradients are added to states named `gradient.NAME`.
+    /// tensors, as (tensor, its gradient).
     ///
     /// # Errors
-    /// [`ErrorKind::Shape`] if an operation on the way has no gradient.
+    /// [`ErrorKind::Shape`] if an operation on the way has no gradient, or reads what a later one has
+    /// overwritten.
     pub fn backward(
         &mut self,
         seeds: &[(TensorId, TensorId)],
         trained: &dyn Fn(&str) -> bool,
         recompute: Recompute,
-    ) -> Result<()> {
+    ) -> Result<Gradients> {
         self.backward_keeping(seeds, trained, recompute, &[])
     }
 
     /// [`Graph::backward`] that also keeps the gradients of some tensors on the way, as outputs of the given
-    /// names.
+    /// names ([`Gradients::kept`], in this order).
     ///
     /// # Errors
     /// As [`Graph::backward`].
@@ -46,7 +48,7 @@ impl Graph {
         trained: &dyn Fn(&str) -> bool,
         recompute: Recompute,
         keep: &[(TensorId, &str)],
-    ) -> Result<()> {
+    ) -> Result<Gradients> {
         let wanted = self.dependent(trained);
         let mut pass = Pass {
             graph: self,
@@ -54,7 +56,9 @@ impl Graph {
             gradients: HashMap::new(),
             holders: HashMap::new(),
             again: HashMap::new(),
-            node: None,
+            current: None,
+            stale: RefCell::default(),
+            found: Gradients { kept: vec![None; keep.len()], ..Gradients::default() },
         };
         for (tensor, gradient) in seeds {
             pass.hold(*tensor, *gradient);
@@ -71,28 +75,22 @@ impl Graph {
             }
             // All who read the tensor have given their part. As an output, nobody adds to it in place any
             // more.
-            for (id, name) in keep.iter().filter(|(id, _)| node.outputs.contains(id)) {
-                if let Some(gradient) = pass.gradients.get(id) {
-                    pass.graph.output(*gradient, name);
+            for (kept, (id, name)) in keep.iter().enumerate().filter(|(_, (id, _))| node.outputs.contains(id))
+            {
+                if let Some(gradient) = pass.gradients.get(id).copied() {
+                    pass.graph.output(gradient, name);
+                    pass.found.kept[kept] = Some(gradient);
                 }
             }
             if node.inputs.iter().any(|id| pass.wanted.contains(id)) {
-                let kernel = node.kernel.clone();
-                pass.node = Some(node.clone());
-                match kernel.gradient() {
-                    Some(rule) => rule.backward(&mut pass)?,
-                    None => {
-                        let what = format!("{}: {} has no gradient", pass.label(), kernel.stem());
-                        return Err(Error::new(ErrorKind::Shape, what));
-                    }
-                }
+                pass.apply_rule(at, &node)?;
             }
             // An update's gradient goes on to the operation that made the tensor.
             for id in &node.outputs {
                 pass.release(*id);
             }
         }
-        Ok(())
+        Ok(pass.found)
     }
 
     /// Tensors that depend on a trained parameter.
@@ -116,9 +114,13 @@ struct Pass<'g> {
     gradients: HashMap<TensorId, TensorId>,
     /// How many tensors a gradient is the gradient of: only if it is one may it be written.
     holders: HashMap<TensorId, usize>,
-    /// Tensors computed again.
-    again: HashMap<TensorId, TensorId>,
-    node: Option<Node>,
+    /// Tensors computed again, each with the number of the operation that does.
+    again: HashMap<TensorId, (TensorId, usize)>,
+    /// The operation whose rule runs, and its number.
+    current: Option<(usize, Node)>,
+    /// Tensors that the rule asked for and that hold something else by now, with the operation that wrote it.
+    stale: RefCell<Vec<(TensorId, String)>>,
+    found: Gradients,
 }
 
 impl Pass<'_> {
@@ -136,6 +138,18 @@ impl Pass<'_> {
         }
     }
 
+    fn apply_rule(&mut self, at: usize, node: &Node) -> Result<()> {
+        self.current = Some((at, node.clone()));
+        self.stale.borrow_mut().clear();
+        match node.kernel.gradient() {
+            Some(rule) => rule.backward(self),
+            None => {
+                let what = format!("{}: {} has no gradient", node.label, node.kernel.stem());
+                Err(Error::new(ErrorKind::Shape, what))
+            }
+        }
+    }
+
     /// Appends the operations of a section once more, on fresh tensors.
     fn run_again(&mut self, section: std::ops::Range<usize>) -> Result<()> {
         for at in section {
@@ -146,20 +160,44 @@ impl Pass<'_> {
                     format!("{} updates a tensor in place and cannot be recomputed", node.label),
                 ));
             }
-            let inputs: Vec<TensorId> = node.inputs.iter().map(|id| self.latest(*id)).collect();
-            let outputs =
-                self.graph.append(&format!("{}.again", node.label), node.kernel.clone(), &inputs, &[])?;
-            self.again.extend(node.outputs.iter().copied().zip(outputs));
+            let label = format!("{}.again", node.label);
+            let mut inputs = Vec::with_capacity(node.inputs.len());
+            for id in &node.inputs {
+                let (id, since) = self.latest(*id, at);
+                if let Some(writer) = self.graph.overwritten(id, since) {
+                    return Err(self.lost(&label, id, writer));
+                }
+                inputs.push(id);
+            }
+            let outputs = self.graph.append(&label, node.kernel.clone(), &inputs, &[])?;
+            let by = self.graph.nodes.len();
+            self.again.extend(node.outputs.iter().copied().zip(outputs.into_iter().map(|id| (id, by))));
         }
         Ok(())
     }
 
-    fn node(&self) -> &Node {
-        self.node.as_ref().expect("a gradient rule runs while its node is set")
+    fn lost(&self, label: &str, id: TensorId, writer: &str) -> Error {
+        let name = &self.graph.tensors[id.0].name;
+        Error::new(ErrorKind::Shape, format!("{label} reads {name}, which {writer} has overwritten"))
     }
 
-    fn latest(&self, id: TensorId) -> TensorId {
-        self.again.get(&id).copied().unwrap_or(id)
+    fn node(&self) -> &Node {
+        &self.current.as_ref().expect("a gradient rule runs while its operation is set").1
+    }
+
+    /// Where the value of a tensor lies by now, and the operation after which nobody must have written it, if
+    /// it is the value before operation `at`.
+    fn latest(&self, id: TensorId, at: usize) -> (TensorId, usize) {
+        self.again.get(&id).copied().unwrap_or((id, at))
+    }
+
+    /// A tensor of the forward pass, as a rule asks for it.
+    fn asked_for(&self, id: TensorId, at: usize) -> TensorId {
+        let (id, since) = self.latest(id, at);
+        if let Some(writer) = self.graph.overwritten(id, since) {
+            self.stale.borrow_mut().push((id, writer.to_string()));
+        }
+        id
     }
 
     fn output_id(&self, i: usize) -> TensorId {
@@ -174,11 +212,13 @@ impl Backward for Pass<'_> {
     }
 
     fn input(&self, i: usize) -> TensorId {
-        self.latest(self.node().inputs[i])
+        let (at, node) = self.current.as_ref().expect("a gradient rule runs while its operation is set");
+        self.asked_for(node.inputs[i], *at)
     }
 
     fn output(&self, i: usize) -> TensorId {
-        self.latest(self.output_id(i))
+        let (at, _) = self.current.as_ref().expect("a gradient rule runs while its operation is set");
+        self.asked_for(self.output_id(i), at + 1)
     }
 
     fn wants(&self, i: usize) -> bool {
@@ -192,15 +232,15 @@ impl Backward for Pass<'_> {
         self.gradients.get(&self.output_id(i)).copied().ok_or_else(missing)
     }
 
-    fn place(&mut self, i: usize) -> Option<TensorId> {
+    fn accumulate_into(&mut self, i: usize) -> Option<TensorId> {
         let id = self.node().inputs[i];
         let tensor = &self.graph.tensors[id.0];
         if tensor.role == Role::Parameter {
-            let (name, ty) = (
-                format!("gradient.{}", tensor.name),
-                TensorType { dtype: DType::F32, shape: tensor.ty.shape.clone() },
-            );
-            return Some(self.graph.state(&name, ty));
+            let ty = TensorType { dtype: DType::F32, shape: tensor.ty.shape.clone() };
+            let name = gradient_name(&tensor.name);
+            let gradient = self.graph.state(&name, Purpose::Gradient, ty);
+            remember(&mut self.found.parameters, (id, gradient));
+            return Some(gradient);
         }
         let gradient = *self.gradients.get(&id)?;
         (self.holders[&gradient] == 1 && self.graph.tensors[gradient.0].role == Role::Scratch)
@@ -212,8 +252,8 @@ impl Backward for Pass<'_> {
             return Ok(());
         }
         let ty = self.graph.tensors[gradient.0].ty.clone();
-        if let Some(place) = self.place(i) {
-            return self.append("add", Arc::new(Add { ty, in_place: true }), &[gradient], &[place]).map(drop);
+        if let Some(sum) = self.accumulate_into(i) {
+            return self.append("add", Arc::new(Add { ty, in_place: true }), &[gradient], &[sum]).map(drop);
         }
         let id = self.node().inputs[i];
         let sum = match self.gradients.get(&id).copied() {
@@ -234,15 +274,30 @@ impl Backward for Pass<'_> {
         updates: &[TensorId],
     ) -> Result<Vec<TensorId>> {
         let label = format!("{}.{what}", self.label());
+        let stale = self.stale.borrow();
+        if let Some((id, writer)) = stale.iter().find(|(id, _)| inputs.contains(id) || updates.contains(id)) {
+            return Err(self.lost(&label, *id, writer));
+        }
+        drop(stale);
         self.graph.append(&label, kernel, inputs, updates)
     }
 
     fn carry(&mut self, what: &str, ty: TensorType) -> TensorId {
-        let name = format!("{}.{what}", self.label());
-        self.graph.state(&name, ty)
+        let carry = self.graph.state(&format!("{}.{what}", self.label()), Purpose::Carry, ty);
+        remember(&mut self.found.carries, carry);
+        carry
     }
 
-    fn ask(&mut self, name: &str, ty: TensorType) -> TensorId {
-        self.graph.input(name, ty)
+    fn ask(&mut self, what: Asked) -> TensorId {
+        let input = self.graph.input(what.name(), what.ty());
+        remember(&mut self.found.asked, (what, input));
+        input
+    }
+}
+
+/// Puts down what is not there yet.
+fn remember<T: PartialEq>(list: &mut Vec<T>, new: T) {
+    if !list.contains(&new) {
+        list.push(new);
     }
 }

@@ -16,7 +16,7 @@ impl Plan {
         for (id, t) in self.tensors.iter().enumerate().filter(|(_, t)| t.bytes > 0) {
             let (shape, color) = match t.tensor.role {
                 Role::Parameter => ("ellipse", "#dbe9f6"),
-                Role::State => ("cylinder", "#fde3cf"),
+                Role::State(_) => ("cylinder", "#fde3cf"),
                 Role::Input | Role::Output | Role::External => ("ellipse", "#dff0d8"),
                 Role::Constant(_) => ("ellipse", "#eeeeee"),
                 Role::Scratch => continue,

@@ -2,13 +2,18 @@
 //! for one device and capacity. Knows kernels by trait, and no wgpu.
 
 mod backward;
+mod check;
 mod dot;
 mod fuse;
+mod handles;
 mod plan;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
 pub use backward::Recompute;
+pub use handles::{Gradients, Purpose, gradient_name};
 pub use plan::{Arg, BufferId, Plan, PlannedBuffer, PlannedTensor, Step};
 pub(crate) use plan::{size, sum};
 
@@ -23,7 +28,7 @@ pub enum Role {
     /// A weight of the model, shared by name between plans and sessions.
     Parameter,
     /// Lives in a session from call to call, shared by name between plans.
-    State,
+    State(Purpose),
     /// Written by the caller before a call.
     Input,
     /// Read by the caller after a call.
@@ -39,7 +44,8 @@ pub enum Role {
 /// A tensor: name, type, role.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tensor {
-    /// Unique in its graph; parameters and states are found by it.
+    /// For people and files: a memory keeps parameters, states and constants by it. In its graph it is one
+    /// tensor's alone, but for values between two operations.
     pub name: String,
     /// Element type and shape.
     pub ty: TensorType,
@@ -71,6 +77,8 @@ pub struct Graph {
     pub nodes: Vec<Node>,
     /// Runs of operations that a backward pass may run again instead of keeping what they computed.
     pub sections: Vec<std::ops::Range<usize>>,
+    /// The first thing that was wrong with a name, told by the next operation and by lowering.
+    fault: Option<Error>,
 }
 
 impl Graph {
@@ -86,18 +94,46 @@ impl Graph {
     }
 
     fn add(&mut self, name: &str, ty: TensorType, role: Role) -> TensorId {
+        let new = Tensor { name: name.to_string(), ty, role };
         // Parameters, states and constants are one tensor however often they are asked for.
-        if role != Role::Scratch
-            && let Some(id) = self.find(name)
+        if new.role != Role::Scratch
+            && let Some(id) = self.named(name)
         {
-            debug_assert_eq!(self.tensors[id.0].ty, ty, "{name} has two types");
+            if self.tensors[id.0] != new {
+                self.blame(check::clash(&self.tensors[id.0], &new));
+            }
             return id;
         }
-        self.tensors.push(Tensor { name: name.to_string(), ty, role });
+        self.tensors.push(new);
         TensorId(self.tensors.len() - 1)
     }
 
-    /// The tensor of that name.
+    fn blame(&mut self, fault: Error) {
+        self.fault.get_or_insert(fault);
+    }
+
+    /// The tensor of that name which is not a value between two operations.
+    fn named(&self, name: &str) -> Option<TensorId> {
+        self.tensors.iter().position(|t| t.name == name && t.role != Role::Scratch).map(TensorId)
+    }
+
+    /// Gives a value between two operations another role, and a name.
+    fn hand_out(&mut self, id: TensorId, name: &str, role: Role) {
+        let old = &self.tensors[id.0];
+        let new = Tensor { name: name.to_string(), ty: old.ty.clone(), role };
+        if *old == new {
+            return;
+        }
+        if old.role != Role::Scratch {
+            self.blame(check::taken(old, &new));
+        }
+        if let Some(other) = self.named(name).filter(|other| *other != id) {
+            self.blame(check::clash(&self.tensors[other.0], &new));
+        }
+        self.tensors[id.0] = new;
+    }
+
+    /// The first tensor of that name, for people who look for one; builders keep the handles they are given.
     pub fn find(&self, name: &str) -> Option<TensorId> {
         self.tensors.iter().position(|t| t.name == name).map(TensorId)
     }
@@ -108,8 +144,8 @@ impl Graph {
     }
 
     /// A tensor that lives from call to call.
-    pub fn state(&mut self, name: &str, ty: TensorType) -> TensorId {
-        self.add(name, ty, Role::State)
+    pub fn state(&mut self, name: &str, purpose: Purpose, ty: TensorType) -> TensorId {
+        self.add(name, ty, Role::State(purpose))
     }
 
     /// A tensor the caller writes.
@@ -124,8 +160,7 @@ impl Graph {
 
     /// Places a result in the caller's own memory, and names it.
     pub fn export(&mut self, id: TensorId, name: &str) {
-        self.tensors[id.0].role = Role::External;
-        self.tensors[id.0].name = name.to_string();
+        self.hand_out(id, name, Role::External);
     }
 
     /// Fixed floats.
@@ -144,14 +179,14 @@ impl Graph {
 
     /// Marks a tensor as an output the caller reads, and names it.
     pub fn output(&mut self, id: TensorId, name: &str) {
-        self.tensors[id.0].role = Role::Output;
-        self.tensors[id.0].name = name.to_string();
+        self.hand_out(id, name, Role::Output);
     }
 
     /// Appends an operation; returns its fresh outputs, named `label.0`, `label.1`, ….
     ///
     /// # Errors
-    /// [`ErrorKind::Shape`], naming the operation and the sizes.
+    /// [`ErrorKind::Shape`], naming the operation and the sizes, the tensor that it must not write, or the
+    /// name that two tensors were given before.
     pub fn apply(
         &mut self,
         label: &str,
@@ -169,6 +204,7 @@ impl Graph {
         inputs: &[TensorId],
         updates: &[TensorId],
     ) -> Result<Vec<TensorId>> {
+        self.check_arguments(label, inputs, updates)?;
         let types: Vec<&TensorType> = inputs.iter().map(|id| &self.tensors[id.0].ty).collect();
         let outputs: Vec<TensorId> = kernel
             .infer(&types)

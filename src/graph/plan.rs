@@ -78,9 +78,11 @@ impl Graph {
     /// Lowers the graph: fuses, chooses variants, plans memory.
     ///
     /// # Errors
-    /// [`ErrorKind::Limit`] if a tensor is larger than a binding or buffer of the device, naming it.
+    /// [`ErrorKind::Limit`] if a tensor is larger than a binding or buffer of the device, naming it;
+    /// [`ErrorKind::Shape`] for a graph whose names clash, or that reads what nothing writes.
     pub fn lower(&self, name: &str, device: &DeviceTraits, capacity: Capacity) -> Result<Plan> {
         let graph = fuse::fuse(self, &capacity);
+        graph.check_order()?;
         let steps = graph
             .nodes
             .iter()
@@ -208,6 +210,18 @@ impl Plan {
     /// The tensor of that name, if the plan uses it.
     pub fn find(&self, name: &str) -> Option<TensorId> {
         self.tensors.iter().position(|t| t.tensor.name == name && t.bytes > 0).map(TensorId)
+    }
+
+    /// The input of that handle; no bytes, if no step reads it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`] if the plan has no such input.
+    pub fn input(&self, id: TensorId) -> Result<&PlannedTensor> {
+        let tensor = self.tensors.get(id.0);
+        tensor.filter(|t| t.tensor.role == Role::Input).ok_or_else(|| {
+            let name = tensor.map_or_else(|| format!("tensor {}", id.0), |t| t.tensor.name.clone());
+            Error::new(ErrorKind::Shape, format!("plan {} has no input {name}", self.name))
+        })
     }
 
     /// Bytes of all buffers of a kind: parameters, state, or what the plan itself needs (everything else).

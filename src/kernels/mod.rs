@@ -32,7 +32,7 @@ pub mod tiles;
 
 pub(crate) use contract::shape_error;
 pub use contract::{
-    Args, Backward, BackwardExt, DeviceTraits, Dispatch, Gradient, Kernel, OwnShader, Permutation, Shader,
-    Tile, Tuning, Variant, View, Views, Weights, shader,
+    Args, Asked, Backward, BackwardExt, DeviceTraits, Dispatch, Gradient, Kernel, OwnShader, Permutation,
+    Shader, Tile, Tuning, Variant, View, Views, Weights, shader,
 };
 pub use cpu::Real;

@@ -12,7 +12,7 @@ use crate::attention::{Attention, Mode};
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::{CpuExecutor, Executor, GpuExecutor, Memory, available, check_memory};
 use crate::gpu::{Adapter, AdapterKind, AdapterReport, AdapterRequest, Choice, GpuContext, Needs, select};
-use crate::graph::{Plan, Role, sum};
+use crate::graph::{Plan, Purpose, Role, sum};
 use crate::kernels::{DeviceTraits, Tuning};
 use crate::tensor::{Capacity, DType};
 
@@ -235,14 +235,13 @@ impl Engine {
         DeviceTraits { tuning: self.tuning.clone(), ..traits }
     }
 
-    /// Whether what runs here takes main memory. A card's own is not known; there the driver's refusal is the
-    /// error.
+    /// Whether models here take main memory. How much a card has free is not known: there the driver refuses.
     pub(crate) fn takes_main_memory(&self) -> bool {
         self.adapter().is_none_or(|a| matches!(a.kind, AdapterKind::Software | AdapterKind::Integrated))
     }
 
-    /// Bytes that plans may take here without harm to what else runs; none where the system, or a card, does
-    /// not tell.
+    /// Bytes that plans may take here without harm to other programs; none where nobody tells (some systems,
+    /// and cards).
     pub fn available_memory(&self) -> Option<u64> {
         available().filter(|_| self.takes_main_memory())
     }
@@ -397,19 +396,19 @@ impl Blueprint {
 
     /// Bytes by purpose.
     pub fn memory(&self) -> MemoryPlan {
-        let state = |role: &Role| *role == Role::State;
         let scratch = |role: &Role| matches!(role, Role::Scratch | Role::Input | Role::Output);
         let mut states = std::collections::HashMap::new();
-        for plan in [&self.prefill, &self.decode] {
-            for buffer in plan.buffers.iter().filter(|b| state(&b.role)) {
-                states.insert(buffer.name.as_str(), buffer.bytes as u64);
+        for buffer in self.prefill.buffers.iter().chain(&self.decode.buffers) {
+            if let Role::State(purpose) = buffer.role {
+                states.insert(buffer.name.as_str(), (purpose, buffer.bytes as u64));
             }
         }
+        let cached = states.values().filter(|(purpose, _)| *purpose == Purpose::Cache);
         let constants = self.prefill.bytes(|r| matches!(r, Role::Constant(_))) as u64;
         MemoryPlan {
             weights: sum(self.parameters.iter().map(|p| p.dtype.bytes(p.elements) as u64).chain([constants])),
-            state: sum(states.values().copied()),
-            cache: sum(states.iter().filter(|(name, _)| name.ends_with(".cache")).map(|(_, bytes)| *bytes)),
+            state: sum(states.values().map(|(_, bytes)| *bytes)),
+            cache: sum(cached.map(|(_, bytes)| *bytes)),
             scratch: sum([&self.prefill, &self.decode].map(|plan| plan.bytes(scratch) as u64)),
             largest_buffer: self.prefill.largest_buffer().max(self.decode.largest_buffer()) as u64,
             segment: self.capacity.tokens,

@@ -1,5 +1,5 @@
-//! A continuation, one submission after the other: [`Session::generate`] runs it to its end, and a caller who
-//! has other things to do in between (a page) runs it step by step.
+//! A continuation, one submission after the other. [`Session::generate`] runs it to its end; a caller with
+//! other things to do in between (a page) runs it step by step.
 
 use std::ops::ControlFlow;
 
@@ -71,12 +71,12 @@ impl Generation {
         self.ended
     }
 
-    /// What it came to so far.
+    /// The result so far.
     pub fn done(&self) -> &Generated {
         &self.done
     }
 
-    /// What it came to.
+    /// The result.
     pub fn finish(self) -> Generated {
         self.done
     }

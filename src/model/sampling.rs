@@ -51,7 +51,7 @@ impl GenerateOptions {
         Self { max_tokens, temperature: 0.0, top_k: 0, top_p: 1.0, min_p: 0.0, ..Self::default() }
     }
 
-    /// The repetition penalty that holds.
+    /// The repetition penalty in force.
     pub(super) fn penalty(&self) -> f32 {
         self.repetition_penalty.unwrap_or(if self.temperature == 0.0 { 1.0 } else { 1.1 })
     }
@@ -103,7 +103,7 @@ pub enum StopReason {
     EndOfText,
     /// A stop string appeared.
     StopString,
-    /// The caller's callback said so.
+    /// The caller's callback stopped it.
     Cancelled,
 }
 

@@ -98,12 +98,12 @@ impl Session {
         self.slots.len()
     }
 
-    /// Tokens of a text so far; 0 of one that is not there.
+    /// Tokens of a text so far; 0 for an unknown slot.
     pub fn position(&self, slot: usize) -> usize {
         self.slots.get(slot).map_or(0, |s| s.position + s.pending.len())
     }
 
-    /// Empties a text; one that is not there is not an error.
+    /// Empties a text; an unknown slot is no error.
     pub fn reset(&mut self, slot: usize) {
         // Kernels ignore what an earlier text left in the state when they stand at position 0.
         let seen = vec![false; self.model.0.config.vocab_size];
@@ -117,7 +117,7 @@ impl Session {
         self.slots[slot] = Slot { settings: self.slots[slot].settings, ..text };
     }
 
-    /// A copy that goes its own way.
+    /// An independent copy.
     ///
     /// # Errors
     /// [`ErrorKind::OutOfMemory`]; those of the device.
@@ -387,8 +387,8 @@ impl Session {
         Ok(())
     }
 
-    /// Samples and runs the next `steps` tokens of each text (at most [`STEPS`]), without a word to the host
-    /// in between. Returns ids `[slots.len()][steps]`; fewer if a block or the cache ends before.
+    /// Samples and runs the next `steps` tokens of each text (at most [`STEPS`]), without the host in
+    /// between. Returns ids `[slots.len()][steps]`; fewer if a block or the cache ends before.
     ///
     /// # Errors
     /// [`ErrorKind::Input`] for options outside their range, for no text, or one that is empty, given twice or

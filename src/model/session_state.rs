@@ -9,7 +9,7 @@ impl Session {
     /// The state tensors that a saved text consists of, with the number of elements a slot has.
     fn state_tensors(&self) -> Vec<(String, usize)> {
         let plan = &self.model.0.blueprint.prefill;
-        let states = plan.tensors.iter().filter(|t| t.bytes > 0 && t.tensor.role == Role::State);
+        let states = plan.tensors.iter().filter(|t| t.bytes > 0 && matches!(t.tensor.role, Role::State(_)));
         states
             .map(|t| {
                 (t.tensor.name.clone(), t.tensor.ty.shape.elements(&plan.capacity) / plan.capacity.slots)
@@ -18,8 +18,8 @@ impl Session {
     }
 
     /// What a layer remembers of a text before its last block, `[H, F, h]` (sums of φ(k) vᵀ) and `[H, F]`
-    /// (sums of φ(k), the normaliser); none for the kinds that keep keys and values instead. For pictures:
-    /// the model itself reads it on the device.
+    /// (sums of φ(k), the normaliser); none for the kinds that keep keys and values instead. For
+    /// drawings; the model itself reads it on the device.
     pub async fn attention_state(&self, slot: usize, layer: usize) -> Result<Option<[Vec<f32>; 2]>> {
         let attention = self.model.attention();
         let Some(features) = attention.features() else { return Ok(None) };

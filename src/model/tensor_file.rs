@@ -1,5 +1,5 @@
-//! `.safetensors` files, read and written: names, types, shapes and bytes. What the tensors mean is for
-//! others.
+//! `.safetensors` files, read and written: names, types, shapes and bytes, not what the tensors
+//! mean.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

@@ -48,7 +48,7 @@ impl TextStream {
         (!text.is_empty()).then_some(text)
     }
 
-    /// What was held back, at the end; the stream is as new afterwards.
+    /// What was held back, at the end of a text; the stream is ready for another.
     pub fn finish(&mut self) -> Option<String> {
         let mut text = take_text(&mut self.bytes, true);
         if self.ids.len() > self.context {
@@ -116,7 +116,7 @@ pub struct StopStrings {
 }
 
 impl StopStrings {
-    /// Stops at any of `stops`; none never stop.
+    /// Stops at any of `stops`; an empty list never stops.
     ///
     /// # Errors
     /// `ErrorKind::Input` if one of them is empty.

@@ -6,7 +6,7 @@ use crate::attention::{
     Attention, DEFAULT_BLOCK, HeadLayout, Inputs, Kind, LayerHandles, Mode, Rotation, Sketch,
 };
 use crate::error::Result;
-use crate::graph::{Graph, Plan, TensorId};
+use crate::graph::{Graph, Plan, Purpose, TensorId};
 use crate::kernels::DeviceTraits;
 use crate::kernels::heads::layout::{DIGITS, rotation_table};
 use crate::kernels::linear::linear::{Addend, Linear};
@@ -30,7 +30,7 @@ pub enum Ending {
     All,
     /// Negative log-likelihood of the input `targets`, output `nll [rows]`.
     Nll,
-    /// Nothing: the call only leaves its states, and what else the last layer computes falls away.
+    /// Nothing: the call only leaves its states; the rest of the last layer is not computed.
     State,
     /// Decoding: samples each lane's next token from the state `logits` first, then runs it.
     Sample,
@@ -355,17 +355,18 @@ impl Builder<'_> {
     }
 
     fn logits_state(&mut self) -> TensorId {
-        self.g.state("logits", TensorType::f32(shape![Unit::Slots, self.config.vocab_size]))
+        self.g.state("logits", Purpose::Logits, TensorType::f32(shape![Unit::Slots, self.config.vocab_size]))
     }
 
     /// Samples the next token of each lane's slot.
     fn sample(&mut self, lanes: TensorId) -> Result<Sampler> {
         let v = self.config.vocab_size;
         let logits = self.logits_state();
-        let settings = self.g.state("sampler.settings", TensorType::u32(shape![Unit::Slots, SETTINGS]));
-        let seen = self.g.state("sampler.seen", TensorType::u32(shape![Unit::Slots, v]));
-        let token = self.g.state("sampler.token", TensorType::u32(shape![Unit::Slots]));
-        let sampled = self.g.state("sampler.sampled", TensorType::u32(shape![STEPS, Unit::Slots]));
+        let mut state = |name, shape| self.g.state(name, Purpose::Sampler, TensorType::u32(shape));
+        let settings = state("sampler.settings", shape![Unit::Slots, SETTINGS]);
+        let seen = state("sampler.seen", shape![Unit::Slots, v]);
+        let token = state("sampler.token", shape![Unit::Slots]);
+        let sampled = state("sampler.sampled", shape![STEPS, Unit::Slots]);
         let kernel = Sample { vocabulary: v, slots: self.options.slots };
         self.g.apply("sample", kernel, &[lanes, settings, logits], &[seen, token, sampled])?;
         Ok(Sampler { settings, seen, token, sampled })

@@ -66,9 +66,8 @@ pub struct Cost {
     pub seconds: f64,
     /// Weights, gradients, moments, states and activations, as planned.
     pub planned_bytes: u64,
-    /// What the process came to hold at most on top of what it held before; none where the system does not
-    /// tell. Of use in a process that did nothing before: what was freed may still be held, and is taken
-    /// again.
+    /// Most resident memory on top of what the process held before; none where the system does not tell. It
+    /// means something in a fresh process only: elsewhere, memory that was freed may be taken again.
     pub resident_bytes: Option<u64>,
     /// Largest relative difference of a gradient tensor to the same gradient computed in another way: taylor
     /// in segments of another length, softmax in f64.

@@ -1,17 +1,19 @@
 //! The numeric core of training: weights, gradients and moments of a model on an executor, and the plans that
 //! train it.
 
-use super::optimizer;
+use std::collections::BTreeMap;
+
+use super::optimizer::{self, AdamW, Measure, Moment};
 use super::plan::{LearnerMemory, LearnerOptions, LearnerPlan};
 use crate::attention::Mode;
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::{Executor, Memory, Program, Submission};
-use crate::graph::{Graph, Plan};
-use crate::kernels::DeviceTraits;
+use crate::graph::{Graph, Plan, gradient_name};
+use crate::kernels::{Asked, DeviceTraits};
 use crate::kernels::rows::embed_grad::order;
 use crate::kernels::rows::nll::UNSCORED;
 use crate::model::config::ModelConfig;
-use crate::model::transformer::{self, Ending};
+use crate::model::transformer::{self, Ending, Scores};
 use crate::model::weights::{self, Packed};
 use crate::model::{Engine, ModelSource, ParameterSpec};
 use crate::tensor::{Call, DType, Lane, TensorId};
@@ -42,29 +44,6 @@ impl Batch {
     }
 }
 
-/// AdamW (Loshchilov and Hutter 2019), decoupled decay of matrices only, after clipping by the global norm.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct AdamW {
-    /// Learning rate.
-    pub lr: f64,
-    /// Decay of the first moment.
-    pub beta1: f64,
-    /// Decay of the second moment.
-    pub beta2: f64,
-    /// Added to the root of the second moment.
-    pub eps: f64,
-    /// Decay of matrices, times the learning rate.
-    pub weight_decay: f64,
-    /// Largest global norm of the gradients; 0: any.
-    pub clip: f64,
-}
-
-impl Default for AdamW {
-    fn default() -> Self {
-        Self { lr: 1e-3, beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: 0.1, clip: 1.0 }
-    }
-}
-
 /// Weights, gradients and moments of a model on an executor, and the plans that train it.
 #[derive(Debug)]
 pub struct Learner {
@@ -76,16 +55,11 @@ pub struct Learner {
     forward: Pass,
     states: Option<Pass>,
     train: Pass,
-    /// Inputs of `train` alone.
-    order: TensorId,
-    weights: TensorId,
     predict: Option<Pass>,
     clear: Program,
-    norm: Program,
-    update: Program,
+    norm: Option<(Program, Measure)>,
+    update: (Program, Measure),
     times: Option<Vec<(usize, f64)>>,
-    /// Sums of squares of the gradients as they are now, if they were computed.
-    squares: Option<Vec<f64>>,
 }
 
 impl Learner {
@@ -104,35 +78,40 @@ impl Learner {
         for packed in &plan.parameters {
             memory.store(&packed.name, DType::F32, &packed.words(&source.checkpoint)?).await?;
         }
-        let ready = async |plan: &Plan| {
-            let mut program = Program::new(plan.clone(), &memory).await?;
+        // Whatever does not fit the device is told now, and not after hours at the first evaluation.
+        let ready = async |plan: Plan| {
+            let mut program = Program::new(plan, &memory).await?;
             program.compile().await?;
             Ok::<_, Error>(program)
         };
-        let forward = Pass::new(ready(&plan.forward).await?, true)?;
-        let states = match &plan.states {
-            Some(states) => Some(Pass::new(ready(states).await?, false)?),
-            None => None,
-        };
-        let train = Pass::new(ready(&plan.train).await?, true)?;
-        let [order, weights] = ["order", "weights"].map(|name| train.program.tensor(name));
         let lower = |graph: Graph, name| graph.lower(name, &traits, plan.capacity);
+        let scores = plan.forward_handles.scores.expect("a graph with Ending::Nll has scores");
+        let forward =
+            Pass::scored(ready(plan.forward.clone()).await?, plan.forward_handles.ids, scores);
+        let states = match (&plan.states, &plan.states_handles) {
+            (Some(states), Some(handles)) => {
+                Some(Pass { targets: None, output: None, ids: handles.ids, program: ready(states.clone()).await? })
+            }
+            _ => None,
+        };
+        let of_train = &plan.train_handles;
+        let train = Pass::scored(ready(plan.train.clone()).await?, of_train.decoder.ids, of_train.scores);
+        let clear = ready(lower(optimizer::clear(&plan.carries)?, "clear")?).await?;
+        let (graph, measure) = optimizer::update(&plan.trained, &config.parameters())?;
+        let update = (ready(lower(graph, "update")?).await?, measure);
         Ok(Self {
-            forward,
-            states,
-            train,
-            order: order?,
-            weights: weights?,
-            clear: ready(&lower(optimizer::clear(&plan.train)?, "clear")?).await?,
-            norm: ready(&lower(optimizer::norm(&plan.trained)?, "norm")?).await?,
-            update: ready(&lower(optimizer::update(&plan.trained, &config.parameters())?, "update")?).await?,
-            predict: None,
-            times: None,
-            squares: None,
             config,
             plan,
             traits,
             memory,
+            forward,
+            states,
+            train,
+            predict: None,
+            clear,
+            norm: None,
+            update,
+            times: None,
         })
     }
 
@@ -165,7 +144,6 @@ impl Learner {
     /// Negative log-likelihood of every scored position `[B, context]`; adds the gradients of `Σ weight ·
     /// nll` to the accumulators.
     pub async fn accumulate(&mut self, batch: &Batch, weight: f32) -> Result<Vec<f32>> {
-        self.squares = None;
         let mut nll = vec![0.0; batch.tokens.len()];
         for group in self.groups(batch)? {
             let segments = group.segments(self.plan.capacity.tokens);
@@ -175,7 +153,8 @@ impl Learner {
             for segment in segments.iter().rev() {
                 let rows = Rows::of(batch, &group, segment);
                 let (order, weights) = (order(&rows.ids), vec![weight.to_bits(); rows.ids.len()]);
-                let more = [(self.order, &order[..]), (self.weights, &weights[..])];
+                let mut more = vec![(self.plan.train_handles.weights, &weights[..])];
+                more.extend(self.plan.train_handles.gradients.asked(Asked::Order).map(|id| (id, &order[..])));
                 let read = self.train.run(rows, &more, self.times.as_mut()).await?;
                 group.place(&read, segment, &mut nll, f32::from_bits);
             }
@@ -209,7 +188,7 @@ impl Learner {
         Ok(tokens)
     }
 
-    /// The plan of all logits, made when it is first needed.
+    /// The pass with all logits, made when it is first needed.
     async fn predictor(&mut self) -> Result<&mut Pass> {
         if self.predict.is_none() {
             let build = &self.plan.build;
@@ -228,67 +207,42 @@ impl Learner {
     /// # Errors
     /// [`ErrorKind::Numeric`] naming the first layer whose gradient is not finite.
     pub async fn gradient_norm(&mut self) -> Result<f64> {
-        let squares = self.squares().await?;
-        let total: f64 = squares.iter().sum();
-        if total.is_finite() {
-            return Ok(total.sqrt());
+        if self.norm.is_none() {
+            let (graph, measure) = optimizer::norm(&self.plan.trained)?;
+            let plan = graph.lower("norm", &self.traits, self.plan.capacity)?;
+            self.norm = Some((Program::new(plan, &self.memory).await?, measure));
         }
-        // The backward pass goes from the last parameter to the first: the last one in the model's order
-        // broke first.
-        let broken = self
-            .plan
-            .trained
-            .iter()
-            .zip(&squares)
-            .rev()
-            .find(|(_, square)| !square.is_finite())
-            .map_or("", |(p, _)| p.name.as_str());
-        Err(Error::new(ErrorKind::Numeric, format!("the gradient of {broken} is not finite"))
-            .help("lower --lr, raise --warmup or set --clip, and go on from the last checkpoint"))
+        let (program, measure) = self.norm.as_mut().expect("made above");
+        let settings = optimizer::settings(&AdamW::default(), 1);
+        measured(program, measure, &settings, &self.plan.trained).await
     }
 
-    /// Sum of squares of every trained parameter's gradient.
-    async fn squares(&mut self) -> Result<Vec<f64>> {
-        if let Some(squares) = &self.squares {
-            return Ok(squares.clone());
-        }
-        let partials = self.plan.trained.len() * optimizer::SQUARE_PARTS;
-        let reads = [(self.norm.tensor("norms")?, partials)];
-        let submission = Submission { calls: &[Call::start(1)], inputs: &[], reads: &reads };
-        let read = self.norm.run(submission).await?;
-        let sum = |words: &[u32]| words.iter().map(|w| f64::from(f32::from_bits(*w))).sum();
-        let squares: Vec<f64> = read[0].chunks_exact(optimizer::SQUARE_PARTS).map(sum).collect();
-        self.squares = Some(squares.clone());
-        Ok(squares)
-    }
-
-    /// One optimiser step with what was accumulated, which is cleared; `step` counts from 1.
-    pub async fn update(&mut self, settings: &AdamW, step: u64) -> Result<()> {
-        self.squares().await?;
-        self.squares = None;
-        let settings = optimizer::settings(settings, step);
-        let inputs = [(self.update.tensor("settings")?, &settings[..])];
-        self.update.run(Submission { calls: &[Call::start(1)], inputs: &inputs, reads: &[] }).await.map(drop)
+    /// One optimiser step with what was accumulated, which is cleared; `step` counts from 1. Returns the global
+    /// norm of the gradients, before clipping.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Numeric`] naming the first layer whose gradient is not finite; no weight has moved then.
+    pub async fn update(&mut self, settings: &AdamW, step: u64) -> Result<f64> {
+        let (program, measure) = &mut self.update;
+        measured(program, measure, &optimizer::settings(settings, step), &self.plan.trained).await
     }
 
     /// Checkpoint tensors, trained or not.
     pub async fn weights(&self) -> Result<NamedTensors> {
-        self.read("", &self.plan.parameters).await
+        self.read(&str::to_string, &self.plan.parameters).await
     }
 
     /// Accumulated gradients of the trained tensors.
     pub async fn gradients(&self) -> Result<NamedTensors> {
-        self.read("gradient.", &self.plan.trained).await
+        self.read(&gradient_name, &self.plan.trained).await
     }
 
     /// First and second moments of the trained tensors, named `first.NAME` and `second.NAME`.
     pub async fn moments(&self) -> Result<NamedTensors> {
         let mut tensors = Vec::new();
-        for moment in ["first", "second"] {
-            let list = self.read(&format!("{moment}."), &self.plan.trained).await?;
-            tensors.extend(
-                list.into_iter().map(|(name, shape, values)| (format!("{moment}.{name}"), shape, values)),
-            );
+        for moment in Moment::ALL {
+            let list = self.read(&|parameter| moment.name(parameter), &self.plan.trained).await?;
+            tensors.extend(list.into_iter().map(|(name, shape, values)| (moment.name(&name), shape, values)));
         }
         Ok(tensors)
     }
@@ -298,42 +252,41 @@ impl Learner {
     /// # Errors
     /// [`ErrorKind::ModelFormat`] for moments of another model.
     pub async fn restore_moments(&mut self, tensors: NamedTensors) -> Result<()> {
-        let shapes: std::collections::BTreeMap<String, Vec<usize>> =
-            self.config.parameters().into_iter().map(|s| (s.name, s.shape)).collect();
-        for (name, shape, values) in &tensors {
-            let parameter = name.split_once('.').map_or(name.as_str(), |(_, parameter)| parameter);
-            let fits =
-                |needed: &Vec<usize>| needed == shape && values.len() == shape.iter().product::<usize>();
-            if let Some(needed) = shapes.get(parameter).filter(|needed| !fits(needed)) {
-                let text = format!(
-                    "the moment {name} has shape {shape:?} and {} numbers, the model needs {needed:?}",
-                    values.len()
-                );
-                return Err(Error::new(ErrorKind::ModelFormat, text)
-                    .help("train from the checkpoint's weights with --model and another --out"));
+        let moments: BTreeMap<String, (Vec<usize>, Vec<f32>)> =
+            tensors.into_iter().map(|(name, shape, values)| (name, (shape, values))).collect();
+        let mut restored = Vec::new();
+        for moment in Moment::ALL {
+            let mut of_moment = BTreeMap::new();
+            for spec in self.config.parameters() {
+                let name = moment.name(&spec.name);
+                let Some((shape, values)) = moments.get(&name) else { continue };
+                if *shape != spec.shape || values.len() != shape.iter().product::<usize>() {
+                    let text = format!(
+                        "the moment {name} has shape {shape:?} and {} numbers, the model needs {:?}",
+                        values.len(),
+                        spec.shape
+                    );
+                    return Err(Error::new(ErrorKind::ModelFormat, text)
+                        .help("train from the checkpoint's weights with --model and another --out"));
+                }
+                of_moment.insert(spec.name, values.clone());
             }
+            restored.push((moment, of_moment));
         }
-        let tensors: std::collections::BTreeMap<String, Vec<f32>> =
-            tensors.into_iter().map(|(name, _, values)| (name, values)).collect();
-        for moment in ["first", "second"] {
-            let prefix = format!("{moment}.");
-            let of_moment = tensors
-                .iter()
-                .filter_map(|(name, values)| Some((name.strip_prefix(&prefix)?.to_string(), values.clone())))
-                .collect();
+        for (moment, of_moment) in &restored {
             for packed in &self.plan.trained {
-                let words: Vec<u32> = packed.pack(&of_moment).into_iter().map(f32::to_bits).collect();
-                self.memory.write(&format!("{prefix}{}", packed.name), 0, &words).await?;
+                let words: Vec<u32> = packed.pack(of_moment).into_iter().map(f32::to_bits).collect();
+                self.memory.write(&moment.name(&packed.name), 0, &words).await?;
             }
         }
         Ok(())
     }
 
-    /// Checkpoint tensors from the graph's tensors `prefix + name`.
-    async fn read(&self, prefix: &str, parameters: &[Packed]) -> Result<NamedTensors> {
+    /// Checkpoint tensors from what the memory holds of each parameter under the name `of`.
+    async fn read(&self, of: &dyn Fn(&str) -> String, parameters: &[Packed]) -> Result<NamedTensors> {
         let mut values = Vec::with_capacity(parameters.len());
         for packed in parameters {
-            let words = self.memory.read(&format!("{prefix}{}", packed.name), 0..packed.elements).await?;
+            let words = self.memory.read(&of(&packed.name), 0..packed.elements).await?;
             values.push(words.into_iter().map(f32::from_bits).collect::<Vec<f32>>());
         }
         let mut tensors = weights::unpack(parameters.iter().zip(values.iter().map(Vec::as_slice)));
@@ -385,6 +338,33 @@ impl Learner {
     }
 }
 
+/// Runs a plan that measures the gradients, and returns their global norm.
+async fn measured(
+    program: &mut Program,
+    measure: &Measure,
+    settings: &[u32],
+    trained: &[Packed],
+) -> Result<f64> {
+    let (inputs, reads) = ([(measure.settings, settings)], [(measure.clip, optimizer::CLIP)]);
+    let submission = Submission { calls: &[Call::start(1)], inputs: &inputs, reads: &reads };
+    let norm = f32::from_bits(program.run(submission).await?[0][0]);
+    if norm.is_finite() {
+        return Ok(f64::from(norm));
+    }
+    // The backward pass goes from the last parameter to the first: the last one in the model's order broke
+    // first.
+    let squares = program.read(measure.squares, 0..trained.len() * optimizer::SQUARE_PARTS).await?;
+    let squares = squares.chunks_exact(optimizer::SQUARE_PARTS);
+    let broken = |words: &[u32]| words.iter().any(|word| !f32::from_bits(*word).is_finite());
+    let broken = trained.iter().zip(squares).rev().find(|(_, words)| broken(words));
+    let text = match broken {
+        Some((parameter, _)) => format!("the gradient of {} is not finite", parameter.name),
+        None => "the norm of the gradients is too large for a number".to_string(),
+    };
+    Err(Error::new(ErrorKind::Numeric, text)
+        .help("lower --lr, raise --warmup or set --clip, and go on from the last checkpoint"))
+}
+
 /// Sequences of a batch that are run together.
 struct Group {
     first: usize,
@@ -434,19 +414,14 @@ struct Pass {
     program: Program,
     ids: TensorId,
     targets: Option<TensorId>,
-    /// What it leaves of each row, and how many numbers.
+    /// What it gives of each row, and how many numbers.
     output: Option<(TensorId, usize)>,
 }
 
 impl Pass {
-    /// A pass that scores, or only leaves its states.
-    fn new(program: Program, scores: bool) -> Result<Self> {
-        let ids = program.tensor("ids")?;
-        let (targets, output) = match scores {
-            true => (Some(program.tensor("targets")?), Some((program.tensor("nll")?, 1))),
-            false => (None, None),
-        };
-        Ok(Self { program, ids, targets, output })
+    /// One that scores.
+    fn scored(program: Program, ids: TensorId, scores: Scores) -> Self {
+        Self { program, ids, targets: Some(scores.targets), output: Some((scores.nll, 1)) }
     }
 
     /// Runs a call and returns its output; adds to `times`, if they are wanted.
@@ -469,6 +444,7 @@ impl Pass {
                 read
             }
         };
+        // One tensor at most.
         Ok(read.concat())
     }
 }

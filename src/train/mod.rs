@@ -32,7 +32,8 @@ pub mod settings;
 pub mod tasks;
 pub mod trainer;
 
-pub use learner::{AdamW, Batch, Learner};
-pub use plan::{LearnerMemory, LearnerOptions, LearnerPlan};
+pub use learner::{Batch, Learner};
+pub use optimizer::AdamW;
+pub use plan::{LearnerMemory, LearnerOptions, LearnerPlan, TrainHandles};
 pub use settings::Settings;
 pub use trainer::Trainer;

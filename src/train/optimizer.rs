@@ -1,11 +1,10 @@
 //! The optimiser as plans: clearing what segments hand back, the global norm of the gradients, the AdamW
 //! step.
 
-use super::learner::AdamW;
 use crate::error::Result;
-use crate::graph::{Graph, Plan, Role};
+use crate::graph::{Graph, Purpose, Tensor, TensorId, gradient_name};
 use crate::kernels::optimizer::adamw::{self, Decay, SETTINGS, Settings};
-use crate::kernels::optimizer::clip_factor::{CLIP, ClipFactor};
+use crate::kernels::optimizer::clip_factor::ClipFactor;
 use crate::kernels::optimizer::square_sums::{SquareSums, norms};
 use crate::kernels::rows::clear::Clear;
 use crate::model::ParameterSpec;
@@ -13,9 +12,53 @@ use crate::model::weights::{Packed, Part};
 use crate::shape;
 use crate::tensor::TensorType;
 
+pub(super) use crate::kernels::optimizer::clip_factor::CLIP;
 pub(super) use crate::kernels::optimizer::square_sums::SQUARE_PARTS;
 
-/// The input `settings` of a step, as words.
+/// AdamW (Loshchilov and Hutter 2019), decoupled decay of matrices only, after clipping by the global norm.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AdamW {
+    /// Learning rate.
+    pub lr: f64,
+    /// Decay of the first moment.
+    pub beta1: f64,
+    /// Decay of the second moment.
+    pub beta2: f64,
+    /// Added to the root of the second moment.
+    pub eps: f64,
+    /// Decay of matrices, times the learning rate.
+    pub weight_decay: f64,
+    /// Largest global norm of the gradients; 0: any.
+    pub clip: f64,
+}
+
+impl Default for AdamW {
+    fn default() -> Self {
+        Self { lr: 1e-3, beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: 0.1, clip: 1.0 }
+    }
+}
+
+/// A moment of the gradients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Moment {
+    First,
+    Second,
+}
+
+impl Moment {
+    pub const ALL: [Moment; 2] = [Moment::First, Moment::Second];
+
+    /// Name of a parameter's moment: of the state, and of the tensor in a checkpoint.
+    pub fn name(self, parameter: &str) -> String {
+        let moment = match self {
+            Moment::First => "first",
+            Moment::Second => "second",
+        };
+        format!("{moment}.{parameter}")
+    }
+}
+
+/// The settings of a step, as words.
 pub(super) fn settings(adamw: &AdamW, step: u64) -> Vec<u32> {
     let settings = Settings {
         learning_rate: adamw.lr as f32,
@@ -28,58 +71,50 @@ pub(super) fn settings(adamw: &AdamW, step: u64) -> Vec<u32> {
     settings.at(step as usize).iter().map(|x| x.to_bits()).collect()
 }
 
-/// Clears everything that later segments hand to earlier ones.
-pub(super) fn clear(train: &Plan) -> Result<Graph> {
+/// Clears what later segments hand to earlier ones: states of the training plan.
+pub(super) fn clear(carries: &[Tensor]) -> Result<Graph> {
     let mut g = Graph::new();
-    for t in train
-        .tensors
-        .iter()
-        .filter(|t| t.bytes > 0 && t.tensor.role == Role::State && t.tensor.name.ends_with(".carry"))
-    {
-        let carry = g.state(&t.tensor.name, t.tensor.ty.clone());
-        g.apply(
-            &format!("clear.{}", t.tensor.name),
-            Clear { ty: t.tensor.ty.clone(), range: None },
-            &[],
-            &[carry],
-        )?;
+    for Tensor { name, ty, .. } in carries {
+        let carry = g.state(name, Purpose::Carry, ty.clone());
+        g.apply(&format!("clear.{name}"), Clear { ty: ty.clone(), range: None }, &[], &[carry])?;
     }
     Ok(g)
 }
 
-/// Clears the gradients of what is not trained; then sums of squares of all gradients, in the state `norms
-/// [parameters, 64]`.
-pub(super) fn norm(parameters: &[Packed]) -> Result<Graph> {
+/// What is measured of the gradients before a step.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Measure {
+    /// Input `[SETTINGS]`: [`settings`].
+    pub settings: TensorId,
+    /// State `[parameters, SQUARE_PARTS]`: sums of squares of each gradient.
+    pub squares: TensorId,
+    /// State `[CLIP]`: the global norm, and what the gradients are multiplied by.
+    pub clip: TensorId,
+}
+
+/// Clears the gradients of what is not trained, and measures all.
+pub(super) fn norm(parameters: &[Packed]) -> Result<(Graph, Measure)> {
     let mut g = Graph::new();
-    let norms = g.state("norms", norms(parameters.len()));
+    let settings = g.input("settings", TensorType::f32(shape![SETTINGS]));
+    let squares = g.state("norms", Purpose::Norm, norms(parameters.len()));
+    let clip = g.state("clip", Purpose::Norm, TensorType::f32(shape![CLIP]));
     for (index, p) in parameters.iter().enumerate() {
         let ty = TensorType::f32(shape![p.elements]);
-        let gradient = g.state(&format!("gradient.{}", p.name), ty.clone());
+        let gradient = g.state(&gradient_name(&p.name), Purpose::Gradient, ty.clone());
         for range in fixed(p) {
-            g.apply(
-                &format!("fixed.{}", p.name),
-                Clear { ty: ty.clone(), range: Some(range) },
-                &[],
-                &[gradient],
-            )?;
+            let clear = Clear { ty: ty.clone(), range: Some(range) };
+            g.apply(&format!("fixed.{}", p.name), clear, &[], &[gradient])?;
         }
-        g.apply(
-            &format!("norm.{}", p.name),
-            SquareSums { elements: p.elements, index },
-            &[gradient],
-            &[norms],
-        )?;
+        let sums = SquareSums { elements: p.elements, index };
+        g.apply(&format!("norm.{}", p.name), sums, &[gradient], &[squares])?;
     }
-    Ok(g)
+    g.apply("clip", ClipFactor { parameters: parameters.len() }, &[squares, settings], &[clip])?;
+    Ok((g, Measure { settings, squares, clip }))
 }
 
-/// After [`norm`]: the clip factor, and the step of every parameter; clears the gradients.
-pub(super) fn update(parameters: &[Packed], specs: &[ParameterSpec]) -> Result<Graph> {
-    let mut g = Graph::new();
-    let norms = g.state("norms", norms(parameters.len()));
-    let settings = g.input("settings", TensorType::f32(shape![SETTINGS]));
-    let factor = g.state("clip", TensorType::f32(shape![CLIP]));
-    g.apply("clip", ClipFactor { parameters: parameters.len() }, &[norms, settings], &[factor])?;
+/// [`norm`], and the step of every parameter; clears the gradients.
+pub(super) fn update(parameters: &[Packed], specs: &[ParameterSpec]) -> Result<(Graph, Measure)> {
+    let (mut g, measure) = norm(parameters)?;
     for p in parameters {
         let kept = undecayed(p, specs);
         let decay = match kept.as_slice() {
@@ -87,7 +122,7 @@ pub(super) fn update(parameters: &[Packed], specs: &[ParameterSpec]) -> Result<G
             [all] if *all == (0..p.elements) => Decay::None,
             some => Decay::Except(some.len()),
         };
-        let mut inputs = vec![settings, factor];
+        let mut inputs = vec![measure.settings, measure.clip];
         if let Decay::Except(n) = decay {
             inputs.push(g.constant_u32(
                 &format!("undecayed.{}", p.name),
@@ -95,10 +130,14 @@ pub(super) fn update(parameters: &[Packed], specs: &[ParameterSpec]) -> Result<G
                 adamw::ranges(&kept).into(),
             ));
         }
-        let state = |g: &mut Graph, name: &str| {
-            g.state(&format!("{name}{}", p.name), TensorType::f32(shape![p.elements]))
-        };
-        let updates = ["", "first.", "second.", "gradient."].map(|name| state(&mut g, name));
+        let updates = [
+            (p.name.clone(), Purpose::Weight),
+            (Moment::First.name(&p.name), Purpose::Moment),
+            (Moment::Second.name(&p.name), Purpose::Moment),
+            (gradient_name(&p.name), Purpose::Gradient),
+        ];
+        let updates =
+            updates.map(|(name, purpose)| g.state(&name, purpose, TensorType::f32(shape![p.elements])));
         g.apply(
             &format!("step.{}", p.name),
             adamw::AdamW { elements: p.elements, decay },
@@ -106,7 +145,7 @@ pub(super) fn update(parameters: &[Packed], specs: &[ParameterSpec]) -> Result<G
             &updates,
         )?;
     }
-    Ok(g)
+    Ok((g, measure))
 }
 
 /// Elements of a parameter that are no part of the checkpoint (biases a projection does not have, padding):

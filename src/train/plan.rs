@@ -3,11 +3,11 @@
 use crate::attention::Mode;
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::check_memory;
-use crate::graph::{Graph, Plan, Recompute, Role, sum};
+use crate::graph::{Gradients, Graph, Plan, Purpose, Recompute, Role, Tensor, TensorId, sum};
 use crate::kernels::DeviceTraits;
 use crate::model::Engine;
 use crate::model::config::ModelConfig;
-use crate::model::transformer::{self, Build, Decoder, Ending};
+use crate::model::transformer::{self, Build, Decoder, Ending, Handles, Scores};
 use crate::model::weights::{self, Packed};
 use crate::shape;
 use crate::tensor::{Capacity, DType, TensorType, Unit};
@@ -69,11 +69,32 @@ pub struct LearnerPlan {
     pub states: Option<Plan>,
     /// Forward and backward over a segment, from the state at its start.
     pub train: Plan,
+    /// Tensors of the forward plan.
+    pub forward_handles: Handles,
+    /// Tensors of the plan that leaves states.
+    pub states_handles: Option<Handles>,
+    /// Tensors of the training plan.
+    pub train_handles: TrainHandles,
+    /// What segments hand back: states of the training plan, to be cleared before a sequence's last segment.
+    pub(super) carries: Vec<Tensor>,
     pub(super) build: Build,
     pub(super) capacity: Capacity,
     /// Sequences of a batch, and tokens of each.
     batch: usize,
     pub(super) context: usize,
+}
+
+/// What a training call reads and gives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrainHandles {
+    /// Those of the forward pass.
+    pub decoder: Handles,
+    /// What it scores.
+    pub scores: Scores,
+    /// Input `f32 [rows]`: what the negative log-likelihood of each row counts in the loss.
+    pub weights: TensorId,
+    /// Those of the backward pass.
+    pub gradients: Gradients,
 }
 
 /// Rows of a call unless memory says less: enough to keep matrix products busy.
@@ -120,19 +141,27 @@ impl LearnerPlan {
             let slots = lanes.saturating_mul(options.context.div_ceil(segment) + 1);
             let build = Build { slots, ..build };
             let capacity = Capacity { lanes, tokens: segment, slots, context: 0 };
-            let pass = |ending, name| {
-                transformer::build(config, Mode::Forward, ending, &build)?.lower(name, traits, capacity)
+            // The largest plan first: a segment that it does not fit costs no other plan.
+            let (graph, train_handles) = backward(config, &build, &trained, options.recompute)?;
+            let train = graph.lower("train", traits, capacity)?;
+            let pass = |ending, name| -> Result<(Plan, Handles)> {
+                let decoder = transformer::build(config, Mode::Forward, ending, &build)?;
+                Ok((decoder.lower(name, traits, capacity)?, decoder.handles))
             };
-            let forward = pass(Ending::Nll, "forward")?;
+            let (forward, forward_handles) = pass(Ending::Nll, "forward")?;
             let states = (segment < options.context).then(|| pass(Ending::State, "states")).transpose()?;
-            let train =
-                backward(config, &build, &trained, options.recompute)?.lower("train", traits, capacity)?;
+            let (states, states_handles) = states.unzip();
+            let carries = &train_handles.gradients.carries;
             Ok(Self {
                 parameters: parameters.clone(),
                 trained: trained.clone(),
                 forward,
                 states,
                 train,
+                forward_handles,
+                states_handles,
+                carries: carries.iter().map(|id| graph.tensors[id.0].clone()).collect(),
+                train_handles,
                 build,
                 capacity,
                 batch: options.lanes,
@@ -163,18 +192,16 @@ impl LearnerPlan {
     pub fn memory(&self) -> LearnerMemory {
         let scratch = |role: &Role| matches!(role, Role::Scratch | Role::Input | Role::Output);
         let weights: u64 = self.parameters.iter().map(|p| 4 * p.elements as u64).sum();
-        let gradients = |name: &str| name.starts_with("gradient.");
+        let gradient = |role: &Role| *role == Role::State(Purpose::Gradient);
         let mut states = std::collections::HashMap::new();
-        for plan in [&self.forward, &self.train] {
-            for buffer in plan.buffers.iter().filter(|b| b.role == Role::State && !gradients(&b.name)) {
+        for buffer in self.forward.buffers.iter().chain(&self.train.buffers) {
+            if matches!(buffer.role, Role::State(purpose) if purpose != Purpose::Gradient) {
                 states.insert(buffer.name.as_str(), buffer.bytes as u64);
             }
         }
-        let accumulated =
-            sum(self.train.buffers.iter().filter(|b| gradients(&b.name)).map(|b| b.bytes as u64));
         LearnerMemory {
             weights: weights + self.train.bytes(|r| matches!(r, Role::Constant(_))) as u64,
-            optimizer: accumulated.saturating_mul(3),
+            optimizer: (self.train.bytes(gradient) as u64).saturating_mul(3),
             state: sum(states.values().copied()),
             activations: sum([&self.train, &self.forward]
                 .into_iter()
@@ -226,14 +253,19 @@ fn trained(config: &ModelConfig, parameters: &[Packed]) -> Vec<Packed> {
     parameters.iter().filter(|p| !p.tensors().any(|name| fixed.iter().any(|f| f == name))).cloned().collect()
 }
 
-/// The graph of the loss and of its gradients. Inputs `ids`, `lanes`, `targets`, `order` and `weights f32
-/// [rows]`: what the negative log-likelihood of each row counts in the loss.
-fn backward(config: &ModelConfig, build: &Build, trained: &[Packed], recompute: Recompute) -> Result<Graph> {
+/// The graph of the loss and of its gradients.
+fn backward(
+    config: &ModelConfig,
+    build: &Build,
+    trained: &[Packed],
+    recompute: Recompute,
+) -> Result<(Graph, TrainHandles)> {
     let Decoder { mut graph, handles } = transformer::build(config, Mode::Train, Ending::Nll, build)?;
-    let nll = handles.scores.expect("a graph with Ending::Nll has scores").nll;
+    let scores = handles.scores.expect("a graph with Ending::Nll has scores");
     let weights = graph.input("weights", TensorType::f32(shape![Unit::Rows]));
-    graph.backward(&[(nll, weights)], &|name| trained.iter().any(|p| p.name == name), recompute)?;
-    Ok(graph)
+    let trained = |name: &str| trained.iter().any(|p| p.name == name);
+    let gradients = graph.backward(&[(scores.nll, weights)], &trained, recompute)?;
+    Ok((graph, TrainHandles { decoder: handles, scores, weights, gradients }))
 }
 
 #[cfg(test)]
@@ -291,7 +323,11 @@ mod tests {
         assert_eq!(last.kernel.stem(), "scan_prefix");
         assert!(states.steps.iter().all(|step| !step.label.starts_with("logits")), "{}", states.listing());
         let of_state = |plan: &Plan| {
-            plan.buffers.iter().filter(|b| b.role == Role::State).map(|b| b.name.clone()).collect::<Vec<_>>()
+            plan.buffers
+                .iter()
+                .filter(|b| matches!(b.role, Role::State(_)))
+                .map(|b| b.name.clone())
+                .collect::<Vec<_>>()
         };
         assert_eq!(of_state(states), of_state(&cut.forward));
     }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::learner::AdamW;
+use super::optimizer::AdamW;
 use super::plan::LearnerOptions;
 use super::schedule::{Decay, Schedule};
 use super::tasks::{Task, TaskKind};
@@ -18,15 +18,15 @@ pub struct Settings {
     pub steps: u64,
     /// Sequences computed at a time.
     pub batch: usize,
-    /// How many times that many make a step.
+    /// Such batches in a step.
     pub accumulate: usize,
     /// Tokens of a sequence.
     pub context: usize,
     /// Largest learning rate.
     pub lr: f64,
-    /// The one of the last step.
+    /// Learning rate of the last step.
     pub min_lr: f64,
-    /// How it gets there.
+    /// How the rate falls.
     pub schedule: Decay,
     /// Steps of the linear warm-up.
     pub warmup: u64,
@@ -79,7 +79,7 @@ pub struct TaskSettings {
 const HELD_OUT: u64 = 0x6865_6c64_206f_7574;
 
 impl Default for Settings {
-    /// A thousand steps on nothing yet: data or a task must be given.
+    /// A thousand steps; data or a task must still be given.
     fn default() -> Self {
         Self {
             steps: 1000,
@@ -111,8 +111,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// The task to train on and the same with other sequences to evaluate on, if it is a task that the run is
-    /// about.
+    /// The task to train on, and the same with other sequences to evaluate on; none for a run on texts.
     ///
     /// # Errors
     /// [`ErrorKind::Input`] for a task of more tokens than the model has; as [`Task::new`].

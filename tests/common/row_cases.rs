@@ -1,6 +1,6 @@
 //! Small graphs of the row-wise operations whose gradients are checked, and the optimiser's operations.
 
-use polysketch::graph::{Graph, Recompute, TensorId};
+use polysketch::graph::{Graph, Purpose, Recompute, TensorId};
 use polysketch::kernels::linear::linear::{Addend, Linear};
 use polysketch::kernels::optimizer::adamw::{AdamW, Decay, SETTINGS, ranges};
 use polysketch::kernels::optimizer::clip_factor::{CLIP, ClipFactor};
@@ -204,12 +204,16 @@ pub fn optimiser() -> Graph {
     let mut g = Graph::new();
     let parameters = optimised();
     let settings = g.input("settings", TensorType::f32(shape![SETTINGS]));
-    let (sums, clip) =
-        (g.state("norms", norms(parameters.len())), g.state("clip", TensorType::f32(shape![CLIP])));
+    let (sums, clip) = (
+        g.state("norms", Purpose::Norm, norms(parameters.len())),
+        g.state("clip", Purpose::Norm, TensorType::f32(shape![CLIP])),
+    );
     let gradients: Vec<TensorId> = parameters
         .iter()
         .enumerate()
-        .map(|(i, (shape, _))| g.state(&format!("gradient.{i}"), TensorType::f32(shape.clone())))
+        .map(|(i, (shape, _))| {
+            g.state(&format!("gradient.{i}"), Purpose::Gradient, TensorType::f32(shape.clone()))
+        })
         .collect();
     let elements = |shape: &Shape| shape.0.iter().map(|e| e.factor).product();
     for (index, (shape, _)) in parameters.iter().enumerate() {
@@ -218,8 +222,9 @@ pub fn optimiser() -> Graph {
     }
     g.apply("clip_factor", ClipFactor { parameters: parameters.len() }, &[sums, settings], &[clip]).unwrap();
     for (i, (shape, kept)) in parameters.iter().enumerate() {
-        let p = g.parameter(&format!("p.{i}"), DType::F32, shape.clone());
-        let [m, v] = ["m", "v"].map(|name| g.state(&format!("{name}.{i}"), TensorType::f32(shape.clone())));
+        let p = g.state(&format!("p.{i}"), Purpose::Weight, TensorType::f32(shape.clone()));
+        let [m, v] = ["m", "v"]
+            .map(|name| g.state(&format!("{name}.{i}"), Purpose::Moment, TensorType::f32(shape.clone())));
         let elements = elements(shape);
         let decay = match kept.first() {
             None => Decay::All,
@@ -233,7 +238,7 @@ pub fn optimiser() -> Graph {
         g.apply("adamw", AdamW { elements, decay }, &inputs, &[p, m, v, gradients[i]]).unwrap();
     }
     let ty = TensorType::f32(shape![Unit::Slots, 3, 70]);
-    let carry = g.state("carry", ty.clone());
+    let carry = g.state("carry", Purpose::Carry, ty.clone());
     g.apply("clear", Clear { ty, range: None }, &[], &[carry]).unwrap();
     g
 }

@@ -61,7 +61,7 @@ impl Scene {
                 reader.run(Submission { calls: &calls, inputs: &inputs, reads: &[] }).await.unwrap();
             }
             let plan = reader.plan();
-            for t in plan.tensors.iter().filter(|t| t.bytes > 0 && t.tensor.role == Role::State) {
+            for t in plan.tensors.iter().filter(|t| t.bytes > 0 && matches!(t.tensor.role, Role::State(_))) {
                 let elements = t.tensor.ty.shape.elements(&plan.capacity);
                 let words = reader.memory().read(&t.tensor.name, 0..elements).await.unwrap();
                 tensors.push((t.tensor.name.clone(), t.tensor.ty.dtype, words));

@@ -1,13 +1,36 @@
 /** Benchmark: the suites of the native command, its JSONL, and the results of other devices beside them. */
 import { type BenchRow, InputError, type Suite } from "polysketch"
-import { create, download, el, isChecked, numberIn, onChange, onClick, opensFile, setText, value } from "./dom.js"
+import {
+  create,
+  download,
+  el,
+  isChecked,
+  numberIn,
+  onChange,
+  onClick,
+  opensFile,
+  setText,
+  value,
+} from "./dom.js"
 import { count, nanoseconds, percent, significant } from "./format.js"
 import { measure } from "./measure.js"
 import { disable, Part } from "./part.js"
 import { deviceOf, isSoftware, keyOf, measured, type Measured, parseRows } from "./rows.js"
 
 const SUITES: Suite[] = ["peaks", "kernels", "attention", "model", "train"]
-const TITLES: Record<Suite, string> = { peaks: "Peaks", kernels: "Kernels", attention: "Attention", model: "Model", train: "Train" }
+const TITLES: Record<Suite, string> = {
+  peaks: "Peaks",
+  kernels: "Kernels",
+  attention: "Attention",
+  model: "Model",
+  train: "Train",
+}
+
+/** What a row of another device says of its time, or else of what it is. */
+function timeOf({ median, reason, rate }: Measured): string {
+  if (median !== undefined) return nanoseconds(median)
+  return reason ? "no time" : (rate ?? "")
+}
 
 /** A line of results/index.json. */
 interface Bundled {
@@ -23,7 +46,7 @@ export function startBenchmark() {
   let other: { label: string; rows: BenchRow[] } | undefined
 
   // The table
-  // ----------------------------------------------------------------------------------------------------------------------
+  // -------------------------------------------------------------------------------------------------------
 
   function line(here: BenchRow | undefined, there: BenchRow | undefined): HTMLTableRowElement {
     const [mine, theirs] = [here && measured(here), there && measured(there)]
@@ -49,7 +72,7 @@ export function startBenchmark() {
   }
 
   const compared = (theirs: Measured | undefined, ratio: number | undefined) => [
-    create("td", {}, theirs ? (theirs.median !== undefined ? nanoseconds(theirs.median) : theirs.reason ? "no time" : (theirs.rate ?? "")) : ""),
+    create("td", {}, theirs ? timeOf(theirs) : ""),
     create("td", {}, ratio ? `${significant(ratio)} ×` : ""),
   ]
 
@@ -59,13 +82,17 @@ export function startBenchmark() {
     const here = new Set(rows.map(keyOf))
     const lines: HTMLTableRowElement[] = []
     const columns = other ? 7 : 5
+    const title = (suite: Suite) => create("th", { scope: "rowgroup", colspan: columns }, TITLES[suite])
     for (const suite of SUITES) {
-      const mine = rows.filter((row) => row.suite === suite).map((row) => line(row, there.get(keyOf(row))))
-      const theirs = (other?.rows ?? []).filter((row) => row.suite === suite && !here.has(keyOf(row))).map((row) => line(undefined, row))
+      const of = (all: BenchRow[]) => all.filter((row) => row.suite === suite)
+      const mine = of(rows).map((row) => line(row, there.get(keyOf(row))))
+      const others = of(other?.rows ?? []).filter((row) => !here.has(keyOf(row)))
+      const theirs = others.map((row) => line(undefined, row))
       if (mine.length + theirs.length === 0) continue
-      lines.push(create("tr", { class: "suite" }, create("th", { scope: "rowgroup", colspan: columns }, TITLES[suite])), ...mine, ...theirs)
+      lines.push(create("tr", { class: "suite" }, title(suite)), ...mine, ...theirs)
     }
-    if (lines.length === 0) lines.push(create("tr", { class: "nothing" }, create("td", { colspan: columns }, "Nothing measured yet.")))
+    const nothing = create("td", { colspan: columns }, "Nothing measured yet.")
+    if (lines.length === 0) lines.push(create("tr", { class: "nothing" }, nothing))
     el("benchmark-table").classList.toggle("alone", !other)
     body.replaceChildren(...lines)
     for (const id of ["benchmark-copy", "benchmark-download"]) disable(el(id), rows.length === 0)
@@ -73,7 +100,7 @@ export function startBenchmark() {
   }
 
   // A run
-  // --------------------------------------------------------------------------------------------------------------------------
+  // -------------------------------------------------------------------------------------------------------
 
   const jsonl = () => rows.map((row) => `${JSON.stringify(row)}\n`).join("")
 
@@ -82,10 +109,12 @@ export function startBenchmark() {
       const suites = SUITES.filter((suite) => isChecked(`benchmark-${suite}`))
       if (suites.length === 0) throw new InputError("no suite is chosen", "choose one at least")
       const field = el<HTMLInputElement>("benchmark-budget")
-      const budget = field.value === "" && field.checkValidity() ? {} : { budget: numberIn("benchmark-budget") }
+      const budget =
+        field.value === "" && field.checkValidity() ? {} : { budget: numberIn("benchmark-budget") }
       rows = []
       draw()
-      const info = await measure(part, "benchmark", { suites, quick: isChecked("benchmark-quick"), ...budget, signal }, (row) => {
+      const options = { suites, quick: isChecked("benchmark-quick"), ...budget, signal }
+      const info = await measure(part, "benchmark", options, (row) => {
         rows.push(row)
         draw()
       })
@@ -105,15 +134,19 @@ export function startBenchmark() {
       part.fail(new Error("the browser does not allow copying; download the rows instead", { cause }))
     }
   })
-  onClick("benchmark-download", () => download(`polysketch-bench-${new Date().toISOString().slice(0, 10)}.jsonl`, [jsonl()], "application/jsonl"))
+  onClick("benchmark-download", () => {
+    const day = new Date().toISOString().slice(0, 10)
+    download(`polysketch-bench-${day}.jsonl`, [jsonl()], "application/jsonl")
+  })
 
   // Other devices
-  // ------------------------------------------------------------------------------------------------------------------
+  // -------------------------------------------------------------------------------------------------------
 
   function compareWith(label: string, found: BenchRow[] | undefined, software: boolean) {
     other = found && { label, rows: found }
     const words = software ? " Software adapter: a GPU emulated on the CPU." : ""
-    setText("benchmark-other-line", found ? `${label}: ${count(found.length)} rows.${words} Above 1 ×, this device is the faster one.` : "")
+    const above = "Above 1 ×, this device is the faster one."
+    setText("benchmark-other-line", found ? `${label}: ${count(found.length)} rows.${words} ${above}` : "")
     draw()
   }
 
@@ -121,13 +154,15 @@ export function startBenchmark() {
   let index: Promise<Bundled[]> | undefined
   async function loadIndex(): Promise<Bundled[]> {
     const response = await fetch("./results/index.json")
-    if (!response.ok) throw new Error(`the bundled results cannot be loaded: the server says ${response.status}`)
+    if (!response.ok)
+      throw new Error(`the bundled results cannot be loaded: the server says ${response.status}`)
     const found = (await response.json()) as Bundled[]
     const choice = el<HTMLSelectElement>("benchmark-other")
     for (const { file, label, date, software } of found) {
       choice.append(create("option", { value: file }, `${label}${software ? ", software" : ""}, ${date}`))
     }
-    if (found.length === 0) setText("benchmark-other-line", "No results are bundled with this page; open a file instead.")
+    if (found.length === 0)
+      setText("benchmark-other-line", "No results are bundled with this page; open a file instead.")
     return found
   }
   new IntersectionObserver(([entry]) => {
@@ -160,7 +195,8 @@ export function startBenchmark() {
       el<HTMLSelectElement>("benchmark-other").value = ""
       compareWith(`“${file.name}”, ${deviceOf(found[0]!)}`, found, found.some(isSoftware))
     } catch (error) {
-      part.fail(new InputError(`“${file.name}” cannot be compared with: ${(error as Error).message}`, "choose a JSONL file of polysketch bench"))
+      const why = `“${file.name}” cannot be compared with: ${(error as Error).message}`
+      part.fail(new InputError(why, "choose a JSONL file of polysketch bench"))
     }
   })
   draw()

@@ -13,8 +13,21 @@ export interface Line {
 }
 
 export interface ChartOptions {
-  x: { label: string; log2?: boolean; to?: () => number; value?: (x: number) => string; axis?: (x: number) => string }
-  y: { label: string; log?: boolean; from?: number; to?: number; value?: (y: number) => string; axis?: (y: number) => string }
+  x: {
+    label: string
+    log2?: boolean
+    to?: () => number
+    value?: (x: number) => string
+    axis?: (x: number) => string
+  }
+  y: {
+    label: string
+    log?: boolean
+    from?: number
+    to?: number
+    value?: (y: number) => string
+    axis?: (y: number) => string
+  }
   lines: Line[]
   height?: number
 }
@@ -28,7 +41,8 @@ export interface Mark {
 export type Values = (number | null)[]
 
 const colour = (name: string) => getComputedStyle(document.documentElement).getPropertyValue(name).trim()
-const FONT = '12px system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", "Liberation Sans", sans-serif'
+const FONT =
+  '12px system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", "Liberation Sans", sans-serif'
 const charts = new Set<Chart>()
 
 /** Colours are read while drawing: a new theme only needs a new drawing. */
@@ -66,7 +80,8 @@ export class Chart {
   /** Away from the pointer, the legend tells the last values. */
   private tellLast() {
     const { plot } = this
-    if (plot && (plot.cursor.left ?? -1) < 0 && this.data[0].length > 0) plot.setLegend({ idx: this.data[0].length - 1 }, false)
+    if (plot && (plot.cursor.left ?? -1) < 0 && this.data[0].length > 0)
+      plot.setLegend({ idx: this.data[0].length - 1 }, false)
   }
 
   redraw() {
@@ -87,7 +102,15 @@ export class Chart {
     const grid = { stroke: () => colour("--rule"), width: 1 }
     // uPlot would hide labels of log axes that it finds too close; the splits here are not.
     const filter = (_: uPlot, splits: number[]) => splits
-    const axis = { filter, stroke: () => colour("--ink-2"), font: FONT, labelFont: FONT, grid, ticks: { ...grid, size: 4 }, gap: 6 }
+    const axis = {
+      filter,
+      stroke: () => colour("--ink-2"),
+      font: FONT,
+      labelFont: FONT,
+      grid,
+      ticks: { ...grid, size: 4 },
+      gap: 6,
+    }
     const writeX = x.axis ?? (x.log2 ? axisLength : count)
     const writeY = y.axis ?? ((v: number) => String(Number(v.toPrecision(4))))
     const none = "–"
@@ -95,7 +118,10 @@ export class Chart {
       width,
       height,
       padding: [14, 14, 0, 0],
-      legend: { live: true, markers: { width: 2, dash: (_, i) => (lines[i - 1]?.dash ? "dashed" : "solid") } },
+      legend: {
+        live: true,
+        markers: { width: 2, dash: (_, i) => (lines[i - 1]?.dash ? "dashed" : "solid") },
+      },
       cursor: { drag: { setScale: false, x: false, y: false }, points: { size: 7, width: 2 }, y: false },
       scales: {
         x: x.log2
@@ -141,7 +167,9 @@ export class Chart {
           width: line.width ?? 1.75,
           dash: line.dash,
           spanGaps: true,
-          points: line.points ? { show: true, size: 7, width: 1.75, fill: () => colour("--paper") } : { show: false },
+          points: line.points
+            ? { show: true, size: 7, width: 1.75, fill: () => colour("--paper") }
+            : { show: false },
           value: (_, v) => (v === null || v === undefined ? none : (y.value ?? significant)(v)),
         })),
       ],
@@ -193,63 +221,8 @@ const decades: uPlot.Axis.Splits = (_, __, min, max) => {
   const steps = Math.log10(max / min) > 3.2 ? [1] : [1, 2, 5]
   const splits: number[] = []
   for (let power = Math.floor(Math.log10(min)); 10 ** power <= max; power++) {
-    for (const step of steps) if (step * 10 ** power >= min && step * 10 ** power <= max) splits.push(step * 10 ** power)
+    for (const step of steps)
+      if (step * 10 ** power >= min && step * 10 ** power <= max) splits.push(step * 10 ** power)
   }
   return splits
-}
-
-/** Points of a curve that grows without end: at most `most` are kept, by joining neighbours. */
-export class Trace {
-  readonly x: number[] = []
-  readonly lines: number[][]
-  private stride = 1
-  private held = 0
-
-  constructor(
-    columns: number,
-    private readonly most = 1200,
-  ) {
-    this.lines = Array.from({ length: columns }, () => [])
-  }
-
-  add(x: number, ...values: number[]) {
-    const last = this.x.length - 1
-    if (this.held > 0 && this.held < this.stride) {
-      // Into the mean of the last point.
-      this.held++
-      this.x[last] = x
-      this.lines.forEach((line, i) => (line[last] = line[last]! + (values[i]! - line[last]!) / this.held))
-      return
-    }
-    this.held = 1
-    this.x.push(x)
-    this.lines.forEach((line, i) => line.push(values[i]!))
-    if (this.x.length < this.most) return
-    for (let i = 0; 2 * i + 1 < this.x.length; i++) {
-      this.x[i] = this.x[2 * i + 1]!
-      for (const line of this.lines) line[i] = (line[2 * i]! + line[2 * i + 1]!) / 2
-    }
-    const half = Math.floor(this.x.length / 2)
-    this.x.length = half
-    for (const line of this.lines) line.length = half
-    this.stride *= 2
-    this.held = this.stride
-  }
-
-  /** Forgets what lies beyond `x`. */
-  cutAfter(x: number) {
-    let length = this.x.length
-    while (length > 0 && this.x[length - 1]! > x) length--
-    if (length === this.x.length) return
-    this.x.length = length
-    for (const line of this.lines) line.length = length
-    this.held = this.stride
-  }
-
-  clear() {
-    this.x.length = 0
-    for (const line of this.lines) line.length = 0
-    this.stride = 1
-    this.held = 0
-  }
 }

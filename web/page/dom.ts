@@ -9,8 +9,14 @@ export function el<T extends HTMLElement = HTMLElement>(id: string): T {
 
 type Attributes = Record<string, string | number | boolean | undefined>
 
-/** A new element; `class`, `data-…`, `aria-…` and the like are attributes, false and undefined leave one out. */
-export function create<K extends keyof HTMLElementTagNameMap>(tag: K, attributes: Attributes = {}, ...children: (Node | string)[]) {
+/**
+ * A new element; `class`, `data-…`, `aria-…` and the like are attributes, false and undefined leave one out.
+ */
+export function create<K extends keyof HTMLElementTagNameMap>(
+  tag: K,
+  attributes: Attributes = {},
+  ...children: (Node | string)[]
+) {
   const node = document.createElement(tag)
   for (const [name, value] of Object.entries(attributes)) {
     if (value !== undefined && value !== false) node.setAttribute(name, value === true ? "" : String(value))
@@ -41,7 +47,8 @@ export function oncePerFrame(draw: () => void): () => void {
 export const value = (id: string) => el<HTMLInputElement | HTMLSelectElement | HTMLTextAreaElement>(id).value
 export const isChecked = (id: string) => el<HTMLInputElement>(id).checked
 export const onClick = (id: string, act: () => unknown) => el(id).addEventListener("click", () => void act())
-export const onChange = (id: string, act: () => unknown) => el(id).addEventListener("change", () => void act())
+export const onChange = (id: string, act: () => unknown) =>
+  el(id).addEventListener("change", () => void act())
 
 /** The number in a field; one out of its bounds is an error that names the field. */
 export function numberIn(id: string): number {
@@ -80,20 +87,5 @@ export function opensFile(button: string, field: string, act: (file: File) => un
   onFile(field, act)
   el(button).addEventListener("click", () => {
     if (el(button).getAttribute("aria-disabled") !== "true") el<HTMLInputElement>(field).click()
-  })
-}
-
-/** Resolves after so many milliseconds; rejects at once when cancelled. */
-export function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
-  return abortable(new Promise((resolve) => setTimeout(resolve, milliseconds)), signal)
-}
-
-/** What a promise gives, unless the signal comes first. */
-export function abortable<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const abort = () => reject(new DOMException("stopped", "AbortError"))
-    if (signal.aborted) return abort()
-    signal.addEventListener("abort", abort, { once: true })
-    promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", abort))
   })
 }

@@ -1,5 +1,16 @@
-/** One engine and one built-in model for the whole page: started, loaded, switched, and started again after a lost device. */
-import init, { type Backend, ClosedError, DeviceLostError, Engine, type EngineInfo, type LoadProgress, type Model } from "polysketch"
+/**
+ * One engine and one built-in model for the whole page: started, loaded, switched, and started again after a
+ * lost device.
+ */
+import init, {
+  type Backend,
+  ClosedError,
+  DeviceLostError,
+  Engine,
+  type EngineInfo,
+  type LoadProgress,
+  type Model,
+} from "polysketch"
 
 export type DeviceEvent =
   | { event: "starting" }
@@ -115,12 +126,20 @@ export function browserAdvice(): string {
   const version = (pattern: RegExp) => Number(pattern.exec(agent)?.[1])
   if (/Firefox\//.test(agent)) {
     if (version(/Firefox\/(\d+)/) < 141) return "Update Firefox: WebGPU is in version 141 and newer."
-    return linux ? "In Firefox on Linux, set dom.webgpu.enabled in about:config, or use Chrome." : "See in about:support whether WebGPU is blocked for this graphics driver."
+    return linux
+      ? "In Firefox on Linux, set dom.webgpu.enabled in about:config, or use Chrome."
+      : "See in about:support whether WebGPU is blocked for this graphics driver."
   }
   if (/Chrome\//.test(agent)) {
-    if (version(/Chrome\/(\d+)/) < 113) return "Update the browser: WebGPU is in Chrome and Edge 113 and newer."
-    const flags = "On Linux, start it with --enable-unsafe-webgpu --enable-features=Vulkan, or switch on chrome://flags/#enable-unsafe-webgpu."
-    return `See in chrome://gpu whether WebGPU is hardware accelerated, and switch on “Use graphics acceleration” in the settings.${linux ? ` ${flags}` : ""}`
+    if (version(/Chrome\/(\d+)/) < 113)
+      return "Update the browser: WebGPU is in Chrome and Edge 113 and newer."
+    const settings =
+      "See in chrome://gpu whether WebGPU is hardware accelerated, " +
+      "and switch on “Use graphics acceleration” in the settings."
+    const flags =
+      "On Linux, start it with --enable-unsafe-webgpu --enable-features=Vulkan, " +
+      "or switch on chrome://flags/#enable-unsafe-webgpu."
+    return linux ? `${settings} ${flags}` : settings
   }
   if (/Safari\//.test(agent)) return "Update to Safari 26, with macOS 26 or iOS 26: WebGPU is on there."
   return "Use Chrome or Edge 113, Safari 26, or Firefox 141, or newer."

@@ -4,12 +4,19 @@ const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 })
 
 export const count = (n: number) => whole.format(n)
 
-/** A number with so many significant digits, never in scientific notation unless it is very small or large. */
+/**
+ * A number with so many significant digits, never in scientific notation unless it is very small or large.
+ */
 export function significant(x: number, digits = 3): string {
   if (x === 0) return "0"
   if (!Number.isFinite(x)) return "–"
   const size = Math.abs(x)
-  if (size < 1e-3 || size >= 1e7) return x.toExponential(digits - 1).replace("e+", "e").replace("-", "−").replace("e-", "e−")
+  if (size < 1e-3 || size >= 1e7)
+    return x
+      .toExponential(digits - 1)
+      .replace("e+", "e")
+      .replace("-", "−")
+      .replace("e-", "e−")
   if (size >= 10 ** (digits - 1)) return whole.format(x)
   return x.toFixed(Math.max(0, digits - 1 - Math.floor(Math.log10(size)))).replace("-", "−")
 }
@@ -36,10 +43,12 @@ export function nanoseconds(ns: number): string {
 }
 
 /** Milliseconds on an axis: 0.5 ms, 20 ms, 3 s. */
-export const axisMilliseconds = (ms: number) => (ms >= 1000 ? `${trim(ms / 1000)} s` : ms >= 1 ? `${trim(ms)} ms` : `${trim(ms * 1000)} µs`)
+export const axisMilliseconds = (ms: number) =>
+  ms >= 1000 ? `${trim(ms / 1000)} s` : ms >= 1 ? `${trim(ms)} ms` : `${trim(ms * 1000)} µs`
 
 /** Lengths on an axis, as the field writes them: 512, 8k, 128k, 1M are powers of two. */
-export const axisLength = (n: number) => (n >= 1 << 20 ? `${trim(n / (1 << 20))}M` : n >= 1024 ? `${trim(n / 1024)}k` : trim(n))
+export const axisLength = (n: number) =>
+  n >= 1 << 20 ? `${trim(n / (1 << 20))}M` : n >= 1024 ? `${trim(n / 1024)}k` : trim(n)
 
 /** Seconds still to go, coarsely. */
 export function remaining(seconds: number): string {

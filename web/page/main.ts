@@ -1,12 +1,13 @@
 /** Starts the page: theme, tabs, the line about the device, and the five parts. */
 import type { Backend, EngineInfo } from "polysketch"
+import { isAbort } from "./abort.js"
 import { startBenchmark } from "./benchmark.js"
 import { redrawCharts } from "./charts.js"
 import { el, onChange, onClick, setText, value } from "./dom.js"
 import { browserAdvice, getModel, onDevice, startWith, switchTo } from "./engine.js"
 import { bytes, count } from "./format.js"
 import { redrawHeads, startInside } from "./inside.js"
-import { activity, explain, isAbort, onActivity, stopAll } from "./part.js"
+import { activity, explain, onActivity, stopAll } from "./part.js"
 import { startRace } from "./race.js"
 import { startRead } from "./read.js"
 import { startTrain } from "./train.js"
@@ -26,7 +27,7 @@ addEventListener("unhandledrejection", (event) => {
 })
 
 // Theme
-// ---------------------------------------------------------------------------------------------------------------------------
+// ---------------------------------------------------------------------------------------------------------
 
 const theme = document.documentElement.dataset
 
@@ -54,11 +55,14 @@ function startTheme() {
     } catch {}
     setTheme(next)
   })
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", (event) => stored() ?? setTheme(event.matches ? "dark" : "light"))
+  matchMedia("(prefers-color-scheme: dark)").addEventListener(
+    "change",
+    (event) => stored() ?? setTheme(event.matches ? "dark" : "light"),
+  )
 }
 
 // Tabs
-// ----------------------------------------------------------------------------------------------------------------------------
+// ---------------------------------------------------------------------------------------------------------
 
 const PARTS = ["read", "race", "benchmark", "train", "inside"]
 
@@ -103,7 +107,7 @@ function startTabs() {
 }
 
 // Device
-// --------------------------------------------------------------------------------------------------------------------------
+// ---------------------------------------------------------------------------------------------------------
 
 const KINDS: Record<EngineInfo["kind"], string> = {
   discrete: "GPU",
@@ -125,7 +129,10 @@ function showDevice(info: EngineInfo) {
   el("banner").hidden = bannerClosed || !(info.backend === "cpu" && wanted)
   if (info.backend !== "cpu") return
   setText("banner-what", `Running on the CPU. ${explain(info.fallback ?? "No GPU was found").message}`)
-  setText("banner-advice", `Everything works, only slower, and benchmarks have no rows of a GPU. ${browserAdvice()}`)
+  setText(
+    "banner-advice",
+    `Everything works, only slower, and benchmarks have no rows of a GPU. ${browserAdvice()}`,
+  )
 }
 
 function startDevice() {
@@ -138,9 +145,15 @@ function startDevice() {
     if (event.event === "loading") {
       const p = event.progress
       if (!p) setText("model-line", "Loading the built-in model…")
-      else if (p.stage === "compile") setText("model-line", `Compiling shaders, ${count(p.done)} of ${count(p.total)}`)
+      else if (p.stage === "compile")
+        setText("model-line", `Compiling shaders, ${count(p.done)} of ${count(p.total)}`)
       else {
-        const doing = p.stage === "upload" ? "Uploading the model" : p.cached ? "Taking the model from the cache" : "Downloading the model"
+        const doing =
+          p.stage === "upload"
+            ? "Uploading the model"
+            : p.cached
+              ? "Taking the model from the cache"
+              : "Downloading the model"
         setText("model-line", `${doing}, ${bytes(p.done)} of ${bytes(p.total)}`)
       }
     }
@@ -148,7 +161,8 @@ function startDevice() {
       el("page-error").hidden = true
       setText("announce", "The model is loaded.")
       const { parameters, memory, warnings } = event.model.info
-      const size = `${(parameters / 1e6).toFixed(1)} M parameters, ${bytes(memory.weights + memory.state + memory.scratch)} of memory`
+      const all = bytes(memory.weights + memory.state + memory.scratch)
+      const size = `${(parameters / 1e6).toFixed(1)} M parameters, ${all} of memory`
       setText("model-line", [size, ...warnings].join(". "))
     }
     if (event.event === "lost") {

@@ -5,7 +5,12 @@ import { getEngine } from "./engine.js"
 import type { Part } from "./part.js"
 
 /** Measures; `#NAME-progress` and `#NAME-rows` show how far it is. Returns where it ran. */
-export async function measure(part: Part, name: string, options: BenchOptions, onRow: (row: BenchRow) => void): Promise<EngineInfo> {
+export async function measure(
+  part: Part,
+  name: string,
+  options: BenchOptions,
+  onRow: (row: BenchRow) => void,
+): Promise<EngineInfo> {
   const progress = el<HTMLProgressElement>(`${name}-progress`)
   progress.value = 0
   setText(`${name}-rows`, "")

@@ -1,10 +1,12 @@
 /**
- * What the five parts share: a line of status, a line for errors, and the rule that one thing runs at a time. They share one device,
- * and a measurement beside a running text would measure both.
+ * What the five parts share: a line of status, a line for errors, and the rule that one thing runs at a time.
+ * They share one device, and a measurement beside a running text would measure both.
  *
- * In index.html, `data-run` marks a control that must wait while anything runs, `data-stop="PART"` the button that stops that part.
+ * In index.html, `data-run` marks a control that must wait while anything runs, `data-stop="PART"` the button
+ * that stops that part.
  */
 import { PolysketchError } from "polysketch"
+import { isAbort } from "./abort.js"
 import { el, setText } from "./dom.js"
 import { forgetLost, isLost } from "./engine.js"
 
@@ -34,21 +36,21 @@ export const activity = () => (active ? `${active.part.title}: ${active.what}` :
 export function explain(thrown: unknown): { message: string; advice?: string } {
   const error = thrown instanceof Error || thrown instanceof DOMException ? thrown : new Error(String(thrown))
   const sentence = (text: string) => {
-    const begun = /^[a-z]+:/.test(text) ? text : text.charAt(0).toUpperCase() + text.slice(1) // an address stays as it is
+    // An address stays as it is.
+    const begun = /^[a-z]+:/.test(text) ? text : text.charAt(0).toUpperCase() + text.slice(1)
     return /[.!?…”]$/.test(begun) ? begun : `${begun}.`
   }
   const advice = error instanceof PolysketchError ? error.advice : undefined
   return { message: sentence(error.message), advice: advice && sentence(advice) }
 }
 
-export const isAbort = (thrown: unknown) => (thrown as Error | undefined)?.name === "AbortError"
-
 export class Part {
   constructor(
     readonly id: string,
     readonly title: string,
   ) {
-    for (const stop of document.querySelectorAll(`[data-stop="${id}"]`)) stop.addEventListener("click", () => this.stop())
+    for (const stop of document.querySelectorAll(`[data-stop="${id}"]`))
+      stop.addEventListener("click", () => this.stop())
     refresh()
   }
 
@@ -84,15 +86,18 @@ export class Part {
   private reveal() {
     const display = document.querySelector(`#${this.id} .display`)
     const calm = matchMedia("(prefers-reduced-motion: reduce)").matches
-    if (display && display.getBoundingClientRect().top > innerHeight - 120) display.scrollIntoView({ behavior: calm ? "auto" : "smooth", block: "start" })
+    if (display && display.getBoundingClientRect().top > innerHeight - 120)
+      display.scrollIntoView({ behavior: calm ? "auto" : "smooth", block: "start" })
   }
 
   /**
-   * Runs `body` unless something runs already. Errors end up in this part's line; resolves to whether it went through.
+   * Runs `body` unless something runs already. Errors end up in this part's line; resolves to whether it went
+   * through.
    */
   async run(what: string, body: (signal: AbortSignal) => Promise<void>): Promise<boolean> {
     if (active) {
-      if (active.part !== this) this.status(`${active.part.title} is running. Stop it first, there is one device.`)
+      if (active.part !== this)
+        this.status(`${active.part.title} is running. Stop it first, there is one device.`)
       return false
     }
     this.clearError()
@@ -123,8 +128,10 @@ export class Part {
 
 /** Controls follow what runs. They keep the focus: `disabled` would throw it away under a keyboard. */
 function refresh() {
-  for (const control of document.querySelectorAll<HTMLElement>("[data-run]")) disable(control, active !== undefined)
-  for (const stop of document.querySelectorAll<HTMLElement>("[data-stop]")) disable(stop, active?.part.id !== stop.dataset.stop)
+  for (const control of document.querySelectorAll<HTMLElement>("[data-run]"))
+    disable(control, active !== undefined)
+  for (const stop of document.querySelectorAll<HTMLElement>("[data-stop]"))
+    disable(stop, active?.part.id !== stop.dataset.stop)
   for (const watch of watchers) watch(active?.part.id)
 }
 
@@ -142,7 +149,8 @@ document.addEventListener(
     event.preventDefault()
     event.stopImmediatePropagation()
     const panel = control.closest<HTMLElement>("[role=tabpanel]")
-    if (panel && active && active.part.id !== panel.id) setText(`${panel.id}-status`, `${active.part.title} is running. Stop it first, there is one device.`)
+    if (panel && active && active.part.id !== panel.id)
+      setText(`${panel.id}-status`, `${active.part.title} is running. Stop it first, there is one device.`)
   },
   { capture: true },
 )

@@ -1,5 +1,5 @@
 /** Race: softmax and polysketch attention over growing texts, on one pair of axes. */
-import { type BenchRow, InputError } from "polysketch"
+import { type BenchRow, InputError, type Suite } from "polysketch"
 import { Chart, type Mark } from "./charts.js"
 import { create, el, isChecked, numberIn, onChange, onClick, setText } from "./dom.js"
 import { axisMilliseconds, count, nanoseconds, significant } from "./format.js"
@@ -22,7 +22,10 @@ function runnerOf(kind = ""): Runner | undefined {
 /** What all took over a length. */
 type Lap = { n: number } & Partial<Record<Runner, Measured>>
 
-/** The length from which on b stays below a, straight between the points on log axes; none if it never does, or always did. */
+/**
+ * The length from which on b stays below a, straight between the points on log axes; none if it never does,
+ * or always did.
+ */
 export function crossOver(laps: { n: number; a: number; b: number }[]): number | undefined {
   const at = laps.findLastIndex(({ a, b }) => b > a)
   const [p, q] = [laps[at], laps[at + 1]]
@@ -31,9 +34,88 @@ export function crossOver(laps: { n: number; a: number; b: number }[]): number |
   return Math.exp(Math.log(p.n) + (Math.log(q.n / p.n) * -from) / (to - from))
 }
 
-export function startRace() {
-  const part = new Part("race", "Race")
-  const chart = new Chart(el("race-chart"), {
+/** What was measured of a pass, by length, and the exponents fitted to it. */
+interface Laps {
+  laps: Lap[]
+  exponents: Partial<Record<Runner, number>>
+}
+
+function lapsOf(rows: BenchRow[], pass: string): Laps {
+  const byLength = new Map<number, Lap>()
+  const exponents: Laps["exponents"] = {}
+  for (const row of rows) {
+    const told = measured(row)
+    const runner = runnerOf(told.kind)
+    if (!runner) continue
+    if (row.name === "exponent" && told.operation === pass) exponents[runner] = told.exponent
+    if (row.name !== pass || told.n === undefined) continue
+    const lap = byLength.get(told.n) ?? { n: told.n }
+    lap[runner] = told
+    byLength.set(told.n, lap)
+  }
+  return { laps: [...byLength.values()].sort((a, b) => a.n - b.n), exponents }
+}
+
+/** Softmax and the learned sketch over a length that both have a time of, in nanoseconds. */
+interface Pair {
+  n: number
+  a: number
+  b: number
+}
+
+/** Who is ahead at the last length, and where they cross. */
+function verdict(both: Pair[], last: Pair, meet: number | undefined): string {
+  const ratio = last.a / last.b
+  const ours = "polysketch with a learned sketch"
+  const result =
+    ratio >= 1
+      ? `${ours} is ${significant(ratio, 2)} times as fast as softmax`
+      : `softmax is ${significant(1 / ratio, 2)} times as fast as ${ours}`
+  const ahead = both.every(({ a, b }) => a >= b)
+  const apart = ahead ? "It is ahead at every length measured." : "They have not met up to here."
+  const crossing = meet ? `They cross at about ${count(meet)}.` : apart
+  return `At ${count(last.n)} tokens, ${result}. ${crossing}`
+}
+
+function slopes({ softmax, learned }: Laps["exponents"]): string {
+  const grows = "Fitted over the lengths measured, time grows as n to the power of"
+  return `${grows} ${softmax?.toFixed(2)} for softmax and ${learned?.toFixed(2)} for polysketch.`
+}
+
+/** A line of the table. */
+function lineOf(lap: Lap): HTMLTableRowElement {
+  const { n, softmax, learned, random } = lap
+  const cell = (row?: Measured) => {
+    if (row?.median !== undefined) return create("td", {}, nanoseconds(row.median))
+    return create("td", { class: "reason" }, row ? (row.reason ?? "no time") : "")
+  }
+  const errors = RUNNERS.flatMap((runner) => lap[runner]?.error ?? [])
+  const ofMedians = softmax?.median && learned?.median ? softmax.median / learned.median : undefined
+  const ratio = learned?.speedup ?? ofMedians
+  const ends = learned?.interval?.map((end) => significant(end, 2)).join("–")
+  const times = ratio ? `${significant(ratio, 2)} ×` : ""
+  return create(
+    "tr",
+    {},
+    create("th", { scope: "row" }, count(n)),
+    cell(softmax),
+    cell(learned),
+    cell(random),
+    create("td", {}, times, create("small", {}, ratio && ends ? ` (${ends})` : "")),
+    create("td", {}, errors.length ? significant(Math.max(...errors), 2) : ""),
+  )
+}
+
+function drawTable(laps: Lap[]) {
+  const lines = laps.map(lineOf)
+  const nothing = create("td", { colspan: 6 }, "Nothing measured yet.")
+  if (lines.length === 0) lines.push(create("tr", { class: "nothing" }, nothing))
+  const body = el("race-table").querySelector("tbody")!
+  body.replaceChildren(...lines)
+}
+
+function newChart(): Chart {
+  return new Chart(el("race-chart"), {
     x: { label: "length, tokens", log2: true, value: count },
     y: { label: "median time", log: true, axis: axisMilliseconds, value: (ms) => nanoseconds(ms * 1e6) },
     lines: [
@@ -43,66 +125,40 @@ export function startRace() {
     ],
     height: 360,
   })
+}
+
+export function startRace() {
+  const part = new Part("race", "Race")
+  const chart = newChart()
   let rows: BenchRow[] = []
 
   function draw() {
     const pass = isChecked("race-pass-both") ? "forward_backward" : "forward"
-    const byLength = new Map<number, Lap>()
-    const exponents: Partial<Record<Runner, number>> = {}
-    for (const row of rows) {
-      const told = measured(row)
-      const runner = runnerOf(told.kind)
-      if (!runner) continue
-      if (row.name === "exponent" && told.operation === pass) exponents[runner] = told.exponent
-      if (row.name !== pass || told.n === undefined) continue
-      const lap = byLength.get(told.n) ?? { n: told.n }
-      lap[runner] = told
-      byLength.set(told.n, lap)
-    }
-    const laps = [...byLength.values()].sort((a, b) => a.n - b.n)
+    const { laps, exponents } = lapsOf(rows, pass)
     const timed = laps.filter((lap) => RUNNERS.some((runner) => lap[runner]?.median))
-    const both = laps.flatMap(({ n, softmax, learned }) => (softmax?.median && learned?.median ? [{ n, a: softmax.median, b: learned.median }] : []))
+    const both = laps.flatMap(({ n, softmax, learned }) =>
+      softmax?.median && learned?.median ? [{ n, a: softmax.median, b: learned.median }] : [],
+    )
     const meet = crossOver(both)
     const marks: Mark[] = meet ? [{ x: meet, text: `cross-over at ${count(meet)}` }] : []
-    const milliseconds = (runner: Runner) => timed.map((lap) => (lap[runner]?.median ? lap[runner].median / 1e6 : null))
-    chart.set(timed.map((lap) => lap.n), RUNNERS.map(milliseconds), marks)
+    const lengths = timed.map((lap) => lap.n)
+    const milliseconds = (runner: Runner) =>
+      timed.map((lap) => (lap[runner]?.median ? lap[runner].median / 1e6 : null))
+    chart.set(lengths, RUNNERS.map(milliseconds), marks)
 
     const last = both.at(-1)
     el("race-verdict").hidden = !last
     if (last) {
-      const ratio = last.a / last.b
-      const ours = "polysketch with a learned sketch"
-      const result = ratio >= 1 ? `${ours} is ${significant(ratio, 2)} times as fast as softmax` : `softmax is ${significant(1 / ratio, 2)} times as fast as ${ours}`
-      const apart = both.every(({ a, b }) => a >= b) ? "It is ahead at every length measured." : "They have not met up to here."
-      setText("race-verdict", `At ${count(last.n)} tokens, ${result}. ${meet ? `They cross at about ${count(meet)}.` : apart}`)
-      el("race-chart").setAttribute("aria-label", `Time against length, ${pass.replace("_", " and ")}. ${el("race-verdict").textContent}`)
+      const words = verdict(both, last, meet)
+      setText("race-verdict", words)
+      const title = `Time against length, ${pass.replace("_", " and ")}.`
+      el("race-chart").setAttribute("aria-label", `${title} ${words}`)
     }
     // Two lengths make a slope, but no fit.
-    el("race-slopes").hidden = both.length < 3 || exponents.softmax === undefined || exponents.learned === undefined
-    setText("race-slopes", `Fitted over the lengths measured, time grows as n to the power of ${exponents.softmax?.toFixed(2)} for softmax and ${exponents.learned?.toFixed(2)} for polysketch.`)
-
-    const cell = (row?: Measured) => {
-      if (row?.median !== undefined) return create("td", {}, nanoseconds(row.median))
-      return create("td", { class: "reason" }, row ? (row.reason ?? "no time") : "")
-    }
-    const lines = laps.map((lap) => {
-      const { n, softmax, learned, random } = lap
-      const errors = RUNNERS.flatMap((runner) => lap[runner]?.error ?? [])
-      const ratio = learned?.speedup ?? (softmax?.median && learned?.median ? softmax.median / learned.median : undefined)
-      const interval = learned?.interval ? ` (${learned.interval.map((end) => significant(end, 2)).join("–")})` : ""
-      return create(
-        "tr",
-        {},
-        create("th", { scope: "row" }, count(n)),
-        cell(softmax),
-        cell(learned),
-        cell(random),
-        create("td", {}, ratio ? `${significant(ratio, 2)} ×` : "", create("small", {}, ratio ? interval : "")),
-        create("td", {}, errors.length ? significant(Math.max(...errors), 2) : ""),
-      )
-    })
-    if (lines.length === 0) lines.push(create("tr", { class: "nothing" }, create("td", { colspan: 6 }, "Nothing measured yet.")))
-    el("race-table").querySelector("tbody")!.replaceChildren(...lines)
+    const fitted = exponents.softmax !== undefined && exponents.learned !== undefined
+    el("race-slopes").hidden = both.length < 3 || !fitted
+    setText("race-slopes", slopes(exponents))
+    drawTable(laps)
   }
 
   onChange("race-pass-forward", draw)
@@ -112,7 +168,8 @@ export function startRace() {
       const longest = numberIn("race-longest")
       const lengths: number[] = []
       for (let n = SHORTEST; n <= longest; n *= 2) lengths.push(n)
-      const options = { suites: ["attention" as const], lengths, budget: numberIn("race-budget"), quick: true, signal }
+      const suites: Suite[] = ["attention"]
+      const options = { suites, lengths, budget: numberIn("race-budget"), quick: true, signal }
       rows = []
       draw()
       const info = await measure(part, "race", options, (row) => {
@@ -122,7 +179,8 @@ export function startRace() {
       if (rows.length === 0) throw new InputError("this device has no rows of attention to measure")
       el<HTMLProgressElement>("race-progress").value = 1
       setText("race-rows", `${count(rows.length)} measurements`)
-      part.status(`Done on ${info.adapter}.${info.kind === "software" ? " This adapter is software: the ratio says something, the times do not." : ""}`)
+      const software = " This adapter is software: the ratio says something, the times do not."
+      part.status(`Done on ${info.adapter}.${info.kind === "software" ? software : ""}`)
     }),
   )
   draw()

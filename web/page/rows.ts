@@ -1,4 +1,7 @@
-/** Rows of a benchmark, as far as this page reads them (src/bench/schema.rs). A row of another version may lack anything. */
+/**
+ * Rows of a benchmark, as far as this page reads them (src/bench/schema.rs). A row of another version may
+ * lack anything.
+ */
 import type { BenchRow } from "polysketch"
 import { count, significant } from "./format.js"
 
@@ -11,7 +14,10 @@ export interface Measured {
   n?: number
   /** What a fitted row is of. */
   operation?: string
-  /** Nanoseconds; none if the row was skipped, or its result is wrong, or it is no measurement but follows from others. */
+  /**
+   * Nanoseconds; none if the row was skipped, or its result is wrong, or it is no measurement but follows
+   * from others.
+   */
   median?: number
   /** Interquartile range over median. */
   spread?: number
@@ -27,7 +33,8 @@ export interface Measured {
 }
 
 type Fields = Record<string, unknown>
-const fields = (value: unknown): Fields => (typeof value === "object" && value !== null ? (value as Fields) : {})
+const fields = (value: unknown): Fields =>
+  typeof value === "object" && value !== null ? (value as Fields) : {}
 const number = (value: unknown) => (typeof value === "number" && Number.isFinite(value) ? value : undefined)
 const string = (value: unknown) => (typeof value === "string" && value !== "" ? value : undefined)
 
@@ -41,11 +48,17 @@ const DERIVED: [field: string, text: (value: number) => string][] = [
 ]
 
 export function measured(row: BenchRow): Measured {
-  const [workload, statistics, derived, check] = [fields(row.workload), fields(row.statistics), fields(row.derived), fields(row.check)]
+  const [workload, statistics, derived, check] = [
+    fields(row.workload),
+    fields(row.statistics),
+    fields(row.derived),
+    fields(row.check),
+  ]
   const reason = string(row.skipped)
   const [low, high] = [number(derived.speedup_low), number(derived.speedup_high)]
   const told = DERIVED.find(([field]) => number(derived[field]) !== undefined)
-  const named = (name: string, value: unknown) => (number(value) === undefined ? undefined : `${name} ${count(value as number)}`)
+  const named = (name: string, value: unknown) =>
+    number(value) === undefined ? undefined : `${name} ${count(value as number)}`
   const label = [
     string(workload.kind),
     string(workload.operation),
@@ -57,7 +70,10 @@ export function measured(row: BenchRow): Measured {
   ]
   return {
     name: String(row.name).replaceAll("_", " and "),
-    label: label.filter((part) => part !== undefined).join(", ").replaceAll("_", " and "),
+    label: label
+      .filter((part) => part !== undefined)
+      .join(", ")
+      .replaceAll("_", " and "),
     kind: string(workload.kind),
     n: number(workload.tokens),
     operation: string(workload.operation),
@@ -94,7 +110,8 @@ export function parseRows(jsonl: string): BenchRow[] {
     } catch {
       throw new Error(`line ${i + 1} is not JSON`)
     }
-    if (typeof row?.schema !== "string" || !row.schema.startsWith("polysketch.bench/")) throw new Error(`line ${i + 1} is not a row of polysketch.bench`)
+    if (typeof row?.schema !== "string" || !row.schema.startsWith("polysketch.bench/"))
+      throw new Error(`line ${i + 1} is not a row of polysketch.bench`)
     rows.push(row)
   }
   if (rows.length === 0) throw new Error("it holds no rows")

@@ -21,10 +21,16 @@ export const typed = (text: string): Text => ({ name: "your text", data: new Blo
 export async function fromFile(file: File): Promise<Text> {
   const name = `“${file.name}”`
   const head = new Uint8Array(await file.slice(0, 4096).arrayBuffer())
-  const wide = head[0] === 0xff && head[1] === 0xfe ? "utf-16le" : head[0] === 0xfe && head[1] === 0xff ? "utf-16be" : undefined
+  const wide =
+    head[0] === 0xff && head[1] === 0xfe
+      ? "utf-16le"
+      : head[0] === 0xfe && head[1] === 0xff
+        ? "utf-16be"
+        : undefined
   if (wide) return { name, data: new Blob([new TextDecoder(wide).decode(await file.arrayBuffer())]) }
   if (head.length === 0) throw new Error(`${name} is empty`)
-  if (head.includes(0)) throw new Error(`${name} is not a text: it holds zero bytes. Choose a plain text file`)
+  if (head.includes(0))
+    throw new Error(`${name} is not a text: it holds zero bytes. Choose a plain text file`)
   return { name, data: file }
 }
 
@@ -32,8 +38,8 @@ const PIECE = 48 << 10
 const isSpace = (byte: number) => byte === 0x20 || (byte >= 0x09 && byte <= 0x0d)
 
 /**
- * The piece that begins at byte `from`, and where the next one begins. It ends before white space that follows a word, where tokens
- * begin too, so that the pieces have the tokens of the whole.
+ * The piece that begins at byte `from`, and where the next one begins. It ends before white space that
+ * follows a word, where tokens begin too, so that the pieces have the tokens of the whole.
  */
 export async function piece(text: Text, from: number): Promise<{ text: string; next: number }> {
   const bytes = new Uint8Array(await text.data.slice(from, from + PIECE).arrayBuffer())

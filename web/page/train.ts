@@ -1,10 +1,11 @@
 /** Train: a small model learns a synthetic task in the page. */
 import { InputError, type Model, type Task, type Trained } from "polysketch"
-import { Chart, Trace } from "./charts.js"
+import { Chart } from "./charts.js"
 import { create, download, el, numberIn, oncePerFrame, onChange, onClick, setText, value } from "./dom.js"
 import { epoch, getEngine } from "./engine.js"
 import { count, percent, significant } from "./format.js"
 import { disable, Part } from "./part.js"
+import { Trace } from "./trace.js"
 
 const VOCABULARY = 16
 /** Things to remember: fewer than in the literature, to be learnt in a minute on a CPU. */
@@ -12,7 +13,9 @@ const ITEMS: Record<Task, number> = { induction: 1, copy: 2, mqar: 2 }
 const WORDS: Record<Task, string> = {
   induction: "Token 0 occurs twice. The model must say, at the end, what followed it the first time.",
   copy: "Two tokens lie among noise, written as a dot. At the end, the model must repeat them in order.",
-  mqar: "The sequence begins with pairs of a key and a value. Later, each key is asked for once, and the model must give its value.",
+  mqar:
+    "The sequence begins with pairs of a key and a value. " +
+    "Later, each key is asked for once, and the model must give its value.",
 }
 
 /** What a sequence holds and what must be answered where; undefined: nothing is asked there. */
@@ -90,7 +93,13 @@ export function startTrain() {
   })
   const accuracyChart = new Chart(el("train-accuracy-chart"), {
     x: { label: "step", to: () => steps },
-    y: { label: "answers that are right", from: 0, to: 1, axis: (v) => `${Math.round(v * 100)} %`, value: percent },
+    y: {
+      label: "answers that are right",
+      from: 0,
+      to: 1,
+      axis: (v) => `${Math.round(v * 100)} %`,
+      value: percent,
+    },
     lines: [
       { label: "accuracy", colour: "--accent", width: 2.25, points: true },
       { label: "guessing", colour: "--base", width: 1, dash: [4, 4] },
@@ -105,7 +114,8 @@ export function startTrain() {
 
   const task = () => value("train-task") as Task
   /** How many answers a guess has to choose from. */
-  const choices = (kind: Task) => (kind === "induction" ? VOCABULARY - 1 : kind === "copy" ? VOCABULARY - 2 : VOCABULARY / 2)
+  const choices = (kind: Task) =>
+    kind === "induction" ? VOCABULARY - 1 : kind === "copy" ? VOCABULARY - 2 : VOCABULARY / 2
 
   const draw = oncePerFrame(() => {
     setText("train-step", count(step))
@@ -120,11 +130,14 @@ export function startTrain() {
   function showExample(said?: Map<number, number>) {
     if (!shown) return
     const { tokens, answers, facts, cues } = shown
-    const name = (token: number) => (task() === "copy" && token < 2 ? (token === 0 ? "·" : "?") : String(token))
+    const name = (token: number) =>
+      task() === "copy" && token < 2 ? (token === 0 ? "·" : "?") : String(token)
     const line = el("train-example")
     line.replaceChildren()
     tokens.forEach((token, i) => {
-      line.append(create("span", { class: facts.has(i) ? "fact" : cues.has(i) ? "cue" : undefined }, name(token)))
+      line.append(
+        create("span", { class: facts.has(i) ? "fact" : cues.has(i) ? "cue" : undefined }, name(token)),
+      )
       const answer = answers[i]
       if (answer === undefined) return
       const given = said?.get(i)
@@ -190,7 +203,8 @@ export function startTrain() {
           draw()
         }
         trained = { task: kind, files: next.value }
-        part.status(`Trained for ${count(step)} steps.${right === undefined ? "" : ` ${percent(right)} of held-out answers are right.`}`)
+        const answers = right === undefined ? "" : ` ${percent(right)} of held-out answers are right.`
+        part.status(`Trained for ${count(step)} steps.${answers}`)
       })
       .then(draw),
   )
@@ -199,11 +213,19 @@ export function startTrain() {
     part
       .run("asking the model", async () => {
         if (!trained) throw new InputError("there is no trained model", "train one first")
-        if (trained.task !== task()) throw new InputError(`the model learnt another task, “${trained.task}”`, "choose that task, or train again")
+        if (trained.task !== task())
+          throw new InputError(
+            `the model learnt another task, “${trained.task}”`,
+            "choose that task, or train again",
+          )
         if (!shown) return
         if (asked?.of !== trained.files || asked.epoch !== epoch()) {
           const engine = await getEngine()
-          asked = { model: await engine.loadModel({ config: trained.files.config, weights: trained.files.weights }), of: trained.files, epoch: epoch() }
+          asked = {
+            model: await engine.loadModel({ config: trained.files.config, weights: trained.files.weights }),
+            of: trained.files,
+            epoch: epoch(),
+          }
         }
         const { tokens, answers } = shown
         const logits = await asked.model.logits(Int32Array.from(tokens))
@@ -212,7 +234,10 @@ export function startTrain() {
         answers.forEach((answer, i) => {
           if (answer === undefined) return
           const row = logits.subarray(i * width, (i + 1) * width)
-          said.set(i, row.reduce((best, v, j) => (v > row[best]! ? j : best), 0))
+          said.set(
+            i,
+            row.reduce((best, v, j) => (v > row[best]! ? j : best), 0),
+          )
         })
         showExample(said)
         const right = [...said].filter(([i, answer]) => answers[i] === answer).length
@@ -221,8 +246,14 @@ export function startTrain() {
       .then(draw),
   )
 
-  onClick("train-config", () => trained && download("config.json", [trained.files.config], "application/json"))
-  onClick("train-weights", () => trained && download("model.safetensors", [trained.files.weights as Uint8Array<ArrayBuffer>]))
+  onClick(
+    "train-config",
+    () => trained && download("config.json", [trained.files.config], "application/json"),
+  )
+  onClick(
+    "train-weights",
+    () => trained && download("model.safetensors", [trained.files.weights as Uint8Array<ArrayBuffer>]),
+  )
   another()
   draw()
 }

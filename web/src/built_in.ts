@@ -5,7 +5,12 @@ import type { ModelFiles } from "./types.js"
 
 export function builtIn(base: string): ModelFiles {
   const at = (name: string) => new URL(`${files.folder}/${name}`, base).href
-  return { config: at("config.json"), weights: at("model.safetensors"), tokenizer: at("tokenizer.json"), integrity: files.integrity }
+  return {
+    config: at("config.json"),
+    weights: at("model.safetensors"),
+    tokenizer: at("tokenizer.json"),
+    integrity: files.integrity,
+  }
 }
 
 /** Its name in the rows of a benchmark. */

@@ -6,7 +6,10 @@ import type { Source } from "./types.js"
 export interface DownloadOptions {
   /** SHA-256, in hexadecimal. */
   integrity?: string
-  /** Keep the file in the Cache API, and take it from there, where `integrity` tells that it is still the right one. */
+  /**
+   * Keep the file in the Cache API, and take it from there, where `integrity` tells that it is still the
+   * right one.
+   */
   cache: boolean
   onProgress?: (done: number, total: number, cached: boolean) => void
   signal?: AbortSignal
@@ -45,7 +48,11 @@ async function openStore(): Promise<Cache | undefined> {
   return globalThis.caches?.open(STORE).catch(() => undefined)
 }
 
-async function fromStore(store: Cache, url: string, { integrity, onProgress, signal }: DownloadOptions): Promise<Uint8Array | undefined> {
+async function fromStore(
+  store: Cache,
+  url: string,
+  { integrity, onProgress, signal }: DownloadOptions,
+): Promise<Uint8Array | undefined> {
   const response = await store.match(url).catch(() => undefined)
   if (!response) return undefined
   const bytes = new Uint8Array(await response.arrayBuffer())
@@ -66,10 +73,16 @@ async function download(url: string, { onProgress, signal }: DownloadOptions): P
   for (let attempt = 1; ; attempt++) {
     try {
       const response = await fetch(url, { signal, headers: done > 0 ? { range: `bytes=${done}-` } : {} })
-      if (!response.ok) throw new DownloadError(`${url}: the server answers ${response.status} ${response.statusText}`.trimEnd(), "check the address")
+      if (!response.ok)
+        throw new DownloadError(
+          `${url}: the server answers ${response.status} ${response.statusText}`.trimEnd(),
+          "check the address",
+        )
       if (response.status !== 206) [parts, done] = [[], 0]
       // A compressed transfer tells its compressed length, which says nothing of ours.
-      const length = response.headers.has("content-encoding") ? 0 : Number(response.headers.get("content-length") ?? 0)
+      const length = response.headers.has("content-encoding")
+        ? 0
+        : Number(response.headers.get("content-length") ?? 0)
       total = length > 0 ? done + length : 0
       for await (const part of chunks(response)) {
         parts.push(part)
@@ -86,7 +99,8 @@ async function download(url: string, { onProgress, signal }: DownloadOptions): P
         continue
       }
       const reached = total > 0 ? `${done} of ${total} bytes` : `${done} bytes`
-      const message = `${url}: the download broke off after ${reached} (${error instanceof Error ? error.message : error})`
+      const why = error instanceof Error ? error.message : error
+      const message = `${url}: the download broke off after ${reached} (${why})`
       throw new DownloadError(message, "check the connection and try again", { cause: error })
     }
   }
@@ -117,11 +131,17 @@ function join(parts: Uint8Array[], length: number): Uint8Array {
 
 async function check(bytes: Uint8Array, integrity: string | undefined, label: string) {
   if (!(await matches(bytes, integrity))) {
-    throw new IntegrityError(`${label}: ${bytes.length} bytes that are not the file's (SHA-256 differs)`, "load it again; if it stays, the copy on the server is damaged")
+    throw new IntegrityError(
+      `${label}: ${bytes.length} bytes that are not the file's (SHA-256 differs)`,
+      "load it again; if it stays, the copy on the server is damaged",
+    )
   }
 }
 
-/** Whether bytes have a SHA-256, if one is asked for. Pages without https (other than localhost) cannot compute it; there everything matches. */
+/**
+ * Whether bytes have a SHA-256, if one is asked for. Pages without https (other than localhost) cannot
+ * compute it; there everything matches.
+ */
 async function matches(bytes: Uint8Array, integrity: string | undefined): Promise<boolean> {
   if (integrity === undefined || !globalThis.crypto?.subtle) return true
   const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes as BufferSource))

@@ -42,7 +42,10 @@ export class IntegrityError extends PolysketchError {}
 export class ClosedError extends PolysketchError {}
 
 /** The classes by the kind the engine names (`ErrorKind` in Rust). */
-const BY_KIND: Record<string, new (message: string, advice?: string, options?: ErrorOptions) => PolysketchError> = {
+const BY_KIND: Record<
+  string,
+  new (message: string, advice?: string, options?: ErrorOptions) => PolysketchError
+> = {
   Adapter: WebGpuUnavailableError,
   DeviceLost: DeviceLostError,
   OutOfMemory: OutOfMemoryError,

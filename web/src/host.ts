@@ -1,14 +1,28 @@
 /**
- * The engine's end of the package: owns the WebAssembly and does what the page's end asks for, in a worker or, without one, in
- * the page itself. Every call is short, so whoever stops asking has cancelled.
+ * The engine's end of the package: owns the WebAssembly and does what the page's end asks for, in a worker
+ * or, without one, in the page itself. Every call is short, so whoever stops asking has cancelled.
  */
 
 import * as Comlink from "comlink"
 import initWasm, * as wasm from "../generated/wasm/polysketch.js"
 import { bytesOf } from "./downloads.js"
 import { InputError, toPlain } from "./errors.js"
-import { askForSubgroups } from "./subgroups.js"
-import type { BenchEvent, BenchOptions, EngineInfo, EngineOptions, GenerateOptions, HeadState, LoadProgress, ModelFiles, ModelInfo, StopReason, Trained, TrainOptions, TrainStep } from "./types.js"
+import type {
+  BenchEvent,
+  BenchOptions,
+  EngineInfo,
+  EngineOptions,
+  GenerateOptions,
+  HeadState,
+  LoadOptions,
+  LoadProgress,
+  ModelFiles,
+  ModelInfo,
+  StopReason,
+  Trained,
+  TrainOptions,
+  TrainStep,
+} from "./types.js"
 
 /** What a submission of a continuation brought. */
 export interface Piece {
@@ -33,14 +47,19 @@ export interface Part {
 
 export type Remote<T> = Comlink.Remote<T> | T
 export type Sampling = Omit<GenerateOptions, "signal">
-export type Loading = { files: ModelFiles; cache: boolean; maxContext?: number }
+export type Loading = {
+  files: ModelFiles
+  cache: boolean
+  options: Omit<LoadOptions, "cache" | "signal">
+}
 
 /** Lets a worker hear what came in meanwhile: on the CPU a call waits for nothing. */
 const breathe = () => new Promise<void>((resolve) => setTimeout(resolve))
 
 /** An object for the other side, whose errors cross as plain data, with kind and advice. */
 function guarded<T extends object>(host: T): T {
-  const call = (method: (...args: unknown[]) => unknown) =>
+  const call =
+    (method: (...args: unknown[]) => unknown) =>
     async (...args: unknown[]) => {
       try {
         return await method.apply(host, args)
@@ -50,7 +69,9 @@ function guarded<T extends object>(host: T): T {
     }
   const get = (_: T, name: string | symbol) => {
     const value = Reflect.get(host, name)
-    return typeof value === "function" && typeof name === "string" ? call(value as (...args: unknown[]) => unknown) : value
+    return typeof value === "function" && typeof name === "string"
+      ? call(value as (...args: unknown[]) => unknown)
+      : value
   }
   return Comlink.proxy(new Proxy(host, { get }))
 }
@@ -58,7 +79,6 @@ function guarded<T extends object>(host: T): T {
 /** Where the other side begins. */
 export class Host {
   async start(wasmUrl?: string): Promise<void> {
-    askForSubgroups()
     await initWasm({ module_or_path: wasmUrl ?? new URL("polysketch_bg.wasm", import.meta.url) })
   }
 
@@ -76,20 +96,28 @@ async function whyNoGpu(): Promise<string> {
   if (!gpu) return "this browser has no WebGPU, or it is switched off"
   const adapter = await gpu.requestAdapter().catch(() => null)
   if (!adapter) return "WebGPU found no graphics adapter that it may use"
-  return `the only adapter is a software one (${adapter.info?.description || adapter.info?.architecture || "no name"}), which the CPU beats`
+  const name = adapter.info?.description || adapter.info?.architecture || "no name"
+  return `the only adapter is a software one (${name}), which the CPU beats`
 }
 
 export class EngineHost {
   #loads = new Map<number, AbortController>()
 
-  constructor(readonly engine: wasm.Engine, readonly info: EngineInfo) {}
+  constructor(
+    readonly engine: wasm.Engine,
+    readonly info: EngineInfo,
+  ) {}
 
   getInfo(): EngineInfo {
     return this.info
   }
 
   /** `id` is for `cancelLoad`. */
-  async loadModel(id: number, { files, cache, maxContext }: Loading, onProgress?: (progress: LoadProgress) => void): Promise<ModelHost> {
+  async loadModel(
+    id: number,
+    { files, cache, options }: Loading,
+    onProgress?: (progress: LoadProgress) => void,
+  ): Promise<ModelHost> {
     const abort = new AbortController()
     this.#loads.set(id, abort)
     try {
@@ -98,7 +126,7 @@ export class EngineHost {
         abort.signal.throwIfAborted()
         onProgress?.({ stage, done, total })
       }
-      const model = await this.engine.loadModel(loaded, report("upload"), { maxContext })
+      const model = await this.engine.loadModel(loaded, report("upload"), options)
       await model.warmUp(report("compile"))
       return guarded(new ModelHost(model))
     } finally {
@@ -110,12 +138,24 @@ export class EngineHost {
     this.#loads.get(id)?.abort()
   }
 
-  async #fetch({ config, weights, tokenizer, integrity }: ModelFiles, cache: boolean, signal: AbortSignal, onProgress?: (progress: LoadProgress) => void) {
-    const isObject = typeof config === "object" && !(config instanceof URL || config instanceof Uint8Array || config instanceof ArrayBuffer)
+  async #fetch(
+    { config, weights, tokenizer, integrity }: ModelFiles,
+    cache: boolean,
+    signal: AbortSignal,
+    onProgress?: (progress: LoadProgress) => void,
+  ) {
+    const isObject =
+      typeof config === "object" &&
+      !(config instanceof URL || config instanceof Uint8Array || config instanceof ArrayBuffer)
     const options = { cache, signal }
     return {
-      config: isObject ? config : await bytesOf(config as string, { ...options, integrity: integrity?.config }),
-      tokenizer: tokenizer === undefined ? undefined : await bytesOf(tokenizer, { ...options, integrity: integrity?.tokenizer }),
+      config: isObject
+        ? config
+        : await bytesOf(config as string, { ...options, integrity: integrity?.config }),
+      tokenizer:
+        tokenizer === undefined
+          ? undefined
+          : await bytesOf(tokenizer, { ...options, integrity: integrity?.tokenizer }),
       // By far the largest: its bytes are the progress.
       weights: await bytesOf(weights, {
         ...options,
@@ -125,13 +165,17 @@ export class EngineHost {
     }
   }
 
-  async trainer(options: TrainOptions): Promise<TrainerHost> {
-    const { evalEvery = 25, ...rest } = options
-    return guarded(new TrainerHost(await wasm.Trainer.create(this.engine, rest), evalEvery))
+  async trainer(options: Omit<TrainOptions, "signal">): Promise<TrainerHost> {
+    return guarded(new TrainerHost(await wasm.Trainer.create(this.engine, options)))
   }
 
   async bench(options: Omit<BenchOptions, "signal">, files: ModelFiles, name: string): Promise<BenchHost> {
-    return guarded(new BenchHost(this.engine, options, { name, ...(await this.#fetch(files, true, new AbortController().signal)) }))
+    return guarded(
+      new BenchHost(this.engine, options, {
+        name,
+        ...(await this.#fetch(files, true, new AbortController().signal)),
+      }),
+    )
   }
 
   free() {
@@ -214,7 +258,10 @@ export class SessionHost {
   #done = 0
   readonly #segment: number
 
-  constructor(readonly model: wasm.Model, readonly session: wasm.Session) {
+  constructor(
+    readonly model: wasm.Model,
+    readonly session: wasm.Session,
+  ) {
     this.#segment = (model.info as ModelInfo).segment
   }
 
@@ -241,7 +288,15 @@ export class SessionHost {
       await this.session.read(ids)
     }
     this.#done += ids.length
-    const part = { done: this.#done, total: this.#ids.length, position: this.session.position, nll, scored, tokens: ids.length, milliseconds: performance.now() - started }
+    const part = {
+      done: this.#done,
+      total: this.#ids.length,
+      position: this.session.position,
+      nll,
+      scored,
+      tokens: ids.length,
+      milliseconds: performance.now() - started,
+    }
     if (this.#done >= this.#ids.length) this.#ids = new Uint32Array()
     await breathe()
     return part
@@ -268,7 +323,8 @@ export class SessionHost {
 
   async headStates(layer: number): Promise<HeadState[]> {
     const { heads, headDim, layers } = this.model.info as ModelInfo
-    if (!(layer >= 0 && layer < layers)) throw new InputError(`layer ${layer} of a model of ${layers}`, `use 0 to ${layers - 1}`)
+    if (!(layer >= 0 && layer < layers))
+      throw new InputError(`layer ${layer} of a model of ${layers}`, `use 0 to ${layers - 1}`)
     const state = await this.session.attentionState(layer)
     if (!state) return []
     const { sums, normaliser } = state as { sums: Float32Array; normaliser: Float32Array }
@@ -294,14 +350,14 @@ export class SessionHost {
 }
 
 export class TrainerHost {
-  constructor(readonly trainer: wasm.Trainer, readonly evalEvery: number) {}
+  constructor(readonly trainer: wasm.Trainer) {}
 
   async step(): Promise<TrainStep> {
     const started = performance.now()
     const step: { step: number; loss: number; lr: number; gradientNorm: number } = await this.trainer.step()
     const tokensPerSecond = (1000 * this.trainer.tokensPerStep) / (performance.now() - started)
-    const { steps } = this.trainer
-    const evaluated = step.step % this.evalEvery === 0 || step.step === steps
+    const { steps, evalEvery } = this.trainer
+    const evaluated = step.step % evalEvery === 0 || step.step === steps
     const accuracy = evaluated ? await this.trainer.accuracy() : undefined
     await breathe()
     return { ...step, steps, tokensPerSecond, accuracy }

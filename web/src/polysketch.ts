@@ -1,5 +1,6 @@
 /**
- * polysketch in a browser: language models whose attention costs the same per token at any position, on WebGPU or the CPU.
+ * polysketch in a browser: language models whose attention costs the same per token at any position, on
+ * WebGPU or the CPU.
  *
  *     import init, { Engine } from "polysketch"
  *     await init()
@@ -7,13 +8,15 @@
  *     const model = await engine.loadBuiltIn(({ stage, done, total }) => …)
  *     for await (const piece of model.generate("She opened the letter, and", { maxTokens: 100 })) …
  *
- * Everything runs in a Web Worker. Errors are classes with a `message`, and with `advice` where there is something to do.
+ * Everything runs in a Web Worker. Errors are classes with a `message`, and with `advice` where there is
+ * something to do.
  */
 
 import * as Comlink from "comlink"
 import { ClosedError, fromPlain, InputError, type PlainError } from "./errors.js"
 import type { BenchHost, EngineHost, Host, ModelHost, Remote, SessionHost, TrainerHost } from "./host.js"
 import { builtIn, modelName } from "./built_in.js"
+import { known } from "./options.js"
 import type {
   BenchEvent,
   BenchOptions,
@@ -38,7 +41,10 @@ export * from "./errors.js"
 export type * from "./types.js"
 export { clearCache } from "./downloads.js"
 
-/** The other end, and the promise that it is still there: it never resolves, and rejects when the end is closed. */
+/**
+ * The other end, and the promise that it is still there: it never resolves, and rejects when the end is
+ * closed.
+ */
 interface Connection {
   host: Remote<Host>
   lost: Promise<never>
@@ -49,7 +55,7 @@ let settings: InitOptions | undefined
 
 /** Says how engines run. Without a call they run in a worker, with the WebAssembly beside this module. */
 export default async function init(options: InitOptions = {}): Promise<void> {
-  settings = options
+  settings = known("init options", options)
 }
 
 async function connect(): Promise<Connection> {
@@ -66,7 +72,13 @@ async function connect(): Promise<Connection> {
       worker.terminate()
       reject(reason)
     }
-    worker.onerror = (event) => close(new ClosedError(`the engine's worker stopped: ${event.message || "it could not be loaded"}`, "reload the page"))
+    worker.onerror = (event) =>
+      close(
+        new ClosedError(
+          `the engine's worker stopped: ${event.message || "it could not be loaded"}`,
+          "reload the page",
+        ),
+      )
     connection = { host: Comlink.wrap<Host>(worker), lost, close }
   } else {
     const { host } = await import("./host.js")
@@ -120,6 +132,7 @@ export class Engine {
    * @throws WebGpuUnavailableError for `backend: "gpu"` where there is none.
    */
   static async create(options: EngineOptions = {}): Promise<Engine> {
+    known("engine options", options)
     const connection = await connect()
     try {
       const host = (await ask(connection, connection.host.createEngine(options))) as Remote<EngineHost>
@@ -131,19 +144,28 @@ export class Engine {
   }
 
   /**
-   * Loads a model folder's files: bytes, or addresses, which are downloaded with progress, checked and kept in the browser's cache.
-   * @throws DownloadError, IntegrityError, ConfigError, ModelFormatError, TokenizerError, LimitError, OutOfMemoryError
+   * Loads a model folder's files: bytes, or addresses, which are downloaded with progress, checked and kept
+   * in the browser's cache.
+   * @throws DownloadError, IntegrityError, ConfigError, ModelFormatError, TokenizerError, LimitError,
+   * OutOfMemoryError
    */
-  async loadModel(files: ModelFiles, onProgress?: (progress: LoadProgress) => void, options: LoadOptions = {}): Promise<Model> {
-    const { signal, cache = true, maxContext } = options
+  async loadModel(
+    files: ModelFiles,
+    onProgress?: (progress: LoadProgress) => void,
+    options: LoadOptions = {},
+  ): Promise<Model> {
+    const { signal, cache = true, ...rest } = known("load options", options)
     signal?.throwIfAborted()
     const id = Engine.#loads++
     const cancel = () => quietly(this.#host.cancelLoad(id))
     signal?.addEventListener("abort", cancel, { once: true })
     try {
       const progress = onProgress && Comlink.proxy(onProgress)
-      const loading = { files: absolute(files), cache, maxContext }
-      const host = (await ask(this.#connection, this.#host.loadModel(id, loading, progress))) as Remote<ModelHost>
+      const loading = { files: absolute(known("model files", files)), cache, options: rest }
+      const host = (await ask(
+        this.#connection,
+        this.#host.loadModel(id, loading, progress),
+      )) as Remote<ModelHost>
       return await Model.open(this.#connection, host)
     } finally {
       signal?.removeEventListener("abort", cancel)
@@ -157,7 +179,7 @@ export class Engine {
 
   /** Trains a small model on a synthetic task, a step at a time. To stop, leave the loop. */
   async *train(options: TrainOptions = {}): AsyncGenerator<TrainStep, Trained> {
-    const { signal, ...rest } = options
+    const { signal, ...rest } = known("train options", options)
     signal?.throwIfAborted()
     const trainer = (await ask(this.#connection, this.#host.trainer(rest))) as Remote<TrainerHost>
     try {
@@ -173,11 +195,11 @@ export class Engine {
   }
 
   /**
-   * Measures this device: the native program's suites and rows, one after the other, with the built-in model. Leaving the loop stops it
-   * after the row that is being measured.
+   * Measures this device: the native program's suites and rows, one after the other, with the built-in model.
+   * Leaving the loop stops it after the row that is being measured.
    */
   async *bench(options: BenchOptions = {}): AsyncGenerator<BenchEvent, void> {
-    const { signal, ...rest } = options
+    const { signal, ...rest } = known("bench options", options)
     signal?.throwIfAborted()
     const model = builtIn(import.meta.url)
     const bench = (await ask(this.#connection, this.#host.bench(rest, model, modelName))) as Remote<BenchHost>
@@ -241,6 +263,7 @@ export class Model {
 
   /** Continues a prompt, piece by piece; always whole characters. */
   async *generate(prompt: string, options: GenerateOptions = {}): AsyncGenerator<string, Generated> {
+    known("generate options", options)
     const session = await this.createSession()
     try {
       await session.read(prompt, { signal: options.signal })
@@ -271,7 +294,11 @@ export class Session {
   #nll = 0
   #scored = 0
 
-  private constructor(connection: Connection, host: Remote<SessionHost>, where: { position: number; stateBytes: number }) {
+  private constructor(
+    connection: Connection,
+    host: Remote<SessionHost>,
+    where: { position: number; stateBytes: number },
+  ) {
     this.#connection = connection
     this.#host = host
     this.#where = where
@@ -296,10 +323,13 @@ export class Session {
     this.#where = await ask(this.#connection, this.#host.where())
   }
 
-  /** Reads a text, or token ids, on top of what was read and written before. What was read when it is cancelled stays read. */
+  /**
+   * Reads a text, or token ids, on top of what was read and written before. What was read when it is
+   * cancelled stays read.
+   */
   read(text: string | Int32Array, options: ReadOptions = {}): Promise<void> {
-    const { score = false, onProgress, signal } = options
     return this.#queue.run(async () => {
+      const { score = false, onProgress, signal } = known("read options", options)
       signal?.throwIfAborted()
       let left = await ask(this.#connection, this.#host.begin(text))
       while (left > 0) {
@@ -314,9 +344,11 @@ export class Session {
     })
   }
 
-  /** Continues the text, piece by piece; always whole characters. The iterator's last value says why it ended. */
+  /**
+   * Continues the text, piece by piece; always whole characters. The iterator's last value says why it ended.
+   */
   async *generate(options: GenerateOptions = {}): AsyncGenerator<string, Generated> {
-    const { signal, ...sampling } = options
+    const { signal, ...sampling } = known("generate options", options)
     signal?.throwIfAborted()
     await this.#queue.run(() => ask(this.#connection, this.#host.generate(sampling)))
     let text = ""
@@ -341,14 +373,18 @@ export class Session {
    */
   loadState(bytes: Uint8Array): Promise<void> {
     return this.#queue.run(async () => {
-      if (!(bytes instanceof Uint8Array)) throw new InputError("a saved state must be a Uint8Array", "give the bytes that saveState returned")
+      if (!(bytes instanceof Uint8Array))
+        throw new InputError("a saved state must be a Uint8Array", "give the bytes that saveState returned")
       await ask(this.#connection, this.#host.loadState(bytes))
       await this.#settle()
       this.#nll = this.#scored = 0
     })
   }
 
-  /** What each head of a layer remembers of the text before its last block; nothing for kinds with a key-value cache. */
+  /**
+   * What each head of a layer remembers of the text before its last block; nothing for kinds with a key-value
+   * cache.
+   */
   headStates(layer = 0): Promise<HeadState[]> {
     return this.#queue.run(() => ask(this.#connection, this.#host.headStates(layer)))
   }
@@ -368,7 +404,11 @@ export class Session {
   }
 }
 
-function progress(part: Awaited<ReturnType<SessionHost["readPart"]>>, nll: number, scored: number): ReadProgress {
+function progress(
+  part: Awaited<ReturnType<SessionHost["readPart"]>>,
+  nll: number,
+  scored: number,
+): ReadProgress {
   const mean = (sum: number, count: number) => (count > 0 ? sum / count : undefined)
   return {
     done: part.done,
@@ -380,11 +420,21 @@ function progress(part: Awaited<ReturnType<SessionHost["readPart"]>>, nll: numbe
   }
 }
 
-/** Addresses as the page means them, because a worker has its own. A text that is JSON already is no address. */
+/**
+ * Addresses as the page means them, because a worker has its own. A text that is JSON already is no address.
+ */
 function absolute(files: ModelFiles): ModelFiles {
   const resolve = <T>(source: T) => {
-    if (typeof source === "string" && source.trimStart().startsWith("{")) return new TextEncoder().encode(source)
-    return typeof source === "string" || source instanceof URL ? new URL(source, globalThis.location?.href).href : source
+    if (typeof source === "string" && source.trimStart().startsWith("{"))
+      return new TextEncoder().encode(source)
+    return typeof source === "string" || source instanceof URL
+      ? new URL(source, globalThis.location?.href).href
+      : source
   }
-  return { ...files, config: resolve(files.config), weights: resolve(files.weights), tokenizer: resolve(files.tokenizer) }
+  return {
+    ...files,
+    config: resolve(files.config),
+    weights: resolve(files.weights),
+    tokenizer: resolve(files.tokenizer),
+  }
 }

@@ -1,4 +1,6 @@
-/** Types of the public face. Shapes stand in brackets; times are in milliseconds unless a name says otherwise. */
+/**
+ * Types of the public face. Shapes stand in brackets; times are in milliseconds unless a name says otherwise.
+ */
 
 /** Where to run: the best GPU or else the CPU, a GPU, or the CPU. */
 export type Backend = "auto" | "gpu" | "cpu"
@@ -11,6 +13,7 @@ export interface InitOptions {
 }
 
 export interface EngineOptions {
+  /** Default: "auto". */
   backend?: Backend
 }
 
@@ -76,18 +79,19 @@ export interface ModelInfo {
 
 /** Sampling, named as in Hugging Face and llama.cpp. */
 export interface GenerateOptions {
-  /** Default: 128. */
+  /** Most tokens to generate. Default: 128. */
   maxTokens?: number
   /** 0: greedy. Default: 0.8. */
   temperature?: number
-  /** 0: all. Default: 40. */
+  /** Only so many of the likeliest tokens; 0: all. Default: 40. */
   topK?: number
-  /** 1: all. Default: 0.95. */
+  /** Only the likeliest tokens that together have this probability; 1: all. Default: 0.95. */
   topP?: number
-  /** 0: all. Default: 0.05. */
+  /** Only tokens at least this share as likely as the likeliest; 0: all. Default: 0.05. */
   minP?: number
-  /** 1: off. Default: 1.1, and 1 at temperature 0. */
+  /** Makes tokens that occurred less likely; 1: off. Default: 1.1, and 1 at temperature 0. */
   repetitionPenalty?: number
+  /** Of the draws. Default: 0. */
   seed?: number
   /** Texts that end generation; they are not part of the result. */
   stop?: string[]
@@ -116,7 +120,10 @@ export interface ReadProgress {
   total: number
   /** Tokens the state has seen. */
   position: number
-  /** Mean negative log-likelihood, nats a token: of the tokens of this call, and of all tokens read with `score`. */
+  /**
+   * Mean negative log-likelihood, nats a token: of the tokens of this call, and of all tokens read with
+   * `score`.
+   */
   nll?: number
   meanNll?: number
   tokensPerSecond: number
@@ -146,12 +153,13 @@ export interface TrainOptions {
   context?: number
   /** Sequences of a step. Default: 32. */
   batch?: number
-  /** Default: 1000. */
+  /** Steps of the optimiser. Default: 1000. */
   steps?: number
-  /** Default: 0.004. */
+  /** Largest learning rate. Default: 0.004. */
   lr?: number
+  /** Of the initial weights and of the sequences. Default: 0. */
   seed?: number
-  /** Steps between evaluations on sequences that are not trained on. Default: 25. */
+  /** Steps between evaluations on sequences that are not trained on; 0: only at the end. Default: 25. */
   evalEvery?: number
   signal?: AbortSignal
 }
@@ -182,20 +190,37 @@ export interface BenchOptions {
   suites?: Suite[]
   /** Small sizes: within about a minute on a software GPU. */
   quick?: boolean
-  /** Seconds of a row. */
+  /** Seconds of a row. Default: 5, and 0.25 where `quick`. */
   budget?: number
-  /** Seconds of everything, about: rows that would begin too late are left out, with that reason. Default: 55 where `quick`, else any. */
+  /**
+   * Seconds of everything, about: rows that would begin too late are left out, with that reason. Default: 55
+   * where `quick`, else any.
+   */
   most?: number
-  /** Most samples of a row. */
+  /** Most samples of a row. Default: 9, and 5 where `quick`. */
   samples?: number
-  /** Lengths of the attention suite. */
+  /** Lengths of the attention suite; its heads, the size of each, of a sketch and of a block. */
   lengths?: number[]
+  heads?: number
+  head?: number
+  sketch?: number
+  block?: number
+  /** Tokens of one call of attention. */
+  segment?: number
   /** All kinds of attention, or the few that matter most. */
   allKinds?: boolean
+  /** Multiply-adds that the check of a row may take. */
+  checkWork?: number
   /** Tokens that the model has seen before it reads and writes. */
   depths?: number[]
+  /** Tokens that it reads and writes there. */
+  readWrite?: [number, number]
   /** Lengths of the train suite. */
   trainLengths?: number[]
+  /** Bytes that a plan may need. Default: what the device says. */
+  memory?: number
+  /** Of all random numbers. Default: 1. */
+  seed?: number
   signal?: AbortSignal
 }
 
@@ -208,4 +233,5 @@ export interface BenchRow {
 }
 
 /** What happens in a benchmark: a row begins, or is done. */
-export type BenchEvent = { event: "started"; name: string; index: number; of: number } | { event: "row"; row: BenchRow }
+export type BenchEvent =
+  { event: "started"; name: string; index: number; of: number } | { event: "row"; row: BenchRow }

@@ -1,13 +1,26 @@
 // Compiled against the package's types, never run: what a user's code looks like to TypeScript.
-import init, { DeviceLostError, Engine, PolysketchError, type Generated, type TrainStep } from "../pkg/polysketch.js"
+import init, {
+  DeviceLostError,
+  Engine,
+  PolysketchError,
+  type Generated,
+  type TrainStep,
+} from "../pkg/polysketch.js"
 
 export async function use(book: string, weights: Uint8Array): Promise<string> {
   await init({ worker: true })
   const engine = await Engine.create({ backend: "auto" })
-  const model = await engine.loadModel({ config: { vocab_size: 257 }, weights, integrity: { weights: "00" } }, ({ stage, done, total }) => console.log(stage, done / total))
+  const model = await engine.loadModel(
+    { config: { vocab_size: 257 }, weights, integrity: { weights: "00" } },
+    ({ stage, done, total }) => console.log(stage, done / total),
+  )
   const session = await model.createSession()
   try {
-    await session.read(book, { score: true, onProgress: ({ meanNll }) => console.log(meanNll?.toFixed(2)), signal: AbortSignal.timeout(1000) })
+    await session.read(book, {
+      score: true,
+      onProgress: ({ meanNll }) => console.log(meanNll?.toFixed(2)),
+      signal: AbortSignal.timeout(1000),
+    })
   } catch (error) {
     if (error instanceof DeviceLostError) return (error satisfies PolysketchError).advice ?? ""
     throw error

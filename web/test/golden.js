@@ -12,8 +12,15 @@ function readTensors(file) {
   const length = Number(new DataView(file.buffer).getBigUint64(0, true))
   const header = JSON.parse(new TextDecoder().decode(file.subarray(8, 8 + length)))
   const types = { I32: Int32Array, F32: Float32Array, F64: Float64Array }
-  const tensor = ({ dtype, shape, data_offsets: [from, to] }) => ({ shape, data: new types[dtype](file.slice(8 + length + from, 8 + length + to).buffer) })
-  return Object.fromEntries(Object.entries(header).filter(([, t]) => t.dtype in types).map(([name, t]) => [name, tensor(t)]))
+  const tensor = ({ dtype, shape, data_offsets: [from, to] }) => ({
+    shape,
+    data: new types[dtype](file.slice(8 + length + from, 8 + length + to).buffer),
+  })
+  return Object.fromEntries(
+    Object.entries(header)
+      .filter(([, t]) => t.dtype in types)
+      .map(([name, t]) => [name, tensor(t)]),
+  )
 }
 
 /** Largest difference over the largest magnitude of the reference (SPEC §5). */
@@ -32,7 +39,11 @@ function relativeError(got, want) {
 async function golden(engine, name) {
   const at = (file) => `/golden/${name}/${file}`
   const stages = new Set()
-  const model = await engine.loadModel({ config: at("config.json"), weights: at("model.safetensors") }, (p) => p.done === p.total && stages.add(p.stage), { cache: false })
+  const model = await engine.loadModel(
+    { config: at("config.json"), weights: at("model.safetensors") },
+    (p) => p.done === p.total && stages.add(p.stage),
+    { cache: false },
+  )
   const { tokens, logits } = readTensors(await get(at("golden.safetensors")))
   const [batch, n] = tokens.shape
   const rows = logits.data.length / batch
@@ -41,7 +52,9 @@ async function golden(engine, name) {
     const got = await model.logits(tokens.data.slice(b * n, (b + 1) * n))
     errors.push(relativeError(got, logits.data.subarray(b * rows, (b + 1) * rows)))
   }
-  const refused = await model.logits(new Int32Array([0, rows / n])).catch((error) => ({ name: error.name, advice: error.advice }))
+  const refused = await model
+    .logits(new Int32Array([0, rows / n]))
+    .catch((error) => ({ name: error.name, advice: error.advice }))
   return { name, error: Math.max(...errors), stages: [...stages], refused }
 }
 
@@ -82,24 +95,28 @@ const FLOOR = {
   maxComputeWorkgroupsPerDimension: 65535,
 }
 
-/** Passes every shader permutation to the browser's own WGSL compiler, which is stricter than naga, on a device with the floor's limits. */
+/**
+ * Passes every shader permutation to the browser's own WGSL compiler, which is stricter than naga, on a
+ * device with the floor's limits.
+ */
 export async function compileShaders() {
   const { default: start, shaders } = await import("/generated/wasm/polysketch.js")
   await start()
   const adapter = await navigator.gpu.requestAdapter()
-  // The *_subgroup variants are the only ones that want more than the floor.
-  const requiredFeatures = adapter.features.has("subgroups") ? ["subgroups"] : []
-  const device = await adapter.requestDevice({ requiredLimits: FLOOR, requiredFeatures })
+  const device = await adapter.requestDevice({ requiredLimits: FLOOR })
   const messages = async (name, code) => {
     const info = await device.createShaderModule({ label: name, code }).getCompilationInfo()
     const line = (n) => code.split("\n")[n - 1]?.trim()
-    return info.messages.filter((m) => m.type !== "info").map((m) => `${name}:${m.lineNum}: ${m.type}: ${m.message} | ${line(m.lineNum)}`)
+    return info.messages
+      .filter((m) => m.type !== "info")
+      .map((m) => `${name}:${m.lineNum}: ${m.type}: ${m.message} | ${line(m.lineNum)}`)
   }
-  const all = shaders().filter(({ name }) => requiredFeatures.length > 0 || !name.includes("_subgroup"))
+  const all = shaders()
   const errors = []
   for (const { name, source } of all) errors.push(...(await messages(name, source)))
   device.pushErrorScope("validation")
-  const refused = (await messages("divergent", DIVERGENT)).length > 0 && (await device.popErrorScope()) !== null
+  const refused =
+    (await messages("divergent", DIVERGENT)).length > 0 && (await device.popErrorScope()) !== null
   device.destroy()
   return { compiled: all.length, errors, refused }
 }

@@ -14,17 +14,32 @@ const browser = await launch()
 
 async function run(options) {
   const { page, complaints } = await open(browser, `${address}/test/blank.html`)
-  const result = await page.evaluate(async (options) => (await import("/test/golden.js")).run(options), options)
+  const result = await page.evaluate(
+    async (options) => (await import("/test/golden.js")).run(options),
+    options,
+  )
   await page.close()
   assert.deepEqual(complaints, [], "the console has complaints")
-  assert.deepEqual(result.results.map((r) => r.name), options.models)
+  assert.deepEqual(
+    result.results.map((r) => r.name),
+    options.models,
+  )
   for (const { name, error, stages, refused } of result.results) {
-    assert.ok(error <= TOLERANCE, `${name}: logits are off by ${error} of the largest, ${TOLERANCE} is allowed`)
+    assert.ok(
+      error <= TOLERANCE,
+      `${name}: logits are off by ${error} of the largest, ${TOLERANCE} is allowed`,
+    )
     assert.ok(stages.includes("download") && stages.includes("upload"), `${name}: progress came to ${stages}`)
-    assert.ok(refused.name === "InputError" && refused.advice, `${name}: an id beyond the vocabulary gave ${JSON.stringify(refused)}`)
+    assert.ok(
+      refused.name === "InputError" && refused.advice,
+      `${name}: an id beyond the vocabulary gave ${JSON.stringify(refused)}`,
+    )
   }
   const worst = result.results.reduce((a, b) => (a.error > b.error ? a : b))
-  return { ...result, note: `${options.models.length} models, largest error ${worst.error.toExponential(1)} (${worst.name})` }
+  return {
+    ...result,
+    note: `${options.models.length} models, largest error ${worst.error.toExponential(1)} (${worst.name})`,
+  }
 }
 
 await tests.run("golden logits on WebGPU", async () => {
@@ -45,7 +60,9 @@ await tests.run("golden logits on the CPU in a worker", async () => {
 })
 await tests.run("every shader in the browser's compiler", async () => {
   const { page } = await open(browser, `${address}/test/blank.html`)
-  const { compiled, errors, refused } = await page.evaluate(async () => (await import("/test/golden.js")).compileShaders())
+  const { compiled, errors, refused } = await page.evaluate(async () =>
+    (await import("/test/golden.js")).compileShaders(),
+  )
   await page.close()
   assert.ok(compiled > 50, "shader permutations are missing")
   assert.ok(refused, "the browser's compiler accepts a divergent barrier: it checks nothing")

@@ -11,7 +11,9 @@ export const golden = join(web, "../tests/golden")
 
 /** Chromium with WebGPU on SwiftShader; `webgpu: false` without any. */
 export function launch({ webgpu = true } = {}) {
-  const gpu = webgpu ? ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"] : ["--disable-gpu", "--disable-features=WebGPU,WebGPUService"]
+  const gpu = webgpu
+    ? ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"]
+    : ["--disable-gpu", "--disable-features=WebGPU,WebGPUService"]
   return chromium.launch({
     executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
     args: ["--no-sandbox", "--disable-background-networking", "--disable-component-update", ...gpu],
@@ -21,7 +23,9 @@ export function launch({ webgpu = true } = {}) {
 /** Serves the page at /, the package at /pkg/, the golden models at /golden/ and these tests at /test/. */
 export function serveAll() {
   const folders = { "/": "site", "/pkg/": "pkg", "/test/": "test", "/generated/": "generated" }
-  const joined = Object.fromEntries(Object.entries(folders).map(([prefix, folder]) => [prefix, join(web, folder)]))
+  const joined = Object.fromEntries(
+    Object.entries(folders).map(([prefix, folder]) => [prefix, join(web, folder)]),
+  )
   return serve({ ...joined, "/golden/": golden })
 }
 
@@ -29,7 +33,10 @@ export function serveAll() {
 export async function open(browser, url, prepare) {
   const page = await browser.newPage()
   const complaints = []
-  page.on("console", (message) => ["error", "warning"].includes(message.type()) && complaints.push(message.text()))
+  page.on(
+    "console",
+    (message) => ["error", "warning"].includes(message.type()) && complaints.push(message.text()),
+  )
   page.on("pageerror", (error) => complaints.push(String(error)))
   if (prepare) await page.addInitScript(prepare)
   await page.goto(url)

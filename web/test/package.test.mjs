@@ -21,8 +21,8 @@ const browser = await launch()
 async function inPage(body, argument, { complain = false, at = browser, prepare } = {}) {
   const { page, complaints } = await open(at, `${address}/test/blank.html`, prepare)
   try {
-    const call = `(async (argument) => (${body})(await import("/pkg/polysketch.js"), argument))(${JSON.stringify(argument ?? null)})`
-    const result = await page.evaluate(call)
+    const call = `(async (argument) => (${body})(await import("/pkg/polysketch.js"), argument))`
+    const result = await page.evaluate(`${call}(${JSON.stringify(argument ?? null)})`)
     if (!complain) assert.deepEqual(complaints, [], "the console has complaints")
     return result
   } finally {
@@ -33,7 +33,9 @@ async function inPage(body, argument, { complain = false, at = browser, prepare 
 /** What the native program says; it gets no input. */
 async function run(...args) {
   const child = spawn(native, args, { stdio: ["ignore", "pipe", "pipe"] })
-  const [out, err] = await Promise.all([child.stdout, child.stderr].map(async (stream) => (await stream.setEncoding("utf8").toArray()).join("")))
+  const [out, err] = await Promise.all(
+    [child.stdout, child.stderr].map(async (stream) => (await stream.setEncoding("utf8").toArray()).join("")),
+  )
   assert.equal(child.exitCode ?? 0, 0, err)
   return out
 }
@@ -64,7 +66,18 @@ await tests.run("greedy text on WebGPU, on the CPU and natively", async () => {
   assert.equal(gpu.text, cpu.text)
   assert.deepEqual(gpu.last, { text: gpu.text, tokens: 48, reason: "max_tokens" })
   if (!native) return "not compared with the native program: POLYSKETCH does not name it"
-  const said = await run("generate", "--prompt", PROMPT, "--temperature", "0", "--max-tokens", "48", "--backend", "cpu", "--quiet")
+  const said = await run(
+    "generate",
+    "--prompt",
+    PROMPT,
+    "--temperature",
+    "0",
+    "--max-tokens",
+    "48",
+    "--backend",
+    "cpu",
+    "--quiet",
+  )
   assert.ok(said.includes(gpu.text.trim()), `natively: ${said}\nin the page: ${gpu.text}`)
   return JSON.stringify(gpu.text.slice(0, 60))
 })
@@ -89,14 +102,17 @@ if (native) {
       const said = await run("generate", "--state-in", there, ...options, "--state-out", back)
       assert.ok(said.includes(text.trim()), `natively: ${said}\nin the page: ${text}`)
       const more = await run("generate", "--state-in", back, ...options)
-      const went = await inPage(async ({ Engine }, bytes) => {
-        const engine = await Engine.create({ backend: "gpu" })
-        const session = await (await engine.loadBuiltIn()).createSession()
-        await session.loadState(Uint8Array.from(bytes))
-        let text = ""
-        for await (const piece of session.generate({ maxTokens: 24, temperature: 0 })) text += piece
-        return { text, position: session.position }
-      }, Array.from(await readFile(back)))
+      const went = await inPage(
+        async ({ Engine }, bytes) => {
+          const engine = await Engine.create({ backend: "gpu" })
+          const session = await (await engine.loadBuiltIn()).createSession()
+          await session.loadState(Uint8Array.from(bytes))
+          let text = ""
+          for await (const piece of session.generate({ maxTokens: 24, temperature: 0 })) text += piece
+          return { text, position: session.position }
+        },
+        Array.from(await readFile(back)),
+      )
       assert.ok(more.includes(went.text.trim()), `natively: ${more}\nin the page: ${went.text}`)
       return `${(await stat(there)).size} bytes`
     } finally {
@@ -117,12 +133,15 @@ await tests.run("a cancelled generation and a cancelled reading leave a session 
         const caught = []
         let pieces = 0
         try {
-          for await (const _ of session.generate({ maxTokens: 100000, temperature: 0, signal: abort.signal })) if (++pieces === 3) abort.abort()
+          for await (const _ of session.generate({ maxTokens: 100000, temperature: 0, signal: abort.signal }))
+            if (++pieces === 3) abort.abort()
         } catch (error) {
           caught.push(error.name)
         }
         const stop = new AbortController()
-        await session.read(prompt.repeat(200), { signal: stop.signal, onProgress: () => stop.abort() }).catch((error) => caught.push(error.name))
+        await session
+          .read(prompt.repeat(200), { signal: stop.signal, onProgress: () => stop.abort() })
+          .catch((error) => caught.push(error.name))
         const before = session.position
         await session.read(" and then")
         let text = ""
@@ -167,7 +186,12 @@ await tests.run("states of another model and damaged ones are refused, and the t
   const result = await inPage(async ({ Engine }, prompt) => {
     const engine = await Engine.create({ backend: "cpu" })
     const session = await (await engine.loadBuiltIn()).createSession()
-    const other = await (await engine.loadModel({ config: "/golden/default-gated/config.json", weights: "/golden/default-gated/model.safetensors" })).createSession()
+    const other = await (
+      await engine.loadModel({
+        config: "/golden/default-gated/config.json",
+        weights: "/golden/default-gated/model.safetensors",
+      })
+    ).createSession()
     await session.read(prompt)
     await other.read(new Int32Array([1, 2, 3]))
     const position = session.position
@@ -190,7 +214,11 @@ await tests.run("damaged, interrupted, missing and impossible models", async () 
   let requests = 0
   // Cuts the transfer of /cut after a third, twice; then goes on where it is asked to. /short always cuts.
   const server = createServer((request, response) => {
-    const headers = { "access-control-allow-origin": "*", "access-control-allow-headers": "range", "access-control-expose-headers": "content-range" }
+    const headers = {
+      "access-control-allow-origin": "*",
+      "access-control-allow-headers": "range",
+      "access-control-expose-headers": "content-range",
+    }
     if (request.method === "OPTIONS") return response.writeHead(204, headers).end()
     const from = Number(/bytes=(\d+)-/.exec(request.headers.range ?? "")?.[1] ?? 0)
     if (request.url === "/missing") return response.writeHead(404, headers).end()
@@ -198,7 +226,9 @@ await tests.run("damaged, interrupted, missing and impossible models", async () 
     const rest = weights.subarray(from)
     response.writeHead(from > 0 ? 206 : 200, { ...headers, "content-length": rest.length })
     if (!cut) return response.end(rest)
-    response.write(rest.subarray(0, Math.ceil(weights.length / 5)), () => setTimeout(() => response.destroy(), 50))
+    response.write(rest.subarray(0, Math.ceil(weights.length / 5)), () =>
+      setTimeout(() => response.destroy(), 50),
+    )
   })
   await new Promise((resolve) => server.listen(0, "localhost", resolve))
   const at = `http://localhost:${server.address().port}`
@@ -211,8 +241,15 @@ await tests.run("damaged, interrupted, missing and impossible models", async () 
           ({ name, message, advice }) => ({ name, message, advice }),
         )
       const abort = new AbortController()
-      const cancelled = engine.loadModel({ config, weights: `${at}/short` }, () => abort.abort(), { cache: false, signal: abort.signal }).catch((error) => error.name)
-      const good = new Uint8Array(await (await fetch("/golden/default-gated/model.safetensors")).arrayBuffer())
+      const cancelled = engine
+        .loadModel({ config, weights: `${at}/short` }, () => abort.abort(), {
+          cache: false,
+          signal: abort.signal,
+        })
+        .catch((error) => error.name)
+      const good = new Uint8Array(
+        await (await fetch("/golden/default-gated/model.safetensors")).arrayBuffer(),
+      )
       const results = {
         cancelled: await cancelled,
         cut: await outcome({ weights: `${at}/cut` }),
@@ -225,25 +262,92 @@ await tests.run("damaged, interrupted, missing and impossible models", async () 
       const softmax = JSON.parse(await (await fetch("/golden/release-softmax/config.json")).text())
       const gpu = await Engine.create({ backend: "gpu" })
       results.large = await gpu
-        .loadModel({ config: softmax, weights: "/golden/release-softmax/model.safetensors" }, undefined, { maxContext: 2 ** 30 })
-        .then(() => "loaded", ({ name, message, advice }) => ({ name, message, advice }))
+        .loadModel({ config: softmax, weights: "/golden/release-softmax/model.safetensors" }, undefined, {
+          maxContext: 2 ** 30,
+        })
+        .then(
+          () => "loaded",
+          ({ name, message, advice }) => ({ name, message, advice }),
+        )
       results.still = await outcome({ weights: good })
       const session = await (await engine.loadModel({ config, weights: good })).createSession()
-      results.number = await session.generate({ repetitionPenalty: NaN }).next().catch(({ name, message, advice }) => ({ name, message, advice }))
+      results.number = await session
+        .generate({ repetitionPenalty: NaN })
+        .next()
+        .catch(({ name, message, advice }) => ({ name, message, advice }))
       return results
     }
     const results = await inPage(body, { config, at }, { complain: true })
     assert.equal(results.cancelled, "AbortError")
     assert.equal(results.cut, "loaded", JSON.stringify(results.cut))
-    for (const [what, name] of Object.entries({ short: "DownloadError", missing: "DownloadError", half: "ModelFormatError", integrity: "IntegrityError", config: "ConfigError", large: "LimitError", number: "InputError" })) {
+    for (const [what, name] of Object.entries({
+      short: "DownloadError",
+      missing: "DownloadError",
+      half: "ModelFormatError",
+      integrity: "IntegrityError",
+      config: "ConfigError",
+      large: "LimitError",
+      number: "InputError",
+    })) {
       assert.equal(results[what].name, name, `${what}: ${JSON.stringify(results[what])}`)
-      assert.ok((results[what].advice || what === "config") && !results[what].message.includes("\n"), `${what}: ${JSON.stringify(results[what])}`)
+      assert.ok(
+        (results[what].advice || what === "config") && !results[what].message.includes("\n"),
+        `${what}: ${JSON.stringify(results[what])}`,
+      )
     }
     assert.match(results.number.message, /repetitionPenalty is NaN/)
     assert.equal(results.still, "loaded")
   } finally {
     server.close()
   }
+})
+
+await tests.run("what there is no option for is refused, with what there is", async () => {
+  const refused = await inPage(async ({ default: init, Engine }) => {
+    const said = async (work) => {
+      try {
+        await work()
+        return "accepted"
+      } catch ({ name, message, advice }) {
+        return { name, message, advice }
+      }
+    }
+    const engine = await Engine.create({ backend: "cpu" })
+    const model = await engine.loadBuiltIn()
+    const session = await model.createSession()
+    await session.read("Once")
+    const weights = new Uint8Array()
+    return {
+      wasmUrl: await said(() => init({ wasmUrl: "x" })),
+      device: await said(() => Engine.create({ device: "cpu" })),
+      tokeniser: await said(() => engine.loadModel({ config: "{}", weights, tokeniser: "x" })),
+      max_context: await said(() =>
+        engine.loadModel({ config: "{}", weights }, undefined, { max_context: 3 }),
+      ),
+      scored: await said(() => session.read("x", { scored: true })),
+      max_tokens: await said(() => model.generate("x", { max_tokens: 3 }).next()),
+      temprature: await said(() => session.generate({ temprature: 0 }).next()),
+      epochs: await said(() => engine.train({ epochs: 3 }).next()),
+      browser: await said(() => engine.bench({ browser: "x" }).next()),
+      // A value that cannot be is told by Rust.
+      topK: await said(() => session.generate({ topK: "many" }).next()),
+      backend: await said(() => Engine.create({ backend: "tpu" })),
+      steps: await said(() => engine.train({ steps: -1 }).next()),
+      quick: await said(() => engine.bench({ quick: 1 }).next()),
+      still: await said(() =>
+        session.generate({ maxTokens: 1, signal: new AbortController().signal }).next(),
+      ),
+    }
+  })
+  const { still, ...others } = refused
+  assert.equal(still, "accepted", JSON.stringify(still))
+  for (const [option, { name, message, advice }] of Object.entries(others)) {
+    assert.equal(name, "InputError", `${option}: ${JSON.stringify(others[option])}`)
+    assert.ok(message.includes(option) && advice, `${option}: ${JSON.stringify(others[option])}`)
+  }
+  const there = "maxTokens, temperature, topK, topP, minP, repetitionPenalty, seed, stop, signal"
+  assert.equal(others.max_tokens.advice, `there are ${there}`)
+  return others.topK.message
 })
 
 await tests.run("the cache is used, checked and cleared; two tabs at once", async () => {
@@ -259,16 +363,23 @@ await tests.run("the cache is used, checked and cleared; two tabs at once", asyn
   const tab = { at: context }
   const [first, second] = [await inPage(body, false, tab), await inPage(body, false, tab)]
   // Damaged where it is kept.
-  await inPage(async () => {
-    const store = await caches.open("polysketch-1")
-    const key = (await store.keys()).find((request) => request.url.endsWith("model.safetensors"))
-    await store.put(key, new Response(new Uint8Array(1000)))
-  }, null, tab)
+  await inPage(
+    async () => {
+      const store = await caches.open("polysketch-1")
+      const key = (await store.keys()).find((request) => request.url.endsWith("model.safetensors"))
+      await store.put(key, new Response(new Uint8Array(1000)))
+    },
+    null,
+    tab,
+  )
   const third = await inPage(body, false, tab)
   const both = await Promise.all([inPage(body, false, tab), inPage(body, true, tab)])
   const last = await inPage(body, false, tab)
   await context.close()
-  assert.deepEqual([first, second, third, last].map((r) => r.cached), [false, true, false, false])
+  assert.deepEqual(
+    [first, second, third, last].map((r) => r.cached),
+    [false, true, false, false],
+  )
   assert.ok([second, third, last, ...both].every((r) => r.first === first.first))
 })
 
@@ -276,7 +387,15 @@ await tests.run("a small model learns in the page", async () => {
   const result = await inPage(async ({ Engine }) => {
     const engine = await Engine.create({ backend: "cpu" })
     const losses = []
-    const training = engine.train({ task: "mqar", items: 2, vocabulary: 12, context: 16, batch: 32, steps: 150, evalEvery: 50 })
+    const training = engine.train({
+      task: "mqar",
+      items: 2,
+      vocabulary: 12,
+      context: 16,
+      batch: 32,
+      steps: 150,
+      evalEvery: 50,
+    })
     let accuracy
     for (let next = await training.next(); ; next = await training.next()) {
       if (next.done) {
@@ -309,7 +428,10 @@ await tests.run("without WebGPU it says why and runs on the CPU", async () => {
       { at: without },
     )
     assert.equal(result.error.name, "WebGpuUnavailableError", JSON.stringify(result.error))
-    assert.ok(result.error.advice && result.info.backend === "cpu" && result.info.fallback && result.text, JSON.stringify(result))
+    assert.ok(
+      result.error.advice && result.info.backend === "cpu" && result.info.fallback && result.text,
+      JSON.stringify(result),
+    )
     return result.info.fallback
   } finally {
     await without.close()

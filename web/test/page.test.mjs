@@ -22,15 +22,23 @@ const test = (name, body) => tests.run(name, body)
 
 /** A page, what its console complained about, and short words for what a visitor does and sees. */
 async function visit(query, options = {}, at = browser) {
-  const context = await at.newContext({ viewport: { width: 1280, height: 900 }, permissions: ["clipboard-read", "clipboard-write"], ...options })
+  const context = await at.newContext({
+    viewport: { width: 1280, height: 900 },
+    permissions: ["clipboard-read", "clipboard-write"],
+    ...options,
+  })
   const page = await context.newPage()
   page.setDefaultTimeout(PATIENCE)
   const complaints = []
-  page.on("console", (message) => ["error", "warning"].includes(message.type()) && complaints.push(message.text()))
+  page.on(
+    "console",
+    (message) => ["error", "warning"].includes(message.type()) && complaints.push(message.text()),
+  )
   page.on("pageerror", (error) => complaints.push(String(error)))
   page.on("request", (request) => {
     const url = new URL(request.url())
-    if (["http:", "https:"].includes(url.protocol) && url.origin !== address) complaints.push(`a request to ${url.origin}`)
+    if (["http:", "https:"].includes(url.protocol) && url.origin !== address)
+      complaints.push(`a request to ${url.origin}`)
   })
   await page.addInitScript(() => {
     globalThis.pressed = new Set()
@@ -38,7 +46,10 @@ async function visit(query, options = {}, at = browser) {
     for (const kind of ["click", "change", "input"]) document.addEventListener(kind, note, { capture: true })
   })
   await page.goto(`${address}/${query}`)
-  /** What a visitor sees: the parts draw once a frame, so a line may already say what the numbers show a frame later. */
+  /**
+   * What a visitor sees: the parts draw once a frame, so a line may already say what the numbers show a frame
+   * later.
+   */
   const text = async (id) => {
     await page.evaluate(() => new Promise((drawn) => requestAnimationFrame(drawn)))
     return page.locator(`#${id}`).textContent()
@@ -47,14 +58,16 @@ async function visit(query, options = {}, at = browser) {
   /** Until the text of an element matches; an error in the part is told rather than waited out. */
   const shows = async (id, pattern) => {
     const part = id.split("-")[0]
-    const outcome = await page.waitForFunction(
-      ([id, part, source]) => {
-        const error = document.getElementById(`${part}-error`)
-        if (new RegExp(source).test(document.getElementById(id).textContent)) return "yes"
-        return error && !error.hidden && id !== error.id ? error.textContent : false
-      },
-      [id, part, pattern.source],
-    ).catch(async () => assert.fail(`#${id} shows “${await text(id)}”, not ${pattern}`))
+    const outcome = await page
+      .waitForFunction(
+        ([id, part, source]) => {
+          const error = document.getElementById(`${part}-error`)
+          if (new RegExp(source).test(document.getElementById(id).textContent)) return "yes"
+          return error && !error.hidden && id !== error.id ? error.textContent : false
+        },
+        [id, part, pattern.source],
+      )
+      .catch(async () => assert.fail(`#${id} shows “${await text(id)}”, not ${pattern}`))
     const said = await outcome.jsonValue()
     assert.equal(said, "yes", `#${id}: ${said}`)
   }
@@ -65,7 +78,10 @@ async function visit(query, options = {}, at = browser) {
     await idle()
   }
   const beyond = (id, least) =>
-    page.waitForFunction(([id, least]) => Number(document.getElementById(id).textContent.replaceAll(",", "")) > least, [id, least])
+    page.waitForFunction(
+      ([id, least]) => Number(document.getElementById(id).textContent.replaceAll(",", "")) > least,
+      [id, least],
+    )
   const fits = async (part) => {
     const over = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth)
     assert.ok(over <= 0, `${part} is ${over} px wider than the screen`)
@@ -81,11 +97,35 @@ async function visit(query, options = {}, at = browser) {
     await file.saveAs(path)
     return { name: file.suggestedFilename(), path, bytes: await readFile(path) }
   }
-  const ready = () => page.waitForFunction(() => / parameters/.test(document.getElementById("model-line").textContent))
+  const ready = () =>
+    page.waitForFunction(() => / parameters/.test(document.getElementById("model-line").textContent))
   /** Controls that nothing has touched so far on this page. */
-  const untouched = () => page.$$eval("button[id], input[id], select[id], textarea[id]", (all) => all.map((e) => e.id).filter((id) => !pressed.has(id)))
-  const off = (id) => page.locator(`#${id}`).getAttribute("aria-disabled").then((value) => value === "true")
-  return { page, complaints, text, number, shows, idle, fails, beyond, fits, picture, downloads, ready, untouched, off, close: () => context.close() }
+  const untouched = () =>
+    page.$$eval("button[id], input[id], select[id], textarea[id]", (all) =>
+      all.map((e) => e.id).filter((id) => !pressed.has(id)),
+    )
+  const off = (id) =>
+    page
+      .locator(`#${id}`)
+      .getAttribute("aria-disabled")
+      .then((value) => value === "true")
+  return {
+    page,
+    complaints,
+    text,
+    number,
+    shows,
+    idle,
+    fails,
+    beyond,
+    fits,
+    picture,
+    downloads,
+    ready,
+    untouched,
+    off,
+    close: () => context.close(),
+  }
 }
 
 await rm(pictures, { recursive: true, force: true })
@@ -105,17 +145,37 @@ try {
     assert.ok(await page.locator("#banner").isHidden())
     await page.focus("#tab-read")
     const chosen = () => page.evaluate(() => document.activeElement.id)
-    for (const [key, tab] of [["ArrowRight", "race"], ["ArrowRight", "benchmark"], ["End", "inside"], ["ArrowRight", "read"], ["ArrowLeft", "inside"], ["Home", "read"]]) {
+    for (const [key, tab] of [
+      ["ArrowRight", "race"],
+      ["ArrowRight", "benchmark"],
+      ["End", "inside"],
+      ["ArrowRight", "read"],
+      ["ArrowLeft", "inside"],
+      ["Home", "read"],
+    ]) {
       await page.keyboard.press(key)
       assert.equal(await chosen(), `tab-${tab}`)
-      assert.deepEqual(await page.$$eval("[role=tabpanel]:not([hidden])", (panels) => panels.map((panel) => panel.id)), [tab])
+      assert.deepEqual(
+        await page.$$eval("[role=tabpanel]:not([hidden])", (panels) => panels.map((panel) => panel.id)),
+        [tab],
+      )
     }
     return text("adapter-name")
   })
 
   await test("every control has a name", async () => {
     const nameless = await page.$$eval("button, input, select, textarea, [role=img], progress", (all) =>
-      all.filter((e) => !(e.getAttribute("aria-label") || e.getAttribute("aria-labelledby") || e.labels?.length || e.textContent.trim())).map((e) => e.id || e.outerHTML.slice(0, 80)),
+      all
+        .filter(
+          (e) =>
+            !(
+              e.getAttribute("aria-label") ||
+              e.getAttribute("aria-labelledby") ||
+              e.labels?.length ||
+              e.textContent.trim()
+            ),
+        )
+        .map((e) => e.id || e.outerHTML.slice(0, 80)),
     )
     assert.deepEqual(nameless, [])
     const ids = await page.$$eval("[id]", (all) => all.map((e) => e.id))
@@ -137,7 +197,8 @@ try {
     await idle()
     assert.match(await text("read-state-bytes"), /iB/)
     assert.match(await text("read-memory-words"), /softmax/)
-    return `position ${await text("read-position")}, loss ${await text("read-loss")}, ${await text("read-speed")} tokens/s`
+    const where = `position ${await text("read-position")}, loss ${await text("read-loss")}`
+    return `${where}, ${await text("read-speed")} tokens/s`
   })
 
   let saved
@@ -151,7 +212,9 @@ try {
     await page.fill("#read-max-tokens", "12")
     const clicked = Date.now()
     await page.click("#read-write")
-    await page.waitForFunction(() => document.querySelector("#read-output span:last-child:not(.before)")?.textContent.length > 0)
+    await page.waitForFunction(
+      () => document.querySelector("#read-output span:last-child:not(.before)")?.textContent.length > 0,
+    )
     const first = Date.now() - clicked
     await shows("read-status", /^Wrote 12 tokens/)
     const written = () => page.$eval("#read-output span:last-child", (span) => span.textContent)
@@ -174,18 +237,32 @@ try {
   await test("read: paste, file, drop, and what is no text or no state", async () => {
     await page.click("#read-paste")
     await fails("read", /There is no text/)
-    await page.fill("#read-text", "It was the best of times, it was the worst of times, and nobody in the village knew why.")
+    await page.fill(
+      "#read-text",
+      "It was the best of times, it was the worst of times, and nobody in the village knew why.",
+    )
     await page.click("#read-paste")
     await shows("read-status", /^Read your text/)
     const once = await number("read-position")
     await page.check("#read-append")
     await page.click("#read-paste")
-    await page.waitForFunction((once) => Number(document.getElementById("read-position").textContent) > 1.8 * once, once)
+    await page.waitForFunction(
+      (once) => Number(document.getElementById("read-position").textContent) > 1.8 * once,
+      once,
+    )
     await idle()
     await page.uncheck("#read-append")
-    await page.setInputFiles("#read-file", { name: "a.txt", mimeType: "text/plain", buffer: Buffer.from("A short chapter.\r\nAnd its second line.\r\n") })
+    await page.setInputFiles("#read-file", {
+      name: "a.txt",
+      mimeType: "text/plain",
+      buffer: Buffer.from("A short chapter.\r\nAnd its second line.\r\n"),
+    })
     await shows("read-status", /^Read “a.txt”/)
-    await page.setInputFiles("#read-file", { name: "b.bin", mimeType: "text/plain", buffer: Buffer.from([0, 1, 2, 3]) })
+    await page.setInputFiles("#read-file", {
+      name: "b.bin",
+      mimeType: "text/plain",
+      buffer: Buffer.from([0, 1, 2, 3]),
+    })
     await fails("read", /is not a text/)
     for (const name of ["read-open", "read-load"]) {
       const [chooser] = await Promise.all([page.waitForEvent("filechooser"), page.click(`#${name}`)])
@@ -193,13 +270,19 @@ try {
     }
     const dropped = await page.evaluateHandle(() => {
       const data = new DataTransfer()
-      data.items.add(new File(["Dropped words are read like any others."], "dropped.txt", { type: "text/plain" }))
+      data.items.add(
+        new File(["Dropped words are read like any others."], "dropped.txt", { type: "text/plain" }),
+      )
       return data
     })
     await page.dispatchEvent("#read-drop", "dragover", { dataTransfer: dropped })
     await page.dispatchEvent("#read-drop", "drop", { dataTransfer: dropped })
     await shows("read-status", /^Read “dropped.txt”/)
-    await page.setInputFiles("#read-state", { name: "bad.state", mimeType: "application/octet-stream", buffer: Buffer.from("no state") })
+    await page.setInputFiles("#read-state", {
+      name: "bad.state",
+      mimeType: "application/octet-stream",
+      buffer: Buffer.from("no state"),
+    })
     await fails("read", /\S\. \S/)
     await page.click("#read-reset")
     await shows("read-status", /forgotten/)
@@ -227,7 +310,10 @@ try {
     await page.fill("#race-budget", "0.5")
     await page.click("#race-start")
     await shows("race-status", /^Done/)
-    assert.deepEqual(await page.$$eval("#race-table tbody th", (cells) => cells.map((c) => c.textContent)), ["512", "1,024"])
+    assert.deepEqual(await page.$$eval("#race-table tbody th", (cells) => cells.map((c) => c.textContent)), [
+      "512",
+      "1,024",
+    ])
     assert.match(await text("race-verdict"), /times as fast/)
     // A row may be too slow for its budget here, but none may be wrong.
     assert.doesNotMatch(await text("race-table"), /wrong/)
@@ -260,21 +346,37 @@ try {
     const copied = await page.evaluate(() => navigator.clipboard.readText())
     const file = await downloads("#benchmark-download")
     assert.equal(file.bytes.toString(), copied)
-    const lines = copied.trim().split("\n").map((line) => JSON.parse(line))
+    const lines = copied
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line))
     assert.equal(lines.length, rows)
     assert.ok(lines.every((row) => row.schema === "polysketch.bench/1" && row.suite === "peaks"))
     const [chooser] = await Promise.all([page.waitForEvent("filechooser"), page.click("#benchmark-open")])
     await chooser.setFiles(file.path)
     await page.waitForFunction(() => /rows/.test(document.getElementById("benchmark-other-line").textContent))
-    const ratios = await page.$$eval("#benchmark-table tbody tr:not(.suite) td:last-child", (cells) => cells.map((c) => c.textContent).filter(Boolean))
-    assert.ok(ratios.length > 0 && ratios.every((ratio) => ratio === "1.00 ×"), `the same rows differ: ${ratios}`)
+    const ratios = await page.$$eval("#benchmark-table tbody tr:not(.suite) td:last-child", (cells) =>
+      cells.map((c) => c.textContent).filter(Boolean),
+    )
+    assert.ok(
+      ratios.length > 0 && ratios.every((ratio) => ratio === "1.00 ×"),
+      `the same rows differ: ${ratios}`,
+    )
     await picture("benchmark-light")
-    await page.setInputFiles("#benchmark-file", { name: "bad.jsonl", mimeType: "text/plain", buffer: Buffer.from("{}\n") })
+    await page.setInputFiles("#benchmark-file", {
+      name: "bad.jsonl",
+      mimeType: "text/plain",
+      buffer: Buffer.from("{}\n"),
+    })
     await fails("benchmark", /line 1/)
-    const bundled = await page.$$eval("#benchmark-other option", (all) => all.map((o) => o.value).filter(Boolean))
+    const bundled = await page.$$eval("#benchmark-other option", (all) =>
+      all.map((o) => o.value).filter(Boolean),
+    )
     for (const name of bundled.slice(0, 1)) {
       await page.selectOption("#benchmark-other", name)
-      await page.waitForFunction(() => /rows\./.test(document.getElementById("benchmark-other-line").textContent))
+      await page.waitForFunction(() =>
+        /rows\./.test(document.getElementById("benchmark-other-line").textContent),
+      )
     }
     await page.selectOption("#benchmark-other", "")
     return `${rows} rows, ${bundled.length} files of bundled results`
@@ -329,7 +431,8 @@ try {
     await page.selectOption("#inside-layer", { value: "1" })
     await idle()
     assert.notEqual(await pixels(), first, "another layer looks the same")
-    for (const choice of ["inside-change", "inside-shared", "inside-each", "inside-state"]) await page.check(`#${choice}`)
+    for (const choice of ["inside-change", "inside-shared", "inside-each", "inside-state"])
+      await page.check(`#${choice}`)
     await page.hover("#inside-heads canvas")
     await shows("inside-cell", /^Head 1, feature \d+, value dimension \d+: /)
     await page.click("#inside-reset")
@@ -395,14 +498,23 @@ try {
     await context.unroute("**/model.safetensors")
     await page.fill("#read-text", "Once more, and it is there.")
     await page.click("#read-paste")
-    await page.waitForFunction(() => /^Read your text/.test(document.getElementById("read-status").textContent))
+    await page.waitForFunction(() =>
+      /^Read your text/.test(document.getElementById("read-status").textContent),
+    )
     assert.ok(await page.locator("#page-error").isHidden())
     await context.close()
     return said
   })
 
   await test("phone, dark", async () => {
-    const phone = await visit("?backend=cpu", { viewport: { width: 360, height: 740 }, deviceScaleFactor: 2, colorScheme: "dark", hasTouch: true, isMobile: true, reducedMotion: "reduce" })
+    const phone = await visit("?backend=cpu", {
+      viewport: { width: 360, height: 740 },
+      deviceScaleFactor: 2,
+      colorScheme: "dark",
+      hasTouch: true,
+      isMobile: true,
+      reducedMotion: "reduce",
+    })
     await phone.ready()
     assert.equal(await phone.page.evaluate(() => document.documentElement.dataset.theme), "dark")
     await phone.page.fill("#read-text", "A text on a small screen. ".repeat(60))
@@ -492,9 +604,16 @@ try {
     await cpu.page.click("#banner-close")
     assert.ok(await cpu.page.locator("#banner").isHidden())
     // The browser's own words about what it lacks.
-    assert.deepEqual(cpu.complaints.filter((words) => !/WebGPU Context Provider|No available adapters/.test(words)), [])
+    assert.deepEqual(
+      cpu.complaints.filter((words) => !/WebGPU Context Provider|No available adapters/.test(words)),
+      [],
+    )
     const left = new Set(await cpu.untouched())
-    assert.deepEqual(untouched.filter((id) => left.has(id)), [], "nothing presses these")
+    assert.deepEqual(
+      untouched.filter((id) => left.has(id)),
+      [],
+      "nothing presses these",
+    )
   })
 } finally {
   await browser.close()

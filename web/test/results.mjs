@@ -12,7 +12,8 @@ await page.exposeFunction("keepRow", (row) => process.stdout.write(`${JSON.strin
 await page.evaluate(async (options) => {
   const { Engine } = await import("/pkg/polysketch.js")
   const engine = await Engine.create({ backend: "gpu" })
-  for await (const event of engine.bench(options)) if (event.event === "row") await globalThis.keepRow(event.row)
+  for await (const event of engine.bench(options))
+    if (event.event === "row") await globalThis.keepRow(event.row)
 }, options)
 await browser.close()
 close()

@@ -14,15 +14,24 @@ const native = process.env.POLYSKETCH ?? "target/release/polysketch"
 /** Tokens a second by what is measured. */
 const rates = (rows) => {
   const timed = rows.filter((row) => ["prefill", "decode"].includes(row.name) && row.statistics)
-  return Object.fromEntries(timed.map((row) => [`${row.name} at ${row.workload.depth ?? 0}`, row.derived.tokens_per_second]))
+  return Object.fromEntries(
+    timed.map((row) => [`${row.name} at ${row.workload.depth ?? 0}`, row.derived.tokens_per_second]),
+  )
 }
 
 function natively() {
   const folder = mkdtempSync(join(tmpdir(), "polysketch-"))
   try {
     const out = join(folder, "rows.jsonl")
-    execFileSync(native, ["bench", "model", "--quick", "--adapter", "swiftshader", "--out", out, "--quiet"], { stdio: ["ignore", "ignore", "inherit"] })
-    return rates(readFileSync(out, "utf8").trim().split("\n").map((line) => JSON.parse(line)))
+    execFileSync(native, ["bench", "model", "--quick", "--adapter", "swiftshader", "--out", out, "--quiet"], {
+      stdio: ["ignore", "ignore", "inherit"],
+    })
+    return rates(
+      readFileSync(out, "utf8")
+        .trim()
+        .split("\n")
+        .map((line) => JSON.parse(line)),
+    )
   } finally {
     rmSync(folder, { recursive: true })
   }
@@ -36,7 +45,8 @@ async function inPage() {
     const { Engine } = await import("/pkg/polysketch.js")
     const engine = await Engine.create({ backend: "gpu" })
     const rows = []
-    for await (const event of engine.bench({ suites: ["model"], quick: true })) if (event.event === "row") rows.push(event.row)
+    for await (const event of engine.bench({ suites: ["model"], quick: true }))
+      if (event.event === "row") rows.push(event.row)
     return rows
   })
   await page.close()
@@ -54,7 +64,9 @@ for (const name of Object.keys(pairs[0][0])) {
   }
   const ratios = pairs.map(([there, here]) => here[name] / there[name])
   const [there, here] = [0, 1].map((side) => median(pairs.map((pair) => pair[side][name])))
-  console.log(`${name}: native ${there.toFixed(1)} tokens/s, page ${here.toFixed(1)}, ratio ${median(ratios).toFixed(2)} (${ratios.map((r) => r.toFixed(2)).join(", ")})`)
+  const each = ratios.map((r) => r.toFixed(2)).join(", ")
+  const rates = `native ${there.toFixed(1)} tokens/s, page ${here.toFixed(1)}`
+  console.log(`${name}: ${rates}, ratio ${median(ratios).toFixed(2)} (${each})`)
 }
 await browser.close()
 close()

@@ -1,4 +1,4 @@
-//! What came of a run.
+//! The result of a training run, for people.
 
 use std::path::Path;
 

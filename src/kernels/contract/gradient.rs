@@ -20,7 +20,7 @@ pub trait BackwardExt: Backward {
             ErrorKind::Shape,
             format!("{}: input {i} must be a parameter to get a gradient", self.label()),
         );
-        self.place(i).ok_or(error)
+        self.accumulate_into(i).ok_or(error)
     }
 
     /// Appends the operation that computes the gradient of input `i`: `kernel(true)` adds it in place to what
@@ -35,7 +35,7 @@ pub trait BackwardExt: Backward {
         if !self.wants(i) {
             return Ok(());
         }
-        match self.place(i) {
+        match self.accumulate_into(i) {
             Some(place) => self.append(what, Arc::new(kernel(true)), inputs, &[place]).map(drop),
             None => {
                 let fresh = self.append(what, Arc::new(kernel(false)), inputs, &[])?[0];

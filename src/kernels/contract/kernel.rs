@@ -8,7 +8,8 @@ use super::args::Args;
 use super::device::DeviceTraits;
 use super::variant::{Dispatch, Variant};
 use crate::error::{Error, ErrorKind, Result};
-use crate::tensor::{Call, Capacity, TensorId, TensorType};
+use crate::shape;
+use crate::tensor::{Call, Capacity, TensorId, TensorType, Unit};
 
 /// An operation of the graph that runs as one dispatch.
 ///
@@ -94,14 +95,14 @@ pub trait Backward {
     /// The gradient of output `i`; an error if no later operation gave one.
     fn gradient(&self, i: usize) -> Result<TensorId>;
 
-    /// Where a gradient of input `i` is to be added in place, if there is such a place: the accumulator of a
-    /// trained parameter (a state named `gradient.NAME`, which the caller of the plan clears), or what later
-    /// operations gave so far.
-    fn place(&mut self, i: usize) -> Option<TensorId>;
+    /// The tensor that a gradient of input `i` is to be added to in place, if there is one: the accumulator of
+    /// a trained parameter (a state, which the caller of the plan clears), or what later operations gave so
+    /// far.
+    fn accumulate_into(&mut self, i: usize) -> Option<TensorId>;
 
     /// Hands on a fresh gradient of input `i`, to be added to what there is. The tensor may be one that is
     /// also the gradient of something else (a residual's), but nobody may write it afterwards other than
-    /// through [`Backward::place`].
+    /// through [`Backward::accumulate_into`].
     fn give(&mut self, i: usize, gradient: TensorId) -> Result<()>;
 
     /// Appends an operation labelled `LABEL.what`; returns its fresh outputs.
@@ -117,8 +118,32 @@ pub trait Backward {
     /// earlier ones. The caller of the plan clears it before a text's last segment.
     fn carry(&mut self, what: &str, ty: TensorType) -> TensorId;
 
-    /// A tensor the caller writes before a call, by its own name.
-    fn ask(&mut self, name: &str, ty: TensorType) -> TensorId;
+    /// An input that the caller of the plan writes before a call.
+    fn ask(&mut self, what: Asked) -> TensorId;
+}
+
+/// An input that a gradient rule may need of the caller, beside what its operation reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Asked {
+    /// `u32 [rows]`: the rows of a call in the order of their tokens, so that those of one token stand side by
+    /// side.
+    Order,
+}
+
+impl Asked {
+    /// Its name, for people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Asked::Order => "order",
+        }
+    }
+
+    /// Its type.
+    pub fn ty(self) -> TensorType {
+        match self {
+            Asked::Order => TensorType::u32(shape![Unit::Rows]),
+        }
+    }
 }
 
 /// Implements the two monomorphic twins and `as_any` by a generic `fn twin<R: Real>`, which takes [`Views`], or

@@ -28,7 +28,7 @@ pub use args::{Args, View, Views, Weights};
 pub use device::DeviceTraits;
 pub use gradient::BackwardExt;
 pub(crate) use kernel::shape_error;
-pub use kernel::{Backward, Gradient, Kernel};
+pub use kernel::{Asked, Backward, Gradient, Kernel};
 pub use own_shader::OwnShader;
 pub use permutation::Permutation;
 pub use tuning::{Tile, Tuning};

@@ -26,7 +26,7 @@ impl Gradient for GatePrefix {
                 "the rows of keys and queries give the projections' gradient before their gates",
             )
         };
-        let dqkv = pass.place(0).ok_or_else(rows_first)?;
+        let dqkv = pass.accumulate_into(0).ok_or_else(rows_first)?;
         let carry = pass.carry("carry", TensorType::f32(shape![Unit::Lanes, self.layout.heads]));
         pass.append(
             "logits",
@@ -45,7 +45,7 @@ impl Gradient for PackHeads {
         let arguments: Vec<TensorId> = (0..4).map(|i| pass.input(i)).chain([dqueries, dkeys]).collect();
         let outputs = pass.append("qkv", Arc::new(PackHeadsGrad { layout: l.clone() }), &arguments, &[])?;
         pass.give(0, outputs[0])?;
-        if let (true, true, Some(norms)) = (l.exact && l.normed, pass.wants(2), pass.place(2)) {
+        if let (true, true, Some(norms)) = (l.exact && l.normed, pass.wants(2), pass.accumulate_into(2)) {
             let sum = SumPartials { ty: partials(4 * l.head), offset: 0, width: 4 * l.head };
             pass.append("norms", Arc::new(sum), &[outputs[1]], &[norms])?;
         }

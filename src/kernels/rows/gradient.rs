@@ -11,11 +11,8 @@ use crate::kernels::rows::layer_norm_grad::LayerNormGrad;
 use crate::kernels::rows::nll_grad::NllGrad;
 use crate::kernels::rows::sum_partials::SumPartials;
 use crate::kernels::rows::sum_partials::partials;
-use crate::kernels::{Backward, BackwardExt, Gradient};
-use crate::shape;
+use crate::kernels::{Asked, Backward, BackwardExt, Gradient};
 use crate::tensor::DType;
-use crate::tensor::TensorType;
-use crate::tensor::Unit;
 use std::sync::Arc;
 
 impl Gradient for Embed {
@@ -28,7 +25,7 @@ impl Gradient for Embed {
             ));
         }
         let (ids, dx) = (pass.input(0), pass.gradient(0)?);
-        let order = pass.ask("order", TensorType::u32(shape![Unit::Rows]));
+        let order = pass.ask(Asked::Order);
         let table = pass.accumulator(2)?;
         pass.append("grad", Arc::new(EmbedGrad { width, first, rows }), &[order, ids, dx], &[table]).map(drop)
     }
@@ -46,7 +43,7 @@ impl Gradient for LayerNorm {
     fn backward(&self, pass: &mut dyn Backward) -> Result<()> {
         let &Self { width, rows } = self;
         let (x, norm, dy) = (pass.input(0), pass.input(1), pass.gradient(0)?);
-        let place = if pass.wants(0) { pass.place(0) } else { None };
+        let place = if pass.wants(0) { pass.accumulate_into(0) } else { None };
         let kernel = LayerNormGrad { width, rows, accumulate: place.is_some() };
         let outputs = pass.append("grad", Arc::new(kernel), &[x, norm, dy], place.as_slice())?;
         if pass.wants(1) {

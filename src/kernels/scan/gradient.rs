@@ -92,7 +92,7 @@ impl Gradient for ScanStates {
         if !pass.wants(0) {
             return Ok(());
         }
-        let Some(dkeys) = pass.place(0) else {
+        let Some(dkeys) = pass.accumulate_into(0) else {
             return fail(pass, "the outputs of the scan gave its keys no gradient");
         };
         let kernel = ScanGradKeys {

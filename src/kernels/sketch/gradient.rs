@@ -15,11 +15,12 @@ impl Gradient for SketchLearned {
         let kernel = SketchLearnedGrad(self.clone());
         let slabs = kernel.slabs();
         let partial = sketch_backward(pass, kernel)?;
-        if let (true, Some(weights)) = (pass.wants(4), pass.place(4)) {
+        if let (true, Some(weights)) = (pass.wants(4), pass.accumulate_into(4)) {
             let sum = SumPartials { ty: slabs.clone(), offset: 0, width: self.weight_count() };
             pass.append("weights", Arc::new(sum), &[partial], &[weights])?;
         }
-        if let (true, true, Some(norms)) = (self.layout.sketch_normed, pass.wants(2), pass.place(2)) {
+        if let (true, true, Some(norms)) = (self.layout.sketch_normed, pass.wants(2), pass.accumulate_into(2))
+        {
             let sum = SumPartials { ty: slabs, offset: self.weight_count(), width: 4 * self.layout.head };
             pass.append("norms", Arc::new(sum), &[partial], &[norms])?;
         }
@@ -32,7 +33,8 @@ impl Gradient for SketchRandom {
         let kernel = SketchRandomGrad(self.clone());
         let ty = kernel.slabs();
         let partial = sketch_backward(pass, kernel)?;
-        if let (true, true, Some(norms)) = (self.layout.sketch_normed, pass.wants(2), pass.place(2)) {
+        if let (true, true, Some(norms)) = (self.layout.sketch_normed, pass.wants(2), pass.accumulate_into(2))
+        {
             pass.append(
                 "norms",
                 Arc::new(SumPartials { ty, offset: 0, width: 4 * self.layout.head }),
@@ -54,6 +56,6 @@ fn sketch_backward(pass: &mut dyn Backward, kernel: impl Kernel) -> Result<Tenso
             "the rows of keys and queries give the projections' gradient before their sketch",
         )
     };
-    let dqkv = pass.place(0).ok_or_else(rows_first)?;
+    let dqkv = pass.accumulate_into(0).ok_or_else(rows_first)?;
     Ok(pass.append("input", Arc::new(kernel), &arguments, &[dqkv])?[0])
 }

@@ -1,38 +1,25 @@
 //! Where to run, and loading.
 
 use js_sys::{Function, JSON, Object};
-use serde::Deserialize;
 use wasm_bindgen::prelude::*;
 
 use super::convert::{Progress, bytes, field, is_bytes, missing, object, options, text, to_js};
 use super::model::Model;
 use crate::gpu::AdapterRequest;
-use crate::model::{self, LoadOptions, ModelSource};
+use crate::model::{self, ModelSource};
+use crate::web::options::{EngineOptions, LoadOptions};
 
 /// Where models run.
 #[wasm_bindgen]
 #[derive(Debug)]
 pub struct Engine(pub(super) model::Engine);
 
-#[derive(Default, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
-struct EngineOptions {
-    backend: Option<String>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
-struct LoadSettings {
-    max_context: Option<usize>,
-}
-
 #[wasm_bindgen]
 impl Engine {
     /// Chooses where to run: `{ backend: "auto" | "gpu" | "cpu" }`.
     pub async fn create(given: Option<Object>) -> Result<Engine, JsValue> {
         let given: EngineOptions = options("engine options", given)?;
-        let backend = given.backend.map(|name| name.parse().map_err(to_js)).transpose()?.unwrap_or_default();
-        let request = AdapterRequest { backend, adapter: None };
+        let request = AdapterRequest { backend: given.backend, adapter: None };
         Ok(Engine(model::Engine::create(&request).await.map_err(to_js)?))
     }
 
@@ -60,14 +47,13 @@ impl Engine {
         on_progress: Option<Function>,
         given: Option<Object>,
     ) -> Result<Model, JsValue> {
-        let settings: LoadSettings = options("load options", given)?;
-        let defaults = LoadOptions::default();
-        let load =
-            LoadOptions { max_context: settings.max_context.unwrap_or(defaults.max_context), ..defaults };
+        let given: LoadOptions = options("load options", given)?;
         let source = Files::read(&files)?.source().map_err(to_js)?;
         let mut progress = Progress::new(on_progress);
-        let loaded =
-            self.0.load(source, &load, &mut |done, total| progress.tell(done as f64, total as f64)).await;
+        let loaded = self
+            .0
+            .load(source, &given.options(), &mut |done, total| progress.tell(done as f64, total as f64))
+            .await;
         progress.end()?;
         Ok(Model::new(loaded.map_err(to_js)?))
     }

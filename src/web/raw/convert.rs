@@ -3,9 +3,11 @@
 use js_sys::{Array, Function, JSON, Object, Reflect, Uint8Array};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
 use wasm_bindgen::prelude::*;
 
 use crate::error::{Error, ErrorKind};
+use crate::web::options::read;
 
 /// A JavaScript `Error` whose `name` is the [`ErrorKind`], with the way out, if there is one, as `advice`.
 pub(super) fn to_js(error: Error) -> JsValue {
@@ -25,13 +27,9 @@ pub(super) fn object(value: &impl Serialize) -> Result<JsValue, JsValue> {
     JSON::parse(&text)
 }
 
-/// Options of a call; what is missing has its default, and a name that does not exist, or a number that is
-/// none, is refused.
-pub(super) fn options<T: DeserializeOwned + Default>(
-    what: &str,
-    options: Option<Object>,
-) -> Result<T, JsValue> {
-    let Some(options) = options else { return Ok(T::default()) };
+/// What a page gave as options, as plain data; a number that is none is refused. Without any there are none.
+pub(super) fn given(what: &str, options: Option<Object>) -> Result<Value, JsValue> {
+    let Some(options) = options else { return Ok(Value::Object(Map::new())) };
     // JSON writes NaN as null, which may stand for a default.
     for entry in Object::entries(&options).iter().map(|entry| Array::from(&entry)) {
         if let Some(number) = entry.get(1).as_f64().filter(|number| !number.is_finite()) {
@@ -43,15 +41,12 @@ pub(super) fn options<T: DeserializeOwned + Default>(
         }
     }
     let text = String::from(JSON::stringify(&options)?);
-    serde_json::from_str(&text).map_err(|e| {
-        // Without "at line 1 column 17", which means nothing to who gave an object.
-        let message = e.to_string();
-        let message = message.split(" at line").next().unwrap_or_default();
-        to_js(
-            Error::new(ErrorKind::Input, format!("{what}: {message}"))
-                .help("see types.d.ts of the package for what there is"),
-        )
-    })
+    serde_json::from_str(&text).map_err(|e| to_js(Error::new(ErrorKind::Input, format!("{what}: {e}"))))
+}
+
+/// Options of a call, as [`read`] takes them.
+pub(super) fn options<T: DeserializeOwned>(what: &str, options: Option<Object>) -> Result<T, JsValue> {
+    read(what, given(what, options)?).map_err(to_js)
 }
 
 /// A callback `(done, total)` of JavaScript's. What it throws is kept, and ends the work at its next step.

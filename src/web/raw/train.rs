@@ -1,7 +1,6 @@
 //! A small model learns a synthetic task, a step a call.
 
 use js_sys::{Object, Reflect, Uint8Array};
-use serde::Deserialize;
 use wasm_bindgen::prelude::*;
 
 use super::convert::{object, options, to_js};
@@ -12,12 +11,11 @@ use crate::model::tensor_file::{TensorData, safetensors_bytes};
 use crate::model::{ModelSource, Tokenizer};
 use crate::train::evaluation::{EvaluationSet, evaluate};
 use crate::train::initial::new_model;
-use crate::train::settings::TaskSettings;
-use crate::train::tasks::TaskKind;
 use crate::train::{Learner, Settings, trainer};
+use crate::web::options::train::TrainOptions;
 
 /// Two layers of 64, unless the caller has another one.
-const TINY: &str = include_str!("../../assets/configs/tiny.json");
+const TINY: &str = include_str!("../../../assets/configs/tiny.json");
 /// Sequences of an evaluation.
 const EVALUATED: usize = 128;
 
@@ -28,55 +26,6 @@ pub struct Trainer {
     held_out: EvaluationSet,
     config: ModelConfig,
     settings: Settings,
-}
-
-/// The package's `TrainOptions`.
-#[derive(Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
-struct TrainOptions {
-    config: Option<serde_json::Value>,
-    task: TaskKind,
-    items: Option<usize>,
-    vocabulary: usize,
-    context: usize,
-    batch: usize,
-    steps: u64,
-    lr: f64,
-    seed: u64,
-}
-
-impl Default for TrainOptions {
-    fn default() -> Self {
-        Self {
-            config: None,
-            task: TaskKind::Induction,
-            items: None,
-            vocabulary: 16,
-            context: 32,
-            batch: 32,
-            steps: 1000,
-            lr: 0.004,
-            seed: 0,
-        }
-    }
-}
-
-impl TrainOptions {
-    fn settings(&self) -> Settings {
-        let items = self.items.unwrap_or(self.task.usual_items());
-        Settings {
-            steps: self.steps,
-            batch: self.batch,
-            context: self.context,
-            lr: self.lr,
-            min_lr: 0.0,
-            warmup: (self.steps / 10).min(50),
-            weight_decay: 0.01,
-            seed: self.seed,
-            task: Some(TaskSettings { kind: self.task, items, vocabulary: self.vocabulary }),
-            ..Settings::default()
-        }
-    }
 }
 
 #[wasm_bindgen]
@@ -97,6 +46,12 @@ impl Trainer {
     #[wasm_bindgen(getter, js_name = tokensPerStep)]
     pub fn tokens_per_step(&self) -> f64 {
         self.settings.tokens(1) as f64
+    }
+
+    /// Steps between evaluations; 0: only at the end.
+    #[wasm_bindgen(getter, js_name = evalEvery)]
+    pub fn eval_every(&self) -> f64 {
+        self.settings.eval_every as f64
     }
 
     /// One step: `{ step, loss, lr, gradientNorm }`.
