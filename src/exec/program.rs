@@ -186,8 +186,11 @@ impl Program {
         if let Some(id) = self.lanes {
             self.write(id, 0, &lane_table(calls)).await?;
         }
-        for (id, words) in inputs.iter().filter(|(id, _)| self.plan.tensors[id.0].bytes > 0) {
-            self.write(*id, 0, words).await?;
+        for (id, words) in inputs {
+            // No step may need an input of the graph.
+            if self.plan.tensors[id.0].bytes > 0 {
+                self.write(*id, 0, words).await?;
+            }
         }
         Ok(())
     }

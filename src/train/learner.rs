@@ -9,9 +9,9 @@ use crate::attention::Mode;
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::{Executor, Memory, Program, Submission};
 use crate::graph::{Graph, Plan, gradient_name};
-use crate::kernels::{Asked, DeviceTraits};
 use crate::kernels::rows::embed_grad::order;
 use crate::kernels::rows::nll::UNSCORED;
+use crate::kernels::{Asked, DeviceTraits};
 use crate::model::config::ModelConfig;
 use crate::model::transformer::{self, Ending, Scores};
 use crate::model::weights::{self, Packed};
@@ -86,12 +86,14 @@ impl Learner {
         };
         let lower = |graph: Graph, name| graph.lower(name, &traits, plan.capacity);
         let scores = plan.forward_handles.scores.expect("a graph with Ending::Nll has scores");
-        let forward =
-            Pass::scored(ready(plan.forward.clone()).await?, plan.forward_handles.ids, scores);
+        let forward = Pass::scored(ready(plan.forward.clone()).await?, plan.forward_handles.ids, scores);
         let states = match (&plan.states, &plan.states_handles) {
-            (Some(states), Some(handles)) => {
-                Some(Pass { targets: None, output: None, ids: handles.ids, program: ready(states.clone()).await? })
-            }
+            (Some(states), Some(handles)) => Some(Pass {
+                targets: None,
+                output: None,
+                ids: handles.ids,
+                program: ready(states.clone()).await?,
+            }),
             _ => None,
         };
         let of_train = &plan.train_handles;
