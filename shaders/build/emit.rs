@@ -1,5 +1,5 @@
-//! Rust from what was reflected: for each shader a module with `Params`, `Args`, `Flags` and `Overrides`, and
-//! the table of permutations. What is generated names things by strings and numbers so that nothing else has
+//! Rust from what was reflected: for each shader a module with its constants, `Params`, `Args`, `Flags` and
+//! `Overrides`, and the table of permutations. What is generated names things by strings and numbers so that nothing else has
 //! to.
 
 use std::collections::BTreeMap;
@@ -84,6 +84,14 @@ fn module(text: &mut String, kernel: &Kernel, first: usize, pieces: &BTreeMap<&s
         text,
         "    #[allow(unused_imports)]\n    use super::*;\n\n    const STEM: &str = {stem:?};\n"
     );
+    if let Some(n) = kernel.invocations {
+        let _ =
+            writeln!(text, "    /// Invocations of a workgroup.\n    pub const INVOCATIONS: usize = {n};\n");
+    }
+    for c in &kernel.constants {
+        let (doc, name, Some(value)) = (described(&c.name, &c.doc), &c.name, c.value) else { continue };
+        let _ = writeln!(text, "    /// {doc}\n    pub const {name}: usize = {value};\n");
+    }
     let _ = writeln!(
         text,
         "    /// The uniform block.\n    #[repr(C)]\n    #[derive(Clone, Copy, Debug, Default, PartialEq, \

@@ -15,6 +15,10 @@ pub struct Kernel {
     pub args: Vec<Argument>,
     /// Every `override` of any permutation.
     pub overrides: Vec<Override>,
+    /// Every `const` of type `u32`, of all permutations.
+    pub constants: Vec<Constant>,
+    /// Invocations of a workgroup, where the shader says how many.
+    pub invocations: Option<u32>,
     pub permutations: Vec<Permutation>,
 }
 
@@ -52,6 +56,14 @@ pub struct Override {
     pub doc: String,
 }
 
+/// A `const` of type `u32`.
+pub struct Constant {
+    pub name: String,
+    /// None: permutations have different ones.
+    pub value: Option<u32>,
+    pub doc: String,
+}
+
 /// One choice of flags.
 pub struct Permutation {
     pub flags: Vec<String>,
@@ -82,10 +94,12 @@ pub fn kernel(source: &Source, shared: &[Source]) -> Result<Kernel, String> {
             flags.push(flag.to_string());
         }
     }
-    let (args, overrides, permutations) = Default::default();
-    let mut kernel = Kernel { stem: stem.clone(), flags, params: Vec::new(), args, overrides, permutations };
+    let (args, overrides, constants, permutations) = Default::default();
+    let (stem, params, invocations) = (stem.clone(), Vec::new(), None);
+    let mut kernel = Kernel { stem, flags, params, args, overrides, constants, invocations, permutations };
     for (at, flags) in all.iter().enumerate() {
-        let key = std::iter::once(stem.as_str()).chain(flags.iter().copied()).collect::<Vec<_>>().join("+");
+        let key =
+            std::iter::once(source.stem.as_str()).chain(flags.iter().copied()).collect::<Vec<_>>().join("+");
         permutation(&mut kernel, at, &key, flags, source, shared)?;
     }
     Ok(kernel)
@@ -182,6 +196,10 @@ fn permutation(
         numbers.insert(handle, number);
         overrides.push(number);
     }
+    let entry = &module.entry_points[0];
+    let fixed = entry.workgroup_size_overrides.is_none();
+    kernel.invocations = fixed.then(|| entry.workgroup_size.iter().product());
+    constants(kernel, &module, &text);
     let used = info.get_entry_point(0);
     let mut workgroup = Vec::new();
     for (handle, var) in module.global_variables.iter() {
@@ -204,6 +222,24 @@ fn permutation(
     let flags = flags.iter().map(ToString::to_string).collect();
     kernel.permutations.push(Permutation { flags, args, overrides, workgroup });
     Ok(())
+}
+
+/// The constants of a permutation.
+fn constants(kernel: &mut Kernel, module: &naga::Module, text: &str) {
+    for (_, constant) in module.constants.iter() {
+        let (Some(name), naga::Expression::Literal(naga::Literal::U32(value))) =
+            (&constant.name, &module.global_expressions[constant.init])
+        else {
+            continue;
+        };
+        match kernel.constants.iter_mut().find(|known| known.name == *name) {
+            Some(known) => known.value = known.value.filter(|known| known == value),
+            None => {
+                let doc = comment(text, &format!("const {name}:"));
+                kernel.constants.push(Constant { name: name.clone(), value: Some(*value), doc });
+            }
+        }
+    }
 }
 
 /// The number of an argument, which this permutation may add or turn into weights.
@@ -258,8 +294,12 @@ fn elements(
                 inner = &module.types[*base].inner;
                 continue;
             }
+            // Numbers of two kinds are words: floats as bits.
             naga::TypeInner::Struct { members, .. } if !members.is_empty() => {
-                inner = &module.types[members[0].ty].inner;
+                let whole = |m: &&naga::StructMember| {
+                    module.types[m.ty].inner.scalar_kind() != Some(naga::ScalarKind::Float)
+                };
+                inner = &module.types[members.iter().find(whole).unwrap_or(&members[0]).ty].inner;
                 continue;
             }
             naga::TypeInner::Scalar(scalar) | naga::TypeInner::Vector { scalar, .. } => scalar,

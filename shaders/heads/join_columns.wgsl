@@ -20,7 +20,11 @@ override WIDTH: u32;           // columns of qkv: 3 * PART, with GATE and HEADS 
 #endif
 
 @compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) count: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) count: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
     let at = grid_index(group, count) * 64u + local;
     let row = at / (WIDTH / 4u);
     let column = at % (WIDTH / 4u);

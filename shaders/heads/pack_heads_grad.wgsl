@@ -38,7 +38,11 @@ fn gradient_pair(part: u32, row: u32, i: u32) -> vec2<f32> {
 }
 
 @compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
     let at = group.z;
     let lane = lanes[params.lane_base + at];
     let first = group.x * PARTIAL_ROWS;

@@ -17,7 +17,11 @@ override KEY_OFFSET: u32;
 @group(0) @binding(4) var<storage, read_write> columns: array<f32>;  // [PARTS, lanes, HEADS, tokens, WIDTH]
 
 @compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
     let row = grid_index(group, groups) * 64u + local;
     let rows = params.lanes * HEADS * params.tokens;
     if row >= PARTS * rows { return; }

@@ -10,7 +10,11 @@ override PART: u32;         // tokens of a part
 @group(0) @binding(2) var<storage, read_write> partial: array<f32>;   // [total = lanes * parts, WIDTH]
 
 @compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
     let item = grid_index(group, groups) * 64u + local;
     let part = item / WIDTH;
     if part >= params.total { return; }

@@ -7,7 +7,7 @@
 #import half4
 struct Params { rows: u32, tokens: u32, lane_base: u32, shard_first: u32, shard_rows: u32 }
 override WIDTH: u32;        // columns
-override BY_SLOT: u32;      // 1: ids[slot] (decoding), 0: ids[row]
+override BY_SLOT: bool;     // ids[slot] (decoding), not ids[row]
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> ids: array<u32>;                 // [rows] or [slots]
@@ -22,14 +22,18 @@ override BY_SLOT: u32;      // 1: ids[slot] (decoding), 0: ids[row]
 #endif
 
 @compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
     let item = grid_index(group, groups) * 64u + local;
     let row = item / (WIDTH / 4u);
     let column = item % (WIDTH / 4u);
     if row >= params.rows { return; }
     let lane = lanes[params.lane_base + row / params.tokens];
     var id = ids[row];
-    if BY_SLOT == 1u { id = ids[lane.slot]; }
+    if BY_SLOT { id = ids[lane.slot]; }
     var value = vec4<f32>();
     let here = id >= params.shard_first && id < params.shard_first + params.shard_rows;
     if here {

@@ -12,7 +12,11 @@ override WIDTH: u32;        // columns, a multiple of 4
 @group(0) @binding(4) var<storage, read_write> table: array<vec4<f32>>;    // [shard_rows, WIDTH]
 
 @compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
     let first = grid_index(group, groups);
     if first >= params.rows { return; }
     let id = ids[order[first]];

@@ -11,7 +11,11 @@ override WIDTH: u32;
 @group(0) @binding(3) var<storage, read_write> dy: array<vec4<f32>>;   // [rows, 2 * WIDTH]
 
 @compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
     let item = grid_index(group, groups) * 64u + local;
     let row = item / (WIDTH / 4u);
     let column = item % (WIDTH / 4u);

@@ -12,11 +12,16 @@ const THREADS: u32 = 64u;
 #import row_moments
 
 @compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
     let row = grid_index(group, groups);
     if row >= params.rows { return; }
     let moments = row_moments(row, local);
     for (var c = local; c < WIDTH / 4u; c += THREADS) {
-        y[row * (WIDTH / 4u) + c] = (x[row * (WIDTH / 4u) + c] - moments.x) * moments.y * norm[c] + norm[WIDTH / 4u + c];
+        let at = row * (WIDTH / 4u) + c;
+        y[at] = (x[at] - moments.x) * moments.y * norm[c] + norm[WIDTH / 4u + c];
     }
 }

@@ -5,25 +5,32 @@
 #import grid
 struct Params { tokens: u32, parts: u32, total: u32 }
 override WIDTH: u32;        // a multiple of 4
-override ACCUMULATE: u32;   // 1: dx is added to
+override ACCUMULATE: bool;  // dx is added to
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;                // [lanes, tokens, WIDTH]
-@group(0) @binding(2) var<storage, read> norm: array<vec4<f32>>;             // [2, WIDTH] weight, bias
-@group(0) @binding(3) var<storage, read> dy: array<vec4<f32>>;               // [lanes, tokens, WIDTH]
-@group(0) @binding(4) var<storage, read_write> partial: array<vec4<f32>>;    // [total = lanes * parts, 2, WIDTH]
-@group(0) @binding(5) var<storage, read_write> dx: array<vec4<f32>>;         // [lanes, tokens, WIDTH]
+@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;              // [lanes, tokens, WIDTH]
+@group(0) @binding(2) var<storage, read> norm: array<vec4<f32>>;           // [2, WIDTH] weight, bias
+@group(0) @binding(3) var<storage, read> dy: array<vec4<f32>>;             // [lanes, tokens, WIDTH]
+@group(0) @binding(4) var<storage, read_write> partial: array<vec4<f32>>;  // [lanes * parts, 2, WIDTH]
+@group(0) @binding(5) var<storage, read_write> dx: array<vec4<f32>>;       // [lanes, tokens, WIDTH]
 
-const PART: u32 = 64u;      // tokens of a part (kernels/sum_partials.rs)
+const PART: u32 = 64u;      // tokens of a part
 const THREADS: u32 = 256u;
 var<workgroup> moments: array<vec4<f32>, PART>;      // mean, 1 / deviation, mean(g), mean(g n)
 var<workgroup> weights: array<vec4<f32>, THREADS>;   // sums of one invocation
 var<workgroup> biases: array<vec4<f32>, THREADS>;
 
-fn quarters(row: u32) -> vec4<f32> { return weights[row * 4u] + weights[row * 4u + 1u] + weights[row * 4u + 2u] + weights[row * 4u + 3u]; }
+fn quarters(row: u32) -> vec4<f32> {
+    let at = row * 4u;
+    return weights[at] + weights[at + 1u] + weights[at + 2u] + weights[at + 3u];
+}
 
 @compute @workgroup_size(256)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
     let part = grid_index(group, groups);
     if part >= params.total { return; }
     let first = part % params.parts * PART;
@@ -75,7 +82,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
                 dweight += d * n;
                 dbias += d;
                 let value = (d * weight - m.z - n * m.w) * m.y;
-                if ACCUMULATE == 1u { dx[at] += value; } else { dx[at] = value; }
+                if ACCUMULATE { dx[at] += value; } else { dx[at] = value; }
             }
         }
         weights[local] = dweight;
@@ -83,8 +90,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
         workgroupBarrier();
         if local < 64u && c < WIDTH / 4u {
             let to = part * (WIDTH / 2u) + c;
-            partial[to] = weights[local] + weights[local + 64u] + weights[local + 128u] + weights[local + 192u];
-            partial[to + WIDTH / 4u] = biases[local] + biases[local + 64u] + biases[local + 128u] + biases[local + 192u];
+            partial[to] =
+                weights[local] + weights[local + 64u] + weights[local + 128u] + weights[local + 192u];
+            partial[to + WIDTH / 4u] =
+                biases[local] + biases[local + 64u] + biases[local + 128u] + biases[local + 192u];
         }
         workgroupBarrier();
     }

@@ -8,7 +8,9 @@ struct Params { scale: f32 }
 @group(0) @binding(1) var<storage, read_write> sums: array<vec4<f32>>;
 
 const ADD: vec4<f32> = vec4<f32>(1.0, 2.0, 3.0, 4.0);
-fn four(x: vec4<f32>, m: vec4<f32>) -> vec4<f32> { return fma(fma(fma(fma(x, m, ADD), m, ADD), m, ADD), m, ADD); }
+fn four(x: vec4<f32>, m: vec4<f32>) -> vec4<f32> {
+    return fma(fma(fma(fma(x, m, ADD), m, ADD), m, ADD), m, ADD);
+}
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {

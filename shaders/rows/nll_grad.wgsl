@@ -12,7 +12,11 @@ override VOCABULARY: u32;
 #import row_softmax
 
 @compute @workgroup_size(128)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
     let row = grid_index(group, groups);
     if row >= params.rows { return; }
     let first = row * VOCABULARY;

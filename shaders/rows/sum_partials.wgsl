@@ -11,7 +11,11 @@ override WIDTH: u32;
 @group(0) @binding(2) var<storage, read_write> gradient: array<f32>; // [WIDTH]
 
 @compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
     let column = grid_index(group, groups) * 64u + local;
     if column >= WIDTH { return; }
     var sum = 0.0;

@@ -9,13 +9,22 @@ struct Params { lane_base: u32, step: u32, slots: u32 }
 override VOCABULARY: u32;
 const THREADS: u32 = 256u;
 
-struct Settings { temperature: f32, top_k: u32, top_p: f32, min_p: f32, penalty: f32, seed_low: u32, seed_high: u32, unused: u32 }
+struct Settings {
+    temperature: f32,
+    top_k: u32,
+    top_p: f32,
+    min_p: f32,
+    penalty: f32,
+    seed_low: u32,
+    seed_high: u32,
+    unused: u32,
+}
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> lanes: array<Lane>;               // [lanes]
 @group(0) @binding(2) var<storage, read> settings: array<Settings>;        // [slots]
 @group(0) @binding(3) var<storage, read> logits: array<f32>;               // [slots, VOCABULARY]
-@group(0) @binding(4) var<storage, read_write> seen: array<u32>;           // [slots, VOCABULARY] 1: occurred in the text
+@group(0) @binding(4) var<storage, read_write> seen: array<u32>;           // [slots, VOCABULARY], 0 or 1
 @group(0) @binding(5) var<storage, read_write> token: array<u32>;          // [slots] what the next step reads
 @group(0) @binding(6) var<storage, read_write> sampled: array<u32>;        // [steps, slots]
 
@@ -62,10 +71,11 @@ fn best(value: f32, id: u32, local: u32) -> u32 {
     for (var step = THREADS / 2u; step > 0u; step = step / 2u) {
         workgroupBarrier();
         if local < step {
-            let better = reals[local + step] > reals[local] || (reals[local + step] == reals[local] && ids[local + step] < ids[local]);
-            if better {
-                reals[local] = reals[local + step];
-                ids[local] = ids[local + step];
+            let other = local + step;
+            let equal = reals[other] == reals[local] && ids[other] < ids[local];
+            if reals[other] > reals[local] || equal {
+                reals[local] = reals[other];
+                ids[local] = ids[other];
             }
         }
     }
@@ -96,7 +106,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             for (var bit = 32u; bit > 0u; bit--) {
                 let trial = cut | (1u << (bit - 1u));
                 var count = 0.0;
-                for (var id = local; id < VOCABULARY; id += THREADS) { count += f32(ordered(score(slot, id)) >= trial); }
+                for (var id = local; id < VOCABULARY; id += THREADS) {
+                    count += f32(ordered(score(slot, id)) >= trial);
+                }
                 if sum_reals(count, local) >= f32(s.top_k) { cut = trial; }
             }
         }
@@ -128,7 +140,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         for (var id = local; id < VOCABULARY; id += THREADS) {
             let value = score(slot, id);
             if ordered(value) >= cut {
-                let noise = (f32(hash(vec4<u32>(id, lane.position, s.seed_low, s.seed_high)) >> 8u) + 0.5) / 16777216.0;
+                let draw = hash(vec4<u32>(id, lane.position, s.seed_low, s.seed_high));
+                let noise = (f32(draw >> 8u) + 0.5) / 16777216.0;
                 let perturbed = value - log(-log(noise));
                 if perturbed > high {
                     high = perturbed;

@@ -64,7 +64,11 @@ fn normalize_rows(width: u32, norm: u32, local: u32) {
 }
 
 @compute @workgroup_size(128)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
     let first = (group.y * groups.x + group.x) * ROW_TILE;
     if first >= params.vectors { return; }
     let row = local % ACROSS;

@@ -32,7 +32,11 @@ fn vector_at(row: u32, c: u32) -> u32 { return row * WIDTH + c; }
 #import sketch_input
 
 @compute @workgroup_size(128)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
     let first = (group.y * groups.x + group.x) * ROW_TILE;
     if first >= params.vectors { return; }
     load_sketch_input(first, local);

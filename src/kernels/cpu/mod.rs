@@ -6,6 +6,7 @@
 mod gemm;
 mod layer_norm;
 mod parallel;
+mod parts;
 #[cfg(not(target_arch = "wasm32"))]
 mod pool;
 mod simd;
@@ -13,7 +14,8 @@ mod vector;
 
 pub use gemm::{Mat, MatMut, matmul, matmul_parallel};
 pub use layer_norm::{layer_norm, layer_norm_backward};
-pub use parallel::{SharedMut, parallel_chunks, parallel_for, threads, with_scratch};
+pub use parallel::{SharedMut, parallel_chunks, parallel_each, parallel_for, threads, with_scratch};
+pub use parts::{blocks, ranges};
 pub use simd::{
     axpy, dot, exp_slice, gelu_tanh, gelu_tanh_backward, gelu_tanh_with_slope, largest, multiply_adds,
     scaled_tanh, sum, vectorized, widen,

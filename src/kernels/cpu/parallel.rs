@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::marker::PhantomData;
+use std::sync::{Mutex, PoisonError};
 
 use super::Real;
 
@@ -38,6 +39,19 @@ pub fn parallel_chunks<R: Send>(data: &mut [R], chunk: usize, f: impl Fn(usize, 
         // SAFETY: chunks of different `i` do not overlap, and every `i` comes once.
         let part = unsafe { shared.slice(start, chunk.min(len - start)) };
         f(i, part);
+    });
+}
+
+/// Runs `f(i, item i)` in parallel: the way to hand parts of several slices to tasks, as zipped
+/// `chunks_mut`, or as [`ranges`](super::ranges) or [`blocks`](super::blocks) of them.
+pub fn parallel_each<T: Send>(items: impl IntoIterator<Item = T>, f: impl Fn(usize, T) + Sync) {
+    if threads() == 1 {
+        return items.into_iter().enumerate().for_each(|(i, item)| f(i, item));
+    }
+    let items: Vec<Mutex<Option<T>>> = items.into_iter().map(|item| Mutex::new(Some(item))).collect();
+    parallel_for(items.len(), |i| {
+        let item = items[i].lock().unwrap_or_else(PoisonError::into_inner).take();
+        f(i, item.expect("every task runs once"));
     });
 }
 
@@ -167,6 +181,17 @@ mod tests {
         });
         assert!(data.iter().enumerate().all(|(at, &i)| i == at / 10 + 1));
         parallel_chunks(&mut data[..0], 10, |_, _| unreachable!());
+    }
+
+    #[test]
+    fn every_item_comes_once() {
+        let (mut a, mut b) = (vec![0; 100], vec![0; 200]);
+        parallel_each(a.chunks_mut(7).zip(b.chunks_mut(14)), |i, (a, b)| {
+            a.fill(i + 1);
+            b.fill(i + 1);
+        });
+        assert!(a.iter().enumerate().all(|(at, &i)| i == at / 7 + 1));
+        assert!(b.iter().enumerate().all(|(at, &i)| i == at / 14 + 1));
     }
 
     #[test]

@@ -124,11 +124,12 @@ impl Kernel for Linear {
     fn dispatches(&self, variant: &Variant, call: &Call) -> Vec<Dispatch> {
         let rows = call.unit(self.rows);
         if linear_rows::is(variant) {
-            /// Columns of a workgroup.
-            const COLUMNS: usize = 8;
             let at_once = linear_rows::Overrides::of(variant).rows;
             let params = linear_rows::Params { rows: rows as u32, first_column: self.first as u32 };
-            return Dispatch::once(&params, [self.shard.div_ceil(COLUMNS), rows.div_ceil(at_once), 1]);
+            return Dispatch::once(
+                &params,
+                [self.shard.div_ceil(linear_rows::COLUMNS), rows.div_ceil(at_once), 1],
+            );
         }
         let tile = linear::Overrides::of(variant).matrix_tile;
         let params = linear::Params { rows: rows as u32, first_column: self.first as u32 };

@@ -3,10 +3,10 @@
 use std::ops::Range;
 
 use crate::error::Result;
-use crate::kernels::cpu::SharedMut;
 use crate::kernels::optimizer::clip_factor::CLIP;
 use crate::kernels::optimizer::square_sums::fixed_elements;
-use crate::kernels::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, cpu, shader, shape_error};
+use crate::kernels::shader::adamw as shader;
+use crate::kernels::{DeviceTraits, Dispatch, Kernel, Real, Variant, cpu, shape_error};
 use crate::tensor::{Call, Capacity, TensorType};
 use crate::twins;
 
@@ -58,10 +58,10 @@ pub fn ranges(ranges: &[Range<usize>]) -> Vec<u32> {
     ranges.iter().flat_map(|r| [r.start as u32, r.end as u32]).collect()
 }
 
-/// Arguments: settings `[8]` ([`Settings::at`]), result of [`ClipFactor`](crate::kernels::optimizer::clip_factor::ClipFactor)
-/// `[4]`, (ranges `u32 [n, 2]`) → parameter, first moment, second moment, gradient `[elements]` in place, in
-/// the order of PyTorch's AdamW: decay, moments, step. The gradient is cleared. A clip factor of 0 (gradients
-/// that are not finite) skips the step.
+/// Arguments: settings `[8]` ([`Settings::at`]), result `[4]` of
+/// [`ClipFactor`](crate::kernels::optimizer::clip_factor::ClipFactor), (ranges `u32 [n, 2]`) → parameter,
+/// first moment, second moment, gradient `[elements]` in place, in the order of PyTorch's AdamW: decay,
+/// moments, step. The gradient is cleared. A clip factor of 0 (gradients that are not finite) skips the step.
 #[derive(Debug)]
 pub struct AdamW {
     /// Elements of the parameter, whatever its shape.
@@ -91,37 +91,38 @@ impl Kernel for AdamW {
     }
 
     fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {
-        Variant::new("adamw", &[("RANGES", matches!(self.decay, Decay::Except(_)))])
-            .size("ELEMENTS", self.elements)
-            .size("DECAYED", usize::from(self.decay != Decay::None))
+        let flags = shader::Flags { ranges: matches!(self.decay, Decay::Except(_)) };
+        shader::Overrides { elements: self.elements, decayed: self.decay != Decay::None }.variant(flags)
     }
 
     fn dispatches(&self, _: &Variant, _: &Call) -> Vec<Dispatch> {
         let ranges = if let Decay::Except(n) = self.decay { n } else { 0 };
         Dispatch::once(
-            &shader::adamw::Params { ranges: ranges as u32 },
-            Dispatch::linear(self.elements.div_ceil(64)),
+            &shader::Params { ranges: ranges as u32 },
+            Dispatch::linear(self.elements.div_ceil(shader::INVOCATIONS)),
         )
     }
 
-    twins!();
+    twins!(shader);
 }
 
 impl AdamW {
-    fn twin<R: Real>(&self, args: &mut Args<'_, R>, _: &Call) {
+    fn twin<R: Real>(&self, args: shader::Args<'_, R>, _: &Call) {
         const PART: usize = 4096;
-        let (settings, factor) = (args.real(0), args.real(1)[1]);
-        let (kept, first): (&[u32], usize) =
-            if let Decay::Except(n) = self.decay { (&args.ids(2)[..2 * n], 3) } else { (&[], 2) };
-        let &[lr, beta1, beta2, eps, decay, gathered1, gathered2, ..] = settings else { return };
-        let [parameter, m, v] = std::array::from_fn(|i| SharedMut::new(args.real_mut(first + i)));
-        cpu::parallel_chunks(&mut args.real_mut(first + 3)[..self.elements], PART, |part, g| {
+        let shader::Args { settings, clip, ranges, parameter, first, second, gradient, .. } = args;
+        let &[lr, beta1, beta2, eps, decay, gathered1, gathered2, _] =
+            settings.first_chunk::<SETTINGS>().expect("a step has eight settings");
+        let factor = clip[1];
+        let kept = match (self.decay, ranges) {
+            (Decay::Except(n), Some(ranges)) => &ranges[..2 * n],
+            _ => &[],
+        };
+        let [p, m, v, g] = [parameter, first, second, gradient].map(|t| t[..self.elements].chunks_mut(PART));
+        cpu::parallel_each(p.zip(m).zip(v).zip(g), |part, (((p, m), v), g)| {
             if factor == R::ZERO {
                 return g.fill(R::ZERO);
             }
             let (start, len) = (part * PART, g.len());
-            // SAFETY: every part has its own elements.
-            let [p, m, v] = [&parameter, &m, &v].map(|t| unsafe { t.slice(start, len) });
             let mut shrink = |range: Range<usize>| {
                 let within = |at: usize| at.clamp(start, start + len) - start;
                 p[within(range.start)..within(range.end)].iter_mut().for_each(|p| *p *= R::ONE - lr * decay);

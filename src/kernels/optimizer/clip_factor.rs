@@ -3,16 +3,17 @@
 use crate::error::Result;
 use crate::kernels::optimizer::adamw::SETTINGS;
 use crate::kernels::optimizer::square_sums::norms;
-use crate::kernels::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, shader, shape_error};
+use crate::kernels::shader::clip_factor as shader;
+use crate::kernels::{DeviceTraits, Dispatch, Kernel, Real, Variant, shape_error};
 use crate::tensor::{Call, Capacity, TensorType};
 use crate::{shape, twins};
 
 /// Words of the result: the norm, the factor, and two that are free.
 pub const CLIP: usize = 4;
 
-/// Arguments: norms ([`norms`]), settings ([`Settings`](crate::kernels::optimizer::adamw::Settings)) → result `[4]` in place: the
-/// global norm; the factor `min(1, clip / norm)` that brings it down to `clip` (1 where `clip` is not
-/// positive), or 0 if the norm is not finite.
+/// Arguments: norms ([`norms`]), settings ([`Settings`](crate::kernels::optimizer::adamw::Settings)) →
+/// result `[4]` in place: the global norm; the factor `min(1, clip / norm)` that brings it down to `clip` (1
+/// where `clip` is not positive), or 0 if the norm is not finite.
 #[derive(Debug)]
 pub struct ClipFactor {
     /// Rows of the norms.
@@ -39,22 +40,23 @@ impl Kernel for ClipFactor {
     }
 
     fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {
-        Variant::new("clip_factor", &[])
+        shader::variant()
     }
 
     fn dispatches(&self, _: &Variant, call: &Call) -> Vec<Dispatch> {
         let sums = norms(self.parameters).shape.elements_in(call);
-        Dispatch::once(&shader::clip_factor::Params { sums: sums as u32 }, [1, 1, 1])
+        Dispatch::once(&shader::Params { sums: sums as u32 }, [1, 1, 1])
     }
 
-    twins!();
+    twins!(shader);
 }
 
 impl ClipFactor {
-    fn twin<R: Real>(&self, args: &mut Args<'_, R>, call: &Call) {
-        let (sums, settings, result) = (args.real(0), args.real(1), args.real_mut(2));
-        let norm = sums[..norms(self.parameters).shape.elements_in(call)].iter().copied().sum::<R>().sqrt();
-        let clip = settings[7];
+    fn twin<R: Real>(&self, args: shader::Args<'_, R>, call: &Call) {
+        let shader::Args { norms: squares, settings, result, .. } = args;
+        let squares = &squares[..norms(self.parameters).shape.elements_in(call)];
+        let norm = squares.iter().copied().sum::<R>().sqrt();
+        let &[.., clip] = settings.first_chunk::<SETTINGS>().expect("a step has eight settings");
         result[0] = norm;
         result[1] = match norm.is_finite() {
             false => R::ZERO,

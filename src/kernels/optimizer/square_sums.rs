@@ -1,12 +1,13 @@
 //! Sums of squares of a gradient: its part of the global norm.
 
 use crate::error::Result;
-use crate::kernels::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, cpu, shader, shape_error};
+use crate::kernels::shader::square_sums as shader;
+use crate::kernels::{DeviceTraits, Dispatch, Kernel, Real, Variant, cpu, shape_error};
 use crate::tensor::{Call, Capacity, TensorType};
 use crate::{shape, twins};
 
 /// Partial sums of one tensor.
-pub const SQUARE_PARTS: usize = 64;
+pub const SQUARE_PARTS: usize = shader::PARTS;
 
 /// The type of the sums of so many parameters.
 pub fn norms(parameters: usize) -> TensorType {
@@ -42,14 +43,14 @@ impl Kernel for SquareSums {
     }
 
     fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {
-        Variant::new("square_sums", &[]).size("ELEMENTS", self.elements).size("PART", self.part())
+        shader::Overrides { elements: self.elements, part: self.part() }.variant()
     }
 
     fn dispatches(&self, _: &Variant, _: &Call) -> Vec<Dispatch> {
-        Dispatch::once(&shader::square_sums::Params { index: self.index as u32 }, [SQUARE_PARTS, 1, 1])
+        Dispatch::once(&shader::Params { index: self.index as u32 }, [SQUARE_PARTS, 1, 1])
     }
 
-    twins!();
+    twins!(shader);
 }
 
 /// Elements of a tensor whose size no call changes.
@@ -59,8 +60,9 @@ pub(in crate::kernels) fn fixed_elements(ty: &TensorType) -> Option<usize> {
 }
 
 impl SquareSums {
-    fn twin<R: Real>(&self, args: &mut Args<'_, R>, _: &Call) {
-        let (gradient, norms) = (&args.real(0)[..self.elements], args.real_mut(1));
+    fn twin<R: Real>(&self, args: shader::Args<'_, R>, _: &Call) {
+        let shader::Args { gradient, norms, .. } = args;
+        let gradient = &gradient[..self.elements];
         cpu::parallel_chunks(&mut norms[self.index * SQUARE_PARTS..][..SQUARE_PARTS], 1, |part, sum| {
             let at = |part: usize| (part * self.part()).min(self.elements);
             let values = &gradient[at(part)..at(part + 1)];

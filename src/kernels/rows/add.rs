@@ -1,7 +1,8 @@
 //! Sum of two tensors.
 
 use crate::error::Result;
-use crate::kernels::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, cpu, shader, shape_error};
+use crate::kernels::shader::add as shader;
+use crate::kernels::{DeviceTraits, Dispatch, Kernel, Real, Variant, cpu, shape_error};
 use crate::tensor::{Call, Capacity, TensorType};
 use crate::twins;
 
@@ -27,35 +28,36 @@ impl Kernel for Add {
     }
 
     fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {
-        Variant::new("add", &[("IN_PLACE", self.in_place)])
+        shader::variant(shader::Flags { in_place: self.in_place })
     }
 
     fn dispatches(&self, _: &Variant, call: &Call) -> Vec<Dispatch> {
         let elements = self.ty.shape.elements_in(call);
         Dispatch::once(
-            &shader::add::Params { elements: elements as u32 },
-            Dispatch::linear(elements.div_ceil(256)),
+            &shader::Params { elements: elements as u32 },
+            Dispatch::linear(elements.div_ceil(shader::ELEMENTS)),
         )
     }
 
-    twins!();
+    twins!(shader);
 }
 
 impl Add {
-    fn twin<R: Real>(&self, args: &mut Args<'_, R>, call: &Call) {
+    fn twin<R: Real>(&self, args: shader::Args<'_, R>, call: &Call) {
         const PART: usize = 16384;
         let n = self.ty.shape.elements_in(call);
-        let a = &args.real(0)[..n];
-        if self.in_place {
-            return cpu::parallel_chunks(&mut args.real_mut(1)[..n], PART, |part, b| {
+        let shader::Args { a, b, b_mut, c, .. } = args;
+        if let Some(b) = b_mut {
+            cpu::parallel_chunks(&mut b[..n], PART, |part, b| {
                 b.iter_mut().zip(&a[part * PART..]).for_each(|(b, a)| *b += *a);
             });
         }
-        let b = args.real(1);
-        cpu::parallel_chunks(&mut args.real_mut(2)[..n], PART, |part, c| {
-            for ((c, a), b) in c.iter_mut().zip(&a[part * PART..]).zip(&b[part * PART..]) {
-                *c = *a + *b;
-            }
-        });
+        if let (Some(b), Some(c)) = (b, c) {
+            cpu::parallel_chunks(&mut c[..n], PART, |part, c| {
+                for ((c, a), b) in c.iter_mut().zip(&a[part * PART..]).zip(&b[part * PART..]) {
+                    *c = *a + *b;
+                }
+            });
+        }
     }
 }

@@ -3,7 +3,8 @@
 use std::ops::Range;
 
 use crate::error::Result;
-use crate::kernels::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, shader, shape_error};
+use crate::kernels::shader::clear as shader;
+use crate::kernels::{DeviceTraits, Dispatch, Kernel, Real, Variant, shape_error};
 use crate::tensor::{Call, Capacity, TensorType};
 use crate::twins;
 
@@ -27,22 +28,20 @@ impl Kernel for Clear {
 
     fn variant(&self, _: &DeviceTraits, capacity: &Capacity) -> Variant {
         let range = self.range.clone().unwrap_or(0..self.ty.shape.elements(capacity));
-        Variant::new("clear", &[]).size("FIRST", range.start).size("ELEMENTS", range.len())
+        shader::Overrides { first: range.start, elements: range.len() }.variant()
     }
 
     fn dispatches(&self, variant: &Variant, _: &Call) -> Vec<Dispatch> {
-        Dispatch::once(
-            &shader::clear::Params::default(),
-            Dispatch::linear(variant.get("ELEMENTS").div_ceil(64)),
-        )
+        let elements = shader::Overrides::of(variant).elements;
+        Dispatch::once(&shader::Params::default(), Dispatch::linear(elements.div_ceil(shader::INVOCATIONS)))
     }
 
-    twins!();
+    twins!(shader);
 }
 
 impl Clear {
-    fn twin<R: Real>(&self, args: &mut Args<'_, R>, _: &Call) {
-        let tensor = args.real_mut(0);
+    fn twin<R: Real>(&self, args: shader::Args<'_, R>, _: &Call) {
+        let shader::Args { tensor, .. } = args;
         let range = self.range.clone().unwrap_or(0..tensor.len());
         tensor[range].fill(R::ZERO);
     }

@@ -3,7 +3,8 @@
 
 use crate::error::Result;
 use crate::kernels::rows::sum_partials::{PARTIAL_ROWS, partials};
-use crate::kernels::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, cpu, shader, shape_error};
+use crate::kernels::shader::column_sums as shader;
+use crate::kernels::{DeviceTraits, Dispatch, Kernel, Real, Variant, cpu, shape_error};
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::{shape, twins};
 
@@ -61,24 +62,23 @@ impl Kernel for ColumnSums {
     }
 
     fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {
-        Variant::new("column_sums", &[]).size("WIDTH", self.width).size("PART", PARTIAL_ROWS)
+        shader::Overrides { width: self.width, part: PARTIAL_ROWS }.variant()
     }
 
     fn dispatches(&self, _: &Variant, call: &Call) -> Vec<Dispatch> {
         let Parts { tokens, parts, total } = Parts::of(self.rows, call);
-        let params =
-            shader::column_sums::Params { tokens: tokens as u32, parts: parts as u32, total: total as u32 };
-        Dispatch::once(&params, Dispatch::linear((total * self.width).div_ceil(64)))
+        let params = shader::Params { tokens: tokens as u32, parts: parts as u32, total: total as u32 };
+        Dispatch::once(&params, Dispatch::linear((total * self.width).div_ceil(shader::INVOCATIONS)))
     }
 
-    twins!();
+    twins!(shader);
 }
 
 impl ColumnSums {
-    fn twin<R: Real>(&self, args: &mut Args<'_, R>, call: &Call) {
+    fn twin<R: Real>(&self, args: shader::Args<'_, R>, call: &Call) {
         let (width, parts) = (self.width, Parts::of(self.rows, call));
-        let (dy, out) = (args.real(0), args.real_mut(1));
-        cpu::parallel_chunks(&mut out[..parts.total * width], width, |part, out| {
+        let shader::Args { dy, partial, .. } = args;
+        cpu::parallel_chunks(&mut partial[..parts.total * width], width, |part, out| {
             out.fill(R::ZERO);
             for row in parts.rows(part) {
                 cpu::axpy(R::ONE, &dy[row * width..(row + 1) * width], out);

@@ -1,10 +1,9 @@
 //! Token embedding, with sinusoidal positions where the model has them.
 
-use crate::kernels::Gradient;
-
 use crate::error::Result;
 use crate::kernels::heads::layout::{lane, rotation};
-use crate::kernels::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, cpu, shader, shape_error};
+use crate::kernels::shader::embed as shader;
+use crate::kernels::{DeviceTraits, Dispatch, Gradient, Kernel, Real, Variant, cpu, shape_error};
 use crate::tensor::{Call, Capacity, DType, TensorType, Unit};
 use crate::{shape, twins};
 
@@ -47,35 +46,32 @@ impl Kernel for Embed {
     }
 
     fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {
-        Variant::new("embed", &[("F16", self.dtype == DType::F16), ("SINUSOIDAL", self.sinusoidal)])
-            .size("WIDTH", self.width)
-            .size("BY_SLOT", usize::from(self.by_slot))
+        let flags = shader::Flags { f16: self.dtype == DType::F16, sinusoidal: self.sinusoidal };
+        shader::Overrides { width: self.width, by_slot: self.by_slot }.variant(flags)
     }
 
     fn dispatches(&self, _: &Variant, call: &Call) -> Vec<Dispatch> {
         let rows = call.unit(Unit::Rows);
-        let params = shader::embed::Params {
+        let params = shader::Params {
             rows: rows as u32,
             tokens: call.tokens as u32,
             lane_base: call.lane_base as u32,
             shard_first: self.first as u32,
             shard_rows: self.rows as u32,
         };
-        Dispatch::once(&params, Dispatch::linear((rows * self.width / 4).div_ceil(64)))
+        Dispatch::once(&params, Dispatch::linear((rows * self.width / 4).div_ceil(shader::INVOCATIONS)))
     }
 
     fn gradient(&self) -> Option<&dyn Gradient> {
         Some(self)
     }
 
-    twins!();
+    twins!(shader);
 }
 
 impl Embed {
-    fn twin<R: Real>(&self, args: &mut Args<'_, R>, call: &Call) {
-        let (ids, lanes, table) = (args.ids(0), args.ids(1), args.weights(2));
-        let rotations: &[R] = if self.sinusoidal { args.real(3) } else { &[] };
-        let x = args.real_mut(3 + usize::from(self.sinusoidal));
+    fn twin<R: Real>(&self, args: shader::Args<'_, R>, call: &Call) {
+        let shader::Args { ids, lanes, table, rotations, x, .. } = args;
         let width = self.width;
         cpu::parallel_chunks(&mut x[..call.unit(Unit::Rows) * width], width, |row, x| {
             let lane = lane(lanes, call.lane_base + row / call.tokens);
@@ -86,7 +82,7 @@ impl Embed {
             } else if self.first == 0 {
                 x.fill(R::ZERO);
             }
-            if self.sinusoidal && (here || self.first == 0) {
+            if let Some(rotations) = rotations.filter(|_| here || self.first == 0) {
                 for i in 0..width / 2 {
                     let [cos, sin] = rotation(rotations, lane.position + row % call.tokens, i, width / 2);
                     x[2 * i] += sin;

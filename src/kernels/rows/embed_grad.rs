@@ -2,8 +2,8 @@
 //! same order.
 
 use crate::error::Result;
-use crate::kernels::cpu::SharedMut;
-use crate::kernels::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, cpu, shader, shape_error};
+use crate::kernels::shader::embed_grad as shader;
+use crate::kernels::{DeviceTraits, Dispatch, Kernel, Real, Variant, cpu, shape_error};
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::{shape, twins};
 
@@ -44,12 +44,12 @@ impl Kernel for EmbedGrad {
     }
 
     fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {
-        Variant::new("embed_grad", &[]).size("WIDTH", self.width)
+        shader::Overrides { width: self.width }.variant()
     }
 
     fn dispatches(&self, _: &Variant, call: &Call) -> Vec<Dispatch> {
         let rows = call.unit(Unit::Rows);
-        let params = shader::embed_grad::Params {
+        let params = shader::Params {
             rows: rows as u32,
             shard_first: self.first as u32,
             shard_rows: self.rows as u32,
@@ -57,23 +57,24 @@ impl Kernel for EmbedGrad {
         Dispatch::once(&params, Dispatch::linear(rows))
     }
 
-    twins!();
+    twins!(shader);
 }
 
 impl EmbedGrad {
-    fn twin<R: Real>(&self, args: &mut Args<'_, R>, call: &Call) {
-        let (order, ids, dx) = (&args.ids(0)[..call.unit(Unit::Rows)], args.ids(1), args.real(2));
-        let table = SharedMut::new(args.real_mut(3));
+    fn twin<R: Real>(&self, args: shader::Args<'_, R>, call: &Call) {
+        let shader::Args { order, ids, dx, table, .. } = args;
         let width = self.width;
-        let runs: Vec<&[u32]> = order.chunk_by(|a, b| ids[*a as usize] == ids[*b as usize]).collect();
-        cpu::parallel_for(runs.len(), |run| {
-            let id = ids[runs[run][0] as usize] as usize;
-            if !(self.first..self.first + self.rows).contains(&id) {
-                return;
-            }
-            // SAFETY: every run has its own token id, and with it its own row.
-            let sum = unsafe { table.slice((id - self.first) * width, width) };
-            for &row in runs[run] {
+        let id = |row: &u32| ids[*row as usize] as usize;
+        // Runs of rows with one id, and so with one row of the table; ids ascend.
+        let runs = order[..call.unit(Unit::Rows)].chunk_by(|a, b| id(a) == id(b));
+        let here = |run: &&[u32]| (self.first..self.first + self.rows).contains(&id(&run[0]));
+        let runs: Vec<&[u32]> = runs.filter(here).collect();
+        let of_run = |run: &&[u32]| {
+            let first = (id(&run[0]) - self.first) * width;
+            first..first + width
+        };
+        cpu::parallel_each(runs.iter().zip(cpu::ranges(table, runs.iter().map(of_run))), |_, (run, sum)| {
+            for &row in *run {
                 cpu::axpy(R::ONE, &dx[row as usize * width..][..width], sum);
             }
         });

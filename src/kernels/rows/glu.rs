@@ -1,8 +1,8 @@
 //! Gated GELU.
 
 use crate::error::Result;
-use crate::kernels::Gradient;
-use crate::kernels::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, cpu, shader, shape_error};
+use crate::kernels::shader::glu as shader;
+use crate::kernels::{DeviceTraits, Dispatch, Gradient, Kernel, Real, Variant, cpu, shape_error};
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::{shape, twins};
 
@@ -26,14 +26,14 @@ impl Kernel for Glu {
     }
 
     fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {
-        Variant::new("glu", &[]).size("WIDTH", self.width)
+        shader::Overrides { width: self.width }.variant()
     }
 
     fn dispatches(&self, _: &Variant, call: &Call) -> Vec<Dispatch> {
         let rows = call.unit(Unit::Rows);
         Dispatch::once(
-            &shader::glu::Params { rows: rows as u32 },
-            Dispatch::linear((rows * self.width / 4).div_ceil(64)),
+            &shader::Params { rows: rows as u32 },
+            Dispatch::linear((rows * self.width / 4).div_ceil(shader::INVOCATIONS)),
         )
     }
 
@@ -41,12 +41,12 @@ impl Kernel for Glu {
         Some(self)
     }
 
-    twins!();
+    twins!(shader);
 }
 
 impl Glu {
-    fn twin<R: Real>(&self, args: &mut Args<'_, R>, call: &Call) {
-        let (y, z) = (args.real(0), args.real_mut(1));
+    fn twin<R: Real>(&self, args: shader::Args<'_, R>, call: &Call) {
+        let shader::Args { y, z, .. } = args;
         gated(y, &mut z[..call.unit(Unit::Rows) * self.width], self.width);
     }
 }

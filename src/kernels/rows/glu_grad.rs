@@ -1,7 +1,8 @@
 //! Gradient of the gated GELU.
 
 use crate::error::Result;
-use crate::kernels::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, cpu, shader, shape_error};
+use crate::kernels::shader::glu_grad as shader;
+use crate::kernels::{DeviceTraits, Dispatch, Kernel, Real, Variant, cpu, shape_error};
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::{shape, twins};
 
@@ -27,25 +28,25 @@ impl Kernel for GluGrad {
     }
 
     fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {
-        Variant::new("glu_grad", &[]).size("WIDTH", self.width)
+        shader::Overrides { width: self.width }.variant()
     }
 
     fn dispatches(&self, _: &Variant, call: &Call) -> Vec<Dispatch> {
         let rows = call.unit(Unit::Rows);
         Dispatch::once(
-            &shader::glu_grad::Params { rows: rows as u32 },
-            Dispatch::linear((rows * self.width / 4).div_ceil(64)),
+            &shader::Params { rows: rows as u32 },
+            Dispatch::linear((rows * self.width / 4).div_ceil(shader::INVOCATIONS)),
         )
     }
 
-    twins!();
+    twins!(shader);
 }
 
 impl GluGrad {
-    fn twin<R: Real>(&self, args: &mut Args<'_, R>, call: &Call) {
+    fn twin<R: Real>(&self, args: shader::Args<'_, R>, call: &Call) {
         const ROWS: usize = 16;
         let width = self.width;
-        let (y, dz, dy) = (args.real(0), args.real(1), args.real_mut(2));
+        let shader::Args { y, dz, dy, .. } = args;
         cpu::parallel_chunks(&mut dy[..call.unit(Unit::Rows) * 2 * width], ROWS * 2 * width, |task, dy| {
             for (r, dy) in dy.chunks_exact_mut(2 * width).enumerate() {
                 let row = task * ROWS + r;

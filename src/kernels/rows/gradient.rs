@@ -1,19 +1,28 @@
-//! The rules that give the gradients of this family.
+//! The rules that give the gradients of this family. Of a row, with `d` before a name for the gradient of the
+//! loss by it:
+//!
+//! ```text
+//! embed        dtable[id] += Σ dx over the rows of that id, always in the same order
+//! layer_norm   g = dy · weight;  dx = (g - mean(g) - n mean(g · n)) / deviation
+//!              dweight = Σ_rows dy · n,  dbias = Σ_rows dy
+//! glu          dgate = dz · up · gelu'(gate),  dup = dz · gelu(gate)
+//! nll          dlogits = dℓ (softmax(logits) - onehot(target)), in the place of the logits
+//! ```
+
+use std::sync::Arc;
 
 use super::embed::Embed;
+use super::embed_grad::EmbedGrad;
 use super::glu::Glu;
+use super::glu_grad::GluGrad;
 use super::layer_norm::LayerNorm;
+use super::layer_norm_grad::LayerNormGrad;
 use super::nll::Nll;
+use super::nll_grad::NllGrad;
+use super::sum_partials::{SumPartials, partials};
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernels::rows::embed_grad::EmbedGrad;
-use crate::kernels::rows::glu_grad::GluGrad;
-use crate::kernels::rows::layer_norm_grad::LayerNormGrad;
-use crate::kernels::rows::nll_grad::NllGrad;
-use crate::kernels::rows::sum_partials::SumPartials;
-use crate::kernels::rows::sum_partials::partials;
 use crate::kernels::{Asked, Backward, BackwardExt, Gradient};
 use crate::tensor::DType;
-use std::sync::Arc;
 
 impl Gradient for Embed {
     fn backward(&self, pass: &mut dyn Backward) -> Result<()> {

@@ -1,9 +1,8 @@
 //! LayerNorm over the last dimension.
 
-use crate::kernels::Gradient;
-
 use crate::error::Result;
-use crate::kernels::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, cpu, shader, shape_error};
+use crate::kernels::shader::layer_norm as shader;
+use crate::kernels::{DeviceTraits, Dispatch, Gradient, Kernel, Real, Variant, cpu, shape_error};
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::{shape, twins};
 
@@ -36,12 +35,12 @@ impl Kernel for LayerNorm {
     }
 
     fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {
-        Variant::new("layer_norm", &[]).size("WIDTH", self.width)
+        shader::Overrides { width: self.width }.variant()
     }
 
     fn dispatches(&self, _: &Variant, call: &Call) -> Vec<Dispatch> {
         let rows = call.unit(self.rows);
-        Dispatch::once(&shader::layer_norm::Params { rows: rows as u32 }, Dispatch::linear(rows))
+        Dispatch::once(&shader::Params { rows: rows as u32 }, Dispatch::linear(rows))
     }
 
     fn flops(&self, call: &Call) -> u64 {
@@ -52,12 +51,12 @@ impl Kernel for LayerNorm {
         Some(self)
     }
 
-    twins!();
+    twins!(shader);
 }
 
 impl LayerNorm {
-    fn twin<R: Real>(&self, args: &mut Args<'_, R>, call: &Call) {
-        let (x, norm, y) = (args.real(0), args.real(1), args.real_mut(2));
+    fn twin<R: Real>(&self, args: shader::Args<'_, R>, call: &Call) {
+        let shader::Args { x, norm, y, .. } = args;
         let rows = call.unit(self.rows);
         normalize(x, norm, &mut y[..rows * self.width], self.width);
     }

@@ -1,10 +1,10 @@
 //! Gradients of LayerNorm.
 
 use crate::error::Result;
-use crate::kernels::cpu::SharedMut;
 use crate::kernels::rows::column_sums::Parts;
 use crate::kernels::rows::sum_partials::partials;
-use crate::kernels::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, cpu, shader, shape_error};
+use crate::kernels::shader::layer_norm_grad as shader;
+use crate::kernels::{DeviceTraits, Dispatch, Kernel, Real, Variant, cpu, shape_error};
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::{shape, twins};
 
@@ -44,18 +44,12 @@ impl Kernel for LayerNormGrad {
     }
 
     fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {
-        Variant::new("layer_norm_grad", &[])
-            .size("WIDTH", self.width)
-            .size("ACCUMULATE", usize::from(self.accumulate))
+        shader::Overrides { width: self.width, accumulate: self.accumulate }.variant()
     }
 
     fn dispatches(&self, _: &Variant, call: &Call) -> Vec<Dispatch> {
         let Parts { tokens, parts, total } = Parts::of(self.rows, call);
-        let params = shader::layer_norm_grad::Params {
-            tokens: tokens as u32,
-            parts: parts as u32,
-            total: total as u32,
-        };
+        let params = shader::Params { tokens: tokens as u32, parts: parts as u32, total: total as u32 };
         Dispatch::once(&params, Dispatch::linear(total))
     }
 
@@ -63,21 +57,23 @@ impl Kernel for LayerNormGrad {
         (16 * call.unit(self.rows) * self.width) as u64
     }
 
-    twins!();
+    twins!(shader);
 }
 
 impl LayerNormGrad {
-    fn twin<R: Real>(&self, args: &mut Args<'_, R>, call: &Call) {
+    fn twin<R: Real>(&self, args: shader::Args<'_, R>, call: &Call) {
         let (width, parts) = (self.width, Parts::of(self.rows, call));
-        let (x, norm, dy) = (args.real(0), args.real(1), args.real(2));
-        let (out, dx) = (args.real_mut(3), SharedMut::new(args.real_mut(4)));
-        cpu::parallel_chunks(&mut out[..parts.total * 2 * width], 2 * width, |part, out| {
-            out.fill(R::ZERO);
-            let (dweight, dbias) = out.split_at_mut(width);
+        let shader::Args { x, norm, dy, partial, dx, .. } = args;
+        let elements = |part: usize| {
             let rows = parts.rows(part);
-            let columns = rows.start * width..rows.end * width;
-            // SAFETY: every part has its own rows.
-            let dx = unsafe { dx.slice(columns.start, columns.len()) };
+            rows.start * width..rows.end * width
+        };
+        let sums = partial[..parts.total * 2 * width].chunks_mut(2 * width);
+        let dx = cpu::ranges(dx, (0..parts.total).map(elements));
+        cpu::parallel_each(sums.zip(dx), |part, (sums, dx)| {
+            sums.fill(R::ZERO);
+            let (dweight, dbias) = sums.split_at_mut(width);
+            let columns = elements(part);
             if !self.accumulate {
                 dx.fill(R::ZERO);
             }

@@ -1,4 +1,30 @@
 //! What works row by row: embedding, LayerNorm, gated GELU, log-likelihood, and sums of rows.
+//!
+//! A tensor of a call is `[rows, width]`, a row a token, lane after lane. Of a row `x`:
+//!
+//! ```text
+//! embed        x = table[id] (+ [sin(a_0), cos(a_0), sin(a_1), ...],  a_i = position · 10000^(-2 i / width))
+//! layer_norm   n = (x - mean(x)) / deviation,  deviation = √(mean((x - mean(x))²) + 1e-5)
+//!              y = n · weight + bias
+//! glu          z = gelu(y[..width]) · y[width..],  gelu(u) = u (1 + tanh(√(2/π) (u + 0.044715 u³))) / 2
+//! nll          ℓ = log Σ_i exp(logit_i) - logit_target
+//! ```
+//!
+//! A gradient that belongs to a parameter is summed over rows in two steps, without atomics: first over the
+//! 64 tokens of each part of a lane (`partials`), then over the parts (`sum_partials`). So results repeat.
+//!
+//! | file | what it computes |
+//! |---|---|
+//! | `embed.rs` | token embedding, sinusoidal positions, shards of the table |
+//! | `layer_norm.rs` | LayerNorm |
+//! | `glu.rs` | the gated GELU |
+//! | `nll.rs` | negative log-likelihood of the next token |
+//! | `take_last.rs`, `scatter_rows.rs` | the last row of each lane; rows of lanes to their slots |
+//! | `gradient.rs` | the rules that give gradients |
+//! | `embed_grad.rs`, `layer_norm_grad.rs`, `glu_grad.rs`, `nll_grad.rs` | what the rules append |
+//! | `column_sums.rs`, `sum_partials.rs` | sums over rows, in parts, and over the parts |
+//! | `add.rs`, `clear.rs` | sums of two tensors, zeros |
+//! | `multiply_add.rs` | nothing but arithmetic, for benchmarks |
 
 pub mod add;
 pub mod clear;

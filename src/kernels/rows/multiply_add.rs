@@ -1,7 +1,8 @@
 //! Nothing but multiply-adds: what a benchmark holds the other kernels against.
 
 use crate::error::Result;
-use crate::kernels::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, cpu, shader, shape_error};
+use crate::kernels::shader::multiply_add as shader;
+use crate::kernels::{DeviceTraits, Dispatch, Kernel, Real, Variant, cpu, shape_error};
 use crate::tensor::{Call, Capacity, TensorType};
 use crate::{shape, twins};
 
@@ -10,7 +11,7 @@ const CHAINS: usize = 2;
 /// Numbers of a vector.
 const VECTOR: usize = 4;
 /// Invocations of a workgroup.
-const GROUP: usize = 64;
+const GROUP: usize = shader::INVOCATIONS;
 
 /// Arguments: → sums `[64 groups, 4]`, each of two chains `x = x / 2 + a` of `steps` steps.
 #[derive(Debug)]
@@ -36,31 +37,31 @@ impl Kernel for MultiplyAdd {
     }
 
     fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {
-        Variant::new("multiply_add", &[]).size("STEPS", self.steps)
+        shader::Overrides { steps: self.steps }.variant()
     }
 
     fn dispatches(&self, _: &Variant, _: &Call) -> Vec<Dispatch> {
-        Dispatch::once(&shader::multiply_add::Params { scale: 0.5 }, [self.groups, 1, 1])
+        Dispatch::once(&shader::Params { scale: 0.5 }, [self.groups, 1, 1])
     }
 
     fn flops(&self, _: &Call) -> u64 {
         (2 * GROUP * self.groups * VECTOR * CHAINS * self.steps) as u64
     }
 
-    twins!();
+    twins!(shader);
 }
 
 impl MultiplyAdd {
-    fn twin<R: Real>(&self, args: &mut Args<'_, R>, _: &Call) {
+    fn twin<R: Real>(&self, args: shader::Args<'_, R>, _: &Call) {
         /// Invocations side by side.
         const ABREAST: usize = 16;
         /// [ABREAST, CHAINS, VECTOR]
-        const LANES: usize = ABREAST * CHAINS * VECTOR;
+        const NUMBERS: usize = ABREAST * CHAINS * VECTOR;
         let scale = R::of(0.5);
-        let add: [R; LANES] = std::array::from_fn(|i| R::of((i % VECTOR + 1) as f64));
-        cpu::parallel_chunks(args.real_mut(0), GROUP * VECTOR, |group, sums| {
+        let add: [R; NUMBERS] = std::array::from_fn(|i| R::of((i % VECTOR + 1) as f64));
+        cpu::parallel_chunks(args.sums, GROUP * VECTOR, |group, sums| {
             for (part, sums) in sums.chunks_exact_mut(ABREAST * VECTOR).enumerate() {
-                let mut x: [R; LANES] = std::array::from_fn(|i| {
+                let mut x: [R; NUMBERS] = std::array::from_fn(|i| {
                     let id = group * GROUP + part * ABREAST + i / (CHAINS * VECTOR);
                     R::of((id % 7 + i / VECTOR % CHAINS) as f64)
                 });

@@ -1,9 +1,8 @@
 //! Negative log-likelihood of the next token.
 
-use crate::kernels::Gradient;
-
 use crate::error::Result;
-use crate::kernels::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, cpu, shader, shape_error};
+use crate::kernels::shader::nll as shader;
+use crate::kernels::{DeviceTraits, Dispatch, Gradient, Kernel, Real, Variant, cpu, shape_error};
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::{shape, twins};
 
@@ -38,25 +37,25 @@ impl Kernel for Nll {
     }
 
     fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {
-        Variant::new("nll", &[]).size("VOCABULARY", self.vocabulary)
+        shader::Overrides { vocabulary: self.vocabulary }.variant()
     }
 
     fn dispatches(&self, _: &Variant, call: &Call) -> Vec<Dispatch> {
         let rows = call.unit(Unit::Rows);
-        Dispatch::once(&shader::nll::Params { rows: rows as u32 }, Dispatch::linear(rows))
+        Dispatch::once(&shader::Params { rows: rows as u32 }, Dispatch::linear(rows))
     }
 
     fn gradient(&self) -> Option<&dyn Gradient> {
         Some(self)
     }
 
-    twins!();
+    twins!(shader);
 }
 
 impl Nll {
-    fn twin<R: Real>(&self, args: &mut Args<'_, R>, call: &Call) {
+    fn twin<R: Real>(&self, args: shader::Args<'_, R>, call: &Call) {
         const ROWS: usize = 8;
-        let (logits, targets, nll) = (args.real(0), args.ids(1), args.real_mut(2));
+        let shader::Args { logits, targets, nll, .. } = args;
         cpu::parallel_chunks(&mut nll[..call.unit(Unit::Rows)], ROWS, |task, nll| {
             cpu::with_scratch(self.vocabulary, |shifted: &mut [R]| {
                 for (k, nll) in nll.iter_mut().enumerate() {

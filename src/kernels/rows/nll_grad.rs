@@ -1,7 +1,8 @@
 //! Gradient of the negative log-likelihood, in the place of the logits.
 
 use crate::error::Result;
-use crate::kernels::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, cpu, shader, shape_error};
+use crate::kernels::shader::nll_grad as shader;
+use crate::kernels::{DeviceTraits, Dispatch, Kernel, Real, Variant, cpu, shape_error};
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::{shape, twins};
 
@@ -27,20 +28,20 @@ impl Kernel for NllGrad {
     }
 
     fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {
-        Variant::new("nll_grad", &[]).size("VOCABULARY", self.vocabulary)
+        shader::Overrides { vocabulary: self.vocabulary }.variant()
     }
 
     fn dispatches(&self, _: &Variant, call: &Call) -> Vec<Dispatch> {
         let rows = call.unit(Unit::Rows);
-        Dispatch::once(&shader::nll_grad::Params { rows: rows as u32 }, Dispatch::linear(rows))
+        Dispatch::once(&shader::Params { rows: rows as u32 }, Dispatch::linear(rows))
     }
 
-    twins!();
+    twins!(shader);
 }
 
 impl NllGrad {
-    fn twin<R: Real>(&self, args: &mut Args<'_, R>, call: &Call) {
-        let (targets, dnll, logits) = (args.ids(0), args.real(1), args.real_mut(2));
+    fn twin<R: Real>(&self, args: shader::Args<'_, R>, call: &Call) {
+        let shader::Args { targets, dnll, logits, .. } = args;
         let vocabulary = self.vocabulary;
         cpu::parallel_chunks(&mut logits[..call.unit(Unit::Rows) * vocabulary], vocabulary, |row, logits| {
             let target = targets[row] as usize;

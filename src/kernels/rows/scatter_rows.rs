@@ -1,7 +1,9 @@
 //! Rows of a call to the slots of its lanes.
 
 use crate::error::Result;
-use crate::kernels::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, shader, shape_error};
+use crate::kernels::heads::layout::lane;
+use crate::kernels::shader::scatter_rows as shader;
+use crate::kernels::{DeviceTraits, Dispatch, Kernel, Real, Variant, shape_error};
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::{shape, twins};
 
@@ -29,22 +31,22 @@ impl Kernel for ScatterRows {
     }
 
     fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {
-        Variant::new("scatter_rows", &[]).size("WIDTH", self.width)
+        shader::Overrides { width: self.width }.variant()
     }
 
     fn dispatches(&self, _: &Variant, call: &Call) -> Vec<Dispatch> {
-        let params = shader::scatter_rows::Params { lane_base: call.lane_base as u32 };
-        Dispatch::once(&params, [self.width.div_ceil(64), call.lanes.len(), 1])
+        let params = shader::Params { lane_base: call.lane_base as u32 };
+        Dispatch::once(&params, [self.width.div_ceil(shader::INVOCATIONS), call.lanes.len(), 1])
     }
 
-    twins!();
+    twins!(shader);
 }
 
 impl ScatterRows {
-    fn twin<R: Real>(&self, args: &mut Args<'_, R>, call: &Call) {
-        let (x, lanes, y) = (args.real(0), args.ids(1), args.real_mut(2));
+    fn twin<R: Real>(&self, args: shader::Args<'_, R>, call: &Call) {
+        let shader::Args { x, lanes, y, .. } = args;
         for (at, x) in x.chunks_exact(self.width).take(call.lanes.len()).enumerate() {
-            let slot = crate::kernels::heads::layout::lane(lanes, call.lane_base + at).slot;
+            let slot = lane(lanes, call.lane_base + at).slot;
             y[slot * self.width..(slot + 1) * self.width].copy_from_slice(x);
         }
     }

@@ -1,12 +1,13 @@
 //! Partial sums of a parameter's gradient, one for each part of a call, added up.
 
 use crate::error::Result;
-use crate::kernels::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, cpu, shader, shape_error};
+use crate::kernels::shader::{layer_norm_grad, sum_partials as shader};
+use crate::kernels::{DeviceTraits, Dispatch, Kernel, Real, Variant, cpu, shape_error};
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::{shape, twins};
 
 /// Tokens of one lane that one partial sum covers.
-pub const PARTIAL_ROWS: usize = 64;
+pub const PARTIAL_ROWS: usize = layer_norm_grad::PART;
 
 /// Partial sums of `width` numbers, one for every [`PARTIAL_ROWS`] tokens of a lane: `[lanes, blocks,
 /// width]`.
@@ -49,30 +50,28 @@ impl Kernel for SumPartials {
     }
 
     fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {
-        Variant::new("sum_partials", &[])
-            .size("TOTAL", self.total())
-            .size("OFFSET", self.offset)
-            .size("WIDTH", self.width)
+        shader::Overrides { total: self.total(), offset: self.offset, width: self.width }.variant()
     }
 
     fn dispatches(&self, _: &Variant, call: &Call) -> Vec<Dispatch> {
         let parts = self.ty.shape.elements_in(call) / self.total();
         Dispatch::once(
-            &shader::sum_partials::Params { parts: parts as u32 },
-            Dispatch::linear(self.width.div_ceil(64)),
+            &shader::Params { parts: parts as u32 },
+            Dispatch::linear(self.width.div_ceil(shader::INVOCATIONS)),
         )
     }
 
-    twins!();
+    twins!(shader);
 }
 
 impl SumPartials {
-    fn twin<R: Real>(&self, args: &mut Args<'_, R>, call: &Call) {
+    fn twin<R: Real>(&self, args: shader::Args<'_, R>, call: &Call) {
         const PART: usize = 4096;
-        let (partial, out) = (&args.real(0)[..self.ty.shape.elements_in(call)], args.real_mut(1));
-        cpu::parallel_chunks(&mut out[..self.width], PART, |part, out| {
+        let shader::Args { partial, gradient, .. } = args;
+        let partial = &partial[..self.ty.shape.elements_in(call)];
+        cpu::parallel_chunks(&mut gradient[..self.width], PART, |part, sums| {
             for row in partial.chunks_exact(self.total()) {
-                out.iter_mut().zip(&row[self.offset + part * PART..]).for_each(|(out, p)| *out += *p);
+                sums.iter_mut().zip(&row[self.offset + part * PART..]).for_each(|(sum, p)| *sum += *p);
             }
         });
     }

@@ -1,7 +1,8 @@
 //! The last row of each lane.
 
 use crate::error::Result;
-use crate::kernels::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, shader, shape_error};
+use crate::kernels::shader::take_last as shader;
+use crate::kernels::{DeviceTraits, Dispatch, Kernel, Real, Variant, shape_error};
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::{shape, twins};
 
@@ -25,20 +26,20 @@ impl Kernel for TakeLast {
     }
 
     fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {
-        Variant::new("take_last", &[]).size("WIDTH", self.width)
+        shader::Overrides { width: self.width }.variant()
     }
 
     fn dispatches(&self, _: &Variant, call: &Call) -> Vec<Dispatch> {
-        let params = shader::take_last::Params { lanes: call.lanes.len() as u32, tokens: call.tokens as u32 };
-        Dispatch::once(&params, [(self.width / 4).div_ceil(64), call.lanes.len(), 1])
+        let params = shader::Params { lanes: call.lanes.len() as u32, tokens: call.tokens as u32 };
+        Dispatch::once(&params, [(self.width / 4).div_ceil(shader::INVOCATIONS), call.lanes.len(), 1])
     }
 
-    twins!();
+    twins!(shader);
 }
 
 impl TakeLast {
-    fn twin<R: Real>(&self, args: &mut Args<'_, R>, call: &Call) {
-        let (x, y) = (args.real(0), args.real_mut(1));
+    fn twin<R: Real>(&self, args: shader::Args<'_, R>, call: &Call) {
+        let shader::Args { x, y, .. } = args;
         for (lane, y) in y.chunks_exact_mut(self.width).take(call.lanes.len()).enumerate() {
             let row = (lane + 1) * call.tokens - 1;
             y.copy_from_slice(&x[row * self.width..(row + 1) * self.width]);

@@ -2,7 +2,8 @@
 
 use crate::error::Result;
 use crate::kernels::heads::layout::lane;
-use crate::kernels::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, cpu, shader, shape_error};
+use crate::kernels::shader::sample as shader;
+use crate::kernels::{DeviceTraits, Dispatch, Kernel, Real, Variant, cpu, shape_error};
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::{shape, twins};
 
@@ -41,21 +42,18 @@ impl Kernel for Sample {
     }
 
     fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {
-        Variant::new("sample", &[]).size("VOCABULARY", self.vocabulary)
+        shader::Overrides { vocabulary: self.vocabulary }.variant()
     }
 
     fn dispatches(&self, _: &Variant, call: &Call) -> Vec<Dispatch> {
         // Calls of one submission are numbered by their part of the lane table.
         let step = call.lane_base / call.lanes.len();
-        let params = shader::sample::Params {
-            lane_base: call.lane_base as u32,
-            step: step as u32,
-            slots: self.slots as u32,
-        };
+        let params =
+            shader::Params { lane_base: call.lane_base as u32, step: step as u32, slots: self.slots as u32 };
         Dispatch::once(&params, [call.lanes.len(), 1, 1])
     }
 
-    twins!();
+    twins!(shader);
 }
 
 /// PCG4D (Jarzynski and Olano 2020), first word.
@@ -81,9 +79,8 @@ fn argmax(values: impl Iterator<Item = f32>) -> usize {
 }
 
 impl Sample {
-    fn twin<R: Real>(&self, args: &mut Args<'_, R>, call: &Call) {
-        let (lanes, settings, logits) = (args.ids(0), args.ids(1), args.real(2));
-        let (seen, token, sampled) = (args.ids_mut(3), args.ids_mut(4), args.ids_mut(5));
+    fn twin<R: Real>(&self, args: shader::Args<'_, R>, call: &Call) {
+        let shader::Args { lanes, settings, logits, seen, token, sampled, .. } = args;
         let step = call.lane_base / call.lanes.len();
         for at in 0..call.lanes.len() {
             let lane = lane(lanes, call.lane_base + at);
@@ -97,8 +94,10 @@ impl Sample {
     }
 
     fn choose<R: Real>(&self, settings: &[u32], logits: &[R], seen: &[u32], position: usize) -> usize {
-        let [temperature, top_p, min_p, penalty] = [0, 2, 3, 4].map(|i| f32::from_bits(settings[i]));
-        let top_k = settings[1] as usize;
+        let &[temperature, top_k, top_p, min_p, penalty, seed_low, seed_high, _] =
+            settings.first_chunk::<SETTINGS>().expect("a slot has eight words of settings");
+        let [temperature, top_p, min_p, penalty] = [temperature, top_p, min_p, penalty].map(f32::from_bits);
+        let top_k = top_k as usize;
         cpu::with_scratch(logits.len(), |scores: &mut [f32]| {
             for ((score, logit), seen) in scores.iter_mut().zip(logits).zip(seen) {
                 let mut value = logit.f64() as f32;
@@ -138,9 +137,8 @@ impl Sample {
                 if *score < cut {
                     return f32::MIN;
                 }
-                let noise = ((hash([id as u32, position as u32, settings[5], settings[6]]) >> 8) as f32
-                    + 0.5)
-                    / 16_777_216.0;
+                let draw = hash([id as u32, position as u32, seed_low, seed_high]);
+                let noise = ((draw >> 8) as f32 + 0.5) / 16_777_216.0;
                 score - (-noise.ln()).ln()
             }))
         })

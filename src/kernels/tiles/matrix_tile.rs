@@ -49,10 +49,8 @@ impl Tile {
 
     /// The values of `shared/matrix_tile.wgsl`.
     pub(in crate::kernels) fn overrides(&self) -> MatrixTile {
-        /// Vectors along k that the shader stages at once.
-        const STEP: usize = 4;
         let ([group_x, group_y], rows, columns) = (self.group, self.rows, self.columns);
-        let (tile_x, tile_w) = (group_y * rows * STEP, (group_x * columns + 1) * STEP);
+        let (tile_x, tile_w) = (group_y * rows * linear::STEP, (group_x * columns + 1) * linear::STEP);
         MatrixTile { group_x, group_y, rows, columns, tile_x, tile_w }
     }
 }
