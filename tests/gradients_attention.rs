@@ -14,7 +14,7 @@ use polysketch::exec::{Executor, bisect};
 use polysketch::graph::{Graph, Recompute, Role};
 use polysketch::kernels::DeviceTraits;
 use polysketch::shape;
-use polysketch::tensor::{Call, Capacity, DType, Lane, TensorType, Unit};
+use polysketch::tensor::{Call, Capacity, DType, Lane, Unit};
 
 /// f32 against f32: sums in another order.
 const SMALL: f64 = 2e-5;
@@ -205,7 +205,7 @@ fn learned_sketches_of_working_size() {
             let (l, tokens) = (&a.layout, 3 * a.layout.block + 7);
             let mut g = Graph::new();
             let qkv = g.parameter("qkv", DType::F32, shape![Unit::Rows, l.qkv_width()]);
-            let lanes = g.input("lanes", TensorType::u32(shape![Unit::Lanes, 4]));
+            let lanes = g.lanes(1);
             let norms = Some(g.parameter("norms", DType::F32, shape![4, head]));
             let sketch = Some(g.parameter("sketch", DType::F32, shape![a.sketch_weights().unwrap()]));
             let o = a

@@ -57,7 +57,7 @@ struct Sampler {
 impl Sampler {
     fn new(executor: &Executor, vocabulary: usize) -> Self {
         let mut g = Graph::new();
-        let lanes = g.input("lanes", TensorType::u32(shape![Unit::Lanes, 4]));
+        let lanes = g.lanes(1);
         let settings = g.state("settings", Purpose::Sampler, TensorType::u32(shape![Unit::Slots, SETTINGS]));
         let logits = g.state("logits", Purpose::Logits, TensorType::f32(shape![Unit::Slots, vocabulary]));
         let seen = g.state("seen", Purpose::Sampler, TensorType::u32(shape![Unit::Slots, vocabulary]));

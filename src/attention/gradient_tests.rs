@@ -203,7 +203,7 @@ fn rows_onward(attention: &Attention, mode: Mode) -> Graph {
     let l = &attention.layout;
     let mut graph = Graph::new();
     let qkv = graph.input("qkv", TensorType::f32(shape![Unit::Rows, l.qkv_width()]));
-    let lanes = graph.input("lanes", TensorType::u32(shape![Unit::Lanes, 4]));
+    let lanes = graph.lanes(1);
     let norms = graph.parameter("norms", DType::F32, shape![4, l.head]);
     let sketch = attention.sketch_weights().map(|n| graph.parameter("sketch", DType::F32, shape![n]));
     attention.build(&mut graph, "a", mode, Inputs { qkv, lanes, norms: Some(norms), sketch }, 0).unwrap();

@@ -250,7 +250,7 @@ impl AttentionLayer {
 
     /// Bytes of scratch memory.
     pub fn scratch_bytes(&self) -> usize {
-        self.many.program.plan().bytes(|role| matches!(role, Role::Scratch | Role::Input))
+        self.many.program.plan().bytes(|role| matches!(role, Role::Scratch | Role::Lanes))
     }
 
     /// Columns of a tensor of a call.
@@ -398,7 +398,7 @@ fn plan(
         Mask::Causal => ("attention", Mode::Prefill),
     };
     let mut g = Graph::new();
-    let lanes = g.input("lanes", TensorType::u32(shape![Unit::Lanes, 4]));
+    let lanes = g.lanes(1);
     let mut parts: Vec<_> = ["q", "k", "v"]
         .iter()
         .map(|name| g.external(name, TensorType::f32(shape![Unit::Rows, l.heads * l.head])))

@@ -70,5 +70,5 @@ impl Reach<'_> {
 
 /// Whether tensors of that role lie in a plan's own buffers.
 pub(super) fn is_own(role: &Role) -> bool {
-    matches!(role, Role::Scratch | Role::Input | Role::Output)
+    matches!(role, Role::Scratch | Role::Input | Role::Lanes | Role::Output)
 }

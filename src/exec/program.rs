@@ -38,8 +38,6 @@ enum Prepared {
 /// What a submission read, and the nanoseconds that were asked for.
 type Timed<T> = (Vec<Vec<u32>>, T);
 
-/// The input that a plan's kernels find their lanes in.
-const LANES: &str = "lanes";
 /// Why nothing unprepared is met.
 const COMPILED: &str = "a program is compiled before it runs";
 
@@ -53,7 +51,8 @@ impl Program {
         let plan: Arc<Plan> = plan.into();
         memory.store_constants(&plan).await?;
         memory.reserve_states(&plan).await?;
-        let lanes = plan.find(LANES).filter(|id| plan.tensors[id.0].tensor.role == Role::Input);
+        let lanes = plan.tensors.iter().position(|t| t.bytes > 0 && t.tensor.role == Role::Lanes);
+        let lanes = lanes.map(TensorId);
         Ok(Self { plan, memory: memory.clone(), lanes, shaders: None, prepared: None })
     }
 

@@ -11,6 +11,7 @@ impl Role {
             Role::Parameter => "a parameter",
             Role::State(_) => "a state",
             Role::Input => "an input",
+            Role::Lanes => "the lane table",
             Role::Output => "an output",
             Role::External => "the caller's own",
             Role::Constant(_) => "a constant",

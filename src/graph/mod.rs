@@ -19,8 +19,9 @@ pub(crate) use plan::{size, sum};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernels::Kernel;
+use crate::shape;
 pub use crate::tensor::TensorId;
-use crate::tensor::{DType, Shape, TensorType};
+use crate::tensor::{DType, Extent, Shape, TensorType, Unit};
 
 /// Who owns a tensor and how long it lives.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,6 +32,8 @@ pub enum Role {
     State(Purpose),
     /// Written by the caller before a call.
     Input,
+    /// The lane table of a submission's calls, which is written before the first of them.
+    Lanes,
     /// Read by the caller after a call.
     Output,
     /// Lies in the caller's own memory, which is bound by name.
@@ -151,6 +154,13 @@ impl Graph {
     /// A tensor the caller writes.
     pub fn input(&mut self, name: &str, ty: TensorType) -> TensorId {
         self.add(name, ty, Role::Input)
+    }
+
+    /// The lane table `u32 [calls * lanes, 4]` ([`lane_table`](crate::tensor::lane_table)), for submissions of up
+    /// to so many calls whose lanes stand one after the other.
+    pub fn lanes(&mut self, calls: usize) -> TensorId {
+        let rows = Extent { unit: Unit::Lanes, factor: calls };
+        self.add("lanes", TensorType::u32(shape![rows, 4]), Role::Lanes)
     }
 
     /// A tensor in the caller's own memory, read by the graph.

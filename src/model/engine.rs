@@ -396,7 +396,7 @@ impl Blueprint {
 
     /// Bytes by purpose.
     pub fn memory(&self) -> MemoryPlan {
-        let scratch = |role: &Role| matches!(role, Role::Scratch | Role::Input | Role::Output);
+        let scratch = |role: &Role| matches!(role, Role::Scratch | Role::Input | Role::Lanes | Role::Output);
         let mut states = std::collections::HashMap::new();
         for buffer in self.prefill.buffers.iter().chain(&self.decode.buffers) {
             if let Role::State(purpose) = buffer.role {

@@ -196,7 +196,7 @@ async fn random_rows(
         .unwrap_or_default();
     let l = &attention.layout;
     let mut graph = Graph::new();
-    let lanes = graph.input("lanes", TensorType::u32(shape![Unit::Lanes, 4]));
+    let lanes = graph.lanes(1);
     let qkv = graph.input("qkv", TensorType::f32(shape![Unit::Rows, l.qkv_width()]));
     let sketch = Some(graph.parameter("sketch", DType::F32, shape![matrices.len()]));
     // Weight 1, bias 0, for queries and keys.

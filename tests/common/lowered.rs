@@ -67,7 +67,7 @@ pub fn non_causal(config: &ModelConfig) -> Option<Graph> {
     }
     let mut g = Graph::new();
     let qkv = g.input("qkv", TensorType::f32(shape![Unit::Rows, l.qkv_width()]));
-    let lanes = g.input("lanes", TensorType::u32(shape![Unit::Lanes, 4]));
+    let lanes = g.lanes(1);
     let norms = l.normed.then(|| g.parameter("norms", DType::F32, shape![4, l.head]));
     let sketch = attention.sketch_weights().map(|n| g.parameter("sketch", DType::F32, shape![n]));
     let o = attention
@@ -90,7 +90,7 @@ pub fn training(attention: &Attention, mode: Mode) -> Graph {
     let l = &attention.layout;
     let mut g = Graph::new();
     let qkv = g.input("qkv", TensorType::f32(shape![Unit::Rows, l.qkv_width()]));
-    let lanes = g.input("lanes", TensorType::u32(shape![Unit::Lanes, 4]));
+    let lanes = g.lanes(1);
     let norms = g.parameter("norms", DType::F32, shape![4, l.head]);
     let sketch = attention.sketch_weights().map(|n| g.parameter("sketch", DType::F32, shape![n]));
     let inputs = polysketch::attention::Inputs { qkv, lanes, norms: Some(norms), sketch };
@@ -117,7 +117,7 @@ fn differentiate(g: &mut Graph, o: TensorId, mode: Mode) {
 /// state may have.
 pub fn dense_taylor(l: &HeadLayout, scale: f64, degree: usize) -> Graph {
     let mut g = Graph::new();
-    let lanes = g.input("lanes", TensorType::u32(shape![Unit::Lanes, 4]));
+    let lanes = g.lanes(1);
     let queries =
         g.parameter("queries", DType::F32, shape![Unit::Lanes, l.heads, Unit::Tokens, l.query_width()]);
     let keys =
@@ -163,7 +163,7 @@ fn alone() -> Vec<Graph> {
     for unbroken in [false, true] {
         let mut g = Graph::new();
         let qkv = g.input("qkv", TensorType::f32(shape![Unit::Rows, l.qkv_width()]));
-        let lanes = g.input("lanes", TensorType::u32(shape![Unit::Lanes, 4]));
+        let lanes = g.lanes(1);
         let sums = g
             .apply1(
                 "sums",
@@ -191,7 +191,7 @@ fn alone() -> Vec<Graph> {
     let weight = DenseWeight::Kernel(LocalWeight::Taylor { scale: 0.3, degree: 2 });
     for sight in [Sight::Cache(64), Sight::All] {
         let mut g = Graph::new();
-        let lanes = g.input("lanes", TensorType::u32(shape![Unit::Lanes, 4]));
+        let lanes = g.lanes(1);
         let queries =
             g.input("queries", TensorType::f32(shape![Unit::Lanes, l.heads, Unit::Tokens, l.query_width()]));
         let keys = g.input("keys", TensorType::f32(shape![Unit::Slots, l.heads, 64, l.key_width()]));

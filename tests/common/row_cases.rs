@@ -143,10 +143,9 @@ pub fn cases() -> Vec<Case> {
         let mut rng = Rng(width as u64);
         // Not every id is in the table.
         let ids = rng.tokens(lanes * tokens, 13);
-        let table = (0..lanes as u32).flat_map(|slot| [slot, 0, 0, 0]).collect();
         let case = Case::new(format!("embed {lanes}x{tokens} {width} {shards:?}"), &call, |g| {
             let ids = g.input("ids", TensorType::u32(shape![Unit::Rows]));
-            let lanes = g.input("lanes", TensorType::u32(shape![Unit::Lanes, 4]));
+            let lanes = g.lanes(1);
             let (mut first, mut x) = (0, ids);
             for (i, &rows) in shards.iter().enumerate() {
                 let table = matrix(g, &format!("embedding.{i}"), rows, width);
@@ -163,7 +162,7 @@ pub fn cases() -> Vec<Case> {
             }
             vec![x]
         });
-        list.push(case.with("order", embed_grad::order(&ids)).with("ids", ids).with("lanes", table));
+        list.push(case.with("order", embed_grad::order(&ids)).with("ids", ids));
     }
     for (lanes, tokens, vocabulary, shards) in [(1, 4, 7, &[7][..]), (2, 35, 301, &[100, 201])] {
         let call = start(lanes, tokens);
