@@ -207,6 +207,46 @@ fn cut_generation_equals_the_text_read_afresh() {
     }
 }
 
+/// Tokens that are taken back never were: neither for the state nor for the repetition penalty.
+#[test]
+fn what_is_taken_back_never_was() {
+    let mut executors = cpu_executors();
+    executors.truncate(1);
+    executors.extend(gpu_executors().into_iter().take(1));
+    for (name, executor) in executors {
+        let model = load(&executor, few_cases()[0].source(), LoadOptions::default());
+        let mut session = block_on(Session::new(&model)).unwrap();
+        let input = |result: polysketch::Result<()>| {
+            assert_eq!(result.map_err(|e| e.kind()), Err(ErrorKind::Input), "{name}")
+        };
+        let mut text = vec![1, 2, 3];
+        block_on(session.prefill(0, &text, &mut goes_on)).unwrap();
+        for seed in 0..6 {
+            let options = GenerateOptions {
+                temperature: 1.0,
+                repetition_penalty: Some(3.0),
+                seed,
+                ..GenerateOptions::greedy(1)
+            };
+            let ids = block_on(session.decode(&[0], &[&options], 5)).unwrap().swap_remove(0);
+            input(session.rewind(0, ids.len()));
+            let back = 2.min(ids.len() - 1);
+            session.rewind(0, back).unwrap();
+            text.extend(&ids[..ids.len() - back]);
+            assert_eq!(session.position(0), text.len(), "{name}");
+            if back > 0 {
+                input(session.rewind(0, 1));
+            }
+            let mut fresh = block_on(Session::new(&model)).unwrap();
+            block_on(fresh.prefill(0, &text, &mut goes_on)).unwrap();
+            let want = block_on(fresh.decode(&[0], &[&options], 1)).unwrap();
+            assert_eq!(block_on(session.decode(&[0], &[&options], 1)).unwrap(), want, "{name}: seed {seed}");
+            text.extend(&want[0]);
+        }
+        input(session.rewind(1, 1));
+    }
+}
+
 /// A state file goes from any executor to any other.
 #[test]
 fn state_files_travel_between_executors() {

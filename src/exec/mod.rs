@@ -23,6 +23,8 @@ mod location;
 mod memory;
 mod profile;
 mod program;
+#[cfg(test)]
+mod program_tests;
 mod stored;
 mod submission;
 mod wgpu;
