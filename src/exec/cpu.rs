@@ -52,14 +52,13 @@ impl<R: Element> Prepared<R> {
         self.buffers[t.buffer.0].words(&t.tensor.name, range)
     }
 
-    /// Runs a range of the plan's steps for one call; `times` collects (step, nanoseconds).
-    pub fn steps(
+    /// Runs the plan for one call; `times` collects (step, nanoseconds).
+    pub fn run(
         &mut self,
         plan: &Plan,
         memory: &mut Tensors,
         base: Option<&Tensors>,
         call: &Call,
-        range: Range<usize>,
         mut times: Option<&mut Vec<(usize, f64)>>,
     ) -> Result<()> {
         let reach = Reach { memory, base };
@@ -68,11 +67,8 @@ impl<R: Element> Prepared<R> {
             _ => reach.arguments(plan)?,
         };
         let versions = reach.versions();
-        for at in range {
-            let (step, locations) = (&plan.steps[at], &locations[at]);
-            if !step.kernel.runs(call) {
-                continue;
-            }
+        let steps = plan.steps.iter().zip(&locations).enumerate();
+        for (at, (step, locations)) in steps.filter(|(_, (step, _))| step.kernel.runs(call)) {
             // What is written is taken out of its place while the twin runs, what is read stays.
             let written = || step.args.iter().zip(locations).filter(|(arg, _)| arg.written).map(|(_, l)| *l);
             let mut taken: Vec<Stored> = written()

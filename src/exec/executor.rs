@@ -8,6 +8,7 @@ use crate::kernels::DeviceTraits;
 
 /// Where plans run. Cheap to clone.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum Executor {
     /// The CPU twins in f32.
     Cpu(CpuExecutor<f32>),

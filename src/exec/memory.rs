@@ -39,7 +39,10 @@ impl Memory {
 
     fn with(executor: Executor, base: Option<Memory>, tensors: Tensors) -> Self {
         // Natively it is Send and Sync; in a browser there is one thread.
-        #[allow(clippy::arc_with_non_send_sync)]
+        #[allow(
+            clippy::arc_with_non_send_sync,
+            reason = "in a browser, what wgpu hands out stays on its thread"
+        )]
         Self(Arc::new(Inner { executor, base, tensors: RwLock::new(tensors) }))
     }
 

@@ -13,10 +13,8 @@
 //! | `location.rs` | where a plan's tensors lie |
 //! | `available.rs` | free memory, asked before much of it is taken |
 //! | `profile.rs` | time by kernel |
-//! | `bisect.rs` | the first step whose shader and twin differ |
 
 mod available;
-mod bisect;
 mod cpu;
 mod executor;
 mod location;
@@ -31,7 +29,6 @@ mod wgpu;
 
 pub use self::wgpu::GpuExecutor;
 pub(crate) use available::{available, check_memory, zeros};
-pub use bisect::{Difference, bisect};
 pub use cpu::CpuExecutor;
 pub use executor::Executor;
 pub use memory::Memory;

@@ -150,9 +150,9 @@ impl Program {
             let dispatches = self.plan.dispatches(submission.calls);
             return self.dispatch(&dispatches, submission.reads, clock).await;
         }
-        let (mut times, steps) = (Vec::new(), self.plan.steps.len());
+        let mut times = Vec::new();
         for call in submission.calls {
-            self.run_twins(call, 0..steps, (clock == Clock::Each).then_some(&mut times))?;
+            self.run_twins(call, (clock == Clock::Each).then_some(&mut times))?;
         }
         let mut read = Vec::new();
         for (id, elements) in submission.reads {
@@ -162,7 +162,7 @@ impl Program {
     }
 
     /// Refuses what the plan was not made for.
-    pub(super) fn check(&self, submission: &Submission<'_>) -> Result<()> {
+    fn check(&self, submission: &Submission<'_>) -> Result<()> {
         let refuse =
             |what: String| Err(Error::new(ErrorKind::Shape, format!("plan {}: {what}", self.plan.name)));
         submission.calls.iter().try_for_each(|call| call.check(&self.plan.capacity))?;
@@ -180,7 +180,7 @@ impl Program {
     }
 
     /// Writes inputs and the lane table of some calls.
-    pub(super) async fn give(&mut self, calls: &[Call], inputs: &[(TensorId, &[u32])]) -> Result<()> {
+    async fn give(&mut self, calls: &[Call], inputs: &[(TensorId, &[u32])]) -> Result<()> {
         self.compile().await?;
         if let Some(id) = self.lanes {
             self.write(id, 0, &lane_table(calls)).await?;
@@ -234,29 +234,13 @@ impl Program {
         }
     }
 
-    /// Runs one step of the plan for one call, on what was [given](Self::give), to its end.
-    pub(super) async fn step(&mut self, call: &Call, at: usize) -> Result<()> {
-        let Some(Prepared::Gpu(_)) = &self.prepared else { return self.run_twins(call, at..at + 1, None) };
-        let mut dispatches = self.plan.dispatches(std::slice::from_ref(call));
-        dispatches.retain(|(step, _)| *step == at);
-        if !dispatches.is_empty() {
-            self.dispatch(&dispatches, &[], Clock::Off).await?;
-        }
-        self.memory.executor().finish().await
-    }
-
-    /// Runs steps of the plan for one call on the CPU; `times` collects (step, nanoseconds).
-    fn run_twins(
-        &mut self,
-        call: &Call,
-        steps: Range<usize>,
-        times: Option<&mut Vec<(usize, f64)>>,
-    ) -> Result<()> {
+    /// Runs the plan for one call on the CPU; `times` collects (step, nanoseconds).
+    fn run_twins(&mut self, call: &Call, times: Option<&mut Vec<(usize, f64)>>) -> Result<()> {
         let base = self.memory.base().map(Memory::tensors);
         let (memory, base) = (&mut *self.memory.tensors_mut(), base.as_deref());
         match self.prepared.as_mut().expect(COMPILED) {
-            Prepared::Cpu(cpu) => cpu.steps(&self.plan, memory, base, call, steps, times),
-            Prepared::Oracle(cpu) => cpu.steps(&self.plan, memory, base, call, steps, times),
+            Prepared::Cpu(cpu) => cpu.run(&self.plan, memory, base, call, times),
+            Prepared::Oracle(cpu) => cpu.run(&self.plan, memory, base, call, times),
             Prepared::Gpu(_) => unreachable!("twins run on the CPU"),
         }
     }

@@ -59,7 +59,10 @@ impl GpuExecutor {
     /// An executor on a device.
     pub async fn new(context: GpuContext) -> Self {
         // Natively these are Send and Sync; in a browser there is one thread.
-        #[allow(clippy::arc_with_non_send_sync)]
+        #[allow(
+            clippy::arc_with_non_send_sync,
+            reason = "in a browser, what wgpu hands out stays on its thread"
+        )]
         let pipelines = Arc::new(Pipelines::new(&context).await);
         Self { context, pipelines }
     }
@@ -285,6 +288,6 @@ impl Prepared {
 /// A buffer that memories and programs hold together.
 pub(super) fn shared(buffer: Buffer) -> Arc<Buffer> {
     // Natively it is Send and Sync; in a browser there is one thread.
-    #[allow(clippy::arc_with_non_send_sync)]
+    #[allow(clippy::arc_with_non_send_sync, reason = "in a browser, what wgpu hands out stays on its thread")]
     Arc::new(buffer)
 }
