@@ -71,12 +71,12 @@ impl Scene {
         let graph = transformer::build(config, self.mode, self.ending, &build)?.graph;
         let slots = self.prefixes.len();
         let capacity = Capacity { lanes: slots, tokens: self.capacity, slots, context: build.context };
-        let (scene, of) = (self.clone(), call.clone());
-        Ok(Case::new(name, graph, capacity, call, move || scene.data(&source()?, &of)))
+        let scene = self.clone();
+        Ok(Case::new(name, graph, capacity, call, move || scene.data(&source()?)))
     }
 
     /// Parameters, the state after the prefixes, and random inputs.
-    fn data(&self, source: &ModelSource, call: &Call) -> Result<Data> {
+    fn data(&self, source: &ModelSource) -> Result<Data> {
         let config = &source.config;
         let attention = transformer::attention(config);
         let build = self.build(attention.has_cache());
@@ -147,8 +147,8 @@ pub fn training(name: &str, config: &ModelConfig, source: Source, tokens: usize)
     let weights = graph.input("weights", TensorType::f32(shape![Unit::Rows]));
     graph.backward(&[(nll, weights)], &|_| true, Recompute::Nothing)?;
     let (call, capacity) = (start(1, tokens), Capacity { lanes: 1, tokens, slots: 1, context: 0 });
-    Ok(Case::new(name, graph, capacity, call.clone(), move || {
-        let mut data = scene.data(&source()?, &call)?;
+    Ok(Case::new(name, graph, capacity, call, move || {
+        let mut data = scene.data(&source()?)?;
         let order = embed_grad::order(&data["ids"]);
         data.insert("order".into(), order.into());
         data.insert("weights".into(), bits(vec![1.0 / tokens as f32; tokens]).into());
