@@ -7,13 +7,14 @@ use super::random::Rng;
 use crate::attention::{HeadLayout, LocalWeight, Rotation};
 use crate::error::Result;
 use crate::graph::{Graph, Role};
-use crate::kernels::dense::attention_dense::{AttentionDense, Sight};
+use crate::kernels::dense::attention_dense::{AttentionDense, Keys};
 use crate::kernels::dense::attention_dense_decode::AttentionDenseDecode;
 use crate::kernels::dense::attention_dense_merge::AttentionDenseMerge;
 use crate::kernels::heads::gate_prefix::{Carried, GatePrefix};
 use crate::kernels::heads::join_columns::JoinColumns;
 use crate::kernels::linear::linear::{Addend, Linear};
 use crate::kernels::pairs::dense_weight::DenseWeight;
+use crate::kernels::pairs::mask::Mask;
 use crate::kernels::rows::multiply_add::MultiplyAdd;
 use crate::shape;
 use crate::tensor::{Call, Capacity, DType, Lane, TensorId, TensorType, Unit, lane_table};
@@ -91,16 +92,16 @@ const CACHE: usize = 64;
 fn dense(list: &mut Vec<(String, Graph)>) -> Result<()> {
     let l = layout();
     let weight = DenseWeight::Kernel(LocalWeight::Taylor { scale: 0.3, degree: 2 });
-    for sight in [Sight::Cache(CACHE), Sight::All] {
-        let (mut g, arguments) = rows(&l, sight);
-        let kernel = AttentionDense { layout: l.clone(), weight, bias: 1.0, sight };
+    for place in [Keys::Cache(CACHE), Keys::Window(Mask::Full)] {
+        let (mut g, arguments) = rows(&l, place);
+        let kernel = AttentionDense { layout: l.clone(), weight, bias: 1.0, keys: place };
         let o = g.apply1("o", kernel, &arguments)?;
         g.output(o, "o");
-        list.push((format!("dense taylor {sight:?}"), g));
+        list.push((format!("dense taylor {place:?}"), g));
     }
-    let sight = Sight::Cache(CACHE);
-    let (mut g, arguments) = rows(&l, sight);
-    let kernel = AttentionDense { layout: l, weight, bias: 1.0, sight };
+    let place = Keys::Cache(CACHE);
+    let (mut g, arguments) = rows(&l, place);
+    let kernel = AttentionDense { layout: l, weight, bias: 1.0, keys: place };
     let parts = g.apply1("parts", AttentionDenseDecode(kernel.clone()), &arguments)?;
     let o = g.apply1("o", AttentionDenseMerge(kernel), &[parts])?;
     g.output(o, "o");
@@ -112,13 +113,13 @@ fn dense(list: &mut Vec<(String, Graph)>) -> Result<()> {
 const ONE_TOKEN: &str = "dense taylor, one token";
 
 /// Query rows, key rows and the lane table.
-fn rows(l: &HeadLayout, sight: Sight) -> (Graph, [TensorId; 3]) {
+fn rows(l: &HeadLayout, place: Keys) -> (Graph, [TensorId; 3]) {
     let mut g = Graph::new();
     let lanes = g.input("lanes", TensorType::u32(shape![Unit::Lanes, 4]));
     let queries = shape![Unit::Lanes, l.heads, Unit::Tokens, l.query_width()];
     let queries = g.input("queries", TensorType::f32(queries));
-    let keys = match sight {
-        Sight::Cache(rows) => shape![Unit::Slots, l.heads, rows, l.key_width()],
+    let keys = match place {
+        Keys::Cache(rows) => shape![Unit::Slots, l.heads, rows, l.key_width()],
         _ => shape![Unit::Lanes, l.heads, Unit::Window(l.block), l.key_width()],
     };
     let keys = g.input("keys", TensorType::f32(keys));

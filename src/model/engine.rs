@@ -350,7 +350,7 @@ impl Blueprint {
         }
         config.check_decoder()?;
         let attention = transformer::attention(config);
-        attention.check(true)?;
+        attention.check()?;
         let context = if attention.has_cache() { options.max_context } else { 0 };
         let large = options.weights.unwrap_or(stored);
         let max_binding =

@@ -62,8 +62,35 @@ pub trait Kernel: Debug + Send + Sync + std::any::Any {
         None
     }
 
-    /// For lowering passes that look for a certain kernel.
-    fn as_any(&self) -> &dyn std::any::Any;
+    /// The operation that does this one's work and that of `before`, which made its input `i`, in one
+    /// dispatch; none where there is no such kernel, or no gain at this capacity.
+    fn fuse_after(&self, _i: usize, _before: &dyn Kernel, _capacity: &Capacity) -> Option<Fused> {
+        None
+    }
+
+    /// The operation that does this one's work and that of `after`, which alone reads its output and nothing
+    /// else, in one dispatch: with the inputs of this one, and the outputs of `after`.
+    fn fuse_before(&self, _after: &dyn Kernel, _capacity: &Capacity) -> Option<Arc<dyn Kernel>> {
+        None
+    }
+}
+
+/// Two operations as one.
+#[derive(Clone, Debug)]
+pub struct Fused {
+    /// What does the work of both, with the outputs of the later one.
+    pub kernel: Arc<dyn Kernel>,
+    /// What it reads.
+    pub inputs: Vec<Operand>,
+}
+
+/// An input of one of two operations that become one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operand {
+    /// Of the operation that was asked.
+    Own(usize),
+    /// Of the one before it.
+    Before(usize),
 }
 
 /// The rule that gives the gradients of a kernel's inputs.
@@ -146,7 +173,7 @@ impl Asked {
     }
 }
 
-/// Implements the two monomorphic twins and `as_any` by a generic `fn twin<R: Real>`, which takes [`Views`], or
+/// Implements the two monomorphic twins by a generic `fn twin<R: Real>`, which takes [`Views`], or
 /// the tensors by name where their type is given.
 #[doc(hidden)]
 #[macro_export]
@@ -158,9 +185,6 @@ macro_rules! __twins {
         fn twin_f64(&self, args: &mut $crate::kernels::Views<'_, f64>, call: &$crate::tensor::Call) {
             self.twin(args, call)
         }
-        fn as_any(&self) -> &dyn std::any::Any {
-            self
-        }
     };
     ($shader:ident) => {
         fn twin_f32(&self, views: &mut $crate::kernels::Views<'_, f32>, call: &$crate::tensor::Call) {
@@ -168,9 +192,6 @@ macro_rules! __twins {
         }
         fn twin_f64(&self, views: &mut $crate::kernels::Views<'_, f64>, call: &$crate::tensor::Call) {
             self.twin($shader::Args::bind(views), call)
-        }
-        fn as_any(&self) -> &dyn std::any::Any {
-            self
         }
     };
 }
