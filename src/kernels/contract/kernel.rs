@@ -21,6 +21,9 @@ pub trait Kernel: Debug + Send + Sync + std::any::Any {
     fn stem(&self) -> &'static str;
 
     /// Types of the fresh outputs; an error that names the operation and the sizes if the inputs do not fit.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) for inputs that do not go together.
     fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>>;
 
     /// The shader variant for a device: which permutation, which `override` values. All policy is here, none
@@ -120,6 +123,9 @@ pub trait Backward {
     fn wants(&self, i: usize) -> bool;
 
     /// The gradient of output `i`; an error if no later operation gave one.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) for an output that nothing gave a gradient.
     fn gradient(&self, i: usize) -> Result<TensorId>;
 
     /// The tensor that a gradient of input `i` is to be added to in place, if there is one: the accumulator of
@@ -130,9 +136,15 @@ pub trait Backward {
     /// Hands on a fresh gradient of input `i`, to be added to what there is. The tensor may be one that is
     /// also the gradient of something else (a residual's), but nobody may write it afterwards other than
     /// through [`Backward::accumulate_into`].
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) for a gradient of another type than its tensor.
     fn give(&mut self, i: usize, gradient: TensorId) -> Result<()>;
 
     /// Appends an operation labelled `LABEL.what`; returns its fresh outputs.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`](crate::ErrorKind::Shape), as [`Graph::apply`](crate::graph::Graph::apply).
     fn append(
         &mut self,
         what: &str,
