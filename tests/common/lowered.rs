@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use polysketch::attention::{Attention, HeadLayout, LocalWeight, Mode, Rotation};
+use polysketch::attention::{Attention, HeadLayout, LocalAffinity, Mode, Rotation};
 use polysketch::graph::{Graph, Plan, Recompute, Role, TensorId};
 use polysketch::kernels::DeviceTraits;
 use polysketch::kernels::dense::attention_dense::{AttentionDense, Sight};
@@ -10,7 +10,7 @@ use polysketch::kernels::dense::attention_dense_decode::AttentionDenseDecode;
 use polysketch::kernels::heads::gate_prefix::{Carried, GatePrefix};
 use polysketch::kernels::heads::join_columns::JoinColumns;
 use polysketch::kernels::linear::linear::{Addend, Linear};
-use polysketch::kernels::pairs::dense_weight::DenseWeight;
+use polysketch::kernels::pairs::pair_affinity::PairAffinity;
 use polysketch::kernels::rows::multiply_add::MultiplyAdd;
 use polysketch::model::config::ModelConfig;
 use polysketch::model::transformer::{self, Build, Ending};
@@ -113,8 +113,8 @@ fn differentiate(g: &mut Graph, o: TensorId, mode: Mode) {
     g.output(o, "o");
 }
 
-/// The dense kernel with weights that no kind of attention has: a Taylor polynomial of more features than a
-/// state may have.
+/// The dense kernel with affinities that no kind of attention has: a Taylor polynomial of more features than
+/// a state may have.
 pub fn dense_taylor(l: &HeadLayout, scale: f64, degree: usize) -> Graph {
     let mut g = Graph::new();
     let lanes = g.input("lanes", TensorType::u32(shape![Unit::Lanes, 4]));
@@ -122,8 +122,8 @@ pub fn dense_taylor(l: &HeadLayout, scale: f64, degree: usize) -> Graph {
         g.parameter("queries", DType::F32, shape![Unit::Lanes, l.heads, Unit::Tokens, l.query_width()]);
     let keys =
         g.parameter("keys", DType::F32, shape![Unit::Lanes, l.heads, Unit::Window(l.block), l.key_width()]);
-    let weight = DenseWeight::Kernel(LocalWeight::Taylor { scale, degree });
-    let kernel = AttentionDense { layout: l.clone(), weight, bias: 1.0, sight: Sight::Causal };
+    let affinity = PairAffinity::Kernel(LocalAffinity::Taylor { scale, degree });
+    let kernel = AttentionDense { layout: l.clone(), affinity, bias: 1.0, sight: Sight::Causal };
     let o = g.apply("attention", kernel, &[queries, keys, lanes], &[]).unwrap()[0];
     differentiate(&mut g, o, Mode::Train);
     g
@@ -188,14 +188,14 @@ fn alone() -> Vec<Graph> {
         g.output(qkv, "qkv");
         list.push(g);
     }
-    let weight = DenseWeight::Kernel(LocalWeight::Taylor { scale: 0.3, degree: 2 });
+    let affinity = PairAffinity::Kernel(LocalAffinity::Taylor { scale: 0.3, degree: 2 });
     for sight in [Sight::Cache(64), Sight::All] {
         let mut g = Graph::new();
         let lanes = g.input("lanes", TensorType::u32(shape![Unit::Lanes, 4]));
         let queries =
             g.input("queries", TensorType::f32(shape![Unit::Lanes, l.heads, Unit::Tokens, l.query_width()]));
         let keys = g.input("keys", TensorType::f32(shape![Unit::Slots, l.heads, 64, l.key_width()]));
-        let kernel = AttentionDense { layout: l.clone(), weight, bias: 1.0, sight };
+        let kernel = AttentionDense { layout: l.clone(), affinity, bias: 1.0, sight };
         let o = g.apply1("o", kernel.clone(), &[queries, keys, lanes]).unwrap();
         g.output(o, "o");
         if sight != Sight::All {

@@ -1,6 +1,7 @@
 //! What the attention kernels share: the layout of query and key rows and the vectors in them. CPU twin of
 //! `shaders/shared/{head_vector,rotation,lanes}.wgsl`.
 
+use crate::kernels::shader::shared::HeadRows;
 use crate::kernels::{Real, Variant, cpu};
 use crate::tensor::Lane;
 
@@ -100,6 +101,18 @@ impl HeadLayout {
             .size("ROPE", rotation)
             .size("INTERLEAVED", usize::from(self.interleaved))
             .size("SHARED_NORM", usize::from(self.shared_norm))
+    }
+
+    /// The values of `shared/head_rows.wgsl`.
+    pub(in crate::kernels) fn row_overrides(&self) -> HeadRows {
+        HeadRows {
+            heads: self.heads,
+            head: self.head,
+            query_width: self.query_width(),
+            key_width: self.key_width(),
+            v_offset: self.value_offset(),
+            gated: usize::from(self.gated),
+        }
     }
 
     /// The gate sum of a key row.

@@ -4,7 +4,7 @@ use super::scan_output::ScanOutput;
 use super::scan_prefix::ScanPrefix;
 use super::scan_states::ScanStates;
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernels::pairs::dense_weight::DenseWeight;
+use crate::kernels::pairs::pair_affinity::PairAffinity;
 use crate::kernels::pairs::pairs::Pairs;
 use crate::kernels::scan::scan_grad_keys::ScanGradKeys;
 use crate::kernels::scan::scan_grad_queries::ScanGradQueries;
@@ -30,7 +30,7 @@ impl Gradient for ScanOutput {
         }
         let pairs = Pairs {
             layout: self.layout.clone(),
-            weight: DenseWeight::Kernel(self.local),
+            affinity: PairAffinity::Kernel(self.local),
             offset: self.local_offset,
             width: self.local_width,
             in_block: true,
@@ -64,7 +64,8 @@ impl Gradient for ScanOutput {
 
 impl Gradient for ScanPrefix {
     /// dZ into dH, a suffix over blocks: `T_last` is what later segments of the text carry back, `T_{l-1} =
-    /// dZ_l + e^{g_last(l)} T_l`. The gates get nothing here: see [`crate::kernels::pairs::attention_grad_keys`].
+    /// dZ_l + e^{g_last(l)} T_l`. The gates get nothing here: see
+    /// [`crate::kernels::pairs::attention_grad_keys`].
     fn backward(&self, pass: &mut dyn Backward) -> Result<()> {
         if self.prefix != Prefix::Resume {
             return Err(Error::new(
