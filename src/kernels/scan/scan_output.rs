@@ -276,7 +276,7 @@ impl ScanOutput {
     #[allow(clippy::too_many_arguments)]
     fn add_far<R: Real>(
         &self,
-        table: &FeatureTable,
+        table: &FeatureTable<'_>,
         queries: &[R],
         rows: usize,
         decay: impl Fn(usize) -> R,

@@ -180,7 +180,7 @@ impl ScanStates {
     /// Task `(lane, head, block)`, the sum over a block of a window.
     fn of_keys<R: Real>(
         &self,
-        table: &FeatureTable,
+        table: &FeatureTable<'_>,
         keys: &[R],
         lanes: &[u32],
         call: &Call,
@@ -202,7 +202,7 @@ impl ScanStates {
     /// Task `(slot, head)`: the ring of a slot onto its state, if a lane of the call has filled it.
     fn fold<R: Real>(
         &self,
-        table: &FeatureTable,
+        table: &FeatureTable<'_>,
         rings: &[R],
         lanes: &[u32],
         call: &Call,
@@ -222,7 +222,7 @@ impl ScanStates {
     }
 
     /// `out (+)= Σ_j e^{g_last - g_j} φ(k_j) v̂_jᵀ` over key rows.
-    fn add_keys<R: Real>(&self, table: &FeatureTable, keys: &[R], out: &mut [R], accumulate: bool) {
+    fn add_keys<R: Real>(&self, table: &FeatureTable<'_>, keys: &[R], out: &mut [R], accumulate: bool) {
         let l = &self.layout;
         let rows = keys.len() / l.key_width();
         let last = l.gate_sum(&keys[(rows - 1) * l.key_width()..]);
@@ -238,7 +238,7 @@ impl ScanStates {
     /// Task `(lane, head, block)` of [`States::Queries`].
     fn of_queries<R: Real>(
         &self,
-        table: &FeatureTable,
+        table: &FeatureTable<'_>,
         queries: &[R],
         drows: &[R],
         call: &Call,
@@ -264,7 +264,7 @@ impl ScanStates {
     /// `out (+)= Σ_j scale_j φ(row j) [values_j | total_j]ᵀ` over the rows of one block.
     fn add_block<R: Real, S: Fn(usize) -> R, T: Fn(usize) -> R>(
         &self,
-        table: &FeatureTable,
+        table: &FeatureTable<'_>,
         block: Block<'_, R, S, T>,
         out: &mut [R],
         accumulate: bool,
