@@ -7,7 +7,7 @@ use crate::kernels::Gradient;
 use crate::kernels::cpu::{Mat, MatMut};
 use crate::kernels::heads::gate_sum::gate_decay;
 use crate::kernels::heads::layout::{HeadLayout, lane};
-use crate::kernels::heads::row_tasks::row_tasks;
+use crate::kernels::heads::row_tasks::{by_head, row_tasks};
 use crate::kernels::pairs::pair_affinity::PairAffinity;
 use crate::kernels::shader::attention_dense as shader;
 use crate::kernels::shader::shared::{NearKeys, RowTile};
@@ -150,10 +150,7 @@ impl AttentionDense {
         let l = &self.layout;
         let shader::Args { queries, keys, lanes, o, normaliser, .. } = args;
         let (tokens, stride, heads) = (call.tokens, self.stride(call), l.heads);
-        // The outputs of a head lie apart: `tokens` of them a (lane, head).
-        let place = |row: usize, head: usize| (row / tokens * heads + head) * tokens + row % tokens;
-        let o = &mut o[..call.unit(Unit::Rows) * heads * l.head];
-        let mut outputs = cpu::blocks(o, heads * l.head, [heads, l.head], place);
+        let mut outputs = by_head(o, [heads, l.head], call);
         let cut = [tokens, ROWS];
         let tasks = row_tasks(&mut outputs, [heads, tokens, 1], cut, call);
         let kept = normaliser.map(|all| row_tasks(all, [heads, tokens, 1], cut, call)).unwrap_or_default();

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use crate::kernels::cpu;
 use crate::tensor::Call;
 
 /// The rows of one task.
@@ -41,6 +42,19 @@ pub(in crate::kernels) fn row_tasks<'a, R>(
         }
     }
     tasks
+}
+
+/// The vectors of outputs `[rows, heads, head]` of a call, those of a (lane, head) one after the other: they lie
+/// apart.
+pub(in crate::kernels) fn by_head<'a, R>(
+    outputs: &'a mut [R],
+    [heads, head]: [usize; 2],
+    call: &Call,
+) -> Vec<&'a mut [R]> {
+    let tokens = call.tokens;
+    let outputs = &mut outputs[..call.lanes.len() * tokens * heads * head];
+    let place = |row: usize, head: usize| (row / tokens * heads + head) * tokens + row % tokens;
+    cpu::blocks(outputs, heads * head, [heads, head], place)
 }
 
 #[cfg(test)]

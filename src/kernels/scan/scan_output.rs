@@ -4,6 +4,7 @@ use crate::error::Result;
 use crate::kernels::cpu::{Mat, MatMut};
 use crate::kernels::heads::gate_sum::{gate_decay, gate_decays};
 use crate::kernels::heads::layout::{HeadLayout, lane};
+use crate::kernels::heads::row_tasks::by_head;
 use crate::kernels::pairs::local_affinity::{LocalAffinity, whole_vectors};
 use crate::kernels::scan::features::{FeatureTable, Features};
 use crate::kernels::shader::scan_output as shader;
@@ -144,10 +145,7 @@ impl ScanOutput {
         let tasks = self.tasks(lanes, call);
         let of_call =
             || tasks.iter().map(|t| t.lane_head * tokens + t.token..t.lane_head * tokens + t.token + t.rows);
-        // The outputs of a head lie apart: `tokens` of them a (lane, head).
-        let place = |row: usize, head: usize| (row / tokens * heads + head) * tokens + row % tokens;
-        let o = &mut o[..call.unit(Unit::Rows) * heads * l.head];
-        let mut outputs = cpu::blocks(o, heads * l.head, [heads, l.head], place);
+        let mut outputs = by_head(o, [heads, l.head], call);
         let kept = normaliser.map(|all| cpu::ranges(all, of_call()));
         let kept = kept.into_iter().flatten().chain(std::iter::repeat_with(Default::default));
         let outputs = cpu::ranges(&mut outputs, of_call()).zip(kept);
