@@ -13,7 +13,7 @@ use std::sync::Arc;
 impl Gradient for SketchLearned {
     fn backward(&self, pass: &mut dyn Backward) -> Result<()> {
         let kernel = SketchLearnedGrad(self.clone());
-        let slabs = kernel.slabs();
+        let slabs = kernel.slabs().ty();
         let partial = sketch_backward(pass, kernel)?;
         if let (true, Some(weights)) = (pass.wants(4), pass.accumulate_into(4)) {
             let sum = SumPartials { ty: slabs.clone(), offset: 0, width: self.weight_count() };
@@ -31,7 +31,7 @@ impl Gradient for SketchLearned {
 impl Gradient for SketchRandom {
     fn backward(&self, pass: &mut dyn Backward) -> Result<()> {
         let kernel = SketchRandomGrad(self.clone());
-        let ty = kernel.slabs();
+        let ty = kernel.slabs().ty();
         let partial = sketch_backward(pass, kernel)?;
         if let (true, true, Some(norms)) = (self.layout.sketch_normed, pass.wants(2), pass.accumulate_into(2))
         {

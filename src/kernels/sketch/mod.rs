@@ -5,3 +5,5 @@ pub mod sketch_learned;
 pub mod sketch_learned_grad;
 pub mod sketch_random;
 pub mod sketch_random_grad;
+mod slabs;
+mod vectors;
