@@ -50,10 +50,10 @@ fn identify() {
 }
 
 /// A shader file: its family is its folder.
-pub struct Source {
-    pub stem: String,
-    pub path: PathBuf,
-    pub text: String,
+pub(crate) struct Source {
+    pub(crate) stem: String,
+    pub(crate) path: PathBuf,
+    pub(crate) text: String,
 }
 
 /// Writes `shaders.rs`, unless the one that is there came from the same shaders: naga takes seconds, and this

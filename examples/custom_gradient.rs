@@ -1,18 +1,18 @@
-//! An operation of one's own, with its gradient: squared ReLU (So et al. 2021) as a node of the graph,
+//! An operation of one's own, with its gradient: squared `ReLU` (So et al. 2021) as a node of the graph,
 //! differentiated with the rest of it and checked against finite differences in f64.
 //!
 //! ```sh
 //! cargo run --release --example custom_gradient
 //! ```
 
+use polysketch::Result;
 use polysketch::exec::{CpuExecutor, Executor, Memory, Run};
 use polysketch::graph::{Graph, Recompute};
 use polysketch::kernels::linear::linear::Linear;
 use polysketch::kernels::{
-    Args, Backward, BackwardExt, DeviceTraits, Dispatch, Gradient, Kernel, Real, Variant,
+    Args, Backward, BackwardExt, DeviceTraits, Dispatch, Gradient, Kernel, Real, Variant, twins,
 };
-use polysketch::tensor::{Call, Capacity, DType, TensorType, Unit};
-use polysketch::{Result, shape, twins};
+use polysketch::tensor::{Call, Capacity, DType, TensorType, Unit, shape};
 
 const WIDTH: usize = 8;
 
@@ -92,7 +92,7 @@ impl SquaredReluGrad {
     }
 }
 
-/// x Wᵀ through the squared ReLU; with the backward pass, the gradient of ⟨seed, y⟩ for W is added to the
+/// x Wᵀ through the squared `ReLU`; with the backward pass, the gradient of ⟨seed, y⟩ for W is added to the
 /// state `gradient.w`.
 fn graph(backward: bool) -> Result<Graph> {
     let mut g = Graph::new();
@@ -154,7 +154,7 @@ fn main() -> Result<()> {
         largest = largest.max(difference.abs());
     }
     println!(
-        "gradient of {} weights through the squared ReLU: at most {:.1e} of the largest from central differences",
+        "gradient of {} weights through the squared `ReLU`: at most {:.1e} of the largest from central differences",
         w.len(),
         worst / largest
     );

@@ -7,8 +7,7 @@
 use std::io::Write;
 use std::ops::ControlFlow;
 
-use polysketch::gpu::AdapterRequest;
-use polysketch::model::{Engine, GenerateOptions, LoadOptions, ModelSource, Session};
+use polysketch::{AdapterRequest, Engine, GenerateOptions, LoadOptions, ModelSource, Session};
 
 fn main() -> polysketch::Result<()> {
     let prompt = std::env::args().nth(1).unwrap_or_else(|| "The old man looked at the sea, and".to_string());

@@ -10,9 +10,7 @@ use std::io::Read;
 use std::ops::ControlFlow;
 use std::time::Instant;
 
-use polysketch::gpu::AdapterRequest;
-use polysketch::model::{Engine, LoadOptions, ModelSource, Session};
-use polysketch::{Error, Result};
+use polysketch::{AdapterRequest, Engine, Error, LoadOptions, ModelSource, Result, Session};
 
 /// The built-in document: this, repeated.
 const TEXT: &str = "It was the best of times, it was the worst of times, it was the age of wisdom, it was the age of foolishness, it was \

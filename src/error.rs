@@ -5,6 +5,7 @@ use std::fmt;
 
 /// What went wrong, for callers that react to it rather than print it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ErrorKind {
     /// A value in `config.json` (or one of ours) is missing or impossible.
     Config,

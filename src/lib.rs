@@ -8,8 +8,7 @@
 //!
 //! ```no_run
 //! use std::ops::ControlFlow;
-//! use polysketch::gpu::AdapterRequest;
-//! use polysketch::model::{Engine, GenerateOptions, LoadOptions, ModelSource, Session};
+//! use polysketch::{AdapterRequest, Engine, GenerateOptions, LoadOptions, ModelSource, Session};
 //!
 //! # async fn tell() -> polysketch::Result<()> {
 //! let engine = Engine::create(&AdapterRequest::default()).await?;
@@ -27,20 +26,23 @@
 //!
 //! # The layers, from the top
 //!
+//! What most callers need stands at the crate's root. The modules below it are for those who build on a layer:
+//! attention alone, a training loop of their own, a kernel of their own.
+//!
+//! * `check` (native): every shader against its CPU twin, and models against results that are known.
 //! * `report` (native): what the theory of gradients and sketches promises, measured.
-//! * [`mod@bench`]: what a device does with all this: suites of measurements, one documented row each.
+//! * [`mod@bench`]: suites of measurements, one documented row each.
 //! * [`train`]: gradients of whole models in linear time and constant memory, the optimiser, the training
 //!   loop.
-//! * [`model`]: configuration, checkpoint, tokenizer, [`Engine`](model::Engine) → [`Model`](model::Model) →
-//!   [`Session`](model::Session).
-//! * [`attention`]: every kind of attention as graph nodes, and [`AttentionLayer`](attention::AttentionLayer)
-//!   for attention alone on the caller's own device and buffers.
+//! * [`model`]: configuration, checkpoint, tokenizer, [`Engine`] → [`Model`] → [`Session`].
+//! * [`attention`]: every kind of attention as graph nodes, and [`AttentionLayer`] for attention alone on the
+//!   caller's own device and buffers.
 //! * [`exec`]: runs a plan, by its shaders or by their CPU twins.
 //! * [`graph`]: typed tensors and operations, lowered to a [`Plan`](graph::Plan) in which everything is
 //!   decided.
-//! * [`gpu`]: adapters, devices, buffers, pipelines, and what can go wrong with them as values.
-//! * [`kernels`]: one file a kernel: parameters, geometry, shader variant, CPU twin.
-//! * [`tensor`] and [`error`]: sizes, and what is said when something does not fit.
+//! * [`gpu`]: adapters, devices, and which of them to take.
+//! * [`kernels`]: what a kernel is: its parameters, geometry, shader and CPU twin.
+//! * [`tensor`]: element types, shapes, and the sizes that only a call knows.
 //!
 //! # Features
 //!
@@ -48,13 +50,19 @@
 //!
 //! * `cli`: the command line program, with its argument parser, progress bars and plots.
 //! * `builtin-model`: a small model inside the library, 4.4 MB of it
-//!   ([`ModelSource::builtin`](model::ModelSource::builtin)).
+//!   ([`ModelSource::builtin`]).
 //! * `train`: the module [`train`].
-//! * `bench`: the modules [`mod@bench`] and `report`; needs `train`, which it measures.
+//! * `bench`: the modules [`mod@bench`], `check` and `report`; needs `train`, which it measures.
+
+#![cfg_attr(not(test), warn(clippy::unwrap_used))]
+
 pub mod attention;
 #[cfg(feature = "bench")]
 pub mod bench;
+#[cfg(all(feature = "bench", not(target_arch = "wasm32")))]
+pub mod check;
 mod clock;
+#[doc(hidden)]
 pub mod error;
 pub mod exec;
 pub mod gpu;
@@ -69,4 +77,13 @@ pub mod train;
 #[cfg(any(target_arch = "wasm32", test))]
 pub mod web;
 
+pub use attention::{Attention, AttentionLayer};
 pub use error::{Error, ErrorKind, Result};
+pub use gpu::{AdapterRequest, Backend};
+pub use model::{
+    Engine, GenerateOptions, Generated, Generation, LoadOptions, Model, ModelConfig, ModelSource, Session,
+    StopReason, Tokenizer,
+};
+// The crate's own files call the two macros by these short names; others find them beside what they make.
+pub(crate) use kernels::twins;
+pub(crate) use tensor::shape;

@@ -1,5 +1,7 @@
 //! The command line program: parses, dispatches, and turns every failure into one line and an exit code.
 
+#![cfg_attr(not(test), warn(clippy::unwrap_used))]
+
 mod cli;
 
 use std::process::ExitCode;

@@ -82,7 +82,7 @@ fn module(text: &mut String, kernel: &Kernel, first: usize, pieces: &BTreeMap<&s
     let _ = writeln!(text, "/// The contract of the shader `{stem}.wgsl`.\npub mod {stem} {{");
     let _ = writeln!(
         text,
-        "    #[allow(unused_imports)]\n    use super::*;\n\n    const STEM: &str = {stem:?};\n"
+        "    #[allow(unused_imports, reason = \"generated for all kernels alike\")]\n    use super::*;\n\n    const STEM: &str = {stem:?};\n"
     );
     if let Some(n) = kernel.invocations {
         let _ =

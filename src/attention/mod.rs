@@ -41,6 +41,7 @@ pub const MOST_TAYLOR: usize = 4;
 
 /// The kernel between a query and a key (SPEC §1).
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Kind {
     /// The baseline.
     Softmax,
@@ -74,6 +75,7 @@ pub enum Kind {
 
 /// A sketch `R^h → R^r` (SPEC §1, Sketches).
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Sketch {
     /// Two branches of small networks.
     Learned {

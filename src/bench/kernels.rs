@@ -225,7 +225,7 @@ fn difference(dtype: DType, got: &[u32], want: &[u32]) -> f64 {
 }
 
 /// `linear+SHARED (ROWS = 8, …)`.
-fn variant(variant: &crate::kernels::Variant) -> String {
+pub(crate) fn variant(variant: &crate::kernels::Variant) -> String {
     let constants: Vec<String> =
         variant.constants().map(|(name, value)| format!("{name} = {value}")).collect();
     if constants.is_empty() {
@@ -236,7 +236,7 @@ fn variant(variant: &crate::kernels::Variant) -> String {
 }
 
 /// Bytes of a step's arguments in a call.
-fn moved(plan: &Plan, call: &Call) -> u64 {
+pub(crate) fn moved(plan: &Plan, call: &Call) -> u64 {
     let bytes = |at: usize| -> usize {
         let ty = &plan.tensors[at].tensor.ty;
         ty.dtype.bytes(ty.shape.elements_of(plan, call))

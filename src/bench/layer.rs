@@ -72,7 +72,7 @@ impl Layer<'_> {
         loop {
             match graph.lower("attention", traits, Capacity { lanes: 1, tokens, slots: 1, context }) {
                 Err(e) if e.kind() == ErrorKind::Limit && self.pass == Pass::Forward && tokens > 16 => {
-                    tokens /= 2
+                    tokens /= 2;
                 }
                 result => return result,
             }

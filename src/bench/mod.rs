@@ -23,7 +23,7 @@ mod attention;
 mod clock;
 pub mod compare;
 pub mod fit;
-mod kernels;
+pub(crate) mod kernels;
 mod layer;
 mod model;
 mod options;
@@ -37,7 +37,7 @@ pub mod schema;
 #[cfg(test)]
 mod schema_tests;
 pub mod statistics;
-mod timer;
+pub(crate) mod timer;
 mod train;
 pub mod tune;
 

@@ -131,6 +131,7 @@ impl BenchOptions {
 /// What a benchmark tells while it runs.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Event {
     /// Work on a row, or on several that take turns, has begun.
     Started {

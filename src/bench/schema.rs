@@ -82,6 +82,7 @@ pub const SCHEMA: &str = "polysketch.bench/1";
 /// A group of measurements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Suite {
     /// What the device can do at best.
     Peaks,
@@ -119,7 +120,7 @@ impl std::fmt::Display for Suite {
 
 /// One measurement. The fields are described in the [table of this module](self).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[allow(missing_docs)]
+#[expect(missing_docs, reason = "the table of this module says what each field means")]
 pub struct Row {
     pub schema: String,
     pub date: String,
@@ -144,7 +145,7 @@ pub struct Row {
 /// Where a row was measured.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-#[allow(missing_docs)]
+#[expect(missing_docs, reason = "the table of this module says what each field means")]
 pub struct Device {
     pub name: String,
     pub backend: String,
@@ -213,7 +214,7 @@ impl Device {
 /// What was measured with.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-#[allow(missing_docs)]
+#[expect(missing_docs, reason = "the table of this module says what each field means")]
 pub struct Build {
     pub version: String,
     pub commit: String,
@@ -248,7 +249,7 @@ macro_rules! optional {
         $(#[$doc])*
         #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
         #[serde(default)]
-        #[allow(missing_docs)]
+        #[expect(missing_docs, reason = "the table of this module says what each field means")]
         pub struct $name {
             $(#[serde(skip_serializing_if = "Option::is_none")] pub $field: Option<$ty>,)*
         }
@@ -322,7 +323,7 @@ optional! {
 
 /// The error of a row's own computation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[allow(missing_docs)]
+#[expect(missing_docs, reason = "the table of this module says what each field means")]
 pub struct Check {
     pub error: f64,
     pub tolerance: f64,
@@ -409,6 +410,9 @@ impl Row {
     }
 
     /// One line of JSON.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`] for a number that JSON has no form for.
     pub fn to_json(&self) -> Result<String> {
         serde_json::to_string(self)
             .map_err(|e| Error::new(ErrorKind::Io, format!("a row of the benchmark: {e}")))

@@ -15,7 +15,7 @@ use crate::tensor::{Call, Capacity, DType, TensorType, lane_table};
 
 /// How a time is taken.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Timer {
+pub(crate) struct Timer {
     /// By the device, of a submission; otherwise by the wall clock.
     pub timestamps: bool,
     /// Nanoseconds.
@@ -71,7 +71,7 @@ fn greatest_common_divisor(a: u64, b: u64) -> u64 {
 
 /// Samples of one subject.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Samples {
+pub(crate) struct Samples {
     /// Nanoseconds of one repetition.
     pub nanoseconds: Vec<f64>,
     pub repetitions: usize,
@@ -101,7 +101,7 @@ impl Samples {
 /// subject a number of times and returns the nanoseconds of all of them; `repeats`: more than once where one
 /// run is short. `known`: nanoseconds that a run of each took already, if one did; past the budget it is all
 /// the warm-up there is. One that fails is out, with its error.
-pub(super) async fn in_turns<T>(
+pub(crate) async fn in_turns<T>(
     subjects: &mut [T],
     known: &[f64],
     options: &BenchOptions,
@@ -164,7 +164,7 @@ pub(super) async fn in_turns<T>(
 
 /// A plan with its memory on an executor, and the calls that make up one run of it.
 #[derive(Debug)]
-pub(super) struct Subject {
+pub(crate) struct Subject {
     executor: Executor,
     compiled: Compiled,
     parameters: Memory,

@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use clap::Args;
 use pollster::block_on;
+use polysketch::model::documents;
 use polysketch::model::files::read_text;
-use polysketch::model::tokenizer::documents;
 use polysketch::model::{Session, Tokenizer};
 use polysketch::{Error, ErrorKind};
 use serde::{Serialize, Serializer};

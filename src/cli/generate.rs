@@ -212,6 +212,7 @@ fn reason(reason: StopReason) -> &'static str {
         StopReason::EndOfText => "end-of-text",
         StopReason::StopString => "stop-string",
         StopReason::Cancelled => "interrupted",
+        _ => "other",
     }
 }
 
@@ -264,6 +265,7 @@ fn summary(options: &Options, model: &Model, sampling: &GenerateOptions, done: &
             StopReason::EndOfText => "the text is at its end",
             StopReason::StopString => "stop string found",
             StopReason::Cancelled => "interrupted",
+            _ => "ended",
         };
         let rate = rate(s.generated, s.decode);
         lines.push(format!(

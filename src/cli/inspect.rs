@@ -12,9 +12,9 @@ use serde_json::{Map, Value, json};
 use super::failure::{Outcome, warn};
 #[cfg(feature = "train")]
 use super::inspect_training;
+use super::model;
 use super::options::{Common, ModelOptions, count};
 use super::output::{self, Align, amount, bytes, print, print_json, table, thousands, wrap};
-use super::{model, options};
 
 /// What `inspect` takes.
 #[derive(Debug, Args)]
@@ -94,7 +94,7 @@ fn with_training(mut text: String, training: Option<&inspect_training::Training>
 }
 
 /// A folder may lack the weights: a plan needs only the configuration.
-fn facts(options: &options::ModelOptions) -> Result<Facts> {
+fn facts(options: &ModelOptions) -> Result<Facts> {
     let Some(dir) = options.dir() else {
         let source = model::source(None)?;
         return Ok(Facts { stored: Some(source.stored()), config: source.config, warnings: source.warnings });
@@ -320,7 +320,7 @@ fn sentences(c: &ModelConfig) -> Vec<String> {
                 ", blocks of {}, {} features a head, constant state",
                 a.block_size,
                 thousands(features as u64)
-            )
+            );
         }
         None => attention += ", state grows with the text (key-value cache)",
     }

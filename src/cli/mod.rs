@@ -3,6 +3,7 @@
 //! | file | what |
 //! |---|---|
 //! | `devices.rs`, `inspect.rs`, `generate.rs`, `eval.rs`, `logits.rs`, `grad.rs`, `tokenizer.rs` | a command each |
+//! | `check.rs`, `golden.rs` | `check`: kernels, and models whose results are known |
 //! | `bench/`, `report/`, `train/` | a command each, of several files |
 //! | `inspect_training.rs` | what `inspect` says of training |
 //! | `options.rs` | options that several commands share, and how their values are read |
@@ -15,10 +16,14 @@
 
 #[cfg(feature = "bench")]
 mod bench;
+#[cfg(feature = "bench")]
+mod check;
 mod devices;
 mod eval;
 pub mod failure;
 mod generate;
+#[cfg(feature = "bench")]
+mod golden;
 #[cfg(feature = "train")]
 mod grad;
 mod inspect;
@@ -73,6 +78,9 @@ enum Command {
     /// Train a model, from new weights, from a model, or from where a run stopped
     #[cfg(feature = "train")]
     Train(Box<train::Options>),
+    #[cfg(feature = "bench")]
+    /// Check kernels against their twins on the CPU, on any adapter; or whole models whose results are known
+    Check(Box<check::Options>),
     /// Measure what this machine does: peaks, kernels, attention against its length, a model, its training
     #[cfg(feature = "bench")]
     Bench(Box<bench::Options>),
@@ -98,6 +106,8 @@ pub fn run(cli: Cli) -> Outcome {
         Command::Grad(options) => grad::run(common, options),
         #[cfg(feature = "train")]
         Command::Train(options) => train::run(common, options),
+        #[cfg(feature = "bench")]
+        Command::Check(options) => check::run(common, options),
         #[cfg(feature = "bench")]
         Command::Bench(options) => bench::run(common, options),
         #[cfg(feature = "bench")]

@@ -27,6 +27,8 @@ pub enum Unit {
     /// Rows of a benchmark.
     #[cfg(feature = "bench")]
     Rows,
+    /// Cases of a check.
+    Cases,
 }
 
 /// A bar that shows itself when something takes longer, and is gone when dropped.
@@ -47,6 +49,7 @@ impl Progress {
             Unit::Steps => "{human_pos} of {human_len} steps",
             #[cfg(feature = "bench")]
             Unit::Rows => "{human_pos} of {human_len} rows",
+            Unit::Cases => "{human_pos} of {human_len}",
         };
         let wide = format!("{{msg}} [{{bar:24}}] {count}, {{eta}} left");
         let narrow = "{msg} {percent}%, {eta} left";

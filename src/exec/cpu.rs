@@ -69,10 +69,6 @@ impl Scratch {
         });
         Ok(Self { buffers: buffers.collect::<Result<_>>()? })
     }
-
-    pub fn buffer(&mut self, i: usize) -> &mut Stored {
-        &mut self.buffers[i]
-    }
 }
 
 /// A tensor of zeros.
@@ -122,7 +118,7 @@ pub(super) fn write_words(stored: &mut Stored, offset: usize, words: &[u32]) -> 
     match stored {
         Stored::F32(v) => v[range].iter_mut().zip(words).for_each(|(x, w)| *x = f32::from_bits(*w)),
         Stored::F64(v) => {
-            v[range].iter_mut().zip(words).for_each(|(x, w)| *x = f64::from(f32::from_bits(*w)))
+            v[range].iter_mut().zip(words).for_each(|(x, w)| *x = f64::from(f32::from_bits(*w)));
         }
         Stored::U32(v) => v[range].copy_from_slice(words),
         Stored::F16(_) | Stored::Gpu(_) => {}
@@ -250,7 +246,7 @@ impl<R: Element> CpuExecutor<R> {
             match &mut times {
                 None => R::twin(step, &mut args, call),
                 Some(times) => {
-                    times.push((at, super::profile::nanoseconds(|| R::twin(step, &mut args, call))))
+                    times.push((at, super::profile::nanoseconds(|| R::twin(step, &mut args, call))));
                 }
             }
             drop(args);

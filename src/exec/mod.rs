@@ -2,7 +2,6 @@
 //! decided everything.
 
 mod available;
-mod bisect;
 mod cpu;
 mod profile;
 mod wgpu;
@@ -13,7 +12,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use self::wgpu::GpuExecutor;
 pub(crate) use available::{available, check_memory, zeros};
-pub use bisect::{Difference, bisect};
 pub use cpu::CpuExecutor;
 #[cfg(feature = "bench")]
 pub(crate) use profile::add_by_kernel;
@@ -26,6 +24,7 @@ use crate::tensor::{Call, DType};
 
 /// Where plans run.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum Executor {
     /// The CPU twins in f32.
     Cpu(CpuExecutor<f32>),

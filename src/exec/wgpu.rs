@@ -52,7 +52,10 @@ impl GpuExecutor {
     /// An executor on a device.
     pub async fn new(context: GpuContext) -> Self {
         // Natively these are Send and Sync; in a browser there is one thread.
-        #[allow(clippy::arc_with_non_send_sync)]
+        #[allow(
+            clippy::arc_with_non_send_sync,
+            reason = "in a browser, what wgpu hands out stays on its thread"
+        )]
         let pipelines = Arc::new(Pipelines::new(&context).await);
         Self { context, pipelines }
     }
@@ -234,39 +237,6 @@ impl GpuExecutor {
             compiled.resolved = None;
         }
         self.context.upload(&own.uniforms, 0, &bytes).await
-    }
-
-    /// Runs steps `range` of one call, for [`super::bisect()`].
-    pub(super) async fn steps(
-        &self,
-        compiled: &mut Compiled,
-        parameters: &Memory,
-        state: &Memory,
-        call: &Call,
-        range: std::ops::Range<usize>,
-    ) -> Result<()> {
-        let dispatches = compiled.plan.dispatches(std::slice::from_ref(call));
-        self.upload(compiled, &[], &dispatches).await?;
-        if compiled.resolved.as_ref().is_none_or(|(key, _)| *key != (parameters.id, state.id)) {
-            self.bind(compiled, parameters, state).await?;
-        }
-        let mut encoder = self.context.encoder(&compiled.plan.name);
-        record(compiled, &dispatches, range, &mut encoder, &mut Stamps::Nothing)?;
-        self.context.submit(encoder);
-        self.context.submitted_work_done().await?;
-        self.context.check()
-    }
-
-    /// The buffer of a planned tensor, for [`super::bisect()`].
-    pub(super) fn tensor<'a>(
-        &self,
-        compiled: &'a Compiled,
-        parameters: &'a Memory,
-        state: &'a Memory,
-        id: crate::graph::TensorId,
-    ) -> Result<&'a Buffer> {
-        let Own::Gpu(own) = &compiled.own else { return Err(elsewhere()) };
-        buffer_of(place(&compiled.plan, id, parameters, state)?, own, parameters, state)
     }
 }
 

@@ -11,6 +11,7 @@ const UNNAMED: &str = "unnamed adapter";
 /// How much of a GPU an adapter is, best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum AdapterKind {
     /// A card with memory of its own.
     Discrete,

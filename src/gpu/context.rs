@@ -112,7 +112,10 @@ impl GpuContext {
     fn assemble(device: wgpu::Device, queue: wgpu::Queue, report: AdapterReport) -> Self {
         let features = device.features();
         // Send and Sync natively; in a browser wgpu's handles are neither, and there is one thread.
-        #[allow(clippy::arc_with_non_send_sync)]
+        #[allow(
+            clippy::arc_with_non_send_sync,
+            reason = "in a browser, what wgpu hands out stays on its thread"
+        )]
         Self(Arc::new(Inner {
             device,
             queue,

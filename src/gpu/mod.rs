@@ -19,22 +19,25 @@
 //!
 //! Everything is `async`, because a browser cannot block; native callers drive it with pollster.
 
-pub mod adapter;
-pub mod buffers;
-pub mod context;
+pub(crate) mod adapter;
+pub(crate) mod buffers;
+pub(crate) mod context;
 mod fault;
 #[cfg(not(target_arch = "wasm32"))]
 mod footprint;
 #[cfg(not(target_arch = "wasm32"))]
 mod pipeline_cache;
-pub mod pipelines;
-pub mod readback;
+pub(crate) mod pipelines;
+pub(crate) mod readback;
+#[doc(hidden)]
 pub mod select;
+#[doc(hidden)]
 pub mod switches;
 #[cfg(test)]
 mod tests;
-pub mod timestamps;
+pub(crate) mod timestamps;
 #[cfg(not(target_arch = "wasm32"))]
+#[doc(hidden)]
 pub mod tuned;
 mod wait;
 

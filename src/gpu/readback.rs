@@ -48,7 +48,7 @@ pub struct Readback {
 }
 
 impl GpuContext {
-    /// Records a copy of `range` of `source` (which needs COPY_SRC) to the host; submit `encoder`,
+    /// Records a copy of `range` of `source` (which needs `COPY_SRC`) to the host; submit `encoder`,
     /// then give the result to [`Self::finish_read`].
     pub async fn stage_read(
         &self,
@@ -113,7 +113,7 @@ impl GpuContext {
         Ok(bytes)
     }
 
-    /// The bytes of `range` of `source` (which needs COPY_SRC), after everything submitted so far.
+    /// The bytes of `range` of `source` (which needs `COPY_SRC`), after everything submitted so far.
     pub async fn read_buffer(&self, source: &wgpu::Buffer, range: Range<u64>) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
         let mut start = range.start;

@@ -12,6 +12,7 @@ use crate::error::{Error, ErrorKind, Result};
 /// What to run on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Backend {
     /// The best real GPU; without one the CPU executor, which beats a software GPU.
     #[default]

@@ -397,5 +397,5 @@ fn versions_of_desktop_contexts() {
         "Mesa 22.3.6 (LLVM 15.0.6)",
         "",
     ];
-    assert_eq!(versions.map(super::adapter::desktop_gl), [Some((3, 3)), Some((4, 5)), None, None, None]);
+    assert_eq!(versions.map(adapter::desktop_gl), [Some((3, 3)), Some((4, 5)), None, None, None]);
 }

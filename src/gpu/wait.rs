@@ -126,6 +126,9 @@ impl GpuContext {
     }
 
     /// Resolves when everything submitted so far is done.
+    ///
+    /// # Errors
+    /// Those of the device: lost, or out of memory.
     pub async fn submitted_work_done(&self) -> Result<()> {
         let (promise, keep) = Promise::new();
         self.queue().on_submitted_work_done(move || keep(()));

@@ -6,6 +6,7 @@ use crate::kernels::Asked;
 
 /// What a state is kept for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Purpose {
     /// Key rows of each text's last block.
     Ring,

@@ -24,6 +24,7 @@ use crate::tensor::{DType, Shape, TensorType};
 
 /// Who owns a tensor and how long it lives.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Role {
     /// A weight of the model, shared by name between plans and sessions.
     Parameter,

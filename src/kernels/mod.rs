@@ -19,20 +19,30 @@
 
 pub mod contract;
 pub mod cpu;
+#[doc(hidden)]
 pub mod dense;
+#[doc(hidden)]
 pub mod heads;
+#[doc(hidden)]
 pub mod linear;
+#[doc(hidden)]
 pub mod optimizer;
+#[doc(hidden)]
 pub mod pairs;
+#[doc(hidden)]
 pub mod rows;
+#[doc(hidden)]
 pub mod sample;
+#[doc(hidden)]
 pub mod scan;
+#[doc(hidden)]
 pub mod sketch;
+#[doc(hidden)]
 pub mod tiles;
 
 pub(crate) use contract::shape_error;
 pub use contract::{
     Args, Asked, Backward, BackwardExt, DeviceTraits, Dispatch, Gradient, Kernel, OwnShader, Permutation,
-    Shader, Tile, Tuning, Variant, View, Views, Weights, shader,
+    Shader, Tile, Tuning, Variant, View, Views, Weights, shader, twins,
 };
 pub use cpu::Real;

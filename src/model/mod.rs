@@ -1,22 +1,29 @@
 //! Models: configuration, checkpoint, tokenizer, the transformer as a graph, sessions.
 
 mod byte_level;
+#[doc(hidden)]
 pub mod checkpoint;
 pub mod config;
 mod config_json;
-pub mod engine;
+pub(crate) mod engine;
+#[doc(hidden)]
 pub mod files;
-pub mod generation;
+pub(crate) mod generation;
+#[doc(hidden)]
 pub mod parameters;
-pub mod sampling;
-pub mod session;
+pub(crate) mod sampling;
+pub(crate) mod session;
 mod session_state;
 mod state_file;
+#[doc(hidden)]
 pub mod tensor_file;
-pub mod text_stream;
-pub mod tokenizer;
+pub(crate) mod text_stream;
+pub(crate) mod tokenizer;
+#[doc(hidden)]
 pub mod tokenizer_train;
+#[doc(hidden)]
 pub mod transformer;
+#[doc(hidden)]
 pub mod weights;
 
 pub use config::ModelConfig;
@@ -25,4 +32,5 @@ pub use generation::Generation;
 pub use parameters::{ParameterKind, ParameterSpec};
 pub use sampling::{GenerateOptions, Generated, StopReason};
 pub use session::Session;
-pub use tokenizer::Tokenizer;
+pub use text_stream::{StopStrings, TextStream};
+pub use tokenizer::{Tokenizer, documents};

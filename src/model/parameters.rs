@@ -70,7 +70,7 @@ impl ModelConfig {
             let mut sum = 0u64;
             self.visit(
                 &mut |_, shape, _| {
-                    sum = sum.saturating_add(shape.iter().fold(1u64, |a, &n| a.saturating_mul(n as u64)))
+                    sum = sum.saturating_add(shape.iter().fold(1u64, |a, &n| a.saturating_mul(n as u64)));
                 },
                 layers,
             );
@@ -118,7 +118,7 @@ impl AttentionConfig {
         }
         match &self.sketch {
             Some(sketch) if sketch.is_random() => {
-                random_sketch(add, &format!("{at}.sketch"), h, sketch.size, self.degree / 2)
+                random_sketch(add, &format!("{at}.sketch"), h, sketch.size, self.degree / 2);
             }
             Some(sketch) => learned_sketch(add, &format!("{at}.sketch"), h, sketch),
             None => {}

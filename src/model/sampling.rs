@@ -96,6 +96,7 @@ impl GenerateOptions {
 /// Why generation ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum StopReason {
     /// `max_tokens` were generated.
     MaxTokens,

@@ -20,6 +20,9 @@ impl Session {
     /// What a layer remembers of a text before its last block, `[H, F, h]` (sums of φ(k) vᵀ) and `[H, F]`
     /// (sums of φ(k), the normaliser); none for the kinds that keep keys and values instead. For
     /// drawings; the model itself reads it on the device.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Input`] for a text or a layer that is not there; those of the device.
     pub async fn attention_state(&self, slot: usize, layer: usize) -> Result<Option<[Vec<f32>; 2]>> {
         let attention = self.model.attention();
         let Some(features) = attention.features() else { return Ok(None) };
@@ -49,6 +52,9 @@ impl Session {
     }
 
     /// One text's state as bytes, with a fingerprint of the model and a checksum.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Input`] for a text that is not there; those of the device.
     pub async fn save(&self, slot: usize) -> Result<Vec<u8>> {
         let s = self.slots.get(slot).ok_or_else(|| {
             Error::new(ErrorKind::Input, format!("text {slot} of a session of {}", self.slots.len()))

@@ -17,6 +17,7 @@ pub const LARGEST_VOCABULARY: usize = 1 << 20;
 
 /// How far the training is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum TrainProgress {
     /// Cutting the text into words.
     Reading {

@@ -87,7 +87,7 @@ impl Layer {
         }
     }
 
-    /// dX, dW_Q, dW_K, dW_V of causal softmax attention; W = c W_Qᵀ W_K.
+    /// `dX, dW_Q, dW_K, dW_V` of causal softmax attention; `W = c W_Qᵀ W_K`.
     fn closed_forms(&self) -> [Matrix; 4] {
         let c = 1.0 / (H as f64).sqrt();
         let Self { x, q, k, v, g } = self;

@@ -359,7 +359,7 @@ mod tests {
     }
 
     /// What enters a layer is what the layer before adds its MLP to, so its gradient makes that one's:
-    /// dW_down = dXᵀ z.
+    /// `dW_down = dXᵀ z`.
     #[test]
     fn kept_gradients_are_finished() {
         let experiment = Experiment::new(100).expect("makes");

@@ -14,6 +14,7 @@ pub struct TensorId(pub usize);
 
 /// How the elements of a tensor lie in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum DType {
     /// 32-bit float (the only type arithmetic is done in).
     F32,
@@ -35,6 +36,7 @@ impl DType {
 
 /// What a symbolic size counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Unit {
     /// 1: the extent is fixed.
     One,
@@ -132,10 +134,14 @@ impl fmt::Display for Shape {
 }
 
 /// `shape![Unit::Rows, 64]`: a [`Shape`] from units and numbers.
+#[doc(hidden)]
 #[macro_export]
-macro_rules! shape {
+macro_rules! __shape {
     ($($e:expr),* $(,)?) => { $crate::tensor::Shape(vec![$($crate::tensor::Extent::from($e)),*]) };
 }
+
+#[doc(inline)]
+pub use crate::__shape as shape;
 
 /// Element type and shape.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -251,6 +257,9 @@ impl Call {
     }
 
     /// Refuses a call that the capacity does not cover.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`], naming what there is too much of.
     pub fn check(&self, capacity: &Capacity) -> Result<()> {
         let over = |what: &str, is: usize, most: usize| {
             Err(Error::new(

@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::kernels::rows::nll::UNSCORED;
 
 /// Sequences without end, by number: the same number is always the same sequence.
-pub trait Sequences {
+pub trait Sequences: std::fmt::Debug {
     /// Tokens of a sequence.
     fn context(&self) -> usize;
 

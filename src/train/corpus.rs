@@ -281,7 +281,7 @@ mod tests {
         let vocabulary = Vocabulary::bytes();
         let mark = |readonly: bool| {
             let mut permissions = dir.path().metadata().expect("is there").permissions();
-            #[allow(clippy::permissions_set_readonly_false)]
+            #[allow(clippy::permissions_set_readonly_false, reason = "a folder of this test alone")]
             permissions.set_readonly(readonly);
             std::fs::set_permissions(dir.path(), permissions).expect("sets");
         };

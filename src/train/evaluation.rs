@@ -8,6 +8,7 @@ use crate::kernels::rows::nll::UNSCORED;
 use crate::model::{Engine, LoadOptions, ModelSource, Session};
 
 /// Sequences to evaluate on.
+#[derive(Debug)]
 pub struct EvaluationSet {
     /// Where they come from.
     pub data: Box<dyn Sequences>,

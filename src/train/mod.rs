@@ -19,7 +19,7 @@ pub mod checkpoints;
 pub mod corpus;
 pub mod evaluation;
 pub mod initial;
-pub mod learner;
+pub(crate) mod learner;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod log;
 mod optimizer;
@@ -30,9 +30,9 @@ pub mod run;
 pub mod schedule;
 pub mod settings;
 pub mod tasks;
-pub mod trainer;
+pub(crate) mod trainer;
 
-pub use learner::{Batch, Learner};
+pub use learner::{Batch, Learner, NamedTensors};
 pub use optimizer::AdamW;
 pub use plan::{LearnerMemory, LearnerOptions, LearnerPlan, TrainHandles};
 pub use settings::Settings;

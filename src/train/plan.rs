@@ -179,7 +179,7 @@ impl LearnerPlan {
                 loop {
                     match at(segment) {
                         Err(e) if e.kind() == ErrorKind::Limit && segment > block => {
-                            segment = (segment / 2).next_multiple_of(block)
+                            segment = (segment / 2).next_multiple_of(block);
                         }
                         result => return result,
                     }

@@ -18,6 +18,7 @@ use crate::exec::check_memory;
 use crate::model::{Engine, ModelSource};
 
 /// What a run trains on and measures itself by.
+#[derive(Debug)]
 pub struct Data {
     training: Box<dyn Sequences>,
     evaluation: Option<EvaluationSet>,
@@ -39,6 +40,7 @@ pub struct Start {
 
 /// What happens in a run.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum Event<'a> {
     /// The device is ready.
     Started(LearnerMemory),

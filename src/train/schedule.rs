@@ -7,6 +7,7 @@ use crate::error::{Error, ErrorKind, Result};
 /// How the learning rate falls after the warm-up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Decay {
     /// Half a cosine.
     #[default]

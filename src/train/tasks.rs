@@ -13,6 +13,7 @@ use crate::kernels::rows::nll::UNSCORED;
 /// A kind of task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum TaskKind {
     /// Selective copying (Gu and Dao 2023, 4.1.1): tokens at random places among noise, to be repeated in
     /// order at the end.

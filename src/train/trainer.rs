@@ -6,6 +6,7 @@ use super::settings::Settings;
 use crate::error::{Error, ErrorKind, Result};
 
 /// A model in training: what a step needs, and how far it is. Knows no files and no clock.
+#[derive(Debug)]
 pub struct Trainer {
     learner: Learner,
     settings: Settings,

@@ -276,7 +276,7 @@ fn places_that_cannot_be_written_to() {
     } else {
         println!("skipped: no folder that this user cannot write to");
     }
-    #[allow(clippy::permissions_set_readonly_false)]
+    #[allow(clippy::permissions_set_readonly_false, reason = "a folder of this test alone")]
     {
         let mut permissions = fs::metadata(dir.path()).unwrap().permissions();
         permissions.set_readonly(false);

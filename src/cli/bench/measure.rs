@@ -138,7 +138,7 @@ pub fn run(common: &Common, run: &Options) -> Outcome {
         match on_one(common, run, &engine, &BenchModel { name: name.clone(), open: &open }, &mut rows) {
             // One device that breaks is no reason to leave out the others.
             Err(Stop::Failed(error)) if run.all_devices && error.kind() != ErrorKind::Cancelled => {
-                warn(&format!("{}: {error}", engine.name()))
+                warn(&format!("{}: {error}", engine.name()));
             }
             done => done?,
         }
@@ -190,6 +190,7 @@ fn on_one(
                 rows.push(*row);
                 printed.and_then(|()| write(run.out.as_deref(), rows).map_err(Into::into))
             }
+            _ => Ok(()),
         };
         if let Err(stop) = handled {
             failed = Err(stop);

@@ -11,7 +11,7 @@
 mod compare;
 mod measure;
 mod page;
-mod rows;
+pub mod rows;
 mod tune;
 
 use clap::{Args, Subcommand};

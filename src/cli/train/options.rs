@@ -140,7 +140,7 @@ struct TaskOptions {
     /// Things to remember [default: as in the literature, 16, 1 and 8]
     #[arg(long, value_name = "N", value_parser = count, requires = "task")]
     items: Option<usize>,
-    /// Tokens the task uses [default: the model's vocab_size]
+    /// Tokens the task uses [default: the model's `vocab_size`]
     #[arg(long, value_name = "N", value_parser = count, requires = "task")]
     task_vocab: Option<usize>,
 }

@@ -67,6 +67,7 @@ impl<'a> Teller<'a> {
                 log::debug!("saved {}", path.display());
                 self.draw();
             }
+            _ => {}
         }
         if interrupted() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }

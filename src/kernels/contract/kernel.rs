@@ -148,8 +148,9 @@ impl Asked {
 
 /// Implements the two monomorphic twins and `as_any` by a generic `fn twin<R: Real>`, which takes [`Views`], or
 /// the tensors by name where their type is given.
+#[doc(hidden)]
 #[macro_export]
-macro_rules! twins {
+macro_rules! __twins {
     () => {
         fn twin_f32(&self, args: &mut $crate::kernels::Views<'_, f32>, call: &$crate::tensor::Call) {
             self.twin(args, call)
@@ -173,6 +174,9 @@ macro_rules! twins {
         }
     };
 }
+
+#[doc(inline)]
+pub use crate::__twins as twins;
 
 /// An error that names the operation and the sizes.
 pub(crate) fn shape_error(stem: &str, inputs: &[&TensorType], want: impl std::fmt::Display) -> Error {

@@ -13,22 +13,24 @@
 //! | `preprocess.rs` | `#import` and `#ifdef` |
 //! | `own_shader.rs` | a shader of the caller's own |
 
-pub mod args;
-pub mod device;
-pub mod gradient;
-pub mod kernel;
-pub mod own_shader;
-pub mod permutation;
+pub(crate) mod args;
+pub(crate) mod device;
+pub(crate) mod gradient;
+pub(crate) mod kernel;
+pub(crate) mod own_shader;
+pub(crate) mod permutation;
+#[doc(hidden)]
 pub mod preprocess;
+#[doc(hidden)]
 pub mod shader;
-pub mod tuning;
-pub mod variant;
+pub(crate) mod tuning;
+pub(crate) mod variant;
 
 pub use args::{Args, View, Views, Weights};
 pub use device::DeviceTraits;
 pub use gradient::BackwardExt;
 pub(crate) use kernel::shape_error;
-pub use kernel::{Asked, Backward, Gradient, Kernel};
+pub use kernel::{Asked, Backward, Gradient, Kernel, twins};
 pub use own_shader::OwnShader;
 pub use permutation::Permutation;
 pub use tuning::{Tile, Tuning};

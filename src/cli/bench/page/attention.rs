@@ -102,7 +102,6 @@ fn fitted(sets: &[Set]) -> Vec<(&Set, [String; 6])> {
 }
 
 /// The section.
-
 pub fn section(page: &mut String, sets: &[Set]) -> Result<()> {
     let Some(first) = sets.iter().flat_map(|set| &set.rows).find(|row| row.suite == Suite::Attention) else {
         return Ok(());
@@ -131,7 +130,6 @@ pub fn section(page: &mut String, sets: &[Set]) -> Result<()> {
 }
 
 /// What was fitted of attention, Markdown.
-
 pub fn scaling_table(sets: &[Set]) -> String {
     let line = |cells: &[&str]| format!("| {} |\n", cells.join(" | "));
     let mut text = line(&[&["device"][..], &FITTED].concat()) + &line(&["---"; 7]);

@@ -39,7 +39,6 @@ pub fn short(set: &Set, sets: &[Set]) -> String {
 }
 
 /// The section.
-
 pub fn section(page: &mut String, sets: &[Set]) {
     let peak = |set: &Set, name: &str, value: fn(&Row) -> Option<f64>| {
         let row = set.rows.iter().find(|row| row.suite == Suite::Peaks && row.name == name);

@@ -15,7 +15,6 @@ use crate::cli::output::{digits3, plural};
 use crate::cli::panels::{Stroke, power_of_ten};
 
 /// The section of rooflines.
-
 pub fn roofline(page: &mut String, sets: &[Set]) -> Result<()> {
     let mut all = Vec::new();
     for set in sets {
@@ -83,7 +82,6 @@ pub fn roofline(page: &mut String, sets: &[Set]) -> Result<()> {
 }
 
 /// The section of shares.
-
 pub fn shares(page: &mut String, sets: &[Set]) {
     let found: Vec<(&Set, &Row, &Vec<KernelTime>)> = sets
         .iter()

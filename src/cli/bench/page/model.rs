@@ -57,7 +57,6 @@ pub fn panels(sets: &[Set]) -> Option<[Panel; 2]> {
 }
 
 /// The section of reading and writing.
-
 pub fn section(page: &mut String, sets: &[Set]) -> Result<()> {
     let mut cells = Vec::new();
     for set in sets {
@@ -92,7 +91,6 @@ pub fn section(page: &mut String, sets: &[Set]) -> Result<()> {
 }
 
 /// The section of training.
-
 pub fn training(page: &mut String, sets: &[Set]) -> Result<()> {
     let points = |set: &Set, value: &dyn Fn(&Row) -> Option<f64>| -> Vec<(f64, f64)> {
         let rows = set

@@ -1,0 +1,325 @@
+//! Attention in training plans, forward and backward, in sizes that are no multiples of tiles; and attention
+//! that is not causal.
+
+use std::sync::Arc;
+
+use super::case::{Case, Data, bits};
+use super::models::{RandomModel, plain_models, polysketch_models};
+use super::random::Rng;
+use crate::attention::{Attention, HeadLayout, Inputs, Kind, LocalWeight, Mode, Rotation, Sketch};
+use crate::error::Result;
+use crate::graph::{Graph, Purpose, Recompute, Role, TensorId};
+use crate::kernels::dense::attention_dense::{AttentionDense, Sight};
+use crate::kernels::pairs::dense_weight::DenseWeight;
+use crate::model::config::ModelConfig;
+use crate::model::transformer;
+use crate::model::weights;
+use crate::shape;
+use crate::tensor::{Call, Capacity, DType, Lane, TensorType, Unit, lane_table};
+
+use super::case::start;
+
+fn attention(heads: usize, head: usize, sketch: usize, block: usize, kind: Kind, gated: bool) -> Attention {
+    let sketched = matches!(kind, Kind::Polysketch { .. });
+    let layout = HeadLayout {
+        heads,
+        head,
+        exact: !matches!(kind, Kind::Polysketch { local_exact: false, .. }),
+        normed: kind != Kind::Softmax,
+        shared_norm: false,
+        sketch: if sketched { sketch } else { 0 },
+        sketch_normed: true,
+        gated,
+        rotation: Rotation::None,
+        interleaved: false,
+        block,
+    };
+    let bias = if kind == Kind::Softmax { 0.0 } else { 1.0 };
+    Attention { layout, kind, bias, theta: 1e4 }
+}
+
+/// Attention whose gradients are checked; those that software adapters check too come first.
+fn trained() -> Vec<Attention> {
+    let sketch = |local_exact, scale| Kind::Polysketch {
+        degree: 4,
+        scale,
+        local_exact,
+        sketch: Sketch::Random { leaves: 1, gain: 1.0 },
+    };
+    let mut list = vec![
+        attention(2, 12, 0, 8, Kind::Softmax, false),
+        attention(1, 64, 32, 64, sketch(true, 0.125), true),
+        attention(1, 64, 64, 40, sketch(false, 1.0), false),
+        attention(2, 20, 0, 36, Kind::Taylor { degree: 2, scale: 0.05 }, false),
+        attention(3, 12, 20, 12, Kind::Polynomial { degree: 4, scale: 0.3 }, true),
+        attention(3, 12, 20, 12, Kind::Taylor { degree: 3, scale: 0.1 }, true),
+        attention(1, 128, 16, 20, sketch(true, 0.1), false),
+    ];
+    list.extend([
+        attention(1, 64, 0, 64, Kind::Softmax, false),
+        attention(1, 256, 4, 8, sketch(true, 0.1), false),
+    ]);
+    for gated in [false, true] {
+        let kinds = [sketch(true, 0.3), sketch(false, 1.0)].into_iter();
+        let kinds = kinds.chain((1..=4).map(|degree| Kind::Taylor { degree, scale: 0.1 }));
+        let kinds = kinds.chain([2, 4, 8].map(|degree| Kind::Polynomial { degree, scale: 0.3 }));
+        list.extend(kinds.map(|kind| attention(3, 12, 20, 12, kind, gated)));
+    }
+    list
+}
+
+/// How many of [`trained`] software adapters check.
+const CORE: usize = 7;
+
+fn inputs(g: &mut Graph, a: &Attention, qkv: TensorId) -> Inputs {
+    let lanes = g.input("lanes", TensorType::u32(shape![Unit::Lanes, 4]));
+    let norms = g.parameter("norms", DType::F32, shape![4, a.layout.head]);
+    let sketch = a.sketch_weights().map(|n| g.parameter("sketch", DType::F32, shape![n]));
+    Inputs { qkv, lanes, norms: Some(norms), sketch }
+}
+
+fn differentiate(g: &mut Graph, o: TensorId) -> Result<()> {
+    let seed = g.input("seed", g.tensors[o.0].ty.clone());
+    g.backward(&[(o, seed)], &|_| true, Recompute::Nothing).map(drop)
+}
+
+/// An attention layer in a training plan, from its packed rows on, which are parameters; with its gradients
+/// in [`Mode::Train`].
+///
+/// # Errors
+/// Where the layer is impossible.
+pub fn from_packed_rows(a: &Attention, mode: Mode) -> Result<Graph> {
+    let mut g = Graph::new();
+    let qkv = g.input("qkv", TensorType::f32(shape![Unit::Rows, a.layout.qkv_width()]));
+    let inputs = inputs(&mut g, a, qkv);
+    let o = a.build(&mut g, "attention", mode, inputs, 0)?.output;
+    // What comes before the rows goes.
+    let pack = g.nodes.iter().position(|node| node.kernel.stem() == "pack_heads");
+    let pack = pack.expect("every kind of attention packs its heads");
+    for (id, name) in g.nodes[pack].outputs.clone().into_iter().zip(["queries", "keys"]) {
+        let tensor = &mut g.tensors[id.0];
+        (tensor.role, tensor.name) = (Role::Parameter, name.to_string());
+    }
+    g.nodes.drain(..=pack);
+    if mode == Mode::Train {
+        differentiate(&mut g, o)?;
+    }
+    g.output(o, "o");
+    Ok(g)
+}
+
+/// The dense kernel with weights that no kind of attention has: a Taylor polynomial of more features than a
+/// state may have. With its gradients.
+///
+/// # Errors
+/// Where the layout is impossible.
+pub fn dense_taylor(l: &HeadLayout, scale: f64, degree: usize) -> Result<Graph> {
+    let mut g = Graph::new();
+    let lanes = g.input("lanes", TensorType::u32(shape![Unit::Lanes, 4]));
+    let queries =
+        g.parameter("queries", DType::F32, shape![Unit::Lanes, l.heads, Unit::Tokens, l.query_width()]);
+    let keys =
+        g.parameter("keys", DType::F32, shape![Unit::Lanes, l.heads, Unit::Window(l.block), l.key_width()]);
+    let weight = DenseWeight::Kernel(LocalWeight::Taylor { scale, degree });
+    let kernel = AttentionDense { layout: l.clone(), weight, bias: 1.0, sight: Sight::Causal };
+    let o = g.apply1("attention", kernel, &[queries, keys, lanes])?;
+    differentiate(&mut g, o)?;
+    g.output(o, "o");
+    Ok(g)
+}
+
+/// One call of rows: the second lane in the middle of a text, the last block not full. `unbroken`: gates are
+/// summed over the whole window, not from block to block.
+fn of_rows(name: &str, graph: Graph, l: &HeadLayout, unbroken: bool) -> Case {
+    let tokens = 2 * l.block + 5;
+    let capacity = Capacity { lanes: 2, tokens, slots: 4, context: 0 };
+    let lane = |slot, blocks| Lane { slot, position: blocks * l.block, ring: 0 };
+    let call = Call { lanes: vec![lane(0, 0), lane(1, 3)], tokens, lane_base: 0 };
+    let (given, l, table) = (graph.clone(), l.clone(), lane_table(std::slice::from_ref(&call)));
+    Case::new(name, graph, capacity, call, move || {
+        let mut rng = Rng(7);
+        let mut data = Data::from([("lanes".to_string(), Arc::new(table.clone()))]);
+        for t in given.tensors.iter().filter(|t| t.name != "lanes") {
+            let mut values = match t.role {
+                Role::Input | Role::Parameter | Role::State(_) => rng.normals(t.ty.shape.elements(&capacity)),
+                _ => continue,
+            };
+            if t.name == "keys" && l.gated {
+                sum_gates(&mut values, &l, tokens, unbroken);
+            }
+            if t.role == Role::State(Purpose::Scan) {
+                // Smaller than what the block itself gives: real states keep the normaliser away from zero,
+                // these may not.
+                values.iter_mut().for_each(|x| *x *= 0.05);
+            }
+            data.insert(t.name.clone(), bits(values).into());
+        }
+        Ok(data)
+    })
+}
+
+/// Replaces the gate sums of key rows by sums that fall.
+fn sum_gates(keys: &mut [f32], l: &HeadLayout, tokens: usize, unbroken: bool) {
+    for window in keys.chunks_mut((l.block + tokens) * l.key_width()) {
+        let mut sum = 0.0f64;
+        for (i, row) in window.chunks_mut(l.key_width()).enumerate() {
+            sum = if i % l.block == 0 && !unbroken { 0.0 } else { sum }
+                - 0.3 * f64::from(row[l.sum_offset()]).abs();
+            let parts = [sum.floor() as f32, (sum - sum.floor()) as f32, 0.0, 0.0];
+            row[l.sum_offset()..].copy_from_slice(&parts);
+        }
+    }
+}
+
+fn described(a: &Attention) -> String {
+    let l = &a.layout;
+    let kind = match &a.kind {
+        Kind::Softmax => "softmax".to_string(),
+        Kind::Polynomial { degree, .. } => format!("polynomial p={degree}"),
+        Kind::Taylor { degree, .. } => format!("taylor g={degree}"),
+        Kind::Polysketch { local_exact, .. } => format!("sketch local={local_exact}"),
+    };
+    let gated = if l.gated { " gated" } else { "" };
+    format!("{kind} h={} r={} b={}{gated}", l.head, l.sketch, l.block)
+}
+
+/// A learned sketch as models have it, whose matrices are larger than tiles, in a layer with its gradients.
+fn learned(head: usize, r: usize, expansion: usize) -> Result<Case> {
+    let sketch = Sketch::Learned { levels: 2, expansion };
+    let kind = Kind::Polysketch { degree: 4, scale: 0.125, local_exact: true, sketch };
+    let a = attention(1, head, r, 16, kind, false);
+    let tokens = 3 * a.layout.block + 7;
+    let mut g = Graph::new();
+    let qkv = g.parameter("qkv", DType::F32, shape![Unit::Rows, a.layout.qkv_width()]);
+    let inputs = inputs(&mut g, &a, qkv);
+    let o = a.build(&mut g, "attention", Mode::Train, inputs, 0)?.output;
+    differentiate(&mut g, o)?;
+    let capacity = Capacity { lanes: 2, tokens, slots: 2, context: 0 };
+    let given = g.clone();
+    Ok(Case::new(&format!("learned sketch h={head} r={r}"), g, capacity, start(2, tokens), move || {
+        let mut rng = Rng(5);
+        let table = lane_table(&[start(2, tokens)]);
+        let mut data = Data::from([("lanes".to_string(), Arc::new(table))]);
+        for t in given.tensors.iter().filter(|t| t.name != "lanes") {
+            if !matches!(t.role, Role::Input | Role::Parameter | Role::State(_)) {
+                continue;
+            }
+            let mut values = rng.normals(t.ty.shape.elements(&capacity));
+            if t.name == "sketch" {
+                // Larger weights would leave the sketch no slope.
+                values.iter_mut().for_each(|x| *x *= 0.2);
+            }
+            data.insert(t.name.clone(), bits(values).into());
+        }
+        Ok(data)
+    }))
+}
+
+/// Attention alone that is not causal: only the library has it.
+///
+/// # Errors
+/// Where the layer is impossible.
+pub fn non_causal(config: &ModelConfig) -> Result<Option<Graph>> {
+    let attention = transformer::attention(config);
+    let l = attention.layout.clone();
+    if l.gated || config.attention.local_exact {
+        return Ok(None);
+    }
+    let mut g = Graph::new();
+    let qkv = g.input("qkv", TensorType::f32(shape![Unit::Rows, l.qkv_width()]));
+    let lanes = g.input("lanes", TensorType::u32(shape![Unit::Lanes, 4]));
+    let norms = l.normed.then(|| g.parameter("norms", DType::F32, shape![4, l.head]));
+    let sketch = attention.sketch_weights().map(|n| g.parameter("sketch", DType::F32, shape![n]));
+    let inputs = Inputs { qkv, lanes, norms, sketch };
+    let o = attention.build(&mut g, "attention", Mode::NonCausal, inputs, 0)?.output;
+    g.output(o, "o");
+    Ok(Some(g))
+}
+
+/// Lanes and tokens of the calls that are not causal.
+pub const NON_CAUSAL: (usize, usize) = (2, 37);
+
+/// The models whose attention is also run without causality: a kind each, and sketches.
+pub fn non_causal_models() -> Vec<RandomModel> {
+    const KINDS: [&str; 6] = [
+        "softmax h=12 ",
+        "polynomial p=4 h=4",
+        "polynomial p=2 h=16",
+        "taylor g=1 h=64",
+        "taylor g=2 h=16",
+        "taylor g=4 h=4",
+    ];
+    let mut list: Vec<RandomModel> =
+        plain_models().into_iter().filter(|m| KINDS.iter().any(|kind| m.name.starts_with(kind))).collect();
+    let sketched = polysketch_models().into_iter().filter(|m| m.name.contains("local=false gate=none"));
+    list.extend(sketched.step_by(9));
+    list
+}
+
+/// The case of a model's attention that is not causal: its first layer's weights, random `qkv`.
+///
+/// # Errors
+/// Where the layer is impossible.
+pub fn non_causal_case(model: &RandomModel) -> Result<Option<Case>> {
+    let config = model.parsed();
+    let Some(graph) = non_causal(&config)? else { return Ok(None) };
+    let (lanes, tokens) = NON_CAUSAL;
+    let capacity = Capacity { lanes, tokens: tokens + 3, slots: lanes, context: 0 };
+    let model = model.clone();
+    let name = format!("{} not causal", model.name);
+    Ok(Some(Case::new(&name, graph, capacity, start(lanes, tokens), move || {
+        let config = model.parsed();
+        let attention = transformer::attention(&config);
+        let source = model.source();
+        let mut data = Data::new();
+        for packed in weights::packed(&config, &attention, DType::F32, usize::MAX) {
+            if let Some(name) = packed.name.strip_prefix("layers.0.") {
+                data.insert(name.to_string(), packed.words(&source.checkpoint)?.into());
+            }
+        }
+        let mut rng = Rng(model.seed);
+        let qkv = rng.normals(lanes * tokens * attention.layout.qkv_width());
+        data.insert("qkv".into(), bits(qkv).into());
+        data.insert("lanes".into(), lane_table(&[start(lanes, tokens)]).into());
+        Ok(data)
+    })))
+}
+
+/// All of them.
+pub(super) fn cases() -> Result<Vec<Case>> {
+    let mut list = Vec::new();
+    for (at, a) in trained().iter().enumerate() {
+        let case = |mode, what: &str| -> Result<Case> {
+            let name = format!("{} {what}", described(a));
+            let case = of_rows(&name, from_packed_rows(a, mode)?, &a.layout, a.has_cache());
+            Ok(if at < CORE { case } else { case.wide() })
+        };
+        list.push(case(Mode::Train, "train")?);
+        list.push(case(Mode::Forward, "forward")?);
+    }
+    let l = attention(2, 12, 0, 8, Kind::Polynomial { degree: 4, scale: 0.3 }, true).layout;
+    list.push(of_rows("dense taylor", dense_taylor(&l, 0.1, 3)?, &l, true));
+    list.push(learned(64, 32, 8)?);
+    list.push(learned(48, 12, 4)?);
+    for model in non_causal_models() {
+        list.extend(non_causal_case(&model)?);
+    }
+    Ok(list)
+}
+
+/// Attention over all pairs whose gradients take several dispatches where loops may not be long.
+///
+/// # Errors
+/// None: the shapes fit.
+pub fn long_loops() -> Result<Vec<Case>> {
+    let list = [
+        attention(1, 64, 0, 64, Kind::Softmax, false),
+        attention(2, 12, 0, 64, Kind::Polynomial { degree: 4, scale: 0.3 }, true),
+    ];
+    list.iter()
+        .map(|a| {
+            let name = format!("{} long", described(a));
+            Ok(of_rows(&name, from_packed_rows(a, Mode::Train)?, &a.layout, true))
+        })
+        .collect()
+}

@@ -1,0 +1,215 @@
+//! Kernels against their twins: every shader, one step at a time, from the same numbers as its CPU twin in
+//! f64, on any device. The command `polysketch check` and the tests run the same cases.
+//!
+//! | file | what |
+//! |---|---|
+//! | `case.rs` | a case: one call of a small plan, with everything it reads |
+//! | `model_cases.rs`, `attention_cases.rs`, `row_cases.rs`, `small_cases.rs` | the cases |
+//! | `models.rs`, `random.rs` | random models of every kind; random numbers |
+//! | `record.rs` | what each step of a case reads and writes by the twins; one step alone on a device |
+//! | `compare.rs` | how far two tensors lie apart |
+//! | `golden.rs` | models whose logits and gradients are known |
+//! | `names.rs` | short names of adapters; names near a misspelt one |
+
+pub mod attention_cases;
+pub mod case;
+mod compare;
+pub mod golden;
+pub mod model_cases;
+pub mod models;
+pub mod names;
+pub mod random;
+mod record;
+pub mod row_cases;
+pub mod small_cases;
+
+use std::sync::Arc;
+
+pub use case::{Case, slug};
+pub use compare::{Difference, TOLERANCE};
+pub use record::Record;
+
+use serde::Serialize;
+
+use crate::bench::BenchOptions;
+use crate::bench::kernels::{moved, variant};
+use crate::bench::statistics::Statistics;
+use crate::bench::timer::{Timer, in_turns};
+use crate::error::Result;
+use crate::exec::Executor;
+use crate::graph::{Plan, Step};
+use crate::kernels::DeviceTraits;
+use crate::model::{Engine, ModelSource};
+
+/// All cases, those that software adapters run first.
+///
+/// # Errors
+/// None, unless a kernel refuses what it should take.
+pub fn cases() -> Result<Vec<Case>> {
+    let mut list = small_cases::cases()?;
+    list.extend(row_cases::cases()?);
+    list.extend(attention_cases::cases()?);
+    list.extend(model_cases::cases()?);
+    list.sort_by_key(|case| !case.core);
+    Ok(list)
+}
+
+/// A model's plans at the sizes of its work, for times that mean something.
+///
+/// # Errors
+/// Whatever can go wrong with a model.
+pub fn working_cases(
+    name: &str,
+    source: impl Fn() -> Result<ModelSource> + Send + Sync + 'static,
+) -> Result<Vec<Case>> {
+    model_cases::working(name, Arc::new(source))
+}
+
+/// The kernels of a case, in the order of its plan.
+///
+/// # Errors
+/// None, unless a kernel refuses what it should take.
+pub fn kernels(case: &Case) -> Result<Vec<&'static str>> {
+    let mut list = Vec::new();
+    for step in &case.plan(&DeviceTraits::cpu())?.steps {
+        if !list.contains(&step.kernel.stem()) {
+            list.push(step.kernel.stem());
+        }
+    }
+    Ok(list)
+}
+
+/// What runs cases on an engine's device.
+///
+/// # Errors
+/// [`ErrorKind::Device`](crate::ErrorKind::Device).
+pub fn executor(engine: &Engine) -> Result<Executor> {
+    // Cases are small.
+    pollster::block_on(engine.executor(0))
+}
+
+/// How one step of a case went.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Finding {
+    /// Stem of the kernel.
+    pub kernel: String,
+    /// The case.
+    pub case: String,
+    /// The step's label.
+    pub step: String,
+    /// Shader and overrides.
+    pub variant: String,
+    /// A line for each output.
+    pub outputs: Vec<Difference>,
+    /// How long it took, where that was asked for.
+    pub time: Option<Time>,
+}
+
+/// How long a step took.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Time {
+    /// Nanoseconds, the median.
+    pub nanoseconds: f64,
+    /// 10⁹ operations a second, for kernels that count them.
+    pub gflops: Option<f64>,
+    /// 10⁹ bytes a second, every argument once.
+    pub gbps: f64,
+}
+
+impl Finding {
+    /// The output that is furthest off.
+    pub fn worst(&self) -> Option<&Difference> {
+        let key = |d: &Difference| if d.error.is_nan() { f64::INFINITY } else { d.error };
+        self.outputs.iter().max_by(|a, b| key(a).total_cmp(&key(b)))
+    }
+
+    /// Whether an output is off too far.
+    pub fn wrong(&self) -> bool {
+        self.outputs.iter().any(Difference::wrong)
+    }
+}
+
+/// What is checked, and how.
+#[derive(Clone, Debug)]
+pub struct Check<'a> {
+    /// Where.
+    pub executor: &'a Executor,
+    /// The devices whose variants run: the executor's own, and others that it can stand for. A variant that
+    /// several have runs once.
+    pub devices: &'a [DeviceTraits],
+    /// Only this kernel.
+    pub kernel: Option<&'a str>,
+    /// Only variants whose name holds this.
+    pub variant: Option<&'a str>,
+    /// Takes times too.
+    pub time: bool,
+}
+
+impl Check<'_> {
+    /// Checks every step of a case that is asked for and differs from those before it.
+    ///
+    /// # Errors
+    /// Whatever can go wrong on a device.
+    pub fn run(&self, record: &Record) -> Result<Vec<Finding>> {
+        let mut seen = Vec::new();
+        let mut findings = Vec::new();
+        for device in self.devices {
+            let plan = record.case().plan(device)?;
+            for (at, step) in plan.steps.iter().enumerate() {
+                let name = variant(&step.variant);
+                let key = (step.kernel.stem(), name.clone(), types(&plan, step));
+                if self.kernel.is_some_and(|kernel| kernel != step.kernel.stem())
+                    || self.variant.is_some_and(|part| !name.contains(part))
+                    || seen.contains(&key)
+                {
+                    continue;
+                }
+                seen.push(key);
+                let outputs = record.check(self.executor, &plan, at)?;
+                if outputs.is_empty() {
+                    continue;
+                }
+                findings.push(Finding {
+                    kernel: step.kernel.stem().to_string(),
+                    case: record.case().name.clone(),
+                    step: step.label.clone(),
+                    variant: name,
+                    outputs,
+                    time: self.time.then(|| self.take(record, &plan, at)).transpose()?,
+                });
+            }
+        }
+        Ok(findings)
+    }
+
+    /// How long a step takes.
+    fn take(&self, record: &Record, plan: &Plan, at: usize) -> Result<Time> {
+        const SECONDS: f64 = 0.25;
+        let options = BenchOptions { budget: SECONDS, samples: 9, ..BenchOptions::quick() };
+        let (kernel, call) = (&plan.steps[at].kernel, &record.case().call);
+        let mut alone = record.alone(self.executor, plan, at..at + 1)?;
+        let nanoseconds = pollster::block_on(async {
+            let timer = Timer::of(self.executor).await?;
+            let subjects = std::slice::from_mut(&mut alone.subject);
+            let samples = in_turns(subjects, &[], &options, &timer, true, async |subject, times| {
+                subject.time(&timer, times).await
+            })
+            .await;
+            let samples = samples.into_iter().collect::<Result<Vec<_>>>()?;
+            let taken = samples.first().and_then(|samples| Statistics::of(&samples.nanoseconds));
+            Ok::<f64, crate::Error>(taken.map_or(f64::NAN, |s| s.median_ns))
+        })?;
+        let flops = Some(kernel.flops(call)).filter(|flops| *flops > 0);
+        let alone = Plan { steps: vec![plan.steps[at].clone()], ..plan.clone() };
+        Ok(Time {
+            nanoseconds,
+            gflops: flops.map(|flops| flops as f64 / nanoseconds),
+            gbps: moved(&alone, call) as f64 / nanoseconds,
+        })
+    }
+}
+
+/// Types of a step's arguments.
+fn types(plan: &Plan, step: &Step) -> Vec<String> {
+    step.args.iter().map(|arg| plan.tensors[arg.tensor.0].tensor.ty.to_string()).collect()
+}

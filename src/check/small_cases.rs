@@ -1,0 +1,160 @@
+//! Kernels in the forms that no model of today asks for, but a caller may: each as a graph of its own.
+
+use std::sync::Arc;
+
+use super::case::{Case, Data, bits, start};
+use super::random::Rng;
+use crate::attention::{HeadLayout, LocalWeight, Rotation};
+use crate::error::Result;
+use crate::graph::{Graph, Role};
+use crate::kernels::dense::attention_dense::{AttentionDense, Sight};
+use crate::kernels::dense::attention_dense_decode::AttentionDenseDecode;
+use crate::kernels::heads::gate_prefix::{Carried, GatePrefix};
+use crate::kernels::heads::join_columns::JoinColumns;
+use crate::kernels::linear::linear::{Addend, Linear};
+use crate::kernels::pairs::dense_weight::DenseWeight;
+use crate::kernels::rows::multiply_add::MultiplyAdd;
+use crate::shape;
+use crate::tensor::{Capacity, DType, TensorType, Unit, lane_table};
+
+/// The heads of them all.
+fn layout() -> HeadLayout {
+    HeadLayout {
+        heads: 2,
+        head: 12,
+        exact: true,
+        normed: true,
+        shared_norm: false,
+        sketch: 0,
+        sketch_normed: false,
+        gated: true,
+        rotation: Rotation::None,
+        interleaved: false,
+        block: 16,
+    }
+}
+
+/// Rows of lanes, not of tokens; both types of weights, with and without a bias.
+fn linears(list: &mut Vec<(String, Graph)>) -> Result<()> {
+    for (dtype, addend) in
+        [DType::F32, DType::F16].into_iter().flat_map(|d| [(d, Addend::None), (d, Addend::Bias)])
+    {
+        let mut g = Graph::new();
+        let x = g.input("x", TensorType::f32(shape![Unit::Lanes, 20]));
+        let w = g.parameter("w", dtype, shape![9, 20]);
+        let bias = (addend == Addend::Bias).then(|| g.parameter("bias", DType::F32, shape![9]));
+        let arguments: Vec<_> = [Some(x), Some(w), bias].into_iter().flatten().collect();
+        let kernel = Linear { dtype, addend, rows: Unit::Lanes, ..Linear::new(20, 9) };
+        let y = g.apply1("y", kernel, &arguments)?;
+        g.output(y, "y");
+        list.push((format!("linear of lanes {dtype:?} {addend:?}"), g));
+    }
+    Ok(())
+}
+
+fn gates(list: &mut Vec<(String, Graph)>) -> Result<()> {
+    let l = layout();
+    for unbroken in [false, true] {
+        let mut g = Graph::new();
+        let qkv = g.input("qkv", TensorType::f32(shape![Unit::Rows, l.qkv_width()]));
+        let lanes = g.input("lanes", TensorType::u32(shape![Unit::Lanes, 4]));
+        let kernel = GatePrefix { layout: l.clone(), carried: Carried::Nothing, unbroken };
+        let sums = g.apply1("sums", kernel, &[qkv, lanes])?;
+        g.output(sums, "sums");
+        list.push((format!("gate prefix unbroken={unbroken}"), g));
+    }
+    Ok(())
+}
+
+fn joined(list: &mut Vec<(String, Graph)>) -> Result<()> {
+    for gated in [false, true] {
+        let l = HeadLayout { gated, ..layout() };
+        let mut g = Graph::new();
+        let mut parts: Vec<_> = ["q", "k", "v"]
+            .iter()
+            .map(|name| g.input(name, TensorType::f32(shape![Unit::Rows, l.heads * l.head])))
+            .collect();
+        if gated {
+            parts.push(g.input("gate", TensorType::f32(shape![Unit::Rows, l.heads])));
+        }
+        let qkv = g.apply1("qkv", JoinColumns { layout: l }, &parts)?;
+        g.output(qkv, "qkv");
+        list.push((format!("join columns gated={gated}"), g));
+    }
+    Ok(())
+}
+
+/// Keys that a cache of 64 rows holds.
+const CACHE: usize = 64;
+
+fn dense(list: &mut Vec<(String, Graph)>) -> Result<()> {
+    let l = layout();
+    let weight = DenseWeight::Kernel(LocalWeight::Taylor { scale: 0.3, degree: 2 });
+    for sight in [Sight::Cache(CACHE), Sight::All] {
+        let mut g = Graph::new();
+        let lanes = g.input("lanes", TensorType::u32(shape![Unit::Lanes, 4]));
+        let queries =
+            g.input("queries", TensorType::f32(shape![Unit::Lanes, l.heads, Unit::Tokens, l.query_width()]));
+        let rows = match sight {
+            Sight::Cache(rows) => shape![Unit::Slots, l.heads, rows, l.key_width()],
+            _ => shape![Unit::Lanes, l.heads, Unit::Window(l.block), l.key_width()],
+        };
+        let keys = g.input("keys", TensorType::f32(rows));
+        let kernel = AttentionDense { layout: l.clone(), weight, bias: 1.0, sight };
+        let o = g.apply1("o", kernel.clone(), &[queries, keys, lanes])?;
+        g.output(o, "o");
+        if sight != Sight::All {
+            let parts = g.apply1("parts", AttentionDenseDecode(kernel), &[queries, keys, lanes])?;
+            g.output(parts, "parts");
+        }
+        list.push((format!("dense taylor {sight:?}"), g));
+    }
+    Ok(())
+}
+
+/// All graphs, with their names.
+///
+/// # Errors
+/// None: the shapes fit.
+pub fn graphs() -> Result<Vec<(String, Graph)>> {
+    let mut list = Vec::new();
+    linears(&mut list)?;
+    gates(&mut list)?;
+    joined(&mut list)?;
+    dense(&mut list)?;
+    let mut peak = Graph::new();
+    let sums = peak.apply1("peak", MultiplyAdd { groups: 2, steps: 16 }, &[])?;
+    peak.output(sums, "sums");
+    list.push(("multiply add".to_string(), peak));
+    Ok(list)
+}
+
+/// All cases: two lanes from the start.
+pub(super) fn cases() -> Result<Vec<Case>> {
+    let capacity = Capacity { lanes: 2, tokens: 20, slots: 2, context: CACHE };
+    let case = |(name, graph): (String, Graph)| {
+        let given = graph.clone();
+        Case::new(&format!("alone {name}"), graph, capacity, start(2, 17), move || {
+            let mut rng = Rng(11);
+            let table = lane_table(&[start(2, 17)]);
+            let mut data = Data::from([("lanes".to_string(), Arc::new(table))]);
+            for t in given.tensors.iter().filter(|t| t.name != "lanes") {
+                if !matches!(t.role, Role::Input | Role::Parameter | Role::State(_)) {
+                    continue;
+                }
+                let elements = t.ty.shape.elements(&capacity);
+                let words = match t.ty.dtype {
+                    DType::F16 => {
+                        let half = |x: f32| u32::from(half::f16::from_f32(x).to_bits());
+                        let values = rng.normals(elements.next_multiple_of(2));
+                        values.chunks(2).map(|pair| half(pair[0]) | half(pair[1]) << 16).collect()
+                    }
+                    _ => bits(rng.normals(elements)),
+                };
+                data.insert(t.name.clone(), words.into());
+            }
+            Ok(data)
+        })
+    };
+    Ok(graphs()?.into_iter().map(case).collect())
+}

@@ -1,0 +1,278 @@
+//! `check`: kernels against their twins in f64, on any adapter.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use pollster::block_on;
+use polysketch::check::{self, Case, Check, Finding, Record, TOLERANCE, Time, kernels, names};
+use polysketch::exec::Executor;
+use polysketch::gpu::{AdapterRequest, Backend};
+use polysketch::kernels::DeviceTraits;
+use polysketch::model::Engine;
+use polysketch::{Error, ErrorKind, Result};
+use serde_json::json;
+
+use super::bench::rows::duration;
+use super::failure::{Outcome, catch_interrupt, interrupted, tell, warn};
+use super::options::Common;
+use super::output::{self, Align, check_place, digits3, plural, print, print_json, table};
+use super::progress::{Progress, Unit};
+
+/// What `check` takes.
+#[derive(Debug, Args)]
+pub struct Options {
+    /// Only this kernel: its name is that of its shader's file [default: all]
+    #[arg(value_name = "KERNEL", conflicts_with = "golden")]
+    kernel: Option<String>,
+    /// Only variants of shaders whose name holds this, such as SHARED or linear_rows
+    #[arg(long, value_name = "TEXT", conflicts_with = "golden")]
+    variant: Option<String>,
+    /// How fast each kernel is at the sizes of a model's work, too
+    #[arg(long, conflicts_with = "golden")]
+    time: bool,
+    /// Every case: many random models too, which takes minutes
+    #[arg(long, conflicts_with = "golden")]
+    all: bool,
+    /// Model folder of --time [default: the built-in model]
+    #[arg(long, value_name = "DIR", conflicts_with = "golden")]
+    model: Option<PathBuf>,
+    /// Checks golden models instead: a folder of folders with config.json, model.safetensors,
+    /// golden.safetensors
+    #[arg(long, value_name = "DIR")]
+    golden: Option<PathBuf>,
+    /// File to write the results to, one JSON object a line; what it held is replaced
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+/// Runs the command.
+pub fn run(common: &Common, options: &Options) -> Outcome {
+    options.out.as_deref().map(check_place).transpose()?;
+    match &options.golden {
+        Some(folder) => super::golden::run(common, options, folder),
+        None => all_kernels(common, options),
+    }
+}
+
+impl Options {
+    /// Where results go.
+    pub fn out(&self) -> Option<&Path> {
+        self.out.as_deref()
+    }
+}
+
+/// Any adapter is better than none here: the CPU has nothing to check but its own rounding.
+pub fn engine(common: &Common) -> Result<Engine> {
+    let _spinner = Progress::spinner(common, "looking for adapters");
+    if common.backend != Backend::Auto || common.adapter.is_some() {
+        return block_on(Engine::create(&common.request()));
+    }
+    let on = |backend| block_on(Engine::create(&AdapterRequest { backend, adapter: None }));
+    on(Backend::Gpu).or_else(|_| on(Backend::Cpu))
+}
+
+/// Lines of JSON, written as they come; none where no file is asked for.
+pub struct Lines(Option<(PathBuf, File)>);
+
+impl Lines {
+    /// Opens the file.
+    pub fn create(path: Option<&Path>) -> Result<Self> {
+        let open = |path: &Path| {
+            let file = File::create(path).map_err(|e| Error::io(path.display(), &e))?;
+            Ok((path.to_path_buf(), file))
+        };
+        path.map(open).transpose().map(Self)
+    }
+
+    /// Adds a line.
+    pub fn add(&mut self, row: &serde_json::Value) -> Result<()> {
+        let Some((path, file)) = &mut self.0 else { return Ok(()) };
+        file.write_all(format!("{row}\n").as_bytes()).map_err(|e| Error::io(path.display(), &e))
+    }
+}
+
+/// The cases to run, with the kernels of each.
+fn selected(options: &Options) -> Result<Vec<(Case, Vec<&'static str>)>> {
+    let mut list = check::cases()?;
+    if options.time {
+        let dir = options.model.clone();
+        let folder = dir.as_ref().and_then(|dir| dir.file_name());
+        let name = folder.map_or("built in".into(), |name| name.to_string_lossy().into_owned());
+        // First, because they were asked for.
+        list.splice(0..0, check::working_cases(&name, move || super::model::source(dir.as_deref()))?);
+    }
+    let list =
+        list.into_iter().map(|case| kernels(&case).map(|of| (case, of))).collect::<Result<Vec<_>>>()?;
+    if let Some(kernel) = &options.kernel {
+        known(kernel, &list)?;
+    }
+    let wanted = |(case, of): &(Case, Vec<&'static str>)| {
+        (case.core || options.all)
+            && options.kernel.as_ref().is_none_or(|kernel| of.contains(&kernel.as_str()))
+    };
+    Ok(list.into_iter().filter(wanted).collect())
+}
+
+/// Refuses a kernel that there is not.
+fn known(kernel: &str, list: &[(Case, Vec<&'static str>)]) -> Result<()> {
+    let mut all: Vec<&str> = list.iter().flat_map(|(_, of)| of.iter().copied()).collect();
+    all.sort_unstable();
+    all.dedup();
+    if all.contains(&kernel) {
+        return Ok(());
+    }
+    let near = match names::near(kernel, &all) {
+        near if near.is_empty() => String::new(),
+        near => format!(", but {}", near.join(", ")),
+    };
+    Err(Error::new(ErrorKind::Input, format!("there is no kernel {kernel}{near}"))
+        .help("kernels are named as the files in shaders/; without a name, all are checked"))
+}
+
+fn all_kernels(common: &Common, options: &Options) -> Outcome {
+    let cases = selected(options)?;
+    let engine = engine(common)?;
+    let executor = check::executor(&engine)?;
+    let devices = [engine.traits(), DeviceTraits::floor()];
+    let devices = if matches!(executor, Executor::Gpu(_)) { &devices[..] } else { &devices[..1] };
+    let check = Check {
+        executor: &executor,
+        devices,
+        kernel: options.kernel.as_deref(),
+        variant: options.variant.as_deref(),
+        time: false,
+    };
+    catch_interrupt();
+    let mut lines = Lines::create(options.out.as_deref())?;
+    let mut findings: Vec<Finding> = Vec::new();
+    let bar = Progress::bar(common, &engine.name(), cases.len() as u64, Unit::Cases);
+    let of = cases.len();
+    for (at, (case, _)) in cases.into_iter().enumerate() {
+        bar.set(at);
+        bar.say(case.name.clone());
+        let time = options.time && at < WORKING;
+        for finding in (Check { time, ..check.clone() }).run(&Record::new(case)?)? {
+            lines.add(&row(&engine, &finding))?;
+            findings.push(finding);
+        }
+        if interrupted() {
+            warn(&format!("interrupted after {} of {of} cases", at + 1));
+            break;
+        }
+    }
+    drop(bar);
+    let wrong: Vec<&Finding> = findings.iter().filter(|f| f.wrong()).collect();
+    if common.json {
+        let rows: Vec<_> = findings.iter().map(|finding| row(&engine, finding)).collect();
+        print_json(&json!({ "device": engine.name(), "tolerance": TOLERANCE, "findings": rows }))?;
+    } else {
+        print(&(report(options, &engine, &findings).join("\n") + "\n"))?;
+    }
+    verdict(&findings, &wrong)
+}
+
+/// Cases of [`check::working_cases`].
+const WORKING: usize = 3;
+
+fn row(engine: &Engine, finding: &Finding) -> serde_json::Value {
+    let mut row = json!(finding);
+    row["device"] = json!(engine.name());
+    row["wrong"] = json!(finding.wrong());
+    row["tolerance"] = json!(TOLERANCE);
+    row
+}
+
+/// Tells what is wrong; nothing checked is wrong too.
+fn verdict(findings: &[Finding], wrong: &[&Finding]) -> Outcome {
+    /// More than that nobody reads.
+    const MOST: usize = 12;
+    if findings.is_empty() {
+        let error = Error::new(ErrorKind::Input, "nothing to check: no such variant runs on this device");
+        return Err(error.help("see the variants that run: polysketch check KERNEL").into());
+    }
+    for finding in wrong.iter().take(MOST) {
+        let Some(worst) = finding.worst() else { continue };
+        tell(format_args!(
+            "wrong: {} in {}, step {}, {}: {}[{}] is {:e}, its twin has {:e}, error {:.1e}",
+            finding.kernel,
+            finding.case,
+            finding.step,
+            finding.variant,
+            worst.tensor,
+            worst.at,
+            worst.got,
+            worst.want,
+            worst.error
+        ));
+    }
+    let mut kernels: Vec<&str> = wrong.iter().map(|f| f.kernel.as_str()).collect();
+    kernels.sort_unstable();
+    kernels.dedup();
+    if kernels.is_empty() {
+        return Ok(());
+    }
+    let (steps, of) = (wrong.len(), findings.len());
+    let text = format!(
+        "{steps} of {of} steps differ from their twins by more than {TOLERANCE:.0e}: {}",
+        kernels.join(", ")
+    );
+    Err(Error::new(ErrorKind::Numeric, text).into())
+}
+
+fn report(options: &Options, engine: &Engine, findings: &[Finding]) -> Vec<String> {
+    let head = format!("{}: {}", engine.name(), plural(findings.len(), "step"));
+    let rows = if options.kernel.is_some() { by_step(findings) } else { by_kernel(findings) };
+    let align = [Align::Left, Align::Left, Align::Left, Align::Right, Align::Right, Align::Left];
+    let mut list = vec![head, String::new()];
+    list.extend(table(&align, 1, &rows, output::columns()));
+    list
+}
+
+fn error_of(finding: &Finding) -> f64 {
+    finding.worst().map_or(0.0, |worst| if worst.error.is_nan() { f64::INFINITY } else { worst.error })
+}
+
+fn told(time: Option<&Time>) -> [String; 2] {
+    let Some(time) = time else { return Default::default() };
+    let rate = |x: f64, unit: &str| format!("{} {unit}", digits3(x));
+    let rates = [time.gflops.map(|x| rate(x, "GFLOP/s")), Some(rate(time.gbps, "GB/s"))];
+    [duration(time.nanoseconds), rates.into_iter().flatten().collect::<Vec<_>>().join(", ")]
+}
+
+/// A line for every step.
+fn by_step(findings: &[Finding]) -> Vec<Vec<String>> {
+    let head = ["case", "shader", "output", "error", "time", "rate"].map(String::from).to_vec();
+    let line = |finding: &Finding| {
+        let each = |(at, d): (usize, &check::Difference)| {
+            let [time, rate] = told(finding.time.as_ref().filter(|_| at == 0));
+            let first = |text: &str| if at == 0 { text.to_string() } else { String::new() };
+            // Its overrides are in the file of --out.
+            let shader = finding.variant.split(' ').next().unwrap_or_default();
+            let cells = [first(&finding.case), first(shader), d.tensor.clone()];
+            [&cells[..], &[format!("{:.1e}", d.error), time, rate]].concat()
+        };
+        finding.outputs.iter().enumerate().map(each).collect::<Vec<_>>()
+    };
+    [head].into_iter().chain(findings.iter().flat_map(line)).collect()
+}
+
+/// A line for every kernel: the step that is furthest off, and the longest time.
+fn by_kernel(findings: &[Finding]) -> Vec<Vec<String>> {
+    let mut kernels: Vec<&str> = findings.iter().map(|f| f.kernel.as_str()).collect();
+    kernels.sort_unstable();
+    kernels.dedup();
+    let line = |kernel: &str| {
+        let of: Vec<&Finding> = findings.iter().filter(|f| f.kernel == kernel).collect();
+        let worst = of.iter().max_by(|a, b| error_of(a).total_cmp(&error_of(b)));
+        let slowest =
+            of.iter().filter_map(|f| f.time.as_ref()).max_by(|a, b| a.nanoseconds.total_cmp(&b.nanoseconds));
+        let [time, rate] = told(slowest);
+        let place = worst.map_or(String::new(), |f| f.case.clone());
+        let error = worst.map_or(0.0, |f| error_of(f));
+        vec![kernel.to_string(), place, plural(of.len(), "step"), format!("{error:.1e}"), time, rate]
+    };
+    let head = ["kernel", "worst in", "checked", "error", "time", "rate"].map(String::from).to_vec();
+    [head].into_iter().chain(kernels.into_iter().map(line)).collect()
+}

@@ -1,0 +1,53 @@
+//! What must hold wherever models run: on the CPU, on its f64 twin (`oracle`), and on every adapter of this
+//! machine. Tests are named `adapter::kernel::case`, or `adapter::suite::case` for whole models, and every
+//! adapter runs the same list; software adapters, where shaders compile slowly, a shorter one.
+//!
+//! `cargo test --release --test adapters -- lavapipe::scan_output` runs those whose name holds the filter.
+//!
+//! | file | what |
+//! |---|---|
+//! | `places.rs` | the executors, by name; the list of tests |
+//! | `kernels.rs` | every kernel against its twin, step by step |
+//! | `steps.rs` | that a wrong step is found, and only it |
+//! | `golden.rs` | golden models: logits, gradients |
+//! | `rows.rs`, `finite_differences.rs` | gradients of row-wise operations; the optimiser |
+//! | `invariants.rs`, `episode.rs` | any cut, fork, save and take-back changes nothing |
+//! | `weak.rs` | devices with no more than WebGPU's default limits |
+//! | `not_causal.rs`, `alone.rs` | attention without causality; attention alone on the caller's device |
+//! | `sampling.rs` | the sampler |
+//! | `dense.rs` | the model of the specification in f64, written anew |
+
+mod alone;
+mod dense;
+mod episode;
+mod finite_differences;
+mod golden;
+mod invariants;
+mod kernels;
+mod not_causal;
+mod places;
+mod rows;
+mod sampling;
+mod steps;
+mod weak;
+
+use std::process::ExitCode;
+
+use libtest_mimic::Arguments;
+
+use places::Tests;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let mut tests = Tests::new();
+    kernels::add(&mut tests);
+    steps::add(&mut tests);
+    golden::add(&mut tests);
+    rows::add(&mut tests);
+    invariants::add(&mut tests);
+    weak::add(&mut tests);
+    not_causal::add(&mut tests);
+    alone::add(&mut tests);
+    sampling::add(&mut tests);
+    libtest_mimic::run(&arguments, tests.list).exit_code()
+}

@@ -1,0 +1,102 @@
+//! Every (shader, override values) pair that models use, found by lowering their plans.
+
+use std::collections::BTreeMap;
+
+use polysketch::attention::Mode;
+use polysketch::check::attention_cases::non_causal;
+use polysketch::check::models::{few_models, plain_models, polysketch_models};
+use polysketch::check::row_cases::{differentiable, optimiser};
+use polysketch::check::{golden, small_cases};
+use polysketch::graph::{Plan, Recompute};
+use polysketch::kernels::DeviceTraits;
+use polysketch::model::config::ModelConfig;
+use polysketch::model::transformer::{self, Build, Ending};
+use polysketch::tensor::{Capacity, DType};
+use polysketch::train::{LearnerOptions, LearnerPlan};
+
+use crate::golden_folder;
+
+/// Override values, as bits, so that pairs can be compared.
+type Constants = Vec<(String, u64)>;
+
+/// Pairs by shader, without repetitions.
+#[derive(Default)]
+pub struct Pairs(pub BTreeMap<String, Vec<Constants>>);
+
+impl Pairs {
+    pub fn add(&mut self, plan: &Plan) {
+        for step in &plan.steps {
+            let constants: Constants =
+                step.variant.constants().map(|(name, value)| (name.to_string(), value.to_bits())).collect();
+            let known = self.0.entry(step.variant.name().to_string()).or_default();
+            if !known.contains(&constants) {
+                known.push(constants);
+            }
+        }
+    }
+}
+
+/// The floor of SPEC §6.
+pub fn devices() -> [DeviceTraits; 1] {
+    [DeviceTraits::floor()]
+}
+
+/// The golden models and the random ones.
+pub fn configs() -> Vec<ModelConfig> {
+    let golden = golden::open_all(&golden_folder()).unwrap();
+    let mut list: Vec<ModelConfig> = golden.iter().map(|model| model.source().unwrap().config).collect();
+    let random = plain_models().into_iter().chain(polysketch_models().into_iter().step_by(3));
+    list.extend(random.chain(few_models()).map(|model| model.parsed()));
+    list
+}
+
+/// The pairs of all of them, for all devices and both weight types.
+pub fn pairs() -> Pairs {
+    let mut pairs = Pairs::default();
+    for device in &devices() {
+        let capacity = Capacity { lanes: 2, tokens: 20, slots: 2, context: 64 };
+        for (_, graph) in small_cases::graphs().unwrap() {
+            pairs.add(&graph.lower("", device, capacity).unwrap());
+        }
+        for graph in differentiable().unwrap() {
+            let gradients = graph.backward(Recompute::Nothing).unwrap();
+            pairs.add(&gradients.lower("", device, graph.capacity()).unwrap());
+        }
+        let capacity = Capacity { lanes: 1, tokens: 1, slots: 2, context: 0 };
+        pairs.add(&optimiser().unwrap().lower("", device, capacity).unwrap());
+    }
+    for config in configs() {
+        let cached = transformer::attention(&config).has_cache();
+        for device in &devices() {
+            let context = if cached { 256 } else { 0 };
+            for large in [DType::F32, DType::F16] {
+                let build = Build { large, max_binding: device.max_binding, slots: 2, context };
+                let capacity = |tokens| Capacity { lanes: 2, tokens, slots: 2, context };
+                let kinds = [
+                    (Mode::Prefill, Ending::Last, 100),
+                    (Mode::Prefill, Ending::All, 5),
+                    (Mode::Prefill, Ending::Nll, 64),
+                    (Mode::Decode, Ending::Sample, 1),
+                ];
+                for (mode, head, tokens) in kinds {
+                    pairs.add(
+                        &transformer::build(&config, mode, head, &build)
+                            .unwrap()
+                            .lower("", device, capacity(tokens))
+                            .unwrap(),
+                    );
+                }
+            }
+            let options =
+                LearnerOptions { lanes: 2, context: 50, segment: None, recompute: Recompute::Nothing };
+            let learner = LearnerPlan::new(&config, device, &options).unwrap();
+            pairs.add(&learner.train);
+            pairs.add(&learner.forward);
+            if let Some(graph) = non_causal(&config).unwrap() {
+                let capacity = Capacity { lanes: 2, tokens: 50, slots: 1, context: 0 };
+                pairs.add(&graph.lower("", device, capacity).unwrap());
+            }
+        }
+    }
+    pairs
+}
