@@ -166,7 +166,7 @@ impl PackHeads {
     ) -> Vec<Vec<Run<'a, R>>> {
         let (l, tokens, runs) = (&self.layout, call.tokens, call.tokens.div_ceil(length));
         let (query_width, key_width) = (l.query_width(), l.key_width());
-        let mut all: Vec<Vec<Run<R>>> = Vec::new();
+        let mut all: Vec<Vec<Run<'_, R>>> = Vec::new();
         all.resize_with(call.lanes.len() * runs, || Vec::with_capacity(l.heads));
         let mut keys: Vec<&mut [R]> = keys.chunks_mut(self.stride(call) * key_width).collect();
         let queries = queries.chunks_mut(tokens * query_width).take(call.lanes.len() * l.heads);
@@ -195,7 +195,7 @@ impl PackHeads {
     /// x and v.
     fn vectors<R: Real>(
         &self,
-        source: &HeadSource<R>,
+        source: &HeadSource<'_, R>,
         [row, head]: [usize; 2],
         turn: &[R],
         query: &mut [R],
