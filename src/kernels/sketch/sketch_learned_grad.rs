@@ -55,8 +55,8 @@ impl Kernel for SketchLearnedGrad {
 
     fn variant(&self, device: &DeviceTraits, _: &Capacity) -> Variant {
         let (l, slab) = (&self.0.layout, self.slabs().0);
-        // A tile's loops: a bound of those over weights and activations by 64 invocations; the others wait for
-        // barriers as often.
+        // A tile's loops: a bound of those over weights and activations by 64 invocations; the others wait
+        // for barriers as often.
         let of_tile = 2 * (self.0.weight_count() + 2 * shader::ROW_TILE * self.tile()) / 64;
         let tiles = device.rounds(slab / 64, of_tile);
         shader::Overrides {

@@ -1,5 +1,5 @@
-//! The slabs of the sketches' gradients: partial sums of what is trained, and, of the shaders only, the tile in
-//! work.
+//! The slabs of the sketches' gradients: partial sums of what is trained, and, of the shaders only, the tile
+//! in work.
 
 use crate::kernels::Dispatch;
 use crate::kernels::heads::layout::HeadLayout;
@@ -7,8 +7,8 @@ use crate::kernels::sketch::vectors::vector_count;
 use crate::shape;
 use crate::tensor::{Call, TensorType, Unit};
 
-/// Slabs of so many numbers each, one for each workgroup: enough to keep a GPU busy, few enough to add up, and
-/// to be bound at once.
+/// Slabs of so many numbers each, one for each workgroup: enough to keep a GPU busy, few enough to add up,
+/// and to be bound at once.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::kernels) struct Slabs(pub usize);
 
