@@ -19,7 +19,15 @@ use crate::tensor::{Call, Capacity, DType, Lane, TensorType, Unit, lane_table};
 
 use super::case::start;
 
-fn attention(heads: usize, head: usize, sketch: usize, block: usize, kind: Kind, gated: bool) -> Attention {
+/// Attention in a training plan, without rotation. `sketch` counts where the kind has one.
+pub fn attention(
+    heads: usize,
+    head: usize,
+    sketch: usize,
+    block: usize,
+    kind: Kind,
+    gated: bool,
+) -> Attention {
     let sketched = matches!(kind, Kind::Polysketch { .. });
     let layout = HeadLayout {
         heads,
@@ -128,13 +136,19 @@ pub fn dense_taylor(l: &HeadLayout, scale: f64, degree: usize) -> Result<Graph> 
     Ok(g)
 }
 
-/// One call of rows: the second lane in the middle of a text, the last block not full. `unbroken`: gates are
+/// One call of a graph of [`from_packed_rows`]: the second lane in the middle of a text. `unbroken`: gates are
 /// summed over the whole window, not from block to block.
-fn of_rows(name: &str, graph: Graph, l: &HeadLayout, unbroken: bool) -> Case {
-    let tokens = 2 * l.block + 5;
-    let capacity = Capacity { lanes: 2, tokens, slots: 4, context: 0 };
-    let lane = |slot, blocks| Lane { slot, position: blocks * l.block, ring: 0 };
-    let call = Call { lanes: vec![lane(0, 0), lane(1, 3)], tokens, lane_base: 0 };
+pub fn of_rows(
+    name: &str,
+    graph: Graph,
+    l: &HeadLayout,
+    unbroken: bool,
+    lanes: usize,
+    tokens: usize,
+) -> Case {
+    let capacity = Capacity { lanes, tokens, slots: 2 * lanes, context: 0 };
+    let lane = |slot| Lane { slot, position: 3 * slot * l.block, ring: 0 };
+    let call = Call { lanes: (0..lanes).map(lane).collect(), tokens, lane_base: 0 };
     let (given, l, table) = (graph.clone(), l.clone(), lane_table(std::slice::from_ref(&call)));
     Case::new(name, graph, capacity, call, move || {
         let mut rng = Rng(7);
@@ -156,6 +170,11 @@ fn of_rows(name: &str, graph: Graph, l: &HeadLayout, unbroken: bool) -> Case {
         }
         Ok(data)
     })
+}
+
+/// Two lanes, the last block not full.
+fn rows_of(name: &str, graph: Graph, l: &HeadLayout, unbroken: bool) -> Case {
+    of_rows(name, graph, l, unbroken, 2, 2 * l.block + 5)
 }
 
 /// Replaces the gate sums of key rows by sums that fall.
@@ -183,12 +202,14 @@ fn described(a: &Attention) -> String {
     format!("{kind} h={} r={} b={}{gated}", l.head, l.sketch, l.block)
 }
 
-/// A learned sketch as models have it, whose matrices are larger than tiles, in a layer with its gradients.
-fn learned(head: usize, r: usize, expansion: usize) -> Result<Case> {
-    let sketch = Sketch::Learned { levels: 2, expansion };
+/// A layer with a sketch, from its projections on, with its gradients: two lanes of `tokens`.
+///
+/// # Errors
+/// Where the layer is impossible.
+pub fn with_sketch(head: usize, r: usize, sketch: Sketch, tokens: usize) -> Result<Case> {
+    let learned = matches!(sketch, Sketch::Learned { .. });
     let kind = Kind::Polysketch { degree: 4, scale: 0.125, local_exact: true, sketch };
     let a = attention(1, head, r, 16, kind, false);
-    let tokens = 3 * a.layout.block + 7;
     let mut g = Graph::new();
     let qkv = g.parameter("qkv", DType::F32, shape![Unit::Rows, a.layout.qkv_width()]);
     let inputs = inputs(&mut g, &a, qkv);
@@ -196,7 +217,8 @@ fn learned(head: usize, r: usize, expansion: usize) -> Result<Case> {
     differentiate(&mut g, o)?;
     let capacity = Capacity { lanes: 2, tokens, slots: 2, context: 0 };
     let given = g.clone();
-    Ok(Case::new(&format!("learned sketch h={head} r={r}"), g, capacity, start(2, tokens), move || {
+    let name = format!("{} sketch h={head} r={r}", if learned { "learned" } else { "random" });
+    Ok(Case::new(&name, g, capacity, start(2, tokens), move || {
         let mut rng = Rng(5);
         let table = lane_table(&[start(2, tokens)]);
         let mut data = Data::from([("lanes".to_string(), Arc::new(table))]);
@@ -291,16 +313,18 @@ pub(super) fn cases() -> Result<Vec<Case>> {
     for (at, a) in trained().iter().enumerate() {
         let case = |mode, what: &str| -> Result<Case> {
             let name = format!("{} {what}", described(a));
-            let case = of_rows(&name, from_packed_rows(a, mode)?, &a.layout, a.has_cache());
+            let case = rows_of(&name, from_packed_rows(a, mode)?, &a.layout, a.has_cache());
             Ok(if at < CORE { case } else { case.wide() })
         };
         list.push(case(Mode::Train, "train")?);
         list.push(case(Mode::Forward, "forward")?);
     }
     let l = attention(2, 12, 0, 8, Kind::Polynomial { degree: 4, scale: 0.3 }, true).layout;
-    list.push(of_rows("dense taylor", dense_taylor(&l, 0.1, 3)?, &l, true));
-    list.push(learned(64, 32, 8)?);
-    list.push(learned(48, 12, 4)?);
+    list.push(rows_of("dense taylor", dense_taylor(&l, 0.1, 3)?, &l, true));
+    // As models have them: their matrices are larger than tiles.
+    let learned = |expansion| Sketch::Learned { levels: 2, expansion };
+    list.push(with_sketch(64, 32, learned(8), 55)?);
+    list.push(with_sketch(48, 12, learned(4), 55)?);
     for model in non_causal_models() {
         list.extend(non_causal_case(&model)?);
     }
@@ -319,7 +343,7 @@ pub fn long_loops() -> Result<Vec<Case>> {
     list.iter()
         .map(|a| {
             let name = format!("{} long", described(a));
-            Ok(of_rows(&name, from_packed_rows(a, Mode::Train)?, &a.layout, true))
+            Ok(rows_of(&name, from_packed_rows(a, Mode::Train)?, &a.layout, true))
         })
         .collect()
 }

@@ -41,21 +41,26 @@ pub struct Options {
     sampling: Sampling,
 }
 
+/// What holds where nothing is said.
+fn usual() -> GenerateOptions {
+    GenerateOptions::default()
+}
+
 /// How the next token is chosen.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Sampling")]
 struct Sampling {
     /// Randomness: 0 is always the likeliest token, 1 the model's own distribution
-    #[arg(long, value_name = "T", default_value = "0.8", allow_negative_numbers = true)]
+    #[arg(long, value_name = "T", default_value_t = usual().temperature, allow_negative_numbers = true)]
     temperature: f32,
     /// Only the K likeliest tokens; 0: all
-    #[arg(long, value_name = "K", default_value = "40")]
+    #[arg(long, value_name = "K", default_value_t = usual().top_k)]
     top_k: u32,
     /// Only the likeliest tokens that together have this probability; 1: all
-    #[arg(long, value_name = "P", default_value = "0.95", allow_negative_numbers = true)]
+    #[arg(long, value_name = "P", default_value_t = usual().top_p, allow_negative_numbers = true)]
     top_p: f32,
     /// Only tokens at least this share as likely as the likeliest; 0: all
-    #[arg(long, value_name = "P", default_value = "0.05", allow_negative_numbers = true)]
+    #[arg(long, value_name = "P", default_value_t = usual().min_p, allow_negative_numbers = true)]
     min_p: f32,
     /// Makes tokens that occurred less likely; 1: off [default: 1.1, and 1 at temperature 0]
     #[arg(long, value_name = "R", allow_negative_numbers = true)]

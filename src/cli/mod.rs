@@ -3,8 +3,7 @@
 //! | file | what |
 //! |---|---|
 //! | `devices.rs`, `inspect.rs`, `generate.rs`, `eval.rs`, `logits.rs`, `grad.rs`, `tokenizer.rs` | a command each |
-//! | `check.rs`, `golden.rs` | `check`: kernels, and models whose results are known |
-//! | `bench/`, `report/`, `train/` | a command each, of several files |
+//! | `bench/`, `check/`, `report/`, `train/` | a command each, of several files |
 //! | `inspect_training.rs` | what `inspect` says of training |
 //! | `options.rs` | options that several commands share, and how their values are read |
 //! | `model.rs` | from those options to a loaded model |
@@ -22,8 +21,6 @@ mod devices;
 mod eval;
 pub mod failure;
 mod generate;
-#[cfg(feature = "bench")]
-mod golden;
 #[cfg(feature = "train")]
 mod grad;
 mod inspect;

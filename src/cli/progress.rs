@@ -28,6 +28,7 @@ pub enum Unit {
     #[cfg(feature = "bench")]
     Rows,
     /// Cases of a check.
+    #[cfg(feature = "bench")]
     Cases,
 }
 
@@ -49,6 +50,7 @@ impl Progress {
             Unit::Steps => "{human_pos} of {human_len} steps",
             #[cfg(feature = "bench")]
             Unit::Rows => "{human_pos} of {human_len} rows",
+            #[cfg(feature = "bench")]
             Unit::Cases => "{human_pos} of {human_len}",
         };
         let wide = format!("{{msg}} [{{bar:24}}] {count}, {{eta}} left");

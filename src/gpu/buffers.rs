@@ -1,10 +1,7 @@
 //! Checked, counted allocation and uploads with bounded staging memory.
 
-use std::ops::Deref;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use super::GpuContext;
+use super::counted::Buffer;
 use super::fault;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -12,63 +9,6 @@ use crate::error::{Error, ErrorKind, Result};
 const UPLOAD_CHUNK: usize = 32 << 20;
 /// Staging memory that may be in flight before an upload waits for the device.
 const UPLOAD_IN_FLIGHT: usize = 64 << 20;
-
-/// Bytes in use, and the most there were.
-#[derive(Debug, Default)]
-pub(super) struct Ledger {
-    now: AtomicU64,
-    peak: AtomicU64,
-}
-
-impl Ledger {
-    pub fn now(&self) -> u64 {
-        self.now.load(Ordering::Relaxed)
-    }
-
-    pub fn peak(&self) -> u64 {
-        self.peak.load(Ordering::Relaxed)
-    }
-
-    fn add(&self, bytes: u64) {
-        let now = self.now.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        self.peak.fetch_max(now, Ordering::Relaxed);
-    }
-
-    fn sub(&self, bytes: u64) {
-        self.now.fetch_sub(bytes, Ordering::Relaxed);
-    }
-}
-
-/// A buffer that is counted for as long as it lives, or one that the caller lent. Derefs to wgpu's.
-#[derive(Debug)]
-pub struct Buffer {
-    raw: wgpu::Buffer,
-    /// None: the caller's.
-    ledger: Option<Arc<Ledger>>,
-}
-
-impl Buffer {
-    /// A buffer of the caller's, which is not counted.
-    pub fn lent(raw: wgpu::Buffer) -> Self {
-        Self { raw, ledger: None }
-    }
-}
-
-impl Deref for Buffer {
-    type Target = wgpu::Buffer;
-
-    fn deref(&self) -> &wgpu::Buffer {
-        &self.raw
-    }
-}
-
-impl Drop for Buffer {
-    fn drop(&mut self) {
-        if let Some(ledger) = &self.ledger {
-            ledger.sub(self.raw.size());
-        }
-    }
-}
 
 impl GpuContext {
     /// A zeroed buffer of at least `bytes` (rounded up to whole words, never empty). The limit is
@@ -102,8 +42,7 @@ impl GpuContext {
             ),
             _ => error,
         })?;
-        self.ledger().add(size);
-        Ok(Buffer { raw, ledger: Some(self.ledger().clone()) })
+        Ok(Buffer::counted(raw, self.ledger()))
     }
 
     /// A storage buffer that can be written and read back.

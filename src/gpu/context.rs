@@ -6,9 +6,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use super::adapter::{Adapter, AdapterReport, below_floor};
-use super::buffers::Ledger;
+use super::counted::Ledger;
 use super::fault::{self, Faults};
-use super::readback::StagingPool;
+use super::staging::StagingPool;
 use super::switches;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernels::DeviceTraits;

@@ -9,8 +9,8 @@
 //! | `context.rs` | [`GpuContext`]: a device with the limits a model needs |
 //! | `fault.rs` | driver errors as values: nothing here panics or aborts |
 //! | `wait.rs` | waiting for the device without blocking a browser |
-//! | `buffers.rs` | checked, counted allocation and bounded uploads |
-//! | `readback.rs` | bytes back from the device, through a pool of staging buffers |
+//! | `counted.rs`, `buffers.rs` | buffers and their count; checked allocation and bounded uploads |
+//! | `readback.rs`, `staging.rs` | bytes back from the device, through a pool of staging buffers |
 //! | `pipelines.rs` | WGSL to compiled pipelines, each once |
 //! | `footprint.rs` | refuses shader variants that are too large for the device |
 //! | `pipeline_cache.rs` | what the driver compiled, kept on disk between runs |
@@ -20,8 +20,9 @@
 //! Everything is `async`, because a browser cannot block; native callers drive it with pollster.
 
 pub(crate) mod adapter;
-pub(crate) mod buffers;
+mod buffers;
 pub(crate) mod context;
+mod counted;
 mod fault;
 #[cfg(not(target_arch = "wasm32"))]
 mod footprint;
@@ -31,6 +32,7 @@ pub(crate) mod pipelines;
 pub(crate) mod readback;
 #[doc(hidden)]
 pub mod select;
+mod staging;
 #[doc(hidden)]
 pub mod switches;
 #[cfg(test)]
@@ -42,8 +44,8 @@ pub mod tuned;
 mod wait;
 
 pub use adapter::{Adapter, AdapterFeatures, AdapterKind, AdapterLimits, AdapterReport, enumerate};
-pub use buffers::Buffer;
 pub use context::{GpuContext, Needs};
+pub use counted::Buffer;
 pub use fault::hush_driver_panics;
 pub use pipelines::{Layout, Pipeline, Pipelines, Region, Shader};
 pub use readback::Readback;

@@ -2,10 +2,9 @@
 //! submission and finished many submissions later, so that decoding does not wait for each token.
 
 use std::ops::Range;
-use std::sync::{Mutex, PoisonError};
 
 use super::GpuContext;
-use super::buffers::Buffer;
+use super::counted::Buffer;
 use super::wait::Promise;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -13,29 +12,6 @@ use crate::error::{Error, ErrorKind, Result};
 const CHUNK: u64 = 32 << 20;
 /// Smallest staging buffer; sizes go up in powers of two.
 const SMALLEST: u64 = 4 << 10;
-/// Bytes of idle staging buffers that are kept.
-const KEPT: u64 = 64 << 20;
-
-/// Idle staging buffers.
-#[derive(Debug, Default)]
-pub(super) struct StagingPool {
-    idle: Mutex<Vec<Buffer>>,
-}
-
-impl StagingPool {
-    fn take(&self, size: u64) -> Option<Buffer> {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = idle.iter().position(|b| b.size() == size)?;
-        Some(idle.swap_remove(at))
-    }
-
-    fn give(&self, buffer: Buffer) {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.iter().map(|b| b.size()).sum::<u64>() + buffer.size() <= KEPT {
-            idle.push(buffer);
-        }
-    }
-}
 
 /// A copy to the host that was recorded but not yet read.
 #[derive(Debug)]

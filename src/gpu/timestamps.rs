@@ -1,6 +1,6 @@
 //! How long each pass took on the device, where the device can tell.
 
-use super::buffers::Buffer;
+use super::counted::Buffer;
 use super::{GpuContext, Readback};
 use crate::error::{Error, ErrorKind, Result};
 

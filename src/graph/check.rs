@@ -1,49 +1,9 @@
-//! What a graph refuses: names that clash, operations that would write what is not theirs to write, values
+//! What a graph refuses: operations that would write what is not theirs to write, values
 //! that are read before they are there.
 
-use super::{Graph, Role, Tensor, TensorId};
-use crate::error::{Error, ErrorKind, Result};
-
-impl Role {
-    /// For people.
-    fn what(&self) -> &'static str {
-        match self {
-            Role::Parameter => "a parameter",
-            Role::State(_) => "a state",
-            Role::Input => "an input",
-            Role::Output => "an output",
-            Role::External => "the caller's own",
-            Role::Constant(_) => "a constant",
-            Role::Scratch => "a value between two operations",
-        }
-    }
-
-    /// Whether an operation may write the tensor in place: not what the caller gives to be read, nor what the
-    /// caller reads as it is.
-    fn may_be_updated(&self) -> bool {
-        matches!(self, Role::State(_) | Role::External | Role::Scratch)
-    }
-}
-
-fn fault(text: String) -> Error {
-    Error::new(ErrorKind::Shape, text)
-}
-
-/// Two tensors of one name that are not one tensor.
-pub(super) fn clash(old: &Tensor, new: &Tensor) -> Error {
-    let of = |t: &Tensor| match t.role {
-        Role::State(purpose) => format!("a {purpose:?} state {}", t.ty),
-        ref role => format!("{} {}", role.what(), t.ty),
-    };
-    let (first, second) = (of(old), of(new));
-    let other = if first == second { " of its own" } else { "" };
-    fault(format!("two tensors are named {}: {first} and {second}{other}", new.name))
-}
-
-/// A tensor that is no value between two operations and shall become something else.
-pub(super) fn taken(old: &Tensor, new: &Tensor) -> Error {
-    fault(format!("{} is {} and cannot be {} {} too", old.name, old.role.what(), new.role.what(), new.name))
-}
+use super::tensor::{Role, Tensor, fault};
+use super::{Graph, TensorId};
+use crate::error::Result;
 
 impl Graph {
     /// Refuses arguments that the operation `label` cannot have.

@@ -7,6 +7,7 @@ mod dot;
 mod fuse;
 mod handles;
 mod plan;
+mod tensor;
 #[cfg(test)]
 mod tests;
 
@@ -16,43 +17,12 @@ pub use backward::Recompute;
 pub use handles::{Gradients, Purpose, gradient_name};
 pub use plan::{Arg, BufferId, Plan, PlannedBuffer, PlannedTensor, Step};
 pub(crate) use plan::{size, sum};
+pub use tensor::{Role, Tensor};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernels::Kernel;
 pub use crate::tensor::TensorId;
 use crate::tensor::{DType, Shape, TensorType};
-
-/// Who owns a tensor and how long it lives.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub enum Role {
-    /// A weight of the model, shared by name between plans and sessions.
-    Parameter,
-    /// Lives in a session from call to call, shared by name between plans.
-    State(Purpose),
-    /// Written by the caller before a call.
-    Input,
-    /// Read by the caller after a call.
-    Output,
-    /// Lies in the caller's own memory, which is bound by name.
-    External,
-    /// Fixed numbers (f32 as bits) that come with the plan.
-    Constant(Arc<Vec<u32>>),
-    /// Exists between two operations; its memory is reused.
-    Scratch,
-}
-
-/// A tensor: name, type, role.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Tensor {
-    /// For people and files: a memory keeps parameters, states and constants by it. In its graph it is one
-    /// tensor's alone, but for values between two operations.
-    pub name: String,
-    /// Element type and shape.
-    pub ty: TensorType,
-    /// Role.
-    pub role: Role,
-}
 
 /// An operation: a kernel and its arguments.
 #[derive(Clone, Debug)]
@@ -101,7 +71,7 @@ impl Graph {
             && let Some(id) = self.named(name)
         {
             if self.tensors[id.0] != new {
-                self.blame(check::clash(&self.tensors[id.0], &new));
+                self.blame(tensor::clash(&self.tensors[id.0], &new));
             }
             return id;
         }
@@ -126,10 +96,10 @@ impl Graph {
             return;
         }
         if old.role != Role::Scratch {
-            self.blame(check::taken(old, &new));
+            self.blame(tensor::taken(old, &new));
         }
         if let Some(other) = self.named(name).filter(|other| *other != id) {
-            self.blame(check::clash(&self.tensors[other.0], &new));
+            self.blame(tensor::clash(&self.tensors[other.0], &new));
         }
         self.tensors[id.0] = new;
     }

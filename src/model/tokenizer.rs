@@ -519,11 +519,10 @@ mod tests {
         let passage = std::fs::read_to_string(assets.join("passage.txt")).expect("reads");
         let log = std::fs::read_to_string(dir.join("train.jsonl")).expect("reads");
         let text = [passage.repeat(50), log, "naïve café, 中文, 🦀\r\n\t".into()].join(END_OF_TEXT);
-        let text = &text[..text.floor_char_boundary(500_000)];
         let plain = tokenizers::Tokenizer::from_file(dir.join("tokenizer.json")).expect("loads");
-        let plain_ids = plain.encode_fast(text, false).expect("encodes");
+        let plain_ids = plain.encode_fast(&*text, false).expect("encodes");
         let mut reported = 0;
-        let ids = tokenizer.encode_with(text, &mut |done| reported = done).expect("encodes");
+        let ids = tokenizer.encode_with(&text, &mut |done| reported = done).expect("encodes");
         assert_eq!((&ids[..], reported), (plain_ids.get_ids(), text.len()));
         assert_eq!(tokenizer.decode(&ids).expect("decodes"), text);
         let ids = tokenizer.encode(&passage).expect("encodes");

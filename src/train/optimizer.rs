@@ -3,8 +3,9 @@
 
 use crate::error::Result;
 use crate::graph::{Graph, Purpose, Tensor, TensorId, gradient_name};
-use crate::kernels::optimizer::adamw::{self, Decay, SETTINGS, Settings};
+use crate::kernels::optimizer::adamw::{self, Decay};
 use crate::kernels::optimizer::clip_factor::{CLIP, ClipFactor};
+use crate::kernels::optimizer::settings::{SETTINGS, Settings};
 use crate::kernels::optimizer::square_sums::{SquareSums, norms};
 use crate::kernels::rows::clear::Clear;
 use crate::model::ParameterSpec;

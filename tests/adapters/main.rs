@@ -9,6 +9,7 @@
 //! | `places.rs` | the executors, by name; the list of tests |
 //! | `kernels.rs` | every kernel against its twin, step by step |
 //! | `steps.rs` | that a wrong step is found, and only it |
+//! | `loops.rs` | how often loops go round, where a driver bounds them |
 //! | `golden.rs` | golden models: logits, gradients |
 //! | `rows.rs`, `finite_differences.rs` | gradients of row-wise operations; the optimiser |
 //! | `invariants.rs`, `episode.rs` | any cut, fork, save and take-back changes nothing |
@@ -24,6 +25,7 @@ mod finite_differences;
 mod golden;
 mod invariants;
 mod kernels;
+mod loops;
 mod not_causal;
 mod places;
 mod rows;
@@ -42,6 +44,7 @@ fn main() -> ExitCode {
     let mut tests = Tests::new();
     kernels::add(&mut tests);
     steps::add(&mut tests);
+    loops::add(&mut tests);
     golden::add(&mut tests);
     rows::add(&mut tests);
     invariants::add(&mut tests);

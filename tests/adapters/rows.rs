@@ -8,7 +8,7 @@ use polysketch::check::slug;
 use polysketch::exec::{Executor, Memory, Run};
 use polysketch::graph::{Graph, Recompute};
 use polysketch::kernels::linear::linear::Linear;
-use polysketch::kernels::optimizer::adamw::Settings;
+use polysketch::kernels::optimizer::settings::Settings;
 use polysketch::tensor::shape;
 use polysketch::tensor::{Capacity, DType, TensorType, Unit};
 

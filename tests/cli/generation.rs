@@ -1,7 +1,9 @@
 //! `generate`: the same text everywhere, seeds, states, interruption.
 
 use std::io::Read as _;
-use std::process::{Command, Stdio};
+#[cfg(target_os = "linux")]
+use std::process::Command;
+use std::process::Stdio;
 
 use crate::run::*;
 

@@ -223,6 +223,7 @@ fn a_resumed_run_is_the_one_that_was_never_interrupted() {
 }
 
 /// Starts a long run and waits for its first checkpoint.
+#[cfg(target_os = "linux")]
 fn long_run(run: &Run<'_>) -> std::process::Child {
     let mut command = Command::new("env");
     // A shell that runs the tests in the background hands down an ignored SIGINT.

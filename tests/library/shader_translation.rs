@@ -153,7 +153,7 @@ fn every_permutation_translates() {
                 (metal(key, &module, &info), directx(key, &module, &info), opengl(key, &module, &info));
             /// Whether the tool is there, its name, its arguments, the file's ending, the file.
             type Check<'a> = (bool, &'a str, &'a [&'a str], &'a str, &'a [u8]);
-            let checks: [Check; 2] = [
+            let checks: [Check<'_>; 2] = [
                 (spirv_val, "spirv-val", &["--target-env", "vulkan1.1"], ".spv", &binary),
                 (glslang, "glslangValidator", &["-S", "comp"], ".comp", glsl.as_bytes()),
             ];

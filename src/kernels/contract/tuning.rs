@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 /// How the output of a product is cut (`linear.wgsl` and its gradients).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tile {
-    /// Rows of an invocation, at most 8.
+    /// Rows of an invocation, 4 or 8.
     pub rows: usize,
-    /// Columns of an invocation, at most 8.
+    /// Columns of an invocation, 4 or 8.
     pub columns: usize,
     /// Invocations along columns and along rows.
     pub group: [usize; 2],

@@ -4,42 +4,12 @@ use std::ops::Range;
 
 use crate::error::Result;
 use crate::kernels::optimizer::clip_factor::CLIP;
+use crate::kernels::optimizer::settings::SETTINGS;
 use crate::kernels::optimizer::square_sums::fixed_elements;
 use crate::kernels::shader::adamw as shader;
 use crate::kernels::{DeviceTraits, Dispatch, Kernel, Real, Variant, cpu, shape_error};
 use crate::tensor::{Call, Capacity, TensorType};
 use crate::twins;
-
-/// Words of the settings.
-pub const SETTINGS: usize = 8;
-
-/// What the optimiser is told before a step.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Settings {
-    /// Learning rate of this step.
-    pub learning_rate: f32,
-    /// Decay of the first moment.
-    pub beta1: f32,
-    /// Decay of the second moment.
-    pub beta2: f32,
-    /// Added to the root of the second moment.
-    pub eps: f32,
-    /// Decoupled weight decay.
-    pub weight_decay: f32,
-    /// Longest global norm of the gradients; 0: any.
-    pub clip: f32,
-}
-
-impl Settings {
-    /// The input tensor `settings` of step `step`, counted from 1: learning rate, β1, β2, ε, weight decay, 1
-    /// − β1^step, 1 − β2^step, clip.
-    pub fn at(&self, step: usize) -> [f32; SETTINGS] {
-        // Of the rounded β, so that they divide exactly what the moments have gathered.
-        let gathered = |beta: f32| -(step as f64 * f64::from(beta).ln()).exp_m1() as f32;
-        let &Self { learning_rate, beta1, beta2, eps, weight_decay, clip } = self;
-        [learning_rate, beta1, beta2, eps, weight_decay, gathered(beta1), gathered(beta2), clip]
-    }
-}
 
 /// Which elements the weight decay reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +28,7 @@ pub fn ranges(ranges: &[Range<usize>]) -> Vec<u32> {
     ranges.iter().flat_map(|r| [r.start as u32, r.end as u32]).collect()
 }
 
-/// Arguments: settings `[8]` ([`Settings::at`]), result `[4]` of
+/// Arguments: settings `[8]` ([`Settings::at`](crate::kernels::optimizer::settings::Settings::at)), result `[4]` of
 /// [`ClipFactor`](crate::kernels::optimizer::clip_factor::ClipFactor), (ranges `u32 [n, 2]`) → parameter,
 /// first moment, second moment, gradient `[elements]` in place, in the order of PyTorch's AdamW: decay,
 /// moments, step. The gradient is cleared. A clip factor of 0 (gradients that are not finite) skips the step.

@@ -1,7 +1,7 @@
 //! The global norm of all gradients, and by how much it is too long.
 
 use crate::error::Result;
-use crate::kernels::optimizer::adamw::SETTINGS;
+use crate::kernels::optimizer::settings::SETTINGS;
 use crate::kernels::optimizer::square_sums::norms;
 use crate::kernels::shader::clip_factor as shader;
 use crate::kernels::{DeviceTraits, Dispatch, Kernel, Real, Variant, shape_error};
@@ -11,7 +11,7 @@ use crate::{shape, twins};
 /// Words of the result: the norm, the factor, and two that are free.
 pub const CLIP: usize = 4;
 
-/// Arguments: norms ([`norms`]), settings ([`Settings`](crate::kernels::optimizer::adamw::Settings)) →
+/// Arguments: norms ([`norms`]), settings ([`Settings`](crate::kernels::optimizer::settings::Settings)) →
 /// result `[4]` in place: the global norm; the factor `min(1, clip / norm)` that brings it down to `clip` (1
 /// where `clip` is not positive), or 0 if the norm is not finite.
 #[derive(Debug)]

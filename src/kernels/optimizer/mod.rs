@@ -9,14 +9,16 @@
 //! ```
 //!
 //! With c = 0 the step is skipped; the gradient is cleared in any case. What a step is told
-//! ([`Settings`](adamw::Settings)) is one small tensor that the host writes.
+//! ([`Settings`](settings::Settings)) is one small tensor that the host writes.
 //!
 //! | file | what it computes |
 //! |---|---|
 //! | `square_sums.rs` | sums of squares of one gradient |
+//! | `settings.rs` | what the optimiser is told before a step |
 //! | `clip_factor.rs` | the global norm and the factor |
 //! | `adamw.rs` | the step of one parameter; what the optimiser is told |
 
 pub mod adamw;
 pub mod clip_factor;
+pub mod settings;
 pub mod square_sums;

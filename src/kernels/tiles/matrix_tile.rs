@@ -12,48 +12,59 @@ impl Tile {
         measured.unwrap_or_else(|| Self::default_for(rows, columns))
     }
 
-    /// The tile where nothing was measured.
+    /// The tile where nothing was measured: the largest that still gives every part of the device something to
+    /// do. The figures are in `shared/matrix_tile.wgsl`.
     pub fn default_for(rows: usize, columns: usize) -> Self {
-        // The largest that still gives every part of the device something to do.
-        const BUSY: usize = 64;
-        let tiles = [(8, 4, 16), (4, 4, 16), (4, 4, 8)].map(|(rows, columns, group)| Self {
-            rows,
-            columns,
-            group: [group, group],
+        // An H100 has 132 processors; 1024 x 1536 is faster in 384 workgroups of 256 than of 128 invocations.
+        let enough = [448, 256, 96];
+        let [tiles @ .., least] = TILES;
+        let chosen = tiles.into_iter().zip(enough).find(|(tile, enough)| {
+            let [across, down] = tile.extent();
+            rows.div_ceil(down) * columns.div_ceil(across) >= *enough
         });
-        let busy =
-            |t: &Self| rows.div_ceil(t.rows * t.group[1]) * columns.div_ceil(t.columns * t.group[0]) >= BUSY;
-        tiles.into_iter().find(busy).unwrap_or(tiles[2])
+        chosen.map_or(least, |(tile, _)| tile)
     }
 
     /// Tiles worth measuring on a device.
     pub fn candidates(device: &DeviceTraits) -> Vec<Self> {
-        let sizes = [(4, 4), (8, 4), (4, 8), (8, 8)];
-        let groups = [[8, 8], [16, 16], [8, 4]];
-        let all =
-            sizes.into_iter().flat_map(|(rows, columns)| groups.map(|group| Self { rows, columns, group }));
-        all.filter(|tile| tile.fits(device)).collect()
+        TILES.into_iter().filter(|tile| tile.fits(device)).collect()
     }
 
-    /// Whether a device can run it.
+    /// Whether a device can run it, and the shader can stage it: a block of 4 x 4 an invocation.
     pub fn fits(&self, device: &DeviceTraits) -> bool {
-        let sizes =
-            (1..=8).contains(&self.rows) && (1..=8).contains(&self.columns) && !self.group.contains(&0);
+        let owned = |n: usize| n == 4 || n == 8;
+        if !owned(self.rows) || !owned(self.columns) || self.group.contains(&0) || self.group > [64; 2] {
+            return false;
+        }
+        let ([across, down], invocations) = (self.extent(), self.group[0] * self.group[1]);
         // `linear.wgsl` stages as much as its gradients.
-        let bytes = || {
-            let overrides = linear::Overrides { k: 4, n: 4, stride: 4, matrix_tile: self.overrides() };
-            overrides.workgroup_bytes(linear::Flags::default())
-        };
-        sizes && self.group[0] * self.group[1] <= device.max_invocations && bytes() <= device.workgroup_memory
+        let overrides = linear::Overrides { k: 4, n: 4, stride: 4, matrix_tile: self.overrides() };
+        (across + down) / 4 * (linear::DEPTH / 4) <= invocations
+            && invocations <= device.max_invocations
+            && overrides.workgroup_bytes(linear::Flags::default()) <= device.workgroup_memory
+    }
+
+    /// Columns and rows of a workgroup.
+    fn extent(&self) -> [usize; 2] {
+        [self.group[0] * self.columns, self.group[1] * self.rows]
     }
 
     /// The values of `shared/matrix_tile.wgsl`.
     pub(in crate::kernels) fn overrides(&self) -> MatrixTile {
         let ([group_x, group_y], rows, columns) = (self.group, self.rows, self.columns);
-        let (tile_x, tile_w) = (group_y * rows * linear::STEP, (group_x * columns + 1) * linear::STEP);
-        MatrixTile { group_x, group_y, rows, columns, tile_x, tile_w }
+        let [across, down] = self.extent();
+        let [left_size, right_size] = [down, across].map(|n| 2 * linear::DEPTH * n / 4);
+        MatrixTile { group_x, group_y, rows, columns, left_size, right_size }
     }
 }
+
+/// From the most work an invocation to the least.
+const TILES: [Tile; 4] = [
+    Tile { rows: 8, columns: 4, group: [16, 8] },
+    Tile { rows: 4, columns: 4, group: [16, 16] },
+    Tile { rows: 4, columns: 4, group: [8, 16] },
+    Tile { rows: 4, columns: 4, group: [8, 8] },
+];
 
 /// Workgroups of a result of so many rows and columns.
 pub(in crate::kernels) fn workgroups(tile: &MatrixTile, rows: usize, columns: usize) -> [usize; 3] {
@@ -63,12 +74,24 @@ pub(in crate::kernels) fn workgroups(tile: &MatrixTile, rows: usize, columns: us
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_default_fits_the_floor() {
+        let floor = DeviceTraits::floor();
+        for rows in [1, 33, 64, 1000, 4096, 1 << 20] {
+            for columns in [1, 60, 1024, 50_257] {
+                let tile = Tile::default_for(rows, columns);
+                assert!(tile.fits(&floor), "{rows} x {columns}: {tile:?}");
+            }
+        }
+        assert_eq!(Tile::candidates(&floor).len(), TILES.len());
+    }
     use crate::kernels::Tuning;
     use crate::kernels::contract::tuning::TunedTile;
 
     #[test]
     fn the_most_similar_product_decides() {
-        let tile = |rows| Tile { rows, columns: 4, group: [8, 8] };
+        let tile = |rows| Tile { rows, columns: 4, group: [16, 64 / rows] };
         let tuned = |rows, columns, of| TunedTile { rows, columns, tile: tile(of) };
         let tuning = Tuning { tiles: vec![tuned(1024, 512, 4), tuned(1024, 192, 8)], ..Tuning::default() };
         let rows = |r, c| tuning.tile(r, c).map(|tile| tile.rows);
@@ -80,7 +103,7 @@ mod tests {
         assert_eq!(serde_json::from_str::<Tuning>(&text).expect("plain data"), tuning);
         let device = DeviceTraits { tuning: tuning.into(), ..DeviceTraits::floor() };
         assert_eq!(Tile::choose(&device, 1024, 600), tile(4));
-        let small = DeviceTraits { max_invocations: 32, ..device };
+        let small = DeviceTraits { max_invocations: 128, ..device };
         assert_ne!(Tile::choose(&small, 1024, 512), tile(4), "it does not fit");
     }
 }

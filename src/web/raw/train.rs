@@ -21,6 +21,7 @@ const EVALUATED: usize = 128;
 
 /// A model in training.
 #[wasm_bindgen]
+#[derive(Debug)]
 pub struct Trainer {
     trainer: trainer::Trainer,
     held_out: EvaluationSet,

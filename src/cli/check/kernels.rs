@@ -1,26 +1,24 @@
-//! `check`: kernels against their twins in f64, on any adapter.
+//! `check` itself: kernels against their twins in f64.
 
-use std::fs::File;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use pollster::block_on;
 use polysketch::check::{self, Case, Check, Finding, Record, TOLERANCE, Time, kernels, names};
 use polysketch::exec::Executor;
-use polysketch::gpu::{AdapterRequest, Backend};
 use polysketch::kernels::DeviceTraits;
 use polysketch::model::Engine;
 use polysketch::{Error, ErrorKind, Result};
 use serde_json::json;
 
-use super::bench::rows::duration;
-use super::failure::{Outcome, catch_interrupt, interrupted, tell, warn};
-use super::options::Common;
-use super::output::{self, Align, check_place, digits3, plural, print, print_json, table};
-use super::progress::{Progress, Unit};
+use super::lines::{Lines, engine};
+use crate::cli::bench::rows::duration;
+use crate::cli::failure::{Outcome, catch_interrupt, interrupted, tell, warn};
+use crate::cli::model;
+use crate::cli::options::Common;
+use crate::cli::output::{self, Align, digits3, plural, print, print_json, table};
+use crate::cli::progress::{Progress, Unit};
 
-/// What `check` takes.
+/// Which kernels, and what of them.
 #[derive(Debug, Args)]
 pub struct Options {
     /// Only this kernel: its name is that of its shader's file [default: all]
@@ -38,59 +36,6 @@ pub struct Options {
     /// Model folder of --time [default: the built-in model]
     #[arg(long, value_name = "DIR", conflicts_with = "golden")]
     model: Option<PathBuf>,
-    /// Checks golden models instead: a folder of folders with config.json, model.safetensors,
-    /// golden.safetensors
-    #[arg(long, value_name = "DIR")]
-    golden: Option<PathBuf>,
-    /// File to write the results to, one JSON object a line; what it held is replaced
-    #[arg(long, value_name = "FILE")]
-    out: Option<PathBuf>,
-}
-
-/// Runs the command.
-pub fn run(common: &Common, options: &Options) -> Outcome {
-    options.out.as_deref().map(check_place).transpose()?;
-    match &options.golden {
-        Some(folder) => super::golden::run(common, options, folder),
-        None => all_kernels(common, options),
-    }
-}
-
-impl Options {
-    /// Where results go.
-    pub fn out(&self) -> Option<&Path> {
-        self.out.as_deref()
-    }
-}
-
-/// Any adapter is better than none here: the CPU has nothing to check but its own rounding.
-pub fn engine(common: &Common) -> Result<Engine> {
-    let _spinner = Progress::spinner(common, "looking for adapters");
-    if common.backend != Backend::Auto || common.adapter.is_some() {
-        return block_on(Engine::create(&common.request()));
-    }
-    let on = |backend| block_on(Engine::create(&AdapterRequest { backend, adapter: None }));
-    on(Backend::Gpu).or_else(|_| on(Backend::Cpu))
-}
-
-/// Lines of JSON, written as they come; none where no file is asked for.
-pub struct Lines(Option<(PathBuf, File)>);
-
-impl Lines {
-    /// Opens the file.
-    pub fn create(path: Option<&Path>) -> Result<Self> {
-        let open = |path: &Path| {
-            let file = File::create(path).map_err(|e| Error::io(path.display(), &e))?;
-            Ok((path.to_path_buf(), file))
-        };
-        path.map(open).transpose().map(Self)
-    }
-
-    /// Adds a line.
-    pub fn add(&mut self, row: &serde_json::Value) -> Result<()> {
-        let Some((path, file)) = &mut self.0 else { return Ok(()) };
-        file.write_all(format!("{row}\n").as_bytes()).map_err(|e| Error::io(path.display(), &e))
-    }
 }
 
 /// The cases to run, with the kernels of each.
@@ -101,7 +46,7 @@ fn selected(options: &Options) -> Result<Vec<(Case, Vec<&'static str>)>> {
         let folder = dir.as_ref().and_then(|dir| dir.file_name());
         let name = folder.map_or("built in".into(), |name| name.to_string_lossy().into_owned());
         // First, because they were asked for.
-        list.splice(0..0, check::working_cases(&name, move || super::model::source(dir.as_deref()))?);
+        list.splice(0..0, check::working_cases(&name, move || model::source(dir.as_deref()))?);
     }
     let list =
         list.into_iter().map(|case| kernels(&case).map(|of| (case, of))).collect::<Result<Vec<_>>>()?;
@@ -131,7 +76,8 @@ fn known(kernel: &str, list: &[(Case, Vec<&'static str>)]) -> Result<()> {
         .help("kernels are named as the files in shaders/; without a name, all are checked"))
 }
 
-fn all_kernels(common: &Common, options: &Options) -> Outcome {
+/// Checks them.
+pub fn run(common: &Common, options: &Options, out: Option<&Path>) -> Outcome {
     let cases = selected(options)?;
     let engine = engine(common)?;
     let executor = check::executor(&engine)?;
@@ -145,7 +91,7 @@ fn all_kernels(common: &Common, options: &Options) -> Outcome {
         time: false,
     };
     catch_interrupt();
-    let mut lines = Lines::create(options.out.as_deref())?;
+    let mut lines = Lines::create(out)?;
     let mut findings: Vec<Finding> = Vec::new();
     let bar = Progress::bar(common, &engine.name(), cases.len() as u64, Unit::Cases);
     let of = cases.len();

@@ -7,11 +7,11 @@ use polysketch::model::Engine;
 use polysketch::{Error, ErrorKind, Result};
 use serde_json::json;
 
-use super::check::{Lines, Options, engine};
-use super::failure::{Outcome, catch_interrupt, interrupted, warn};
-use super::options::Common;
-use super::output::{self, Align, plural, print, print_json, table};
-use super::progress::{Progress, Unit};
+use super::lines::{Lines, engine};
+use crate::cli::failure::{Outcome, catch_interrupt, interrupted, warn};
+use crate::cli::options::Common;
+use crate::cli::output::{self, Align, plural, print, print_json, table};
+use crate::cli::progress::{Progress, Unit};
 
 /// One model of golden models.
 struct Checked {
@@ -21,11 +21,11 @@ struct Checked {
 }
 
 /// Runs the command.
-pub fn run(common: &Common, options: &Options, folder: &Path) -> Outcome {
+pub fn run(common: &Common, folder: &Path, out: Option<&Path>) -> Outcome {
     let models = golden::open_all(folder)?;
     let engine = engine(common)?;
     catch_interrupt();
-    let mut file = Lines::create(options.out())?;
+    let mut file = Lines::create(out)?;
     let bar = Progress::bar(common, &engine.name(), models.len() as u64, Unit::Cases);
     let mut list = Vec::new();
     for (at, model) in models.iter().enumerate() {

@@ -1,0 +1,358 @@
+//! How often an invocation's loops go round, counted by the shaders themselves. llvmpipe ends all loops of an
+//! invocation after 65 535 iterations, silently; kernels whose loops grow with the text cut their work by
+//! counts of their loops that are kept by hand ([`DeviceTraits::loop_iterations`]). Here every such kernel runs
+//! at sizes where it cuts, with a counter in each loop: an edit of a loop that its count does not follow fails.
+
+use std::any::Any;
+use std::sync::{Arc, OnceLock};
+
+use pollster::block_on;
+use polysketch::attention::{Attention, HeadLayout, Kind, LocalWeight, Mode, Sketch};
+use polysketch::check::attention_cases::{attention, from_packed_rows, of_rows, with_sketch};
+use polysketch::check::case::{Data, bits};
+use polysketch::check::random::Rng;
+use polysketch::check::{Case, slug};
+use polysketch::exec::{Executor, Memory, Run};
+use polysketch::graph::{Graph, Purpose, Role};
+use polysketch::kernels::contract::OwnShader;
+use polysketch::kernels::dense::attention_dense::{AttentionDense, Sight};
+use polysketch::kernels::pairs::dense_weight::DenseWeight;
+use polysketch::kernels::{Args, DeviceTraits, Dispatch, Kernel, Variant};
+use polysketch::tensor::{Call, Capacity, Lane, TensorId, TensorType, Unit, lane_table, shape};
+use polysketch::{ErrorKind, Result};
+
+use crate::places::{Place, Tests};
+
+/// Iterations after which llvmpipe ends an invocation's loops.
+const MOST: usize = 65_535;
+/// Counters of a kernel: all its loops together, then each of them.
+const COUNTERS: usize = 64;
+
+/// WGSL without comments.
+fn bare(source: &str) -> String {
+    source.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n")
+}
+
+/// Where the bracket that opens at `open` closes.
+fn closes(text: &[u8], open: usize) -> usize {
+    let pair = match text[open] {
+        b'(' => (b'(', b')'),
+        _ => (b'{', b'}'),
+    };
+    let mut depth = 0;
+    for (at, byte) in text.iter().enumerate().skip(open) {
+        if *byte == pair.0 {
+            depth += 1;
+        } else if *byte == pair.1 {
+            depth -= 1;
+            if depth == 0 {
+                return at;
+            }
+        }
+    }
+    panic!("a bracket stays open")
+}
+
+/// Counts every entry of a loop, and every iteration: a driver goes once more to the head of a loop than through
+/// its body. Returns the text and the number of loops.
+fn with_counters(source: &str) -> (String, usize) {
+    let text = source.as_bytes();
+    let word = |at: usize| text.get(at).is_some_and(|b| b.is_ascii_alphanumeric() || *b == b'_');
+    let (mut out, mut at, mut loops) = (String::new(), 0, 0);
+    while at < text.len() {
+        let found = ["for", "while", "loop"]
+            .into_iter()
+            .find(|key| source[at..].starts_with(key) && !word(at + key.len()) && (at == 0 || !word(at - 1)));
+        let Some(key) = found else {
+            out.push(char::from(text[at]));
+            at += 1;
+            continue;
+        };
+        let header = match key {
+            "for" => closes(text, at + source[at..].find('(').unwrap()),
+            _ => at,
+        };
+        let body = header + source[header..].find('{').unwrap();
+        let counter = format!("counted[{loops}] += 1u;");
+        out += &format!("{counter} {} {counter}", &source[at..=body]);
+        loops += 1;
+        at = body + 1;
+    }
+    (out, loops)
+}
+
+/// A shader that counts its loops, and keeps the most that any invocation counted in the storage binding after
+/// its own.
+fn counting(source: &str, binding: usize) -> String {
+    let (text, loops) = with_counters(&bare(source));
+    assert!(loops < COUNTERS, "{loops} loops");
+    let entry = text.find("@compute").unwrap();
+    let function = entry + text[entry..].find("fn main").unwrap();
+    let open = function + text[function..].find('(').unwrap();
+    let close = closes(text.as_bytes(), open);
+    let (stage, parameters) = (&text[entry..function], &text[open + 1..close]);
+    // `@builtin(workgroup_id) group: vec3<u32>` → `group: vec3<u32>`.
+    let plain: Vec<&str> =
+        parameters.split("@builtin").skip(1).map(|p| p[p.find(')').unwrap() + 1..].trim()).collect();
+    let names: Vec<&str> = plain.iter().map(|p| p.split(':').next().unwrap().trim()).collect();
+    let each = |at: usize| format!("sum += counted[{at}]; atomicMax(&counts[{}], counted[{at}]);\n", at + 1);
+    format!(
+        "{}fn counted_main({}{}\n\
+         @group(0) @binding({binding}) var<storage, read_write> counts: array<atomic<u32>>;\n\
+         var<private> counted: array<u32, {}>;\n\
+         {stage}fn main({parameters}) {{\n\
+         counted_main({});\nvar sum = 0u;\n{}atomicMax(&counts[0], sum);\n}}\n",
+        &text[..entry],
+        plain.join(" "),
+        &text[close..],
+        loops.max(1),
+        names.join(", "),
+        (0..loops).map(each).collect::<String>(),
+    )
+}
+
+/// A kernel whose shader counts; the counters are one more tensor that it updates.
+#[derive(Debug)]
+struct Counting {
+    kernel: Arc<dyn Kernel>,
+    variant: OnceLock<Variant>,
+}
+
+impl Kernel for Counting {
+    fn stem(&self) -> &'static str {
+        self.kernel.stem()
+    }
+    fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
+        self.kernel.infer(inputs)
+    }
+    fn variant(&self, device: &DeviceTraits, capacity: &Capacity) -> Variant {
+        let variant = self.variant.get_or_init(|| self.kernel.variant(device, capacity));
+        let written = variant.written().unwrap();
+        let source = counting(&variant.source().unwrap().unwrap(), written.len() + 1);
+        let (names, values): (Vec<&str>, Vec<f64>) = variant.constants().unzip();
+        let shader = OwnShader {
+            name: format!("{} counting", variant.name()),
+            source,
+            written: [written, &[true]].concat(),
+            overrides: names.iter().map(|name| name.to_string()).collect(),
+        };
+        Variant::own(Arc::new(shader), &values)
+    }
+    fn runs(&self, call: &Call) -> bool {
+        self.kernel.runs(call)
+    }
+    fn dispatches(&self, _: &Variant, call: &Call) -> Vec<Dispatch> {
+        self.kernel.dispatches(self.variant.get().unwrap(), call)
+    }
+    fn twin_f32(&self, _: &mut Args<'_, f32>, _: &Call) {}
+    fn twin_f64(&self, _: &mut Args<'_, f64>, _: &Call) {}
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+/// What a kernel's loops came to.
+#[derive(Debug)]
+#[allow(dead_code, reason = "for messages")]
+struct Count {
+    kernel: &'static str,
+    dispatches: usize,
+    /// The most iterations of one invocation.
+    most: usize,
+    /// The same, where every loop is as long as its longest in any invocation: a driver runs several
+    /// invocations as one vector, for as long as one of them needs.
+    vector: usize,
+    loops: Vec<u32>,
+}
+
+/// Runs a case on a device whose kernels count; only kernels of these stems.
+fn count(executor: &Executor, case: Case, stems: &[&str], traits: &DeviceTraits) -> Vec<Count> {
+    let data = case.data().unwrap();
+    let Case { mut graph, call, capacity, .. } = case;
+    let mut counters: Vec<(usize, TensorId)> = Vec::new();
+    for at in 0..graph.nodes.len() {
+        if stems.contains(&graph.nodes[at].kernel.stem()) {
+            let ty = TensorType::u32(shape![COUNTERS]);
+            let id = graph.state(&format!("counts {at}"), Purpose::Exposed, ty);
+            let node = &mut graph.nodes[at];
+            node.kernel = Arc::new(Counting { kernel: node.kernel.clone(), variant: OnceLock::new() });
+            node.updates.push(id);
+            counters.push((at, id));
+        }
+    }
+    assert!(!counters.is_empty(), "no such kernel: {stems:?}");
+    let plan = graph.lower("counting", traits, capacity).unwrap();
+    let role = |name: &str| plan.find(name).map(|id| plan.tensors[id.0].tensor.role.clone());
+    let inputs: Vec<(&str, &[u32])> = data
+        .iter()
+        .filter(|(name, _)| role(name) == Some(Role::Input))
+        .map(|(name, words)| (name.as_str(), words.as_slice()))
+        .collect();
+    let (mut parameters, mut state) = (Memory::new(), Memory::new());
+    block_on(async {
+        for t in plan.tensors.iter().filter(|t| t.bytes > 0 && data.contains_key(&t.tensor.name)) {
+            let memory = match t.tensor.role {
+                Role::Parameter => &mut parameters,
+                Role::State(_) => &mut state,
+                _ => continue,
+            };
+            let (name, dtype) = (&t.tensor.name, t.tensor.ty.dtype);
+            executor.store(memory, name, dtype, &data[name]).await.unwrap();
+        }
+        executor.store_constants(&plan, &mut parameters).await.unwrap();
+        executor.reserve_state(&plan, &mut state).await.unwrap();
+        let mut compiled = executor.compile(&plan).await.unwrap();
+        let run = Run { calls: std::slice::from_ref(&call), inputs: &inputs, reads: &[] };
+        executor.run(&mut compiled, &parameters, &mut state, run).await.unwrap();
+        let mut list = Vec::new();
+        for (at, id) in counters {
+            let node = &graph.nodes[at];
+            let name = &graph.tensors[id.0].name;
+            let counted = executor.read(&state, name, 0..COUNTERS).await.unwrap();
+            let variant = node.kernel.variant(traits, &capacity);
+            list.push(Count {
+                kernel: node.kernel.stem(),
+                dispatches: node.kernel.dispatches(&variant, &call).len(),
+                most: counted[0] as usize,
+                vector: counted[1..].iter().map(|n| *n as usize).sum(),
+                loops: counted[1..].iter().copied().filter(|n| *n > 0).collect(),
+            });
+        }
+        list
+    })
+}
+
+/// Fails where an invocation goes round too often, or where the sizes are too small to tell.
+fn judge(counts: &[Count], cut: bool) {
+    for count in counts {
+        println!("{count:?}");
+        assert!(count.most > 0, "nothing was counted: {count:?}");
+        assert!(count.vector <= MOST, "loops of more than {MOST} iterations: {count:?}");
+        assert!(!cut || count.dispatches > 1, "the work is not cut at this size: {count:?}");
+    }
+}
+
+/// Dense attention over a cache of `keys` rows, for the last few tokens of it.
+fn cached(head: usize, weight: DenseWeight, keys: usize) -> Case {
+    const TOKENS: usize = 70;
+    let l = HeadLayout { ..attention(1, head, 0, 64, Kind::Softmax, false).layout };
+    let mut g = Graph::new();
+    let lanes = g.input("lanes", TensorType::u32(shape![Unit::Lanes, 4]));
+    let rows = shape![Unit::Lanes, l.heads, Unit::Tokens, l.query_width()];
+    let queries = g.input("queries", TensorType::f32(rows));
+    let rows = shape![Unit::Slots, l.heads, keys, l.key_width()];
+    let cache = g.input("keys", TensorType::f32(rows));
+    let kernel = AttentionDense { layout: l, weight, bias: 1.0, sight: Sight::Cache(keys) };
+    let o = g.apply1("o", kernel, &[queries, cache, lanes]).unwrap();
+    g.output(o, "o");
+    let capacity = Capacity { lanes: 1, tokens: TOKENS, slots: 1, context: keys };
+    let lane = Lane { slot: 0, position: keys - TOKENS, ring: 0 };
+    let call = Call { lanes: vec![lane], tokens: TOKENS, lane_base: 0 };
+    let (given, table) = (g.clone(), lane_table(std::slice::from_ref(&call)));
+    Case::new("cached", g, capacity, call, move || {
+        let mut rng = Rng(3);
+        let normal = |name: &str, rng: &mut Rng| {
+            let id = given.find(name).unwrap();
+            let elements = given.tensors[id.0].ty.shape.elements(&capacity);
+            (name.to_string(), Arc::new(bits(rng.normals(elements))))
+        };
+        let mut data = Data::from([normal("queries", &mut rng), normal("keys", &mut rng)]);
+        data.insert("lanes".into(), table.clone().into());
+        Ok(data)
+    })
+}
+
+/// The longest cache that a device whose loops are bounded is let have.
+fn longest(head: usize, weight: DenseWeight, traits: &DeviceTraits) -> usize {
+    let fits = |blocks: usize| match cached(head, weight, 32 * blocks).plan(traits) {
+        Ok(_) => true,
+        Err(e) if e.kind() == ErrorKind::Limit => false,
+        Err(e) => panic!("{e}"),
+    };
+    let (mut least, mut most) = (3, 1 << 12);
+    assert!(fits(least) && !fits(most), "nothing bounds the cache");
+    while most - least > 1 {
+        let middle = usize::midpoint(least, most);
+        *if fits(middle) { &mut least } else { &mut most } = middle;
+    }
+    32 * least
+}
+
+/// Tokens at which the gradients of pairs need a second dispatch.
+fn gradient_case(a: &Attention, traits: &DeviceTraits) -> Case {
+    let graph = from_packed_rows(a, Mode::Train).unwrap();
+    let capacity = Capacity { lanes: 1, tokens: 1, slots: 1, context: 0 };
+    let node = graph.nodes.iter().find(|node| node.kernel.stem() == "attention_grad_keys").unwrap();
+    let variant = node.kernel.variant(traits, &capacity);
+    let at_once = variant.constants().find(|(name, _)| *name == "AT_ONCE").unwrap().1 as usize;
+    of_rows("gradient", graph, &a.layout, true, 1, at_once + 70)
+}
+
+/// A traits of llvmpipe, whatever the device.
+fn bounded(place: &Place) -> DeviceTraits {
+    DeviceTraits { loop_iterations: Some(MOST), ..place.executor().traits() }
+}
+
+pub fn add(tests: &mut Tests) {
+    tests.add("cpu", "loops", "are_found", loops_are_found);
+    // What is counted does not depend on the device; one that is slow is enough, and it need not be every one.
+    let Some(place) = tests.adapters().into_iter().next() else { return };
+    let taylor = |degree| DenseWeight::Kernel(LocalWeight::Taylor { scale: 0.1, degree });
+    for (head, weight) in [
+        (16, DenseWeight::Softmax),
+        (64, DenseWeight::Softmax),
+        (128, taylor(2)),
+        (256, DenseWeight::Softmax),
+    ] {
+        let of = place.clone();
+        tests.add(&place.name, "loops", &slug(&format!("cache h={head} {weight:?}")), move || {
+            let traits = bounded(&of);
+            let case = cached(head, weight, longest(head, weight, &traits));
+            judge(&count(of.executor(), case, &["attention_dense"], &traits), false);
+        });
+    }
+    let pairs = |head, kind| attention(1, head, 0, 64, kind, false);
+    for a in [
+        pairs(16, Kind::Polynomial { degree: 4, scale: 0.3 }),
+        pairs(64, Kind::Softmax),
+        pairs(128, Kind::Softmax),
+        pairs(256, Kind::Polynomial { degree: 2, scale: 0.05 }),
+    ] {
+        let of = place.clone();
+        let name = slug(&format!("gradients of pairs h={}", a.layout.head));
+        tests.add(&place.name, "loops", &name, move || {
+            let traits = bounded(&of);
+            let stems = ["attention_grad_queries", "attention_grad_keys"];
+            judge(&count(of.executor(), gradient_case(&a, &traits), &stems, &traits), true);
+        });
+    }
+    for (head, r, sketch, tokens) in [
+        (16, 8, Sketch::Random { leaves: 2, gain: 1.0 }, 40_000),
+        (64, 32, Sketch::Random { leaves: 1, gain: 0.2 }, 8_000),
+        (16, 8, Sketch::Learned { levels: 1, expansion: 4 }, 40_000),
+        (64, 32, Sketch::Learned { levels: 2, expansion: 8 }, 8_000),
+    ] {
+        let of = place.clone();
+        let name = slug(&format!("gradient of sketch h={head} {sketch:?}"));
+        tests.add(&place.name, "loops", &name, move || {
+            let traits = bounded(&of);
+            let case = with_sketch(head, r, sketch, tokens).unwrap();
+            let stems = ["sketch_learned_grad", "sketch_random_grad"];
+            judge(&count(of.executor(), case, &stems, &traits), true);
+        });
+    }
+}
+
+fn loops_are_found() {
+    let source = "fn f(n: u32) {\n  for (var i = 0u; i < min(n, 4u); i++) { loop { break; } } // for\n}\n";
+    let (text, loops) = with_counters(&bare(source));
+    assert_eq!(loops, 2);
+    assert_eq!(text.matches("counted[0] += 1u;").count(), 2);
+    assert!(text.contains("counted[1] += 1u; loop { counted[1] += 1u; break; }"), "{text}");
+    let main = "@compute @workgroup_size(4, X)\nfn main(@builtin(workgroup_id) g: vec3<u32>, \
+                @builtin(local_invocation_index) i: u32) { let form = 1; }";
+    let text = counting(main, 3);
+    assert!(text.contains("fn counted_main(g: vec3<u32>, i: u32) { let form = 1; }"), "{text}");
+    assert!(text.contains("@workgroup_size(4, X)\nfn main(@builtin(workgroup_id) g"), "{text}");
+    assert!(text.contains("counted_main(g, i);"), "{text}");
+}
