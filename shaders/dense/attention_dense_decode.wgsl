@@ -4,7 +4,7 @@
 // maximum.
 #import lanes
 #import gate_sum
-#import head_rows
+#import head_layout
 struct Params { lane_base: u32, stride: u32 }
 override SPLITS: u32;
 const THREADS: u32 = 256u;
@@ -39,7 +39,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     for (var i = local; i < HEAD; i += THREADS) { source[i] = queries[group.y * QUERY_WIDTH + i]; }
     workgroupBarrier();
     var gate = vec2<f32>();
-    if GATED == 1u { gate = keys[((first + rows - 1u) * KEY_WIDTH + V_OFFSET + HEAD) / 4u].xy; }
+    if GATED { gate = keys[((first + rows - 1u) * KEY_WIDTH + G_OFFSET) / 4u].xy; }
     var sum = vec4<f32>();
     var total = 0.0;
     var highest = -3.0e38;
@@ -60,8 +60,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             w = SCALE * t;
 #else
             w = local_affinity(t);
-            if GATED == 1u {
-                w *= gate_decay(gate, keys[((first + j) * KEY_WIDTH + V_OFFSET + HEAD) / 4u].xy);
+            if GATED {
+                w *= gate_decay(gate, keys[((first + j) * KEY_WIDTH + G_OFFSET) / 4u].xy);
             }
 #endif
         }

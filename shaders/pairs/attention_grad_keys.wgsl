@@ -5,7 +5,7 @@
 // Ladder. Reference: kernels/pairs/attention_grad_keys.rs. Here: a workgroup owns ROW_TILE keys; affinities
 // and dt of TILE queries are built in workgroup memory, then multiplied with their dN and x from registers.
 // Nothing of size n x n is in memory.
-#import head_rows
+#import head_layout
 #import pair_tile
 struct Params { tokens: u32, stride: u32, span: u32, first: u32 }
 override VALUE_ITEMS: u32;     // vectors of dv an invocation holds, at most 8
@@ -45,9 +45,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         if row < rows { value = keys[((key + row) * KEY_WIDTH + V_OFFSET) / 4u + i % (HEAD / 4u)]; }
         v[i] = value;
     }
-    if GATED == 1u && local < ROW_TILE {
+    if GATED && local < ROW_TILE {
         gate[local] = vec2<f32>();
-        if local < rows { gate[local] = keys[((key + local) * KEY_WIDTH + V_OFFSET + HEAD) / 4u].xy; }
+        if local < rows { gate[local] = keys[((key + local) * KEY_WIDTH + G_OFFSET) / 4u].xy; }
     }
     workgroupBarrier();
     // This invocation computes the pairs of one query with rows own, own + apart, ..
@@ -131,13 +131,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             dkeys[(key + i / (V_OFFSET / 4u)) * (KEY_WIDTH / 4u) + c] = vec4<f32>();
         }
     }
-    if GATED == 1u {
+    if GATED {
         for (var k = 0u; k < PAIRS; k++) {
             affinities[(own + k * apart) * TILE + local % TILE] = gate_sum[k];
         }
         workgroupBarrier();
         if local < rows {
-            let out = ((key + local) * KEY_WIDTH + V_OFFSET + HEAD) / 4u;
+            let out = ((key + local) * KEY_WIDTH + G_OFFSET) / 4u;
             var value = drows[(query + first + local) * (HEAD / 4u + 1u) + HEAD / 4u].y;
             if params.first > 0u { value = dkeys[out].x; }
             for (var ii = 0u; ii < TILE; ii++) { value -= affinities[local * TILE + ii]; }

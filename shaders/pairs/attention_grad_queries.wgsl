@@ -5,7 +5,7 @@
 // Ladder. Reference: kernels/pairs/attention_grad_queries.rs. Here: a workgroup owns ROW_TILE queries; dt of
 // TILE keys is built in workgroup memory, then multiplied with their x from registers, as in scan_output.
 // Nothing of size n x n is in memory.
-#import head_rows
+#import head_layout
 #import pair_tile
 struct Params { tokens: u32, stride: u32, span: u32, first: u32 }
 
@@ -74,7 +74,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
                     dw[k] += dot(dn[(own + k * apart) * (HEAD / 4u) + c], v_c);
                 }
             }
-            if GATED == 1u { gate = keys[(at + V_OFFSET + HEAD) / 4u].xy; }
+            if GATED { gate = keys[(at + G_OFFSET) / 4u].xy; }
         }
         for (var k = 0u; k < PAIRS; k++) {
             let row = own + k * apart;

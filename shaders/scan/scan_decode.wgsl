@@ -3,9 +3,8 @@
 // (SPEC §1). One workgroup a (lane, head): it reads the state once, which is the floor of a decoding step.
 #import lanes
 #import gate_sum
-#import head_rows
+#import head_layout
 struct Params { lane_base: u32 }
-override BLOCK: u32;
 override LOCAL: u32;           // width of the vector that affinities read
 override LOCAL_OFFSET: u32;    // its column in query and key rows
 override BIAS: f32;            // β
@@ -39,8 +38,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     var total = 0.0;
     var decay = 1.0;
     var gate = vec2<f32>();
-    if GATED == 1u {
-        gate = ring[((first + rows - 1u) * KEY_WIDTH + V_OFFSET + HEAD) / 4u].xy;
+    if GATED {
+        gate = ring[((first + rows - 1u) * KEY_WIDTH + G_OFFSET) / 4u].xy;
         decay = gate_decay(gate, vec2<f32>());
     }
     for (var i = local; i < LOCAL; i += THREADS) {
@@ -58,8 +57,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
                 t += dot(ring[key + c], vec4<f32>(source[i], source[i + 1u], source[i + 2u], source[i + 3u]));
             }
             w = local_affinity(t);
-            if GATED == 1u {
-                w *= gate_decay(gate, ring[((first + j) * KEY_WIDTH + V_OFFSET + HEAD) / 4u].xy);
+            if GATED {
+                w *= gate_decay(gate, ring[((first + j) * KEY_WIDTH + G_OFFSET) / 4u].xy);
             }
         }
         affinities[local] = w;
@@ -75,7 +74,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     // The far part is zero in the first block of a text.
     if lane.position >= BLOCK {
         for (var i = local; i < SOURCE; i += THREADS) {
-            source[i] = queries[group.x * QUERY_WIDTH + S_OFFSET + i];
+            source[i] = queries[group.x * QUERY_WIDTH + SOURCE_OFFSET + i];
         }
         workgroupBarrier();
         let z = slot_head * FEATURES * (HEAD + 1u);

@@ -4,9 +4,8 @@
 // Ladder. Reference: kernels/scan/scan_grad_keys.rs. Here: a workgroup owns ROW_TILE keys of one block; φ and
 // dφ of TILE features are built in workgroup memory and never leave it.
 #import gate_sum
-#import head_rows
+#import head_layout
 struct Params { tokens: u32, blocks: u32, stride: u32 }
-override BLOCK: u32;
 override VALUE_ITEMS: u32;     // vectors of dv an invocation holds, at most 8
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -22,7 +21,7 @@ var<workgroup> dphi: array<f32, TILE_FEATURES>;
 #import feature_columns
 
 fn key_gate(row: u32) -> vec2<f32> {
-    let at = row * KEY_WIDTH + V_OFFSET + HEAD;
+    let at = row * KEY_WIDTH + G_OFFSET;
     return vec2<f32>(keys[at], keys[at + 1u]);
 }
 
@@ -36,7 +35,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     for (var i = local; i < ROW_TILE * SOURCE; i += THREADS) {
         let row = i / SOURCE;
         var value = 0.0;
-        if row < rows { value = keys[(key + row) * KEY_WIDTH + S_OFFSET + i % SOURCE]; }
+        if row < rows { value = keys[(key + row) * KEY_WIDTH + SOURCE_OFFSET + i % SOURCE]; }
         factors[i % SOURCE * ROW_TILE + row] = value;
         dfactors[i] = 0.0;
     }
@@ -51,7 +50,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     if local < ROW_TILE {
         decay[local] = 1.0;
-        if GATED == 1u && local < rows {
+        if GATED && local < rows {
             decay[local] = gate_decay(key_gate(group.z * params.stride + end - 1u), key_gate(key + local));
         }
     }
@@ -102,7 +101,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     for (var i = local; i < rows * SOURCE; i += THREADS) {
         let row = i / SOURCE;
-        dkeys[(key + row) * KEY_WIDTH + S_OFFSET + i % SOURCE] +=
+        dkeys[(key + row) * KEY_WIDTH + SOURCE_OFFSET + i % SOURCE] +=
             decay[row] * dfactors[i % SOURCE * ROW_TILE + row];
     }
     for (var k = 0u; k < VALUE_ITEMS; k++) {
@@ -113,13 +112,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             for (var c = 0u; c < 4u; c++) { dkeys[at + c] += decay[row] * dv[k][c]; }
         }
     }
-    if GATED == 1u {
+    if GATED {
         phi[own_row * PITCH + own_group] = gate;
         workgroupBarrier();
         if local < rows {
             var sum = 0.0;
             for (var i = 0u; i < GROUPS; i++) { sum += phi[local * PITCH + i]; }
-            dkeys[(key + local) * KEY_WIDTH + V_OFFSET + HEAD] -= decay[local] * sum;
+            dkeys[(key + local) * KEY_WIDTH + G_OFFSET] -= decay[local] * sum;
         }
     }
 }

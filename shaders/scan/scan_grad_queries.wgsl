@@ -5,9 +5,8 @@
 // of. dφ never leaves it.
 #import lanes
 #import gate_sum
-#import head_rows
+#import head_layout
 struct Params { tokens: u32, lane_base: u32, blocks: u32 }
-override BLOCK: u32;
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> queries: array<f32>;         // [lanes, HEADS, tokens, QUERY_WIDTH]
@@ -33,7 +32,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     for (var i = local; i < ROW_TILE * SOURCE; i += THREADS) {
         let row = i / SOURCE;
         var value = 0.0;
-        if row < rows { value = queries[(token + row) * QUERY_WIDTH + S_OFFSET + i % SOURCE]; }
+        if row < rows { value = queries[(token + row) * QUERY_WIDTH + SOURCE_OFFSET + i % SOURCE]; }
         factors[i % SOURCE * ROW_TILE + row] = value;
         dfactors[i] = 0.0;
     }
@@ -76,8 +75,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     for (var i = local; i < rows * SOURCE; i += THREADS) {
         let row = i / SOURCE;
         var decay = 1.0;
-        if GATED == 1u { decay = gate_decay(known[row].zw, vec2<f32>()); }
-        dqueries[(token + row) * QUERY_WIDTH + S_OFFSET + i % SOURCE] +=
+        if GATED { decay = gate_decay(known[row].zw, vec2<f32>()); }
+        dqueries[(token + row) * QUERY_WIDTH + SOURCE_OFFSET + i % SOURCE] +=
             decay * dfactors[i % SOURCE * ROW_TILE + row];
     }
 }

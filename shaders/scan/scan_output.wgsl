@@ -10,7 +10,6 @@
 #import lanes
 #import gate_sum
 struct Params { tokens: u32, lane_base: u32, blocks: u32, stride: u32, tiles: u32 }
-override BLOCK: u32;
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> queries: array<vec4<f32>>;     // [lanes, HEADS, tokens, QUERY_WIDTH]
@@ -41,7 +40,7 @@ fn add_far_state(near: Near, z: u32) {
         let c = i % (SOURCE / 4u + 1u);
         stage_vector(
             i / (SOURCE / 4u + 1u), c,
-            query_vector(near, i / (SOURCE / 4u + 1u), S_OFFSET, min(c, SOURCE / 4u - 1u))
+            query_vector(near, i / (SOURCE / 4u + 1u), SOURCE_OFFSET, min(c, SOURCE / 4u - 1u))
         );
     }
     workgroupBarrier();
@@ -55,7 +54,7 @@ fn add_far_state(near: Near, z: u32) {
             for (var r = 0u; r < ROWS; r++) {
                 let row = row_of(r);
                 var phi = select(vec4<f32>(), features(row, packed), seen);
-                if GATED == 1u { phi *= gate_decay(row_state[row], vec2<f32>()); }
+                if GATED { phi *= gate_decay(row_state[row], vec2<f32>()); }
                 total[r] =
                     total[r] + phi.x * totals.x + phi.y * totals.y + phi.z * totals.z + phi.w * totals.w;
                 coefficients[coefficient_at(row, k * GROUP_X + here.x)] = phi;

@@ -5,10 +5,9 @@
 // TOTAL (not causal): one Z = Σ_l H_l over all blocks.
 #import lanes
 #import gate_sum
-#import head_rows
+#import head_layout
 struct Params { blocks: u32, lane_base: u32, stride: u32, tokens: u32, given: u32, lanes: u32 }
 override STATE: u32;           // numbers a head: FEATURES * (HEAD + 1)
-override BLOCK: u32;
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> states: array<vec4<f32>>; // [lanes, HEADS, given, STATE]
@@ -49,8 +48,8 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
 #ifndef KEEP
         if l == last { break; }
 #endif
-        if GATED == 1u {
-            let g = (id.z * params.stride + min((l + 1u) * BLOCK, end) - 1u) * KEY_WIDTH + V_OFFSET + HEAD;
+        if GATED {
+            let g = (id.z * params.stride + min((l + 1u) * BLOCK, end) - 1u) * KEY_WIDTH + G_OFFSET;
             z *= gate_decay(vec2<f32>(keys[g], keys[g + 1u]), vec2<f32>());
         }
         z += states[(id.z * params.given + l) * (STATE / 4u) + item];

@@ -11,9 +11,8 @@
 // state [slots, HEADS, FEATURES * (HEAD + 1)] (decoding), or replaces it if it is the first block of a text.
 #import lanes
 #import gate_sum
-#import head_rows
+#import head_layout
 struct Params { blocks: u32, lane_base: u32, stride: u32, tokens: u32 }
-override BLOCK: u32;
 override WIDTH: u32;           // columns of a key row; QUERIES: of a query row
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -44,7 +43,7 @@ fn value_rows(first: u32, row: u32, vector: u32) -> vec4<f32> {
     return keys[((first + row) * WIDTH + V_OFFSET) / 4u + vector];
 }
 fn part_of_total(row: u32) -> f32 { return 1.0; }
-fn gate_sum(row: u32) -> vec2<f32> { return keys[(row * WIDTH + V_OFFSET + HEAD) / 4u].xy; }
+fn gate_sum(row: u32) -> vec2<f32> { return keys[(row * WIDTH + G_OFFSET) / 4u].xy; }
 fn decay(last: vec2<f32>, row: u32) -> f32 { return gate_decay(last, gate_sum(row)); }
 #endif
 
@@ -84,7 +83,7 @@ fn main(
 #endif
     var last_gate = vec2<f32>();
 #ifndef QUERIES
-    if GATED == 1u { last_gate = gate_sum(first + rows - 1u); }
+    if GATED { last_gate = gate_sum(first + rows - 1u); }
 #endif
     var packed = array<u32, 8>(); // [ROWS]
     for (var r = 0u; r < ROWS; r++) { packed[r] = table[min(first_feature + row_of(r), FEATURES - 1u)]; }
@@ -94,7 +93,8 @@ fn main(
             let j = i / (SOURCE / 4u + 1u);
             stage_vector(
                 j, c,
-                keys[((first + min(start + j, rows - 1u)) * WIDTH + S_OFFSET) / 4u + min(c, SOURCE / 4u - 1u)]
+                keys[((first + min(start + j, rows - 1u)) * WIDTH + SOURCE_OFFSET) / 4u +
+                    min(c, SOURCE / 4u - 1u)]
             );
         }
         workgroupBarrier();
@@ -102,7 +102,7 @@ fn main(
             let j = tile_keys(k);
             let at = vec4<u32>(first) + min(j + vec4<u32>(start), vec4<u32>(rows - 1u));
             var scale = select(vec4<f32>(), vec4<f32>(1.0), j + vec4<u32>(start) < vec4<u32>(rows));
-            if GATED == 1u {
+            if GATED {
                 scale *= vec4<f32>(
                     decay(last_gate, at.x), decay(last_gate, at.y),
                     decay(last_gate, at.z), decay(last_gate, at.w)
@@ -126,7 +126,7 @@ fn main(
     // The first block of a text replaces what an earlier text left.
     let replaces = lane.position <= BLOCK;
     var before = 1.0;
-    if GATED == 1u { before = gate_decay(last_gate, vec2<f32>()); }
+    if GATED { before = gate_decay(last_gate, vec2<f32>()); }
 #endif
     share_totals();
     for (var r = 0u; r < ROWS; r++) {

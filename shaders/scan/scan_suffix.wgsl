@@ -1,10 +1,9 @@
 // dH from dZ: dH_last = the carry, dH_{l-1} = dZ_l + e^{g_last(l)} dH_l; what comes before the first block is
 // the new carry. One invocation four numbers of the state, as in scan_prefix.
 #import gate_sum
-#import head_rows
+#import head_layout
 struct Params { blocks: u32, stride: u32, tokens: u32 }
 override STATE: u32;           // numbers a head: FEATURES * (HEAD + 1)
-override BLOCK: u32;
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> dprefix: array<vec4<f32>>; // [lanes, HEADS, blocks, STATE]
@@ -20,8 +19,8 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     for (var l = params.blocks; l > 0u; l--) {
         let at = (id.z * params.blocks + l - 1u) * (STATE / 4u) + item;
         dstates[at] = t;
-        if GATED == 1u {
-            let g = (id.z * params.stride + min(l * BLOCK, params.tokens) - 1u) * KEY_WIDTH + V_OFFSET + HEAD;
+        if GATED {
+            let g = (id.z * params.stride + min(l * BLOCK, params.tokens) - 1u) * KEY_WIDTH + G_OFFSET;
             t *= gate_decay(vec2<f32>(keys[g], keys[g + 1u]), vec2<f32>());
         }
         t += dprefix[at];

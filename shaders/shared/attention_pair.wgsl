@@ -13,7 +13,7 @@ fn attention_pair(t: f32, dw: f32, known: vec2<f32>, key_gate: vec2<f32>) -> vec
     return vec2<f32>(w, SCALE * w * dw);
 #else
     var decay = 1.0;
-    if GATED == 1u { decay = gate_decay(known, key_gate); }
+    if GATED { decay = gate_decay(known, key_gate); }
     return decay * vec2<f32>(local_affinity(t), local_slope(t) * dw);
 #endif
 }

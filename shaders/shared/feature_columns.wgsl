@@ -15,7 +15,7 @@ var<workgroup> factors: array<f32, COLUMNS>;
 var<workgroup> dfactors: array<f32, COLUMNS>;
 
 fn factor(row: u32, index: u32) -> f32 {
-    if EXTENDED == 1u && index == SOURCE { return 1.0; }
+    if EXTENDED && index == SOURCE { return 1.0; }
     return factors[index * ROW_TILE + row];
 }
 
@@ -23,7 +23,7 @@ fn factor(row: u32, index: u32) -> f32 {
 fn pull_back(row: u32, group: u32, packed: u32, dphi: f32) {
     for (var k = 0u; k < ORDER; k++) {
         let index = (packed >> (8u * k)) & 255u;
-        if index % GROUPS != group || (EXTENDED == 1u && index == SOURCE) { continue; }
+        if index % GROUPS != group || (EXTENDED && index == SOURCE) { continue; }
         var product = dphi;
         for (var m = 0u; m < ORDER; m++) {
             if m != k { product *= factor(row, (packed >> (8u * m)) & 255u); }

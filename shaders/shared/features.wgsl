@@ -4,10 +4,10 @@
 // square, multinomials for taylor). A state is [FEATURES, HEAD], then [FEATURES]: STATE numbers. Needs
 // feature_rows, feature_tile or feature_columns: how the vectors lie in workgroup memory.
 override SOURCE: u32;
-override S_OFFSET: u32;        // column of the vector in query and key rows
+override SOURCE_OFFSET: u32;   // column of the vector in query and key rows
 override FEATURES: u32;
 override ORDER: u32;
-override EXTENDED: u32;
+override EXTENDED: bool;
 
 fn feature(row: u32, packed: u32) -> f32 {
     var value = factor(row, packed & 255u);

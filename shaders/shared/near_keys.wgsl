@@ -1,7 +1,7 @@
 // What attention_dense and scan_output share: ROW_TILE queries against keys up to their own, tile by tile,
 // and the outputs. With SOFTMAX a running maximum (flash style), else local_affinity and gates. Needs
 // params.tokens, queries, keys, o and keep(row, token, total), which may store the normaliser of a row.
-#import head_rows
+#import head_layout
 override LOCAL: u32;           // width of the vector that affinities read
 override LOCAL_OFFSET: u32;    // its column in query and key rows
 override BIAS: f32;            // β
@@ -30,7 +30,7 @@ fn value_near(first: u32, key: u32, vector: u32) -> vec4<f32> {
     return keys[((first + key) * KEY_WIDTH + V_OFFSET) / 4u + vector];
 }
 fn gate_of_key(near: Near, key: u32) -> vec2<f32> {
-    return keys[((near.keys + min(key, near.end - 1u)) * KEY_WIDTH + V_OFFSET + HEAD) / 4u].xy;
+    return keys[((near.keys + min(key, near.end - 1u)) * KEY_WIDTH + G_OFFSET) / 4u].xy;
 }
 
 // Rows outside of the call are computed from its first or last one, and not stored.
@@ -40,7 +40,7 @@ fn query_vector(near: Near, row: u32, column: u32, vector: u32) -> vec4<f32> {
 }
 
 fn keep_row_gates(near: Near) {
-    if GATED == 0u { return; }
+    if !GATED { return; }
     for (var row = here.z; row < ROW_TILE; row += GROUP_X * GROUP_Y) {
         row_state[row] = gate_of_key(near, near.own + row);
     }
@@ -76,7 +76,7 @@ fn relate(near: Near, start: u32) {
         let j = tile_keys(k) + vec4<u32>(start);
 #ifndef SOFTMAX
         var gates = array<vec2<f32>, 4>();
-        if GATED == 1u {
+        if GATED {
             gates = array<vec2<f32>, 4>(
                 gate_of_key(near, j.x), gate_of_key(near, j.y), gate_of_key(near, j.z), gate_of_key(near, j.w)
             );
@@ -91,7 +91,7 @@ fn relate(near: Near, start: u32) {
             var w = vec4<f32>(
                 local_affinity(d.x), local_affinity(d.y), local_affinity(d.z), local_affinity(d.w)
             );
-            if GATED == 1u {
+            if GATED {
                 let own = row_state[row_of(r)];
                 w *= vec4<f32>(
                     gate_decay(own, gates[0]), gate_decay(own, gates[1]),

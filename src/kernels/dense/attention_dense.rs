@@ -69,7 +69,7 @@ impl AttentionDense {
         let (l, bias) = (&self.layout, self.bias);
         let (softmax, local_affinity) = self.affinity.overrides(l.head);
         shader::Overrides {
-            head_rows: l.row_overrides(),
+            head_layout: l.overrides(),
             near_keys: NearKeys { local: l.head, local_offset: 0, bias, chunk },
             row_tile: staging(tile, dots(&tile, chunk)),
             softmax,

@@ -30,8 +30,8 @@ impl Kernel for AttentionDenseDecode {
         let (l, affinity) = (&self.0.layout, self.0.affinity);
         let flags = shader::Flags { softmax: affinity.softmax(), taylor: affinity.taylor() };
         let (softmax, local_affinity) = affinity.overrides(l.head);
-        let head_rows = l.row_overrides();
-        shader::Overrides { splits: SPLITS, head_rows, softmax, local_affinity }.variant(flags)
+        let head_layout = l.overrides();
+        shader::Overrides { splits: SPLITS, head_layout, softmax, local_affinity }.variant(flags)
     }
 
     fn dispatches(&self, _: &Variant, call: &Call) -> Vec<Dispatch> {

@@ -26,9 +26,9 @@ impl Kernel for AttentionDenseMerge {
     }
 
     fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {
-        let (bias, softmax) = (self.0.bias, usize::from(self.0.affinity.softmax()));
-        let head_rows = self.0.layout.row_overrides();
-        shader::Overrides { splits: SPLITS, bias, softmax, head_rows }.variant()
+        let (bias, softmax) = (self.0.bias, self.0.affinity.softmax());
+        let head_layout = self.0.layout.overrides();
+        shader::Overrides { splits: SPLITS, bias, softmax, head_layout }.variant()
     }
 
     fn dispatches(&self, _: &Variant, call: &Call) -> Vec<Dispatch> {

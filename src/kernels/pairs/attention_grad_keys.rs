@@ -14,9 +14,9 @@ use crate::{shape, twins};
 ///
 /// The column of the gate sum gets the gradient by the *global* sum of log gates, the one that never
 /// restarts: `dG_j = ⟨dN_j, N_j⟩ - ⟨dv̂_j, v̂_j⟩` (SPEC §1; here only the pairs' part of dv̂,
-/// [`crate::kernels::scan::scan_grad_keys`] subtracts the state's). A pair depends on `G_i - G_j` only: in the
-/// sums that restart at blocks, and in the decays of states from block to block, every block end is added once
-/// and subtracted once. A log gate's own gradient is a suffix sum of dG over the whole text.
+/// [`crate::kernels::scan::scan_grad_keys`] subtracts the state's). A pair depends on `G_i - G_j` only: in
+/// the sums that restart at blocks, and in the decays of states from block to block, every block end is added
+/// once and subtracted once. A log gate's own gradient is a suffix sum of dG over the whole text.
 ///
 /// Arguments: queries `[lanes, H, tokens, query_width]`, keys `[lanes, H, window, key_width]`, gradient rows
 /// (`AttentionGradRows`) → dkeys `[lanes, H, window, key_width]`, zero in the columns that nothing here
@@ -42,8 +42,8 @@ impl Kernel for AttentionGradKeys {
         let overrides = |rows| {
             let pair_tile = self.0.pair_tile(device, rows);
             let value_items = pair_tile.staged_values.div_ceil(shader::THREADS);
-            let head_rows = l.row_overrides();
-            shader::Overrides { value_items, head_rows, pair_tile, softmax, local_affinity }
+            let head_layout = l.overrides();
+            shader::Overrides { value_items, head_layout, pair_tile, softmax, local_affinity }
         };
         let rows = rows_that_fit(device, |rows| overrides(rows).workgroup_bytes(flags));
         overrides(rows).variant(flags)

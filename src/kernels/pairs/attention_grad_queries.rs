@@ -36,7 +36,7 @@ impl Kernel for AttentionGradQueries {
         let flags = shader::Flags { softmax: affinity.softmax(), taylor: affinity.taylor() };
         let (softmax, local_affinity) = affinity.overrides(l.head);
         let overrides = |rows| shader::Overrides {
-            head_rows: l.row_overrides(),
+            head_layout: l.overrides(),
             pair_tile: self.0.pair_tile(device, rows),
             softmax,
             local_affinity,

@@ -50,8 +50,8 @@ impl Kernel for AttentionGradRows {
     }
 
     fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {
-        let softmax = usize::from(self.affinity.softmax());
-        shader::Overrides { softmax, bias: self.bias, head_rows: self.layout.row_overrides() }.variant()
+        let softmax = self.affinity.softmax();
+        shader::Overrides { softmax, bias: self.bias, head_layout: self.layout.overrides() }.variant()
     }
 
     fn dispatches(&self, _: &Variant, call: &Call) -> Vec<Dispatch> {

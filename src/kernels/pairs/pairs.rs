@@ -53,7 +53,7 @@ impl Pairs {
     /// How one of the two shaders is cut for workgroups of so many rows: `shared/pair_tile.wgsl`.
     pub(in crate::kernels) fn pair_tile(&self, device: &DeviceTraits, rows: usize) -> PairTile {
         let (local, head) = (self.width, self.layout.head);
-        // Iterations of one turn of the loop over tiles, generously: llvmpipe's limit (`DeviceTraits::rounds`).
+        // Iterations of a turn of the loop over tiles, generously: llvmpipe's limit (`DeviceTraits::rounds`).
         let each = 10 * (local + head) / 4 + TILE * 10 + 100;
         PairTile {
             local,

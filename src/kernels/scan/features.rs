@@ -67,7 +67,7 @@ impl Features {
     /// The values of `shared/features.wgsl`, for vectors from column `offset` of a row on.
     pub(in crate::kernels) fn overrides(&self, offset: usize) -> shared::Features {
         let Self { source, count, order, extended, .. } = *self;
-        shared::Features { source, s_offset: offset, features: count, order, extended: usize::from(extended) }
+        shared::Features { source, source_offset: offset, features: count, order, extended }
     }
 
     /// The values of `shared/feature_columns.wgsl` for workgroups of so many rows.

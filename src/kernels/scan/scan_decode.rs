@@ -40,11 +40,10 @@ impl Kernel for ScanDecode {
     fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {
         let (s, l) = (&self.0, &self.0.layout);
         let overrides = shader::Overrides {
-            block: l.block,
             local: s.local_width,
             local_offset: s.local_offset,
             bias: s.bias,
-            head_rows: l.row_overrides(),
+            head_layout: l.overrides(),
             features: s.features.overrides(s.source_offset),
             local_affinity: s.local.overrides(),
         };

@@ -52,9 +52,8 @@ impl Kernel for ScanGradKeys {
         let overrides = |rows| {
             let feature_columns = f.columns(rows, l.head);
             shader::Overrides {
-                block: l.block,
                 value_items: feature_columns.staged_values.div_ceil(shader::THREADS),
-                head_rows: l.row_overrides(),
+                head_layout: l.overrides(),
                 features: f.overrides(self.source_offset),
                 feature_columns,
             }

@@ -48,8 +48,7 @@ impl Kernel for ScanGradQueries {
     fn variant(&self, device: &DeviceTraits, _: &Capacity) -> Variant {
         let (l, f) = (&self.layout, &self.features);
         let overrides = |rows| shader::Overrides {
-            block: l.block,
-            head_rows: l.row_overrides(),
+            head_layout: l.overrides(),
             features: f.overrides(self.source_offset),
             feature_columns: f.columns(rows, l.head),
         };

@@ -48,8 +48,7 @@ impl ScanOutput {
         // Neighbours read features of the same row.
         let pitch = self.features.source + tile.group_x;
         shader::Overrides {
-            block: l.block,
-            head_rows: l.row_overrides(),
+            head_layout: l.overrides(),
             near_keys: NearKeys {
                 local: self.local_width,
                 local_offset: self.local_offset,

@@ -70,8 +70,7 @@ impl Kernel for ScanPrefix {
         let keep = self.prefix == Prefix::Keep;
         let carry = keep || self.prefix == Prefix::Carry;
         let flags = shader::Flags { carry, keep, total: self.prefix == Prefix::Total };
-        let head_rows = self.layout.row_overrides();
-        shader::Overrides { state: self.size, block: self.layout.block, head_rows }.variant(flags)
+        shader::Overrides { state: self.size, head_layout: self.layout.overrides() }.variant(flags)
     }
 
     fn dispatches(&self, _: &Variant, call: &Call) -> Vec<Dispatch> {

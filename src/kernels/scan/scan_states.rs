@@ -72,9 +72,8 @@ impl ScanStates {
         // Neighbours read rows side by side.
         let pitch = self.features.source + 4;
         shader::Overrides {
-            block: self.layout.block,
             width: self.width(),
-            head_rows: self.layout.row_overrides(),
+            head_layout: self.layout.overrides(),
             row_tile: staging(tile, tile.tile * pitch / 4),
             features: self.features.overrides(self.source_offset),
             feature_tile: FeatureTile { pitch },

@@ -39,8 +39,7 @@ impl Kernel for ScanSuffix {
     }
 
     fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {
-        let (state, block) = (self.size, self.layout.block);
-        shader::Overrides { state, block, head_rows: self.layout.row_overrides() }.variant()
+        shader::Overrides { state: self.size, head_layout: self.layout.overrides() }.variant()
     }
 
     fn dispatches(&self, _: &Variant, call: &Call) -> Vec<Dispatch> {
