@@ -7,11 +7,12 @@ use super::random::Rng;
 use crate::attention::{HeadLayout, LocalAffinity, Rotation};
 use crate::error::Result;
 use crate::graph::{Graph, Role};
-use crate::kernels::dense::attention_dense::{AttentionDense, Sight};
+use crate::kernels::dense::attention_dense::{AttentionDense, Keys};
 use crate::kernels::dense::attention_dense_decode::AttentionDenseDecode;
 use crate::kernels::heads::gate_prefix::{Carried, GatePrefix};
 use crate::kernels::heads::join_columns::JoinColumns;
 use crate::kernels::linear::linear::{Addend, Linear};
+use crate::kernels::pairs::mask::Mask;
 use crate::kernels::pairs::pair_affinity::PairAffinity;
 use crate::kernels::rows::multiply_add::MultiplyAdd;
 use crate::shape;
@@ -90,24 +91,24 @@ const CACHE: usize = 64;
 fn dense(list: &mut Vec<(String, Graph)>) -> Result<()> {
     let l = layout();
     let affinity = PairAffinity::Kernel(LocalAffinity::Taylor { scale: 0.3, degree: 2 });
-    for sight in [Sight::Cache(CACHE), Sight::All] {
+    for place in [Keys::Cache(CACHE), Keys::Window(Mask::Full)] {
         let mut g = Graph::new();
         let lanes = g.input("lanes", TensorType::u32(shape![Unit::Lanes, 4]));
         let queries =
             g.input("queries", TensorType::f32(shape![Unit::Lanes, l.heads, Unit::Tokens, l.query_width()]));
-        let rows = match sight {
-            Sight::Cache(rows) => shape![Unit::Slots, l.heads, rows, l.key_width()],
+        let rows = match place {
+            Keys::Cache(rows) => shape![Unit::Slots, l.heads, rows, l.key_width()],
             _ => shape![Unit::Lanes, l.heads, Unit::Window(l.block), l.key_width()],
         };
         let keys = g.input("keys", TensorType::f32(rows));
-        let kernel = AttentionDense { layout: l.clone(), affinity, bias: 1.0, sight };
+        let kernel = AttentionDense { layout: l.clone(), affinity, bias: 1.0, keys: place };
         let o = g.apply1("o", kernel.clone(), &[queries, keys, lanes])?;
         g.output(o, "o");
-        if sight != Sight::All {
+        if place == Keys::Cache(CACHE) {
             let parts = g.apply1("parts", AttentionDenseDecode(kernel), &[queries, keys, lanes])?;
             g.output(parts, "parts");
         }
-        list.push((format!("dense taylor {sight:?}"), g));
+        list.push((format!("dense taylor {place:?}"), g));
     }
     Ok(())
 }

@@ -22,6 +22,7 @@
 //! |---|---|
 //! | `local_affinity.rs` | w of the scan: even powers, partial sums of exp |
 //! | `pair_affinity.rs` | w of the dense kinds: those, or softmax |
+//! | `mask.rs` | which keys a query sees |
 //! | `pairs.rs` | which pairs, how the two passes are cut, a tile of pairs on the CPU |
 //! | `attention_grad_rows.rs` | dN |
 //! | `attention_grad_queries.rs` | dx of queries |
@@ -33,6 +34,7 @@ pub mod attention_grad_queries;
 pub mod attention_grad_rows;
 mod gradient;
 pub mod local_affinity;
+pub mod mask;
 pub mod pair_affinity;
 #[allow(clippy::module_inception)]
 pub mod pairs;

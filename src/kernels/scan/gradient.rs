@@ -4,6 +4,7 @@ use super::scan_output::ScanOutput;
 use super::scan_prefix::ScanPrefix;
 use super::scan_states::ScanStates;
 use crate::error::{Error, ErrorKind, Result};
+use crate::kernels::pairs::mask::Mask;
 use crate::kernels::pairs::pair_affinity::PairAffinity;
 use crate::kernels::pairs::pairs::Pairs;
 use crate::kernels::scan::scan_grad_keys::ScanGradKeys;
@@ -21,8 +22,9 @@ impl Gradient for ScanOutput {
     /// dQ and dK of the pairs inside a block and through the state before it, and the gradient of that state.
     /// What the keys of a block do to later blocks is the rule of [`ScanStates`].
     fn backward(&self, pass: &mut dyn Backward) -> Result<()> {
-        if !self.causal || !self.keeps_normaliser {
-            let what = if self.causal { "without its normaliser kept" } else { "that is not causal" };
+        if self.mask == Mask::Full || !self.keeps_normaliser {
+            let what =
+                if self.mask == Mask::Full { "with a full mask" } else { "without its normaliser kept" };
             return Err(Error::new(
                 ErrorKind::Shape,
                 format!("{}: attention {what} has no gradient", pass.label()),
@@ -64,8 +66,7 @@ impl Gradient for ScanOutput {
 
 impl Gradient for ScanPrefix {
     /// dZ into dH, a suffix over blocks: `T_last` is what later segments of the text carry back, `T_{l-1} =
-    /// dZ_l + e^{g_last(l)} T_l`. The gates get nothing here: see
-    /// [`crate::kernels::pairs::attention_grad_keys`].
+    /// dZ_l + e^{g_last(l)} T_l`. The gates get nothing here: see [`crate::kernels::pairs::attention_grad_keys`].
     fn backward(&self, pass: &mut dyn Backward) -> Result<()> {
         if self.prefix != Prefix::Resume {
             return Err(Error::new(

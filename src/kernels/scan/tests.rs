@@ -2,6 +2,7 @@
 
 use crate::kernels::heads::layout::{HeadLayout, Rotation};
 use crate::kernels::pairs::local_affinity::LocalAffinity;
+use crate::kernels::pairs::mask::Mask;
 use crate::kernels::scan::features::Features;
 use crate::kernels::scan::scan_output::ScanOutput;
 use crate::kernels::scan::scan_states::{ScanStates, States};
@@ -71,7 +72,7 @@ fn every_head_fits_the_floor() {
                 local_offset: 0,
                 local_width: sketch,
                 bias: 1.0,
-                causal: true,
+                mask: Mask::Causal,
                 keeps_normaliser: false,
             };
             let variant = kernel.variant(&device, &capacity);
