@@ -206,10 +206,10 @@ fn described(a: &Attention) -> String {
 ///
 /// # Errors
 /// Where the layer is impossible.
-pub fn with_sketch(head: usize, r: usize, sketch: Sketch, tokens: usize) -> Result<Case> {
+pub fn with_sketch(head: usize, r: usize, sketch: Sketch, gated: bool, tokens: usize) -> Result<Case> {
     let learned = matches!(sketch, Sketch::Learned { .. });
     let kind = Kind::Polysketch { degree: 4, scale: 0.125, local_exact: true, sketch };
-    let a = attention(1, head, r, 16, kind, false);
+    let a = attention(1, head, r, 16, kind, gated);
     let mut g = Graph::new();
     let qkv = g.parameter("qkv", DType::F32, shape![Unit::Rows, a.layout.qkv_width()]);
     let inputs = inputs(&mut g, &a, qkv);
@@ -323,8 +323,9 @@ pub(super) fn cases() -> Result<Vec<Case>> {
     list.push(rows_of("dense taylor", dense_taylor(&l, 0.1, 3)?, &l, true));
     // As models have them: their matrices are larger than tiles.
     let learned = |expansion| Sketch::Learned { levels: 2, expansion };
-    list.push(with_sketch(64, 32, learned(8), 55)?);
-    list.push(with_sketch(48, 12, learned(4), 55)?);
+    list.push(with_sketch(64, 32, learned(8), false, 55)?);
+    list.push(with_sketch(48, 12, learned(4), false, 55)?);
+    list.push(with_sketch(20, 12, Sketch::Random { leaves: 2, gain: 0.3 }, true, 41)?);
     for model in full_mask_models() {
         list.extend(full_mask_case(&model)?);
     }

@@ -332,8 +332,8 @@ impl Pipeline {
     /// regions in binding order.
     ///
     /// # Errors
-    /// [`ErrorKind::Limit`] for a binding that is too large; [`ErrorKind::Device`] for other bindings than the
-    /// shader has.
+    /// [`ErrorKind::Limit`] for a binding that is too large; [`ErrorKind::Device`] for other bindings than
+    /// the shader has.
     pub async fn bind(
         &self,
         context: &GpuContext,

@@ -126,13 +126,19 @@ impl ModelSource {
     /// Opens a model folder (SPEC §2).
     ///
     /// # Errors
-    /// [`ErrorKind::Io`], [`ErrorKind::Config`], [`ErrorKind::ModelFormat`] or [`ErrorKind::Tokenizer`], naming
-    /// the file.
+    /// [`ErrorKind::Io`], [`ErrorKind::Config`], [`ErrorKind::ModelFormat`] or [`ErrorKind::Tokenizer`],
+    /// naming the file.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn open(dir: &std::path::Path) -> Result<Self> {
         let path = dir.join("config.json");
         let text = super::files::read_text(&path).map_err(|e| {
-            if dir.is_dir() { e.help("a model folder holds config.json, model.safetensors and, unless it reads bytes, tokenizer.json") } else { e }
+            if !dir.is_dir() {
+                return e;
+            }
+            e.help(
+                "a model folder holds config.json, model.safetensors and, unless it reads bytes, \
+                 tokenizer.json",
+            )
         })?;
         let (config, warnings) = ModelConfig::from_json(&text, &path.display().to_string())?;
         Self::assemble(config, warnings, Checkpoint::open(dir)?, Tokenizer::open(dir)?)

@@ -332,7 +332,7 @@ pub fn add(tests: &mut Tests) {
         let name = slug(&format!("gradient of sketch h={head} {sketch:?}"));
         tests.add(&place.name, "loops", &name, move || {
             let traits = bounded(&of);
-            let case = with_sketch(head, r, sketch, tokens).unwrap();
+            let case = with_sketch(head, r, sketch, false, tokens).unwrap();
             let stems = ["sketch_learned_grad", "sketch_random_grad"];
             judge(&count(of.executor(), case, &stems, &traits), true);
         });
