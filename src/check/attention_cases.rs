@@ -4,11 +4,11 @@
 use super::case::{Case, Data, bits};
 use super::models::{RandomModel, plain_models, polysketch_models};
 use super::random::Rng;
-use crate::attention::{Attention, HeadLayout, Inputs, Kind, LocalWeight, Mask, Mode, Rotation, Sketch};
+use crate::attention::{Attention, HeadLayout, Inputs, Kind, LocalAffinity, Mask, Mode, Rotation, Sketch};
 use crate::error::Result;
 use crate::graph::{Graph, Purpose, Recompute, Role, TensorId};
 use crate::kernels::dense::attention_dense::{AttentionDense, Keys};
-use crate::kernels::pairs::dense_weight::DenseWeight;
+use crate::kernels::pairs::pair_affinity::PairAffinity;
 use crate::model::config::ModelConfig;
 use crate::model::transformer;
 use crate::model::weights;
@@ -114,7 +114,7 @@ pub fn from_packed_rows(a: &Attention, mode: Mode) -> Result<Graph> {
     Ok(g)
 }
 
-/// The dense kernel with weights that no kind of attention has: a Taylor polynomial of more features than a
+/// The dense kernel with affinities that no kind of attention has: a Taylor polynomial of more features than a
 /// state may have. With its gradients.
 ///
 /// # Errors
@@ -126,8 +126,8 @@ pub fn dense_taylor(l: &HeadLayout, scale: f64, degree: usize) -> Result<Graph> 
         g.parameter("queries", DType::F32, shape![Unit::Lanes, l.heads, Unit::Tokens, l.query_width()]);
     let keys =
         g.parameter("keys", DType::F32, shape![Unit::Lanes, l.heads, Unit::Window(l.block), l.key_width()]);
-    let weight = DenseWeight::Kernel(LocalWeight::Taylor { scale, degree });
-    let kernel = AttentionDense { layout: l.clone(), weight, bias: 1.0, keys: Keys::Window(Mask::Causal) };
+    let affinity = PairAffinity::Kernel(LocalAffinity::Taylor { scale, degree });
+    let kernel = AttentionDense { layout: l.clone(), affinity, bias: 1.0, keys: Keys::Window(Mask::Causal) };
     let o = g.apply1("attention", kernel, &[queries, keys, lanes])?;
     differentiate(&mut g, o)?;
     g.output(o, "o");

@@ -2,7 +2,7 @@
 
 use super::case::{Case, Data, bits};
 use super::random::Rng;
-use crate::attention::{HeadLayout, LocalWeight, Rotation};
+use crate::attention::{HeadLayout, LocalAffinity, Rotation};
 use crate::error::Result;
 use crate::graph::{Graph, Role};
 use crate::kernels::dense::attention_dense::{AttentionDense, Keys};
@@ -11,8 +11,8 @@ use crate::kernels::dense::attention_dense_merge::AttentionDenseMerge;
 use crate::kernels::heads::gate_prefix::{Carried, GatePrefix};
 use crate::kernels::heads::join_columns::JoinColumns;
 use crate::kernels::linear::linear::{Addend, Linear};
-use crate::kernels::pairs::dense_weight::DenseWeight;
 use crate::kernels::pairs::mask::Mask;
+use crate::kernels::pairs::pair_affinity::PairAffinity;
 use crate::kernels::rows::multiply_add::MultiplyAdd;
 use crate::shape;
 use crate::tensor::{Call, Capacity, DType, Lane, TensorId, TensorType, Unit};
@@ -89,17 +89,17 @@ const CACHE: usize = 64;
 
 fn dense(list: &mut Vec<(String, Graph)>) -> Result<()> {
     let l = layout();
-    let weight = DenseWeight::Kernel(LocalWeight::Taylor { scale: 0.3, degree: 2 });
+    let affinity = PairAffinity::Kernel(LocalAffinity::Taylor { scale: 0.3, degree: 2 });
     for place in [Keys::Cache(CACHE), Keys::Window(Mask::Full)] {
         let (mut g, arguments) = rows(&l, place);
-        let kernel = AttentionDense { layout: l.clone(), weight, bias: 1.0, keys: place };
+        let kernel = AttentionDense { layout: l.clone(), affinity, bias: 1.0, keys: place };
         let o = g.apply1("o", kernel, &arguments)?;
         g.output(o, "o");
         list.push((format!("dense taylor {place:?}"), g));
     }
     let place = Keys::Cache(CACHE);
     let (mut g, arguments) = rows(&l, place);
-    let kernel = AttentionDense { layout: l, weight, bias: 1.0, keys: place };
+    let kernel = AttentionDense { layout: l, affinity, bias: 1.0, keys: place };
     let parts = g.apply1("parts", AttentionDenseDecode(kernel.clone()), &arguments)?;
     let o = g.apply1("o", AttentionDenseMerge(kernel), &[parts])?;
     g.output(o, "o");

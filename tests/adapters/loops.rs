@@ -6,7 +6,7 @@
 use std::sync::{Arc, OnceLock};
 
 use pollster::block_on;
-use polysketch::attention::{Attention, HeadLayout, Kind, LocalWeight, Mode, Sketch};
+use polysketch::attention::{Attention, HeadLayout, Kind, LocalAffinity, Mode, Sketch};
 use polysketch::check::attention_cases::{attention, from_packed_rows, of_rows, with_sketch};
 use polysketch::check::case::{Data, bits};
 use polysketch::check::random::Rng;
@@ -15,7 +15,7 @@ use polysketch::exec::{Executor, Memory, Program, Submission};
 use polysketch::graph::{Graph, Purpose, Role};
 use polysketch::kernels::contract::OwnShader;
 use polysketch::kernels::dense::attention_dense::{AttentionDense, Keys};
-use polysketch::kernels::pairs::dense_weight::DenseWeight;
+use polysketch::kernels::pairs::pair_affinity::PairAffinity;
 use polysketch::kernels::{Args, DeviceTraits, Dispatch, Kernel, Variant};
 use polysketch::tensor::{Call, Capacity, Lane, TensorId, TensorType, Unit, shape};
 use polysketch::{ErrorKind, Result};
@@ -221,7 +221,7 @@ fn judge(counts: &[Count], cut: bool) {
 }
 
 /// Dense attention over a cache of `keys` rows, for the last few tokens of it.
-fn cached(head: usize, weight: DenseWeight, keys: usize) -> Case {
+fn cached(head: usize, affinity: PairAffinity, keys: usize) -> Case {
     const TOKENS: usize = 70;
     let l = HeadLayout { ..attention(1, head, 0, 64, Kind::Softmax, false).layout };
     let mut g = Graph::new();
@@ -230,7 +230,7 @@ fn cached(head: usize, weight: DenseWeight, keys: usize) -> Case {
     let queries = g.input("queries", TensorType::f32(rows));
     let rows = shape![Unit::Slots, l.heads, keys, l.key_width()];
     let cache = g.input("keys", TensorType::f32(rows));
-    let kernel = AttentionDense { layout: l, weight, bias: 1.0, keys: Keys::Cache(keys) };
+    let kernel = AttentionDense { layout: l, affinity, bias: 1.0, keys: Keys::Cache(keys) };
     let o = g.apply1("o", kernel, &[queries, cache, lanes]).unwrap();
     g.output(o, "o");
     let capacity = Capacity { lanes: 1, tokens: TOKENS, slots: 1, context: keys };
@@ -249,8 +249,8 @@ fn cached(head: usize, weight: DenseWeight, keys: usize) -> Case {
 }
 
 /// The longest cache that a device whose loops are bounded is let have.
-fn longest(head: usize, weight: DenseWeight, traits: &DeviceTraits) -> usize {
-    let fits = |blocks: usize| match cached(head, weight, 32 * blocks).plan(traits) {
+fn longest(head: usize, affinity: PairAffinity, traits: &DeviceTraits) -> usize {
+    let fits = |blocks: usize| match cached(head, affinity, 32 * blocks).plan(traits) {
         Ok(_) => true,
         Err(e) if e.kind() == ErrorKind::Limit => false,
         Err(e) => panic!("{e}"),
@@ -283,17 +283,17 @@ pub fn add(tests: &mut Tests) {
     tests.add("cpu", "loops", "are_found", loops_are_found);
     // What is counted does not depend on the device; one that is slow is enough, and it need not be every one.
     let Some(place) = tests.adapters().into_iter().next() else { return };
-    let taylor = |degree| DenseWeight::Kernel(LocalWeight::Taylor { scale: 0.1, degree });
-    for (head, weight) in [
-        (16, DenseWeight::Softmax),
-        (64, DenseWeight::Softmax),
+    let taylor = |degree| PairAffinity::Kernel(LocalAffinity::Taylor { scale: 0.1, degree });
+    for (head, affinity) in [
+        (16, PairAffinity::Softmax),
+        (64, PairAffinity::Softmax),
         (128, taylor(2)),
-        (256, DenseWeight::Softmax),
+        (256, PairAffinity::Softmax),
     ] {
         let of = place.clone();
-        tests.add(&place.name, "loops", &slug(&format!("cache h={head} {weight:?}")), move || {
+        tests.add(&place.name, "loops", &slug(&format!("cache h={head} {affinity:?}")), move || {
             let traits = bounded(&of);
-            let case = cached(head, weight, longest(head, weight, &traits));
+            let case = cached(head, affinity, longest(head, affinity, &traits));
             judge(&count(of.executor(), case, &["attention_dense"], &traits), false);
         });
     }
