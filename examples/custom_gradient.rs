@@ -6,7 +6,7 @@
 //! ```
 
 use polysketch::Result;
-use polysketch::exec::{CpuExecutor, Executor, Memory, Run};
+use polysketch::exec::{CpuExecutor, Executor, Memory, Program, Submission};
 use polysketch::graph::{Graph, Recompute};
 use polysketch::kernels::linear::linear::Linear;
 use polysketch::kernels::{
@@ -113,17 +113,18 @@ fn run(backward: bool, rows: usize, w: &[f32], inputs: &[(&str, &[u32])]) -> Res
     let capacity = Capacity { lanes: 1, tokens: rows, slots: 1, context: 0 };
     let plan = graph(backward)?.lower("custom", &DeviceTraits::cpu(), capacity)?;
     let oracle = Executor::Oracle(CpuExecutor::default());
-    let (mut parameters, mut state) = (Memory::new(), Memory::new());
+    let memory = Memory::new(&oracle);
     let floats = |words: Vec<u32>| words.into_iter().map(f32::from_bits).collect();
     pollster::block_on(async {
         let words: Vec<u32> = w.iter().map(|x| x.to_bits()).collect();
-        oracle.store(&mut parameters, "w", DType::F32, &words).await?;
-        oracle.reserve_state(&plan, &mut state).await?;
-        let mut compiled = oracle.compile(&plan).await?;
-        let run = Run { calls: &[Call::start(rows)], inputs, reads: &[("y", rows * WIDTH)] };
-        let y = oracle.run(&mut compiled, &parameters, &mut state, run).await?.swap_remove(0);
-        let gradient =
-            if backward { oracle.read(&state, "gradient.w", 0..WIDTH * WIDTH).await? } else { vec![] };
+        memory.store("w", DType::F32, &words).await?;
+        let mut program = Program::new(plan, &memory).await?;
+        let inputs: Vec<_> =
+            inputs.iter().map(|(name, words)| Ok((program.tensor(name)?, *words))).collect::<Result<_>>()?;
+        let reads = [(program.tensor("y")?, rows * WIDTH)];
+        let submission = Submission { calls: &[Call::start(rows)], inputs: &inputs, reads: &reads };
+        let y = program.run(submission).await?.swap_remove(0);
+        let gradient = if backward { memory.read("gradient.w", 0..WIDTH * WIDTH).await? } else { vec![] };
         Ok((floats(y), floats(gradient)))
     })
 }

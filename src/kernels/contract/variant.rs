@@ -129,18 +129,25 @@ impl Variant {
         }
     }
 
-    /// Bytes of workgroup memory, as WebGPU counts them; 0 for a shader of the caller's own, whose driver checks
-    /// it.
+    /// Bytes of workgroup memory, as WebGPU counts them; 0 for a shader of the caller's own, which is looked
+    /// into when it is compiled.
     pub fn workgroup_bytes(&self) -> usize {
-        let Shader::BuiltIn(permutation) = &self.shader else { return 0 };
-        let arrays = permutation.workgroup.iter().map(|(stride, length)| {
-            let n = match length {
-                Length::Fixed(n) => *n as usize,
-                Length::Override(at) => self.values[*at] as usize,
-            };
-            (*stride as usize * n).next_multiple_of(16)
-        });
-        arrays.sum()
+        let arrays = self.permutation().map_or(&[][..], |permutation| permutation.workgroup);
+        let bytes = |stride: u32, n: &Length| (stride as usize * self.length(n)).next_multiple_of(16);
+        arrays.iter().map(|(stride, n)| bytes(*stride, n)).sum()
+    }
+
+    /// Invocations of a workgroup; 0 for a shader of the caller's own, as above.
+    pub fn invocations(&self) -> usize {
+        let size = self.permutation().map(|permutation| permutation.size.iter());
+        size.map_or(0, |size| size.map(|n| self.length(n)).product())
+    }
+
+    fn length(&self, length: &Length) -> usize {
+        match length {
+            Length::Fixed(n) => *n as usize,
+            Length::Override(at) => self.values[*at] as usize,
+        }
     }
 }
 
