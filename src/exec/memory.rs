@@ -188,17 +188,19 @@ impl Memory {
         tensors.at_mut(i).write(name, offset, words)
     }
 
-    /// Elements `range` of a stored tensor, as words.
+    /// Elements `range` of a tensor stored here or in the memory it stands on, as words.
     ///
     /// # Errors
     /// [`ErrorKind::Shape`] for a name that is not stored, and for elements that are not there; those of the
     /// device.
     pub async fn read(&self, name: &str, range: Range<usize>) -> Result<Vec<u32>> {
-        if let Executor::Gpu(gpu) = self.executor() {
-            let buffer = self.buffer(name)?;
+        let beneath = || self.base().filter(|base| base.contains(name));
+        let holder = if self.tensors().index(name).is_none() { beneath().unwrap_or(self) } else { self };
+        if let Executor::Gpu(gpu) = holder.executor() {
+            let buffer = holder.buffer(name)?;
             return gpu.context().read_pod(&buffer, range.start as u64 * 4..range.end as u64 * 4).await;
         }
-        let tensors = self.tensors();
+        let tensors = holder.tensors();
         tensors.at(index(&tensors, name)?).words(name, range)
     }
 

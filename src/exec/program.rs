@@ -10,7 +10,7 @@ use super::submission::Submission;
 use super::wgpu::Clock;
 use super::{cpu, wgpu};
 use crate::error::{Error, ErrorKind, Result};
-use crate::graph::{Plan, Role, TensorId};
+use crate::graph::{Plan, Role, Tensor, TensorId};
 use crate::kernels::Dispatch;
 use crate::tensor::{Call, lane_table};
 
@@ -173,9 +173,19 @@ impl Program {
                 return refuse(format!("{} words do not fit the input {name} {ty}", words.len()));
             }
         }
-        match submission.reads.iter().find(|(id, _)| self.plan.tensors[id.0].bytes == 0) {
-            Some((id, _)) => refuse(format!("{} is not computed", self.plan.tensors[id.0].tensor.name)),
-            None => Ok(()),
+        submission.reads.iter().try_for_each(|(id, _)| self.planned(*id).map(drop))
+    }
+
+    /// A tensor that the plan uses.
+    fn planned(&self, id: TensorId) -> Result<&Tensor> {
+        let name = &self.plan.name;
+        match self.plan.tensors.get(id.0) {
+            Some(t) if t.bytes > 0 => Ok(&t.tensor),
+            Some(t) => {
+                let text = format!("plan {name} does not compute {}", t.tensor.name);
+                Err(Error::new(ErrorKind::Shape, text))
+            }
+            None => Err(Error::new(ErrorKind::Shape, format!("plan {name} has no tensor {}", id.0))),
         }
     }
 
@@ -199,7 +209,7 @@ impl Program {
     /// # Errors
     /// [`ErrorKind::Shape`] for words that do not fit; those of [`Program::compile`] and of the device.
     pub async fn write(&mut self, id: TensorId, offset: usize, words: &[u32]) -> Result<()> {
-        let t = &self.plan.tensors[id.0].tensor;
+        let t = self.planned(id)?;
         if !is_own(&t.role) {
             return self.memory.write(&t.name, offset, words).await;
         }
@@ -219,7 +229,7 @@ impl Program {
     /// # Errors
     /// [`ErrorKind::Shape`] for elements that are not there; those of [`Program::compile`] and of the device.
     pub async fn read(&mut self, id: TensorId, range: Range<usize>) -> Result<Vec<u32>> {
-        let t = &self.plan.tensors[id.0].tensor;
+        let t = self.planned(id)?;
         if !is_own(&t.role) {
             return self.memory.read(&t.name, range).await;
         }

@@ -81,6 +81,7 @@ fn what_is_beneath_is_read_and_not_written() {
     assert!(memory.contains("sum"));
     let error = try_count(&mut program(&memory), [1.0, 1.0]).expect_err("writes what is shared");
     assert!(error.kind() == ErrorKind::Shape && error.message().contains("count writes sum"), "{error}");
+    assert_eq!(block_on(memory.read("sum", 4..6)).expect("is there"), [0, 0]);
     assert!(block_on(memory.write("sum", 0, &[1])).is_err());
 }
 
