@@ -5,7 +5,7 @@
 //! cargo run --release --example attention
 //! ```
 
-use polysketch::attention::{Attention, AttentionLayer, Buffers, LayerCapacity, Mask, Sketch, Weights};
+use polysketch::attention::{Attention, AttentionLayer, Buffers, LayerCapacity, Sketch, Weights};
 
 const HEADS: usize = 4;
 const HEAD: usize = 16;
@@ -34,9 +34,7 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
     let sketch = random.many(attention.sketch_weights().unwrap_or(0), 0.3);
     let weights = Weights { norms: None, sketch: Some(&sketch) };
     let capacity = LayerCapacity { batch: 1, tokens: PIECE, context: 0 };
-    let mut layer =
-        AttentionLayer::new(device.clone(), queue.clone(), attention, weights, capacity, Mask::Causal)
-            .await?;
+    let mut layer = AttentionLayer::new(device.clone(), queue.clone(), attention, weights, capacity).await?;
 
     let buffer = |columns: usize, usage| {
         let size = (PIECE * columns * 4) as u64;

@@ -26,8 +26,8 @@
 //!
 //! # The layers, from the top
 //!
-//! What most callers need stands at the crate's root. The modules below it are for those who build on a layer:
-//! attention alone, a training loop of their own, a kernel of their own.
+//! What most callers need stands at the crate's root. The modules below it are for those who build on a
+//! layer: attention alone, a training loop of their own, a kernel of their own.
 //!
 //! * `check` (native): every shader against its CPU twin, and models against results that are known.
 //! * `report` (native): what the theory of gradients and sketches promises, measured.

@@ -1,7 +1,7 @@
 //! Descriptions of attention layers, for use without a model: a constructor a kind, then `with_…` for what
 //! differs from the defaults, then [`Attention::check`].
 
-use super::{Attention, DEFAULT_BLOCK, HeadLayout, Kind, MOST_TAYLOR, Rotation, Sketch};
+use super::{Attention, DEFAULT_BLOCK, HeadLayout, Kind, MOST_TAYLOR, Mask, Rotation, Sketch};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Block size of a polysketch layer unless [`Attention::with_block_size`] says otherwise.
@@ -27,7 +27,7 @@ impl Attention {
             interleaved: false,
             block: DEFAULT_BLOCK,
         };
-        Self { layout, kind, bias: 1.0, theta: 10_000.0 }
+        Self { layout, kind, bias: 1.0, theta: 10_000.0, mask: Mask::Causal }
     }
 
     /// `softmax(q·k/√h)` with `heads` heads of `head` columns: the baseline, with a key-value cache.
@@ -78,7 +78,7 @@ impl Attention {
         self
     }
 
-    /// Whether a polysketch is exact inside a block. Not causal attention needs `false`.
+    /// Whether a polysketch is exact inside a block. A full mask needs `false`.
     #[must_use]
     pub fn with_local_exact(mut self, on: bool) -> Self {
         if let Kind::Polysketch { local_exact, .. } = &mut self.kind {
@@ -113,7 +113,7 @@ impl Attention {
         self
     }
 
-    /// A scalar gate per head and token (causal, not softmax): decay σ(logit).
+    /// A scalar gate per head and token (with a causal mask, not softmax): decay σ(logit).
     #[must_use]
     pub fn with_gate(mut self) -> Self {
         self.layout.gated = true;
@@ -128,6 +128,13 @@ impl Attention {
         self
     }
 
+    /// Which keys a query sees.
+    #[must_use]
+    pub fn with_mask(mut self, mask: Mask) -> Self {
+        self.mask = mask;
+        self
+    }
+
     /// Keys use the queries' LayerNorm.
     #[must_use]
     pub fn with_shared_norm(mut self) -> Self {
@@ -139,13 +146,14 @@ impl Attention {
     ///
     /// # Errors
     /// [`ErrorKind::Config`], naming the field, its value and what is allowed.
-    pub fn check(&self, causal: bool) -> Result<()> {
+    pub fn check(&self) -> Result<()> {
         let l = &self.layout;
+        let full = self.mask == Mask::Full;
         let softmax = self.kind == Kind::Softmax;
         within("heads", l.heads, 1, 4096, 1)?;
         within("head", l.head, 4, 1024, 4)?;
         within("block size", l.block, 1, 1 << 14, 1)?;
-        if l.gated && (softmax || !causal) {
+        if l.gated && (softmax || full) {
             return refuse(
                 "gate",
                 "on",
@@ -186,7 +194,7 @@ impl Attention {
                 if ![4, 8, 16, 32].contains(degree) {
                     return refuse("degree", degree, "4, 8, 16 or 32");
                 }
-                if !causal && *local_exact {
+                if full && *local_exact {
                     return refuse("local_exact", true, "false without a causal mask");
                 }
                 within("sketch size", l.sketch, 4, MOST_SOURCE, 4)?;

@@ -3,7 +3,7 @@
 
 use pollster::block_on;
 
-use super::{Attention, HeadLayout, Inputs, Kind, Mode, Rotation, Sketch};
+use super::{Attention, HeadLayout, Inputs, Kind, Mask, Mode, Rotation, Sketch};
 use crate::exec::{Compiled, CpuExecutor, Executor, Memory, Run, Stored};
 use crate::graph::{Graph, Recompute, Role};
 use crate::kernels::DeviceTraits;
@@ -46,7 +46,7 @@ fn attention(kind: Kind, gated: bool, block: usize) -> Attention {
         block,
     };
     let bias = if kind == Kind::Softmax { 0.0 } else { 1.0 };
-    Attention { layout, kind, bias, theta: 1e4 }
+    Attention { layout, kind, bias, theta: 1e4, mask: Mask::Causal }
 }
 
 fn cases() -> Vec<Attention> {
@@ -385,10 +385,9 @@ fn segments_make_the_same_gradients() {
 
 #[test]
 fn what_has_no_gradient_says_so() {
-    for (kind, mode) in
-        [(Kind::Softmax, Mode::NonCausal), (Kind::Taylor { degree: 2, scale: 0.3 }, Mode::NonCausal)]
-    {
-        let mut graph = rows_onward(&attention(kind, false, BLOCK), mode);
+    for kind in [Kind::Softmax, Kind::Taylor { degree: 2, scale: 0.3 }] {
+        let full = attention(kind, false, BLOCK).with_mask(Mask::Full);
+        let mut graph = rows_onward(&full, Mode::Prefill);
         let o = graph.nodes.last().unwrap().outputs[0];
         let seed = graph.input("seed", graph.tensors[o.0].ty.clone());
         let error = graph.backward(&[(o, seed)], &|_| true, Recompute::Nothing).unwrap_err();

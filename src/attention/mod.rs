@@ -8,15 +8,16 @@ mod standalone;
 
 use std::sync::Arc;
 
-pub use standalone::{AttentionLayer, Buffers, LayerCapacity, Mask, Slices, Weights};
+pub use standalone::{AttentionLayer, Buffers, LayerCapacity, Slices, Weights};
 
 pub use crate::kernels::heads::layout::{HeadLayout, Rotation};
 pub use crate::kernels::pairs::local_weight::LocalWeight;
+pub use crate::kernels::pairs::mask::Mask;
 pub use crate::kernels::scan::features::Features;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{Graph, Purpose, TensorId};
-use crate::kernels::dense::attention_dense::{AttentionDense, Sight};
+use crate::kernels::dense::attention_dense::{AttentionDense, Keys};
 use crate::kernels::dense::attention_dense_decode::AttentionDenseDecode;
 use crate::kernels::dense::attention_dense_merge::AttentionDenseMerge;
 use crate::kernels::heads::gate_prefix::{Carried, GatePrefix};
@@ -104,17 +105,17 @@ pub struct Attention {
     pub bias: f64,
     /// Base of the rotary frequencies.
     pub theta: f64,
+    /// Which keys a query sees.
+    pub mask: Mask,
 }
 
 /// What an attention layer is built for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// Many tokens of each lane, on top of the slot's state.
+    /// Many tokens of each lane, on top of the slot's state; with a full mask without one.
     Prefill,
     /// One token of each lane, on top of the slot's state.
     Decode,
-    /// Every key counts for every query of the call; no state (library only).
-    NonCausal,
     /// The forward part of a plan that is differentiated: a call is a segment of a text, a multiple of the
     /// block unless it is the last one, on top of the slot's state, which stays as it is. Rings are empty.
     /// The dense kinds take a whole text at once.
@@ -220,8 +221,9 @@ impl Attention {
         context: usize,
     ) -> Result<LayerHandles> {
         let l = &self.layout;
-        if mode == Mode::NonCausal && l.gated {
-            return Err(Error::new(ErrorKind::Shape, format!("{label}: a gate needs causal attention")));
+        if self.mask == Mask::Full && (l.gated || mode != Mode::Prefill) {
+            let what = if l.gated { "a gate needs" } else { "states and gradients need" };
+            return Err(Error::new(ErrorKind::Shape, format!("{label}: {what} a causal mask")));
         }
         let rotations = g.constant_f32(
             &format!("constant.rotations.{}.{}", l.head, self.theta),
@@ -325,13 +327,13 @@ impl Attention {
             local_offset,
             local_width,
             bias: self.bias,
-            causal: mode != Mode::NonCausal,
+            mask: self.mask,
             keeps_normaliser: mode == Mode::Train,
         };
         let states =
             |blocks| ScanStates { layout: l.clone(), features: features.clone(), source_offset, blocks };
         let lanes = from.lanes;
-        if mode == Mode::NonCausal {
+        if self.mask == Mask::Full {
             let rows @ [queries, keys] = self.rows(g, label, from, KeysAt::Window, None, false)?;
             let blocks = g.apply1(&format!("{label}.states"), states(States::All), &[keys, lanes, table])?;
             let total = g.apply1(
@@ -423,18 +425,14 @@ impl Attention {
             _ => (DenseWeight::Softmax, 0.0),
         };
         let lanes = from.lanes;
-        let window = match mode {
-            Mode::NonCausal => Some(Sight::All),
-            Mode::Train | Mode::Forward => Some(Sight::Causal),
-            Mode::Prefill | Mode::Decode => None,
-        };
-        if let Some(sight) = window {
+        let cached = self.mask == Mask::Causal && matches!(mode, Mode::Prefill | Mode::Decode);
+        if !cached {
             let rows @ [queries, keys] = self.rows(g, label, from, KeysAt::Window, None, false)?;
-            let kernel = AttentionDense { layout: l.clone(), weight, bias, sight };
+            let kernel = AttentionDense { layout: l.clone(), weight, bias, keys: Keys::Window(self.mask) };
             let o = g.apply(&format!("{label}.output"), kernel, &[queries, keys, lanes], &[])?[0];
             return Ok(LayerHandles::of(rows, o));
         }
-        let kernel = AttentionDense { layout: l.clone(), weight, bias, sight: Sight::Cache(context) };
+        let kernel = AttentionDense { layout: l.clone(), weight, bias, keys: Keys::Cache(context) };
         let cache = g.state(
             &format!("{label}.cache"),
             Purpose::Cache,

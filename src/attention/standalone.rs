@@ -1,7 +1,7 @@
 //! [`AttentionLayer`]: attention alone, on a device, queue and buffers of the caller's (SPEC §4), or on the
 //! CPU with slices.
 
-use super::{Attention, Inputs, Mode};
+use super::{Attention, Inputs, Mask, Mode};
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::{Compiled, Executor, GpuExecutor, Memory, Run};
 use crate::gpu::GpuContext;
@@ -9,15 +9,6 @@ use crate::graph::{Graph, Plan, Role};
 use crate::kernels::heads::join_columns::JoinColumns;
 use crate::shape;
 use crate::tensor::{Call, Capacity, DType, Lane, TensorType, Unit, lane_table, ring_after};
-
-/// Which keys a query sees.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mask {
-    /// Those up to its own position; the layer keeps what it has seen, so that a text can be streamed.
-    Causal,
-    /// All of its call; nothing is kept.
-    Full,
-}
 
 /// Upper bounds that a layer is made for; its memory is planned from them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,10 +68,10 @@ pub struct Slices<'a> {
 ///
 /// ```no_run
 /// # async fn example(device: wgpu::Device, queue: wgpu::Queue, b: polysketch::attention::Buffers<'_>) -> polysketch::Result<()> {
-/// use polysketch::attention::{Attention, AttentionLayer, LayerCapacity, Mask, Weights};
+/// use polysketch::attention::{Attention, AttentionLayer, LayerCapacity, Weights};
 /// let capacity = LayerCapacity { batch: 1, tokens: 1024, context: 0 };
 /// let taylor = Attention::taylor(4, 16, 2);
-/// let mut layer = AttentionLayer::new(device, queue, taylor, Weights::default(), capacity, Mask::Causal).await?;
+/// let mut layer = AttentionLayer::new(device, queue, taylor, Weights::default(), capacity).await?;
 /// layer.forward(1, 1000, b).await?; // tokens 0..1000
 /// layer.forward(1, 24, b).await?; // tokens 1000..1024, on top of the state
 /// # Ok(())
@@ -90,7 +81,6 @@ pub struct Slices<'a> {
 pub struct AttentionLayer {
     executor: Executor,
     attention: Attention,
-    mask: Mask,
     capacity: LayerCapacity,
     parameters: Memory,
     /// The scan's state or the cache, and the tensors of a call.
@@ -116,10 +106,9 @@ impl AttentionLayer {
         attention: Attention,
         weights: Weights<'_>,
         capacity: LayerCapacity,
-        mask: Mask,
     ) -> Result<Self> {
         let executor = Executor::Gpu(GpuExecutor::new(GpuContext::from_device(device, queue)?).await);
-        Self::on(executor, attention, weights, capacity, mask).await
+        Self::on(executor, attention, weights, capacity).await
     }
 
     /// A layer on an executor: the CPU, or a device that several layers share with their compiled shaders.
@@ -131,9 +120,8 @@ impl AttentionLayer {
         attention: Attention,
         weights: Weights<'_>,
         capacity: LayerCapacity,
-        mask: Mask,
     ) -> Result<Self> {
-        attention.check(mask == Mask::Causal)?;
+        attention.check()?;
         if capacity.batch == 0 || capacity.tokens == 0 {
             return Err(Error::new(
                 ErrorKind::Input,
@@ -144,7 +132,7 @@ impl AttentionLayer {
             )
             .help("use at least 1 of each"));
         }
-        if mask == Mask::Causal && attention.has_cache() && capacity.context == 0 {
+        if attention.mask == Mask::Causal && attention.has_cache() && capacity.context == 0 {
             return Err(Error::new(ErrorKind::Input, "attention: a key-value cache of 0 tokens")
                 .help("set LayerCapacity::context"));
         }
@@ -153,7 +141,7 @@ impl AttentionLayer {
             let words: Vec<u32> = values.iter().map(|x| x.to_bits()).collect();
             executor.store(&mut parameters, name, DType::F32, &words).await?;
         }
-        let plan = plan(&executor, &attention, &capacity, mask, capacity.tokens)?;
+        let plan = plan(&executor, &attention, &capacity, capacity.tokens)?;
         executor.store_constants(&plan, &mut parameters).await?;
         let mut state = Memory::new();
         executor.reserve_state(&plan, &mut state).await?;
@@ -162,7 +150,6 @@ impl AttentionLayer {
         Ok(Self {
             executor,
             attention,
-            mask,
             capacity,
             parameters,
             state,
@@ -245,7 +232,7 @@ impl AttentionLayer {
         }
     }
 
-    /// Tokens that each sequence has seen; zeros without a causal mask.
+    /// Tokens that each sequence has seen; zeros with a full mask.
     pub fn positions(&self) -> Vec<usize> {
         self.lanes.iter().map(|lane| lane.position).collect()
     }
@@ -312,7 +299,7 @@ impl AttentionLayer {
             }
         }
         let end = self.lanes[..batch].iter().map(|lane| lane.position + tokens).max().unwrap_or(0);
-        if self.mask == Mask::Causal && self.attention.has_cache() && end > capacity.context {
+        if self.attention.mask == Mask::Causal && self.attention.has_cache() && end > capacity.context {
             return Err(Error::new(
                 ErrorKind::Limit,
                 format!("attention: {end} tokens do not fit the key-value cache of {}", capacity.context),
@@ -326,15 +313,15 @@ impl AttentionLayer {
         let call = Call { lanes: self.lanes[..batch].to_vec(), tokens, lane_base: 0 };
         let table = lane_table(std::slice::from_ref(&call));
         let run = Run { calls: std::slice::from_ref(&call), inputs: &[("lanes", &table)], reads };
-        let single = self.mask == Mask::Causal && tokens == 1 && self.capacity.tokens > 1;
+        let single = self.attention.mask == Mask::Causal && tokens == 1 && self.capacity.tokens > 1;
         if single && self.one.is_none() {
-            let plan = plan(&self.executor, &self.attention, &self.capacity, self.mask, 1)?;
+            let plan = plan(&self.executor, &self.attention, &self.capacity, 1)?;
             self.executor.store_constants(&plan, &mut self.parameters).await?;
             self.one = Some(self.executor.compile(&plan).await?);
         }
         let compiled = self.one.as_mut().filter(|_| single).unwrap_or(&mut self.many);
         let read = self.executor.run(compiled, &self.parameters, &mut self.state, run).await?;
-        if self.mask == Mask::Causal {
+        if self.attention.mask == Mask::Causal {
             let block = self.attention.layout.block;
             for lane in &mut self.lanes[..batch] {
                 lane.position += tokens;
@@ -380,20 +367,13 @@ fn parameter_values<'a>(attention: &Attention, weights: Weights<'a>) -> Result<N
 }
 
 /// The plan of a layer: join the caller's tensors, attend, and leave the result in the caller's.
-fn plan(
-    executor: &Executor,
-    attention: &Attention,
-    capacity: &LayerCapacity,
-    mask: Mask,
-    tokens: usize,
-) -> Result<Plan> {
+fn plan(executor: &Executor, attention: &Attention, capacity: &LayerCapacity, tokens: usize) -> Result<Plan> {
     let l = &attention.layout;
-    let cached = mask == Mask::Causal && attention.has_cache();
+    let cached = attention.mask == Mask::Causal && attention.has_cache();
     let context = if cached { capacity.context } else { 0 };
-    let (name, mode) = match mask {
-        Mask::Full => ("attention", Mode::NonCausal),
+    let (name, mode) = match attention.mask {
         Mask::Causal if tokens == 1 => ("attention_one", Mode::Decode),
-        Mask::Causal => ("attention", Mode::Prefill),
+        _ => ("attention", Mode::Prefill),
     };
     let mut g = Graph::new();
     let lanes = g.input("lanes", TensorType::u32(shape![Unit::Lanes, 4]));

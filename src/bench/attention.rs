@@ -81,7 +81,7 @@ struct Point {
 pub(super) async fn run(bench: &mut Bench<'_>) -> Result<()> {
     let contenders = contenders(bench.options);
     for c in &contenders {
-        c.attention.check(true)?;
+        c.attention.check()?;
     }
     let traits = bench.engine.traits();
     let mut lengths = bench.options.lengths.clone();

@@ -11,6 +11,7 @@ use crate::exec::{CpuExecutor, Executor};
 use crate::graph::{Plan, PlannedTensor, Purpose, Role};
 use crate::model::LoadOptions;
 use crate::model::engine::Blueprint;
+use crate::model::transformer;
 use crate::tensor::{Call, DType, Extent, Lane, Shape, Unit, ring_after};
 
 /// Error over the largest element, f32 against f64.
@@ -38,13 +39,12 @@ fn blueprint(bench: &Bench<'_>) -> Result<Blueprint> {
 /// Rows of the suite.
 pub(super) fn rows(bench: &Bench<'_>) -> Result<usize> {
     let blueprint = blueprint(bench)?;
-    Ok(scenes(&blueprint).iter().map(|scene| scene.steps().len()).sum())
+    Ok(scenes(&blueprint, block(bench)?).iter().map(|scene| scene.steps().len()).sum())
 }
 
 /// Reading a whole call, and writing the token after it, which folds the block that is full by then.
-fn scenes(blueprint: &Blueprint) -> [Scene<'_>; 2] {
+fn scenes(blueprint: &Blueprint, block: usize) -> [Scene<'_>; 2] {
     let tokens = blueprint.prefill.capacity.tokens;
-    let block = ring_block(&blueprint.prefill);
     let lane = Lane { slot: 0, position: tokens, ring: ring_after(0, tokens, block) };
     [
         Scene { name: "prefill", plan: &blueprint.prefill, call: Call::start(tokens) },
@@ -56,10 +56,9 @@ fn scenes(blueprint: &Blueprint) -> [Scene<'_>; 2] {
     ]
 }
 
-/// b of the plan's rings; 1 where there are none.
-fn ring_block(plan: &Plan) -> usize {
-    let ring = plan.tensors.iter().find(|t| t.bytes > 0 && t.tensor.name.ends_with(".ring"));
-    ring.and_then(|t| t.tensor.ty.shape.0.get(2)).map_or(1, |rows| rows.factor)
+/// b of the model.
+fn block(bench: &Bench<'_>) -> Result<usize> {
+    Ok(transformer::attention(&bench.source()?.config).layout.block)
 }
 
 impl Scene<'_> {
@@ -114,7 +113,7 @@ pub(super) async fn run(bench: &mut Bench<'_>) -> Result<()> {
         values.insert(packed.name.clone(), packed.words(&source.checkpoint)?);
     }
     let dtype = if blueprint.build.large == DType::F16 { "f16" } else { "f32" };
-    for scene in scenes(&blueprint) {
+    for scene in scenes(&blueprint, block(bench)?) {
         let (ids, _) = token_ids(bench.options.seed, scene.call.tokens, source.config.vocab_size);
         values.insert("ids".into(), ids);
         values.insert("lanes".into(), crate::tensor::lane_table(std::slice::from_ref(&scene.call)));

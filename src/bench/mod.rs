@@ -10,7 +10,7 @@
 //! | `statistics.rs`, `fit.rs` | medians, intervals of ratios, cross-overs; exponents, spreads, errors |
 //! | `peaks.rs`, `roofline.rs` | multiply-adds, bandwidth, dispatches, transfers; shares of the peaks |
 //! | `kernels.rs` | each kernel of a model at its working shapes |
-//! | `attention.rs`, `layer.rs` | every kind of attention against the length, beside flash softmax; one of them |
+//! | `attention.rs`, `layer.rs` | attention against its length, beside flash softmax; one kind of it |
 //! | `model.rs`, `train.rs` | a model's reading and writing at depths; its training steps |
 //! | `pace.rs` | how long a whole benchmark may take |
 //! | `tune.rs` | which variants suit a device |

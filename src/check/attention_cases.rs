@@ -1,15 +1,15 @@
 //! Attention in training plans, forward and backward, in sizes that are no multiples of tiles; and attention
-//! that is not causal.
+//! with a full mask.
 
 use std::sync::Arc;
 
 use super::case::{Case, Data, bits};
 use super::models::{RandomModel, plain_models, polysketch_models};
 use super::random::Rng;
-use crate::attention::{Attention, HeadLayout, Inputs, Kind, LocalWeight, Mode, Rotation, Sketch};
+use crate::attention::{Attention, HeadLayout, Inputs, Kind, LocalWeight, Mask, Mode, Rotation, Sketch};
 use crate::error::Result;
 use crate::graph::{Graph, Purpose, Recompute, Role, TensorId};
-use crate::kernels::dense::attention_dense::{AttentionDense, Sight};
+use crate::kernels::dense::attention_dense::{AttentionDense, Keys};
 use crate::kernels::pairs::dense_weight::DenseWeight;
 use crate::model::config::ModelConfig;
 use crate::model::transformer;
@@ -43,7 +43,7 @@ pub fn attention(
         block,
     };
     let bias = if kind == Kind::Softmax { 0.0 } else { 1.0 };
-    Attention { layout, kind, bias, theta: 1e4 }
+    Attention { layout, kind, bias, theta: 1e4, mask: Mask::Causal }
 }
 
 /// Attention whose gradients are checked; those that software adapters check too come first.
@@ -129,7 +129,7 @@ pub fn dense_taylor(l: &HeadLayout, scale: f64, degree: usize) -> Result<Graph> 
     let keys =
         g.parameter("keys", DType::F32, shape![Unit::Lanes, l.heads, Unit::Window(l.block), l.key_width()]);
     let weight = DenseWeight::Kernel(LocalWeight::Taylor { scale, degree });
-    let kernel = AttentionDense { layout: l.clone(), weight, bias: 1.0, sight: Sight::Causal };
+    let kernel = AttentionDense { layout: l.clone(), weight, bias: 1.0, keys: Keys::Window(Mask::Causal) };
     let o = g.apply1("attention", kernel, &[queries, keys, lanes])?;
     differentiate(&mut g, o)?;
     g.output(o, "o");
@@ -206,10 +206,10 @@ fn described(a: &Attention) -> String {
 ///
 /// # Errors
 /// Where the layer is impossible.
-pub fn with_sketch(head: usize, r: usize, sketch: Sketch, tokens: usize) -> Result<Case> {
+pub fn with_sketch(head: usize, r: usize, sketch: Sketch, gated: bool, tokens: usize) -> Result<Case> {
     let learned = matches!(sketch, Sketch::Learned { .. });
     let kind = Kind::Polysketch { degree: 4, scale: 0.125, local_exact: true, sketch };
-    let a = attention(1, head, r, 16, kind, false);
+    let a = attention(1, head, r, 16, kind, gated);
     let mut g = Graph::new();
     let qkv = g.parameter("qkv", DType::F32, shape![Unit::Rows, a.layout.qkv_width()]);
     let inputs = inputs(&mut g, &a, qkv);
@@ -237,12 +237,12 @@ pub fn with_sketch(head: usize, r: usize, sketch: Sketch, tokens: usize) -> Resu
     }))
 }
 
-/// Attention alone that is not causal: only the library has it.
+/// Attention alone with a full mask: only the library has it.
 ///
 /// # Errors
 /// Where the layer is impossible.
-pub fn non_causal(config: &ModelConfig) -> Result<Option<Graph>> {
-    let attention = transformer::attention(config);
+pub fn full_mask(config: &ModelConfig) -> Result<Option<Graph>> {
+    let attention = transformer::attention(config).with_mask(Mask::Full);
     let l = attention.layout.clone();
     if l.gated || config.attention.local_exact {
         return Ok(None);
@@ -253,16 +253,16 @@ pub fn non_causal(config: &ModelConfig) -> Result<Option<Graph>> {
     let norms = l.normed.then(|| g.parameter("norms", DType::F32, shape![4, l.head]));
     let sketch = attention.sketch_weights().map(|n| g.parameter("sketch", DType::F32, shape![n]));
     let inputs = Inputs { qkv, lanes, norms, sketch };
-    let o = attention.build(&mut g, "attention", Mode::NonCausal, inputs, 0)?.output;
+    let o = attention.build(&mut g, "attention", Mode::Prefill, inputs, 0)?.output;
     g.output(o, "o");
     Ok(Some(g))
 }
 
-/// Lanes and tokens of the calls that are not causal.
-pub const NON_CAUSAL: (usize, usize) = (2, 37);
+/// Lanes and tokens of the calls with a full mask.
+pub const FULL_MASK: (usize, usize) = (2, 37);
 
-/// The models whose attention is also run without causality: a kind each, and sketches.
-pub fn non_causal_models() -> Vec<RandomModel> {
+/// The models whose attention is also run with a full mask: a kind each, and sketches.
+pub fn full_mask_models() -> Vec<RandomModel> {
     const KINDS: [&str; 6] = [
         "softmax h=12 ",
         "polynomial p=4 h=4",
@@ -278,17 +278,17 @@ pub fn non_causal_models() -> Vec<RandomModel> {
     list
 }
 
-/// The case of a model's attention that is not causal: its first layer's weights, random `qkv`.
+/// The case of a model's attention with a full mask: its first layer's weights, random `qkv`.
 ///
 /// # Errors
 /// Where the layer is impossible.
-pub fn non_causal_case(model: &RandomModel) -> Result<Option<Case>> {
+pub fn full_mask_case(model: &RandomModel) -> Result<Option<Case>> {
     let config = model.parsed();
-    let Some(graph) = non_causal(&config)? else { return Ok(None) };
-    let (lanes, tokens) = NON_CAUSAL;
+    let Some(graph) = full_mask(&config)? else { return Ok(None) };
+    let (lanes, tokens) = FULL_MASK;
     let capacity = Capacity { lanes, tokens: tokens + 3, slots: lanes, context: 0 };
     let model = model.clone();
-    let name = format!("{} not causal", model.name);
+    let name = format!("{} full mask", model.name);
     Ok(Some(Case::new(&name, graph, capacity, start(lanes, tokens), move || {
         let config = model.parsed();
         let attention = transformer::attention(&config);
@@ -323,10 +323,11 @@ pub(super) fn cases() -> Result<Vec<Case>> {
     list.push(rows_of("dense taylor", dense_taylor(&l, 0.1, 3)?, &l, true));
     // As models have them: their matrices are larger than tiles.
     let learned = |expansion| Sketch::Learned { levels: 2, expansion };
-    list.push(with_sketch(64, 32, learned(8), 55)?);
-    list.push(with_sketch(48, 12, learned(4), 55)?);
-    for model in non_causal_models() {
-        list.extend(non_causal_case(&model)?);
+    list.push(with_sketch(64, 32, learned(8), false, 55)?);
+    list.push(with_sketch(48, 12, learned(4), false, 55)?);
+    list.push(with_sketch(20, 12, Sketch::Random { leaves: 2, gain: 0.3 }, true, 41)?);
+    for model in full_mask_models() {
+        list.extend(full_mask_case(&model)?);
     }
     Ok(list)
 }

@@ -213,3 +213,34 @@ impl Check<'_> {
 fn types(plan: &Plan, step: &Step) -> Vec<String> {
     step.args.iter().map(|arg| plan.tensors[arg.tensor.0].tensor.ty.to_string()).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::contract::shader::PERMUTATIONS;
+
+    /// In the variants for a real GPU with WebGPU's default limits, which every adapter runs, and in those for
+    /// software adapters.
+    #[test]
+    fn every_shader_is_run_by_a_case_that_every_adapter_runs() {
+        let mut used = Vec::new();
+        let cases = cases().expect("cases");
+        for case in cases.iter().filter(|case| case.core) {
+            for software in [false, true] {
+                let plan = case.plan(&DeviceTraits { software, ..DeviceTraits::floor() }).expect("a plan");
+                used.extend(plan.steps.iter().map(|step| step.variant.name().to_string()));
+            }
+        }
+        let unused: Vec<&str> =
+            PERMUTATIONS.iter().map(|p| p.key).filter(|key| !used.iter().any(|name| name == key)).collect();
+        assert!(unused.is_empty(), "no case runs {unused:?}");
+    }
+
+    #[test]
+    fn names_of_cases_are_unique() {
+        let mut names: Vec<String> = cases().expect("cases").into_iter().map(|case| case.name).collect();
+        names.sort_unstable();
+        let twice: Vec<&[String]> = names.windows(2).filter(|pair| pair[0] == pair[1]).collect();
+        assert!(twice.is_empty(), "{twice:?}");
+    }
+}

@@ -261,7 +261,7 @@ pub fn differentiable() -> Result<Vec<Differentiable>> {
 }
 
 /// Parameters of the optimiser's graph: shape, and which ranges do not decay.
-#[allow(clippy::single_range_in_vec_init)]
+#[allow(clippy::single_range_in_vec_init, reason = "a list of one range")]
 pub fn optimised() -> Vec<(Shape, Vec<std::ops::Range<usize>>)> {
     vec![
         (shape![9, 100], vec![]),

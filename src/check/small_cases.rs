@@ -2,20 +2,22 @@
 
 use std::sync::Arc;
 
-use super::case::{Case, Data, bits, start};
+use super::case::{Case, Data, bits};
 use super::random::Rng;
 use crate::attention::{HeadLayout, LocalWeight, Rotation};
 use crate::error::Result;
 use crate::graph::{Graph, Role};
-use crate::kernels::dense::attention_dense::{AttentionDense, Sight};
+use crate::kernels::dense::attention_dense::{AttentionDense, Keys};
 use crate::kernels::dense::attention_dense_decode::AttentionDenseDecode;
+use crate::kernels::dense::attention_dense_merge::AttentionDenseMerge;
 use crate::kernels::heads::gate_prefix::{Carried, GatePrefix};
 use crate::kernels::heads::join_columns::JoinColumns;
 use crate::kernels::linear::linear::{Addend, Linear};
 use crate::kernels::pairs::dense_weight::DenseWeight;
+use crate::kernels::pairs::mask::Mask;
 use crate::kernels::rows::multiply_add::MultiplyAdd;
 use crate::shape;
-use crate::tensor::{Capacity, DType, TensorType, Unit, lane_table};
+use crate::tensor::{Call, Capacity, DType, Lane, TensorId, TensorType, Unit, lane_table};
 
 /// The heads of them all.
 fn layout() -> HeadLayout {
@@ -90,26 +92,38 @@ const CACHE: usize = 64;
 fn dense(list: &mut Vec<(String, Graph)>) -> Result<()> {
     let l = layout();
     let weight = DenseWeight::Kernel(LocalWeight::Taylor { scale: 0.3, degree: 2 });
-    for sight in [Sight::Cache(CACHE), Sight::All] {
-        let mut g = Graph::new();
-        let lanes = g.input("lanes", TensorType::u32(shape![Unit::Lanes, 4]));
-        let queries =
-            g.input("queries", TensorType::f32(shape![Unit::Lanes, l.heads, Unit::Tokens, l.query_width()]));
-        let rows = match sight {
-            Sight::Cache(rows) => shape![Unit::Slots, l.heads, rows, l.key_width()],
-            _ => shape![Unit::Lanes, l.heads, Unit::Window(l.block), l.key_width()],
-        };
-        let keys = g.input("keys", TensorType::f32(rows));
-        let kernel = AttentionDense { layout: l.clone(), weight, bias: 1.0, sight };
-        let o = g.apply1("o", kernel.clone(), &[queries, keys, lanes])?;
+    for place in [Keys::Cache(CACHE), Keys::Window(Mask::Full)] {
+        let (mut g, arguments) = rows(&l, place);
+        let kernel = AttentionDense { layout: l.clone(), weight, bias: 1.0, keys: place };
+        let o = g.apply1("o", kernel, &arguments)?;
         g.output(o, "o");
-        if sight != Sight::All {
-            let parts = g.apply1("parts", AttentionDenseDecode(kernel), &[queries, keys, lanes])?;
-            g.output(parts, "parts");
-        }
-        list.push((format!("dense taylor {sight:?}"), g));
+        list.push((format!("dense taylor {place:?}"), g));
     }
+    let place = Keys::Cache(CACHE);
+    let (mut g, arguments) = rows(&l, place);
+    let kernel = AttentionDense { layout: l, weight, bias: 1.0, keys: place };
+    let parts = g.apply1("parts", AttentionDenseDecode(kernel.clone()), &arguments)?;
+    let o = g.apply1("o", AttentionDenseMerge(kernel), &[parts])?;
+    g.output(o, "o");
+    list.push((ONE_TOKEN.to_string(), g));
     Ok(())
+}
+
+/// The graph that takes one token a lane.
+const ONE_TOKEN: &str = "dense taylor, one token";
+
+/// Query rows, key rows and the lane table.
+fn rows(l: &HeadLayout, place: Keys) -> (Graph, [TensorId; 3]) {
+    let mut g = Graph::new();
+    let lanes = g.input("lanes", TensorType::u32(shape![Unit::Lanes, 4]));
+    let queries = shape![Unit::Lanes, l.heads, Unit::Tokens, l.query_width()];
+    let queries = g.input("queries", TensorType::f32(queries));
+    let keys = match place {
+        Keys::Cache(rows) => shape![Unit::Slots, l.heads, rows, l.key_width()],
+        _ => shape![Unit::Lanes, l.heads, Unit::Window(l.block), l.key_width()],
+    };
+    let keys = g.input("keys", TensorType::f32(keys));
+    (g, [queries, keys, lanes])
 }
 
 /// All graphs, with their names.
@@ -129,32 +143,39 @@ pub fn graphs() -> Result<Vec<(String, Graph)>> {
     Ok(list)
 }
 
-/// All cases: two lanes from the start.
+/// All cases: two lanes, some tokens from the start, or one in the middle of a text.
 pub(super) fn cases() -> Result<Vec<Case>> {
-    let capacity = Capacity { lanes: 2, tokens: 20, slots: 2, context: CACHE };
     let case = |(name, graph): (String, Graph)| {
-        let given = graph.clone();
-        Case::new(&format!("alone {name}"), graph, capacity, start(2, 17), move || {
-            let mut rng = Rng(11);
-            let table = lane_table(&[start(2, 17)]);
-            let mut data = Data::from([("lanes".to_string(), Arc::new(table))]);
-            for t in given.tensors.iter().filter(|t| t.name != "lanes") {
-                if !matches!(t.role, Role::Input | Role::Parameter | Role::State(_)) {
-                    continue;
-                }
-                let elements = t.ty.shape.elements(&capacity);
-                let words = match t.ty.dtype {
-                    DType::F16 => {
-                        let half = |x: f32| u32::from(half::f16::from_f32(x).to_bits());
-                        let values = rng.normals(elements.next_multiple_of(2));
-                        values.chunks(2).map(|pair| half(pair[0]) | half(pair[1]) << 16).collect()
-                    }
-                    _ => bits(rng.normals(elements)),
-                };
-                data.insert(t.name.clone(), words.into());
-            }
-            Ok(data)
+        let (tokens, position) = if name == ONE_TOKEN { (1, 40) } else { (17, 0) };
+        let capacity = Capacity { lanes: 2, tokens: tokens + 3, slots: 2, context: CACHE };
+        let lanes = [0, 1].map(|slot| Lane { slot, position: position + slot, ring: 0 });
+        let call = Call { lanes: lanes.to_vec(), tokens, lane_base: 0 };
+        let (given, table) = (graph.clone(), lane_table(std::slice::from_ref(&call)));
+        Case::new(&format!("alone {name}"), graph, capacity, call, move || {
+            Ok(data(&given, &capacity, &table))
         })
     };
     Ok(graphs()?.into_iter().map(case).collect())
+}
+
+/// Random numbers for everything that a graph reads.
+fn data(graph: &Graph, capacity: &Capacity, table: &[u32]) -> Data {
+    let mut rng = Rng(11);
+    let mut data = Data::from([("lanes".to_string(), Arc::new(table.to_vec()))]);
+    for t in graph.tensors.iter().filter(|t| t.name != "lanes") {
+        if !matches!(t.role, Role::Input | Role::Parameter | Role::State(_)) {
+            continue;
+        }
+        let elements = t.ty.shape.elements(capacity);
+        let words = match t.ty.dtype {
+            DType::F16 => {
+                let half = |x: f32| u32::from(half::f16::from_f32(x).to_bits());
+                let values = rng.normals(elements.next_multiple_of(2));
+                values.chunks(2).map(|pair| half(pair[0]) | half(pair[1]) << 16).collect()
+            }
+            _ => bits(rng.normals(elements)),
+        };
+        data.insert(t.name.clone(), words.into());
+    }
+    data
 }

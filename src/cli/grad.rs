@@ -76,7 +76,8 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
         (began.elapsed().as_secs_f64(), tensors.iter().map(|t| t.bytes.len() as u64).sum::<u64>());
     if common.json {
         return print_json(&json!({
-            "device": engine.name(), "out": options.out, "loss": loss[0], "gradient_norm": norm, "tensors": tensors.len(), "bytes": size,
+            "device": engine.name(), "out": options.out, "loss": loss[0], "gradient_norm": norm,
+            "tensors": tensors.len(), "bytes": size,
             "seconds": took,
         }));
     }

@@ -69,7 +69,8 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
     let (took, size) = (began.elapsed().as_secs_f64(), 4 * (ids.len() * v) as u64);
     if common.json {
         return print_json(&json!({
-            "device": model.executor().name(), "out": options.out, "shape": [batch, n, v], "bytes": size, "seconds": took,
+            "device": model.executor().name(), "out": options.out, "shape": [batch, n, v], "bytes": size,
+            "seconds": took,
         }));
     }
     if common.talks() {

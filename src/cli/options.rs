@@ -13,7 +13,8 @@ use polysketch::tensor::DType;
 #[derive(Debug, Args)]
 pub struct Common {
     /// Where to run: the best real GPU or else the CPU, a GPU, or the CPU
-    #[arg(long, global = true, value_name = "WHERE", default_value = "auto", value_parser = backend(), help_heading = "Common options")]
+    #[arg(long, global = true, value_name = "WHERE", default_value = "auto", value_parser = backend())]
+    #[arg(help_heading = "Common options")]
     pub backend: Backend,
     /// Which adapter: its number in `devices`, or a part of its name
     #[arg(long, global = true, value_name = "INDEX|NAME", help_heading = "Common options")]

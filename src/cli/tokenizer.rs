@@ -59,7 +59,8 @@ pub fn run(common: &Common, command: &Command) -> Outcome {
     let took = began.elapsed().as_secs_f64();
     if common.json {
         return print_json(&json!({
-            "out": options.out, "vocab_size": trained.vocab_size, "bytes_read": total, "bytes_per_token": rate,
+            "out": options.out, "vocab_size": trained.vocab_size, "bytes_read": total,
+            "bytes_per_token": rate,
             "warnings": trained.warnings, "seconds": took,
         }));
     }

@@ -430,6 +430,9 @@ impl AdapterReport {
     }
 
     /// Whether this engine can run on it, or why not.
+    ///
+    /// # Errors
+    /// Why it cannot be used, for people.
     pub fn usable(&self) -> Result<(), &str> {
         self.unusable.as_deref().map_or(Ok(()), Err)
     }

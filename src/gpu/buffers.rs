@@ -13,6 +13,10 @@ const UPLOAD_IN_FLIGHT: usize = 64 << 20;
 impl GpuContext {
     /// A zeroed buffer of at least `bytes` (rounded up to whole words, never empty). The limit is
     /// checked before the driver is asked, and what the driver says comes back as an error.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Limit`] for more than a buffer of the device holds; [`ErrorKind::OutOfMemory`];
+    /// [`ErrorKind::DeviceLost`].
     pub async fn create_buffer(&self, label: &str, bytes: u64, usage: wgpu::BufferUsages) -> Result<Buffer> {
         self.check_lost()?;
         let limit = self.report().limits.max_buffer_size;
@@ -46,6 +50,9 @@ impl GpuContext {
     }
 
     /// A storage buffer that can be written and read back.
+    ///
+    /// # Errors
+    /// As [`Self::create_buffer`].
     pub async fn create_storage(&self, label: &str, bytes: u64) -> Result<Buffer> {
         self.create_buffer(
             label,
@@ -56,6 +63,9 @@ impl GpuContext {
     }
 
     /// A storage buffer that holds `bytes`.
+    ///
+    /// # Errors
+    /// As [`Self::create_buffer`] and [`Self::upload`].
     pub async fn storage_from(&self, label: &str, bytes: &[u8]) -> Result<Buffer> {
         let buffer = self.create_storage(label, bytes.len() as u64).await?;
         self.upload(&buffer, 0, bytes).await?;
@@ -64,6 +74,9 @@ impl GpuContext {
 
     /// Writes `bytes` at `offset` (a multiple of 4; a last partial word is filled up with zeros).
     /// However much it is, staging memory stays below some 64 MiB: the device is waited for in between.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Device`] for bytes that do not fit there; a lost device.
     pub async fn upload(&self, buffer: &wgpu::Buffer, offset: u64, bytes: &[u8]) -> Result<()> {
         self.check_lost()?;
         let end = (bytes.len() as u64).checked_next_multiple_of(4).and_then(|n| n.checked_add(offset));

@@ -63,6 +63,10 @@ impl fmt::Debug for GpuContext {
 impl GpuContext {
     /// Creates a device of `adapter` that meets `needs`, with every optional feature the engine can
     /// use. Limits beyond the default are asked for only as far as they are needed.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Adapter`] for an adapter that cannot be used; [`ErrorKind::Limit`] for needs beyond its
+    /// limits; [`ErrorKind::Device`] if the driver gives no device.
     pub async fn create(adapter: &Adapter, needs: Needs) -> Result<Self> {
         #[cfg(target_arch = "wasm32")]
         let adapter = &adapter.renewed().await;
@@ -100,6 +104,9 @@ impl GpuContext {
 
     /// Wraps a device that belongs to the caller. Its error handlers are the caller's: [`Self::watch`]
     /// replaces them by this context's, which never panic.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Limit`] for a device below the floor.
     pub fn from_device(device: wgpu::Device, queue: wgpu::Queue) -> Result<Self> {
         if let Some(reason) = below_floor(&device.limits()) {
             return Err(Error::new(ErrorKind::Limit, format!("the device's limits are too low: {reason}"))
@@ -183,6 +190,9 @@ impl GpuContext {
 
     /// The first thing that went wrong on this device, if anything did: device lost, out of memory,
     /// or a call that the driver refused. Results computed after a fault mean nothing.
+    ///
+    /// # Errors
+    /// The first fault.
     pub fn check(&self) -> Result<()> {
         let Some(first) = self.0.faults.first() else { return Ok(()) };
         // Natively the loss of the device is only told to who polls; the fault may be its consequence.
@@ -192,12 +202,18 @@ impl GpuContext {
     }
 
     /// Like [`Self::check`], and forgets the fault (a lost device stays lost).
+    ///
+    /// # Errors
+    /// The first fault.
     pub fn take_fault(&self) -> Result<()> {
         self.check().ok();
         self.0.faults.take().map_or(Ok(()), Err)
     }
 
     /// An error if the device is gone.
+    ///
+    /// # Errors
+    /// [`ErrorKind::DeviceLost`].
     pub fn check_lost(&self) -> Result<()> {
         self.0.faults.lost().map_or(Ok(()), Err)
     }
@@ -211,6 +227,9 @@ impl GpuContext {
 
     /// Runs `make`, which creates something on the device, and turns what the driver says of it into
     /// an error about `what`.
+    ///
+    /// # Errors
+    /// What the driver says: invalid, out of memory, internal; a lost device.
     pub async fn scoped<T>(
         &self,
         what: impl Into<String>,

@@ -124,6 +124,9 @@ impl Pipelines {
     }
 
     /// The pipeline of `shader` with these `override` values (in any order) and this layout.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Device`] for a shader that the driver refuses; [`ErrorKind::DeviceLost`].
     pub async fn get(
         &self,
         shader: Shader<'_>,
@@ -135,6 +138,9 @@ impl Pipelines {
 
     /// Starts compiling and returns what to wait for, so that a browser can be given many pipelines
     /// before the first answer is awaited.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Device`] for a shader that cannot be put together; [`ErrorKind::DeviceLost`].
     pub fn start(
         &self,
         shader: Shader<'_>,
@@ -324,6 +330,10 @@ fn bind_group_layout(device: &wgpu::Device, layout: &Layout) -> wgpu::BindGroupL
 impl Pipeline {
     /// Binds `uniforms` (whose dynamic offset is given when the group is set) and the storage
     /// regions in binding order.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Limit`] for a binding that is too large; [`ErrorKind::Device`] for other bindings than
+    /// the shader has.
     pub async fn bind(
         &self,
         context: &GpuContext,

@@ -26,6 +26,9 @@ pub struct Readback {
 impl GpuContext {
     /// Records a copy of `range` of `source` (which needs `COPY_SRC`) to the host; submit `encoder`,
     /// then give the result to [`Self::finish_read`].
+    ///
+    /// # Errors
+    /// [`ErrorKind::Device`] for a range outside the buffer; those of allocating.
     pub async fn stage_read(
         &self,
         encoder: &mut wgpu::CommandEncoder,
@@ -61,6 +64,9 @@ impl GpuContext {
 
     /// Waits for the submission that `read` was recorded into and returns its bytes. Later submissions
     /// are not waited for.
+    ///
+    /// # Errors
+    /// Those of the device: a fault makes what was read meaningless.
     pub async fn finish_read(&self, read: Readback, after: &wgpu::SubmissionIndex) -> Result<Vec<u8>> {
         if read.bytes.is_empty() {
             self.staging().give(read.staging);
@@ -90,6 +96,9 @@ impl GpuContext {
     }
 
     /// The bytes of `range` of `source` (which needs `COPY_SRC`), after everything submitted so far.
+    ///
+    /// # Errors
+    /// As [`Self::stage_read`] and [`Self::finish_read`].
     pub async fn read_buffer(&self, source: &wgpu::Buffer, range: Range<u64>) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
         let mut start = range.start;
@@ -112,6 +121,9 @@ impl GpuContext {
     }
 
     /// [`Self::read_buffer`] as numbers.
+    ///
+    /// # Errors
+    /// As [`Self::read_buffer`].
     pub async fn read_pod<T: bytemuck::Pod>(
         &self,
         source: &wgpu::Buffer,

@@ -21,6 +21,9 @@ pub struct Timestamps {
 
 impl Timestamps {
     /// Room for `passes` passes; `None` where the device has no timestamps.
+    ///
+    /// # Errors
+    /// Those of allocating.
     pub async fn new(context: &GpuContext, passes: u32) -> Result<Option<Self>> {
         let period = f64::from(context.queue().get_timestamp_period());
         if !context.features().contains(wgpu::Features::TIMESTAMP_QUERY) || period <= 0.0 || passes == 0 {
@@ -61,6 +64,9 @@ impl Timestamps {
     }
 
     /// Records, after the passes and into the same encoder, the copy of their timestamps to the host.
+    ///
+    /// # Errors
+    /// Those of allocating.
     pub async fn stage(&self, context: &GpuContext, encoder: &mut wgpu::CommandEncoder) -> Result<Readback> {
         let stamps = self.used * 2;
         for (set, first) in self.sets.iter().zip((0..stamps).step_by(SET as usize)) {
@@ -76,6 +82,9 @@ impl Timestamps {
 
     /// Nanoseconds of each pass, in order. A pass whose clock ran backwards (GPUs that change
     /// frequency, browsers that coarsen) counts as 0.
+    ///
+    /// # Errors
+    /// Those of the device.
     pub async fn finish(
         &self,
         context: &GpuContext,

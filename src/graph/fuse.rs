@@ -1,68 +1,79 @@
-//! Fusion for plans of few rows, where a dispatch costs more than its arithmetic: LayerNorm goes into
-//! the linear layers that read it, and the gated GELU into the linear layer before it.
+//! Fusion: neighbours that a kernel knows how to do in one dispatch become one operation.
 
-use std::sync::Arc;
+use std::collections::HashMap;
 
 use super::{Graph, Node, Role, TensorId};
-use crate::kernels::linear::linear::{Addend, FEW_ROWS, Linear};
-use crate::kernels::rows::glu::Glu;
-use crate::kernels::rows::layer_norm::LayerNorm;
+use crate::kernels::Operand;
 use crate::tensor::Capacity;
 
 /// The graph with what can be fused at this capacity fused.
 pub(super) fn fuse(graph: &Graph, capacity: &Capacity) -> Graph {
     let mut graph = graph.clone();
-    let few = |unit| capacity.unit(unit) <= FEW_ROWS;
+    let mut producers: HashMap<TensorId, usize> = HashMap::new();
     for at in 0..graph.nodes.len() {
-        let Some(linear) = graph.nodes[at].kernel.as_any().downcast_ref::<Linear>() else { continue };
-        if !few(linear.rows) {
-            continue;
-        }
-        let mut linear = linear.clone();
-        let x = graph.nodes[at].inputs[0];
-        // The row kernel has no permutation with a norm and a residual: no model asks for it.
-        if let Some(norm) = producer::<LayerNorm>(&graph, x)
-            && linear.addend != Addend::Residual
-        {
-            linear.norm = true;
-            let from = graph.nodes[norm].inputs.clone();
-            let inputs = &mut graph.nodes[at].inputs;
-            inputs[0] = from[0];
-            inputs.insert(2, from[1]);
-            graph.nodes[at].kernel = Arc::new(linear.clone());
-        }
-        let y = graph.nodes[at].outputs.first().copied();
-        if let Some(y) = y
-            && linear.addend == Addend::None
-            && linear.shard == linear.outputs
-            && let Some(glu) = only_reader::<Glu>(&graph, y)
-        {
-            linear.glu = true;
-            linear.outputs /= 2;
-            linear.shard /= 2;
-            graph.nodes[at].outputs = std::mem::take(&mut graph.nodes[glu].outputs);
-            graph.nodes[at].kernel = Arc::new(linear);
-        }
+        take_in_producers(&mut graph, &producers, at, capacity);
+        take_in_reader(&mut graph, at, capacity);
+        producers.extend(graph.nodes[at].outputs.iter().map(|id| (*id, at)));
     }
     remove_unread(&mut graph);
     graph
 }
 
-/// The node of kernel `K` that creates a tensor.
-fn producer<K: 'static>(graph: &Graph, id: TensorId) -> Option<usize> {
-    graph.nodes.iter().position(|n| n.outputs.contains(&id) && n.kernel.as_any().is::<K>())
+/// Lets an operation do the work of those that made its inputs. They stay, for others who read their outputs.
+fn take_in_producers(
+    graph: &mut Graph,
+    producers: &HashMap<TensorId, usize>,
+    at: usize,
+    capacity: &Capacity,
+) {
+    let mut i = 0;
+    while i < graph.nodes[at].inputs.len() {
+        let node = &graph.nodes[at];
+        let before = producers.get(&node.inputs[i]).map(|before| (*before, &graph.nodes[*before]));
+        let fused = before
+            .filter(|(_, before)| before.outputs.len() == 1 && before.updates.is_empty())
+            // What it read must still be there.
+            .filter(|(number, before)| !written_between(graph, &before.inputs, *number, at))
+            .and_then(|(_, before)| Some((before, node.kernel.fuse_after(i, &*before.kernel, capacity)?)));
+        let Some((before, fused)) = fused else {
+            i += 1;
+            continue;
+        };
+        let operand = |operand: &Operand| match *operand {
+            Operand::Own(i) => node.inputs[i],
+            Operand::Before(i) => before.inputs[i],
+        };
+        let inputs = fused.inputs.iter().map(operand).collect();
+        (graph.nodes[at].inputs, graph.nodes[at].kernel) = (inputs, fused.kernel);
+        i = 0;
+    }
 }
 
-/// The one node that reads a scratch tensor, if it is of kernel `K`.
-fn only_reader<K: 'static>(graph: &Graph, id: TensorId) -> Option<usize> {
-    let touches = |n: &&Node| n.inputs.contains(&id) || n.updates.contains(&id);
-    let mut readers = graph.nodes.iter().filter(touches);
+/// Lets an operation do the work of the only one that reads its output.
+fn take_in_reader(graph: &mut Graph, at: usize, capacity: &Capacity) {
+    while let [output] = graph.nodes[at].outputs[..]
+        && let Some(reader) = only_reader(graph, output)
+        && let Some(kernel) = graph.nodes[at].kernel.fuse_before(&*graph.nodes[reader].kernel, capacity)
+    {
+        graph.nodes[at].outputs = std::mem::take(&mut graph.nodes[reader].outputs);
+        graph.nodes[at].kernel = kernel;
+    }
+}
+
+/// Whether an operation between two others writes one of the tensors.
+fn written_between(graph: &Graph, tensors: &[TensorId], first: usize, last: usize) -> bool {
+    let writes = |node: &Node| node.updates.iter().any(|id| tensors.contains(id));
+    graph.nodes[first + 1..last].iter().any(writes)
+}
+
+/// The one operation that touches a scratch tensor, if it reads nothing else and writes nothing else in place.
+fn only_reader(graph: &Graph, id: TensorId) -> Option<usize> {
+    let touches = |node: &Node| node.inputs.contains(&id) || node.updates.contains(&id);
+    let mut readers = (0..graph.nodes.len()).filter(|at| touches(&graph.nodes[*at]));
     let reader = readers.next()?;
-    (readers.next().is_none()
-        && reader.kernel.as_any().is::<K>()
-        && graph.tensors[id.0].role == Role::Scratch)
-        .then(|| graph.nodes.iter().position(|n| std::ptr::eq(n, reader)))
-        .flatten()
+    let node = &graph.nodes[reader];
+    let alone = readers.next().is_none() && node.inputs == [id] && node.updates.is_empty();
+    (alone && graph.tensors[id.0].role == Role::Scratch).then_some(reader)
 }
 
 /// Drops nodes nobody reads.

@@ -35,7 +35,8 @@ fn one_name_is_one_tensor() {
     let x = g.input("x", rows(4));
     assert_eq!(g.input("x", rows(4)), x);
     assert!(lowered(&g).is_ok());
-    let clashes: [(&dyn Fn(&mut Graph), &str); 5] = [
+    type Clash<'a> = (&'a dyn Fn(&mut Graph), &'a str);
+    let clashes: [Clash<'_>; 5] = [
         (
             &|g| _ = g.input("x", rows(5)),
             "two tensors are named x: an input f32[rows, 4] and an input f32[rows, 5]",

@@ -124,11 +124,21 @@ pub struct Blueprint {
 
 impl ModelSource {
     /// Opens a model folder (SPEC §2).
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`], [`ErrorKind::Config`], [`ErrorKind::ModelFormat`] or [`ErrorKind::Tokenizer`],
+    /// naming the file.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn open(dir: &std::path::Path) -> Result<Self> {
         let path = dir.join("config.json");
         let text = super::files::read_text(&path).map_err(|e| {
-            if dir.is_dir() { e.help("a model folder holds config.json, model.safetensors and, unless it reads bytes, tokenizer.json") } else { e }
+            if !dir.is_dir() {
+                return e;
+            }
+            e.help(
+                "a model folder holds config.json, model.safetensors and, unless it reads bytes, \
+                 tokenizer.json",
+            )
         })?;
         let (config, warnings) = ModelConfig::from_json(&text, &path.display().to_string())?;
         Self::assemble(config, warnings, Checkpoint::open(dir)?, Tokenizer::open(dir)?)
@@ -136,6 +146,9 @@ impl ModelSource {
 
     /// The built-in model: a small one trained on public-domain novels, halves. With the feature
     /// `builtin-model`.
+    ///
+    /// # Errors
+    /// None that a sound build could meet.
     #[cfg(feature = "builtin-model")]
     pub fn builtin() -> Result<Self> {
         const CONFIG: &str = include_str!("../../assets/novels-2m/config.json");
@@ -145,6 +158,9 @@ impl ModelSource {
     }
 
     /// A model from the contents of its files; no tokenizer: bytes.
+    ///
+    /// # Errors
+    /// As [`ModelSource::open`], without I/O.
     pub fn from_bytes(
         config: &str,
         weights: impl Into<std::borrow::Cow<'static, [u8]>>,
@@ -275,6 +291,10 @@ impl Engine {
     }
 
     /// The plans and the memory of a model here, before anything is allocated.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] for attention that looks ahead; [`ErrorKind::Input`] for a session of no texts;
+    /// [`ErrorKind::Limit`] for what no binding of the device holds.
     pub fn blueprint(&self, config: &ModelConfig, stored: DType, options: &LoadOptions) -> Result<Blueprint> {
         Blueprint::new(config, stored, self.traits(), options)
     }
@@ -350,7 +370,7 @@ impl Blueprint {
         }
         config.check_decoder()?;
         let attention = transformer::attention(config);
-        attention.check(true)?;
+        attention.check()?;
         let context = if attention.has_cache() { options.max_context } else { 0 };
         let large = options.weights.unwrap_or(stored);
         let max_binding =
@@ -456,6 +476,9 @@ impl Model {
     /// Compiles the shaders that reading and writing need, so that the first text does not wait for them.
     /// `progress` is told the dispatches that can run, and how many there are; on the CPU there is nothing to
     /// do.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Device`] for a shader that the driver refuses; those of the device.
     pub async fn warm_up(&self, progress: &mut dyn FnMut(usize, usize)) -> Result<()> {
         let Blueprint { prefill, decode, .. } = &self.0.blueprint;
         self.0.executor.warm_up(&[prefill, decode], progress).await

@@ -57,6 +57,9 @@ impl GenerateOptions {
     }
 
     /// Refuses options outside their range, naming the option, the value and the range.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Input`], naming the option.
     pub fn check(&self) -> Result<()> {
         let refuse = |name: &str, value: f32, range: &str| {
             Err(Error::new(ErrorKind::Input, format!("{name} is {value}")).help(format!("use {range}")))

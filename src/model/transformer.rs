@@ -3,7 +3,7 @@
 use super::config::{AttentionKind, ModelConfig, RopeLayout, RopeWhere, SketchInput, SketchKind};
 use super::weights::shards;
 use crate::attention::{
-    Attention, DEFAULT_BLOCK, HeadLayout, Inputs, Kind, LayerHandles, Mode, Rotation, Sketch,
+    Attention, DEFAULT_BLOCK, HeadLayout, Inputs, Kind, LayerHandles, Mask, Mode, Rotation, Sketch,
 };
 use crate::error::Result;
 use crate::graph::{Graph, Plan, Purpose, TensorId};
@@ -85,7 +85,8 @@ pub fn attention(config: &ModelConfig) -> Attention {
         interleaved: config.rope.layout == RopeLayout::Interleaved,
         block: if sketch > 0 { a.block_size } else { DEFAULT_BLOCK },
     };
-    Attention { layout, kind, bias: a.denominator_bias, theta: config.rope.theta }
+    let mask = if a.causal { Mask::Causal } else { Mask::Full };
+    Attention { layout, kind, bias: a.denominator_bias, theta: config.rope.theta, mask }
 }
 
 /// A decoder's graph, and what its caller writes, reads and keeps of it.

@@ -125,7 +125,7 @@ impl LearnerPlan {
         }
         config.check_decoder()?;
         let attention = transformer::attention(config);
-        attention.check(true)?;
+        attention.check()?;
         let lanes = lanes_of_a_call(traits, options);
         let block = attention.layout.block;
         let build = Build {

@@ -269,23 +269,18 @@ fn device(place: &places::Place) -> Place {
 }
 
 fn layer(place: &Place, case: &Case, data: &Data, tokens: usize) -> Result<AttentionLayer> {
-    let attention = case.attention();
-    let mask = if case.causal { Mask::Causal } else { Mask::Full };
+    let attention = case.attention().with_mask(if case.causal { Mask::Causal } else { Mask::Full });
     let weights = Weights {
         norms: (case.weight != Weight::Softmax).then_some(&data.norms),
         sketch: attention.sketch_weights().is_some().then_some(&data.sketch),
     };
     let capacity = LayerCapacity { batch: B, tokens, context: case.n };
     match place {
-        Place::Cpu => block_on(AttentionLayer::on(
-            Executor::Cpu(CpuExecutor::default()),
-            attention,
-            weights,
-            capacity,
-            mask,
-        )),
+        Place::Cpu => {
+            block_on(AttentionLayer::on(Executor::Cpu(CpuExecutor::default()), attention, weights, capacity))
+        }
         Place::Device(device, queue) => {
-            block_on(AttentionLayer::new(device.clone(), queue.clone(), attention, weights, capacity, mask))
+            block_on(AttentionLayer::new(device.clone(), queue.clone(), attention, weights, capacity))
         }
     }
 }
@@ -502,10 +497,9 @@ fn refuses_what_does_not_fit_and_stays_usable() {
         let capacity = LayerCapacity { batch: 1, tokens: 8, context: 0 };
         block_on(AttentionLayer::on(
             Executor::Cpu(CpuExecutor::default()),
-            attention,
+            attention.with_mask(mask),
             weights,
             capacity,
-            mask,
         ))
         .map(|_| ())
         .map_err(|e| e.kind())

@@ -3,7 +3,6 @@
 //! counts of their loops that are kept by hand ([`DeviceTraits::loop_iterations`]). Here every such kernel runs
 //! at sizes where it cuts, with a counter in each loop: an edit of a loop that its count does not follow fails.
 
-use std::any::Any;
 use std::sync::{Arc, OnceLock};
 
 use pollster::block_on;
@@ -15,7 +14,7 @@ use polysketch::check::{Case, slug};
 use polysketch::exec::{Executor, Memory, Run};
 use polysketch::graph::{Graph, Purpose, Role};
 use polysketch::kernels::contract::OwnShader;
-use polysketch::kernels::dense::attention_dense::{AttentionDense, Sight};
+use polysketch::kernels::dense::attention_dense::{AttentionDense, Keys};
 use polysketch::kernels::pairs::dense_weight::DenseWeight;
 use polysketch::kernels::{Args, DeviceTraits, Dispatch, Kernel, Variant};
 use polysketch::tensor::{Call, Capacity, Lane, TensorId, TensorType, Unit, lane_table, shape};
@@ -146,9 +145,6 @@ impl Kernel for Counting {
     }
     fn twin_f32(&self, _: &mut Args<'_, f32>, _: &Call) {}
     fn twin_f64(&self, _: &mut Args<'_, f64>, _: &Call) {}
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
 }
 
 /// What a kernel's loops came to.
@@ -242,7 +238,7 @@ fn cached(head: usize, weight: DenseWeight, keys: usize) -> Case {
     let queries = g.input("queries", TensorType::f32(rows));
     let rows = shape![Unit::Slots, l.heads, keys, l.key_width()];
     let cache = g.input("keys", TensorType::f32(rows));
-    let kernel = AttentionDense { layout: l, weight, bias: 1.0, sight: Sight::Cache(keys) };
+    let kernel = AttentionDense { layout: l, weight, bias: 1.0, keys: Keys::Cache(keys) };
     let o = g.apply1("o", kernel, &[queries, cache, lanes]).unwrap();
     g.output(o, "o");
     let capacity = Capacity { lanes: 1, tokens: TOKENS, slots: 1, context: keys };
@@ -336,7 +332,7 @@ pub fn add(tests: &mut Tests) {
         let name = slug(&format!("gradient of sketch h={head} {sketch:?}"));
         tests.add(&place.name, "loops", &name, move || {
             let traits = bounded(&of);
-            let case = with_sketch(head, r, sketch, tokens).unwrap();
+            let case = with_sketch(head, r, sketch, false, tokens).unwrap();
             let stems = ["sketch_learned_grad", "sketch_random_grad"];
             judge(&count(of.executor(), case, &stems, &traits), true);
         });

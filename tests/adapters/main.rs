@@ -14,7 +14,7 @@
 //! | `rows.rs`, `finite_differences.rs` | gradients of row-wise operations; the optimiser |
 //! | `invariants.rs`, `episode.rs` | any cut, fork, save and take-back changes nothing |
 //! | `weak.rs` | devices with no more than WebGPU's default limits |
-//! | `not_causal.rs`, `alone.rs` | attention without causality; attention alone on the caller's device |
+//! | `full_mask.rs`, `alone.rs` | attention with a full mask; attention alone on the caller's device |
 //! | `sampling.rs` | the sampler |
 //! | `dense.rs` | the model of the specification in f64, written anew |
 
@@ -22,11 +22,11 @@ mod alone;
 mod dense;
 mod episode;
 mod finite_differences;
+mod full_mask;
 mod golden;
 mod invariants;
 mod kernels;
 mod loops;
-mod not_causal;
 mod places;
 mod rows;
 mod sampling;
@@ -49,7 +49,7 @@ fn main() -> ExitCode {
     rows::add(&mut tests);
     invariants::add(&mut tests);
     weak::add(&mut tests);
-    not_causal::add(&mut tests);
+    full_mask::add(&mut tests);
     alone::add(&mut tests);
     sampling::add(&mut tests);
     libtest_mimic::run(&arguments, tests.list).exit_code()

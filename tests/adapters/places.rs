@@ -21,6 +21,7 @@ pub struct Place {
 }
 
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "a handful of places")]
 enum Kind {
     Cpu,
     Oracle,

@@ -1,6 +1,5 @@
 //! The search for a wrong step: it finds the one that is broken on purpose, and only it.
 
-use std::any::Any;
 use std::sync::Arc;
 
 use polysketch::Result;
@@ -51,9 +50,6 @@ impl Kernel for Broken {
         self.0.twin_f64(&mut Args { views, permutation: args.permutation }, call);
         let largest = written.iter().fold(0.0f64, |m, x| m.max(x.abs()));
         written[3] += 0.01 * largest;
-    }
-    fn as_any(&self) -> &dyn Any {
-        self
     }
 }
 

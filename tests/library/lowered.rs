@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use polysketch::attention::Mode;
-use polysketch::check::attention_cases::non_causal;
+use polysketch::check::attention_cases::full_mask;
 use polysketch::check::models::{few_models, plain_models, polysketch_models};
 use polysketch::check::row_cases::{differentiable, optimiser};
 use polysketch::check::{golden, small_cases};
@@ -92,7 +92,7 @@ pub fn pairs() -> Pairs {
             let learner = LearnerPlan::new(&config, device, &options).unwrap();
             pairs.add(&learner.train);
             pairs.add(&learner.forward);
-            if let Some(graph) = non_causal(&config).unwrap() {
+            if let Some(graph) = full_mask(&config).unwrap() {
                 let capacity = Capacity { lanes: 2, tokens: 50, slots: 1, context: 0 };
                 pairs.add(&graph.lower("", device, capacity).unwrap());
             }

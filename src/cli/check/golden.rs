@@ -70,7 +70,8 @@ fn row(engine: &Engine, checked: &Checked) -> serde_json::Value {
     let (logits, gradients) = (worst(&checked.logits), worst(&checked.gradients));
     let wrong = checked.logits.iter().chain(&checked.gradients).any(Deviation::wrong);
     json!({
-        "device": engine.name(), "model": checked.name, "logits": logits, "gradients": gradients, "wrong": wrong,
+        "device": engine.name(), "model": checked.name, "logits": logits, "gradients": gradients,
+        "wrong": wrong,
     })
 }
 

@@ -24,7 +24,7 @@ pub struct Options {
     /// Only this kernel: its name is that of its shader's file [default: all]
     #[arg(value_name = "KERNEL", conflicts_with = "golden")]
     kernel: Option<String>,
-    /// Only variants of shaders whose name holds this, such as SHARED or linear_rows
+    /// Only variants of shaders whose name holds this, such as SHARED or `linear_rows`
     #[arg(long, value_name = "TEXT", conflicts_with = "golden")]
     variant: Option<String>,
     /// How fast each kernel is at the sizes of a model's work, too

@@ -102,8 +102,10 @@ impl GradientReport {
     fn text(&self, columns: Option<usize>) -> Vec<String> {
         let a = &self.accuracy;
         let about = format!(
-            "Gradients with exp truncated after degree g, against exact softmax attention, in f64: {} layers, {} heads of {}, causal, residual, \
-             MLP; {} tokens. S: largest |c⟨q,k⟩| of every layer. Relative Frobenius errors. Odd degrees have negative weights where c⟨q,k⟩ is \
+            "Gradients with exp truncated after degree g, against exact softmax attention, in f64: {} \
+             layers, {} heads of {}, causal, residual, \
+             MLP; {} tokens. S: largest |c⟨q,k⟩| of every layer. Relative Frobenius errors. Odd degrees \
+             have negative weights where c⟨q,k⟩ is \
              low; degrees above {} are computed pair by pair.",
             a.layers, a.heads, a.head_size, a.tokens, MOST_TAYLOR
         );
@@ -262,7 +264,8 @@ impl GradientReport {
         };
         let a = &self.accuracy;
         let about = format!(
-            "{} layers with residual, causal mask, {} heads of {}, MLP. Errors against exact softmax in f64, {} tokens, S: largest |c⟨q,k⟩|; a line \
+            "{} layers with residual, causal mask, {} heads of {}, MLP. Errors against exact softmax in \
+             f64, {} tokens, S: largest |c⟨q,k⟩|; a line \
              a layer, deeper ones paler. Time and memory: f32 on {} threads.",
             a.layers, a.heads, a.head_size, a.tokens, self.threads
         );

@@ -82,8 +82,10 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
 impl SketchReport {
     fn text(&self, columns: Option<usize>) -> Vec<String> {
         let about = format!(
-            "Random sketches of {} LayerNormed Gaussian queries and keys, h = {}, {} draws (mean ± deviation). Relative Frobenius errors of \
-             ⟨s(q),s(k)⟩² to |q|^p|k|^p and to ⟨q,k⟩^p over all pairs, and where k = q. ε: what r = p ε⁻² ln 1/δ gives for δ = {}; the theorem \
+            "Random sketches of {} LayerNormed Gaussian queries and keys, h = {}, {} draws (mean ± \
+             deviation). Relative Frobenius errors of \
+             ⟨s(q),s(k)⟩² to |q|^p|k|^p and to ⟨q,k⟩^p over all pairs, and where k = q. ε: what r = p ε⁻² \
+             ln 1/δ gives for δ = {}; the theorem \
              leaves a constant open.",
             self.vectors, self.head_size, self.draws, self.delta
         );
@@ -105,8 +107,10 @@ impl SketchReport {
         }));
         lines.extend(table(&named::<7>(), 0, &rows, columns));
         let about = format!(
-            "The learned sketch of {} against its local kernel (c⟨q̄,k̄⟩)^p, all heads and causal pairs of a text. It was trained to predict text, \
-             not to come close to the kernel. Share: of all sketched weight, what lies on the tenth of pairs with the largest true weight \
+            "The learned sketch of {} against its local kernel (c⟨q̄,k̄⟩)^p, all heads and causal pairs of \
+             a text. It was trained to predict text, \
+             not to come close to the kernel. Share: of all sketched weight, what lies on the tenth of \
+             pairs with the largest true weight \
              (0.1: no relation).",
             self.model
         );
@@ -190,7 +194,8 @@ impl SketchReport {
             panel("to the true kernel, independent q and k", kernel, Some(SeriesLabelPosition::UpperRight)),
         ];
         let about = format!(
-            "{} LayerNormed Gaussian queries and keys of h = {}, {} draws. ε of the theorem with δ = {}, constant 1. Learned: {}, its own q̄, k̄ on a text, after the best factor.",
+            "{} LayerNormed Gaussian queries and keys of h = {}, {} draws. ε of the theorem with δ = {}, \
+             constant 1. Learned: {}, its own q̄, k̄ on a text, after the best factor.",
             self.vectors, self.head_size, self.draws, self.delta, self.model
         );
         panels::draw(path, "Sketches against the kernels they stand for", &about, &[rows])

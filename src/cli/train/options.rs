@@ -38,7 +38,8 @@ pub struct Options {
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
     /// Texts to train on, UTF-8; `<|endoftext|>` separates documents
-    #[arg(long, value_name = "FILE", num_args = 1.., required_unless_present_any = ["task", "resume"], conflicts_with = "task")]
+    #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with = "task")]
+    #[arg(required_unless_present_any = ["task", "resume"])]
     data: Option<Vec<PathBuf>>,
     /// tokenizer.json, or a folder with one [default: the model's, or plain bytes]
     #[arg(long, value_name = "FILE", conflicts_with_all = ["task", "resume"])]

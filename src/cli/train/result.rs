@@ -1,5 +1,6 @@
 //! The result of a training run, for people.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use pollster::block_on;
@@ -58,13 +59,17 @@ pub fn report(
     if common.json {
         let evaluation = |e: &Evaluation| {
             json!({
-                "nll_per_token": e.loss, "perplexity": e.loss.exp(), "scored_tokens": e.scored, "accuracy": e.accuracy, "nll_by_position": positions,
+                "nll_per_token": e.loss, "perplexity": e.loss.exp(), "scored_tokens": e.scored,
+                "accuracy": e.accuracy, "nll_by_position": positions,
             })
         };
+        let by_length: BTreeMap<String, f64> =
+            lengths.iter().map(|(n, part)| (n.to_string(), *part)).collect();
         return print_json(&json!({
-            "out": options.out, "device": engine.name(), "step": step, "interrupted": finished.interrupted, "loss": loss,
+            "out": options.out, "device": engine.name(), "step": step, "interrupted": finished.interrupted,
+            "loss": loss,
             "evaluation": finished.evaluation.as_ref().map(evaluation),
-            "accuracy_by_length": lengths.iter().map(|(n, part)| (n.to_string(), *part)).collect::<std::collections::BTreeMap<_, _>>(),
+            "accuracy_by_length": by_length,
             "tokens": settings.tokens(step), "seconds": finished.seconds, "checkpoint": finished.checkpoint,
         }));
     }

@@ -9,12 +9,18 @@ use crate::tensor::TensorId;
 /// Shorthands over [`Backward`].
 pub trait BackwardExt: Backward {
     /// Appends an operation with one fresh output.
+    ///
+    /// # Errors
+    /// As [`Backward::append`], and for a kernel without an output.
     fn apply1(&mut self, what: &str, kernel: impl Kernel, inputs: &[TensorId]) -> Result<TensorId> {
         Ok(self.append(what, Arc::new(kernel), inputs, &[])?[0])
     }
 
     /// Where the gradient of input `i` is added up; an error if it is not a parameter and nobody gave one
     /// yet.
+    ///
+    /// # Errors
+    /// As [`Backward::append`].
     fn accumulator(&mut self, i: usize) -> Result<TensorId> {
         let error = Error::new(
             ErrorKind::Shape,
@@ -25,6 +31,9 @@ pub trait BackwardExt: Backward {
 
     /// Appends the operation that computes the gradient of input `i`: `kernel(true)` adds it in place to what
     /// there is, `kernel(false)` makes it afresh. Does nothing where nobody wants it.
+    ///
+    /// # Errors
+    /// As [`Backward::append`].
     fn contribute<K: Kernel>(
         &mut self,
         what: &str,

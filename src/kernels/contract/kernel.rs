@@ -21,6 +21,9 @@ pub trait Kernel: Debug + Send + Sync + std::any::Any {
     fn stem(&self) -> &'static str;
 
     /// Types of the fresh outputs; an error that names the operation and the sizes if the inputs do not fit.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) for inputs that do not go together.
     fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>>;
 
     /// The shader variant for a device: which permutation, which `override` values. All policy is here, none
@@ -62,8 +65,35 @@ pub trait Kernel: Debug + Send + Sync + std::any::Any {
         None
     }
 
-    /// For lowering passes that look for a certain kernel.
-    fn as_any(&self) -> &dyn std::any::Any;
+    /// The operation that does this one's work and that of `before`, which made its input `i`, in one
+    /// dispatch; none where there is no such kernel, or no gain at this capacity.
+    fn fuse_after(&self, _i: usize, _before: &dyn Kernel, _capacity: &Capacity) -> Option<Fused> {
+        None
+    }
+
+    /// The operation that does this one's work and that of `after`, which alone reads its output and nothing
+    /// else, in one dispatch: with the inputs of this one, and the outputs of `after`.
+    fn fuse_before(&self, _after: &dyn Kernel, _capacity: &Capacity) -> Option<Arc<dyn Kernel>> {
+        None
+    }
+}
+
+/// Two operations as one.
+#[derive(Clone, Debug)]
+pub struct Fused {
+    /// What does the work of both, with the outputs of the later one.
+    pub kernel: Arc<dyn Kernel>,
+    /// What it reads.
+    pub inputs: Vec<Operand>,
+}
+
+/// An input of one of two operations that become one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operand {
+    /// Of the operation that was asked.
+    Own(usize),
+    /// Of the one before it.
+    Before(usize),
 }
 
 /// The rule that gives the gradients of a kernel's inputs.
@@ -93,6 +123,9 @@ pub trait Backward {
     fn wants(&self, i: usize) -> bool;
 
     /// The gradient of output `i`; an error if no later operation gave one.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) for an output that nothing gave a gradient.
     fn gradient(&self, i: usize) -> Result<TensorId>;
 
     /// The tensor that a gradient of input `i` is to be added to in place, if there is one: the accumulator of
@@ -103,9 +136,15 @@ pub trait Backward {
     /// Hands on a fresh gradient of input `i`, to be added to what there is. The tensor may be one that is
     /// also the gradient of something else (a residual's), but nobody may write it afterwards other than
     /// through [`Backward::accumulate_into`].
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) for a gradient of another type than its tensor.
     fn give(&mut self, i: usize, gradient: TensorId) -> Result<()>;
 
     /// Appends an operation labelled `LABEL.what`; returns its fresh outputs.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`](crate::ErrorKind::Shape), as [`Graph::apply`](crate::graph::Graph::apply).
     fn append(
         &mut self,
         what: &str,
@@ -146,7 +185,7 @@ impl Asked {
     }
 }
 
-/// Implements the two monomorphic twins and `as_any` by a generic `fn twin<R: Real>`, which takes [`Views`], or
+/// Implements the two monomorphic twins by a generic `fn twin<R: Real>`, which takes [`Views`], or
 /// the tensors by name where their type is given.
 #[doc(hidden)]
 #[macro_export]
@@ -158,9 +197,6 @@ macro_rules! __twins {
         fn twin_f64(&self, args: &mut $crate::kernels::Views<'_, f64>, call: &$crate::tensor::Call) {
             self.twin(args, call)
         }
-        fn as_any(&self) -> &dyn std::any::Any {
-            self
-        }
     };
     ($shader:ident) => {
         fn twin_f32(&self, views: &mut $crate::kernels::Views<'_, f32>, call: &$crate::tensor::Call) {
@@ -168,9 +204,6 @@ macro_rules! __twins {
         }
         fn twin_f64(&self, views: &mut $crate::kernels::Views<'_, f64>, call: &$crate::tensor::Call) {
             self.twin($shader::Args::bind(views), call)
-        }
-        fn as_any(&self) -> &dyn std::any::Any {
-            self
         }
     };
 }

@@ -6,24 +6,23 @@ use crate::kernels::cpu::{Mat, MatMut, SharedMut};
 use crate::kernels::heads::gate_sum::gate_decay;
 use crate::kernels::heads::layout::{HeadLayout, lane};
 use crate::kernels::pairs::dense_weight::DenseWeight;
+use crate::kernels::pairs::mask::Mask;
 use crate::kernels::tiles::row_tile::{OUTPUTS, RowTile};
 use crate::kernels::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, cpu, shader, shape_error};
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::{shape, twins};
 
-/// Which keys a query sees.
+/// Where the keys that a query sees lie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sight {
-    /// Keys of the cache `[slots, H, context, key_width]` of so many tokens, up to the query's position.
+pub enum Keys {
+    /// In the cache `[slots, H, context, key_width]` of so many tokens, up to the query's position.
     Cache(usize),
-    /// All keys of the call's window (not causal).
-    All,
-    /// Keys of the call's window up to the query (training: a call is a whole text).
-    Causal,
+    /// In the call's window (training: a call is a whole text).
+    Window(Mask),
 }
 
 /// Arguments: queries `[lanes, H, tokens, query_width]`, keys (cache or window), lane table → o `[rows, H
-/// h]`; with [`Sight::Causal`] also what the gradient reads `[lanes, H, tokens]`: the normaliser with β, for
+/// h]`; with a causal window also what the gradient reads `[lanes, H, tokens]`: the normaliser with β, for
 /// softmax the log-sum-exp.
 #[derive(Clone, Debug)]
 pub struct AttentionDense {
@@ -34,14 +33,14 @@ pub struct AttentionDense {
     /// β; 0 for softmax.
     pub bias: f64,
     /// Which keys.
-    pub sight: Sight,
+    pub keys: Keys,
 }
 
 impl AttentionDense {
     pub(in crate::kernels) fn stride(&self, call: &Call) -> usize {
-        match self.sight {
-            Sight::Cache(context) => context,
-            Sight::All | Sight::Causal => call.unit(Unit::Window(self.layout.block)),
+        match self.keys {
+            Keys::Cache(context) => context,
+            Keys::Window(_) => call.unit(Unit::Window(self.layout.block)),
         }
     }
 
@@ -81,7 +80,7 @@ impl Kernel for AttentionDense {
         self.check(self.stem(), inputs)?;
         let l = &self.layout;
         let mut outputs = vec![TensorType::f32(shape![Unit::Rows, l.heads * l.head])];
-        if self.sight == Sight::Causal {
+        if self.keys == Keys::Window(Mask::Causal) {
             outputs.push(TensorType::f32(shape![Unit::Lanes, l.heads, Unit::Tokens]));
         }
         Ok(outputs)
@@ -90,8 +89,12 @@ impl Kernel for AttentionDense {
     fn variant(&self, device: &DeviceTraits, capacity: &Capacity) -> Variant {
         let [softmax, taylor] = self.weight.flags();
         let (heads, head) = (self.layout.heads, self.layout.head);
-        let flags =
-            [softmax, taylor, ("FULL", self.sight == Sight::All), ("CAUSAL", self.sight == Sight::Causal)];
+        let flags = [
+            softmax,
+            taylor,
+            ("FULL", self.keys == Keys::Window(Mask::Full)),
+            ("CAUSAL", self.keys == Keys::Window(Mask::Causal)),
+        ];
         let workgroups = |rows| capacity.lanes * heads * capacity.tokens.div_ceil(rows);
         let tile = RowTile::new(&OUTPUTS, device, head, workgroups, |tile| tile.dots(1));
         let chunk = tile.chunk(&OUTPUTS, device, head);
@@ -106,7 +109,7 @@ impl Kernel for AttentionDense {
         // Loops of a tile of keys: for heads of 64 what was seen to be right, up to 32k in lavapipe (wrong at
         // 48k), 16k in OpenGL.
         let most = 32 * device.rounds(0, 2 * head.max(32) - 1);
-        let keys = if let Sight::Cache(context) = self.sight { context } else { capacity.tokens };
+        let keys = if let Keys::Cache(context) = self.keys { context } else { capacity.tokens };
         if keys <= most {
             return Ok(());
         }
@@ -147,7 +150,7 @@ impl AttentionDense {
         let l = &self.layout;
         let (queries, keys, lanes) = (args.real(0), args.real(1), args.ids(2));
         let o = SharedMut::new(args.real_mut(3));
-        let normaliser = (self.sight == Sight::Causal).then(|| SharedMut::new(args.real_mut(4)));
+        let normaliser = (self.keys == Keys::Window(Mask::Causal)).then(|| SharedMut::new(args.real_mut(4)));
         let (stride, width, tiles) = (self.stride(call), l.heads * l.head, call.tokens.div_ceil(ROWS));
         cpu::parallel_for(call.lanes.len() * l.heads * tiles, |task| {
             // The longest rows first, so that no thread is left with them at the end.
@@ -159,10 +162,10 @@ impl AttentionDense {
             let rows = ROWS.min(call.tokens - first);
             let queries =
                 &queries[(lane_head * call.tokens + first) * l.query_width()..][..rows * l.query_width()];
-            let (place, position) = match self.sight {
-                Sight::Cache(_) => (lane.slot * l.heads + head, Some(lane.position + first)),
-                Sight::All => (lane_head, None),
-                Sight::Causal => (lane_head, Some(first)),
+            let (place, position) = match self.keys {
+                Keys::Cache(_) => (lane.slot * l.heads + head, Some(lane.position + first)),
+                Keys::Window(Mask::Full) => (lane_head, None),
+                Keys::Window(Mask::Causal) => (lane_head, Some(first)),
             };
             let count = position.map_or(call.tokens, |p| p + rows);
             let keys = &keys[place * stride * l.key_width()..][..count * l.key_width()];

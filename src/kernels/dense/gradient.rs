@@ -2,13 +2,14 @@
 
 use super::attention_dense::AttentionDense;
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernels::dense::attention_dense::Sight;
+use crate::kernels::dense::attention_dense::Keys;
+use crate::kernels::pairs::mask::Mask;
 use crate::kernels::pairs::pairs::Pairs;
 use crate::kernels::{Backward, Gradient};
 
 impl Gradient for AttentionDense {
     fn backward(&self, pass: &mut dyn Backward) -> Result<()> {
-        if self.sight != Sight::Causal {
+        if self.keys != Keys::Window(Mask::Causal) {
             return Err(Error::new(
                 ErrorKind::Shape,
                 format!("{}: only attention of a training plan has a gradient", pass.label()),

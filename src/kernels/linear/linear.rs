@@ -1,6 +1,8 @@
 //! `y = x Wᵀ`, with what a decoding step fuses into it: LayerNorm before, bias, residual or gated GELU after.
 //! Two shaders: `linear.wgsl` for many rows, `linear_rows.wgsl` for few.
 
+use std::sync::Arc;
+
 use crate::error::Result;
 use crate::kernels::cpu::{Mat, MatMut};
 use crate::kernels::rows::glu::gated;
@@ -8,7 +10,7 @@ use crate::kernels::rows::layer_norm::normalize;
 use crate::kernels::shader::{linear, linear_rows};
 use crate::kernels::tiles::matrix_tile::workgroups;
 use crate::kernels::{
-    DeviceTraits, Dispatch, Gradient, Kernel, Real, Tile, Variant, Views, Weights, cpu, shape_error,
+    DeviceTraits, Dispatch, Fused, Gradient, Kernel, Real, Tile, Variant, Views, Weights, cpu, shape_error,
 };
 use crate::shape;
 use crate::tensor::{Call, Capacity, DType, TensorType, Unit};
@@ -144,16 +146,20 @@ impl Kernel for Linear {
         Some(self)
     }
 
+    fn fuse_after(&self, i: usize, before: &dyn Kernel, capacity: &Capacity) -> Option<Fused> {
+        self.fused_after(i, before, capacity)
+    }
+
+    fn fuse_before(&self, after: &dyn Kernel, capacity: &Capacity) -> Option<Arc<dyn Kernel>> {
+        self.fused_before(after, capacity)
+    }
+
     fn twin_f32(&self, views: &mut Views<'_, f32>, call: &Call) {
         self.twin(Operands::bind(views), call)
     }
 
     fn twin_f64(&self, views: &mut Views<'_, f64>, call: &Call) {
         self.twin(Operands::bind(views), call)
-    }
-
-    fn as_any(&self) -> &dyn std::any::Any {
-        self
     }
 }
 

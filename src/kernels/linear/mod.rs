@@ -1,7 +1,8 @@
 //! Products with weight matrices, `y = x Wᵀ`, and their gradients `dx = dy W`, `dW = dyᵀ x`.
 
-#[allow(clippy::module_inception)]
+mod fuse;
 mod gradient;
+#[allow(clippy::module_inception)]
 pub mod linear;
 pub mod linear_grad_input;
 pub mod linear_grad_weight;

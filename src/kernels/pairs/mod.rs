@@ -6,5 +6,6 @@ pub mod attention_grad_rows;
 pub mod dense_weight;
 mod gradient;
 pub mod local_weight;
+pub mod mask;
 #[allow(clippy::module_inception)]
 pub mod pairs;

@@ -5,6 +5,7 @@ use super::scan_prefix::ScanPrefix;
 use super::scan_states::ScanStates;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernels::pairs::dense_weight::DenseWeight;
+use crate::kernels::pairs::mask::Mask;
 use crate::kernels::pairs::pairs::Pairs;
 use crate::kernels::scan::scan_grad_keys::ScanGradKeys;
 use crate::kernels::scan::scan_grad_queries::ScanGradQueries;
@@ -21,8 +22,9 @@ impl Gradient for ScanOutput {
     /// dQ and dK of the pairs inside a block and through the state before it, and the gradient of that state.
     /// What the keys of a block do to later blocks is the rule of [`ScanStates`].
     fn backward(&self, pass: &mut dyn Backward) -> Result<()> {
-        if !self.causal || !self.keeps_normaliser {
-            let what = if self.causal { "without its normaliser kept" } else { "that is not causal" };
+        if self.mask == Mask::Full || !self.keeps_normaliser {
+            let what =
+                if self.mask == Mask::Full { "with a full mask" } else { "without its normaliser kept" };
             return Err(Error::new(
                 ErrorKind::Shape,
                 format!("{}: attention {what} has no gradient", pass.label()),

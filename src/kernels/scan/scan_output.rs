@@ -7,6 +7,7 @@ use crate::kernels::cpu::{Mat, MatMut, SharedMut};
 use crate::kernels::heads::gate_sum::{gate_decay, gate_decays};
 use crate::kernels::heads::layout::{HeadLayout, lane};
 use crate::kernels::pairs::local_weight::{LocalWeight, whole_vectors};
+use crate::kernels::pairs::mask::Mask;
 use crate::kernels::scan::features::{FeatureTable, Features};
 use crate::kernels::tiles::row_tile::{OUTPUTS, RowTile};
 use crate::kernels::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, cpu, shader, shape_error};
@@ -35,8 +36,8 @@ pub struct ScanOutput {
     pub local_width: usize,
     /// β.
     pub bias: f64,
-    /// False: every key counts for every query; only `Zᵀφ(q)`, with the prefix `[lanes, H, F (h + 1)]`.
-    pub causal: bool,
+    /// Full: only `Zᵀφ(q)`, with the prefix `[lanes, H, F (h + 1)]`.
+    pub mask: Mask,
     /// The normaliser is a second output, for the gradient.
     pub keeps_normaliser: bool,
 }
@@ -73,7 +74,7 @@ impl Kernel for ScanOutput {
         let l = &self.layout;
         let flags = [
             ("TAYLOR", self.local.taylor()),
-            ("FAR_ONLY", !self.causal),
+            ("FAR_ONLY", self.mask == Mask::Full),
             ("NORMALISER", self.keeps_normaliser),
         ];
         let workgroups =
@@ -165,15 +166,15 @@ impl ScanOutput {
                 let (sums, totals) = sums.split_at_mut(rows * l.head);
                 sums.fill(R::ZERO);
                 totals.fill(R::ZERO);
-                if self.causal {
+                if self.mask == Mask::Causal {
                     self.add_local(queries, block_keys, rows, in_block, sums, totals);
                 }
-                let z = if self.causal {
+                let z = if self.mask == Mask::Causal {
                     &prefix[(lane_head * blocks + block) * size..][..size]
                 } else {
                     &prefix[lane_head * size..][..size]
                 };
-                if !self.causal || lane.position + block * l.block > lane.ring {
+                if self.mask == Mask::Full || lane.position + block * l.block > lane.ring {
                     let decay = |i: usize| {
                         if l.gated { gate_decay(gates(in_block + i), [R::ZERO; 2]) } else { R::ONE }
                     };

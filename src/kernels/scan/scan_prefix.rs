@@ -21,7 +21,7 @@ pub enum Prefix {
     /// further on as the call has lanes: with segment s of lane a in slot `s * lanes + a`, every boundary
     /// state of a text remains.
     Keep,
-    /// Not causal: one total over all blocks instead of a prefix.
+    /// With a full mask: one total over all blocks instead of a prefix.
     Total,
 }
 

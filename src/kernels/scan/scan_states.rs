@@ -18,7 +18,7 @@ use crate::{shape, twins};
 pub enum States {
     /// All blocks of a window but the last one, which stays in the ring.
     Finished,
-    /// All blocks of a window (training, and not causal).
+    /// All blocks of a window (training, and with a full mask).
     All,
     /// All blocks, of queries and their gradient rows instead of keys: dZ of each block (training).
     Queries,

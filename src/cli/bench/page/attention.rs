@@ -111,7 +111,8 @@ pub fn section(page: &mut String, sets: &[Set]) -> Result<()> {
     paragraph(
         page,
         &format!(
-            "{} of {}, one text. Softmax is this engine's own flash attention, in turns with the others. Lengths that take longer than the budget \
+            "{} of {}, one text. Softmax is this engine's own flash attention, in turns with the others. \
+             Lengths that take longer than the budget \
              of a row are left out.",
             plural(w.heads.unwrap_or(1), "head"),
             w.head.unwrap_or(0)

@@ -75,7 +75,8 @@ pub fn roofline(page: &mut String, sets: &[Set]) -> Result<()> {
     heading(page, "Kernels under the roofline");
     paragraph(
         page,
-        "Each kernel of the model's plans, alone, at its working shapes. The roof is what multiply-adds in registers and streaming from memory reached \
+        "Each kernel of the model's plans, alone, at its working shapes. The roof is what multiply-adds in \
+         registers and streaming from memory reached \
          in the same run; what lies in caches may rise above its slope.",
     );
     plots(page, &all)

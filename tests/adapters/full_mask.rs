@@ -1,8 +1,8 @@
-//! Attention that is not causal, by the CPU twins: against the sum over all keys, written out. (Its shaders
+//! Attention with a full mask, by the CPU twins: against the sum over all keys, written out. (Its shaders
 //! are held against the twins in `kernels.rs`.)
 
 use pollster::block_on;
-use polysketch::check::attention_cases::{NON_CAUSAL, non_causal_case, non_causal_models};
+use polysketch::check::attention_cases::{FULL_MASK, full_mask_case, full_mask_models};
 use polysketch::check::case::Data;
 use polysketch::check::models::RandomModel;
 use polysketch::exec::{Executor, Memory, Run};
@@ -19,7 +19,7 @@ const SMALL: f64 = 2e-5;
 /// The sum over all keys, written out.
 fn wanted(model: &RandomModel, qkv: &[u32]) -> Vec<f64> {
     let l = transformer::attention(&model.parsed()).layout;
-    let (lanes, tokens) = NON_CAUSAL;
+    let (lanes, tokens) = FULL_MASK;
     let dense = Dense::new(model);
     let mut want = vec![0.0; lanes * tokens * l.heads * l.head];
     for (lane, head) in (0..lanes).flat_map(|lane| (0..l.heads).map(move |head| (lane, head))) {
@@ -38,7 +38,7 @@ fn wanted(model: &RandomModel, qkv: &[u32]) -> Vec<f64> {
 }
 
 fn equals_the_sum_over_all_keys(executor: &Executor, model: &RandomModel) {
-    let case = non_causal_case(model).unwrap().unwrap();
+    let case = full_mask_case(model).unwrap().unwrap();
     let data: Data = case.data().unwrap();
     let want = wanted(model, &data["qkv"]);
     let plan = case.plan(&DeviceTraits::cpu()).unwrap();
@@ -63,13 +63,13 @@ fn equals_the_sum_over_all_keys(executor: &Executor, model: &RandomModel) {
 }
 
 pub fn add(tests: &mut Tests) {
-    let models = non_causal_models();
+    let models = full_mask_models();
     // A kind each, and sketches.
     assert!(models.len() > 6, "{}", models.len());
     for model in models {
         let name = polysketch::check::slug(&model.name);
         let on = |place: &Place| !place.is_gpu();
-        tests.each(on, "not_causal", &name, move |place| {
+        tests.each(on, "full_mask", &name, move |place| {
             equals_the_sum_over_all_keys(place.executor(), &model);
         });
     }
