@@ -10,7 +10,7 @@ use polysketch::exec::{CpuExecutor, Executor, Memory, Run};
 use polysketch::graph::{Graph, Recompute};
 use polysketch::kernels::linear::linear::Linear;
 use polysketch::kernels::{
-    Args, Backward, BackwardExt, DeviceTraits, Dispatch, Gradient, Kernel, Real, Variant, twins,
+    Backward, BackwardExt, DeviceTraits, Dispatch, Gradient, Kernel, Real, Variant, Views, twins,
 };
 use polysketch::tensor::{Call, Capacity, DType, TensorType, Unit, shape};
 
@@ -35,7 +35,7 @@ impl Kernel for SquaredRelu {
 
     // On the CPU nothing is compiled or dispatched.
     fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {
-        Variant::new(self.stem(), &[])
+        Variant::cpu_only(self.stem())
     }
 
     fn dispatches(&self, _: &Variant, _: &Call) -> Vec<Dispatch> {
@@ -59,7 +59,7 @@ impl Gradient for SquaredRelu {
 }
 
 impl SquaredRelu {
-    fn twin<R: Real>(&self, args: &mut Args<'_, R>, _: &Call) {
+    fn twin<R: Real>(&self, args: &mut Views<'_, R>, _: &Call) {
         let (x, y) = (args.real(0), args.real_mut(1));
         y.iter_mut().zip(x).for_each(|(y, x)| *y = x.max(R::ZERO) * x.max(R::ZERO));
     }
@@ -75,7 +75,7 @@ impl Kernel for SquaredReluGrad {
     }
 
     fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {
-        Variant::new(self.stem(), &[])
+        Variant::cpu_only(self.stem())
     }
 
     fn dispatches(&self, _: &Variant, _: &Call) -> Vec<Dispatch> {
@@ -86,7 +86,7 @@ impl Kernel for SquaredReluGrad {
 }
 
 impl SquaredReluGrad {
-    fn twin<R: Real>(&self, args: &mut Args<'_, R>, _: &Call) {
+    fn twin<R: Real>(&self, args: &mut Views<'_, R>, _: &Call) {
         let (x, dy, dx) = (args.real(0), args.real(1), args.real_mut(2));
         dx.iter_mut().zip(x).zip(dy).for_each(|((dx, x), dy)| *dx = (x.max(R::ZERO) + x.max(R::ZERO)) * *dy);
     }
