@@ -190,7 +190,7 @@ impl AttentionDense {
     /// Sums and normalisers of `rows` queries over the keys, tile by tile with a running maximum for softmax.
     /// Query i stands at `position + i`; no position: it sees every key. `highest` is that maximum, which the
     /// sums are relative to.
-    #[allow(clippy::too_many_arguments)]
+    #[allow(clippy::too_many_arguments, reason = "as many as the formula has")]
     pub(in crate::kernels) fn attend<R: Real>(
         &self,
         queries: &[R],
