@@ -258,7 +258,7 @@ impl AttentionDense {
                     totals[i] += row.iter().copied().sum();
                 }
                 let values = Mat::strided(&tile[l.value_offset()..], n, l.head, width);
-                debug_assert!(!softmax || self.bias == 0.0);
+                assert!(!softmax || self.bias == 0.0);
                 cpu::matmul(MatMut::new(sums, rows, l.head), Mat::new(affinities, rows, n), values, true);
             }
         });
