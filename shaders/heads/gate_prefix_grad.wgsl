@@ -1,10 +1,8 @@
 // Gradient of the gate logits: the suffix sum of dG, times sigmoid(-logit). A workgroup a (lane, head): every
 // invocation sums a run of tokens, the runs' sums are added up from the end, then every invocation walks its
 // run backwards.
+#import head_layout
 struct Params { lanes: u32, tokens: u32 }
-override HEADS: u32;
-override QKV_WIDTH: u32;
-override GATE_OFFSET: u32;
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> qkv: array<f32>;          // [rows, QKV_WIDTH]

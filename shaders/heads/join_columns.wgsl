@@ -3,20 +3,18 @@
 // in which a model's joined projection leaves them: qkv[row] = [q[row] | k[row] | v[row] | gate[row] | 0 ..].
 // One invocation a vector of the result.
 #import grid
+#import head_layout
 struct Params { rows: u32 }
-override PART: u32;            // columns of q, of k and of v
-override HEADS: u32;           // columns of gate
-override WIDTH: u32;           // columns of qkv: 3 * PART, with GATE and HEADS rounded up to a multiple of 4
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> q: array<vec4<f32>>;           // [rows, PART]
-@group(0) @binding(2) var<storage, read> k: array<vec4<f32>>;           // [rows, PART]
-@group(0) @binding(3) var<storage, read> v: array<vec4<f32>>;           // [rows, PART]
+@group(0) @binding(1) var<storage, read> q: array<vec4<f32>>;           // [rows, HEADS * HEAD]
+@group(0) @binding(2) var<storage, read> k: array<vec4<f32>>;           // [rows, HEADS * HEAD]
+@group(0) @binding(3) var<storage, read> v: array<vec4<f32>>;           // [rows, HEADS * HEAD]
 #ifdef GATE
 @group(0) @binding(4) var<storage, read> gate: array<f32>;              // [rows, HEADS]
-@group(0) @binding(5) var<storage, read_write> qkv: array<vec4<f32>>;   // [rows, WIDTH]
+@group(0) @binding(5) var<storage, read_write> qkv: array<vec4<f32>>;   // [rows, QKV_WIDTH]
 #else
-@group(0) @binding(4) var<storage, read_write> qkv: array<vec4<f32>>;   // [rows, WIDTH]
+@group(0) @binding(4) var<storage, read_write> qkv: array<vec4<f32>>;   // [rows, QKV_WIDTH]
 #endif
 
 @compute @workgroup_size(64)
@@ -26,12 +24,13 @@ fn main(
     @builtin(local_invocation_index) local: u32,
 ) {
     let at = grid_index(group, count) * 64u + local;
-    let row = at / (WIDTH / 4u);
-    let column = at % (WIDTH / 4u);
+    let row = at / (QKV_WIDTH / 4u);
+    let column = at % (QKV_WIDTH / 4u);
     if row >= params.rows { return; }
-    let source = row * (PART / 4u) + column % (PART / 4u);
+    let part = HEADS * HEAD / 4u;   // vectors of q, of k and of v
+    let source = row * part + column % part;
     var value = vec4<f32>();
-    switch column / (PART / 4u) {
+    switch column / part {
         case 0u: { value = q[source]; }
         case 1u: { value = k[source]; }
         case 2u: { value = v[source]; }
@@ -40,8 +39,8 @@ fn main(
 #ifdef GATE
     // The logits may take more columns than q does (many narrow heads), so they are found by their own
     // offset.
-    if column >= 3u * (PART / 4u) {
-        let head = (column - 3u * (PART / 4u)) * 4u;
+    if column >= 3u * part {
+        let head = (column - 3u * part) * 4u;
         for (var i = 0u; i < min(4u, HEADS - head); i++) { value[i] = gate[row * HEADS + head + i]; }
     }
 #endif

@@ -6,14 +6,9 @@
 #import lanes
 #import gate_sum
 struct Params { lanes: u32, tokens: u32, lane_base: u32, stride: u32 }
-override HAS_X: u32;           // rows carry x
-override X_NORM: u32;          // x is normed (0: softmax, the raw projection)
+override X_NORMED: bool;       // rows carry x, and it is normed (softmax: it is the raw projection)
 override SKETCH: u32;          // size of s, 0 without
-override GATED: u32;
-override QUERY_WIDTH: u32;
-override KEY_WIDTH: u32;
 override KEYS_AT: u32;         // keys go to 0 the window [lanes], 1 the ring [slots], 2 the cache [slots]
-override BLOCK: u32;
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> qkv: array<f32>;              // [rows, QKV_WIDTH]
@@ -25,7 +20,7 @@ override BLOCK: u32;
 #ifdef G
 @group(0) @binding(6) var<storage, read> sums: array<vec2<f32>>;       // [lanes, HEADS, tokens]
 @group(0) @binding(7) var<storage, read_write> queries: array<f32>;    // [lanes, HEADS, tokens, QUERY_WIDTH]
-@group(0) @binding(8) var<storage, read_write> keys: array<f32>;       // [lanes or slots, HEADS, stride, KEY_WIDTH]
+@group(0) @binding(8) var<storage, read_write> keys: array<f32>; // [lanes or slots, HEADS, stride, KEY_WIDTH]
 #else
 @group(0) @binding(6) var<storage, read_write> queries: array<f32>;
 @group(0) @binding(7) var<storage, read_write> keys: array<f32>;
@@ -57,16 +52,15 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     if KEYS_AT == 1u { row = ((lane.slot * HEADS + head) * params.stride + lane.ring % BLOCK) * KEY_WIDTH; }
     if KEYS_AT == 2u { row = ((lane.slot * HEADS + head) * params.stride + position) * KEY_WIDTH; }
     if part == 2u {
-        let value = row + HAS_X * HEAD + SKETCH;
-        for (var i = 0u; i < HEAD; i++) { keys[value + i] = qkv[base + i]; }
-        if GATED == 1u {
-            let g = value + HEAD;
+        for (var i = 0u; i < HEAD; i++) { keys[row + V_OFFSET + i] = qkv[base + i]; }
+        if GATED {
+            let g = row + G_OFFSET;
 #ifdef G
             let sum = sums[in_call];
 #else
             // One token a lane: the row before it is already there, no prefix pass is needed.
             var sum = vec2<f32>();
-            let logit = qkv[(at * params.tokens + token) * QKV_WIDTH + 3u * HEADS * HEAD + head];
+            let logit = qkv[(at * params.tokens + token) * QKV_WIDTH + GATE_OFFSET + head];
             let first = select(lane.ring % BLOCK == 0u, position == 0u, KEYS_AT == 2u);
             if !first { sum = vec2<f32>(keys[g - KEY_WIDTH], keys[g + 1u - KEY_WIDTH]); }
             sum = gate_add(sum, logit);
@@ -77,12 +71,16 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
         return;
     }
     var moments = vec2<f32>();
-    if HAS_X == 1u && X_NORM == 1u { moments = head_moments(base, position); }
+    if X_NORMED { moments = head_moments(base, position); }
     let query = in_call * QUERY_WIDTH;
-    if HAS_X == 1u {
+    if S_OFFSET > 0u {
         for (var i = 0u; i < HEAD / 2u; i++) {
             var pair = vec2<f32>();
-            if X_NORM == 1u { pair = exact_pair(base, moments, part, position, i); } else { pair = raw_pair(base, position, i); }
+            if X_NORMED {
+                pair = exact_pair(base, moments, part, position, i);
+            } else {
+                pair = raw_pair(base, position, i);
+            }
             if part == 0u {
                 queries[query + i] = pair.x;
                 queries[query + i + HEAD / 2u] = pair.y;
@@ -95,7 +93,11 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
 #ifdef S
     let begin = (part * params.lanes * HEADS * params.tokens + in_call) * SKETCH;
     for (var i = 0u; i < SKETCH; i++) {
-        if part == 0u { queries[query + HAS_X * HEAD + i] = sketch[begin + i]; } else { keys[row + HAS_X * HEAD + i] = sketch[begin + i]; }
+        if part == 0u {
+            queries[query + S_OFFSET + i] = sketch[begin + i];
+        } else {
+            keys[row + S_OFFSET + i] = sketch[begin + i];
+        }
     }
 #endif
 }

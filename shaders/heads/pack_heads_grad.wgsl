@@ -7,13 +7,9 @@
 // crosses invocations.
 #import lanes
 struct Params { lanes: u32, tokens: u32, lane_base: u32, stride: u32 }
-override HAS_X: u32;
-override X_NORM: u32;
-override SKETCH: u32;
-override QUERY_WIDTH: u32;
-override KEY_WIDTH: u32;
-override PARTIAL_ROWS: u32;    // 64, the invocations
+override X_NORMED: bool;       // rows carry x, and it is normed
 override NORMS: u32;           // 4 HEAD
+const PARTIAL_ROWS: u32 = 64u; // tokens of a workgroup, and its invocations
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> qkv: array<f32>;              // [rows, QKV_WIDTH]
@@ -26,7 +22,8 @@ override NORMS: u32;           // 4 HEAD
 @group(0) @binding(8) var<storage, read_write> dnorms: array<f32>;     // [lanes, parts, 4, HEAD]
 
 var<workgroup> sums: array<f32, NORMS>;
-var<workgroup> moments: array<vec4<f32>, PARTIAL_ROWS>; // mean, 1 / deviation, mean of g, mean of g x̂ of a token's vector
+// Of each token's vector: mean, 1 / deviation, mean of g, mean of g x̂.
+var<workgroup> moments: array<vec4<f32>, PARTIAL_ROWS>;
 #import head_vector
 #import head_vector_backward
 
@@ -47,13 +44,13 @@ fn main(
     let lane = lanes[params.lane_base + at];
     let first = group.x * PARTIAL_ROWS;
     let count = min(PARTIAL_ROWS, max(params.tokens, first) - first);
-    for (var i = local; i < 4u * HEAD; i += 64u) { sums[i] = 0.0; }
+    for (var i = local; i < 4u * HEAD; i += PARTIAL_ROWS) { sums[i] = 0.0; }
     for (var part = 0u; part < 2u; part++) {
         for (var head = 0u; head < HEADS; head++) {
             let queries = (at * HEADS + head) * params.tokens + first;
             let keys = (at * HEADS + head) * params.stride + lane.ring + first;
             let rows = select(keys, queries, part == 0u);
-            if HAS_X == 1u && X_NORM == 1u {
+            if X_NORMED {
                 workgroupBarrier();
                 if local < count {
                     let position = lane.position + first + local;
@@ -71,7 +68,7 @@ fn main(
                 }
                 workgroupBarrier();
             }
-            for (var i = local; i < HEAD / 2u; i += 64u) {
+            for (var i = local; i < HEAD / 2u; i += PARTIAL_ROWS) {
                 var weight = vec2<f32>();
                 var bias = vec2<f32>();
                 let to = raw_places(i, true);
@@ -79,9 +76,9 @@ fn main(
                     let position = lane.position + first + t;
                     let base = head_base(at * params.tokens + first + t, part, head);
                     var dx = vec2<f32>();
-                    if HAS_X == 1u {
+                    if S_OFFSET > 0u {
                         dx = gradient_pair(part, rows + t, i);
-                        if X_NORM == 1u {
+                        if X_NORMED {
                             let dy = normed_gradient(dx, position, i, true);
                             let m = moments[t];
                             let x = standard_pair(base, m.xy, position, i, true);
@@ -95,7 +92,7 @@ fn main(
                     dqkv[base + to.y] = dx.y;
                 }
                 // Columns belong to one invocation each, whatever the head: no barrier is needed.
-                if HAS_X == 1u && X_NORM == 1u {
+                if X_NORMED {
                     let norm = normed_places(i, true) + norm_row(part) * HEAD;
                     sums[norm.x] += weight.x;
                     sums[norm.y] += weight.y;
@@ -106,17 +103,18 @@ fn main(
         }
     }
     // Values, and nothing for the gates.
-    for (var i = local; i < count * (QKV_WIDTH - 2u * HEADS * HEAD); i += 64u) {
-        let width = QKV_WIDTH - 2u * HEADS * HEAD;
+    let width = QKV_WIDTH - 2u * HEADS * HEAD;
+    for (var i = local; i < count * width; i += PARTIAL_ROWS) {
         let t = i / width;
         let c = i % width;
         var value = 0.0;
         if c < HEADS * HEAD {
             let row = (at * HEADS + c / HEAD) * params.stride + lane.ring + first + t;
-            value = dkeys[row * KEY_WIDTH + HAS_X * HEAD + SKETCH + c % HEAD];
+            value = dkeys[row * KEY_WIDTH + V_OFFSET + c % HEAD];
         }
         dqkv[(at * params.tokens + first + t) * QKV_WIDTH + 2u * HEADS * HEAD + c] = value;
     }
     workgroupBarrier();
-    for (var i = local; i < 4u * HEAD; i += 64u) { dnorms[(at * groups.x + group.x) * 4u * HEAD + i] = sums[i]; }
+    let part_sums = (at * groups.x + group.x) * 4u * HEAD;
+    for (var i = local; i < 4u * HEAD; i += PARTIAL_ROWS) { dnorms[part_sums + i] = sums[i]; }
 }

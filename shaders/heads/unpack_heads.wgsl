@@ -1,14 +1,12 @@
 // Takes columns out of dqueries (part 0) and dkeys (part 1; the only one if PARTS is 1): an invocation a row.
 #import lanes
 #import grid
+#import head_layout
 struct Params { lanes: u32, tokens: u32, lane_base: u32, stride: u32 }
-override HEADS: u32;
 override PARTS: u32;
-override WIDTH: u32;
-override QUERY_WIDTH: u32;
-override KEY_WIDTH: u32;
-override QUERY_OFFSET: u32;
-override KEY_OFFSET: u32;
+override WIDTH: u32;           // columns taken
+override QUERY_OFFSET: u32;    // the first of them in dqueries
+override KEY_OFFSET: u32;      // the first of them in dkeys
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> lanes: array<Lane>;         // [lanes]
@@ -26,11 +24,13 @@ fn main(
     let rows = params.lanes * HEADS * params.tokens;
     if row >= PARTS * rows { return; }
     if PARTS == 2u && row < rows {
-        for (var i = 0u; i < WIDTH; i++) { columns[row * WIDTH + i] = dqueries[row * QUERY_WIDTH + QUERY_OFFSET + i]; }
+        let source = row * QUERY_WIDTH + QUERY_OFFSET;
+        for (var i = 0u; i < WIDTH; i++) { columns[row * WIDTH + i] = dqueries[source + i]; }
         return;
     }
     let in_call = row % rows;
     let lane_head = in_call / params.tokens;
-    let key = lane_head * params.stride + lanes[params.lane_base + lane_head / HEADS].ring + in_call % params.tokens;
+    let ring = lanes[params.lane_base + lane_head / HEADS].ring;
+    let key = lane_head * params.stride + ring + in_call % params.tokens;
     for (var i = 0u; i < WIDTH; i++) { columns[row * WIDTH + i] = dkeys[key * KEY_WIDTH + KEY_OFFSET + i]; }
 }

@@ -1,14 +1,13 @@
 // Query and key vectors of one head as the kernels want them, from the raw projections qkv [rows, QKV_WIDTH]:
 // rotated raw (ROPE = 1), then LayerNorm over the head (SPEC §1), then rotated normed (ROPE = 2).
-// CPU twin: kernels/heads.rs.
-override HEADS: u32;
-override HEAD: u32;
-override QKV_WIDTH: u32;
+// CPU twin: kernels/heads/layout.rs, HeadSource.
+#import head_layout
 override ROPE: u32;            // 0 none, 1 raw, 2 normed
-override INTERLEAVED: u32;     // pairs (2i, 2i+1) in, first halves then second halves out
-override SHARED_NORM: u32;     // keys use the queries' norm
+override INTERLEAVED: bool;    // pairs (2i, 2i+1) in, first halves then second halves out
+override SHARED_NORM: bool;    // keys use the queries' norm
 #import rotation
 
+// Where the projection of part 0 (query), 1 (key) or 2 (value) of a head begins.
 fn head_base(row: u32, part: u32, head: u32) -> u32 { return row * QKV_WIDTH + (part * HEADS + head) * HEAD; }
 
 fn turn(a: f32, b: f32, position: u32, i: u32) -> vec2<f32> {
@@ -19,7 +18,7 @@ fn turn(a: f32, b: f32, position: u32, i: u32) -> vec2<f32> {
 // Elements i and i + HEAD / 2 after the raw stage.
 fn raw_pair(base: u32, position: u32, i: u32) -> vec2<f32> {
     if ROPE != 1u { return vec2<f32>(qkv[base + i], qkv[base + i + HEAD / 2u]); }
-    if INTERLEAVED == 1u { return turn(qkv[base + 2u * i], qkv[base + 2u * i + 1u], position, i); }
+    if INTERLEAVED { return turn(qkv[base + 2u * i], qkv[base + 2u * i + 1u], position, i); }
     return turn(qkv[base + i], qkv[base + i + HEAD / 2u], position, i);
 }
 
@@ -41,7 +40,7 @@ fn head_moments(base: u32, position: u32) -> vec2<f32> {
 
 // norms [4, HEAD]: query weight, bias, key weight, bias.
 fn normed(value: f32, moments: vec2<f32>, part: u32, j: u32) -> f32 {
-    let at = select(part * 2u * HEAD, 0u, SHARED_NORM == 1u) + j;
+    let at = select(part * 2u * HEAD, 0u, SHARED_NORM) + j;
     return (value - moments.x) * moments.y * norms[at] + norms[at + HEAD];
 }
 
@@ -56,9 +55,10 @@ fn exact_pair(base: u32, moments: vec2<f32>, part: u32, position: u32, i: u32) -
     if ROPE != 2u { return normed_pair(base, moments, part, position, i); }
     var a = i;
     var b = i + HEAD / 2u;
-    if INTERLEAVED == 1u {
+    if INTERLEAVED {
         a = 2u * i;
         b = 2u * i + 1u;
     }
-    return turn(normed(qkv[base + a], moments, part, a), normed(qkv[base + b], moments, part, b), position, i);
+    let pair = vec2<f32>(normed(qkv[base + a], moments, part, a), normed(qkv[base + b], moments, part, b));
+    return turn(pair.x, pair.y, position, i);
 }

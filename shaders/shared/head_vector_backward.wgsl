@@ -1,6 +1,6 @@
 // Gradients of the head vectors of shared/head_vector.wgsl. A vector is handled in pairs: pair i of the
 // gradient dy holds the elements i and i + HEAD / 2 of what the exact kernel (EXACT) or the sketch read. CPU
-// twin: kernels/heads_backward.rs.
+// twin: kernels/heads/vector_grad.rs.
 
 fn turn_back(d: vec2<f32>, position: u32, i: u32) -> vec2<f32> {
     let r = rotation(position, i, HEAD / 2u);
@@ -9,13 +9,13 @@ fn turn_back(d: vec2<f32>, position: u32, i: u32) -> vec2<f32> {
 
 // Places of pair i in the normed vector: rotating normed interleaved pairs moves them.
 fn normed_places(i: u32, exact: bool) -> vec2<u32> {
-    if exact && ROPE == 2u && INTERLEAVED == 1u { return vec2<u32>(2u * i, 2u * i + 1u); }
+    if exact && ROPE == 2u && INTERLEAVED { return vec2<u32>(2u * i, 2u * i + 1u); }
     return vec2<u32>(i, i + HEAD / 2u);
 }
 
 // Places of pair i in the projection.
 fn raw_places(i: u32, exact: bool) -> vec2<u32> {
-    if ROPE == 1u && INTERLEAVED == 1u { return vec2<u32>(2u * i, 2u * i + 1u); }
+    if ROPE == 1u && INTERLEAVED { return vec2<u32>(2u * i, 2u * i + 1u); }
     return normed_places(i, exact);
 }
 
@@ -32,7 +32,7 @@ fn standard_pair(base: u32, moments: vec2<f32>, position: u32, i: u32, exact: bo
 }
 
 // Row of the norm's weight.
-fn norm_row(part: u32) -> u32 { return select(2u * part, 0u, SHARED_NORM == 1u); }
+fn norm_row(part: u32) -> u32 { return select(2u * part, 0u, SHARED_NORM); }
 
 // Gradient of pair i of the normed vector, and the norm's weights there.
 fn normed_gradient(dy: vec2<f32>, position: u32, i: u32, exact: bool) -> vec2<f32> {

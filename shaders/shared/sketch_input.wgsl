@@ -1,8 +1,10 @@
 // Loads what a sketch sees of vectors first .. first + ROW_TILE into vector, element c of a row at
-// vector_at(row, c). Vectors are numbered [2 (query, key), lanes, HEADS, tokens]. Needs head_vector, moments
-// [ROW_TILE], at most THREADS, and INPUT_NORMED.
+// vector_at(row, c). Vectors are numbered [2 (query, key), lanes, HEADS, tokens]. Needs INPUT_NORMED and
+// moments [ROW_TILE], at most THREADS.
+#import head_vector
+#import vector_place
 fn load_sketch_input(first: u32, local: u32) {
-    if local < ROW_TILE && INPUT_NORMED == 1u {
+    if local < ROW_TILE && INPUT_NORMED {
         let at = vector_place(min(first + local, params.vectors - 1u));
         moments[local] = head_moments(at.x, at.z);
     }
@@ -12,7 +14,11 @@ fn load_sketch_input(first: u32, local: u32) {
         let c = i % (HEAD / 2u);
         let at = vector_place(min(first + row, params.vectors - 1u));
         var pair = vec2<f32>();
-        if INPUT_NORMED == 1u { pair = normed_pair(at.x, moments[row], at.y, at.z, c); } else { pair = raw_pair(at.x, at.z, c); }
+        if INPUT_NORMED {
+            pair = normed_pair(at.x, moments[row], at.y, at.z, c);
+        } else {
+            pair = raw_pair(at.x, at.z, c);
+        }
         vector[vector_at(row, c)] = pair.x;
         vector[vector_at(row, c + HEAD / 2u)] = pair.y;
     }

@@ -1,17 +1,16 @@
 // The learned sketch's backward pass: how a tile lies in its slab, and the way through it, forwards and
-// backwards. Needs sketch_vectors and what that needs, gelu_with_slope, the work between products
-// (sketch_rows, subgroup_sketch_rows) and products on a tile:
+// backwards. Needs sketch_vectors and what that needs, WEIGHTS, gelu_with_slope, the work between products
+// (sketch_rows) and products on a tile:
 //   multiply(width, inner, how, slopes, local): result [ROW_TILE, width] = left right, right in w
 //   add_outer(dy, height, x, width, into, local): slabs at `into` [height, width] += dyᵀ x of the tile, the
-//   gradient of a matrix;
-//                                                  dy [ROW_TILE, height], x [ROW_TILE, width] at the given
-//                                                  places
+//       gradient of a matrix; dy [ROW_TILE, height], x [ROW_TILE, width] at the given places
+#import sketch_net
 
-override HIDDEN: u32;          // e r
-override LEVELS: u32;
-override WIDTH: u32;           // max(HEAD, SIZE)
-override WEIGHTS: u32;         // numbers in w: two branches of levels of norm [2, i], up [HIDDEN, i], down [SIZE, HIDDEN]
-#import operands
+// Operands of products on a tile in a slab, of which the right one may be in w; the result goes to the slab.
+struct Operand { at: u32, row: u32, column: u32 } // offset, distance of rows, distance of columns
+var<private> left: Operand;
+var<private> right: Operand;
+var<private> result: u32;      // first row of the result
 // How a product is kept: as it is; the slope of its GELU, and the GELU behind; times the slopes at `slopes`.
 const KEEP: u32 = 0u;
 const KEEP_GELU: u32 = 1u;
@@ -81,7 +80,7 @@ fn forward(l: Level, local: u32) {
 }
 
 // From dy [ROW_TILE, SIZE]: the slab's sums at `sums`, and dx [ROW_TILE, width], added to what is there where
-// `more`. Uses up dhidden [ROW_TILE, HIDDEN] and dnormed [ROW_TILE, WIDTH].
+// `more`. Uses up dhidden [ROW_TILE, HIDDEN] and dnormed [ROW_TILE, max(HEAD, SIZE)].
 fn backward(l: Level, sums: u32, dy: u32, dx: u32, more: bool, dhidden: u32, dnormed: u32, local: u32) {
     let up = l.norm + 2u * l.width;
     for (var phase = 0u; phase < 2u; phase++) {
@@ -119,8 +118,8 @@ fn differentiate(slab: u32, local: u32) {
     let after = x + ROW_TILE * HEAD + 2u * (activations_of(HEAD) + (LEVELS - 1u) * activations_of(SIZE));
     let dbranch = after;                                // [2, ROW_TILE, SIZE]
     let dhidden = dbranch + 2u * ROW_TILE * SIZE;       // [ROW_TILE, HIDDEN]
-    let dnormed = dhidden + ROW_TILE * HIDDEN;          // [ROW_TILE, WIDTH]
-    let dx = dnormed + ROW_TILE * WIDTH;                // [ROW_TILE, HEAD]
+    let dnormed = dhidden + ROW_TILE * HIDDEN;          // [ROW_TILE, max(HEAD, SIZE)]
+    let dx = dnormed + ROW_TILE * max(HEAD, SIZE);      // [ROW_TILE, HEAD]
     clear(sums, WEIGHTS + 4u * HEAD, local);
     for (var tile = 0u; tile < TILES; tile++) {
         let first = first_vector(slab, tile);
@@ -137,7 +136,9 @@ fn differentiate(slab: u32, local: u32) {
             let dy = dbranch + branch * ROW_TILE * SIZE;
             for (var above = LEVELS; above > 0u; above--) {
                 let lowest = above == 1u;
-                backward(level_at(x, branch, above - 1u), sums, dy, select(dy, dx, lowest), lowest && branch == 1u, dhidden, dnormed, local);
+                let l = level_at(x, branch, above - 1u);
+                let into = select(dy, dx, lowest);
+                backward(l, sums, dy, into, lowest && branch == 1u, dhidden, dnormed, local);
             }
         }
         store_vectors(first, dx, sums + WEIGHTS, local);

@@ -49,7 +49,8 @@ fn norm_rows(l: Level, local: u32) {
             slabs[l.moments + 2u * row + 1u] = scale;
         }
         for (var c = local % SHARES; c < l.width; c += SHARES) {
-            slabs[l.normed + row * l.width + c] = (slabs[l.x + row * l.width + c] - mean) * scale * w[l.norm + c] + w[l.norm + l.width + c];
+            let n = (slabs[l.x + row * l.width + c] - mean) * scale;
+            slabs[l.normed + row * l.width + c] = n * w[l.norm + c] + w[l.norm + l.width + c];
         }
     }
     sync();
@@ -85,8 +86,8 @@ fn norm_rows_back(l: Level, sums: u32, dx: u32, more: bool, dnormed: u32, local:
         let g_mean = first_sum(row) / f32(l.width);
         let gx_mean = second_sum(row) / f32(l.width);
         for (var c = local % SHARES; c < l.width; c += SHARES) {
-            let g = slabs[dnormed + row * l.width + c] * w[l.norm + c] - g_mean - standard(l, row, c) * gx_mean;
-            let d = g * slabs[l.moments + 2u * row + 1u];
+            let g = slabs[dnormed + row * l.width + c] * w[l.norm + c];
+            let d = (g - g_mean - standard(l, row, c) * gx_mean) * slabs[l.moments + 2u * row + 1u];
             let at = dx + row * l.width + c;
             if more { slabs[at] += d; } else { slabs[at] = d; }
         }

@@ -1,13 +1,14 @@
 // What the gradients of both sketches share: a tile of vectors in a slab of storage, loaded from the
 // projections and, once their gradient is known, handed back to them. A workgroup of THREADS owns slab
-// `group.x`; `sums` of it starts with the partial sums. Needs sketch_grad_bindings, slab, put_slab and
-// add_slab (slab_numbers, slab_vectors), ROW_TILE and THREADS; x [ROW_TILE, HEAD] and dx lie at the given
-// places.
+// `group.x`; `sums` of it starts with the partial sums. Needs sketch_grad_bindings, INPUT_NORMED,
+// ROW_TILE and THREADS; x [ROW_TILE, HEAD] and dx lie at the given places.
 #import head_vector
 #import head_vector_backward
 #import vector_place
-var<workgroup> head: array<vec4<f32>, ROW_TILE>;   // moments; then the two means that LayerNorm's gradient takes
-var<workgroup> places: array<vec3<u32>, ROW_TILE>; // vector_place of each: it takes six divisions
+// Of each vector: its moments, then the two means that LayerNorm's gradient takes; its vector_place, which
+// takes six divisions.
+var<workgroup> head: array<vec4<f32>, ROW_TILE>;
+var<workgroup> places: array<vec3<u32>, ROW_TILE>;
 
 fn sync() {
     workgroupBarrier();
@@ -15,12 +16,14 @@ fn sync() {
 }
 
 // First vector of a slab's tile: slabs take tiles in turn.
-fn first_vector(slab: u32, tile: u32) -> u32 { return (slab + (params.first_tile + tile) * params.slabs) * ROW_TILE; }
+fn first_vector(slab: u32, tile: u32) -> u32 {
+    return (slab + (params.first_tile + tile) * params.slabs) * ROW_TILE;
+}
 
 // Zeroes a slab's sums before its first tile.
 fn clear(sums: u32, count: u32, local: u32) {
     if params.first_tile == 0u {
-        for (var i = local; i < count; i += THREADS) { put_slab(sums + i, 0.0); }
+        for (var i = local; i < count; i += THREADS) { slabs[sums + i] = 0.0; }
     }
     sync();
 }
@@ -30,7 +33,7 @@ fn load_vectors(first: u32, x: u32, local: u32) {
     for (var row = local; row < ROW_TILE; row += THREADS) {
         let at = vector_place(min(first + row, params.vectors - 1u));
         places[row] = at;
-        if INPUT_NORMED == 1u { head[row] = vec4<f32>(head_moments(at.x, at.z), 0.0, 0.0); }
+        if INPUT_NORMED { head[row] = vec4<f32>(head_moments(at.x, at.z), 0.0, 0.0); }
     }
     workgroupBarrier();
     for (var i = local; i < ROW_TILE * (HEAD / 2u); i += THREADS) {
@@ -38,9 +41,13 @@ fn load_vectors(first: u32, x: u32, local: u32) {
         let c = i % (HEAD / 2u);
         let at = places[row];
         var pair = vec2<f32>();
-        if INPUT_NORMED == 1u { pair = normed_pair(at.x, head[row].xy, at.y, at.z, c); } else { pair = raw_pair(at.x, at.z, c); }
-        put_slab(x + row * HEAD + c, pair.x);
-        put_slab(x + row * HEAD + c + HEAD / 2u, pair.y);
+        if INPUT_NORMED {
+            pair = normed_pair(at.x, head[row].xy, at.y, at.z, c);
+        } else {
+            pair = raw_pair(at.x, at.z, c);
+        }
+        slabs[x + row * HEAD + c] = pair.x;
+        slabs[x + row * HEAD + c + HEAD / 2u] = pair.y;
     }
     sync();
 }
@@ -48,13 +55,14 @@ fn load_vectors(first: u32, x: u32, local: u32) {
 // dqkv += what the tile's dx gives the projections; the slab's `norms` += what it gives the norms.
 fn store_vectors(first: u32, dx: u32, sums: u32, local: u32) {
     let count = min(ROW_TILE, params.vectors - first);
-    if INPUT_NORMED == 1u {
+    if INPUT_NORMED {
         for (var row = local; row < count; row += THREADS) {
             let at = places[row];
             var g_sum = 0.0;
             var gx_sum = 0.0;
             for (var i = 0u; i < HEAD / 2u; i++) {
-                let g = vec2<f32>(slab(dx + row * HEAD + i), slab(dx + row * HEAD + i + HEAD / 2u)) * norm_weights(at.y, i, false);
+                let d = vec2<f32>(slabs[dx + row * HEAD + i], slabs[dx + row * HEAD + i + HEAD / 2u]);
+                let g = d * norm_weights(at.y, i, false);
                 g_sum += g.x + g.y;
                 gx_sum += dot(g, standard_pair(at.x, head[row].xy, at.z, i, false));
             }
@@ -67,15 +75,15 @@ fn store_vectors(first: u32, dx: u32, sums: u32, local: u32) {
         let to = raw_places(i, false);
         for (var t = 0u; t < count; t++) {
             let at = places[t];
-            var d = vec2<f32>(slab(dx + t * HEAD + i), slab(dx + t * HEAD + i + HEAD / 2u));
-            if INPUT_NORMED == 1u {
+            var d = vec2<f32>(slabs[dx + t * HEAD + i], slabs[dx + t * HEAD + i + HEAD / 2u]);
+            if INPUT_NORMED {
                 let m = head[t];
                 let x = standard_pair(at.x, m.xy, at.z, i, false);
                 let norm = sums + norm_row(at.y) * HEAD + i;
-                add_slab(norm, d.x * x.x);
-                add_slab(norm + HEAD / 2u, d.y * x.y);
-                add_slab(norm + HEAD, d.x);
-                add_slab(norm + HEAD + HEAD / 2u, d.y);
+                slabs[norm] += d.x * x.x;
+                slabs[norm + HEAD / 2u] += d.y * x.y;
+                slabs[norm + HEAD] += d.x;
+                slabs[norm + HEAD + HEAD / 2u] += d.y;
                 d = m.y * (d * norm_weights(at.y, i, false) - m.z - x * m.w);
             }
             if ROPE == 1u { d = turn_back(d, at.z, i); }

@@ -1,18 +1,16 @@
 // The learned sketch (SPEC §1): two branches of levels x (LN -> Linear(i -> e r) -> GELU -> Linear(e r ->
 // r)), s = sqrt(r) tanh(left * right / sqrt(r)), of the query and key vectors straight from the projections.
 //
-// Ladder. Reference: kernels/sketch_learned.rs. Unfused: a dozen dispatches and e r floats a token, head and
-// level in memory. Here: a workgroup takes ROW_TILE vectors through the whole net, the hidden layer in
-// workgroup memory, CHUNK units at a time. Neighbours hold neighbouring vectors, so that they read different
-// banks of workgroup memory and the same weights, which are read once for the ROWS vectors of an invocation.
-// Counted, not measured: the version before it, whose neighbours held different units and read weights rows
-// apart, ran at 2.6 TFLOP/s on an H100 (f32 peak 61) at h = 48, r = 16, e = 4, 1024 tokens of 4 heads.
+// Ladder. Reference: kernels/sketch/sketch_learned.rs. Unfused: a dozen dispatches and e r floats a token,
+// head and level in memory. Here: a workgroup takes ROW_TILE vectors through the whole net, the hidden layer
+// in workgroup memory, CHUNK units at a time. Neighbours hold neighbouring vectors, so that they read
+// different banks of workgroup memory and the same weights, which are read once for the ROWS vectors of an
+// invocation. Counted, not measured: the version before it, whose neighbours held different units and read
+// weights rows apart, ran at 2.6 TFLOP/s on an H100 (f32 peak 61) at h = 48, r = 16, e = 4, 1024 tokens of 4
+// heads.
 #import lanes
+#import sketch_net
 struct Params { vectors: u32, lanes: u32, tokens: u32, lane_base: u32 }
-override SIZE: u32;            // r
-override HIDDEN: u32;          // e r
-override LEVELS: u32;
-override INPUT_NORMED: u32;    // the sketch sees the normed vector (0: the raw projection)
 override ACROSS: u32;          // invocations along vectors
 override ROWS: u32;            // vectors of an invocation, ACROSS apart: 1 or 2
 override ROW_TILE: u32;        // ACROSS * ROWS
@@ -28,19 +26,29 @@ const UNITS: u32 = 8u;         // units of an invocation
 @group(0) @binding(2) var<storage, read> lanes: array<Lane>;           // [lanes]
 @group(0) @binding(3) var<storage, read> norms: array<f32>;            // [4, HEAD]
 @group(0) @binding(4) var<storage, read> rotations: array<vec2<f32>>;  // [4 * 256, HEAD / 2]
-@group(0) @binding(5) var<storage, read> w: array<vec4<f32>>;          // two branches of levels of norm [2, i], up [HIDDEN, i], down [SIZE, HIDDEN]
+// Two branches of levels of norm [2, i], up [HIDDEN, i], down [SIZE, HIDDEN].
+@group(0) @binding(5) var<storage, read> w: array<vec4<f32>>;
 @group(0) @binding(6) var<storage, read_write> sketch: array<f32>;     // [2, lanes, HEADS, tokens, SIZE]
 
-var<workgroup> vector: array<f32, VECTOR_SIZE>;     // [max(HEAD, SIZE), ROW_TILE]: input of the level, normed in place
+// [max(HEAD, SIZE), ROW_TILE]: input of the level, normed in place.
+var<workgroup> vector: array<f32, VECTOR_SIZE>;
 var<workgroup> hidden: array<f32, HIDDEN_SIZE>;     // [CHUNK, ROW_TILE]
 var<workgroup> moments: array<vec2<f32>, ROW_TILE>;
-#import head_vector
 #import gelu
 #import dot_add
-#import vector_place
 
 fn vector_at(row: u32, c: u32) -> u32 { return c * ROW_TILE + row; }
 #import sketch_input
+
+// Numbers at, at + ROW_TILE, ... of vector, or of hidden.
+fn four_of_vector(at: u32) -> vec4<f32> {
+    let next = at + 2u * ROW_TILE;
+    return vec4<f32>(vector[at], vector[at + ROW_TILE], vector[next], vector[next + ROW_TILE]);
+}
+fn four_of_hidden(at: u32) -> vec4<f32> {
+    let next = at + 2u * ROW_TILE;
+    return vec4<f32>(hidden[at], hidden[at + ROW_TILE], hidden[next], hidden[next + ROW_TILE]);
+}
 
 fn normalize_rows(width: u32, norm: u32, local: u32) {
     for (var row = local; row < ROW_TILE; row += THREADS) {
@@ -58,7 +66,8 @@ fn normalize_rows(width: u32, norm: u32, local: u32) {
     for (var i = local; i < ROW_TILE * width; i += THREADS) {
         let c = i / ROW_TILE;
         let m = moments[i % ROW_TILE];
-        vector[i] = (vector[i] - m.x) * m.y * w[(norm + c) / 4u][c % 4u] + w[(norm + width + c) / 4u][c % 4u];
+        let bias = w[(norm + width + c) / 4u][c % 4u];
+        vector[i] = (vector[i] - m.x) * m.y * w[(norm + c) / 4u][c % 4u] + bias;
     }
     workgroupBarrier();
 }
@@ -90,26 +99,27 @@ fn main(
                 var acc = array<f32, 16>(); // [UNITS, ROWS]
                 for (var c = 0u; c < width / 4u; c++) {
                     for (var r = 0u; r < ROWS; r++) {
-                        let x = 4u * c * ROW_TILE + row + r * ACROSS;
-                        let value = vec4<f32>(vector[x], vector[x + ROW_TILE], vector[x + 2u * ROW_TILE], vector[x + 3u * ROW_TILE]);
+                        let value = four_of_vector(4u * c * ROW_TILE + row + r * ACROSS);
                         for (var u = 0u; u < UNITS; u++) {
-                            acc[u * ROWS + r] = dot_add(acc[u * ROWS + r], w[(up + min(unit + u, HIDDEN - 1u) * width) / 4u + c], value);
+                            let weights = w[(up + min(unit + u, HIDDEN - 1u) * width) / 4u + c];
+                            acc[u * ROWS + r] = dot_add(acc[u * ROWS + r], weights, value);
                         }
                     }
                 }
                 for (var i = 0u; i < UNITS * ROWS; i += 4u) {
                     let value = gelu4(vec4<f32>(acc[i], acc[i + 1u], acc[i + 2u], acc[i + 3u]));
                     for (var k = 0u; k < 4u; k++) {
-                        hidden[(part * UNITS + (i + k) / ROWS) * ROW_TILE + row + (i + k) % ROWS * ACROSS] = value[k];
+                        let u = part * UNITS + (i + k) / ROWS;
+                        hidden[u * ROW_TILE + row + (i + k) % ROWS * ACROSS] = value[k];
                     }
                 }
                 workgroupBarrier();
                 for (var c = 0u; c < min(CHUNK, HIDDEN - chunk) / 4u; c++) {
                     for (var r = 0u; r < ROWS; r++) {
-                        let x = 4u * c * ROW_TILE + row + r * ACROSS;
-                        let value = vec4<f32>(hidden[x], hidden[x + ROW_TILE], hidden[x + 2u * ROW_TILE], hidden[x + 3u * ROW_TILE]);
+                        let value = four_of_hidden(4u * c * ROW_TILE + row + r * ACROSS);
                         for (var o = 0u; o < OUTPUTS; o++) {
-                            let weights = w[(down + min(part * OUTPUTS + o, SIZE - 1u) * HIDDEN + chunk) / 4u + c];
+                            let output = min(part * OUTPUTS + o, SIZE - 1u);
+                            let weights = w[(down + output * HIDDEN + chunk) / 4u + c];
                             sum[o * ROWS + r] = dot_add(sum[o * ROWS + r], weights, value);
                         }
                     }
@@ -129,6 +139,8 @@ fn main(
     for (var i = 0u; i < OUTPUTS * ROWS; i++) {
         let output = part * OUTPUTS + i / ROWS;
         let v = first + row + i % ROWS * ACROSS;
-        if output < SIZE && v < params.vectors { sketch[v * SIZE + output] = root * tanh(clamp(left[i] * sum[i] / root, -15.0, 15.0)); }
+        if output < SIZE && v < params.vectors {
+            sketch[v * SIZE + output] = root * tanh(clamp(left[i] * sum[i] / root, -15.0, 15.0));
+        }
     }
 }

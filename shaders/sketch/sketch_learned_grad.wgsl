@@ -1,18 +1,20 @@
 // Gradient of the learned sketch (SPEC §1): into dqkv, and partial sums of the gradients of weights and
 // norms.
 //
-// Ladder. Reference: kernels/sketch_learned_grad.rs. Kept activations would be some thousand floats a token
-// and head. Here a workgroup computes ROW_TILE vectors' net again into its slab of storage (which caches
-// hold; workgroup memory of the floor could not), walks it backwards, and adds to partial sums that are its
-// own: nothing is atomic. All its products go through one function that stages both operands in workgroup
-// memory. Not measured on a real GPU: on an H100 the version before it, which loaded both operands of every
-// multiply-add from storage in 32 workgroups, took 626 of 681 ms of a step of attention over 32k tokens.
-#import sketch_grad_bindings f32
+// Ladder. Reference: kernels/sketch/sketch_learned_grad.rs. Kept activations would be some thousand floats a
+// token and head. Here a workgroup computes ROW_TILE vectors' net again into its slab of storage (which
+// caches hold; workgroup memory of the floor could not), walks it backwards, and adds to partial sums that
+// are its own: nothing is atomic. All its products go through one function that stages both operands in
+// workgroup memory. Not measured on a real GPU: on an H100 the version before it, which loaded both operands
+// of every multiply-add from storage in 32 workgroups, took 626 of 681 ms of a step of attention over 32k
+// tokens.
+#import sketch_grad_bindings
+// Numbers in w: two branches of levels of norm [2, i], up [HIDDEN, i], down [SIZE, HIDDEN].
+override WEIGHTS: u32;
 const THREADS: u32 = 256u;
 const ROW_TILE: u32 = 32u;
 const SHARES: u32 = 4u;
 
-#import slab_numbers
 #import sketch_vectors
 #import sketch_levels
 #import sketch_rows
@@ -27,19 +29,23 @@ const LEFT: u32 = STEP / 4u + 1u;
 const RIGHT: u32 = COLUMNS / 4u + 1u;
 const LEFT_SIZE: u32 = ROW_TILE * LEFT;
 const RIGHT_SIZE: u32 = STEP * RIGHT;
-var<workgroup> tile_left: array<vec4<f32>, LEFT_SIZE>;   // [ROW_TILE, LEFT], vectors along the inner dimension
-var<workgroup> tile_right: array<vec4<f32>, RIGHT_SIZE>; // [STEP, RIGHT], vectors along columns
-var<private> s0: vec4<f32>;    // this invocation's sums: rows 2 (local / 16) and the next, columns 4 (local % 16) and three more
+// [ROW_TILE, LEFT], vectors along the inner dimension; [STEP, RIGHT], vectors along columns.
+var<workgroup> tile_left: array<vec4<f32>, LEFT_SIZE>;
+var<workgroup> tile_right: array<vec4<f32>, RIGHT_SIZE>;
+// This invocation's sums: rows 2 (local / 16) and the next, columns 4 (local % 16) and three more.
+var<private> s0: vec4<f32>;
 var<private> s1: vec4<f32>;
 
 fn left_vector(row: u32, k: u32) -> vec4<f32> {
     let at = left.at + row * left.row + k * left.column;
-    return vec4<f32>(slabs[at], slabs[at + left.column], slabs[at + 2u * left.column], slabs[at + 3u * left.column]);
+    let step = left.column;
+    return vec4<f32>(slabs[at], slabs[at + step], slabs[at + 2u * step], slabs[at + 3u * step]);
 }
 fn right_vector(in_w: bool, k: u32, column: u32) -> vec4<f32> {
     let at = right.at + k * right.row + column * right.column;
-    if in_w { return vec4<f32>(w[at], w[at + right.column], w[at + 2u * right.column], w[at + 3u * right.column]); }
-    return vec4<f32>(slabs[at], slabs[at + right.column], slabs[at + 2u * right.column], slabs[at + 3u * right.column]);
+    let step = right.column;
+    if in_w { return vec4<f32>(w[at], w[at + step], w[at + 2u * step], w[at + 3u * step]); }
+    return vec4<f32>(slabs[at], slabs[at + step], slabs[at + 2u * step], slabs[at + 3u * step]);
 }
 
 // The tile at (first_row, first_column) of left right [height, width]. Whatever the strides, neighbours load
@@ -57,7 +63,9 @@ fn product(in_w: bool, first_row: u32, first_column: u32, height: u32, width: u3
             k = local / ROW_TILE;
         }
         var value = vec4<f32>();
-        if first_row + row < height && first + 4u * k < inner { value = left_vector(first_row + row, first + 4u * k); }
+        if first_row + row < height && first + 4u * k < inner {
+            value = left_vector(first_row + row, first + 4u * k);
+        }
         tile_left[row * LEFT + k] = value;
         for (var i = local; i < STEP * (COLUMNS / 4u); i += THREADS) {
             var inside = i / (COLUMNS / 4u);
@@ -67,7 +75,9 @@ fn product(in_w: bool, first_row: u32, first_column: u32, height: u32, width: u3
                 column = i / STEP;
             }
             value = vec4<f32>();
-            if first + inside < inner && first_column + 4u * column < width { value = right_vector(in_w, first + inside, first_column + 4u * column); }
+            if first + inside < inner && first_column + 4u * column < width {
+                value = right_vector(in_w, first + inside, first_column + 4u * column);
+            }
             tile_right[inside * RIGHT + column] = value;
         }
         workgroupBarrier();
@@ -148,4 +158,6 @@ fn add_outer(dy: u32, height: u32, x: u32, width: u32, into: u32, local: u32) {
 }
 
 @compute @workgroup_size(256)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) { differentiate(group.x, local); }
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+    differentiate(group.x, local);
+}

@@ -3,14 +3,10 @@
 // level to the root. A workgroup takes ROW_TILE vectors through the whole tree; the values of a level live in
 // workgroup memory.
 #import lanes
+#import sketch_tree
 struct Params { vectors: u32, lanes: u32, tokens: u32, lane_base: u32 }
-override SIZE: u32;            // r
-override LEAVES: u32;          // degree / 4
-override GAIN: f32;
-override INPUT_NORMED: u32;
 override ROW_TILE: u32;
-override WIDTH: u32;           // HEAD
-override VECTORS: u32;         // ROW_TILE * WIDTH
+override VECTORS: u32;         // ROW_TILE * HEAD
 override VALUES: u32;          // LEAVES * ROW_TILE * SIZE
 const THREADS: u32 = 128u;
 
@@ -26,9 +22,7 @@ var<workgroup> vector: array<f32, VECTORS>;
 var<workgroup> moments: array<vec2<f32>, ROW_TILE>;
 var<workgroup> value: array<f32, VALUES>;  // [node, row, SIZE] of the level below
 var<workgroup> next: array<f32, VALUES>;
-#import head_vector
-#import vector_place
-fn vector_at(row: u32, c: u32) -> u32 { return row * WIDTH + c; }
+fn vector_at(row: u32, c: u32) -> u32 { return row * HEAD + c; }
 #import sketch_input
 
 @compute @workgroup_size(128)
@@ -48,7 +42,7 @@ fn main(
         var a = 0.0;
         var b = 0.0;
         for (var c = 0u; c < HEAD; c++) {
-            let x = vector[row * WIDTH + c];
+            let x = vector[row * HEAD + c];
             a += x * w[matrix + c * SIZE];
             b += x * w[matrix + (HEAD + c) * SIZE];
         }

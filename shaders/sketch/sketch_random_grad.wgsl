@@ -1,13 +1,27 @@
 // Gradient of the random sketch (SPEC §1): into dqkv, and partial sums of the gradients of the norms; the
 // matrices are fixed. A workgroup computes ROW_TILE vectors' tree again into its slab of storage and walks it
 // from the root to the leaves.
-#import sketch_grad_bindings f32
+#import sketch_grad_bindings
+#import sketch_tree
 const THREADS: u32 = 128u;
 const ROW_TILE: u32 = 16u;
 
-#import slab_numbers
 #import sketch_vectors
-#import sketch_nodes
+
+// Of every node the slab holds the left product, the right product, the value and its gradient, [ROW_TILE,
+// SIZE] each.
+fn node_at(nodes: u32, node: u32, what: u32) -> u32 { return nodes + (node * 4u + what) * ROW_TILE * SIZE; }
+
+fn matrix_at(node: u32) -> u32 {
+    return 2u * SIZE * (min(node, LEAVES) * HEAD + (max(node, LEAVES) - LEAVES) * SIZE);
+}
+
+// Where the two inputs of a node lie, and how wide they are.
+fn inputs_of(x: u32, nodes: u32, node: u32) -> vec3<u32> {
+    if node < LEAVES { return vec3<u32>(x, x, HEAD); }
+    let child = 2u * (node - LEAVES);
+    return vec3<u32>(node_at(nodes, child, 2u), node_at(nodes, child + 1u, 2u), SIZE);
+}
 
 @compute @workgroup_size(128)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {

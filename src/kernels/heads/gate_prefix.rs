@@ -1,12 +1,10 @@
 //! Prefix sums of the log gates.
 
-use crate::kernels::Gradient;
-
 use crate::error::Result;
-use crate::kernels::cpu::SharedMut;
 use crate::kernels::heads::gate_sum::gate_add;
 use crate::kernels::heads::layout::{HeadLayout, lane};
-use crate::kernels::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, cpu, shader, shape_error};
+use crate::kernels::shader::gate_prefix as shader;
+use crate::kernels::{DeviceTraits, Dispatch, Gradient, Kernel, Real, Variant, cpu, shape_error};
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::{shape, twins};
 
@@ -52,51 +50,44 @@ impl Kernel for GatePrefix {
     }
 
     fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {
-        let l = &self.layout;
-        let stride = match self.carried {
+        let keys_stride = match self.carried {
             Carried::Nothing => 0,
-            Carried::Ring => l.block,
+            Carried::Ring => self.layout.block,
             Carried::Cache(context) => context,
         };
-        Variant::new("gate_prefix", &[("CARRY", self.carried != Carried::Nothing), ("CACHE", self.unbroken)])
-            .size("HEADS", l.heads)
-            .size("QKV_WIDTH", l.qkv_width())
-            .size("GATE_OFFSET", l.gate_offset())
-            .size("BLOCK", l.block)
-            .size("KEY_WIDTH", l.key_width())
-            .size("G_OFFSET", l.sum_offset())
-            .size("KEYS_STRIDE", stride)
+        let flags = shader::Flags { carry: self.carried != Carried::Nothing, cache: self.unbroken };
+        shader::Overrides { keys_stride, head_layout: self.layout.overrides() }.variant(flags)
     }
 
     fn dispatches(&self, _: &Variant, call: &Call) -> Vec<Dispatch> {
         let blocks = if self.unbroken { 1 } else { call.unit(Unit::Blocks(self.layout.block)) };
-        let params = shader::gate_prefix::Params {
+        let params = shader::Params {
             lanes: call.lanes.len() as u32,
             tokens: call.tokens as u32,
             lane_base: call.lane_base as u32,
             blocks: blocks as u32,
         };
-        Dispatch::once(&params, [(call.lanes.len() * self.layout.heads * blocks).div_ceil(64), 1, 1])
+        let invocations = call.lanes.len() * self.layout.heads * blocks;
+        Dispatch::once(&params, [invocations.div_ceil(shader::INVOCATIONS), 1, 1])
     }
 
     fn gradient(&self) -> Option<&dyn Gradient> {
         Some(self)
     }
 
-    twins!();
+    twins!(shader);
 }
 
 impl GatePrefix {
-    fn twin<R: Real>(&self, args: &mut Args<'_, R>, call: &Call) {
-        let l = &self.layout;
-        let (qkv, lanes) = (args.real(0), args.ids(1));
-        let carried: &[R] = if self.carried == Carried::Nothing { &[] } else { args.real(2) };
-        let sums = SharedMut::new(args.real_mut(2 + usize::from(self.carried != Carried::Nothing)));
+    fn twin<R: Real>(&self, args: shader::Args<'_, R>, call: &Call) {
+        let shader::Args { qkv, lanes, carried, sums, .. } = args;
+        let (l, carried) = (&self.layout, carried.unwrap_or_default());
         let row_of = |stride: usize, slot: usize, head: usize, row: usize| {
             let at = ((slot * l.heads + head) * stride + row) * l.key_width();
             l.gate_sum(&carried[at..at + l.key_width()])
         };
-        cpu::parallel_for(call.lanes.len() * l.heads, |task| {
+        let sums = &mut sums[..call.lanes.len() * l.heads * call.tokens * 2];
+        cpu::parallel_chunks(sums, call.tokens * 2, |task, sums| {
             let (at, head) = (task / l.heads, task % l.heads);
             let lane = lane(lanes, call.lane_base + at);
             let mut sum = match self.carried {
@@ -107,9 +98,7 @@ impl GatePrefix {
                 }
                 _ => [R::ZERO; 2],
             };
-            // SAFETY: every task has its own (lane, head).
-            let out = unsafe { sums.slice(task * call.tokens * 2, call.tokens * 2) };
-            for (i, out) in out.chunks_exact_mut(2).enumerate() {
+            for (i, out) in sums.chunks_exact_mut(2).enumerate() {
                 if !self.unbroken && (lane.ring + i).is_multiple_of(l.block) {
                     sum = [R::ZERO; 2];
                 }

@@ -1,9 +1,9 @@
 //! Gradient of the gate logits: a suffix sum.
 
 use crate::error::Result;
-use crate::kernels::cpu::SharedMut;
 use crate::kernels::heads::layout::{HeadLayout, lane};
-use crate::kernels::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, cpu, shader, shape_error};
+use crate::kernels::shader::gate_prefix_grad as shader;
+use crate::kernels::{DeviceTraits, Dispatch, Kernel, Real, Variant, cpu, shape_error};
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::{shape, twins};
 
@@ -40,39 +40,34 @@ impl Kernel for GatePrefixGrad {
     }
 
     fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {
-        let l = &self.layout;
-        Variant::new("gate_prefix_grad", &[])
-            .size("HEADS", l.heads)
-            .size("QKV_WIDTH", l.qkv_width())
-            .size("GATE_OFFSET", l.gate_offset())
+        shader::Overrides { head_layout: self.layout.overrides() }.variant()
     }
 
     fn dispatches(&self, _: &Variant, call: &Call) -> Vec<Dispatch> {
-        let params =
-            shader::gate_prefix_grad::Params { lanes: call.lanes.len() as u32, tokens: call.tokens as u32 };
+        let params = shader::Params { lanes: call.lanes.len() as u32, tokens: call.tokens as u32 };
         Dispatch::once(&params, [call.lanes.len() * self.layout.heads, 1, 1])
     }
 
-    twins!();
+    twins!(shader);
 }
 
 impl GatePrefixGrad {
-    fn twin<R: Real>(&self, args: &mut Args<'_, R>, call: &Call) {
-        let l = &self.layout;
-        let (qkv, lanes, dsums) = (args.real(0), args.ids(1), args.real(2));
-        let (dqkv, carry) = (SharedMut::new(args.real_mut(3)), SharedMut::new(args.real_mut(4)));
-        let tokens = call.tokens;
-        cpu::parallel_for(call.lanes.len() * l.heads, |task| {
+    fn twin<R: Real>(&self, args: shader::Args<'_, R>, call: &Call) {
+        let shader::Args { qkv, lanes, dsums, dqkv, carry, .. } = args;
+        let (l, tokens, width) = (&self.layout, call.tokens, self.layout.qkv_width());
+        // The logits of a head over the tokens of a lane: a column of dqkv.
+        let dlogits = &mut dqkv[..call.lanes.len() * tokens * width][l.gate_offset()..];
+        let mut dlogits = cpu::blocks(dlogits, width, [l.heads, 1], |row, head| {
+            (row / tokens * l.heads + head) * tokens + row % tokens
+        });
+        cpu::parallel_each(dlogits.chunks_mut(tokens).zip(carry), |task, (dlogits, carry)| {
             let (at, head) = (task / l.heads, task % l.heads);
-            debug_assert_eq!(lane(lanes, call.lane_base + at).ring, 0);
-            // SAFETY: every task has its own (lane, head), and so its own column of dqkv's rows.
-            let at_place = |place: usize| unsafe { dqkv.slice(place, 1) };
-            let carry = unsafe { carry.slice(task, 1) };
-            for token in (0..tokens).rev() {
-                carry[0] += dsums[(task * tokens + token) * 2];
-                let place = (at * tokens + token) * l.qkv_width() + l.gate_offset() + head;
+            assert_eq!(lane(lanes, call.lane_base + at).ring, 0);
+            for (token, dlogit) in dlogits.iter_mut().enumerate().rev() {
+                *carry += dsums[(task * tokens + token) * 2];
+                let logit = qkv[(at * tokens + token) * width + l.gate_offset() + head];
                 // σ(-x) = e^{log σ(-x)}.
-                at_place(place)[0] += carry[0] * (-qkv[place]).log_sigmoid().exp();
+                dlogit[0] += *carry * (-logit).log_sigmoid().exp();
             }
         });
     }

@@ -1,20 +1,29 @@
-//! The rules that give the gradients of this family.
+//! The rules that give the gradients of this family. Of one head, with `d` before a name for the gradient of
+//! the loss by it:
+//!
+//! ```text
+//! pack_heads    g = (R_tᵀ dx) · weight          R_tᵀ where normed vectors are rotated
+//!               dq̃ = (g - mean(g) - n mean(g · n)) / deviation,  n the standardised q̃
+//!               dq = R_tᵀ dq̃            R_tᵀ where raw vectors are
+//!               dweight = Σ R_tᵀ dx · n,  dbias = Σ R_tᵀ dx;  dv and ds are columns of the rows' gradients
+//! gate_prefix   d(log gate)_t = Σ_{i ≥ t} dG_i over the rest of the text, as if G never restarted
+//!               dlogit_t = σ(-logit_t) · d(log gate)_t
+//! ```
+//!
+//! The references to block ends cancel in dG, so the suffix sum may run over blocks.
+
+use std::sync::Arc;
 
 use super::gate_prefix::GatePrefix;
+use super::gate_prefix_grad::GatePrefixGrad;
 use super::pack_heads::PackHeads;
+use super::pack_heads_grad::PackHeadsGrad;
+use super::unpack_heads::{Columns, UnpackHeads};
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernels::heads::gate_prefix_grad::GatePrefixGrad;
-use crate::kernels::heads::pack_heads_grad::PackHeadsGrad;
-use crate::kernels::heads::unpack_heads::Columns;
-use crate::kernels::heads::unpack_heads::UnpackHeads;
-use crate::kernels::rows::sum_partials::SumPartials;
-use crate::kernels::rows::sum_partials::partials;
+use crate::kernels::rows::sum_partials::{SumPartials, partials};
 use crate::kernels::{Backward, BackwardExt, Gradient};
 use crate::shape;
-use crate::tensor::TensorId;
-use crate::tensor::TensorType;
-use crate::tensor::Unit;
-use std::sync::Arc;
+use crate::tensor::{TensorId, TensorType, Unit};
 
 impl Gradient for GatePrefix {
     fn backward(&self, pass: &mut dyn Backward) -> Result<()> {

@@ -2,7 +2,8 @@
 
 use crate::error::Result;
 use crate::kernels::heads::layout::HeadLayout;
-use crate::kernels::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, cpu, shader, shape_error};
+use crate::kernels::shader::join_columns as shader;
+use crate::kernels::{DeviceTraits, Dispatch, Kernel, Real, Variant, cpu, shape_error};
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::{shape, twins};
 
@@ -40,38 +41,33 @@ impl Kernel for JoinColumns {
     }
 
     fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {
-        let l = &self.layout;
-        Variant::new("join_columns", &[("GATE", l.gated)])
-            .size("PART", self.part())
-            .size("HEADS", l.heads)
-            .size("WIDTH", l.qkv_width())
+        let flags = shader::Flags { gate: self.layout.gated };
+        shader::Overrides { head_layout: self.layout.overrides() }.variant(flags)
     }
 
     fn dispatches(&self, _: &Variant, call: &Call) -> Vec<Dispatch> {
         let rows = call.unit(Unit::Rows);
         Dispatch::once(
-            &shader::join_columns::Params { rows: rows as u32 },
-            Dispatch::linear((rows * self.layout.qkv_width() / 4).div_ceil(64)),
+            &shader::Params { rows: rows as u32 },
+            Dispatch::linear((rows * self.layout.qkv_width() / 4).div_ceil(shader::INVOCATIONS)),
         )
     }
 
-    twins!();
+    twins!(shader);
 }
 
 impl JoinColumns {
-    fn twin<R: Real>(&self, args: &mut Args<'_, R>, call: &Call) {
+    fn twin<R: Real>(&self, args: shader::Args<'_, R>, call: &Call) {
         const ROWS: usize = 64;
         let (l, part) = (&self.layout, self.part());
-        let parts = [args.real(0), args.real(1), args.real(2)];
-        let gate: &[R] = if l.gated { args.real(3) } else { &[] };
-        let qkv = args.real_mut(if l.gated { 4 } else { 3 });
+        let shader::Args { q, k, v, gate, qkv, .. } = args;
         let width = l.qkv_width();
         cpu::parallel_chunks(&mut qkv[..call.unit(Unit::Rows) * width], ROWS * width, |task, qkv| {
             for (row, out) in (task * ROWS..).zip(qkv.chunks_exact_mut(width)) {
-                for (from, out) in parts.iter().zip(out.chunks_exact_mut(part)) {
+                for (from, out) in [q, k, v].iter().zip(out.chunks_exact_mut(part)) {
                     out.copy_from_slice(&from[row * part..(row + 1) * part]);
                 }
-                if l.gated {
+                if let Some(gate) = gate {
                     let (logits, padding) = out[3 * part..].split_at_mut(l.heads);
                     logits.copy_from_slice(&gate[row * l.heads..(row + 1) * l.heads]);
                     padding.fill(R::ZERO);

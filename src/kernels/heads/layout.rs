@@ -1,7 +1,8 @@
 //! What the attention kernels share: the layout of query and key rows and the vectors in them. CPU twin of
-//! `shaders/shared/{head_vector,rotation,lanes}.wgsl`.
+//! `shaders/shared/{head_layout,head_vector,rotation,lanes}.wgsl`.
 
-use crate::kernels::{Real, Variant, cpu};
+use crate::kernels::shader::shared;
+use crate::kernels::{Real, cpu};
 use crate::tensor::Lane;
 
 /// Which vectors are rotated by position (SPEC §1, Position).
@@ -86,20 +87,31 @@ impl HeadLayout {
         self.head + 4
     }
 
+    /// The `override`s of `shared/head_layout.wgsl`.
+    pub(in crate::kernels) fn overrides(&self) -> shared::HeadLayout {
+        shared::HeadLayout {
+            heads: self.heads,
+            head: self.head,
+            block: self.block,
+            qkv_width: self.qkv_width(),
+            gate_offset: self.gate_offset(),
+            query_width: self.query_width(),
+            key_width: self.key_width(),
+            s_offset: self.sketch_offset(),
+            v_offset: self.value_offset(),
+            g_offset: self.sum_offset(),
+            gated: self.gated,
+        }
+    }
+
     /// The `override`s of `shared/head_vector.wgsl`.
-    pub(in crate::kernels) fn head_constants(&self, variant: Variant) -> Variant {
-        let rotation = match self.rotation {
+    pub(in crate::kernels) fn vectors(&self) -> shared::HeadVector {
+        let rope = match self.rotation {
             Rotation::None => 0,
             Rotation::Raw => 1,
             Rotation::Normed => 2,
         };
-        variant
-            .size("HEADS", self.heads)
-            .size("HEAD", self.head)
-            .size("QKV_WIDTH", self.qkv_width())
-            .size("ROPE", rotation)
-            .size("INTERLEAVED", usize::from(self.interleaved))
-            .size("SHARED_NORM", usize::from(self.shared_norm))
+        shared::HeadVector { rope, interleaved: self.interleaved, shared_norm: self.shared_norm }
     }
 
     /// The gate sum of a key row.
@@ -240,9 +252,9 @@ impl<R: Real> HeadSource<'_, R> {
     /// What the sketch sees.
     pub fn sketch_input(&self, row: usize, part: usize, head: usize, turn: &[R], out: &mut [R]) {
         if self.layout.sketch_normed {
-            self.normed(row, part, head, turn, out)
+            self.normed(row, part, head, turn, out);
         } else {
-            self.raw(row, part, head, turn, out)
+            self.raw(row, part, head, turn, out);
         }
     }
 }

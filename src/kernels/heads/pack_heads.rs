@@ -1,12 +1,10 @@
 //! Query and key rows of the attention kernels.
 
-use crate::kernels::Gradient;
-
 use crate::error::Result;
-use crate::kernels::cpu::SharedMut;
 use crate::kernels::heads::gate_sum::gate_add;
 use crate::kernels::heads::layout::{HeadLayout, HeadSource, Rotation, lane};
-use crate::kernels::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, cpu, shader, shape_error};
+use crate::kernels::shader::pack_heads as shader;
+use crate::kernels::{DeviceTraits, Dispatch, Gradient, Kernel, Real, Variant, cpu, shape_error};
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::{shape, twins};
 
@@ -81,102 +79,73 @@ impl Kernel for PackHeads {
             KeysAt::Ring => 1,
             KeysAt::Cache(_) => 2,
         };
-        l.head_constants(Variant::new("pack_heads", &[("S", l.sketch > 0), ("G", self.sums)]))
-            .size("HAS_X", usize::from(l.exact))
-            .size("X_NORM", usize::from(l.normed))
-            .size("SKETCH", l.sketch)
-            .size("GATED", usize::from(l.gated))
-            .size("QUERY_WIDTH", l.query_width())
-            .size("KEY_WIDTH", l.key_width())
-            .size("KEYS_AT", keys_at)
-            .size("BLOCK", l.block)
+        shader::Overrides {
+            x_normed: l.exact && l.normed,
+            sketch: l.sketch,
+            keys_at,
+            head_layout: l.overrides(),
+            head_vector: l.vectors(),
+        }
+        .variant(shader::Flags { s: l.sketch > 0, g: self.sums })
     }
 
     fn dispatches(&self, _: &Variant, call: &Call) -> Vec<Dispatch> {
-        let params = shader::pack_heads::Params {
+        let params = shader::Params {
             lanes: call.lanes.len() as u32,
             tokens: call.tokens as u32,
             lane_base: call.lane_base as u32,
             stride: self.stride(call) as u32,
         };
-        Dispatch::once(&params, [call.tokens.div_ceil(64), 3 * self.layout.heads, call.lanes.len()])
+        let groups = call.tokens.div_ceil(shader::INVOCATIONS);
+        Dispatch::once(&params, [groups, 3 * self.layout.heads, call.lanes.len()])
     }
 
     fn gradient(&self) -> Option<&dyn Gradient> {
         Some(self)
     }
 
-    twins!();
+    twins!(shader);
+}
+
+/// What a run of tokens writes of one head.
+struct Run<'a, R> {
+    queries: &'a mut [R],
+    keys: &'a mut [R],
+    /// The key rows of the head before the call's.
+    before: &'a [R],
 }
 
 impl PackHeads {
-    fn twin<R: Real>(&self, args: &mut Args<'_, R>, call: &Call) {
-        let l = &self.layout;
-        let (qkv, lanes, norms, rotations) = (args.real(0), args.ids(1), args.real(2), args.real(3));
-        let sketch: &[R] = if l.sketch > 0 { args.real(4) } else { &[] };
-        let sums: Option<&[R]> = self.sums.then(|| args.real(self.input_count() - 1));
-        let queries = SharedMut::new(args.real_mut(self.input_count()));
-        let keys = SharedMut::new(args.real_mut(self.input_count() + 1));
-        let source = HeadSource { layout: l, qkv, norms, rotations };
-        let (tokens, stride) = (call.tokens, self.stride(call));
-        let (query_width, key_width) = (l.query_width(), l.key_width());
-        // A task is a run of tokens with all their heads, which share the turn of a token.
+    fn twin<R: Real>(&self, args: shader::Args<'_, R>, call: &Call) {
+        /// Tokens that a task takes with all their heads, which share the turn of a token.
         const RUN: usize = 16;
-        let runs = tokens.div_ceil(RUN);
-        cpu::parallel_for(call.lanes.len() * runs, |task| {
-            let (at, run) = (task / runs, task % runs);
-            let lane = lane(lanes, call.lane_base + at);
+        let shader::Args { qkv, lanes, norms, rotations, sketch, sums, queries, keys, .. } = args;
+        let l = &self.layout;
+        let source = HeadSource { layout: l, qkv, norms, rotations };
+        let runs = call.tokens.div_ceil(RUN);
+        cpu::parallel_each(self.runs(RUN, lanes, queries, keys, call), |task, mut heads| {
+            let (at, first) = (task / runs, task % runs * RUN);
+            let position = lane(lanes, call.lane_base + at).position;
             cpu::with_scratch(l.head, |turn: &mut [R]| {
-                for token in run * RUN..tokens.min((run + 1) * RUN) {
-                    let (row, position) = (at * tokens + token, lane.position + token);
+                for token in first..call.tokens.min(first + RUN) {
                     if l.exact && l.rotation != Rotation::None {
-                        source.turn_at(position, turn);
+                        source.turn_at(position + token, turn);
                     }
-                    for head in 0..l.heads {
-                        let in_call = (at * l.heads + head) * tokens + token;
-                        let (place, first) = match self.keys {
-                            KeysAt::Window => ((at * l.heads + head) * stride + lane.ring + token, false),
-                            KeysAt::Ring => (
-                                (lane.slot * l.heads + head) * stride + lane.ring % l.block,
-                                lane.ring.is_multiple_of(l.block),
-                            ),
-                            KeysAt::Cache(_) => {
-                                ((lane.slot * l.heads + head) * stride + position, position == 0)
-                            }
-                        };
-                        // SAFETY: every (lane, head, token) has its own query row and its own key row; slots
-                        // of lanes differ.
-                        let (query, key) = unsafe {
-                            (
-                                queries.slice(in_call * query_width, query_width),
-                                keys.slice(place * key_width, key_width),
-                            )
-                        };
-                        if l.exact {
-                            source.exact(row, 0, head, turn, &mut query[..l.head]);
-                            source.exact(row, 1, head, turn, &mut key[..l.head]);
+                    let row = at * call.tokens + token;
+                    for (head, run) in heads.iter_mut().enumerate() {
+                        let query = &mut run.queries[(token - first) * l.query_width()..][..l.query_width()];
+                        let key = &mut run.keys[(token - first) * l.key_width()..][..l.key_width()];
+                        let in_call = (at * l.heads + head) * call.tokens + token;
+                        self.vectors(&source, [row, head], turn, query, key);
+                        if let Some(sketch) = sketch {
+                            self.sketches(sketch, in_call, query, key, call);
                         }
-                        let (s, r) = (l.sketch_offset(), l.sketch);
-                        query[s..s + r].copy_from_slice(&sketch[in_call * r..(in_call + 1) * r]);
-                        let key_sketch = (call.lanes.len() * l.heads * tokens + in_call) * r;
-                        key[s..s + r].copy_from_slice(&sketch[key_sketch..key_sketch + r]);
-                        key[l.value_offset()..l.sum_offset()]
-                            .copy_from_slice(source.projection(row, 2, head));
                         if l.gated {
+                            let logit = || qkv[row * l.qkv_width() + l.gate_offset() + head];
                             let sum = match sums {
                                 Some(sums) => [sums[in_call * 2], sums[in_call * 2 + 1]],
-                                None if first => {
-                                    gate_add([R::ZERO; 2], qkv[row * l.qkv_width() + l.gate_offset() + head])
-                                }
-                                None => {
-                                    // SAFETY: one token a lane: the row before is of an earlier call, nobody
-                                    // writes it now.
-                                    let before = unsafe { keys.slice((place - 1) * key_width, key_width) };
-                                    gate_add(
-                                        l.gate_sum(before),
-                                        qkv[row * l.qkv_width() + l.gate_offset() + head],
-                                    )
-                                }
+                                // One token a lane: the row before it is of an earlier call.
+                                None => gate_add(self.last_sum(run.before), logit()),
                             };
                             key[l.sum_offset()..l.sum_offset() + 2].copy_from_slice(&sum);
                         }
@@ -184,5 +153,73 @@ impl PackHeads {
                 }
             });
         });
+    }
+
+    /// For each run of `length` tokens of each lane, what it writes of every head.
+    fn runs<'a, R>(
+        &self,
+        length: usize,
+        lanes: &[u32],
+        queries: &'a mut [R],
+        keys: &'a mut [R],
+        call: &Call,
+    ) -> Vec<Vec<Run<'a, R>>> {
+        let (l, tokens, runs) = (&self.layout, call.tokens, call.tokens.div_ceil(length));
+        let (query_width, key_width) = (l.query_width(), l.key_width());
+        let mut all: Vec<Vec<Run<'_, R>>> = Vec::new();
+        all.resize_with(call.lanes.len() * runs, || Vec::with_capacity(l.heads));
+        let mut keys: Vec<&mut [R]> = keys.chunks_mut(self.stride(call) * key_width).collect();
+        let queries = queries.chunks_mut(tokens * query_width).take(call.lanes.len() * l.heads);
+        for (lane_head, queries) in queries.enumerate() {
+            let (at, head) = (lane_head / l.heads, lane_head % l.heads);
+            let lane = lane(lanes, call.lane_base + at);
+            let (owner, first) = match self.keys {
+                KeysAt::Window => (at, lane.ring),
+                KeysAt::Ring => (lane.slot, lane.ring % l.block),
+                KeysAt::Cache(_) => (lane.slot, lane.position),
+            };
+            // Lanes of a call have slots of their own; a second one would find no rows left.
+            let rows = std::mem::take(&mut keys[owner * l.heads + head]);
+            let (before, rows) = rows.split_at_mut(first * key_width);
+            let before = &*before;
+            let pieces = queries
+                .chunks_mut(length * query_width)
+                .zip(rows[..tokens * key_width].chunks_mut(length * key_width));
+            for (run, (queries, keys)) in pieces.enumerate() {
+                all[at * runs + run].push(Run { queries, keys, before });
+            }
+        }
+        all
+    }
+
+    /// x and v.
+    fn vectors<R: Real>(
+        &self,
+        source: &HeadSource<'_, R>,
+        [row, head]: [usize; 2],
+        turn: &[R],
+        query: &mut [R],
+        key: &mut [R],
+    ) {
+        let l = &self.layout;
+        if l.exact {
+            source.exact(row, 0, head, turn, &mut query[..l.head]);
+            source.exact(row, 1, head, turn, &mut key[..l.head]);
+        }
+        key[l.value_offset()..l.sum_offset()].copy_from_slice(source.projection(row, 2, head));
+    }
+
+    /// s of the query and of the key.
+    fn sketches<R: Real>(&self, sketch: &[R], in_call: usize, query: &mut [R], key: &mut [R], call: &Call) {
+        let (s, r) = (self.layout.sketch_offset(), self.layout.sketch);
+        let keys = call.unit(Unit::Rows) * self.layout.heads;
+        query[s..s + r].copy_from_slice(&sketch[in_call * r..][..r]);
+        key[s..s + r].copy_from_slice(&sketch[(keys + in_call) * r..][..r]);
+    }
+
+    /// The gate sum of the last of some key rows; none: 0.
+    fn last_sum<R: Real>(&self, rows: &[R]) -> [R; 2] {
+        let width = self.layout.key_width();
+        rows.len().checked_sub(width).map_or([R::ZERO; 2], |last| self.layout.gate_sum(&rows[last..]))
     }
 }

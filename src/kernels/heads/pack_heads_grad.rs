@@ -1,11 +1,12 @@
 //! Gradient of the packed rows: back to the projections and the norms of queries and keys.
 
 use crate::error::Result;
-use crate::kernels::cpu::SharedMut;
 use crate::kernels::heads::layout::{HeadLayout, HeadSource, Rotation, lane};
 use crate::kernels::heads::vector_grad::Vector;
+use crate::kernels::rows::column_sums::Parts;
 use crate::kernels::rows::sum_partials::{PARTIAL_ROWS, partials};
-use crate::kernels::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, cpu, shader, shape_error};
+use crate::kernels::shader::pack_heads_grad as shader;
+use crate::kernels::{DeviceTraits, Dispatch, Kernel, Real, Variant, cpu, shape_error};
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::{shape, twins};
 
@@ -41,19 +42,20 @@ impl Kernel for PackHeadsGrad {
     }
 
     fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {
+        /// A workgroup takes the tokens of one partial sum.
+        const _: () = assert!(shader::PARTIAL_ROWS == PARTIAL_ROWS);
         let l = &self.layout;
-        l.head_constants(Variant::new("pack_heads_grad", &[]))
-            .size("HAS_X", usize::from(l.exact))
-            .size("X_NORM", usize::from(l.normed))
-            .size("SKETCH", l.sketch)
-            .size("QUERY_WIDTH", l.query_width())
-            .size("KEY_WIDTH", l.key_width())
-            .size("PARTIAL_ROWS", PARTIAL_ROWS)
-            .size("NORMS", 4 * l.head)
+        shader::Overrides {
+            x_normed: l.exact && l.normed,
+            norms: 4 * l.head,
+            head_layout: l.overrides(),
+            head_vector: l.vectors(),
+        }
+        .variant()
     }
 
     fn dispatches(&self, _: &Variant, call: &Call) -> Vec<Dispatch> {
-        let params = shader::pack_heads_grad::Params {
+        let params = shader::Params {
             lanes: call.lanes.len() as u32,
             tokens: call.tokens as u32,
             lane_base: call.lane_base as u32,
@@ -62,49 +64,44 @@ impl Kernel for PackHeadsGrad {
         Dispatch::once(&params, [call.unit(Unit::Blocks(PARTIAL_ROWS)), 1, call.lanes.len()])
     }
 
-    twins!();
+    twins!(shader);
 }
 
 impl PackHeadsGrad {
-    fn twin<R: Real>(&self, args: &mut Args<'_, R>, call: &Call) {
+    fn twin<R: Real>(&self, args: shader::Args<'_, R>, call: &Call) {
+        let shader::Args { qkv, lanes, norms, rotations, dqueries, dkeys, dqkv, dnorms, .. } = args;
         let l = &self.layout;
         let (h, width) = (l.head, l.qkv_width());
-        let (lanes, dqueries, dkeys) = (args.ids(1), args.real(4), args.real(5));
-        let source =
-            HeadSource { layout: l, qkv: args.real(0), norms: args.real(2), rotations: args.real(3) };
-        let (dqkv, dnorms) = (SharedMut::new(args.real_mut(6)), SharedMut::new(args.real_mut(7)));
+        let source = HeadSource { layout: l, qkv, norms, rotations };
         let (tokens, stride) = (call.tokens, call.unit(Unit::Window(l.block)));
-        let parts = call.unit(Unit::Blocks(PARTIAL_ROWS));
-        cpu::parallel_for(call.lanes.len() * parts, |task| {
-            let (at, part_at) = (task / parts, task % parts);
-            let lane = lane(lanes, call.lane_base + at);
-            // SAFETY: every task has its own part and its own rows.
-            let dnorms = unsafe { dnorms.slice(task * 4 * h, 4 * h) };
-            dnorms.fill(R::ZERO);
+        let parts = Parts::of(Unit::Rows, call);
+        let elements = |part: usize| {
+            let rows = parts.rows(part);
+            rows.start * width..rows.end * width
+        };
+        let dqkv = cpu::ranges(dqkv, (0..parts.total).map(elements));
+        let sums = dnorms[..parts.total * 4 * h].chunks_mut(4 * h);
+        cpu::parallel_each(dqkv.zip(sums), |part, (dqkv, sums)| {
+            sums.fill(R::ZERO);
             cpu::with_scratch(2 * h, |scratch: &mut [R]| {
                 let (turn, dy) = scratch.split_at_mut(h);
-                for token in part_at * PARTIAL_ROWS..tokens.min((part_at + 1) * PARTIAL_ROWS) {
-                    let row = at * tokens + token;
-                    let out = unsafe { dqkv.slice(row * width, width) };
+                for (row, out) in parts.rows(part).zip(dqkv.chunks_exact_mut(width)) {
+                    let (at, token) = (row / tokens, row % tokens);
+                    let lane = lane(lanes, call.lane_base + at);
                     out.fill(R::ZERO);
                     if l.exact && l.rotation != Rotation::None {
                         source.turn_at(lane.position + token, turn);
                     }
                     for head in 0..l.heads {
-                        let query = &dqueries[((at * l.heads + head) * tokens + token) * l.query_width()..];
-                        let key =
-                            &dkeys[((at * l.heads + head) * stride + lane.ring + token) * l.key_width()..];
+                        let lane_head = at * l.heads + head;
+                        let query = &dqueries[(lane_head * tokens + token) * l.query_width()..];
+                        let key = &dkeys[(lane_head * stride + lane.ring + token) * l.key_width()..];
                         if l.exact {
                             for (part, from) in [query, key].into_iter().enumerate() {
                                 dy.copy_from_slice(&from[..h]);
                                 let at = (part * l.heads + head) * h;
-                                source.exact_backward(
-                                    Vector { row, part, head },
-                                    turn,
-                                    dy,
-                                    &mut out[at..at + h],
-                                    dnorms,
-                                );
+                                let vector = Vector { row, part, head };
+                                source.exact_backward(vector, turn, dy, &mut out[at..at + h], sums);
                             }
                         }
                         let at = (2 * l.heads + head) * h;

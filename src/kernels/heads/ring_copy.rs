@@ -2,7 +2,8 @@
 
 use crate::error::Result;
 use crate::kernels::heads::layout::{HeadLayout, lane};
-use crate::kernels::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, shader, shape_error};
+use crate::kernels::shader::ring_copy as shader;
+use crate::kernels::{DeviceTraits, Dispatch, Kernel, Real, Variant, shape_error};
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::twins;
 
@@ -33,11 +34,8 @@ impl Kernel for RingCopy {
     }
 
     fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {
-        let l = &self.layout;
-        Variant::new("ring_copy", &[("LOAD", self.load)])
-            .size("HEADS", l.heads)
-            .size("BLOCK", l.block)
-            .size("KEY_WIDTH", l.key_width())
+        let flags = shader::Flags { load: self.load };
+        shader::Overrides { head_layout: self.layout.overrides() }.variant(flags)
     }
 
     fn runs(&self, call: &Call) -> bool {
@@ -46,21 +44,23 @@ impl Kernel for RingCopy {
 
     fn dispatches(&self, _: &Variant, call: &Call) -> Vec<Dispatch> {
         let l = &self.layout;
-        let params = shader::ring_copy::Params {
+        let params = shader::Params {
             tokens: call.tokens as u32,
             lane_base: call.lane_base as u32,
             window: call.unit(Unit::Window(l.block)) as u32,
         };
-        Dispatch::once(&params, [(l.block * l.key_width() / 4).div_ceil(64), 1, call.lanes.len() * l.heads])
+        let vectors = l.block * l.key_width() / 4;
+        Dispatch::once(&params, [vectors.div_ceil(shader::INVOCATIONS), 1, call.lanes.len() * l.heads])
     }
 
-    twins!();
+    twins!(shader);
 }
 
 impl RingCopy {
-    fn twin<R: Real>(&self, args: &mut Args<'_, R>, call: &Call) {
+    fn twin<R: Real>(&self, args: shader::Args<'_, R>, call: &Call) {
+        let shader::Args { lanes, ring, keys, ring_mut, keys_mut, .. } = args;
+        let (mut of_ring, mut of_window) = (ring.zip(keys_mut), keys.zip(ring_mut));
         let l = &self.layout;
-        let (lanes, source, target) = (args.ids(0), args.real(1), args.real_mut(2));
         let window = call.unit(Unit::Window(l.block));
         for at in 0..call.lanes.len() {
             let lane = lane(lanes, call.lane_base + at);
@@ -69,13 +69,14 @@ impl RingCopy {
             for head in 0..l.heads {
                 let ring = (lane.slot * l.heads + head) * l.block * l.key_width();
                 let rows = (at * l.heads + head) * window * l.key_width();
-                if self.load {
+                if let Some((from, keys)) = &mut of_ring {
                     let n = lane.ring * l.key_width();
-                    target[rows..rows + n].copy_from_slice(&source[ring..ring + n]);
-                } else {
+                    keys[rows..rows + n].copy_from_slice(&from[ring..ring + n]);
+                }
+                if let Some((from, to)) = &mut of_window {
                     let n = (total - first) * l.key_width();
                     let rows = rows + first * l.key_width();
-                    target[ring..ring + n].copy_from_slice(&source[rows..rows + n]);
+                    to[ring..ring + n].copy_from_slice(&from[rows..rows + n]);
                 }
             }
         }

@@ -2,7 +2,8 @@
 
 use crate::error::Result;
 use crate::kernels::heads::layout::{HeadLayout, lane};
-use crate::kernels::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, cpu, shader, shape_error};
+use crate::kernels::shader::unpack_heads as shader;
+use crate::kernels::{DeviceTraits, Dispatch, Kernel, Real, Variant, cpu, shape_error};
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::{shape, twins};
 
@@ -60,53 +61,43 @@ impl Kernel for UnpackHeads {
     }
 
     fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {
-        let (parts, width, query, key) = self.shape();
-        Variant::new("unpack_heads", &[])
-            .size("HEADS", self.layout.heads)
-            .size("PARTS", parts)
-            .size("WIDTH", width)
-            .size("QUERY_WIDTH", self.layout.query_width())
-            .size("KEY_WIDTH", self.layout.key_width())
-            .size("QUERY_OFFSET", query)
-            .size("KEY_OFFSET", key)
+        let (parts, width, query_offset, key_offset) = self.shape();
+        let head_layout = self.layout.overrides();
+        shader::Overrides { parts, width, query_offset, key_offset, head_layout }.variant()
     }
 
     fn dispatches(&self, _: &Variant, call: &Call) -> Vec<Dispatch> {
-        let params = shader::unpack_heads::Params {
+        let params = shader::Params {
             lanes: call.lanes.len() as u32,
             tokens: call.tokens as u32,
             lane_base: call.lane_base as u32,
             stride: call.unit(Unit::Window(self.layout.block)) as u32,
         };
         let rows = self.shape().0 * call.unit(Unit::Rows) * self.layout.heads;
-        Dispatch::once(&params, Dispatch::linear(rows.div_ceil(64)))
+        Dispatch::once(&params, Dispatch::linear(rows.div_ceil(shader::INVOCATIONS)))
     }
 
-    twins!();
+    twins!(shader);
 }
 
 impl UnpackHeads {
-    fn twin<R: Real>(&self, args: &mut Args<'_, R>, call: &Call) {
+    fn twin<R: Real>(&self, args: shader::Args<'_, R>, call: &Call) {
+        let shader::Args { lanes, dqueries, dkeys, columns, .. } = args;
         let l = &self.layout;
-        let (lanes, dqueries, dkeys) = (args.ids(0), args.real(1), args.real(2));
         let (parts, width, query, key) = self.shape();
         let (tokens, stride) = (call.tokens, call.unit(Unit::Window(l.block)));
         let per_part = call.lanes.len() * l.heads;
-        cpu::parallel_chunks(
-            &mut args.real_mut(3)[..parts * per_part * tokens * width],
-            tokens * width,
-            |task, out| {
-                let (part, lane_head) = (if parts == 1 { 1 } else { task / per_part }, task % per_part);
-                let ring = lane(lanes, call.lane_base + lane_head / l.heads).ring;
-                for (token, out) in out.chunks_exact_mut(width).enumerate() {
-                    out.copy_from_slice(
-                        &match part {
-                            0 => &dqueries[(lane_head * tokens + token) * l.query_width() + query..],
-                            _ => &dkeys[(lane_head * stride + ring + token) * l.key_width() + key..],
-                        }[..width],
-                    );
-                }
-            },
-        );
+        let columns = &mut columns[..parts * per_part * tokens * width];
+        cpu::parallel_chunks(columns, tokens * width, |task, out| {
+            let (part, lane_head) = (if parts == 1 { 1 } else { task / per_part }, task % per_part);
+            let ring = lane(lanes, call.lane_base + lane_head / l.heads).ring;
+            for (token, out) in out.chunks_exact_mut(width).enumerate() {
+                let from = match part {
+                    0 => &dqueries[(lane_head * tokens + token) * l.query_width() + query..],
+                    _ => &dkeys[(lane_head * stride + ring + token) * l.key_width() + key..],
+                };
+                out.copy_from_slice(&from[..width]);
+            }
+        });
     }
 }

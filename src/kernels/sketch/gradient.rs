@@ -1,19 +1,29 @@
-//! The rules that give the gradients of this family.
+//! The rules that give the gradients of this family: into the projections, which have theirs already, and of
+//! the learned sketch into its weights. With `d` before a name for the gradient of the loss by it:
+//!
+//! ```text
+//! learned   t = tanh(a ⊙ b / √r) of the branches' outputs a and b:  da = ds (1 - t²) b,  db = ds (1 - t²) a
+//!           of a level y = D z, z = gelu(c), c = U n, n = LN(x):
+//!           dD += dy zᵀ,  dc = (Dᵀ dy) · gelu'(c),  dU += dc nᵀ,  dn = Uᵀ dc,  then LayerNorm's rule
+//! random    of a node y = gain (L a) ⊙ (R b):  da = gain Lᵀ (dy ⊙ R b),  db = gain Rᵀ (dy ⊙ L a)
+//!           dx is the sum over the leaves; the matrices are not trained
+//! ```
+
+use std::sync::Arc;
 
 use super::sketch_learned::SketchLearned;
+use super::sketch_learned_grad::SketchLearnedGrad;
 use super::sketch_random::SketchRandom;
+use super::sketch_random_grad::SketchRandomGrad;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernels::rows::sum_partials::SumPartials;
-use crate::kernels::sketch::sketch_learned_grad::SketchLearnedGrad;
-use crate::kernels::sketch::sketch_random_grad::SketchRandomGrad;
 use crate::kernels::{Backward, Gradient, Kernel};
 use crate::tensor::TensorId;
-use std::sync::Arc;
 
 impl Gradient for SketchLearned {
     fn backward(&self, pass: &mut dyn Backward) -> Result<()> {
         let kernel = SketchLearnedGrad(self.clone());
-        let slabs = kernel.slabs();
+        let slabs = kernel.slabs().ty();
         let partial = sketch_backward(pass, kernel)?;
         if let (true, Some(weights)) = (pass.wants(4), pass.accumulate_into(4)) {
             let sum = SumPartials { ty: slabs.clone(), offset: 0, width: self.weight_count() };
@@ -31,7 +41,7 @@ impl Gradient for SketchLearned {
 impl Gradient for SketchRandom {
     fn backward(&self, pass: &mut dyn Backward) -> Result<()> {
         let kernel = SketchRandomGrad(self.clone());
-        let ty = kernel.slabs();
+        let ty = kernel.slabs().ty();
         let partial = sketch_backward(pass, kernel)?;
         if let (true, true, Some(norms)) = (self.layout.sketch_normed, pass.wants(2), pass.accumulate_into(2))
         {

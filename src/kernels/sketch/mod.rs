@@ -1,7 +1,29 @@
-//! Random and learned sketches `s(x)` of heads: whole nets in one kernel (SPEC §1, Sketches).
+//! Random and learned sketches `s: R^h → R^r` of heads (SPEC §1, Sketches): whole nets in one kernel.
+//!
+//! ```text
+//! random    a binary tree over p / 2 copies of x:  node = gain · (L a) ⊙ (R b)
+//!           a leaf has a = b = x, another node its two children;  s = the root
+//! learned   two branches, left and right, of levels  y = D gelu(U LN(x)),  U [e r, i], D [r, e r],
+//!           i = h at the first level and then r;  s = √r tanh(left(x) ⊙ right(x) / √r)
+//! ```
+//!
+//! Vectors are numbered `[2 (query, key), lanes, H, tokens]`. A workgroup, or a thread, takes a tile of them
+//! through the whole net: the hidden layers never leave its memory. The gradients keep nothing of the forward
+//! pass: they compute a tile again, walk it backwards, and add to partial sums of their own (*slabs*), so
+//! that nothing is atomic.
+//!
+//! | file | what it computes |
+//! |---|---|
+//! | `sketch_random.rs`, `sketch_learned.rs` | the sketches |
+//! | `gradient.rs` | the rules that give gradients |
+//! | `sketch_random_grad.rs`, `sketch_learned_grad.rs` | what the rules append |
+//! | `slabs.rs` | how the gradients' partial sums lie, and their dispatches |
+//! | `vectors.rs` | the vectors of a call on a CPU, a tile at a time |
 
 mod gradient;
 pub mod sketch_learned;
 pub mod sketch_learned_grad;
 pub mod sketch_random;
 pub mod sketch_random_grad;
+mod slabs;
+mod vectors;

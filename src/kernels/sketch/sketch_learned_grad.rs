@@ -3,45 +3,14 @@
 
 use crate::error::Result;
 use crate::kernels::cpu::{Mat, MatMut};
-use crate::kernels::sketch::sketch_learned::{SketchLearned, for_each_tile_backward};
-use crate::kernels::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, cpu, shader, shape_error};
-use crate::tensor::{Call, Capacity, TensorType, Unit};
+use crate::kernels::heads::layout::HeadSource;
+use crate::kernels::shader::{shared, sketch_learned_grad as shader};
+use crate::kernels::sketch::sketch_learned::SketchLearned;
+use crate::kernels::sketch::slabs::Slabs;
+use crate::kernels::sketch::vectors::{Cut, Gradients, Vectors, vector_count};
+use crate::kernels::{DeviceTraits, Dispatch, Kernel, Real, Variant, cpu, shape_error};
+use crate::tensor::{Call, Capacity, TensorType};
 use crate::{shape, twins};
-
-/// Slabs of so many numbers, one for each workgroup: enough to keep a GPU busy, few enough to add up, and to
-/// be bound at once.
-pub(in crate::kernels) fn slab_count(slab: usize) -> Unit {
-    /// Numbers of all slabs: 64 MiB.
-    const NUMBERS: usize = 16 << 20;
-    Unit::Shares { rows: 32, most: (NUMBERS / slab).clamp(8, 128) }
-}
-
-/// The dispatches over tiles of `rows` vectors, which slabs of `slab` numbers take in turns. Both sketches
-/// have the same parameters (`shared/sketch_grad_bindings.wgsl`).
-pub(in crate::kernels) fn slab_dispatches(
-    variant: &Variant,
-    call: &Call,
-    slab: usize,
-    heads: usize,
-    rows: usize,
-) -> Vec<Dispatch> {
-    let (slabs, vectors) = (call.unit(slab_count(slab)), 2 * call.unit(Unit::Rows) * heads);
-    let of_tile = |first: usize| {
-        let params = shader::sketch_learned_grad::Params {
-            vectors: vectors as u32,
-            lanes: call.lanes.len() as u32,
-            tokens: call.tokens as u32,
-            lane_base: call.lane_base as u32,
-            slabs: slabs as u32,
-            first_tile: first as u32,
-        };
-        Dispatch::new(&params, [slabs, 1, 1])
-    };
-    (0..vectors.div_ceil(rows).div_ceil(slabs)).step_by(variant.get("TILES")).map(of_tile).collect()
-}
-
-/// Vectors that a workgroup of the shader takes at a time.
-const ROW_TILE: usize = 32;
 
 /// Arguments: qkv, lane table, norms `[4, h]`, rotation table, weights, dsketch `[2, lanes, H, tokens, r]` →
 /// slabs `[slabs, weights + 4 h + tile]` (partial sums of the gradients of the weights, then of the norms;
@@ -51,14 +20,9 @@ const ROW_TILE: usize = 32;
 pub struct SketchLearnedGrad(pub SketchLearned);
 
 impl SketchLearnedGrad {
-    /// Type of the partial sums.
-    pub fn slabs(&self) -> TensorType {
-        TensorType::f32(shape![slab_count(self.slab()), self.slab()])
-    }
-
-    /// Numbers of a slab.
-    fn slab(&self) -> usize {
-        self.0.weight_count() + 4 * self.0.layout.head + ROW_TILE * self.tile()
+    /// The partial sums.
+    pub(in crate::kernels) fn slabs(&self) -> Slabs {
+        Slabs(self.0.weight_count() + 4 * self.0.layout.head + shader::ROW_TILE * self.tile())
     }
 
     /// Numbers of a tile in a slab, for each vector.
@@ -86,35 +50,45 @@ impl Kernel for SketchLearnedGrad {
                 format_args!("needs {} weights and rows of {}", self.0.weight_count(), l.sketch),
             ));
         }
-        Ok(vec![self.slabs()])
+        Ok(vec![self.slabs().ty()])
     }
 
     fn variant(&self, device: &DeviceTraits, _: &Capacity) -> Variant {
-        let l = &self.0.layout;
-        // A tile's loops: a bound of those over weights and activations by 64 invocations; the others wait for
-        // barriers as often.
-        let tiles =
-            device.rounds(self.slab() / 64, 2 * (self.0.weight_count() + 2 * ROW_TILE * self.tile()) / 64);
-        l.head_constants(Variant::new(self.stem(), &[]))
-            .size("SIZE", l.sketch)
-            .size("HIDDEN", self.0.hidden())
-            .size("LEVELS", self.0.levels)
-            .size("INPUT_NORMED", usize::from(l.sketch_normed))
-            .size("WIDTH", l.head.max(l.sketch))
-            .size("WEIGHTS", self.0.weight_count())
-            .size("SLAB", self.slab())
-            .size("TILES", tiles)
+        let (l, slab) = (&self.0.layout, self.slabs().0);
+        // A tile's loops: a bound of those over weights and activations by 64 invocations; the others wait
+        // for barriers as often.
+        let of_tile = 2 * (self.0.weight_count() + 2 * shader::ROW_TILE * self.tile()) / 64;
+        let tiles = device.rounds(slab / 64, of_tile);
+        shader::Overrides {
+            weights: self.0.weight_count(),
+            sketch_grad_bindings: shared::SketchGradBindings { tiles, slab },
+            sketch_net: self.0.net(),
+            head_layout: l.overrides(),
+            head_vector: l.vectors(),
+        }
+        .variant()
     }
 
     fn dispatches(&self, variant: &Variant, call: &Call) -> Vec<Dispatch> {
-        slab_dispatches(variant, call, self.slab(), self.0.layout.heads, ROW_TILE)
+        let at_once = shader::Overrides::of(variant).sketch_grad_bindings.tiles;
+        let vectors = vector_count(&self.0.layout, call) as u32;
+        self.slabs().dispatches(&self.0.layout, [shader::ROW_TILE, at_once], call, |slabs, first_tile| {
+            shader::Params {
+                vectors,
+                lanes: call.lanes.len() as u32,
+                tokens: call.tokens as u32,
+                lane_base: call.lane_base as u32,
+                slabs: slabs as u32,
+                first_tile: first_tile as u32,
+            }
+        })
     }
 
     fn flops(&self, call: &Call) -> u64 {
         3 * self.0.flops(call)
     }
 
-    twins!();
+    twins!(shader);
 }
 
 /// What the backward pass reads of one level of one branch, for a tile of vectors.
@@ -131,19 +105,17 @@ struct Level<'a, R> {
 }
 
 impl SketchLearnedGrad {
-    fn twin<R: Real>(&self, args: &mut Args<'_, R>, call: &Call) {
+    fn twin<R: Real>(&self, args: shader::Args<'_, R>, call: &Call) {
         /// Vectors of a tile: all their activations stay in the second cache.
         const TILE: usize = 256;
-        let weights = args.real(4);
-        for_each_tile_backward(
-            &self.0.layout,
-            args,
-            call,
-            [TILE, self.slab(), weights.len()],
-            |x, ds, dx, dweights| {
-                self.net_backward(weights, x, ds, dx, dweights);
-            },
-        );
+        let shader::Args { qkv, lanes, norms, rotations, w, dsketch, slabs, dqkv, .. } = args;
+        let of = self.slabs();
+        let cut = Cut { tile: TILE, slab: of.0, slabs: of.count(call), weights: self.0.weight_count() };
+        let source = HeadSource { layout: &self.0.layout, qkv, norms, rotations };
+        let gradients = Gradients { dsketch, slabs, dqkv };
+        Vectors { source, lanes, call }.for_each_tile_backward(gradients, cut, |x, ds, dx, dweights| {
+            self.net_backward(w, x, ds, dx, dweights);
+        });
     }
 
     /// dx `[n, h]` of vectors x `[n, h]`, given ds `[n, r]`; adds to dweights.
@@ -207,7 +179,7 @@ impl SketchLearnedGrad {
                     }
                 }
             }
-            debug_assert_eq!((end, h), (0, inputs[0]));
+            assert_eq!((end, h), (0, inputs[0]));
         });
     }
 }

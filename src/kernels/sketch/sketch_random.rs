@@ -1,12 +1,11 @@
 //! The random sketch (Gaussian or Hadamard matrices, from the checkpoint).
 
-use crate::kernels::Gradient;
-
 use crate::error::Result;
 use crate::kernels::cpu::{Mat, MatMut};
-use crate::kernels::heads::layout::HeadLayout;
-use crate::kernels::sketch::sketch_learned::{for_each_tile, infer_sketch};
-use crate::kernels::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, cpu, shader};
+use crate::kernels::heads::layout::{HeadLayout, HeadSource};
+use crate::kernels::shader::{shared, sketch_random as shader};
+use crate::kernels::sketch::vectors::{Vectors, infer_sketch, vector_count};
+use crate::kernels::{DeviceTraits, Dispatch, Gradient, Kernel, Real, Variant, cpu};
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::twins;
 
@@ -32,11 +31,27 @@ impl SketchRandom {
         2 * r * (self.leaves * h + (self.leaves - 1) * r)
     }
 
-    /// What both variants know of the tree.
-    fn tree_constants(&self, variant: Variant) -> Variant {
+    /// The `override`s of `shared/sketch_tree.wgsl`.
+    pub(in crate::kernels) fn tree(&self) -> shared::SketchTree {
+        shared::SketchTree {
+            size: self.layout.sketch,
+            leaves: self.leaves,
+            gain: self.gain,
+            input_normed: self.layout.sketch_normed,
+        }
+    }
+
+    /// A workgroup of so many vectors.
+    fn cut(&self, row_tile: usize) -> shader::Overrides {
         let l = &self.layout;
-        let variant = variant.size("SIZE", l.sketch).size("LEAVES", self.leaves).with("GAIN", self.gain);
-        variant.size("INPUT_NORMED", usize::from(l.sketch_normed))
+        shader::Overrides {
+            row_tile,
+            vectors: row_tile * l.head,
+            values: self.leaves * row_tile * l.sketch,
+            sketch_tree: self.tree(),
+            head_layout: l.overrides(),
+            head_vector: l.vectors(),
+        }
     }
 }
 
@@ -50,47 +65,43 @@ impl Kernel for SketchRandom {
     }
 
     fn variant(&self, device: &DeviceTraits, capacity: &Capacity) -> Variant {
-        let l = &self.layout;
-        let vectors = 2 * capacity.unit(Unit::Rows) * l.heads;
-        let fits = |rows: usize| {
-            rows * (l.head + 2 + 2 * self.leaves * l.sketch) * 4 <= device.workgroup_memory.min(16 << 10)
-        };
-        let few = vectors <= 64;
-        let rows = [8, 4, 2].into_iter().find(|&rows| fits(rows) && !few).unwrap_or(1);
-        self.tree_constants(l.head_constants(Variant::new("sketch_random", &[])))
-            .size("ROW_TILE", rows)
-            .size("WIDTH", l.head)
-            .size("VECTORS", rows * l.head)
-            .size("VALUES", self.leaves * rows * l.sketch)
+        // Many vectors, or one where there are few.
+        let vectors = 2 * capacity.unit(Unit::Rows) * self.layout.heads;
+        let sizes: &[usize] = if vectors <= 64 { &[] } else { &[8, 4, 2] };
+        let memory = device.workgroup_memory.min(16 << 10);
+        let cut = sizes.iter().map(|rows| self.cut(*rows)).find(|cut| cut.workgroup_bytes() <= memory);
+        cut.unwrap_or_else(|| self.cut(1)).variant()
     }
 
     fn dispatches(&self, variant: &Variant, call: &Call) -> Vec<Dispatch> {
-        let vectors = 2 * call.unit(Unit::Rows) * self.layout.heads;
-        let params = shader::sketch_random::Params {
+        let vectors = vector_count(&self.layout, call);
+        let params = shader::Params {
             vectors: vectors as u32,
             lanes: call.lanes.len() as u32,
             tokens: call.tokens as u32,
             lane_base: call.lane_base as u32,
         };
-        Dispatch::once(&params, Dispatch::linear(vectors.div_ceil(variant.get("ROW_TILE"))))
+        let groups = vectors.div_ceil(shader::Overrides::of(variant).row_tile);
+        Dispatch::once(&params, Dispatch::linear(groups))
     }
 
     fn flops(&self, call: &Call) -> u64 {
-        (2 * 2 * call.unit(Unit::Rows) * self.layout.heads * self.weight_count()) as u64
+        (2 * vector_count(&self.layout, call) * self.weight_count()) as u64
     }
 
     fn gradient(&self) -> Option<&dyn Gradient> {
         Some(self)
     }
 
-    twins!();
+    twins!(shader);
 }
 
 impl SketchRandom {
-    fn twin<R: Real>(&self, args: &mut Args<'_, R>, call: &Call) {
+    fn twin<R: Real>(&self, args: shader::Args<'_, R>, call: &Call) {
         let (h, r, gain) = (self.layout.head, self.layout.sketch, R::of(self.gain));
-        let weights = args.real(4);
-        for_each_tile(&self.layout, args, call, |x, out| {
+        let shader::Args { qkv, lanes, norms, rotations, w: weights, sketch, .. } = args;
+        let source = HeadSource { layout: &self.layout, qkv, norms, rotations };
+        Vectors { source, lanes, call }.for_each_tile(sketch, |x, out| {
             let n = out.len() / r;
             // `values` holds a level, the branches `left` and `right` one node.
             cpu::with_scratch((self.leaves + 2) * n * r, |scratch: &mut [R]| {

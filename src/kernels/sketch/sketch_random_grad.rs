@@ -2,15 +2,14 @@
 
 use crate::error::Result;
 use crate::kernels::cpu::{Mat, MatMut};
-use crate::kernels::sketch::sketch_learned::for_each_tile_backward;
-use crate::kernels::sketch::sketch_learned_grad::{slab_count, slab_dispatches};
+use crate::kernels::heads::layout::HeadSource;
+use crate::kernels::shader::{shared, sketch_random_grad as shader};
 use crate::kernels::sketch::sketch_random::SketchRandom;
-use crate::kernels::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, cpu, shape_error};
+use crate::kernels::sketch::slabs::Slabs;
+use crate::kernels::sketch::vectors::{Cut, Gradients, Vectors, vector_count};
+use crate::kernels::{DeviceTraits, Dispatch, Kernel, Real, Variant, cpu, shape_error};
 use crate::tensor::{Call, Capacity, TensorType};
 use crate::{shape, twins};
-
-/// Vectors that a workgroup of the shader takes at a time.
-const ROW_TILE: usize = 16;
 
 /// Arguments: qkv, lane table, norms `[4, h]`, rotation table, matrices, dsketch `[2, lanes, H, tokens, r]` →
 /// slabs `[slabs, 4 h + tile]` (partial sums of the gradient of the norms; then the tile in work, of the
@@ -19,15 +18,10 @@ const ROW_TILE: usize = 16;
 pub struct SketchRandomGrad(pub SketchRandom);
 
 impl SketchRandomGrad {
-    /// Type of the partial sums.
-    pub fn slabs(&self) -> TensorType {
-        TensorType::f32(shape![slab_count(self.slab()), self.slab()])
-    }
-
-    /// Numbers of a slab.
-    fn slab(&self) -> usize {
+    /// The partial sums.
+    pub(in crate::kernels) fn slabs(&self) -> Slabs {
         let (h, r) = (self.0.layout.head, self.0.layout.sketch);
-        4 * h + ROW_TILE * (2 * h + (2 * self.0.leaves - 1) * 4 * r)
+        Slabs(4 * h + shader::ROW_TILE * (2 * h + (2 * self.0.leaves - 1) * 4 * r))
     }
 }
 
@@ -48,43 +42,58 @@ impl Kernel for SketchRandomGrad {
                 format_args!("needs {} weights and rows of {}", self.0.weight_count(), l.sketch),
             ));
         }
-        Ok(vec![self.slabs()])
+        Ok(vec![self.slabs().ty()])
     }
 
     fn variant(&self, device: &DeviceTraits, _: &Capacity) -> Variant {
         let l = &self.0.layout;
-        // Matrices forwards and backwards, elements of the tile by 128 invocations; then what
+        // Matrices forwards and backwards, elements of the tile by all invocations; then what
         // loads and stores the vectors.
         let widest = l.head.max(l.sketch);
-        let matrices = (2 * self.0.leaves - 1) * 2 * widest * ((ROW_TILE * widest).div_ceil(128) + 1);
+        let rows = (shader::ROW_TILE * widest).div_ceil(shader::THREADS) + 1;
+        let matrices = (2 * self.0.leaves - 1) * 2 * widest * rows;
         let tiles = device.rounds(4 * l.head, 2 * (matrices + 16 * l.head));
-        l.head_constants(Variant::new(self.stem(), &[]))
-            .size("SIZE", l.sketch)
-            .size("LEAVES", self.0.leaves)
-            .with("GAIN", self.0.gain)
-            .size("INPUT_NORMED", usize::from(l.sketch_normed))
-            .size("SLAB", self.slab())
-            .size("TILES", tiles)
+        shader::Overrides {
+            sketch_grad_bindings: shared::SketchGradBindings { tiles, slab: self.slabs().0 },
+            sketch_tree: self.0.tree(),
+            head_layout: l.overrides(),
+            head_vector: l.vectors(),
+        }
+        .variant()
     }
 
     fn dispatches(&self, variant: &Variant, call: &Call) -> Vec<Dispatch> {
-        slab_dispatches(variant, call, self.slab(), self.0.layout.heads, ROW_TILE)
+        let at_once = shader::Overrides::of(variant).sketch_grad_bindings.tiles;
+        let vectors = vector_count(&self.0.layout, call) as u32;
+        self.slabs().dispatches(&self.0.layout, [shader::ROW_TILE, at_once], call, |slabs, first_tile| {
+            shader::Params {
+                vectors,
+                lanes: call.lanes.len() as u32,
+                tokens: call.tokens as u32,
+                lane_base: call.lane_base as u32,
+                slabs: slabs as u32,
+                first_tile: first_tile as u32,
+            }
+        })
     }
 
     fn flops(&self, call: &Call) -> u64 {
         2 * self.0.flops(call)
     }
 
-    twins!();
+    twins!(shader);
 }
 
 impl SketchRandomGrad {
-    fn twin<R: Real>(&self, args: &mut Args<'_, R>, call: &Call) {
+    fn twin<R: Real>(&self, args: shader::Args<'_, R>, call: &Call) {
         const TILE: usize = 64;
-        let matrices = args.real(4);
-        for_each_tile_backward(&self.0.layout, args, call, [TILE, self.slab(), 0], |x, ds, dx, _| {
-            self.tree_backward(matrices, x, ds, dx)
-        });
+        let shader::Args { qkv, lanes, norms, rotations, w, dsketch, slabs, dqkv, .. } = args;
+        let of = self.slabs();
+        let cut = Cut { tile: TILE, slab: of.0, slabs: of.count(call), weights: 0 };
+        let source = HeadSource { layout: &self.0.layout, qkv, norms, rotations };
+        let gradients = Gradients { dsketch, slabs, dqkv };
+        Vectors { source, lanes, call }
+            .for_each_tile_backward(gradients, cut, |x, ds, dx, _| self.tree_backward(w, x, ds, dx));
     }
 
     /// dx `[n, h]` of vectors x `[n, h]`, given ds `[n, r]`.

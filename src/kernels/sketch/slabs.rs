@@ -1,0 +1,46 @@
+//! The slabs of the sketches' gradients: partial sums of what is trained, and, of the shaders only, the tile
+//! in work.
+
+use crate::kernels::Dispatch;
+use crate::kernels::heads::layout::HeadLayout;
+use crate::kernels::sketch::vectors::vector_count;
+use crate::shape;
+use crate::tensor::{Call, TensorType, Unit};
+
+/// Slabs of so many numbers each, one for each workgroup: enough to keep a GPU busy, few enough to add up,
+/// and to be bound at once.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::kernels) struct Slabs(pub usize);
+
+impl Slabs {
+    fn unit(self) -> Unit {
+        /// Numbers of all slabs: 64 MiB.
+        const NUMBERS: usize = 16 << 20;
+        Unit::Shares { rows: 32, most: (NUMBERS / self.0).clamp(8, 128) }
+    }
+
+    /// How many there are in a call.
+    pub fn count(self, call: &Call) -> usize {
+        call.unit(self.unit())
+    }
+
+    /// `[slabs, numbers]`
+    pub fn ty(self) -> TensorType {
+        TensorType::f32(shape![self.unit(), self.0])
+    }
+
+    /// The dispatches over all tiles of `rows` vectors, which the slabs take in turns, `at_once` each in a
+    /// dispatch. `params` makes the parameters from the number of slabs and a slab's first tile.
+    pub fn dispatches<P: bytemuck::Pod>(
+        self,
+        layout: &HeadLayout,
+        [rows, at_once]: [usize; 2],
+        call: &Call,
+        params: impl Fn(usize, usize) -> P,
+    ) -> Vec<Dispatch> {
+        let slabs = self.count(call);
+        let tiles = vector_count(layout, call).div_ceil(rows).div_ceil(slabs);
+        let of_tile = |first: usize| Dispatch::new(&params(slabs, first), [slabs, 1, 1]);
+        (0..tiles).step_by(at_once).map(of_tile).collect()
+    }
+}
