@@ -45,10 +45,9 @@ async fn run() -> Result<()> {
     for step in 1..=STEPS {
         let batch = task.batch(step * BATCH as u64, BATCH, BATCH);
         let nll = learner.accumulate(&batch, 1.0 / batch.scored() as f32).await?;
-        let norm = learner.gradient_norm().await?;
         // A short warm-up, then a straight line down to nothing.
         let lr = 4e-3 * (step as f64 / 50.0).min((STEPS - step) as f64 / (STEPS - 50) as f64);
-        learner.update(&AdamW { lr, weight_decay: 0.01, ..AdamW::default() }, step).await?;
+        let norm = learner.update(&AdamW { lr, weight_decay: 0.01, ..AdamW::default() }, step).await?;
         if step % 100 == 0 {
             let others = unseen.batch(step, BATCH, BATCH);
             let said = learner.predict(&others).await?;

@@ -64,16 +64,19 @@ fn table_entry(text: &mut String, kernel: &Kernel, index: usize, permutation: &P
     let written: Vec<bool> = permutation.args.iter().map(|a| kernel.args[*a].written).collect();
     let names: Vec<&str> = kernel.overrides.iter().map(|o| o.name.as_str()).collect();
     let present: Vec<bool> = (0..names.len()).map(|o| permutation.overrides.contains(&o)).collect();
-    let lengths = permutation.workgroup.iter().map(|(stride, length)| match length {
-        Length::Fixed(n) => format!("({stride}, Length::Fixed({n}))"),
-        Length::Override(o) => format!("({stride}, Length::Override({o}))"),
-    });
-    let workgroup = lengths.collect::<Vec<_>>().join(", ");
+    let length = |length: &Length| match length {
+        Length::Fixed(n) => format!("Length::Fixed({n})"),
+        Length::Override(o) => format!("Length::Override({o})"),
+    };
+    let arrays = permutation.workgroup.iter().map(|(stride, n)| format!("({stride}, {})", length(n)));
+    let workgroup = arrays.collect::<Vec<_>>().join(", ");
+    let size = permutation.size.each_ref().map(length).join(", ");
     let (stem, flags) = (&kernel.stem, &permutation.flags);
     let _ = writeln!(
         text,
         "    Permutation {{ key: {key:?}, stem: {stem:?}, flags: &{flags:?}, index: {index}, args: &{args:?}, \
-         written: &{written:?}, overrides: &{names:?}, present: &{present:?}, workgroup: &[{workgroup}] }},"
+         written: &{written:?}, overrides: &{names:?}, present: &{present:?}, workgroup: &[{workgroup}], \
+         size: [{size}] }},"
     );
 }
 

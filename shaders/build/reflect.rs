@@ -1,5 +1,7 @@
 //! What naga says of every permutation of a shader, put together for the shader as a whole.
 
+use std::collections::HashMap;
+
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 
 use crate::Source;
@@ -73,9 +75,11 @@ pub struct Permutation {
     pub overrides: Vec<usize>,
     /// Workgroup arrays: bytes of an element, and how many there are.
     pub workgroup: Vec<(u32, Length)>,
+    /// Invocations of a workgroup in x, y, z.
+    pub size: [Length; 3],
 }
 
-/// How many elements a workgroup array has.
+/// How many elements a workgroup array has, or invocations a workgroup.
 pub enum Length {
     Fixed(u32),
     /// By its number in [`Kernel::overrides`].
@@ -180,7 +184,7 @@ fn permutation(
     let args = args.collect::<Result<Vec<_>, _>>()?;
     let origins = origins(&text);
     let mut overrides = Vec::new();
-    let mut numbers = std::collections::HashMap::new();
+    let mut numbers = HashMap::new();
     for (handle, o) in module.overrides.iter() {
         let name = o.name.clone().unwrap_or_default();
         let piece = origins.iter().find(|(known, _)| *known == name).and_then(|(_, piece)| piece.clone());
@@ -220,8 +224,25 @@ fn permutation(
         workgroup.push((stride, length));
     }
     let flags = flags.iter().map(ToString::to_string).collect();
-    kernel.permutations.push(Permutation { flags, args, overrides, workgroup });
+    let size = size(key, &module, &numbers)?;
+    kernel.permutations.push(Permutation { flags, args, overrides, workgroup, size });
     Ok(())
+}
+
+/// The workgroup size, with overrides by their number.
+fn size(
+    key: &str,
+    module: &naga::Module,
+    numbers: &HashMap<naga::Handle<naga::Override>, usize>,
+) -> Result<[Length; 3], String> {
+    let entry = &module.entry_points[0];
+    let overridden = entry.workgroup_size_overrides.unwrap_or_default();
+    let length = |axis: usize| match overridden[axis].map(|given| &module.global_expressions[given]) {
+        None => Ok(Length::Fixed(entry.workgroup_size[axis])),
+        Some(naga::Expression::Override(handle)) => Ok(Length::Override(numbers[handle])),
+        Some(_) => Err(format!("{key}: a workgroup size that is neither a number nor an override")),
+    };
+    Ok([length(0)?, length(1)?, length(2)?])
 }
 
 /// The constants of a permutation.

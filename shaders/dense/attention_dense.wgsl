@@ -2,24 +2,22 @@
 // The baselines with a key-value cache: softmax (flash style: tiles, running maximum, nothing of size n x n
 // in memory) and the exact polynomial kernel. Queries of one call against all keys of the slot up to their
 // own position; FULL: against all keys of the window; CAUSAL: against those of the window up to their own
-// (training).
+// (training), and the normaliser is kept, or the log-sum-exp.
 //
-// Ladder. Reference: kernels/attention_dense.rs. Naive tiles: a weight and a vector of v loaded for each
-// multiply-add of four. Here: a workgroup owns ROW_TILE queries and all columns, weights and sums are tiles
-// in registers (shared/near_keys.wgsl, shared/row_tile.wgsl); not measured on a real GPU yet.
+// Ladder. Reference: kernels/dense/attention_dense.rs. Naive tiles: an affinity and a vector of v loaded for
+// each multiply-add of four. Here: a workgroup owns ROW_TILE queries and all columns, affinities and sums are
+// tiles in registers (shared/near_keys.wgsl, shared/row_tile.wgsl); not measured on a real GPU yet.
 #import lanes
 #import gate_sum
 struct Params { tokens: u32, lane_base: u32, stride: u32 }
-override HEADS: u32;
-override HEAD: u32;
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> queries: array<vec4<f32>>;         // [lanes, HEADS, tokens, QUERY_WIDTH]
-@group(0) @binding(2) var<storage, read> keys: array<vec4<f32>>;            // [slots, HEADS, stride, KEY_WIDTH], or the window [lanes, ..]
-@group(0) @binding(3) var<storage, read> lanes: array<Lane>;                // [lanes]
-@group(0) @binding(4) var<storage, read_write> o: array<vec4<f32>>;         // [rows, HEADS * HEAD]
+@group(0) @binding(1) var<storage, read> queries: array<vec4<f32>>; // [lanes, HEADS, tokens, QUERY_WIDTH]
+@group(0) @binding(2) var<storage, read> keys: array<vec4<f32>>; // [slots or lanes, HEADS, stride, KEY_WIDTH]
+@group(0) @binding(3) var<storage, read> lanes: array<Lane>; // [lanes]
+@group(0) @binding(4) var<storage, read_write> o: array<vec4<f32>>; // [rows, HEADS * HEAD]
 #ifdef CAUSAL
-@group(0) @binding(5) var<storage, read_write> normaliser: array<f32>;      // [lanes, HEADS, tokens], or the log-sum-exp: for the gradient
+@group(0) @binding(5) var<storage, read_write> normaliser: array<f32>; // [lanes, HEADS, tokens]
 #endif
 #import near_keys
 
@@ -34,7 +32,11 @@ fn keep(row: u32, token: u32, all: f32) {
 }
 
 @compute @workgroup_size(GROUP_X, GROUP_Y)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>, @builtin(local_invocation_index) index: u32) {
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(local_invocation_id) local: vec3<u32>,
+    @builtin(local_invocation_index) index: u32
+) {
     here = vec3<u32>(local.xy, index);
     let lane = lanes[params.lane_base + group.z / HEADS];
     let head = group.z % HEADS;

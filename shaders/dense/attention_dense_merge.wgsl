@@ -1,14 +1,13 @@
 // Adds the parts of attention_dense_decode: o = Σ e^{m_s - m} sum_s / (β + Σ e^{m_s - m} total_s).
+#import head_layout
 struct Params { lanes: u32 }
-override HEADS: u32;
-override HEAD: u32;
 override SPLITS: u32;
 override BIAS: f32;
-override SOFTMAX: u32;
+override SOFTMAX: bool;
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> parts: array<f32>;            // [lanes, HEADS, SPLITS, HEAD + 4]
-@group(0) @binding(2) var<storage, read_write> o: array<f32>;          // [lanes, HEADS * HEAD]
+@group(0) @binding(1) var<storage, read> parts: array<f32>;    // [lanes, HEADS, SPLITS, HEAD + 4]
+@group(0) @binding(2) var<storage, read_write> o: array<f32>;  // [lanes, HEADS * HEAD]
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
@@ -21,7 +20,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     for (var s = 0u; s < SPLITS; s++) {
         let at = first + s * (HEAD + 4u);
         var scale = 1.0;
-        if SOFTMAX == 1u { scale = exp(parts[at + HEAD + 1u] - highest); }
+        if SOFTMAX { scale = exp(parts[at + HEAD + 1u] - highest); }
         sum += scale * parts[at + id.x];
         total += scale * parts[at + HEAD];
     }

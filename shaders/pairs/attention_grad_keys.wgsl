@@ -2,42 +2,28 @@
 // dx_j = Σ_i dt_ij x_i and dv̂_j = Σ_i e^{g_i - g_j} w_ij dN_i over the pairs of key j with the queries from
 // it on, of its block (the scan) or of the text (the dense kinds); dG_j = ⟨dN_j, N_j⟩ - ⟨dv̂_j, v̂_j⟩.
 //
-// Ladder. Reference: kernels/attention_grad_keys.rs. Here: a workgroup owns ROW_TILE keys; weights and dt of
-// TILE queries are built in workgroup memory, then multiplied with their dN and x from registers. Nothing of
-// size n x n is in memory.
+// Ladder. Reference: kernels/pairs/attention_grad_keys.rs. Here: a workgroup owns ROW_TILE keys; affinities
+// and dt of TILE queries are built in workgroup memory, then multiplied with their dN and x from registers.
+// Nothing of size n x n is in memory.
+#import head_layout
+#import pair_tile
 struct Params { tokens: u32, stride: u32, span: u32, first: u32 }
-override HEAD: u32;
-override QUERY_WIDTH: u32;
-override KEY_WIDTH: u32;
-override V_OFFSET: u32;
-override LOCAL: u32;           // width of the vector x the weights read
-override LOCAL_OFFSET: u32;    // its column in query and key rows
-override GATED: u32;
-override ROW_TILE: u32;
-override STAGED: u32;          // ROW_TILE * LOCAL / 4
-override STAGED_VALUES: u32;   // ROW_TILE * HEAD / 4
-override TILE_WEIGHTS: u32;    // ROW_TILE * TILE
-override ITEMS: u32;           // vectors of dx an invocation holds
-override VALUE_ITEMS: u32;     // vectors of dv an invocation holds
-override WEIGHTS: u32;         // pairs of a tile an invocation computes
-const THREADS: u32 = 128u;
-const TILE: u32 = 32u;         // queries at a time
-override AT_ONCE: u32;         // queries of a dispatch, from its `first` on; later ones add to what is there
+override VALUE_ITEMS: u32;     // vectors of dv an invocation holds, at most 8
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> queries: array<vec4<f32>>;         // [lanes, HEADS, tokens, QUERY_WIDTH]
-@group(0) @binding(2) var<storage, read> keys: array<vec4<f32>>;            // [lanes, HEADS, stride, KEY_WIDTH]
-@group(0) @binding(3) var<storage, read> drows: array<vec4<f32>>;           // [lanes, HEADS, tokens, HEAD + 4]
-@group(0) @binding(4) var<storage, read_write> dkeys: array<vec4<f32>>;     // [lanes, HEADS, stride, KEY_WIDTH]
+@group(0) @binding(1) var<storage, read> queries: array<vec4<f32>>; // [lanes, HEADS, tokens, QUERY_WIDTH]
+@group(0) @binding(2) var<storage, read> keys: array<vec4<f32>>; // [lanes, HEADS, stride, KEY_WIDTH]
+@group(0) @binding(3) var<storage, read> drows: array<vec4<f32>>; // [lanes, HEADS, tokens, HEAD + 4]
+@group(0) @binding(4) var<storage, read_write> dkeys: array<vec4<f32>>; // as keys
 
 var<workgroup> x: array<vec4<f32>, STAGED>;
 var<workgroup> v: array<vec4<f32>, STAGED_VALUES>;
 var<workgroup> gate: array<vec2<f32>, ROW_TILE>;
-var<workgroup> dt: array<f32, TILE_WEIGHTS>;
-var<workgroup> weights: array<f32, TILE_WEIGHTS>;
+var<workgroup> dt: array<f32, TILE_PAIRS>;
+var<workgroup> affinities: array<f32, TILE_PAIRS>;
 #import attention_pair
 
-@compute @workgroup_size(128)
+@compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     let base = group.y * params.span;
     let end = min(base + params.span, params.tokens);
@@ -48,8 +34,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let key = group.z * params.stride + first;             // row of the first of these keys
     for (var i = local; i < ROW_TILE * (LOCAL / 4u); i += THREADS) {
         let row = i / (LOCAL / 4u);
+        let c = i % (LOCAL / 4u);
         var value = vec4<f32>();
-        if row < rows { value = keys[((key + row) * KEY_WIDTH + LOCAL_OFFSET) / 4u + i % (LOCAL / 4u)]; }
+        if row < rows { value = keys[((key + row) * KEY_WIDTH + LOCAL_OFFSET) / 4u + c]; }
         x[i] = value;
     }
     for (var i = local; i < ROW_TILE * (HEAD / 4u); i += THREADS) {
@@ -58,15 +45,19 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         if row < rows { value = keys[((key + row) * KEY_WIDTH + V_OFFSET) / 4u + i % (HEAD / 4u)]; }
         v[i] = value;
     }
-    if GATED == 1u && local < ROW_TILE {
+    if GATED && local < ROW_TILE {
         gate[local] = vec2<f32>();
-        if local < rows { gate[local] = keys[((key + local) * KEY_WIDTH + V_OFFSET + HEAD) / 4u].xy; }
+        if local < rows { gate[local] = keys[((key + local) * KEY_WIDTH + G_OFFSET) / 4u].xy; }
     }
     workgroupBarrier();
+    // This invocation computes the pairs of one query with rows own, own + apart, ..
+    let own = local / TILE;
+    let apart = THREADS / TILE;
+    let queries_end = min(end, first + params.first + AT_ONCE);
     var dx = array<vec4<f32>, 8>();
     var dv = array<vec4<f32>, 8>();
     var gate_sum = array<f32, 8>();                        // ⟨dv̂_j, v̂_j⟩, of this invocation's pairs
-    for (var start = first + params.first; start < min(end, first + params.first + AT_ONCE); start += TILE) {
+    for (var start = first + params.first; start < queries_end; start += TILE) {
         let i = start + local % TILE;
         var t = array<f32, 8>();
         var dw = array<f32, 8>();
@@ -74,24 +65,28 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         if i < end {
             let x_i = ((query + i) * QUERY_WIDTH + LOCAL_OFFSET) / 4u;
             for (var c = 0u; c < LOCAL / 4u; c++) {
-                let value = queries[x_i + c];
-                for (var k = 0u; k < WEIGHTS; k++) { t[k] += dot(x[(local / TILE + k * (THREADS / TILE)) * (LOCAL / 4u) + c], value); }
+                let x_c = queries[x_i + c];
+                for (var k = 0u; k < PAIRS; k++) {
+                    t[k] += dot(x[(own + k * apart) * (LOCAL / 4u) + c], x_c);
+                }
             }
             let dn_i = (query + i) * (HEAD / 4u + 1u);
             for (var c = 0u; c < HEAD / 4u; c++) {
-                let value = drows[dn_i + c];
-                for (var k = 0u; k < WEIGHTS; k++) { dw[k] += dot(v[(local / TILE + k * (THREADS / TILE)) * (HEAD / 4u) + c], value); }
+                let dn_c = drows[dn_i + c];
+                for (var k = 0u; k < PAIRS; k++) {
+                    dw[k] += dot(v[(own + k * apart) * (HEAD / 4u) + c], dn_c);
+                }
             }
             known = drows[dn_i + HEAD / 4u];
         }
-        for (var k = 0u; k < WEIGHTS; k++) {
-            let row = local / TILE + k * (THREADS / TILE);
+        for (var k = 0u; k < PAIRS; k++) {
+            let row = own + k * apart;
             var pair = vec2<f32>();
             if i >= first + row && i < end {
                 pair = attention_pair(t[k], dw[k] + known.x, known.zw, gate[row]);
                 gate_sum[k] += pair.x * (dw[k] + known.x);
             }
-            weights[row * TILE + local % TILE] = pair.x;
+            affinities[row * TILE + local % TILE] = pair.x;
             dt[row * TILE + local % TILE] = pair.y;
         }
         workgroupBarrier();
@@ -100,11 +95,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             let dn_i = (query + start + ii) * (HEAD / 4u + 1u);
             for (var k = 0u; k < ITEMS; k++) {
                 let item = local + k * THREADS;
-                dx[k] += dt[(item / (LOCAL / 4u)) % ROW_TILE * TILE + ii] * queries[x_i + item % (LOCAL / 4u)];
+                let dt_i = dt[(item / (LOCAL / 4u)) % ROW_TILE * TILE + ii];
+                dx[k] += dt_i * queries[x_i + item % (LOCAL / 4u)];
             }
             for (var k = 0u; k < VALUE_ITEMS; k++) {
                 let item = local + k * THREADS;
-                dv[k] += weights[(item / (HEAD / 4u)) % ROW_TILE * TILE + ii] * drows[dn_i + item % (HEAD / 4u)];
+                let w_i = affinities[(item / (HEAD / 4u)) % ROW_TILE * TILE + ii];
+                dv[k] += w_i * drows[dn_i + item % (HEAD / 4u)];
             }
         }
         workgroupBarrier();
@@ -127,18 +124,23 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             dkeys[out] = dv[k];
         }
     }
+    // Columns that no affinity reads.
     for (var i = local; i < rows * (V_OFFSET / 4u); i += THREADS) {
         let c = i % (V_OFFSET / 4u);
-        if c < LOCAL_OFFSET / 4u || c >= (LOCAL_OFFSET + LOCAL) / 4u { dkeys[(key + i / (V_OFFSET / 4u)) * (KEY_WIDTH / 4u) + c] = vec4<f32>(); }
+        if c < LOCAL_OFFSET / 4u || c >= (LOCAL_OFFSET + LOCAL) / 4u {
+            dkeys[(key + i / (V_OFFSET / 4u)) * (KEY_WIDTH / 4u) + c] = vec4<f32>();
+        }
     }
-    if GATED == 1u {
-        for (var k = 0u; k < WEIGHTS; k++) { weights[(local / TILE + k * (THREADS / TILE)) * TILE + local % TILE] = gate_sum[k]; }
+    if GATED {
+        for (var k = 0u; k < PAIRS; k++) {
+            affinities[(own + k * apart) * TILE + local % TILE] = gate_sum[k];
+        }
         workgroupBarrier();
         if local < rows {
-            let out = ((key + local) * KEY_WIDTH + V_OFFSET + HEAD) / 4u;
+            let out = ((key + local) * KEY_WIDTH + G_OFFSET) / 4u;
             var value = drows[(query + first + local) * (HEAD / 4u + 1u) + HEAD / 4u].y;
             if params.first > 0u { value = dkeys[out].x; }
-            for (var ii = 0u; ii < TILE; ii++) { value -= weights[local * TILE + ii]; }
+            for (var ii = 0u; ii < TILE; ii++) { value -= affinities[local * TILE + ii]; }
             dkeys[out] = vec4<f32>(value, 0.0, 0.0, 0.0);
         }
     }

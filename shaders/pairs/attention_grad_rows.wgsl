@@ -1,21 +1,17 @@
 // Gradient rows: dN_i = [do_i | -⟨do_i, o_i⟩] / D_i, then ⟨dN_i, N_i⟩ = ⟨do_i, o_i⟩ β / D_i, then the gate
 // sum; for softmax D = 1 and the log-sum-exp takes the place of the gate sum. One invocation a (lane, head,
 // token).
+#import head_layout
 struct Params { tokens: u32, stride: u32 }
-override HEADS: u32;
-override HEAD: u32;
-override KEY_WIDTH: u32;
-override G_OFFSET: u32;
-override GATED: u32;
-override SOFTMAX: u32;
+override SOFTMAX: bool;
 override BIAS: f32;            // β
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> dout: array<vec4<f32>>;            // [rows, HEADS * HEAD]
-@group(0) @binding(2) var<storage, read> o: array<vec4<f32>>;               // [rows, HEADS * HEAD]
-@group(0) @binding(3) var<storage, read> normaliser: array<f32>;            // [lanes, HEADS, tokens], or the log-sum-exp
-@group(0) @binding(4) var<storage, read> keys: array<f32>;                  // [lanes, HEADS, stride, KEY_WIDTH]
-@group(0) @binding(5) var<storage, read_write> drows: array<vec4<f32>>;     // [lanes, HEADS, tokens, HEAD + 4]
+@group(0) @binding(1) var<storage, read> dout: array<vec4<f32>>; // [rows, HEADS * HEAD]
+@group(0) @binding(2) var<storage, read> o: array<vec4<f32>>; // [rows, HEADS * HEAD]
+@group(0) @binding(3) var<storage, read> normaliser: array<f32>; // [lanes, HEADS, tokens], or the log-sum-exp
+@group(0) @binding(4) var<storage, read> keys: array<f32>; // [lanes, HEADS, stride, KEY_WIDTH]
+@group(0) @binding(5) var<storage, read_write> drows: array<vec4<f32>>; // [lanes, HEADS, tokens, HEAD + 4]
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
@@ -26,7 +22,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let row = in_call * (HEAD / 4u + 1u);
     let kept = normaliser[in_call];
     var scale = 1.0;
-    if SOFTMAX == 0u { scale = 1.0 / kept; }
+    if !SOFTMAX { scale = 1.0 / kept; }
     var inner = 0.0;
     for (var c = 0u; c < HEAD / 4u; c++) {
         let d = dout[place + c];
@@ -34,8 +30,8 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
         drows[row + c] = d * scale;
     }
     var known = vec2<f32>();
-    if SOFTMAX == 1u { known.x = kept; }
-    if GATED == 1u {
+    if SOFTMAX { known.x = kept; }
+    if GATED {
         let g = (id.z * params.stride + token) * KEY_WIDTH + G_OFFSET;
         known = vec2<f32>(keys[g], keys[g + 1u]);
     }

@@ -1,39 +1,27 @@
 // dφ(q_i) = e^{g_i} Z_l dN_i, through the features to the vector they are of; added to what is there.
 //
-// Ladder. Reference: kernels/scan_grad_queries.rs. Here: a workgroup owns ROW_TILE queries of one block; dφ
-// of TILE features is built in workgroup memory, where the product rule takes it to the columns it is made
+// Ladder. Reference: kernels/scan/scan_grad_queries.rs. Here: a workgroup owns ROW_TILE queries of one block;
+// dφ of TILE features is built in workgroup memory, where the product rule takes it to the columns it is made
 // of. dφ never leaves it.
 #import lanes
 #import gate_sum
+#import head_layout
 struct Params { tokens: u32, lane_base: u32, blocks: u32 }
-override HEADS: u32;
-override HEAD: u32;
-override BLOCK: u32;
-override QUERY_WIDTH: u32;
-override S_OFFSET: u32;        // column of the feature source in a query row
-override GATED: u32;
-override ROW_TILE: u32;
-override STAGED_VALUES: u32;   // ROW_TILE * HEAD / 4
-override TILE_WEIGHTS: u32;    // ROW_TILE * PITCH
-override WEIGHTS: u32;         // features of a tile an invocation computes
-const THREADS: u32 = 128u;
-const TILE: u32 = 32u;         // features at a time
-const PITCH: u32 = 33u;        // between the rows of a tile of them, odd for the banks of workgroup memory
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> queries: array<f32>;               // [lanes, HEADS, tokens, QUERY_WIDTH]
-@group(0) @binding(2) var<storage, read> drows: array<vec4<f32>>;           // [lanes, HEADS, tokens, HEAD + 4]
-@group(0) @binding(3) var<storage, read> lanes: array<Lane>;                // [lanes]
-@group(0) @binding(4) var<storage, read> table: array<u32>;                 // [2 * FEATURES]
-@group(0) @binding(5) var<storage, read> prefix: array<vec4<f32>>;          // [lanes, HEADS, blocks, FEATURES * (HEAD + 1)]
-@group(0) @binding(6) var<storage, read_write> dqueries: array<f32>;        // [lanes, HEADS, tokens, QUERY_WIDTH]
+@group(0) @binding(1) var<storage, read> queries: array<f32>;         // [lanes, HEADS, tokens, QUERY_WIDTH]
+@group(0) @binding(2) var<storage, read> drows: array<vec4<f32>>;     // [lanes, HEADS, tokens, HEAD + 4]
+@group(0) @binding(3) var<storage, read> lanes: array<Lane>;          // [lanes]
+@group(0) @binding(4) var<storage, read> table: array<u32>;           // [2 * FEATURES]
+@group(0) @binding(5) var<storage, read> prefix: array<vec4<f32>>;    // [lanes, HEADS, blocks, STATE]
+@group(0) @binding(6) var<storage, read_write> dqueries: array<f32>;  // [lanes, HEADS, tokens, QUERY_WIDTH]
 
 var<workgroup> dn: array<vec4<f32>, STAGED_VALUES>;
 var<workgroup> known: array<vec4<f32>, ROW_TILE>;  // the rest of the gradient rows
-var<workgroup> dphi: array<f32, TILE_WEIGHTS>;
+var<workgroup> dphi: array<f32, TILE_FEATURES>;
 #import feature_columns
 
-@compute @workgroup_size(128)
+@compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     let first = group.y * BLOCK + group.x * ROW_TILE;
     let end = min((group.y + 1u) * BLOCK, params.tokens);
@@ -44,7 +32,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     for (var i = local; i < ROW_TILE * SOURCE; i += THREADS) {
         let row = i / SOURCE;
         var value = 0.0;
-        if row < rows { value = queries[(token + row) * QUERY_WIDTH + S_OFFSET + i % SOURCE]; }
+        if row < rows { value = queries[(token + row) * QUERY_WIDTH + SOURCE_OFFSET + i % SOURCE]; }
         factors[i % SOURCE * ROW_TILE + row] = value;
         dfactors[i] = 0.0;
     }
@@ -60,28 +48,35 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     workgroupBarrier();
     let z = (group.z * params.blocks + group.y) * FEATURES * (HEAD + 1u);
+    // This invocation computes one feature of a tile for rows own, own + apart, ..
+    let own = local / TILE;
+    let apart = THREADS / TILE;
     for (var start = 0u; start < FEATURES; start += TILE) {
         let f = start + local % TILE;
         var value = array<f32, 8>();
         if f < FEATURES {
             for (var c = 0u; c < HEAD / 4u; c++) {
                 let z_f = prefix[(z + f * HEAD) / 4u + c];
-                for (var k = 0u; k < WEIGHTS; k++) { value[k] += dot(dn[(local / TILE + k * (THREADS / TILE)) * (HEAD / 4u) + c], z_f); }
+                for (var k = 0u; k < SHARE; k++) {
+                    value[k] += dot(dn[(own + k * apart) * (HEAD / 4u) + c], z_f);
+                }
             }
             let z_total = prefix[(z + FEATURES * HEAD + f) / 4u][f % 4u];
-            for (var k = 0u; k < WEIGHTS; k++) { value[k] += z_total * known[local / TILE + k * (THREADS / TILE)].x; }
+            for (var k = 0u; k < SHARE; k++) { value[k] += z_total * known[own + k * apart].x; }
         }
-        for (var k = 0u; k < WEIGHTS; k++) { dphi[(local / TILE + k * (THREADS / TILE)) * PITCH + local % TILE] = value[k]; }
+        for (var k = 0u; k < SHARE; k++) { dphi[(own + k * apart) * PITCH + local % TILE] = value[k]; }
         workgroupBarrier();
         for (var ff = 0u; ff < min(TILE, FEATURES - start); ff++) {
-            pull_back(local % ROW_TILE, local / ROW_TILE, table[start + ff], dphi[local % ROW_TILE * PITCH + ff]);
+            let row = local % ROW_TILE;
+            pull_back(row, local / ROW_TILE, table[start + ff], dphi[row * PITCH + ff]);
         }
         workgroupBarrier();
     }
     for (var i = local; i < rows * SOURCE; i += THREADS) {
         let row = i / SOURCE;
         var decay = 1.0;
-        if GATED == 1u { decay = gate_decay(known[row].zw, vec2<f32>()); }
-        dqueries[(token + row) * QUERY_WIDTH + S_OFFSET + i % SOURCE] += decay * dfactors[i % SOURCE * ROW_TILE + row];
+        if GATED { decay = gate_decay(known[row].zw, vec2<f32>()); }
+        dqueries[(token + row) * QUERY_WIDTH + SOURCE_OFFSET + i % SOURCE] +=
+            decay * dfactors[i % SOURCE * ROW_TILE + row];
     }
 }

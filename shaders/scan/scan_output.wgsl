@@ -2,27 +2,24 @@
 // o_i = N_i[0..h] / (β + N_i[h]),  N_i = Σ_{j in block, j <= i} e^{g_i - g_j} w_ij v̂_j + e^{g_i} Z_lᵀ φ(q_i)
 //   (SPEC §1).
 //
-// Ladder. Reference: kernels/scan_output.rs. Naive tiles: a weight and a vector of v loaded for each
-// multiply-add of four. Here: a workgroup owns ROW_TILE queries of one block and all columns; weights, then
-// features, of a tile are built in workgroup memory and multiplied with v, then Z, both as tiles in registers
-// (shared/near_keys.wgsl, shared/row_tile.wgsl); not measured on a real GPU yet.
+// Ladder. Reference: kernels/scan/scan_output.rs. Naive tiles: an affinity and a vector of v loaded for each
+// multiply-add of four. Here: a workgroup owns ROW_TILE queries of one block and all columns; affinities,
+// then features, of a tile are built in workgroup memory and multiplied with v, then Z, both as tiles in
+// registers (shared/near_keys.wgsl, shared/row_tile.wgsl); not measured on a real GPU yet. FAR_ONLY (not
+// causal): every key counts for every query, one state for all blocks. NORMALISER: kept for the gradient.
 #import lanes
 #import gate_sum
 struct Params { tokens: u32, lane_base: u32, blocks: u32, stride: u32, tiles: u32 }
-override HEADS: u32;
-override HEAD: u32;
-override BLOCK: u32;
-override S_OFFSET: u32;        // column of the feature source in query and key rows
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> queries: array<vec4<f32>>;         // [lanes, HEADS, tokens, QUERY_WIDTH]
-@group(0) @binding(2) var<storage, read> keys: array<vec4<f32>>;            // [lanes, HEADS, stride, KEY_WIDTH]
-@group(0) @binding(3) var<storage, read> lanes: array<Lane>;                // [lanes]
-@group(0) @binding(4) var<storage, read> table: array<u32>;                 // [2 * FEATURES]
-@group(0) @binding(5) var<storage, read> prefix: array<vec4<f32>>;          // [lanes, HEADS, blocks, FEATURES * (HEAD + 1)], not causal: blocks = 1
-@group(0) @binding(6) var<storage, read_write> o: array<vec4<f32>>;         // [rows, HEADS * HEAD]
+@group(0) @binding(1) var<storage, read> queries: array<vec4<f32>>;     // [lanes, HEADS, tokens, QUERY_WIDTH]
+@group(0) @binding(2) var<storage, read> keys: array<vec4<f32>>;        // [lanes, HEADS, stride, KEY_WIDTH]
+@group(0) @binding(3) var<storage, read> lanes: array<Lane>;            // [lanes]
+@group(0) @binding(4) var<storage, read> table: array<u32>;             // [2 * FEATURES]
+@group(0) @binding(5) var<storage, read> prefix: array<vec4<f32>>;      // [lanes, HEADS, blocks or 1, STATE]
+@group(0) @binding(6) var<storage, read_write> o: array<vec4<f32>>;     // [rows, HEADS * HEAD]
 #ifdef NORMALISER
-@group(0) @binding(7) var<storage, read_write> normaliser: array<f32>;      // [lanes, HEADS, tokens], kept for the gradient
+@group(0) @binding(7) var<storage, read_write> normaliser: array<f32>;  // [lanes, HEADS, tokens]
 #endif
 #import near_keys
 #import feature_tile
@@ -41,7 +38,10 @@ fn z_total(z: u32, f: u32) -> f32 { return prefix[(z + FEATURES * HEAD + f) / 4u
 fn add_far_state(near: Near, z: u32) {
     for (var i = here.z; i < ROW_TILE * (SOURCE / 4u + 1u); i += GROUP_X * GROUP_Y) {
         let c = i % (SOURCE / 4u + 1u);
-        stage_vector(i / (SOURCE / 4u + 1u), c, query_vector(near, i / (SOURCE / 4u + 1u), S_OFFSET, min(c, SOURCE / 4u - 1u)));
+        stage_vector(
+            i / (SOURCE / 4u + 1u), c,
+            query_vector(near, i / (SOURCE / 4u + 1u), SOURCE_OFFSET, min(c, SOURCE / 4u - 1u))
+        );
     }
     workgroupBarrier();
     for (var start = 0u; start < FEATURES; start += TILE) {
@@ -54,9 +54,10 @@ fn add_far_state(near: Near, z: u32) {
             for (var r = 0u; r < ROWS; r++) {
                 let row = row_of(r);
                 var phi = select(vec4<f32>(), features(row, packed), seen);
-                if GATED == 1u { phi *= gate_decay(row_state[row], vec2<f32>()); }
-                total[r] = total[r] + phi.x * totals.x + phi.y * totals.y + phi.z * totals.z + phi.w * totals.w;
-                weights[weight_at(row, k * GROUP_X + here.x)] = phi;
+                if GATED { phi *= gate_decay(row_state[row], vec2<f32>()); }
+                total[r] =
+                    total[r] + phi.x * totals.x + phi.y * totals.y + phi.z * totals.z + phi.w * totals.w;
+                coefficients[coefficient_at(row, k * GROUP_X + here.x)] = phi;
             }
         }
         workgroupBarrier();
@@ -66,7 +67,11 @@ fn add_far_state(near: Near, z: u32) {
 }
 
 @compute @workgroup_size(GROUP_X, GROUP_Y)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>, @builtin(local_invocation_index) index: u32) {
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(local_invocation_id) local: vec3<u32>,
+    @builtin(local_invocation_index) index: u32
+) {
     here = vec3<u32>(local.xy, index);
     let block = group.y;
     let lane = lanes[params.lane_base + group.z / HEADS];
@@ -77,8 +82,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     let rows = min(BLOCK - tile, ROW_TILE);
     // Nothing of this tile belongs to the call.
     if first >= end || first + rows <= lane.ring { return; }
-    let keys_end = min(tile + rows, end - block * BLOCK);  // keys of the block that any row of the tile may see
-    let near = Near(group.z * params.tokens, i32(first) - i32(lane.ring), group.z * params.stride + block * BLOCK, tile, keys_end);
+    // Keys of the block that any row of the tile may see.
+    let keys_end = min(tile + rows, end - block * BLOCK);
+    let near = Near(
+        group.z * params.tokens,
+        i32(first) - i32(lane.ring),
+        group.z * params.stride + block * BLOCK,
+        tile,
+        keys_end
+    );
     keep_row_gates(near);
 #ifdef FAR_ONLY
     add_far_state(near, group.z * FEATURES * (HEAD + 1u));
@@ -86,7 +98,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     add_near_keys(near);
     // The far part is zero in the first block of a text.
     if lane.position + block * BLOCK > lane.ring {
-        // The last weights are read.
+        // The last affinities are read.
         workgroupBarrier();
         add_far_state(near, (group.z * params.blocks + block) * FEATURES * (HEAD + 1u));
     }

@@ -5,24 +5,20 @@
 // TOTAL (not causal): one Z = Σ_l H_l over all blocks.
 #import lanes
 #import gate_sum
+#import head_layout
 struct Params { blocks: u32, lane_base: u32, stride: u32, tokens: u32, given: u32, lanes: u32 }
-override HEADS: u32;
 override STATE: u32;           // numbers a head: FEATURES * (HEAD + 1)
-override BLOCK: u32;
-override KEY_WIDTH: u32;
-override G_OFFSET: u32;
-override GATED: u32;
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> states: array<vec4<f32>>;          // [lanes, HEADS, given, STATE]
-@group(0) @binding(2) var<storage, read> keys: array<f32>;                  // [lanes, HEADS, stride, KEY_WIDTH]
-@group(0) @binding(3) var<storage, read> lanes: array<Lane>;                // [lanes]
+@group(0) @binding(1) var<storage, read> states: array<vec4<f32>>; // [lanes, HEADS, given, STATE]
+@group(0) @binding(2) var<storage, read> keys: array<f32>; // [lanes, HEADS, stride, KEY_WIDTH]
+@group(0) @binding(3) var<storage, read> lanes: array<Lane>; // [lanes]
 #ifdef TOTAL
-@group(0) @binding(4) var<storage, read_write> prefix: array<vec4<f32>>;    // [lanes, HEADS, STATE]
+@group(0) @binding(4) var<storage, read_write> prefix: array<vec4<f32>>; // [lanes, HEADS, STATE]
 #else
 #ifdef CARRY
-@group(0) @binding(4) var<storage, read_write> prefix: array<vec4<f32>>;    // [lanes, HEADS, blocks, STATE]
-@group(0) @binding(5) var<storage, read_write> carried: array<vec4<f32>>;   // [slots, HEADS, STATE]
+@group(0) @binding(4) var<storage, read_write> prefix: array<vec4<f32>>; // [lanes, HEADS, blocks, STATE]
+@group(0) @binding(5) var<storage, read_write> carried: array<vec4<f32>>; // [slots, HEADS, STATE]
 #else
 @group(0) @binding(4) var<storage, read> carried: array<vec4<f32>>;
 @group(0) @binding(5) var<storage, read_write> prefix: array<vec4<f32>>;
@@ -37,7 +33,9 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let head = id.z % HEADS;
     var z = vec4<f32>();
 #ifdef TOTAL
-    for (var l = 0u; l < params.blocks; l++) { z += states[(id.z * params.blocks + l) * (STATE / 4u) + item]; }
+    for (var l = 0u; l < params.blocks; l++) {
+        z += states[(id.z * params.blocks + l) * (STATE / 4u) + item];
+    }
     prefix[id.z * (STATE / 4u) + item] = z;
 #else
     let slot = (lane.slot * HEADS + head) * (STATE / 4u) + item;
@@ -50,7 +48,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
 #ifndef KEEP
         if l == last { break; }
 #endif
-        if GATED == 1u {
+        if GATED {
             let g = (id.z * params.stride + min((l + 1u) * BLOCK, end) - 1u) * KEY_WIDTH + G_OFFSET;
             z *= gate_decay(vec2<f32>(keys[g], keys[g + 1u]), vec2<f32>());
         }

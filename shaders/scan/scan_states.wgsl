@@ -2,33 +2,28 @@
 // Block states of the scan (SPEC §1): H_l = Σ_{j in block l} e^{g_last - g_j} φ(k_j) v̂_jᵀ, laid out [F, h]
 // then [F].
 //
-// Ladder. Reference: kernels/scan_states.rs. Naive tiles: a feature and a vector of v loaded for each
+// Ladder. Reference: kernels/scan/scan_states.rs. Naive tiles: a feature and a vector of v loaded for each
 // multiply-add of four. Here: a workgroup owns ROW_TILE features x all columns of one block; φ is built once
 // a (token, feature) in workgroup memory and never leaves it, then multiplied with v as tiles in registers
 // (shared/row_tile.wgsl); not measured on a real GPU yet. ALL: the last, perhaps partial block too (training,
 // and not causal). QUERIES: all blocks, of queries and their gradient rows: dZ_l = Σ_i e^{g_i} φ(q_i) dN_iᵀ,
-// without the weights of keys. FOLD: the block comes from the ring of a slot, and the result goes onto its
-// state (decoding), or replaces it if it is the first block of a text.
+// without the scales of keys. FOLD: the block comes from the ring of a slot, and the result goes onto its
+// state [slots, HEADS, FEATURES * (HEAD + 1)] (decoding), or replaces it if it is the first block of a text.
 #import lanes
 #import gate_sum
+#import head_layout
 struct Params { blocks: u32, lane_base: u32, stride: u32, tokens: u32 }
-override HEADS: u32;
-override HEAD: u32;
-override BLOCK: u32;
-override KEY_WIDTH: u32;
-override S_OFFSET: u32;        // column of the feature source in a key row
-override V_OFFSET: u32;
-override GATED: u32;
+override WIDTH: u32;           // columns of a key row; QUERIES: of a query row
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> keys: array<vec4<f32>>;             // [lanes or slots, HEADS, stride, KEY_WIDTH]; QUERIES: queries
+@group(0) @binding(1) var<storage, read> keys: array<vec4<f32>>; // [lanes or slots, HEADS, stride, WIDTH]
 #ifdef QUERIES
-@group(0) @binding(2) var<storage, read> drows: array<vec4<f32>>;            // [lanes, HEADS, tokens, HEAD + 4]
+@group(0) @binding(2) var<storage, read> drows: array<vec4<f32>>; // [lanes, HEADS, tokens, HEAD + 4]
 #else
-@group(0) @binding(2) var<storage, read> lanes: array<Lane>;                 // [lanes]
+@group(0) @binding(2) var<storage, read> lanes: array<Lane>; // [lanes]
 #endif
-@group(0) @binding(3) var<storage, read> table: array<u32>;                  // [2 * FEATURES]
-@group(0) @binding(4) var<storage, read_write> states: array<vec4<f32>>;     // [lanes, HEADS, blocks, FEATURES * (HEAD + 1)] or the state [slots, HEADS, ..]
+@group(0) @binding(3) var<storage, read> table: array<u32>; // [2 * FEATURES]
+@group(0) @binding(4) var<storage, read_write> states: array<vec4<f32>>; // [lanes, HEADS, blocks, STATE]
 
 #import row_tile
 #import feature_tile
@@ -37,19 +32,27 @@ override GATED: u32;
 // What a row adds to the normaliser, its gate sum, its decay to the block's end (QUERIES: from its
 // beginning).
 #ifdef QUERIES
-fn value_rows(first: u32, row: u32, vector: u32) -> vec4<f32> { return drows[(first + row) * (HEAD / 4u + 1u) + vector]; }
+fn value_rows(first: u32, row: u32, vector: u32) -> vec4<f32> {
+    return drows[(first + row) * (HEAD / 4u + 1u) + vector];
+}
 fn part_of_total(row: u32) -> f32 { return drows[row * (HEAD / 4u + 1u) + HEAD / 4u].x; }
 fn gate_sum(row: u32) -> vec2<f32> { return drows[row * (HEAD / 4u + 1u) + HEAD / 4u].zw; }
 fn decay(last: vec2<f32>, row: u32) -> f32 { return gate_decay(gate_sum(row), last); }
 #else
-fn value_rows(first: u32, row: u32, vector: u32) -> vec4<f32> { return keys[((first + row) * KEY_WIDTH + V_OFFSET) / 4u + vector]; }
+fn value_rows(first: u32, row: u32, vector: u32) -> vec4<f32> {
+    return keys[((first + row) * WIDTH + V_OFFSET) / 4u + vector];
+}
 fn part_of_total(row: u32) -> f32 { return 1.0; }
-fn gate_sum(row: u32) -> vec2<f32> { return keys[(row * KEY_WIDTH + V_OFFSET + HEAD) / 4u].xy; }
+fn gate_sum(row: u32) -> vec2<f32> { return keys[(row * WIDTH + G_OFFSET) / 4u].xy; }
 fn decay(last: vec2<f32>, row: u32) -> f32 { return gate_decay(last, gate_sum(row)); }
 #endif
 
 @compute @workgroup_size(GROUP_X, GROUP_Y)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>, @builtin(local_invocation_index) index: u32) {
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(local_invocation_id) local: vec3<u32>,
+    @builtin(local_invocation_index) index: u32
+) {
     here = vec3<u32>(local.xy, index);
     let first_feature = group.x * ROW_TILE;
     let block = group.y;
@@ -80,7 +83,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
 #endif
     var last_gate = vec2<f32>();
 #ifndef QUERIES
-    if GATED == 1u { last_gate = gate_sum(first + rows - 1u); }
+    if GATED { last_gate = gate_sum(first + rows - 1u); }
 #endif
     var packed = array<u32, 8>(); // [ROWS]
     for (var r = 0u; r < ROWS; r++) { packed[r] = table[min(first_feature + row_of(r), FEATURES - 1u)]; }
@@ -88,20 +91,32 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
         for (var i = here.z; i < TILE * (SOURCE / 4u + 1u); i += GROUP_X * GROUP_Y) {
             let c = i % (SOURCE / 4u + 1u);
             let j = i / (SOURCE / 4u + 1u);
-            stage_vector(j, c, keys[((first + min(start + j, rows - 1u)) * KEY_WIDTH + S_OFFSET) / 4u + min(c, SOURCE / 4u - 1u)]);
+            stage_vector(
+                j, c,
+                keys[((first + min(start + j, rows - 1u)) * WIDTH + SOURCE_OFFSET) / 4u +
+                    min(c, SOURCE / 4u - 1u)]
+            );
         }
         workgroupBarrier();
         for (var k = 0u; k < KEYS; k++) {
             let j = tile_keys(k);
             let at = vec4<u32>(first) + min(j + vec4<u32>(start), vec4<u32>(rows - 1u));
             var scale = select(vec4<f32>(), vec4<f32>(1.0), j + vec4<u32>(start) < vec4<u32>(rows));
-            if GATED == 1u { scale *= vec4<f32>(decay(last_gate, at.x), decay(last_gate, at.y), decay(last_gate, at.z), decay(last_gate, at.w)); }
-            let parts = vec4<f32>(part_of_total(at.x), part_of_total(at.y), part_of_total(at.z), part_of_total(at.w));
+            if GATED {
+                scale *= vec4<f32>(
+                    decay(last_gate, at.x), decay(last_gate, at.y),
+                    decay(last_gate, at.z), decay(last_gate, at.w)
+                );
+            }
+            let parts = vec4<f32>(
+                part_of_total(at.x), part_of_total(at.y), part_of_total(at.z), part_of_total(at.w)
+            );
             for (var r = 0u; r < ROWS; r++) {
                 let f = packed[r];
-                let phi = scale * vec4<f32>(feature(j.x, f), feature(j.y, f), feature(j.z, f), feature(j.w, f));
+                let phi = scale *
+                    vec4<f32>(feature(j.x, f), feature(j.y, f), feature(j.z, f), feature(j.w, f));
                 total[r] = total[r] + phi.x * parts.x + phi.y * parts.y + phi.z * parts.z + phi.w * parts.w;
-                weights[weight_at(row_of(r), k * GROUP_X + here.x)] = phi;
+                coefficients[coefficient_at(row_of(r), k * GROUP_X + here.x)] = phi;
             }
         }
         workgroupBarrier();
@@ -111,7 +126,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     // The first block of a text replaces what an earlier text left.
     let replaces = lane.position <= BLOCK;
     var before = 1.0;
-    if GATED == 1u { before = gate_decay(last_gate, vec2<f32>()); }
+    if GATED { before = gate_decay(last_gate, vec2<f32>()); }
 #endif
     share_totals();
     for (var r = 0u; r < ROWS; r++) {
@@ -122,7 +137,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
                 let at = (out + f * HEAD) / 4u + vector;
                 var value = sum[r * VECTORS + c];
 #ifndef QUERIES
-                value *= key_weight(f);
+                value *= key_scale(f);
 #endif
 #ifdef FOLD
                 value += select(states[at] * before, vec4<f32>(), replaces);
@@ -135,9 +150,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
         let f = first_feature + 4u * i;
         if f < FEATURES {
             let at = (out + FEATURES * HEAD + f) / 4u;
-            var value = vec4<f32>(row_total(4u * i), row_total(4u * i + 1u), row_total(4u * i + 2u), row_total(4u * i + 3u));
+            var value = vec4<f32>(
+                row_total(4u * i), row_total(4u * i + 1u), row_total(4u * i + 2u), row_total(4u * i + 3u)
+            );
 #ifndef QUERIES
-            value *= vec4<f32>(key_weight(f), key_weight(f + 1u), key_weight(f + 2u), key_weight(f + 3u));
+            value *= vec4<f32>(key_scale(f), key_scale(f + 1u), key_scale(f + 2u), key_scale(f + 3u));
 #endif
 #ifdef FOLD
             value += select(states[at] * before, vec4<f32>(), replaces);

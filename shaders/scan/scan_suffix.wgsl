@@ -1,18 +1,15 @@
 // dH from dZ: dH_last = the carry, dH_{l-1} = dZ_l + e^{g_last(l)} dH_l; what comes before the first block is
 // the new carry. One invocation four numbers of the state, as in scan_prefix.
 #import gate_sum
+#import head_layout
 struct Params { blocks: u32, stride: u32, tokens: u32 }
 override STATE: u32;           // numbers a head: FEATURES * (HEAD + 1)
-override BLOCK: u32;
-override KEY_WIDTH: u32;
-override G_OFFSET: u32;
-override GATED: u32;
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> dprefix: array<vec4<f32>>;         // [lanes, HEADS, blocks, STATE]
-@group(0) @binding(2) var<storage, read> keys: array<f32>;                  // [lanes, HEADS, stride, KEY_WIDTH]
-@group(0) @binding(3) var<storage, read_write> dstates: array<vec4<f32>>;   // [lanes, HEADS, blocks, STATE]
-@group(0) @binding(4) var<storage, read_write> carry: array<vec4<f32>>;     // [lanes, HEADS, STATE]
+@group(0) @binding(1) var<storage, read> dprefix: array<vec4<f32>>; // [lanes, HEADS, blocks, STATE]
+@group(0) @binding(2) var<storage, read> keys: array<f32>; // [lanes, HEADS, stride, KEY_WIDTH]
+@group(0) @binding(3) var<storage, read_write> dstates: array<vec4<f32>>; // [lanes, HEADS, blocks, STATE]
+@group(0) @binding(4) var<storage, read_write> carry: array<vec4<f32>>; // [lanes, HEADS, STATE]
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
@@ -22,7 +19,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     for (var l = params.blocks; l > 0u; l--) {
         let at = (id.z * params.blocks + l - 1u) * (STATE / 4u) + item;
         dstates[at] = t;
-        if GATED == 1u {
+        if GATED {
             let g = (id.z * params.stride + min(l * BLOCK, params.tokens) - 1u) * KEY_WIDTH + G_OFFSET;
             t *= gate_decay(vec2<f32>(keys[g], keys[g + 1u]), vec2<f32>());
         }

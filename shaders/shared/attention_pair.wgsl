@@ -1,8 +1,8 @@
-// A pair of a query and a key: its weight with the gate's decay, and ∂L/∂t, t = ⟨x_i, x_j⟩, from dw_ij =
+// A pair of a query and a key: its affinity with the gate's decay, and ∂L/∂t, t = ⟨x_i, x_j⟩, from dw_ij =
 // ⟨dN_i, v̂_j⟩. `known` is what the gradient row knows of the query: its gate sum, or for softmax its
 // log-sum-exp.
 #ifdef SOFTMAX
-override SCALE: f32;
+#import softmax
 #else
 #import gate_sum
 #import local_slope
@@ -13,7 +13,7 @@ fn attention_pair(t: f32, dw: f32, known: vec2<f32>, key_gate: vec2<f32>) -> vec
     return vec2<f32>(w, SCALE * w * dw);
 #else
     var decay = 1.0;
-    if GATED == 1u { decay = gate_decay(known, key_gate); }
-    return decay * vec2<f32>(local_weight(t), local_slope(t) * dw);
+    if GATED { decay = gate_decay(known, key_gate); }
+    return decay * vec2<f32>(local_affinity(t), local_slope(t) * dw);
 #endif
 }

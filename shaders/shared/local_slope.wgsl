@@ -1,5 +1,5 @@
-// The derivative of local_weight by the inner product.
-#import local_weight
+// The derivative of local_affinity by the inner product.
+#import local_affinity
 fn local_slope(t: f32) -> f32 {
     let s = SCALE * t;
 #ifdef TAYLOR

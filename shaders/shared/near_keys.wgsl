@@ -1,24 +1,21 @@
 // What attention_dense and scan_output share: ROW_TILE queries against keys up to their own, tile by tile,
-// and the outputs. With SOFTMAX a running maximum (flash style), else local_weight and gates. Needs
-// params.tokens, queries, keys, o and keep(row, total), which may store the normaliser of a row.
-override QUERY_WIDTH: u32;
-override KEY_WIDTH: u32;
-override LOCAL: u32;           // width of the vector the weights read
+// and the outputs. With SOFTMAX a running maximum (flash style), else local_affinity and gates. Needs
+// params.tokens, queries, keys, o and keep(row, token, total), which may store the normaliser of a row.
+#import head_layout
+override LOCAL: u32;           // width of the vector that affinities read
 override LOCAL_OFFSET: u32;    // its column in query and key rows
-override V_OFFSET: u32;
-override GATED: u32;
 override BIAS: f32;            // β
 override CHUNK: u32;           // vectors of LOCAL staged at once, a divisor of LOCAL / 4
 #import row_tile
 #import row_tile_product near
 #ifdef SOFTMAX
-override SCALE: f32;
+#import softmax
 #else
-#import local_weight
+#import local_affinity
 #endif
 
 struct Near {
-    queries: u32, // row of the first query of the text
+    queries: u32, // row of the first query of the sequence
     token: i32,   // of the tile's first row
     keys: u32,    // row of the first key
     own: u32,     // key of the tile's first row; each row sees one more
@@ -29,8 +26,12 @@ struct Near {
 var<workgroup> row_state: array<vec2<f32>, ROW_TILE>;
 var<private> dots: array<vec4<f32>, 16>;           // [ROWS, KEYS]
 
-fn value_near(first: u32, key: u32, vector: u32) -> vec4<f32> { return keys[((first + key) * KEY_WIDTH + V_OFFSET) / 4u + vector]; }
-fn gate_of_key(near: Near, key: u32) -> vec2<f32> { return keys[((near.keys + min(key, near.end - 1u)) * KEY_WIDTH + V_OFFSET + HEAD) / 4u].xy; }
+fn value_near(first: u32, key: u32, vector: u32) -> vec4<f32> {
+    return keys[((first + key) * KEY_WIDTH + V_OFFSET) / 4u + vector];
+}
+fn gate_of_key(near: Near, key: u32) -> vec2<f32> {
+    return keys[((near.keys + min(key, near.end - 1u)) * KEY_WIDTH + G_OFFSET) / 4u].xy;
+}
 
 // Rows outside of the call are computed from its first or last one, and not stored.
 fn query_vector(near: Near, row: u32, column: u32, vector: u32) -> vec4<f32> {
@@ -39,8 +40,10 @@ fn query_vector(near: Near, row: u32, column: u32, vector: u32) -> vec4<f32> {
 }
 
 fn keep_row_gates(near: Near) {
-    if GATED == 0u { return; }
-    for (var row = here.z; row < ROW_TILE; row += GROUP_X * GROUP_Y) { row_state[row] = gate_of_key(near, near.own + row); }
+    if !GATED { return; }
+    for (var row = here.z; row < ROW_TILE; row += GROUP_X * GROUP_Y) {
+        row_state[row] = gate_of_key(near, near.own + row);
+    }
 }
 
 // dots += the inner products of CHUNK vectors. staged: queries [CHUNK, ROW_TILE + 1], keys [CHUNK, TILE + 1].
@@ -67,13 +70,17 @@ fn add_dots() {
     }
 }
 
-// Inner products of a tile of keys into weights: none for those a row does not see.
-fn weigh(near: Near, start: u32) {
+// Inner products of a tile of keys into affinities: none for those a row does not see.
+fn relate(near: Near, start: u32) {
     for (var k = 0u; k < KEYS; k++) {
         let j = tile_keys(k) + vec4<u32>(start);
 #ifndef SOFTMAX
         var gates = array<vec2<f32>, 4>();
-        if GATED == 1u { gates = array<vec2<f32>, 4>(gate_of_key(near, j.x), gate_of_key(near, j.y), gate_of_key(near, j.z), gate_of_key(near, j.w)); }
+        if GATED {
+            gates = array<vec2<f32>, 4>(
+                gate_of_key(near, j.x), gate_of_key(near, j.y), gate_of_key(near, j.z), gate_of_key(near, j.w)
+            );
+        }
 #endif
         for (var r = 0u; r < ROWS; r++) {
             let d = dots[r * KEYS + k];
@@ -81,10 +88,15 @@ fn weigh(near: Near, start: u32) {
 #ifdef SOFTMAX
             dots[r * KEYS + k] = select(vec4<f32>(-3.0e38), SCALE * d, seen);
 #else
-            var w = vec4<f32>(local_weight(d.x), local_weight(d.y), local_weight(d.z), local_weight(d.w));
-            if GATED == 1u {
+            var w = vec4<f32>(
+                local_affinity(d.x), local_affinity(d.y), local_affinity(d.z), local_affinity(d.w)
+            );
+            if GATED {
                 let own = row_state[row_of(r)];
-                w *= vec4<f32>(gate_decay(own, gates[0]), gate_decay(own, gates[1]), gate_decay(own, gates[2]), gate_decay(own, gates[3]));
+                w *= vec4<f32>(
+                    gate_decay(own, gates[0]), gate_decay(own, gates[1]),
+                    gate_decay(own, gates[2]), gate_decay(own, gates[3])
+                );
             }
             dots[r * KEYS + k] = select(vec4<f32>(), w, seen);
 #endif
@@ -93,18 +105,18 @@ fn weigh(near: Near, start: u32) {
 }
 
 #ifdef SOFTMAX
-// The maximum of a row goes through the place of its weights; one invocation finds it for all.
+// The maximum of a row goes through the place of its coefficients; one invocation finds it for all.
 fn raise(start: u32) {
     for (var r = 0u; r < ROWS; r++) {
         var high = dots[r * KEYS];
         for (var k = 1u; k < KEYS; k++) { high = max(high, dots[r * KEYS + k]); }
-        weights[weight_at(row_of(r), here.x)] = high;
+        coefficients[coefficient_at(row_of(r), here.x)] = high;
     }
     workgroupBarrier();
     for (var row = here.z; row < ROW_TILE; row += GROUP_X * GROUP_Y) {
         let before = select(row_state[row].x, -3.0e38, start == 0u);
         var high = vec4<f32>(before);
-        for (var x = 0u; x < GROUP_X; x++) { high = max(high, weights[weight_at(row, x)]); }
+        for (var x = 0u; x < GROUP_X; x++) { high = max(high, coefficients[coefficient_at(row, x)]); }
         let highest = max(max(high.x, high.y), max(high.z, high.w));
         row_state[row] = vec2<f32>(highest, exp(before - highest));
     }
@@ -126,17 +138,19 @@ fn add_near_keys(near: Near) {
             // Queries that are staged as a whole stay.
             if start == 0u || CHUNK < LOCAL / 4u {
                 for (var i = here.z; i < ROW_TILE * CHUNK; i += GROUP_X * GROUP_Y) {
-                    staged[i % CHUNK * (ROW_TILE + 1u) + i / CHUNK] = query_vector(near, i / CHUNK, LOCAL_OFFSET, chunk + i % CHUNK);
+                    staged[i % CHUNK * (ROW_TILE + 1u) + i / CHUNK] =
+                        query_vector(near, i / CHUNK, LOCAL_OFFSET, chunk + i % CHUNK);
                 }
             }
             for (var i = here.z; i < TILE * CHUNK; i += GROUP_X * GROUP_Y) {
                 let key = near.keys + min(start + i / CHUNK, near.end - 1u);
-                staged[CHUNK * (ROW_TILE + 1u) + i % CHUNK * (TILE + 1u) + i / CHUNK] = keys[(key * KEY_WIDTH + LOCAL_OFFSET) / 4u + chunk + i % CHUNK];
+                staged[CHUNK * (ROW_TILE + 1u) + i % CHUNK * (TILE + 1u) + i / CHUNK] =
+                    keys[(key * KEY_WIDTH + LOCAL_OFFSET) / 4u + chunk + i % CHUNK];
             }
             workgroupBarrier();
             add_dots();
         }
-        weigh(near, start);
+        relate(near, start);
 #ifdef SOFTMAX
         raise(start);
 #endif
@@ -144,7 +158,7 @@ fn add_near_keys(near: Near) {
             for (var k = 0u; k < KEYS; k++) {
                 let w = dots[r * KEYS + k];
                 total[r] += w.x + w.y + w.z + w.w;
-                weights[weight_at(row_of(r), k * GROUP_X + here.x)] = w;
+                coefficients[coefficient_at(row_of(r), k * GROUP_X + here.x)] = w;
             }
         }
         workgroupBarrier();
@@ -152,8 +166,8 @@ fn add_near_keys(near: Near) {
     }
 }
 
-// Those of the tile's first `rows` rows that belong to the call; `first` is the vector of the text's first
-// output of this head.
+// Those of the tile's first `rows` rows that belong to the call; `first` is the vector of the sequence's
+// first output of this head.
 fn store_outputs(near: Near, rows: u32, first: u32) {
     share_totals();
     for (var r = 0u; r < ROWS; r++) {
@@ -163,7 +177,10 @@ fn store_outputs(near: Near, rows: u32, first: u32) {
             let all = row_total(row);
             for (var c = 0u; c < VECTORS; c++) {
                 let vector = here.x + c * GROUP_X;
-                if vector < HEAD / 4u { o[first + u32(token) * (HEADS * HEAD / 4u) + vector] = sum[r * VECTORS + c] / (BIAS + all); }
+                if vector < HEAD / 4u {
+                    o[first + u32(token) * (HEADS * HEAD / 4u) + vector] =
+                        sum[r * VECTORS + c] / (BIAS + all);
+                }
             }
             if here.x == 0u { keep(row, near.queries + u32(token), all); }
         }

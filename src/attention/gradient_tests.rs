@@ -4,7 +4,7 @@
 use pollster::block_on;
 
 use super::{Attention, HeadLayout, Inputs, Kind, Mask, Mode, Rotation, Sketch};
-use crate::exec::{Compiled, CpuExecutor, Executor, Memory, Run, Stored};
+use crate::exec::{CpuExecutor, Executor, Memory, Program, Submission};
 use crate::graph::{Graph, Recompute, Role};
 use crate::kernels::DeviceTraits;
 use crate::shape;
@@ -70,10 +70,7 @@ fn cases() -> Vec<Attention> {
 
 /// A plan of the layer from its packed rows on, as parameters, and its tensors in f64.
 struct Bench {
-    executor: Executor,
-    compiled: Compiled,
-    parameters: Memory,
-    tensors: Memory,
+    program: Program,
     layout: HeadLayout,
 }
 
@@ -142,50 +139,45 @@ impl Bench {
         graph.export(o, "o");
         let capacity = Capacity { lanes: LANES, tokens, slots, context: 0 };
         let plan = graph.lower("test", &DeviceTraits::cpu(), capacity).unwrap();
-        let executor = Executor::Oracle(CpuExecutor::default());
-        let (mut parameters, mut tensors) = (Memory::new(), Memory::new());
-        let compiled = block_on(async {
-            executor.store_constants(&plan, &mut parameters).await.unwrap();
-            executor.reserve_state(&plan, &mut tensors).await.unwrap();
-            for t in plan
-                .tensors
-                .iter()
-                .filter(|t| t.bytes > 0 && matches!(t.tensor.role, Role::Parameter | Role::External))
-            {
-                executor
-                    .reserve(&mut tensors, &t.tensor.name, DType::F32, t.tensor.ty.shape.elements(&capacity))
-                    .await
-                    .unwrap();
+        let memory = Memory::new(&Executor::Oracle(CpuExecutor::default()));
+        let given = plan
+            .tensors
+            .iter()
+            .filter(|t| t.bytes > 0 && matches!(t.tensor.role, Role::Parameter | Role::External));
+        let program = block_on(async {
+            for t in given {
+                let elements = t.tensor.ty.shape.elements(&capacity);
+                memory.reserve(&t.tensor.name, DType::F32, elements).await.unwrap();
             }
-            executor.compile(&plan).await.unwrap()
+            Program::new(plan.clone(), &memory).await.unwrap()
         });
-        Self { executor, compiled, parameters, tensors, layout: l.clone() }
+        Self { program, layout: l.clone() }
     }
 
-    fn tensor(&mut self, name: &str) -> &mut Vec<f64> {
-        let i = self.tensors.index(name).unwrap();
-        let Stored::F64(values) = &mut self.tensors.tensors[i] else { panic!("{name} is not f64") };
-        values
+    /// The numbers of a tensor.
+    fn tensor(&self, name: &str) -> Vec<f64> {
+        self.program.memory().doubles(name, |values| values.clone())
     }
 
     /// Runs one call on rows of `tokens`; returns o.
     fn run(&mut self, rows: &Rows, unbroken: bool, seed: &[f64], position: usize, slot: usize) -> Vec<f64> {
         let n = rows.logs.len() / (LANES * HEADS);
         let windows = rows.windows(&self.layout, unbroken);
+        let memory = self.program.memory();
         for (name, values) in [("queries", &rows.queries), ("keys", &windows)] {
-            self.tensor(name)[..values.len()].copy_from_slice(values);
+            memory.doubles(name, |tensor| tensor[..values.len()].copy_from_slice(values));
         }
         for name in ["gradient.queries", "gradient.keys"] {
-            if self.tensors.contains(name) {
-                self.tensor(name).fill(0.0);
+            if memory.contains(name) {
+                memory.doubles(name, |tensor| tensor.fill(0.0));
             }
         }
         let lanes: Vec<Lane> = (0..LANES).map(|lane| Lane { slot: slot + lane, position, ring: 0 }).collect();
         let calls = [Call { lanes, tokens: n, lane_base: 0 }];
-        let table = crate::tensor::lane_table(&calls);
         let seed: Vec<u32> = seed.iter().map(|x| (*x as f32).to_bits()).collect();
-        let run = Run { calls: &calls, inputs: &[("lanes", &table), ("seed", &seed)], reads: &[] };
-        block_on(self.executor.run(&mut self.compiled, &self.parameters, &mut self.tensors, run)).unwrap();
+        let inputs: Vec<_> = self.program.plan().find("seed").map(|id| (id, &seed[..])).into_iter().collect();
+        let submission = Submission { calls: &calls, inputs: &inputs, reads: &[] };
+        block_on(self.program.run(submission)).unwrap();
         self.tensor("o")[..LANES * n * HEADS * HEAD].to_vec()
     }
 
@@ -194,7 +186,7 @@ impl Bench {
         let l = self.layout.clone();
         let (k, rows) = (l.key_width(), LANES * HEADS * n);
         let queries = self.tensor("gradient.queries")[..rows * l.query_width()].to_vec();
-        let windows = self.tensor("gradient.keys").clone();
+        let windows = self.tensor("gradient.keys");
         let mut keys: Vec<f64> =
             windows.chunks((l.block + n) * k).take(LANES * HEADS).flat_map(|w| w[..n * k].to_vec()).collect();
         let mut logs = vec![0.0; rows];
@@ -211,7 +203,7 @@ fn rows_onward(attention: &Attention, mode: Mode) -> Graph {
     let l = &attention.layout;
     let mut graph = Graph::new();
     let qkv = graph.input("qkv", TensorType::f32(shape![Unit::Rows, l.qkv_width()]));
-    let lanes = graph.input("lanes", TensorType::u32(shape![Unit::Lanes, 4]));
+    let lanes = graph.lanes(1);
     let norms = graph.parameter("norms", DType::F32, shape![4, l.head]);
     let sketch = attention.sketch_weights().map(|n| graph.parameter("sketch", DType::F32, shape![n]));
     attention.build(&mut graph, "a", mode, Inputs { qkv, lanes, norms: Some(norms), sketch }, 0).unwrap();
@@ -355,13 +347,13 @@ fn segments_make_the_same_gradients() {
         let slots = LANES * cuts.len();
         let mut forward = Bench::new(a, Mode::Forward, n, slots);
         // What an earlier text left.
-        forward.tensor("a.state").fill(7.0);
+        forward.program.memory().doubles("a.state", |state| state.fill(7.0));
         let mut train = Bench::new(a, Mode::Train, n, slots);
         let mut outputs = Vec::new();
         for (s, cut) in cuts.windows(2).enumerate() {
             outputs.push(forward.run(&rows.part(cut[0]..cut[1]), false, &[], cut[0], s * LANES));
         }
-        *train.tensor("a.state") = forward.tensor("a.state").clone();
+        train.program.memory().doubles("a.state", |state| *state = forward.tensor("a.state"));
         for (s, cut) in cuts.windows(2).enumerate().rev() {
             let seed = seed_part(cut[0], cut[1]);
             let o = train.run(&rows.part(cut[0]..cut[1]), false, &seed, cut[0], s * LANES);
@@ -392,5 +384,20 @@ fn what_has_no_gradient_says_so() {
         let seed = graph.input("seed", graph.tensors[o.0].ty.clone());
         let error = graph.backward(&[(o, seed)], &|_| true, Recompute::Nothing).unwrap_err();
         assert!(error.to_string().contains("a.output"), "{error}");
+    }
+}
+
+#[test]
+fn only_a_reading_call_has_a_full_mask() {
+    let full = attention(Kind::Softmax, false, BLOCK).with_mask(Mask::Full);
+    for (mode, fits) in
+        [(Mode::Prefill, true), (Mode::Decode, false), (Mode::Train, false), (Mode::Forward, false)]
+    {
+        let mut graph = Graph::new();
+        let qkv = graph.input("qkv", TensorType::f32(shape![Unit::Rows, full.layout.qkv_width()]));
+        let lanes = graph.input("lanes", TensorType::u32(shape![Unit::Lanes, 4]));
+        let inputs = Inputs { qkv, lanes, norms: None, sketch: None };
+        let built = full.build(&mut graph, "a", mode, inputs, 0);
+        assert_eq!(built.is_ok(), fits, "{mode:?}: {built:?}");
     }
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 pub use standalone::{AttentionLayer, Buffers, LayerCapacity, Slices, Weights};
 
 pub use crate::kernels::heads::layout::{HeadLayout, Rotation};
-pub use crate::kernels::pairs::local_weight::LocalWeight;
+pub use crate::kernels::pairs::local_affinity::LocalAffinity;
 pub use crate::kernels::pairs::mask::Mask;
 pub use crate::kernels::scan::features::Features;
 
@@ -24,7 +24,7 @@ use crate::kernels::heads::gate_prefix::{Carried, GatePrefix};
 use crate::kernels::heads::layout::{DIGITS, rotation_table};
 use crate::kernels::heads::pack_heads::{KeysAt, PackHeads};
 use crate::kernels::heads::ring_copy::RingCopy;
-use crate::kernels::pairs::dense_weight::DenseWeight;
+use crate::kernels::pairs::pair_affinity::PairAffinity;
 use crate::kernels::scan::scan_decode::ScanDecode;
 use crate::kernels::scan::scan_output::ScanOutput;
 use crate::kernels::scan::scan_prefix::{Prefix, ScanPrefix};
@@ -308,13 +308,16 @@ impl Attention {
         );
         let (local, local_offset, local_width, source_offset) = match self.kind {
             Kind::Polysketch { degree, scale, local_exact: true, .. } => {
-                (LocalWeight::Power { scale, degree }, 0, l.head, l.sketch_offset())
+                (LocalAffinity::Power { scale, degree }, 0, l.head, l.sketch_offset())
             }
-            Kind::Polysketch { .. } => {
-                (LocalWeight::Power { scale: 1.0, degree: 2 }, l.sketch_offset(), l.sketch, l.sketch_offset())
-            }
-            Kind::Taylor { degree, scale } => (LocalWeight::Taylor { scale, degree }, 0, l.head, 0),
-            Kind::Polynomial { degree, scale } => (LocalWeight::Power { scale, degree }, 0, l.head, 0),
+            Kind::Polysketch { .. } => (
+                LocalAffinity::Power { scale: 1.0, degree: 2 },
+                l.sketch_offset(),
+                l.sketch,
+                l.sketch_offset(),
+            ),
+            Kind::Taylor { degree, scale } => (LocalAffinity::Taylor { scale, degree }, 0, l.head, 0),
+            Kind::Polynomial { degree, scale } => (LocalAffinity::Power { scale, degree }, 0, l.head, 0),
             Kind::Softmax => {
                 return Err(Error::new(ErrorKind::Shape, format!("{label}: softmax has no scan")));
             }
@@ -415,24 +418,24 @@ impl Attention {
         context: usize,
     ) -> Result<LayerHandles> {
         let l = &self.layout;
-        let (weight, bias) = match self.kind {
+        let (affinity, bias) = match self.kind {
             Kind::Polynomial { degree, scale } => {
-                (DenseWeight::Kernel(LocalWeight::Power { scale, degree }), self.bias)
+                (PairAffinity::Kernel(LocalAffinity::Power { scale, degree }), self.bias)
             }
             Kind::Taylor { degree, scale } => {
-                (DenseWeight::Kernel(LocalWeight::Taylor { scale, degree }), self.bias)
+                (PairAffinity::Kernel(LocalAffinity::Taylor { scale, degree }), self.bias)
             }
-            _ => (DenseWeight::Softmax, 0.0),
+            _ => (PairAffinity::Softmax, 0.0),
         };
         let lanes = from.lanes;
         let cached = self.mask == Mask::Causal && matches!(mode, Mode::Prefill | Mode::Decode);
         if !cached {
             let rows @ [queries, keys] = self.rows(g, label, from, KeysAt::Window, None, false)?;
-            let kernel = AttentionDense { layout: l.clone(), weight, bias, keys: Keys::Window(self.mask) };
+            let kernel = AttentionDense { layout: l.clone(), affinity, bias, keys: Keys::Window(self.mask) };
             let o = g.apply(&format!("{label}.output"), kernel, &[queries, keys, lanes], &[])?[0];
             return Ok(LayerHandles::of(rows, o));
         }
-        let kernel = AttentionDense { layout: l.clone(), weight, bias, keys: Keys::Cache(context) };
+        let kernel = AttentionDense { layout: l.clone(), affinity, bias, keys: Keys::Cache(context) };
         let cache = g.state(
             &format!("{label}.cache"),
             Purpose::Cache,

@@ -3,12 +3,12 @@
 
 use super::{Attention, Inputs, Mask, Mode};
 use crate::error::{Error, ErrorKind, Result};
-use crate::exec::{Compiled, Executor, GpuExecutor, Memory, Run};
+use crate::exec::{Executor, GpuExecutor, Memory, Program, Submission};
 use crate::gpu::GpuContext;
-use crate::graph::{Graph, Plan, Role};
+use crate::graph::{Graph, Plan, Role, TensorId};
 use crate::kernels::heads::join_columns::JoinColumns;
 use crate::shape;
-use crate::tensor::{Call, Capacity, DType, Lane, TensorType, Unit, lane_table, ring_after};
+use crate::tensor::{Call, Capacity, DType, Lane, TensorType, Unit, ring_after};
 
 /// Upper bounds that a layer is made for; its memory is planned from them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,18 +79,23 @@ pub struct Slices<'a> {
 /// ```
 #[derive(Debug)]
 pub struct AttentionLayer {
-    executor: Executor,
     attention: Attention,
     capacity: LayerCapacity,
-    parameters: Memory,
-    /// The scan's state or the cache, and the tensors of a call.
-    state: Memory,
-    many: Compiled,
+    /// Weights, the scan's state or the cache, and the tensors of a call.
+    memory: Memory,
+    many: Calls,
     /// The plan of one token a sequence, made when it is first needed.
-    one: Option<Compiled>,
+    one: Option<Calls>,
     lanes: Vec<Lane>,
     /// The tensors of a call lie in the layer's own memory (slices), not in the caller's buffers.
     owns_tensors: bool,
+}
+
+/// A program of the layer, and the tensor it leaves its result in.
+#[derive(Debug)]
+struct Calls {
+    program: Program,
+    out: TensorId,
 }
 
 impl AttentionLayer {
@@ -136,28 +141,15 @@ impl AttentionLayer {
             return Err(Error::new(ErrorKind::Input, "attention: a key-value cache of 0 tokens")
                 .help("set LayerCapacity::context"));
         }
-        let mut parameters = Memory::new();
+        let memory = Memory::new(&executor);
         for (name, values) in parameter_values(&attention, weights)? {
             let words: Vec<u32> = values.iter().map(|x| x.to_bits()).collect();
-            executor.store(&mut parameters, name, DType::F32, &words).await?;
+            memory.store(name, DType::F32, &words).await?;
         }
-        let plan = plan(&executor, &attention, &capacity, capacity.tokens)?;
-        executor.store_constants(&plan, &mut parameters).await?;
-        let mut state = Memory::new();
-        executor.reserve_state(&plan, &mut state).await?;
-        let many = executor.compile(&plan).await?;
+        let mut many = Calls::new(&memory, &attention, &capacity, capacity.tokens).await?;
+        many.program.compile().await?;
         let lanes = (0..capacity.batch).map(|slot| Lane { slot, position: 0, ring: 0 }).collect();
-        Ok(Self {
-            executor,
-            attention,
-            capacity,
-            parameters,
-            state,
-            many,
-            one: None,
-            lanes,
-            owns_tensors: false,
-        })
+        Ok(Self { attention, capacity, memory, many, one: None, lanes, owns_tensors: false })
     }
 
     /// Attention of `tokens` more tokens of each of the first `batch` sequences. Only submits: the result is
@@ -176,12 +168,11 @@ impl AttentionLayer {
         )?;
         for (name, buffer) in given {
             if let Some(buffer) = buffer {
-                self.executor.lend(&mut self.state, name, DType::F32, buffer)?;
+                self.memory.lend(name, DType::F32, buffer)?;
             }
         }
         self.owns_tensors = false;
-        self.run(batch, tokens, &[]).await?;
-        Ok(())
+        self.run(batch, tokens, None).await.map(drop)
     }
 
     /// [`AttentionLayer::forward`] with slices, on any executor; the result is there when it returns.
@@ -198,24 +189,22 @@ impl AttentionLayer {
             [lengths[0], lengths[1], lengths[2], lengths[3], ("out", Some(out.len()))],
         )?;
         if !self.owns_tensors {
-            let plan = self.many.plan();
+            let plan = self.many.program.plan();
             for t in plan.tensors.iter().filter(|t| t.bytes > 0 && t.tensor.role == Role::External) {
                 let elements = t.tensor.ty.shape.elements(&plan.capacity);
-                self.executor.reserve(&mut self.state, &t.tensor.name, DType::F32, elements).await?;
+                self.memory.reserve(&t.tensor.name, DType::F32, elements).await?;
             }
             self.owns_tensors = true;
         }
         for (name, values) in given {
             if let Some(values) = values {
                 let used = batch * tokens * self.columns(name);
-                self.executor.write(&mut self.state, name, 0, bytemuck::cast_slice(&values[..used])).await?;
+                self.memory.write(name, 0, bytemuck::cast_slice(&values[..used])).await?;
             }
         }
         let elements = batch * tokens * self.columns("out");
-        let read = self.run(batch, tokens, &[("out", elements)]).await?;
-        for words in &read {
-            out[..elements].copy_from_slice(bytemuck::cast_slice(words));
-        }
+        let read = self.run(batch, tokens, Some(elements)).await?;
+        out[..elements].copy_from_slice(bytemuck::cast_slice(&read[0]));
         Ok(())
     }
 
@@ -244,12 +233,12 @@ impl AttentionLayer {
 
     /// Bytes of state of all sequences.
     pub fn state_bytes(&self) -> usize {
-        self.many.plan().bytes(|role| matches!(role, Role::State(_)))
+        self.many.program.plan().bytes(|role| matches!(role, Role::State(_)))
     }
 
     /// Bytes of scratch memory.
     pub fn scratch_bytes(&self) -> usize {
-        self.many.plan().bytes(|role| matches!(role, Role::Scratch | Role::Input))
+        self.many.program.plan().bytes(|role| matches!(role, Role::Scratch | Role::Lanes))
     }
 
     /// Columns of a tensor of a call.
@@ -309,18 +298,17 @@ impl AttentionLayer {
         Ok(())
     }
 
-    async fn run(&mut self, batch: usize, tokens: usize, reads: &[(&str, usize)]) -> Result<Vec<Vec<u32>>> {
+    /// Runs a call, and reads so many elements of the result.
+    async fn run(&mut self, batch: usize, tokens: usize, read: Option<usize>) -> Result<Vec<Vec<u32>>> {
         let call = Call { lanes: self.lanes[..batch].to_vec(), tokens, lane_base: 0 };
-        let table = lane_table(std::slice::from_ref(&call));
-        let run = Run { calls: std::slice::from_ref(&call), inputs: &[("lanes", &table)], reads };
         let single = self.attention.mask == Mask::Causal && tokens == 1 && self.capacity.tokens > 1;
         if single && self.one.is_none() {
-            let plan = plan(&self.executor, &self.attention, &self.capacity, 1)?;
-            self.executor.store_constants(&plan, &mut self.parameters).await?;
-            self.one = Some(self.executor.compile(&plan).await?);
+            self.one = Some(Calls::new(&self.memory, &self.attention, &self.capacity, 1).await?);
         }
-        let compiled = self.one.as_mut().filter(|_| single).unwrap_or(&mut self.many);
-        let read = self.executor.run(compiled, &self.parameters, &mut self.state, run).await?;
+        let calls = self.one.as_mut().filter(|_| single).unwrap_or(&mut self.many);
+        let reads: Vec<(TensorId, usize)> = read.map(|elements| (calls.out, elements)).into_iter().collect();
+        let submission = Submission { calls: &[call], inputs: &[], reads: &reads };
+        let read = calls.program.run(submission).await?;
         if self.attention.mask == Mask::Causal {
             let block = self.attention.layout.block;
             for lane in &mut self.lanes[..batch] {
@@ -329,6 +317,19 @@ impl AttentionLayer {
             }
         }
         Ok(read)
+    }
+}
+
+impl Calls {
+    /// For calls of up to so many tokens a sequence.
+    async fn new(
+        memory: &Memory,
+        attention: &Attention,
+        capacity: &LayerCapacity,
+        tokens: usize,
+    ) -> Result<Self> {
+        let (plan, out) = plan(memory.executor(), attention, capacity, tokens)?;
+        Ok(Self { program: Program::new(plan, memory).await?, out })
     }
 }
 
@@ -366,8 +367,14 @@ fn parameter_values<'a>(attention: &Attention, weights: Weights<'a>) -> Result<N
     Ok(list)
 }
 
-/// The plan of a layer: join the caller's tensors, attend, and leave the result in the caller's.
-fn plan(executor: &Executor, attention: &Attention, capacity: &LayerCapacity, tokens: usize) -> Result<Plan> {
+/// The plan of a layer, and its result: join the caller's tensors, attend, and leave the result in the
+/// caller's.
+fn plan(
+    executor: &Executor,
+    attention: &Attention,
+    capacity: &LayerCapacity,
+    tokens: usize,
+) -> Result<(Plan, TensorId)> {
     let l = &attention.layout;
     let cached = attention.mask == Mask::Causal && attention.has_cache();
     let context = if cached { capacity.context } else { 0 };
@@ -376,7 +383,7 @@ fn plan(executor: &Executor, attention: &Attention, capacity: &LayerCapacity, to
         _ => ("attention", Mode::Prefill),
     };
     let mut g = Graph::new();
-    let lanes = g.input("lanes", TensorType::u32(shape![Unit::Lanes, 4]));
+    let lanes = g.lanes(1);
     let mut parts: Vec<_> = ["q", "k", "v"]
         .iter()
         .map(|name| g.external(name, TensorType::f32(shape![Unit::Rows, l.heads * l.head])))
@@ -389,9 +396,6 @@ fn plan(executor: &Executor, attention: &Attention, capacity: &LayerCapacity, to
     let sketch = attention.sketch_weights().map(|n| g.parameter("sketch", DType::F32, shape![n]));
     let layer = attention.build(&mut g, "attention", mode, Inputs { qkv, lanes, norms, sketch }, context)?;
     g.export(layer.output, "out");
-    g.lower(
-        name,
-        &executor.traits(),
-        Capacity { lanes: capacity.batch, tokens, slots: capacity.batch, context },
-    )
+    let capacity = Capacity { lanes: capacity.batch, tokens, slots: capacity.batch, context };
+    Ok((g.lower(name, &executor.traits(), capacity)?, layer.output))
 }

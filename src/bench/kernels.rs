@@ -94,12 +94,13 @@ fn opened(plan: &Plan, steps: std::ops::Range<usize>) -> Plan {
     for (i, t) in plan.tensors.iter_mut().enumerate() {
         if !used.contains(&i) {
             t.bytes = 0;
-        } else if !matches!(t.tensor.role, Role::Parameter | Role::Constant(_)) {
+        } else if !matches!(t.tensor.role, Role::Parameter | Role::Constant(_) | Role::Lanes) {
             t.tensor.role = Role::State(Purpose::Exposed);
         }
     }
-    // Nothing lies in the plan's own memory.
-    plan.buffers.iter_mut().for_each(|buffer| buffer.role = Role::State(Purpose::Exposed));
+    // Nothing but the lane table lies in the plan's own memory.
+    let exposed = plan.buffers.iter_mut().filter(|buffer| buffer.role != Role::Lanes);
+    exposed.for_each(|buffer| buffer.role = Role::State(Purpose::Exposed));
     plan
 }
 
@@ -116,7 +117,6 @@ pub(super) async fn run(bench: &mut Bench<'_>) -> Result<()> {
     for scene in scenes(&blueprint, block(bench)?) {
         let (ids, _) = token_ids(bench.options.seed, scene.call.tokens, source.config.vocab_size);
         values.insert("ids".into(), ids);
-        values.insert("lanes".into(), crate::tensor::lane_table(std::slice::from_ref(&scene.call)));
         compute(&scene, &mut values).await?;
         for at in scene.steps() {
             let step = &scene.plan.steps[at];

@@ -11,7 +11,7 @@ use crate::exec::{CpuExecutor, Executor};
 use crate::graph::{Graph, Plan, PlannedTensor, Purpose, Recompute, Role};
 use crate::kernels::DeviceTraits;
 use crate::shape;
-use crate::tensor::{Call, Capacity, DType, Lane, TensorType, Unit, ring_after};
+use crate::tensor::{Call, Capacity, DType, Lane, Unit, ring_after};
 
 /// Largest error of an output, relative to the largest one, f32 against f64.
 const FORWARD_TOLERANCE: f64 = 5e-5;
@@ -49,7 +49,7 @@ impl Layer<'_> {
         let mut g = Graph::new();
         let l = &self.attention.layout;
         let qkv = g.parameter("qkv", DType::F32, shape![Unit::Rows, l.qkv_width()]);
-        let lanes = g.input("lanes", TensorType::u32(shape![Unit::Lanes, 4]));
+        let lanes = g.lanes(1);
         let norms = l.normed.then(|| g.parameter("norms", DType::F32, shape![4, l.head]));
         let sketch = self.attention.sketch_weights().map(|n| g.parameter("sketch", DType::F32, shape![n]));
         let inputs = Inputs { qkv, lanes, norms, sketch };

@@ -172,7 +172,7 @@ async fn latencies(bench: &mut Bench<'_>, executor: &Executor, timer: &Timer) ->
 async fn transfers(bench: &mut Bench<'_>, executor: &Executor, elements: usize) -> Result<()> {
     let timer = Timer::wall();
     let words: Vec<u32> = (0..elements as u32).collect();
-    let mut memory = Memory::new();
+    let mut memory = Memory::new(executor);
     let names = ["upload", "download"];
     if !matches!(executor, Executor::Gpu(_)) {
         for name in names {
@@ -182,7 +182,7 @@ async fn transfers(bench: &mut Bench<'_>, executor: &Executor, elements: usize) 
         }
         return Ok(());
     }
-    executor.reserve(&mut memory, "copy", DType::U32, elements).await?;
+    memory.reserve("copy", DType::U32, elements).await?;
     for name in names {
         bench.started(Suite::Peaks, name).await?;
         let bytes = 4 * elements as u64;
@@ -192,9 +192,9 @@ async fn transfers(bench: &mut Bench<'_>, executor: &Executor, elements: usize) 
             let start = Instant::now();
             for _ in 0..times {
                 if name == "upload" {
-                    executor.write(memory, "copy", 0, &words).await?;
+                    memory.write("copy", 0, &words).await?;
                     executor.finish().await?;
-                } else if executor.read(memory, "copy", 0..elements).await? != words {
+                } else if memory.read("copy", 0..elements).await? != words {
                     return Err(Error::new(
                         ErrorKind::Numeric,
                         "wrong: what was read is not what was written",

@@ -6,12 +6,12 @@ use super::options::BenchOptions;
 use super::schema::{Method, Row};
 use super::statistics::Statistics;
 use crate::error::{Error, ErrorKind, Result};
-use crate::exec::{Compiled, Executor, KernelTime, Memory, Run, add_by_kernel};
+use crate::exec::{Executor, KernelTime, Memory, Program, Submission, add_by_kernel};
 use crate::graph::{Graph, Plan, PlannedTensor, Role};
 use crate::kernels::rows::multiply_add::MultiplyAdd;
 use crate::kernels::rows::nll::UNSCORED;
 use crate::kernels::{DeviceTraits, Kernel};
-use crate::tensor::{Call, Capacity, DType, TensorType, lane_table};
+use crate::tensor::{Call, Capacity, DType, TensorType};
 
 /// How a time is taken.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -162,13 +162,10 @@ pub(crate) async fn in_turns<T>(
     all
 }
 
-/// A plan with its memory on an executor, and the calls that make up one run of it.
+/// A program, and the calls that make up one run of it.
 #[derive(Debug)]
 pub(crate) struct Subject {
-    executor: Executor,
-    compiled: Compiled,
-    parameters: Memory,
-    state: Memory,
+    program: Program,
     calls: Vec<Call>,
 }
 
@@ -180,26 +177,16 @@ impl Subject {
         calls: Vec<Call>,
         fill: &dyn Fn(&PlannedTensor) -> Option<Vec<u32>>,
     ) -> Result<Self> {
-        let (mut parameters, mut state) = (Memory::new(), Memory::new());
-        for t in plan.tensors.iter().filter(|t| t.bytes > 0) {
-            let memory = match t.tensor.role {
-                Role::Parameter => &mut parameters,
-                Role::State(_) => &mut state,
-                _ => continue,
-            };
+        let memory = Memory::new(executor);
+        let kept = |t: &&PlannedTensor| matches!(t.tensor.role, Role::Parameter | Role::State(_));
+        for t in plan.tensors.iter().filter(|t| t.bytes > 0).filter(kept) {
             if let Some(words) = fill(t) {
-                executor.store(memory, &t.tensor.name, t.tensor.ty.dtype, &words).await?;
+                memory.store(&t.tensor.name, t.tensor.ty.dtype, &words).await?;
             }
         }
-        executor.store_constants(plan, &mut parameters).await?;
-        executor.reserve_state(plan, &mut state).await?;
-        Ok(Self {
-            executor: executor.clone(),
-            compiled: executor.compile(plan).await?,
-            parameters,
-            state,
-            calls,
-        })
+        let mut program = Program::new(plan.clone(), &memory).await?;
+        program.compile().await?;
+        Ok(Self { program, calls })
     }
 
     /// The graph of [`kernel_graph`] over so many tokens, in the variant for a device, with random
@@ -217,7 +204,7 @@ impl Subject {
 
     /// The plan.
     pub fn plan(&self) -> &Plan {
-        self.compiled.plan()
+        self.program.plan()
     }
 
     /// Other calls from now on.
@@ -227,12 +214,13 @@ impl Subject {
 
     /// Runs once, and reads tensors of the plan after the last call, each with so many elements.
     pub async fn run(&mut self, reads: &[(&str, usize)]) -> Result<Vec<Vec<f32>>> {
+        let of_plan = |(name, elements): &(&str, usize)| Ok((self.program.tensor(name)?, *elements));
+        let reads: Vec<_> = reads.iter().map(of_plan).collect::<Result<_>>()?;
         let mut words = Vec::new();
-        for at in 0..self.calls.len() {
-            let (calls, table) = submission(&self.calls[at], 1);
-            let reads = if at + 1 == self.calls.len() { reads } else { &[] };
-            let run = Run { calls: &calls, inputs: &self.inputs(&table), reads };
-            words = self.executor.run(&mut self.compiled, &self.parameters, &mut self.state, run).await?;
+        for (at, call) in self.calls.iter().enumerate() {
+            let reads = if at + 1 == self.calls.len() { &reads[..] } else { &[] };
+            let calls = std::slice::from_ref(call);
+            words = self.program.run(Submission { calls, inputs: &[], reads }).await?;
         }
         Ok(words.into_iter().map(floats).collect())
     }
@@ -244,14 +232,7 @@ impl Subject {
 
     /// The first elements of a state, as words.
     pub async fn words(&self, name: &str, elements: usize) -> Result<Vec<u32>> {
-        self.executor.read(&self.state, name, 0..elements).await
-    }
-
-    /// The inputs of a call; a plan whose tensors all lie in memories has none.
-    fn inputs<'t>(&self, table: &'t [u32]) -> Vec<(&'static str, &'t [u32])> {
-        let plan = self.compiled.plan();
-        let given = plan.find("lanes").is_some_and(|id| plan.tensors[id.0].tensor.role == Role::Input);
-        if given { vec![("lanes", table)] } else { Vec::new() }
+        self.program.memory().read(name, 0..elements).await
     }
 
     /// Nanoseconds of so many repetitions.
@@ -260,14 +241,13 @@ impl Subject {
             let missing = || Error::new(ErrorKind::Device, "the device took no time");
             return self.stamped(repetitions).await?.ok_or_else(missing);
         }
-        self.executor.finish().await?;
+        let executor = self.program.memory().executor().clone();
+        executor.finish().await?;
         let start = Instant::now();
         for call in &self.calls {
-            let (calls, table) = submission(call, repetitions);
-            let run = Run { calls: &calls, inputs: &self.inputs(&table), reads: &[] };
-            self.executor.run(&mut self.compiled, &self.parameters, &mut self.state, run).await?;
+            self.program.run(silent(&vec![call.clone(); repetitions])).await?;
         }
-        self.executor.finish().await?;
+        executor.finish().await?;
         Ok(clock::nanoseconds_since(start))
     }
 
@@ -275,11 +255,8 @@ impl Subject {
     pub async fn shares(&mut self) -> Result<Vec<KernelTime>> {
         let mut all = Vec::new();
         for call in &self.calls {
-            let (calls, table) = submission(call, 1);
-            let run = Run { calls: &calls, inputs: &self.inputs(&table), reads: &[] };
-            let (_, times) =
-                self.executor.run_timed(&mut self.compiled, &self.parameters, &mut self.state, run).await?;
-            add_by_kernel(&mut all, self.compiled.plan(), call, &times);
+            let (_, times) = self.program.run_timed(silent(std::slice::from_ref(call))).await?;
+            add_by_kernel(&mut all, self.program.plan(), call, &times);
         }
         Ok(all)
     }
@@ -288,10 +265,7 @@ impl Subject {
     async fn stamped(&mut self, repetitions: usize) -> Result<Option<f64>> {
         let mut sum = 0.0;
         for call in &self.calls {
-            let (calls, table) = submission(call, repetitions);
-            let run = Run { calls: &calls, inputs: &self.inputs(&table), reads: &[] };
-            let (_, nanoseconds) =
-                self.executor.run_clocked(&mut self.compiled, &self.parameters, &mut self.state, run).await?;
+            let (_, nanoseconds) = self.program.run_clocked(silent(&vec![call.clone(); repetitions])).await?;
             let Some(nanoseconds) = nanoseconds else { return Ok(None) };
             sum += nanoseconds;
         }
@@ -299,9 +273,9 @@ impl Subject {
     }
 }
 
-/// A call, repeated, with its lane table.
-fn submission(call: &Call, repetitions: usize) -> (Vec<Call>, Vec<u32>) {
-    (vec![call.clone(); repetitions], lane_table(std::slice::from_ref(call)))
+/// A submission that gives nothing and reads nothing.
+fn silent(calls: &[Call]) -> Submission<'_> {
+    Submission { calls, ..Submission::default() }
 }
 
 /// A kernel alone: parameters `in.0`, … → output `out`.

@@ -1,21 +1,19 @@
 //! Attention in training plans, forward and backward, in sizes that are no multiples of tiles; and attention
 //! with a full mask.
 
-use std::sync::Arc;
-
 use super::case::{Case, Data, bits};
 use super::models::{RandomModel, plain_models, polysketch_models};
 use super::random::Rng;
-use crate::attention::{Attention, HeadLayout, Inputs, Kind, LocalWeight, Mask, Mode, Rotation, Sketch};
+use crate::attention::{Attention, HeadLayout, Inputs, Kind, LocalAffinity, Mask, Mode, Rotation, Sketch};
 use crate::error::Result;
 use crate::graph::{Graph, Purpose, Recompute, Role, TensorId};
 use crate::kernels::dense::attention_dense::{AttentionDense, Keys};
-use crate::kernels::pairs::dense_weight::DenseWeight;
+use crate::kernels::pairs::pair_affinity::PairAffinity;
 use crate::model::config::ModelConfig;
 use crate::model::transformer;
 use crate::model::weights;
 use crate::shape;
-use crate::tensor::{Call, Capacity, DType, Lane, TensorType, Unit, lane_table};
+use crate::tensor::{Call, Capacity, DType, Lane, TensorType, Unit};
 
 use super::case::start;
 
@@ -80,7 +78,7 @@ fn trained() -> Vec<Attention> {
 const CORE: usize = 7;
 
 fn inputs(g: &mut Graph, a: &Attention, qkv: TensorId) -> Inputs {
-    let lanes = g.input("lanes", TensorType::u32(shape![Unit::Lanes, 4]));
+    let lanes = g.lanes(1);
     let norms = g.parameter("norms", DType::F32, shape![4, a.layout.head]);
     let sketch = a.sketch_weights().map(|n| g.parameter("sketch", DType::F32, shape![n]));
     Inputs { qkv, lanes, norms: Some(norms), sketch }
@@ -116,20 +114,20 @@ pub fn from_packed_rows(a: &Attention, mode: Mode) -> Result<Graph> {
     Ok(g)
 }
 
-/// The dense kernel with weights that no kind of attention has: a Taylor polynomial of more features than a
+/// The dense kernel with affinities that no kind of attention has: a Taylor polynomial of more features than a
 /// state may have. With its gradients.
 ///
 /// # Errors
 /// Where the layout is impossible.
 pub fn dense_taylor(l: &HeadLayout, scale: f64, degree: usize) -> Result<Graph> {
     let mut g = Graph::new();
-    let lanes = g.input("lanes", TensorType::u32(shape![Unit::Lanes, 4]));
+    let lanes = g.lanes(1);
     let queries =
         g.parameter("queries", DType::F32, shape![Unit::Lanes, l.heads, Unit::Tokens, l.query_width()]);
     let keys =
         g.parameter("keys", DType::F32, shape![Unit::Lanes, l.heads, Unit::Window(l.block), l.key_width()]);
-    let weight = DenseWeight::Kernel(LocalWeight::Taylor { scale, degree });
-    let kernel = AttentionDense { layout: l.clone(), weight, bias: 1.0, keys: Keys::Window(Mask::Causal) };
+    let affinity = PairAffinity::Kernel(LocalAffinity::Taylor { scale, degree });
+    let kernel = AttentionDense { layout: l.clone(), affinity, bias: 1.0, keys: Keys::Window(Mask::Causal) };
     let o = g.apply1("attention", kernel, &[queries, keys, lanes])?;
     differentiate(&mut g, o)?;
     g.output(o, "o");
@@ -149,11 +147,11 @@ pub fn of_rows(
     let capacity = Capacity { lanes, tokens, slots: 2 * lanes, context: 0 };
     let lane = |slot| Lane { slot, position: 3 * slot * l.block, ring: 0 };
     let call = Call { lanes: (0..lanes).map(lane).collect(), tokens, lane_base: 0 };
-    let (given, l, table) = (graph.clone(), l.clone(), lane_table(std::slice::from_ref(&call)));
+    let (given, l) = (graph.clone(), l.clone());
     Case::new(name, graph, capacity, call, move || {
         let mut rng = Rng(7);
-        let mut data = Data::from([("lanes".to_string(), Arc::new(table.clone()))]);
-        for t in given.tensors.iter().filter(|t| t.name != "lanes") {
+        let mut data = Data::new();
+        for t in &given.tensors {
             let mut values = match t.role {
                 Role::Input | Role::Parameter | Role::State(_) => rng.normals(t.ty.shape.elements(&capacity)),
                 _ => continue,
@@ -220,9 +218,8 @@ pub fn with_sketch(head: usize, r: usize, sketch: Sketch, gated: bool, tokens: u
     let name = format!("{} sketch h={head} r={r}", if learned { "learned" } else { "random" });
     Ok(Case::new(&name, g, capacity, start(2, tokens), move || {
         let mut rng = Rng(5);
-        let table = lane_table(&[start(2, tokens)]);
-        let mut data = Data::from([("lanes".to_string(), Arc::new(table))]);
-        for t in given.tensors.iter().filter(|t| t.name != "lanes") {
+        let mut data = Data::new();
+        for t in &given.tensors {
             if !matches!(t.role, Role::Input | Role::Parameter | Role::State(_)) {
                 continue;
             }
@@ -249,7 +246,7 @@ pub fn full_mask(config: &ModelConfig) -> Result<Option<Graph>> {
     }
     let mut g = Graph::new();
     let qkv = g.input("qkv", TensorType::f32(shape![Unit::Rows, l.qkv_width()]));
-    let lanes = g.input("lanes", TensorType::u32(shape![Unit::Lanes, 4]));
+    let lanes = g.lanes(1);
     let norms = l.normed.then(|| g.parameter("norms", DType::F32, shape![4, l.head]));
     let sketch = attention.sketch_weights().map(|n| g.parameter("sketch", DType::F32, shape![n]));
     let inputs = Inputs { qkv, lanes, norms, sketch };
@@ -302,7 +299,6 @@ pub fn full_mask_case(model: &RandomModel) -> Result<Option<Case>> {
         let mut rng = Rng(model.seed);
         let qkv = rng.normals(lanes * tokens * attention.layout.qkv_width());
         data.insert("qkv".into(), bits(qkv).into());
-        data.insert("lanes".into(), lane_table(&[start(lanes, tokens)]).into());
         Ok(data)
     })))
 }

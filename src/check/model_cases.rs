@@ -7,7 +7,7 @@ use super::models::{RandomModel, few_models, plain_models, polysketch_models};
 use super::random::Rng;
 use crate::attention::Mode;
 use crate::error::Result;
-use crate::exec::{CpuExecutor, Executor, Memory, Run};
+use crate::exec::{CpuExecutor, Executor, Memory, Program, Submission};
 use crate::graph::{Recompute, Role};
 use crate::kernels::DeviceTraits;
 use crate::kernels::rows::embed_grad;
@@ -16,7 +16,7 @@ use crate::model::config::ModelConfig;
 use crate::model::transformer::{self, Build, Decoder, Ending};
 use crate::model::{ModelSource, weights};
 use crate::shape;
-use crate::tensor::{Call, Capacity, DType, Lane, TensorType, Unit, lane_table, ring_after};
+use crate::tensor::{Call, Capacity, DType, Lane, TensorType, Unit, ring_after};
 
 /// Tokens that a cache has room for.
 const CONTEXT: usize = 256;
@@ -71,12 +71,12 @@ impl Scene {
         let graph = transformer::build(config, self.mode, self.ending, &build)?.graph;
         let slots = self.prefixes.len();
         let capacity = Capacity { lanes: slots, tokens: self.capacity, slots, context: build.context };
-        let (scene, of) = (self.clone(), call.clone());
-        Ok(Case::new(name, graph, capacity, call, move || scene.data(&source()?, &of)))
+        let scene = self.clone();
+        Ok(Case::new(name, graph, capacity, call, move || scene.data(&source()?)))
     }
 
     /// Parameters, the state after the prefixes, and random inputs.
-    fn data(&self, source: &ModelSource, call: &Call) -> Result<Data> {
+    fn data(&self, source: &ModelSource) -> Result<Data> {
         let config = &source.config;
         let attention = transformer::attention(config);
         let build = self.build(attention.has_cache());
@@ -91,7 +91,6 @@ impl Scene {
         let ids = rng.tokens(rows, config.vocab_size);
         data.insert("targets".into(), ids.iter().rev().copied().collect::<Vec<_>>().into());
         data.insert("ids".into(), ids.into());
-        data.insert("lanes".into(), lane_table(std::slice::from_ref(call)).into());
         let slots = self.prefixes.len();
         data.insert("sampler.settings".into(), sampler(slots).into());
         data.insert("sampler.seen".into(), rng.tokens(slots * config.vocab_size, 2).into());
@@ -115,29 +114,23 @@ fn sampler(slots: usize) -> Vec<u32> {
 async fn read(config: &ModelConfig, build: &Build, texts: &[Vec<u32>], data: &mut Data) -> Result<()> {
     let longest = texts.iter().map(Vec::len).max().unwrap_or(0).max(1);
     let capacity = Capacity { lanes: 1, tokens: longest, slots: texts.len(), context: build.context };
-    let plan = transformer::build(config, Mode::Prefill, Ending::Last, build)?.lower(
-        "before",
-        &DeviceTraits::cpu(),
-        capacity,
-    )?;
-    let cpu = Executor::Cpu(CpuExecutor::default());
-    let (mut parameters, mut state) = (Memory::new(), Memory::new());
+    let decoder = transformer::build(config, Mode::Prefill, Ending::Last, build)?;
+    let plan = decoder.lower("before", &DeviceTraits::cpu(), capacity)?;
+    let memory = Memory::new(&Executor::Cpu(CpuExecutor::default()));
     for t in plan.tensors.iter().filter(|t| t.bytes > 0 && t.tensor.role == Role::Parameter) {
-        cpu.store(&mut parameters, &t.tensor.name, t.tensor.ty.dtype, &data[&t.tensor.name]).await?;
+        memory.store(&t.tensor.name, t.tensor.ty.dtype, &data[&t.tensor.name]).await?;
     }
-    cpu.store_constants(&plan, &mut parameters).await?;
-    cpu.reserve_state(&plan, &mut state).await?;
-    let mut compiled = cpu.compile(&plan).await?;
+    let mut program = Program::new(plan, &memory).await?;
     for (slot, ids) in texts.iter().enumerate().filter(|(_, ids)| !ids.is_empty()) {
         let lanes = vec![Lane { slot, position: 0, ring: 0 }];
         let calls = [Call { lanes, tokens: ids.len(), lane_base: 0 }];
-        let inputs: [(&str, &[u32]); 2] = [("ids", ids), ("lanes", &lane_table(&calls))];
-        cpu.run(&mut compiled, &parameters, &mut state, Run { calls: &calls, inputs: &inputs, reads: &[] })
-            .await?;
+        let inputs = [(decoder.handles.ids, &ids[..])];
+        program.run(Submission { calls: &calls, inputs: &inputs, reads: &[] }).await?;
     }
+    let plan = program.plan();
     for t in plan.tensors.iter().filter(|t| t.bytes > 0 && matches!(t.tensor.role, Role::State(_))) {
         let elements = t.tensor.ty.shape.elements(&plan.capacity);
-        data.insert(t.tensor.name.clone(), cpu.read(&state, &t.tensor.name, 0..elements).await?.into());
+        data.insert(t.tensor.name.clone(), memory.read(&t.tensor.name, 0..elements).await?.into());
     }
     Ok(())
 }
@@ -154,8 +147,8 @@ pub fn training(name: &str, config: &ModelConfig, source: Source, tokens: usize)
     let weights = graph.input("weights", TensorType::f32(shape![Unit::Rows]));
     graph.backward(&[(nll, weights)], &|_| true, Recompute::Nothing)?;
     let (call, capacity) = (start(1, tokens), Capacity { lanes: 1, tokens, slots: 1, context: 0 });
-    Ok(Case::new(name, graph, capacity, call.clone(), move || {
-        let mut data = scene.data(&source()?, &call)?;
+    Ok(Case::new(name, graph, capacity, call, move || {
+        let mut data = scene.data(&source()?)?;
         let order = embed_grad::order(&data["ids"]);
         data.insert("order".into(), order.into());
         data.insert("weights".into(), bits(vec![1.0 / tokens as f32; tokens]).into());

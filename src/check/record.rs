@@ -13,6 +13,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::exec::{CpuExecutor, Executor};
 use crate::graph::{Plan, PlannedTensor, Purpose, Role, Step};
 use crate::kernels::DeviceTraits;
+use crate::tensor::lane_table;
 
 /// A case with what each of its steps reads and writes.
 #[derive(Debug)]
@@ -46,6 +47,7 @@ impl Record {
                 Role::Parameter | Role::Input | Role::External => Some(
                     data.get(&t.tensor.name).cloned().ok_or_else(|| lacking(&case.name, &t.tensor.name))?,
                 ),
+                Role::Lanes => Some(Arc::new(lane_table(std::slice::from_ref(&case.call)))),
                 Role::Output | Role::Scratch => None,
             };
         }

@@ -1,10 +1,8 @@
 //! Kernels in the forms that no model of today asks for, but a caller may: each as a graph of its own.
 
-use std::sync::Arc;
-
 use super::case::{Case, Data, bits};
 use super::random::Rng;
-use crate::attention::{HeadLayout, LocalWeight, Rotation};
+use crate::attention::{HeadLayout, LocalAffinity, Rotation};
 use crate::error::Result;
 use crate::graph::{Graph, Role};
 use crate::kernels::dense::attention_dense::{AttentionDense, Keys};
@@ -13,11 +11,11 @@ use crate::kernels::dense::attention_dense_merge::AttentionDenseMerge;
 use crate::kernels::heads::gate_prefix::{Carried, GatePrefix};
 use crate::kernels::heads::join_columns::JoinColumns;
 use crate::kernels::linear::linear::{Addend, Linear};
-use crate::kernels::pairs::dense_weight::DenseWeight;
 use crate::kernels::pairs::mask::Mask;
+use crate::kernels::pairs::pair_affinity::PairAffinity;
 use crate::kernels::rows::multiply_add::MultiplyAdd;
 use crate::shape;
-use crate::tensor::{Call, Capacity, DType, Lane, TensorId, TensorType, Unit, lane_table};
+use crate::tensor::{Call, Capacity, DType, Lane, TensorId, TensorType, Unit};
 
 /// The heads of them all.
 fn layout() -> HeadLayout {
@@ -59,7 +57,7 @@ fn gates(list: &mut Vec<(String, Graph)>) -> Result<()> {
     for unbroken in [false, true] {
         let mut g = Graph::new();
         let qkv = g.input("qkv", TensorType::f32(shape![Unit::Rows, l.qkv_width()]));
-        let lanes = g.input("lanes", TensorType::u32(shape![Unit::Lanes, 4]));
+        let lanes = g.lanes(1);
         let kernel = GatePrefix { layout: l.clone(), carried: Carried::Nothing, unbroken };
         let sums = g.apply1("sums", kernel, &[qkv, lanes])?;
         g.output(sums, "sums");
@@ -91,17 +89,17 @@ const CACHE: usize = 64;
 
 fn dense(list: &mut Vec<(String, Graph)>) -> Result<()> {
     let l = layout();
-    let weight = DenseWeight::Kernel(LocalWeight::Taylor { scale: 0.3, degree: 2 });
+    let affinity = PairAffinity::Kernel(LocalAffinity::Taylor { scale: 0.3, degree: 2 });
     for place in [Keys::Cache(CACHE), Keys::Window(Mask::Full)] {
         let (mut g, arguments) = rows(&l, place);
-        let kernel = AttentionDense { layout: l.clone(), weight, bias: 1.0, keys: place };
+        let kernel = AttentionDense { layout: l.clone(), affinity, bias: 1.0, keys: place };
         let o = g.apply1("o", kernel, &arguments)?;
         g.output(o, "o");
         list.push((format!("dense taylor {place:?}"), g));
     }
     let place = Keys::Cache(CACHE);
     let (mut g, arguments) = rows(&l, place);
-    let kernel = AttentionDense { layout: l, weight, bias: 1.0, keys: place };
+    let kernel = AttentionDense { layout: l, affinity, bias: 1.0, keys: place };
     let parts = g.apply1("parts", AttentionDenseDecode(kernel.clone()), &arguments)?;
     let o = g.apply1("o", AttentionDenseMerge(kernel), &[parts])?;
     g.output(o, "o");
@@ -115,7 +113,7 @@ const ONE_TOKEN: &str = "dense taylor, one token";
 /// Query rows, key rows and the lane table.
 fn rows(l: &HeadLayout, place: Keys) -> (Graph, [TensorId; 3]) {
     let mut g = Graph::new();
-    let lanes = g.input("lanes", TensorType::u32(shape![Unit::Lanes, 4]));
+    let lanes = g.lanes(1);
     let queries = shape![Unit::Lanes, l.heads, Unit::Tokens, l.query_width()];
     let queries = g.input("queries", TensorType::f32(queries));
     let keys = match place {
@@ -150,19 +148,17 @@ pub(super) fn cases() -> Result<Vec<Case>> {
         let capacity = Capacity { lanes: 2, tokens: tokens + 3, slots: 2, context: CACHE };
         let lanes = [0, 1].map(|slot| Lane { slot, position: position + slot, ring: 0 });
         let call = Call { lanes: lanes.to_vec(), tokens, lane_base: 0 };
-        let (given, table) = (graph.clone(), lane_table(std::slice::from_ref(&call)));
-        Case::new(&format!("alone {name}"), graph, capacity, call, move || {
-            Ok(data(&given, &capacity, &table))
-        })
+        let given = graph.clone();
+        Case::new(&format!("alone {name}"), graph, capacity, call, move || Ok(data(&given, &capacity)))
     };
     Ok(graphs()?.into_iter().map(case).collect())
 }
 
 /// Random numbers for everything that a graph reads.
-fn data(graph: &Graph, capacity: &Capacity, table: &[u32]) -> Data {
+fn data(graph: &Graph, capacity: &Capacity) -> Data {
     let mut rng = Rng(11);
-    let mut data = Data::from([("lanes".to_string(), Arc::new(table.to_vec()))]);
-    for t in graph.tensors.iter().filter(|t| t.name != "lanes") {
+    let mut data = Data::new();
+    for t in &graph.tensors {
         if !matches!(t.role, Role::Input | Role::Parameter | Role::State(_)) {
             continue;
         }

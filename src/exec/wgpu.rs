@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 
-use super::{Compiled, Memory, Own, Place, Resolved, Run, Stored, place};
-use crate::error::{Error, ErrorKind, Result};
+use super::location::{Location, Reach, Versions, is_own};
+use crate::error::Result;
 use crate::gpu::{Buffer, GpuContext, Layout, Pipeline, Pipelines, Region, Shader, Timestamps};
-use crate::graph::{Plan, Role};
+use crate::graph::{Arg, Plan, Role, TensorId};
 use crate::kernels::{Dispatch, Variant};
 use crate::tensor::Call;
 
@@ -20,32 +20,39 @@ pub struct GpuExecutor {
     pipelines: Arc<Pipelines>,
 }
 
-/// What the device takes the time of.
-pub(super) enum Stamps<'a> {
-    Nothing,
+/// What the device takes the time of, where it has timestamps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Clock {
+    Off,
     /// All dispatches together, in one pass.
-    Whole(&'a mut Timestamps),
+    Whole,
     /// Each dispatch, in a pass of its own.
-    Each(&'a mut Timestamps),
+    Each,
 }
 
-impl Stamps<'_> {
-    fn queries(&mut self) -> Option<&mut Timestamps> {
-        match self {
-            Stamps::Nothing => None,
-            Stamps::Whole(stamps) | Stamps::Each(stamps) => Some(stamps),
-        }
-    }
-}
+/// The compiled shaders of a plan, by step.
+pub(super) type Compiled = Arc<[Arc<Pipeline>]>;
 
-/// A plan's pipelines and buffers.
+/// A plan's pipelines and buffers on a device.
 #[derive(Debug)]
 pub(super) struct Prepared {
-    pipelines: Vec<Arc<Pipeline>>,
-    /// By plan buffer; none for parameters, constants and state, which live in memories.
-    buffers: Vec<Option<Buffer>>,
-    /// Grows with the number of calls in a submission.
+    context: GpuContext,
+    pipelines: Compiled,
+    /// By plan buffer; none for what lies in a memory.
+    buffers: Vec<Option<Arc<Buffer>>>,
+    /// Parameters of dispatches; grows with the number of calls in a submission.
     uniforms: Buffer,
+    /// The arguments of each step.
+    bound: Option<(Versions, Vec<wgpu::BindGroup>)>,
+}
+
+/// Buffers of one submission, as they lie now.
+pub(super) struct Resolved {
+    versions: Versions,
+    /// The arguments of each step, where others are bound.
+    arguments: Option<Vec<Vec<Arc<Buffer>>>>,
+    /// What is read, with the number of elements.
+    reads: Vec<(Arc<Buffer>, usize)>,
 }
 
 impl GpuExecutor {
@@ -65,6 +72,7 @@ impl GpuExecutor {
         &self.context
     }
 
+    /// A copy of a buffer.
     pub(super) async fn copy(&self, name: &str, buffer: &Buffer) -> Result<Buffer> {
         let copy = self.context.create_storage(name, buffer.size()).await?;
         let mut encoder = self.context.encoder("copy");
@@ -74,11 +82,7 @@ impl GpuExecutor {
     }
 
     /// The pipelines of a plan, by step. `progress` is told how many are compiled.
-    pub(super) async fn compile(
-        &self,
-        plan: &Plan,
-        progress: &mut dyn FnMut(usize),
-    ) -> Result<Vec<Arc<Pipeline>>> {
+    pub(super) async fn compile(&self, plan: &Plan, progress: &mut dyn FnMut(usize)) -> Result<Compiled> {
         // All compilations are started before the first is awaited, because a browser runs them in parallel;
         // and each once, though layers have the same.
         let mut variants: Vec<&Variant> = Vec::new();
@@ -116,87 +120,126 @@ impl GpuExecutor {
             pipelines.push(compiled[at].clone());
             progress(pipelines.len());
         }
-        Ok(pipelines)
+        Ok(pipelines.into())
     }
 
-    pub(super) async fn prepare(&self, plan: &Plan) -> Result<Prepared> {
-        let pipelines = self.compile(plan, &mut |_| ()).await?;
+    /// Allocates what a plan needs beside its pipelines.
+    pub(super) async fn prepare(&self, plan: &Plan, pipelines: Compiled) -> Result<Prepared> {
+        let context = self.context.clone();
         let mut buffers = Vec::new();
         for buffer in &plan.buffers {
-            buffers.push(match buffer.role {
-                Role::Scratch | Role::Input | Role::Output => {
-                    Some(self.context.create_storage(&buffer.name, buffer.bytes as u64).await?)
-                }
-                Role::Parameter | Role::Constant(_) | Role::State(_) | Role::External => None,
+            buffers.push(if is_own(&buffer.role) {
+                Some(shared(context.create_storage(&buffer.name, buffer.bytes as u64).await?))
+            } else {
+                None
             });
         }
-        let uniforms = self.uniforms(plan.steps.len()).await?;
-        Ok(Prepared { pipelines, buffers, uniforms })
+        let uniforms = uniforms(&context, plan.steps.len()).await?;
+        Ok(Prepared { context, pipelines, buffers, uniforms, bound: None })
+    }
+}
+
+async fn uniforms(context: &GpuContext, dispatches: usize) -> Result<Buffer> {
+    let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
+    context.create_buffer("params", (dispatches * ALIGN) as u64, usage).await
+}
+
+impl Prepared {
+    /// The device.
+    pub fn context(&self) -> &GpuContext {
+        &self.context
     }
 
-    async fn uniforms(&self, dispatches: usize) -> Result<Buffer> {
-        let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
-        self.context.create_buffer("params", (dispatches * ALIGN) as u64, usage).await
+    /// The compiled shaders.
+    pub fn compiled(&self) -> &Compiled {
+        &self.pipelines
     }
 
-    /// Binds every step's arguments for these memories.
-    async fn bind(&self, compiled: &mut Compiled, parameters: &Memory, state: &Memory) -> Result<()> {
-        let Own::Gpu(own) = &compiled.own else { return Err(elsewhere()) };
-        let mut groups = Vec::new();
-        for (step, pipeline) in compiled.plan.steps.iter().zip(&own.pipelines) {
-            let mut regions = Vec::new();
-            for arg in &step.args {
-                let buffer =
-                    buffer_of(place(&compiled.plan, arg.tensor, parameters, state)?, own, parameters, state)?;
-                // A caller's buffer may be larger than a binding.
-                let planned = &compiled.plan.tensors[arg.tensor.0];
-                let most =
-                    if planned.tensor.role == Role::External { planned.bytes as u64 } else { u64::MAX };
-                regions.push(Region { buffer, offset: 0, bytes: buffer.size().min(most) });
-            }
-            groups.push(pipeline.bind(&self.context, Some(&own.uniforms), &regions).await?);
+    /// The plan's own buffer of a tensor that lies in no memory.
+    pub fn own(&self, plan: &Plan, id: TensorId) -> &Arc<Buffer> {
+        self.at(plan.tensors[id.0].buffer.0)
+    }
+
+    fn at(&self, i: usize) -> &Arc<Buffer> {
+        self.buffers[i].as_ref().expect("a plan has buffers for what lies in no memory")
+    }
+
+    /// Writes the parameters of dispatches. Unbinds where those need a larger buffer.
+    pub async fn upload_parameters(&mut self, dispatches: &[(usize, Dispatch)]) -> Result<()> {
+        let mut bytes = vec![0; dispatches.len() * ALIGN];
+        for ((_, dispatch), chunk) in dispatches.iter().zip(bytes.chunks_exact_mut(ALIGN)) {
+            chunk[..dispatch.params.len()].copy_from_slice(&dispatch.params);
         }
-        compiled.resolved = Some(((parameters.id, state.id), Resolved::Gpu(groups)));
+        if bytes.len() as u64 > self.uniforms.size() {
+            self.uniforms = uniforms(&self.context, bytes.len() / ALIGN).await?;
+            self.bound = None;
+        }
+        self.context.upload(&self.uniforms, 0, &bytes).await
+    }
+
+    /// The buffers that a submission needs, as they lie now.
+    pub fn resolve(&self, plan: &Plan, reach: Reach<'_>, reads: &[(TensorId, usize)]) -> Result<Resolved> {
+        let versions = reach.versions();
+        let bound = self.bound.as_ref().is_some_and(|(known, _)| *known == versions);
+        let buffer = |location| match location {
+            Location::Base(i) => reach.base.expect("what was located in it").at(i).buffer().clone(),
+            Location::Memory(i) => reach.memory.at(i).buffer().clone(),
+            Location::Plan(i) => self.at(i).clone(),
+        };
+        let arguments = if bound {
+            None
+        } else {
+            let steps = reach.arguments(plan)?.into_iter();
+            Some(steps.map(|step| step.into_iter().map(buffer).collect()).collect())
+        };
+        let reads = reads.iter().map(|(id, elements)| Ok((buffer(reach.locate(plan, *id)?), *elements)));
+        Ok(Resolved { versions, arguments, reads: reads.collect::<Result<_>>()? })
+    }
+
+    /// Binds every step's arguments.
+    async fn bind(&mut self, plan: &Plan, versions: Versions, arguments: &[Vec<Arc<Buffer>>]) -> Result<()> {
+        let mut groups = Vec::new();
+        for ((step, pipeline), buffers) in plan.steps.iter().zip(&*self.pipelines).zip(arguments) {
+            let bytes = |arg: &Arg, buffer: &Buffer| {
+                // A caller's buffer may be larger than a binding.
+                let planned = &plan.tensors[arg.tensor.0];
+                let external = planned.tensor.role == Role::External;
+                if external { buffer.size().min(planned.bytes as u64) } else { buffer.size() }
+            };
+            let regions = step.args.iter().zip(buffers);
+            let regions: Vec<Region<'_>> = regions
+                .map(|(arg, buffer)| Region { buffer, offset: 0, bytes: bytes(arg, buffer) })
+                .collect();
+            groups.push(pipeline.bind(&self.context, Some(&self.uniforms), &regions).await?);
+        }
+        self.bound = Some((versions, groups));
         Ok(())
     }
 
-    pub(super) async fn run(
-        &self,
-        compiled: &mut Compiled,
-        parameters: &Memory,
-        state: &Memory,
-        run: &Run<'_>,
-    ) -> Result<Vec<Vec<u32>>> {
-        Ok(self.timed_run(compiled, parameters, state, run, Stamps::Nothing).await?.0)
-    }
-
-    /// Runs a submission, and the nanoseconds of what `stamps` asks for.
-    pub(super) async fn timed_run(
-        &self,
-        compiled: &mut Compiled,
-        parameters: &Memory,
-        state: &Memory,
-        run: &Run<'_>,
-        mut stamps: Stamps<'_>,
+    /// Runs dispatches whose parameters were uploaded; returns what is to be read, and the nanoseconds that
+    /// the clock took.
+    pub async fn run(
+        &mut self,
+        plan: &Plan,
+        resolved: Resolved,
+        dispatches: &[(usize, Dispatch)],
+        clock: Clock,
     ) -> Result<(Vec<Vec<u32>>, Vec<f64>)> {
-        self.context.check()?;
-        let dispatches = compiled.plan.dispatches(run.calls);
-        self.upload(compiled, run.inputs, &dispatches).await?;
-        if compiled.resolved.as_ref().is_none_or(|(key, _)| *key != (parameters.id, state.id)) {
-            self.bind(compiled, parameters, state).await?;
+        if let Some(arguments) = &resolved.arguments {
+            self.bind(plan, resolved.versions, arguments).await?;
         }
-        let mut encoder = self.context.encoder(&compiled.plan.name);
-        record(compiled, &dispatches, 0..compiled.plan.steps.len(), &mut encoder, &mut stamps)?;
-        let Own::Gpu(own) = &compiled.own else { return Err(elsewhere()) };
+        let mut timestamps = match clock {
+            Clock::Off => None,
+            Clock::Whole => Timestamps::new(&self.context, 1).await?,
+            Clock::Each => Timestamps::new(&self.context, dispatches.len() as u32).await?,
+        };
+        let mut encoder = self.context.encoder(&plan.name);
+        self.record(plan, dispatches, &mut encoder, clock, timestamps.as_mut());
         let mut staged = Vec::new();
-        for (name, elements) in run.reads {
-            let id = compiled.plan.find(name).ok_or_else(|| {
-                Error::new(ErrorKind::Shape, format!("plan {} has no tensor {name}", compiled.plan.name))
-            })?;
-            let buffer = buffer_of(place(&compiled.plan, id, parameters, state)?, own, parameters, state)?;
+        for (buffer, elements) in &resolved.reads {
             staged.push(self.context.stage_read(&mut encoder, buffer, 0..*elements as u64 * 4).await?);
         }
-        let copied = match stamps.queries() {
+        let copied = match &mut timestamps {
             Some(timestamps) => Some(timestamps.stage(&self.context, &mut encoder).await?),
             None => None,
         };
@@ -205,7 +248,7 @@ impl GpuExecutor {
         for readback in staged {
             read.push(bytemuck::pod_collect_to_vec(&self.context.finish_read(readback, &submission).await?));
         }
-        let times = match (stamps.queries(), copied) {
+        let times = match (&timestamps, copied) {
             (Some(timestamps), Some(copied)) => timestamps.finish(&self.context, copied, &submission).await?,
             _ => Vec::new(),
         };
@@ -213,85 +256,38 @@ impl GpuExecutor {
         Ok((read, times))
     }
 
-    /// Writes the inputs and the parameters of every dispatch.
-    async fn upload(
+    /// Records dispatches: (step, dispatch), in the order of their parameters.
+    fn record(
         &self,
-        compiled: &mut Compiled,
-        inputs: &[(&str, &[u32])],
+        plan: &Plan,
         dispatches: &[(usize, Dispatch)],
-    ) -> Result<()> {
-        let plan = compiled.plan.clone();
-        let Own::Gpu(own) = &mut compiled.own else { return Err(elsewhere()) };
-        for (name, words) in inputs {
-            let Some(id) = plan.find(name) else { continue };
-            if let Some(buffer) = &own.buffers[plan.tensors[id.0].buffer.0] {
-                self.context.upload(buffer, 0, bytemuck::cast_slice(words)).await?;
-            }
-        }
-        let mut bytes = vec![0; dispatches.len() * ALIGN];
-        for ((_, dispatch), chunk) in dispatches.iter().zip(bytes.chunks_exact_mut(ALIGN)) {
-            chunk[..dispatch.params.len()].copy_from_slice(&dispatch.params);
-        }
-        if bytes.len() as u64 > own.uniforms.size() {
-            own.uniforms = self.uniforms(bytes.len() / ALIGN).await?;
-            compiled.resolved = None;
-        }
-        self.context.upload(&own.uniforms, 0, &bytes).await
-    }
-}
-
-fn elsewhere() -> Error {
-    Error::new(ErrorKind::Device, "the plan was compiled on another executor")
-}
-
-fn buffer_of<'a>(
-    place: Place,
-    own: &'a Prepared,
-    parameters: &'a Memory,
-    state: &'a Memory,
-) -> Result<&'a Buffer> {
-    let stored = match place {
-        Place::Own(i) => return own.buffers[i].as_ref().ok_or_else(elsewhere),
-        Place::Parameter(i) => &parameters.tensors[i],
-        Place::State(i) => &state.tensors[i],
-    };
-    if let Stored::Gpu(buffer) = stored { Ok(buffer) } else { Err(elsewhere()) }
-}
-
-/// Records the dispatches of steps `range`.
-fn record(
-    compiled: &Compiled,
-    dispatches: &[(usize, Dispatch)],
-    range: std::ops::Range<usize>,
-    encoder: &mut wgpu::CommandEncoder,
-    stamps: &mut Stamps<'_>,
-) -> Result<()> {
-    let (Own::Gpu(own), Some((_, Resolved::Gpu(groups)))) = (&compiled.own, &compiled.resolved) else {
-        return Err(elsewhere());
-    };
-    let plan = &compiled.plan;
-    let mut begin = |label: Option<&str>, stamps: Option<&mut Timestamps>| {
-        let timestamp_writes = stamps.and_then(Timestamps::next_pass);
-        encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label, timestamp_writes }).forget_lifetime()
-    };
-    let mut shared = match stamps {
-        Stamps::Each(_) => None,
-        Stamps::Whole(stamps) => Some(begin(None, Some(stamps))),
-        Stamps::Nothing => Some(begin(None, None)),
-    };
-    for (number, &(at, ref dispatch)) in
-        dispatches.iter().enumerate().filter(|(_, (at, _))| range.contains(at))
-    {
-        let mut single = match stamps {
-            Stamps::Each(stamps) => Some(begin(Some(&plan.steps[at].label), Some(stamps))),
-            _ => None,
+        encoder: &mut wgpu::CommandEncoder,
+        clock: Clock,
+        mut timestamps: Option<&mut Timestamps>,
+    ) {
+        let (_, groups) = self.bound.as_ref().expect("arguments are bound before they are recorded");
+        let mut begin = |label: Option<&str>, stamps: Option<&mut Timestamps>| {
+            let timestamp_writes = stamps.and_then(Timestamps::next_pass);
+            let descriptor = wgpu::ComputePassDescriptor { label, timestamp_writes };
+            encoder.begin_compute_pass(&descriptor).forget_lifetime()
         };
-        if let Some(pass) = single.as_mut().or(shared.as_mut()) {
-            pass.set_pipeline(&own.pipelines[at].raw);
-            pass.set_bind_group(0, &groups[at], &[(number * ALIGN) as u32]);
+        let each = clock == Clock::Each && timestamps.is_some();
+        let mut shared = (!each).then(|| begin(None, timestamps.as_deref_mut()));
+        for (number, (at, dispatch)) in dispatches.iter().enumerate() {
+            let label = Some(&*plan.steps[*at].label);
+            let mut single = each.then(|| begin(label, timestamps.as_deref_mut()));
+            let pass = single.as_mut().or(shared.as_mut()).expect("each has a pass, or all share one");
+            pass.set_pipeline(&self.pipelines[*at].raw);
+            pass.set_bind_group(0, &groups[*at], &[(number * ALIGN) as u32]);
             let [x, y, z] = dispatch.workgroups.map(|n| n as u32);
             pass.dispatch_workgroups(x, y, z);
         }
     }
-    Ok(())
+}
+
+/// A buffer that memories and programs hold together.
+pub(super) fn shared(buffer: Buffer) -> Arc<Buffer> {
+    // Natively it is Send and Sync; in a browser there is one thread.
+    #[allow(clippy::arc_with_non_send_sync, reason = "in a browser, what wgpu hands out stays on its thread")]
+    Arc::new(buffer)
 }

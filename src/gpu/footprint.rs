@@ -1,8 +1,7 @@
-//! What a shader takes of a workgroup once its overrides are known.
+//! What a shader of a caller's own takes of a workgroup once its overrides are known; of ours, lowering knows.
 //!
-//! Browsers refuse a pipeline that takes more than the device was created for. wgpu's native backends
-//! look at the defaults of the overrides only, and not at workgroup memory at all, so that a variant too
-//! large for a weak device would pass every native test. This closes the gap.
+//! Browsers refuse a pipeline that takes more than the device was created for. wgpu's native backends look at
+//! the defaults of the overrides only, and not at workgroup memory at all. This closes the gap.
 
 use wgpu::naga;
 
@@ -63,7 +62,7 @@ impl Parsed {
         let invocations = size.iter().map(|n| u64::from(*n)).product::<u64>();
         let most = limits.max_compute_invocations_per_workgroup;
         let too_many = |message: String| {
-            let help = "this is a bug of the program: it chose a variant too large for this device";
+            let help = "a smaller workgroup, or fewer numbers in it, would fit";
             Err(Error::new(ErrorKind::Limit, format!("{what}: {message}")).help(help))
         };
         if invocations > u64::from(most)

@@ -12,7 +12,7 @@
 //! | `counted.rs`, `buffers.rs` | buffers and their count; checked allocation and bounded uploads |
 //! | `readback.rs`, `staging.rs` | bytes back from the device, through a pool of staging buffers |
 //! | `pipelines.rs` | WGSL to compiled pipelines, each once |
-//! | `footprint.rs` | refuses shader variants that are too large for the device |
+//! | `footprint.rs` | refuses shaders of a caller's own that are too large for the device |
 //! | `pipeline_cache.rs` | what the driver compiled, kept on disk between runs |
 //! | `tuned.rs` | what was found best on an adapter, kept on disk |
 //! | `timestamps.rs` | how long each pass took, where the device can tell |

@@ -83,7 +83,7 @@ pub struct Pipelines {
     disk: Option<DiskCache>,
 }
 
-/// A shader module, and natively what wgpu does not check of it.
+/// A shader module, and natively, of a shader that is not ours, what wgpu does not check of it.
 #[derive(Clone)]
 struct Module {
     raw: wgpu::ShaderModule,
@@ -284,7 +284,7 @@ fn module(device: &wgpu::Device, shader: &Shader<'_>) -> Module {
     Module {
         raw: raw_module(device, shader),
         #[cfg(not(target_arch = "wasm32"))]
-        parsed: Parsed::new(shader.source).map(Arc::new),
+        parsed: (!shader.trusted).then(|| Parsed::new(shader.source).map(Arc::new)).flatten(),
     }
 }
 

@@ -17,7 +17,7 @@ impl Plan {
             let (shape, color) = match t.tensor.role {
                 Role::Parameter => ("ellipse", "#dbe9f6"),
                 Role::State(_) => ("cylinder", "#fde3cf"),
-                Role::Input | Role::Output | Role::External => ("ellipse", "#dff0d8"),
+                Role::Input | Role::Lanes | Role::Output | Role::External => ("ellipse", "#dff0d8"),
                 Role::Constant(_) => ("ellipse", "#eeeeee"),
                 Role::Scratch => continue,
             };

@@ -1,5 +1,5 @@
 //! The pipeline graph: typed tensors and operations, shape-checked when built, lowered to a [`Plan`]
-//! for one device and capacity. Knows kernels by trait, and no wgpu.
+//! for one device and capacity. Knows kernels by their contract (and `add`, the sum of two gradients), and no wgpu.
 
 mod backward;
 mod check;
@@ -22,7 +22,7 @@ pub use tensor::{Role, Tensor};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernels::Kernel;
 pub use crate::tensor::TensorId;
-use crate::tensor::{DType, Shape, TensorType};
+use crate::tensor::{DType, Extent, Shape, TensorType, Unit, shape};
 
 /// An operation: a kernel and its arguments.
 #[derive(Clone, Debug)]
@@ -122,6 +122,13 @@ impl Graph {
     /// A tensor the caller writes.
     pub fn input(&mut self, name: &str, ty: TensorType) -> TensorId {
         self.add(name, ty, Role::Input)
+    }
+
+    /// The lane table `u32 [calls * lanes, 4]` ([`lane_table`](crate::tensor::lane_table)), for submissions of up
+    /// to so many calls whose lanes stand one after the other.
+    pub fn lanes(&mut self, calls: usize) -> TensorId {
+        let rows = Extent { unit: Unit::Lanes, factor: calls };
+        self.add("lanes", TensorType::u32(shape![rows, 4]), Role::Lanes)
     }
 
     /// A tensor in the caller's own memory, read by the graph.

@@ -91,7 +91,7 @@ impl Graph {
                 let ids: Vec<TensorId> = [&node.inputs[..], &node.outputs, &node.updates].concat();
                 let writes: Vec<bool> = (0..ids.len()).map(|i| i >= node.inputs.len()).collect();
                 if device.shaders {
-                    check_shader(&node.label, &variant, &writes)?;
+                    check_shader(&node.label, &variant, &writes, device)?;
                     node.kernel.check(&variant, device, &capacity)?;
                 }
                 let args =
@@ -104,8 +104,8 @@ impl Graph {
     }
 }
 
-/// Compares what a shader writes with what its operation says.
-fn check_shader(label: &str, variant: &Variant, writes: &[bool]) -> Result<()> {
+/// Compares what a shader writes with what its operation says, and what it takes with what a device has.
+fn check_shader(label: &str, variant: &Variant, writes: &[bool], device: &DeviceTraits) -> Result<()> {
     let name = variant.name();
     let Some(written) = variant.written() else {
         let text = format!("{label}: {name} has no shader, it runs on the CPU only");
@@ -116,6 +116,17 @@ fn check_shader(label: &str, variant: &Variant, writes: &[bool]) -> Result<()> {
     if writes != written {
         let text = format!("{label}: the shader {name} writes {written:?}, the operation {writes:?}");
         return Err(Error::new(ErrorKind::Shape, text));
+    }
+    let (bytes, invocations) = (variant.workgroup_bytes(), variant.invocations());
+    for (takes, has, what) in [
+        (bytes, device.workgroup_memory, "bytes of workgroup memory"),
+        (invocations, device.max_invocations, "invocations of a workgroup"),
+    ] {
+        if takes > has {
+            let text = format!("{label}: the shader {name} takes {takes} {what}, this device has {has}");
+            return Err(Error::new(ErrorKind::Limit, text)
+                .help("this is a bug of the program: it chose a variant too large for this device"));
+        }
     }
     Ok(())
 }
@@ -244,10 +255,7 @@ impl Plan {
         let of_step = |call: &Call, at: usize| {
             let Step { kernel, variant, .. } = &self.steps[at];
             let list = if kernel.runs(call) { kernel.dispatches(variant, call) } else { Vec::new() };
-            debug_assert!(
-                list.iter().all(|d| !d.workgroups.contains(&0)),
-                "{kernel:?} runs without a workgroup"
-            );
+            assert!(list.iter().all(|d| !d.workgroups.contains(&0)), "{kernel:?} runs without a workgroup");
             list.into_iter().map(move |dispatch| (at, dispatch))
         };
         calls.iter().flat_map(|call| (0..self.steps.len()).flat_map(move |at| of_step(call, at))).collect()

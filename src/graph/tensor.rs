@@ -16,6 +16,8 @@ pub enum Role {
     State(Purpose),
     /// Written by the caller before a call.
     Input,
+    /// The lane table of a submission's calls, which is written before the first of them.
+    Lanes,
     /// Read by the caller after a call.
     Output,
     /// Lies in the caller's own memory, which is bound by name.
@@ -45,6 +47,7 @@ impl Role {
             Role::Parameter => "a parameter",
             Role::State(_) => "a state",
             Role::Input => "an input",
+            Role::Lanes => "the lane table",
             Role::Output => "an output",
             Role::External => "the caller's own",
             Role::Constant(_) => "a constant",

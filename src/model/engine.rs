@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::checkpoint::{Checkpoint, fingerprint};
 use super::config::ModelConfig;
 use super::tokenizer::Tokenizer;
-use super::transformer::{self, Build, Ending};
+use super::transformer::{self, Build, Ending, Handles};
 use super::weights::{self, Packed};
 use crate::attention::{Attention, Mode};
 use crate::error::{Error, ErrorKind, Result};
@@ -96,10 +96,10 @@ pub struct Model(pub(super) Arc<Loaded>);
 
 #[derive(Debug)]
 pub(super) struct Loaded {
-    pub executor: Executor,
     pub config: ModelConfig,
     pub attention: Attention,
     pub tokenizer: Tokenizer,
+    /// Weights, and constants of the plans.
     pub parameters: Memory,
     pub blueprint: Blueprint,
     pub fingerprint: u64,
@@ -114,9 +114,11 @@ pub struct Blueprint {
     /// Parameters.
     pub parameters: Vec<Packed>,
     /// The plan of a prefill call, many tokens.
-    pub prefill: Plan,
+    pub prefill: Arc<Plan>,
     /// The plan of a decoding step.
-    pub decode: Plan,
+    pub decode: Arc<Plan>,
+    /// Tensors of the two plans.
+    handles: [Arc<Handles>; 2],
     /// Capacity of the prefill plan.
     pub capacity: Capacity,
     traits: DeviceTraits,
@@ -275,8 +277,11 @@ impl Engine {
         )
     }
 
-    /// What runs plans here, with room for buffers of so many bytes.
-    pub(crate) async fn executor(&self, largest: u64) -> Result<Executor> {
+    /// What runs plans here, with room for buffers of so many bytes: for graphs of the caller's own.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Device`], [`ErrorKind::Limit`] where the device cannot be opened with such buffers.
+    pub async fn executor(&self, largest: u64) -> Result<Executor> {
         Ok(match &self.target {
             Target::Executor(executor) => executor.clone(),
             Target::Adapter(adapter) => {
@@ -316,22 +321,19 @@ impl Engine {
         let memory = blueprint.memory();
         self.check_fits(&memory)?;
         let executor = self.executor(memory.largest_buffer).await?;
-        let mut parameters = Memory::new();
+        let parameters = Memory::new(&executor);
         let total: u64 = blueprint.parameters.iter().map(|p| p.dtype.bytes(p.elements) as u64).sum();
         let mut done = 0;
         for packed in &blueprint.parameters {
             progress(done, total);
-            executor
-                .store(&mut parameters, &packed.name, packed.dtype, &packed.words(&source.checkpoint)?)
-                .await?;
+            parameters.store(&packed.name, packed.dtype, &packed.words(&source.checkpoint)?).await?;
             done += packed.dtype.bytes(packed.elements) as u64;
         }
         progress(total, total);
         for plan in [&blueprint.prefill, &blueprint.decode] {
-            executor.store_constants(plan, &mut parameters).await?;
+            parameters.store_constants(plan).await?;
         }
         Ok(Model(Arc::new(Loaded {
-            executor,
             attention: transformer::attention(&source.config),
             fingerprint: fingerprint(&source.config, &source.checkpoint),
             config: source.config,
@@ -377,42 +379,47 @@ impl Blueprint {
             traits.max_binding.min(traits.max_buffer).min(options.max_binding.unwrap_or(usize::MAX));
         let build = Build { large, max_binding, slots: options.slots, context };
         let parameters = weights::packed(config, &attention, large, build.max_binding);
-        let lower = |mode, ending, tokens: usize| -> Result<Plan> {
-            let capacity = Capacity { lanes: options.slots, tokens, slots: options.slots, context };
-            transformer::build(config, mode, ending, &build)?.lower("", &traits, capacity)
-        };
-        let decode = Plan { name: "decode".into(), ..lower(Mode::Decode, Ending::Sample, 1)? };
+        let capacity =
+            |tokens: usize| Capacity { lanes: options.slots, tokens, slots: options.slots, context };
+        let sampler = transformer::build(config, Mode::Decode, Ending::Sample, &build)?;
+        let decode = sampler.lower("decode", &traits, capacity(1))?;
+        let decoder = transformer::build(config, Mode::Prefill, Ending::Last, &build)?;
+        let lower = |tokens: usize| decoder.lower("prefill", &traits, capacity(tokens));
         let prefill = match options.segment {
-            Some(tokens) => lower(Mode::Prefill, Ending::Last, tokens)?,
-            None => largest_that_fits(traits.tuning.segment.unwrap_or(DEFAULT_SEGMENT), |tokens| {
-                lower(Mode::Prefill, Ending::Last, tokens)
-            })?,
+            Some(tokens) => lower(tokens)?,
+            None => largest_that_fits(traits.tuning.segment.unwrap_or(DEFAULT_SEGMENT), lower)?,
         };
         Ok(Self {
             build,
             parameters,
             capacity: prefill.capacity,
-            prefill: Plan { name: "prefill".into(), ..prefill },
-            decode,
+            prefill: Arc::new(prefill),
+            decode: Arc::new(decode),
+            handles: [decoder.handles, sampler.handles].map(Arc::new),
             traits,
         })
     }
 
-    /// A plan for another ending on the same capacity of lanes, with as many tokens as fit.
-    pub(super) fn plan(&self, config: &ModelConfig, ending: Ending) -> Result<Plan> {
+    /// The plan for an ending, and its tensors. One that is made here has the same capacity of lanes, with as
+    /// many tokens as fit.
+    pub(super) fn plan(&self, config: &ModelConfig, ending: Ending) -> Result<(Arc<Plan>, Arc<Handles>)> {
+        let [prefill, decode] = &self.handles;
+        match ending {
+            Ending::Last => return Ok((self.prefill.clone(), prefill.clone())),
+            Ending::Sample => return Ok((self.decode.clone(), decode.clone())),
+            Ending::All | Ending::Nll | Ending::State => {}
+        }
         let decoder = transformer::build(config, Mode::Prefill, ending, &self.build)?;
-        largest_that_fits(self.capacity.tokens, |tokens| {
-            decoder.lower(
-                &format!("{ending:?}").to_lowercase(),
-                &self.traits,
-                Capacity { tokens, ..self.capacity },
-            )
-        })
+        let name = format!("{ending:?}").to_lowercase();
+        let plan = largest_that_fits(self.capacity.tokens, |tokens| {
+            decoder.lower(&name, &self.traits, Capacity { tokens, ..self.capacity })
+        })?;
+        Ok((Arc::new(plan), Arc::new(decoder.handles)))
     }
 
     /// Bytes by purpose.
     pub fn memory(&self) -> MemoryPlan {
-        let scratch = |role: &Role| matches!(role, Role::Scratch | Role::Input | Role::Output);
+        let scratch = |role: &Role| matches!(role, Role::Scratch | Role::Input | Role::Lanes | Role::Output);
         let mut states = std::collections::HashMap::new();
         for buffer in self.prefill.buffers.iter().chain(&self.decode.buffers) {
             if let Role::State(purpose) = buffer.role {
@@ -465,7 +472,7 @@ impl Model {
 
     /// Where it runs.
     pub fn executor(&self) -> &Executor {
-        &self.0.executor
+        self.0.parameters.executor()
     }
 
     /// The attention layer.
@@ -481,7 +488,7 @@ impl Model {
     /// [`ErrorKind::Device`] for a shader that the driver refuses; those of the device.
     pub async fn warm_up(&self, progress: &mut dyn FnMut(usize, usize)) -> Result<()> {
         let Blueprint { prefill, decode, .. } = &self.0.blueprint;
-        self.0.executor.warm_up(&[prefill, decode], progress).await
+        self.executor().warm_up(&[prefill, decode], progress).await
     }
 
     /// Plans and memory.

@@ -24,6 +24,24 @@ pub struct Generation {
     steps: [usize; 2],
 }
 
+impl Session {
+    /// Continues a text. `on_text` gets the text piece by piece, always whole characters, and may stop it.
+    /// The state then holds every token up to the one that ended generation.
+    ///
+    /// # Errors
+    /// As [`Generation::new`] and [`Session::decode`].
+    pub async fn generate(
+        &mut self,
+        slot: usize,
+        options: &GenerateOptions,
+        on_text: &mut dyn FnMut(&str) -> ControlFlow<()>,
+    ) -> Result<Generated> {
+        let mut generation = Generation::new(&self.model, slot, options)?;
+        generation.run(self, on_text).await?;
+        Ok(generation.finish())
+    }
+}
+
 impl Generation {
     /// Nothing runs yet.
     ///
@@ -63,6 +81,22 @@ impl Generation {
         self.done
     }
 
+    /// Runs submissions until it ends. `on_text` gets the text piece by piece, always whole characters, and may
+    /// stop it.
+    ///
+    /// # Errors
+    /// As [`Session::decode`].
+    pub async fn run(
+        &mut self,
+        session: &mut Session,
+        on_text: &mut dyn FnMut(&str) -> ControlFlow<()>,
+    ) -> Result<()> {
+        while !self.ended {
+            self.advance(session, on_text).await?;
+        }
+        Ok(())
+    }
+
     /// Runs one submission. `on_text` gets the text piece by piece, always whole characters, and may stop it.
     /// The session then holds every token up to the one that ended generation.
     ///
@@ -76,14 +110,13 @@ impl Generation {
         if self.ended {
             return Ok(());
         }
-        let before = session.seen(self.slot);
         let [steps, most] = self.steps;
         let steps = steps.min(self.options.max_tokens - self.done.ids.len());
         let ids = session.decode(&[self.slot], &[&self.options], steps).await?.swap_remove(0);
         self.steps[0] = (self.steps[0] * 2).min(most);
         let kept =
             ids.iter().position(|id| self.take(*id, on_text).is_break()).map_or(ids.len(), |last| last + 1);
-        session.take_back(self.slot, &ids, kept, before);
+        session.rewind(self.slot, ids.len() - kept)?;
         if self.done.ids.len() >= self.options.max_tokens {
             self.ended = true;
         }

@@ -1,17 +1,17 @@
 //! A [`Session`]: the state of a few independent texts on a device. Prefill in bounded segments, decode
-//! several tokens a submission, fork.
+//! several tokens a submission, take back, fork.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use super::engine::Model;
-use super::generation::Generation;
-use super::sampling::{GenerateOptions, Generated};
-use super::transformer::Ending;
+use super::sampling::GenerateOptions;
+use super::transformer::{Ending, Handles};
 use crate::error::{Error, ErrorKind, Result};
-use crate::exec::{Compiled, Executor, KernelTime, Memory, Run, by_kernel, zeros};
+use crate::exec::{KernelTime, Memory, Program, Submission, by_kernel, zeros};
 use crate::kernels::rows::nll::UNSCORED;
-use crate::kernels::sample::sample::STEPS;
-use crate::tensor::{Call, Lane, lane_table, ring_after};
+use crate::kernels::sample::sample::{SETTINGS, STEPS};
+use crate::tensor::{Call, Lane, TensorId, ring_after};
 
 /// Where a text stands.
 #[derive(Clone, Debug, Default)]
@@ -25,32 +25,67 @@ pub(super) struct Slot {
     pub(super) pending: Vec<u32>,
     /// Which tokens occurred, for the repetition penalty.
     pub(super) seen: Vec<bool>,
+    /// What the last decoding submission sampled, and whether the text had not had the token before.
+    decoded: Vec<(u32, bool)>,
+    /// Whether the sampler, which keeps count of what it samples, knows the tokens that occurred.
+    sampler_knows: bool,
+    /// The sampler's settings, as it has them.
+    settings: Option<[u32; SETTINGS]>,
+}
+
+impl Slot {
+    /// A text at its beginning, or where it was when it was saved.
+    pub(super) fn at(position: usize, ring: usize, pending: Vec<u32>, seen: Vec<bool>) -> Self {
+        Self { position, ring, pending, seen, ..Self::default() }
+    }
+
+    /// Goes on by tokens that a call ran; tells which of them are new to the text.
+    fn go_on(&mut self, ids: &[u32], block: usize) -> Vec<bool> {
+        self.position += ids.len();
+        self.ring = ring_after(self.ring, ids.len(), block);
+        ids.iter().map(|id| !std::mem::replace(&mut self.seen[*id as usize], true)).collect()
+    }
+}
+
+/// Why a handle is there.
+const KEEPS_LOGITS: &str = "a graph with Ending::Last keeps logits";
+const SAMPLES: &str = "a graph with Ending::Sample has a sampler";
+
+/// A program of the model, and its tensors.
+#[derive(Debug)]
+struct Decoder {
+    ending: Ending,
+    program: Program,
+    handles: Arc<Handles>,
 }
 
 /// Independent texts on a loaded model.
 #[derive(Debug)]
 pub struct Session {
     pub(super) model: Model,
-    pub(super) state: Memory,
+    /// The states of all texts, on top of the model's weights.
+    pub(super) memory: Memory,
     pub(super) slots: Vec<Slot>,
-    pub(super) prefill: Compiled,
-    decode: Option<Compiled>,
-    all: Option<Compiled>,
-    nll: Option<Compiled>,
+    /// What was needed so far.
+    decoders: Vec<Decoder>,
 }
 
 impl Session {
     /// A session of as many empty texts as the model was loaded for.
+    ///
+    /// # Errors
+    /// [`ErrorKind::OutOfMemory`]; those of the device.
     pub async fn new(model: &Model) -> Result<Self> {
         let inner = &model.0;
-        let mut state = Memory::new();
+        let memory = Memory::over(&inner.parameters);
         for plan in [&inner.blueprint.prefill, &inner.blueprint.decode] {
-            inner.executor.reserve_state(plan, &mut state).await?;
+            memory.reserve_states(plan).await?;
         }
-        let prefill = inner.executor.compile(&inner.blueprint.prefill).await?;
-        let slot = Slot { seen: vec![false; inner.config.vocab_size], ..Slot::default() };
+        let slot = Slot::at(0, 0, Vec::new(), vec![false; inner.config.vocab_size]);
         let slots = vec![slot; inner.blueprint.build.slots];
-        Ok(Self { model: model.clone(), state, slots, prefill, decode: None, all: None, nll: None })
+        let mut session = Self { model: model.clone(), memory, slots, decoders: Vec::new() };
+        session.decoder(Ending::Last).await?.program.compile().await?;
+        Ok(session)
     }
 
     /// The model.
@@ -68,31 +103,48 @@ impl Session {
         self.slots.get(slot).map_or(0, |s| s.position + s.pending.len())
     }
 
-    /// Which tokens occurred in a text, for the repetition penalty.
-    pub(super) fn seen(&self, slot: usize) -> Vec<bool> {
-        self.slots.get(slot).map_or_else(Vec::new, |s| s.seen.clone())
-    }
-
     /// Empties a text; an unknown slot is no error.
     pub fn reset(&mut self, slot: usize) {
         // Kernels ignore what an earlier text left in the state when they stand at position 0.
-        if let Some(s) = self.slots.get_mut(slot) {
-            *s = Slot { seen: vec![false; self.model.0.config.vocab_size], ..Slot::default() };
+        let seen = vec![false; self.model.0.config.vocab_size];
+        if self.slots.get(slot).is_some() {
+            self.place(slot, Slot::at(0, 0, Vec::new(), seen));
         }
     }
 
+    /// Puts a text in the place of another, whose sampler stays as it was set.
+    pub(super) fn place(&mut self, slot: usize, text: Slot) {
+        self.slots[slot] = Slot { settings: self.slots[slot].settings, ..text };
+    }
+
     /// An independent copy.
+    ///
+    /// # Errors
+    /// [`ErrorKind::OutOfMemory`]; those of the device.
     pub async fn fork(&self) -> Result<Self> {
-        let executor = &self.model.0.executor;
-        Ok(Self {
-            model: self.model.clone(),
-            state: executor.duplicate(&self.state).await?,
-            slots: self.slots.clone(),
-            prefill: executor.compile(self.prefill.plan()).await?,
-            decode: None,
-            all: None,
-            nll: None,
-        })
+        let memory = self.memory.duplicate().await?;
+        let over = |decoder: &Decoder| Decoder {
+            ending: decoder.ending,
+            program: decoder.program.over(&memory),
+            handles: decoder.handles.clone(),
+        };
+        let decoders = self.decoders.iter().map(over).collect();
+        Ok(Self { model: self.model.clone(), slots: self.slots.clone(), decoders, memory })
+    }
+
+    /// The program of an ending, made when it is first asked for.
+    async fn decoder(&mut self, ending: Ending) -> Result<&mut Decoder> {
+        let known = self.decoders.iter().position(|decoder| decoder.ending == ending);
+        let at = match known {
+            Some(at) => at,
+            None => {
+                let (plan, handles) = self.model.0.blueprint.plan(&self.model.0.config, ending)?;
+                let program = Program::new(plan, &self.memory).await?;
+                self.decoders.push(Decoder { ending, program, handles });
+                self.decoders.len() - 1
+            }
+        };
+        Ok(&mut self.decoders[at])
     }
 
     fn check_ids(&self, slot: usize, ids: &[u32]) -> Result<()> {
@@ -122,19 +174,65 @@ impl Session {
         Ok(())
     }
 
-    fn lane(&self, slot: usize) -> Lane {
-        Lane { slot, position: self.slots[slot].position, ring: self.slots[slot].ring }
+    fn block(&self) -> usize {
+        self.model.0.attention.layout.block
     }
 
-    fn advance(&mut self, slot: usize, tokens: usize) {
-        let block = self.model.0.attention.layout.block;
-        let s = &mut self.slots[slot];
-        s.position += tokens;
-        s.ring = ring_after(s.ring, tokens, block);
+    /// `steps` calls one after the other, each of `tokens` tokens of some texts, from where those stand.
+    fn calls(&self, slots: &[usize], tokens: usize, steps: usize) -> Vec<Call> {
+        let block = self.block();
+        let at = |slot: usize, step: usize| {
+            let Slot { position, ring, .. } = self.slots[slot];
+            let ring = if step == 0 { ring } else { ring_after(ring, step * tokens, block) };
+            Lane { slot, position: position + step * tokens, ring }
+        };
+        let call = |step: usize| Call {
+            lanes: slots.iter().map(|slot| at(*slot, step)).collect(),
+            tokens,
+            lane_base: step * slots.len(),
+        };
+        (0..steps).map(call).collect()
+    }
+
+    /// Runs the next tokens of some texts, the same number of each, and moves the texts on. `targets` go with
+    /// [`Ending::Nll`].
+    async fn call(
+        &mut self,
+        ending: Ending,
+        slots: &[usize],
+        ids: &[&[u32]],
+        targets: Option<&[u32]>,
+        reads: &[(TensorId, usize)],
+    ) -> Result<Vec<Vec<u32>>> {
+        let calls = self.calls(slots, ids[0].len(), 1);
+        let Decoder { program, handles, .. } = self.decoder(ending).await?;
+        let rows = ids.concat();
+        let mut inputs = vec![(handles.ids, &rows[..])];
+        if let (Some(scores), Some(targets)) = (&handles.scores, targets) {
+            inputs.push((scores.targets, targets));
+        }
+        let read = program.run(Submission { calls: &calls, inputs: &inputs, reads }).await?;
+        let block = self.block();
+        for (slot, ids) in slots.iter().zip(ids) {
+            let slot = &mut self.slots[*slot];
+            let new = slot.go_on(ids, block);
+            slot.sampler_knows &= !new.contains(&true);
+            slot.decoded.clear();
+        }
+        Ok(read)
+    }
+
+    /// What is to be run of a text before other tokens, and those.
+    fn with_pending(&mut self, slot: usize, ids: &[u32]) -> Vec<u32> {
+        [&std::mem::take(&mut self.slots[slot].pending), ids].concat()
     }
 
     /// Reads a text into the state, in segments of at most [`Blueprint::capacity`](super::Blueprint) tokens.
     /// `progress` is told the tokens done, and may stop in between.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Input`] for a text that is not there and for tokens outside the vocabulary,
+    /// [`ErrorKind::Limit`] at the end of a key-value cache, [`ErrorKind::Cancelled`]; those of the device.
     pub async fn prefill(
         &mut self,
         slot: usize,
@@ -142,34 +240,14 @@ impl Session {
         progress: &mut dyn FnMut(usize) -> ControlFlow<()>,
     ) -> Result<()> {
         self.check_ids(slot, ids)?;
-        let pending = std::mem::take(&mut self.slots[slot].pending);
-        let carried = pending.len();
-        let ids = [pending, ids.to_vec()].concat();
-        let segment = self.model.0.blueprint.capacity.tokens;
+        let carried = self.slots[slot].pending.len();
+        let ids = self.with_pending(slot, ids);
         let mut done = 0;
-        while done < ids.len() {
-            let tokens = segment.min(ids.len() - done);
-            let part = &ids[done..done + tokens];
-            let calls = [Call { lanes: vec![self.lane(slot)], tokens, lane_base: 0 }];
-            let table = lane_table(&calls);
-            let inputs = [("ids", part), ("lanes", &table[..])];
-            let inner = &self.model.0;
-            inner
-                .executor
-                .run(
-                    &mut self.prefill,
-                    &inner.parameters,
-                    &mut self.state,
-                    Run { calls: &calls, inputs: &inputs, reads: &[] },
-                )
-                .await?;
-            self.advance(slot, tokens);
-            part.iter().for_each(|id| self.slots[slot].seen[*id as usize] = true);
-            done += tokens;
+        for part in ids.chunks(self.model.0.blueprint.capacity.tokens) {
+            self.call(Ending::Last, &[slot], &[part], None, &[]).await?;
+            done += part.len();
             // A queue without end would hide errors and hold memory: wait for the segment.
-            if let Executor::Gpu(gpu) = &self.model.0.executor {
-                gpu.context().submitted_work_done().await?;
-            }
+            self.memory.executor().finish().await?;
             if progress(done.saturating_sub(carried)).is_break() {
                 return Err(Error::new(
                     ErrorKind::Cancelled,
@@ -181,11 +259,15 @@ impl Session {
     }
 
     /// The logits of a text's next token, `[V]`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Input`] for a text that is empty or not there; as [`Session::prefill`].
     pub async fn logits(&mut self, slot: usize) -> Result<Vec<f32>> {
         self.check_ids(slot, &[])?;
         self.flush(slot).await?;
         let v = self.model.0.config.vocab_size;
-        let words = self.model.0.executor.read(&self.state, "logits", slot * v..(slot + 1) * v).await?;
+        let Decoder { program, handles, .. } = self.decoder(Ending::Last).await?;
+        let words = program.read(handles.logits.expect(KEEPS_LOGITS), slot * v..(slot + 1) * v).await?;
         Ok(words.into_iter().map(f32::from_bits).collect())
     }
 
@@ -203,6 +285,10 @@ impl Session {
 
     /// Runs tokens of several texts at once and returns the logits of all of them, `[slots.len(), n, V]` (and
     /// the hidden states after each layer, `[layers][slots.len(), n, d]`, with `hidden`).
+    ///
+    /// # Errors
+    /// [`ErrorKind::Input`] for texts that do not have the same number of tokens, at least one;
+    /// [`ErrorKind::OutOfMemory`]; as [`Session::prefill`].
     pub async fn forward(
         &mut self,
         slots: &[usize],
@@ -223,61 +309,41 @@ impl Session {
                 self.flush(*slot).await?;
             }
         }
-        let inner = self.model.0.clone();
-        if self.all.is_none() {
-            self.all =
-                Some(inner.executor.compile(&inner.blueprint.plan(&inner.config, Ending::All)?).await?);
-        }
-        let (v, d, layers) = (
-            inner.config.vocab_size,
-            inner.config.hidden_size,
-            if hidden { inner.config.num_hidden_layers } else { 0 },
-        );
+        let (v, d) = (self.model.0.config.vocab_size, self.model.0.config.hidden_size);
+        let Decoder { program, handles, .. } = self.decoder(Ending::All).await?;
+        let segment = program.plan().capacity.tokens;
+        let all = handles.all.as_ref().expect("a graph with Ending::All gives all logits");
+        let layers = if hidden { &all.hidden[..] } else { &[] };
+        // Tensors with their widths.
+        let wanted: Vec<(TensorId, usize)> =
+            std::iter::once((all.logits, v)).chain(layers.iter().map(|id| (*id, d))).collect();
         let rows = slots.len().saturating_mul(n);
-        let mut outputs = vec![zeros("the logits", rows.saturating_mul(v))?];
-        for _ in 0..layers {
-            outputs.push(zeros("the hidden states", rows.saturating_mul(d))?);
+        let mut outputs = Vec::new();
+        for (i, (_, width)) in wanted.iter().enumerate() {
+            let what = if i == 0 { "the logits" } else { "the hidden states" };
+            outputs.push(zeros(what, rows.saturating_mul(*width))?);
         }
-        let names: Vec<String> = std::iter::once("logits_all".to_string())
-            .chain((0..layers).map(|i| format!("hidden.{i}")))
-            .collect();
-        let mut done = 0;
-        while done < n {
-            let lanes = slots.iter().map(|&s| self.lane(s)).collect();
-            let Some(compiled) = &mut self.all else { break };
-            let tokens = compiled.plan().capacity.tokens.min(n - done);
-            let calls = [Call { lanes, tokens, lane_base: 0 }];
-            let part: Vec<u32> =
-                ids.iter().flat_map(|ids| ids[done..done + tokens].iter().copied()).collect();
-            let table = lane_table(&calls);
-            let reads: Vec<(&str, usize)> = names
-                .iter()
-                .enumerate()
-                .map(|(i, name)| (&name[..], slots.len() * tokens * if i == 0 { v } else { d }))
-                .collect();
-            let run = Run { calls: &calls, inputs: &[("ids", &part), ("lanes", &table)], reads: &reads };
-            let read = inner.executor.run(compiled, &inner.parameters, &mut self.state, run).await?;
-            for (i, (words, output)) in read.iter().zip(&mut outputs).enumerate() {
-                let width = if i == 0 { v } else { d };
+        for done in (0..n).step_by(segment) {
+            let tokens = segment.min(n - done);
+            let parts: Vec<&[u32]> = ids.iter().map(|ids| &ids[done..done + tokens]).collect();
+            let reads: Vec<_> =
+                wanted.iter().map(|(id, width)| (*id, slots.len() * tokens * width)).collect();
+            let read = self.call(Ending::All, slots, &parts, None, &reads).await?;
+            for ((words, output), (_, width)) in read.iter().zip(&mut outputs).zip(&wanted) {
                 for (lane, words) in words.chunks_exact(tokens * width).enumerate() {
                     let at = (lane * n + done) * width;
-                    output[at..at + tokens * width]
-                        .iter_mut()
-                        .zip(words)
-                        .for_each(|(o, w)| *o = f32::from_bits(*w));
+                    let output: &mut [f32] = &mut output[at..at + tokens * width];
+                    output.iter_mut().zip(words).for_each(|(o, w)| *o = f32::from_bits(*w));
                 }
             }
-            for (slot, ids) in slots.iter().zip(ids) {
-                self.advance(*slot, tokens);
-                ids[done..done + tokens].iter().for_each(|id| self.slots[*slot].seen[*id as usize] = true);
-            }
-            done += tokens;
         }
         // Generation goes on from the logits of the last token.
+        let Decoder { program, handles, .. } = self.decoder(Ending::Last).await?;
+        let logits = handles.logits.expect(KEEPS_LOGITS);
         for (lane, &slot) in slots.iter().enumerate() {
             let last: Vec<u32> =
                 outputs[0][((lane + 1) * n - 1) * v..][..v].iter().map(|x| x.to_bits()).collect();
-            inner.executor.write(&mut self.state, "logits", slot * v, &last).await?;
+            program.write(logits, slot * v, &last).await?;
         }
         let hidden = outputs.split_off(1);
         Ok((outputs.swap_remove(0), hidden))
@@ -287,6 +353,9 @@ impl Session {
     /// the negative log-likelihood it had, in nats. The first one is scored too when the text before it ended
     /// in another `score` (or in a generation that was cut short): `ids.len() - 1` or `ids.len()` numbers in
     /// all.
+    ///
+    /// # Errors
+    /// As [`Session::prefill`].
     pub async fn score(
         &mut self,
         slot: usize,
@@ -295,32 +364,18 @@ impl Session {
     ) -> Result<()> {
         self.check_ids(slot, ids)?;
         let Some(&last) = ids.last() else { return Ok(()) };
-        let inner = self.model.0.clone();
-        if self.nll.is_none() {
-            self.nll =
-                Some(inner.executor.compile(&inner.blueprint.plan(&inner.config, Ending::Nll)?).await?);
-        }
-        let pending = std::mem::take(&mut self.slots[slot].pending);
-        let carried = pending.len();
-        let ids = [pending, ids.to_vec()].concat();
+        let Decoder { program, handles, .. } = self.decoder(Ending::Nll).await?;
+        let nll = handles.scores.expect("a graph with Ending::Nll gives scores").nll;
+        let segment = program.plan().capacity.tokens;
+        let carried = self.slots[slot].pending.len();
+        let ids = self.with_pending(slot, ids);
         let mut done = 0;
-        while done < ids.len() {
-            let lanes = vec![self.lane(slot)];
-            let Some(compiled) = &mut self.nll else { break };
-            let tokens = compiled.plan().capacity.tokens.min(ids.len() - done);
-            let part = &ids[done..done + tokens];
+        for part in ids.chunks(segment) {
+            let tokens = part.len();
             let targets: Vec<u32> =
                 (done + 1..=done + tokens).map(|i| ids.get(i).copied().unwrap_or(UNSCORED)).collect();
-            let calls = [Call { lanes, tokens, lane_base: 0 }];
-            let table = lane_table(&calls);
-            let run = Run {
-                calls: &calls,
-                inputs: &[("ids", part), ("lanes", &table), ("targets", &targets)],
-                reads: &[("nll", tokens)],
-            };
-            let read = inner.executor.run(compiled, &inner.parameters, &mut self.state, run).await?;
-            self.advance(slot, tokens);
-            part.iter().for_each(|id| self.slots[slot].seen[*id as usize] = true);
+            let reads = [(nll, tokens)];
+            let read = self.call(Ending::Nll, &[slot], &[part], Some(&targets), &reads).await?;
             done += tokens;
             let scored = tokens - usize::from(done == ids.len());
             let nll: Vec<f32> = read[0][..scored].iter().map(|w| f32::from_bits(*w)).collect();
@@ -332,8 +387,12 @@ impl Session {
         Ok(())
     }
 
-    /// Samples and runs the next `steps` tokens of each text (at most [`STEPS`]), without the host
-    /// in between. Returns ids `[slots.len()][steps]`; fewer if a block or the cache ends before.
+    /// Samples and runs the next `steps` tokens of each text (at most [`STEPS`]), without the host in
+    /// between. Returns ids `[slots.len()][steps]`; fewer if a block or the cache ends before.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Input`] for options outside their range, for no text, or one that is empty, given twice or
+    /// not there; [`ErrorKind::Limit`] at the end of a key-value cache; those of the device.
     pub async fn decode(
         &mut self,
         slots: &[usize],
@@ -355,56 +414,57 @@ impl Session {
             self.flush(slot).await?;
             steps = self.steps_at_once(slot, steps)?;
         }
-        let inner = self.model.0.clone();
-        if self.decode.is_none() {
-            self.decode = Some(inner.executor.compile(&inner.blueprint.decode).await?);
-        }
         for (&slot, options) in slots.iter().zip(options) {
             options.check()?;
-            let words = options.words();
-            inner.executor.write(&mut self.state, "sampler.settings", slot * words.len(), &words).await?;
-            if options.penalty() != 1.0 {
-                let seen: Vec<u32> = self.slots[slot].seen.iter().map(|s| u32::from(*s)).collect();
-                inner.executor.write(&mut self.state, "sampler.seen", slot * seen.len(), &seen).await?;
-            }
+            self.set_sampler(slot, options).await?;
         }
-        let block = inner.attention.layout.block;
-        let mut lanes: Vec<Lane> = slots.iter().map(|&s| self.lane(s)).collect();
-        let mut calls = Vec::new();
-        for step in 0..steps {
-            calls.push(Call { lanes: lanes.clone(), tokens: 1, lane_base: step * slots.len() });
-            for lane in &mut lanes {
-                lane.position += 1;
-                lane.ring = ring_after(lane.ring, 1, block);
-            }
-        }
-        let table = lane_table(&calls);
-        let all = self.slots.len();
-        let run =
-            Run { calls: &calls, inputs: &[("lanes", &table)], reads: &[("sampler.sampled", steps * all)] };
-        let Some(compiled) = &mut self.decode else { return Ok(Vec::new()) };
-        let read = inner.executor.run(compiled, &inner.parameters, &mut self.state, run).await?;
+        let (calls, all) = (self.calls(slots, 1, steps), self.slots.len());
+        let Decoder { program, handles, .. } = self.decoder(Ending::Sample).await?;
+        let sampled = handles.sampler.expect(SAMPLES).sampled;
+        let reads = [(sampled, steps * all)];
+        let read = program.run(Submission { calls: &calls, inputs: &[], reads: &reads }).await?;
+        let (vocabulary, block) = (self.model.0.config.vocab_size, self.block());
         let mut ids = Vec::new();
         for &slot in slots {
             let mine: Vec<u32> = (0..steps).map(|step| read[0][step * all + slot]).collect();
-            if let Some(id) = mine.iter().find(|id| **id as usize >= inner.config.vocab_size) {
+            if let Some(id) = mine.iter().find(|id| **id as usize >= vocabulary) {
                 return Err(Error::new(
                     ErrorKind::Device,
-                    format!("the device returned token {id} of a vocabulary of {}", inner.config.vocab_size),
+                    format!("the device returned token {id} of a vocabulary of {vocabulary}"),
                 )
                 .help("try another adapter, or --backend cpu"));
             }
-            self.advance(slot, steps);
-            mine.iter().for_each(|id| self.slots[slot].seen[*id as usize] = true);
+            let new = self.slots[slot].go_on(&mine, block);
+            self.slots[slot].decoded = mine.iter().copied().zip(new).collect();
             ids.push(mine);
         }
         Ok(ids)
     }
 
+    /// Tells the sampler of a text what it does not know yet.
+    async fn set_sampler(&mut self, slot: usize, options: &GenerateOptions) -> Result<()> {
+        let (words, s) = (options.words(), &self.slots[slot]);
+        let new_settings = s.settings != Some(words);
+        let seen: Option<Vec<u32>> = (options.penalty() != 1.0 && !s.sampler_knows)
+            .then(|| s.seen.iter().map(|seen| u32::from(*seen)).collect());
+        let Decoder { program, handles, .. } = self.decoder(Ending::Sample).await?;
+        let sampler = handles.sampler.expect(SAMPLES);
+        if new_settings {
+            program.write(sampler.settings, slot * words.len(), &words).await?;
+        }
+        if let Some(seen) = &seen {
+            program.write(sampler.seen, slot * seen.len(), seen).await?;
+        }
+        let s = &mut self.slots[slot];
+        s.settings = Some(words);
+        s.sampler_knows |= seen.is_some();
+        Ok(())
+    }
+
     /// How many of `wanted` decoding steps fit one submission: a block may be folded into the state only by
     /// the first, so that tokens after a stop can be taken back.
     fn steps_at_once(&self, slot: usize, wanted: usize) -> Result<usize> {
-        let block = self.model.0.attention.layout.block;
+        let block = self.block();
         let context = self.model.0.blueprint.build.context;
         let s = &self.slots[slot];
         let room = if context > 0 { context.saturating_sub(s.position) } else { block - s.ring % block };
@@ -418,60 +478,61 @@ impl Session {
         Ok(wanted.min(room))
     }
 
-    /// Takes back the last tokens of a decoding submission: of `ids` only the first `kept` (at least one)
-    /// stay.
-    pub(super) fn take_back(&mut self, slot: usize, ids: &[u32], kept: usize, seen: Vec<bool>) {
-        if kept == ids.len() {
-            return;
+    /// Takes back the last `tokens` of what [`Session::decode`] just ran of a text; at least one of them stays.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Input`] for a text that is not there, and for more tokens than can be taken back.
+    pub fn rewind(&mut self, slot: usize, tokens: usize) -> Result<()> {
+        self.check_ids(slot, &[])?;
+        let (block, s) = (self.block(), &mut self.slots[slot]);
+        if tokens == 0 {
+            return Ok(());
         }
-        let block = self.model.0.attention.layout.block;
-        let s = &mut self.slots[slot];
+        let Some(kept) = s.decoded.len().checked_sub(tokens).filter(|kept| *kept > 0) else {
+            let text = format!("{tokens} tokens to take back of {} just decoded", s.decoded.len());
+            return Err(Error::new(ErrorKind::Input, text).help("at least one of them stays"));
+        };
+        for (id, _) in s.decoded[kept..].iter().filter(|(_, new)| *new) {
+            s.seen[*id as usize] = false;
+        }
         // The last kept token runs again with whatever comes next, because the logits are now those of a
         // later one.
-        let back = ids.len() - kept + 1;
+        s.pending = vec![s.decoded[kept - 1].0];
+        let back = tokens + 1;
         s.position -= back;
         // Where a ring is folded, it held all of a submission; a cache is never folded, and `ring` only
         // counts.
         s.ring = if back <= s.ring { s.ring - back } else { s.ring + block - back };
-        s.pending = vec![ids[kept - 1]];
-        s.seen = seen;
-        ids[..kept].iter().for_each(|id| s.seen[*id as usize] = true);
-    }
-
-    /// Continues a text. `on_text` gets the text piece by piece, always whole characters, and may stop it.
-    /// The state then holds every token up to the one that ended generation.
-    pub async fn generate(
-        &mut self,
-        slot: usize,
-        options: &GenerateOptions,
-        on_text: &mut dyn FnMut(&str) -> ControlFlow<()>,
-    ) -> Result<Generated> {
-        self.check_ids(slot, &[])?;
-        let mut generation = Generation::new(&self.model, slot, options)?;
-        while !generation.ended() {
-            generation.advance(self, on_text).await?;
-        }
-        Ok(generation.finish())
+        s.decoded.clear();
+        s.sampler_knows = false;
+        Ok(())
     }
 
     /// Where the time of a prefill call (`ids` many) or of a decoding step (`ids` empty) goes, by kernel.
     /// Advances the text.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`] for more tokens than a call takes; as [`Session::prefill`] and
+    /// [`Session::decode`].
     pub async fn profile(&mut self, slot: usize, ids: &[u32]) -> Result<Vec<KernelTime>> {
         self.check_ids(slot, ids)?;
-        let inner = self.model.0.clone();
         let tokens = ids.len().max(1);
+        let ending = if ids.is_empty() { Ending::Sample } else { Ending::Last };
         if ids.is_empty() {
             // Compiles, and sets the sampler.
             self.decode(&[slot], &[&GenerateOptions::greedy(1)], 1).await?;
         }
-        let calls = [Call { lanes: vec![self.lane(slot)], tokens, lane_base: 0 }];
-        let table = lane_table(&calls);
-        let run = Run { calls: &calls, inputs: &[("ids", ids), ("lanes", &table)], reads: &[] };
-        let compiled = if ids.is_empty() { self.decode.as_mut() } else { Some(&mut self.prefill) };
-        let Some(compiled) = compiled else { return Ok(Vec::new()) };
-        let (_, times) = inner.executor.run_timed(compiled, &inner.parameters, &mut self.state, run).await?;
-        let times = by_kernel(compiled.plan(), &calls[0], &times);
-        self.advance(slot, tokens);
+        let calls = self.calls(&[slot], tokens, 1);
+        let Decoder { program, handles, .. } = self.decoder(ending).await?;
+        let given = [(handles.ids, ids)];
+        let inputs = if ids.is_empty() { &[] } else { &given[..] };
+        let (_, times) = program.run_timed(Submission { calls: &calls, inputs, reads: &[] }).await?;
+        let times = by_kernel(program.plan(), &calls[0], &times);
+        let block = self.block();
+        let s = &mut self.slots[slot];
+        (s.position, s.ring) = (s.position + tokens, ring_after(s.ring, tokens, block));
+        s.decoded.clear();
+        s.sampler_knows = false;
         Ok(times)
     }
 }

@@ -8,7 +8,7 @@ use crate::graph::Role;
 impl Session {
     /// The state tensors that a saved text consists of, with the number of elements a slot has.
     fn state_tensors(&self) -> Vec<(String, usize)> {
-        let plan = self.prefill.plan();
+        let plan = &self.model.0.blueprint.prefill;
         let states = plan.tensors.iter().filter(|t| t.bytes > 0 && matches!(t.tensor.role, Role::State(_)));
         states
             .map(|t| {
@@ -36,12 +36,7 @@ impl Session {
         // Before the first whole block the device holds what an earlier text left, and ignores it.
         if s.position > s.ring {
             let range = slot * values.len()..(slot + 1) * values.len();
-            let words = self
-                .model
-                .0
-                .executor
-                .read(&self.state, &format!("layers.{layer}.attention.state"), range)
-                .await?;
+            let words = self.memory.read(&format!("layers.{layer}.attention.state"), range).await?;
             values.iter_mut().zip(words).for_each(|(value, word)| *value = f32::from_bits(word));
         }
         let parts = || values.chunks_exact(size).map(|state| state.split_at(features.count * head));
@@ -61,12 +56,7 @@ impl Session {
         })?;
         let mut tensors = Vec::new();
         for (name, elements) in self.state_tensors() {
-            let words = self
-                .model
-                .0
-                .executor
-                .read(&self.state, &name, slot * elements..(slot + 1) * elements)
-                .await?;
+            let words = self.memory.read(&name, slot * elements..(slot + 1) * elements).await?;
             tensors.push(SavedTensor { name, words });
         }
         let saved = SavedState {
@@ -119,16 +109,11 @@ impl Session {
             }
         }
         for t in saved.tensors.iter().filter(|t| expected.iter().any(|(name, _)| *name == t.name)) {
-            self.model.0.executor.write(&mut self.state, &t.name, slot * t.words.len(), &t.words).await?;
+            self.memory.write(&t.name, slot * t.words.len(), &t.words).await?;
         }
         let mut seen = vec![false; vocabulary];
         saved.seen.iter().for_each(|id| seen[*id as usize] = true);
-        self.slots[slot] = Slot {
-            position: saved.position as usize,
-            ring: saved.ring as usize,
-            pending: saved.pending,
-            seen,
-        };
+        self.place(slot, Slot::at(saved.position as usize, saved.ring as usize, saved.pending, seen));
         Ok(())
     }
 

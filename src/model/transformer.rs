@@ -18,7 +18,7 @@ use crate::kernels::rows::scatter_rows::ScatterRows;
 use crate::kernels::rows::take_last::TakeLast;
 use crate::kernels::sample::sample::{SETTINGS, STEPS, Sample};
 use crate::shape;
-use crate::tensor::{Capacity, DType, Extent, Shape, TensorType, Unit};
+use crate::tensor::{Capacity, DType, TensorType, Unit};
 
 /// What a plan does with the last hidden states.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -101,7 +101,7 @@ pub struct Decoder {
 /// The tensors of a decoder's graph, and of the plans it is lowered to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Handles {
-    /// Input `u32 [STEPS * lanes, 4]`: the lane table.
+    /// The lane table `u32 [STEPS * lanes, 4]`.
     pub lanes: TensorId,
     /// Input `u32 [rows]`: the tokens. With [`Ending::Sample`] the state `u32 [slots]` that the sampler writes.
     pub ids: TensorId,
@@ -180,8 +180,7 @@ pub fn build_with(
 ) -> Result<Decoder> {
     let attention = attention.clone();
     let mut b = Builder { g: Graph::new(), config, options, attention };
-    let table = Shape(vec![Extent { unit: Unit::Lanes, factor: STEPS }, 4.into()]);
-    let lanes = b.g.input("lanes", TensorType::u32(table));
+    let lanes = b.g.lanes(STEPS);
     let sampler = if ending == Ending::Sample { Some(b.sample(lanes)?) } else { None };
     let ids = match sampler {
         Some(sampler) => sampler.token,

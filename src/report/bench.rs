@@ -2,18 +2,14 @@
 
 use crate::attention::{HeadLayout, LayerHandles};
 use crate::error::Result;
-use crate::exec::{Compiled, Executor, Memory, Run};
-use crate::graph::Graph;
+use crate::exec::{Executor, Memory, Program, Submission};
+use crate::graph::{Graph, TensorId};
 use crate::model::transformer::Build;
-use crate::tensor::{Call, Capacity, DType, lane_table};
+use crate::tensor::{Call, Capacity, DType};
 
-/// A graph of one text, compiled, with its weights.
+/// A graph of one text as a program, with its weights.
 pub(super) struct Bench {
-    executor: Executor,
-    compiled: Compiled,
-    /// Weights and constants.
-    parameters: Memory,
-    state: Memory,
+    program: Program,
     tokens: usize,
 }
 
@@ -30,28 +26,31 @@ impl Bench {
     ) -> Result<Self> {
         let plan =
             graph.lower("report", &executor.traits(), Capacity { lanes: 1, tokens, slots: 1, context: 0 })?;
-        let (mut parameters, mut state) = (Memory::new(), Memory::new());
+        let memory = Memory::new(&executor);
         for (name, words) in weights {
-            executor.store(&mut parameters, name, DType::F32, words).await?;
+            memory.store(name, DType::F32, words).await?;
         }
-        executor.store_constants(&plan, &mut parameters).await?;
-        executor.reserve_state(&plan, &mut state).await?;
-        Ok(Self { compiled: executor.compile(&plan).await?, executor, parameters, state, tokens })
+        Ok(Self { program: Program::new(plan, &memory).await?, tokens })
+    }
+
+    /// The tensor of that name.
+    pub fn tensor(&self, name: &str) -> Result<TensorId> {
+        self.program.tensor(name)
     }
 
     /// Runs the text once; returns the tensors `reads`, each with so many elements.
-    pub async fn run(&mut self, inputs: &[(&str, &[u32])], reads: &[(&str, usize)]) -> Result<Vec<Vec<f32>>> {
-        let calls = [Call::start(self.tokens)];
-        let lanes = lane_table(&calls);
-        let inputs = [inputs, &[("lanes", lanes.as_slice())]].concat();
-        let run = Run { calls: &calls, inputs: &inputs, reads };
-        let read = self.executor.run(&mut self.compiled, &self.parameters, &mut self.state, run).await?;
-        Ok(read.into_iter().map(floats).collect())
+    pub async fn run(
+        &mut self,
+        inputs: &[(TensorId, &[u32])],
+        reads: &[(TensorId, usize)],
+    ) -> Result<Vec<Vec<f32>>> {
+        let submission = Submission { calls: &[Call::start(self.tokens)], inputs, reads };
+        Ok(self.program.run(submission).await?.into_iter().map(floats).collect())
     }
 
     /// The first elements of a state.
     pub async fn state(&self, name: &str, elements: usize) -> Result<Vec<f32>> {
-        Ok(floats(self.executor.read(&self.state, name, 0..elements).await?))
+        Ok(floats(self.program.memory().read(name, 0..elements).await?))
     }
 }
 
@@ -78,22 +77,19 @@ impl Rows {
     pub async fn read(
         bench: &mut Bench,
         layout: &HeadLayout,
-        labels: &[String],
-        inputs: &[(&str, &[u32])],
+        layers: &[LayerHandles],
+        inputs: &[(TensorId, &[u32])],
     ) -> Result<Vec<Self>> {
         let (l, n) = (layout, bench.tokens);
         let queries = l.heads * n * l.query_width();
         let keys = l.heads * (l.block + n) * l.key_width();
-        let names: Vec<String> =
-            labels.iter().flat_map(|label| [format!("{label}.queries"), format!("{label}.keys")]).collect();
-        let reads: Vec<(&str, usize)> =
-            names.iter().enumerate().map(|(i, name)| (name.as_str(), [queries, keys][i % 2])).collect();
+        let reads: Vec<(TensorId, usize)> =
+            layers.iter().flat_map(|layer| [(layer.queries, queries), (layer.keys, keys)]).collect();
         let mut read = bench.run(inputs, &reads).await?.into_iter();
-        let mut rows = Vec::new();
-        while let (Some(queries), Some(keys)) = (read.next(), read.next()) {
-            rows.push(Self { layout: l.clone(), tokens: n, queries, keys });
-        }
-        Ok(rows)
+        let mut next = || read.next().expect("as many as were asked for");
+        let rows =
+            layers.iter().map(|_| Self { layout: l.clone(), tokens: n, queries: next(), keys: next() });
+        Ok(rows.collect())
     }
 
     /// Tokens.

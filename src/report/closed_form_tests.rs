@@ -8,7 +8,7 @@ use crate::exec::{CpuExecutor, Executor};
 use crate::graph::{Graph, Recompute};
 use crate::kernels::linear::linear::Linear;
 use crate::shape;
-use crate::tensor::{DType, TensorType, Unit};
+use crate::tensor::{DType, Unit};
 use crate::train::random::Rng;
 
 /// n tokens of d columns, one head of h.
@@ -110,7 +110,7 @@ impl Layer {
     /// The same from the engine.
     fn gradients(&self, attention: &Attention) -> [Vec<f32>; 4] {
         let mut graph = Graph::new();
-        let lanes = graph.input("lanes", TensorType::u32(shape![Unit::Lanes, 4]));
+        let lanes = graph.lanes(1);
         let x = graph.parameter("x", DType::F32, shape![Unit::Rows, D]);
         let w = graph.parameter("w", DType::F32, shape![3 * H, D]);
         let qkv = graph.apply1("qkv", Linear::new(D, 3 * H), &[x, w]).unwrap();
@@ -127,7 +127,7 @@ impl Layer {
         block_on(async {
             let mut bench =
                 Bench::new(Executor::Oracle(CpuExecutor::default()), &graph, N, &weights).await.unwrap();
-            bench.run(&[("seed", &self.g.words())], &[]).await.unwrap();
+            bench.run(&[(seed, &self.g.words())], &[]).await.unwrap();
             let w = bench.state("gradient.w", 3 * H * D).await.unwrap();
             let part = |i: usize| w[i * H * D..(i + 1) * H * D].to_vec();
             [bench.state("gradient.x", N * D).await.unwrap(), part(0), part(1), part(2)]

@@ -13,7 +13,7 @@ use crate::attention::{Attention, Kind, MOST_TAYLOR, Mode};
 use crate::bench::fit::relative;
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::{CpuExecutor, Executor};
-use crate::graph::{Graph, Recompute};
+use crate::graph::{Graph, Recompute, TensorId};
 use crate::kernels::rows::embed_grad::order;
 use crate::kernels::rows::nll::UNSCORED;
 use crate::model::config::{
@@ -245,18 +245,18 @@ impl Experiment {
     /// Scales the query and key projections of every layer, first to last, so that its largest score is
     /// `bound` in the exact model.
     async fn scale_scores(&mut self, bound: f64) -> Result<()> {
-        let labels: Vec<String> =
-            (0..self.config.num_hidden_layers).map(|i| format!("layers.{i}.attention")).collect();
         let Decoder { mut graph, handles } =
             transformer::build_with(&self.config, &self.exact, Mode::Train, Ending::Nll, &BUILD)?;
-        for (label, layer) in labels.iter().zip(&handles.layers) {
-            expose_rows(&mut graph, label, layer);
+        let targets = handles.scores.expect("a graph with Ending::Nll has scores").targets;
+        for (i, layer) in handles.layers.iter().enumerate() {
+            expose_rows(&mut graph, &format!("layers.{i}.attention"), layer);
         }
         let l = self.exact.layout.clone();
-        for layer in 0..labels.len() {
+        for layer in 0..handles.layers.len() {
             let mut bench = self.bench(&graph).await?;
-            let inputs: [(&str, &[u32]); 2] = [("ids", &self.ids), ("targets", &self.targets)];
-            let rows = Rows::read(&mut bench, &l, &labels[layer..=layer], &inputs).await?.swap_remove(0);
+            let inputs: [(TensorId, &[u32]); 2] = [(handles.ids, &self.ids), (targets, &self.targets)];
+            let layers = &handles.layers[layer..=layer];
+            let rows = Rows::read(&mut bench, &l, layers, &inputs).await?.swap_remove(0);
             let pairs = (0..l.heads)
                 .flat_map(|head| (0..rows.tokens()).flat_map(move |i| (0..=i).map(move |j| (head, i, j))));
             let largest = pairs
@@ -293,11 +293,15 @@ impl Experiment {
     }
 
     /// Runs the mean loss and its gradients; returns the tensors `reads`.
-    async fn run(&self, bench: &mut Bench, reads: &[(&str, usize)]) -> Result<Vec<Vec<f32>>> {
+    async fn run(&self, bench: &mut Bench, reads: &[(TensorId, usize)]) -> Result<Vec<Vec<f32>>> {
         let n = self.ids.len();
         let (order, weights) = (order(&self.ids), vec![(1.0 / (n - 1) as f32).to_bits(); n]);
-        let inputs: [(&str, &[u32]); 4] =
-            [("ids", &self.ids), ("targets", &self.targets), ("order", &order), ("weights", &weights)];
+        let inputs: [(TensorId, &[u32]); 4] = [
+            (bench.tensor("ids")?, &self.ids),
+            (bench.tensor("targets")?, &self.targets),
+            (bench.tensor("order")?, &order),
+            (bench.tensor("weights")?, &weights),
+        ];
         bench.run(&inputs, reads).await
     }
 
@@ -305,9 +309,8 @@ impl Experiment {
     async fn gradients(&self, attention: &Attention) -> Result<Gradients> {
         let (n, d) = (self.ids.len(), self.config.hidden_size);
         let mut bench = self.bench(&self.graph(attention)?).await?;
-        let names: Vec<String> =
-            (0..self.config.num_hidden_layers).map(|i| format!("gradient.input.{i}")).collect();
-        let reads: Vec<(&str, usize)> = names.iter().map(|name| (name.as_str(), n * d)).collect();
+        let read = |i: usize| Ok((bench.tensor(&format!("gradient.input.{i}"))?, n * d));
+        let reads: Vec<_> = (0..self.config.num_hidden_layers).map(read).collect::<Result<_>>()?;
         let mut layers = Vec::new();
         for (layer, dx) in self.run(&mut bench, &reads).await?.into_iter().enumerate() {
             let qkv = bench.state(&format!("gradient.layers.{layer}.qkv"), 3 * d * d).await?;
@@ -369,7 +372,8 @@ mod tests {
         graph.output(z, "z");
         let (read, down) = pollster::block_on(async {
             let mut bench = experiment.bench(&graph).await?;
-            let read = experiment.run(&mut bench, &[("gradient.input.1", n * d), ("z", n * m)]).await?;
+            let dx = bench.tensor("gradient.input.1")?;
+            let read = experiment.run(&mut bench, &[(dx, n * d), (z, n * m)]).await?;
             Ok::<_, Error>((read, bench.state("gradient.layers.0.down", d * m).await?))
         })
         .expect("runs");

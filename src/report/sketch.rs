@@ -196,7 +196,7 @@ async fn random_rows(
         .unwrap_or_default();
     let l = &attention.layout;
     let mut graph = Graph::new();
-    let lanes = graph.input("lanes", TensorType::u32(shape![Unit::Lanes, 4]));
+    let lanes = graph.lanes(1);
     let qkv = graph.input("qkv", TensorType::f32(shape![Unit::Rows, l.qkv_width()]));
     let sketch = Some(graph.parameter("sketch", DType::F32, shape![matrices.len()]));
     // Weight 1, bias 0, for queries and keys.
@@ -216,7 +216,7 @@ async fn random_rows(
     let mut bench =
         Bench::new(Executor::Oracle(CpuExecutor::default()), &graph, tokens, &[("sketch".into(), matrices)])
             .await?;
-    Ok(Rows::read(&mut bench, l, &["a".into()], &[("qkv", &projections)]).await?.swap_remove(0))
+    Ok(Rows::read(&mut bench, l, &[layer], &[(qkv, &projections)]).await?.swap_remove(0))
 }
 
 /// Measures the learned sketch of a model in every layer, on a text of at most `most` tokens.
@@ -232,12 +232,10 @@ pub async fn learned(source: &ModelSource, most: usize) -> Result<Vec<LearnedErr
     };
     let mut ids = source.tokenizer.encode(PASSAGE)?;
     ids.truncate(most);
-    let labels: Vec<String> =
-        (0..source.config.num_hidden_layers).map(|i| format!("layers.{i}.attention")).collect();
     let Decoder { mut graph, handles } =
         transformer::build_with(&source.config, &attention, Mode::Train, Ending::All, &BUILD)?;
-    for (label, layer) in labels.iter().zip(&handles.layers) {
-        expose_rows(&mut graph, label, layer);
+    for (i, layer) in handles.layers.iter().enumerate() {
+        expose_rows(&mut graph, &format!("layers.{i}.attention"), layer);
     }
     let packed = weights::packed(&source.config, &attention, DType::F32, BUILD.max_binding);
     let weights = packed
@@ -245,7 +243,7 @@ pub async fn learned(source: &ModelSource, most: usize) -> Result<Vec<LearnedErr
         .map(|p| Ok((p.name.clone(), p.words(&source.checkpoint)?)))
         .collect::<Result<Vec<_>>>()?;
     let mut bench = Bench::new(Executor::Oracle(CpuExecutor::default()), &graph, ids.len(), &weights).await?;
-    let rows = Rows::read(&mut bench, l, &labels, &[("ids", &ids)]).await?;
+    let rows = Rows::read(&mut bench, l, &handles.layers, &[(handles.ids, &ids)]).await?;
     let power = |x: f64| (scale * x).powi(*degree as i32);
     let of_layer = |(layer, rows): (usize, &Rows)| {
         let mut sums = Sums::default();

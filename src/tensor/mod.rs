@@ -302,12 +302,15 @@ pub fn ring_after(ring: usize, tokens: usize, block: usize) -> usize {
     (ring + tokens - 1) % block + 1
 }
 
-/// The lane tables of all calls of a submission, one after the other, as the kernels bind them: `[lanes, 4]`
-/// of slot, position, ring, 0.
+/// The lane table of a submission, as the kernels bind it: rows of slot, position, ring, 0; the lanes of a call
+/// stand from its [`Call::lane_base`] on.
 pub fn lane_table(calls: &[Call]) -> Vec<u32> {
-    calls
-        .iter()
-        .flat_map(|call| &call.lanes)
-        .flat_map(|l| [l.slot as u32, l.position as u32, l.ring as u32, 0])
-        .collect()
+    let rows = calls.iter().map(|call| call.lane_base + call.lanes.len()).max().unwrap_or(0);
+    let mut table = vec![0; 4 * rows];
+    for call in calls {
+        for (row, lane) in table[4 * call.lane_base..].chunks_exact_mut(4).zip(&call.lanes) {
+            row.copy_from_slice(&[lane.slot as u32, lane.position as u32, lane.ring as u32, 0]);
+        }
+    }
+    table
 }

@@ -3,20 +3,20 @@
 
 use std::collections::BTreeMap;
 
-use super::optimizer::{self, AdamW, Moment};
+use super::optimizer::{self, AdamW, Measure, Moment};
 use super::plan::{LearnerMemory, LearnerOptions, LearnerPlan};
 use crate::attention::Mode;
 use crate::error::{Error, ErrorKind, Result};
-use crate::exec::{Compiled, Executor, Memory, Run};
-use crate::graph::gradient_name;
-use crate::kernels::DeviceTraits;
+use crate::exec::{Executor, Memory, Program, Submission};
+use crate::graph::{Graph, Plan, gradient_name};
 use crate::kernels::rows::embed_grad::order;
 use crate::kernels::rows::nll::UNSCORED;
+use crate::kernels::{Asked, DeviceTraits};
 use crate::model::config::ModelConfig;
-use crate::model::transformer::{self, Ending};
+use crate::model::transformer::{self, Ending, Scores};
 use crate::model::weights::{self, Packed};
 use crate::model::{Engine, ModelSource, ParameterSpec};
-use crate::tensor::{Call, DType, Lane, lane_table};
+use crate::tensor::{Call, DType, Lane, TensorId};
 
 /// Tensors of a checkpoint: name, shape, values.
 pub type NamedTensors = Vec<(String, Vec<usize>, Vec<f32>)>;
@@ -47,24 +47,19 @@ impl Batch {
 /// Weights, gradients and moments of a model on an executor, and the plans that train it.
 #[derive(Debug)]
 pub struct Learner {
-    executor: Executor,
     config: ModelConfig,
     plan: LearnerPlan,
     traits: DeviceTraits,
-    /// Constants of the plans.
-    constants: Memory,
-    /// Weights, gradients, moments, states.
+    /// Weights, gradients, moments, states, constants.
     memory: Memory,
-    forward: Compiled,
-    states: Option<Compiled>,
-    train: Compiled,
-    predict: Option<Compiled>,
-    clear: Compiled,
-    norm: Compiled,
-    update: Compiled,
+    forward: Pass,
+    states: Option<Pass>,
+    train: Pass,
+    predict: Option<Pass>,
+    clear: Program,
+    norm: Option<(Program, Measure)>,
+    update: (Program, Measure),
     times: Option<Vec<(usize, f64)>>,
-    /// Sums of squares of the gradients as they are now, if they were computed.
-    squares: Option<Vec<f64>>,
 }
 
 impl Learner {
@@ -79,40 +74,46 @@ impl Learner {
         let plan = LearnerPlan::new(&config, &traits, options)?;
         plan.check_fits(engine)?;
         let executor = engine.executor(plan.memory().largest_buffer).await?;
-        let (mut constants, mut memory) = (Memory::new(), Memory::new());
+        let memory = Memory::new(&executor);
         for packed in &plan.parameters {
-            executor.store(&mut memory, &packed.name, DType::F32, &packed.words(&source.checkpoint)?).await?;
+            memory.store(&packed.name, DType::F32, &packed.words(&source.checkpoint)?).await?;
         }
-        let clear = optimizer::clear(&plan.carries)?.lower("clear", &traits, plan.capacity)?;
-        let norm = optimizer::norm(&plan.trained)?.0.lower("norm", &traits, plan.capacity)?;
-        let update = optimizer::update(&plan.trained, &config.parameters())?.0.lower(
-            "update",
-            &traits,
-            plan.capacity,
-        )?;
-        for plan in [&plan.forward, &plan.train, &clear, &norm, &update] {
-            executor.store_constants(plan, &mut constants).await?;
-            executor.reserve_state(plan, &mut memory).await?;
-        }
+        // Whatever does not fit the device is told now, and not after hours at the first evaluation.
+        let ready = async |plan: Plan| {
+            let mut program = Program::new(plan, &memory).await?;
+            program.compile().await?;
+            Ok::<_, Error>(program)
+        };
+        let lower = |graph: Graph, name| graph.lower(name, &traits, plan.capacity);
+        let scores = plan.forward_handles.scores.expect("a graph with Ending::Nll has scores");
+        let forward = Pass::scored(ready(plan.forward.clone()).await?, plan.forward_handles.ids, scores);
+        let states = match (&plan.states, &plan.states_handles) {
+            (Some(states), Some(handles)) => Some(Pass {
+                targets: None,
+                output: None,
+                ids: handles.ids,
+                program: ready(states.clone()).await?,
+            }),
+            _ => None,
+        };
+        let of_train = &plan.train_handles;
+        let train = Pass::scored(ready(plan.train.clone()).await?, of_train.decoder.ids, of_train.scores);
+        let clear = ready(lower(optimizer::clear(&plan.carries)?, "clear")?).await?;
+        let (graph, measure) = optimizer::update(&plan.trained, &config.parameters())?;
+        let update = (ready(lower(graph, "update")?).await?, measure);
         Ok(Self {
-            forward: executor.compile(&plan.forward).await?,
-            states: match &plan.states {
-                Some(states) => Some(executor.compile(states).await?),
-                None => None,
-            },
-            train: executor.compile(&plan.train).await?,
-            clear: executor.compile(&clear).await?,
-            norm: executor.compile(&norm).await?,
-            update: executor.compile(&update).await?,
-            predict: None,
-            times: None,
-            squares: None,
-            executor,
             config,
             plan,
             traits,
-            constants,
             memory,
+            forward,
+            states,
+            train,
+            predict: None,
+            clear,
+            norm: None,
+            update,
+            times: None,
         })
     }
 
@@ -128,7 +129,7 @@ impl Learner {
 
     /// Where it runs.
     pub fn executor(&self) -> &Executor {
-        &self.executor
+        self.memory.executor()
     }
 
     /// Time by kernel of every training call so far, if [`Learner::profile`] was asked for.
@@ -144,54 +145,38 @@ impl Learner {
 
     /// Negative log-likelihood of every scored position `[B, context]`; adds the gradients of `Σ weight ·
     /// nll` to the accumulators.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`] for a batch of other sizes, [`ErrorKind::Input`] for an id beyond the vocabulary;
+    /// those of the device.
     pub async fn accumulate(&mut self, batch: &Batch, weight: f32) -> Result<Vec<f32>> {
-        self.squares = None;
         let mut nll = vec![0.0; batch.tokens.len()];
         for group in self.groups(batch)? {
             let segments = group.segments(self.plan.capacity.tokens);
             self.leave_states(batch, &group, &segments[..segments.len() - 1]).await?;
             // All that segments hand back, whatever sequences they are of.
-            let run = Run { calls: &[Call::start(1)], ..Run::default() };
-            self.executor.run(&mut self.clear, &self.constants, &mut self.memory, run).await?;
+            self.clear.run(Submission { calls: &[Call::start(1)], ..Submission::default() }).await?;
             for segment in segments.iter().rev() {
-                let call = group.call(segment);
-                let (ids, targets) =
-                    (group.rows(&batch.tokens, segment), group.rows(&batch.targets, segment));
-                let (lanes, order) = (lane_table(std::slice::from_ref(&call)), order(&ids));
-                let weights = vec![weight.to_bits(); ids.len()];
-                let inputs: [(&str, &[u32]); 5] = [
-                    ("ids", &ids),
-                    ("lanes", &lanes),
-                    ("targets", &targets),
-                    ("order", &order),
-                    ("weights", &weights),
-                ];
-                let run = Run { calls: &[call], inputs: &inputs, reads: &[("nll", ids.len())] };
-                let read = match &mut self.times {
-                    None => {
-                        self.executor.run(&mut self.train, &self.constants, &mut self.memory, run).await?
-                    }
-                    Some(all) => {
-                        let (read, times) = self
-                            .executor
-                            .run_timed(&mut self.train, &self.constants, &mut self.memory, run)
-                            .await?;
-                        all.extend(times);
-                        read
-                    }
-                };
-                group.place(&read[0], segment, &mut nll, f32::from_bits);
+                let rows = Rows::of(batch, &group, segment);
+                let (order, weights) = (order(&rows.ids), vec![weight.to_bits(); rows.ids.len()]);
+                let mut more = vec![(self.plan.train_handles.weights, &weights[..])];
+                more.extend(self.plan.train_handles.gradients.asked(Asked::Order).map(|id| (id, &order[..])));
+                let read = self.train.run(rows, &more, self.times.as_mut()).await?;
+                group.place(&read, segment, &mut nll, f32::from_bits);
             }
         }
         Ok(nll)
     }
 
     /// Negative log-likelihood of every scored position `[B, context]`, 0 elsewhere.
+    ///
+    /// # Errors
+    /// As [`Learner::accumulate`].
     pub async fn score(&mut self, batch: &Batch) -> Result<Vec<f32>> {
         let mut nll = vec![0.0; batch.tokens.len()];
         for group in self.groups(batch)? {
             for segment in &group.segments(self.plan.capacity.tokens) {
-                let read = self.run_forward(batch, &group, segment).await?;
+                let read = self.forward.run(Rows::of(batch, &group, segment), &[], None).await?;
                 group.place(&read, segment, &mut nll, f32::from_bits);
             }
         }
@@ -199,31 +184,34 @@ impl Learner {
     }
 
     /// The likeliest next token at every position `[B, context]`.
+    ///
+    /// # Errors
+    /// As [`Learner::accumulate`].
     pub async fn predict(&mut self, batch: &Batch) -> Result<Vec<u32>> {
-        let vocabulary = self.config.vocab_size;
-        if self.predict.is_none() {
-            let graph = transformer::build(&self.config, Mode::Forward, Ending::All, &self.plan.build)?;
-            let plan = graph.lower("predict", &self.traits, self.plan.capacity)?;
-            self.executor.reserve_state(&plan, &mut self.memory).await?;
-            self.predict = Some(self.executor.compile(&plan).await?);
-        }
         let mut tokens = vec![0; batch.tokens.len()];
         for group in self.groups(batch)? {
             for segment in &group.segments(self.plan.capacity.tokens) {
-                let call = group.call(segment);
-                let ids = group.rows(&batch.tokens, segment);
-                let lanes = lane_table(std::slice::from_ref(&call));
-                let inputs: [(&str, &[u32]); 2] = [("ids", &ids), ("lanes", &lanes)];
-                let run =
-                    Run { calls: &[call], inputs: &inputs, reads: &[("logits_all", ids.len() * vocabulary)] };
-                let Some(predict) = &mut self.predict else { continue };
-                let logits =
-                    self.executor.run(predict, &self.constants, &mut self.memory, run).await?.swap_remove(0);
-                let likeliest: Vec<u32> = logits.chunks_exact(vocabulary).map(argmax).collect();
+                let rows = Rows::of(batch, &group, segment);
+                let logits = self.predictor().await?.run(rows, &[], None).await?;
+                let likeliest: Vec<u32> = logits.chunks_exact(self.config.vocab_size).map(argmax).collect();
                 group.place(&likeliest, segment, &mut tokens, |t| t);
             }
         }
         Ok(tokens)
+    }
+
+    /// The pass with all logits, made when it is first needed.
+    async fn predictor(&mut self) -> Result<&mut Pass> {
+        if self.predict.is_none() {
+            let build = &self.plan.build;
+            let decoder = transformer::build(&self.config, Mode::Forward, Ending::All, build)?;
+            let plan = decoder.lower("predict", &self.traits, self.plan.capacity)?;
+            let all = decoder.handles.all.expect("a graph with Ending::All gives all logits");
+            let program = Program::new(plan, &self.memory).await?;
+            let output = Some((all.logits, self.config.vocab_size));
+            self.predict = Some(Pass { program, ids: decoder.handles.ids, targets: None, output });
+        }
+        Ok(self.predict.as_mut().expect("made above"))
     }
 
     /// Global norm of the accumulated gradients.
@@ -231,59 +219,46 @@ impl Learner {
     /// # Errors
     /// [`ErrorKind::Numeric`] naming the first layer whose gradient is not finite.
     pub async fn gradient_norm(&mut self) -> Result<f64> {
-        let squares = self.squares().await?;
-        let total: f64 = squares.iter().sum();
-        if total.is_finite() {
-            return Ok(total.sqrt());
+        if self.norm.is_none() {
+            let (graph, measure) = optimizer::norm(&self.plan.trained)?;
+            let plan = graph.lower("norm", &self.traits, self.plan.capacity)?;
+            self.norm = Some((Program::new(plan, &self.memory).await?, measure));
         }
-        // The backward pass goes from the last parameter to the first: the last one in the model's order
-        // broke first.
-        let broken = self
-            .plan
-            .trained
-            .iter()
-            .zip(&squares)
-            .rev()
-            .find(|(_, square)| !square.is_finite())
-            .map_or("", |(p, _)| p.name.as_str());
-        Err(Error::new(ErrorKind::Numeric, format!("the gradient of {broken} is not finite"))
-            .help("lower --lr, raise --warmup or set --clip, and go on from the last checkpoint"))
+        let (program, measure) = self.norm.as_mut().expect("made above");
+        let settings = optimizer::settings(&AdamW::default(), 1);
+        measured(program, measure, &settings, &self.plan.trained).await
     }
 
-    /// Sum of squares of every trained parameter's gradient.
-    async fn squares(&mut self) -> Result<Vec<f64>> {
-        if let Some(squares) = &self.squares {
-            return Ok(squares.clone());
-        }
-        let partials = self.plan.trained.len() * optimizer::SQUARE_PARTS;
-        let run = Run { calls: &[Call::start(1)], inputs: &[], reads: &[("norms", partials)] };
-        let read = self.executor.run(&mut self.norm, &self.constants, &mut self.memory, run).await?;
-        let sum = |words: &[u32]| words.iter().map(|w| f64::from(f32::from_bits(*w))).sum();
-        let squares: Vec<f64> = read[0].chunks_exact(optimizer::SQUARE_PARTS).map(sum).collect();
-        self.squares = Some(squares.clone());
-        Ok(squares)
-    }
-
-    /// One optimiser step with what was accumulated, which is cleared; `step` counts from 1.
-    pub async fn update(&mut self, settings: &AdamW, step: u64) -> Result<()> {
-        self.squares().await?;
-        self.squares = None;
-        let settings = optimizer::settings(settings, step);
-        let run = Run { calls: &[Call::start(1)], inputs: &[("settings", &settings)], reads: &[] };
-        self.executor.run(&mut self.update, &self.constants, &mut self.memory, run).await.map(drop)
+    /// One optimiser step with what was accumulated, which is cleared; `step` counts from 1. Returns the global
+    /// norm of the gradients, before clipping.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Numeric`] naming the first layer whose gradient is not finite; no weight has moved then.
+    pub async fn update(&mut self, settings: &AdamW, step: u64) -> Result<f64> {
+        let (program, measure) = &mut self.update;
+        measured(program, measure, &optimizer::settings(settings, step), &self.plan.trained).await
     }
 
     /// Checkpoint tensors, trained or not.
+    ///
+    /// # Errors
+    /// Those of the device.
     pub async fn weights(&self) -> Result<NamedTensors> {
         self.read(&str::to_string, &self.plan.parameters).await
     }
 
     /// Accumulated gradients of the trained tensors.
+    ///
+    /// # Errors
+    /// Those of the device.
     pub async fn gradients(&self) -> Result<NamedTensors> {
         self.read(&gradient_name, &self.plan.trained).await
     }
 
     /// First and second moments of the trained tensors, named `first.NAME` and `second.NAME`.
+    ///
+    /// # Errors
+    /// Those of the device.
     pub async fn moments(&self) -> Result<NamedTensors> {
         let mut tensors = Vec::new();
         for moment in Moment::ALL {
@@ -322,7 +297,7 @@ impl Learner {
         for (moment, of_moment) in &restored {
             for packed in &self.plan.trained {
                 let words: Vec<u32> = packed.pack(of_moment).into_iter().map(f32::to_bits).collect();
-                self.executor.write(&mut self.memory, &moment.name(&packed.name), 0, &words).await?;
+                self.memory.write(&moment.name(&packed.name), 0, &words).await?;
             }
         }
         Ok(())
@@ -332,7 +307,7 @@ impl Learner {
     async fn read(&self, of: &dyn Fn(&str) -> String, parameters: &[Packed]) -> Result<NamedTensors> {
         let mut values = Vec::with_capacity(parameters.len());
         for packed in parameters {
-            let words = self.executor.read(&self.memory, &of(&packed.name), 0..packed.elements).await?;
+            let words = self.memory.read(&of(&packed.name), 0..packed.elements).await?;
             values.push(words.into_iter().map(f32::from_bits).collect::<Vec<f32>>());
         }
         let mut tensors = weights::unpack(parameters.iter().zip(values.iter().map(Vec::as_slice)));
@@ -347,24 +322,11 @@ impl Learner {
     async fn leave_states(&mut self, batch: &Batch, group: &Group, segments: &[Segment]) -> Result<()> {
         let Some(states) = &mut self.states else { return Ok(()) };
         for segment in segments {
-            let call = group.call(segment);
-            let ids = group.rows(&batch.tokens, segment);
-            let lanes = lane_table(std::slice::from_ref(&call));
-            let run = Run { calls: &[call], inputs: &[("ids", &ids), ("lanes", &lanes)], reads: &[] };
-            self.executor.run(states, &self.constants, &mut self.memory, run).await?;
+            states.run(Rows::of(batch, group, segment), &[], None).await?;
             // A queue without end would hold memory.
-            self.executor.finish().await?;
+            self.memory.executor().finish().await?;
         }
         Ok(())
-    }
-
-    async fn run_forward(&mut self, batch: &Batch, group: &Group, segment: &Segment) -> Result<Vec<u32>> {
-        let call = group.call(segment);
-        let (ids, targets) = (group.rows(&batch.tokens, segment), group.rows(&batch.targets, segment));
-        let lanes = lane_table(std::slice::from_ref(&call));
-        let inputs: [(&str, &[u32]); 3] = [("ids", &ids), ("lanes", &lanes), ("targets", &targets)];
-        let run = Run { calls: &[call], inputs: &inputs, reads: &[("nll", ids.len())] };
-        Ok(self.executor.run(&mut self.forward, &self.constants, &mut self.memory, run).await?.swap_remove(0))
     }
 
     /// The batch, as many sequences at a time as a call has lanes.
@@ -395,6 +357,33 @@ impl Learner {
             .map(|first| Group { first, lanes: lanes.min(batch.sequences() - first), context: n })
             .collect())
     }
+}
+
+/// Runs a plan that measures the gradients, and returns their global norm.
+async fn measured(
+    program: &mut Program,
+    measure: &Measure,
+    settings: &[u32],
+    trained: &[Packed],
+) -> Result<f64> {
+    let (inputs, reads) = ([(measure.settings, settings)], [(measure.clip, optimizer::CLIP)]);
+    let submission = Submission { calls: &[Call::start(1)], inputs: &inputs, reads: &reads };
+    let norm = f32::from_bits(program.run(submission).await?[0][0]);
+    if norm.is_finite() {
+        return Ok(f64::from(norm));
+    }
+    // The backward pass goes from the last parameter to the first: the last one in the model's order broke
+    // first.
+    let squares = program.read(measure.squares, 0..trained.len() * optimizer::SQUARE_PARTS).await?;
+    let squares = squares.chunks_exact(optimizer::SQUARE_PARTS);
+    let broken = |words: &[u32]| words.iter().any(|word| !f32::from_bits(*word).is_finite());
+    let broken = trained.iter().zip(squares).rev().find(|(_, words)| broken(words));
+    let text = match broken {
+        Some((parameter, _)) => format!("the gradient of {} is not finite", parameter.name),
+        None => "the norm of the gradients is too large for a number".to_string(),
+    };
+    Err(Error::new(ErrorKind::Numeric, text)
+        .help("lower --lr, raise --warmup or set --clip, and go on from the last checkpoint"))
 }
 
 /// Sequences of a batch that are run together.
@@ -436,6 +425,64 @@ impl Group {
         for (at, rows) in rows.chunks_exact(segment.range.len()).take(self.lanes).enumerate() {
             let out = &mut all[(self.first + at) * self.context..][segment.range.clone()];
             out.iter_mut().zip(rows).for_each(|(out, row)| *out = from(*row));
+        }
+    }
+}
+
+/// A plan over a segment of sequences, and its tensors.
+#[derive(Debug)]
+struct Pass {
+    program: Program,
+    ids: TensorId,
+    targets: Option<TensorId>,
+    /// What it gives of each row, and how many numbers.
+    output: Option<(TensorId, usize)>,
+}
+
+impl Pass {
+    /// One that scores.
+    fn scored(program: Program, ids: TensorId, scores: Scores) -> Self {
+        Self { program, ids, targets: Some(scores.targets), output: Some((scores.nll, 1)) }
+    }
+
+    /// Runs a call and returns its output; adds to `times`, if they are wanted.
+    async fn run(
+        &mut self,
+        rows: Rows,
+        more: &[(TensorId, &[u32])],
+        times: Option<&mut Vec<(usize, f64)>>,
+    ) -> Result<Vec<u32>> {
+        let mut inputs = vec![(self.ids, &rows.ids[..])];
+        inputs.extend(self.targets.map(|id| (id, &rows.targets[..])));
+        inputs.extend(more);
+        let reads: Vec<_> = self.output.iter().map(|(id, width)| (*id, rows.ids.len() * width)).collect();
+        let submission = Submission { calls: &[rows.call], inputs: &inputs, reads: &reads };
+        let read = match times {
+            None => self.program.run(submission).await?,
+            Some(all) => {
+                let (read, times) = self.program.run_timed(submission).await?;
+                all.extend(times);
+                read
+            }
+        };
+        // One tensor at most.
+        Ok(read.concat())
+    }
+}
+
+/// What a call takes of a batch.
+struct Rows {
+    call: Call,
+    ids: Vec<u32>,
+    targets: Vec<u32>,
+}
+
+impl Rows {
+    fn of(batch: &Batch, group: &Group, segment: &Segment) -> Self {
+        Self {
+            call: group.call(segment),
+            ids: group.rows(&batch.tokens, segment),
+            targets: group.rows(&batch.targets, segment),
         }
     }
 }

@@ -4,7 +4,7 @@
 use crate::error::Result;
 use crate::graph::{Graph, Purpose, Tensor, TensorId, gradient_name};
 use crate::kernels::optimizer::adamw::{self, Decay};
-use crate::kernels::optimizer::clip_factor::{CLIP, ClipFactor};
+use crate::kernels::optimizer::clip_factor::ClipFactor;
 use crate::kernels::optimizer::settings::{SETTINGS, Settings};
 use crate::kernels::optimizer::square_sums::{SquareSums, norms};
 use crate::kernels::rows::clear::Clear;
@@ -13,6 +13,7 @@ use crate::model::weights::{Packed, Part};
 use crate::shape;
 use crate::tensor::TensorType;
 
+pub(super) use crate::kernels::optimizer::clip_factor::CLIP;
 pub(super) use crate::kernels::optimizer::square_sums::SQUARE_PARTS;
 
 /// AdamW (Loshchilov and Hutter 2019), decoupled decay of matrices only, after clipping by the global norm.
@@ -81,40 +82,40 @@ pub(super) fn clear(carries: &[Tensor]) -> Result<Graph> {
     Ok(g)
 }
 
-/// Clears the gradients of what is not trained; then sums of squares of all gradients. Returns the state
-/// `[parameters, 64]` that they are in.
-pub(super) fn norm(parameters: &[Packed]) -> Result<(Graph, TensorId)> {
+/// What is measured of the gradients before a step.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Measure {
+    /// Input `[SETTINGS]`: [`settings`].
+    pub settings: TensorId,
+    /// State `[parameters, SQUARE_PARTS]`: sums of squares of each gradient.
+    pub squares: TensorId,
+    /// State `[CLIP]`: the global norm, and what the gradients are multiplied by.
+    pub clip: TensorId,
+}
+
+/// Clears the gradients of what is not trained, and measures all.
+pub(super) fn norm(parameters: &[Packed]) -> Result<(Graph, Measure)> {
     let mut g = Graph::new();
-    let norms = g.state("norms", Purpose::Norm, norms(parameters.len()));
+    let settings = g.input("settings", TensorType::f32(shape![SETTINGS]));
+    let squares = g.state("norms", Purpose::Norm, norms(parameters.len()));
+    let clip = g.state("clip", Purpose::Norm, TensorType::f32(shape![CLIP]));
     for (index, p) in parameters.iter().enumerate() {
         let ty = TensorType::f32(shape![p.elements]);
         let gradient = g.state(&gradient_name(&p.name), Purpose::Gradient, ty.clone());
         for range in fixed(p) {
-            g.apply(
-                &format!("fixed.{}", p.name),
-                Clear { ty: ty.clone(), range: Some(range) },
-                &[],
-                &[gradient],
-            )?;
+            let clear = Clear { ty: ty.clone(), range: Some(range) };
+            g.apply(&format!("fixed.{}", p.name), clear, &[], &[gradient])?;
         }
-        g.apply(
-            &format!("norm.{}", p.name),
-            SquareSums { elements: p.elements, index },
-            &[gradient],
-            &[norms],
-        )?;
+        let sums = SquareSums { elements: p.elements, index };
+        g.apply(&format!("norm.{}", p.name), sums, &[gradient], &[squares])?;
     }
-    Ok((g, norms))
+    g.apply("clip", ClipFactor { parameters: parameters.len() }, &[squares, settings], &[clip])?;
+    Ok((g, Measure { settings, squares, clip }))
 }
 
-/// After [`norm`]: the clip factor, and the step of every parameter; clears the gradients. Returns the input
-/// that the settings of a step are written to.
-pub(super) fn update(parameters: &[Packed], specs: &[ParameterSpec]) -> Result<(Graph, TensorId)> {
-    let mut g = Graph::new();
-    let norms = g.state("norms", Purpose::Norm, norms(parameters.len()));
-    let settings = g.input("settings", TensorType::f32(shape![SETTINGS]));
-    let factor = g.state("clip", Purpose::Norm, TensorType::f32(shape![CLIP]));
-    g.apply("clip", ClipFactor { parameters: parameters.len() }, &[norms, settings], &[factor])?;
+/// [`norm`], and the step of every parameter; clears the gradients.
+pub(super) fn update(parameters: &[Packed], specs: &[ParameterSpec]) -> Result<(Graph, Measure)> {
+    let (mut g, measure) = norm(parameters)?;
     for p in parameters {
         let kept = undecayed(p, specs);
         let decay = match kept.as_slice() {
@@ -122,7 +123,7 @@ pub(super) fn update(parameters: &[Packed], specs: &[ParameterSpec]) -> Result<(
             [all] if *all == (0..p.elements) => Decay::None,
             some => Decay::Except(some.len()),
         };
-        let mut inputs = vec![settings, factor];
+        let mut inputs = vec![measure.settings, measure.clip];
         if let Decay::Except(n) = decay {
             inputs.push(g.constant_u32(
                 &format!("undecayed.{}", p.name),
@@ -145,7 +146,7 @@ pub(super) fn update(parameters: &[Packed], specs: &[ParameterSpec]) -> Result<(
             &updates,
         )?;
     }
-    Ok((g, settings))
+    Ok((g, measure))
 }
 
 /// Elements of a parameter that are no part of the checkpoint (biases a projection does not have, padding):

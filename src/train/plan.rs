@@ -190,7 +190,7 @@ impl LearnerPlan {
 
     /// Bytes by purpose.
     pub fn memory(&self) -> LearnerMemory {
-        let scratch = |role: &Role| matches!(role, Role::Scratch | Role::Input | Role::Output);
+        let scratch = |role: &Role| matches!(role, Role::Scratch | Role::Input | Role::Lanes | Role::Output);
         let weights: u64 = self.parameters.iter().map(|p| 4 * p.elements as u64).sum();
         let gradient = |role: &Role| *role == Role::State(Purpose::Gradient);
         let mut states = std::collections::HashMap::new();

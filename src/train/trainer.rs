@@ -61,23 +61,22 @@ impl Trainer {
             sum += nll.iter().map(|x| f64::from(*x)).sum::<f64>();
         }
         let loss = sum / positions as f64;
-        // Also looks where it went wrong.
-        let norm = self.learner.gradient_norm().await;
-        let gradient_norm = match norm {
-            Ok(norm) if loss.is_finite() && norm.is_finite() => norm,
-            Ok(norm) => return Err(diverged(step, loss, &format!("the gradient's norm is {norm}"))),
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    ErrorKind::Device | ErrorKind::DeviceLost | ErrorKind::OutOfMemory
-                ) =>
-            {
-                return Err(error);
-            }
-            Err(error) => return Err(diverged(step, loss, error.message())),
-        };
+        if !loss.is_finite() {
+            // Looks where it went wrong.
+            let what = match self.learner.gradient_norm().await {
+                Ok(norm) => format!("the gradient's norm is {norm}"),
+                Err(error) if error.kind() == ErrorKind::Numeric => error.message().to_string(),
+                Err(error) => return Err(error),
+            };
+            return Err(diverged(step, loss, &what));
+        }
         let lr = self.settings.rates().rate(step);
-        self.learner.update(&self.settings.optimiser(lr), step).await?;
+        let gradient_norm = match self.learner.update(&self.settings.optimiser(lr), step).await {
+            Err(error) if error.kind() == ErrorKind::Numeric => {
+                return Err(diverged(step, loss, error.message()));
+            }
+            updated => updated?,
+        };
         self.step = step;
         Ok(Step { step, loss, lr, gradient_norm })
     }

@@ -4,8 +4,8 @@ use pollster::block_on;
 use polysketch::check::case::{Data, bits};
 use polysketch::check::random::Rng;
 use polysketch::check::row_cases::Differentiable;
-use polysketch::exec::{CpuExecutor, Executor, Memory, Run};
-use polysketch::graph::{Graph, Recompute, Role};
+use polysketch::exec::{CpuExecutor, Executor, Memory, Program, Submission};
+use polysketch::graph::{Graph, Recompute, Role, TensorId};
 use polysketch::kernels::DeviceTraits;
 use polysketch::kernels::rows::add::Add;
 
@@ -21,30 +21,21 @@ fn floats(values: impl IntoIterator<Item = f64>) -> Vec<u32> {
 fn run(of: &Differentiable, graph: &Graph, data: &Data, reads: &[String]) -> Vec<Vec<u32>> {
     let oracle = Executor::Oracle(CpuExecutor::default());
     let plan = graph.lower("gradients", &DeviceTraits::cpu(), of.capacity()).unwrap();
-    let (mut parameters, mut state) = (Memory::new(), Memory::new());
-    let role = |name: &str| plan.find(name).map(|id| plan.tensors[id.0].tensor.role.clone());
-    let inputs: Vec<(&str, &[u32])> = data
-        .iter()
-        .filter(|(name, _)| role(name) == Some(Role::Input))
-        .map(|(name, words)| (name.as_str(), words.as_slice()))
-        .collect();
-    let elements =
-        |name: &str| plan.tensors[plan.find(name).unwrap().0].tensor.ty.shape.elements(&of.capacity());
-    let reads: Vec<(&str, usize)> = reads.iter().map(|name| (&**name, elements(name))).collect();
+    let memory = Memory::new(&oracle);
     block_on(async {
-        for t in plan.tensors.iter().filter(|t| t.bytes > 0) {
-            let memory = match t.tensor.role {
-                Role::Parameter => &mut parameters,
-                Role::State(_) => &mut state,
-                _ => continue,
-            };
-            oracle.store(memory, &t.tensor.name, t.tensor.ty.dtype, &data[&t.tensor.name]).await.unwrap();
+        let kept = |role: &Role| matches!(role, Role::Parameter | Role::State(_));
+        for t in plan.tensors.iter().filter(|t| t.bytes > 0 && kept(&t.tensor.role)) {
+            memory.store(&t.tensor.name, t.tensor.ty.dtype, &data[&t.tensor.name]).await.unwrap();
         }
-        oracle.store_constants(&plan, &mut parameters).await.unwrap();
-        oracle.reserve_state(&plan, &mut state).await.unwrap();
-        let mut compiled = oracle.compile(&plan).await.unwrap();
-        let run = Run { calls: std::slice::from_ref(&of.call), inputs: &inputs, reads: &reads };
-        oracle.run(&mut compiled, &parameters, &mut state, run).await.unwrap()
+        let mut program = Program::new(plan, &memory).await.unwrap();
+        let plan = program.plan();
+        let given = data.iter().filter_map(|(name, words)| Some((plan.find(name)?, words.as_slice())));
+        let inputs: Vec<_> = given.filter(|(id, _)| plan.tensors[id.0].tensor.role == Role::Input).collect();
+        let elements = |id: TensorId| plan.tensors[id.0].tensor.ty.shape.elements(&of.capacity());
+        let ids = reads.iter().map(|name| program.tensor(name).unwrap());
+        let reads: Vec<_> = ids.map(|id| (id, elements(id))).collect();
+        let calls = std::slice::from_ref(&of.call);
+        program.run(Submission { calls, inputs: &inputs, reads: &reads }).await.unwrap()
     })
 }
 

@@ -5,7 +5,7 @@ use pollster::block_on;
 use polysketch::check::attention_cases::{FULL_MASK, full_mask_case, full_mask_models};
 use polysketch::check::case::Data;
 use polysketch::check::models::RandomModel;
-use polysketch::exec::{Executor, Memory, Run};
+use polysketch::exec::{Executor, Memory, Program, Submission};
 use polysketch::graph::Role;
 use polysketch::kernels::DeviceTraits;
 use polysketch::model::transformer;
@@ -42,20 +42,16 @@ fn equals_the_sum_over_all_keys(executor: &Executor, model: &RandomModel) {
     let data: Data = case.data().unwrap();
     let want = wanted(model, &data["qkv"]);
     let plan = case.plan(&DeviceTraits::cpu()).unwrap();
-    let (mut parameters, mut state) = (Memory::new(), Memory::new());
+    let memory = Memory::new(executor);
     let read = block_on(async {
         for t in plan.tensors.iter().filter(|t| t.bytes > 0 && t.tensor.role == Role::Parameter) {
-            let (name, dtype) = (&t.tensor.name, t.tensor.ty.dtype);
-            executor.store(&mut parameters, name, dtype, &data[name]).await.unwrap();
+            memory.store(&t.tensor.name, t.tensor.ty.dtype, &data[&t.tensor.name]).await.unwrap();
         }
-        executor.store_constants(&plan, &mut parameters).await.unwrap();
-        let mut compiled = executor.compile(&plan).await.unwrap();
-        let run = Run {
-            calls: std::slice::from_ref(&case.call),
-            inputs: &[("qkv", &data["qkv"]), ("lanes", &data["lanes"])],
-            reads: &[("o", want.len())],
-        };
-        executor.run(&mut compiled, &parameters, &mut state, run).await.unwrap().swap_remove(0)
+        let mut program = Program::new(plan, &memory).await.unwrap();
+        let inputs = [(program.tensor("qkv").unwrap(), &data["qkv"][..])];
+        let reads = [(program.tensor("o").unwrap(), want.len())];
+        let calls = std::slice::from_ref(&case.call);
+        program.run(Submission { calls, inputs: &inputs, reads: &reads }).await.unwrap().swap_remove(0)
     });
     let got: Vec<f32> = read.into_iter().map(f32::from_bits).collect();
     let error = max_error(&got, &want);

@@ -11,9 +11,8 @@ use polysketch::attention::Mode;
 use polysketch::check::models::{Body, RandomModel, few_models, plain_models, polysketch_models};
 use polysketch::check::random::Rng;
 use polysketch::check::slug;
-use polysketch::exec::{Compiled, CpuExecutor, Executor, Memory, Run};
-use polysketch::graph::Plan;
-use polysketch::model::transformer::{self, Build, Ending};
+use polysketch::exec::{CpuExecutor, Executor, Memory, Program, Submission};
+use polysketch::model::transformer::{self, Build, Ending, Handles};
 use polysketch::model::{
     GenerateOptions, Generation, LoadOptions, ModelSource, Session, StopReason, weights,
 };
@@ -212,11 +211,9 @@ fn far_models() -> Vec<RandomModel> {
 
 /// A model below the session: parameters and one plan, so that positions can be chosen.
 struct Bare {
-    executor: Executor,
-    plan: Plan,
-    compiled: Compiled,
-    parameters: Memory,
-    state: Memory,
+    program: Program,
+    handles: Handles,
+    vocabulary: usize,
 }
 
 impl Bare {
@@ -229,32 +226,24 @@ impl Bare {
         let capacity = Capacity { lanes: 1, tokens, slots: 1, context };
         let decoder = transformer::build(config, Mode::Prefill, Ending::All, &build).unwrap();
         let plan = decoder.lower("bare", &traits, capacity).unwrap();
-        block_on(async {
-            let (mut parameters, mut state) = (Memory::new(), Memory::new());
+        let memory = Memory::new(executor);
+        let program = block_on(async {
             for packed in weights::packed(config, &attention, DType::F32, traits.max_binding) {
                 let words = packed.words(&source.checkpoint).unwrap();
-                executor.store(&mut parameters, &packed.name, packed.dtype, &words).await.unwrap();
+                memory.store(&packed.name, packed.dtype, &words).await.unwrap();
             }
-            executor.store_constants(&plan, &mut parameters).await.unwrap();
-            executor.reserve_state(&plan, &mut state).await.unwrap();
-            let compiled = executor.compile(&plan).await.unwrap();
-            Self { executor: executor.clone(), plan, compiled, parameters, state }
-        })
+            Program::new(plan, &memory).await.unwrap()
+        });
+        Self { program, handles: decoder.handles, vocabulary: config.vocab_size }
     }
 
     /// All logits of one call.
     fn logits(&mut self, ids: &[u32], position: usize, ring: usize) -> Vec<f32> {
         let calls = [Call { lanes: vec![Lane { slot: 0, position, ring }], tokens: ids.len(), lane_base: 0 }];
-        let table = [0, position as u32, ring as u32, 0];
-        let id = self.plan.find("logits_all").unwrap();
-        let vocabulary = self.plan.tensors[id.0].tensor.ty.shape.last().unwrap();
-        let run = Run {
-            calls: &calls,
-            inputs: &[("ids", ids), ("lanes", &table)],
-            reads: &[("logits_all", ids.len() * vocabulary)],
-        };
-        let read =
-            block_on(self.executor.run(&mut self.compiled, &self.parameters, &mut self.state, run)).unwrap();
+        let logits = self.handles.all.as_ref().unwrap().logits;
+        let (inputs, reads) = ([(self.handles.ids, ids)], [(logits, ids.len() * self.vocabulary)]);
+        let submission = Submission { calls: &calls, inputs: &inputs, reads: &reads };
+        let read = block_on(self.program.run(submission)).unwrap();
         read[0].iter().map(|w| f32::from_bits(*w)).collect()
     }
 }
@@ -294,6 +283,39 @@ fn memory_does_not_grow_with_the_text(executor: &Executor) {
     assert!(seen.iter().all(same), "{seen:?}");
 }
 
+/// Tokens that are taken back never were: neither for the state nor for the repetition penalty.
+fn what_is_taken_back_never_was(executor: &Executor) {
+    let model = load(executor, few_models()[0].source(), LoadOptions::default());
+    let mut session = block_on(Session::new(&model)).unwrap();
+    let input =
+        |result: polysketch::Result<()>| assert_eq!(result.map_err(|e| e.kind()), Err(ErrorKind::Input));
+    let mut text = vec![1, 2, 3];
+    block_on(session.prefill(0, &text, &mut goes_on)).unwrap();
+    for seed in 0..6 {
+        let options = GenerateOptions {
+            temperature: 1.0,
+            repetition_penalty: Some(3.0),
+            seed,
+            ..GenerateOptions::greedy(1)
+        };
+        let ids = block_on(session.decode(&[0], &[&options], 5)).unwrap().swap_remove(0);
+        input(session.rewind(0, ids.len()));
+        let back = 2.min(ids.len() - 1);
+        session.rewind(0, back).unwrap();
+        text.extend(&ids[..ids.len() - back]);
+        assert_eq!(session.position(0), text.len());
+        if back > 0 {
+            input(session.rewind(0, 1));
+        }
+        let mut fresh = block_on(Session::new(&model)).unwrap();
+        block_on(fresh.prefill(0, &text, &mut goes_on)).unwrap();
+        let want = block_on(fresh.decode(&[0], &[&options], 1)).unwrap();
+        assert_eq!(block_on(session.decode(&[0], &[&options], 1)).unwrap(), want, "seed {seed}");
+        text.extend(&want[0]);
+    }
+    input(session.rewind(1, 1));
+}
+
 /// What is not there is an error, or nothing, and no panic.
 fn texts_and_calls_that_are_not_there() {
     let cpu = Executor::Cpu(CpuExecutor::default());
@@ -314,12 +336,12 @@ fn texts_and_calls_that_are_not_there() {
     // More than the plan was compiled for.
     assert_eq!(block_on(session.profile(0, &[1; 17])).map_err(|e| e.kind()), Err(ErrorKind::Shape));
 
-    let mut memory = Memory::new();
-    block_on(cpu.store(&mut memory, "three", DType::F32, &[1, 2, 3])).unwrap();
-    assert_eq!(block_on(cpu.read(&memory, "three", 1..3)).unwrap(), [2, 3]);
-    assert_eq!(block_on(cpu.read(&memory, "three", 1..4)).map_err(|e| e.kind()), Err(ErrorKind::Shape));
+    let memory = Memory::new(&cpu);
+    block_on(memory.store("three", DType::F32, &[1, 2, 3])).unwrap();
+    assert_eq!(block_on(memory.read("three", 1..3)).unwrap(), [2, 3]);
+    assert_eq!(block_on(memory.read("three", 1..4)).map_err(|e| e.kind()), Err(ErrorKind::Shape));
     assert_eq!(
-        block_on(cpu.write(&mut memory, "three", usize::MAX, &[1])).map_err(|e| e.kind()),
+        block_on(memory.write("three", usize::MAX, &[1])).map_err(|e| e.kind()),
         Err(ErrorKind::Shape)
     );
 }
@@ -346,6 +368,14 @@ pub fn add(tests: &mut Tests) {
             generation_can_be_cut_anywhere(place.executor(), model.clone(), rounds);
         });
     }
+    tests.each(
+        |_| true,
+        "generation",
+        "what_is_taken_back_never_was",
+        |place| {
+            what_is_taken_back_never_was(place.executor());
+        },
+    );
     for at in [0, 3] {
         let (places, name) = (tests.places.clone(), slug(&few_models()[at].name));
         tests.add("all", "state_files_travel", &name, move || state_files_travel(&places, &few_models()[at]));

@@ -6,18 +6,18 @@
 use std::sync::{Arc, OnceLock};
 
 use pollster::block_on;
-use polysketch::attention::{Attention, HeadLayout, Kind, LocalWeight, Mode, Sketch};
+use polysketch::attention::{Attention, HeadLayout, Kind, LocalAffinity, Mode, Sketch};
 use polysketch::check::attention_cases::{attention, from_packed_rows, of_rows, with_sketch};
 use polysketch::check::case::{Data, bits};
 use polysketch::check::random::Rng;
 use polysketch::check::{Case, slug};
-use polysketch::exec::{Executor, Memory, Run};
+use polysketch::exec::{Executor, Memory, Program, Submission};
 use polysketch::graph::{Graph, Purpose, Role};
 use polysketch::kernels::contract::OwnShader;
 use polysketch::kernels::dense::attention_dense::{AttentionDense, Keys};
-use polysketch::kernels::pairs::dense_weight::DenseWeight;
-use polysketch::kernels::{Args, DeviceTraits, Dispatch, Kernel, Variant};
-use polysketch::tensor::{Call, Capacity, Lane, TensorId, TensorType, Unit, lane_table, shape};
+use polysketch::kernels::pairs::pair_affinity::PairAffinity;
+use polysketch::kernels::{DeviceTraits, Dispatch, Kernel, Variant, Views};
+use polysketch::tensor::{Call, Capacity, Lane, TensorId, TensorType, Unit, shape};
 use polysketch::{ErrorKind, Result};
 
 use crate::places::{Place, Tests};
@@ -143,8 +143,8 @@ impl Kernel for Counting {
     fn dispatches(&self, _: &Variant, call: &Call) -> Vec<Dispatch> {
         self.kernel.dispatches(self.variant.get().unwrap(), call)
     }
-    fn twin_f32(&self, _: &mut Args<'_, f32>, _: &Call) {}
-    fn twin_f64(&self, _: &mut Args<'_, f64>, _: &Call) {}
+    fn twin_f32(&self, _: &mut Views<'_, f32>, _: &Call) {}
+    fn twin_f64(&self, _: &mut Views<'_, f64>, _: &Call) {}
 }
 
 /// What a kernel's loops came to.
@@ -178,33 +178,25 @@ fn count(executor: &Executor, case: Case, stems: &[&str], traits: &DeviceTraits)
     }
     assert!(!counters.is_empty(), "no such kernel: {stems:?}");
     let plan = graph.lower("counting", traits, capacity).unwrap();
-    let role = |name: &str| plan.find(name).map(|id| plan.tensors[id.0].tensor.role.clone());
-    let inputs: Vec<(&str, &[u32])> = data
-        .iter()
-        .filter(|(name, _)| role(name) == Some(Role::Input))
-        .map(|(name, words)| (name.as_str(), words.as_slice()))
-        .collect();
-    let (mut parameters, mut state) = (Memory::new(), Memory::new());
+    let memory = Memory::new(executor);
     block_on(async {
-        for t in plan.tensors.iter().filter(|t| t.bytes > 0 && data.contains_key(&t.tensor.name)) {
-            let memory = match t.tensor.role {
-                Role::Parameter => &mut parameters,
-                Role::State(_) => &mut state,
-                _ => continue,
-            };
-            let (name, dtype) = (&t.tensor.name, t.tensor.ty.dtype);
-            executor.store(memory, name, dtype, &data[name]).await.unwrap();
+        let kept = |role: &Role| matches!(role, Role::Parameter | Role::State(_));
+        for t in plan.tensors.iter().filter(|t| t.bytes > 0 && kept(&t.tensor.role)) {
+            if let Some(words) = data.get(&t.tensor.name) {
+                memory.store(&t.tensor.name, t.tensor.ty.dtype, words).await.unwrap();
+            }
         }
-        executor.store_constants(&plan, &mut parameters).await.unwrap();
-        executor.reserve_state(&plan, &mut state).await.unwrap();
-        let mut compiled = executor.compile(&plan).await.unwrap();
-        let run = Run { calls: std::slice::from_ref(&call), inputs: &inputs, reads: &[] };
-        executor.run(&mut compiled, &parameters, &mut state, run).await.unwrap();
+        let mut program = Program::new(plan, &memory).await.unwrap();
+        let plan = program.plan();
+        let given = data.iter().filter_map(|(name, words)| Some((plan.find(name)?, words.as_slice())));
+        let inputs: Vec<_> = given.filter(|(id, _)| plan.tensors[id.0].tensor.role == Role::Input).collect();
+        let calls = std::slice::from_ref(&call);
+        program.run(Submission { calls, inputs: &inputs, reads: &[] }).await.unwrap();
         let mut list = Vec::new();
         for (at, id) in counters {
             let node = &graph.nodes[at];
             let name = &graph.tensors[id.0].name;
-            let counted = executor.read(&state, name, 0..COUNTERS).await.unwrap();
+            let counted = memory.read(name, 0..COUNTERS).await.unwrap();
             let variant = node.kernel.variant(traits, &capacity);
             list.push(Count {
                 kernel: node.kernel.stem(),
@@ -229,22 +221,22 @@ fn judge(counts: &[Count], cut: bool) {
 }
 
 /// Dense attention over a cache of `keys` rows, for the last few tokens of it.
-fn cached(head: usize, weight: DenseWeight, keys: usize) -> Case {
+fn cached(head: usize, affinity: PairAffinity, keys: usize) -> Case {
     const TOKENS: usize = 70;
     let l = HeadLayout { ..attention(1, head, 0, 64, Kind::Softmax, false).layout };
     let mut g = Graph::new();
-    let lanes = g.input("lanes", TensorType::u32(shape![Unit::Lanes, 4]));
+    let lanes = g.lanes(1);
     let rows = shape![Unit::Lanes, l.heads, Unit::Tokens, l.query_width()];
     let queries = g.input("queries", TensorType::f32(rows));
     let rows = shape![Unit::Slots, l.heads, keys, l.key_width()];
     let cache = g.input("keys", TensorType::f32(rows));
-    let kernel = AttentionDense { layout: l, weight, bias: 1.0, keys: Keys::Cache(keys) };
+    let kernel = AttentionDense { layout: l, affinity, bias: 1.0, keys: Keys::Cache(keys) };
     let o = g.apply1("o", kernel, &[queries, cache, lanes]).unwrap();
     g.output(o, "o");
     let capacity = Capacity { lanes: 1, tokens: TOKENS, slots: 1, context: keys };
     let lane = Lane { slot: 0, position: keys - TOKENS, ring: 0 };
     let call = Call { lanes: vec![lane], tokens: TOKENS, lane_base: 0 };
-    let (given, table) = (g.clone(), lane_table(std::slice::from_ref(&call)));
+    let given = g.clone();
     Case::new("cached", g, capacity, call, move || {
         let mut rng = Rng(3);
         let normal = |name: &str, rng: &mut Rng| {
@@ -252,15 +244,13 @@ fn cached(head: usize, weight: DenseWeight, keys: usize) -> Case {
             let elements = given.tensors[id.0].ty.shape.elements(&capacity);
             (name.to_string(), Arc::new(bits(rng.normals(elements))))
         };
-        let mut data = Data::from([normal("queries", &mut rng), normal("keys", &mut rng)]);
-        data.insert("lanes".into(), table.clone().into());
-        Ok(data)
+        Ok(Data::from([normal("queries", &mut rng), normal("keys", &mut rng)]))
     })
 }
 
 /// The longest cache that a device whose loops are bounded is let have.
-fn longest(head: usize, weight: DenseWeight, traits: &DeviceTraits) -> usize {
-    let fits = |blocks: usize| match cached(head, weight, 32 * blocks).plan(traits) {
+fn longest(head: usize, affinity: PairAffinity, traits: &DeviceTraits) -> usize {
+    let fits = |blocks: usize| match cached(head, affinity, 32 * blocks).plan(traits) {
         Ok(_) => true,
         Err(e) if e.kind() == ErrorKind::Limit => false,
         Err(e) => panic!("{e}"),
@@ -293,17 +283,17 @@ pub fn add(tests: &mut Tests) {
     tests.add("cpu", "loops", "are_found", loops_are_found);
     // What is counted does not depend on the device; one that is slow is enough, and it need not be every one.
     let Some(place) = tests.adapters().into_iter().next() else { return };
-    let taylor = |degree| DenseWeight::Kernel(LocalWeight::Taylor { scale: 0.1, degree });
-    for (head, weight) in [
-        (16, DenseWeight::Softmax),
-        (64, DenseWeight::Softmax),
+    let taylor = |degree| PairAffinity::Kernel(LocalAffinity::Taylor { scale: 0.1, degree });
+    for (head, affinity) in [
+        (16, PairAffinity::Softmax),
+        (64, PairAffinity::Softmax),
         (128, taylor(2)),
-        (256, DenseWeight::Softmax),
+        (256, PairAffinity::Softmax),
     ] {
         let of = place.clone();
-        tests.add(&place.name, "loops", &slug(&format!("cache h={head} {weight:?}")), move || {
+        tests.add(&place.name, "loops", &slug(&format!("cache h={head} {affinity:?}")), move || {
             let traits = bounded(&of);
-            let case = cached(head, weight, longest(head, weight, &traits));
+            let case = cached(head, affinity, longest(head, affinity, &traits));
             judge(&count(of.executor(), case, &["attention_dense"], &traits), false);
         });
     }

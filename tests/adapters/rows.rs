@@ -5,7 +5,7 @@ use polysketch::check::case::start;
 use polysketch::check::random::Rng;
 use polysketch::check::row_cases::{differentiable, optimised, optimiser};
 use polysketch::check::slug;
-use polysketch::exec::{Executor, Memory, Run};
+use polysketch::exec::{Executor, Memory, Program, Submission};
 use polysketch::graph::{Graph, Recompute};
 use polysketch::kernels::linear::linear::Linear;
 use polysketch::kernels::optimizer::settings::Settings;
@@ -81,7 +81,7 @@ fn adamw_follows_its_formula(executor: &Executor, oracle: bool) {
         .unwrap()
         .lower("optimiser", &executor.traits(), Capacity { lanes: 1, tokens: 1, slots: 2, context: 0 })
         .unwrap();
-    let (mut parameters, mut state, mut rng) = (Memory::new(), Memory::new(), Rng(7));
+    let (memory, mut rng) = (Memory::new(executor), Rng(7));
     let mut normals = |n: usize| (0..n).map(|_| rng.normal() as f32).collect::<Vec<f32>>();
     let words = |values: &[f32]| values.iter().map(|x| x.to_bits()).collect::<Vec<u32>>();
     let sizes: Vec<usize> =
@@ -90,18 +90,17 @@ fn adamw_follows_its_formula(executor: &Executor, oracle: bool) {
     block_on(async {
         for (i, n) in sizes.iter().enumerate() {
             let p = normals(*n);
-            executor.store(&mut state, &format!("p.{i}"), DType::F32, &words(&p)).await.unwrap();
+            memory.store(&format!("p.{i}"), DType::F32, &words(&p)).await.unwrap();
             references.push(Reference {
                 p: p.into_iter().map(f64::from).collect(),
                 m: vec![0.0; *n],
                 v: vec![0.0; *n],
             });
         }
-        executor.store_constants(&plan, &mut parameters).await.unwrap();
-        executor.reserve_state(&plan, &mut state).await.unwrap();
-        executor.write(&mut state, "carry", 0, &words(&normals(420))).await.unwrap();
-        let mut compiled = executor.compile(&plan).await.unwrap();
-        let mut step = async |state: &mut Memory, clip: f32, t: usize, gradients: &[Vec<f32>]| {
+        let mut program = Program::new(plan, &memory).await.unwrap();
+        memory.write("carry", 0, &words(&normals(420))).await.unwrap();
+        let ids = ["settings", "clip"].map(|name| program.tensor(name).unwrap());
+        let mut step = async |clip: f32, t: usize, gradients: &[Vec<f32>]| {
             let settings = Settings {
                 learning_rate: 0.01,
                 beta1: 0.9,
@@ -111,19 +110,19 @@ fn adamw_follows_its_formula(executor: &Executor, oracle: bool) {
                 clip,
             };
             for (i, gradient) in gradients.iter().enumerate() {
-                executor.write(state, &format!("gradient.{i}"), 0, &words(gradient)).await.unwrap();
+                memory.write(&format!("gradient.{i}"), 0, &words(gradient)).await.unwrap();
             }
-            let run = Run {
+            let submission = Submission {
                 calls: &[start(1, 1)],
-                inputs: &[("settings", &words(&settings.at(t)))],
-                reads: &[("clip", 2)],
+                inputs: &[(ids[0], &words(&settings.at(t)))],
+                reads: &[(ids[1], 2)],
             };
-            let clip = executor.run(&mut compiled, &parameters, state, run).await.unwrap().swap_remove(0);
+            let clip = program.run(submission).await.unwrap().swap_remove(0);
             (settings, [f32::from_bits(clip[0]), f32::from_bits(clip[1])].map(f64::from))
         };
         for (t, clip) in steps.into_iter().enumerate() {
             let gradients: Vec<Vec<f32>> = sizes.iter().map(|n| normals(*n)).collect();
-            let (settings, [norm, factor]) = step(&mut state, clip, t + 1, &gradients).await;
+            let (settings, [norm, factor]) = step(clip, t + 1, &gradients).await;
             let exact = gradients.iter().flatten().map(|g| f64::from(*g).powi(2)).sum::<f64>().sqrt();
             let clip = f64::from(clip);
             let want = if clip > 0.0 { (clip / exact).min(1.0) } else { 1.0 };
@@ -146,7 +145,7 @@ fn adamw_follows_its_formula(executor: &Executor, oracle: bool) {
             }
             let mut gradients: Vec<Vec<f32>> = sizes.iter().map(|n| normals(*n)).collect();
             gradients[2][4321] = bad;
-            let (_, [norm, factor]) = step(&mut state, 1.0, steps.len() + 1, &gradients).await;
+            let (_, [norm, factor]) = step(1.0, steps.len() + 1, &gradients).await;
             assert!(!norm.is_finite() && factor == 0.0, "norm {norm}, factor {factor}");
         }
         for (i, reference) in references.iter().enumerate() {
@@ -156,7 +155,7 @@ fn adamw_follows_its_formula(executor: &Executor, oracle: bool) {
                 ("v", &reference.v),
                 ("gradient", &vec![0.0; sizes[i]]),
             ] {
-                let got = executor.read(&state, &format!("{tensor}.{i}"), 0..sizes[i]).await.unwrap();
+                let got = memory.read(&format!("{tensor}.{i}"), 0..sizes[i]).await.unwrap();
                 for (at, (got, want)) in got.iter().zip(want).enumerate() {
                     let got = f64::from(f32::from_bits(*got));
                     assert!(
@@ -166,6 +165,6 @@ fn adamw_follows_its_formula(executor: &Executor, oracle: bool) {
                 }
             }
         }
-        assert!(executor.read(&state, "carry", 0..420).await.unwrap().iter().all(|word| *word == 0), "carry");
+        assert!(memory.read("carry", 0..420).await.unwrap().iter().all(|word| *word == 0), "carry");
     });
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use pollster::block_on;
 use polysketch::check::random::Rng;
-use polysketch::exec::{Compiled, Executor, Memory, Run};
-use polysketch::graph::{Graph, Purpose};
+use polysketch::exec::{Executor, Memory, Program, Submission};
+use polysketch::graph::{Graph, Purpose, TensorId};
 use polysketch::kernels::DeviceTraits;
 use polysketch::kernels::sample::sample::{SETTINGS, STEPS, Sample};
 use polysketch::tensor::shape;
@@ -47,16 +47,18 @@ impl Settings {
 
 /// The sampler alone on an executor: `LANES` texts, each in a slot of its own.
 struct Sampler {
-    executor: Executor,
-    compiled: Compiled,
-    state: Memory,
+    program: Program,
+    settings: TensorId,
+    logits: TensorId,
+    seen: TensorId,
+    sampled: TensorId,
     vocabulary: usize,
 }
 
 impl Sampler {
     fn new(executor: &Executor, vocabulary: usize) -> Self {
         let mut g = Graph::new();
-        let lanes = g.input("lanes", TensorType::u32(shape![Unit::Lanes, 4]));
+        let lanes = g.lanes(1);
         let settings = g.state("settings", Purpose::Sampler, TensorType::u32(shape![Unit::Slots, SETTINGS]));
         let logits = g.state("logits", Purpose::Logits, TensorType::f32(shape![Unit::Slots, vocabulary]));
         let seen = g.state("seen", Purpose::Sampler, TensorType::u32(shape![Unit::Slots, vocabulary]));
@@ -76,10 +78,8 @@ impl Sampler {
                 Capacity { lanes: LANES, tokens: 1, slots: LANES, context: 0 },
             )
             .unwrap();
-        let mut state = Memory::new();
-        block_on(executor.reserve_state(&plan, &mut state)).unwrap();
-        let compiled = block_on(executor.compile(&plan)).unwrap();
-        Self { executor: executor.clone(), compiled, state, vocabulary }
+        let program = block_on(Program::new(plan, &Memory::new(executor))).unwrap();
+        Self { program, settings, logits, seen, sampled, vocabulary }
     }
 
     /// One draw in each slot, at position `first + slot`, with seed `seed`.
@@ -94,21 +94,18 @@ impl Sampler {
         assert_eq!(logits.len(), self.vocabulary);
         let repeated = |words: Vec<u32>| words.repeat(LANES);
         block_on(async {
-            let e = &self.executor;
-            e.write(&mut self.state, "settings", 0, &repeated(settings.words(seed).to_vec())).await.unwrap();
-            e.write(&mut self.state, "logits", 0, &repeated(logits.iter().map(|x| x.to_bits()).collect()))
-                .await
-                .unwrap();
-            e.write(&mut self.state, "seen", 0, &repeated(seen.iter().map(|s| u32::from(*s)).collect()))
-                .await
-                .unwrap();
+            let words = repeated(settings.words(seed).to_vec());
+            self.program.write(self.settings, 0, &words).await.unwrap();
+            let words = repeated(logits.iter().map(|x| x.to_bits()).collect());
+            self.program.write(self.logits, 0, &words).await.unwrap();
+            let words = repeated(seen.iter().map(|s| u32::from(*s)).collect());
+            self.program.write(self.seen, 0, &words).await.unwrap();
             let lanes: Vec<Lane> =
                 (0..LANES).map(|slot| Lane { slot, position: first + slot, ring: 0 }).collect();
-            let table: Vec<u32> =
-                lanes.iter().flat_map(|l| [l.slot as u32, l.position as u32, 0, 0]).collect();
             let calls = [Call { lanes, tokens: 1, lane_base: 0 }];
-            let run = Run { calls: &calls, inputs: &[("lanes", &table)], reads: &[("sampled", LANES)] };
-            e.run(&mut self.compiled, &Memory::new(), &mut self.state, run).await.unwrap().swap_remove(0)
+            let reads = [(self.sampled, LANES)];
+            let submission = Submission { calls: &calls, inputs: &[], reads: &reads };
+            self.program.run(submission).await.unwrap().swap_remove(0)
         })
     }
 }

@@ -16,21 +16,30 @@ use polysketch::train::{LearnerOptions, LearnerPlan};
 
 use crate::golden_folder;
 
-/// Override values, as bits, so that pairs can be compared.
-type Constants = Vec<(String, u64)>;
+/// What a plan gives a shader, and what it then takes of a workgroup.
+#[derive(PartialEq)]
+pub struct Used {
+    /// Override values, as bits, so that they can be compared.
+    pub constants: Vec<(String, u64)>,
+    /// Bytes of workgroup memory, and invocations.
+    pub takes: [usize; 2],
+}
 
 /// Pairs by shader, without repetitions.
 #[derive(Default)]
-pub struct Pairs(pub BTreeMap<String, Vec<Constants>>);
+pub struct Pairs(pub BTreeMap<String, Vec<Used>>);
 
 impl Pairs {
     pub fn add(&mut self, plan: &Plan) {
         for step in &plan.steps {
-            let constants: Constants =
-                step.variant.constants().map(|(name, value)| (name.to_string(), value.to_bits())).collect();
+            let constants = step.variant.constants();
+            let used = Used {
+                constants: constants.map(|(name, value)| (name.to_string(), value.to_bits())).collect(),
+                takes: [step.variant.workgroup_bytes(), step.variant.invocations()],
+            };
             let known = self.0.entry(step.variant.name().to_string()).or_default();
-            if !known.contains(&constants) {
-                known.push(constants);
+            if !known.contains(&used) {
+                known.push(used);
             }
         }
     }

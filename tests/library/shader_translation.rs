@@ -14,7 +14,7 @@ use polysketch::kernels::Permutation;
 use polysketch::kernels::contract::shader::PERMUTATIONS;
 use polysketch::model::ModelSource;
 
-use crate::lowered::{Pairs, devices, pairs};
+use crate::lowered::{Pairs, Used, devices, pairs};
 
 /// At most so many sets of override values of one permutation go through the slow validators.
 const SETS: usize = 2;
@@ -45,6 +45,17 @@ fn resolved(key: &str, constants: &[(String, u64)]) -> (Module, ModuleInfo) {
     let module = module.into_owned();
     let info = validate(&module);
     (module, info)
+}
+
+/// Bytes of workgroup memory that a shader takes, and invocations, as naga counts them.
+fn taken(module: &Module, info: &ModuleInfo) -> [usize; 2] {
+    let used = info.get_entry_point(0);
+    let variables = module.global_variables.iter().filter(|(handle, variable)| {
+        variable.space == naga::AddressSpace::WorkGroup && !used[*handle].is_empty()
+    });
+    let bytes = variables.map(|(_, variable)| module.types[variable.ty].inner.size(module.to_ctx()));
+    let invocations: u32 = module.entry_points[0].workgroup_size.iter().product();
+    [bytes.map(|bytes| bytes.next_multiple_of(16) as usize).sum(), invocations as usize]
 }
 
 fn spirv(key: &str, module: &Module, info: &ModuleInfo) -> Vec<u8> {
@@ -134,7 +145,7 @@ fn every_permutation_is_used_by_some_plan() {
     let Pairs(used) = pairs();
     let unused: Vec<&str> =
         PERMUTATIONS.iter().map(|p| p.key).filter(|key| !used.contains_key(*key)).collect();
-    assert!(unused.is_empty(), "in permutations.txt, but no plan asks for: {unused:?}");
+    assert!(unused.is_empty(), "no plan asks for: {unused:?}");
 }
 
 #[test]
@@ -144,9 +155,14 @@ fn every_permutation_translates() {
     let mut failures = Vec::new();
     let mut count = 0;
     for (key, sets) in &used {
-        for constants in sets.iter().step_by(sets.len().div_ceil(SETS)) {
+        for Used { constants, takes } in sets.iter().step_by(sets.len().div_ceil(SETS)) {
             count += 1;
             let (module, info) = resolved(key, constants);
+            assert_eq!(
+                *takes,
+                taken(&module, &info),
+                "{key} {constants:?}: bytes and invocations of a workgroup"
+            );
             let binary = spirv(key, &module, &info);
             // Nothing here reads Metal; glslang's HLSL front end does not know naga's array constructors.
             let (_, _, glsl) =
@@ -196,7 +212,7 @@ fn kept_translations_are_what_naga_writes_now() {
     pairs.add(&graph.unwrap().lower("", device, capacity).unwrap());
     let mut different = Vec::new();
     for key in KEPT {
-        let (module, info) = resolved(key, &pairs.0[*key][0]);
+        let (module, info) = resolved(key, &pairs.0[*key][0].constants);
         for (suffix, text) in [("metal", metal(key, &module, &info)), ("hlsl", directx(key, &module, &info))]
         {
             let path = folder.join(format!("{key}.{suffix}"));

@@ -24,13 +24,13 @@ struct Near {
 static const uint HEADS = 2u;
 static const uint HEAD = 16u;
 static const uint BLOCK = 16u;
-static const uint S_OFFSET = 16u;
 static const uint QUERY_WIDTH = 24u;
 static const uint KEY_WIDTH = 44u;
+static const uint V_OFFSET = 24u;
+static const uint G_OFFSET = 40u;
+static const bool GATED = true;
 static const uint LOCAL = 16u;
 static const uint LOCAL_OFFSET = 0u;
-static const uint V_OFFSET = 24u;
-static const uint GATED = 1u;
 static const float BIAS = 1.0;
 static const uint CHUNK = 4u;
 static const uint GROUP_X = 4u;
@@ -40,11 +40,12 @@ static const uint VECTORS = 1u;
 static const uint KEYS = 2u;
 static const uint TILE = 32u;
 static const uint ROW_TILE = 16u;
-static const uint WEIGHTS = 144u;
+static const uint COEFFICIENTS = 144u;
 static const uint STAGED = 200u;
 static const float SCALE = 0.25;
 static const uint DEGREE = 4u;
 static const uint SOURCE = 8u;
+static const uint SOURCE_OFFSET = 16u;
 static const uint FEATURES = 36u;
 static const uint ORDER = 2u;
 static const uint PITCH = 12u;
@@ -56,7 +57,7 @@ ByteAddressBuffer lanes : register(t3);
 ByteAddressBuffer table : register(t4);
 ByteAddressBuffer prefix : register(t5);
 RWByteAddressBuffer o : register(u6);
-groupshared float4 weights[144];
+groupshared float4 coefficients[144];
 groupshared float4 staged[200];
 static float4 sum[16] = (float4[16])0;
 static float total[8] = (float[8])0;
@@ -75,7 +76,7 @@ uint row_of(uint r)
     return (_e3 + (r * GROUP_Y));
 }
 
-uint weight_at(uint row, uint vector_)
+uint coefficient_at(uint row, uint vector_)
 {
     return ((row * 9u) + vector_);
 }
@@ -110,10 +111,10 @@ void share_totals()
             uint _e6 = r_1;
             const uint _e7 = row_of(_e6);
             uint _e10 = here.x;
-            const uint _e11 = weight_at(_e7, _e10);
+            const uint _e11 = coefficient_at(_e7, _e10);
             uint _e14 = r_1;
             float _e16 = total[min(uint(_e14), 7u)];
-            weights[min(uint(_e11), 143u)] = (_e16).xxxx;
+            coefficients[min(uint(_e11), 143u)] = (_e16).xxxx;
         }
     }
     GroupMemoryBarrierWithGroupSync();
@@ -143,8 +144,8 @@ float row_total(uint row_1)
         {
             float _e8 = all_;
             uint _e10 = x;
-            const uint _e11 = weight_at(row_1, _e10);
-            float _e14 = weights[min(uint(_e11), 143u)].x;
+            const uint _e11 = coefficient_at(row_1, _e10);
+            float _e14 = coefficients[min(uint(_e11), 143u)].x;
             all_ = (_e8 + _e14);
         }
     }
@@ -238,8 +239,8 @@ void add_near(uint first_1, uint start, uint end)
                             const uint _e57 = row_of(_e56);
                             uint _e58 = k_1;
                             uint _e61 = x_1;
-                            const uint _e63 = weight_at(_e57, ((_e58 * GROUP_X) + _e61));
-                            float4 _e65 = weights[min(uint(_e63), 143u)];
+                            const uint _e63 = coefficient_at(_e57, ((_e58 * GROUP_X) + _e61));
+                            float4 _e65 = coefficients[min(uint(_e63), 143u)];
                             a_1[min(uint(_e53), 7u)] = _e65;
                         }
                     }
@@ -309,7 +310,7 @@ void add_near(uint first_1, uint start, uint end)
     return;
 }
 
-float local_weight(float t)
+float local_affinity(float t)
 {
     float w = 1.0;
     uint m = 0u;
@@ -342,8 +343,8 @@ float local_weight(float t)
 
 float2 gate_of_key(Near near, uint key_1)
 {
-    float4 _e18 = asfloat(keys.Load4(naga_div(((((near.keys + min(key_1, (near.end - 1u))) * KEY_WIDTH) + V_OFFSET) + HEAD), 4u)*16));
-    return _e18.xy;
+    float4 _e16 = asfloat(keys.Load4(naga_div((((near.keys + min(key_1, (near.end - 1u))) * KEY_WIDTH) + G_OFFSET), 4u)*16));
+    return _e16.xy;
 }
 
 float4 query_vector(Near near_1, uint row_2, uint column, uint vector_2)
@@ -361,28 +362,28 @@ void keep_row_gates(Near near_2)
     if (false) {
         return;
     }
-    uint _e7 = here.z;
-    row_3 = _e7;
+    uint _e6 = here.z;
+    row_3 = _e6;
     uint2 loop_bound_8 = uint2(4294967295u, 4294967295u);
     bool loop_init_8 = true;
     while(true) {
         if (all(loop_bound_8 == uint2(0u, 0u))) { break; }
         loop_bound_8 -= uint2(loop_bound_8.y == 0u, 1u);
         if (!loop_init_8) {
-            uint _e19 = row_3;
-            row_3 = (_e19 + 64u);
+            uint _e18 = row_3;
+            row_3 = (_e18 + 64u);
         }
         loop_init_8 = false;
-        uint _e9 = row_3;
-        if ((_e9 < ROW_TILE)) {
+        uint _e8 = row_3;
+        if ((_e8 < ROW_TILE)) {
         } else {
             break;
         }
         {
-            uint _e13 = row_3;
-            uint _e16 = row_3;
-            const float2 _e18 = gate_of_key(near_2, (near_2.own + _e16));
-            row_state[min(uint(_e13), 15u)] = _e18;
+            uint _e12 = row_3;
+            uint _e15 = row_3;
+            const float2 _e17 = gate_of_key(near_2, (near_2.own + _e15));
+            row_state[min(uint(_e12), 15u)] = _e17;
         }
     }
     return;
@@ -487,7 +488,7 @@ float4 ZeroValuefloat4() {
     return (float4)0;
 }
 
-void weigh(Near near_3, uint start_1)
+void relate(Near near_3, uint start_1)
 {
     uint k_3 = 0u;
     float2 gates[4] = (float2[4])0;
@@ -500,8 +501,8 @@ void weigh(Near near_3, uint start_1)
         if (all(loop_bound_12 == uint2(0u, 0u))) { break; }
         loop_bound_12 -= uint2(loop_bound_12.y == 0u, 1u);
         if (!loop_init_12) {
-            uint _e97 = k_3;
-            k_3 = (_e97 + 1u);
+            uint _e91 = k_3;
+            k_3 = (_e91 + 1u);
         }
         loop_init_12 = false;
         uint _e4 = k_3;
@@ -514,12 +515,12 @@ void weigh(Near near_3, uint start_1)
             const uint4 _e8 = tile_keys(_e7);
             uint4 j_1 = (_e8 + (start_1).xxxx);
             gates = ZeroValuearray4_float2_();
-            if (true) {
-                const float2 _e18 = gate_of_key(near_3, j_1.x);
-                const float2 _e20 = gate_of_key(near_3, j_1.y);
-                const float2 _e22 = gate_of_key(near_3, j_1.z);
-                const float2 _e24 = gate_of_key(near_3, j_1.w);
-                gates = Constructarray4_float2_(_e18, _e20, _e22, _e24);
+            if (GATED) {
+                const float2 _e15 = gate_of_key(near_3, j_1.x);
+                const float2 _e17 = gate_of_key(near_3, j_1.y);
+                const float2 _e19 = gate_of_key(near_3, j_1.z);
+                const float2 _e21 = gate_of_key(near_3, j_1.w);
+                gates = Constructarray4_float2_(_e15, _e17, _e19, _e21);
             }
             r_5 = 0u;
             uint2 loop_bound_13 = uint2(4294967295u, 4294967295u);
@@ -528,46 +529,46 @@ void weigh(Near near_3, uint start_1)
                 if (all(loop_bound_13 == uint2(0u, 0u))) { break; }
                 loop_bound_13 -= uint2(loop_bound_13.y == 0u, 1u);
                 if (!loop_init_13) {
-                    uint _e94 = r_5;
-                    r_5 = (_e94 + 1u);
+                    uint _e88 = r_5;
+                    r_5 = (_e88 + 1u);
                 }
                 loop_init_13 = false;
-                uint _e28 = r_5;
-                if ((_e28 < ROWS)) {
+                uint _e25 = r_5;
+                if ((_e25 < ROWS)) {
                 } else {
                     break;
                 }
                 {
-                    uint _e32 = r_5;
-                    uint _e35 = k_3;
-                    float4 d_1 = dots[min(uint(((_e32 * KEYS) + _e35)), 15u)];
-                    uint _e41 = r_5;
-                    const uint _e42 = row_of(_e41);
-                    bool4 seen = (j_1 < (min(near_3.end, ((near_3.own + _e42) + 1u))).xxxx);
-                    const float _e50 = local_weight(d_1.x);
-                    const float _e52 = local_weight(d_1.y);
-                    const float _e54 = local_weight(d_1.z);
-                    const float _e56 = local_weight(d_1.w);
-                    w_1 = float4(_e50, _e52, _e54, _e56);
-                    if (true) {
-                        uint _e64 = r_5;
-                        const uint _e65 = row_of(_e64);
-                        float2 own = row_state[min(uint(_e65), 15u)];
-                        float4 _e68 = w_1;
-                        float2 _e70 = gates[0];
+                    uint _e29 = r_5;
+                    uint _e32 = k_3;
+                    float4 d_1 = dots[min(uint(((_e29 * KEYS) + _e32)), 15u)];
+                    uint _e38 = r_5;
+                    const uint _e39 = row_of(_e38);
+                    bool4 seen = (j_1 < (min(near_3.end, ((near_3.own + _e39) + 1u))).xxxx);
+                    const float _e47 = local_affinity(d_1.x);
+                    const float _e49 = local_affinity(d_1.y);
+                    const float _e51 = local_affinity(d_1.z);
+                    const float _e53 = local_affinity(d_1.w);
+                    w_1 = float4(_e47, _e49, _e51, _e53);
+                    if (GATED) {
+                        uint _e58 = r_5;
+                        const uint _e59 = row_of(_e58);
+                        float2 own = row_state[min(uint(_e59), 15u)];
+                        float4 _e62 = w_1;
+                        float2 _e64 = gates[0];
+                        const float _e65 = gate_decay(own, _e64);
+                        float2 _e67 = gates[1];
+                        const float _e68 = gate_decay(own, _e67);
+                        float2 _e70 = gates[2];
                         const float _e71 = gate_decay(own, _e70);
-                        float2 _e73 = gates[1];
+                        float2 _e73 = gates[3];
                         const float _e74 = gate_decay(own, _e73);
-                        float2 _e76 = gates[2];
-                        const float _e77 = gate_decay(own, _e76);
-                        float2 _e79 = gates[3];
-                        const float _e80 = gate_decay(own, _e79);
-                        w_1 = (_e68 * float4(_e71, _e74, _e77, _e80));
+                        w_1 = (_e62 * float4(_e65, _e68, _e71, _e74));
                     }
-                    uint _e84 = r_5;
-                    uint _e87 = k_3;
-                    float4 _e91 = w_1;
-                    dots[min(uint(((_e84 * KEYS) + _e87)), 15u)] = (seen ? _e91 : ZeroValuefloat4());
+                    uint _e78 = r_5;
+                    uint _e81 = k_3;
+                    float4 _e85 = w_1;
+                    dots[min(uint(((_e78 * KEYS) + _e81)), 15u)] = (seen ? _e85 : ZeroValuefloat4());
                 }
             }
         }
@@ -718,7 +719,7 @@ void add_near_keys(Near near_4)
                 }
             }
             uint _e159 = start_2;
-            weigh(near_4, _e159);
+            relate(near_4, _e159);
             r_6 = 0u;
             uint2 loop_bound_19 = uint2(4294967295u, 4294967295u);
             bool loop_init_19 = true;
@@ -763,8 +764,8 @@ void add_near_keys(Near near_4)
                             const uint _e192 = row_of(_e191);
                             uint _e193 = k_4;
                             uint _e198 = here.x;
-                            const uint _e200 = weight_at(_e192, ((_e193 * GROUP_X) + _e198));
-                            weights[min(uint(_e200), 143u)] = w_2;
+                            const uint _e200 = coefficient_at(_e192, ((_e193 * GROUP_X) + _e198));
+                            coefficients[min(uint(_e200), 143u)] = w_2;
                         }
                     }
                 }
@@ -986,8 +987,8 @@ void add_far(uint first_3, uint start_3, uint end_1)
                             const uint _e57 = row_of(_e56);
                             uint _e58 = k_5;
                             uint _e61 = x_2;
-                            const uint _e63 = weight_at(_e57, ((_e58 * GROUP_X) + _e61));
-                            float4 _e65 = weights[min(uint(_e63), 143u)];
+                            const uint _e63 = coefficient_at(_e57, ((_e58 * GROUP_X) + _e61));
+                            float4 _e65 = coefficients[min(uint(_e63), 143u)];
                             a_2[min(uint(_e53), 7u)] = _e65;
                         }
                     }
@@ -1097,7 +1098,7 @@ void add_far_state(Near near_6, uint z_2)
             uint c_4 = naga_mod(_e17, 3u);
             uint _e25 = i_3;
             uint _e33 = i_3;
-            const float4 _e49 = query_vector(near_6, naga_div(_e33, 3u), S_OFFSET, min(c_4, 1u));
+            const float4 _e49 = query_vector(near_6, naga_div(_e33, 3u), SOURCE_OFFSET, min(c_4, 1u));
             stage_vector(naga_div(_e25, 3u), c_4, _e49);
         }
     }
@@ -1108,8 +1109,8 @@ void add_far_state(Near near_6, uint z_2)
         if (all(loop_bound_29 == uint2(0u, 0u))) { break; }
         loop_bound_29 -= uint2(loop_bound_29.y == 0u, 1u);
         if (!loop_init_29) {
-            uint _e176 = start_4;
-            start_4 = (_e176 + TILE);
+            uint _e173 = start_4;
+            start_4 = (_e173 + TILE);
         }
         loop_init_29 = false;
         uint _e59 = start_4;
@@ -1125,8 +1126,8 @@ void add_far_state(Near near_6, uint z_2)
                 if (all(loop_bound_30 == uint2(0u, 0u))) { break; }
                 loop_bound_30 -= uint2(loop_bound_30.y == 0u, 1u);
                 if (!loop_init_30) {
-                    uint _e172 = k_6;
-                    k_6 = (_e172 + 1u);
+                    uint _e169 = k_6;
+                    k_6 = (_e169 + 1u);
                 }
                 loop_init_30 = false;
                 uint _e64 = k_6;
@@ -1158,8 +1159,8 @@ void add_far_state(Near near_6, uint z_2)
                         if (all(loop_bound_31 == uint2(0u, 0u))) { break; }
                         loop_bound_31 -= uint2(loop_bound_31.y == 0u, 1u);
                         if (!loop_init_31) {
-                            uint _e169 = r_10;
-                            r_10 = (_e169 + 1u);
+                            uint _e166 = r_10;
+                            r_10 = (_e166 + 1u);
                         }
                         loop_init_31 = false;
                         uint _e110 = r_10;
@@ -1172,32 +1173,32 @@ void add_far_state(Near near_6, uint z_2)
                             const uint _e114 = row_of(_e113);
                             const float4 _e116 = features(_e114, packed_2);
                             phi = (seen_1 ? _e116 : ZeroValuefloat4());
-                            if (true) {
-                                float4 _e123 = phi;
-                                float2 _e126 = row_state[min(uint(_e114), 15u)];
-                                const float _e128 = gate_decay(_e126, ZeroValuefloat2());
-                                phi = (_e123 * _e128);
+                            if (GATED) {
+                                float4 _e120 = phi;
+                                float2 _e123 = row_state[min(uint(_e114), 15u)];
+                                const float _e125 = gate_decay(_e123, ZeroValuefloat2());
+                                phi = (_e120 * _e125);
                             }
+                            uint _e128 = r_10;
                             uint _e131 = r_10;
-                            uint _e134 = r_10;
-                            float _e136 = total[min(uint(_e134), 7u)];
-                            float _e138 = phi.x;
-                            float _e143 = phi.y;
-                            float _e148 = phi.z;
-                            float _e153 = phi.w;
-                            total[min(uint(_e131), 7u)] = ((((_e136 + (_e138 * totals.x)) + (_e143 * totals.y)) + (_e148 * totals.z)) + (_e153 * totals.w));
-                            uint _e158 = k_6;
-                            uint _e163 = here.x;
-                            const uint _e165 = weight_at(_e114, ((_e158 * GROUP_X) + _e163));
-                            float4 _e167 = phi;
-                            weights[min(uint(_e165), 143u)] = _e167;
+                            float _e133 = total[min(uint(_e131), 7u)];
+                            float _e135 = phi.x;
+                            float _e140 = phi.y;
+                            float _e145 = phi.z;
+                            float _e150 = phi.w;
+                            total[min(uint(_e128), 7u)] = ((((_e133 + (_e135 * totals.x)) + (_e140 * totals.y)) + (_e145 * totals.z)) + (_e150 * totals.w));
+                            uint _e155 = k_6;
+                            uint _e160 = here.x;
+                            const uint _e162 = coefficient_at(_e114, ((_e155 * GROUP_X) + _e160));
+                            float4 _e164 = phi;
+                            coefficients[min(uint(_e162), 143u)] = _e164;
                         }
                     }
                 }
             }
             GroupMemoryBarrierWithGroupSync();
-            uint _e174 = start_4;
-            add_far(z_2, _e174, FEATURES);
+            uint _e171 = start_4;
+            add_far(z_2, _e171, FEATURES);
             GroupMemoryBarrierWithGroupSync();
         }
     }
@@ -1227,7 +1228,7 @@ Lane ConstructLane(uint arg0, uint arg1, uint arg2, uint arg3) {
 void main(uint3 group : SV_GroupID, uint3 local : SV_GroupThreadID, uint index : SV_GroupIndex)
 {
     if (index == 0) {
-        weights = (float4[144])0;
+        coefficients = (float4[144])0;
         staged = (float4[200])0;
         row_state = (float2[16])0;
     }

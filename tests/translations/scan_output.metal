@@ -29,19 +29,19 @@ struct Params {
 typedef metal::float4 type_4[1];
 typedef Lane type_5[1];
 typedef uint type_6[1];
-struct type_7 {
+struct type_8 {
     metal::float4 inner[144];
 };
-struct type_8 {
+struct type_9 {
     metal::float4 inner[200];
 };
-struct type_9 {
+struct type_10 {
     metal::float4 inner[16];
 };
-struct type_10 {
+struct type_11 {
     float inner[8];
 };
-struct type_13 {
+struct type_14 {
     metal::float4 inner[8];
 };
 struct Near {
@@ -51,22 +51,22 @@ struct Near {
     uint own;
     uint end;
 };
-struct type_15 {
+struct type_16 {
     metal::float2 inner[16];
 };
-struct type_16 {
+struct type_17 {
     metal::float2 inner[4];
 };
 constant uint HEADS = 2u;
 constant uint HEAD = 16u;
 constant uint BLOCK = 16u;
-constant uint S_OFFSET = 16u;
 constant uint QUERY_WIDTH = 24u;
 constant uint KEY_WIDTH = 44u;
+constant uint V_OFFSET = 24u;
+constant uint G_OFFSET = 40u;
+constant bool GATED = true;
 constant uint LOCAL = 16u;
 constant uint LOCAL_OFFSET = 0u;
-constant uint V_OFFSET = 24u;
-constant uint GATED = 1u;
 constant float BIAS = 1.0;
 constant uint CHUNK = 4u;
 constant uint GROUP_X = 4u;
@@ -76,11 +76,12 @@ constant uint VECTORS = 1u;
 constant uint KEYS = 2u;
 constant uint TILE = 32u;
 constant uint ROW_TILE = 16u;
-constant uint WEIGHTS = 144u;
+constant uint COEFFICIENTS = 144u;
 constant uint STAGED = 200u;
 constant float SCALE = 0.25;
 constant uint DEGREE = 4u;
 constant uint SOURCE = 8u;
+constant uint SOURCE_OFFSET = 16u;
 constant uint FEATURES = 36u;
 constant uint ORDER = 2u;
 constant uint PITCH = 12u;
@@ -100,7 +101,7 @@ uint row_of(
     return _e3 + (r * GROUP_Y);
 }
 
-uint weight_at(
+uint coefficient_at(
     uint row,
     uint vector
 ) {
@@ -116,8 +117,8 @@ metal::uint4 tile_keys(
 }
 
 void share_totals(
-    threadgroup type_7& weights,
-    thread type_10& total,
+    threadgroup type_8& coefficients,
+    thread type_11& total,
     thread metal::uint3& here
 ) {
     uint r_1 = 0u;
@@ -141,10 +142,10 @@ void share_totals(
             uint _e6 = r_1;
             uint _e7 = row_of(_e6, here);
             uint _e10 = here.x;
-            uint _e11 = weight_at(_e7, _e10);
+            uint _e11 = coefficient_at(_e7, _e10);
             uint _e14 = r_1;
             float _e16 = total.inner[_e14];
-            weights.inner[_e11] = metal::float4(_e16);
+            coefficients.inner[_e11] = metal::float4(_e16);
         }
     }
     metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup);
@@ -153,7 +154,7 @@ void share_totals(
 
 float row_total(
     uint row_1,
-    threadgroup type_7& weights
+    threadgroup type_8& coefficients
 ) {
     float all = 0.0;
     uint x = 0u;
@@ -175,8 +176,8 @@ float row_total(
         {
             float _e8 = all;
             uint _e10 = x;
-            uint _e11 = weight_at(row_1, _e10);
-            float _e14 = weights.inner[_e11].x;
+            uint _e11 = coefficient_at(row_1, _e10);
+            float _e14 = coefficients.inner[_e11].x;
             all = _e8 + _e14;
         }
     }
@@ -204,12 +205,12 @@ void add_near(
     uint start,
     uint end,
     device type_4 const& keys,
-    threadgroup type_7& weights,
-    thread type_9& sum,
+    threadgroup type_8& coefficients,
+    thread type_10& sum,
     thread metal::uint3& here,
     constant _mslBufferSizes& _buffer_sizes
 ) {
-    type_13 a_1 = type_13 {};
+    type_14 a_1 = type_14 {};
     uint k_1 = 0u;
     uint x_1 = {};
     uint r_2 = {};
@@ -277,8 +278,8 @@ void add_near(
                             uint _e57 = row_of(_e56, here);
                             uint _e58 = k_1;
                             uint _e61 = x_1;
-                            uint _e63 = weight_at(_e57, (_e58 * GROUP_X) + _e61);
-                            metal::float4 _e65 = weights.inner[_e63];
+                            uint _e63 = coefficient_at(_e57, (_e58 * GROUP_X) + _e61);
+                            metal::float4 _e65 = coefficients.inner[_e63];
                             a_1.inner[_e53] = _e65;
                         }
                     }
@@ -348,7 +349,7 @@ void add_near(
     return;
 }
 
-float local_weight(
+float local_affinity(
     float t
 ) {
     float w = 1.0;
@@ -385,8 +386,8 @@ metal::float2 gate_of_key(
     device type_4 const& keys,
     constant _mslBufferSizes& _buffer_sizes
 ) {
-    metal::float4 _e18 = keys[naga_div((((near.keys + metal::min(key_1, near.end - 1u)) * KEY_WIDTH) + V_OFFSET) + HEAD, 4u)];
-    return _e18.xy;
+    metal::float4 _e16 = keys[naga_div(((near.keys + metal::min(key_1, near.end - 1u)) * KEY_WIDTH) + G_OFFSET, 4u)];
+    return _e16.xy;
 }
 
 metal::float4 query_vector(
@@ -408,44 +409,44 @@ void keep_row_gates(
     Near near_2,
     device type_4 const& keys,
     thread metal::uint3& here,
-    threadgroup type_15& row_state,
+    threadgroup type_16& row_state,
     constant _mslBufferSizes& _buffer_sizes
 ) {
     uint row_3 = {};
     if (false) {
         return;
     }
-    uint _e7 = here.z;
-    row_3 = _e7;
+    uint _e6 = here.z;
+    row_3 = _e6;
     uint2 loop_bound_8 = uint2(4294967295u);
     bool loop_init_8 = true;
     while(true) {
         if (metal::all(loop_bound_8 == uint2(0u))) { break; }
         loop_bound_8 -= uint2(loop_bound_8.y == 0u, 1u);
         if (!loop_init_8) {
-            uint _e19 = row_3;
-            row_3 = _e19 + 64u;
+            uint _e18 = row_3;
+            row_3 = _e18 + 64u;
         }
         loop_init_8 = false;
-        uint _e9 = row_3;
-        if (_e9 < ROW_TILE) {
+        uint _e8 = row_3;
+        if (_e8 < ROW_TILE) {
         } else {
             break;
         }
         {
-            uint _e13 = row_3;
-            uint _e16 = row_3;
-            metal::float2 _e18 = gate_of_key(near_2, near_2.own + _e16, keys, _buffer_sizes);
-            row_state.inner[_e13] = _e18;
+            uint _e12 = row_3;
+            uint _e15 = row_3;
+            metal::float2 _e17 = gate_of_key(near_2, near_2.own + _e15, keys, _buffer_sizes);
+            row_state.inner[_e12] = _e17;
         }
     }
     return;
 }
 
 void add_dots(
-    threadgroup type_8& staged,
+    threadgroup type_9& staged,
     thread metal::uint3& here,
-    thread type_9& dots
+    thread type_10& dots
 ) {
     uint c_1 = 0u;
     uint k_2 = {};
@@ -528,17 +529,17 @@ void add_dots(
     return;
 }
 
-void weigh(
+void relate(
     Near near_3,
     uint start_1,
     device type_4 const& keys,
     thread metal::uint3& here,
-    threadgroup type_15& row_state,
-    thread type_9& dots,
+    threadgroup type_16& row_state,
+    thread type_10& dots,
     constant _mslBufferSizes& _buffer_sizes
 ) {
     uint k_3 = 0u;
-    type_16 gates = {};
+    type_17 gates = {};
     uint r_5 = {};
     metal::float4 w_1 = {};
     uint2 loop_bound_12 = uint2(4294967295u);
@@ -547,8 +548,8 @@ void weigh(
         if (metal::all(loop_bound_12 == uint2(0u))) { break; }
         loop_bound_12 -= uint2(loop_bound_12.y == 0u, 1u);
         if (!loop_init_12) {
-            uint _e97 = k_3;
-            k_3 = _e97 + 1u;
+            uint _e91 = k_3;
+            k_3 = _e91 + 1u;
         }
         loop_init_12 = false;
         uint _e4 = k_3;
@@ -560,13 +561,13 @@ void weigh(
             uint _e7 = k_3;
             metal::uint4 _e8 = tile_keys(_e7, here);
             metal::uint4 j_1 = _e8 + metal::uint4(start_1);
-            gates = type_16 {};
-            if (true) {
-                metal::float2 _e18 = gate_of_key(near_3, j_1.x, keys, _buffer_sizes);
-                metal::float2 _e20 = gate_of_key(near_3, j_1.y, keys, _buffer_sizes);
-                metal::float2 _e22 = gate_of_key(near_3, j_1.z, keys, _buffer_sizes);
-                metal::float2 _e24 = gate_of_key(near_3, j_1.w, keys, _buffer_sizes);
-                gates = type_16 {{_e18, _e20, _e22, _e24}};
+            gates = type_17 {};
+            if (GATED) {
+                metal::float2 _e15 = gate_of_key(near_3, j_1.x, keys, _buffer_sizes);
+                metal::float2 _e17 = gate_of_key(near_3, j_1.y, keys, _buffer_sizes);
+                metal::float2 _e19 = gate_of_key(near_3, j_1.z, keys, _buffer_sizes);
+                metal::float2 _e21 = gate_of_key(near_3, j_1.w, keys, _buffer_sizes);
+                gates = type_17 {{_e15, _e17, _e19, _e21}};
             }
             r_5 = 0u;
             uint2 loop_bound_13 = uint2(4294967295u);
@@ -575,46 +576,46 @@ void weigh(
                 if (metal::all(loop_bound_13 == uint2(0u))) { break; }
                 loop_bound_13 -= uint2(loop_bound_13.y == 0u, 1u);
                 if (!loop_init_13) {
-                    uint _e94 = r_5;
-                    r_5 = _e94 + 1u;
+                    uint _e88 = r_5;
+                    r_5 = _e88 + 1u;
                 }
                 loop_init_13 = false;
-                uint _e28 = r_5;
-                if (_e28 < ROWS) {
+                uint _e25 = r_5;
+                if (_e25 < ROWS) {
                 } else {
                     break;
                 }
                 {
-                    uint _e32 = r_5;
-                    uint _e35 = k_3;
-                    metal::float4 d_1 = dots.inner[(_e32 * KEYS) + _e35];
-                    uint _e41 = r_5;
-                    uint _e42 = row_of(_e41, here);
-                    metal::bool4 seen = j_1 < metal::uint4(metal::min(near_3.end, (near_3.own + _e42) + 1u));
-                    float _e50 = local_weight(d_1.x);
-                    float _e52 = local_weight(d_1.y);
-                    float _e54 = local_weight(d_1.z);
-                    float _e56 = local_weight(d_1.w);
-                    w_1 = metal::float4(_e50, _e52, _e54, _e56);
-                    if (true) {
-                        uint _e64 = r_5;
-                        uint _e65 = row_of(_e64, here);
-                        metal::float2 own = row_state.inner[_e65];
-                        metal::float4 _e68 = w_1;
-                        metal::float2 _e70 = gates.inner[0];
+                    uint _e29 = r_5;
+                    uint _e32 = k_3;
+                    metal::float4 d_1 = dots.inner[(_e29 * KEYS) + _e32];
+                    uint _e38 = r_5;
+                    uint _e39 = row_of(_e38, here);
+                    metal::bool4 seen = j_1 < metal::uint4(metal::min(near_3.end, (near_3.own + _e39) + 1u));
+                    float _e47 = local_affinity(d_1.x);
+                    float _e49 = local_affinity(d_1.y);
+                    float _e51 = local_affinity(d_1.z);
+                    float _e53 = local_affinity(d_1.w);
+                    w_1 = metal::float4(_e47, _e49, _e51, _e53);
+                    if (GATED) {
+                        uint _e58 = r_5;
+                        uint _e59 = row_of(_e58, here);
+                        metal::float2 own = row_state.inner[_e59];
+                        metal::float4 _e62 = w_1;
+                        metal::float2 _e64 = gates.inner[0];
+                        float _e65 = gate_decay(own, _e64);
+                        metal::float2 _e67 = gates.inner[1];
+                        float _e68 = gate_decay(own, _e67);
+                        metal::float2 _e70 = gates.inner[2];
                         float _e71 = gate_decay(own, _e70);
-                        metal::float2 _e73 = gates.inner[1];
+                        metal::float2 _e73 = gates.inner[3];
                         float _e74 = gate_decay(own, _e73);
-                        metal::float2 _e76 = gates.inner[2];
-                        float _e77 = gate_decay(own, _e76);
-                        metal::float2 _e79 = gates.inner[3];
-                        float _e80 = gate_decay(own, _e79);
-                        w_1 = _e68 * metal::float4(_e71, _e74, _e77, _e80);
+                        w_1 = _e62 * metal::float4(_e65, _e68, _e71, _e74);
                     }
-                    uint _e84 = r_5;
-                    uint _e87 = k_3;
-                    metal::float4 _e91 = w_1;
-                    dots.inner[(_e84 * KEYS) + _e87] = metal::select(metal::float4 {}, _e91, seen);
+                    uint _e78 = r_5;
+                    uint _e81 = k_3;
+                    metal::float4 _e85 = w_1;
+                    dots.inner[(_e78 * KEYS) + _e81] = metal::select(metal::float4 {}, _e85, seen);
                 }
             }
         }
@@ -631,13 +632,13 @@ void add_near_keys(
     constant Params& params,
     device type_4 const& queries,
     device type_4 const& keys,
-    threadgroup type_7& weights,
-    threadgroup type_8& staged,
-    thread type_9& sum,
-    thread type_10& total,
+    threadgroup type_8& coefficients,
+    threadgroup type_9& staged,
+    thread type_10& sum,
+    thread type_11& total,
     thread metal::uint3& here,
-    threadgroup type_15& row_state,
-    thread type_9& dots,
+    threadgroup type_16& row_state,
+    thread type_10& dots,
     constant _mslBufferSizes& _buffer_sizes
 ) {
     uint start_2 = 0u;
@@ -776,7 +777,7 @@ void add_near_keys(
                 }
             }
             uint _e159 = start_2;
-            weigh(near_4, _e159, keys, here, row_state, dots, _buffer_sizes);
+            relate(near_4, _e159, keys, here, row_state, dots, _buffer_sizes);
             r_6 = 0u;
             uint2 loop_bound_19 = uint2(4294967295u);
             bool loop_init_19 = true;
@@ -821,15 +822,15 @@ void add_near_keys(
                             uint _e192 = row_of(_e191, here);
                             uint _e193 = k_4;
                             uint _e198 = here.x;
-                            uint _e200 = weight_at(_e192, (_e193 * GROUP_X) + _e198);
-                            weights.inner[_e200] = w_2;
+                            uint _e200 = coefficient_at(_e192, (_e193 * GROUP_X) + _e198);
+                            coefficients.inner[_e200] = w_2;
                         }
                     }
                 }
             }
             metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup);
             uint _e209 = start_2;
-            add_near(near_4.keys, _e209, near_4.end, keys, weights, sum, here, _buffer_sizes);
+            add_near(near_4.keys, _e209, near_4.end, keys, coefficients, sum, here, _buffer_sizes);
         }
     }
     return;
@@ -849,9 +850,9 @@ void store_outputs(
     uint first_2,
     constant Params& params,
     device type_4& o,
-    threadgroup type_7& weights,
-    thread type_9& sum,
-    thread type_10& total,
+    threadgroup type_8& coefficients,
+    thread type_10& sum,
+    thread type_11& total,
     thread metal::uint3& here,
     constant _mslBufferSizes& _buffer_sizes
 ) {
@@ -859,7 +860,7 @@ void store_outputs(
     bool local_3 = {};
     bool local_4 = {};
     uint c_2 = {};
-    share_totals(weights, total, here);
+    share_totals(coefficients, total, here);
     uint2 loop_bound_21 = uint2(4294967295u);
     bool loop_init_21 = true;
     while(true) {
@@ -893,7 +894,7 @@ void store_outputs(
             }
             bool _e28 = local_4;
             if (_e28) {
-                float _e29 = row_total(_e9, weights);
+                float _e29 = row_total(_e9, coefficients);
                 c_2 = 0u;
                 uint2 loop_bound_22 = uint2(4294967295u);
                 bool loop_init_22 = true;
@@ -935,7 +936,7 @@ void store_outputs(
 float factor(
     uint row_5,
     uint index_1,
-    threadgroup type_8& staged
+    threadgroup type_9& staged
 ) {
     uint at = (row_5 * PITCH) + index_1;
     float _e12 = staged.inner[naga_div(at, 4u)][naga_mod(at, 4u)];
@@ -945,7 +946,7 @@ float factor(
 float feature(
     uint row_6,
     uint packed,
-    threadgroup type_8& staged
+    threadgroup type_9& staged
 ) {
     float value = {};
     float _e4 = factor(row_6, packed & 255u, staged);
@@ -972,7 +973,7 @@ float feature(
 metal::float4 features(
     uint row_7,
     metal::uint4 packed_1,
-    threadgroup type_8& staged
+    threadgroup type_9& staged
 ) {
     float _e3 = feature(row_7, packed_1.x, staged);
     float _e5 = feature(row_7, packed_1.y, staged);
@@ -985,7 +986,7 @@ void stage_vector(
     uint row_8,
     uint vector_3,
     metal::float4 value_1,
-    threadgroup type_8& staged
+    threadgroup type_9& staged
 ) {
     staged.inner[(row_8 * 3u) + vector_3] = (vector_3 < 2u) ? value_1 : metal::float4(1.0);
     return;
@@ -1007,12 +1008,12 @@ void add_far(
     uint start_3,
     uint end_1,
     device type_4 const& prefix,
-    threadgroup type_7& weights,
-    thread type_9& sum,
+    threadgroup type_8& coefficients,
+    thread type_10& sum,
     thread metal::uint3& here,
     constant _mslBufferSizes& _buffer_sizes
 ) {
-    type_13 a_2 = type_13 {};
+    type_14 a_2 = type_14 {};
     uint k_5 = 0u;
     uint x_2 = {};
     uint r_8 = {};
@@ -1080,8 +1081,8 @@ void add_far(
                             uint _e57 = row_of(_e56, here);
                             uint _e58 = k_5;
                             uint _e61 = x_2;
-                            uint _e63 = weight_at(_e57, (_e58 * GROUP_X) + _e61);
-                            metal::float4 _e65 = weights.inner[_e63];
+                            uint _e63 = coefficient_at(_e57, (_e58 * GROUP_X) + _e61);
+                            metal::float4 _e65 = coefficients.inner[_e63];
                             a_2.inner[_e53] = _e65;
                         }
                     }
@@ -1168,12 +1169,12 @@ void add_far_state(
     device type_4 const& queries,
     device type_6 const& table,
     device type_4 const& prefix,
-    threadgroup type_7& weights,
-    threadgroup type_8& staged,
-    thread type_9& sum,
-    thread type_10& total,
+    threadgroup type_8& coefficients,
+    threadgroup type_9& staged,
+    thread type_10& sum,
+    thread type_11& total,
     thread metal::uint3& here,
-    threadgroup type_15& row_state,
+    threadgroup type_16& row_state,
     constant _mslBufferSizes& _buffer_sizes
 ) {
     uint i_3 = {};
@@ -1203,7 +1204,7 @@ void add_far_state(
             uint c_4 = naga_mod(_e17, 3u);
             uint _e25 = i_3;
             uint _e33 = i_3;
-            metal::float4 _e49 = query_vector(near_6, naga_div(_e33, 3u), S_OFFSET, metal::min(c_4, 1u), params, queries, _buffer_sizes);
+            metal::float4 _e49 = query_vector(near_6, naga_div(_e33, 3u), SOURCE_OFFSET, metal::min(c_4, 1u), params, queries, _buffer_sizes);
             stage_vector(naga_div(_e25, 3u), c_4, _e49, staged);
         }
     }
@@ -1214,8 +1215,8 @@ void add_far_state(
         if (metal::all(loop_bound_29 == uint2(0u))) { break; }
         loop_bound_29 -= uint2(loop_bound_29.y == 0u, 1u);
         if (!loop_init_29) {
-            uint _e176 = start_4;
-            start_4 = _e176 + TILE;
+            uint _e173 = start_4;
+            start_4 = _e173 + TILE;
         }
         loop_init_29 = false;
         uint _e59 = start_4;
@@ -1231,8 +1232,8 @@ void add_far_state(
                 if (metal::all(loop_bound_30 == uint2(0u))) { break; }
                 loop_bound_30 -= uint2(loop_bound_30.y == 0u, 1u);
                 if (!loop_init_30) {
-                    uint _e172 = k_6;
-                    k_6 = _e172 + 1u;
+                    uint _e169 = k_6;
+                    k_6 = _e169 + 1u;
                 }
                 loop_init_30 = false;
                 uint _e64 = k_6;
@@ -1264,8 +1265,8 @@ void add_far_state(
                         if (metal::all(loop_bound_31 == uint2(0u))) { break; }
                         loop_bound_31 -= uint2(loop_bound_31.y == 0u, 1u);
                         if (!loop_init_31) {
-                            uint _e169 = r_10;
-                            r_10 = _e169 + 1u;
+                            uint _e166 = r_10;
+                            r_10 = _e166 + 1u;
                         }
                         loop_init_31 = false;
                         uint _e110 = r_10;
@@ -1278,32 +1279,32 @@ void add_far_state(
                             uint _e114 = row_of(_e113, here);
                             metal::float4 _e116 = features(_e114, packed_2, staged);
                             phi = metal::select(metal::float4 {}, _e116, seen_1);
-                            if (true) {
-                                metal::float4 _e123 = phi;
-                                metal::float2 _e126 = row_state.inner[_e114];
-                                float _e128 = gate_decay(_e126, metal::float2 {});
-                                phi = _e123 * _e128;
+                            if (GATED) {
+                                metal::float4 _e120 = phi;
+                                metal::float2 _e123 = row_state.inner[_e114];
+                                float _e125 = gate_decay(_e123, metal::float2 {});
+                                phi = _e120 * _e125;
                             }
+                            uint _e128 = r_10;
                             uint _e131 = r_10;
-                            uint _e134 = r_10;
-                            float _e136 = total.inner[_e134];
-                            float _e138 = phi.x;
-                            float _e143 = phi.y;
-                            float _e148 = phi.z;
-                            float _e153 = phi.w;
-                            total.inner[_e131] = (((_e136 + (_e138 * totals.x)) + (_e143 * totals.y)) + (_e148 * totals.z)) + (_e153 * totals.w);
-                            uint _e158 = k_6;
-                            uint _e163 = here.x;
-                            uint _e165 = weight_at(_e114, (_e158 * GROUP_X) + _e163);
-                            metal::float4 _e167 = phi;
-                            weights.inner[_e165] = _e167;
+                            float _e133 = total.inner[_e131];
+                            float _e135 = phi.x;
+                            float _e140 = phi.y;
+                            float _e145 = phi.z;
+                            float _e150 = phi.w;
+                            total.inner[_e128] = (((_e133 + (_e135 * totals.x)) + (_e140 * totals.y)) + (_e145 * totals.z)) + (_e150 * totals.w);
+                            uint _e155 = k_6;
+                            uint _e160 = here.x;
+                            uint _e162 = coefficient_at(_e114, (_e155 * GROUP_X) + _e160);
+                            metal::float4 _e164 = phi;
+                            coefficients.inner[_e162] = _e164;
                         }
                     }
                 }
             }
             metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup);
-            uint _e174 = start_4;
-            add_far(z_2, _e174, FEATURES, prefix, weights, sum, here, _buffer_sizes);
+            uint _e171 = start_4;
+            add_far(z_2, _e171, FEATURES, prefix, coefficients, sum, here, _buffer_sizes);
             metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup);
         }
     }
@@ -1323,18 +1324,18 @@ kernel void main_(
 , device type_6 const& table [[user(fake0)]]
 , device type_4 const& prefix [[user(fake0)]]
 , device type_4& o [[user(fake0)]]
-, threadgroup type_7& weights
-, threadgroup type_8& staged
-, threadgroup type_15& row_state
+, threadgroup type_8& coefficients
+, threadgroup type_9& staged
+, threadgroup type_16& row_state
 , constant _mslBufferSizes& _buffer_sizes [[user(fake0)]]
 ) {
-    type_9 sum = {};
-    type_10 total = {};
+    type_10 sum = {};
+    type_11 total = {};
     metal::uint3 here = {};
-    type_9 dots = {};
+    type_10 dots = {};
     if (index == 0u) {
         for (int __i0 = 0; __i0 < 144; __i0++) {
-            weights.inner[__i0] = {};
+            coefficients.inner[__i0] = {};
         }
         for (int __i0 = 0; __i0 < 200; __i0++) {
             staged.inner[__i0] = {};
@@ -1369,13 +1370,13 @@ kernel void main_(
     uint _e61 = params.stride;
     Near near_7 = Near {group.z * _e52, as_type<int>(as_type<uint>(static_cast<int>(first_4)) - as_type<uint>(static_cast<int>(lane.ring))), (group.z * _e61) + (block * BLOCK), tile, keys_end};
     keep_row_gates(near_7, keys, here, row_state, _buffer_sizes);
-    add_near_keys(near_7, params, queries, keys, weights, staged, sum, total, here, row_state, dots, _buffer_sizes);
+    add_near_keys(near_7, params, queries, keys, coefficients, staged, sum, total, here, row_state, dots, _buffer_sizes);
     if ((lane.position + (block * BLOCK)) > lane.ring) {
         metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup);
         uint _e76 = params.blocks;
-        add_far_state(near_7, (((group.z * _e76) + block) * FEATURES) * 17u, params, queries, table, prefix, weights, staged, sum, total, here, row_state, _buffer_sizes);
+        add_far_state(near_7, (((group.z * _e76) + block) * FEATURES) * 17u, params, queries, table, prefix, coefficients, staged, sum, total, here, row_state, _buffer_sizes);
     }
     uint _e91 = params.tokens;
-    store_outputs(near_7, rows_1, (((naga_div(group.z, HEADS) * _e91) * HEADS) + head) * 4u, params, o, weights, sum, total, here, _buffer_sizes);
+    store_outputs(near_7, rows_1, (((naga_div(group.z, HEADS) * _e91) * HEADS) + head) * 4u, params, o, coefficients, sum, total, here, _buffer_sizes);
     return;
 }

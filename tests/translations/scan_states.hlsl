@@ -15,10 +15,10 @@ struct Params {
 static const uint HEADS = 2u;
 static const uint HEAD = 16u;
 static const uint BLOCK = 16u;
-static const uint KEY_WIDTH = 44u;
-static const uint S_OFFSET = 16u;
 static const uint V_OFFSET = 24u;
-static const uint GATED = 1u;
+static const uint G_OFFSET = 40u;
+static const bool GATED = true;
+static const uint WIDTH = 44u;
 static const uint GROUP_X = 4u;
 static const uint GROUP_Y = 16u;
 static const uint ROWS = 4u;
@@ -26,9 +26,10 @@ static const uint VECTORS = 1u;
 static const uint KEYS = 2u;
 static const uint TILE = 32u;
 static const uint ROW_TILE = 64u;
-static const uint WEIGHTS = 576u;
+static const uint COEFFICIENTS = 576u;
 static const uint STAGED = 96u;
 static const uint SOURCE = 8u;
+static const uint SOURCE_OFFSET = 16u;
 static const uint FEATURES = 36u;
 static const uint ORDER = 2u;
 static const uint PITCH = 12u;
@@ -38,7 +39,7 @@ ByteAddressBuffer keys : register(t1);
 ByteAddressBuffer lanes : register(t2);
 ByteAddressBuffer table : register(t3);
 RWByteAddressBuffer states : register(u4);
-groupshared float4 weights[576];
+groupshared float4 coefficients[576];
 groupshared float4 staged[96];
 static float4 sum[16] = (float4[16])0;
 static float total[8] = (float[8])0;
@@ -55,7 +56,7 @@ uint row_of(uint r_3)
     return (_e3 + (r_3 * GROUP_Y));
 }
 
-uint weight_at(uint row, uint vector_)
+uint coefficient_at(uint row, uint vector_)
 {
     return ((row * 9u) + vector_);
 }
@@ -90,10 +91,10 @@ void share_totals()
             uint _e6 = r_4;
             const uint _e7 = row_of(_e6);
             uint _e10 = here.x;
-            const uint _e11 = weight_at(_e7, _e10);
+            const uint _e11 = coefficient_at(_e7, _e10);
             uint _e14 = r_4;
             float _e16 = total[min(uint(_e14), 7u)];
-            weights[min(uint(_e11), 575u)] = (_e16).xxxx;
+            coefficients[min(uint(_e11), 575u)] = (_e16).xxxx;
         }
     }
     GroupMemoryBarrierWithGroupSync();
@@ -123,8 +124,8 @@ float row_total(uint row_1)
         {
             float _e8 = all_;
             uint _e10 = x;
-            const uint _e11 = weight_at(row_1, _e10);
-            float _e14 = weights[min(uint(_e11), 575u)].x;
+            const uint _e11 = coefficient_at(row_1, _e10);
+            float _e14 = coefficients[min(uint(_e11), 575u)].x;
             all_ = (_e8 + _e14);
         }
     }
@@ -172,7 +173,7 @@ float feature(uint row_3, uint packed_1)
     return _e37;
 }
 
-float key_weight(uint f)
+float key_scale(uint f)
 {
     uint _e5 = asuint(table.Load((FEATURES + f)*4));
     return asfloat(_e5);
@@ -186,7 +187,7 @@ void stage_vector(uint row_4, uint vector_1, float4 value_3)
 
 float4 value_rows(uint first, uint row_5, uint vector_2)
 {
-    float4 _e13 = asfloat(keys.Load4((naga_div((((first + row_5) * KEY_WIDTH) + V_OFFSET), 4u) + vector_2)*16));
+    float4 _e13 = asfloat(keys.Load4((naga_div((((first + row_5) * WIDTH) + V_OFFSET), 4u) + vector_2)*16));
     return _e13;
 }
 
@@ -266,8 +267,8 @@ void add_rows(uint first_1, uint start_1, uint end)
                             const uint _e57 = row_of(_e56);
                             uint _e58 = k_2;
                             uint _e61 = x_1;
-                            const uint _e63 = weight_at(_e57, ((_e58 * GROUP_X) + _e61));
-                            float4 _e65 = weights[min(uint(_e63), 575u)];
+                            const uint _e63 = coefficient_at(_e57, ((_e58 * GROUP_X) + _e61));
+                            float4 _e65 = coefficients[min(uint(_e63), 575u)];
                             a_1[min(uint(_e53), 7u)] = _e65;
                         }
                     }
@@ -344,8 +345,8 @@ float part_of_total(uint row_6)
 
 float2 gate_sum(uint row_7)
 {
-    float4 _e11 = asfloat(keys.Load4(naga_div((((row_7 * KEY_WIDTH) + V_OFFSET) + HEAD), 4u)*16));
-    return _e11.xy;
+    float4 _e9 = asfloat(keys.Load4(naga_div(((row_7 * WIDTH) + G_OFFSET), 4u)*16));
+    return _e9.xy;
 }
 
 float decay(float2 last, uint row_8)
@@ -381,7 +382,7 @@ Lane ConstructLane(uint arg0, uint arg1, uint arg2, uint arg3) {
 void main(uint3 group : SV_GroupID, uint3 local : SV_GroupThreadID, uint index : SV_GroupIndex)
 {
     if (index == 0) {
-        weights = (float4[576])0;
+        coefficients = (float4[576])0;
         staged = (float4[96])0;
     }
     GroupMemoryBarrierWithGroupSync();
@@ -414,9 +415,9 @@ void main(uint3 group : SV_GroupID, uint3 local : SV_GroupThreadID, uint index :
     uint first_2 = ((group.z * _e37) + (block * BLOCK));
     uint _e45 = params.blocks;
     uint out_ = ((((group.z * _e45) + block) * FEATURES) * 17u);
-    if (true) {
-        const float2 _e64 = gate_sum(((first_2 + BLOCK) - 1u));
-        last_gate = _e64;
+    if (GATED) {
+        const float2 _e61 = gate_sum(((first_2 + BLOCK) - 1u));
+        last_gate = _e61;
     }
     uint2 loop_bound_7 = uint2(4294967295u, 4294967295u);
     bool loop_init_7 = true;
@@ -424,21 +425,21 @@ void main(uint3 group : SV_GroupID, uint3 local : SV_GroupThreadID, uint index :
         if (all(loop_bound_7 == uint2(0u, 0u))) { break; }
         loop_bound_7 -= uint2(loop_bound_7.y == 0u, 1u);
         if (!loop_init_7) {
-            uint _e86 = r;
-            r = (_e86 + 1u);
+            uint _e83 = r;
+            r = (_e83 + 1u);
         }
         loop_init_7 = false;
-        uint _e69 = r;
-        if ((_e69 < ROWS)) {
+        uint _e66 = r;
+        if ((_e66 < ROWS)) {
         } else {
             break;
         }
         {
+            uint _e69 = r;
             uint _e72 = r;
-            uint _e75 = r;
-            const uint _e76 = row_of(_e75);
-            uint _e84 = asuint(table.Load(min((first_feature + _e76), 35u)*4));
-            packed[min(uint(_e72), 7u)] = _e84;
+            const uint _e73 = row_of(_e72);
+            uint _e81 = asuint(table.Load(min((first_feature + _e73), 35u)*4));
+            packed[min(uint(_e69), 7u)] = _e81;
         }
     }
     uint2 loop_bound_8 = uint2(4294967295u, 4294967295u);
@@ -447,41 +448,41 @@ void main(uint3 group : SV_GroupID, uint3 local : SV_GroupThreadID, uint index :
         if (all(loop_bound_8 == uint2(0u, 0u))) { break; }
         loop_bound_8 -= uint2(loop_bound_8.y == 0u, 1u);
         if (!loop_init_8) {
-            uint _e271 = start;
-            start = (_e271 + TILE);
+            uint _e265 = start;
+            start = (_e265 + TILE);
         }
         loop_init_8 = false;
-        uint _e90 = start;
-        if ((_e90 < BLOCK)) {
+        uint _e87 = start;
+        if ((_e87 < BLOCK)) {
         } else {
             break;
         }
         {
-            uint _e94 = here.z;
-            i = _e94;
+            uint _e91 = here.z;
+            i = _e91;
             uint2 loop_bound_9 = uint2(4294967295u, 4294967295u);
             bool loop_init_9 = true;
             while(true) {
                 if (all(loop_bound_9 == uint2(0u, 0u))) { break; }
                 loop_bound_9 -= uint2(loop_bound_9.y == 0u, 1u);
                 if (!loop_init_9) {
-                    uint _e147 = i;
-                    i = (_e147 + 64u);
+                    uint _e144 = i;
+                    i = (_e144 + 64u);
                 }
                 loop_init_9 = false;
-                uint _e96 = i;
-                if ((_e96 < 96u)) {
+                uint _e93 = i;
+                if ((_e93 < 96u)) {
                 } else {
                     break;
                 }
                 {
-                    uint _e107 = i;
-                    uint c_2 = naga_mod(_e107, 3u);
-                    uint _e115 = i;
-                    uint j = naga_div(_e115, 3u);
-                    uint _e124 = start;
-                    float4 _e146 = asfloat(keys.Load4((naga_div((((first_2 + min((_e124 + j), 15u)) * KEY_WIDTH) + S_OFFSET), 4u) + min(c_2, 1u))*16));
-                    stage_vector(j, c_2, _e146);
+                    uint _e104 = i;
+                    uint c_2 = naga_mod(_e104, 3u);
+                    uint _e112 = i;
+                    uint j = naga_div(_e112, 3u);
+                    uint _e121 = start;
+                    float4 _e143 = asfloat(keys.Load4((naga_div((((first_2 + min((_e121 + j), 15u)) * WIDTH) + SOURCE_OFFSET), 4u) + min(c_2, 1u))*16));
+                    stage_vector(j, c_2, _e143);
                 }
             }
             GroupMemoryBarrierWithGroupSync();
@@ -492,39 +493,39 @@ void main(uint3 group : SV_GroupID, uint3 local : SV_GroupThreadID, uint index :
                 if (all(loop_bound_10 == uint2(0u, 0u))) { break; }
                 loop_bound_10 -= uint2(loop_bound_10.y == 0u, 1u);
                 if (!loop_init_10) {
-                    uint _e268 = k;
-                    k = (_e268 + 1u);
+                    uint _e262 = k;
+                    k = (_e262 + 1u);
                 }
                 loop_init_10 = false;
-                uint _e156 = k;
-                if ((_e156 < KEYS)) {
+                uint _e153 = k;
+                if ((_e153 < KEYS)) {
                 } else {
                     break;
                 }
                 {
-                    uint _e159 = k;
-                    const uint4 _e160 = tile_keys(_e159);
-                    uint _e162 = start;
-                    uint4 at_1 = ((first_2).xxxx + min((_e160 + (_e162).xxxx), (15u).xxxx));
-                    uint _e174 = start;
-                    scale = (((_e160 + (_e174).xxxx) < (16u).xxxx) ? (1.0).xxxx : ZeroValuefloat4());
-                    if (true) {
-                        float4 _e186 = scale;
+                    uint _e156 = k;
+                    const uint4 _e157 = tile_keys(_e156);
+                    uint _e159 = start;
+                    uint4 at_1 = ((first_2).xxxx + min((_e157 + (_e159).xxxx), (15u).xxxx));
+                    uint _e171 = start;
+                    scale = (((_e157 + (_e171).xxxx) < (16u).xxxx) ? (1.0).xxxx : ZeroValuefloat4());
+                    if (GATED) {
+                        float4 _e180 = scale;
+                        float2 _e181 = last_gate;
+                        const float _e183 = decay(_e181, at_1.x);
+                        float2 _e184 = last_gate;
+                        const float _e186 = decay(_e184, at_1.y);
                         float2 _e187 = last_gate;
-                        const float _e189 = decay(_e187, at_1.x);
+                        const float _e189 = decay(_e187, at_1.z);
                         float2 _e190 = last_gate;
-                        const float _e192 = decay(_e190, at_1.y);
-                        float2 _e193 = last_gate;
-                        const float _e195 = decay(_e193, at_1.z);
-                        float2 _e196 = last_gate;
-                        const float _e198 = decay(_e196, at_1.w);
-                        scale = (_e186 * float4(_e189, _e192, _e195, _e198));
+                        const float _e192 = decay(_e190, at_1.w);
+                        scale = (_e180 * float4(_e183, _e186, _e189, _e192));
                     }
-                    const float _e202 = part_of_total(at_1.x);
-                    const float _e204 = part_of_total(at_1.y);
-                    const float _e206 = part_of_total(at_1.z);
-                    const float _e208 = part_of_total(at_1.w);
-                    float4 parts = float4(_e202, _e204, _e206, _e208);
+                    const float _e196 = part_of_total(at_1.x);
+                    const float _e198 = part_of_total(at_1.y);
+                    const float _e200 = part_of_total(at_1.z);
+                    const float _e202 = part_of_total(at_1.w);
+                    float4 parts = float4(_e196, _e198, _e200, _e202);
                     r_1 = 0u;
                     uint2 loop_bound_11 = uint2(4294967295u, 4294967295u);
                     bool loop_init_11 = true;
@@ -532,41 +533,41 @@ void main(uint3 group : SV_GroupID, uint3 local : SV_GroupThreadID, uint index :
                         if (all(loop_bound_11 == uint2(0u, 0u))) { break; }
                         loop_bound_11 -= uint2(loop_bound_11.y == 0u, 1u);
                         if (!loop_init_11) {
-                            uint _e265 = r_1;
-                            r_1 = (_e265 + 1u);
+                            uint _e259 = r_1;
+                            r_1 = (_e259 + 1u);
                         }
                         loop_init_11 = false;
-                        uint _e212 = r_1;
-                        if ((_e212 < ROWS)) {
+                        uint _e206 = r_1;
+                        if ((_e206 < ROWS)) {
                         } else {
                             break;
                         }
                         {
-                            uint _e215 = r_1;
-                            uint f_1 = packed[min(uint(_e215), 7u)];
-                            float4 _e218 = scale;
-                            const float _e220 = feature(_e160.x, f_1);
-                            const float _e222 = feature(_e160.y, f_1);
-                            const float _e224 = feature(_e160.z, f_1);
-                            const float _e226 = feature(_e160.w, f_1);
-                            float4 phi = (_e218 * float4(_e220, _e222, _e224, _e226));
-                            uint _e230 = r_1;
-                            uint _e233 = r_1;
-                            float _e235 = total[min(uint(_e233), 7u)];
-                            total[min(uint(_e230), 7u)] = ((((_e235 + (phi.x * parts.x)) + (phi.y * parts.y)) + (phi.z * parts.z)) + (phi.w * parts.w));
-                            uint _e253 = r_1;
-                            const uint _e254 = row_of(_e253);
-                            uint _e255 = k;
-                            uint _e260 = here.x;
-                            const uint _e262 = weight_at(_e254, ((_e255 * GROUP_X) + _e260));
-                            weights[min(uint(_e262), 575u)] = phi;
+                            uint _e209 = r_1;
+                            uint f_1 = packed[min(uint(_e209), 7u)];
+                            float4 _e212 = scale;
+                            const float _e214 = feature(_e157.x, f_1);
+                            const float _e216 = feature(_e157.y, f_1);
+                            const float _e218 = feature(_e157.z, f_1);
+                            const float _e220 = feature(_e157.w, f_1);
+                            float4 phi = (_e212 * float4(_e214, _e216, _e218, _e220));
+                            uint _e224 = r_1;
+                            uint _e227 = r_1;
+                            float _e229 = total[min(uint(_e227), 7u)];
+                            total[min(uint(_e224), 7u)] = ((((_e229 + (phi.x * parts.x)) + (phi.y * parts.y)) + (phi.z * parts.z)) + (phi.w * parts.w));
+                            uint _e247 = r_1;
+                            const uint _e248 = row_of(_e247);
+                            uint _e249 = k;
+                            uint _e254 = here.x;
+                            const uint _e256 = coefficient_at(_e248, ((_e249 * GROUP_X) + _e254));
+                            coefficients[min(uint(_e256), 575u)] = phi;
                         }
                     }
                 }
             }
             GroupMemoryBarrierWithGroupSync();
-            uint _e270 = start;
-            add_rows(first_2, _e270, BLOCK);
+            uint _e264 = start;
+            add_rows(first_2, _e264, BLOCK);
         }
     }
     share_totals();
@@ -576,19 +577,19 @@ void main(uint3 group : SV_GroupID, uint3 local : SV_GroupThreadID, uint index :
         if (all(loop_bound_12 == uint2(0u, 0u))) { break; }
         loop_bound_12 -= uint2(loop_bound_12.y == 0u, 1u);
         if (!loop_init_12) {
-            uint _e330 = r_2;
-            r_2 = (_e330 + 1u);
+            uint _e324 = r_2;
+            r_2 = (_e324 + 1u);
         }
         loop_init_12 = false;
-        uint _e276 = r_2;
-        if ((_e276 < ROWS)) {
+        uint _e270 = r_2;
+        if ((_e270 < ROWS)) {
         } else {
             break;
         }
         {
-            uint _e279 = r_2;
-            const uint _e280 = row_of(_e279);
-            uint f_2 = (first_feature + _e280);
+            uint _e273 = r_2;
+            const uint _e274 = row_of(_e273);
+            uint f_2 = (first_feature + _e274);
             c = 0u;
             uint2 loop_bound_13 = uint2(4294967295u, 4294967295u);
             bool loop_init_13 = true;
@@ -596,80 +597,80 @@ void main(uint3 group : SV_GroupID, uint3 local : SV_GroupThreadID, uint index :
                 if (all(loop_bound_13 == uint2(0u, 0u))) { break; }
                 loop_bound_13 -= uint2(loop_bound_13.y == 0u, 1u);
                 if (!loop_init_13) {
-                    uint _e327 = c;
-                    c = (_e327 + 1u);
+                    uint _e321 = c;
+                    c = (_e321 + 1u);
                 }
                 loop_init_13 = false;
-                uint _e284 = c;
-                if ((_e284 < VECTORS)) {
+                uint _e278 = c;
+                if ((_e278 < VECTORS)) {
                 } else {
                     break;
                 }
                 {
-                    uint _e289 = here.x;
-                    uint _e290 = c;
-                    uint vector_4 = (_e289 + (_e290 * GROUP_X));
+                    uint _e283 = here.x;
+                    uint _e284 = c;
+                    uint vector_4 = (_e283 + (_e284 * GROUP_X));
                     if ((f_2 < FEATURES)) {
                         local_1 = (vector_4 < 4u);
                     } else {
                         local_1 = false;
                     }
-                    bool _e304 = local_1;
-                    if (_e304) {
+                    bool _e298 = local_1;
+                    if (_e298) {
                         uint at_2 = (naga_div((out_ + (f_2 * HEAD)), 4u) + vector_4);
-                        uint _e312 = r_2;
-                        uint _e315 = c;
-                        float4 _e318 = sum[min(uint(((_e312 * VECTORS) + _e315)), 15u)];
-                        value = _e318;
-                        float4 _e320 = value;
-                        const float _e321 = key_weight(f_2);
-                        value = (_e320 * _e321);
-                        float4 _e325 = value;
-                        states.Store4(at_2*16, asuint(_e325));
+                        uint _e306 = r_2;
+                        uint _e309 = c;
+                        float4 _e312 = sum[min(uint(((_e306 * VECTORS) + _e309)), 15u)];
+                        value = _e312;
+                        float4 _e314 = value;
+                        const float _e315 = key_scale(f_2);
+                        value = (_e314 * _e315);
+                        float4 _e319 = value;
+                        states.Store4(at_2*16, asuint(_e319));
                     }
                 }
             }
         }
     }
-    uint _e334 = here.z;
-    i_1 = _e334;
+    uint _e328 = here.z;
+    i_1 = _e328;
     uint2 loop_bound_14 = uint2(4294967295u, 4294967295u);
     bool loop_init_14 = true;
     while(true) {
         if (all(loop_bound_14 == uint2(0u, 0u))) { break; }
         loop_bound_14 -= uint2(loop_bound_14.y == 0u, 1u);
         if (!loop_init_14) {
-            uint _e397 = i_1;
-            i_1 = (_e397 + 64u);
+            uint _e391 = i_1;
+            i_1 = (_e391 + 64u);
         }
         loop_init_14 = false;
-        uint _e336 = i_1;
-        if ((_e336 < 16u)) {
+        uint _e330 = i_1;
+        if ((_e330 < 16u)) {
         } else {
             break;
         }
         {
-            uint _e343 = i_1;
-            uint f_3 = (first_feature + (4u * _e343));
+            uint _e337 = i_1;
+            uint f_3 = (first_feature + (4u * _e337));
             if ((f_3 < FEATURES)) {
                 uint at_3 = naga_div(((out_ + 576u) + f_3), 4u);
-                uint _e358 = i_1;
-                const float _e360 = row_total((4u * _e358));
+                uint _e352 = i_1;
+                const float _e354 = row_total((4u * _e352));
+                uint _e356 = i_1;
+                const float _e360 = row_total(((4u * _e356) + 1u));
                 uint _e362 = i_1;
-                const float _e366 = row_total(((4u * _e362) + 1u));
+                const float _e366 = row_total(((4u * _e362) + 2u));
                 uint _e368 = i_1;
-                const float _e372 = row_total(((4u * _e368) + 2u));
-                uint _e374 = i_1;
-                const float _e378 = row_total(((4u * _e374) + 3u));
-                value_1 = float4(_e360, _e366, _e372, _e378);
-                float4 _e381 = value_1;
-                const float _e382 = key_weight(f_3);
-                const float _e385 = key_weight((f_3 + 1u));
-                const float _e388 = key_weight((f_3 + 2u));
-                const float _e391 = key_weight((f_3 + 3u));
-                value_1 = (_e381 * float4(_e382, _e385, _e388, _e391));
-                float4 _e396 = value_1;
-                states.Store4(at_3*16, asuint(_e396));
+                const float _e372 = row_total(((4u * _e368) + 3u));
+                value_1 = float4(_e354, _e360, _e366, _e372);
+                float4 _e375 = value_1;
+                const float _e376 = key_scale(f_3);
+                const float _e379 = key_scale((f_3 + 1u));
+                const float _e382 = key_scale((f_3 + 2u));
+                const float _e385 = key_scale((f_3 + 3u));
+                value_1 = (_e375 * float4(_e376, _e379, _e382, _e385));
+                float4 _e390 = value_1;
+                states.Store4(at_3*16, asuint(_e390));
             }
         }
     }

@@ -23,34 +23,34 @@ struct Params {
     uint stride;
     uint tokens;
 };
-typedef metal::float4 type_4[1];
-typedef Lane type_5[1];
-typedef uint type_6[1];
-struct type_7 {
+typedef metal::float4 type_5[1];
+typedef Lane type_6[1];
+typedef uint type_7[1];
+struct type_8 {
     metal::float4 inner[576];
 };
-struct type_8 {
+struct type_9 {
     metal::float4 inner[96];
 };
-struct type_9 {
+struct type_10 {
     metal::float4 inner[16];
 };
-struct type_10 {
+struct type_11 {
     float inner[8];
 };
-struct type_13 {
+struct type_14 {
     metal::float4 inner[8];
 };
-struct type_14 {
+struct type_15 {
     uint inner[8];
 };
 constant uint HEADS = 2u;
 constant uint HEAD = 16u;
 constant uint BLOCK = 16u;
-constant uint KEY_WIDTH = 44u;
-constant uint S_OFFSET = 16u;
 constant uint V_OFFSET = 24u;
-constant uint GATED = 1u;
+constant uint G_OFFSET = 40u;
+constant bool GATED = true;
+constant uint WIDTH = 44u;
 constant uint GROUP_X = 4u;
 constant uint GROUP_Y = 16u;
 constant uint ROWS = 4u;
@@ -58,9 +58,10 @@ constant uint VECTORS = 1u;
 constant uint KEYS = 2u;
 constant uint TILE = 32u;
 constant uint ROW_TILE = 64u;
-constant uint WEIGHTS = 576u;
+constant uint COEFFICIENTS = 576u;
 constant uint STAGED = 96u;
 constant uint SOURCE = 8u;
+constant uint SOURCE_OFFSET = 16u;
 constant uint FEATURES = 36u;
 constant uint ORDER = 2u;
 constant uint PITCH = 12u;
@@ -80,7 +81,7 @@ uint row_of(
     return _e3 + (r_3 * GROUP_Y);
 }
 
-uint weight_at(
+uint coefficient_at(
     uint row,
     uint vector
 ) {
@@ -96,8 +97,8 @@ metal::uint4 tile_keys(
 }
 
 void share_totals(
-    threadgroup type_7& weights,
-    thread type_10& total,
+    threadgroup type_8& coefficients,
+    thread type_11& total,
     thread metal::uint3& here
 ) {
     uint r_4 = 0u;
@@ -121,10 +122,10 @@ void share_totals(
             uint _e6 = r_4;
             uint _e7 = row_of(_e6, here);
             uint _e10 = here.x;
-            uint _e11 = weight_at(_e7, _e10);
+            uint _e11 = coefficient_at(_e7, _e10);
             uint _e14 = r_4;
             float _e16 = total.inner[_e14];
-            weights.inner[_e11] = metal::float4(_e16);
+            coefficients.inner[_e11] = metal::float4(_e16);
         }
     }
     metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup);
@@ -133,7 +134,7 @@ void share_totals(
 
 float row_total(
     uint row_1,
-    threadgroup type_7& weights
+    threadgroup type_8& coefficients
 ) {
     float all = 0.0;
     uint x = 0u;
@@ -155,8 +156,8 @@ float row_total(
         {
             float _e8 = all;
             uint _e10 = x;
-            uint _e11 = weight_at(row_1, _e10);
-            float _e14 = weights.inner[_e11].x;
+            uint _e11 = coefficient_at(row_1, _e10);
+            float _e14 = coefficients.inner[_e11].x;
             all = _e8 + _e14;
         }
     }
@@ -175,7 +176,7 @@ uint naga_mod(uint lhs, uint rhs) {
 float factor(
     uint row_2,
     uint index_1,
-    threadgroup type_8& staged
+    threadgroup type_9& staged
 ) {
     uint at = (row_2 * PITCH) + index_1;
     float _e12 = staged.inner[naga_div(at, 4u)][naga_mod(at, 4u)];
@@ -185,7 +186,7 @@ float factor(
 float feature(
     uint row_3,
     uint packed_1,
-    threadgroup type_8& staged
+    threadgroup type_9& staged
 ) {
     float value_2 = {};
     float _e4 = factor(row_3, packed_1 & 255u, staged);
@@ -209,9 +210,9 @@ float feature(
     return _e37;
 }
 
-float key_weight(
+float key_scale(
     uint f,
-    device type_6 const& table,
+    device type_7 const& table,
     constant _mslBufferSizes& _buffer_sizes
 ) {
     uint _e5 = table[FEATURES + f];
@@ -222,7 +223,7 @@ void stage_vector(
     uint row_4,
     uint vector_1,
     metal::float4 value_3,
-    threadgroup type_8& staged
+    threadgroup type_9& staged
 ) {
     staged.inner[(row_4 * 3u) + vector_1] = (vector_1 < 2u) ? value_3 : metal::float4(1.0);
     return;
@@ -232,10 +233,10 @@ metal::float4 value_rows(
     uint first,
     uint row_5,
     uint vector_2,
-    device type_4 const& keys,
+    device type_5 const& keys,
     constant _mslBufferSizes& _buffer_sizes
 ) {
-    metal::float4 _e13 = keys[naga_div(((first + row_5) * KEY_WIDTH) + V_OFFSET, 4u) + vector_2];
+    metal::float4 _e13 = keys[naga_div(((first + row_5) * WIDTH) + V_OFFSET, 4u) + vector_2];
     return _e13;
 }
 
@@ -243,13 +244,13 @@ void add_rows(
     uint first_1,
     uint start_1,
     uint end,
-    device type_4 const& keys,
-    threadgroup type_7& weights,
-    thread type_9& sum,
+    device type_5 const& keys,
+    threadgroup type_8& coefficients,
+    thread type_10& sum,
     thread metal::uint3& here,
     constant _mslBufferSizes& _buffer_sizes
 ) {
-    type_13 a_1 = type_13 {};
+    type_14 a_1 = type_14 {};
     uint k_2 = 0u;
     uint x_1 = {};
     uint r_5 = {};
@@ -317,8 +318,8 @@ void add_rows(
                             uint _e57 = row_of(_e56, here);
                             uint _e58 = k_2;
                             uint _e61 = x_1;
-                            uint _e63 = weight_at(_e57, (_e58 * GROUP_X) + _e61);
-                            metal::float4 _e65 = weights.inner[_e63];
+                            uint _e63 = coefficient_at(_e57, (_e58 * GROUP_X) + _e61);
+                            metal::float4 _e65 = coefficients.inner[_e63];
                             a_1.inner[_e53] = _e65;
                         }
                     }
@@ -396,17 +397,17 @@ float part_of_total(
 
 metal::float2 gate_sum(
     uint row_7,
-    device type_4 const& keys,
+    device type_5 const& keys,
     constant _mslBufferSizes& _buffer_sizes
 ) {
-    metal::float4 _e11 = keys[naga_div(((row_7 * KEY_WIDTH) + V_OFFSET) + HEAD, 4u)];
-    return _e11.xy;
+    metal::float4 _e9 = keys[naga_div((row_7 * WIDTH) + G_OFFSET, 4u)];
+    return _e9.xy;
 }
 
 float decay(
     metal::float2 last,
     uint row_8,
-    device type_4 const& keys,
+    device type_5 const& keys,
     constant _mslBufferSizes& _buffer_sizes
 ) {
     metal::float2 _e2 = gate_sum(row_8, keys, _buffer_sizes);
@@ -421,20 +422,20 @@ kernel void main_(
 , metal::uint3 local [[thread_position_in_threadgroup]]
 , uint index [[thread_index_in_threadgroup]]
 , constant Params& params [[user(fake0)]]
-, device type_4 const& keys [[user(fake0)]]
-, device type_5 const& lanes [[user(fake0)]]
-, device type_6 const& table [[user(fake0)]]
-, device type_4& states [[user(fake0)]]
-, threadgroup type_7& weights
-, threadgroup type_8& staged
+, device type_5 const& keys [[user(fake0)]]
+, device type_6 const& lanes [[user(fake0)]]
+, device type_7 const& table [[user(fake0)]]
+, device type_5& states [[user(fake0)]]
+, threadgroup type_8& coefficients
+, threadgroup type_9& staged
 , constant _mslBufferSizes& _buffer_sizes [[user(fake0)]]
 ) {
-    type_9 sum = {};
-    type_10 total = {};
+    type_10 sum = {};
+    type_11 total = {};
     metal::uint3 here = {};
     if (index == 0u) {
         for (int __i0 = 0; __i0 < 576; __i0++) {
-            weights.inner[__i0] = {};
+            coefficients.inner[__i0] = {};
         }
         for (int __i0 = 0; __i0 < 96; __i0++) {
             staged.inner[__i0] = {};
@@ -442,7 +443,7 @@ kernel void main_(
     }
     metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup);
     metal::float2 last_gate = metal::float2 {};
-    type_14 packed = type_14 {};
+    type_15 packed = type_15 {};
     uint r = 0u;
     uint start = 0u;
     uint i = {};
@@ -469,9 +470,9 @@ kernel void main_(
     uint first_2 = (group.z * _e37) + (block * BLOCK);
     uint _e45 = params.blocks;
     uint out = (((group.z * _e45) + block) * FEATURES) * 17u;
-    if (true) {
-        metal::float2 _e64 = gate_sum((first_2 + BLOCK) - 1u, keys, _buffer_sizes);
-        last_gate = _e64;
+    if (GATED) {
+        metal::float2 _e61 = gate_sum((first_2 + BLOCK) - 1u, keys, _buffer_sizes);
+        last_gate = _e61;
     }
     uint2 loop_bound_7 = uint2(4294967295u);
     bool loop_init_7 = true;
@@ -479,21 +480,21 @@ kernel void main_(
         if (metal::all(loop_bound_7 == uint2(0u))) { break; }
         loop_bound_7 -= uint2(loop_bound_7.y == 0u, 1u);
         if (!loop_init_7) {
-            uint _e86 = r;
-            r = _e86 + 1u;
+            uint _e83 = r;
+            r = _e83 + 1u;
         }
         loop_init_7 = false;
-        uint _e69 = r;
-        if (_e69 < ROWS) {
+        uint _e66 = r;
+        if (_e66 < ROWS) {
         } else {
             break;
         }
         {
+            uint _e69 = r;
             uint _e72 = r;
-            uint _e75 = r;
-            uint _e76 = row_of(_e75, here);
-            uint _e84 = table[metal::min(first_feature + _e76, 35u)];
-            packed.inner[_e72] = _e84;
+            uint _e73 = row_of(_e72, here);
+            uint _e81 = table[metal::min(first_feature + _e73, 35u)];
+            packed.inner[_e69] = _e81;
         }
     }
     uint2 loop_bound_8 = uint2(4294967295u);
@@ -502,41 +503,41 @@ kernel void main_(
         if (metal::all(loop_bound_8 == uint2(0u))) { break; }
         loop_bound_8 -= uint2(loop_bound_8.y == 0u, 1u);
         if (!loop_init_8) {
-            uint _e271 = start;
-            start = _e271 + TILE;
+            uint _e265 = start;
+            start = _e265 + TILE;
         }
         loop_init_8 = false;
-        uint _e90 = start;
-        if (_e90 < BLOCK) {
+        uint _e87 = start;
+        if (_e87 < BLOCK) {
         } else {
             break;
         }
         {
-            uint _e94 = here.z;
-            i = _e94;
+            uint _e91 = here.z;
+            i = _e91;
             uint2 loop_bound_9 = uint2(4294967295u);
             bool loop_init_9 = true;
             while(true) {
                 if (metal::all(loop_bound_9 == uint2(0u))) { break; }
                 loop_bound_9 -= uint2(loop_bound_9.y == 0u, 1u);
                 if (!loop_init_9) {
-                    uint _e147 = i;
-                    i = _e147 + 64u;
+                    uint _e144 = i;
+                    i = _e144 + 64u;
                 }
                 loop_init_9 = false;
-                uint _e96 = i;
-                if (_e96 < 96u) {
+                uint _e93 = i;
+                if (_e93 < 96u) {
                 } else {
                     break;
                 }
                 {
-                    uint _e107 = i;
-                    uint c_2 = naga_mod(_e107, 3u);
-                    uint _e115 = i;
-                    uint j = naga_div(_e115, 3u);
-                    uint _e124 = start;
-                    metal::float4 _e146 = keys[naga_div(((first_2 + metal::min(_e124 + j, 15u)) * KEY_WIDTH) + S_OFFSET, 4u) + metal::min(c_2, 1u)];
-                    stage_vector(j, c_2, _e146, staged);
+                    uint _e104 = i;
+                    uint c_2 = naga_mod(_e104, 3u);
+                    uint _e112 = i;
+                    uint j = naga_div(_e112, 3u);
+                    uint _e121 = start;
+                    metal::float4 _e143 = keys[naga_div(((first_2 + metal::min(_e121 + j, 15u)) * WIDTH) + SOURCE_OFFSET, 4u) + metal::min(c_2, 1u)];
+                    stage_vector(j, c_2, _e143, staged);
                 }
             }
             metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup);
@@ -547,39 +548,39 @@ kernel void main_(
                 if (metal::all(loop_bound_10 == uint2(0u))) { break; }
                 loop_bound_10 -= uint2(loop_bound_10.y == 0u, 1u);
                 if (!loop_init_10) {
-                    uint _e268 = k;
-                    k = _e268 + 1u;
+                    uint _e262 = k;
+                    k = _e262 + 1u;
                 }
                 loop_init_10 = false;
-                uint _e156 = k;
-                if (_e156 < KEYS) {
+                uint _e153 = k;
+                if (_e153 < KEYS) {
                 } else {
                     break;
                 }
                 {
-                    uint _e159 = k;
-                    metal::uint4 _e160 = tile_keys(_e159, here);
-                    uint _e162 = start;
-                    metal::uint4 at_1 = metal::uint4(first_2) + metal::min(_e160 + metal::uint4(_e162), metal::uint4(15u));
-                    uint _e174 = start;
-                    scale = metal::select(metal::float4 {}, metal::float4(1.0), (_e160 + metal::uint4(_e174)) < metal::uint4(16u));
-                    if (true) {
-                        metal::float4 _e186 = scale;
+                    uint _e156 = k;
+                    metal::uint4 _e157 = tile_keys(_e156, here);
+                    uint _e159 = start;
+                    metal::uint4 at_1 = metal::uint4(first_2) + metal::min(_e157 + metal::uint4(_e159), metal::uint4(15u));
+                    uint _e171 = start;
+                    scale = metal::select(metal::float4 {}, metal::float4(1.0), (_e157 + metal::uint4(_e171)) < metal::uint4(16u));
+                    if (GATED) {
+                        metal::float4 _e180 = scale;
+                        metal::float2 _e181 = last_gate;
+                        float _e183 = decay(_e181, at_1.x, keys, _buffer_sizes);
+                        metal::float2 _e184 = last_gate;
+                        float _e186 = decay(_e184, at_1.y, keys, _buffer_sizes);
                         metal::float2 _e187 = last_gate;
-                        float _e189 = decay(_e187, at_1.x, keys, _buffer_sizes);
+                        float _e189 = decay(_e187, at_1.z, keys, _buffer_sizes);
                         metal::float2 _e190 = last_gate;
-                        float _e192 = decay(_e190, at_1.y, keys, _buffer_sizes);
-                        metal::float2 _e193 = last_gate;
-                        float _e195 = decay(_e193, at_1.z, keys, _buffer_sizes);
-                        metal::float2 _e196 = last_gate;
-                        float _e198 = decay(_e196, at_1.w, keys, _buffer_sizes);
-                        scale = _e186 * metal::float4(_e189, _e192, _e195, _e198);
+                        float _e192 = decay(_e190, at_1.w, keys, _buffer_sizes);
+                        scale = _e180 * metal::float4(_e183, _e186, _e189, _e192);
                     }
-                    float _e202 = part_of_total(at_1.x);
-                    float _e204 = part_of_total(at_1.y);
-                    float _e206 = part_of_total(at_1.z);
-                    float _e208 = part_of_total(at_1.w);
-                    metal::float4 parts = metal::float4(_e202, _e204, _e206, _e208);
+                    float _e196 = part_of_total(at_1.x);
+                    float _e198 = part_of_total(at_1.y);
+                    float _e200 = part_of_total(at_1.z);
+                    float _e202 = part_of_total(at_1.w);
+                    metal::float4 parts = metal::float4(_e196, _e198, _e200, _e202);
                     r_1 = 0u;
                     uint2 loop_bound_11 = uint2(4294967295u);
                     bool loop_init_11 = true;
@@ -587,63 +588,63 @@ kernel void main_(
                         if (metal::all(loop_bound_11 == uint2(0u))) { break; }
                         loop_bound_11 -= uint2(loop_bound_11.y == 0u, 1u);
                         if (!loop_init_11) {
-                            uint _e265 = r_1;
-                            r_1 = _e265 + 1u;
+                            uint _e259 = r_1;
+                            r_1 = _e259 + 1u;
                         }
                         loop_init_11 = false;
-                        uint _e212 = r_1;
-                        if (_e212 < ROWS) {
+                        uint _e206 = r_1;
+                        if (_e206 < ROWS) {
                         } else {
                             break;
                         }
                         {
-                            uint _e215 = r_1;
-                            uint f_1 = packed.inner[_e215];
-                            metal::float4 _e218 = scale;
-                            float _e220 = feature(_e160.x, f_1, staged);
-                            float _e222 = feature(_e160.y, f_1, staged);
-                            float _e224 = feature(_e160.z, f_1, staged);
-                            float _e226 = feature(_e160.w, f_1, staged);
-                            metal::float4 phi = _e218 * metal::float4(_e220, _e222, _e224, _e226);
-                            uint _e230 = r_1;
-                            uint _e233 = r_1;
-                            float _e235 = total.inner[_e233];
-                            total.inner[_e230] = (((_e235 + (phi.x * parts.x)) + (phi.y * parts.y)) + (phi.z * parts.z)) + (phi.w * parts.w);
-                            uint _e253 = r_1;
-                            uint _e254 = row_of(_e253, here);
-                            uint _e255 = k;
-                            uint _e260 = here.x;
-                            uint _e262 = weight_at(_e254, (_e255 * GROUP_X) + _e260);
-                            weights.inner[_e262] = phi;
+                            uint _e209 = r_1;
+                            uint f_1 = packed.inner[_e209];
+                            metal::float4 _e212 = scale;
+                            float _e214 = feature(_e157.x, f_1, staged);
+                            float _e216 = feature(_e157.y, f_1, staged);
+                            float _e218 = feature(_e157.z, f_1, staged);
+                            float _e220 = feature(_e157.w, f_1, staged);
+                            metal::float4 phi = _e212 * metal::float4(_e214, _e216, _e218, _e220);
+                            uint _e224 = r_1;
+                            uint _e227 = r_1;
+                            float _e229 = total.inner[_e227];
+                            total.inner[_e224] = (((_e229 + (phi.x * parts.x)) + (phi.y * parts.y)) + (phi.z * parts.z)) + (phi.w * parts.w);
+                            uint _e247 = r_1;
+                            uint _e248 = row_of(_e247, here);
+                            uint _e249 = k;
+                            uint _e254 = here.x;
+                            uint _e256 = coefficient_at(_e248, (_e249 * GROUP_X) + _e254);
+                            coefficients.inner[_e256] = phi;
                         }
                     }
                 }
             }
             metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup);
-            uint _e270 = start;
-            add_rows(first_2, _e270, BLOCK, keys, weights, sum, here, _buffer_sizes);
+            uint _e264 = start;
+            add_rows(first_2, _e264, BLOCK, keys, coefficients, sum, here, _buffer_sizes);
         }
     }
-    share_totals(weights, total, here);
+    share_totals(coefficients, total, here);
     uint2 loop_bound_12 = uint2(4294967295u);
     bool loop_init_12 = true;
     while(true) {
         if (metal::all(loop_bound_12 == uint2(0u))) { break; }
         loop_bound_12 -= uint2(loop_bound_12.y == 0u, 1u);
         if (!loop_init_12) {
-            uint _e330 = r_2;
-            r_2 = _e330 + 1u;
+            uint _e324 = r_2;
+            r_2 = _e324 + 1u;
         }
         loop_init_12 = false;
-        uint _e276 = r_2;
-        if (_e276 < ROWS) {
+        uint _e270 = r_2;
+        if (_e270 < ROWS) {
         } else {
             break;
         }
         {
-            uint _e279 = r_2;
-            uint _e280 = row_of(_e279, here);
-            uint f_2 = first_feature + _e280;
+            uint _e273 = r_2;
+            uint _e274 = row_of(_e273, here);
+            uint f_2 = first_feature + _e274;
             c = 0u;
             uint2 loop_bound_13 = uint2(4294967295u);
             bool loop_init_13 = true;
@@ -651,80 +652,80 @@ kernel void main_(
                 if (metal::all(loop_bound_13 == uint2(0u))) { break; }
                 loop_bound_13 -= uint2(loop_bound_13.y == 0u, 1u);
                 if (!loop_init_13) {
-                    uint _e327 = c;
-                    c = _e327 + 1u;
+                    uint _e321 = c;
+                    c = _e321 + 1u;
                 }
                 loop_init_13 = false;
-                uint _e284 = c;
-                if (_e284 < VECTORS) {
+                uint _e278 = c;
+                if (_e278 < VECTORS) {
                 } else {
                     break;
                 }
                 {
-                    uint _e289 = here.x;
-                    uint _e290 = c;
-                    uint vector_4 = _e289 + (_e290 * GROUP_X);
+                    uint _e283 = here.x;
+                    uint _e284 = c;
+                    uint vector_4 = _e283 + (_e284 * GROUP_X);
                     if (f_2 < FEATURES) {
                         local_1 = vector_4 < 4u;
                     } else {
                         local_1 = false;
                     }
-                    bool _e304 = local_1;
-                    if (_e304) {
+                    bool _e298 = local_1;
+                    if (_e298) {
                         uint at_2 = naga_div(out + (f_2 * HEAD), 4u) + vector_4;
-                        uint _e312 = r_2;
-                        uint _e315 = c;
-                        metal::float4 _e318 = sum.inner[(_e312 * VECTORS) + _e315];
-                        value = _e318;
-                        metal::float4 _e320 = value;
-                        float _e321 = key_weight(f_2, table, _buffer_sizes);
-                        value = _e320 * _e321;
-                        metal::float4 _e325 = value;
-                        states[at_2] = _e325;
+                        uint _e306 = r_2;
+                        uint _e309 = c;
+                        metal::float4 _e312 = sum.inner[(_e306 * VECTORS) + _e309];
+                        value = _e312;
+                        metal::float4 _e314 = value;
+                        float _e315 = key_scale(f_2, table, _buffer_sizes);
+                        value = _e314 * _e315;
+                        metal::float4 _e319 = value;
+                        states[at_2] = _e319;
                     }
                 }
             }
         }
     }
-    uint _e334 = here.z;
-    i_1 = _e334;
+    uint _e328 = here.z;
+    i_1 = _e328;
     uint2 loop_bound_14 = uint2(4294967295u);
     bool loop_init_14 = true;
     while(true) {
         if (metal::all(loop_bound_14 == uint2(0u))) { break; }
         loop_bound_14 -= uint2(loop_bound_14.y == 0u, 1u);
         if (!loop_init_14) {
-            uint _e397 = i_1;
-            i_1 = _e397 + 64u;
+            uint _e391 = i_1;
+            i_1 = _e391 + 64u;
         }
         loop_init_14 = false;
-        uint _e336 = i_1;
-        if (_e336 < 16u) {
+        uint _e330 = i_1;
+        if (_e330 < 16u) {
         } else {
             break;
         }
         {
-            uint _e343 = i_1;
-            uint f_3 = first_feature + (4u * _e343);
+            uint _e337 = i_1;
+            uint f_3 = first_feature + (4u * _e337);
             if (f_3 < FEATURES) {
                 uint at_3 = naga_div((out + 576u) + f_3, 4u);
-                uint _e358 = i_1;
-                float _e360 = row_total(4u * _e358, weights);
+                uint _e352 = i_1;
+                float _e354 = row_total(4u * _e352, coefficients);
+                uint _e356 = i_1;
+                float _e360 = row_total((4u * _e356) + 1u, coefficients);
                 uint _e362 = i_1;
-                float _e366 = row_total((4u * _e362) + 1u, weights);
+                float _e366 = row_total((4u * _e362) + 2u, coefficients);
                 uint _e368 = i_1;
-                float _e372 = row_total((4u * _e368) + 2u, weights);
-                uint _e374 = i_1;
-                float _e378 = row_total((4u * _e374) + 3u, weights);
-                value_1 = metal::float4(_e360, _e366, _e372, _e378);
-                metal::float4 _e381 = value_1;
-                float _e382 = key_weight(f_3, table, _buffer_sizes);
-                float _e385 = key_weight(f_3 + 1u, table, _buffer_sizes);
-                float _e388 = key_weight(f_3 + 2u, table, _buffer_sizes);
-                float _e391 = key_weight(f_3 + 3u, table, _buffer_sizes);
-                value_1 = _e381 * metal::float4(_e382, _e385, _e388, _e391);
-                metal::float4 _e396 = value_1;
-                states[at_3] = _e396;
+                float _e372 = row_total((4u * _e368) + 3u, coefficients);
+                value_1 = metal::float4(_e354, _e360, _e366, _e372);
+                metal::float4 _e375 = value_1;
+                float _e376 = key_scale(f_3, table, _buffer_sizes);
+                float _e379 = key_scale(f_3 + 1u, table, _buffer_sizes);
+                float _e382 = key_scale(f_3 + 2u, table, _buffer_sizes);
+                float _e385 = key_scale(f_3 + 3u, table, _buffer_sizes);
+                value_1 = _e375 * metal::float4(_e376, _e379, _e382, _e385);
+                metal::float4 _e390 = value_1;
+                states[at_3] = _e390;
             }
         }
     }

@@ -21,9 +21,11 @@ pub struct Permutation {
     pub present: &'static [bool],
     /// Workgroup arrays that are used: bytes of an element, and their length.
     pub workgroup: &'static [(u32, Length)],
+    /// Invocations of a workgroup in x, y, z.
+    pub size: [Length; 3],
 }
 
-/// The length of a workgroup array.
+/// The length of a workgroup array, or of a workgroup.
 #[derive(Clone, Copy, Debug)]
 pub enum Length {
     /// Known when the shader is written.

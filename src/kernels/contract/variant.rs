@@ -129,59 +129,25 @@ impl Variant {
         }
     }
 
-    /// Bytes of workgroup memory, as WebGPU counts them; 0 for a shader of the caller's own, whose driver checks
-    /// it.
+    /// Bytes of workgroup memory, as WebGPU counts them; 0 for a shader of the caller's own, which is looked
+    /// into when it is compiled.
     pub fn workgroup_bytes(&self) -> usize {
-        let Shader::BuiltIn(permutation) = &self.shader else { return 0 };
-        let arrays = permutation.workgroup.iter().map(|(stride, length)| {
-            let n = match length {
-                Length::Fixed(n) => *n as usize,
-                Length::Override(at) => self.values[*at] as usize,
-            };
-            (*stride as usize * n).next_multiple_of(16)
-        });
-        arrays.sum()
+        let arrays = self.permutation().map_or(&[][..], |permutation| permutation.workgroup);
+        let bytes = |stride: u32, n: &Length| (stride as usize * self.length(n)).next_multiple_of(16);
+        arrays.iter().map(|(stride, n)| bytes(*stride, n)).sum()
     }
-}
 
-/// What kernels still use that name overrides by strings.
-impl Variant {
-    /// `stem` with the flags whose condition holds.
-    pub fn new(stem: &'static str, flags: &[(&str, bool)]) -> Self {
-        let key: Vec<&str> =
-            std::iter::once(stem).chain(flags.iter().filter(|(_, on)| *on).map(|(flag, _)| *flag)).collect();
-        match Permutation::find(&key.join("+")) {
-            Ok(permutation) => Self {
-                shader: Shader::BuiltIn(permutation),
-                values: vec![f64::NAN; permutation.overrides.len()],
-            },
-            Err(_) => Self::cpu_only(stem),
+    /// Invocations of a workgroup; 0 for a shader of the caller's own, as above.
+    pub fn invocations(&self) -> usize {
+        let size = self.permutation().map(|permutation| permutation.size.iter());
+        size.map_or(0, |size| size.map(|n| self.length(n)).product())
+    }
+
+    fn length(&self, length: &Length) -> usize {
+        match length {
+            Length::Fixed(n) => *n as usize,
+            Length::Override(at) => self.values[*at] as usize,
         }
-    }
-
-    /// Adds an `override` value.
-    #[must_use]
-    pub fn with(mut self, name: &'static str, value: impl Into<f64>) -> Self {
-        let value = value.into();
-        if let Shader::BuiltIn(permutation) = &self.shader {
-            for (at, _) in permutation.overrides.iter().enumerate().filter(|(_, n)| **n == name) {
-                self.values[at] = value;
-            }
-        }
-        self
-    }
-
-    /// Adds an `override` value that counts something.
-    #[must_use]
-    pub fn size(self, name: &'static str, value: usize) -> Self {
-        self.with(name, value as f64)
-    }
-
-    /// An `override` value.
-    pub fn get(&self, name: &str) -> usize {
-        let Shader::BuiltIn(permutation) = &self.shader else { panic!("no shader") };
-        let at = permutation.overrides.iter().position(|n| *n == name).expect("an override");
-        self.values[at] as usize
     }
 }
 

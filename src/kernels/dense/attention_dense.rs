@@ -1,14 +1,19 @@
 //! The baselines with a key-value cache: softmax and the exact polynomial kernel, many queries at once.
 
+use std::cmp::Reverse;
+
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernels::Gradient;
-use crate::kernels::cpu::{Mat, MatMut, SharedMut};
+use crate::kernels::cpu::{Mat, MatMut};
 use crate::kernels::heads::gate_sum::gate_decay;
 use crate::kernels::heads::layout::{HeadLayout, lane};
-use crate::kernels::pairs::dense_weight::DenseWeight;
+use crate::kernels::heads::row_tasks::{by_head, row_tasks};
 use crate::kernels::pairs::mask::Mask;
-use crate::kernels::tiles::row_tile::{OUTPUTS, RowTile};
-use crate::kernels::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, cpu, shader, shape_error};
+use crate::kernels::pairs::pair_affinity::PairAffinity;
+use crate::kernels::shader::attention_dense as shader;
+use crate::kernels::shader::shared::{NearKeys, RowTile};
+use crate::kernels::tiles::row_tile::{OUTPUTS, dots, staging};
+use crate::kernels::{DeviceTraits, Dispatch, Kernel, Real, Variant, cpu, shape_error};
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::{shape, twins};
 
@@ -28,8 +33,8 @@ pub enum Keys {
 pub struct AttentionDense {
     /// Row layouts.
     pub layout: HeadLayout,
-    /// Weight of a pair.
-    pub weight: DenseWeight,
+    /// Affinity of a pair.
+    pub affinity: PairAffinity,
     /// β; 0 for softmax.
     pub bias: f64,
     /// Which keys.
@@ -59,15 +64,16 @@ impl AttentionDense {
         Ok(())
     }
 
-    pub(in crate::kernels) fn shape_constants(&self, variant: Variant) -> Variant {
-        let l = &self.layout;
-        variant
-            .size("HEADS", l.heads)
-            .size("HEAD", l.head)
-            .size("QUERY_WIDTH", l.query_width())
-            .size("KEY_WIDTH", l.key_width())
-            .size("V_OFFSET", l.value_offset())
-            .size("GATED", usize::from(l.gated))
+    fn overrides(&self, tile: RowTile, chunk: usize) -> shader::Overrides {
+        let (l, bias) = (&self.layout, self.bias);
+        let (softmax, local_affinity) = self.affinity.overrides(l.head);
+        shader::Overrides {
+            head_layout: l.overrides(),
+            near_keys: NearKeys { local: l.head, local_offset: 0, bias, chunk },
+            row_tile: staging(tile, dots(&tile, chunk)),
+            softmax,
+            local_affinity,
+        }
     }
 }
 
@@ -87,21 +93,15 @@ impl Kernel for AttentionDense {
     }
 
     fn variant(&self, device: &DeviceTraits, capacity: &Capacity) -> Variant {
-        let [softmax, taylor] = self.weight.flags();
         let (heads, head) = (self.layout.heads, self.layout.head);
-        let flags = [
-            softmax,
-            taylor,
-            ("FULL", self.keys == Keys::Window(Mask::Full)),
-            ("CAUSAL", self.keys == Keys::Window(Mask::Causal)),
-        ];
+        let (softmax, taylor) = (self.affinity.softmax(), self.affinity.taylor());
+        let (full, causal) = (self.keys == Keys::Window(Mask::Full), self.keys == Keys::Window(Mask::Causal));
+        let flags = shader::Flags { softmax, taylor, full, causal };
         let workgroups = |rows| capacity.lanes * heads * capacity.tokens.div_ceil(rows);
-        let tile = RowTile::new(&OUTPUTS, device, head, workgroups, |tile| tile.dots(1));
-        let chunk = tile.chunk(&OUTPUTS, device, head);
-        let variant = tile.constants(Variant::new("attention_dense", &flags), tile.dots(chunk));
-        let variant = variant.size("CHUNK", chunk).size("LOCAL", head).size("LOCAL_OFFSET", 0);
-        let variant = self.shape_constants(variant).with("BIAS", self.bias);
-        self.weight.constants(variant, self.layout.head)
+        let bytes = |tile, chunk| self.overrides(tile, chunk).workgroup_bytes(flags);
+        let tile = OUTPUTS.row_tile(device, head, workgroups, |tile| bytes(tile, 1));
+        let chunk = OUTPUTS.chunk(device, head, |chunk| bytes(tile, chunk));
+        self.overrides(tile, chunk).variant(flags)
     }
 
     fn check(&self, _: &Variant, device: &DeviceTraits, capacity: &Capacity) -> Result<()> {
@@ -114,22 +114,21 @@ impl Kernel for AttentionDense {
             return Ok(());
         }
         let text = format!(
-            "attention over {keys} tokens: this driver ends the loops of a shader after some 65 000 iterations, here {most} tokens"
+            "attention over {keys} tokens: this driver ends the loops of a shader after some 65 000 \
+             iterations, here {most} tokens"
         );
         Err(Error::new(ErrorKind::Limit, text)
             .help("take another adapter, --backend cpu, or a shorter context"))
     }
 
     fn dispatches(&self, variant: &Variant, call: &Call) -> Vec<Dispatch> {
-        let params = shader::attention_dense::Params {
+        let params = shader::Params {
             tokens: call.tokens as u32,
             lane_base: call.lane_base as u32,
             stride: self.stride(call) as u32,
         };
-        Dispatch::once(
-            &params,
-            [call.tokens.div_ceil(variant.get("ROW_TILE")), 1, call.lanes.len() * self.layout.heads],
-        )
+        let rows = shader::Overrides::of(variant).row_tile.row_tile;
+        Dispatch::once(&params, [call.tokens.div_ceil(rows), 1, call.lanes.len() * self.layout.heads])
     }
 
     fn flops(&self, call: &Call) -> u64 {
@@ -141,25 +140,28 @@ impl Kernel for AttentionDense {
         Some(self)
     }
 
-    twins!();
+    twins!(shader);
 }
 
 impl AttentionDense {
-    fn twin<R: Real>(&self, args: &mut Args<'_, R>, call: &Call) {
+    fn twin<R: Real>(&self, args: shader::Args<'_, R>, call: &Call) {
         const ROWS: usize = 64;
         let l = &self.layout;
-        let (queries, keys, lanes) = (args.real(0), args.real(1), args.ids(2));
-        let o = SharedMut::new(args.real_mut(3));
-        let normaliser = (self.keys == Keys::Window(Mask::Causal)).then(|| SharedMut::new(args.real_mut(4)));
-        let (stride, width, tiles) = (self.stride(call), l.heads * l.head, call.tokens.div_ceil(ROWS));
-        cpu::parallel_for(call.lanes.len() * l.heads * tiles, |task| {
-            // The longest rows first, so that no thread is left with them at the end.
-            let (lane_head, tile) =
-                (task % (call.lanes.len() * l.heads), tiles - 1 - task / (call.lanes.len() * l.heads));
-            let (at, head) = (lane_head / l.heads, lane_head % l.heads);
-            let lane = lane(lanes, call.lane_base + at);
-            let first = tile * ROWS;
-            let rows = ROWS.min(call.tokens - first);
+        let shader::Args { queries, keys, lanes, o, normaliser, .. } = args;
+        let (tokens, stride, heads) = (call.tokens, self.stride(call), l.heads);
+        let mut outputs = by_head(o, [heads, l.head], call);
+        let cut = [tokens, ROWS];
+        let tasks = row_tasks(&mut outputs, [heads, tokens, 1], cut, call);
+        let kept = normaliser.map(|all| row_tasks(all, [heads, tokens, 1], cut, call)).unwrap_or_default();
+        let kept = kept.into_iter().map(|task| task.out).chain(std::iter::repeat_with(Default::default));
+        let mut tasks: Vec<_> = tasks.into_iter().zip(kept).collect();
+        // The longest rows first, so that no thread is left with them at the end.
+        tasks.sort_by_key(|(task, _)| Reverse(task.tokens.start));
+        cpu::parallel_each(tasks, |_, (task, kept)| {
+            let lane_head = task.lane_head;
+            let lane = lane(lanes, call.lane_base + lane_head / heads);
+            let head = lane_head % heads;
+            let (first, rows) = (task.tokens.start, task.tokens.len());
             let queries =
                 &queries[(lane_head * call.tokens + first) * l.query_width()..][..rows * l.query_width()];
             let (place, position) = match self.keys {
@@ -173,16 +175,10 @@ impl AttentionDense {
                 let (sums, rest) = scratch.split_at_mut(rows * l.head);
                 let (totals, highest) = rest.split_at_mut(rows);
                 self.attend(queries, keys, rows, position, sums, totals, highest);
-                for i in 0..rows {
-                    // SAFETY: every (lane, token, head) belongs to one task.
-                    let out =
-                        unsafe { o.slice((at * call.tokens + first + i) * width + head * l.head, l.head) };
+                for (i, out) in task.out.iter_mut().enumerate() {
                     let total = R::of(self.bias) + totals[i];
-                    if let Some(normaliser) = &normaliser {
-                        let kept =
-                            if self.weight == DenseWeight::Softmax { highest[i] + total.ln() } else { total };
-                        // SAFETY: as above.
-                        unsafe { normaliser.slice(lane_head * call.tokens + first + i, 1)[0] = kept };
+                    if let Some(kept) = kept.get_mut(i) {
+                        *kept = if self.affinity.softmax() { highest[i] + total.ln() } else { total };
                     }
                     let scale = R::ONE / total;
                     out.iter_mut().zip(&sums[i * l.head..]).for_each(|(o, s)| *o = *s * scale);
@@ -194,7 +190,7 @@ impl AttentionDense {
     /// Sums and normalisers of `rows` queries over the keys, tile by tile with a running maximum for softmax.
     /// Query i stands at `position + i`; no position: it sees every key. `highest` is that maximum, which the
     /// sums are relative to.
-    #[allow(clippy::too_many_arguments)]
+    #[allow(clippy::too_many_arguments, reason = "as many as the formula has")]
     pub(in crate::kernels) fn attend<R: Real>(
         &self,
         queries: &[R],
@@ -209,29 +205,29 @@ impl AttentionDense {
         let l = &self.layout;
         let width = l.key_width();
         let count = keys.len() / width;
-        let softmax = self.weight == DenseWeight::Softmax;
+        let softmax = self.affinity.softmax();
         let gate = |row: usize| l.gate_sum(&keys[row * width..]);
         sums.fill(R::ZERO);
         totals.fill(R::ZERO);
         highest.fill(R::of(-3e38));
-        cpu::with_scratch(rows * TILE, |weights: &mut [R]| {
+        cpu::with_scratch(rows * TILE, |affinities: &mut [R]| {
             for start in (0..count).step_by(TILE) {
                 let n = TILE.min(count - start);
-                let weights = &mut weights[..rows * n];
+                let affinities = &mut affinities[..rows * n];
                 let tile = &keys[start * width..(start + n) * width];
                 let q = Mat::strided(queries, rows, l.head, l.query_width());
                 cpu::matmul(
-                    MatMut::new(weights, rows, n),
+                    MatMut::new(affinities, rows, n),
                     q,
                     Mat::strided(tile, n, l.head, width).t(),
                     false,
                 );
-                for (i, row) in weights.chunks_exact_mut(n).enumerate() {
+                for (i, row) in affinities.chunks_exact_mut(n).enumerate() {
                     let seen = position.map_or(n, |p| (p + i + 1).saturating_sub(start).min(n));
                     let (row, unseen) = row.split_at_mut(seen);
                     unseen.fill(R::ZERO);
-                    match self.weight {
-                        DenseWeight::Softmax if seen > 0 => {
+                    match self.affinity {
+                        PairAffinity::Softmax if seen > 0 => {
                             let scale = R::of(1.0 / (l.head as f64).sqrt());
                             let mut high = highest[i];
                             cpu::vectorized(
@@ -248,9 +244,9 @@ impl AttentionDense {
                             totals[i] *= rescale;
                             sums[i * l.head..(i + 1) * l.head].iter_mut().for_each(|s| *s *= rescale);
                         }
-                        DenseWeight::Softmax => {}
-                        DenseWeight::Kernel(weight) => {
-                            weight.apply(row);
+                        PairAffinity::Softmax => {}
+                        PairAffinity::Kernel(affinity) => {
+                            affinity.apply(row);
                             if let (true, Some(p)) = (l.gated, position) {
                                 let last = gate(p + i);
                                 row.iter_mut()
@@ -262,8 +258,8 @@ impl AttentionDense {
                     totals[i] += row.iter().copied().sum();
                 }
                 let values = Mat::strided(&tile[l.value_offset()..], n, l.head, width);
-                debug_assert!(!softmax || self.bias == 0.0);
-                cpu::matmul(MatMut::new(sums, rows, l.head), Mat::new(weights, rows, n), values, true);
+                assert!(!softmax || self.bias == 0.0);
+                cpu::matmul(MatMut::new(sums, rows, l.head), Mat::new(affinities, rows, n), values, true);
             }
         });
     }

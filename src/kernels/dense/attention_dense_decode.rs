@@ -3,8 +3,8 @@
 use crate::error::Result;
 use crate::kernels::dense::attention_dense::AttentionDense;
 use crate::kernels::heads::layout::lane;
-use crate::kernels::pairs::dense_weight::DenseWeight;
-use crate::kernels::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, cpu, shader};
+use crate::kernels::shader::attention_dense_decode as shader;
+use crate::kernels::{DeviceTraits, Dispatch, Kernel, Real, Variant, cpu};
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::{shape, twins};
 
@@ -27,19 +27,16 @@ impl Kernel for AttentionDenseDecode {
     }
 
     fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {
-        let head = self.0.layout.head;
-        let variant = Variant::new("attention_dense_decode", &self.0.weight.flags());
-        self.0.weight.constants(
-            self.0.shape_constants(variant).size("SPLITS", SPLITS).size("PARTS", 256 / (head / 4)),
-            head,
-        )
+        let (l, affinity) = (&self.0.layout, self.0.affinity);
+        let flags = shader::Flags { softmax: affinity.softmax(), taylor: affinity.taylor() };
+        let (softmax, local_affinity) = affinity.overrides(l.head);
+        let head_layout = l.overrides();
+        shader::Overrides { splits: SPLITS, head_layout, softmax, local_affinity }.variant(flags)
     }
 
     fn dispatches(&self, _: &Variant, call: &Call) -> Vec<Dispatch> {
-        let params = shader::attention_dense_decode::Params {
-            lane_base: call.lane_base as u32,
-            stride: self.0.stride(call) as u32,
-        };
+        let stride = self.0.stride(call) as u32;
+        let params = shader::Params { lane_base: call.lane_base as u32, stride };
         Dispatch::once(&params, [SPLITS, call.lanes.len() * self.0.layout.heads, 1])
     }
 
@@ -50,13 +47,13 @@ impl Kernel for AttentionDenseDecode {
             .sum()
     }
 
-    twins!();
+    twins!(shader);
 }
 
 impl AttentionDenseDecode {
-    fn twin<R: Real>(&self, args: &mut Args<'_, R>, call: &Call) {
+    fn twin<R: Real>(&self, args: shader::Args<'_, R>, call: &Call) {
         let l = &self.0.layout;
-        let (queries, keys, lanes, parts) = (args.real(0), args.real(1), args.ids(2), args.real_mut(3));
+        let shader::Args { queries, keys, lanes, parts, .. } = args;
         let stride = self.0.stride(call);
         let size = l.head + 4;
         // A twin has no need to cut the cache: the whole of it is the first part.
@@ -82,7 +79,7 @@ impl AttentionDenseDecode {
                     total,
                     &mut rest[..1],
                 );
-                rest[0] = if self.0.weight == DenseWeight::Softmax { R::ZERO } else { rest[0] };
+                rest[0] = if self.0.affinity.softmax() { R::ZERO } else { rest[0] };
             },
         );
     }

@@ -3,8 +3,8 @@
 use crate::error::Result;
 use crate::kernels::dense::attention_dense::AttentionDense;
 use crate::kernels::dense::attention_dense_decode::SPLITS;
-use crate::kernels::pairs::dense_weight::DenseWeight;
-use crate::kernels::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, shader, shape_error};
+use crate::kernels::shader::attention_dense_merge as shader;
+use crate::kernels::{DeviceTraits, Dispatch, Kernel, Real, Variant, shape_error};
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::{shape, twins};
 
@@ -26,29 +26,25 @@ impl Kernel for AttentionDenseMerge {
     }
 
     fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {
-        let l = &self.0.layout;
-        Variant::new("attention_dense_merge", &[])
-            .size("HEADS", l.heads)
-            .size("HEAD", l.head)
-            .size("SPLITS", SPLITS)
-            .with("BIAS", self.0.bias)
-            .size("SOFTMAX", usize::from(self.0.weight == DenseWeight::Softmax))
+        let (bias, softmax) = (self.0.bias, self.0.affinity.softmax());
+        let head_layout = self.0.layout.overrides();
+        shader::Overrides { splits: SPLITS, bias, softmax, head_layout }.variant()
     }
 
     fn dispatches(&self, _: &Variant, call: &Call) -> Vec<Dispatch> {
         let l = &self.0.layout;
-        let params = shader::attention_dense_merge::Params { lanes: call.lanes.len() as u32 };
-        Dispatch::once(&params, [l.head.div_ceil(64), call.lanes.len() * l.heads, 1])
+        let params = shader::Params { lanes: call.lanes.len() as u32 };
+        Dispatch::once(&params, [l.head.div_ceil(shader::INVOCATIONS), call.lanes.len() * l.heads, 1])
     }
 
-    twins!();
+    twins!(shader);
 }
 
 impl AttentionDenseMerge {
-    fn twin<R: Real>(&self, args: &mut Args<'_, R>, call: &Call) {
-        let (parts, o) = (args.real(0), args.real_mut(1));
+    fn twin<R: Real>(&self, args: shader::Args<'_, R>, call: &Call) {
+        let shader::Args { parts, o, .. } = args;
         let head = self.0.layout.head;
-        let softmax = self.0.weight == DenseWeight::Softmax;
+        let softmax = self.0.affinity.softmax();
         let parts = parts.chunks_exact(SPLITS * (head + 4));
         for (parts, o) in parts.zip(o.chunks_exact_mut(head)).take(call.lanes.len() * self.0.layout.heads) {
             let highest = parts.chunks_exact(head + 4).fold(R::of(-3e38), |m, p| m.max(p[head + 1]));

@@ -17,7 +17,7 @@ impl Gradient for AttentionDense {
         }
         let pairs = Pairs {
             layout: self.layout.clone(),
-            weight: self.weight,
+            affinity: self.affinity,
             offset: 0,
             width: self.layout.head,
             in_block: false,

@@ -38,5 +38,6 @@ pub mod layout;
 pub mod pack_heads;
 pub mod pack_heads_grad;
 pub mod ring_copy;
+pub(in crate::kernels) mod row_tasks;
 pub mod unpack_heads;
 pub mod vector_grad;

@@ -155,11 +155,11 @@ impl Kernel for Linear {
     }
 
     fn twin_f32(&self, views: &mut Views<'_, f32>, call: &Call) {
-        self.twin(Operands::bind(views), call)
+        self.twin(Operands::bind(views), call);
     }
 
     fn twin_f64(&self, views: &mut Views<'_, f64>, call: &Call) {
-        self.twin(Operands::bind(views), call)
+        self.twin(Operands::bind(views), call);
     }
 }
 
@@ -227,7 +227,7 @@ impl Linear {
 
 /// `y (+)= x Wᵀ`, W `[y.cols, x.cols]`. Halves are widened on the way: for few rows part by part in the first
 /// cache, so that memory is read once and as halves; for many rows as a whole, which their product repays.
-fn multiply<R: Real>(y: MatMut<R>, x: Mat<R>, w: Weights<R>, accumulate: bool) {
+fn multiply<R: Real>(y: MatMut<'_, R>, x: Mat<'_, R>, w: Weights<'_, R>, accumulate: bool) {
     /// Columns of y of one part: a task of some microseconds.
     const PART: usize = 64;
     let (rows, columns, inputs) = (y.rows, y.cols, x.cols);
@@ -237,7 +237,7 @@ fn multiply<R: Real>(y: MatMut<R>, x: Mat<R>, w: Weights<R>, accumulate: bool) {
     if rows > FEW_ROWS {
         return cpu::with_scratch(columns * inputs, |wide: &mut [R]| {
             cpu::parallel_chunks(wide, PART * inputs, |part, out| {
-                w.widen(part * PART * inputs..part * PART * inputs + out.len(), out)
+                w.widen(part * PART * inputs..part * PART * inputs + out.len(), out);
             });
             cpu::matmul_parallel(y, x, Mat::new(wide, columns, inputs).t(), accumulate);
         });

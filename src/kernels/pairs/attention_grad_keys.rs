@@ -1,10 +1,12 @@
 //! Gradient of the pairs of attention by their keys and values.
 
-use super::pairs::{Pairs, TILE};
+use super::pairs::{Pairs, TASK};
 use crate::error::Result;
-use crate::kernels::cpu::{Mat, MatMut, SharedMut};
-use crate::kernels::tiles::row_tile::row_tile;
-use crate::kernels::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, cpu, shader};
+use crate::kernels::cpu::{Mat, MatMut};
+use crate::kernels::heads::row_tasks::row_tasks;
+use crate::kernels::shader::attention_grad_keys as shader;
+use crate::kernels::tiles::rows_that_fit;
+use crate::kernels::{DeviceTraits, Dispatch, Kernel, Real, Variant, cpu};
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::{shape, twins};
 
@@ -12,9 +14,9 @@ use crate::{shape, twins};
 ///
 /// The column of the gate sum gets the gradient by the *global* sum of log gates, the one that never
 /// restarts: `dG_j = ⟨dN_j, N_j⟩ - ⟨dv̂_j, v̂_j⟩` (SPEC §1; here only the pairs' part of dv̂,
-/// [`crate::kernels::scan::scan_grad_keys`] subtracts the state's). A pair depends on `G_i - G_j` only: in the sums that
-/// restart at blocks, and in the decays of states from block to block, every block end is added once and
-/// subtracted once. A log gate's own gradient is a suffix sum of dG over the whole text.
+/// [`crate::kernels::scan::scan_grad_keys`] subtracts the state's). A pair depends on `G_i - G_j` only: in
+/// the sums that restart at blocks, and in the decays of states from block to block, every block end is added
+/// once and subtracted once. A log gate's own gradient is a suffix sum of dG over the whole text.
 ///
 /// Arguments: queries `[lanes, H, tokens, query_width]`, keys `[lanes, H, window, key_width]`, gradient rows
 /// (`AttentionGradRows`) → dkeys `[lanes, H, window, key_width]`, zero in the columns that nothing here
@@ -34,14 +36,22 @@ impl Kernel for AttentionGradKeys {
     }
 
     fn variant(&self, device: &DeviceTraits, _: &Capacity) -> Variant {
-        let p = &self.0;
-        let rows = row_tile(p.width + p.layout.head + 66, 14);
-        let variant = p.variant("attention_grad_keys", device, rows);
-        variant.size("VALUE_ITEMS", (rows * p.layout.head / 4).div_ceil(128))
+        let (l, affinity) = (&self.0.layout, self.0.affinity);
+        let flags = shader::Flags { softmax: affinity.softmax(), taylor: affinity.taylor() };
+        let (softmax, local_affinity) = affinity.overrides(l.head);
+        let overrides = |rows| {
+            let pair_tile = self.0.pair_tile(device, rows);
+            let value_items = pair_tile.staged_values.div_ceil(shader::THREADS);
+            let head_layout = l.overrides();
+            shader::Overrides { value_items, head_layout, pair_tile, softmax, local_affinity }
+        };
+        let rows = rows_that_fit(device, |rows| overrides(rows).workgroup_bytes(flags));
+        overrides(rows).variant(flags)
     }
 
     fn dispatches(&self, variant: &Variant, call: &Call) -> Vec<Dispatch> {
-        self.0.dispatches(variant, call, |first| shader::attention_grad_keys::Params {
+        let tile = shader::Overrides::of(variant).pair_tile;
+        self.0.dispatches(&tile, call, |first| shader::Params {
             tokens: call.tokens as u32,
             stride: call.unit(Unit::Window(self.0.layout.block)) as u32,
             span: self.0.span(call) as u32,
@@ -54,44 +64,34 @@ impl Kernel for AttentionGradKeys {
             + (call.unit(Unit::Rows) * self.0.span(call) * self.0.layout.heads * self.0.layout.head) as u64
     }
 
-    twins!();
+    twins!(shader);
 }
 
 impl AttentionGradKeys {
-    fn twin<R: Real>(&self, args: &mut Args<'_, R>, call: &Call) {
+    fn twin<R: Real>(&self, args: shader::Args<'_, R>, call: &Call) {
         let (pairs, l) = (&self.0, &self.0.layout);
-        let (queries, keys, drows) = (args.real(0), args.real(1), args.real(2));
-        let dkeys = SharedMut::new(args.real_mut(3));
+        let shader::Args { queries, keys, drows, dkeys, .. } = args;
         let (q, k, d) = (l.query_width(), l.key_width(), l.gradient_width());
-        let (tokens, stride, span) = (call.tokens, call.unit(Unit::Window(l.block)), pairs.span(call));
-        let (tiles, spans) = (span.div_ceil(TILE), tokens.div_ceil(span));
-        cpu::parallel_for(call.lanes.len() * l.heads * spans * tiles, |task| {
-            // The first keys are seen by the most queries.
-            let (tile, rest) =
-                (task / (call.lanes.len() * l.heads * spans), task % (call.lanes.len() * l.heads * spans));
-            let (lane_head, base) = (rest / spans, rest % spans * span);
-            let end = (base + span).min(tokens);
-            let start = base + tile * TILE;
-            if start >= end {
-                return;
-            }
-            let count = TILE.min(end - start);
-            let at = (lane_head * stride + start) * k;
-            let keys = &keys[at..at + count * k];
-            // SAFETY: every (lane, head, token) belongs to one task.
-            let out = unsafe { dkeys.slice(at, count * k) };
+        let (tokens, stride) = (call.tokens, call.unit(Unit::Window(l.block)));
+        let mut tasks = row_tasks(dkeys, [l.heads, stride, k], [pairs.span(call), TASK], call);
+        // The first keys are seen by the most queries.
+        tasks.sort_by_key(|task| task.tokens.start - task.span.start);
+        cpu::parallel_each(tasks, |_, task| {
+            let (lane_head, end, out) = (task.lane_head, task.span.end, task.out);
+            let (start, count) = (task.tokens.start, task.tokens.len());
+            let keys = &keys[(lane_head * stride + start) * k..][..count * k];
             out.fill(R::ZERO);
-            cpu::with_scratch(2 * TILE * count + count, |scratch: &mut [R]| {
-                let (weights, rest) = scratch.split_at_mut(TILE * count);
-                let (dt, totals) = rest.split_at_mut(TILE * count);
+            cpu::with_scratch(2 * TASK * count + count, |scratch: &mut [R]| {
+                let (affinities, rest) = scratch.split_at_mut(TASK * count);
+                let (dt, totals) = rest.split_at_mut(TASK * count);
                 totals.fill(R::ZERO);
-                for first in (start..end).step_by(TILE) {
-                    let rows = TILE.min(end - first);
+                for first in (start..end).step_by(TASK) {
+                    let rows = TASK.min(end - first);
                     let at = lane_head * tokens + first;
                     let (queries, drows) =
                         (&queries[at * q..(at + rows) * q], &drows[at * d..(at + rows) * d]);
-                    let (weights, dt) = (&mut weights[..rows * count], &mut dt[..rows * count]);
-                    pairs.tile([queries, keys, drows], [first, rows], [start, count], weights, dt);
+                    let (affinities, dt) = (&mut affinities[..rows * count], &mut dt[..rows * count]);
+                    pairs.tile([queries, keys, drows], [first, rows], [start, count], affinities, dt);
                     let x = Mat::strided(&queries[pairs.offset..], rows, pairs.width, q);
                     cpu::matmul(
                         MatMut::strided(&mut out[pairs.offset..], count, pairs.width, k),
@@ -102,12 +102,12 @@ impl AttentionGradKeys {
                     let values = MatMut::strided(&mut out[l.value_offset()..], count, l.head, k);
                     cpu::matmul(
                         values,
-                        Mat::new(weights, rows, count).t(),
+                        Mat::new(affinities, rows, count).t(),
                         Mat::strided(drows, rows, l.head, d),
                         true,
                     );
                     if l.gated {
-                        for (row, w) in drows.chunks_exact(d).zip(weights.chunks_exact(count)) {
+                        for (row, w) in drows.chunks_exact(d).zip(affinities.chunks_exact(count)) {
                             cpu::axpy(row[l.head], w, totals);
                         }
                     }

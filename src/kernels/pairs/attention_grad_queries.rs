@@ -1,18 +1,22 @@
-//! Gradient of the pairs of attention by their queries; shared with [`crate::kernels::pairs::attention_grad_keys`].
+//! Gradient of the pairs of attention by their queries; cut as [`super::attention_grad_keys`].
 
-use super::pairs::{Pairs, TILE};
+use std::cmp::Reverse;
+
+use super::pairs::{Pairs, TASK};
 use crate::error::Result;
-use crate::kernels::cpu::{Mat, MatMut, SharedMut};
-use crate::kernels::tiles::row_tile::row_tile;
-use crate::kernels::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, cpu, shader};
+use crate::kernels::cpu::{Mat, MatMut};
+use crate::kernels::heads::row_tasks::row_tasks;
+use crate::kernels::shader::attention_grad_queries as shader;
+use crate::kernels::tiles::rows_that_fit;
+use crate::kernels::{DeviceTraits, Dispatch, Kernel, Real, Variant, cpu};
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::{shape, twins};
 
 /// `dx_i = Σ_j dt_ij x_j` over the pairs of query i.
 ///
 /// Arguments: queries `[lanes, H, tokens, query_width]`, keys `[lanes, H, window, key_width]`, gradient rows
-/// ([`AttentionGradRows`]) → dqueries `[lanes, H, tokens, query_width]`, zero in the columns that the weights
-/// do not read.
+/// (`AttentionGradRows`) → dqueries `[lanes, H, tokens, query_width]`, zero in the columns that affinities do
+/// not read.
 #[derive(Debug)]
 pub struct AttentionGradQueries(pub Pairs);
 
@@ -28,13 +32,22 @@ impl Kernel for AttentionGradQueries {
     }
 
     fn variant(&self, device: &DeviceTraits, _: &Capacity) -> Variant {
-        let p = &self.0;
-        let rows = row_tile(p.width + p.layout.head + 36, 14);
-        p.variant("attention_grad_queries", device, rows)
+        let (l, affinity) = (&self.0.layout, self.0.affinity);
+        let flags = shader::Flags { softmax: affinity.softmax(), taylor: affinity.taylor() };
+        let (softmax, local_affinity) = affinity.overrides(l.head);
+        let overrides = |rows| shader::Overrides {
+            head_layout: l.overrides(),
+            pair_tile: self.0.pair_tile(device, rows),
+            softmax,
+            local_affinity,
+        };
+        let rows = rows_that_fit(device, |rows| overrides(rows).workgroup_bytes(flags));
+        overrides(rows).variant(flags)
     }
 
     fn dispatches(&self, variant: &Variant, call: &Call) -> Vec<Dispatch> {
-        self.0.dispatches(variant, call, |first| shader::attention_grad_queries::Params {
+        let tile = shader::Overrides::of(variant).pair_tile;
+        self.0.dispatches(&tile, call, |first| shader::Params {
             tokens: call.tokens as u32,
             stride: call.unit(Unit::Window(self.0.layout.block)) as u32,
             span: self.0.span(call) as u32,
@@ -46,41 +59,31 @@ impl Kernel for AttentionGradQueries {
         self.0.flops(call)
     }
 
-    twins!();
+    twins!(shader);
 }
 
 impl AttentionGradQueries {
-    fn twin<R: Real>(&self, args: &mut Args<'_, R>, call: &Call) {
+    fn twin<R: Real>(&self, args: shader::Args<'_, R>, call: &Call) {
         let (pairs, l) = (&self.0, &self.0.layout);
-        let (queries, keys, drows) = (args.real(0), args.real(1), args.real(2));
-        let dqueries = SharedMut::new(args.real_mut(3));
+        let shader::Args { queries, keys, drows, dqueries, .. } = args;
         let (q, k, d) = (l.query_width(), l.key_width(), l.gradient_width());
-        let (tokens, stride, span) = (call.tokens, call.unit(Unit::Window(l.block)), pairs.span(call));
-        let (tiles, spans) = (span.div_ceil(TILE), tokens.div_ceil(span));
-        cpu::parallel_for(call.lanes.len() * l.heads * spans * tiles, |task| {
-            // The longest rows first, so that no thread is left with them at the end.
-            let (tile, rest) = (
-                tiles - 1 - task / (call.lanes.len() * l.heads * spans),
-                task % (call.lanes.len() * l.heads * spans),
-            );
-            let (lane_head, base) = (rest / spans, rest % spans * span);
-            let (first, end) = (base + tile * TILE, (base + span.min((tile + 1) * TILE)).min(tokens));
-            if first >= end {
-                return;
-            }
-            let rows = end - first;
+        let (tokens, stride) = (call.tokens, call.unit(Unit::Window(l.block)));
+        let mut tasks = row_tasks(dqueries, [l.heads, tokens, q], [pairs.span(call), TASK], call);
+        // The longest rows first, so that no thread is left with them at the end.
+        tasks.sort_by_key(|task| Reverse(task.tokens.start - task.span.start));
+        cpu::parallel_each(tasks, |_, task| {
+            let (lane_head, base, out) = (task.lane_head, task.span.start, task.out);
+            let (first, rows, end) = (task.tokens.start, task.tokens.len(), task.tokens.end);
             let at = lane_head * tokens + first;
             let (queries, drows) = (&queries[at * q..(at + rows) * q], &drows[at * d..(at + rows) * d]);
-            // SAFETY: every (lane, head, token) belongs to one task.
-            let out = unsafe { dqueries.slice(at * q, rows * q) };
             out.fill(R::ZERO);
-            cpu::with_scratch(2 * rows * TILE, |scratch: &mut [R]| {
-                let (weights, dt) = scratch.split_at_mut(rows * TILE);
-                for start in (base..end).step_by(TILE) {
-                    let count = TILE.min(end - start);
+            cpu::with_scratch(2 * rows * TASK, |scratch: &mut [R]| {
+                let (affinities, dt) = scratch.split_at_mut(rows * TASK);
+                for start in (base..end).step_by(TASK) {
+                    let count = TASK.min(end - start);
                     let keys = &keys[(lane_head * stride + start) * k..][..count * k];
-                    let (weights, dt) = (&mut weights[..rows * count], &mut dt[..rows * count]);
-                    pairs.tile([queries, keys, drows], [first, rows], [start, count], weights, dt);
+                    let (affinities, dt) = (&mut affinities[..rows * count], &mut dt[..rows * count]);
+                    pairs.tile([queries, keys, drows], [first, rows], [start, count], affinities, dt);
                     let x = Mat::strided(&keys[pairs.offset..], count, pairs.width, k);
                     cpu::matmul(
                         MatMut::strided(&mut out[pairs.offset..], rows, pairs.width, q),

@@ -1,10 +1,11 @@
 //! What the gradient of attention needs of each query.
 
 use crate::error::Result;
-use crate::kernels::cpu::SharedMut;
 use crate::kernels::heads::layout::HeadLayout;
-use crate::kernels::pairs::dense_weight::DenseWeight;
-use crate::kernels::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, cpu, shader, shape_error};
+use crate::kernels::heads::row_tasks::row_tasks;
+use crate::kernels::pairs::pair_affinity::PairAffinity;
+use crate::kernels::shader::attention_grad_rows as shader;
+use crate::kernels::{DeviceTraits, Dispatch, Kernel, Real, Variant, cpu, shape_error};
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::{shape, twins};
 
@@ -20,8 +21,8 @@ use crate::{shape, twins};
 pub struct AttentionGradRows {
     /// Row layouts.
     pub layout: HeadLayout,
-    /// Weight of a pair.
-    pub weight: DenseWeight,
+    /// Affinity of a pair.
+    pub affinity: PairAffinity,
     /// β; 0 for softmax.
     pub bias: f64,
 }
@@ -49,47 +50,39 @@ impl Kernel for AttentionGradRows {
     }
 
     fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {
-        let l = &self.layout;
-        Variant::new("attention_grad_rows", &[])
-            .size("HEADS", l.heads)
-            .size("HEAD", l.head)
-            .size("KEY_WIDTH", l.key_width())
-            .size("G_OFFSET", l.sum_offset())
-            .size("GATED", usize::from(l.gated))
-            .size("SOFTMAX", usize::from(self.weight == DenseWeight::Softmax))
-            .with("BIAS", self.bias)
+        let softmax = self.affinity.softmax();
+        shader::Overrides { softmax, bias: self.bias, head_layout: self.layout.overrides() }.variant()
     }
 
     fn dispatches(&self, _: &Variant, call: &Call) -> Vec<Dispatch> {
         let stride = call.unit(Unit::Window(self.layout.block));
-        let params =
-            shader::attention_grad_rows::Params { tokens: call.tokens as u32, stride: stride as u32 };
-        Dispatch::once(&params, [call.tokens.div_ceil(64), 1, call.lanes.len() * self.layout.heads])
+        let params = shader::Params { tokens: call.tokens as u32, stride: stride as u32 };
+        Dispatch::once(
+            &params,
+            [call.tokens.div_ceil(shader::INVOCATIONS), 1, call.lanes.len() * self.layout.heads],
+        )
     }
 
-    twins!();
+    twins!(shader);
 }
 
 impl AttentionGradRows {
-    fn twin<R: Real>(&self, args: &mut Args<'_, R>, call: &Call) {
+    fn twin<R: Real>(&self, args: shader::Args<'_, R>, call: &Call) {
         /// Tokens of one task.
         const RUN: usize = 64;
         let l = &self.layout;
-        let (dout, out, normaliser, keys) = (args.real(0), args.real(1), args.real(2), args.real(3));
-        let drows = SharedMut::new(args.real_mut(4));
-        let (tokens, width, stride, runs) =
-            (call.tokens, l.gradient_width(), call.unit(Unit::Window(l.block)), call.tokens.div_ceil(RUN));
-        let softmax = self.weight == DenseWeight::Softmax;
-        cpu::parallel_for(call.lanes.len() * l.heads * runs, |task| {
-            let (lane_head, run) = (task / runs, task % runs);
+        let shader::Args { dout, o, normaliser, keys, drows, .. } = args;
+        let (tokens, width, stride) = (call.tokens, l.gradient_width(), call.unit(Unit::Window(l.block)));
+        let softmax = self.affinity.softmax();
+        let tasks = row_tasks(drows, [l.heads, tokens, width], [tokens, RUN], call);
+        cpu::parallel_each(tasks, |_, task| {
+            let lane_head = task.lane_head;
             let (at, head) = (lane_head / l.heads, lane_head % l.heads);
-            for token in run * RUN..tokens.min((run + 1) * RUN) {
+            for (token, row) in task.tokens.zip(task.out.chunks_exact_mut(width)) {
                 let place = ((at * tokens + token) * l.heads + head) * l.head;
-                let (dout, out) = (&dout[place..place + l.head], &out[place..place + l.head]);
+                let (dout, o) = (&dout[place..place + l.head], &o[place..place + l.head]);
                 let kept = normaliser[lane_head * tokens + token];
-                // SAFETY: every (lane, head, token) belongs to one task.
-                let row = unsafe { drows.slice((lane_head * tokens + token) * width, width) };
-                let inner = cpu::dot(dout, out);
+                let inner = cpu::dot(dout, o);
                 let scale = if softmax { R::ONE } else { R::ONE / kept };
                 row.iter_mut().zip(dout).for_each(|(r, d)| *r = *d * scale);
                 row[l.head] = -inner * scale;

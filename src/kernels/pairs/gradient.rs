@@ -18,7 +18,7 @@ impl Pairs {
         bias: f64,
     ) -> Result<(TensorId, Option<TensorId>, Option<TensorId>)> {
         let (queries, keys) = (pass.input(0), pass.input(1));
-        let rows = AttentionGradRows { layout: self.layout.clone(), weight: self.weight, bias };
+        let rows = AttentionGradRows { layout: self.layout.clone(), affinity: self.affinity, bias };
         let arguments = [pass.gradient(0)?, pass.output(0), pass.output(1), keys];
         let drows = pass.apply1("drows", rows, &arguments)?;
         let inputs = [queries, keys, drows];

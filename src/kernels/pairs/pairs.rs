@@ -1,33 +1,35 @@
-//! What the two passes over pairs have in common: which pairs there are, how they are cut, and a tile of them.
+//! What the two passes over pairs have in common: which pairs there are, how they are cut, a tile of them.
 
-use super::dense_weight::DenseWeight;
-use super::local_weight::whole_vectors;
+use super::local_affinity::whole_vectors;
+use super::pair_affinity::PairAffinity;
 use crate::error::Result;
 use crate::kernels::cpu::{Mat, MatMut};
 use crate::kernels::heads::gate_sum::gate_decays;
 use crate::kernels::heads::layout::HeadLayout;
-use crate::kernels::{DeviceTraits, Dispatch, Real, Variant, cpu, shape_error};
+use crate::kernels::shader::attention_grad_keys::{THREADS, TILE};
+use crate::kernels::shader::shared::PairTile;
+use crate::kernels::{DeviceTraits, Dispatch, Real, cpu, shape_error};
 use crate::tensor::{Call, TensorType, Unit};
 
-/// The pairs of a query and a key up to it whose weight is a function of their inner product: those of one
+/// The pairs of a query and a key up to it whose affinity is a function of their inner product: those of one
 /// block in the scan, all of them in the dense kinds. They are computed again, tile by tile; nothing of size
 /// n x n is in memory.
 #[derive(Clone, Debug)]
 pub struct Pairs {
     /// Row layouts.
     pub layout: HeadLayout,
-    /// Weight of a pair.
-    pub weight: DenseWeight,
-    /// Column of the vector the weight reads.
+    /// Affinity of a pair.
+    pub affinity: PairAffinity,
+    /// Column of the vector the affinity reads.
     pub offset: usize,
-    /// Elements of the vector the weight reads.
+    /// Elements of the vector the affinity reads.
     pub width: usize,
     /// Only pairs inside a block.
     pub in_block: bool,
 }
 
 /// Queries, or keys, of one task of the twins.
-pub(in crate::kernels) const TILE: usize = 64;
+pub(in crate::kernels) const TASK: usize = 64;
 
 impl Pairs {
     /// Tokens among which there are pairs.
@@ -48,50 +50,36 @@ impl Pairs {
         Ok(())
     }
 
-    /// The variant of one of the two shaders, for workgroups of so many rows.
-    pub(in crate::kernels) fn variant(
-        &self,
-        stem: &'static str,
-        device: &DeviceTraits,
-        rows: usize,
-    ) -> Variant {
-        let l = &self.layout;
-        // 128 invocations, 32 keys at a time.
-        let variant = Variant::new(stem, &self.weight.flags())
-            .size("ROW_TILE", rows)
-            .size("ITEMS", (rows * self.width / 4).div_ceil(128))
-            .size("WEIGHTS", rows * 32 / 128)
-            .size("TILE_WEIGHTS", rows * 32)
-            .size("STAGED", rows * self.width / 4)
-            .size("STAGED_VALUES", rows * l.head / 4)
-            .size("HEAD", l.head)
-            .size("QUERY_WIDTH", l.query_width())
-            .size("KEY_WIDTH", l.key_width())
-            .size("V_OFFSET", l.value_offset())
-            .size("LOCAL", self.width)
-            .size("LOCAL_OFFSET", self.offset)
-            .size("GATED", usize::from(l.gated));
-        // Loops of 32 keys or queries: what is written out in the shader counts nothing, what drivers unroll
-        // may count.
-        let each = 10 * (self.width + l.head) / 4 + 32 * 10 + 100;
-        self.weight.constants(variant, l.head).size("AT_ONCE", 32 * device.rounds(4096, 2 * each))
+    /// How one of the two shaders is cut for workgroups of so many rows: `shared/pair_tile.wgsl`.
+    pub(in crate::kernels) fn pair_tile(&self, device: &DeviceTraits, rows: usize) -> PairTile {
+        let (local, head) = (self.width, self.layout.head);
+        // Iterations of a turn of the loop over tiles, generously: llvmpipe's limit (`DeviceTraits::rounds`).
+        let each = 10 * (local + head) / 4 + TILE * 10 + 100;
+        PairTile {
+            local,
+            local_offset: self.offset,
+            row_tile: rows,
+            staged: rows * local / 4,
+            staged_values: rows * head / 4,
+            tile_pairs: rows * TILE,
+            items: (rows * local / 4).div_ceil(THREADS),
+            pairs: rows * TILE / THREADS,
+            at_once: TILE * device.rounds(4096, 2 * each),
+        }
     }
 
     /// The dispatches of one of the two shaders; `params` of the first key or query of each.
     pub(in crate::kernels) fn dispatches<P: bytemuck::Pod>(
         &self,
-        variant: &Variant,
+        tile: &PairTile,
         call: &Call,
         params: impl Fn(u32) -> P,
     ) -> Vec<Dispatch> {
         let span = self.span(call);
-        let workgroups = [
-            span.div_ceil(variant.get("ROW_TILE")),
-            call.tokens.div_ceil(span),
-            call.lanes.len() * self.layout.heads,
-        ];
+        let workgroups =
+            [span.div_ceil(tile.row_tile), call.tokens.div_ceil(span), call.lanes.len() * self.layout.heads];
         (0..span)
-            .step_by(variant.get("AT_ONCE"))
+            .step_by(tile.at_once)
             .map(|first| Dispatch::new(&params(first as u32), workgroups))
             .collect()
     }
@@ -102,15 +90,15 @@ impl Pairs {
         (pairs * self.layout.heads * (2 * self.layout.head + 4 * self.width)) as u64
     }
 
-    /// A tile of pairs: decayed weights `w [rows, keys]`, and `dt = ∂L/∂⟨x_i, x_j⟩ = dw_ij e^{g_i - g_j}
+    /// A tile of pairs: decayed affinities `w [rows, keys]`, and `dt = ∂L/∂⟨x_i, x_j⟩ = dw_ij e^{g_i - g_j}
     /// w'(t_ij)` with `dw_ij = ⟨dN_i, v̂_j⟩`. The slices begin at the rows of query `first` and key `start`.
-    #[allow(clippy::too_many_arguments)]
+    #[allow(clippy::too_many_arguments, reason = "as many as the formula has")]
     pub(in crate::kernels) fn tile<R: Real>(
         &self,
         [queries, keys, drows]: [&[R]; 3],
         [first, rows]: [usize; 2],
         [start, count]: [usize; 2],
-        weights: &mut [R],
+        affinities: &mut [R],
         dt: &mut [R],
     ) {
         let l = &self.layout;
@@ -118,7 +106,7 @@ impl Pairs {
         let x_q = Mat::strided(&queries[self.offset..], rows, self.width, q);
         let x_k = Mat::strided(&keys[self.offset..], count, self.width, k);
         let values = Mat::strided(&keys[l.value_offset()..], count, l.head, k);
-        cpu::matmul(MatMut::new(weights, rows, count), x_q, x_k.t(), false);
+        cpu::matmul(MatMut::new(affinities, rows, count), x_q, x_k.t(), false);
         cpu::matmul(MatMut::new(dt, rows, count), Mat::strided(drows, rows, l.head, d), values.t(), false);
         let gates = if l.gated { count } else { 0 };
         cpu::with_scratch(2 * count + 2 * gates, |scratch: &mut [R]| {
@@ -128,10 +116,11 @@ impl Pairs {
             for j in 0..gates {
                 [whole[j], fraction[j]] = l.gate_sum(&keys[j * k..]);
             }
-            for (i, (w, dt)) in weights.chunks_exact_mut(count).zip(dt.chunks_exact_mut(count)).enumerate() {
+            for (i, (w, dt)) in affinities.chunks_exact_mut(count).zip(dt.chunks_exact_mut(count)).enumerate()
+            {
                 let own = (first + i + 1).saturating_sub(start).min(count);
                 let seen = whole_vectors(own, count);
-                self.weigh(
+                self.pairs_of_row(
                     [&mut w[..seen], &mut dt[..seen]],
                     &drows[i * d + l.head..(i + 1) * d],
                     [&*whole, &*fraction],
@@ -144,10 +133,10 @@ impl Pairs {
         });
     }
 
-    /// A row of [`Pairs::tile`]: inner products of a query with keys into weights, of its gradient with
+    /// A row of [`Pairs::tile`]: inner products of a query with keys into affinities, of its gradient with
     /// values into dt. `row` is what [`AttentionGradRows`] leaves of the query behind its gradient; the gates
     /// are those of the keys.
-    fn weigh<R: Real>(
+    fn pairs_of_row<R: Real>(
         &self,
         [w, dt]: [&mut [R]; 2],
         row: &[R],
@@ -157,17 +146,17 @@ impl Pairs {
     ) {
         let (l, n) = (&self.layout, w.len());
         let (slope, decay) = (&mut slope[..n], &mut decay[..n]);
-        match self.weight {
-            DenseWeight::Softmax => {
+        match self.affinity {
+            PairAffinity::Softmax => {
                 let scale = R::of(1.0 / (l.head as f64).sqrt());
                 w.iter_mut().for_each(|w| *w = scale * *w - row[2]);
                 cpu::exp_slice(w);
                 dt.iter_mut().zip(w).for_each(|(dt, w)| *dt = (*dt + row[0]) * (scale * *w));
             }
-            DenseWeight::Kernel(weight) => cpu::vectorized(
+            PairAffinity::Kernel(affinity) => cpu::vectorized(
                 #[inline(always)]
                 || {
-                    weight.apply_with_slope(w, slope);
+                    affinity.apply_with_slope(w, slope);
                     dt.iter_mut().zip(&*slope).for_each(|(dt, slope)| *dt = (*dt + row[0]) * *slope);
                     if l.gated {
                         gate_decays([row[2], row[3]], whole, fraction, decay);

@@ -1,7 +1,9 @@
 //! The finite features of a kernel and what their gradients give the vectors. CPU twin of
-//! `shaders/shared/{features,feature_quads,feature_quads_grad}.wgsl`.
+//! `shaders/shared/{features,feature_rows,feature_tile,feature_columns}.wgsl`.
 
-use crate::kernels::{Real, Variant};
+use crate::kernels::Real;
+use crate::kernels::shader::scan_grad_keys::{PITCH, THREADS, TILE};
+use crate::kernels::shader::shared;
 
 /// The finite features of a kernel: products of `order` elements of a vector of `source` elements,
 /// with 1 appended where `extended` (SPEC §1: packed symmetric square, packed monomials).
@@ -13,9 +15,9 @@ pub struct Features {
     pub order: usize,
     /// Whether 1 is appended to the vector, so that all lower degrees are features too.
     pub extended: bool,
-    /// Number of features, padded with zero-weight ones to a multiple of 4.
+    /// Number of features, padded with ones of scale 0 to a multiple of 4.
     pub count: usize,
-    /// `[2 * count]`: four 8-bit indices a feature, then the bits of the key-side f32 weights.
+    /// `[2 * count]`: four 8-bit indices a feature, then the bits of the key-side f32 scales.
     pub table: std::sync::Arc<Vec<u32>>,
 }
 
@@ -26,9 +28,9 @@ impl Features {
         let order = coefficients.len() - 1;
         let extended = coefficients[..order].iter().any(|c| *c != 0.0);
         let letters = source + usize::from(extended);
-        debug_assert!((1..=4).contains(&order) && letters <= 256);
+        assert!((1..=4).contains(&order) && letters <= 256);
         let mut indices = Vec::new();
-        let mut weights = Vec::new();
+        let mut scales = Vec::new();
         let mut word = vec![0usize; order];
         loop {
             let degree = word.iter().filter(|&&i| i < source).count();
@@ -43,7 +45,7 @@ impl Features {
                 indices.push(
                     word.iter().enumerate().fold(0u32, |packed, (k, &i)| packed | (i as u32) << (8 * k)),
                 );
-                weights.push((coefficients[degree] * count) as f32);
+                scales.push((coefficients[degree] * count) as f32);
             }
             // The next non-decreasing word.
             let Some(k) = (0..order).rev().find(|&k| word[k] + 1 < letters) else { break };
@@ -52,8 +54,8 @@ impl Features {
         }
         let count = indices.len().next_multiple_of(4);
         indices.resize(count, 0);
-        weights.resize(count, 0.0);
-        indices.extend(weights.into_iter().map(f32::to_bits));
+        scales.resize(count, 0.0);
+        indices.extend(scales.into_iter().map(f32::to_bits));
         Self { source, order, extended, count, table: std::sync::Arc::new(indices) }
     }
 
@@ -62,12 +64,22 @@ impl Features {
         self.count * (head + 1)
     }
 
-    pub(in crate::kernels) fn constants(&self, variant: Variant) -> Variant {
-        variant
-            .size("SOURCE", self.source)
-            .size("FEATURES", self.count)
-            .size("ORDER", self.order)
-            .size("EXTENDED", usize::from(self.extended))
+    /// The values of `shared/features.wgsl`, for vectors from column `offset` of a row on.
+    pub(in crate::kernels) fn overrides(&self, offset: usize) -> shared::Features {
+        let Self { source, count, order, extended, .. } = *self;
+        shared::Features { source, source_offset: offset, features: count, order, extended }
+    }
+
+    /// The values of `shared/feature_columns.wgsl` for workgroups of so many rows.
+    pub(in crate::kernels) fn columns(&self, rows: usize, head: usize) -> shared::FeatureColumns {
+        shared::FeatureColumns {
+            row_tile: rows,
+            groups: THREADS / rows,
+            tile_features: rows * PITCH,
+            share: rows * TILE / THREADS,
+            columns: rows * self.source,
+            staged_values: rows * head / 4,
+        }
     }
 }
 
@@ -82,8 +94,8 @@ impl<'a> FeatureTable<'a> {
         Self { features, table }
     }
 
-    /// Key-side weight of a feature.
-    pub fn weight(&self, f: usize) -> f32 {
+    /// Key-side scale of a feature.
+    pub fn key_scale(&self, f: usize) -> f32 {
         f32::from_bits(self.table[self.features.count + f])
     }
 

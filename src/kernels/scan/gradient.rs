@@ -4,8 +4,8 @@ use super::scan_output::ScanOutput;
 use super::scan_prefix::ScanPrefix;
 use super::scan_states::ScanStates;
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernels::pairs::dense_weight::DenseWeight;
 use crate::kernels::pairs::mask::Mask;
+use crate::kernels::pairs::pair_affinity::PairAffinity;
 use crate::kernels::pairs::pairs::Pairs;
 use crate::kernels::scan::scan_grad_keys::ScanGradKeys;
 use crate::kernels::scan::scan_grad_queries::ScanGradQueries;
@@ -32,7 +32,7 @@ impl Gradient for ScanOutput {
         }
         let pairs = Pairs {
             layout: self.layout.clone(),
-            weight: DenseWeight::Kernel(self.local),
+            affinity: PairAffinity::Kernel(self.local),
             offset: self.local_offset,
             width: self.local_width,
             in_block: true,

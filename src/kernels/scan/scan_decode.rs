@@ -1,12 +1,12 @@
 //! One token a lane against the constant state.
 
 use crate::error::Result;
-use crate::kernels::cpu::SharedMut;
 use crate::kernels::heads::gate_sum::gate_decay;
 use crate::kernels::heads::layout::lane;
 use crate::kernels::scan::features::FeatureTable;
 use crate::kernels::scan::scan_output::ScanOutput;
-use crate::kernels::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, cpu, shader, shape_error};
+use crate::kernels::shader::scan_decode as shader;
+use crate::kernels::{DeviceTraits, Dispatch, Kernel, Real, Variant, cpu, shape_error};
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::{shape, twins};
 
@@ -16,9 +16,6 @@ use crate::{shape, twins};
 /// table, state `[slots, H, F (h + 1)]` → o `[rows, H h]`.
 #[derive(Debug)]
 pub struct ScanDecode(pub ScanOutput);
-
-/// Invocations of a workgroup, and of a small one.
-const THREADS: [usize; 2] = [256, 64];
 
 impl Kernel for ScanDecode {
     fn stem(&self) -> &'static str {
@@ -40,27 +37,21 @@ impl Kernel for ScanDecode {
         Ok(vec![TensorType::f32(shape![Unit::Rows, l.heads * l.head])])
     }
 
-    fn variant(&self, device: &DeviceTraits, _: &Capacity) -> Variant {
+    fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {
         let (s, l) = (&self.0, &self.0.layout);
-        let small = device.software && l.head / 4 <= THREADS[1];
-        let variant = Variant::new("scan_decode", &[("SMALL", small), ("TAYLOR", s.local.taylor())])
-            .size("HEADS", l.heads)
-            .size("HEAD", l.head)
-            .size("BLOCK", l.block)
-            .size("QUERY_WIDTH", l.query_width())
-            .size("KEY_WIDTH", l.key_width())
-            .size("LOCAL", s.local_width)
-            .size("LOCAL_OFFSET", s.local_offset)
-            .size("S_OFFSET", s.source_offset)
-            .size("V_OFFSET", l.value_offset())
-            .size("GATED", usize::from(l.gated))
-            .with("BIAS", s.bias)
-            .size("PARTS", THREADS[usize::from(small)] / (l.head / 4));
-        s.local.constants(s.features.constants(variant))
+        let overrides = shader::Overrides {
+            local: s.local_width,
+            local_offset: s.local_offset,
+            bias: s.bias,
+            head_layout: l.overrides(),
+            features: s.features.overrides(s.source_offset),
+            local_affinity: s.local.overrides(),
+        };
+        overrides.variant(shader::Flags { taylor: s.local.taylor() })
     }
 
     fn dispatches(&self, _: &Variant, call: &Call) -> Vec<Dispatch> {
-        let params = shader::scan_decode::Params { lane_base: call.lane_base as u32 };
+        let params = shader::Params { lane_base: call.lane_base as u32 };
         Dispatch::once(&params, [call.lanes.len() * self.0.layout.heads, 1, 1])
     }
 
@@ -71,34 +62,30 @@ impl Kernel for ScanDecode {
             as u64
     }
 
-    twins!();
+    twins!(shader);
 }
 
 impl ScanDecode {
-    fn twin<R: Real>(&self, args: &mut Args<'_, R>, call: &Call) {
+    fn twin<R: Real>(&self, args: shader::Args<'_, R>, call: &Call) {
         let (s, l) = (&self.0, &self.0.layout);
-        let (queries, ring, lanes, table, state) =
-            (args.real(0), args.real(1), args.ids(2), args.ids(3), args.real(4));
-        let o = SharedMut::new(args.real_mut(5));
+        let shader::Args { queries, ring, lanes, table, state, o, .. } = args;
         let size = s.features.state(l.head);
-        cpu::parallel_for(call.lanes.len() * l.heads, |task| {
+        cpu::parallel_chunks(&mut o[..call.lanes.len() * l.heads * l.head], l.head, |task, out| {
             let lane = lane(lanes, call.lane_base + task / l.heads);
             let slot_head = lane.slot * l.heads + task % l.heads;
             let rows = lane.ring % l.block + 1;
             let ring = &ring[slot_head * l.block * l.key_width()..][..rows * l.key_width()];
             let query = &queries[task * l.query_width()..][..l.query_width()];
-            // SAFETY: every task has its own (lane, head).
-            let out = unsafe { o.slice(task * l.head, l.head) };
             out.fill(R::ZERO);
             let gate = l.gate_sum(&ring[(rows - 1) * l.key_width()..]);
             let mut total = R::ZERO;
-            cpu::with_scratch(rows.max(s.features.count), |weights: &mut [R]| {
+            cpu::with_scratch(rows.max(s.features.count), |affinities: &mut [R]| {
                 let local = &query[s.local_offset..s.local_offset + s.local_width];
-                for (w, key) in weights.iter_mut().zip(ring.chunks_exact(l.key_width())) {
+                for (w, key) in affinities.iter_mut().zip(ring.chunks_exact(l.key_width())) {
                     *w = cpu::dot(local, &key[s.local_offset..s.local_offset + s.local_width]);
                 }
-                s.local.apply(&mut weights[..rows]);
-                for (w, key) in weights.iter().zip(ring.chunks_exact(l.key_width())) {
+                s.local.apply(&mut affinities[..rows]);
+                for (w, key) in affinities.iter().zip(ring.chunks_exact(l.key_width())) {
                     let w = if l.gated { *w * gate_decay(gate, l.gate_sum(key)) } else { *w };
                     total += w;
                     cpu::axpy(w, &key[l.value_offset()..l.sum_offset()], out);
@@ -108,12 +95,12 @@ impl ScanDecode {
                     let source = &query[s.source_offset..s.source_offset + s.features.source];
                     let (z, z_total) = state[slot_head * size..][..size].split_at(s.features.count * l.head);
                     let features = FeatureTable::new(&s.features, table);
-                    features.tile(source, 1, 0, s.features.count, Some(&[decay]), weights);
-                    total += cpu::dot(&weights[..s.features.count], z_total);
+                    features.tile(source, 1, 0, s.features.count, Some(&[decay]), affinities);
+                    total += cpu::dot(&affinities[..s.features.count], z_total);
                     cpu::vectorized(
                         #[inline(always)]
                         || {
-                            for (p, z) in weights.iter().zip(z.chunks_exact(l.head)) {
+                            for (p, z) in affinities.iter().zip(z.chunks_exact(l.head)) {
                                 for (o, z) in out.iter_mut().zip(z) {
                                     *o += *p * *z;
                                 }

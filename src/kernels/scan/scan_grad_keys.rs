@@ -1,18 +1,20 @@
 //! What the gradients of block states give to the keys and values in them.
 
 use crate::error::Result;
-use crate::kernels::cpu::{Mat, MatMut, SharedMut};
+use crate::kernels::cpu::{Mat, MatMut};
 use crate::kernels::heads::gate_sum::gate_decay;
 use crate::kernels::heads::layout::HeadLayout;
+use crate::kernels::heads::row_tasks::row_tasks;
 use crate::kernels::scan::features::{FeatureTable, Features};
-use crate::kernels::scan::scan_grad_queries::{FEATURES, ROWS, feature_variant};
-use crate::kernels::tiles::row_tile::row_tile;
-use crate::kernels::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, cpu, shader, shape_error};
+use crate::kernels::scan::scan_grad_queries::{FEATURES, ROWS};
+use crate::kernels::shader::scan_grad_keys as shader;
+use crate::kernels::tiles::rows_that_fit;
+use crate::kernels::{DeviceTraits, Dispatch, Kernel, Real, Variant, cpu, shape_error};
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::twins;
 
 /// `dφ(k_j) = e^{g_last - g_j} T_l v̂_j`, through the features to their vector; `dv̂_j += e^{g_last - g_j}
-/// T_lᵀ φ(k_j)`, with T = dH; the features' weights are here, as they are in H. `dG_j -= ⟨dv̂_j, v̂_j⟩` (see
+/// T_lᵀ φ(k_j)`, with T = dH; the features' scales are here, as they are in H. `dG_j -= ⟨dv̂_j, v̂_j⟩` (see
 /// [`crate::kernels::pairs::attention_grad_keys`]).
 ///
 /// Arguments: keys `[lanes, H, window, key_width]`, dstates `[lanes, H, blocks, F (h + 1)]`, feature table →
@@ -45,66 +47,58 @@ impl Kernel for ScanGradKeys {
         Ok(vec![])
     }
 
-    fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {
-        let l = &self.layout;
-        let rows = row_tile(2 * self.features.source + l.head + 67, 14);
-        let variant = feature_variant("scan_grad_keys", &self.features, rows, l.head);
-        let variant = variant
-            .size("VALUE_ITEMS", (rows * l.head / 4).div_ceil(128))
-            .size("HEAD", l.head)
-            .size("BLOCK", l.block)
-            .size("KEY_WIDTH", l.key_width())
-            .size("S_OFFSET", self.source_offset)
-            .size("V_OFFSET", l.value_offset())
-            .size("GATED", usize::from(l.gated));
-        self.features.constants(variant)
+    fn variant(&self, device: &DeviceTraits, _: &Capacity) -> Variant {
+        let (l, f) = (&self.layout, &self.features);
+        let overrides = |rows| {
+            let feature_columns = f.columns(rows, l.head);
+            shader::Overrides {
+                value_items: feature_columns.staged_values.div_ceil(shader::THREADS),
+                head_layout: l.overrides(),
+                features: f.overrides(self.source_offset),
+                feature_columns,
+            }
+        };
+        overrides(rows_that_fit(device, |rows| overrides(rows).workgroup_bytes())).variant()
     }
 
     fn dispatches(&self, variant: &Variant, call: &Call) -> Vec<Dispatch> {
         let l = &self.layout;
         let blocks = call.unit(Unit::Blocks(l.block));
-        let params = shader::scan_grad_keys::Params {
+        let params = shader::Params {
             tokens: call.tokens as u32,
             blocks: blocks as u32,
             stride: call.unit(Unit::Window(l.block)) as u32,
         };
-        Dispatch::once(
-            &params,
-            [l.block.div_ceil(variant.get("ROW_TILE")), blocks, call.lanes.len() * l.heads],
-        )
+        let rows = shader::Overrides::of(variant).feature_columns.row_tile;
+        Dispatch::once(&params, [l.block.div_ceil(rows), blocks, call.lanes.len() * l.heads])
     }
 
     fn flops(&self, call: &Call) -> u64 {
         (4 * call.unit(Unit::Rows) * self.layout.heads * self.features.state(self.layout.head)) as u64
     }
 
-    twins!();
+    twins!(shader);
 }
 
 impl ScanGradKeys {
-    fn twin<R: Real>(&self, args: &mut Args<'_, R>, call: &Call) {
+    fn twin<R: Real>(&self, args: shader::Args<'_, R>, call: &Call) {
         let (l, f) = (&self.layout, &self.features);
-        let (keys, dstates, table) = (args.real(0), args.real(1), FeatureTable::new(f, args.ids(2)));
-        let dkeys = SharedMut::new(args.real_mut(3));
+        let shader::Args { keys, dstates, table, dkeys, .. } = args;
+        let table = FeatureTable::new(f, table);
         let (k, size, stride) = (l.key_width(), f.state(l.head), call.unit(Unit::Window(l.block)));
-        let (blocks, tiles) = (call.unit(Unit::Blocks(l.block)), l.block.div_ceil(ROWS));
-        cpu::parallel_for(call.lanes.len() * l.heads * blocks * tiles, |task| {
-            let (lane_head, block, tile) = (task / (blocks * tiles), task / tiles % blocks, task % tiles);
-            let block_end = ((block + 1) * l.block).min(call.tokens);
-            let (first, end) =
-                (block * l.block + tile * ROWS, (block * l.block + (tile + 1) * ROWS).min(block_end));
+        let blocks = call.unit(Unit::Blocks(l.block));
+        let tasks = row_tasks(dkeys, [l.heads, stride, k], [l.block, ROWS], call);
+        cpu::parallel_each(tasks, |_, task| {
+            let (lane_head, block, out) = (task.lane_head, task.span.start / l.block, task.out);
             let state = &dstates[(lane_head * blocks + block) * size..][..size];
             // The last block of a text has nothing after it.
-            if first >= end || state.iter().all(|t| *t == R::ZERO) {
+            if state.iter().all(|t| *t == R::ZERO) {
                 return;
             }
             let (t, t_total) = state.split_at(f.count * l.head);
-            let rows = end - first;
-            let at = (lane_head * stride + first) * k;
-            let last = l.gate_sum(&keys[(lane_head * stride + block_end - 1) * k..]);
-            let keys = &keys[at..at + rows * k];
-            // SAFETY: every (lane, head, token) belongs to one task.
-            let out = unsafe { dkeys.slice(at, rows * k) };
+            let rows = task.tokens.len();
+            let last = l.gate_sum(&keys[(lane_head * stride + task.span.end - 1) * k..]);
+            let keys = &keys[(lane_head * stride + task.tokens.start) * k..][..rows * k];
             cpu::with_scratch((2 * f.source + l.head + 1 + 2 * FEATURES) * rows, |scratch: &mut [R]| {
                 let (columns, rest) = scratch.split_at_mut(f.source * rows);
                 let (dcolumns, rest) = rest.split_at_mut(f.source * rows);
@@ -128,10 +122,11 @@ impl ScanGradKeys {
                             for (i, (phi, dphi)) in
                                 phi.chunks_exact_mut(rows).zip(dphi.chunks_exact_mut(rows)).enumerate()
                             {
-                                let (weight, t) = (R::from_f32(table.weight(start + i)), t_total[start + i]);
+                                let (scale, t) =
+                                    (R::from_f32(table.key_scale(start + i)), t_total[start + i]);
                                 for ((phi, dphi), total) in phi.iter_mut().zip(dphi).zip(&mut *totals) {
-                                    *phi *= weight;
-                                    *dphi = weight * (*dphi + t);
+                                    *phi *= scale;
+                                    *dphi = scale * (*dphi + t);
                                     *total += t * *phi;
                                 }
                             }

@@ -1,12 +1,14 @@
 //! What the state before a block gives to the gradient of its queries.
 
 use crate::error::Result;
-use crate::kernels::cpu::{Mat, MatMut, SharedMut};
+use crate::kernels::cpu::{Mat, MatMut};
 use crate::kernels::heads::gate_sum::gate_decay;
 use crate::kernels::heads::layout::{HeadLayout, lane};
+use crate::kernels::heads::row_tasks::row_tasks;
 use crate::kernels::scan::features::{FeatureTable, Features};
-use crate::kernels::tiles::row_tile::row_tile;
-use crate::kernels::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, cpu, shader, shape_error};
+use crate::kernels::shader::scan_grad_queries as shader;
+use crate::kernels::tiles::rows_that_fit;
+use crate::kernels::{DeviceTraits, Dispatch, Kernel, Real, Variant, cpu, shape_error};
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::twins;
 
@@ -43,55 +45,33 @@ impl Kernel for ScanGradQueries {
         Ok(vec![])
     }
 
-    fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {
-        let l = &self.layout;
-        let rows = row_tile(2 * self.features.source + l.head + 37, 14);
-        let variant = feature_variant("scan_grad_queries", &self.features, rows, l.head)
-            .size("HEADS", l.heads)
-            .size("HEAD", l.head)
-            .size("BLOCK", l.block)
-            .size("QUERY_WIDTH", l.query_width())
-            .size("S_OFFSET", self.source_offset)
-            .size("GATED", usize::from(l.gated));
-        self.features.constants(variant)
+    fn variant(&self, device: &DeviceTraits, _: &Capacity) -> Variant {
+        let (l, f) = (&self.layout, &self.features);
+        let overrides = |rows| shader::Overrides {
+            head_layout: l.overrides(),
+            features: f.overrides(self.source_offset),
+            feature_columns: f.columns(rows, l.head),
+        };
+        overrides(rows_that_fit(device, |rows| overrides(rows).workgroup_bytes())).variant()
     }
 
     fn dispatches(&self, variant: &Variant, call: &Call) -> Vec<Dispatch> {
         let l = &self.layout;
         let blocks = call.unit(Unit::Blocks(l.block));
-        let params = shader::scan_grad_queries::Params {
+        let params = shader::Params {
             tokens: call.tokens as u32,
             lane_base: call.lane_base as u32,
             blocks: blocks as u32,
         };
-        Dispatch::once(
-            &params,
-            [l.block.div_ceil(variant.get("ROW_TILE")), blocks, call.lanes.len() * l.heads],
-        )
+        let rows = shader::Overrides::of(variant).feature_columns.row_tile;
+        Dispatch::once(&params, [l.block.div_ceil(rows), blocks, call.lanes.len() * l.heads])
     }
 
     fn flops(&self, call: &Call) -> u64 {
         (2 * call.unit(Unit::Rows) * self.layout.heads * self.features.state(self.layout.head)) as u64
     }
 
-    twins!();
-}
-
-/// The variant of a shader whose workgroups take 32 features of `rows` rows at a time
-/// (`shared/feature_columns.wgsl`).
-pub(in crate::kernels) fn feature_variant(
-    stem: &'static str,
-    features: &Features,
-    rows: usize,
-    head: usize,
-) -> Variant {
-    Variant::new(stem, &[])
-        .size("ROW_TILE", rows)
-        .size("GROUPS", 128 / rows)
-        .size("STAGED_VALUES", rows * head / 4)
-        .size("TILE_WEIGHTS", rows * 33)
-        .size("WEIGHTS", rows * 32 / 128)
-        .size("COLUMNS", rows * features.source)
+    twins!(shader);
 }
 
 /// Rows of one task, and features at a time: φ, its gradient and the vectors stay in the second cache.
@@ -100,28 +80,23 @@ pub(in crate::kernels) const ROWS: usize = 64;
 pub(in crate::kernels) const FEATURES: usize = 128;
 
 impl ScanGradQueries {
-    fn twin<R: Real>(&self, args: &mut Args<'_, R>, call: &Call) {
+    fn twin<R: Real>(&self, args: shader::Args<'_, R>, call: &Call) {
         let (l, f) = (&self.layout, &self.features);
-        let (queries, drows, table, prefix) =
-            (args.real(0), args.real(1), FeatureTable::new(f, args.ids(3)), args.real(4));
-        let lanes = args.ids(2);
-        let dqueries = SharedMut::new(args.real_mut(5));
+        let shader::Args { queries, drows, lanes, table, prefix, dqueries, .. } = args;
+        let table = FeatureTable::new(f, table);
         let (q, d, size) = (l.query_width(), l.gradient_width(), f.state(l.head));
-        let (blocks, tiles) = (call.unit(Unit::Blocks(l.block)), l.block.div_ceil(ROWS));
-        cpu::parallel_for(call.lanes.len() * l.heads * blocks * tiles, |task| {
-            let (lane_head, block, tile) = (task / (blocks * tiles), task / tiles % blocks, task % tiles);
-            let (first, end) = (
-                block * l.block + tile * ROWS,
-                (block * l.block + l.block.min((tile + 1) * ROWS)).min(call.tokens),
-            );
+        let blocks = call.unit(Unit::Blocks(l.block));
+        let tasks = row_tasks(dqueries, [l.heads, call.tokens, q], [l.block, ROWS], call);
+        cpu::parallel_each(tasks, |_, task| {
+            let (lane_head, block) = (task.lane_head, task.span.start / l.block);
             // The first block of a text has nothing before it.
-            if first >= end || lane(lanes, call.lane_base + lane_head / l.heads).position + block == 0 {
+            if lane(lanes, call.lane_base + lane_head / l.heads).position + block == 0 {
                 return;
             }
             let (z, z_total) =
                 prefix[(lane_head * blocks + block) * size..][..size].split_at(f.count * l.head);
-            let rows = end - first;
-            let at = lane_head * call.tokens + first;
+            let (rows, out) = (task.tokens.len(), task.out);
+            let at = lane_head * call.tokens + task.tokens.start;
             let drows = &drows[at * d..(at + rows) * d];
             cpu::with_scratch((2 * f.source + 2 + FEATURES) * rows, |scratch: &mut [R]| {
                 let (columns, rest) = scratch.split_at_mut(f.source * rows);
@@ -158,8 +133,6 @@ impl ScanGradQueries {
                         },
                     );
                 }
-                // SAFETY: every (lane, head, token) belongs to one task.
-                let out = unsafe { dqueries.slice(at * q, rows * q) };
                 for (i, out) in out.chunks_exact_mut(q).enumerate() {
                     for (c, out) in out[self.source_offset..][..f.source].iter_mut().enumerate() {
                         *out += decay[i] * dcolumns[c * rows + i];

@@ -1,16 +1,17 @@
 //! Outputs of the scan: the local block exactly, everything before it through the state.
 
-use crate::kernels::Gradient;
-
 use crate::error::Result;
-use crate::kernels::cpu::{Mat, MatMut, SharedMut};
+use crate::kernels::cpu::{Mat, MatMut};
 use crate::kernels::heads::gate_sum::{gate_decay, gate_decays};
 use crate::kernels::heads::layout::{HeadLayout, lane};
-use crate::kernels::pairs::local_weight::{LocalWeight, whole_vectors};
+use crate::kernels::heads::row_tasks::by_head;
+use crate::kernels::pairs::local_affinity::{LocalAffinity, whole_vectors};
 use crate::kernels::pairs::mask::Mask;
 use crate::kernels::scan::features::{FeatureTable, Features};
-use crate::kernels::tiles::row_tile::{OUTPUTS, RowTile};
-use crate::kernels::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, cpu, shader, shape_error};
+use crate::kernels::shader::scan_output as shader;
+use crate::kernels::shader::shared::{FeatureTile, NearKeys, RowTile};
+use crate::kernels::tiles::row_tile::{OUTPUTS, dots, staging};
+use crate::kernels::{DeviceTraits, Dispatch, Gradient, Kernel, Real, Variant, cpu, shape_error};
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::{shape, twins};
 
@@ -29,7 +30,7 @@ pub struct ScanOutput {
     /// Column of φ's vector in query and key rows.
     pub source_offset: usize,
     /// w inside a block.
-    pub local: LocalWeight,
+    pub local: LocalAffinity,
     /// Column of the vector w reads.
     pub local_offset: usize,
     /// Elements of the vector w reads.
@@ -40,6 +41,27 @@ pub struct ScanOutput {
     pub mask: Mask,
     /// The normaliser is a second output, for the gradient.
     pub keeps_normaliser: bool,
+}
+
+impl ScanOutput {
+    fn overrides(&self, tile: RowTile, chunk: usize) -> shader::Overrides {
+        let l = &self.layout;
+        // Neighbours read features of the same row.
+        let pitch = self.features.source + tile.group_x;
+        shader::Overrides {
+            head_layout: l.overrides(),
+            near_keys: NearKeys {
+                local: self.local_width,
+                local_offset: self.local_offset,
+                bias: self.bias,
+                chunk,
+            },
+            row_tile: staging(tile, dots(&tile, chunk).max(tile.row_tile * pitch / 4)),
+            local_affinity: self.local.overrides(),
+            features: self.features.overrides(self.source_offset),
+            feature_tile: FeatureTile { pitch },
+        }
+    }
 }
 
 impl Kernel for ScanOutput {
@@ -72,38 +94,24 @@ impl Kernel for ScanOutput {
 
     fn variant(&self, device: &DeviceTraits, capacity: &Capacity) -> Variant {
         let l = &self.layout;
-        let flags = [
-            ("TAYLOR", self.local.taylor()),
-            ("FAR_ONLY", self.mask == Mask::Full),
-            ("NORMALISER", self.keeps_normaliser),
-        ];
+        let flags = shader::Flags {
+            taylor: self.local.taylor(),
+            far_only: self.mask == Mask::Full,
+            normaliser: self.keeps_normaliser,
+        };
         let workgroups =
             |rows| capacity.lanes * l.heads * capacity.unit(Unit::Blocks(l.block)) * l.block.div_ceil(rows);
-        let far = |tile: &RowTile| tile.row_tile() * tile.pitch(self.features.source, true) / 4;
-        let tile = RowTile::new(&OUTPUTS, device, l.head, workgroups, |tile| tile.dots(1).max(far(tile)));
-        let chunk = tile.chunk(&OUTPUTS, device, self.local_width);
-        let variant = tile
-            .constants(Variant::new("scan_output", &flags), tile.dots(chunk).max(far(&tile)))
-            .size("CHUNK", chunk)
-            .size("PITCH", tile.pitch(self.features.source, true))
-            .size("HEADS", l.heads)
-            .size("HEAD", l.head)
-            .size("BLOCK", l.block)
-            .size("QUERY_WIDTH", l.query_width())
-            .size("KEY_WIDTH", l.key_width())
-            .size("LOCAL", self.local_width)
-            .size("LOCAL_OFFSET", self.local_offset)
-            .size("S_OFFSET", self.source_offset)
-            .size("V_OFFSET", l.value_offset())
-            .size("GATED", usize::from(l.gated))
-            .with("BIAS", self.bias);
-        self.local.constants(self.features.constants(variant))
+        let bytes = |tile, chunk| self.overrides(tile, chunk).workgroup_bytes(flags);
+        let tile = OUTPUTS.row_tile(device, l.head, workgroups, |tile| bytes(tile, 1));
+        let chunk = OUTPUTS.chunk(device, self.local_width, |chunk| bytes(tile, chunk));
+        self.overrides(tile, chunk).variant(flags)
     }
 
     fn dispatches(&self, variant: &Variant, call: &Call) -> Vec<Dispatch> {
         let l = &self.layout;
-        let (blocks, tiles) = (call.unit(Unit::Blocks(l.block)), l.block.div_ceil(variant.get("ROW_TILE")));
-        let params = shader::scan_output::Params {
+        let rows = shader::Overrides::of(variant).row_tile.row_tile;
+        let (blocks, tiles) = (call.unit(Unit::Blocks(l.block)), l.block.div_ceil(rows));
+        let params = shader::Params {
             tokens: call.tokens as u32,
             lane_base: call.lane_base as u32,
             blocks: blocks as u32,
@@ -124,38 +132,27 @@ impl Kernel for ScanOutput {
         Some(self)
     }
 
-    twins!();
+    twins!(shader);
 }
 
 impl ScanOutput {
-    fn twin<R: Real>(&self, args: &mut Args<'_, R>, call: &Call) {
-        /// Queries of one task: few enough that the upper triangle a task computes in vain stays small.
-        const ROWS: usize = 64;
+    fn twin<R: Real>(&self, args: shader::Args<'_, R>, call: &Call) {
         let l = &self.layout;
-        let (queries, keys, lanes, table, prefix) = (
-            args.real(0),
-            args.real(1),
-            args.ids(2),
-            FeatureTable::new(&self.features, args.ids(3)),
-            args.real(4),
-        );
-        let o = SharedMut::new(args.real_mut(5));
-        let normaliser = self.keeps_normaliser.then(|| SharedMut::new(args.real_mut(6)));
+        let shader::Args { queries, keys, lanes, table, prefix, o, normaliser, .. } = args;
+        let table = FeatureTable::new(&self.features, table);
         let (blocks, stride) = (call.unit(Unit::Blocks(l.block)), call.unit(Unit::Window(l.block)));
-        let (size, width) = (self.features.state(l.head), l.heads * l.head);
-        let tiles = l.block.div_ceil(ROWS);
-        cpu::parallel_for(call.lanes.len() * l.heads * blocks * tiles, |task| {
-            let (lane_head, block, tile) = (task / (blocks * tiles), task / tiles % blocks, task % tiles);
-            let (at, head) = (lane_head / l.heads, lane_head % l.heads);
-            let lane = lane(lanes, call.lane_base + at);
-            // Rows of the window: those of this tile that belong to the call.
-            let first = (block * l.block + tile * ROWS).max(lane.ring);
-            let end = (block * l.block + (tile * ROWS + ROWS).min(l.block)).min(lane.ring + call.tokens);
-            if first >= end {
-                return;
-            }
-            let rows = end - first;
-            let token = first - lane.ring;
+        let (size, tokens, heads) = (self.features.state(l.head), call.tokens, l.heads);
+        let tasks = self.tasks(lanes, call);
+        let of_call =
+            || tasks.iter().map(|t| t.lane_head * tokens + t.token..t.lane_head * tokens + t.token + t.rows);
+        let mut outputs = by_head(o, [heads, l.head], call);
+        let kept = normaliser.map(|all| cpu::ranges(all, of_call()));
+        let kept = kept.into_iter().flatten().chain(std::iter::repeat_with(Default::default));
+        let outputs = cpu::ranges(&mut outputs, of_call()).zip(kept);
+        cpu::parallel_each(tasks.iter().zip(outputs), |_, (task, (out, kept))| {
+            let &Task { lane_head, block, first, token, rows } = task;
+            let lane = lane(lanes, call.lane_base + lane_head / heads);
+            let end = first + rows;
             let queries =
                 &queries[(lane_head * call.tokens + token) * l.query_width()..][..rows * l.query_width()];
             let block_keys = &keys[(lane_head * stride + block * l.block) * l.key_width()..]
@@ -180,20 +177,38 @@ impl ScanOutput {
                     };
                     self.add_far(&table, queries, rows, decay, z, sums, totals);
                 }
-                for i in 0..rows {
-                    // SAFETY: every (lane, token, head) belongs to one task.
-                    let out =
-                        unsafe { o.slice((at * call.tokens + token + i) * width + head * l.head, l.head) };
+                for (i, out) in out.iter_mut().enumerate() {
                     let total = R::of(self.bias) + totals[i];
-                    if let Some(normaliser) = &normaliser {
-                        // SAFETY: as above.
-                        unsafe { normaliser.slice(lane_head * call.tokens + token + i, 1)[0] = total };
+                    if let Some(kept) = kept.get_mut(i) {
+                        *kept = total;
                     }
                     let scale = R::ONE / total;
                     out.iter_mut().zip(&sums[i * l.head..]).for_each(|(o, s)| *o = *s * scale);
                 }
             });
         });
+    }
+
+    /// The tasks of the twin: rows of one block, of one (lane, head).
+    fn tasks(&self, lanes: &[u32], call: &Call) -> Vec<Task> {
+        /// Queries of one task: few enough that the upper triangle a task computes in vain stays small.
+        const ROWS: usize = 64;
+        let (b, mut tasks) = (self.layout.block, Vec::new());
+        for lane_head in 0..call.lanes.len() * self.layout.heads {
+            let lane = lane(lanes, call.lane_base + lane_head / self.layout.heads);
+            // Rows of the window that belong to the call.
+            let end = lane.ring + call.tokens;
+            for block in 0..end.div_ceil(b) {
+                for tile in (block * b..block * b + b).step_by(ROWS) {
+                    let first = tile.max(lane.ring);
+                    let rows = (tile + ROWS).min(block * b + b).min(end).saturating_sub(first);
+                    if rows > 0 {
+                        tasks.push(Task { lane_head, block, first, token: first - lane.ring, rows });
+                    }
+                }
+            }
+        }
+        tasks
     }
 
     /// `sums[i] += Σ_{j <= i} e^{g_i - g_j} w_ij v_j`, `totals[i] += Σ …` over the keys of the block; query i
@@ -209,31 +224,31 @@ impl ScanOutput {
     ) {
         let l = &self.layout;
         let count = first + rows;
-        cpu::with_scratch(rows * count, |weights: &mut [R]| {
+        cpu::with_scratch(rows * count, |affinities: &mut [R]| {
             let q = Mat::strided(&queries[self.local_offset..], rows, self.local_width, l.query_width());
             let k = Mat::strided(&keys[self.local_offset..], count, self.local_width, l.key_width());
-            cpu::matmul(MatMut::new(weights, rows, count), q, k.t(), false);
+            cpu::matmul(MatMut::new(affinities, rows, count), q, k.t(), false);
             cpu::with_scratch(if l.gated { 2 * count } else { 0 }, |gates: &mut [R]| {
                 let (whole, fraction) = gates.split_at_mut(gates.len() / 2);
                 for j in 0..whole.len() {
                     [whole[j], fraction[j]] = l.gate_sum(&keys[j * l.key_width()..]);
                 }
-                for (i, row) in weights.chunks_exact_mut(count).enumerate() {
-                    totals[i] = self.weigh(first + i, row, whole, fraction);
+                for (i, row) in affinities.chunks_exact_mut(count).enumerate() {
+                    totals[i] = self.decayed(first + i, row, whole, fraction);
                 }
             });
             cpu::matmul(
                 MatMut::new(sums, rows, l.head),
-                Mat::new(weights, rows, count),
+                Mat::new(affinities, rows, count),
                 Mat::strided(&keys[l.value_offset()..], count, l.head, l.key_width()),
                 false,
             );
         });
     }
 
-    /// Inner products of query i with the keys of its block into decayed weights, 0 behind its own; their
+    /// Inner products of query i with the keys of its block into decayed affinities, 0 behind its own; their
     /// sum.
-    fn weigh<R: Real>(&self, i: usize, row: &mut [R], whole: &[R], fraction: &[R]) -> R {
+    fn decayed<R: Real>(&self, i: usize, row: &mut [R], whole: &[R], fraction: &[R]) -> R {
         let seen = whole_vectors(i + 1, row.len());
         cpu::vectorized(
             #[inline(always)]
@@ -256,10 +271,10 @@ impl ScanOutput {
     }
 
     /// `sums[i] += decay(i) Zᵀφ(q_i)`, tile by tile of features.
-    #[allow(clippy::too_many_arguments)]
+    #[allow(clippy::too_many_arguments, reason = "as many as the formula has")]
     fn add_far<R: Real>(
         &self,
-        table: &FeatureTable,
+        table: &FeatureTable<'_>,
         queries: &[R],
         rows: usize,
         decay: impl Fn(usize) -> R,
@@ -292,4 +307,16 @@ impl ScanOutput {
             }
         });
     }
+}
+
+/// Rows of one task of the twin.
+struct Task {
+    lane_head: usize,
+    /// Of the window.
+    block: usize,
+    /// First row in the window.
+    first: usize,
+    /// First row in the call.
+    token: usize,
+    rows: usize,
 }

@@ -1,13 +1,11 @@
 //! Exclusive prefix over block states.
 
-use crate::kernels::Gradient;
-
 use crate::error::Result;
-use crate::kernels::cpu::SharedMut;
 use crate::kernels::heads::gate_sum::gate_decay;
 use crate::kernels::heads::layout::{HeadLayout, lane};
-use crate::kernels::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, cpu, shader, shape_error};
-use crate::tensor::{Call, Capacity, TensorType, Unit};
+use crate::kernels::shader::scan_prefix as shader;
+use crate::kernels::{DeviceTraits, Dispatch, Gradient, Kernel, Real, Variant, cpu, shape_error};
+use crate::tensor::{Call, Capacity, Lane, TensorType, Unit};
 use crate::{shape, twins};
 
 /// What the prefix starts from and what becomes of its end.
@@ -69,26 +67,14 @@ impl Kernel for ScanPrefix {
     }
 
     fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {
-        let l = &self.layout;
-        let carried = matches!(self.prefix, Prefix::Carry | Prefix::Keep);
-        Variant::new(
-            "scan_prefix",
-            &[
-                ("CARRY", carried),
-                ("KEEP", self.prefix == Prefix::Keep),
-                ("TOTAL", self.prefix == Prefix::Total),
-            ],
-        )
-        .size("HEADS", l.heads)
-        .size("STATE", self.size)
-        .size("BLOCK", l.block)
-        .size("KEY_WIDTH", l.key_width())
-        .size("G_OFFSET", l.sum_offset())
-        .size("GATED", usize::from(l.gated))
+        let keep = self.prefix == Prefix::Keep;
+        let carry = keep || self.prefix == Prefix::Carry;
+        let flags = shader::Flags { carry, keep, total: self.prefix == Prefix::Total };
+        shader::Overrides { state: self.size, head_layout: self.layout.overrides() }.variant(flags)
     }
 
     fn dispatches(&self, _: &Variant, call: &Call) -> Vec<Dispatch> {
-        let params = shader::scan_prefix::Params {
+        let params = shader::Params {
             blocks: call.unit(Unit::Blocks(self.layout.block)) as u32,
             lane_base: call.lane_base as u32,
             stride: call.unit(Unit::Window(self.layout.block)) as u32,
@@ -96,7 +82,9 @@ impl Kernel for ScanPrefix {
             given: self.given(call) as u32,
             lanes: call.lanes.len() as u32,
         };
-        Dispatch::once(&params, [(self.size / 4).div_ceil(64), 1, call.lanes.len() * self.layout.heads])
+        let vectors = self.size / 4;
+        let lane_heads = call.lanes.len() * self.layout.heads;
+        Dispatch::once(&params, [vectors.div_ceil(shader::INVOCATIONS), 1, lane_heads])
     }
 
     fn flops(&self, call: &Call) -> u64 {
@@ -108,68 +96,83 @@ impl Kernel for ScanPrefix {
         Some(self)
     }
 
-    twins!();
+    twins!(shader);
 }
 
 impl ScanPrefix {
-    fn twin<R: Real>(&self, args: &mut Args<'_, R>, call: &Call) {
-        let (l, size) = (&self.layout, self.size);
-        let (states, keys, lanes) = (args.real(0), args.real(1), args.ids(2));
-        let state: &[R] = if self.prefix == Prefix::Resume { args.real(3) } else { &[] };
-        let prefix = SharedMut::new(args.real_mut(3 + usize::from(self.prefix == Prefix::Resume)));
-        let carried =
-            matches!(self.prefix, Prefix::Carry | Prefix::Keep).then(|| SharedMut::new(args.real_mut(4)));
-        let (blocks, stride) = (call.unit(Unit::Blocks(l.block)), call.unit(Unit::Window(l.block)));
-        let given = self.given(call);
-        cpu::parallel_for(call.lanes.len() * l.heads, |task| {
-            let (at, head) = (task / l.heads, task % l.heads);
-            let lane = lane(lanes, call.lane_base + at);
-            if self.prefix == Prefix::Total {
-                // SAFETY: every task has its own (lane, head).
-                let out = unsafe { prefix.slice(task * size, size) };
+    fn twin<R: Real>(&self, args: shader::Args<'_, R>, call: &Call) {
+        let (l, size, heads) = (&self.layout, self.size, self.layout.heads);
+        let shader::Args { states, keys, lanes, prefix, carried, carried_mut, .. } = args;
+        let blocks = call.unit(Unit::Blocks(l.block));
+        if self.prefix == Prefix::Total {
+            let totals = &mut prefix[..call.lanes.len() * heads * size];
+            return cpu::parallel_chunks(totals, size, |task, out| {
                 out.fill(R::ZERO);
-                for l in 0..blocks {
-                    let h = &states[(task * blocks + l) * size..][..size];
+                for h in states[task * blocks * size..][..blocks * size].chunks_exact(size) {
                     out.iter_mut().zip(h).for_each(|(z, h)| *z += *h);
                 }
-                return;
-            }
-            let slot = (lane.slot * l.heads + head) * size;
-            // SAFETY: every task has its own (lane, head), and lanes have different slots, none of which
-            // another one leaves its state in.
-            let out = unsafe { prefix.slice(task * blocks * size, blocks * size) };
-            match &carried {
+            });
+        }
+        let lane_of = |task: usize| lane(lanes, call.lane_base + task / heads);
+        // Lanes have different slots, none of which another one leaves its state in.
+        let mut slots: Vec<Option<&mut [R]>> =
+            carried_mut.into_iter().flat_map(|all| all.chunks_mut(size)).map(Some).collect();
+        let carries = !slots.is_empty();
+        let mut slot = |at: usize| carries.then(|| slots[at].take().expect("lanes have different slots"));
+        let tasks = prefix.chunks_mut(blocks * size).take(call.lanes.len() * heads).enumerate();
+        let tasks: Vec<_> = tasks
+            .map(|(task, out)| {
+                let at = lane_of(task).slot * heads + task % heads;
+                let next =
+                    if self.prefix == Prefix::Keep { slot(at + call.lanes.len() * heads) } else { None };
+                (out, at, slot(at), next)
+            })
+            .collect();
+        cpu::parallel_each(tasks, |task, (out, at, own, next)| {
+            let lane = lane_of(task);
+            let before = match (&own, carried) {
                 // At the start of a text the state is whatever an earlier text left.
-                _ if lane.position <= lane.ring => out[..size].fill(R::ZERO),
-                // SAFETY: as above.
-                Some(carried) => out[..size].copy_from_slice(unsafe { carried.slice(slot, size) }),
-                None => out[..size].copy_from_slice(&state[slot..slot + size]),
-            }
-            // Z of the block after `b`, in `next`.
-            let advance = |b: usize, z: &[R], next: &mut [R]| {
-                let end = ((b + 1) * l.block).min(lane.ring + call.tokens);
-                let decay =
-                    gate_decay(l.gate_sum(&keys[(task * stride + end - 1) * l.key_width()..]), [R::ZERO; 2]);
-                let h = &states[(task * given + b) * size..][..size];
-                for ((next, z), h) in next.iter_mut().zip(z).zip(h) {
-                    *next = decay * *z + *h;
-                }
+                _ if lane.position <= lane.ring => None,
+                (Some(own), _) => Some(&**own),
+                (None, carried) => carried.map(|all| &all[at * size..][..size]),
             };
+            match before {
+                Some(state) => out[..size].copy_from_slice(state),
+                None => out[..size].fill(R::ZERO),
+            }
             let last = (lane.ring + call.tokens - 1) / l.block;
             for b in 0..last {
                 let (z, next) = out[b * size..].split_at_mut(size);
-                advance(b, &z[..size], &mut next[..size]);
+                self.advance(states, keys, call, lane, [task, b], &z[..size], &mut next[..size]);
             }
             let z = &out[last * size..(last + 1) * size];
-            if let Some(carried) = carried.as_ref() {
-                // SAFETY: as above.
-                match self.prefix {
-                    Prefix::Keep => advance(last, z, unsafe {
-                        carried.slice(slot + call.lanes.len() * l.heads * size, size)
-                    }),
-                    _ => unsafe { carried.slice(slot, size) }.copy_from_slice(z),
-                }
+            match (next, own) {
+                (Some(next), _) => self.advance(states, keys, call, lane, [task, last], z, next),
+                (None, Some(own)) => own.copy_from_slice(z),
+                (None, None) => {}
             }
         });
+    }
+
+    /// Z of the block after `block` of a (lane, head), from the one before it.
+    #[allow(clippy::too_many_arguments, reason = "as many as the formula has")]
+    fn advance<R: Real>(
+        &self,
+        states: &[R],
+        keys: &[R],
+        call: &Call,
+        lane: Lane,
+        [lane_head, block]: [usize; 2],
+        z: &[R],
+        next: &mut [R],
+    ) {
+        let (l, stride) = (&self.layout, call.unit(Unit::Window(self.layout.block)));
+        let end = ((block + 1) * l.block).min(lane.ring + call.tokens);
+        let last = &keys[(lane_head * stride + end - 1) * l.key_width()..];
+        let decay = gate_decay(l.gate_sum(last), [R::ZERO; 2]);
+        let h = &states[(lane_head * self.given(call) + block) * self.size..][..self.size];
+        for ((next, z), h) in next.iter_mut().zip(z).zip(h) {
+            *next = decay * *z + *h;
+        }
     }
 }

@@ -1,15 +1,15 @@
 //! Block states of the scan: `H_l = Σ_j e^{g_last - g_j} φ(k_j) v̂_jᵀ`, and sums of the same form in its
 //! gradient.
 
-use crate::kernels::Gradient;
-
 use crate::error::Result;
-use crate::kernels::cpu::{Mat, MatMut, SharedMut};
+use crate::kernels::cpu::{Mat, MatMut};
 use crate::kernels::heads::gate_sum::gate_decay;
 use crate::kernels::heads::layout::{HeadLayout, lane};
 use crate::kernels::scan::features::{FeatureTable, Features};
-use crate::kernels::tiles::row_tile::{FOLD, RowTile, STATES};
-use crate::kernels::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, cpu, shader, shape_error};
+use crate::kernels::shader::scan_states as shader;
+use crate::kernels::shader::shared::{FeatureTile, RowTile};
+use crate::kernels::tiles::row_tile::{FOLD, STATES, staging};
+use crate::kernels::{DeviceTraits, Dispatch, Gradient, Kernel, Real, Variant, cpu, shape_error};
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::{shape, twins};
 
@@ -28,11 +28,11 @@ pub enum States {
 
 /// Arguments: keys (window, or the ring to fold), lane table, feature table → states
 /// `[lanes, H, blocks, F (h + 1)]`, or the state `[slots, H, F (h + 1)]` in place.
-/// A state is `[F, h]` (φ vᵀ) followed by `[F]` (φ, for the normaliser). The weights of the features are in
+/// A state is `[F, h]` (φ vᵀ) followed by `[F]` (φ, for the normaliser). The scales of the features are in
 /// it.
 ///
 /// [`States::Queries`]: queries, gradient rows (`AttentionGradRows`), feature table → `dZ_l = Σ_i e^{g_i}
-/// φ(q_i) dN_iᵀ` `[lanes, H, blocks, F (h + 1)]`, without the weights: Z has them.
+/// φ(q_i) dN_iᵀ` `[lanes, H, blocks, F (h + 1)]`, without the scales: Z has them.
 #[derive(Debug)]
 pub struct ScanStates {
     /// Row layouts.
@@ -67,6 +67,18 @@ impl ScanStates {
     fn width(&self) -> usize {
         if self.blocks == States::Queries { self.layout.query_width() } else { self.layout.key_width() }
     }
+
+    fn overrides(&self, tile: RowTile) -> shader::Overrides {
+        // Neighbours read rows side by side.
+        let pitch = self.features.source + 4;
+        shader::Overrides {
+            width: self.width(),
+            head_layout: self.layout.overrides(),
+            row_tile: staging(tile, tile.tile * pitch / 4),
+            features: self.features.overrides(self.source_offset),
+            feature_tile: FeatureTile { pitch },
+        }
+    }
 }
 
 impl Kernel for ScanStates {
@@ -100,24 +112,14 @@ impl Kernel for ScanStates {
 
     fn variant(&self, device: &DeviceTraits, capacity: &Capacity) -> Variant {
         let l = &self.layout;
-        let flag = |name, blocks| (name, self.blocks == blocks);
-        let flags = [flag("ALL", States::All), flag("FOLD", States::Fold), flag("QUERIES", States::Queries)];
-        let fold = self.blocks == States::Fold;
-        let blocks = if fold { 1 } else { capacity.unit(Unit::Blocks(l.block)) };
+        let is = |blocks| self.blocks == blocks;
+        let flags =
+            shader::Flags { all: is(States::All), fold: is(States::Fold), queries: is(States::Queries) };
+        let blocks = if flags.fold { 1 } else { capacity.unit(Unit::Blocks(l.block)) };
         let workgroups = |rows| capacity.lanes * l.heads * blocks * self.features.count.div_ceil(rows);
-        let staged = |tile: &RowTile| tile.tile() * tile.pitch(self.features.source, false) / 4;
-        let tile = RowTile::new(if fold { &FOLD } else { &STATES }, device, l.head, workgroups, staged);
-        let variant = tile
-            .constants(Variant::new("scan_states", &flags), staged(&tile))
-            .size("PITCH", tile.pitch(self.features.source, false))
-            .size("HEADS", l.heads)
-            .size("HEAD", l.head)
-            .size("BLOCK", l.block)
-            .size("KEY_WIDTH", self.width())
-            .size("S_OFFSET", self.source_offset)
-            .size("V_OFFSET", l.value_offset())
-            .size("GATED", usize::from(l.gated));
-        self.features.constants(variant)
+        let wish = if flags.fold { &FOLD } else { &STATES };
+        let bytes = |tile| self.overrides(tile).workgroup_bytes(flags);
+        self.overrides(wish.row_tile(device, l.head, workgroups, bytes)).variant(flags)
     }
 
     fn runs(&self, call: &Call) -> bool {
@@ -126,13 +128,13 @@ impl Kernel for ScanStates {
 
     fn dispatches(&self, variant: &Variant, call: &Call) -> Vec<Dispatch> {
         let blocks = self.block_count(call);
-        let params = shader::scan_states::Params {
+        let params = shader::Params {
             blocks: blocks as u32,
             lane_base: call.lane_base as u32,
             stride: self.stride(call) as u32,
             tokens: call.tokens as u32,
         };
-        let features = variant.get("ROW_TILE");
+        let features = shader::Overrides::of(variant).row_tile.row_tile;
         Dispatch::once(
             &params,
             [self.features.count.div_ceil(features), blocks, call.lanes.len() * self.layout.heads],
@@ -148,83 +150,120 @@ impl Kernel for ScanStates {
         Some(self)
     }
 
-    twins!();
+    twins!(shader);
 }
 
 impl ScanStates {
-    fn twin<R: Real>(&self, args: &mut Args<'_, R>, call: &Call) {
-        if self.blocks == States::Queries {
-            return self.twin_of_queries(args, call);
-        }
-        let l = &self.layout;
-        let (keys, lanes, table) =
-            (args.real(0), args.ids(1), FeatureTable::new(&self.features, args.ids(2)));
-        let states = SharedMut::new(args.real_mut(3));
-        let (blocks, stride, size) = (self.block_count(call), self.stride(call), self.features.state(l.head));
-        cpu::parallel_for(call.lanes.len() * l.heads * blocks, |task| {
-            let (at, head, block) = (task / (l.heads * blocks), task / blocks % l.heads, task % blocks);
-            let lane = lane(lanes, call.lane_base + at);
-            let end = lane.ring + call.tokens;
-            let (first, rows, out) = match self.blocks {
-                States::Fold if lane.ring != l.block => return,
-                States::Fold => {
-                    ((lane.slot * l.heads + head) * stride, l.block, (lane.slot * l.heads + head) * size)
-                }
-                States::Finished if (block + 1) * l.block >= end => return,
-                States::All if block * l.block >= end => return,
-                _ => {
-                    let first = (at * l.heads + head) * stride + block * l.block;
-                    (first, l.block.min(end - block * l.block), task * size)
-                }
-            };
-            // SAFETY: every task has its own state; slots of lanes differ.
-            let out = unsafe { states.slice(out, size) };
-            let keys = &keys[first * l.key_width()..(first + rows) * l.key_width()];
-            if self.blocks == States::Fold {
-                let decay = gate_decay(l.gate_sum(&keys[(rows - 1) * l.key_width()..]), [R::ZERO; 2]);
-                // The first block of a text replaces what an earlier text left.
-                out.iter_mut().for_each(|z| *z = if lane.position > l.block { *z * decay } else { R::ZERO });
+    fn twin<R: Real>(&self, args: shader::Args<'_, R>, call: &Call) {
+        let shader::Args { keys, drows, lanes, table, states, .. } = args;
+        let table = FeatureTable::new(&self.features, table);
+        let size = self.features.state(self.layout.head);
+        let tasks = call.lanes.len() * self.layout.heads * self.block_count(call);
+        match (drows, lanes) {
+            (Some(drows), _) => cpu::parallel_chunks(&mut states[..tasks * size], size, |task, out| {
+                self.of_queries(&table, keys, drows, call, task, out);
+            }),
+            (_, Some(lanes)) if self.blocks == States::Fold => {
+                let slots = call.lanes.iter().map(|lane| lane.slot + 1).max().unwrap_or(0);
+                let states = &mut states[..slots * self.layout.heads * size];
+                cpu::parallel_chunks(states, size, |slot_head, out| {
+                    self.fold(&table, keys, lanes, call, slot_head, out);
+                });
             }
-            let last = l.gate_sum(&keys[(rows - 1) * l.key_width()..]);
-            let block = Block {
-                vectors: &keys[self.source_offset..],
-                scale: |j: usize| gate_decay(last, l.gate_sum(&keys[j * l.key_width()..])),
-                values: Mat::strided(&keys[l.value_offset()..], rows, l.head, l.key_width()),
-                total: |_: usize| R::ONE,
-            };
-            self.add_block(&table, block, out, self.blocks == States::Fold);
-        });
+            (_, lanes) => cpu::parallel_chunks(&mut states[..tasks * size], size, |task, out| {
+                self.of_keys(&table, keys, lanes.expect("the table of lanes"), call, task, out);
+            }),
+        }
     }
 
-    fn twin_of_queries<R: Real>(&self, args: &mut Args<'_, R>, call: &Call) {
+    /// Task `(lane, head, block)`, the sum over a block of a window.
+    fn of_keys<R: Real>(
+        &self,
+        table: &FeatureTable<'_>,
+        keys: &[R],
+        lanes: &[u32],
+        call: &Call,
+        task: usize,
+        out: &mut [R],
+    ) {
+        let (l, blocks) = (&self.layout, self.block_count(call));
+        let (lane_head, block) = (task / blocks, task % blocks);
+        let lane = lane(lanes, call.lane_base + lane_head / l.heads);
+        let (first, end) = (block * l.block, lane.ring + call.tokens);
+        let left_out = if self.blocks == States::Finished { first + l.block >= end } else { first >= end };
+        if !left_out {
+            let rows = l.block.min(end - first);
+            let first = lane_head * self.stride(call) + first;
+            self.add_keys(table, &keys[first * l.key_width()..(first + rows) * l.key_width()], out, false);
+        }
+    }
+
+    /// Task `(slot, head)`: the ring of a slot onto its state, if a lane of the call has filled it.
+    fn fold<R: Real>(
+        &self,
+        table: &FeatureTable<'_>,
+        rings: &[R],
+        lanes: &[u32],
+        call: &Call,
+        slot_head: usize,
+        out: &mut [R],
+    ) {
         let l = &self.layout;
-        let (queries, drows, table) =
-            (args.real(0), args.real(1), FeatureTable::new(&self.features, args.ids(2)));
-        let states = SharedMut::new(args.real_mut(3));
-        let (blocks, size, width) = (self.block_count(call), self.features.state(l.head), l.gradient_width());
-        cpu::parallel_for(call.lanes.len() * l.heads * blocks, |task| {
-            let (lane_head, block) = (task / blocks, task % blocks);
-            let first = lane_head * call.tokens + block * l.block;
-            let rows = l.block.min(call.tokens - block * l.block);
-            let drows = &drows[first * width..(first + rows) * width];
-            // SAFETY: every task has its own state.
-            let out = unsafe { states.slice(task * size, size) };
-            let block = Block {
-                vectors: &queries[first * l.query_width() + self.source_offset..],
-                scale: |i: usize| {
-                    gate_decay([drows[i * width + l.head + 2], drows[i * width + l.head + 3]], [R::ZERO; 2])
-                },
-                values: Mat::strided(drows, rows, l.head, width),
-                total: |i: usize| drows[i * width + l.head],
-            };
-            self.add_block(&table, block, out, false);
-        });
+        let mut of_call = (0..call.lanes.len()).map(|at| lane(lanes, call.lane_base + at));
+        let Some(lane) = of_call.find(|lane| lane.slot == slot_head / l.heads && lane.ring == l.block) else {
+            return;
+        };
+        let ring = &rings[slot_head * l.block * l.key_width()..][..l.block * l.key_width()];
+        let decay = gate_decay(l.gate_sum(&ring[(l.block - 1) * l.key_width()..]), [R::ZERO; 2]);
+        // The first block of a text replaces what an earlier text left.
+        out.iter_mut().for_each(|z| *z = if lane.position > l.block { *z * decay } else { R::ZERO });
+        self.add_keys(table, ring, out, true);
+    }
+
+    /// `out (+)= Σ_j e^{g_last - g_j} φ(k_j) v̂_jᵀ` over key rows.
+    fn add_keys<R: Real>(&self, table: &FeatureTable<'_>, keys: &[R], out: &mut [R], accumulate: bool) {
+        let l = &self.layout;
+        let rows = keys.len() / l.key_width();
+        let last = l.gate_sum(&keys[(rows - 1) * l.key_width()..]);
+        let block = Block {
+            vectors: &keys[self.source_offset..],
+            scale: |j: usize| gate_decay(last, l.gate_sum(&keys[j * l.key_width()..])),
+            values: Mat::strided(&keys[l.value_offset()..], rows, l.head, l.key_width()),
+            total: |_: usize| R::ONE,
+        };
+        self.add_block(table, block, out, accumulate);
+    }
+
+    /// Task `(lane, head, block)` of [`States::Queries`].
+    fn of_queries<R: Real>(
+        &self,
+        table: &FeatureTable<'_>,
+        queries: &[R],
+        drows: &[R],
+        call: &Call,
+        task: usize,
+        out: &mut [R],
+    ) {
+        let (l, blocks, width) = (&self.layout, self.block_count(call), self.layout.gradient_width());
+        let (lane_head, block) = (task / blocks, task % blocks);
+        let first = lane_head * call.tokens + block * l.block;
+        let rows = l.block.min(call.tokens - block * l.block);
+        let drows = &drows[first * width..(first + rows) * width];
+        let block = Block {
+            vectors: &queries[first * l.query_width() + self.source_offset..],
+            scale: |i: usize| {
+                gate_decay([drows[i * width + l.head + 2], drows[i * width + l.head + 3]], [R::ZERO; 2])
+            },
+            values: Mat::strided(drows, rows, l.head, width),
+            total: |i: usize| drows[i * width + l.head],
+        };
+        self.add_block(table, block, out, false);
     }
 
     /// `out (+)= Σ_j scale_j φ(row j) [values_j | total_j]ᵀ` over the rows of one block.
     fn add_block<R: Real, S: Fn(usize) -> R, T: Fn(usize) -> R>(
         &self,
-        table: &FeatureTable,
+        table: &FeatureTable<'_>,
         block: Block<'_, R, S, T>,
         out: &mut [R],
         accumulate: bool,
@@ -246,11 +285,11 @@ impl ScanStates {
                     #[inline(always)]
                     || {
                         table.tile(columns, rows, start, n, l.gated.then_some(&*scale), phi);
-                        // Z has the weights of keys, so that its gradient by them has none.
+                        // Z has the scales of keys, so that its gradient by them has none.
                         if self.blocks != States::Queries {
                             for (i, phi) in phi.chunks_exact_mut(rows).enumerate() {
-                                let weight = R::from_f32(table.weight(start + i));
-                                phi.iter_mut().for_each(|p| *p *= weight);
+                                let scale = R::from_f32(table.key_scale(start + i));
+                                phi.iter_mut().for_each(|p| *p *= scale);
                             }
                         }
                     },

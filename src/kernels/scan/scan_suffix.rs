@@ -1,10 +1,10 @@
 //! Inclusive suffix over the gradients of the states before blocks.
 
 use crate::error::Result;
-use crate::kernels::cpu::SharedMut;
 use crate::kernels::heads::gate_sum::gate_decay;
 use crate::kernels::heads::layout::HeadLayout;
-use crate::kernels::{Args, DeviceTraits, Dispatch, Kernel, Real, Variant, cpu, shader, shape_error};
+use crate::kernels::shader::scan_suffix as shader;
+use crate::kernels::{DeviceTraits, Dispatch, Kernel, Real, Variant, cpu, shape_error};
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::{shape, twins};
 
@@ -39,23 +39,18 @@ impl Kernel for ScanSuffix {
     }
 
     fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {
-        let l = &self.layout;
-        Variant::new("scan_suffix", &[])
-            .size("STATE", self.size)
-            .size("BLOCK", l.block)
-            .size("KEY_WIDTH", l.key_width())
-            .size("G_OFFSET", l.sum_offset())
-            .size("GATED", usize::from(l.gated))
+        shader::Overrides { state: self.size, head_layout: self.layout.overrides() }.variant()
     }
 
     fn dispatches(&self, _: &Variant, call: &Call) -> Vec<Dispatch> {
         let l = &self.layout;
-        let params = shader::scan_suffix::Params {
+        let params = shader::Params {
             blocks: call.unit(Unit::Blocks(l.block)) as u32,
             stride: call.unit(Unit::Window(l.block)) as u32,
             tokens: call.tokens as u32,
         };
-        Dispatch::once(&params, [(self.size / 4).div_ceil(64), 1, call.lanes.len() * l.heads])
+        let vectors = self.size / 4;
+        Dispatch::once(&params, [vectors.div_ceil(shader::INVOCATIONS), 1, call.lanes.len() * l.heads])
     }
 
     fn flops(&self, call: &Call) -> u64 {
@@ -63,33 +58,37 @@ impl Kernel for ScanSuffix {
             as u64
     }
 
-    twins!();
+    twins!(shader);
 }
 
 impl ScanSuffix {
-    fn twin<R: Real>(&self, args: &mut Args<'_, R>, call: &Call) {
+    fn twin<R: Real>(&self, args: shader::Args<'_, R>, call: &Call) {
         /// Numbers of one task: enough to be worth it.
         const PART: usize = 4096;
         let (l, size) = (&self.layout, self.size);
-        let (dprefix, keys) = (args.real(0), args.real(1));
-        let (dstates, carry) = (SharedMut::new(args.real_mut(2)), SharedMut::new(args.real_mut(3)));
-        let (blocks, stride, parts) =
-            (call.unit(Unit::Blocks(l.block)), call.unit(Unit::Window(l.block)), size.div_ceil(PART));
-        cpu::parallel_for(call.lanes.len() * l.heads * parts, |task| {
-            let (lane_head, start) = (task / parts, task % parts * PART);
-            let n = PART.min(size - start);
-            // SAFETY: every task has its own numbers of its own (lane, head).
-            let t = unsafe { carry.slice(lane_head * size + start, n) };
-            for block in (0..blocks).rev() {
-                let at = (lane_head * blocks + block) * size + start;
-                // SAFETY: as above.
-                unsafe { dstates.slice(at, n) }.copy_from_slice(t);
+        let shader::Args { dprefix, keys, dstates, carry, .. } = args;
+        let (blocks, stride) = (call.unit(Unit::Blocks(l.block)), call.unit(Unit::Window(l.block)));
+        // A task has a part of the carry of a (lane, head), and the same part of the state of each block.
+        let mut tasks = Vec::new();
+        let of_lane_head = carry.chunks_mut(size).zip(dstates.chunks_mut(blocks * size));
+        for (lane_head, (carry, dstates)) in of_lane_head.take(call.lanes.len() * l.heads).enumerate() {
+            let parts = carry.chunks_mut(PART).enumerate();
+            let mut parts: Vec<_> = parts
+                .map(|(part, carry)| (lane_head, part * PART, carry, Vec::with_capacity(blocks)))
+                .collect();
+            for state in dstates.chunks_mut(size) {
+                parts.iter_mut().zip(state.chunks_mut(PART)).for_each(|(task, state)| task.3.push(state));
+            }
+            tasks.append(&mut parts);
+        }
+        cpu::parallel_each(tasks, |_, (lane_head, start, t, dstates)| {
+            for (block, dstate) in dstates.into_iter().enumerate().rev() {
+                dstate.copy_from_slice(t);
                 let end = ((block + 1) * l.block).min(call.tokens);
-                let decay = gate_decay(
-                    l.gate_sum(&keys[(lane_head * stride + end - 1) * l.key_width()..]),
-                    [R::ZERO; 2],
-                );
-                t.iter_mut().zip(&dprefix[at..at + n]).for_each(|(t, dz)| *t = *dz + decay * *t);
+                let last = &keys[(lane_head * stride + end - 1) * l.key_width()..];
+                let decay = gate_decay(l.gate_sum(last), [R::ZERO; 2]);
+                let dz = &dprefix[(lane_head * blocks + block) * size + start..][..t.len()];
+                t.iter_mut().zip(dz).for_each(|(t, dz)| *t = *dz + decay * *t);
             }
         });
     }

@@ -1,6 +1,7 @@
-//! The weights of pairs inside a block. CPU twin of `shaders/shared/{local_weight,local_slope}.wgsl`.
+//! The affinities of pairs inside a block. CPU twin of `shaders/shared/{local_affinity,local_slope}.wgsl`.
 
-use crate::kernels::{Real, Variant};
+use crate::kernels::Real;
+use crate::kernels::shader::shared;
 
 /// Numbers that a loop over a degree takes side by side: inside of loops over many numbers, it would keep the
 /// compiler from vectors.
@@ -11,9 +12,9 @@ pub(in crate::kernels) fn whole_vectors(seen: usize, count: usize) -> usize {
     seen.next_multiple_of(SIDE_BY_SIDE).min(count)
 }
 
-/// The non-negative weight of a pair inside a block, a function of the inner product `t` (SPEC §1).
+/// The non-negative affinity of a pair inside a block, a function of the inner product `t` (SPEC §1).
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum LocalWeight {
+pub enum LocalAffinity {
     /// `(scale t)^degree`, degree even.
     Power {
         /// c
@@ -30,8 +31,8 @@ pub enum LocalWeight {
     },
 }
 
-impl LocalWeight {
-    /// The weight of each inner product, in place.
+impl LocalAffinity {
+    /// The affinity of each inner product, in place.
     #[inline(always)]
     pub(in crate::kernels) fn apply<R: Real>(&self, t: &mut [R]) {
         let (chunks, rest) = t.as_chunks_mut::<SIDE_BY_SIDE>();
@@ -45,7 +46,7 @@ impl LocalWeight {
 
     #[inline(always)]
     fn apply_to<R: Real, const N: usize>(&self, t: &mut [R; N]) {
-        let (LocalWeight::Power { scale, degree } | LocalWeight::Taylor { scale, degree }) = *self;
+        let (LocalAffinity::Power { scale, degree } | LocalAffinity::Taylor { scale, degree }) = *self;
         let scale = R::of(scale);
         for t in t.iter_mut() {
             *t = scale * *t;
@@ -68,7 +69,7 @@ impl LocalWeight {
         *t = w;
     }
 
-    /// [`LocalWeight::apply`], and the derivative of each weight by its inner product.
+    /// [`LocalAffinity::apply`], and the derivative of each affinity by its inner product.
     #[inline(always)]
     pub(in crate::kernels) fn apply_with_slope<R: Real>(&self, t: &mut [R], slope: &mut [R]) {
         let ((chunks, rest), (slopes, slopes_rest)) =
@@ -83,7 +84,7 @@ impl LocalWeight {
 
     #[inline(always)]
     fn apply_with_slope_to<R: Real, const N: usize>(&self, t: &mut [R; N], slope: &mut [R; N]) {
-        let (LocalWeight::Power { scale, degree } | LocalWeight::Taylor { scale, degree }) = *self;
+        let (LocalAffinity::Power { scale, degree } | LocalAffinity::Taylor { scale, degree }) = *self;
         let (by_product, factor) = (R::of(scale), R::of(scale * degree as f64));
         for t in t.iter_mut() {
             *t = by_product * *t;
@@ -115,12 +116,14 @@ impl LocalWeight {
         *t = w;
     }
 
-    pub(in crate::kernels) fn constants(&self, variant: Variant) -> Variant {
-        let (LocalWeight::Power { scale, degree } | LocalWeight::Taylor { scale, degree }) = *self;
-        variant.with("SCALE", scale).size("DEGREE", degree)
+    /// The values of `shared/local_affinity.wgsl`.
+    pub(in crate::kernels) fn overrides(&self) -> shared::LocalAffinity {
+        let (LocalAffinity::Power { scale, degree } | LocalAffinity::Taylor { scale, degree }) = *self;
+        shared::LocalAffinity { scale, degree }
     }
 
+    /// The flag `TAYLOR`.
     pub(in crate::kernels) fn taylor(&self) -> bool {
-        matches!(self, LocalWeight::Taylor { .. })
+        matches!(self, LocalAffinity::Taylor { .. })
     }
 }

@@ -1,7 +1,7 @@
 // w(⟨x_i, x_j⟩): (SCALE t)^DEGREE, or with TAYLOR the partial sum of exp(SCALE t) up to DEGREE.
 override SCALE: f32;
 override DEGREE: u32;
-fn local_weight(t: f32) -> f32 {
+fn local_affinity(t: f32) -> f32 {
     let s = SCALE * t;
 #ifdef TAYLOR
     // Horner: 1 + s (1 + s/2 (1 + s/3 ...)).

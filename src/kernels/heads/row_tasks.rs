@@ -1,0 +1,76 @@
+//! Rows of tokens cut into tasks for the threads of the twins.
+
+use std::ops::Range;
+
+use crate::kernels::cpu;
+use crate::tensor::Call;
+
+/// The rows of one task.
+pub(in crate::kernels) struct RowTask<'a, R> {
+    /// Number of the (lane, head).
+    pub lane_head: usize,
+    /// Tokens of the span that the rows belong to.
+    pub span: Range<usize>,
+    /// Tokens of these rows.
+    pub tokens: Range<usize>,
+    /// The rows.
+    pub out: &'a mut [R],
+}
+
+/// Cuts the call's tokens of rows `[lanes, heads, stride, width]` into spans, and those into tiles of so many
+/// tokens: a task each, in this order.
+pub(in crate::kernels) fn row_tasks<'a, R>(
+    rows: &'a mut [R],
+    [heads, stride, width]: [usize; 3],
+    [span, tile]: [usize; 2],
+    call: &Call,
+) -> Vec<RowTask<'a, R>> {
+    let mut tasks = Vec::new();
+    for (lane_head, rows) in rows.chunks_mut(stride * width).take(call.lanes.len() * heads).enumerate() {
+        let rows = &mut rows[..call.tokens * width];
+        for (i, rows) in rows.chunks_mut(span * width).enumerate() {
+            let span = i * span..i * span + rows.len() / width;
+            for (i, out) in rows.chunks_mut(tile * width).enumerate() {
+                let first = span.start + i * tile;
+                tasks.push(RowTask {
+                    lane_head,
+                    span: span.clone(),
+                    tokens: first..first + out.len() / width,
+                    out,
+                });
+            }
+        }
+    }
+    tasks
+}
+
+/// The vectors of outputs `[rows, heads, head]` of a call, those of a (lane, head) one after the other: they lie
+/// apart.
+pub(in crate::kernels) fn by_head<'a, R>(
+    outputs: &'a mut [R],
+    [heads, head]: [usize; 2],
+    call: &Call,
+) -> Vec<&'a mut [R]> {
+    let tokens = call.tokens;
+    let outputs = &mut outputs[..call.lanes.len() * tokens * heads * head];
+    let place = |row: usize, head: usize| (row / tokens * heads + head) * tokens + row % tokens;
+    cpu::blocks(outputs, heads * head, [heads, head], place)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tasks_cover_the_rows_of_the_call() {
+        // Two heads of five rows each, of which the call has four: spans of three tokens, tiles of two.
+        let mut rows: Vec<usize> = (0..20).collect();
+        let tasks = row_tasks(&mut rows, [2, 5, 2], [3, 2], &Call::start(4));
+        let seen: Vec<_> =
+            tasks.iter().map(|t| (t.lane_head, t.span.clone(), t.tokens.clone(), t.out[0])).collect();
+        let of_head = |head: usize| {
+            [(0..3, 0..2, 0), (0..3, 2..3, 4), (3..4, 3..4, 6)].map(|(s, t, at)| (head, s, t, at + 10 * head))
+        };
+        assert_eq!(seen, [of_head(0), of_head(1)].concat());
+    }
+}

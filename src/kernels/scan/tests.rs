@@ -1,0 +1,83 @@
+//! How the scan is cut for the weakest device.
+
+use crate::kernels::heads::layout::{HeadLayout, Rotation};
+use crate::kernels::pairs::local_affinity::LocalAffinity;
+use crate::kernels::pairs::mask::Mask;
+use crate::kernels::scan::features::Features;
+use crate::kernels::scan::scan_output::ScanOutput;
+use crate::kernels::scan::scan_states::{ScanStates, States};
+use crate::kernels::shader::shared::RowTile;
+use crate::kernels::shader::{scan_output, scan_states};
+use crate::kernels::{DeviceTraits, Kernel};
+use crate::tensor::Capacity;
+
+fn layout(head: usize, sketch: usize) -> HeadLayout {
+    HeadLayout {
+        heads: 1,
+        head,
+        exact: false,
+        normed: true,
+        shared_norm: false,
+        sketch,
+        sketch_normed: true,
+        gated: true,
+        rotation: Rotation::None,
+        interleaved: false,
+        block: 1024,
+    }
+}
+
+fn check(device: &DeviceTraits, head: usize, tile: &RowTile) {
+    assert!(
+        tile.group_x * tile.vectors >= head / 4 && tile.group_x * tile.group_y <= device.max_invocations,
+        "{head}: {tile:?}"
+    );
+    assert!(
+        tile.rows <= 8 && tile.rows * tile.vectors <= 16 && tile.rows * tile.keys <= 16,
+        "{head}: {tile:?}"
+    );
+    assert!(tile.row_tile.is_multiple_of(4), "totals of states are stored in fours: {tile:?}");
+}
+
+#[test]
+fn every_head_fits_the_floor() {
+    let device = DeviceTraits::floor();
+    for head in (4..=1024).step_by(4) {
+        // Wide heads with wide sketches would need more.
+        for (sketch, tokens) in [(4, 1), (8, 1 << 20), (64, 1), (128, 1 << 20), (208, 1)]
+            .into_iter()
+            .filter(|s| s.0 <= 8 || head <= 256)
+        {
+            let layout = layout(head, sketch);
+            let features = Features {
+                source: sketch,
+                order: 2,
+                extended: false,
+                count: sketch * (sketch + 1) / 2,
+                table: Default::default(),
+            };
+            let capacity = Capacity { lanes: 1, tokens, slots: 1, context: 0 };
+            for blocks in [States::All, States::Queries, States::Fold] {
+                let (layout, features) = (layout.clone(), features.clone());
+                let kernel = ScanStates { layout, features, source_offset: 0, blocks };
+                let variant = kernel.variant(&device, &capacity);
+                assert!(variant.workgroup_bytes() <= device.workgroup_memory, "{head} {sketch} {blocks:?}");
+                check(&device, head, &scan_states::Overrides::of(&variant).row_tile);
+            }
+            let kernel = ScanOutput {
+                layout,
+                features,
+                source_offset: 0,
+                local: LocalAffinity::Power { scale: 1.0, degree: 2 },
+                local_offset: 0,
+                local_width: sketch,
+                bias: 1.0,
+                mask: Mask::Causal,
+                keeps_normaliser: false,
+            };
+            let variant = kernel.variant(&device, &capacity);
+            assert!(variant.workgroup_bytes() <= device.workgroup_memory, "{head} {sketch}: outputs");
+            check(&device, head, &scan_output::Overrides::of(&variant).row_tile);
+        }
+    }
+}
