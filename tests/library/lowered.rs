@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use polysketch::attention::Mode;
-use polysketch::check::attention_cases::full_mask;
+use polysketch::check::attention_cases::{dense_taylor, full_mask};
 use polysketch::check::models::{few_models, plain_models, polysketch_models};
 use polysketch::check::row_cases::{differentiable, optimiser};
 use polysketch::check::{golden, small_cases};
@@ -73,6 +73,12 @@ pub fn pairs() -> Pairs {
         }
         let capacity = Capacity { lanes: 1, tokens: 1, slots: 2, context: 0 };
         pairs.add(&optimiser().unwrap().lower("", device, capacity).unwrap());
+    }
+    // Models take the scan for it; a layer of its own may see all pairs.
+    let layout = transformer::attention(&configs()[0]).layout;
+    for device in &devices() {
+        let capacity = Capacity { lanes: 1, tokens: 20, slots: 1, context: 0 };
+        pairs.add(&dense_taylor(&layout, 0.1, 3).unwrap().lower("", device, capacity).unwrap());
     }
     for config in configs() {
         let cached = transformer::attention(&config).has_cache();
