@@ -12,11 +12,11 @@
 // Ladder, H100 (Vulkan), f32, GFLOP/s of 61 100 at 1024^3 | 4096 x 256 x 768 | 1024 x 256 x 256, by prototypes:
 //   vectors along k, dot products, two barriers    20 300 | 19 900 |  4 600   (what this replaces)
 //   the same without bounds checks                 22 200 | 21 700 |  5 000
-//   dot products, prefetched, two buffers, 8x8     31 900 | 30 900 |  9 600
+//   dot products, prefetched, two buffers, 8x8     31 900 | 30 900 |  7 000
 //   outer products, prefetched, 64x64, 8x4         31 300 | 30 900 | 10 800   chosen where there is work enough
 //   the same in 4x4, 256 invocations               28 800 | 28 200 | 11 000
 //   64x32, 4x4                                     25 300 | 24 900 | 15 300   chosen for small results
-//   64x64, 8x8, loops written out                  33 600 | 33 000 |  9 600   slow in loops: 8x8 is not unrolled
+//   64x64, 8x8, loops written out                  33 600 | 33 000 |  7 100   slow in loops: 8x8 is not unrolled
 override GROUP_X: u32;      // invocations along columns
 override GROUP_Y: u32;      // invocations along rows
 override ROWS: u32;         // rows an invocation owns: 4 or 8

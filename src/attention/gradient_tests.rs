@@ -386,3 +386,18 @@ fn what_has_no_gradient_says_so() {
         assert!(error.to_string().contains("a.output"), "{error}");
     }
 }
+
+#[test]
+fn only_a_reading_call_has_a_full_mask() {
+    let full = attention(Kind::Softmax, false, BLOCK).with_mask(Mask::Full);
+    for (mode, fits) in
+        [(Mode::Prefill, true), (Mode::Decode, false), (Mode::Train, false), (Mode::Forward, false)]
+    {
+        let mut graph = Graph::new();
+        let qkv = graph.input("qkv", TensorType::f32(shape![Unit::Rows, full.layout.qkv_width()]));
+        let lanes = graph.input("lanes", TensorType::u32(shape![Unit::Lanes, 4]));
+        let inputs = Inputs { qkv, lanes, norms: None, sketch: None };
+        let built = full.build(&mut graph, "a", mode, inputs, 0);
+        assert_eq!(built.is_ok(), fits, "{mode:?}: {built:?}");
+    }
+}

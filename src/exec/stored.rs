@@ -126,7 +126,7 @@ impl Stored {
         match self {
             Self::F32(v) => v[range].iter_mut().zip(words).for_each(|(x, w)| *x = f32::from_bits(*w)),
             Self::F64(v) => {
-                v[range].iter_mut().zip(words).for_each(|(x, w)| *x = f64::from(f32::from_bits(*w)))
+                v[range].iter_mut().zip(words).for_each(|(x, w)| *x = f64::from(f32::from_bits(*w)));
             }
             Self::U32(v) => v[range].copy_from_slice(words),
             Self::F16(_) | Self::Gpu(_) => unreachable!("refused above"),

@@ -1,5 +1,5 @@
 //! The pipeline graph: typed tensors and operations, shape-checked when built, lowered to a [`Plan`]
-//! for one device and capacity. Knows kernels by trait, and no wgpu.
+//! for one device and capacity. Knows kernels by their contract (and `add`, the sum of two gradients), and no wgpu.
 
 mod backward;
 mod check;

@@ -255,10 +255,7 @@ impl Plan {
         let of_step = |call: &Call, at: usize| {
             let Step { kernel, variant, .. } = &self.steps[at];
             let list = if kernel.runs(call) { kernel.dispatches(variant, call) } else { Vec::new() };
-            debug_assert!(
-                list.iter().all(|d| !d.workgroups.contains(&0)),
-                "{kernel:?} runs without a workgroup"
-            );
+            assert!(list.iter().all(|d| !d.workgroups.contains(&0)), "{kernel:?} runs without a workgroup");
             list.into_iter().map(move |dispatch| (at, dispatch))
         };
         calls.iter().flat_map(|call| (0..self.steps.len()).flat_map(move |at| of_step(call, at))).collect()

@@ -4,6 +4,8 @@ use super::*;
 use crate::kernels::linear::linear::Linear;
 use crate::kernels::rows::add::Add;
 use crate::kernels::rows::clear::Clear;
+use crate::kernels::rows::glu::Glu;
+use crate::kernels::rows::layer_norm::LayerNorm;
 use crate::kernels::rows::nll::Nll;
 use crate::kernels::{Asked, DeviceTraits};
 use crate::shape;
@@ -201,4 +203,76 @@ fn a_backward_pass_hands_out_what_it_appended() {
     assert_eq!(found.asked(Asked::Order), None);
     let kept = found.kept[0].expect("the logits have a gradient");
     assert_eq!((g.tensors[kept.0].name.as_str(), &g.tensors[kept.0].role), ("dlogits", &Role::Output));
+}
+
+#[test]
+fn a_shader_too_large_for_a_device_is_refused_by_name() {
+    let mut g = Graph::new();
+    let (x, w) = (g.input("x", rows(8)), g.parameter("w", DType::F32, shape![4, 8]));
+    let y = g.apply1("product", Linear::new(8, 4), &[x, w]).expect("fits");
+    g.output(y, "y");
+    let lower = |device: DeviceTraits| g.lower("test", &device, CAPACITY);
+    assert!(lower(DeviceTraits::floor()).is_ok());
+    for (device, what) in [
+        (DeviceTraits { workgroup_memory: 0, ..DeviceTraits::floor() }, "bytes of workgroup memory"),
+        (DeviceTraits { max_invocations: 1, ..DeviceTraits::floor() }, "invocations of a workgroup"),
+    ] {
+        let error = lower(device).expect_err("refused");
+        assert_eq!(error.kind(), ErrorKind::Limit);
+        assert!(error.message().starts_with("product: the shader linear_rows takes "), "{error}");
+        assert!(error.message().contains(what), "{error}");
+    }
+}
+
+/// x → LayerNorm → Linear → GELU, gated → result.
+fn fusible(g: &mut Graph) -> [TensorId; 3] {
+    let x = g.state("x", Purpose::Exposed, TensorType::f32(shape![Unit::Rows, 8]));
+    let norm = g.parameter("norm", DType::F32, shape![2, 8]);
+    let w = g.parameter("w", DType::F32, shape![12, 8]);
+    let normed = g.apply1("normed", LayerNorm { width: 8, rows: Unit::Rows }, &[x, norm]).unwrap();
+    let both = g.apply1("both", Linear::new(8, 12), &[normed, w]).unwrap();
+    let z = g.apply1("z", Glu { width: 6 }, &[both]).unwrap();
+    g.output(z, "result");
+    [x, normed, both]
+}
+
+fn stems(g: &Graph, tokens: usize) -> Vec<&'static str> {
+    let plan = g.lower("test", &DeviceTraits::cpu(), Capacity { tokens, ..CAPACITY }).unwrap();
+    plan.steps.iter().map(|step| step.kernel.stem()).collect()
+}
+
+#[test]
+fn few_rows_take_one_dispatch() {
+    let mut g = Graph::new();
+    fusible(&mut g);
+    assert_eq!(stems(&g, 3), ["linear"]);
+    assert_eq!(stems(&g, 300), ["layer_norm", "linear", "glu"]);
+    // The step reads and writes what the three did.
+    let plan = lowered(&g).unwrap();
+    let names: Vec<&str> =
+        plan.steps[0].args.iter().map(|arg| plan.tensors[arg.tensor.0].tensor.name.as_str()).collect();
+    assert_eq!(names, ["x", "w", "norm", "result"]);
+}
+
+#[test]
+fn what_others_read_stays() {
+    let mut g = Graph::new();
+    let [_, normed, both] = fusible(&mut g);
+    g.output(normed, "normed");
+    assert_eq!(stems(&g, 3), ["layer_norm", "linear"]);
+    g.output(both, "both");
+    assert_eq!(stems(&g, 3), ["layer_norm", "linear", "glu"]);
+}
+
+#[test]
+fn nothing_is_fused_over_a_write() {
+    let mut g = Graph::new();
+    let [x, ..] = fusible(&mut g);
+    let clear = Clear { ty: TensorType::f32(shape![Unit::Rows, 8]), range: None };
+    g.apply("clear", clear, &[], &[x]).unwrap();
+    assert_eq!(stems(&g, 3), ["linear", "clear"]);
+    // Between the norm, which reads x, and the product.
+    let last = g.nodes.pop().unwrap();
+    g.nodes.insert(1, last);
+    assert_eq!(stems(&g, 3), ["layer_norm", "clear", "linear"]);
 }

@@ -277,8 +277,11 @@ impl Engine {
         )
     }
 
-    /// What runs plans here, with room for buffers of so many bytes.
-    pub(crate) async fn executor(&self, largest: u64) -> Result<Executor> {
+    /// What runs plans here, with room for buffers of so many bytes: for graphs of the caller's own.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Device`], [`ErrorKind::Limit`] where the device cannot be opened with such buffers.
+    pub async fn executor(&self, largest: u64) -> Result<Executor> {
         Ok(match &self.target {
             Target::Executor(executor) => executor.clone(),
             Target::Adapter(adapter) => {

@@ -145,6 +145,10 @@ impl Learner {
 
     /// Negative log-likelihood of every scored position `[B, context]`; adds the gradients of `Σ weight ·
     /// nll` to the accumulators.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`] for a batch of other sizes, [`ErrorKind::Input`] for an id beyond the vocabulary;
+    /// those of the device.
     pub async fn accumulate(&mut self, batch: &Batch, weight: f32) -> Result<Vec<f32>> {
         let mut nll = vec![0.0; batch.tokens.len()];
         for group in self.groups(batch)? {
@@ -165,6 +169,9 @@ impl Learner {
     }
 
     /// Negative log-likelihood of every scored position `[B, context]`, 0 elsewhere.
+    ///
+    /// # Errors
+    /// As [`Learner::accumulate`].
     pub async fn score(&mut self, batch: &Batch) -> Result<Vec<f32>> {
         let mut nll = vec![0.0; batch.tokens.len()];
         for group in self.groups(batch)? {
@@ -177,6 +184,9 @@ impl Learner {
     }
 
     /// The likeliest next token at every position `[B, context]`.
+    ///
+    /// # Errors
+    /// As [`Learner::accumulate`].
     pub async fn predict(&mut self, batch: &Batch) -> Result<Vec<u32>> {
         let mut tokens = vec![0; batch.tokens.len()];
         for group in self.groups(batch)? {
@@ -230,16 +240,25 @@ impl Learner {
     }
 
     /// Checkpoint tensors, trained or not.
+    ///
+    /// # Errors
+    /// Those of the device.
     pub async fn weights(&self) -> Result<NamedTensors> {
         self.read(&str::to_string, &self.plan.parameters).await
     }
 
     /// Accumulated gradients of the trained tensors.
+    ///
+    /// # Errors
+    /// Those of the device.
     pub async fn gradients(&self) -> Result<NamedTensors> {
         self.read(&gradient_name, &self.plan.trained).await
     }
 
     /// First and second moments of the trained tensors, named `first.NAME` and `second.NAME`.
+    ///
+    /// # Errors
+    /// Those of the device.
     pub async fn moments(&self) -> Result<NamedTensors> {
         let mut tensors = Vec::new();
         for moment in Moment::ALL {

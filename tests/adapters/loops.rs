@@ -18,7 +18,7 @@ use polysketch::graph::{Graph, Purpose, Role};
 use polysketch::kernels::contract::OwnShader;
 use polysketch::kernels::dense::attention_dense::{AttentionDense, Keys};
 use polysketch::kernels::pairs::pair_affinity::PairAffinity;
-use polysketch::kernels::{Args, DeviceTraits, Dispatch, Kernel, Variant};
+use polysketch::kernels::{DeviceTraits, Dispatch, Kernel, Variant, Views};
 use polysketch::tensor::{Call, Capacity, Lane, TensorId, TensorType, Unit, shape};
 use polysketch::{ErrorKind, Result};
 
@@ -210,8 +210,8 @@ impl Kernel for Counting {
     fn dispatches(&self, _: &Variant, call: &Call) -> Vec<Dispatch> {
         self.kernel.dispatches(self.variant.get().unwrap(), call)
     }
-    fn twin_f32(&self, _: &mut Args<'_, f32>, _: &Call) {}
-    fn twin_f64(&self, _: &mut Args<'_, f64>, _: &Call) {}
+    fn twin_f32(&self, _: &mut Views<'_, f32>, _: &Call) {}
+    fn twin_f64(&self, _: &mut Views<'_, f64>, _: &Call) {}
 }
 
 /// What a kernel's loops came to.

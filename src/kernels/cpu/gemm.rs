@@ -82,7 +82,7 @@ impl<'a, R> MatMut<'a, R> {
 /// `c = a b`, or `c += a b`: `[m, k] [k, n] -> [m, n]`, on this thread.
 ///
 /// Any strides for `a` and `b`; one stride of `c` must be 1.
-pub fn matmul<R: Real>(c: MatMut<R>, a: Mat<R>, b: Mat<R>, accumulate: bool) {
+pub fn matmul<R: Real>(c: MatMut<'_, R>, a: Mat<'_, R>, b: Mat<'_, R>, accumulate: bool) {
     let product = Product::new(c, a, b, accumulate);
     // SAFETY: one block, the whole.
     unsafe { product.block(0..product.a.rows, 0..product.b.cols) };
@@ -90,7 +90,7 @@ pub fn matmul<R: Real>(c: MatMut<R>, a: Mat<R>, b: Mat<R>, accumulate: bool) {
 
 /// [`matmul`] on all threads when it is large enough to pay. How it is cut depends on the number of threads,
 /// and with it the last bits of the result.
-pub fn matmul_parallel<R: Real>(c: MatMut<R>, a: Mat<R>, b: Mat<R>, accumulate: bool) {
+pub fn matmul_parallel<R: Real>(c: MatMut<'_, R>, a: Mat<'_, R>, b: Mat<'_, R>, accumulate: bool) {
     let product = Product::new(c, a, b, accumulate);
     let (rows, cols) = (product.a.rows, product.b.cols);
     if rows == 0 || cols == 0 {
@@ -223,7 +223,7 @@ impl<'a, R: Real> Product<'a, R> {
                 for left in cols.clone().step_by(width) {
                     // SAFETY: handed on to the caller.
                     unsafe {
-                        self.by_gemm(part, rows.clone(), left..cols.end.min(left + width), depth.clone())
+                        self.by_gemm(part, rows.clone(), left..cols.end.min(left + width), depth.clone());
                     };
                 }
             }
@@ -275,7 +275,7 @@ impl<'a, R: Real> Product<'a, R> {
     ///
     /// # Safety
     /// As for [`SharedMut::slice`].
-    #[allow(clippy::mut_from_ref)]
+    #[allow(clippy::mut_from_ref, reason = "the caller promises that parts are apart")]
     #[inline(always)]
     unsafe fn row(&self, i: usize, j: usize, len: usize) -> &mut [R] {
         // SAFETY: handed on to the caller.
@@ -433,9 +433,9 @@ mod tests {
         };
         let c_mat = MatMut::strided(&mut c_data, m, n, c_stride);
         if parallel {
-            matmul_parallel(c_mat, a_mat, b_mat, accumulate)
+            matmul_parallel(c_mat, a_mat, b_mat, accumulate);
         } else {
-            matmul(c_mat, a_mat, b_mat, accumulate)
+            matmul(c_mat, a_mat, b_mat, accumulate);
         }
 
         for i in 0..m {

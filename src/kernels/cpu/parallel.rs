@@ -86,7 +86,7 @@ impl<'a, R> SharedMut<'a, R> {
     ///
     /// # Safety
     /// While the result lives, no other call may return a range that overlaps it.
-    #[allow(clippy::mut_from_ref)]
+    #[allow(clippy::mut_from_ref, reason = "the caller promises that parts are apart")]
     pub unsafe fn slice(&self, start: usize, len: usize) -> &mut [R] {
         assert!(
             start <= self.len && len <= self.len - start,

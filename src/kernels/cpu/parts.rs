@@ -8,10 +8,10 @@ use std::ops::Range;
 ///
 /// # Panics
 /// Where a range begins before the end of the last one, or ends beyond the data.
-pub fn ranges<'a, R>(
-    data: &'a mut [R],
+pub fn ranges<R>(
+    data: &mut [R],
     ranges: impl IntoIterator<Item = Range<usize>>,
-) -> impl Iterator<Item = &'a mut [R]> {
+) -> impl Iterator<Item = &mut [R]> {
     let (mut rest, mut at) = (data, 0);
     ranges.into_iter().map(move |range| {
         let skipped = range.start.checked_sub(at).expect("ranges ascend and do not overlap");
@@ -22,20 +22,20 @@ pub fn ranges<'a, R>(
 }
 
 /// The first `per_row` blocks of `block` elements of every row of `row` elements, in another order: block `b`
-/// of row `i` is element `place(i, b)` of the result.
+/// of row `i` is element `place(i, b)` of the result. The last block of a row may be shorter.
 ///
 /// # Panics
 /// Where two blocks have one place, or a place lies beyond the number of blocks.
-pub fn blocks<'a, R>(
-    data: &'a mut [R],
+pub fn blocks<R>(
+    data: &mut [R],
     row: usize,
     [per_row, block]: [usize; 2],
     place: impl Fn(usize, usize) -> usize,
-) -> Vec<&'a mut [R]> {
+) -> Vec<&mut [R]> {
     let mut all: Vec<&mut [R]> = Vec::new();
     all.resize_with(data.len().div_ceil(row) * per_row, Default::default);
     for (i, row) in data.chunks_mut(row).enumerate() {
-        for (b, block) in row.chunks_exact_mut(block).take(per_row).enumerate() {
+        for (b, block) in row.chunks_mut(block).take(per_row).enumerate() {
             let place = &mut all[place(i, b)];
             assert!(place.is_empty(), "two blocks have one place");
             *place = block;
@@ -70,7 +70,7 @@ mod tests {
         let mut data = vec![0; 3 * 5];
         let mut columns = blocks(&mut data, 5, [2, 2], |row, block| block * 3 + row);
         parallel_each(columns.chunks_mut(3), |task, column| {
-            column.iter_mut().enumerate().for_each(|(row, block)| block.fill(10 * task + row + 1))
+            column.iter_mut().enumerate().for_each(|(row, block)| block.fill(10 * task + row + 1));
         });
         assert_eq!(data, [1, 1, 11, 11, 0, 2, 2, 12, 12, 0, 3, 3, 13, 13, 0]);
     }

@@ -38,7 +38,7 @@ unsafe fn widen_f16c(halves: &[u16], out: &mut [f32]) {
     for (eight, wide) in eights.iter().zip(wide) {
         // SAFETY: both arrays hold eight elements; the instructions take any alignment.
         unsafe {
-            _mm256_storeu_ps(wide.as_mut_ptr(), _mm256_cvtph_ps(_mm_loadu_si128(eight.as_ptr().cast())))
+            _mm256_storeu_ps(wide.as_mut_ptr(), _mm256_cvtph_ps(_mm_loadu_si128(eight.as_ptr().cast())));
         };
     }
     wide_rest.iter_mut().zip(rest).for_each(|(x, h)| *x = half::f16::from_bits(*h).to_f32());

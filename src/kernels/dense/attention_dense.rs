@@ -190,7 +190,7 @@ impl AttentionDense {
     /// Sums and normalisers of `rows` queries over the keys, tile by tile with a running maximum for softmax.
     /// Query i stands at `position + i`; no position: it sees every key. `highest` is that maximum, which the
     /// sums are relative to.
-    #[allow(clippy::too_many_arguments)]
+    #[allow(clippy::too_many_arguments, reason = "as many as the formula has")]
     pub(in crate::kernels) fn attend<R: Real>(
         &self,
         queries: &[R],
@@ -258,7 +258,7 @@ impl AttentionDense {
                     totals[i] += row.iter().copied().sum();
                 }
                 let values = Mat::strided(&tile[l.value_offset()..], n, l.head, width);
-                debug_assert!(!softmax || self.bias == 0.0);
+                assert!(!softmax || self.bias == 0.0);
                 cpu::matmul(MatMut::new(sums, rows, l.head), Mat::new(affinities, rows, n), values, true);
             }
         });

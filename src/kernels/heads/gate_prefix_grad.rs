@@ -62,7 +62,7 @@ impl GatePrefixGrad {
         });
         cpu::parallel_each(dlogits.chunks_mut(tokens).zip(carry), |task, (dlogits, carry)| {
             let (at, head) = (task / l.heads, task % l.heads);
-            debug_assert_eq!(lane(lanes, call.lane_base + at).ring, 0);
+            assert_eq!(lane(lanes, call.lane_base + at).ring, 0);
             for (token, dlogit) in dlogits.iter_mut().enumerate().rev() {
                 *carry += dsums[(task * tokens + token) * 2];
                 let logit = qkv[(at * tokens + token) * width + l.gate_offset() + head];

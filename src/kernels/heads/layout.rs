@@ -252,9 +252,9 @@ impl<R: Real> HeadSource<'_, R> {
     /// What the sketch sees.
     pub fn sketch_input(&self, row: usize, part: usize, head: usize, turn: &[R], out: &mut [R]) {
         if self.layout.sketch_normed {
-            self.normed(row, part, head, turn, out)
+            self.normed(row, part, head, turn, out);
         } else {
-            self.raw(row, part, head, turn, out)
+            self.raw(row, part, head, turn, out);
         }
     }
 }

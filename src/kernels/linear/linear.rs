@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::kernels::cpu::{Mat, MatMut, SharedMut};
+use crate::kernels::cpu::{Mat, MatMut};
 use crate::kernels::rows::glu::gated;
 use crate::kernels::rows::layer_norm::normalize;
 use crate::kernels::shader::{linear, linear_rows};
@@ -155,11 +155,11 @@ impl Kernel for Linear {
     }
 
     fn twin_f32(&self, views: &mut Views<'_, f32>, call: &Call) {
-        self.twin(Operands::bind(views), call)
+        self.twin(Operands::bind(views), call);
     }
 
     fn twin_f64(&self, views: &mut Views<'_, f64>, call: &Call) {
-        self.twin(Operands::bind(views), call)
+        self.twin(Operands::bind(views), call);
     }
 }
 
@@ -227,7 +227,7 @@ impl Linear {
 
 /// `y (+)= x Wᵀ`, W `[y.cols, x.cols]`. Halves are widened on the way: for few rows part by part in the first
 /// cache, so that memory is read once and as halves; for many rows as a whole, which their product repays.
-fn multiply<R: Real>(y: MatMut<R>, x: Mat<R>, w: Weights<R>, accumulate: bool) {
+fn multiply<R: Real>(y: MatMut<'_, R>, x: Mat<'_, R>, w: Weights<'_, R>, accumulate: bool) {
     /// Columns of y of one part: a task of some microseconds.
     const PART: usize = 64;
     let (rows, columns, inputs) = (y.rows, y.cols, x.cols);
@@ -237,22 +237,20 @@ fn multiply<R: Real>(y: MatMut<R>, x: Mat<R>, w: Weights<R>, accumulate: bool) {
     if rows > FEW_ROWS {
         return cpu::with_scratch(columns * inputs, |wide: &mut [R]| {
             cpu::parallel_chunks(wide, PART * inputs, |part, out| {
-                w.widen(part * PART * inputs..part * PART * inputs + out.len(), out)
+                w.widen(part * PART * inputs..part * PART * inputs + out.len(), out);
             });
             cpu::matmul_parallel(y, x, Mat::new(wide, columns, inputs).t(), accumulate);
         });
     }
-    let stride = y.row_stride;
-    let out = SharedMut::new(y.data);
-    cpu::parallel_for(columns.div_ceil(PART), |part| {
+    let parts = columns.div_ceil(PART);
+    let mut out = cpu::blocks(y.data, y.row_stride, [parts, PART], |row, part| part * rows + row);
+    cpu::parallel_each(out.chunks_mut(rows), |part, out| {
         let (first, n) = (part * PART, PART.min(columns - part * PART));
         cpu::with_scratch(n * inputs + rows * n, |scratch: &mut [R]| {
             let (wide, sums) = scratch.split_at_mut(n * inputs);
             w.widen(first * inputs..(first + n) * inputs, wide);
             cpu::matmul(MatMut::new(sums, rows, n), x, Mat::new(wide, n, inputs).t(), false);
-            for (row, sums) in sums.chunks_exact(n).enumerate() {
-                // SAFETY: every part has its own columns.
-                let y = unsafe { out.slice(row * stride + first, n) };
+            for (y, sums) in out.iter_mut().zip(sums.chunks_exact(n)) {
                 y.iter_mut().zip(sums).for_each(|(y, s)| *y = if accumulate { *y + *s } else { *s });
             }
         });

@@ -2,7 +2,6 @@
 
 mod fuse;
 mod gradient;
-#[allow(clippy::module_inception)]
 pub mod linear;
 pub mod linear_grad_input;
 pub mod linear_grad_weight;

@@ -36,5 +36,4 @@ mod gradient;
 pub mod local_affinity;
 pub mod mask;
 pub mod pair_affinity;
-#[allow(clippy::module_inception)]
 pub mod pairs;

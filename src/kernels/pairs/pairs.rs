@@ -92,7 +92,7 @@ impl Pairs {
 
     /// A tile of pairs: decayed affinities `w [rows, keys]`, and `dt = ∂L/∂⟨x_i, x_j⟩ = dw_ij e^{g_i - g_j}
     /// w'(t_ij)` with `dw_ij = ⟨dN_i, v̂_j⟩`. The slices begin at the rows of query `first` and key `start`.
-    #[allow(clippy::too_many_arguments)]
+    #[allow(clippy::too_many_arguments, reason = "as many as the formula has")]
     pub(in crate::kernels) fn tile<R: Real>(
         &self,
         [queries, keys, drows]: [&[R]; 3],

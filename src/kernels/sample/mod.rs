@@ -12,5 +12,4 @@
 //! Step 6 is a draw from the softmax of what is kept (Gumbel-max). Ties at a cut stay in. A draw depends on
 //! seed, position and logits alone, not on the batch and not on the order of a sum.
 
-#[allow(clippy::module_inception)]
 pub mod sample;

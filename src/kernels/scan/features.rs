@@ -28,7 +28,7 @@ impl Features {
         let order = coefficients.len() - 1;
         let extended = coefficients[..order].iter().any(|c| *c != 0.0);
         let letters = source + usize::from(extended);
-        debug_assert!((1..=4).contains(&order) && letters <= 256);
+        assert!((1..=4).contains(&order) && letters <= 256);
         let mut indices = Vec::new();
         let mut scales = Vec::new();
         let mut word = vec![0usize; order];

@@ -271,7 +271,7 @@ impl ScanOutput {
     }
 
     /// `sums[i] += decay(i) Zᵀφ(q_i)`, tile by tile of features.
-    #[allow(clippy::too_many_arguments)]
+    #[allow(clippy::too_many_arguments, reason = "as many as the formula has")]
     fn add_far<R: Real>(
         &self,
         table: &FeatureTable<'_>,

@@ -155,7 +155,7 @@ impl ScanPrefix {
     }
 
     /// Z of the block after `block` of a (lane, head), from the one before it.
-    #[allow(clippy::too_many_arguments)]
+    #[allow(clippy::too_many_arguments, reason = "as many as the formula has")]
     fn advance<R: Real>(
         &self,
         states: &[R],

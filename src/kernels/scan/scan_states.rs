@@ -167,7 +167,7 @@ impl ScanStates {
                 let slots = call.lanes.iter().map(|lane| lane.slot + 1).max().unwrap_or(0);
                 let states = &mut states[..slots * self.layout.heads * size];
                 cpu::parallel_chunks(states, size, |slot_head, out| {
-                    self.fold(&table, keys, lanes, call, slot_head, out)
+                    self.fold(&table, keys, lanes, call, slot_head, out);
                 });
             }
             (_, lanes) => cpu::parallel_chunks(&mut states[..tasks * size], size, |task, out| {

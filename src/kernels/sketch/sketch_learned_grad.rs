@@ -179,7 +179,7 @@ impl SketchLearnedGrad {
                     }
                 }
             }
-            debug_assert_eq!((end, h), (0, inputs[0]));
+            assert_eq!((end, h), (0, inputs[0]));
         });
     }
 }
