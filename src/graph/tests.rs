@@ -205,6 +205,25 @@ fn a_backward_pass_hands_out_what_it_appended() {
     assert_eq!((g.tensors[kept.0].name.as_str(), &g.tensors[kept.0].role), ("dlogits", &Role::Output));
 }
 
+#[test]
+fn a_shader_too_large_for_a_device_is_refused_by_name() {
+    let mut g = Graph::new();
+    let (x, w) = (g.input("x", rows(8)), g.parameter("w", DType::F32, shape![4, 8]));
+    let y = g.apply1("product", Linear::new(8, 4), &[x, w]).expect("fits");
+    g.output(y, "y");
+    let lower = |device: DeviceTraits| g.lower("test", &device, CAPACITY);
+    assert!(lower(DeviceTraits::floor()).is_ok());
+    for (device, what) in [
+        (DeviceTraits { workgroup_memory: 0, ..DeviceTraits::floor() }, "bytes of workgroup memory"),
+        (DeviceTraits { max_invocations: 1, ..DeviceTraits::floor() }, "invocations of a workgroup"),
+    ] {
+        let error = lower(device).expect_err("refused");
+        assert_eq!(error.kind(), ErrorKind::Limit);
+        assert!(error.message().starts_with("product: the shader linear_rows takes "), "{error}");
+        assert!(error.message().contains(what), "{error}");
+    }
+}
+
 /// x → LayerNorm → Linear → GELU, gated → result.
 fn fusible(g: &mut Graph) -> [TensorId; 3] {
     let x = g.state("x", Purpose::Exposed, TensorType::f32(shape![Unit::Rows, 8]));

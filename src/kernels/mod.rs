@@ -42,7 +42,7 @@ pub mod tiles;
 
 pub(crate) use contract::shape_error;
 pub use contract::{
-    Args, Asked, Backward, BackwardExt, DeviceTraits, Dispatch, Fused, Gradient, Kernel, Operand, OwnShader,
+    Asked, Backward, BackwardExt, DeviceTraits, Dispatch, Fused, Gradient, Kernel, Operand, OwnShader,
     Permutation, Shader, Tile, Tuning, Variant, View, Views, Weights, shader, twins,
 };
 pub use cpu::Real;

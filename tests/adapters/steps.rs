@@ -6,7 +6,7 @@ use polysketch::Result;
 use polysketch::attention::Mode;
 use polysketch::check::model_cases::Scene;
 use polysketch::check::{Case, Check, Record};
-use polysketch::kernels::{Args, DeviceTraits, Dispatch, Kernel, Variant, View};
+use polysketch::kernels::{DeviceTraits, Dispatch, Kernel, Variant, View, Views};
 use polysketch::model::ModelSource;
 use polysketch::model::transformer::Ending;
 use polysketch::tensor::{Call, Capacity, DType, TensorType};
@@ -39,15 +39,15 @@ impl Kernel for Broken {
     fn dispatches(&self, variant: &Variant, call: &Call) -> Vec<Dispatch> {
         self.0.dispatches(variant, call)
     }
-    fn twin_f32(&self, args: &mut Args<'_, f32>, call: &Call) {
+    fn twin_f32(&self, args: &mut Views<'_, f32>, call: &Call) {
         self.0.twin_f32(args, call);
     }
-    fn twin_f64(&self, args: &mut Args<'_, f64>, call: &Call) {
+    fn twin_f64(&self, args: &mut Views<'_, f64>, call: &Call) {
         let out = args.views.len() - 1;
         let written = args.real_mut(out);
         let mut views: Vec<View<'_, f64>> = std::mem::take(&mut args.views);
         views[out] = View::RealMut(&mut *written);
-        self.0.twin_f64(&mut Args { views, permutation: args.permutation }, call);
+        self.0.twin_f64(&mut Views { views, permutation: args.permutation }, call);
         let largest = written.iter().fold(0.0f64, |m, x| m.max(x.abs()));
         written[3] += 0.01 * largest;
     }

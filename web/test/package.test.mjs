@@ -53,7 +53,7 @@ await tests.run("greedy text on WebGPU, on the CPU and natively", async () => {
         const engine = await Engine.create({ backend })
         const model = await engine.loadBuiltIn()
         let text = ""
-        const stream = model.generate(prompt, { maxTokens: 48, temperature: 0 })
+        const stream = model.generate(prompt, { maxTokens: 24, temperature: 0 })
         for (let next = await stream.next(); ; next = await stream.next()) {
           if (next.done) return { text, last: next.value, info: engine.info }
           text += next.value
@@ -64,7 +64,7 @@ await tests.run("greedy text on WebGPU, on the CPU and natively", async () => {
   const [gpu, cpu] = [await greedy("gpu"), await greedy("cpu")]
   assert.equal(gpu.info.backend, "webgpu")
   assert.equal(gpu.text, cpu.text)
-  assert.deepEqual(gpu.last, { text: gpu.text, tokens: 48, reason: "max_tokens" })
+  assert.deepEqual(gpu.last, { text: gpu.text, tokens: 24, reason: "max_tokens" })
   if (!native) return "not compared with the native program: POLYSKETCH does not name it"
   const said = await run(
     "generate",
@@ -73,7 +73,7 @@ await tests.run("greedy text on WebGPU, on the CPU and natively", async () => {
     "--temperature",
     "0",
     "--max-tokens",
-    "48",
+    "24",
     "--backend",
     "cpu",
     "--quiet",
@@ -90,15 +90,15 @@ if (native) {
         const engine = await Engine.create({ backend: "gpu" })
         const model = await engine.loadBuiltIn()
         const session = await model.createSession()
-        await session.read(prompt.repeat(12))
+        await session.read(prompt.repeat(8))
         const state = Array.from(await session.saveState())
         let text = ""
-        for await (const piece of session.generate({ maxTokens: 24, temperature: 0 })) text += piece
+        for await (const piece of session.generate({ maxTokens: 12, temperature: 0 })) text += piece
         return { state, text }
       }, PROMPT)
       const [there, back] = [join(folder, "there.state"), join(folder, "back.state")]
       await writeFile(there, Uint8Array.from(state))
-      const options = ["--temperature", "0", "--max-tokens", "24", "--backend", "cpu", "--quiet"]
+      const options = ["--temperature", "0", "--max-tokens", "12", "--backend", "cpu", "--quiet"]
       const said = await run("generate", "--state-in", there, ...options, "--state-out", back)
       assert.ok(said.includes(text.trim()), `natively: ${said}\nin the page: ${text}`)
       const more = await run("generate", "--state-in", back, ...options)
@@ -108,7 +108,7 @@ if (native) {
           const session = await (await engine.loadBuiltIn()).createSession()
           await session.loadState(Uint8Array.from(bytes))
           let text = ""
-          for await (const piece of session.generate({ maxTokens: 24, temperature: 0 })) text += piece
+          for await (const piece of session.generate({ maxTokens: 12, temperature: 0 })) text += piece
           return { text, position: session.position }
         },
         Array.from(await readFile(back)),
@@ -159,7 +159,7 @@ await tests.run("after a lost device the text goes on from its last state", asyn
   const result = await inPage(async ({ Engine }, prompt) => {
     const continued = async (session) => {
       let text = ""
-      for await (const piece of session.generate({ maxTokens: 16, temperature: 0 })) text += piece
+      for await (const piece of session.generate({ maxTokens: 8, temperature: 0 })) text += piece
       return text
     }
     const engine = await Engine.create({ backend: "gpu" })

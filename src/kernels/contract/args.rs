@@ -50,9 +50,6 @@ pub struct Views<'a, R> {
     pub permutation: Option<&'static Permutation>,
 }
 
-/// As [`Views`].
-pub type Args<'a, R> = Views<'a, R>;
-
 impl<'a, R> Views<'a, R> {
     /// Which permutation of the shader `stem` the step is, if it is of that shader.
     pub(crate) fn index(&self, stem: &str) -> Option<usize> {

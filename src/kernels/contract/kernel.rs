@@ -4,7 +4,7 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use super::args::Args;
+use super::args::Views;
 use super::device::DeviceTraits;
 use super::variant::{Dispatch, Variant};
 use crate::error::{Error, ErrorKind, Result};
@@ -49,10 +49,10 @@ pub trait Kernel: Debug + Send + Sync + std::any::Any {
     fn dispatches(&self, variant: &Variant, call: &Call) -> Vec<Dispatch>;
 
     /// The CPU twin in f32.
-    fn twin_f32(&self, args: &mut Args<'_, f32>, call: &Call);
+    fn twin_f32(&self, args: &mut Views<'_, f32>, call: &Call);
 
     /// The CPU twin in f64: the oracle.
-    fn twin_f64(&self, args: &mut Args<'_, f64>, call: &Call);
+    fn twin_f64(&self, args: &mut Views<'_, f64>, call: &Call);
 
     /// `f32` operations of one call (multiply and add count as two), for rooflines and memory plans.
     fn flops(&self, _call: &Call) -> u64 {

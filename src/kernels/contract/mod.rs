@@ -26,7 +26,7 @@ pub mod shader;
 pub(crate) mod tuning;
 pub(crate) mod variant;
 
-pub use args::{Args, View, Views, Weights};
+pub use args::{View, Views, Weights};
 pub use device::DeviceTraits;
 pub use gradient::BackwardExt;
 pub(crate) use kernel::shape_error;

@@ -151,47 +151,6 @@ impl Variant {
     }
 }
 
-/// What kernels still use that name overrides by strings.
-impl Variant {
-    /// `stem` with the flags whose condition holds.
-    pub fn new(stem: &'static str, flags: &[(&str, bool)]) -> Self {
-        let key: Vec<&str> =
-            std::iter::once(stem).chain(flags.iter().filter(|(_, on)| *on).map(|(flag, _)| *flag)).collect();
-        match Permutation::find(&key.join("+")) {
-            Ok(permutation) => Self {
-                shader: Shader::BuiltIn(permutation),
-                values: vec![f64::NAN; permutation.overrides.len()],
-            },
-            Err(_) => Self::cpu_only(stem),
-        }
-    }
-
-    /// Adds an `override` value.
-    #[must_use]
-    pub fn with(mut self, name: &'static str, value: impl Into<f64>) -> Self {
-        let value = value.into();
-        if let Shader::BuiltIn(permutation) = &self.shader {
-            for (at, _) in permutation.overrides.iter().enumerate().filter(|(_, n)| **n == name) {
-                self.values[at] = value;
-            }
-        }
-        self
-    }
-
-    /// Adds an `override` value that counts something.
-    #[must_use]
-    pub fn size(self, name: &'static str, value: usize) -> Self {
-        self.with(name, value as f64)
-    }
-
-    /// An `override` value.
-    pub fn get(&self, name: &str) -> usize {
-        let Shader::BuiltIn(permutation) = &self.shader else { panic!("no shader") };
-        let at = permutation.overrides.iter().position(|n| *n == name).expect("an override");
-        self.values[at] as usize
-    }
-}
-
 /// One dispatch: the bytes of the uniform `Params` and the workgroup counts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Dispatch {
