@@ -1,6 +1,6 @@
 //! Rust from what was reflected: for each shader a module with its constants, `Params`, `Args`, `Flags` and
-//! `Overrides`, and the table of permutations. What is generated names things by strings and numbers so that nothing else has
-//! to.
+//! `Overrides`, and the table of permutations. What is generated names things by strings and numbers so that
+//! nothing else has to.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

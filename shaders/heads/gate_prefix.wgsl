@@ -9,13 +9,13 @@ struct Params { lanes: u32, tokens: u32, lane_base: u32, blocks: u32 }
 override KEYS_STRIDE: u32;     // rows of one head in the carried keys: ring or cache
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> qkv: array<f32>;               // [rows, QKV_WIDTH]
-@group(0) @binding(2) var<storage, read> lanes: array<Lane>;            // [lanes]
+@group(0) @binding(1) var<storage, read> qkv: array<f32>;              // [rows, QKV_WIDTH]
+@group(0) @binding(2) var<storage, read> lanes: array<Lane>;           // [lanes]
 #ifdef CARRY
-@group(0) @binding(3) var<storage, read> carried: array<f32>;           // [slots, HEADS, KEYS_STRIDE, KEY_WIDTH]
-@group(0) @binding(4) var<storage, read_write> sums: array<vec2<f32>>;  // [lanes, HEADS, tokens]
+@group(0) @binding(3) var<storage, read> carried: array<f32>;       // [slots, HEADS, KEYS_STRIDE, KEY_WIDTH]
+@group(0) @binding(4) var<storage, read_write> sums: array<vec2<f32>>; // [lanes, HEADS, tokens]
 #else
-@group(0) @binding(3) var<storage, read_write> sums: array<vec2<f32>>;  // [lanes, HEADS, tokens]
+@group(0) @binding(3) var<storage, read_write> sums: array<vec2<f32>>; // [lanes, HEADS, tokens]
 #endif
 
 @compute @workgroup_size(64)

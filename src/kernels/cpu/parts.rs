@@ -22,7 +22,7 @@ pub fn ranges<R>(
 }
 
 /// The first `per_row` blocks of `block` elements of every row of `row` elements, in another order: block `b`
-/// of row `i` is element `place(i, b)` of the result.
+/// of row `i` is element `place(i, b)` of the result. The last block of a row may be shorter.
 ///
 /// # Panics
 /// Where two blocks have one place, or a place lies beyond the number of blocks.
@@ -35,7 +35,7 @@ pub fn blocks<R>(
     let mut all: Vec<&mut [R]> = Vec::new();
     all.resize_with(data.len().div_ceil(row) * per_row, Default::default);
     for (i, row) in data.chunks_mut(row).enumerate() {
-        for (b, block) in row.chunks_exact_mut(block).take(per_row).enumerate() {
+        for (b, block) in row.chunks_mut(block).take(per_row).enumerate() {
             let place = &mut all[place(i, b)];
             assert!(place.is_empty(), "two blocks have one place");
             *place = block;

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::kernels::cpu::{Mat, MatMut, SharedMut};
+use crate::kernels::cpu::{Mat, MatMut};
 use crate::kernels::rows::glu::gated;
 use crate::kernels::rows::layer_norm::normalize;
 use crate::kernels::shader::{linear, linear_rows};
@@ -242,17 +242,15 @@ fn multiply<R: Real>(y: MatMut<'_, R>, x: Mat<'_, R>, w: Weights<'_, R>, accumul
             cpu::matmul_parallel(y, x, Mat::new(wide, columns, inputs).t(), accumulate);
         });
     }
-    let stride = y.row_stride;
-    let out = SharedMut::new(y.data);
-    cpu::parallel_for(columns.div_ceil(PART), |part| {
+    let parts = columns.div_ceil(PART);
+    let mut out = cpu::blocks(y.data, y.row_stride, [parts, PART], |row, part| part * rows + row);
+    cpu::parallel_each(out.chunks_mut(rows), |part, out| {
         let (first, n) = (part * PART, PART.min(columns - part * PART));
         cpu::with_scratch(n * inputs + rows * n, |scratch: &mut [R]| {
             let (wide, sums) = scratch.split_at_mut(n * inputs);
             w.widen(first * inputs..(first + n) * inputs, wide);
             cpu::matmul(MatMut::new(sums, rows, n), x, Mat::new(wide, n, inputs).t(), false);
-            for (row, sums) in sums.chunks_exact(n).enumerate() {
-                // SAFETY: every part has its own columns.
-                let y = unsafe { out.slice(row * stride + first, n) };
+            for (y, sums) in out.iter_mut().zip(sums.chunks_exact(n)) {
                 y.iter_mut().zip(sums).for_each(|(y, s)| *y = if accumulate { *y + *s } else { *s });
             }
         });

@@ -28,10 +28,11 @@ pub fn ranges(ranges: &[Range<usize>]) -> Vec<u32> {
     ranges.iter().flat_map(|r| [r.start as u32, r.end as u32]).collect()
 }
 
-/// Arguments: settings `[8]` ([`Settings::at`](crate::kernels::optimizer::settings::Settings::at)), result `[4]` of
-/// [`ClipFactor`](crate::kernels::optimizer::clip_factor::ClipFactor), (ranges `u32 [n, 2]`) → parameter,
-/// first moment, second moment, gradient `[elements]` in place, in the order of PyTorch's AdamW: decay,
-/// moments, step. The gradient is cleared. A clip factor of 0 (gradients that are not finite) skips the step.
+/// Arguments: settings `[8]` ([`Settings::at`](crate::kernels::optimizer::settings::Settings::at)), result
+/// `[4]` of [`ClipFactor`](crate::kernels::optimizer::clip_factor::ClipFactor), (ranges `u32 [n, 2]`) →
+/// parameter, first moment, second moment, gradient `[elements]` in place, in the order of PyTorch's AdamW:
+/// decay, moments, step. The gradient is cleared. A clip factor of 0 (gradients that are not finite) skips
+/// the step.
 #[derive(Debug)]
 pub struct AdamW {
     /// Elements of the parameter, whatever its shape.
