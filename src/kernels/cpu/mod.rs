@@ -15,7 +15,8 @@ mod vector;
 
 pub use gemm::{Mat, MatMut, matmul, matmul_parallel};
 pub use layer_norm::{layer_norm, layer_norm_backward};
-pub use parallel::{SharedMut, parallel_chunks, parallel_each, parallel_for, threads, with_scratch};
+use parallel::SharedMut;
+pub use parallel::{parallel_chunks, parallel_each, parallel_for, threads, with_scratch};
 pub use parts::{blocks, ranges};
 pub use real::Real;
 pub use simd::{

@@ -44,8 +44,8 @@ pub(in crate::kernels) fn row_tasks<'a, R>(
     tasks
 }
 
-/// The vectors of outputs `[rows, heads, head]` of a call, those of a (lane, head) one after the other: they lie
-/// apart.
+/// The vectors of outputs `[rows, heads, head]` of a call, those of a (lane, head) one after the other: they
+/// lie apart.
 pub(in crate::kernels) fn by_head<'a, R>(
     outputs: &'a mut [R],
     [heads, head]: [usize; 2],
