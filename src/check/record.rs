@@ -138,7 +138,7 @@ fn private(step: &Step) -> Vec<usize> {
         // The parts of a cut cache.
         "attention_dense_decode" => written.collect(),
         // A slab of partial sums, and what is kept between them.
-        "sketch_learned_grad" => written.take(1).collect(),
+        "sketch_learned_grad" | "sketch_random_grad" => written.take(1).collect(),
         _ => Vec::new(),
     }
 }

@@ -90,8 +90,10 @@ const CACHE: usize = 64;
 fn dense(list: &mut Vec<(String, Graph)>) -> Result<()> {
     let l = layout();
     let affinity = PairAffinity::Kernel(LocalAffinity::Taylor { scale: 0.3, degree: 2 });
-    for place in [Keys::Cache(CACHE), Keys::Window(Mask::Full)] {
-        let (mut g, arguments) = rows(&l, place);
+    // Gates are of causal attention only.
+    let ungated = HeadLayout { gated: false, ..layout() };
+    for (l, place) in [(&l, Keys::Cache(CACHE)), (&ungated, Keys::Window(Mask::Full))] {
+        let (mut g, arguments) = rows(l, place);
         let kernel = AttentionDense { layout: l.clone(), affinity, bias: 1.0, keys: place };
         let o = g.apply1("o", kernel, &arguments)?;
         g.output(o, "o");
