@@ -3,7 +3,7 @@ struct Params {
     uint first_column;
 };
 
-static const uint STEP = 4u;
+static const uint DEPTH = 16u;
 static const uint K = 32u;
 static const uint N = 100u;
 static const uint STRIDE = 100u;
@@ -11,323 +11,432 @@ static const uint GROUP_X = 8u;
 static const uint GROUP_Y = 8u;
 static const uint ROWS = 4u;
 static const uint COLUMNS = 4u;
-static const uint TILE_X = 128u;
-static const uint TILE_W = 132u;
+static const uint LEFT_SIZE = 256u;
+static const uint RIGHT_SIZE = 256u;
 
 cbuffer params : register(b0) { Params params; }
-ByteAddressBuffer x : register(t1);
+ByteAddressBuffer x_1 : register(t1);
 ByteAddressBuffer w_1 : register(t2);
 ByteAddressBuffer bias : register(t3);
-RWByteAddressBuffer y : register(u4);
-groupshared float4 tile_x[128];
-groupshared float4 tile_w[132];
+RWByteAddressBuffer y_1 : register(u4);
+groupshared float4 tile_left[256];
+groupshared float4 tile_right[256];
+static float4 sum_1[16] = (float4[16])0;
+static float4x4 next = (float4x4)0;
 
 float4 weight4_(float4 w)
 {
     return w;
 }
 
-float dot_add(float sum_1, float4 a, float4 b_1)
+uint inner()
 {
-    float s_1 = (float)0;
-
-    s_1 = sum_1;
-    float _e4 = s_1;
-    s_1 = (_e4 + (a.x * b_1.x));
-    float _e9 = s_1;
-    s_1 = (_e9 + (a.y * b_1.y));
-    float _e14 = s_1;
-    s_1 = (_e14 + (a.z * b_1.z));
-    float _e19 = s_1;
-    s_1 = (_e19 + (a.w * b_1.w));
-    float _e24 = s_1;
-    return _e24;
+    return K;
 }
 
-uint naga_mod(uint lhs, uint rhs) {
-    return lhs % (rhs == 0u ? 1u : rhs);
+uint row_count()
+{
+    uint _e2 = params.rows;
+    return _e2;
+}
+
+uint vectors()
+{
+    return 25u;
 }
 
 uint naga_div(uint lhs, uint rhs) {
     return lhs / (rhs == 0u ? 1u : rhs);
 }
 
-typedef float ret_ZeroValuearray64_float_[64];
-ret_ZeroValuearray64_float_ ZeroValuearray64_float_() {
-    return (float[64])0;
-}
-
-typedef float4 ret_ZeroValuearray8_float4_[8];
-ret_ZeroValuearray8_float4_ ZeroValuearray8_float4_() {
-    return (float4[8])0;
-}
-
-float4 ZeroValuefloat4() {
-    return (float4)0;
-}
-
-[numthreads(8, 8, 1)]
-void main(uint3 group : SV_GroupID, uint3 local : SV_GroupThreadID, uint index : SV_GroupIndex)
+float4 x_at(uint row, uint k_1)
 {
-    if (index == 0) {
-        tile_x = (float4[128])0;
-        tile_w = (float4[132])0;
-    }
-    GroupMemoryBarrierWithGroupSync();
-    float sum[64] = ZeroValuearray64_float_();
-    float4 b[8] = ZeroValuearray8_float4_();
-    uint k = 0u;
-    uint i = (uint)0;
-    float4 value = (float4)0;
-    uint i_1 = (uint)0;
-    float4 value_1 = (float4)0;
-    uint s = (uint)0;
-    uint c = (uint)0;
-    uint r = (uint)0;
-    uint c_1 = (uint)0;
-    uint r_1 = 0u;
-    uint c_2 = (uint)0;
-    bool local_1 = (bool)0;
-    float value_2 = (float)0;
+    uint _e5 = params.rows;
+    float4 _e18 = asfloat(x_1.Load4(((min(row, (_e5 - 1u)) * 8u) + naga_div(k_1, 4u))*16));
+    return _e18;
+}
 
-    uint first_column = ((group.x * GROUP_X) * COLUMNS);
-    uint first_row = ((group.y * GROUP_Y) * ROWS);
-    uint column = (first_column + local.x);
-    uint row = (first_row + (local.y * ROWS));
+float4x4 ZeroValuefloat4x4() {
+    return (float4x4)0;
+}
+
+float4x4 left_block(uint row_1, uint k_2)
+{
+    if ((k_2 >= K)) {
+        return ZeroValuefloat4x4();
+    }
+    const float4 _e5 = x_at(row_1, k_2);
+    const float4 _e8 = x_at((row_1 + 1u), k_2);
+    const float4 _e11 = x_at((row_1 + 2u), k_2);
+    const float4 _e14 = x_at((row_1 + 3u), k_2);
+    return transpose(float4x4(_e5, _e8, _e11, _e14));
+}
+
+float4 w_at(uint column, uint k_3)
+{
+    float4 _e17 = asfloat(w_1.Load4(((min(column, 99u) * 8u) + naga_div(k_3, 4u))*16));
+    const float4 _e18 = weight4_(_e17);
+    return _e18;
+}
+
+float4x4 right_block(uint vector_, uint k_4)
+{
+    if ((k_4 >= K)) {
+        return ZeroValuefloat4x4();
+    }
+    uint column_1 = (4u * vector_);
+    const float4 _e7 = w_at(column_1, k_4);
+    const float4 _e10 = w_at((column_1 + 1u), k_4);
+    const float4 _e13 = w_at((column_1 + 2u), k_4);
+    const float4 _e16 = w_at((column_1 + 3u), k_4);
+    return transpose(float4x4(_e7, _e10, _e13, _e16));
+}
+
+void store(uint row_2, uint vector_1, float4 sum)
+{
+    uint c_1 = 0u;
+    float value = (float)0;
+
     uint2 loop_bound = uint2(4294967295u, 4294967295u);
     bool loop_init = true;
     while(true) {
         if (all(loop_bound == uint2(0u, 0u))) { break; }
         loop_bound -= uint2(loop_bound.y == 0u, 1u);
         if (!loop_init) {
-            uint _e225 = k;
-            k = (_e225 + STEP);
+            uint _e37 = c_1;
+            c_1 = (_e37 + 1u);
         }
         loop_init = false;
-        uint _e32 = k;
-        if ((_e32 < 8u)) {
+        uint _e5 = c_1;
+        if ((_e5 < 4u)) {
         } else {
             break;
         }
         {
-            i = index;
-            uint2 loop_bound_1 = uint2(4294967295u, 4294967295u);
-            bool loop_init_1 = true;
-            while(true) {
-                if (all(loop_bound_1 == uint2(0u, 0u))) { break; }
-                loop_bound_1 -= uint2(loop_bound_1.y == 0u, 1u);
-                if (!loop_init_1) {
-                    uint _e84 = i;
-                    i = (_e84 + 64u);
-                }
-                loop_init_1 = false;
-                uint _e39 = i;
-                if ((_e39 < 128u)) {
-                } else {
-                    break;
-                }
-                {
-                    uint _e49 = k;
-                    uint _e50 = i;
-                    uint kk = (_e49 + naga_mod(_e50, STEP));
-                    value = ZeroValuefloat4();
-                    if ((kk < 8u)) {
-                        uint _e62 = i;
-                        uint _e68 = params.rows;
-                        float4 _e79 = asfloat(x.Load4(((min((first_row + naga_div(_e62, STEP)), (_e68 - 1u)) * 8u) + kk)*16));
-                        value = _e79;
-                    }
-                    uint _e81 = i;
-                    float4 _e83 = value;
-                    tile_x[min(uint(_e81), 127u)] = _e83;
-                }
+            uint _e10 = c_1;
+            if ((((4u * vector_1) + _e10) < N)) {
+                uint _e16 = params.first_column;
+                uint _e20 = c_1;
+                uint out_ = ((_e16 + (4u * vector_1)) + _e20);
+                uint _e22 = c_1;
+                value = sum[min(uint(_e22), 3u)];
+                float _e25 = value;
+                float _e28 = asfloat(bias.Load(out_*4));
+                value = (_e25 + _e28);
+                float _e35 = value;
+                y_1.Store(((row_2 * STRIDE) + out_)*4, asuint(_e35));
             }
-            i_1 = index;
+        }
+    }
+    return;
+}
+
+uint naga_mod(uint lhs, uint rhs) {
+    return lhs % (rhs == 0u ? 1u : rhs);
+}
+
+void fetch(uint i, uint first_row, uint first_vector, uint k_5)
+{
+    if ((i < 32u)) {
+        const float4x4 _e23 = left_block((first_row + (4u * naga_mod(i, 8u))), (k_5 + (4u * naga_div(i, 8u))));
+        next = _e23;
+        return;
+    } else {
+        uint at = (i - 32u);
+        if ((at < 32u)) {
+            const uint _e38 = vectors();
+            const float4x4 _e46 = right_block(min((first_vector + naga_mod(at, 8u)), (_e38 - 1u)), (k_5 + (4u * naga_div(at, 8u))));
+            next = _e46;
+            return;
+        } else {
+            return;
+        }
+    }
+}
+
+void keep(uint i_1, uint buffer_1)
+{
+    uint j = 0u;
+    uint j_1 = 0u;
+
+    if ((i_1 < 32u)) {
+        uint at_1 = ((((buffer_1 * DEPTH) + (4u * naga_div(i_1, 8u))) * 8u) + naga_mod(i_1, 8u));
+        uint2 loop_bound_1 = uint2(4294967295u, 4294967295u);
+        bool loop_init_1 = true;
+        while(true) {
+            if (all(loop_bound_1 == uint2(0u, 0u))) { break; }
+            loop_bound_1 -= uint2(loop_bound_1.y == 0u, 1u);
+            if (!loop_init_1) {
+                uint _e36 = j;
+                j = (_e36 + 1u);
+            }
+            loop_init_1 = false;
+            uint _e23 = j;
+            if ((_e23 < 4u)) {
+            } else {
+                break;
+            }
+            {
+                uint _e27 = j;
+                uint _e32 = j;
+                float4 _e34 = next[min(uint(_e32), 3u)];
+                tile_left[min(uint((at_1 + (_e27 * 8u))), 255u)] = _e34;
+            }
+        }
+        return;
+    } else {
+        uint block = (i_1 - 32u);
+        if ((block < 32u)) {
+            uint at_2 = ((((buffer_1 * DEPTH) + (4u * naga_div(block, 8u))) * 8u) + naga_mod(block, 8u));
             uint2 loop_bound_2 = uint2(4294967295u, 4294967295u);
             bool loop_init_2 = true;
             while(true) {
                 if (all(loop_bound_2 == uint2(0u, 0u))) { break; }
                 loop_bound_2 -= uint2(loop_bound_2.y == 0u, 1u);
                 if (!loop_init_2) {
-                    uint _e144 = i_1;
-                    i_1 = (_e144 + 64u);
+                    uint _e73 = j_1;
+                    j_1 = (_e73 + 1u);
                 }
                 loop_init_2 = false;
-                uint _e92 = i_1;
-                if ((_e92 < 128u)) {
+                uint _e60 = j_1;
+                if ((_e60 < 4u)) {
                 } else {
                     break;
                 }
                 {
-                    uint _e102 = k;
-                    uint _e103 = i_1;
-                    uint kk_1 = (_e102 + naga_mod(_e103, STEP));
-                    value_1 = ZeroValuefloat4();
-                    if ((kk_1 < 8u)) {
-                        uint _e115 = i_1;
-                        float4 _e131 = asfloat(w_1.Load4(((min((first_column + naga_div(_e115, STEP)), 99u) * 8u) + kk_1)*16));
-                        const float4 _e132 = weight4_(_e131);
-                        value_1 = _e132;
-                    }
-                    uint _e134 = i_1;
-                    uint _e138 = i_1;
-                    float4 _e143 = value_1;
-                    tile_w[min(uint(((naga_mod(_e134, STEP) * 33u) + naga_div(_e138, STEP))), 131u)] = _e143;
+                    uint _e64 = j_1;
+                    uint _e69 = j_1;
+                    float4 _e71 = next[min(uint(_e69), 3u)];
+                    tile_right[min(uint((at_2 + (_e64 * 8u))), 255u)] = _e71;
                 }
             }
-            GroupMemoryBarrierWithGroupSync();
-            s = 0u;
-            uint2 loop_bound_3 = uint2(4294967295u, 4294967295u);
-            bool loop_init_3 = true;
-            while(true) {
-                if (all(loop_bound_3 == uint2(0u, 0u))) { break; }
-                loop_bound_3 -= uint2(loop_bound_3.y == 0u, 1u);
-                if (!loop_init_3) {
-                    uint _e223 = s;
-                    s = (_e223 + 1u);
-                }
-                loop_init_3 = false;
-                uint _e153 = s;
-                if ((_e153 < STEP)) {
-                } else {
-                    break;
-                }
-                {
-                    c = 0u;
-                    uint2 loop_bound_4 = uint2(4294967295u, 4294967295u);
-                    bool loop_init_4 = true;
-                    while(true) {
-                        if (all(loop_bound_4 == uint2(0u, 0u))) { break; }
-                        loop_bound_4 -= uint2(loop_bound_4.y == 0u, 1u);
-                        if (!loop_init_4) {
-                            uint _e175 = c;
-                            c = (_e175 + 1u);
-                        }
-                        loop_init_4 = false;
-                        uint _e158 = c;
-                        if ((_e158 < COLUMNS)) {
-                        } else {
-                            break;
-                        }
-                        {
-                            uint _e161 = c;
-                            uint _e164 = s;
-                            uint _e168 = c;
-                            float4 _e173 = tile_w[min(uint((((_e164 * 33u) + local.x) + (_e168 * GROUP_X))), 131u)];
-                            b[min(uint(_e161), 7u)] = _e173;
-                        }
-                    }
-                    r = 0u;
-                    uint2 loop_bound_5 = uint2(4294967295u, 4294967295u);
-                    bool loop_init_5 = true;
-                    while(true) {
-                        if (all(loop_bound_5 == uint2(0u, 0u))) { break; }
-                        loop_bound_5 -= uint2(loop_bound_5.y == 0u, 1u);
-                        if (!loop_init_5) {
-                            uint _e220 = r;
-                            r = (_e220 + 1u);
-                        }
-                        loop_init_5 = false;
-                        uint _e179 = r;
-                        if ((_e179 < ROWS)) {
-                        } else {
-                            break;
-                        }
-                        {
-                            uint _e186 = r;
-                            uint _e190 = s;
-                            float4 a_1 = tile_x[min(uint(((((local.y * ROWS) + _e186) * STEP) + _e190)), 127u)];
-                            c_1 = 0u;
-                            uint2 loop_bound_6 = uint2(4294967295u, 4294967295u);
-                            bool loop_init_6 = true;
-                            while(true) {
-                                if (all(loop_bound_6 == uint2(0u, 0u))) { break; }
-                                loop_bound_6 -= uint2(loop_bound_6.y == 0u, 1u);
-                                if (!loop_init_6) {
-                                    uint _e217 = c_1;
-                                    c_1 = (_e217 + 1u);
-                                }
-                                loop_init_6 = false;
-                                uint _e196 = c_1;
-                                if ((_e196 < COLUMNS)) {
-                                } else {
-                                    break;
-                                }
-                                {
-                                    uint _e199 = r;
-                                    uint _e202 = c_1;
-                                    uint _e205 = r;
-                                    uint _e208 = c_1;
-                                    float _e211 = sum[min(uint(((_e205 * COLUMNS) + _e208)), 63u)];
-                                    uint _e212 = c_1;
-                                    float4 _e214 = b[min(uint(_e212), 7u)];
-                                    const float _e215 = dot_add(_e211, a_1, _e214);
-                                    sum[min(uint(((_e199 * COLUMNS) + _e202)), 63u)] = _e215;
-                                }
-                            }
-                        }
-                    }
-                }
-            }
-            GroupMemoryBarrierWithGroupSync();
+            return;
+        } else {
+            return;
         }
     }
+}
+
+typedef float4 ret_ZeroValuearray2_float4_[2];
+ret_ZeroValuearray2_float4_ ZeroValuearray2_float4_() {
+    return (float4[2])0;
+}
+
+void multiply(uint buffer_2, uint x, uint y)
+{
+    float4 b[2] = ZeroValuearray2_float4_();
+    uint k_6 = 0u;
+    uint c_2 = (uint)0;
+    uint r_1 = (uint)0;
+    uint c_3 = (uint)0;
+
+    uint2 loop_bound_3 = uint2(4294967295u, 4294967295u);
+    bool loop_init_3 = true;
+    while(true) {
+        if (all(loop_bound_3 == uint2(0u, 0u))) { break; }
+        loop_bound_3 -= uint2(loop_bound_3.y == 0u, 1u);
+        if (!loop_init_3) {
+            uint _e174 = k_6;
+            k_6 = (_e174 + 1u);
+        }
+        loop_init_3 = false;
+        uint _e21 = k_6;
+        if ((_e21 < DEPTH)) {
+        } else {
+            break;
+        }
+        {
+            uint _e26 = k_6;
+            uint left = ((((buffer_2 * DEPTH) + _e26) * 8u) + y);
+            uint _e32 = k_6;
+            uint right = ((((buffer_2 * DEPTH) + _e32) * 8u) + x);
+            c_2 = 0u;
+            uint2 loop_bound_4 = uint2(4294967295u, 4294967295u);
+            bool loop_init_4 = true;
+            while(true) {
+                if (all(loop_bound_4 == uint2(0u, 0u))) { break; }
+                loop_bound_4 -= uint2(loop_bound_4.y == 0u, 1u);
+                if (!loop_init_4) {
+                    uint _e54 = c_2;
+                    c_2 = (_e54 + 1u);
+                }
+                loop_init_4 = false;
+                uint _e38 = c_2;
+                if ((_e38 < 1u)) {
+                } else {
+                    break;
+                }
+                {
+                    uint _e44 = c_2;
+                    uint _e47 = c_2;
+                    float4 _e52 = tile_right[min(uint((right + (_e47 * GROUP_X))), 255u)];
+                    b[min(uint(_e44), 1u)] = _e52;
+                }
+            }
+            r_1 = 0u;
+            uint2 loop_bound_5 = uint2(4294967295u, 4294967295u);
+            bool loop_init_5 = true;
+            while(true) {
+                if (all(loop_bound_5 == uint2(0u, 0u))) { break; }
+                loop_bound_5 -= uint2(loop_bound_5.y == 0u, 1u);
+                if (!loop_init_5) {
+                    uint _e171 = r_1;
+                    r_1 = (_e171 + 1u);
+                }
+                loop_init_5 = false;
+                uint _e58 = r_1;
+                if ((_e58 < 1u)) {
+                } else {
+                    break;
+                }
+                {
+                    uint _e65 = r_1;
+                    float4 a = tile_left[min(uint((left + (_e65 * GROUP_Y))), 255u)];
+                    c_3 = 0u;
+                    uint2 loop_bound_6 = uint2(4294967295u, 4294967295u);
+                    bool loop_init_6 = true;
+                    while(true) {
+                        if (all(loop_bound_6 == uint2(0u, 0u))) { break; }
+                        loop_bound_6 -= uint2(loop_bound_6.y == 0u, 1u);
+                        if (!loop_init_6) {
+                            uint _e168 = c_3;
+                            c_3 = (_e168 + 1u);
+                        }
+                        loop_init_6 = false;
+                        uint _e73 = c_3;
+                        if ((_e73 < 1u)) {
+                        } else {
+                            break;
+                        }
+                        {
+                            uint _e80 = r_1;
+                            uint _e87 = c_3;
+                            uint at_3 = (((4u * _e80) * 1u) + _e87);
+                            uint _e93 = c_3;
+                            float4 _e95 = b[min(uint(_e93), 1u)];
+                            float4 _e98 = sum_1[min(uint(at_3), 15u)];
+                            sum_1[min(uint(at_3), 15u)] = mad((a.x).xxxx, _e95, _e98);
+                            uint _e109 = c_3;
+                            float4 _e111 = b[min(uint(_e109), 1u)];
+                            float4 _e119 = sum_1[min(uint((at_3 + 1u)), 15u)];
+                            sum_1[min(uint((at_3 + 1u)), 15u)] = mad((a.y).xxxx, _e111, _e119);
+                            uint _e130 = c_3;
+                            float4 _e132 = b[min(uint(_e130), 1u)];
+                            float4 _e140 = sum_1[min(uint((at_3 + 2u)), 15u)];
+                            sum_1[min(uint((at_3 + 2u)), 15u)] = mad((a.z).xxxx, _e132, _e140);
+                            uint _e153 = c_3;
+                            float4 _e155 = b[min(uint(_e153), 1u)];
+                            float4 _e165 = sum_1[min(uint((at_3 + 3u)), 15u)];
+                            sum_1[min(uint((at_3 + 3u)), 15u)] = mad((a.w).xxxx, _e155, _e165);
+                        }
+                    }
+                }
+            }
+        }
+    }
+    return;
+}
+
+[numthreads(8, 8, 1)]
+void main(uint3 group : SV_GroupID, uint3 local : SV_GroupThreadID, uint index : SV_GroupIndex)
+{
+    if (index == 0) {
+        tile_left = (float4[256])0;
+        tile_right = (float4[256])0;
+    }
+    GroupMemoryBarrierWithGroupSync();
+    uint buffer = 0u;
+    uint k = DEPTH;
+    uint r = 0u;
+    uint c = (uint)0;
+    bool local_1 = (bool)0;
+
+    uint first_row_1 = ((group.y * GROUP_Y) * ROWS);
+    uint first_vector_1 = (group.x * 8u);
+    fetch(index, first_row_1, first_vector_1, 0u);
+    keep(index, 0u);
+    GroupMemoryBarrierWithGroupSync();
     uint2 loop_bound_7 = uint2(4294967295u, 4294967295u);
     bool loop_init_7 = true;
     while(true) {
         if (all(loop_bound_7 == uint2(0u, 0u))) { break; }
         loop_bound_7 -= uint2(loop_bound_7.y == 0u, 1u);
         if (!loop_init_7) {
-            uint _e287 = r_1;
-            r_1 = (_e287 + 1u);
+            uint _e34 = k;
+            k = (_e34 + DEPTH);
         }
         loop_init_7 = false;
-        uint _e230 = r_1;
-        if ((_e230 < ROWS)) {
+        uint _e23 = k;
+        const uint _e24 = inner();
+        if ((_e23 < _e24)) {
         } else {
             break;
         }
         {
-            c_2 = 0u;
-            uint2 loop_bound_8 = uint2(4294967295u, 4294967295u);
-            bool loop_init_8 = true;
+            uint _e26 = k;
+            fetch(index, first_row_1, first_vector_1, _e26);
+            uint _e27 = buffer;
+            multiply(_e27, local.x, local.y);
+            uint _e31 = buffer;
+            buffer = (1u - _e31);
+            uint _e33 = buffer;
+            keep(index, _e33);
+            GroupMemoryBarrierWithGroupSync();
+        }
+    }
+    uint _e37 = buffer;
+    multiply(_e37, local.x, local.y);
+    uint2 loop_bound_8 = uint2(4294967295u, 4294967295u);
+    bool loop_init_8 = true;
+    while(true) {
+        if (all(loop_bound_8 == uint2(0u, 0u))) { break; }
+        loop_bound_8 -= uint2(loop_bound_8.y == 0u, 1u);
+        if (!loop_init_8) {
+            uint _e96 = r;
+            r = (_e96 + 1u);
+        }
+        loop_init_8 = false;
+        uint _e42 = r;
+        if ((_e42 < ROWS)) {
+        } else {
+            break;
+        }
+        {
+            uint _e47 = r;
+            uint _e55 = r;
+            uint row_3 = ((first_row_1 + (4u * (local.y + (naga_div(_e47, 4u) * GROUP_Y)))) + naga_mod(_e55, 4u));
+            c = 0u;
+            uint2 loop_bound_9 = uint2(4294967295u, 4294967295u);
+            bool loop_init_9 = true;
             while(true) {
-                if (all(loop_bound_8 == uint2(0u, 0u))) { break; }
-                loop_bound_8 -= uint2(loop_bound_8.y == 0u, 1u);
-                if (!loop_init_8) {
-                    uint _e284 = c_2;
-                    c_2 = (_e284 + 1u);
+                if (all(loop_bound_9 == uint2(0u, 0u))) { break; }
+                loop_bound_9 -= uint2(loop_bound_9.y == 0u, 1u);
+                if (!loop_init_9) {
+                    uint _e93 = c;
+                    c = (_e93 + 1u);
                 }
-                loop_init_8 = false;
-                uint _e235 = c_2;
-                if ((_e235 < COLUMNS)) {
+                loop_init_9 = false;
+                uint _e61 = c;
+                if ((_e61 < 1u)) {
                 } else {
                     break;
                 }
                 {
-                    uint _e238 = r_1;
-                    uint _e242 = params.rows;
-                    if (((row + _e238) < _e242)) {
-                        uint _e246 = c_2;
-                        local_1 = ((column + (_e246 * GROUP_X)) < N);
+                    uint _e69 = c;
+                    uint vector_2 = ((first_vector_1 + local.x) + (_e69 * GROUP_X));
+                    const uint _e73 = row_count();
+                    if ((row_3 < _e73)) {
+                        const uint _e77 = vectors();
+                        local_1 = (vector_2 < _e77);
                     } else {
                         local_1 = false;
                     }
-                    bool _e253 = local_1;
-                    if (_e253) {
-                        uint _e256 = params.first_column;
-                        uint _e258 = c_2;
-                        uint out_ = ((_e256 + column) + (_e258 * GROUP_X));
-                        uint _e262 = r_1;
-                        uint _e265 = c_2;
-                        float _e268 = sum[min(uint(((_e262 * COLUMNS) + _e265)), 63u)];
-                        value_2 = _e268;
-                        float _e270 = value_2;
-                        float _e273 = asfloat(bias.Load(out_*4));
-                        value_2 = (_e270 + _e273);
-                        uint _e276 = r_1;
-                        float _e282 = value_2;
-                        y.Store((((row + _e276) * STRIDE) + out_)*4, asuint(_e282));
+                    bool _e80 = local_1;
+                    if (_e80) {
+                        uint _e82 = r;
+                        uint _e88 = c;
+                        float4 _e91 = sum_1[min(uint(((_e82 * 1u) + _e88)), 15u)];
+                        store(row_3, vector_2, _e91);
                     }
                 }
             }
