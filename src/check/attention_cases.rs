@@ -69,7 +69,12 @@ fn trained() -> Vec<Attention> {
         let kinds = [sketch(true, 0.3), sketch(false, 1.0)].into_iter();
         let kinds = kinds.chain((1..=4).map(|degree| Kind::Taylor { degree, scale: 0.1 }));
         let kinds = kinds.chain([2, 4, 8].map(|degree| Kind::Polynomial { degree, scale: 0.3 }));
-        list.extend(kinds.map(|kind| attention(3, 12, 20, 12, kind, gated)));
+        for a in kinds.map(|kind| attention(3, 12, 20, 12, kind, gated)) {
+            // Some are in the core already.
+            if !list.contains(&a) {
+                list.push(a);
+            }
+        }
     }
     list
 }

@@ -25,7 +25,8 @@ impl Linear {
     }
 
     pub(super) fn fused_before(&self, after: &dyn Kernel, capacity: &Capacity) -> Option<Arc<dyn Kernel>> {
-        let whole = self.addend == Addend::None && self.shard == self.outputs && !self.glu;
+        // The row kernel has the gate only together with a norm: no model asks for it alone.
+        let whole = self.norm && self.addend == Addend::None && self.shard == self.outputs && !self.glu;
         if !whole || !self.has_few_rows(capacity) || !is::<Glu>(after) {
             return None;
         }
