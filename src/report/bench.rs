@@ -33,11 +33,6 @@ impl Bench {
         Ok(Self { program: Program::new(plan, &memory).await?, tokens })
     }
 
-    /// The tensor of that name.
-    pub fn tensor(&self, name: &str) -> Result<TensorId> {
-        self.program.tensor(name)
-    }
-
     /// Runs the text once; returns the tensors `reads`, each with so many elements.
     pub async fn run(
         &mut self,

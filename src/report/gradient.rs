@@ -13,7 +13,8 @@ use crate::attention::{Attention, Kind, MOST_TAYLOR, Mode};
 use crate::bench::fit::relative;
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::{CpuExecutor, Executor};
-use crate::graph::{Graph, Recompute, TensorId};
+use crate::graph::{Graph, Recompute, TensorId, gradient_name};
+use crate::kernels::Asked;
 use crate::kernels::rows::embed_grad::order;
 use crate::kernels::rows::nll::UNSCORED;
 use crate::model::config::{
@@ -132,6 +133,18 @@ pub struct Accuracy {
 
 /// Gradients of the loss at every layer: what enters it, then its projections.
 struct Gradients(Vec<[Vec<f32>; 4]>);
+
+/// The mean loss with its gradients, as a graph.
+struct Loss {
+    graph: Graph,
+    ids: TensorId,
+    targets: TensorId,
+    order: TensorId,
+    /// What each row counts.
+    weights: TensorId,
+    /// By layer: the gradient of what enters it.
+    entering: Vec<TensorId>,
+}
 
 /// One text and one model, whose attention may be exchanged.
 struct Experiment {
@@ -274,12 +287,12 @@ impl Experiment {
         Ok(())
     }
 
-    /// The loss and its gradients; what enters layer i gets the output `gradient.input.{i}`.
-    fn graph(&self, attention: &Attention) -> Result<Graph> {
+    /// The loss and its gradients; that of what enters layer i is kept ([`Loss::entering`]).
+    fn loss(&self, attention: &Attention) -> Result<Loss> {
         let Decoder { mut graph, handles } =
             transformer::build_with(&self.config, attention, Mode::Train, Ending::Nll, &BUILD)?;
-        let nll = handles.scores.expect("a graph with Ending::Nll has scores").nll;
-        let seed = graph.input("weights", TensorType::f32(shape![Unit::Rows]));
+        let scores = handles.scores.expect("a graph with Ending::Nll has scores");
+        let weights = graph.input("weights", TensorType::f32(shape![Unit::Rows]));
         let names: Vec<String> = (0..graph.sections.len()).map(|i| format!("gradient.input.{i}")).collect();
         // What enters a layer is what its first operation reads.
         let keep: Vec<_> = graph
@@ -288,19 +301,28 @@ impl Experiment {
             .zip(&names)
             .map(|(s, name)| (graph.nodes[s.start].inputs[0], name.as_str()))
             .collect();
-        graph.backward_keeping(&[(nll, seed)], &|_| true, Recompute::Nothing, &keep)?;
-        Ok(graph)
+        let seeds = [(scores.nll, weights)];
+        let found = graph.backward_keeping(&seeds, &|_| true, Recompute::Nothing, &keep)?;
+        let order = found.asked(Asked::Order).expect("the embedding is trained");
+        let every = "every layer leads to the loss";
+        let entering = found.kept.into_iter().map(|id| id.expect(every)).collect();
+        Ok(Loss { graph, ids: handles.ids, targets: scores.targets, order, weights, entering })
     }
 
     /// Runs the mean loss and its gradients; returns the tensors `reads`.
-    async fn run(&self, bench: &mut Bench, reads: &[(TensorId, usize)]) -> Result<Vec<Vec<f32>>> {
+    async fn run(
+        &self,
+        bench: &mut Bench,
+        loss: &Loss,
+        reads: &[(TensorId, usize)],
+    ) -> Result<Vec<Vec<f32>>> {
         let n = self.ids.len();
         let (order, weights) = (order(&self.ids), vec![(1.0 / (n - 1) as f32).to_bits(); n]);
         let inputs: [(TensorId, &[u32]); 4] = [
-            (bench.tensor("ids")?, &self.ids),
-            (bench.tensor("targets")?, &self.targets),
-            (bench.tensor("order")?, &order),
-            (bench.tensor("weights")?, &weights),
+            (loss.ids, &self.ids),
+            (loss.targets, &self.targets),
+            (loss.order, &order),
+            (loss.weights, &weights),
         ];
         bench.run(&inputs, reads).await
     }
@@ -308,12 +330,12 @@ impl Experiment {
     /// The gradients of the mean loss with an attention, by the engine's backward pass.
     async fn gradients(&self, attention: &Attention) -> Result<Gradients> {
         let (n, d) = (self.ids.len(), self.config.hidden_size);
-        let mut bench = self.bench(&self.graph(attention)?).await?;
-        let read = |i: usize| Ok((bench.tensor(&format!("gradient.input.{i}"))?, n * d));
-        let reads: Vec<_> = (0..self.config.num_hidden_layers).map(read).collect::<Result<_>>()?;
+        let loss = self.loss(attention)?;
+        let mut bench = self.bench(&loss.graph).await?;
+        let reads: Vec<_> = loss.entering.iter().map(|id| (*id, n * d)).collect();
         let mut layers = Vec::new();
-        for (layer, dx) in self.run(&mut bench, &reads).await?.into_iter().enumerate() {
-            let qkv = bench.state(&format!("gradient.layers.{layer}.qkv"), 3 * d * d).await?;
+        for (layer, dx) in self.run(&mut bench, &loss, &reads).await?.into_iter().enumerate() {
+            let qkv = bench.state(&gradient_name(&format!("layers.{layer}.qkv")), 3 * d * d).await?;
             let [q, k, v] = std::array::from_fn(|i| qkv[i * d * d..(i + 1) * d * d].to_vec());
             layers.push([dx, q, k, v]);
         }
@@ -367,14 +389,15 @@ mod tests {
     fn kept_gradients_are_finished() {
         let experiment = Experiment::new(100).expect("makes");
         let (n, d, m) = (100, experiment.config.hidden_size, experiment.config.intermediate_size);
-        let mut graph = experiment.graph(&experiment.taylor(2)).expect("builds");
-        let z = graph.find("layers.0.glu.0").expect("is there");
-        graph.output(z, "z");
+        let mut loss = experiment.loss(&experiment.taylor(2)).expect("builds");
+        let glu = loss.graph.nodes.iter().find(|node| node.kernel.stem() == "glu").expect("is there");
+        let z = glu.outputs[0];
+        loss.graph.output(z, "z");
         let (read, down) = pollster::block_on(async {
-            let mut bench = experiment.bench(&graph).await?;
-            let dx = bench.tensor("gradient.input.1")?;
-            let read = experiment.run(&mut bench, &[(dx, n * d), (z, n * m)]).await?;
-            Ok::<_, Error>((read, bench.state("gradient.layers.0.down", d * m).await?))
+            let mut bench = experiment.bench(&loss.graph).await?;
+            let reads = [(loss.entering[1], n * d), (z, n * m)];
+            let read = experiment.run(&mut bench, &loss, &reads).await?;
+            Ok::<_, Error>((read, bench.state(&gradient_name("layers.0.down"), d * m).await?))
         })
         .expect("runs");
         let product = |at: usize| {
