@@ -11,7 +11,7 @@ use polysketch::attention::{Attention, HeadLayout, Kind, LocalAffinity, Mode, Sk
 use polysketch::check::attention_cases::{attention, from_packed_rows, of_rows, with_sketch};
 use polysketch::check::case::{Data, bits};
 use polysketch::check::random::Rng;
-use polysketch::check::{Case, slug};
+use polysketch::check::{Case, Check, Record, slug};
 use polysketch::exec::{Executor, GpuExecutor, Memory, Program, Submission};
 use polysketch::gpu::GpuContext;
 use polysketch::graph::{Graph, Purpose, Role};
@@ -181,7 +181,11 @@ fn counting(source: &str, binding: usize, overrides: &[(&str, f64)]) -> String {
 struct Counting {
     kernel: Arc<dyn Kernel>,
     variant: OnceLock<Variant>,
+    edit: Edit,
 }
+
+/// A text in a shader, and what somebody might put in its place.
+type Edit = Option<(&'static str, &'static str)>;
 
 impl Kernel for Counting {
     fn stem(&self) -> &'static str {
@@ -194,7 +198,12 @@ impl Kernel for Counting {
         let variant = self.variant.get_or_init(|| self.kernel.variant(device, capacity));
         let written = variant.written().unwrap();
         let constants: Vec<(&str, f64)> = variant.constants().collect();
-        let source = counting(&variant.source().unwrap().unwrap(), written.len() + 1, &constants);
+        let mut source = variant.source().unwrap().unwrap();
+        if let Some((text, other)) = self.edit {
+            assert!(source.contains(text), "{text} is not in {}", variant.name());
+            source = source.replace(text, other);
+        }
+        let source = counting(&source, written.len() + 1, &constants);
         let (names, values): (Vec<&str>, Vec<f64>) = constants.into_iter().unzip();
         let shader = OwnShader {
             name: format!("{} counting", variant.name()),
@@ -263,7 +272,8 @@ fn roomy(place: &Place) -> Executor {
 }
 
 /// Runs the kernels of these stems of a case, with counters.
-fn count(executor: &Executor, case: Case, stems: &[&str], traits: &DeviceTraits) -> Vec<Count> {
+fn count(place: &Place, case: Case, stems: &[&str], edit: Edit) -> Vec<Count> {
+    let (executor, traits) = (&roomy(place), &bounded(place));
     let Case { mut graph, call, capacity, .. } = case;
     graph.nodes.retain(|node| stems.contains(&node.kernel.stem()));
     let mut counters: Vec<(usize, TensorId)> = Vec::new();
@@ -271,7 +281,7 @@ fn count(executor: &Executor, case: Case, stems: &[&str], traits: &DeviceTraits)
         let ty = TensorType::u32(shape![COUNTERS]);
         let id = graph.state(&format!("counts {at}"), Purpose::Exposed, ty);
         let node = &mut graph.nodes[at];
-        node.kernel = Arc::new(Counting { kernel: node.kernel.clone(), variant: OnceLock::new() });
+        node.kernel = Arc::new(Counting { kernel: node.kernel.clone(), variant: OnceLock::new(), edit });
         node.updates.push(id);
         counters.push((at, id));
     }
@@ -307,12 +317,12 @@ fn count(executor: &Executor, case: Case, stems: &[&str], traits: &DeviceTraits)
     })
 }
 
-/// Fails where an invocation goes round too often, or where the sizes are too small to tell.
+/// Fails where an invocation goes round too often, or where the sizes are too small to tell. Half of what is
+/// allowed is left to loops that a driver does not write out after all.
 fn judge(counts: &[Count], cut: bool) {
     for count in counts {
-        println!("{count:?}");
         assert!(count.most > 0, "nothing was counted: {count:?}");
-        assert!(count.vector <= MOST, "loops of more than {MOST} iterations: {count:?}");
+        assert!(count.vector <= MOST / 2, "loops of more than {} iterations: {count:?}", MOST / 2);
         assert!(!cut || count.dispatches > 1, "the work is not cut at this size: {count:?}");
     }
 }
@@ -327,13 +337,22 @@ fn cached(head: usize, affinity: PairAffinity, keys: usize) -> Case {
     let queries = g.input("queries", TensorType::f32(rows));
     let rows = shape![Unit::Slots, l.heads, keys, l.key_width()];
     let cache = g.input("keys", TensorType::f32(rows));
-    let kernel = AttentionDense { layout: l, affinity, bias: 1.0, keys: Keys::Cache(keys) };
+    let bias = if affinity == PairAffinity::Softmax { 0.0 } else { 1.0 };
+    let kernel = AttentionDense { layout: l, affinity, bias, keys: Keys::Cache(keys) };
     let o = g.apply1("o", kernel, &[queries, cache, lanes]).unwrap();
     g.output(o, "o");
     let capacity = Capacity { lanes: 1, tokens: TOKENS, slots: 1, context: keys };
     let lane = Lane { slot: 0, position: keys - TOKENS, ring: 0 };
     let call = Call { lanes: vec![lane], tokens: TOKENS, lane_base: 0 };
-    Case::new("cached", g, capacity, call, || Ok(Data::new()))
+    let given = g.clone();
+    Case::new("cached", g, capacity, call, move || {
+        let mut rng = Rng(3);
+        let mut data = Data::new();
+        for t in given.tensors.iter().filter(|t| t.role == Role::Input) {
+            data.insert(t.name.clone(), bits(rng.normals(t.ty.shape.elements(&capacity))).into());
+        }
+        Ok(data)
+    })
 }
 
 /// The longest cache that a device whose loops are bounded is let have.
@@ -367,52 +386,98 @@ fn bounded(place: &Place) -> DeviceTraits {
     DeviceTraits { loop_iterations: Some(MOST), ..place.executor().traits() }
 }
 
-pub fn add(tests: &mut Tests) {
-    tests.add("cpu", "loops", "are_found", loops_are_found);
-    // What is counted does not depend on the device; one that is slow is enough, and it need not be every one.
-    let Some(place) = tests.adapters().into_iter().next() else { return };
-    let taylor = |degree| PairAffinity::Kernel(LocalAffinity::Taylor { scale: 0.1, degree });
-    for (head, affinity) in [
-        (16, PairAffinity::Softmax),
-        (64, PairAffinity::Softmax),
-        (128, taylor(2)),
-        (256, PairAffinity::Softmax),
-    ] {
-        let of = place.clone();
-        tests.add(&place.name, "loops", &slug(&format!("cache h={head} {affinity:?}")), move || {
-            let traits = bounded(&of);
-            let case = cached(head, affinity, longest(head, affinity, &traits));
-            judge(&count(&roomy(&of), case, &["attention_dense"], &traits), false);
-        });
-    }
+/// Dense attention: size of a head, affinity.
+fn dense() -> [(usize, PairAffinity); 4] {
+    let taylor = PairAffinity::Kernel(LocalAffinity::Taylor { scale: 0.1, degree: 2 });
+    [(16, PairAffinity::Softmax), (64, PairAffinity::Softmax), (128, taylor), (256, PairAffinity::Softmax)]
+}
+
+/// Attention whose pairs are differentiated.
+fn pairs() -> Vec<Attention> {
     let pairs = |head, kind| attention(1, head, 0, 64, kind, false);
-    for a in [
+    vec![
         pairs(16, Kind::Polynomial { degree: 4, scale: 0.3 }),
         pairs(64, Kind::Softmax),
         pairs(128, Kind::Softmax),
         pairs(256, Kind::Softmax),
-    ] {
-        let of = place.clone();
-        let name = slug(&format!("gradients of pairs h={}", a.layout.head));
-        tests.add(&place.name, "loops", &name, move || {
-            let traits = bounded(&of);
-            let stems = ["attention_grad_queries", "attention_grad_keys"];
-            judge(&count(&roomy(&of), gradient_case(&a, &traits), &stems, &traits), true);
+    ]
+}
+
+/// The kernels that the gradients of pairs cut.
+const GRADIENTS: [&str; 2] = ["attention_grad_queries", "attention_grad_keys"];
+
+fn too_long_a_loop_is_found(place: &Place) {
+    let edit = Some(("jj < min(TILE, keys_end - start)", "jj < 64u * min(TILE, keys_end - start)"));
+    let case = gradient_case(&pairs()[1], &bounded(place));
+    let counts = count(place, case, &GRADIENTS[..1], edit);
+    assert!(counts.iter().all(|count| count.vector > MOST / 2), "{counts:?}");
+}
+
+/// At the longest that is allowed, a driver that bounds loops still goes through all of them.
+fn right_at_the_bound(place: &Place, case: Case, kernel: &str) {
+    let (executor, devices) = (place.executor(), [place.executor().traits()]);
+    let check = Check { executor, devices: &devices, kernel: Some(kernel), variant: None, time: false };
+    let findings = check.run(&Record::new(case).unwrap()).unwrap();
+    assert!(!findings.is_empty() && findings.iter().all(|f| !f.wrong()), "{findings:#?}");
+}
+
+pub fn add(tests: &mut Tests) {
+    tests.add("cpu", "loops", "are_found", loops_are_found);
+    let bounds = |place: &Place| place.adapter().is_some_and(|a| a.report.traits().loop_iterations.is_some());
+    for (head, affinity) in dense() {
+        let name = slug(&format!("cache h={head} {affinity:?}"));
+        tests.each(bounds, "loops_at_the_bound", &name, move |place| {
+            let keys = longest(head, affinity, &bounded(place));
+            right_at_the_bound(place, cached(head, affinity, keys), "attention_dense");
         });
     }
-    for (head, r, sketch, tokens) in [
-        (16, 8, Sketch::Random { leaves: 2, gain: 1.0 }, 40_000),
-        (64, 32, Sketch::Random { leaves: 1, gain: 0.2 }, 8_000),
-        (64, 32, Sketch::Learned { levels: 2, expansion: 8 }, 8_000),
-    ] {
-        let of = place.clone();
-        let name = slug(&format!("gradient of sketch h={head} {sketch:?}"));
-        tests.add(&place.name, "loops", &name, move || {
-            let traits = bounded(&of);
-            let case = with_sketch(head, r, sketch, false, tokens).unwrap();
-            let stems = ["sketch_learned_grad", "sketch_random_grad"];
-            judge(&count(&roomy(&of), case, &stems, &traits), true);
+    for a in pairs() {
+        let name = slug(&format!("gradients of pairs h={}", a.layout.head));
+        tests.each(bounds, "loops_at_the_bound", &name, move |place| {
+            let traits = bounded(place);
+            GRADIENTS.iter().for_each(|kernel| right_at_the_bound(place, gradient_case(&a, &traits), kernel));
         });
+    }
+    // What is counted does not depend on the device; one is enough; best one that does not end the
+    // loops itself.
+    let adapters = tests.adapters();
+    let Some(place) = adapters.iter().find(|place| !bounds(place)).or(adapters.first()).cloned() else {
+        return;
+    };
+    let mut add = |name: &str, test: Box<dyn FnOnce(&Place) + Send>| {
+        let of = place.clone();
+        tests.add(&place.name, "loops", &slug(name), move || test(&of));
+    };
+    add("too long a one is found", Box::new(too_long_a_loop_is_found));
+    for (head, affinity) in dense() {
+        add(
+            &format!("cache h={head} {affinity:?}"),
+            Box::new(move |place| {
+                let case = cached(head, affinity, longest(head, affinity, &bounded(place)));
+                judge(&count(place, case, &["attention_dense"], None), false);
+            }),
+        );
+    }
+    for a in pairs() {
+        add(
+            &format!("gradients of pairs h={}", a.layout.head),
+            Box::new(move |place| {
+                judge(&count(place, gradient_case(&a, &bounded(place)), &GRADIENTS, None), true);
+            }),
+        );
+    }
+    for (head, r, sketch, tokens) in [
+        (16, 8, Sketch::Random { leaves: 2, gain: 1.0 }, 31_000),
+        (64, 32, Sketch::Random { leaves: 1, gain: 0.2 }, 7_400),
+        (64, 32, Sketch::Learned { levels: 2, expansion: 8 }, 5_500),
+    ] {
+        add(
+            &format!("gradient of sketch h={head} {sketch:?}"),
+            Box::new(move |place| {
+                let case = with_sketch(head, r, sketch, false, tokens).unwrap();
+                judge(&count(place, case, &["sketch_learned_grad", "sketch_random_grad"], None), true);
+            }),
+        );
     }
 }
 

@@ -25,8 +25,8 @@ impl Linear {
     }
 
     pub(super) fn fused_before(&self, after: &dyn Kernel, capacity: &Capacity) -> Option<Arc<dyn Kernel>> {
-        // The row kernel has no permutation with the gated GELU and without a norm.
-        let whole = self.addend == Addend::None && self.shard == self.outputs && !self.glu && self.norm;
+        // The row kernel has the gate only together with a norm: no model asks for it alone.
+        let whole = self.norm && self.addend == Addend::None && self.shard == self.outputs && !self.glu;
         if !whole || !self.has_few_rows(capacity) || !is::<Glu>(after) {
             return None;
         }
