@@ -119,8 +119,8 @@ pub fn from_packed_rows(a: &Attention, mode: Mode) -> Result<Graph> {
     Ok(g)
 }
 
-/// The dense kernel with affinities that no kind of attention has: a Taylor polynomial of more features than a
-/// state may have. With its gradients.
+/// The dense kernel with affinities that no kind of attention has: a Taylor polynomial of more features than
+/// a state may have. With its gradients.
 ///
 /// # Errors
 /// Where the layout is impossible.
@@ -139,8 +139,8 @@ pub fn dense_taylor(l: &HeadLayout, scale: f64, degree: usize) -> Result<Graph> 
     Ok(g)
 }
 
-/// One call of a graph of [`from_packed_rows`]: the second lane in the middle of a text. `unbroken`: gates are
-/// summed over the whole window, not from block to block.
+/// One call of a graph of [`from_packed_rows`]: the second lane in the middle of a text. `unbroken`: gates
+/// are summed over the whole window, not from block to block.
 pub fn of_rows(
     name: &str,
     graph: Graph,
