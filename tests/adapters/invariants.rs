@@ -146,6 +146,7 @@ fn every_reason_to_stop_occurs(executor: &Executor) {
 
 /// A state file goes from any executor to any other.
 fn state_files_travel(places: &[Arc<Place>], case: &RandomModel) {
+    let _turns: Vec<_> = places.iter().map(|place| place.turn()).collect();
     let dense = Dense::new(case);
     let mut rng = Rng(7);
     let mut text = rng.tokens(45, 200);

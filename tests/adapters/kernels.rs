@@ -59,10 +59,10 @@ pub fn add(tests: &mut Tests) {
         }
         for place in adapters.iter().filter(|place| core || !place.is_slow()) {
             for kernel in &of {
-                let (place, shared, kernel) = (place.clone(), shared.clone(), *kernel);
-                tests.add(&place.name.clone(), kernel, &name, move || {
+                let (shared, kernel) = (shared.clone(), *kernel);
+                tests.on(place, kernel, &name, move |place| {
                     let devices = [place.executor().traits(), DeviceTraits::floor()];
-                    compare(&place, &shared, Some(kernel), &devices);
+                    compare(place, &shared, Some(kernel), &devices);
                 });
             }
         }

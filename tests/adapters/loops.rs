@@ -446,8 +446,7 @@ pub fn add(tests: &mut Tests) {
         return;
     };
     let mut add = |name: &str, test: Box<dyn FnOnce(&Place) + Send>| {
-        let of = place.clone();
-        tests.add(&place.name, "loops", &slug(name), move || test(&of));
+        tests.on(&place, "loops", &slug(name), test);
     };
     add("too long a one is found", Box::new(too_long_a_loop_is_found));
     for (head, affinity) in dense() {

@@ -52,5 +52,5 @@ fn main() -> ExitCode {
     full_mask::add(&mut tests);
     alone::add(&mut tests);
     sampling::add(&mut tests);
-    libtest_mimic::run(&arguments, tests.list).exit_code()
+    libtest_mimic::run(&arguments, tests.into_list()).exit_code()
 }

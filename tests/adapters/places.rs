@@ -1,7 +1,8 @@
 //! Where tests run, by name, and the list of tests.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use libtest_mimic::Trial;
 use pollster::block_on;
@@ -18,6 +19,7 @@ pub struct Place {
     kind: Kind,
     shared: OnceLock<Executor>,
     weak: OnceLock<Executor>,
+    turn: Mutex<()>,
 }
 
 #[derive(Debug)]
@@ -30,7 +32,8 @@ enum Kind {
 
 impl Place {
     fn new(name: &str, kind: Kind) -> Arc<Self> {
-        Arc::new(Self { name: name.to_string(), kind, shared: OnceLock::new(), weak: OnceLock::new() })
+        let (shared, weak) = Default::default();
+        Arc::new(Self { name: name.to_string(), kind, shared, weak, turn: Mutex::new(()) })
     }
 
     /// The adapter, if it is one.
@@ -51,6 +54,12 @@ impl Place {
     /// Whether much work would take it minutes.
     pub fn is_slow(&self) -> bool {
         self.adapter().is_some_and(|adapter| adapter.report.kind == AdapterKind::Software)
+    }
+
+    /// Keeps other tests from the adapter: OpenGL has one context for all devices, and a thread that waits a
+    /// second for it gives up.
+    pub fn turn(&self) -> Option<MutexGuard<'_, ()>> {
+        self.is_gpu().then(|| self.turn.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// An executor with a device of its own.
@@ -83,7 +92,7 @@ impl Place {
 
 /// The tests so far, and where they run.
 pub struct Tests {
-    pub list: Vec<Trial>,
+    list: Vec<(String, Trial)>,
     pub places: Vec<Arc<Place>>,
 }
 
@@ -103,13 +112,45 @@ impl Tests {
         Self { list: Vec::new(), places }
     }
 
-    /// A test of one place, or of all of them together (`all`, `cpu`).
+    /// A test of no adapter, or of all of them together (`all`, `cpu`, `oracle`).
     pub fn add(&mut self, place: &str, suite: &str, case: &str, test: impl FnOnce() + Send + 'static) {
         let run = move || {
             test();
             Ok(())
         };
-        self.list.push(Trial::test(format!("{place}::{suite}::{case}"), run));
+        self.list.push((place.to_string(), Trial::test(format!("{place}::{suite}::{case}"), run)));
+    }
+
+    /// A test of one place, which has it to itself.
+    pub fn on(
+        &mut self,
+        place: &Arc<Place>,
+        suite: &str,
+        case: &str,
+        test: impl FnOnce(&Place) + Send + 'static,
+    ) {
+        let of = place.clone();
+        self.add(&place.name, suite, case, move || {
+            let _turn = of.turn();
+            test(&of);
+        });
+    }
+
+    /// The tests, those of each place spread over the whole time: threads then work on different adapters.
+    pub fn into_list(self) -> Vec<Trial> {
+        let count = |place: &str| self.list.iter().filter(|(of, _)| of == place).count();
+        let mut counts: HashMap<String, (usize, usize)> = HashMap::new();
+        for (place, _) in &self.list {
+            counts.entry(place.clone()).or_insert_with(|| (0, count(place)));
+        }
+        let key = |(place, trial): (String, Trial)| {
+            let (done, of) = counts.get_mut(&place).expect("counted");
+            *done += 1;
+            (*done as f64 / *of as f64, trial)
+        };
+        let mut list: Vec<(f64, Trial)> = self.list.into_iter().map(key).collect();
+        list.sort_by(|a, b| a.0.total_cmp(&b.0));
+        list.into_iter().map(|(_, trial)| trial).collect()
     }
 
     /// A test of every place that `on` lets pass.
@@ -121,8 +162,7 @@ impl Tests {
         test: impl Fn(&Place) + Clone + Send + 'static,
     ) {
         for place in self.places.clone().into_iter().filter(|place| on(place)) {
-            let test = test.clone();
-            self.add(&place.name.clone(), suite, case, move || test(&place));
+            self.on(&place, suite, case, test.clone());
         }
     }
 

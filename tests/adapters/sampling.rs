@@ -282,6 +282,7 @@ fn draws_follow_the_distribution(executor: &Executor) {
 }
 
 fn the_same_seed_draws_the_same(places: &[Arc<Place>]) {
+    let _turns: Vec<_> = places.iter().map(|place| place.turn()).collect();
     const VOCABULARY: usize = 517;
     let cut = Settings { temperature: 0.8, top_k: 40, top_p: 0.95, min_p: 0.05, penalty: 1.1 };
     let settings = [
