@@ -19,8 +19,8 @@ use polysketch::{AdapterRequest, Backend, Engine, ErrorKind, Result};
 
 const WIDTH: usize = 8;
 
-/// The shaders: `Params` at binding 0, then the arguments in the order of the twin's; and, beside each, which of
-/// them it writes. An invocation takes one number.
+/// The shaders: `Params` at binding 0, then the arguments in the order of the twin's; and, beside each, which
+/// of them it writes. An invocation takes one number.
 static FORWARD: LazyLock<Arc<OwnShader>> = LazyLock::new(|| {
     shader(
         "squared_relu",

@@ -1,6 +1,6 @@
 // permutations: [F16] [BIAS|RESIDUAL]
-// y = x W^T (+ bias) (+ residual), many rows. Reference: kernels/linear/linear.rs (GEMM on the CPU); the ladder is
-// in shared/matrix_tile.wgsl.
+// y = x W^T (+ bias) (+ residual), many rows. Reference: kernels/linear/linear.rs (GEMM on the CPU); the
+// ladder is in shared/matrix_tile.wgsl.
 #import half4
 struct Params { rows: u32, first_column: u32 }
 override K: u32;            // inner size, a multiple of 4
@@ -23,7 +23,8 @@ fn w_at(column: u32, k: u32) -> vec4<f32> { return weight4(w[min(column, N - 1u)
 fn right_block(vector: u32, k: u32) -> mat4x4<f32> {
     if k >= K { return mat4x4<f32>(); }
     let column = 4u * vector;
-    return transpose(mat4x4<f32>(w_at(column, k), w_at(column + 1u, k), w_at(column + 2u, k), w_at(column + 3u, k)));
+    return transpose(mat4x4<f32>(
+        w_at(column, k), w_at(column + 1u, k), w_at(column + 2u, k), w_at(column + 3u, k)));
 }
 
 fn store(row: u32, vector: u32, sum: vec4<f32>) {

@@ -1,5 +1,5 @@
-// dx (+)= dy W: the gradient of a linear layer's input. Reference: kernels/linear/linear_grad_input.rs; the ladder
-// is in shared/matrix_tile.wgsl.
+// dx (+)= dy W: the gradient of a linear layer's input. Reference: kernels/linear/linear_grad_input.rs; the
+// ladder is in shared/matrix_tile.wgsl.
 struct Params { rows: u32, first_column: u32 }
 override K: u32;            // rows of W: columns of dy that belong to it
 override N: u32;            // columns of W and dx, a multiple of 4

@@ -1,7 +1,7 @@
-// dW += dy^T x: the gradient of a linear layer's weights. Reference: kernels/linear/linear_grad_weight.rs; the
-// ladder is in shared/matrix_tile.wgsl. Every workgroup goes over all rows: where dW is small and the rows are
-// many, cutting the rows as well would keep more of a large GPU busy. Not done: it takes partial sums and another
-// pass.
+// dW += dy^T x: the gradient of a linear layer's weights. Reference: kernels/linear/linear_grad_weight.rs;
+// the ladder is in shared/matrix_tile.wgsl. Every workgroup goes over all rows: where dW is small and the
+// rows are many, cutting the rows as well would keep more of a large GPU busy. Not done: it takes partial
+// sums and another pass.
 struct Params { rows: u32, first_column: u32 }
 override M: u32;            // rows of dW: columns of dy that belong to it
 override N: u32;            // columns of dW and x, a multiple of 4
@@ -24,7 +24,8 @@ fn dy_vector(row: u32, k: u32) -> vec4<f32> {
         dy[at + min(row + 3u, M - 1u)]);
 }
 fn left_block(row: u32, k: u32) -> mat4x4<f32> {
-    return mat4x4<f32>(dy_vector(row, k), dy_vector(row, k + 1u), dy_vector(row, k + 2u), dy_vector(row, k + 3u));
+    return mat4x4<f32>(
+        dy_vector(row, k), dy_vector(row, k + 1u), dy_vector(row, k + 2u), dy_vector(row, k + 3u));
 }
 
 fn x_at(vector: u32, k: u32) -> vec4<f32> {

@@ -1,22 +1,23 @@
-// One tile of a product [rows, inner] [inner, columns]: outer products of four rows and four columns, summed in
-// registers, over DEPTH inner indices at a time in workgroup memory. While a step is multiplied, the next one's
-// numbers are on their way from memory; two buffers take turns, so that a step has one barrier.
+// One tile of a product [rows, inner] [inner, columns]: outer products of four rows and four columns, summed
+// in registers, over DEPTH inner indices at a time in workgroup memory. While a step is multiplied, the next
+// one's numbers are on their way from memory; two buffers take turns, so that a step has one barrier.
 //
-// The importing shader gives inner(), row_count(), vectors() (of four columns of the result), store(row, vector,
-// sum), and blocks of 4 x 4 of the operands, column j of the matrix for inner index k + j, zero where that is not
-// below inner(): left_block(row, k), right_block(vector, k). Rows and vectors are clamped before.
+// The importing shader gives inner(), row_count(), vectors() (of four columns of the result), store(row,
+// vector, sum), and blocks of 4 x 4 of the operands, column j of the matrix for inner index k + j, zero where
+// that is not below inner(): left_block(row, k), right_block(vector, k). Rows and vectors are clamped before.
 //
-// An invocation stages at most one block a step: kernels/tiles/matrix_tile.rs chooses cuts where there are enough
-// invocations. It writes whole vectors, since WGSL lets a store of one component write all of its vector.
+// An invocation stages at most one block a step: kernels/tiles/matrix_tile.rs chooses cuts where there are
+// enough invocations. It writes whole vectors, since WGSL lets a store of one component write all of its
+// vector.
 //
-// Ladder, H100 (Vulkan), f32, GFLOP/s of 61 100 at 1024^3 | 4096 x 256 x 768 | 1024 x 256 x 256, by prototypes:
-//   vectors along k, dot products, two barriers    20 300 | 19 900 |  4 600   (what this replaces)
+// Ladder, H100 (Vulkan), f32, prototypes, GFLOP/s of 61 100 at 1024^3 | 4096 x 256 x 768 | 1024 x 256 x 256:
+//   vectors along k, dot products, two barriers    20 300 | 19 900 |  4 600  (replaced)
 //   the same without bounds checks                 22 200 | 21 700 |  5 000
 //   dot products, prefetched, two buffers, 8x8     31 900 | 30 900 |  7 000
-//   outer products, prefetched, 64x64, 8x4         31 300 | 30 900 | 10 800   chosen where there is work enough
+//   outer products, prefetched, 64x64, 8x4         31 300 | 30 900 | 10 800  chosen for large
 //   the same in 4x4, 256 invocations               28 800 | 28 200 | 11 000
-//   64x32, 4x4                                     25 300 | 24 900 | 15 300   chosen for small results
-//   64x64, 8x8, loops written out                  33 600 | 33 000 |  7 100   slow in loops: 8x8 is not unrolled
+//   64x32, 4x4                                     25 300 | 24 900 | 15 300  chosen for small
+//   64x64, 8x8, loops written out                  33 600 | 33 000 |  7 100  in loops: slow
 override GROUP_X: u32;      // invocations along columns
 override GROUP_Y: u32;      // invocations along rows
 override ROWS: u32;         // rows an invocation owns: 4 or 8

@@ -149,7 +149,8 @@ pub struct LayerHandles {
     /// Packed key rows of the window `[lanes, H, window, key width]`; the ring or the cache, where they are
     /// put there at once.
     pub keys: TensorId,
-    /// State: the last block's key rows, from call to call ([`Mode::Prefill`] and [`Mode::Decode`] of a scan).
+    /// State: the last block's key rows, from call to call ([`Mode::Prefill`] and [`Mode::Decode`] of a
+    /// scan).
     pub ring: Option<TensorId>,
     /// State: everything before the last block (a scan with a memory).
     pub state: Option<TensorId>,

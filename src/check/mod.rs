@@ -221,8 +221,8 @@ mod tests {
     use crate::gpu::{AdapterRequest, Backend};
     use crate::kernels::contract::shader::PERMUTATIONS;
 
-    /// In the variants for a real GPU with WebGPU's default limits, which every adapter runs, and in those for
-    /// software adapters.
+    /// In the variants for a real GPU with WebGPU's default limits, which every adapter runs, and in those
+    /// for software adapters.
     #[test]
     fn every_shader_is_run_by_a_case_that_every_adapter_runs() {
         let mut used = Vec::new();

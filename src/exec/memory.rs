@@ -31,8 +31,8 @@ impl Memory {
         Self::with(executor.clone(), None, Tensors::default())
     }
 
-    /// Nothing stored yet, on top of another memory: programs read its tensors too, and write none of them. So
-    /// sessions share a model's weights.
+    /// Nothing stored yet, on top of another memory: programs read its tensors too, and write none of them.
+    /// So sessions share a model's weights.
     pub fn over(base: &Memory) -> Self {
         Self::with(base.0.executor.clone(), Some(base.clone()), Tensors::default())
     }
@@ -177,7 +177,8 @@ impl Memory {
     /// Writes words at an element offset of a stored tensor.
     ///
     /// # Errors
-    /// [`ErrorKind::Shape`] for a name that is not stored, and for words that do not fit; those of the device.
+    /// [`ErrorKind::Shape`] for a name that is not stored, and for words that do not fit; those of the
+    /// device.
     pub async fn write(&self, name: &str, offset: usize, words: &[u32]) -> Result<()> {
         if let Executor::Gpu(gpu) = self.executor() {
             let buffer = self.buffer(name)?;

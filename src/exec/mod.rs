@@ -1,5 +1,5 @@
-//! Executors: run a [`Plan`](crate::graph::Plan) on the CPU or on a GPU, with the same results. Small, because
-//! the plan has decided everything.
+//! Executors: run a [`Plan`](crate::graph::Plan) on the CPU or on a GPU, with the same results. Small,
+//! because the plan has decided everything.
 //!
 //! | file | what |
 //! |---|---|

@@ -2,8 +2,8 @@
 
 use crate::tensor::{Call, TensorId};
 
-/// One submission: what to run, what to write before it, what to read after it. The lane table of the calls is
-/// written by the program itself.
+/// One submission: what to run, what to write before it, what to read after it. The lane table of the calls
+/// is written by the program itself.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Submission<'a> {
     /// Calls of the plan, in order.

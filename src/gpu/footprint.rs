@@ -1,4 +1,5 @@
-//! What a shader of a caller's own takes of a workgroup once its overrides are known; of ours, lowering knows.
+//! What a shader of a caller's own takes of a workgroup once its overrides are known; of ours, lowering
+//! knows.
 //!
 //! Browsers refuse a pipeline that takes more than the device was created for. wgpu's native backends look at
 //! the defaults of the overrides only, and not at workgroup memory at all. This closes the gap.

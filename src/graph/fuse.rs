@@ -66,7 +66,8 @@ fn written_between(graph: &Graph, tensors: &[TensorId], first: usize, last: usiz
     graph.nodes[first + 1..last].iter().any(writes)
 }
 
-/// The one operation that touches a scratch tensor, if it reads nothing else and writes nothing else in place.
+/// The one operation that touches a scratch tensor, if it reads nothing else and writes nothing else in
+/// place.
 fn only_reader(graph: &Graph, id: TensorId) -> Option<usize> {
     let touches = |node: &Node| node.inputs.contains(&id) || node.updates.contains(&id);
     let mut readers = (0..graph.nodes.len()).filter(|at| touches(&graph.nodes[*at]));

@@ -1,5 +1,6 @@
 //! The pipeline graph: typed tensors and operations, shape-checked when built, lowered to a [`Plan`]
-//! for one device and capacity. Knows kernels by their contract (and `add`, the sum of two gradients), and no wgpu.
+//! for one device and capacity. Knows kernels by their contract (and `add`, the sum of two gradients), and no
+//! wgpu.
 
 mod backward;
 mod check;
@@ -124,8 +125,8 @@ impl Graph {
         self.add(name, ty, Role::Input)
     }
 
-    /// The lane table `u32 [calls * lanes, 4]` ([`lane_table`](crate::tensor::lane_table)), for submissions of up
-    /// to so many calls whose lanes stand one after the other.
+    /// The lane table `u32 [calls * lanes, 4]` ([`lane_table`](crate::tensor::lane_table)), for submissions
+    /// of up to so many calls whose lanes stand one after the other.
     pub fn lanes(&mut self, calls: usize) -> TensorId {
         let rows = Extent { unit: Unit::Lanes, factor: calls };
         self.add("lanes", TensorType::u32(shape![rows, 4]), Role::Lanes)

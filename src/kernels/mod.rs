@@ -1,6 +1,6 @@
-//! The kernels, by family: a kernel is `<family>/<stem>.rs` beside `shaders/<family>/<stem>.wgsl` and holds its
-//! parameters, dispatch geometry, choice of shader variant and CPU twin; what gives its gradients is in the
-//! family's `gradient.rs`. Knows tensors, not models, not wgpu.
+//! The kernels, by family: a kernel is `<family>/<stem>.rs` beside `shaders/<family>/<stem>.wgsl` and holds
+//! its parameters, dispatch geometry, choice of shader variant and CPU twin; what gives its gradients is in
+//! the family's `gradient.rs`. Knows tensors, not models, not wgpu.
 //!
 //! | folder | what is in it |
 //! |---|---|

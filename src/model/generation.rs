@@ -81,8 +81,8 @@ impl Generation {
         self.done
     }
 
-    /// Runs submissions until it ends. `on_text` gets the text piece by piece, always whole characters, and may
-    /// stop it.
+    /// Runs submissions until it ends. `on_text` gets the text piece by piece, always whole characters, and
+    /// may stop it.
     ///
     /// # Errors
     /// As [`Session::decode`].

@@ -391,8 +391,8 @@ impl Session {
     /// between. Returns ids `[slots.len()][steps]`; fewer if a block or the cache ends before.
     ///
     /// # Errors
-    /// [`ErrorKind::Input`] for options outside their range, for no text, or one that is empty, given twice or
-    /// not there; [`ErrorKind::Limit`] at the end of a key-value cache; those of the device.
+    /// [`ErrorKind::Input`] for options outside their range, for no text, or one that is empty, given twice
+    /// or not there; [`ErrorKind::Limit`] at the end of a key-value cache; those of the device.
     pub async fn decode(
         &mut self,
         slots: &[usize],
@@ -478,7 +478,8 @@ impl Session {
         Ok(wanted.min(room))
     }
 
-    /// Takes back the last `tokens` of what [`Session::decode`] just ran of a text; at least one of them stays.
+    /// Takes back the last `tokens` of what [`Session::decode`] just ran of a text; at least one of them
+    /// stays.
     ///
     /// # Errors
     /// [`ErrorKind::Input`] for a text that is not there, and for more tokens than can be taken back.

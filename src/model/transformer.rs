@@ -103,7 +103,8 @@ pub struct Decoder {
 pub struct Handles {
     /// The lane table `u32 [STEPS * lanes, 4]`.
     pub lanes: TensorId,
-    /// Input `u32 [rows]`: the tokens. With [`Ending::Sample`] the state `u32 [slots]` that the sampler writes.
+    /// Input `u32 [rows]`: the tokens. With [`Ending::Sample`] the state `u32 [slots]` that the sampler
+    /// writes.
     pub ids: TensorId,
     /// The attention of each layer.
     pub layers: Vec<LayerHandles>,

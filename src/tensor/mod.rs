@@ -302,8 +302,8 @@ pub fn ring_after(ring: usize, tokens: usize, block: usize) -> usize {
     (ring + tokens - 1) % block + 1
 }
 
-/// The lane table of a submission, as the kernels bind it: rows of slot, position, ring, 0; the lanes of a call
-/// stand from its [`Call::lane_base`] on.
+/// The lane table of a submission, as the kernels bind it: rows of slot, position, ring, 0; the lanes of a
+/// call stand from its [`Call::lane_base`] on.
 pub fn lane_table(calls: &[Call]) -> Vec<u32> {
     let rows = calls.iter().map(|call| call.lane_base + call.lanes.len()).max().unwrap_or(0);
     let mut table = vec![0; 4 * rows];

@@ -229,8 +229,8 @@ impl Learner {
         measured(program, measure, &settings, &self.plan.trained).await
     }
 
-    /// One optimiser step with what was accumulated, which is cleared; `step` counts from 1. Returns the global
-    /// norm of the gradients, before clipping.
+    /// One optimiser step with what was accumulated, which is cleared; `step` counts from 1. Returns the
+    /// global norm of the gradients, before clipping.
     ///
     /// # Errors
     /// [`ErrorKind::Numeric`] naming the first layer whose gradient is not finite; no weight has moved then.

@@ -1,7 +1,8 @@
 //! How often an invocation's loops go round, counted by the shaders themselves. llvmpipe ends all loops of an
 //! invocation after 65 535 iterations, silently; kernels whose loops grow with the text cut their work by
-//! counts of their loops that are kept by hand ([`DeviceTraits::loop_iterations`]). Here every such kernel runs
-//! at sizes where it cuts, with a counter in each loop: an edit of a loop that its count does not follow fails.
+//! counts of their loops that are kept by hand ([`DeviceTraits::loop_iterations`]). Here every such kernel
+//! runs at sizes where it cuts, with a counter in each loop: an edit of a loop that its count does not follow
+//! fails.
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
@@ -87,8 +88,8 @@ fn value(text: &str, known: &HashMap<String, i64>) -> Option<i64> {
     }
 }
 
-/// Whether a driver writes a loop out, so that nothing goes round: `for (var k = 0u; k < 8u; k++)`, or with an
-/// override for the bound.
+/// Whether a driver writes a loop out, so that nothing goes round: `for (var k = 0u; k < 8u; k++)`, or with
+/// an override for the bound.
 fn written_out(header: &str, known: &HashMap<String, i64>) -> bool {
     let parts: Vec<&str> = header.split(';').collect();
     let [start, condition, _] = parts[..] else { return false };
@@ -112,8 +113,8 @@ fn constants(source: &str) -> HashMap<String, i64> {
     known
 }
 
-/// Counts every entry of a loop, and every iteration: a driver goes once more to the head of a loop than through
-/// its body. Loops that drivers write out are left alone. Returns the text and the number of loops.
+/// Counts every entry of a loop, and every iteration: a driver goes once more to the head of a loop than
+/// through its body. Loops that drivers write out are left alone. Returns the text and the number of loops.
 fn with_counters(source: &str, known: &HashMap<String, i64>) -> (String, usize) {
     let text = source.as_bytes();
     let word = |at: usize| text.get(at).is_some_and(|b| b.is_ascii_alphanumeric() || *b == b'_');
@@ -142,8 +143,8 @@ fn with_counters(source: &str, known: &HashMap<String, i64>) -> (String, usize) 
     (out, loops)
 }
 
-/// A shader that counts its loops, and keeps the most that any invocation counted in the storage binding after
-/// its own.
+/// A shader that counts its loops, and keeps the most that any invocation counted in the storage binding
+/// after its own.
 fn counting(source: &str, binding: usize, overrides: &[(&str, f64)]) -> String {
     let source = bare(source);
     let mut known: HashMap<String, i64> =

@@ -128,9 +128,9 @@ pub trait Backward {
     /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) for an output that nothing gave a gradient.
     fn gradient(&self, i: usize) -> Result<TensorId>;
 
-    /// The tensor that a gradient of input `i` is to be added to in place, if there is one: the accumulator of
-    /// a trained parameter (a state, which the caller of the plan clears), or what later operations gave so
-    /// far.
+    /// The tensor that a gradient of input `i` is to be added to in place, if there is one: the accumulator
+    /// of a trained parameter (a state, which the caller of the plan clears), or what later operations gave
+    /// so far.
     fn accumulate_into(&mut self, i: usize) -> Option<TensorId>;
 
     /// Hands on a fresh gradient of input `i`, to be added to what there is. The tensor may be one that is
@@ -164,8 +164,8 @@ pub trait Backward {
 /// An input that a gradient rule may need of the caller, beside what its operation reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Asked {
-    /// `u32 [rows]`: the rows of a call in the order of their tokens, so that those of one token stand side by
-    /// side.
+    /// `u32 [rows]`: the rows of a call in the order of their tokens, so that those of one token stand side
+    /// by side.
     Order,
 }
 

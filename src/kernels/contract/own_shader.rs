@@ -1,7 +1,7 @@
 //! A shader of the caller's own.
 
-/// WGSL that a caller brings for a kernel of their own, and its contract: `Params` is the uniform binding 0 of
-/// group 0, storage bindings follow from 1 on in the order of the kernel's arguments, the entry point is
+/// WGSL that a caller brings for a kernel of their own, and its contract: `Params` is the uniform binding 0
+/// of group 0, storage bindings follow from 1 on in the order of the kernel's arguments, the entry point is
 /// `main`. It runs with all checks of the driver; what is wrong in it is told as an error when its plan is
 /// compiled.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,7 +1,7 @@
 //! LayerNorm of rows, and its gradient. Rows of a few vectors, of which a sketch's net has thirty for each
 //! token and layer, stay in registers. Ladder, ms of a training step's kernels over 1024 tokens, in turns:
-//! rows one by one as loops over slices, whose ends are scalar: `sketch_learned_grad` 25.7, `sketch_learned` 9.4;
-//! in registers: 21.1, 7.8.
+//! rows one by one as loops over slices, whose ends are scalar: `sketch_learned_grad` 25.7, `sketch_learned`
+//! 9.4; in registers: 21.1, 7.8.
 
 use pulp::{Arch, Simd, WithSimd};
 

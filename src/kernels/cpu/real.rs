@@ -57,8 +57,8 @@ pub trait Real:
     fn cos(self) -> Self;
     /// self^n.
     fn powi(self, n: i32) -> Self;
-    /// `self · a + b`: one instruction inside [`vectorized`](super::vectorized) (outside it on x86 a slow library call),
-    /// two roundings on wasm, which has no fused form.
+    /// `self · a + b`: one instruction inside [`vectorized`](super::vectorized) (outside it on x86 a slow
+    /// library call), two roundings on wasm, which has no fused form.
     fn mul_add(self, a: Self, b: Self) -> Self;
     /// The larger; the other one if one is NaN.
     fn max(self, other: Self) -> Self;
@@ -74,11 +74,11 @@ pub trait Real:
         if self.abs() < Self::NEGLIGIBLE { Self::ZERO } else { self }
     }
 
-    /// e^self without branches, for loops inside [`vectorized`](super::vectorized): relative error 2e-7 in `f32`, the
-    /// standard function in `f64`.
+    /// e^self without branches, for loops inside [`vectorized`](super::vectorized): relative error 2e-7 in
+    /// `f32`, the standard function in `f64`.
     fn exp_fast(self) -> Self;
-    /// tanh without branches, for loops inside [`vectorized`](super::vectorized): relative error 4e-7 in `f32`, the
-    /// standard function in `f64`.
+    /// tanh without branches, for loops inside [`vectorized`](super::vectorized): relative error 4e-7 in
+    /// `f32`, the standard function in `f64`.
     fn tanh_fast(self) -> Self;
 
     /// `ln(1 / (1 + e^-self))`, without overflow or cancellation.

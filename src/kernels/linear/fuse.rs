@@ -1,5 +1,5 @@
-//! What a linear layer over few rows takes into its own dispatch: the LayerNorm before it, the gated GELU after
-//! it.
+//! What a linear layer over few rows takes into its own dispatch: the LayerNorm before it, the gated GELU
+//! after it.
 
 use std::any::Any;
 use std::sync::Arc;

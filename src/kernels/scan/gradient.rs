@@ -66,7 +66,8 @@ impl Gradient for ScanOutput {
 
 impl Gradient for ScanPrefix {
     /// dZ into dH, a suffix over blocks: `T_last` is what later segments of the text carry back, `T_{l-1} =
-    /// dZ_l + e^{g_last(l)} T_l`. The gates get nothing here: see [`crate::kernels::pairs::attention_grad_keys`].
+    /// dZ_l + e^{g_last(l)} T_l`. The gates get nothing here: see
+    /// [`crate::kernels::pairs::attention_grad_keys`].
     fn backward(&self, pass: &mut dyn Backward) -> Result<()> {
         if self.prefix != Prefix::Resume {
             return Err(Error::new(

@@ -1,8 +1,8 @@
 //! The block-causal scan (SPEC §1): attention whose far part goes through a state of fixed size.
 //!
 //! The affinity of a pair in one block is computed exactly (`pairs/`), that of pairs further apart is an
-//! inner product of features φ. With `v̂ = [v | 1]`, g the sum of log gates since the block began (`g_last` at
-//! its end), block l of b tokens:
+//! inner product of features φ. With `v̂ = [v | 1]`, g the sum of log gates since the block began (`g_last`
+//! at its end), block l of b tokens:
 //!
 //!     H_l     = Σ_{j in block l} e^{g_last - g_j} φ(k_j) v̂_jᵀ         a block's own state
 //!     Z_{l+1} = e^{g_last(l)} Z_l + H_l                                the state before block l + 1

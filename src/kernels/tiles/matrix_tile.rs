@@ -12,8 +12,8 @@ impl Tile {
         measured.unwrap_or_else(|| Self::default_for(rows, columns))
     }
 
-    /// The tile where nothing was measured: the largest that still gives every part of the device something to
-    /// do. The figures are in `shared/matrix_tile.wgsl`.
+    /// The tile where nothing was measured: the largest that still gives every part of the device something
+    /// to do. The figures are in `shared/matrix_tile.wgsl`.
     pub fn default_for(rows: usize, columns: usize) -> Self {
         // An H100 has 132 processors; 1024 x 1536 is faster in 384 workgroups of 256 than of 128 invocations.
         let enough = [448, 256, 96];
