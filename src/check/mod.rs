@@ -217,6 +217,8 @@ fn types(plan: &Plan, step: &Step) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::exec::CpuExecutor;
+    use crate::gpu::{AdapterRequest, Backend};
     use crate::kernels::contract::shader::PERMUTATIONS;
 
     /// In the variants for a real GPU with WebGPU's default limits, which every adapter runs, and in those
@@ -234,6 +236,38 @@ mod tests {
         let unused: Vec<&str> =
             PERMUTATIONS.iter().map(|p| p.key).filter(|key| !used.iter().any(|name| name == key)).collect();
         assert!(unused.is_empty(), "no case runs {unused:?}");
+    }
+
+    fn judge(executor: &Executor, device: &DeviceTraits, case: Case) {
+        let devices = std::slice::from_ref(device);
+        let check = Check { executor, devices, kernel: None, variant: None, time: false };
+        let name = case.name.clone();
+        let findings = check.run(&Record::new(case).expect("a record")).expect("findings");
+        let wrong: Vec<&Finding> = findings.iter().filter(|finding| finding.wrong()).collect();
+        assert!(!findings.is_empty() && wrong.is_empty(), "{name}: {wrong:#?}");
+    }
+
+    /// tests/run builds unit tests with assertions: here every twin meets them, in both types.
+    #[test]
+    fn twins_in_f32_are_those_in_f64() {
+        let executor = Executor::Cpu(CpuExecutor::default());
+        for case in cases().expect("cases").into_iter().filter(|case| case.core) {
+            judge(&executor, &DeviceTraits::cpu(), case);
+        }
+    }
+
+    /// The same of an adapter's side.
+    #[test]
+    fn some_cases_on_the_first_adapter() {
+        let request = AdapterRequest { backend: Backend::Gpu, adapter: None };
+        let Ok(engine) = pollster::block_on(Engine::create(&request)) else {
+            println!("skipped: no adapter");
+            return;
+        };
+        let executor = executor(&engine).expect("a device");
+        for case in cases().expect("cases").into_iter().filter(|case| case.core).step_by(6) {
+            judge(&executor, &engine.traits(), case);
+        }
     }
 
     #[test]

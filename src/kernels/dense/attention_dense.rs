@@ -97,7 +97,8 @@ impl Kernel for AttentionDense {
         let (softmax, taylor) = (self.affinity.softmax(), self.affinity.taylor());
         let (full, causal) = (self.keys == Keys::Window(Mask::Full), self.keys == Keys::Window(Mask::Causal));
         let flags = shader::Flags { softmax, taylor, full, causal };
-        let workgroups = |rows| capacity.lanes * heads * capacity.tokens.div_ceil(rows);
+        let workgroups =
+            |rows| capacity.tokens.div_ceil(rows).saturating_mul(capacity.lanes.saturating_mul(heads));
         let bytes = |tile, chunk| self.overrides(tile, chunk).workgroup_bytes(flags);
         let tile = OUTPUTS.row_tile(device, head, workgroups, |tile| bytes(tile, 1));
         let chunk = OUTPUTS.chunk(device, head, |chunk| bytes(tile, chunk));

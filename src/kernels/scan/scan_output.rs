@@ -99,8 +99,9 @@ impl Kernel for ScanOutput {
             far_only: self.mask == Mask::Full,
             normaliser: self.keeps_normaliser,
         };
+        let blocks = capacity.unit(Unit::Blocks(l.block));
         let workgroups =
-            |rows| capacity.lanes * l.heads * capacity.unit(Unit::Blocks(l.block)) * l.block.div_ceil(rows);
+            |rows| blocks.saturating_mul(capacity.lanes).saturating_mul(l.heads * l.block.div_ceil(rows));
         let bytes = |tile, chunk| self.overrides(tile, chunk).workgroup_bytes(flags);
         let tile = OUTPUTS.row_tile(device, l.head, workgroups, |tile| bytes(tile, 1));
         let chunk = OUTPUTS.chunk(device, self.local_width, |chunk| bytes(tile, chunk));

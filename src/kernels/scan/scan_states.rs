@@ -116,7 +116,9 @@ impl Kernel for ScanStates {
         let flags =
             shader::Flags { all: is(States::All), fold: is(States::Fold), queries: is(States::Queries) };
         let blocks = if flags.fold { 1 } else { capacity.unit(Unit::Blocks(l.block)) };
-        let workgroups = |rows| capacity.lanes * l.heads * blocks * self.features.count.div_ceil(rows);
+        let lanes = capacity.lanes;
+        let workgroups =
+            |rows| lanes.saturating_mul(l.heads * self.features.count.div_ceil(rows)).saturating_mul(blocks);
         let wish = if flags.fold { &FOLD } else { &STATES };
         let bytes = |tile| self.overrides(tile).workgroup_bytes(flags);
         self.overrides(wish.row_tile(device, l.head, workgroups, bytes)).variant(flags)

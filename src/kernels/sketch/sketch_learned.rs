@@ -82,7 +82,7 @@ impl Kernel for SketchLearned {
         /// Outputs that an invocation can hold.
         const OUTPUTS: usize = 8;
         // Many vectors, or few where there are few.
-        let vectors = 2 * capacity.unit(Unit::Rows) * self.layout.heads;
+        let vectors = capacity.unit(Unit::Rows).saturating_mul(2 * self.layout.heads);
         let sizes: &[[usize; 2]] =
             if vectors <= 64 { &[[4, 1]] } else { &[[32, 2], [32, 1], [16, 1], [8, 1], [4, 1]] };
         let memory = device.workgroup_memory.min(32 << 10);

@@ -66,7 +66,7 @@ impl Kernel for SketchRandom {
 
     fn variant(&self, device: &DeviceTraits, capacity: &Capacity) -> Variant {
         // Many vectors, or one where there are few.
-        let vectors = 2 * capacity.unit(Unit::Rows) * self.layout.heads;
+        let vectors = capacity.unit(Unit::Rows).saturating_mul(2 * self.layout.heads);
         let sizes: &[usize] = if vectors <= 64 { &[] } else { &[8, 4, 2] };
         let memory = device.workgroup_memory.min(16 << 10);
         let cut = sizes.iter().map(|rows| self.cut(*rows)).find(|cut| cut.workgroup_bytes() <= memory);
