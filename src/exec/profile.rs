@@ -17,7 +17,7 @@ pub struct KernelTime {
     pub flops: u64,
 }
 
-/// Sums the times of [`Executor::run_timed`](super::Executor::run_timed) by kernel, longest first. All calls
+/// Sums the times of `Program::run_timed` by kernel, longest first. All calls
 /// must have the sizes of `call`.
 pub fn by_kernel(plan: &Plan, call: &Call, times: &[(usize, f64)]) -> Vec<KernelTime> {
     let mut list = Vec::new();

@@ -172,7 +172,7 @@ fn variants_are_chosen_kept_and_forgotten() {
         choices.len() == 3
             && choices
                 .iter()
-                .all(|c| c["candidates"].as_u64().unwrap() > 4 && c["gain"].as_f64().unwrap() >= 1.0),
+                .all(|c| c["candidates"].as_u64().unwrap() > 3 && c["gain"].as_f64().unwrap() >= 1.0),
         "{told}"
     );
     assert_eq!(tiles, choices.iter().filter(|c| c["gain"].as_f64().unwrap() > 1.0).count());
