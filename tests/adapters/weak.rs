@@ -92,10 +92,11 @@ pub fn add(tests: &mut Tests) {
         });
     }
     for at in [0, 1, 4] {
+        let name = slug(&few_models()[at].name);
         tests.each(
             |_| true,
             "halves_are_rounded_once",
-            &few_models()[at].name.clone(),
+            &name,
             move |place| {
                 halves_are_rounded_once_and_then_exact(place.executor(), at);
             },
