@@ -6,6 +6,7 @@ use std::sync::Arc;
 use pollster::block_on;
 use polysketch::check::models::{RandomModel, few_models};
 use polysketch::check::random::Rng;
+use polysketch::check::slug;
 use polysketch::exec::Executor;
 use polysketch::kernels::DeviceTraits;
 use polysketch::model::parameters::ParameterKind;
