@@ -17,6 +17,7 @@
 //   outer products, prefetched, 64x64, 8x4         31 300 | 30 900 | 10 800  chosen for large
 //   the same in 4x4, 256 invocations               28 800 | 28 200 | 11 000
 //   64x32, 4x4                                     25 300 | 24 900 | 15 300  chosen for small
+//   this file, 64x64, 4x4 (as chosen there)        19 500                     128 of 256 invocations stage
 //   64x64, 8x8, loops written out                  33 600 | 33 000 |  7 100  in loops: slow
 override GROUP_X: u32;      // invocations along columns
 override GROUP_Y: u32;      // invocations along rows
