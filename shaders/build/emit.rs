@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use crate::Source;
-use crate::reflect::{Elements, Kernel, Length, Override, Permutation};
+use crate::reflect::{Argument, Elements, Kernel, Length, Override, Permutation};
 
 /// The whole of `shaders.rs`.
-pub fn everything(kernels: &[Kernel], shaders: &[Source], shared: &[Source]) -> Result<String, String> {
+pub fn everything(kernels: &[Kernel], shaders: &[Source], shared: &[Source]) -> String {
     let mut text = String::new();
     let mut pieces: BTreeMap<&str, Vec<&Override>> = BTreeMap::new();
     for kernel in kernels {
@@ -23,9 +23,7 @@ pub fn everything(kernels: &[Kernel], shaders: &[Source], shared: &[Source]) -> 
         }
     }
     text.push_str("/// Every permutation of every shader.\npub static PERMUTATIONS: &[Permutation] = &[\n");
-    let mut first = Vec::new();
     for kernel in kernels {
-        first.push(text.matches("\n    Permutation {").count());
         for (index, permutation) in kernel.permutations.iter().enumerate() {
             table_entry(&mut text, kernel, index, permutation);
         }
@@ -44,18 +42,17 @@ pub fn everything(kernels: &[Kernel], shaders: &[Source], shared: &[Source]) -> 
     text.push_str("/// The `override` values that shared pieces declare.\npub mod shared {\n");
     for (piece, list) in &pieces {
         let _ = writeln!(text, "    /// Of `shaders/shared/{piece}.wgsl`.");
-        struct_of_overrides(
-            &mut text,
-            "    ",
-            &camel(piece),
-            list.iter().map(|o| (field(&o.name), o.doc.clone(), number(o))),
-        );
+        let fields = list.iter().map(|o| override_field(o));
+        struct_of_overrides(&mut text, &camel(piece), fields);
     }
     text.push_str("}\n");
-    for (kernel, first) in kernels.iter().zip(first) {
+    // The number of a kernel's first permutation in the table.
+    let mut first = 0;
+    for kernel in kernels {
         module(&mut text, kernel, first, &pieces);
+        first += kernel.permutations.len();
     }
-    Ok(text)
+    text
 }
 
 fn table_entry(text: &mut String, kernel: &Kernel, index: usize, permutation: &Permutation) {
@@ -124,13 +121,7 @@ fn arguments(text: &mut String, kernel: &Kernel) {
         "    /// The tensors of the CPU twin.\n    #[derive(Debug)]\n    pub struct Args<'a, R> {\n",
     );
     for (at, a) in kernel.args.iter().enumerate() {
-        let ty = match (a.elements, a.written) {
-            (Elements::Real, false) => "&'a [R]",
-            (Elements::Real, true) => "&'a mut [R]",
-            (Elements::Ids, false) => "&'a [u32]",
-            (Elements::Ids, true) => "&'a mut [u32]",
-            (Elements::Weights, _) => "Weights<'a, R>",
-        };
+        let (ty, _) = seen(a);
         let ty = if always(at) { ty.to_string() } else { format!("Option<{ty}>") };
         let _ = writeln!(
             text,
@@ -155,13 +146,7 @@ fn arguments(text: &mut String, kernel: &Kernel) {
         "            ];\n            let places = PLACES[views.index(STEM)?];\n            Some(Self {\n",
     );
     for (at, a) in kernel.args.iter().enumerate() {
-        let take = match (a.elements, a.written) {
-            (Elements::Real, false) => "real",
-            (Elements::Real, true) => "real_mut",
-            (Elements::Ids, false) => "ids",
-            (Elements::Ids, true) => "ids_mut",
-            (Elements::Weights, _) => "weights",
-        };
+        let (_, take) = seen(a);
         let name = place(kernel, at);
         let _ = if always(at) {
             writeln!(text, "                {name}: views.{take}(places[{at}] as usize),")
@@ -177,6 +162,17 @@ fn arguments(text: &mut String, kernel: &Kernel) {
     text.push_str(
         "            Self::try_bind(views).expect(\"the step runs this shader\")\n        }\n    }\n\n",
     );
+}
+
+/// What a twin sees of an argument: its type, and the method of `Views` that takes it.
+fn seen(a: &Argument) -> (&'static str, &'static str) {
+    match (a.elements, a.written) {
+        (Elements::Real, false) => ("&'a [R]", "real"),
+        (Elements::Real, true) => ("&'a mut [R]", "real_mut"),
+        (Elements::Ids, false) => ("&'a [u32]", "ids"),
+        (Elements::Ids, true) => ("&'a mut [u32]", "ids_mut"),
+        (Elements::Weights, _) => ("Weights<'a, R>", "weights"),
+    }
 }
 
 /// The field of an argument; one that some permutations read and others write has two.
@@ -233,7 +229,7 @@ fn overrides(text: &mut String, kernel: &Kernel, first: usize, pieces: &BTreeMap
     let mut of_pieces: Vec<(&str, bool)> = Vec::new();
     for (at, o) in kernel.overrides.iter().enumerate() {
         match &o.piece {
-            None => own.push((field(&o.name), described(&o.name, &o.doc), number(o).to_string())),
+            None => own.push(override_field(o)),
             Some(piece) => {
                 let everywhere = kernel.permutations.iter().all(|p| p.overrides.contains(&at));
                 match of_pieces.iter_mut().find(|(known, _)| known == piece) {
@@ -253,7 +249,7 @@ fn overrides(text: &mut String, kernel: &Kernel, first: usize, pieces: &BTreeMap
         )
     }));
     text.push_str("    /// The `override` values.\n");
-    struct_of_overrides_typed(text, "    ", "Overrides", fields);
+    struct_of_overrides(text, "Overrides", fields);
     let _ = writeln!(
         text,
         "\n    impl Overrides {{\n        /// The variant with these values.\n        pub fn variant(&self{parameter}) \
@@ -306,27 +302,21 @@ fn overrides(text: &mut String, kernel: &Kernel, first: usize, pieces: &BTreeMap
     text.push_str("            }\n        }\n    }\n\n");
 }
 
-fn struct_of_overrides(
-    text: &mut String,
-    indent: &str,
-    name: &str,
-    fields: impl Iterator<Item = (String, String, &'static str)>,
-) {
-    let fields = fields.map(|(name, doc, ty)| (name.clone(), described(&name, &doc), ty.to_string()));
-    struct_of_overrides_typed(text, indent, name, fields);
+/// Name, description and type of the field of an `override`.
+fn override_field(o: &Override) -> (String, String, String) {
+    (field(&o.name), described(&o.name, &o.doc), number(o).to_string())
 }
 
-fn struct_of_overrides_typed(
+fn struct_of_overrides(
     text: &mut String,
-    indent: &str,
     name: &str,
     fields: impl Iterator<Item = (String, String, String)>,
 ) {
-    let _ = writeln!(text, "{indent}#[derive(Clone, Copy, Debug, PartialEq)]\n{indent}pub struct {name} {{");
+    let _ = writeln!(text, "    #[derive(Clone, Copy, Debug, PartialEq)]\n    pub struct {name} {{");
     for (field, doc, ty) in fields {
-        let _ = writeln!(text, "{indent}    /// {doc}\n{indent}    pub {field}: {ty},");
+        let _ = writeln!(text, "        /// {doc}\n        pub {field}: {ty},");
     }
-    let _ = writeln!(text, "{indent}}}");
+    text.push_str("    }\n");
 }
 
 /// The name of a field: `ROW_TILE` is `row_tile`.

@@ -1,5 +1,7 @@
 //! Random numbers of the cases.
 
+use crate::train::random::splitmix;
+
 /// SplitMix64: seeded, and good enough for tests.
 #[derive(Clone, Debug)]
 pub struct Rng(pub u64);
@@ -7,11 +9,7 @@ pub struct Rng(pub u64);
 impl Rng {
     /// 64 bits.
     pub fn bits(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        splitmix(&mut self.0)
     }
 
     /// A whole number below `n`, which is at least 1.

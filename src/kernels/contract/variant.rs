@@ -38,8 +38,9 @@ pub struct Variant {
 
 impl PartialEq for Variant {
     fn eq(&self, other: &Self) -> bool {
-        let bits = |v: &Variant| v.values.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
-        self.shader == other.shader && bits(self) == bits(other)
+        // By bits, so that NaN equals NaN.
+        let bits = |x: &f64| x.to_bits();
+        self.shader == other.shader && self.values.iter().map(bits).eq(other.values.iter().map(bits))
     }
 }
 

@@ -6,11 +6,11 @@ use crate::kernels::cpu::{Mat, MatMut};
 use crate::kernels::heads::layout::HeadSource;
 use crate::kernels::shader::{shared, sketch_learned_grad as shader};
 use crate::kernels::sketch::sketch_learned::SketchLearned;
-use crate::kernels::sketch::slabs::Slabs;
+use crate::kernels::sketch::slabs::{Slabs, infer_gradient};
 use crate::kernels::sketch::vectors::{Cut, Gradients, Vectors, vector_count};
-use crate::kernels::{DeviceTraits, Dispatch, Kernel, Real, Variant, cpu, shape_error};
+use crate::kernels::{DeviceTraits, Dispatch, Kernel, Real, Variant, cpu};
 use crate::tensor::{Call, Capacity, TensorType};
-use crate::{shape, twins};
+use crate::twins;
 
 /// Arguments: qkv, lane table, norms `[4, h]`, rotation table, weights, dsketch `[2, lanes, H, tokens, r]` →
 /// slabs `[slabs, weights + 4 h + tile]` (partial sums of the gradients of the weights, then of the norms;
@@ -39,18 +39,7 @@ impl Kernel for SketchLearnedGrad {
     }
 
     fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
-        let l = &self.0.layout;
-        if inputs.len() != 6
-            || inputs[4].shape != shape![self.0.weight_count()]
-            || inputs[5].shape.last() != Some(l.sketch)
-        {
-            return Err(shape_error(
-                self.stem(),
-                inputs,
-                format_args!("needs {} weights and rows of {}", self.0.weight_count(), l.sketch),
-            ));
-        }
-        Ok(vec![self.slabs().ty()])
+        infer_gradient(self.stem(), &self.0.layout, self.0.weight_count(), self.slabs(), inputs)
     }
 
     fn variant(&self, device: &DeviceTraits, _: &Capacity) -> Variant {

@@ -1,9 +1,10 @@
 //! The slabs of the sketches' gradients: partial sums of what is trained, and, of the shaders only, the tile
 //! in work.
 
-use crate::kernels::Dispatch;
+use crate::error::Result;
 use crate::kernels::heads::layout::HeadLayout;
 use crate::kernels::sketch::vectors::vector_count;
+use crate::kernels::{Dispatch, shape_error};
 use crate::shape;
 use crate::tensor::{Call, TensorType, Unit};
 
@@ -43,4 +44,19 @@ impl Slabs {
         let of_tile = |first: usize| Dispatch::new(&params(slabs, first), [slabs, 1, 1]);
         (0..tiles).step_by(at_once).map(of_tile).collect()
     }
+}
+
+/// What the gradients of both sketches check of their inputs, and the slabs they return.
+pub(in crate::kernels) fn infer_gradient(
+    stem: &str,
+    layout: &HeadLayout,
+    weights: usize,
+    slabs: Slabs,
+    inputs: &[&TensorType],
+) -> Result<Vec<TensorType>> {
+    let r = layout.sketch;
+    if inputs.len() != 6 || inputs[4].shape != shape![weights] || inputs[5].shape.last() != Some(r) {
+        return Err(shape_error(stem, inputs, format_args!("needs {weights} weights and rows of {r}")));
+    }
+    Ok(vec![slabs.ty()])
 }

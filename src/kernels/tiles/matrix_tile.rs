@@ -32,8 +32,8 @@ impl Tile {
 
     /// Whether a device can run it, and the shader can stage it: a block of 4 x 4 an invocation.
     pub fn fits(&self, device: &DeviceTraits) -> bool {
-        let owned = |n: usize| n == 4 || n == 8;
-        if !owned(self.rows) || !owned(self.columns) || self.group.contains(&0) || self.group > [64; 2] {
+        let owned = [self.rows, self.columns].iter().all(|n| matches!(n, 4 | 8));
+        if !owned || !self.group.iter().all(|n| (1..=64).contains(n)) {
             return false;
         }
         let ([across, down], invocations) = (self.extent(), self.group[0] * self.group[1]);
@@ -74,6 +74,8 @@ pub(in crate::kernels) fn workgroups(tile: &MatrixTile, rows: usize, columns: us
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernels::Tuning;
+    use crate::kernels::contract::tuning::TunedTile;
 
     #[test]
     fn every_default_fits_the_floor() {
@@ -86,8 +88,15 @@ mod tests {
         }
         assert_eq!(Tile::candidates(&floor).len(), TILES.len());
     }
-    use crate::kernels::Tuning;
-    use crate::kernels::contract::tuning::TunedTile;
+
+    #[test]
+    fn what_the_shader_cannot_stage_does_not_fit() {
+        let floor = DeviceTraits::floor();
+        for (rows, group) in [(3, [8, 8]), (4, [0, 8]), (4, [8, usize::MAX]), (8, [4, 4])] {
+            let tile = Tile { rows, columns: 4, group };
+            assert!(!tile.fits(&floor), "{tile:?}");
+        }
+    }
 
     #[test]
     fn the_most_similar_product_decides() {
