@@ -7,5 +7,6 @@ mod failures;
 mod generation;
 mod report;
 mod run;
+mod texts;
 mod tokens;
 mod training;

@@ -20,6 +20,7 @@ import { known } from "./options.js"
 import type {
   BenchEvent,
   BenchOptions,
+  EncodeOptions,
   EngineInfo,
   EngineOptions,
   Generated,
@@ -30,6 +31,7 @@ import type {
   LoadProgress,
   ModelFiles,
   ModelInfo,
+  PromptOptions,
   ReadOptions,
   ReadProgress,
   Trained,
@@ -241,8 +243,9 @@ export class Model {
   }
 
   /** Token ids of a text. */
-  encode(text: string): Promise<Int32Array> {
-    return ask(this.#connection, this.#host.encode(text))
+  async encode(text: string, options: EncodeOptions = {}): Promise<Int32Array> {
+    const { specialAsText = false } = known("encode options", options)
+    return ask(this.#connection, this.#host.encode(text, specialAsText))
   }
 
   /** The text of token ids. */
@@ -262,12 +265,16 @@ export class Model {
   }
 
   /** Continues a prompt, piece by piece; always whole characters. */
-  async *generate(prompt: string, options: GenerateOptions = {}): AsyncGenerator<string, Generated> {
-    known("generate options", options)
+  async *generate(prompt: string, options: PromptOptions = {}): AsyncGenerator<string, Generated> {
+    const { specialAsText, ...sampling } = known("prompt options", options)
     const session = await this.createSession()
     try {
-      await session.read(prompt, { signal: options.signal })
-      return yield* session.generate(options)
+      await session.read(prompt, { specialAsText, signal: sampling.signal })
+      const generated = yield* session.generate(sampling)
+      // The text is not continued: what it begins last is all there is of it.
+      const rest = await session.finishText()
+      if (rest) yield rest
+      return { ...generated, text: generated.text + rest }
     } finally {
       session.close()
     }
@@ -329,9 +336,9 @@ export class Session {
    */
   read(text: string | Int32Array, options: ReadOptions = {}): Promise<void> {
     return this.#queue.run(async () => {
-      const { score = false, onProgress, signal } = known("read options", options)
+      const { score = false, specialAsText = false, onProgress, signal } = known("read options", options)
       signal?.throwIfAborted()
-      let left = await ask(this.#connection, this.#host.begin(text))
+      let left = await ask(this.#connection, this.#host.begin(text, specialAsText))
       while (left > 0) {
         signal?.throwIfAborted()
         const part = await ask(this.#connection, this.#host.readPart(score))
@@ -346,6 +353,8 @@ export class Session {
 
   /**
    * Continues the text, piece by piece; always whole characters. The iterator's last value says why it ended.
+   * What the last tokens begin, a character or a stop string, comes first when the text is continued, here or
+   * from a saved state, or from `finishText`.
    */
   async *generate(options: GenerateOptions = {}): AsyncGenerator<string, Generated> {
     const { signal, ...sampling } = known("generate options", options)
@@ -360,6 +369,11 @@ export class Session {
       if (piece.text) yield piece.text
       if (piece.ended) return { text, tokens: piece.tokens, reason: piece.reason }
     }
+  }
+
+  /** What the last generation held back, for a text that is not continued: mostly nothing. */
+  finishText(): Promise<string> {
+    return this.#queue.run(() => ask(this.#connection, this.#host.finishText()))
   }
 
   /** The state as bytes: to keep, or to go on from elsewhere, also with the native program's `--state-in`. */
@@ -436,5 +450,7 @@ function absolute(files: ModelFiles): ModelFiles {
     config: resolve(files.config),
     weights: resolve(files.weights),
     tokenizer: resolve(files.tokenizer),
+    generationConfig: resolve(files.generationConfig),
+    tokenizerConfig: resolve(files.tokenizerConfig),
   }
 }

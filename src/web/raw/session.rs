@@ -7,7 +7,7 @@ use wasm_bindgen::prelude::*;
 
 use super::convert::{object, options, to_js};
 use crate::error::{Error, ErrorKind};
-use crate::model::{self, GenerateOptions, Generation};
+use crate::model::{self, EncodeOptions, GenerateOptions, Generation};
 
 /// A text and its state.
 #[wasm_bindgen]
@@ -35,6 +35,19 @@ impl Session {
     #[wasm_bindgen(getter, js_name = stateBytes)]
     pub fn state_bytes(&self) -> f64 {
         self.session.state_bytes() as f64
+    }
+
+    /// Token ids of a text that is to be read next: at the head of the session's text, or a continuation of it.
+    pub fn encode(&self, text: &str, special_as_text: bool) -> Result<Vec<u32>, JsValue> {
+        let how = EncodeOptions { continues: self.session.position(0) > 0, special_as_text };
+        let tokenizer = self.session.model().tokenizer().map_err(to_js)?;
+        tokenizer.encode_as(text, how, &mut |_| {}).map_err(to_js)
+    }
+
+    /// What the last generation held back, for a text that is not continued.
+    #[wasm_bindgen(js_name = finishText)]
+    pub fn finish_text(&mut self) -> String {
+        self.session.finish_text(0)
     }
 
     /// Reads token ids. Give a part of a long text at a time: a call cannot be cancelled.
