@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 use tokenizers::normalizers::Sequence as Normalizers;
 use tokenizers::pre_tokenizers::metaspace::PrependScheme;
 use tokenizers::pre_tokenizers::sequence::Sequence as PreTokenizers;
+use tokenizers::pre_tokenizers::split::SplitPattern;
 use tokenizers::{Encoding, ModelWrapper, NormalizerWrapper, PreTokenizerWrapper, Result, Tokenizer};
 
 use super::byte_level;
@@ -195,18 +196,37 @@ pub(super) fn words(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// The GPT-2 pattern never joins a visible character to white space after it, nor looks across that boundary.
+/// The GPT-2 pattern never joins a visible character to white space after it, nor looks across that boundary;
+/// to put digits apart before only adds boundaries.
 fn splits_at_white_space(t: &Tokenizer) -> bool {
-    let byte_level = matches!(t.get_pre_tokenizer(), Some(PreTokenizerWrapper::ByteLevel(b)) if b.use_regex && !b.add_prefix_space);
+    let gpt2 = |p: &PreTokenizerWrapper| {
+        matches!(p, PreTokenizerWrapper::ByteLevel(b) if b.use_regex && !b.add_prefix_space)
+    };
+    let digits = |p: &PreTokenizerWrapper| match p {
+        PreTokenizerWrapper::Digits(_) => true,
+        PreTokenizerWrapper::Split(s) => s.pattern == SplitPattern::Regex(r"\p{N}".into()) && !s.invert,
+        _ => false,
+    };
+    let cuts = t.get_pre_tokenizer().is_some_and(|p| match p {
+        PreTokenizerWrapper::Sequence(all) => {
+            all.as_ref().split_last().is_some_and(|(last, before)| gpt2(last) && before.iter().all(digits))
+        }
+        p => gpt2(p),
+    });
     let plain = |a: &tokenizers::AddedToken| {
         !(a.lstrip || a.rstrip || a.single_word || a.content.contains(char::is_whitespace))
     };
-    byte_level && t.get_normalizer().is_none() && t.get_added_tokens_decoder().values().all(plain)
+    cuts && t.get_normalizer().is_none() && t.get_added_tokens_decoder().values().all(plain)
 }
 
 /// Bytes that a byte-level BPE without all of them would drop without a word.
 fn unknown_bytes(t: &Tokenizer) -> Vec<u8> {
-    let byte_level = matches!(t.get_pre_tokenizer(), Some(PreTokenizerWrapper::ByteLevel(_)));
+    let byte_level = t.get_pre_tokenizer().is_some_and(|p| match p {
+        PreTokenizerWrapper::Sequence(all) => {
+            all.as_ref().iter().any(|p| matches!(p, PreTokenizerWrapper::ByteLevel(_)))
+        }
+        p => matches!(p, PreTokenizerWrapper::ByteLevel(_)),
+    });
     match t.get_model() {
         ModelWrapper::BPE(bpe) if byte_level && bpe.unk_token.is_none() && !bpe.byte_fallback => (0..=255)
             .filter(|&b| t.token_to_id(byte_level::char_of(b).encode_utf8(&mut [0; 4])).is_none())

@@ -1,16 +1,21 @@
-//! Which tokens end a text: what the files of a model say.
+//! Which tokens end a text and which begin it, and how a model is talked to: what its files say.
 
 use serde_json::Value;
 
+use super::chat::ChatTemplate;
+use super::conventions::{Conventions, SamplingDefaults};
 use super::tokenizer::Tokenizer;
 
-/// Files beside `config.json` that may name the tokens that end a text.
+/// Files beside `config.json` that say how texts of a model begin and end, and how it is talked to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EndFiles {
-    /// The text of `generation_config.json`: `eos_token_id`, a number or a list.
+    /// The text of `generation_config.json`: `eos_token_id`, a number or a list; how tokens are sampled.
     pub generation_config: Option<String>,
-    /// The text of `tokenizer_config.json`: `eos_token`, a token or an object with its `content`.
+    /// The text of `tokenizer_config.json`: `eos_token`, a token or an object with its `content`;
+    /// `add_bos_token`; `chat_template`.
     pub tokenizer_config: Option<String>,
+    /// The text of `chat_template.jinja`.
+    pub chat_template: Option<String>,
 }
 
 impl EndFiles {
@@ -24,6 +29,17 @@ impl EndFiles {
         Self {
             generation_config: read("generation_config.json"),
             tokenizer_config: read("tokenizer_config.json"),
+            chat_template: read("chat_template.jinja"),
+        }
+    }
+
+    /// How the model is talked to.
+    pub fn conventions(&self) -> Conventions {
+        let template =
+            ChatTemplate::from_files(self.chat_template.as_deref(), self.tokenizer_config.as_deref());
+        Conventions {
+            template: template.transpose(),
+            sampling: self.generation_config.as_deref().map(SamplingDefaults::from_json).unwrap_or_default(),
         }
     }
 
@@ -67,7 +83,15 @@ impl EndFiles {
                 );
             }
         }
-        (tokenizer.with_ends(&ends), warnings)
+        let tokenizer = tokenizer.with_ends(&ends);
+        let config = self.tokenizer_config.as_deref().and_then(|text| object(text).ok()).unwrap_or_default();
+        let begun = match config["add_bos_token"].as_bool() {
+            // What is odd about it has been told with the ends, which are named in the same way.
+            Some(true) => named(&config["bos_token"], &tokenizer).ok().and_then(|ids| ids.first().copied()),
+            Some(false) => None,
+            None => return (tokenizer, warnings),
+        };
+        (tokenizer.with_begin(begun.filter(|id| (*id as usize) < vocab_size)), warnings)
     }
 }
 
@@ -120,6 +144,7 @@ mod tests {
         let files = |generation: &str, tokenizer: &str| EndFiles {
             generation_config: (!generation.is_empty()).then(|| generation.to_string()),
             tokenizer_config: (!tokenizer.is_empty()).then(|| tokenizer.to_string()),
+            chat_template: None,
         };
         let ends = |config: &[u32], generation: &str, tokenizer: &str| {
             let (t, warnings) = files(generation, tokenizer).resolve(config, &t, 8);

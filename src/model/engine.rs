@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::checkpoint::{Checkpoint, fingerprint};
 use super::config::ModelConfig;
+use super::conventions::Conventions;
 use super::ends::EndFiles;
 use super::tokenizer::Tokenizer;
 use super::transformer::{self, Build, Ending, Handles};
@@ -39,6 +40,8 @@ pub struct ModelSource {
     pub checkpoint: Checkpoint,
     /// The tokenizer.
     pub tokenizer: Tokenizer,
+    /// How the model is talked to.
+    pub conventions: Conventions,
     /// Things worth telling: unknown keys and tensors.
     pub warnings: Vec<String>,
 }
@@ -100,6 +103,7 @@ pub(super) struct Loaded {
     pub config: ModelConfig,
     pub attention: Attention,
     pub tokenizer: Tokenizer,
+    pub conventions: Conventions,
     /// Weights, and constants of the plans.
     pub parameters: Memory,
     pub blueprint: Blueprint,
@@ -203,7 +207,7 @@ impl ModelSource {
         warnings.extend(checkpoint.check(&config.parameters())?);
         let (tokenizer, odd) = ends.resolve(&config.eos_token_id, tokenizer, config.vocab_size);
         warnings.extend(odd);
-        Ok(Self { config, checkpoint, tokenizer, warnings })
+        Ok(Self { config, checkpoint, tokenizer, conventions: ends.conventions(), warnings })
     }
 }
 
@@ -359,6 +363,7 @@ impl Engine {
             holes: holes(&source.tokenizer, source.config.vocab_size),
             config: source.config,
             tokenizer: source.tokenizer,
+            conventions: source.conventions,
             parameters,
             blueprint,
             warnings: source.warnings,
@@ -498,6 +503,11 @@ impl Model {
     pub fn tokenizer(&self) -> Result<&Tokenizer> {
         self.0.tokenizer.check_model(self.0.config.vocab_size)?;
         Ok(&self.0.tokenizer)
+    }
+
+    /// How it is talked to: its chat template, and how its makers sample from it.
+    pub fn conventions(&self) -> &Conventions {
+        &self.0.conventions
     }
 
     /// Where it runs.

@@ -3,9 +3,11 @@
 mod byte_level;
 #[doc(hidden)]
 pub mod checkpoint;
+pub(crate) mod chat;
 pub(crate) mod coder;
 pub mod config;
 mod config_json;
+pub(crate) mod conventions;
 pub(crate) mod ends;
 pub(crate) mod engine;
 #[doc(hidden)]
@@ -17,6 +19,7 @@ mod pieces;
 pub(crate) mod sampling;
 pub(crate) mod session;
 mod session_state;
+mod splits;
 mod state_file;
 #[doc(hidden)]
 pub mod tensor_file;
@@ -28,11 +31,14 @@ pub(crate) mod tokenizer;
 pub mod tokenizer_train;
 #[doc(hidden)]
 pub mod transformer;
+pub(crate) mod vocabulary;
 #[doc(hidden)]
 pub mod weights;
 
+pub use chat::{ChatTemplate, Conversation, Message, Reading};
 pub use coder::EncodeOptions;
 pub use config::ModelConfig;
+pub use conventions::{Conventions, SamplingDefaults};
 pub use ends::EndFiles;
 pub use engine::{Blueprint, Engine, LoadOptions, MemoryPlan, Model, ModelSource};
 pub use generation::Generation;
@@ -41,3 +47,4 @@ pub use sampling::{GenerateOptions, Generated, StopReason};
 pub use session::Session;
 pub use text_stream::{Seam, StopStrings, TextStream};
 pub use tokenizer::{Tokenizer, documents};
+pub use vocabulary::Vocabulary;

@@ -27,6 +27,8 @@ pub(super) struct Slot {
     pub(super) seen: Vec<bool>,
     /// The text as far as it was not given out.
     pub(super) text: Unsaid,
+    /// What is kept with the text.
+    pub(super) note: String,
     /// Whether the last logits were no numbers: nothing can be sampled from them.
     broken: bool,
     /// What the last decoding submission sampled, and whether the text had not had the token before.
@@ -213,6 +215,18 @@ impl Session {
             s.text.settle();
             std::mem::take(&mut s.text.owed)
         })
+    }
+
+    /// A note that is kept with a text, and saved with it; empty where there is none.
+    pub fn note(&self, slot: usize) -> &str {
+        self.slots.get(slot).map_or("", |s| &s.note)
+    }
+
+    /// Keeps a note with a text, until it is reset; an unknown slot is no error.
+    pub fn set_note(&mut self, slot: usize, note: impl Into<String>) {
+        if let Some(s) = self.slots.get_mut(slot) {
+            s.note = note.into();
+        }
     }
 
     fn block(&self) -> usize {

@@ -11,6 +11,9 @@ use crate::tensor::{Capacity, Extent, Shape, Unit};
 /// The name of what is kept of the text itself. Older files have none, and older programs pass it over.
 const TEXT: &str = "text";
 
+/// The name of what is noted of a text: its bytes, each a word. Where nothing is noted there is none.
+const NOTE: &str = "note";
+
 impl Unsaid {
     /// The last token + 1, the bytes owed and how many they are, the bytes held.
     fn to_words(&self) -> Vec<u32> {
@@ -93,6 +96,10 @@ impl Session {
         }
         let text = SavedTensor { name: TEXT.into(), words: s.text.to_words() };
         tensors.push(text);
+        if !s.note.is_empty() {
+            let words = s.note.bytes().map(u32::from).collect();
+            tensors.push(SavedTensor { name: NOTE.into(), words });
+        }
         let saved = SavedState {
             fingerprint: self.model.0.fingerprint,
             position: s.position as u64,
@@ -167,6 +174,10 @@ impl Session {
             text.unwrap_or_else(|| Unsaid { last: saved.pending.last().copied(), ..Unsaid::default() });
         let mut place = Slot::at(saved.position as usize, saved.ring as usize, saved.pending, seen);
         place.text = text;
+        if let Some(note) = saved.tensors.iter().find(|t| t.name == NOTE) {
+            let bytes: Vec<u8> = note.words.iter().map(|word| *word as u8).collect();
+            place.note = String::from_utf8_lossy(&bytes).into_owned();
+        }
         self.place(slot, place);
         Ok(())
     }

@@ -4,6 +4,7 @@
 //! | file | what |
 //! |---|---|
 //! | `coder` | text to ids |
+//! | `vocabulary`, `splits` | tokenizers that come in other files than `tokenizer.json` |
 //! | `pieces` | the bytes of each id |
 //! | `text_stream` | ids to text, one by one |
 //! | `ends` | which ids end a text |
@@ -50,6 +51,8 @@ pub struct Tokenizer {
     inner: Arc<Inner>,
     /// What ends a text; the first separates documents.
     ends: Arc<[u32]>,
+    /// What a text begins with.
+    begin: Arc<[u32]>,
 }
 
 struct Inner {
@@ -79,20 +82,37 @@ impl Tokenizer {
             pieces: Pieces::of_bytes(END_OF_TEXT),
             size: 257,
         };
-        Self { inner: Arc::new(inner), ends: [256].into() }
+        Self { inner: Arc::new(inner), ends: [256].into(), begin: [].into() }
     }
 
-    /// The tokenizer of a model folder: its `tokenizer.json`, or [`Tokenizer::bytes`] if there is none.
+    /// The tokenizer of a model folder: its `tokenizer.json`, else its `vocab.json` with `merges.txt`, else
+    /// [`Tokenizer::bytes`].
     ///
     /// # Errors
-    /// `ErrorKind::Io` if the file cannot be read; otherwise as [`Tokenizer::from_json_bytes`].
+    /// `ErrorKind::Io` if a file cannot be read; otherwise as [`Tokenizer::from_json_bytes`].
     #[cfg(not(target_arch = "wasm32"))]
     pub fn open(dir: &std::path::Path) -> Result<Self> {
-        let path = dir.join("tokenizer.json");
-        match path.try_exists() {
-            Ok(false) => Ok(Self::bytes()),
-            _ => Self::from_json_bytes(&super::files::read_bytes(&path)?, &path.display().to_string()),
+        use super::files::{read_bytes, read_text};
+        let is_there = |name: &str| !matches!(dir.join(name).try_exists(), Ok(false));
+        if is_there("tokenizer.json") {
+            let path = dir.join("tokenizer.json");
+            return Self::from_json_bytes(&read_bytes(&path)?, &path.display().to_string());
         }
+        if is_there("vocab.json") && is_there("merges.txt") {
+            let [vocab, merges] = ["vocab.json", "merges.txt"].map(|name| read_text(&dir.join(name)));
+            let config = read_text(&dir.join("tokenizer_config.json")).unwrap_or_default();
+            // A damaged one is told about where its ends are read.
+            let config = serde_json::from_str(&config).unwrap_or_default();
+            return super::vocabulary::from_lists(&vocab?, &merges?, &config, &dir.display().to_string());
+        }
+        if is_there("tokenizer.model") {
+            return Err(Error::new(
+                ErrorKind::Tokenizer,
+                format!("{}: has a tokenizer.model but no tokenizer.json", dir.display()),
+            )
+            .help("load the tokenizer once with the Python library transformers and save it: that writes tokenizer.json"));
+        }
+        Ok(Self::bytes())
     }
 
     /// A Hugging Face `tokenizer.json`; `label` stands for its path in messages. Truncation, padding and BPE
@@ -111,23 +131,51 @@ impl Tokenizer {
             .map_err(|e| damaged(format!("not valid JSON: {e}")))?;
         let tokenizer = tokenizers::Tokenizer::from_bytes(bytes)
             .map_err(|e| damaged(format!("not a tokenizer: {}", clip(&e.to_string()))))?;
+        Self::of(tokenizer, label)
+    }
+
+    /// A tokenizer of the library.
+    pub(super) fn of(tokenizer: tokenizers::Tokenizer, label: &str) -> Result<Self> {
+        let damaged = |what: String| {
+            Error::new(ErrorKind::Tokenizer, format!("{label}: {what}"))
+                .help("the file is damaged or not a tokenizer; copy it again")
+        };
         let Some(last) = tokenizer.get_vocab(true).into_values().max() else {
             return Err(damaged("has an empty vocabulary".into()));
         };
         if last as usize >= MOST_IDS {
             return Err(damaged(format!("has the token id {last}, must be below {MOST_IDS}")));
         }
+        let begin = begin(&tokenizer);
         let size = last as usize + 1;
         let ends = KNOWN_ENDS.iter().filter_map(|token| tokenizer.token_to_id(token)).collect();
         let pieces = Pieces::of(&tokenizer, size);
         let coder = Coder::HuggingFace(Box::new(HuggingFace::new(tokenizer)));
-        Ok(Self { inner: Arc::new(Inner { label: label.into(), coder, pieces, size }), ends })
+        Ok(Self { inner: Arc::new(Inner { label: label.into(), coder, pieces, size }), ends, begin })
     }
 
     /// The same with other ends of a text, as a model's files name them. The first separates documents.
     #[must_use]
     pub fn with_ends(&self, ends: &[u32]) -> Self {
-        Self { inner: self.inner.clone(), ends: ends.into() }
+        Self { ends: ends.into(), ..self.clone() }
+    }
+
+    /// The same with another beginning of a text.
+    #[must_use]
+    pub fn with_begin(&self, begin: Option<u32>) -> Self {
+        Self { begin: begin.into_iter().collect(), ..self.clone() }
+    }
+
+    /// The ids that a text begins with, where a model wants that (a BOS token): as the post-processor of
+    /// `tokenizer.json`, `add_bos_token` of `tokenizer_config.json` or a GGUF file says. No `encode` adds them:
+    /// they belong to the head of a text only, and a chat template writes its own.
+    pub fn begin(&self) -> &[u32] {
+        &self.begin
+    }
+
+    /// Ids of special tokens that are known to end a text, in this order.
+    pub(super) fn known_ends(&self) -> impl Iterator<Item = u32> {
+        KNOWN_ENDS.iter().filter_map(|token| self.token_to_id(token))
     }
 
     /// Ids this tokenizer can give are below this.
@@ -317,6 +365,14 @@ impl Tokenizer {
         documents.retain(|document| !document.is_empty());
         documents
     }
+}
+
+/// What the post-processor puts before a text.
+fn begin(tokenizer: &tokenizers::Tokenizer) -> Arc<[u32]> {
+    let encode = |special| tokenizer.encode_fast("a", special).map(|e| e.get_ids().to_vec()).unwrap_or_default();
+    let (plain, whole) = (encode(false), encode(true));
+    let at = whole.windows(plain.len().max(1)).position(|part| part == plain).unwrap_or(0);
+    whole[..at].into()
 }
 
 fn encode_bytes(text: &str, options: EncodeOptions) -> Vec<u32> {

@@ -6,7 +6,7 @@ use crate::exec::check_memory;
 use crate::model::checkpoint::{Checkpoint, TensorData, safetensors_bytes};
 use crate::model::config::{ModelConfig, SketchConfig, SketchKind};
 use crate::model::parameters::{ParameterKind, ParameterSpec};
-use crate::model::{ModelSource, Tokenizer};
+use crate::model::{Conventions, ModelSource, Tokenizer};
 
 /// Standard deviation of embeddings and projections (GPT-2's).
 const SPREAD: f64 = 0.02;
@@ -25,7 +25,13 @@ pub fn new_model(config: ModelConfig, tokenizer: Tokenizer, seed: u64) -> Result
     let tensors: Vec<TensorData<'_>> =
         specs.iter().zip(&values).map(|(s, v)| TensorData::f32(&s.name, &s.shape, v)).collect();
     let checkpoint = Checkpoint::from_bytes(safetensors_bytes(&tensors, &[])?, "the new model")?;
-    Ok(ModelSource { config, checkpoint, tokenizer, warnings: Vec::new() })
+    Ok(ModelSource {
+        config,
+        checkpoint,
+        tokenizer,
+        conventions: Conventions::default(),
+        warnings: Vec::new(),
+    })
 }
 
 /// Initial values of a parameter.

@@ -87,6 +87,7 @@ impl Files {
         let ends = EndFiles {
             generation_config: optional("generationConfig")?,
             tokenizer_config: optional("tokenizerConfig")?,
+            chat_template: optional("chatTemplate")?,
         };
         Ok(Self { config, weights, tokenizer, ends })
     }
