@@ -17,6 +17,7 @@ use super::options::{Common, ModelOptions, natural};
 use super::output::{bytes, check_place, plural, print, print_json, rate, seconds};
 use super::progress::{Progress, Unit};
 use super::prompt::{self, OPENING, Prompt};
+use super::sampling::Sampling;
 
 /// What `generate` takes.
 #[derive(Debug, Args)]
@@ -28,9 +29,6 @@ pub struct Options {
     /// Most tokens to generate
     #[arg(long, short = 'n', value_name = "N", default_value = "256", value_parser = natural)]
     max_tokens: usize,
-    /// Text that ends generation and is not part of it; may be given several times
-    #[arg(long, value_name = "TEXT")]
-    stop: Vec<String>,
     /// Continue a text that --state-out saved
     #[arg(long, value_name = "FILE")]
     state_in: Option<PathBuf>,
@@ -39,59 +37,6 @@ pub struct Options {
     state_out: Option<PathBuf>,
     #[command(flatten)]
     sampling: Sampling,
-}
-
-/// What holds where nothing is said.
-fn usual() -> GenerateOptions {
-    GenerateOptions::default()
-}
-
-/// How the next token is chosen.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Sampling")]
-struct Sampling {
-    /// Randomness: 0 is always the likeliest token, 1 the model's own distribution
-    #[arg(long, value_name = "T", default_value_t = usual().temperature, allow_negative_numbers = true)]
-    temperature: f32,
-    /// Only the K likeliest tokens; 0: all
-    #[arg(long, value_name = "K", default_value_t = usual().top_k)]
-    top_k: u32,
-    /// Only the likeliest tokens that together have this probability; 1: all
-    #[arg(long, value_name = "P", default_value_t = usual().top_p, allow_negative_numbers = true)]
-    top_p: f32,
-    /// Only tokens at least this share as likely as the likeliest; 0: all
-    #[arg(long, value_name = "P", default_value_t = usual().min_p, allow_negative_numbers = true)]
-    min_p: f32,
-    /// Makes tokens that occurred less likely; 1: off [default: 1.1, and 1 at temperature 0]
-    #[arg(long, value_name = "R", allow_negative_numbers = true)]
-    repetition_penalty: Option<f32>,
-    /// Seed of the draws: the same seed gives the same text [default: another one each time]
-    #[arg(long, value_name = "N")]
-    seed: Option<u64>,
-}
-
-impl Options {
-    fn sampling(&self) -> Result<GenerateOptions> {
-        let s = &self.sampling;
-        let options = GenerateOptions {
-            max_tokens: self.max_tokens,
-            temperature: s.temperature,
-            top_k: s.top_k,
-            top_p: s.top_p,
-            min_p: s.min_p,
-            repetition_penalty: s.repetition_penalty,
-            seed: s.seed.unwrap_or_else(fresh_seed),
-            stop: self.stop.clone(),
-        };
-        options.check()?;
-        Ok(options)
-    }
-}
-
-/// A seed short enough to be typed again.
-fn fresh_seed() -> u64 {
-    use std::hash::{BuildHasher as _, RandomState};
-    RandomState::new().hash_one(0) % 1_000_000
 }
 
 /// Times and sizes of a run.
@@ -108,7 +53,7 @@ struct Statistics {
 
 /// Runs the command.
 pub fn run(common: &Common, options: &Options) -> Outcome {
-    let sampling = options.sampling()?;
+    options.sampling.check()?;
     let (text, opening) = match prompt::read(common, &options.prompt)? {
         Prompt::Given(text) => (text, false),
         Prompt::None if options.state_in.is_some() => (String::new(), false),
@@ -118,12 +63,19 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
         options.state_in.as_deref().map(|path| Ok::<_, Error>((read_bytes(path)?, path))).transpose()?;
     options.state_out.as_deref().map(check_place).transpose()?;
     let model = super::model::load(common, &options.model)?;
+    let usual = GenerateOptions { max_tokens: options.max_tokens, ..GenerateOptions::default() };
+    let sampling = options.sampling.options(&model.conventions().sampling, usual)?;
     // Where a text goes on, its continuation has no head.
     let how = EncodeOptions {
         continues: state_in.is_some(),
         special_as_text: options.prompt.special.special_as_text,
     };
-    let ids = model.tokenizer()?.encode_as(&text, how, &mut |_| {})?;
+    let tokenizer = model.tokenizer()?;
+    let mut ids = tokenizer.encode_as(&text, how, &mut |_| {})?;
+    // A text that begins here begins as its model wants it, unless the user began it so.
+    if state_in.is_none() && !ids.starts_with(tokenizer.begin()) {
+        ids.splice(0..0, tokenizer.begin().iter().copied());
+    }
     catch_interrupt();
     let mut session = start(common, &model)?;
     if let Some((bytes, path)) = state_in {

@@ -313,6 +313,7 @@ mod tests {
                 config,
                 checkpoint,
                 tokenizer: crate::model::Tokenizer::bytes(),
+                conventions: crate::model::Conventions::default(),
                 warnings: Vec::new(),
             };
             let options = LoadOptions { max_context, slots, ..LoadOptions::default() };

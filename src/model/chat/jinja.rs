@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Kwargs, Rest};
 use minijinja::{Environment, ErrorKind as Kind, Value, context};
 
@@ -26,8 +27,9 @@ pub(super) struct Jinja {
 impl Jinja {
     pub fn new(source: &str, label: &str) -> Result<Self> {
         let mut environment = Environment::new();
-        environment.set_trim_blocks(true);
-        environment.set_lstrip_blocks(true);
+        if let Ok(syntax) = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build() {
+            environment.set_syntax(syntax);
+        }
         environment.set_fuel(Some(MOST_STEPS));
         environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
         environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
@@ -48,7 +50,7 @@ impl Jinja {
     pub fn render(&self, messages: &[Message], tokens: &[(String, String)], open: bool) -> Result<String> {
         let tokens: Value = tokens.iter().cloned().collect();
         let given = context! {
-            messages => messages,
+            messages => Value::from_serialize(messages),
             add_generation_prompt => open,
             tools => (),
             documents => (),
