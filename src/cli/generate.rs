@@ -178,13 +178,25 @@ fn save(session: &Session, path: &Path) -> Result<()> {
     atomic_write(path, |w| w.write_all(&bytes))
 }
 
-fn reason(reason: StopReason) -> &'static str {
+/// Why a text ended, for programs.
+pub fn reason(reason: StopReason) -> &'static str {
     match reason {
         StopReason::MaxTokens => "max-tokens",
         StopReason::EndOfText => "end-of-text",
         StopReason::StopString => "stop-string",
         StopReason::Cancelled => "interrupted",
         _ => "other",
+    }
+}
+
+/// Why a text ended, for people.
+pub fn why(reason: StopReason) -> &'static str {
+    match reason {
+        StopReason::MaxTokens => "--max-tokens reached",
+        StopReason::EndOfText => "the text is at its end",
+        StopReason::StopString => "stop string found",
+        StopReason::Cancelled => "interrupted",
+        _ => "ended",
     }
 }
 
@@ -232,13 +244,7 @@ fn summary(options: &Options, model: &Model, sampling: &GenerateOptions, done: &
         ));
     }
     if s.generated > 0 {
-        let why = match done.reason {
-            StopReason::MaxTokens => "--max-tokens reached",
-            StopReason::EndOfText => "the text is at its end",
-            StopReason::StopString => "stop string found",
-            StopReason::Cancelled => "interrupted",
-            _ => "ended",
-        };
+        let why = why(done.reason);
         let rate = rate(s.generated, s.decode);
         lines.push(format!(
             "written  {} in {}, {rate} tokens/s; {why}",

@@ -46,7 +46,7 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
             .into());
     }
     check_place(&options.out)?;
-    let source = super::model::source(options.model.as_deref())?;
+    let source = super::model::source(common, options.model.as_deref())?;
     tokens.check(source.config.vocab_size)?;
     if common.talks() {
         source.warnings.iter().for_each(|text| warn(text));

@@ -10,6 +10,7 @@ use polysketch::{Error, Result};
 use serde_json::{Map, Value, json};
 
 use super::failure::{Outcome, warn};
+use super::hub::locate;
 #[cfg(feature = "train")]
 use super::inspect_training;
 use super::model;
@@ -54,7 +55,7 @@ struct Facts {
 
 /// Runs the command.
 pub fn run(common: &Common, options: &Options) -> Outcome {
-    let facts = facts(&options.model)?;
+    let facts = facts(common, &options.model)?;
     if common.talks() {
         facts.warnings.iter().for_each(|text| warn(text));
     }
@@ -94,11 +95,12 @@ fn with_training(mut text: String, training: Option<&inspect_training::Training>
 }
 
 /// A folder may lack the weights: a plan needs only the configuration.
-fn facts(options: &ModelOptions) -> Result<Facts> {
+fn facts(common: &Common, options: &ModelOptions) -> Result<Facts> {
     let Some(dir) = options.dir() else {
-        let source = model::source(None)?;
+        let source = model::source(common, None)?;
         return Ok(Facts { stored: Some(source.stored()), config: source.config, warnings: source.warnings });
     };
+    let dir = &locate(common, dir)?;
     let path = dir.join("config.json");
     let (config, mut warnings) = ModelConfig::from_json(&read_text(&path)?, &path.display().to_string())?;
     if ![SINGLE, INDEX].iter().any(|name| dir.join(name).exists()) {

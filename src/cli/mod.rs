@@ -2,12 +2,14 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `devices.rs`, `inspect.rs`, `generate.rs`, `eval.rs`, `logits.rs`, `grad.rs` | a command each |
+//! | `chat/`, `devices.rs`, `inspect.rs`, `generate.rs`, `eval.rs`, `logits.rs`, `grad.rs` | a command each |
 //! | `tokenizer.rs` | the command of this name |
 //! | `bench/`, `check/`, `report/`, `train/` | a command each, of several files |
 //! | `inspect_training.rs` | what `inspect` says of training |
 //! | `options.rs` | options that several commands share, and how their values are read |
+//! | `sampling.rs` | how the next token is chosen |
 //! | `model.rs` | from those options to a loaded model |
+//! | `hub/` | models by their names on the Hugging Face Hub |
 //! | `prompt.rs` | where a prompt comes from |
 //! | `output.rs` | stdout: text, tables, numbers for people, JSON |
 //! | `progress.rs` | bars on stderr |
@@ -16,6 +18,7 @@
 
 #[cfg(feature = "bench")]
 mod bench;
+mod chat;
 #[cfg(feature = "bench")]
 mod check;
 mod devices;
@@ -24,6 +27,7 @@ pub mod failure;
 mod generate;
 #[cfg(feature = "train")]
 mod grad;
+mod hub;
 mod inspect;
 #[cfg(feature = "train")]
 mod inspect_training;
@@ -39,6 +43,7 @@ mod progress;
 mod prompt;
 #[cfg(feature = "bench")]
 mod report;
+mod sampling;
 mod tokenizer;
 #[cfg(feature = "train")]
 mod train;
@@ -66,6 +71,8 @@ enum Command {
     Inspect(inspect::Options),
     /// Continue a text
     Generate(generate::Options),
+    /// Talk with a model
+    Chat(chat::Options),
     /// Measure how well a model predicts a text
     Eval(eval::Options),
     /// Write the logits of given tokens to a file
@@ -98,6 +105,7 @@ pub fn run(cli: Cli) -> Outcome {
         Command::Devices => devices::run(common),
         Command::Inspect(options) => inspect::run(common, options),
         Command::Generate(options) => generate::run(common, options),
+        Command::Chat(options) => chat::run(common, options),
         Command::Eval(options) => eval::run(common, options),
         Command::Logits(options) => logits::run(common, options),
         #[cfg(feature = "train")]

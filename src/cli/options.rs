@@ -46,8 +46,9 @@ fn backend() -> impl TypedValueParser<Value = Backend> {
 /// Which model, and how it is loaded.
 #[derive(Debug, Args)]
 pub struct ModelOptions {
-    /// Model folder: config.json, model.safetensors, tokenizer.json [default: the built-in model]
-    #[arg(long, value_name = "DIR")]
+    /// Model: a folder with config.json, model.safetensors, tokenizer.json, or hf:OWNER/NAME[@REVISION][:FILE] on
+    /// the Hugging Face Hub [default: the built-in model]
+    #[arg(long, value_name = "MODEL")]
     pub model: Option<PathBuf>,
     #[command(flatten)]
     pub load: Load,

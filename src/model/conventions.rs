@@ -11,6 +11,8 @@ use crate::error::{Error, ErrorKind, Result};
 pub struct Conventions {
     /// How it writes down a conversation; an error where its template is damaged; none where it has none.
     pub template: Option<Result<ChatTemplate>>,
+    /// Special tokens by the names that templates have for them (`bos_token`).
+    pub tokens: Vec<(String, String)>,
     /// How its makers sample from it.
     pub sampling: SamplingDefaults,
 }
@@ -75,6 +77,14 @@ impl SamplingDefaults {
 }
 
 impl Conventions {
+    /// Another template, with the model's tokens; `label` stands for its file in messages.
+    ///
+    /// # Errors
+    /// As [`ChatTemplate::new`].
+    pub fn other_template(&self, source: &str, label: &str) -> Result<ChatTemplate> {
+        Ok(ChatTemplate::new(source, label)?.with_tokens(self.tokens.iter().cloned()))
+    }
+
     /// The template.
     ///
     /// # Errors

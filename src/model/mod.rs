@@ -47,4 +47,4 @@ pub use sampling::{GenerateOptions, Generated, StopReason};
 pub use session::Session;
 pub use text_stream::{Seam, StopStrings, TextStream};
 pub use tokenizer::{Tokenizer, documents};
-pub use vocabulary::Vocabulary;
+pub use vocabulary::GgufVocabulary;

@@ -13,7 +13,7 @@ use tokenizers::normalizers::{NFC, Prepend, Replace, Sequence as Normalizers};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::{AddedToken, NormalizerWrapper};
 
-use super::chat::ChatTemplate;
+use super::conventions::Conventions;
 use super::splits::Cut;
 use super::tensor_file::clip;
 use super::tokenizer::{END_OF_TEXT, Tokenizer};
@@ -24,7 +24,7 @@ const SPACE: &str = "▁";
 
 /// The vocabulary of a GGUF file: its metadata `tokenizer.ggml.*`.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Vocabulary {
+pub struct GgufVocabulary {
     /// `model`: `gpt2` (byte-level) or `llama` (SentencePiece).
     pub model: String,
     /// `pre`: how a text is cut before bytes are merged.
@@ -43,7 +43,7 @@ pub struct Vocabulary {
     pub ends: Vec<u32>,
     /// `unknown_token_id`.
     pub unknown: Option<u32>,
-    /// `add_bos_token`: whether a text begins with [`Vocabulary::bos`].
+    /// `add_bos_token`: whether a text begins with [`GgufVocabulary::bos`].
     pub add_bos: Option<bool>,
     /// `add_space_prefix`, of SentencePiece: whether a text begins with a space.
     pub add_space: Option<bool>,
@@ -55,7 +55,7 @@ const CONTROL: u32 = 3;
 const USER: u32 = 4;
 const UNUSED: u32 = 5;
 
-impl Vocabulary {
+impl GgufVocabulary {
     /// The tokenizer; `label` stands for the file in messages. What ends a text is what the file names, and
     /// special tokens that are known to.
     ///
@@ -110,17 +110,14 @@ impl Vocabulary {
         Ok(tokenizer.with_ends(&ends).with_begin(begin))
     }
 
-    /// The chat template of the file, with the vocabulary's tokens.
-    ///
-    /// # Errors
-    /// As [`ChatTemplate::new`].
-    pub fn template(&self, source: &str, label: &str) -> Result<ChatTemplate> {
-        let token = |name: &str, id: Option<u32>| {
-            Some((name.to_string(), self.tokens.get(id? as usize)?.clone()))
-        };
+    /// How the model is talked to: with the chat template of the file, if it has one.
+    pub fn conventions(&self, template: Option<&str>, label: &str) -> Conventions {
         let ids = [("bos_token", self.bos), ("eos_token", self.ends.first().copied()), ("unk_token", self.unknown)];
-        let tokens = ids.into_iter().filter_map(|(name, id)| token(name, id));
-        Ok(ChatTemplate::new(source, label)?.with_tokens(tokens))
+        let token = |id: u32| self.tokens.get(id as usize).cloned();
+        let tokens = ids.into_iter().filter_map(|(name, id)| Some((name.to_string(), token(id?)?))).collect();
+        let named = Conventions { tokens, ..Conventions::default() };
+        let template = template.map(|source| named.other_template(source, label));
+        Conventions { template, ..named }
     }
 
     fn kind(&self, id: usize) -> u32 {

@@ -128,7 +128,7 @@ pub fn run(common: &Common, run: &Options) -> Outcome {
         check_place(path)?;
     }
     let name = run.model.as_deref().map_or(BUILT_IN.into(), folder_name);
-    let open = || model::source(run.model.as_deref());
+    let open = || model::source(common, run.model.as_deref());
     // A folder without a model is told of before anything is measured.
     open()?;
     catch_interrupt();

@@ -19,6 +19,7 @@ use polysketch::{Error, ErrorKind, Result};
 use serde::Serialize;
 
 use crate::cli::failure::warn;
+use crate::cli::hub::locate;
 use crate::cli::options::{Common, Gradients, count, natural};
 
 /// What `train` takes. Options are absent unless given, so that a run that goes on keeps its own.
@@ -261,6 +262,7 @@ impl Options {
         let given = self.tokenizer.as_deref().map(Vocabulary::open).transpose()?;
         let new = Recorded(None);
         let (source, vocabulary, settings) = if let Some(dir) = &self.model {
+            let dir = &locate(common, dir)?;
             let source = ModelSource::open(dir)?;
             let settings = self.settings(new, source.config.vocab_size)?;
             (source, given.map_or_else(|| Vocabulary::open(dir), Ok)?, settings)

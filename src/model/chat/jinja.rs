@@ -48,9 +48,12 @@ impl Jinja {
     }
 
     pub fn render(&self, messages: &[Message], tokens: &[(String, String)], open: bool) -> Result<String> {
-        let tokens: Value = tokens.iter().cloned().collect();
+        let tokens = Value::from_pairs(tokens.iter().cloned());
+        let said = |message: &Message| {
+            Value::from_pairs([("role", message.role.as_str()), ("content", message.content.as_str())])
+        };
         let given = context! {
-            messages => Value::from_serialize(messages),
+            messages => messages.iter().map(said).collect::<Value>(),
             add_generation_prompt => open,
             tools => (),
             documents => (),

@@ -13,4 +13,5 @@ mod python;
 mod template;
 
 pub use conversation::{Conversation, Reading};
+pub(super) use template::tokens;
 pub use template::{ChatTemplate, Message};

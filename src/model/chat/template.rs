@@ -57,9 +57,7 @@ impl ChatTemplate {
     /// # Errors
     /// As [`ChatTemplate::new`]; [`ErrorKind::Config`] where there are several templates and none is the default.
     pub fn from_files(jinja: Option<&str>, tokenizer_config: Option<&str>) -> Result<Option<Self>> {
-        // A damaged file is told about where the ends of a text are read from it.
-        let config = tokenizer_config.map(|text| text.strip_prefix('\u{feff}').unwrap_or(text));
-        let config: Value = config.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+        let config = read(tokenizer_config);
         let template = match (jinja, &config["chat_template"]) {
             (Some(text), _) => Some(Self::new(text, "chat_template.jinja")?),
             (None, Value::Null) => None,
@@ -95,8 +93,18 @@ impl ChatTemplate {
     }
 }
 
-/// The special tokens of `tokenizer_config.json`.
-pub(in crate::model) fn named_tokens(config: &Value) -> Vec<(String, String)> {
+/// A damaged file is told about where the ends of a text are read from it.
+fn read(tokenizer_config: Option<&str>) -> Value {
+    let text = tokenizer_config.map(|text| text.strip_prefix('\u{feff}').unwrap_or(text));
+    text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
+}
+
+/// The special tokens of a `tokenizer_config.json`.
+pub(in crate::model) fn tokens(tokenizer_config: Option<&str>) -> Vec<(String, String)> {
+    named_tokens(&read(tokenizer_config))
+}
+
+fn named_tokens(config: &Value) -> Vec<(String, String)> {
     let content = |token: &Value| token.as_str().or(token["content"].as_str()).map(String::from);
     TOKENS.iter().filter_map(|name| Some(((*name).to_string(), content(&config[*name])?))).collect()
 }
