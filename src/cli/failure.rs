@@ -58,7 +58,7 @@ pub fn guard(command: impl FnOnce() -> Outcome) -> ExitCode {
 }
 
 /// Prints an error: two lines at most, whatever the message holds.
-fn report(error: &Error) {
+pub fn report(error: &Error) {
     say("error:", "\x1b[1;31m", error.message());
     if let Some(help) = error.advice() {
         say("help:", "\x1b[1;36m", help);

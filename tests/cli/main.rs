@@ -1,10 +1,12 @@
 //! The program as its users meet it: what it prints, what it writes, how it fails.
 
 mod bench;
+mod chat;
 mod check;
 mod eval;
 mod failures;
 mod generation;
+mod hub;
 mod report;
 mod run;
 mod texts;

@@ -103,6 +103,12 @@ impl<'a> Talk<'a> {
         let decode = began.elapsed().as_secs_f64();
         // What was said before a fault was said.
         let mut done = generation.finish();
+        if let Err(error) = &run
+            && done.ids.is_empty()
+        {
+            self.conversation.take_back();
+            return Err(error.clone().into());
+        }
         let rest = self.conversation.answered(&mut self.session, 0, &mut done)?;
         if !silent && outcome.is_ok() {
             outcome = print(&(rest + "\n"));

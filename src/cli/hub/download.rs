@@ -107,7 +107,7 @@ impl Fetch<'_> {
                         return Err(error.into());
                     }
                     log::info!("{}; going on", error.message());
-                    std::thread::sleep(std::time::Duration::from_millis(200 << idle));
+                    std::thread::sleep(std::time::Duration::from_millis(100 << idle));
                     let have = part.metadata().map_or(0, |m| m.len());
                     let (again, now) = self.ask(have)?;
                     (answer, from) = (again, have);
