@@ -43,7 +43,7 @@ pub fn guard(command: impl FnOnce() -> Outcome) -> ExitCode {
         let mut first = PANIC.lock().unwrap_or_else(PoisonError::into_inner);
         first.get_or_insert(text.unwrap_or_default() + &place);
     }));
-    super::signals::watch();
+    super::signals::watch(|line| tell(line));
     polysketch::gpu::hush_driver_panics();
     let stop = match catch_unwind(AssertUnwindSafe(command)) {
         Ok(Ok(()) | Err(Stop::Closed)) => return ExitCode::SUCCESS,

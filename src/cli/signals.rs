@@ -55,9 +55,9 @@ impl Watch {
     }
 }
 
-/// Listens to signals from here on.
+/// Listens to signals from here on; `tell` says why the program ends.
 #[cfg(unix)]
-pub fn watch() {
+pub fn watch(tell: fn(&str)) {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
     use signal_hook::iterator::Signals;
     use signal_hook::low_level::{emulate_default_handler, signal_name};
@@ -79,7 +79,7 @@ pub fn watch() {
                     Effect::Nothing => {}
                     Effect::EndNow => end(),
                     Effect::End => polysketch::files::until_idle(PATIENCE, || {
-                        super::failure::tell(format_args!("error: stopped by {name}"));
+                        tell(&format!("error: stopped by {name}"));
                         end();
                     }),
                 }
@@ -104,15 +104,15 @@ fn is_ignored(signal: i32) -> bool {
     action.sa_sigaction == libc::SIG_IGN
 }
 
-/// Listens to Ctrl-C and to a console that is closed from here on.
+/// Listens to Ctrl-C and to a console that is closed from here on; `tell` says why the program ends.
 #[cfg(not(unix))]
-pub fn watch() {
+pub fn watch(tell: fn(&str)) {
     let mut watch = Watch { first: None };
     let started = ctrlc::set_handler(move || match watch.effect() {
         Effect::Nothing => {}
         Effect::EndNow => std::process::exit(130),
         Effect::End => polysketch::files::until_idle(PATIENCE, || {
-            super::failure::tell("error: interrupted");
+            tell("error: interrupted");
             std::process::exit(130)
         }),
     });
