@@ -8,8 +8,6 @@ pub mod config;
 mod config_json;
 pub(crate) mod ends;
 pub(crate) mod engine;
-#[doc(hidden)]
-pub mod files;
 pub(crate) mod generation;
 #[doc(hidden)]
 pub mod parameters;
@@ -31,6 +29,8 @@ pub mod transformer;
 #[doc(hidden)]
 pub mod weights;
 
+#[doc(hidden)]
+pub use crate::files;
 pub use coder::EncodeOptions;
 pub use config::ModelConfig;
 pub use ends::EndFiles;

@@ -4,9 +4,12 @@ mod bench;
 mod check;
 mod eval;
 mod failures;
+mod folders;
 mod generation;
 mod report;
 mod run;
+#[cfg(target_os = "linux")]
+mod stopped;
 mod texts;
 mod tokens;
 mod training;
