@@ -49,7 +49,7 @@ impl Session {
         self.session
             .score(0, &ids, &mut |_, nll| {
                 all.extend_from_slice(nll);
-                std::ops::ControlFlow::Continue(())
+                ControlFlow::Continue(())
             })
             .await
             .map_err(to_js)?;
