@@ -1,16 +1,17 @@
 //! `eval`: how well a model predicts a text (SPEC §3).
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::Args;
 use pollster::block_on;
-use polysketch::model::files::read_text;
-use polysketch::model::{EncodeOptions, Session, Tokenizer};
+use polysketch::files::read_text;
+use polysketch::model::{Session, Tokenizer};
 use polysketch::{Error, ErrorKind};
 use serde::{Serialize, Serializer};
 
-use super::failure::{Outcome, tell};
+use super::failure::{Outcome, catch_interrupt, interrupted, tell};
 use super::options::{Common, ModelOptions, count};
 use super::output::{self, Align, plural, print, print_json, rate, seconds, table, thousands};
 use super::progress::{Progress, Unit};
@@ -185,24 +186,40 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
     let began = Instant::now();
     let (mut positions, mut sum, mut bytes, mut done) = (Positions::default(), Score::default(), 0, 0);
     let mut rows = Vec::new();
-    for Document { title, ids, bytes: size } in work {
-        let mut score = Score::default();
+    catch_interrupt();
+    for Document { text, title, mut ids, bytes: mut size } in work {
+        let (mut score, before) = (Score::default(), done);
         for window in ids.chunks(options.context.unwrap_or(usize::MAX)) {
             session.reset(0);
-            let mut position = 1;
+            let (mut position, mut window_done) = (1, 0);
             let mut tell = |read: usize, nll: &[f32]| {
                 for nll in nll.iter().map(|x| Score { tokens: 1, nll: f64::from(*x) }) {
                     positions.add(position, nll);
                     score.add(nll);
                     position += 1;
                 }
+                window_done = read;
                 bar.set(done + read);
+                if interrupted() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             };
-            block_on(session.score(0, window, &mut tell))?;
-            done += window.len();
+            let read = block_on(session.score(0, window, &mut tell));
+            done += window_done;
+            match read {
+                Err(e) if e.kind() == ErrorKind::Cancelled => break,
+                read => read?,
+            }
+            if interrupted() {
+                break;
+            }
+        }
+        if ids.len() > done - before {
+            (ids, size) = tokenizer.encode_head(text, done - before, options.special.how(), &mut |_| {})?;
         }
         (sum.tokens, sum.nll, bytes) = (sum.tokens + score.tokens, sum.nll + score.nll, bytes + size);
         rows.push(Row::new(Some(title), ids.len(), size, score));
+        if interrupted() {
+            break;
+        }
     }
     drop(bar);
     if sum.tokens == 0 {
@@ -216,15 +233,23 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
         data: name(&options.data),
         context: options.context,
         max_tokens: options.max_tokens,
-        all: Row::new(None, total, bytes, sum),
+        all: Row::new(None, done, bytes, sum),
         nll_by_position: positions,
         documents: rows,
         seconds: began.elapsed().as_secs_f64(),
     };
+    // The numbers so far are worth something, but are not those that were asked for.
+    let outcome = if done < total {
+        let what = format!("interrupted after {done} of {total} tokens; the numbers are of those");
+        Err(Error::new(ErrorKind::Cancelled, what).into())
+    } else {
+        Ok(())
+    };
     if common.json {
-        return print_json(&report);
+        return print_json(&report).and(outcome);
     }
     print(&as_text(&report))?;
+    outcome?;
     if common.talks() {
         let speed = rate(total, report.seconds);
         tell(format_args!(
@@ -238,17 +263,23 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
 }
 
 /// A document to be scored.
-struct Document {
+struct Document<'t> {
+    text: &'t str,
     title: String,
     ids: Vec<u32>,
     /// Of the text that the ids stand for.
     bytes: usize,
 }
 
-fn encode(common: &Common, tokenizer: &Tokenizer, text: &str, options: &Options) -> Outcome<Vec<Document>> {
+fn encode<'t>(
+    common: &Common,
+    tokenizer: &Tokenizer,
+    text: &'t str,
+    options: &Options,
+) -> Outcome<Vec<Document<'t>>> {
     let bar = Progress::bar(common, "cutting into tokens", text.len() as u64, Unit::Bytes);
     let most = options.max_tokens.unwrap_or(usize::MAX);
-    let how = EncodeOptions { special_as_text: options.special.special_as_text, ..EncodeOptions::default() };
+    let how = options.special.how();
     let documents = if how.special_as_text { vec![text] } else { tokenizer.documents(text) };
     let mut before = 0;
     let mut work = Vec::new();
@@ -257,7 +288,7 @@ fn encode(common: &Common, tokenizer: &Tokenizer, text: &str, options: &Options)
         let (ids, bytes) = tokenizer.encode_head(document, most, how, tell)?;
         let title = document.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("(blank)");
         let title = title.chars().filter(|c| !c.is_control()).take(80).collect();
-        work.push(Document { title, ids, bytes });
+        work.push(Document { text: document, title, ids, bytes });
         before += document.len();
     }
     Ok(work)

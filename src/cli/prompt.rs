@@ -6,7 +6,8 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use clap::Args;
-use polysketch::model::files::{as_text, read_text};
+use polysketch::files::{as_text, read_text};
+use polysketch::model::EncodeOptions;
 use polysketch::{Error, ErrorKind, Result};
 
 use super::failure::tell;
@@ -35,6 +36,13 @@ pub struct Special {
     /// Take special tokens in the text (<|endoftext|>) as text like any other [default: they are tokens]
     #[arg(long)]
     pub special_as_text: bool,
+}
+
+impl Special {
+    /// How a text is encoded.
+    pub fn how(self) -> EncodeOptions {
+        EncodeOptions { special_as_text: self.special_as_text, ..EncodeOptions::default() }
+    }
 }
 
 /// A prompt.

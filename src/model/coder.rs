@@ -199,9 +199,7 @@ pub(super) fn words(text: &str) -> impl Iterator<Item = &str> {
 /// The GPT-2 pattern never joins a visible character to white space after it, nor looks across that boundary;
 /// to put digits apart before only adds boundaries.
 fn splits_at_white_space(t: &Tokenizer) -> bool {
-    let gpt2 = |p: &PreTokenizerWrapper| {
-        matches!(p, PreTokenizerWrapper::ByteLevel(b) if b.use_regex && !b.add_prefix_space)
-    };
+    let gpt2 = |p: &PreTokenizerWrapper| matches!(p, PreTokenizerWrapper::ByteLevel(b) if b.use_regex && !b.add_prefix_space);
     let digits = |p: &PreTokenizerWrapper| match p {
         PreTokenizerWrapper::Digits(_) => true,
         PreTokenizerWrapper::Split(s) => s.pattern == SplitPattern::Regex(r"\p{N}".into()) && !s.invert,

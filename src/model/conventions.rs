@@ -59,7 +59,9 @@ impl SamplingDefaults {
             top_k: config["top_k"].as_u64().and_then(|k| u32::try_from(k).ok()).or(usual.top_k),
             top_p: number("top_p").filter(|p| *p > 0.0 && *p <= 1.0).or(usual.top_p),
             min_p: number("min_p").filter(|p| (0.0..=1.0).contains(p)).or(usual.min_p),
-            repetition_penalty: number("repetition_penalty").filter(|p| *p > 0.0).or(usual.repetition_penalty),
+            repetition_penalty: number("repetition_penalty")
+                .filter(|p| *p > 0.0)
+                .or(usual.repetition_penalty),
         }
     }
 

@@ -24,7 +24,7 @@ impl EndFiles {
     pub fn open(dir: &std::path::Path) -> Self {
         let read = |name: &str| {
             let path = dir.join(name);
-            path.exists().then(|| super::files::read_text(&path).unwrap_or_default())
+            path.exists().then(|| crate::files::read_text(&path).unwrap_or_default())
         };
         Self {
             generation_config: read("generation_config.json"),

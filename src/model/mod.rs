@@ -1,17 +1,15 @@
 //! Models: configuration, checkpoint, tokenizer, the transformer as a graph, sessions.
 
 mod byte_level;
+pub(crate) mod chat;
 #[doc(hidden)]
 pub mod checkpoint;
-pub(crate) mod chat;
 pub(crate) mod coder;
 pub mod config;
 mod config_json;
 pub(crate) mod conventions;
 pub(crate) mod ends;
 pub(crate) mod engine;
-#[doc(hidden)]
-pub mod files;
 pub(crate) mod generation;
 #[doc(hidden)]
 pub mod parameters;
@@ -35,6 +33,8 @@ pub(crate) mod vocabulary;
 #[doc(hidden)]
 pub mod weights;
 
+#[doc(hidden)]
+pub use crate::files;
 pub use chat::{ChatTemplate, Conversation, Message, Reading};
 pub use coder::EncodeOptions;
 pub use config::ModelConfig;

@@ -30,8 +30,7 @@ const DEEPSEEK3: [&str; 3] = [
     r"[一-龥぀-ゟ゠-ヿ]+",
     r##"[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"##,
 ];
-const DEEPSEEK_CODER: [&str; 5] =
-    [r"[\r\n]", r"\s?\p{L}+", r"\s?\p{P}+", r"[一-龥ࠀ-一가-\x{D7FF}]+", DIGIT];
+const DEEPSEEK_CODER: [&str; 5] = [r"[\r\n]", r"\s?\p{L}+", r"\s?\p{P}+", r"[一-龥ࠀ-一가-\x{D7FF}]+", DIGIT];
 /// What files have that do not say.
 const UNNAMED: [&str; 4] = [
     r"[\p{P}\$\+<=>\^~\|]+",
@@ -53,18 +52,20 @@ impl Cut {
 
     /// The cut of this name; none if it is not known.
     pub fn named(name: &str) -> Option<Self> {
-        let by = |patterns: &'static [&'static str]| Self { patterns, gpt2: false, whole: false, begins: false };
+        let by =
+            |patterns: &'static [&'static str]| Self { patterns, gpt2: false, whole: false, begins: false };
         Some(match name {
             "gpt-2" | "gpt2" | "phi-2" | "mpt" | "olmo" | "jais" | "roberta-bpe" | "gigachat" | "mellum"
             | "trillion" | "granite-docling" | "exaone4" | "a.x-4.0" => Self::GPT2,
             "smollm" | "starcoder" | "refact" | "command-r" | "codeshell" | "exaone" | "minerva-7b" => {
                 Self { patterns: &[DIGIT], ..Self::GPT2 }
             }
-            "llama-bpe" | "llama3" | "llama-v3" | "falcon3" | "falcon-h1" | "pixtral" | "midm-2.0" | "lfm2" => {
-                Self { whole: true, begins: true, ..by(&[LLAMA3]) }
-            }
+            "llama-bpe" | "llama3" | "llama-v3" | "falcon3" | "falcon-h1" | "pixtral" | "midm-2.0"
+            | "lfm2" => Self { whole: true, begins: true, ..by(&[LLAMA3]) },
             "dbrx" | "smaug-bpe" | "glm4" | "chatglm-bpe" => by(&[LLAMA3]),
-            "qwen2" | "deepseek-r1-qwen" | "stablelm2" | "hunyuan" | "megrez" | "grok-2" | "kormo" => Self::QWEN2,
+            "qwen2" | "deepseek-r1-qwen" | "stablelm2" | "hunyuan" | "megrez" | "grok-2" | "kormo" => {
+                Self::QWEN2
+            }
             "qwen35" => by(&[QWEN35]),
             "tekken" => Self { whole: true, begins: true, ..by(&[TEKKEN]) },
             "gpt-4o" | "llama4" | "o200k" => by(&[GPT4O]),

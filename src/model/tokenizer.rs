@@ -92,7 +92,7 @@ impl Tokenizer {
     /// `ErrorKind::Io` if a file cannot be read; otherwise as [`Tokenizer::from_json_bytes`].
     #[cfg(not(target_arch = "wasm32"))]
     pub fn open(dir: &std::path::Path) -> Result<Self> {
-        use super::files::{read_bytes, read_text};
+        use crate::files::{read_bytes, read_text};
         let is_there = |name: &str| !matches!(dir.join(name).try_exists(), Ok(false));
         if is_there("tokenizer.json") {
             let path = dir.join("tokenizer.json");
@@ -369,7 +369,8 @@ impl Tokenizer {
 
 /// What the post-processor puts before a text.
 fn begin(tokenizer: &tokenizers::Tokenizer) -> Arc<[u32]> {
-    let encode = |special| tokenizer.encode_fast("a", special).map(|e| e.get_ids().to_vec()).unwrap_or_default();
+    let encode =
+        |special| tokenizer.encode_fast("a", special).map(|e| e.get_ids().to_vec()).unwrap_or_default();
     let (plain, whole) = (encode(false), encode(true));
     let at = whole.windows(plain.len().max(1)).position(|part| part == plain).unwrap_or(0);
     whole[..at].into()

@@ -88,8 +88,9 @@ impl GgufVocabulary {
                     .help("use a model folder with its tokenizer.json")
                 })?;
                 let merges = self.merges.iter().map(|line| pair(line).ok_or(line));
-                let merges: Vec<_> =
-                    merges.collect::<Result<_, _>>().map_err(|line| damaged(format!("{line:?} is no merge of two tokens")))?;
+                let merges: Vec<_> = merges
+                    .collect::<Result<_, _>>()
+                    .map_err(|line| damaged(format!("{line:?} is no merge of two tokens")))?;
                 (byte_level(self.vocabulary(), merges, cut).map_err(failed)?, cut.begins)
             }
             "llama" => (self.sentence_piece().map_err(failed)?, true),
@@ -112,7 +113,8 @@ impl GgufVocabulary {
 
     /// How the model is talked to: with the chat template of the file, if it has one.
     pub fn conventions(&self, template: Option<&str>, label: &str) -> Conventions {
-        let ids = [("bos_token", self.bos), ("eos_token", self.ends.first().copied()), ("unk_token", self.unknown)];
+        let ids =
+            [("bos_token", self.bos), ("eos_token", self.ends.first().copied()), ("unk_token", self.unknown)];
         let token = |id: u32| self.tokens.get(id as usize).cloned();
         let tokens = ids.into_iter().filter_map(|(name, id)| Some((name.to_string(), token(id?)?))).collect();
         let named = Conventions { tokens, ..Conventions::default() };
@@ -187,21 +189,24 @@ impl GgufVocabulary {
 /// [`ErrorKind::Tokenizer`] for files that are damaged or do not fit together.
 pub(super) fn from_lists(vocab: &str, merges: &str, config: &Value, label: &str) -> Result<Tokenizer> {
     let damaged = |file: &str, what: String| {
-        Error::new(ErrorKind::Tokenizer, format!("{label}/{file}: {what}"))
-            .help("the file is damaged or of another kind of tokenizer; copy it again, or add a tokenizer.json")
+        Error::new(ErrorKind::Tokenizer, format!("{label}/{file}: {what}")).help(
+            "the file is damaged or of another kind of tokenizer; copy it again, or add a tokenizer.json",
+        )
     };
     let vocabulary: HashMap<String, u32> =
         serde_json::from_str(vocab).map_err(|e| damaged("vocab.json", format!("not a vocabulary: {e}")))?;
-    let lines = merges.lines().enumerate().filter(|(at, line)| {
-        !line.is_empty() && !(*at == 0 && line.starts_with("#version"))
-    });
+    let lines = merges
+        .lines()
+        .enumerate()
+        .filter(|(at, line)| !line.is_empty() && !(*at == 0 && line.starts_with("#version")));
     let merges = lines.map(|(at, line)| {
         pair(line).ok_or_else(|| damaged("merges.txt", format!("line {} is no merge of two tokens", at + 1)))
     });
     let merges = merges.collect::<Result<Vec<_>>>()?;
     let qwen = config["tokenizer_class"].as_str().is_some_and(|class| class.starts_with("Qwen2Tokenizer"));
     let cut = if qwen { Cut::QWEN2 } else { Cut::GPT2 };
-    let failed = |e: tokenizers::Error| damaged("vocab.json", format!("not a tokenizer: {}", clip(&e.to_string())));
+    let failed =
+        |e: tokenizers::Error| damaged("vocab.json", format!("not a tokenizer: {}", clip(&e.to_string())));
     let end = vocabulary.contains_key(END_OF_TEXT);
     let mut tokenizer = byte_level(vocabulary, merges, cut).map_err(failed)?;
     if qwen {

@@ -21,7 +21,8 @@ fn model(folder: &Path, template: &str, generation: &Value) -> String {
 }
 
 fn chat(model: &str, more: &[&str], lines: &str) -> std::process::Output {
-    let arguments = [&["chat", "--backend", "cpu", "--model", model, "--seed", "1", "-n", "6"], more].concat();
+    let arguments =
+        [&["chat", "--backend", "cpu", "--model", model, "--seed", "1", "-n", "6"], more].concat();
     run_with(&arguments, lines.as_bytes())
 }
 
@@ -55,18 +56,36 @@ fn turns_read_only_what_is_new_and_say_what_one_reading_says() {
         assert!(read < 20, "only what is new is read: {read}");
         position += read + answer["generated_tokens"].as_u64().unwrap();
         assert_eq!(answer["position"], position);
-        let arguments = ["generate", "--backend", "cpu", "--model", &model, "--seed", "1", "-n", "6",
-            "--repetition-penalty", "1", "--prompt", &whole];
+        let arguments = [
+            "generate",
+            "--backend",
+            "cpu",
+            "--model",
+            &model,
+            "--seed",
+            "1",
+            "-n",
+            "6",
+            "--repetition-penalty",
+            "1",
+            "--prompt",
+            &whole,
+        ];
         let once = json(&arguments);
         // The tokens that were read are those of the whole text wherever it is cut between words.
-        if tokenizer.encode(&whole).unwrap().len() as u64 == position - answer["generated_tokens"].as_u64().unwrap() {
+        if tokenizer.encode(&whole).unwrap().len() as u64
+            == position - answer["generated_tokens"].as_u64().unwrap()
+        {
             assert_eq!(once["text"], answer["text"], "answer {at}");
         }
         assert_eq!(answer["text"], messages[2 * at + 2]["content"]);
         whole += &format!("{}\n", answer["text"].as_str().unwrap());
     }
     let plain = succeeded(&[], chat(&model, &["--system", "S"], "One\nTwo\n"));
-    assert_eq!(plain, format!("{}\n{}\n", answers[0]["text"].as_str().unwrap(), answers[1]["text"].as_str().unwrap()));
+    assert_eq!(
+        plain,
+        format!("{}\n{}\n", answers[0]["text"].as_str().unwrap(), answers[1]["text"].as_str().unwrap())
+    );
 }
 
 #[test]
@@ -90,7 +109,19 @@ fn a_conversation_is_saved_and_goes_on() {
     assert_eq!(told["messages"], as_json(&model, &["--system", "T"], "One\n")["messages"]);
     // A text is no conversation.
     let (_, text) = file(dir.path(), "text.state");
-    stdout(&["generate", "--backend", "cpu", "--model", &model, "--prompt", "x", "-n", "1", "--state-out", &text]);
+    stdout(&[
+        "generate",
+        "--backend",
+        "cpu",
+        "--model",
+        &model,
+        "--prompt",
+        "x",
+        "-n",
+        "1",
+        "--state-out",
+        &text,
+    ]);
     fails(chat(&model, &["--state-in", &text], ""), &["not a conversation"], true);
 }
 
@@ -122,11 +153,15 @@ fn the_models_files_say_how_to_sample() {
     let greedy = as_json(&model, &["--seed", "2"], "One\n");
     assert_eq!(greedy["answers"][0]["ids"], as_json(&model, &["--seed", "3"], "One\n")["answers"][0]["ids"]);
     let generate = |seed: &str, more: &[&str]| {
-        let start = ["generate", "--backend", "cpu", "--model", &model, "--prompt", "It", "-n", "8", "--seed", seed];
+        let start =
+            ["generate", "--backend", "cpu", "--model", &model, "--prompt", "It", "-n", "8", "--seed", seed];
         json(&[&start[..], more].concat())["ids"].clone()
     };
     assert_eq!(generate("2", &[]), generate("3", &[]));
-    assert_ne!(generate("2", &["--temperature", "1.5", "--top-k", "0"]), generate("3", &["--temperature", "1.5", "--top-k", "0"]));
+    assert_ne!(
+        generate("2", &["--temperature", "1.5", "--top-k", "0"]),
+        generate("3", &["--temperature", "1.5", "--top-k", "0"])
+    );
 }
 
 #[test]

@@ -127,7 +127,8 @@ fn serve(stream: TcpStream, shared: &Mutex<Behaviour>) -> std::io::Result<()> {
             continue;
         }
         if path == "/api/models/o/n/revision/main" {
-            let files: Vec<_> = hub.files.keys().map(|name| serde_json::json!({ "rfilename": name })).collect();
+            let files: Vec<_> =
+                hub.files.keys().map(|name| serde_json::json!({ "rfilename": name })).collect();
             let body = serde_json::json!({ "sha": hub.commit, "siblings": files }).to_string();
             write!(out, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len())?;
             continue;
@@ -161,10 +162,17 @@ fn serve(stream: TcpStream, shared: &Mutex<Behaviour>) -> std::io::Result<()> {
         let etag = if stored.is_some() { "\"elsewhere\"".into() } else { format!("\"{tag}\"") };
         let (status, content_range) = match from {
             0 => ("200 OK", String::new()),
-            from => ("206 Partial Content", format!("Content-Range: bytes {from}-{}/{}\r\n", bytes.len() - 1, bytes.len())),
+            from => (
+                "206 Partial Content",
+                format!("Content-Range: bytes {from}-{}/{}\r\n", bytes.len() - 1, bytes.len()),
+            ),
         };
         let body = &bytes[from.min(bytes.len())..];
-        write!(out, "HTTP/1.1 {status}\r\nETag: {etag}\r\n{content_range}Content-Length: {}\r\n\r\n", body.len())?;
+        write!(
+            out,
+            "HTTP/1.1 {status}\r\nETag: {etag}\r\n{content_range}Content-Length: {}\r\n\r\n",
+            body.len()
+        )?;
         if bytes.len() > 100_000 && !hub.breaks.is_empty() {
             let at = hub.breaks.remove(0);
             drop(hub);
@@ -210,7 +218,8 @@ fn a_fetch_that_breaks_off_goes_on() {
     hub.set(|h| h.breaks = vec![1_000_000, 0, 500_000]);
     succeeded(&[], hub.run("hf:o/n"));
     whole(&hub, "c0ffee");
-    let ranges: Vec<String> = hub.asked().into_iter().map(|(_, range, _)| range).filter(|r| !r.is_empty()).collect();
+    let ranges: Vec<String> =
+        hub.asked().into_iter().map(|(_, range, _)| range).filter(|r| !r.is_empty()).collect();
     assert_eq!(ranges, ["bytes=1000000-", "bytes=1000000-", "bytes=1500000-"]);
 }
 
@@ -303,7 +312,9 @@ fn refusals_are_a_line_with_a_way_out() {
     hub.set(|h| h.files.retain(|name, _| name == "tokenizer.json"));
     hub.set(|h| h.commit = "empty".into());
     fails(hub.run("hf:o/n"), &["config.json"], true);
-    let two = |h: &mut Behaviour| ["a.gguf", "b.gguf"].into_iter().for_each(|n| drop(h.files.insert(n.into(), vec![1])));
+    let two = |h: &mut Behaviour| {
+        ["a.gguf", "b.gguf"].into_iter().for_each(|n| drop(h.files.insert(n.into(), vec![1])))
+    };
     hub.set(two);
     fails(hub.run("hf:o/n"), &["2 GGUF files"], true);
     assert!(Path::new(&hub.cached("refs/main")).exists());

@@ -5,10 +5,13 @@ mod chat;
 mod check;
 mod eval;
 mod failures;
+mod folders;
 mod generation;
 mod hub;
 mod report;
 mod run;
+#[cfg(target_os = "linux")]
+mod stopped;
 mod texts;
 mod tokens;
 mod training;

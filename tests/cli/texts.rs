@@ -150,7 +150,7 @@ fn another_end_of_a_text() {
     let corpus = polysketch::train::corpus::Corpus::read(
         &[path("one"), path("two")],
         &vocabulary,
-        dir.path(),
+        None,
         &mut |_, _| {},
     )
     .unwrap();

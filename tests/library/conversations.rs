@@ -57,7 +57,11 @@ fn tokens_of_every_cut_are_those_of_llama_cpp() {
         }
         let begin: Vec<u32> = vocabulary.bos.into_iter().filter(|_| expected["adds_bos"] == true).collect();
         assert_eq!(tokenizer.begin(), begin, "{pre}");
-        assert!(tokenizer.ends().contains(&2) && tokenizer.ends().contains(&0), "{pre}: {:?}", tokenizer.ends());
+        assert!(
+            tokenizer.ends().contains(&2) && tokenizer.ends().contains(&0),
+            "{pre}: {:?}",
+            tokenizer.ends()
+        );
     }
 }
 
@@ -81,9 +85,19 @@ fn the_same_vocabulary_in_every_kind_of_file() {
     );
     let from_lists = Tokenizer::open(dir.path()).expect("opens");
     let gpt2 = vocabulary(file).tokenizer("gguf").expect("a tokenizer");
-    for text in ["", "a   7\n\n\n8 ...?!\n", "<|im_start|>user\nHi<|im_end|>\n<|endoftext|>", "x  1   22 été 🙂"] {
-        assert_eq!(from_json.encode(text).expect("encodes"), from_gguf.encode(text).expect("encodes"), "{text:?}");
-        assert_eq!(from_lists.encode(text).expect("encodes"), gpt2.encode(text).expect("encodes"), "{text:?}");
+    for text in
+        ["", "a   7\n\n\n8 ...?!\n", "<|im_start|>user\nHi<|im_end|>\n<|endoftext|>", "x  1   22 été 🙂"]
+    {
+        assert_eq!(
+            from_json.encode(text).expect("encodes"),
+            from_gguf.encode(text).expect("encodes"),
+            "{text:?}"
+        );
+        assert_eq!(
+            from_lists.encode(text).expect("encodes"),
+            gpt2.encode(text).expect("encodes"),
+            "{text:?}"
+        );
         let as_text = EncodeOptions { special_as_text: true, ..EncodeOptions::default() };
         let plain = |t: &Tokenizer| t.encode_as(text, as_text, &mut |_| {}).expect("encodes");
         assert_eq!(plain(&from_json), plain(&from_gguf), "{text:?}");
@@ -210,7 +224,8 @@ fn dates_are_today() {
 
 #[test]
 fn smoltmp() {
-    let v = vocabulary(&serde_json::from_str(&std::fs::read_to_string("/tmp/fix/smol.json").unwrap()).unwrap());
+    let v =
+        vocabulary(&serde_json::from_str(&std::fs::read_to_string("/tmp/fix/smol.json").unwrap()).unwrap());
     let t = v.tokenizer("smol").unwrap();
     println!("{:?} {:?}", t.begin(), t.ends());
     let e = json("smollm2/expected.json");

@@ -50,10 +50,12 @@ impl Command {
         }
         let (name, argument) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
         let argument = argument.trim();
-        let file = || match argument {
-            "" => Err(Error::new(ErrorKind::Input, format!("/{name} needs a file")).help(format!("/{name} FILE"))),
-            path => Ok(PathBuf::from(path)),
-        };
+        let file =
+            || match argument {
+                "" => Err(Error::new(ErrorKind::Input, format!("/{name} needs a file"))
+                    .help(format!("/{name} FILE"))),
+                path => Ok(PathBuf::from(path)),
+            };
         Ok(match name {
             "reset" => Self::Reset,
             "system" => Self::System((!argument.is_empty()).then(|| argument.into())),

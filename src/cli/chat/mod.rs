@@ -14,12 +14,12 @@ use std::path::PathBuf;
 
 use clap::Args;
 use polysketch::ErrorKind;
-use polysketch::files::read_text;
+use polysketch::files::{check_place, read_text};
 use polysketch::model::GenerateOptions;
 
 use super::failure::{Outcome, Stop, report, tell};
 use super::options::{Common, ModelOptions, natural};
-use super::output::{check_place, print_json};
+use super::output::print_json;
 use super::sampling::Sampling;
 use super::signals::catch_interrupt;
 use command::{Command, HELP};
@@ -53,7 +53,8 @@ pub struct Options {
 /// Runs the command.
 pub fn run(common: &Common, options: &Options) -> Outcome {
     options.sampling.check()?;
-    let template = options.template.as_deref().map(|path| Ok::<_, polysketch::Error>((read_text(path)?, path)));
+    let template =
+        options.template.as_deref().map(|path| Ok::<_, polysketch::Error>((read_text(path)?, path)));
     let template = template.transpose()?;
     options.state_out.as_deref().map(check_place).transpose()?;
     let model = super::model::load(common, &options.model)?;
@@ -75,7 +76,11 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
     }
     let mut input = Input::open()?;
     if input.is_terminal() && common.talks() {
-        tell(format_args!("{} on {}. /help lists commands, Ctrl-D ends.", options.model.name(), model.executor().name()));
+        tell(format_args!(
+            "{} on {}. /help lists commands, Ctrl-D ends.",
+            options.model.name(),
+            model.executor().name()
+        ));
     }
     let outcome = converse(common, &mut input, &mut talk);
     // Whatever happened, what was said so far is worth keeping.
@@ -103,7 +108,9 @@ fn converse(common: &Common, input: &mut Input, talk: &mut Talk<'_>) -> Outcome 
         match Command::parse(&line).map_err(Stop::from).and_then(|command| act(command, talk)) {
             Ok(true) => {}
             Ok(false) => return Ok(()),
-            Err(Stop::Failed(error)) if input.is_terminal() && error.kind() != ErrorKind::DeviceLost => report(&error),
+            Err(Stop::Failed(error)) if input.is_terminal() && error.kind() != ErrorKind::DeviceLost => {
+                report(&error)
+            }
             Err(stop) => return Err(stop),
         }
     }

@@ -31,7 +31,8 @@ impl Cache {
     pub fn open(name: &Name) -> Result<Self> {
         let hub = set("HF_HUB_CACHE").or_else(|| Some(home()?.join("hub")));
         let hub = hub.ok_or_else(|| {
-            Error::new(ErrorKind::Io, "there is no home folder to fetch models into").help("set HF_HOME to a folder")
+            Error::new(ErrorKind::Io, "there is no home folder to fetch models into")
+                .help("set HF_HOME to a folder")
         })?;
         Ok(Self { root: hub.join(format!("models--{}", name.repository.replace('/', "--"))) })
     }
@@ -53,7 +54,10 @@ impl Cache {
             return Some(direct);
         }
         let commit = std::fs::read_to_string(self.root.join("refs").join(revision)).ok()?;
-        Some(commit.trim()).filter(|commit| is_plain(commit)).map(|commit| self.folder(commit)).filter(|f| f.is_dir())
+        Some(commit.trim())
+            .filter(|commit| is_plain(commit))
+            .map(|commit| self.folder(commit))
+            .filter(|f| f.is_dir())
     }
 
     /// Remembers which commit a branch or a tag is at.
@@ -79,7 +83,7 @@ impl Cache {
     /// Makes the folder of a file.
     pub fn make_room(&self, path: &Path) -> Result<()> {
         let folder = path.parent().unwrap_or(path);
-        create_folders(folder).map_err(|e| Error::io(folder.display(), &e))
+        create_folders(folder)
     }
 
     /// Gives a content its name in a commit.

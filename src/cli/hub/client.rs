@@ -50,7 +50,8 @@ const LONGEST_WAIT: u64 = 30;
 impl Client {
     /// As the environment says: `HF_ENDPOINT`, `HF_TOKEN`, or the token that `hf auth login` left.
     pub fn from_env() -> Result<Self> {
-        let set = |name: &str| std::env::var(name).ok().map(|v| v.trim().to_string()).filter(|v| !v.is_empty());
+        let set =
+            |name: &str| std::env::var(name).ok().map(|v| v.trim().to_string()).filter(|v| !v.is_empty());
         let endpoint = set("HF_ENDPOINT").unwrap_or_else(|| "https://huggingface.co".into());
         let sound = endpoint.parse::<Uri>().is_ok_and(|uri| uri.host().is_some() && uri.scheme().is_some());
         if !sound {
@@ -59,7 +60,10 @@ impl Client {
         }
         let kept = || {
             let path = set("HF_TOKEN_PATH").map(Into::into).or_else(|| Some(cache::home()?.join("token")))?;
-            std::fs::read_to_string(path).ok().map(|text| text.trim().to_string()).filter(|text| !text.is_empty())
+            std::fs::read_to_string(path)
+                .ok()
+                .map(|text| text.trim().to_string())
+                .filter(|text| !text.is_empty())
         };
         let agent = Agent::config_builder()
             .max_redirects(0)
@@ -91,8 +95,11 @@ impl Client {
         });
         match (commit, files) {
             (Some(commit), Some(files)) => Ok(Listing { commit: commit.into(), files }),
-            _ => Err(Error::new(ErrorKind::Io, format!("{name}: {} answers with something else than a list of files", self.endpoint))
-                .help("check HF_ENDPOINT, and whether a login page of the network is in the way")),
+            _ => Err(Error::new(
+                ErrorKind::Io,
+                format!("{name}: {} answers with something else than a list of files", self.endpoint),
+            )
+            .help("check HF_ENDPOINT, and whether a login page of the network is in the way")),
         }
     }
 
@@ -112,7 +119,8 @@ impl Client {
                     if status.is_success() || status == StatusCode::RANGE_NOT_SATISFIABLE {
                         return Ok(answer);
                     }
-                    let wait = header(answer.response.headers(), "retry-after").and_then(|text| text.parse().ok());
+                    let wait =
+                        header(answer.response.headers(), "retry-after").and_then(|text| text.parse().ok());
                     (self.refused(name, file, status, wait), may_pass(status), wait)
                 }
                 Err(error) => (self.unreachable(name, &error.to_string()), true, None),
@@ -166,8 +174,11 @@ impl Client {
         let page = format!("{}/{}", self.endpoint, name.repository);
         match (status.as_u16(), &self.token) {
             (401, None) => says(
-                format!("{what}: the Hub shows this to nobody unknown (401): there is no such model, or it is private"),
-                "check the name; for a private model set HF_TOKEN to a token of an account that may read it".into(),
+                format!(
+                    "{what}: the Hub shows this to nobody unknown (401): there is no such model, or it is private"
+                ),
+                "check the name; for a private model set HF_TOKEN to a token of an account that may read it"
+                    .into(),
             ),
             (401, Some(_)) => says(
                 format!("{what}: the Hub does not take the token (401), or there is no such model"),
@@ -187,8 +198,10 @@ impl Client {
             ),
             (429, _) => says(
                 format!("{what}: the Hub was asked too often (429)"),
-                format!("wait {}, and set HF_TOKEN: who is known may ask more often",
-                    wait.map_or("some minutes".into(), |seconds| format!("{seconds} seconds"))),
+                format!(
+                    "wait {}, and set HF_TOKEN: who is known may ask more often",
+                    wait.map_or("some minutes".into(), |seconds| format!("{seconds} seconds"))
+                ),
             ),
             (code, _) => says(
                 format!("{what}: {} answers with status {code}", self.endpoint),

@@ -17,13 +17,21 @@ use super::name::Name;
 const IDLE: u32 = 4;
 
 /// Puts a file of a commit into the cache, where it is not there.
-pub fn fetch(common: &Common, client: &Client, cache: &Cache, name: &Name, commit: &str, file: &str) -> Result<()> {
+pub fn fetch(
+    common: &Common,
+    client: &Client,
+    cache: &Cache,
+    name: &Name,
+    commit: &str,
+    file: &str,
+) -> Result<()> {
     if cache.folder(commit).join(file).is_file() {
         return Ok(());
     }
     // A file that is not what it should be is fetched once more from its beginning.
-    match Fetch { common, client, cache, name, commit, file }.whole() {
-        Err(Failure::Damaged(_)) => Fetch { common, client, cache, name, commit, file }.whole().map_err(Failure::error),
+    let fetch = Fetch { common, client, cache, name, commit, file };
+    match fetch.whole() {
+        Err(Failure::Damaged(_)) => fetch.whole().map_err(Failure::error),
         result => result.map_err(Failure::error),
     }
 }
@@ -123,7 +131,8 @@ impl Fetch<'_> {
 
     /// Adds what an answer brings to a part that has `from` bytes.
     fn go_on(&self, part: &mut File, path: &Path, mut answer: Answer, from: u64) -> Result<(), Broken> {
-        let disk = |e: std::io::Error| Broken { error: Error::io(path.display(), &e), brought: 0, fatal: true };
+        let disk =
+            |e: std::io::Error| Broken { error: Error::io(path.display(), &e), brought: 0, fatal: true };
         let response = &mut answer.response;
         let status = response.status().as_u16();
         let range = header(response.headers(), "content-range").map(String::from);
@@ -131,10 +140,11 @@ impl Fetch<'_> {
         let mut at = from;
         let length = match status {
             206 => {
-                let first = range.as_deref().and_then(|text| text.trim_start_matches("bytes ").split('-').next()?.parse().ok());
+                let first = range
+                    .as_deref()
+                    .and_then(|text| text.trim_start_matches("bytes ").split('-').next()?.parse().ok());
                 if first != Some(from) {
-                    at = 0;
-                    // It goes on somewhere else: all of it is needed.
+                    // All of it is needed.
                     part.set_len(0).map_err(disk)?;
                     return Err(self.broken("the server goes on elsewhere than asked", 0, None, 0));
                 }
@@ -152,7 +162,8 @@ impl Fetch<'_> {
             }
         };
         part.set_len(at).and_then(|()| part.seek(SeekFrom::Start(at))).map_err(disk)?;
-        let bar = Progress::bar(self.common, &format!("fetching {}", self.file), length.unwrap_or(0), Unit::Bytes);
+        let bar =
+            Progress::bar(self.common, &format!("fetching {}", self.file), length.unwrap_or(0), Unit::Bytes);
         let mut body = response.body_mut().as_reader();
         let mut buffer = vec![0; 1 << 18];
         let began = at;
@@ -168,7 +179,9 @@ impl Fetch<'_> {
             }
         }
         match length {
-            Some(length) if at < length => Err(self.broken("the connection ended", at, Some(length), at - began)),
+            Some(length) if at < length => {
+                Err(self.broken("the connection ended", at, Some(length), at - began))
+            }
             Some(length) if at > length => {
                 part.set_len(0).map_err(disk)?;
                 Err(self.broken("more came than the file has", 0, None, 0))
@@ -180,8 +193,8 @@ impl Fetch<'_> {
     fn broken(&self, why: &str, at: u64, length: Option<u64>, brought: u64) -> Broken {
         let of = length.map(|n| format!(" of {n}")).unwrap_or_default();
         let text = format!("{}: {} broke off after {at}{of} bytes: {why}", self.name, self.file);
-        let error = Error::new(ErrorKind::Io, text)
-            .help("run the command again: it goes on where it stopped");
+        let error =
+            Error::new(ErrorKind::Io, text).help("run the command again: it goes on where it stopped");
         Broken { error, brought, fatal: false }
     }
 
@@ -210,7 +223,8 @@ impl Fetch<'_> {
             self.name, self.file
         );
         Err(Failure::Damaged(
-            Error::new(ErrorKind::Io, text).help("it was changed on the way, or while it was fetched: run the command again"),
+            Error::new(ErrorKind::Io, text)
+                .help("it was changed on the way, or while it was fetched: run the command again"),
         ))
     }
 }

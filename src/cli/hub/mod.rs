@@ -40,15 +40,19 @@ pub fn locate(common: &Common, model: &Path) -> Result<PathBuf> {
     let name = Name::parse(text)?;
     let cache = Cache::open(&name)?;
     let here = cache.snapshot(&name.revision);
-    let offline = std::env::var("HF_HUB_OFFLINE").is_ok_and(|v| matches!(v.as_str(), "1" | "true" | "TRUE" | "yes" | "on"));
+    let offline = std::env::var("HF_HUB_OFFLINE")
+        .is_ok_and(|v| matches!(v.as_str(), "1" | "true" | "TRUE" | "yes" | "on"));
     if let Some(found) = here.as_deref().and_then(|snapshot| complete(&name, snapshot))
         && (offline || name.is_fixed())
     {
         return Ok(found);
     }
     if offline {
-        return Err(Error::new(ErrorKind::Io, format!("{text}: is not in the cache {}, and HF_HUB_OFFLINE is set", cache.root()))
-            .help("fetch it once without HF_HUB_OFFLINE"));
+        return Err(Error::new(
+            ErrorKind::Io,
+            format!("{text}: is not in the cache {}, and HF_HUB_OFFLINE is set", cache.root()),
+        )
+        .help("fetch it once without HF_HUB_OFFLINE"));
     }
     let client = Client::from_env()?;
     let listing = match client.listing(&name) {
@@ -63,7 +67,7 @@ pub fn locate(common: &Common, model: &Path) -> Result<PathBuf> {
             None => return Err(error),
         },
     };
-    let mut fetch = |file: &str| download::fetch(common, &client, &cache, &name, &listing.commit, file);
+    let fetch = |file: &str| download::fetch(common, &client, &cache, &name, &listing.commit, file);
     for file in first_files(&name, &listing)? {
         fetch(&file)?;
     }
@@ -99,7 +103,11 @@ fn first_files(name: &Name, listing: &Listing) -> Result<Vec<String>> {
     if let Some(file) = &name.file {
         if !has(file) {
             let alike: Vec<&str> = listing.files.iter().map(String::as_str).filter(|f| is_gguf(f)).collect();
-            let help = if alike.is_empty() { "it has no GGUF files".into() } else { format!("it has {}", some(&alike)) };
+            let help = if alike.is_empty() {
+                "it has no GGUF files".into()
+            } else {
+                format!("it has {}", some(&alike))
+            };
             return Err(Error::new(ErrorKind::Input, format!("{name}: there is no file {file:?}")).help(help));
         }
         return Ok(vec![file.clone()]);
@@ -118,8 +126,11 @@ fn first_files(name: &Name, listing: &Listing) -> Result<Vec<String>> {
     }
     let packed: Vec<&str> = listing.files.iter().map(String::as_str).filter(|f| is_gguf(f)).collect();
     match packed[..] {
-        [] => Err(Error::new(ErrorKind::Input, format!("{name}: has no {CONFIG} with {WEIGHTS}, nor a GGUF file"))
-            .help("only safetensors and GGUF are read: look for a copy of the model in one of them")),
+        [] => Err(Error::new(
+            ErrorKind::Input,
+            format!("{name}: has no {CONFIG} with {WEIGHTS}, nor a GGUF file"),
+        )
+        .help("only safetensors and GGUF are read: look for a copy of the model in one of them")),
         [file] => Ok(vec![file.into()]),
         _ => Err(Error::new(ErrorKind::Input, format!("{name}: holds {} GGUF files", packed.len()))
             .help(format!("say which: hf:{}:FILE, with FILE one of {}", name.repository, some(&packed)))),

@@ -45,8 +45,11 @@ impl Name {
         let revised = is_plain(revision);
         let packed = file.is_none_or(|file| is_plain(file) && file.to_ascii_lowercase().ends_with(".gguf"));
         if !(named && revised && packed) {
-            return Err(Error::new(ErrorKind::Input, format!("{text:?} is no name of a model on the Hugging Face Hub"))
-                .help("write hf:OWNER/NAME, hf:OWNER/NAME@REVISION or hf:OWNER/NAME:FILE.gguf"));
+            return Err(Error::new(
+                ErrorKind::Input,
+                format!("{text:?} is no name of a model on the Hugging Face Hub"),
+            )
+            .help("write hf:OWNER/NAME, hf:OWNER/NAME@REVISION or hf:OWNER/NAME:FILE.gguf"));
         }
         Ok(Self { repository: repository.into(), revision: revision.into(), file: file.map(Into::into) })
     }
@@ -80,8 +83,22 @@ mod tests {
         assert_eq!(name("hf:a/b.c-d@refs/pr/1"), some("a/b.c-d", "refs/pr/1", None));
         assert_eq!(name("hf:a/b@v1:x/y.Q4.gguf"), some("a/b", "v1", Some("x/y.Q4.gguf")));
         for bad in [
-            "hf:", "hf:a", "hf:a/b/c", "hf:/b", "hf:a/", "hf:a/b@", "hf:a/b:", "hf:../b", "hf:a/..", "hf:a/b@../c",
-            "hf:a/b:../x.gguf", "hf:a/b:/x.gguf", "hf:a/b:x.bin", "hf:a b/c", "hf:a/b:x\\..\\y.gguf", "hf:a/b?c",
+            "hf:",
+            "hf:a",
+            "hf:a/b/c",
+            "hf:/b",
+            "hf:a/",
+            "hf:a/b@",
+            "hf:a/b:",
+            "hf:../b",
+            "hf:a/..",
+            "hf:a/b@../c",
+            "hf:a/b:../x.gguf",
+            "hf:a/b:/x.gguf",
+            "hf:a/b:x.bin",
+            "hf:a b/c",
+            "hf:a/b:x\\..\\y.gguf",
+            "hf:a/b?c",
         ] {
             assert!(name(bad).is_none(), "{bad}");
         }

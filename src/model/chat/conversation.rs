@@ -79,7 +79,10 @@ impl Conversation {
         let whole = self.template.render(&self.messages, true)?;
         let read = self.read.take().filter(|read| read.position == session.position(slot));
         // What is left must be something: the session answers from its last token.
-        let new = read.as_ref().and_then(|read| whole.strip_prefix(read.text.as_str())).filter(|new| !new.is_empty());
+        let new = read
+            .as_ref()
+            .and_then(|read| whole.strip_prefix(read.text.as_str()))
+            .filter(|new| !new.is_empty());
         let began = read.is_some() && self.messages.iter().any(|message| message.role == "assistant");
         let encode = |text: &str, continues| {
             tokenizer.encode_as(text, EncodeOptions { continues, ..EncodeOptions::default() }, &mut |_| {})
@@ -129,7 +132,10 @@ impl Conversation {
 
     /// What the model is told before.
     pub fn system(&self) -> Option<&str> {
-        self.messages.first().filter(|message| message.role == "system").map(|message| message.content.as_str())
+        self.messages
+            .first()
+            .filter(|message| message.role == "system")
+            .map(|message| message.content.as_str())
     }
 
     /// The conversation with its text, to be loaded by [`Conversation::load`].
@@ -147,7 +153,13 @@ impl Conversation {
     /// # Errors
     /// As [`Session::load`]; [`ErrorKind::State`] for a text that is no conversation. The text of the session
     /// may then be another; the conversation is read anew.
-    pub async fn load(&mut self, session: &mut Session, slot: usize, bytes: &[u8], label: &str) -> Result<()> {
+    pub async fn load(
+        &mut self,
+        session: &mut Session,
+        slot: usize,
+        bytes: &[u8],
+        label: &str,
+    ) -> Result<()> {
         session.load(slot, bytes, label).await?;
         let saved: Option<Saved> = serde_json::from_str(session.note(slot)).ok();
         let Some(saved) = saved else {

@@ -70,15 +70,21 @@ impl ChatTemplate {
                     let names: Vec<_> = list.iter().filter_map(|entry| entry["name"].as_str()).collect();
                     Error::new(
                         ErrorKind::Config,
-                        format!("tokenizer_config.json: no chat template is named default, only {}", names.join(", ")),
+                        format!(
+                            "tokenizer_config.json: no chat template is named default, only {}",
+                            names.join(", ")
+                        ),
                     )
                     .help("write the one you want into a file and give it by --template")
                 })?;
                 Some(Self::new(text, "tokenizer_config.json")?)
             }
             (None, _) => {
-                return Err(Error::new(ErrorKind::Config, "tokenizer_config.json: chat_template is neither a text nor a list")
-                    .help("write the template into a file and give it by --template"));
+                return Err(Error::new(
+                    ErrorKind::Config,
+                    "tokenizer_config.json: chat_template is neither a text nor a list",
+                )
+                .help("write the template into a file and give it by --template"));
             }
         };
         Ok(template.map(|template| template.with_tokens(named_tokens(&config))))
@@ -123,7 +129,10 @@ mod tests {
         let rendered = |jinja, config| files(jinja, config).expect("renders");
         assert_eq!(rendered(None, "{}"), None);
         assert_eq!(rendered(None, "damaged"), None);
-        assert_eq!(rendered(None, r#"{"chat_template":"a {{ messages[0].content }}"}"#).as_deref(), Some("a hi"));
+        assert_eq!(
+            rendered(None, r#"{"chat_template":"a {{ messages[0].content }}"}"#).as_deref(),
+            Some("a hi")
+        );
         assert_eq!(rendered(Some("b"), r#"{"chat_template":"a"}"#).as_deref(), Some("b"));
         let list = r#"{"bos_token":{"content":"<s>"},"chat_template":[{"name":"tool_use","template":"t"},
             {"name":"default","template":"{{ bos_token }}{{ eos_token }}d"}]}"#;
@@ -141,7 +150,10 @@ mod tests {
             (r#"{"chat_template":"{{ raise_exception('Only users speak.') }}"}"#, "Only users speak."),
             (r#"{"chat_template":"x\ny{{ messages[0].content.nothing() }}"}"#, "line 2"),
             (r#"{"chat_template":"{{ messages.a.b }}"}"#, "line 1"),
-            (r#"{"chat_template":"{% for i in range(9999) %}{% for j in range(9999) %}x{% endfor %}{% endfor %}"}"#, "fuel"),
+            (
+                r#"{"chat_template":"{% for i in range(9999) %}{% for j in range(9999) %}x{% endfor %}{% endfor %}"}"#,
+                "fuel",
+            ),
         ] {
             let error = files(None, config).expect_err(config);
             assert!(error.message().contains(words) && error.advice().is_some(), "{config}: {error}");
