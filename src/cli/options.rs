@@ -46,8 +46,8 @@ fn backend() -> impl TypedValueParser<Value = Backend> {
 /// Which model, and how it is loaded.
 #[derive(Debug, Args)]
 pub struct ModelOptions {
-    /// Model: a folder with config.json, model.safetensors, tokenizer.json, or hf:OWNER/NAME[@REVISION][:FILE] on
-    /// the Hugging Face Hub [default: the built-in model]
+    /// Model: a folder with config.json, model.safetensors, tokenizer.json, or
+    /// hf:OWNER/NAME[@REVISION][:FILE] on the Hugging Face Hub [default: the built-in model]
     #[arg(long, value_name = "MODEL")]
     pub model: Option<PathBuf>,
     #[command(flatten)]

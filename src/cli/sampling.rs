@@ -8,7 +8,8 @@ use polysketch::model::{GenerateOptions, SamplingDefaults};
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Sampling")]
 pub struct Sampling {
-    /// Randomness: 0 is always the likeliest token, 1 the model's own distribution [default: the model's, or 0.8]
+    /// Randomness: 0 is always the likeliest token, 1 the model's own distribution [default: the model's, or
+    /// 0.8]
     #[arg(long, value_name = "T", allow_negative_numbers = true)]
     temperature: Option<f32>,
     /// Only the K likeliest tokens; 0: all [default: the model's, or 40]

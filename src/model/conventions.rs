@@ -33,8 +33,8 @@ pub struct SamplingDefaults {
 }
 
 impl SamplingDefaults {
-    /// What a `generation_config.json` says. One that says how to sample (`do_sample`) leaves what it does not
-    /// name as Hugging Face's library does; values out of range are passed over.
+    /// What a `generation_config.json` says. One that says how to sample (`do_sample`) leaves what it does
+    /// not name as Hugging Face's library does; values out of range are passed over.
     pub fn from_json(text: &str) -> Self {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         // A damaged file is told about where the ends of a text are read from it.

@@ -107,7 +107,11 @@ impl GgufVocabulary {
         let tokenizer = Tokenizer::of(tokenizer, label)?;
         let begin = self.bos.filter(|_| self.add_bos.unwrap_or(begins));
         let mut ends = self.ends.clone();
-        ends.extend(tokenizer.known_ends().filter(|id| self.kind(*id as usize) == CONTROL));
+        for id in tokenizer.known_ends().filter(|id| self.kind(*id as usize) == CONTROL) {
+            if !ends.contains(&id) {
+                ends.push(id);
+            }
+        }
         Ok(tokenizer.with_ends(&ends).with_begin(begin))
     }
 

@@ -21,8 +21,9 @@ fn model(folder: &Path, template: &str, generation: &Value) -> String {
 }
 
 fn chat(model: &str, more: &[&str], lines: &str) -> std::process::Output {
-    let arguments =
-        [&["chat", "--backend", "cpu", "--model", model, "--seed", "1", "-n", "6"], more].concat();
+    let seed: &[&str] = if more.contains(&"--seed") { &[] } else { &["--seed", "1"] };
+    let start = ["chat", "--backend", "cpu", "--model", model, "-n", "6"];
+    let arguments = [&start[..], seed, more].concat();
     run_with(&arguments, lines.as_bytes())
 }
 
@@ -53,7 +54,7 @@ fn turns_read_only_what_is_new_and_say_what_one_reading_says() {
     for (at, answer) in answers.iter().enumerate() {
         whole += &format!("<user>{}\n<assistant>", said(2 * at + 1));
         let read = answer["prompt_tokens"].as_u64().unwrap();
-        assert!(read < 20, "only what is new is read: {read}");
+        assert!(read < 30, "only what is new is read: {read}");
         position += read + answer["generated_tokens"].as_u64().unwrap();
         assert_eq!(answer["position"], position);
         let arguments = [

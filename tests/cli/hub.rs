@@ -82,9 +82,12 @@ impl Hub {
     }
 }
 
+/// Bytes of a file that is large: the weights.
+const LARGE: usize = 1_000_000;
+
 /// The content's name, as the real Hub gives it for large files; a short one for small files.
 fn tag(bytes: &[u8]) -> String {
-    if bytes.len() < 100_000 {
+    if bytes.len() < LARGE {
         return format!("{:016x}{:016x}", xxh(bytes), bytes.len());
     }
     use sha2::Digest as _;
@@ -173,7 +176,7 @@ fn serve(stream: TcpStream, shared: &Mutex<Behaviour>) -> std::io::Result<()> {
             "HTTP/1.1 {status}\r\nETag: {etag}\r\n{content_range}Content-Length: {}\r\n\r\n",
             body.len()
         )?;
-        if bytes.len() > 100_000 && !hub.breaks.is_empty() {
+        if bytes.len() >= LARGE && !hub.breaks.is_empty() {
             let at = hub.breaks.remove(0);
             drop(hub);
             out.write_all(&body[..at.min(body.len())])?;

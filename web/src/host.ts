@@ -17,6 +17,7 @@ import type {
   HeadState,
   LoadOptions,
   LoadProgress,
+  Message,
   ModelFiles,
   ModelInfo,
   Source,
@@ -148,7 +149,7 @@ export class EngineHost {
   }
 
   async #fetch(
-    { config, weights, tokenizer, generationConfig, tokenizerConfig, integrity }: ModelFiles,
+    { config, weights, tokenizer, generationConfig, tokenizerConfig, chatTemplate, integrity }: ModelFiles,
     options: Omit<DownloadOptions, "integrity" | "onProgress">,
     onProgress?: (progress: LoadProgress) => void,
   ) {
@@ -160,6 +161,7 @@ export class EngineHost {
     return {
       generationConfig: await optional(generationConfig),
       tokenizerConfig: await optional(tokenizerConfig),
+      chatTemplate: await optional(chatTemplate),
       config: isObject
         ? config
         : await bytesOf(config as string, { ...options, integrity: integrity?.config }),
@@ -325,6 +327,18 @@ export class SessionHost {
 
   generate(options: Sampling) {
     this.session.generate(options)
+  }
+
+  /** Takes the messages of a conversation and begins to read what is new; returns the number of tokens. */
+  ask(messages: Message[]): number {
+    this.#ids = this.session.ask(JSON.stringify(messages))
+    this.#done = 0
+    return this.#ids.length
+  }
+
+  /** Begins to answer; `advance` does it. */
+  answer(options: Sampling) {
+    this.session.answer(options)
   }
 
   async advance(): Promise<Piece> {

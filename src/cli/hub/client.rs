@@ -174,9 +174,7 @@ impl Client {
         let page = format!("{}/{}", self.endpoint, name.repository);
         match (status.as_u16(), &self.token) {
             (401, None) => says(
-                format!(
-                    "{what}: the Hub shows this to nobody unknown (401): there is no such model, or it is private"
-                ),
+                format!("{what}: not for everybody (401): there is no such model, or it is private"),
                 "check the name; for a private model set HF_TOKEN to a token of an account that may read it"
                     .into(),
             ),

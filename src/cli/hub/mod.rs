@@ -27,8 +27,8 @@ use cache::Cache;
 use client::{Client, Listing};
 use name::Name;
 
-/// Where a model lies, by what `--model` says: a path, or a name of the Hub, whose files are fetched where they
-/// are not here yet.
+/// Where a model lies, by what `--model` says: a path, or a name of the Hub, whose files are fetched where
+/// they are not here yet.
 ///
 /// # Errors
 /// [`ErrorKind::Input`] for a name that is none, or of nothing that can be read; [`ErrorKind::Io`] where the

@@ -74,6 +74,25 @@ impl Conversation {
         reading
     }
 
+    /// The same with all messages of the conversation, whatever was said before: what the session has read of
+    /// them is not read again.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Input`] for no messages, or such as the template refuses; the conversation is then as
+    /// before.
+    pub fn ask_all(&mut self, session: &mut Session, slot: usize, messages: Vec<Message>) -> Result<Reading> {
+        if messages.is_empty() {
+            let error = Error::new(ErrorKind::Input, "a conversation of no messages");
+            return Err(error.help("give at least one: { role: \"user\", content: \"…\" }"));
+        }
+        let before = std::mem::replace(&mut self.messages, messages);
+        let reading = self.reading(session, slot);
+        if reading.is_err() {
+            self.messages = before;
+        }
+        reading
+    }
+
     fn reading(&mut self, session: &mut Session, slot: usize) -> Result<Reading> {
         let tokenizer = session.model().tokenizer()?.clone();
         let whole = self.template.render(&self.messages, true)?;
@@ -105,8 +124,11 @@ impl Conversation {
         Ok(Reading { ids, afresh: afresh && began })
     }
 
-    /// Takes the answer: what was generated, and the rest of its text that was held back. The session has read
-    /// the question and written this.
+    /// Takes the answer: what was generated, which the session has written after it read the question. Returns
+    /// the rest of its text, which was held back.
+    ///
+    /// # Errors
+    /// As [`Model::tokenizer`](crate::model::Model::tokenizer).
     pub fn answered(&mut self, session: &mut Session, slot: usize, done: &mut Generated) -> Result<String> {
         let rest = session.finish_text(slot);
         done.text.push_str(&rest);

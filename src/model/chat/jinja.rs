@@ -1,5 +1,5 @@
-//! Templates as Hugging Face's `transformers` renders them: Jinja with `trim_blocks`, `lstrip_blocks` and loop
-//! controls, Python's methods of strings and its way to write values, and a few functions.
+//! Templates as Hugging Face's `transformers` renders them: Jinja with `trim_blocks`, `lstrip_blocks` and
+//! loop controls, Python's methods of strings and its way to write values, and a few functions.
 
 use std::sync::Arc;
 

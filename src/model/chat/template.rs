@@ -55,7 +55,8 @@ impl ChatTemplate {
     /// `tokenizer_config.json`, a text or a list of named ones, of which `default` counts.
     ///
     /// # Errors
-    /// As [`ChatTemplate::new`]; [`ErrorKind::Config`] where there are several templates and none is the default.
+    /// As [`ChatTemplate::new`]; [`ErrorKind::Config`] where there are several templates and none is the
+    /// default.
     pub fn from_files(jinja: Option<&str>, tokenizer_config: Option<&str>) -> Result<Option<Self>> {
         let config = read(tokenizer_config);
         let template = match (jinja, &config["chat_template"]) {
