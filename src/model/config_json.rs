@@ -5,9 +5,10 @@ use std::fmt;
 use serde_json::{Map, Value};
 
 use super::config::{
-    AttentionConfig, AttentionKind, Gate, ModelConfig, RopeConfig, RopeLayout, RopeWhere, SketchConfig,
-    SketchInput, SketchKind, Word, binomial,
+    AttentionConfig, AttentionKind, Biases, Gate, MlpConfig, ModelConfig, NormConfig, NormKind, QkNorm,
+    RopeConfig, RopeLayout, RopeWhere, SketchConfig, SketchInput, SketchKind, Word, binomial,
 };
+use crate::attention::RopeScaling;
 use crate::error::{Error, ErrorKind, Result};
 
 /// A key whose value is missing or impossible.
@@ -75,6 +76,8 @@ const LAYERS: Sizes = Sizes::new(1, 1024, 1);
 const HEADS: Sizes = Sizes::new(1, 4096, 1);
 const HEAD: Sizes = Sizes::new(4, 1024, 4);
 const INTERMEDIATE: Sizes = Sizes::new(4, 1 << 18, 4);
+const POSITIONS: Sizes = Sizes::new(1, 1 << 24, 1);
+const ROTARY: Sizes = Sizes::new(2, 1024, 2);
 const BLOCK: Sizes = Sizes::new(1, 1 << 14, 1);
 const SKETCH: Sizes = Sizes::new(4, 512, 4);
 const LEVELS: Sizes = Sizes::new(1, 16, 1);
@@ -145,18 +148,45 @@ impl ModelConfig {
 fn model(map: &Map<String, Value>, notes: &mut Vec<String>) -> Checked<ModelConfig> {
     let mut o = Object::new("", map);
     o.fixed("model_type", &Value::from("polysketch"))?;
-    o.fixed("activation", &Value::from("gelu_tanh"))?;
-    o.fixed("tie_word_embeddings", &Value::Bool(true))?;
+    let hidden_size = o.size("hidden_size", &HIDDEN)?.required(&HIDDEN)?;
+    let num_attention_heads = o.size("num_attention_heads", &HEADS)?.required(&HEADS)?;
+    let head_dim = o.size("head_dim", &HEAD)?.unwrap_or_else(|| hidden_size / num_attention_heads.max(1));
+    let (layer, rms) = (o.number("layer_norm_eps")?.value, o.number("rms_norm_eps")?.value);
+    if let (Some(_), Some(rms)) = (layer, rms) {
+        return Err(Fault::new("rms_norm_eps", rms, "left out beside layer_norm_eps: a model has one norm"));
+    }
+    let kind = if rms.is_some() { NormKind::Rms } else { NormKind::Layer };
     let config = ModelConfig {
         vocab_size: o.size("vocab_size", &VOCAB)?.required(&VOCAB)?,
-        hidden_size: o.size("hidden_size", &HIDDEN)?.required(&HIDDEN)?,
+        hidden_size,
         num_hidden_layers: o.size("num_hidden_layers", &LAYERS)?.required(&LAYERS)?,
-        num_attention_heads: o.size("num_attention_heads", &HEADS)?.required(&HEADS)?,
+        num_attention_heads,
+        num_key_value_heads: o.size("num_key_value_heads", &HEADS)?.unwrap_or(num_attention_heads),
+        head_dim,
         intermediate_size: o.size("intermediate_size", &INTERMEDIATE)?.required(&INTERMEDIATE)?,
-        layer_norm_eps: o.number("layer_norm_eps")?.unwrap_or(1e-5),
+        norm: NormConfig {
+            kind,
+            eps: layer.or(rms).unwrap_or(1e-5),
+            bias: o.flag("norm_bias")?.unwrap_or(kind == NormKind::Layer),
+        },
+        mlp: MlpConfig {
+            gated: o.flag("gated_mlp")?.unwrap_or(true),
+            activation: o.word("activation")?.unwrap_or(MlpConfig::GELU.activation),
+        },
+        biases: Biases {
+            qkv: o.flag("qkv_bias")?.unwrap_or(false),
+            o: o.flag("o_bias")?.unwrap_or(false),
+            mlp: o.flag("mlp_bias")?.unwrap_or(false),
+        },
         sinusoidal: o.flag("sinusoidal")?.unwrap_or(false),
+        learned_positions: o.size("learned_positions", &POSITIONS)?.unwrap_or(0),
+        parallel_residual: o.flag("parallel_residual")?.unwrap_or(false),
+        tie_word_embeddings: o.flag("tie_word_embeddings")?.unwrap_or(true),
         logit_bias: o.flag("logit_bias")?.unwrap_or(false),
-        rope: o.object("rope")?.required(&"an object with \"where\"").and_then(|m| rope(m, notes))?,
+        rope: o
+            .object("rope")?
+            .required(&"an object with \"where\"")
+            .and_then(|m| rope(m, head_dim, notes))?,
         attention: o
             .object("attention")?
             .required(&"an object with \"kind\"")
@@ -166,15 +196,44 @@ fn model(map: &Map<String, Value>, notes: &mut Vec<String>) -> Checked<ModelConf
     Ok(config)
 }
 
-fn rope(map: &Map<String, Value>, notes: &mut Vec<String>) -> Checked<RopeConfig> {
+fn rope(map: &Map<String, Value>, head: usize, notes: &mut Vec<String>) -> Checked<RopeConfig> {
     let mut o = Object::new("rope.", map);
     let config = RopeConfig {
         where_: o.word("where")?.required(&one_of::<RopeWhere>())?,
         theta: o.number("theta")?.unwrap_or(1e4),
         layout: o.word("layout")?.unwrap_or(RopeLayout::Half),
+        rotary_dim: o.size("rotary_dim", &ROTARY)?.unwrap_or(head),
+        scaling: o
+            .object("scaling")?
+            .value
+            .map_or(Ok(RopeScaling::None), |m| scaling("rope.scaling.", m, notes))?,
     };
     o.finish(&[], "", notes);
     Ok(config)
+}
+
+/// `rope.scaling`, in the words of Hugging Face's configurations.
+fn scaling(prefix: &'static str, map: &Map<String, Value>, notes: &mut Vec<String>) -> Checked<RopeScaling> {
+    const KINDS: &str = "\"linear\", \"llama3\" or \"divisors\"";
+    let mut o = Object::new(prefix, map);
+    let number = |o: &mut Object<'_>, key| o.number(key)?.required(&"a number");
+    let kind = o.read("type", &KINDS, Value::as_str)?.required(&KINDS)?;
+    let scaling = match kind {
+        "linear" => RopeScaling::Linear { factor: number(&mut o, "factor")? },
+        "llama3" => RopeScaling::Llama3 {
+            factor: number(&mut o, "factor")?,
+            low: number(&mut o, "low_freq_factor")?,
+            high: number(&mut o, "high_freq_factor")?,
+            original: number(&mut o, "original_max_position_embeddings")?,
+        },
+        "divisors" => {
+            let list = |v: &Value| v.as_array()?.iter().map(|x| x.as_f64().map(|x| x as f32)).collect();
+            RopeScaling::Divisors(o.read("divisors", &"a list of numbers", list)?.required(&"a list")?)
+        }
+        other => return Err(Fault::new(format!("{prefix}type"), shown(&other.into()), KINDS)),
+    };
+    o.finish(&[], "", notes);
+    Ok(scaling)
 }
 
 fn attention(map: &Map<String, Value>, notes: &mut Vec<String>) -> Checked<AttentionConfig> {
@@ -188,9 +247,11 @@ fn attention(map: &Map<String, Value>, notes: &mut Vec<String>) -> Checked<Atten
         local_exact: false,
         causal: o.flag("causal")?.unwrap_or(true),
         denominator_bias: 1.0,
+        qk_norm: o.word("qk_norm")?.unwrap_or(AttentionConfig::usual_qk_norm(kind)),
         shared_qk_norm: false,
         sketch_input: SketchInput::Normed,
         gate: o.word("gate")?.unwrap_or(Gate::None),
+        gate_bias: o.flag("gate_bias")?.unwrap_or(true),
         sketch: None,
     };
     if kind != AttentionKind::Softmax {
@@ -255,22 +316,30 @@ impl ModelConfig {
         LAYERS.check("num_hidden_layers", self.num_hidden_layers)?;
         HEADS.check("num_attention_heads", self.num_attention_heads)?;
         INTERMEDIATE.check("intermediate_size", self.intermediate_size)?;
-        if !self.hidden_size.is_multiple_of(self.num_attention_heads)
-            || HEAD.check("", self.head_size()).is_err()
-        {
-            let allowed =
-                format!("a divisor of hidden_size {} that makes each head {HEAD}", self.hidden_size);
+        if HEAD.check("", self.head_dim).is_err() {
+            // Where the file does not say, the heads share the width.
+            let allowed = format!(
+                "a divisor of hidden_size {} that makes each head {HEAD}, unless head_dim says how wide it is",
+                self.hidden_size
+            );
             return Err(Fault::new("num_attention_heads", self.num_attention_heads, allowed));
         }
-        let right_eps = (self.layer_norm_eps - 1e-5).abs() < 1e-9;
-        if !right_eps {
-            return Err(Fault::new("layer_norm_eps", self.layer_norm_eps, "1e-5"));
+        HIDDEN.check("the width of all heads", self.query_width())?;
+        if self.num_key_value_heads == 0 || !self.num_attention_heads.is_multiple_of(self.num_key_value_heads)
+        {
+            let allowed = format!("a divisor of num_attention_heads {}", self.num_attention_heads);
+            return Err(Fault::new("num_key_value_heads", self.num_key_value_heads, allowed));
         }
-        between("rope.theta", self.rope.theta, 1.0, 1e12)?;
+        let eps = if self.norm.kind == NormKind::Rms { "rms_norm_eps" } else { "layer_norm_eps" };
+        between(eps, self.norm.eps, 1e-12, 1.0)?;
+        if self.sinusoidal && self.learned_positions > 0 {
+            return Err(Fault::new("learned_positions", self.learned_positions, "left out with sinusoidal"));
+        }
+        self.rope.check(self.head_dim)?;
         self.attention.check(self.head_size())?;
         if self.rope.where_ == RopeWhere::Normed && !self.attention.has_normed_qk() {
-            let why = match self.attention.kind {
-                AttentionKind::Softmax => "softmax has no normed q and k",
+            let why = match self.attention.qk_norm {
+                QkNorm::None => "q and k have no norm here",
                 _ => "nothing reads normed q and k when local_exact is false and sketch_input is raw",
             };
             return Err(Fault::new("rope.where", "\"normed\"", format!("\"none\" or \"raw\": {why}")));
@@ -283,6 +352,39 @@ impl ModelConfig {
             ));
         }
         Ok(())
+    }
+}
+
+impl RopeConfig {
+    fn check(&self, head: usize) -> Checked<()> {
+        between("rope.theta", self.theta, 1.0, 1e12)?;
+        ROTARY.check("rope.rotary_dim", self.rotary_dim)?;
+        let all = self.layout == RopeLayout::Interleaved;
+        if self.rotary_dim > head || (all && self.rotary_dim != head) {
+            let allowed = if all {
+                format!("{head}, all of a head, where the layout is interleaved")
+            } else {
+                format!("{head} or less, a head's width")
+            };
+            return Err(Fault::new("rope.rotary_dim", self.rotary_dim, allowed));
+        }
+        match &self.scaling {
+            RopeScaling::None => Ok(()),
+            RopeScaling::Linear { factor } => between("rope.scaling.factor", *factor, 1.0, 1e6),
+            RopeScaling::Llama3 { factor, low, high, original } => {
+                between("rope.scaling.factor", *factor, 1.0, 1e6)?;
+                between("rope.scaling.low_freq_factor", *low, f64::MIN_POSITIVE, 1e6)?;
+                between("rope.scaling.high_freq_factor", *high, low + f64::EPSILON, 1e6)?;
+                between("rope.scaling.original_max_position_embeddings", *original, 1.0, 1e9)
+            }
+            RopeScaling::Divisors(divisors) => {
+                if divisors.len() != self.rotary_dim / 2 {
+                    let allowed = format!("{}, one a rotated pair", self.rotary_dim / 2);
+                    return Err(Fault::new("the number of rope.scaling.divisors", divisors.len(), allowed));
+                }
+                divisors.iter().try_for_each(|d| between("rope.scaling.divisors", f64::from(*d), 1e-6, 1e6))
+            }
+        }
     }
 }
 
@@ -307,6 +409,12 @@ impl AttentionConfig {
                 "given with attention.kind \"polysketch\", and only then",
             ));
         }
+        if self.kind == AttentionKind::Polysketch && self.qk_norm == QkNorm::None && self.has_sketched_norm()
+        {
+            let allowed =
+                "\"layer\" or \"rms\": local_exact, and a sketch_input \"normed\", read normed q and k";
+            return Err(Fault::new("attention.qk_norm", "\"none\"", allowed));
+        }
         if self.kind == AttentionKind::Softmax {
             return Ok(());
         }
@@ -315,6 +423,10 @@ impl AttentionConfig {
         between("attention.qk_scale", self.qk_scale, f64::MIN_POSITIVE, 1e4)?;
         between("attention.denominator_bias", self.denominator_bias, 0.0, 1e6)?;
         self.sketch.as_ref().map_or(Ok(()), |sketch| sketch.check(head_size))
+    }
+
+    fn has_sketched_norm(&self) -> bool {
+        self.local_exact || self.sketch_input == SketchInput::Normed
     }
 
     fn check_degree(&self, head_size: usize) -> Checked<()> {
@@ -410,6 +522,10 @@ impl<T> Found<T> {
         self.value.unwrap_or(default)
     }
 
+    fn unwrap_or_else(self, default: impl FnOnce() -> T) -> T {
+        self.value.unwrap_or_else(default)
+    }
+
     fn required(self, allowed: &dyn fmt::Display) -> Checked<T> {
         self.value.ok_or(Fault { key: self.key, value: None, allowed: allowed.to_string() })
     }
@@ -502,8 +618,8 @@ mod tests {
             r#"{"kind":"polysketch","degree":8,"local_exact":false,"sketch":{"kind":"gaussian","size":16}}"#,
         );
         assert_eq!(
-            (config.layer_norm_eps, config.rope.theta, config.rope.layout),
-            (1e-5, 1e4, RopeLayout::Half)
+            (config.norm, config.rope.theta, config.rope.layout),
+            (NormConfig::LAYER, 1e4, RopeLayout::Half)
         );
         let attention = &config.attention;
         assert_eq!((attention.qk_scale, attention.denominator_bias, attention.gate), (1.0, 1.0, Gate::None));

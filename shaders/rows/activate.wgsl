@@ -1,11 +1,12 @@
-// Gated GELU: z = gelu(y[.., :WIDTH]) * y[.., WIDTH:], four columns an invocation.
+// z = act(y), or gated: z = act(y[.., :WIDTH]) * y[.., WIDTH:]; four columns an invocation.
 #import grid
-#import gelu
+#import activation
 struct Params { rows: u32 }
 override WIDTH: u32;
+override GATED: bool;
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> y: array<vec4<f32>>;         // [rows, 2 * WIDTH]
+@group(0) @binding(1) var<storage, read> y: array<vec4<f32>>;         // [rows, WIDTH], gated [rows, 2 * WIDTH]
 @group(0) @binding(2) var<storage, read_write> z: array<vec4<f32>>;   // [rows, WIDTH]
 
 @compute @workgroup_size(64)
@@ -18,6 +19,10 @@ fn main(
     let row = item / (WIDTH / 4u);
     let column = item % (WIDTH / 4u);
     if row >= params.rows { return; }
+    if !GATED {
+        z[item] = activation4(y[item]);
+        return;
+    }
     let gate = row * (WIDTH / 2u) + column;
-    z[item] = gelu4(y[gate]) * y[gate + WIDTH / 4u];
+    z[item] = activation4(y[gate]) * y[gate + WIDTH / 4u];
 }

@@ -1,26 +1,24 @@
-//! Gradient of the gated GELU.
+//! Gradient of the activation of an MLP.
 
+use super::activate::Activate;
 use crate::error::Result;
-use crate::kernels::shader::glu_grad as shader;
+use crate::kernels::shader::{activate_grad as shader, shared};
 use crate::kernels::{DeviceTraits, Dispatch, Kernel, Real, Variant, cpu, shape_error};
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::{shape, twins};
 
-/// Arguments: y `[rows, 2 width]` (gate, then up), dz `[rows, width]` → dy `[rows, 2 width]`:
-/// `dz · up · gelu'(gate)`, then `dz · gelu(gate)`.
+/// Arguments: y of [`Activate`], dz `[rows, width]` → dy as y: `dz · act'(y)`; gated `dz · up · act'(gate)`, then
+/// `dz · act(gate)`.
 #[derive(Debug)]
-pub struct GluGrad {
-    /// Columns of dz.
-    pub width: usize,
-}
+pub struct ActivateGrad(pub Activate);
 
-impl Kernel for GluGrad {
+impl Kernel for ActivateGrad {
     fn stem(&self) -> &'static str {
-        "glu_grad"
+        "activate_grad"
     }
 
     fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
-        let (y, dz) = (shape![Unit::Rows, 2 * self.width], shape![Unit::Rows, self.width]);
+        let (y, dz) = (shape![Unit::Rows, self.0.columns()], shape![Unit::Rows, self.0.width]);
         if inputs.len() != 2 || inputs[0].shape != y || inputs[1].shape != dz {
             return Err(shape_error(self.stem(), inputs, format_args!("needs y {y} and dz {dz}")));
         }
@@ -28,33 +26,41 @@ impl Kernel for GluGrad {
     }
 
     fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {
-        shader::Overrides { width: self.width }.variant()
+        let Activate { width, activation, gated } = self.0;
+        let activation = shared::Activation { activation: activation.code() };
+        shader::Overrides { width, gated, activation }.variant()
     }
 
     fn dispatches(&self, _: &Variant, call: &Call) -> Vec<Dispatch> {
         let rows = call.unit(Unit::Rows);
         Dispatch::once(
             &shader::Params { rows: rows as u32 },
-            Dispatch::linear((rows * self.width / 4).div_ceil(shader::INVOCATIONS)),
+            Dispatch::linear((rows * self.0.width / 4).div_ceil(shader::INVOCATIONS)),
         )
     }
 
     twins!(shader);
 }
 
-impl GluGrad {
+impl ActivateGrad {
     fn twin<R: Real>(&self, args: shader::Args<'_, R>, call: &Call) {
         const ROWS: usize = 16;
-        let width = self.width;
+        let Activate { width, activation, gated } = self.0;
+        let columns = self.0.columns();
         let shader::Args { y, dz, dy, .. } = args;
-        cpu::parallel_chunks(&mut dy[..call.unit(Unit::Rows) * 2 * width], ROWS * 2 * width, |task, dy| {
-            for (r, dy) in dy.chunks_exact_mut(2 * width).enumerate() {
+        cpu::parallel_chunks(&mut dy[..call.unit(Unit::Rows) * columns], ROWS * columns, |task, dy| {
+            for (r, dy) in dy.chunks_exact_mut(columns).enumerate() {
                 let row = task * ROWS + r;
-                let (gate, up) = y[row * 2 * width..][..2 * width].split_at(width);
+                let (gate, up) = y[row * columns..][..columns].split_at(width);
                 let dz = &dz[row * width..][..width];
                 let (dgate, dup) = dy.split_at_mut(width);
+                if !gated {
+                    dgate.copy_from_slice(dz);
+                    activation.backward(gate, dgate);
+                    continue;
+                }
                 dup.copy_from_slice(gate);
-                cpu::gelu_tanh(dup);
+                activation.apply(dup);
                 cpu::vectorized(
                     #[inline(always)]
                     || {
@@ -62,7 +68,7 @@ impl GluGrad {
                         dgate.iter_mut().zip(up).zip(dz).for_each(|((dgate, up), dz)| *dgate = *dz * *up);
                     },
                 );
-                cpu::gelu_tanh_backward(gate, dgate);
+                activation.backward(gate, dgate);
             }
         });
     }

@@ -1,4 +1,4 @@
-// LayerNorm over the last dimension, one workgroup a row, two passes over a row that stays in cache.
+// LayerNorm or RMSNorm over the last dimension, one workgroup a row, two passes over a row that stays in cache.
 #import grid
 struct Params { rows: u32 }
 override WIDTH: u32;

@@ -1,23 +1,27 @@
-//! LayerNorm over the last dimension.
+//! LayerNorm or RMSNorm over the last dimension.
 
 use crate::error::Result;
-use crate::kernels::shader::layer_norm as shader;
+use crate::kernels::cpu::Norm;
+use crate::kernels::shader::norm as shader;
+use crate::kernels::shader::shared::RowMoments;
 use crate::kernels::{DeviceTraits, Dispatch, Gradient, Kernel, Real, Variant, cpu, shape_error};
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::{shape, twins};
 
-/// Arguments: x `[rows, width]`, norm `[2, width]` (weight, bias) → y `[rows, width]`. eps is 1e-5 (SPEC §2).
+/// Arguments: x `[rows, width]`, norm `[2, width]` (weight, bias) → y `[rows, width]`.
 #[derive(Debug)]
-pub struct LayerNorm {
+pub struct Normalize {
     /// Columns.
     pub width: usize,
     /// What counts the rows: all rows of the call, or its lanes.
     pub rows: Unit,
+    /// Which norm.
+    pub norm: Norm,
 }
 
-impl Kernel for LayerNorm {
+impl Kernel for Normalize {
     fn stem(&self) -> &'static str {
-        "layer_norm"
+        "norm"
     }
 
     fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
@@ -35,7 +39,7 @@ impl Kernel for LayerNorm {
     }
 
     fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {
-        shader::Overrides { width: self.width }.variant()
+        shader::Overrides { width: self.width, row_moments: moments(self.norm) }.variant()
     }
 
     fn dispatches(&self, _: &Variant, call: &Call) -> Vec<Dispatch> {
@@ -54,19 +58,24 @@ impl Kernel for LayerNorm {
     twins!(shader);
 }
 
-impl LayerNorm {
+impl Normalize {
     fn twin<R: Real>(&self, args: shader::Args<'_, R>, call: &Call) {
         let shader::Args { x, norm, y, .. } = args;
         let rows = call.unit(self.rows);
-        normalize(x, norm, &mut y[..rows * self.width], self.width);
+        normalize(self.norm, x, norm, &mut y[..rows * self.width], self.width);
     }
 }
 
-/// LayerNorm of every row, several rows a task.
-pub(in crate::kernels) fn normalize<R: Real>(x: &[R], norm: &[R], y: &mut [R], width: usize) {
+/// The norm of every row, several rows a task; `weights` are those of weight and bias.
+pub(in crate::kernels) fn normalize<R: Real>(norm: Norm, x: &[R], weights: &[R], y: &mut [R], width: usize) {
     const ROWS: usize = 32;
-    let (weight, bias) = norm.split_at(width);
+    let (weight, bias) = weights.split_at(width);
     cpu::parallel_chunks(y, ROWS * width, |task, y| {
-        cpu::layer_norm(&x[task * ROWS * width..][..y.len()], weight, bias, y);
+        norm.apply(&x[task * ROWS * width..][..y.len()], weight, bias, y);
     });
+}
+
+/// The values of `shared/row_moments.wgsl`.
+pub(in crate::kernels) fn moments(norm: Norm) -> RowMoments {
+    RowMoments { centred: norm.centred, eps: norm.eps }
 }

@@ -1,11 +1,13 @@
 // Gradients of LayerNorm: dx (+)= (g - mean(g) - n mean(g n)) / deviation, g = dy weight, n = (x - mean) /
-// deviation; and the sums of dy n and dy over the 64 tokens of a part of a lane, the norm's own gradient. One
+// deviation; RMSNorm: without the means of x and g; and the sums of dy n and dy over the 64 tokens of a part of a lane, the norm's own gradient. One
 // workgroup a part: first the moments of its rows, 4 invocations a row; then its columns, 64 invocations
 // across and 4 down, so that the sums stay in registers.
 #import grid
 struct Params { tokens: u32, parts: u32, total: u32 }
 override WIDTH: u32;        // a multiple of 4
 override ACCUMULATE: bool;  // dx is added to
+override CENTRED: bool;     // LayerNorm; RMSNorm has no mean
+override EPS: f32;
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;              // [lanes, tokens, WIDTH]
@@ -45,7 +47,7 @@ fn main(
     }
     weights[local] = sum;
     workgroupBarrier();
-    let mean = dot(quarters(mine), vec4<f32>(1.0)) / f32(WIDTH);
+    let mean = select(0.0, dot(quarters(mine), vec4<f32>(1.0)) / f32(WIDTH), CENTRED);
     workgroupBarrier();
     var square = 0.0;
     var level = 0.0;
@@ -63,8 +65,8 @@ fn main(
     workgroupBarrier();
     if local % 4u == 0u {
         let total = quarters(mine) / f32(WIDTH);
-        let scale = inverseSqrt(total.x + 1e-5);
-        moments[mine] = vec4<f32>(mean, scale, total.y, total.z * scale);
+        let scale = inverseSqrt(total.x + EPS);
+        moments[mine] = vec4<f32>(mean, scale, select(0.0, total.y, CENTRED), total.z * scale);
     }
     workgroupBarrier();
 

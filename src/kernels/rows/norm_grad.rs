@@ -1,9 +1,10 @@
-//! Gradients of LayerNorm.
+//! Gradients of LayerNorm and RMSNorm.
 
 use crate::error::Result;
+use crate::kernels::cpu::Norm;
 use crate::kernels::rows::column_sums::Parts;
 use crate::kernels::rows::sum_partials::partials;
-use crate::kernels::shader::layer_norm_grad as shader;
+use crate::kernels::shader::norm_grad as shader;
 use crate::kernels::{DeviceTraits, Dispatch, Kernel, Real, Variant, cpu, shape_error};
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::{shape, twins};
@@ -11,18 +12,20 @@ use crate::{shape, twins};
 /// Arguments: x `[rows, width]`, norm `[2, width]`, dy `[rows, width]` → partial sums of the norm's gradient,
 /// [`partials`] of `2 width` (weight `Σ dy · x̂`, bias `Σ dy`); dx `[rows, width]`, afresh or added in place.
 #[derive(Debug)]
-pub struct LayerNormGrad {
+pub struct NormalizeGrad {
     /// Columns.
     pub width: usize,
     /// What counts the rows: all rows of the call, or its lanes.
     pub rows: Unit,
     /// dx is added to.
     pub accumulate: bool,
+    /// Which norm.
+    pub norm: Norm,
 }
 
-impl Kernel for LayerNormGrad {
+impl Kernel for NormalizeGrad {
     fn stem(&self) -> &'static str {
-        "layer_norm_grad"
+        "norm_grad"
     }
 
     fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
@@ -44,7 +47,8 @@ impl Kernel for LayerNormGrad {
     }
 
     fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {
-        shader::Overrides { width: self.width, accumulate: self.accumulate }.variant()
+        let Norm { centred, eps } = self.norm;
+        shader::Overrides { width: self.width, accumulate: self.accumulate, centred, eps }.variant()
     }
 
     fn dispatches(&self, _: &Variant, call: &Call) -> Vec<Dispatch> {
@@ -60,7 +64,7 @@ impl Kernel for LayerNormGrad {
     twins!(shader);
 }
 
-impl LayerNormGrad {
+impl NormalizeGrad {
     fn twin<R: Real>(&self, args: shader::Args<'_, R>, call: &Call) {
         let (width, parts) = (self.width, Parts::of(self.rows, call));
         let shader::Args { x, norm, dy, partial, dx, .. } = args;
@@ -77,7 +81,7 @@ impl LayerNormGrad {
             if !self.accumulate {
                 dx.fill(R::ZERO);
             }
-            cpu::layer_norm_backward(&x[columns.clone()], &norm[..width], &dy[columns], dx, dweight, dbias);
+            self.norm.backward(&x[columns.clone()], &norm[..width], &dy[columns], dx, dweight, dbias);
         });
     }
 }
