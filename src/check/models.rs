@@ -269,6 +269,14 @@ pub fn block_models() -> Vec<RandomModel> {
             json!({ "num_key_value_heads": 3, "head_dim": 16, "activation": "relu" }),
         ),
         (
+            "learned positions",
+            body(2, 12),
+            ("none", "half"),
+            softmax,
+            json!({ "learned_positions": 512, "gated_mlp": false, "mlp_bias": true, "o_bias": true,
+                "qkv_bias": true, "sinusoidal": false }),
+        ),
+        (
             "power rms heads",
             body(5, 12),
             ("normed", "half"),
@@ -277,14 +285,6 @@ pub fn block_models() -> Vec<RandomModel> {
                 "activation": "silu", "rope": { "where": "normed", "rotary_dim": 8, "theta": 100.0,
                 "scaling": { "type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
                 "original_max_position_embeddings": 20.0 } } }),
-        ),
-        (
-            "learned positions",
-            body(2, 12),
-            ("none", "half"),
-            softmax,
-            json!({ "learned_positions": 512, "gated_mlp": false, "mlp_bias": true, "o_bias": true,
-                "qkv_bias": true, "sinusoidal": false }),
         ),
     ];
     let model =
