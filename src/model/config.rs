@@ -1,11 +1,13 @@
 //! `config.json`: what a model is (SPEC §2). Every key is checked when it is read, so that the rest of the
 //! crate can use the numbers without looking twice.
 
+use std::sync::Arc;
+
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
+use serde_json::{Map, Value, json};
 
-use serde_json::json;
-
+use super::families::Family;
 use crate::attention::RopeScaling;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -33,7 +35,7 @@ macro_rules! words {
             }
         }
 
-        impl Word for $name {
+        impl $crate::model::config::Word for $name {
             const ALL: &'static [Self] = Self::ALL;
             fn word(self) -> &'static str { self.as_str() }
         }
@@ -42,11 +44,14 @@ macro_rules! words {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result { f.write_str(self.as_str()) }
         }
 
-        impl Serialize for $name {
-            fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> { s.serialize_str(self.as_str()) }
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+                s.serialize_str(self.as_str())
+            }
         }
     };
 }
+pub(super) use words;
 
 words! {
     /// The kernel of attention, `w_ij` of SPEC §1.
@@ -147,6 +152,10 @@ words! {
 /// A whole model, as `config.json` describes it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ModelConfig {
+    /// Whose `config.json` and tensor names its files have.
+    pub family: Family,
+    /// The `config.json` of another family than ours, which is written as it was read.
+    pub origin: Option<Arc<Map<String, Value>>>,
     /// Rows of the embedding, V.
     pub vocab_size: usize,
     /// Width of the residual stream, d.
@@ -399,6 +408,9 @@ impl ModelConfig {
 
 impl Serialize for ModelConfig {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        if let Some(origin) = &self.origin {
+            return origin.serialize(s);
+        }
         let mut m = s.serialize_map(None)?;
         m.serialize_entry("model_type", "polysketch")?;
         m.serialize_entry("vocab_size", &self.vocab_size)?;

@@ -8,12 +8,13 @@ use super::config::{
     AttentionConfig, AttentionKind, Biases, Gate, MlpConfig, ModelConfig, NormConfig, NormKind, QkNorm,
     RopeConfig, RopeLayout, RopeWhere, SketchConfig, SketchInput, SketchKind, Word, binomial,
 };
+use super::families::{self, Family};
 use crate::attention::RopeScaling;
 use crate::error::{Error, ErrorKind, Result};
 
 /// A key whose value is missing or impossible.
 #[derive(Debug)]
-struct Fault {
+pub(super) struct Fault {
     key: String,
     /// None: missing.
     value: Option<String>,
@@ -21,7 +22,7 @@ struct Fault {
 }
 
 impl Fault {
-    fn new(key: impl Into<String>, value: impl fmt::Display, allowed: impl Into<String>) -> Self {
+    pub(super) fn new(key: impl Into<String>, value: impl fmt::Display, allowed: impl Into<String>) -> Self {
         Self { key: key.into(), value: Some(value.to_string()), allowed: allowed.into() }
     }
 
@@ -41,10 +42,10 @@ impl Fault {
     }
 }
 
-type Checked<T> = std::result::Result<T, Fault>;
+pub(super) type Checked<T> = std::result::Result<T, Fault>;
 
 /// What a size may be: `least..=most`, a multiple of `step`.
-struct Sizes {
+pub(super) struct Sizes {
     least: usize,
     most: usize,
     step: usize,
@@ -70,13 +71,13 @@ impl fmt::Display for Sizes {
     }
 }
 
-const VOCAB: Sizes = Sizes::new(1, 1 << 24, 1);
-const HIDDEN: Sizes = Sizes::new(4, 1 << 16, 4);
-const LAYERS: Sizes = Sizes::new(1, 1024, 1);
-const HEADS: Sizes = Sizes::new(1, 4096, 1);
-const HEAD: Sizes = Sizes::new(4, 1024, 4);
-const INTERMEDIATE: Sizes = Sizes::new(4, 1 << 18, 4);
-const POSITIONS: Sizes = Sizes::new(1, 1 << 24, 1);
+pub(super) const VOCAB: Sizes = Sizes::new(1, 1 << 24, 1);
+pub(super) const HIDDEN: Sizes = Sizes::new(4, 1 << 16, 4);
+pub(super) const LAYERS: Sizes = Sizes::new(1, 1024, 1);
+pub(super) const HEADS: Sizes = Sizes::new(1, 4096, 1);
+pub(super) const HEAD: Sizes = Sizes::new(4, 1024, 4);
+pub(super) const INTERMEDIATE: Sizes = Sizes::new(4, 1 << 18, 4);
+pub(super) const POSITIONS: Sizes = Sizes::new(1, 1 << 24, 1);
 const ROTARY: Sizes = Sizes::new(2, 1024, 2);
 const BLOCK: Sizes = Sizes::new(1, 1 << 14, 1);
 const SKETCH: Sizes = Sizes::new(4, 512, 4);
@@ -131,7 +132,12 @@ impl ModelConfig {
             ));
         };
         let mut notes = Vec::new();
-        let config = model(map, &mut notes).map_err(|fault| fault.error(name))?;
+        let family = family(map).map_err(|fault| fault.error(name))?;
+        let config = match family {
+            Family::Polysketch => model(map, &mut notes),
+            family => families::read(family, map, &mut notes),
+        };
+        let config = config.map_err(|fault| fault.error(name))?;
         config.check().map_err(|fault| fault.error(name))?;
         Ok((config, notes.into_iter().map(|note| format!("{name}: {note}")).collect()))
     }
@@ -145,9 +151,17 @@ impl ModelConfig {
     }
 }
 
+/// Whose configuration it is; one that does not say is ours.
+fn family(map: &Map<String, Value>) -> Checked<Family> {
+    let all: Vec<String> = Family::ALL.iter().map(|family| format!("\"{family}\"")).collect();
+    let allowed = format!("one of {}", all.join(", "));
+    let found = Object::new("", map).read("model_type", &allowed, |v| families::named(v.as_str()?))?;
+    Ok(found.unwrap_or(Family::Polysketch))
+}
+
 fn model(map: &Map<String, Value>, notes: &mut Vec<String>) -> Checked<ModelConfig> {
     let mut o = Object::new("", map);
-    o.fixed("model_type", &Value::from("polysketch"))?;
+    o.fixed("model_type", &Value::from(Family::Polysketch.as_str()))?;
     let hidden_size = o.size("hidden_size", &HIDDEN)?.required(&HIDDEN)?;
     let num_attention_heads = o.size("num_attention_heads", &HEADS)?.required(&HEADS)?;
     let head_dim = o.size("head_dim", &HEAD)?.unwrap_or_else(|| hidden_size / num_attention_heads.max(1));
@@ -157,6 +171,8 @@ fn model(map: &Map<String, Value>, notes: &mut Vec<String>) -> Checked<ModelConf
     }
     let kind = if rms.is_some() { NormKind::Rms } else { NormKind::Layer };
     let config = ModelConfig {
+        family: Family::Polysketch,
+        origin: None,
         vocab_size: o.size("vocab_size", &VOCAB)?.required(&VOCAB)?,
         hidden_size,
         num_hidden_layers: o.size("num_hidden_layers", &LAYERS)?.required(&LAYERS)?,
@@ -489,7 +505,7 @@ fn one_of<W: Word>() -> String {
 }
 
 /// A value as a message shows it: one line, and not a whole page.
-fn shown(value: &Value) -> String {
+pub(super) fn shown(value: &Value) -> String {
     match value {
         Value::Object(_) => "an object".into(),
         Value::Array(_) => "a list".into(),
@@ -505,38 +521,38 @@ fn shown(value: &Value) -> String {
 }
 
 /// A JSON object being read, and the keys that were asked for.
-struct Object<'a> {
+pub(super) struct Object<'a> {
     prefix: &'static str,
     map: &'a Map<String, Value>,
     asked: Vec<&'static str>,
 }
 
 /// A key's value, absent or null counting as none.
-struct Found<T> {
+pub(super) struct Found<T> {
     key: String,
-    value: Option<T>,
+    pub value: Option<T>,
 }
 
 impl<T> Found<T> {
-    fn unwrap_or(self, default: T) -> T {
+    pub(super) fn unwrap_or(self, default: T) -> T {
         self.value.unwrap_or(default)
     }
 
-    fn unwrap_or_else(self, default: impl FnOnce() -> T) -> T {
+    pub(super) fn unwrap_or_else(self, default: impl FnOnce() -> T) -> T {
         self.value.unwrap_or_else(default)
     }
 
-    fn required(self, allowed: &dyn fmt::Display) -> Checked<T> {
+    pub(super) fn required(self, allowed: &dyn fmt::Display) -> Checked<T> {
         self.value.ok_or(Fault { key: self.key, value: None, allowed: allowed.to_string() })
     }
 }
 
 impl<'a> Object<'a> {
-    fn new(prefix: &'static str, map: &'a Map<String, Value>) -> Self {
+    pub(super) fn new(prefix: &'static str, map: &'a Map<String, Value>) -> Self {
         Self { prefix, map, asked: Vec::new() }
     }
 
-    fn read<T>(
+    pub(super) fn read<T>(
         &mut self,
         key: &'static str,
         allowed: &dyn fmt::Display,
@@ -554,37 +570,42 @@ impl<'a> Object<'a> {
     }
 
     /// A whole number; whether it suits its neighbours is decided by `ModelConfig::check`.
-    fn size(&mut self, key: &'static str, allowed: &Sizes) -> Checked<Found<usize>> {
+    pub(super) fn size(&mut self, key: &'static str, allowed: &Sizes) -> Checked<Found<usize>> {
         self.read(key, allowed, |v| {
             v.as_u64().and_then(|n| u32::try_from(n).ok()).and_then(|n| usize::try_from(n).ok())
         })
     }
 
-    fn number(&mut self, key: &'static str) -> Checked<Found<f64>> {
+    pub(super) fn number(&mut self, key: &'static str) -> Checked<Found<f64>> {
         self.read(key, &"a number", Value::as_f64)
     }
 
-    fn flag(&mut self, key: &'static str) -> Checked<Found<bool>> {
+    pub(super) fn flag(&mut self, key: &'static str) -> Checked<Found<bool>> {
         self.read(key, &"true or false", Value::as_bool)
     }
 
-    fn word<W: Word>(&mut self, key: &'static str) -> Checked<Found<W>> {
+    pub(super) fn word<W: Word>(&mut self, key: &'static str) -> Checked<Found<W>> {
         self.read(key, &one_of::<W>(), |v| {
             v.as_str().and_then(|s| W::ALL.iter().copied().find(|w| w.word() == s))
         })
     }
 
-    fn object(&mut self, key: &'static str) -> Checked<Found<&'a Map<String, Value>>> {
+    pub(super) fn object(&mut self, key: &'static str) -> Checked<Found<&'a Map<String, Value>>> {
         self.read(key, &"an object", Value::as_object)
     }
 
     /// A key with one possible value.
-    fn fixed(&mut self, key: &'static str, only: &Value) -> Checked<()> {
+    pub(super) fn fixed(&mut self, key: &'static str, only: &Value) -> Checked<()> {
         self.read(key, only, |v| (v == only).then_some(())).map(|_| ())
     }
 
+    /// The keys that nobody asked for.
+    pub(super) fn rest(&self) -> impl Iterator<Item = (&'a String, &'a Value)> {
+        self.map.iter().filter(|(key, _)| !self.asked.contains(&key.as_str()))
+    }
+
     /// Notes the keys that nobody asked for: `idle` ones are known but have no effect with `because`.
-    fn finish(self, idle: &[&str], because: &str, notes: &mut Vec<String>) {
+    pub(super) fn finish(self, idle: &[&str], because: &str, notes: &mut Vec<String>) {
         for (key, value) in self.map.iter().filter(|(key, _)| !self.asked.contains(&key.as_str())) {
             let shown_key: String = key.chars().take(80).flat_map(char::escape_default).collect();
             if !idle.contains(&key.as_str()) {

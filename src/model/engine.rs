@@ -177,12 +177,13 @@ impl ModelSource {
     }
 
     fn assemble(
-        config: ModelConfig,
+        mut config: ModelConfig,
         mut warnings: Vec<String>,
         checkpoint: Checkpoint,
         tokenizer: Tokenizer,
     ) -> Result<Self> {
-        warnings.extend(checkpoint.check(&config.parameters())?);
+        let (checkpoint, notes) = checkpoint.of(&mut config)?;
+        warnings.extend(notes);
         Ok(Self { config, checkpoint, tokenizer, warnings })
     }
 }

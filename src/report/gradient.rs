@@ -21,6 +21,7 @@ use crate::model::config::{
     AttentionConfig, AttentionKind, Biases, Gate, MlpConfig, ModelConfig, NormConfig, RopeConfig, RopeWhere,
     SketchInput,
 };
+use crate::model::families::Family;
 use crate::model::parameters::ParameterKind;
 use crate::model::transformer::{self, Decoder, Ending};
 use crate::model::weights::{self, Packed};
@@ -56,6 +57,8 @@ pub(super) fn config(kind: AttentionKind, degree: usize) -> ModelConfig {
         sketch: None,
     };
     ModelConfig {
+        family: Family::Polysketch,
+        origin: None,
         vocab_size: 256,
         hidden_size,
         num_hidden_layers: 3,
