@@ -59,7 +59,8 @@ struct Decoder {
     handles: Arc<Handles>,
 }
 
-/// Independent texts on a loaded model.
+/// Independent texts on a loaded model. Sessions own their states; scratch memory is the model's, and
+/// sessions that run one after the other use the same.
 #[derive(Debug)]
 pub struct Session {
     pub(super) model: Model,
@@ -147,8 +148,7 @@ impl Session {
         let at = match known {
             Some(at) => at,
             None => {
-                let (plan, handles) = self.model.0.blueprint.plan(&self.model.0.config, ending)?;
-                let program = Program::new(plan, &self.memory).await?;
+                let (program, handles) = self.model.program(ending, &self.memory).await?;
                 self.decoders.push(Decoder { ending, program, handles });
                 self.decoders.len() - 1
             }
