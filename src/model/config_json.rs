@@ -553,10 +553,6 @@ impl<T> Found<T> {
         self.value.unwrap_or(default)
     }
 
-    pub(super) fn unwrap_or_else(self, default: impl FnOnce() -> T) -> T {
-        self.value.unwrap_or_else(default)
-    }
-
     pub(super) fn required(self, allowed: &dyn fmt::Display) -> Checked<T> {
         self.value.ok_or(Fault { key: self.key, value: None, allowed: allowed.to_string() })
     }
