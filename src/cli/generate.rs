@@ -8,8 +8,8 @@ use std::time::Instant;
 use clap::Args;
 use pollster::block_on;
 use polysketch::files::{atomic_write, check_place, check_room, read_bytes};
-use polysketch::model::{GenerateOptions, Generated, Model, Session, StopReason};
-use polysketch::{Error, Result};
+use polysketch::model::{EncodeOptions, GenerateOptions, Generated, Model, Session, StopReason};
+use polysketch::{Error, ErrorKind, Result};
 use serde_json::json;
 
 use super::failure::{Outcome, Stop, catch_interrupt, interrupted, tell};
@@ -118,7 +118,9 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
         options.state_in.as_deref().map(|path| Ok::<_, Error>((read_bytes(path)?, path))).transpose()?;
     options.state_out.as_deref().map(check_place).transpose()?;
     let model = super::model::load(common, &options.model)?;
-    let ids = model.tokenizer()?.encode(&text)?;
+    // Where a text goes on, its continuation has no head.
+    let how = EncodeOptions { continues: state_in.is_some(), ..options.prompt.special.how() };
+    let ids = model.tokenizer()?.encode_as(&text, how, &mut |_| {})?;
     catch_interrupt();
     let mut session = start(common, &model)?;
     if let Some((bytes, path)) = state_in {
@@ -143,9 +145,19 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
         (done, outcome) = decode(common, &mut session, &sampling, began, &mut statistics);
     }
     statistics.position = session.position(0);
-    // Whatever happened, what was read and written so far is worth keeping.
+    // A text that is not kept ends here.
+    if options.state_out.is_none() {
+        let rest = session.finish_text(0);
+        done.text.push_str(&rest);
+        if outcome.is_ok() && !common.json && !rest.is_empty() {
+            outcome = print(&rest);
+        }
+    }
+    // Whatever happened, what was read and written so far is worth keeping, as long as it is made of numbers.
+    let broken = matches!(&outcome, Err(Stop::Failed(error)) if error.kind() == ErrorKind::Numeric);
     if let Some(path) = &options.state_out
         && statistics.position > 0
+        && !broken
     {
         save(&session, path)?;
         outcome = outcome.map_err(|stop| saved(stop, path, statistics.position));

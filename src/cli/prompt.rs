@@ -6,7 +6,8 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use clap::Args;
-use polysketch::files::read_text;
+use polysketch::files::{as_text, read_text};
+use polysketch::model::EncodeOptions;
 use polysketch::{Error, ErrorKind, Result};
 
 use super::failure::tell;
@@ -25,6 +26,23 @@ pub struct Options {
     /// File with the text to continue, UTF-8
     #[arg(long, short = 'f', value_name = "FILE")]
     pub prompt_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub special: Special,
+}
+
+/// What special tokens in a text are.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct Special {
+    /// Take special tokens in the text (<|endoftext|>) as text like any other [default: they are tokens]
+    #[arg(long)]
+    pub special_as_text: bool,
+}
+
+impl Special {
+    /// How a text is encoded.
+    pub fn how(self) -> EncodeOptions {
+        EncodeOptions { special_as_text: self.special_as_text, ..EncodeOptions::default() }
+    }
 }
 
 /// A prompt.
@@ -76,9 +94,5 @@ fn read_stdin(common: &Common) -> Result<String> {
         let _ = hint.join();
     }
     read.map_err(|e| Error::io("stdin", &e))?;
-    String::from_utf8(bytes).map_err(|e| {
-        let at = e.utf8_error().valid_up_to();
-        Error::new(ErrorKind::Input, format!("stdin: not UTF-8 text (byte {at})"))
-            .help("convert the text to UTF-8")
-    })
+    as_text(bytes, &"stdin")
 }

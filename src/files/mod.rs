@@ -31,4 +31,4 @@ pub use lock::FolderLock;
 #[cfg(not(target_arch = "wasm32"))]
 pub use room::{check_place, check_room};
 #[cfg(not(target_arch = "wasm32"))]
-pub use write::{atomic_write, check_file, create_folders, read_bytes, read_text, until_idle};
+pub use write::{as_text, atomic_write, check_file, create_folders, read_bytes, read_text, until_idle};

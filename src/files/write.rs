@@ -16,7 +16,7 @@ pub fn read_bytes(path: &Path) -> Result<Vec<u8>> {
     std::fs::read(path).map_err(|e| Error::io(path.display(), &e))
 }
 
-/// Reads a whole file as UTF-8 text.
+/// Reads a whole file as UTF-8 text, without a byte order mark.
 ///
 /// # Errors
 /// `ErrorKind::Io`, naming the path; `ErrorKind::Input` if it holds tensors, and with the byte offset if it is
@@ -30,11 +30,23 @@ pub fn read_text(path: &Path) -> Result<String> {
         return Err(Error::new(ErrorKind::Input, format!("{}: {what}, and is no text", path.display()))
             .help(if kept { "leave it out; it can be removed" } else { "give a text" }));
     }
-    String::from_utf8(bytes).map_err(|e| {
+    as_text(bytes, &path.display())
+}
+
+/// UTF-8 text from `source`. A byte order mark at its head is no part of it: some editors write one.
+///
+/// # Errors
+/// `ErrorKind::Input` with the byte offset if it is not UTF-8.
+pub fn as_text(bytes: Vec<u8>, source: &dyn std::fmt::Display) -> Result<String> {
+    let mut text = String::from_utf8(bytes).map_err(|e| {
         let at = e.utf8_error().valid_up_to();
-        Error::new(ErrorKind::Input, format!("{}: not UTF-8 text (byte {at})", path.display()))
-            .help("convert the file to UTF-8")
-    })
+        Error::new(ErrorKind::Input, format!("{source}: not UTF-8 text (byte {at})"))
+            .help("convert the text to UTF-8")
+    })?;
+    if text.starts_with('\u{feff}') {
+        text.drain(..'\u{feff}'.len_utf8());
+    }
+    Ok(text)
 }
 
 /// Whether these are the bytes of a `.safetensors` file.
@@ -194,7 +206,7 @@ mod tests {
             let (written, hit) = faults::with(k, fault, || {
                 atomic_write(&path, |w| {
                     // More than is written at once.
-                    (0..3).try_for_each(|_| w.write_all(&[b'n'; 1 << 20]))
+                    (0..3).try_for_each(|_| w.write_all(&vec![b'n'; 1 << 20]))
                 })
             });
             let found = read_text(&path).unwrap();

@@ -188,6 +188,8 @@ pub struct ModelConfig {
     pub tie_word_embeddings: bool,
     /// Whether the logits have a bias, `lm_head.bias`.
     pub logit_bias: bool,
+    /// Ids that end a text; none: what other files of the model say, or the tokenizer's own.
+    pub eos_token_id: Vec<u32>,
     /// Attention.
     pub attention: AttentionConfig,
 }
@@ -452,6 +454,11 @@ impl Serialize for ModelConfig {
             m.serialize_entry("learned_positions", &self.learned_positions)?;
         }
         m.serialize_entry("rope", &Rope(&self.rope, self.head_dim))?;
+        match &self.eos_token_id[..] {
+            [] => {}
+            [id] => m.serialize_entry("eos_token_id", id)?,
+            ids => m.serialize_entry("eos_token_id", ids)?,
+        }
         m.serialize_entry("attention", &self.attention)?;
         m.end()
     }

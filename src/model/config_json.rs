@@ -213,6 +213,9 @@ fn model(map: &Map<String, Value>, notes: &mut Vec<String>) -> Checked<ModelConf
         parallel_residual: o.flag("parallel_residual")?.unwrap_or(false),
         tie_word_embeddings: o.flag("tie_word_embeddings")?.unwrap_or(true),
         logit_bias: o.flag("logit_bias")?.unwrap_or(false),
+        eos_token_id: o
+            .read("eos_token_id", &"a token id, or a list of token ids", |v| super::ends::ids(v).ok())?
+            .unwrap_or(Vec::new()),
         rope: o
             .object("rope")?
             .required(&"an object with \"where\"")

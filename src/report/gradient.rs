@@ -75,6 +75,7 @@ pub(super) fn config(kind: AttentionKind, degree: usize) -> ModelConfig {
         parallel_residual: false,
         tie_word_embeddings: true,
         logit_bias: false,
+        eos_token_id: Vec::new(),
         attention,
     }
 }

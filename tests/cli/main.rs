@@ -10,5 +10,6 @@ mod report;
 mod run;
 #[cfg(target_os = "linux")]
 mod stopped;
+mod texts;
 mod tokens;
 mod training;

@@ -19,6 +19,7 @@ pub(super) fn read(map: &Map<String, Value>, notes: &mut Vec<String>) -> Checked
         key_heads: heads,
         head_dim: hidden_size / heads.max(1),
         intermediate_size: o.size("n_inner", &INTERMEDIATE)?.unwrap_or(4 * hidden_size),
+        eos_token_id: common::ends(&mut o)?,
     };
     let mut c = sizes.model(Family::Gpt2, map);
     let eps = o.number("layer_norm_epsilon")?.unwrap_or(1e-5);
