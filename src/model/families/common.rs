@@ -4,13 +4,12 @@ use serde_json::{Map, Value};
 
 use crate::attention::RopeScaling;
 use crate::model::config::{
-    ActivationKind, AttentionConfig, AttentionKind, Biases, Gate, MlpConfig, ModelConfig, NormConfig,
+    ActivationKind, AttentionConfig, AttentionKind, Biases, Family, Gate, MlpConfig, ModelConfig, NormConfig,
     NormKind, QkNorm, RopeConfig, RopeLayout, RopeWhere, SketchInput,
 };
-use crate::model::config_json::{
+use crate::model::config_reader::{
     Checked, Fault, HEADS, HIDDEN, INTERMEDIATE, LAYERS, Object, VOCAB, head_dim, shown,
 };
-use crate::model::families::Family;
 
 /// Keys that change nothing of what a model computes.
 const IDLE: &[&str] = &[
