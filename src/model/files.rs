@@ -1,36 +1,55 @@
-//! Writing files: whole or not at all. Everything of this crate that writes a file goes through
-//! [`atomic_write`].
+//! Reading files, and writing them whole or not at all. Everything of this crate that writes a file goes
+//! through [`atomic_write`]. `-` is stdin where a file is read, and stdout where one is written; a file of
+//! this name is `./-`.
 
 #![cfg(not(target_arch = "wasm32"))]
 
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, Read as _, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::error::{Error, ErrorKind, Result};
+
+/// Whether a path is `-`: stdin or stdout.
+pub fn is_standard(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
+
+/// What a file that is read is called in messages.
+pub fn source_name(path: &Path) -> String {
+    if is_standard(path) { "stdin".into() } else { path.display().to_string() }
+}
 
 /// Reads a whole file.
 ///
 /// # Errors
-/// `ErrorKind::Io`, naming the path.
+/// `ErrorKind::Io`, naming the path; `ErrorKind::Input` where stdin was read before.
 pub fn read_bytes(path: &Path) -> Result<Vec<u8>> {
-    std::fs::read(path).map_err(|e| Error::io(path.display(), &e))
+    static TAKEN: AtomicBool = AtomicBool::new(false);
+    let read = if is_standard(path) {
+        if TAKEN.swap(true, Ordering::Relaxed) {
+            return Err(Error::new(ErrorKind::Input, "stdin: is to be read twice").help("give - only once"));
+        }
+        let mut bytes = Vec::new();
+        io::stdin().lock().read_to_end(&mut bytes).map(|_| bytes)
+    } else {
+        std::fs::read(path)
+    };
+    read.map_err(|e| Error::io(source_name(path), &e))
 }
 
-/// Reads a whole file as UTF-8 text.
+/// Reads a whole file as UTF-8 text, without the byte order mark that some editors put before it.
 ///
 /// # Errors
-/// `ErrorKind::Io`, naming the path; `ErrorKind::Input` with the byte offset if it is not UTF-8.
+/// As [`read_bytes`]; `ErrorKind::Input` if it is not UTF-8: UTF-16 by its name, otherwise with the byte
+/// offset.
 pub fn read_text(path: &Path) -> Result<String> {
-    String::from_utf8(read_bytes(path)?).map_err(|e| {
-        let at = e.utf8_error().valid_up_to();
-        Error::new(ErrorKind::Input, format!("{}: not UTF-8 text (byte {at})", path.display()))
-            .help("convert the file to UTF-8")
-    })
+    crate::text::decode(read_bytes(path)?, &source_name(path))
 }
 
 /// Writes a file through `write` into a temporary neighbour, flushes it to the disk and renames it into
 /// place: a reader sees the old file or the new one, never a part, and after an error nothing is left behind.
-/// A link is followed. Devices and pipes (`/dev/stdout`) are written to directly.
+/// A link is followed. Devices and pipes (`/dev/stdout`) are written to directly, and so is stdout (`-`).
 ///
 /// # Errors
 /// `ErrorKind::Io`, naming `path`: folder missing or read-only, file read-only, disk full, or what `write`
@@ -39,21 +58,33 @@ pub fn atomic_write(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Resul
     place(path)
         .and_then(|place| match place {
             Place::File(target) => replace(&target, write),
+            Place::Stdout => {
+                let mut w = BufWriter::new(io::stdout().lock());
+                write(&mut w)?;
+                w.flush()
+            }
             Place::Stream => {
                 let mut w = BufWriter::new(std::fs::OpenOptions::new().write(true).open(path)?);
                 write(&mut w)?;
                 w.flush()
             }
         })
-        .map_err(|e| Error::io(path.display(), &e))
+        .map_err(|e| {
+            let name = if is_standard(path) { "stdout".into() } else { path.display().to_string() };
+            Error::io(name, &e)
+        })
 }
 
 enum Place {
     File(PathBuf),
     Stream,
+    Stdout,
 }
 
 fn place(path: &Path) -> io::Result<Place> {
+    if is_standard(path) {
+        return Ok(Place::Stdout);
+    }
     let meta = match std::fs::metadata(path) {
         Ok(meta) => meta,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Place::File(path.to_path_buf())),

@@ -9,6 +9,7 @@ use tokenizers::{DecoderWrapper, ModelWrapper, PreTokenizerWrapper};
 use super::byte_level;
 use super::tensor_file::clip;
 use crate::error::{Error, ErrorKind, Result};
+use crate::text::{json_bytes, unmarked};
 
 /// The token that separates documents.
 pub const END_OF_TEXT: &str = "<|endoftext|>";
@@ -90,9 +91,8 @@ impl Tokenizer {
                 .help("the file is damaged or not a Hugging Face tokenizer.json; copy it again")
         };
         // First, because `tokenizers` panics on some texts that are not JSON.
-        serde_json::from_slice::<serde_json::Value>(bytes)
-            .map_err(|e| damaged(format!("not valid JSON: {e}")))?;
-        let mut tokenizer = tokenizers::Tokenizer::from_bytes(bytes)
+        json_bytes(bytes).map_err(damaged)?;
+        let mut tokenizer = tokenizers::Tokenizer::from_bytes(unmarked(bytes))
             .map_err(|e| damaged(format!("not a tokenizer: {}", clip(&e.to_string()))))?;
         make_repeatable(&mut tokenizer);
         let vocabulary = tokenizer.get_vocab(true);

@@ -7,7 +7,7 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Tokenizer;
-use crate::model::files::{read_bytes, read_text};
+use crate::model::files::{is_standard, read_bytes, read_text, source_name};
 use crate::model::tensor_file::{Dtype, TensorData, TensorFile, write_safetensors};
 use crate::model::tokenizer::documents;
 
@@ -31,10 +31,7 @@ impl Vocabulary {
             return Ok(Self::bytes());
         }
         let json = read_bytes(&file)?;
-        Ok(Self {
-            tokenizer: Tokenizer::from_json_bytes(&json, &file.display().to_string())?,
-            json: Some(json),
-        })
+        Ok(Self { tokenizer: Tokenizer::from_json_bytes(&json, &source_name(&file))?, json: Some(json) })
     }
 
     /// Plain bytes.
@@ -92,12 +89,16 @@ fn read_one(
 ) -> Result<Vec<u32>> {
     let text = read_text(path)?;
     if text.is_empty() {
-        return Err(Error::new(ErrorKind::Input, format!("{}: is empty", path.display())).help("give a text"));
+        return Err(
+            Error::new(ErrorKind::Input, format!("{}: is empty", source_name(path))).help("give a text")
+        );
     }
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     // One for each tokenizer; an older one of the same is replaced.
     let name = format!("{name}.{:08x}.tokens", vocabulary.hash() as u32);
-    let places = [path.with_file_name(&name), spare.join(&name)];
+    // Nothing is beside stdin.
+    let beside = if is_standard(path) { spare.join(&name) } else { path.with_file_name(&name) };
+    let places = [beside, spare.join(&name)];
     let key = Key { text: xxh3_64(text.as_bytes()), tokenizer: vocabulary.hash() };
     if let Some(tokens) = places.iter().find_map(|place| key.load(place)) {
         return Ok(tokens);

@@ -24,10 +24,10 @@ pub struct Folder {
 
 impl Folder {
     /// Makes the folder, before work is put into what goes there.
-    pub fn prepare(&self, name: &str) -> Result<()> {
+    pub fn prepare(&self, common: &Common, name: &str) -> Result<()> {
         let Some(dir) = &self.out else { return Ok(()) };
         std::fs::create_dir_all(dir).map_err(|e| Error::io(dir.display(), &e))?;
-        ["json", "svg"].iter().try_for_each(|end| check_place(&dir.join(format!("{name}.{end}"))))
+        ["json", "svg"].iter().try_for_each(|end| check_place(common, &dir.join(format!("{name}.{end}"))))
     }
 
     /// Writes the folder's files, then prints.

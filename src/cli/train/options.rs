@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{ArgGroup, Args};
 use polysketch::graph::Recompute;
-use polysketch::model::files::read_text;
+use polysketch::model::files::{is_standard, read_text, source_name};
 use polysketch::model::{ModelConfig, ModelSource};
 use polysketch::train::Settings;
 use polysketch::train::checkpoints::Checkpoints;
@@ -25,7 +25,7 @@ use crate::cli::options::{Common, Gradients, count, natural};
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("start").required(true).args(["config", "model", "resume"])))]
 pub struct Options {
-    /// A new model of this config.json
+    /// A new model of this config.json; -: stdin
     #[arg(long, value_name = "CONFIG.json")]
     config: Option<PathBuf>,
     /// The model of this folder
@@ -37,7 +37,7 @@ pub struct Options {
     /// Folder to write: the model as it is now, checkpoints, train.jsonl, loss.svg
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
-    /// Texts to train on, UTF-8; `<|endoftext|>` separates documents
+    /// Texts to train on, UTF-8; `<|endoftext|>` separates documents; -: stdin
     #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with = "task")]
     #[arg(required_unless_present_any = ["task", "resume"])]
     data: Option<Vec<PathBuf>>,
@@ -107,7 +107,7 @@ struct Optimiser {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Evaluation")]
 struct EvaluationOptions {
-    /// Text that is not trained on, UTF-8
+    /// Text that is not trained on, UTF-8; -: stdin
     #[arg(long, value_name = "FILE", conflicts_with = "task")]
     eval_data: Option<PathBuf>,
     /// Steps between evaluations; 0: only at the end [default: a tenth of the steps]
@@ -247,6 +247,24 @@ impl Options {
         recorded.fixed("task", options.task.map(|kind| Some(given(kind))), |r| r.task, || None)
     }
 
+    /// A run that goes on reads its texts again, unless they were in a pipe or are gone.
+    fn check_texts(&self, settings: &Settings) -> Result<()> {
+        let recorded = |given: bool, paths: Vec<&PathBuf>, option: &str| {
+            let gone = |path: &&PathBuf| is_standard(path) || !path.exists();
+            match paths.into_iter().filter(|_| !given).find(gone) {
+                None => Ok(()),
+                Some(path) => Err(Error::new(
+                    ErrorKind::Input,
+                    format!("{}: the run read a text there that is gone", source_name(path)),
+                )
+                .help(format!("give it with {option}"))),
+            }
+        };
+        recorded(self.data.is_some(), settings.data.iter().collect(), "--data")?;
+        let given = self.evaluation.eval_data.is_some();
+        recorded(given, settings.eval_data.iter().collect(), "--eval-data")
+    }
+
     /// Where the run starts, and with which settings.
     pub fn start(&self, common: &Common) -> Result<(Start, Settings)> {
         let checkpoints = Checkpoints::of(&self.out);
@@ -255,7 +273,12 @@ impl Options {
             let recorded = start.resumed.as_ref().map(|(_, progress)| &progress.settings);
             let settings = self.settings(Recorded(recorded), start.source.config.vocab_size)?;
             settings.check()?;
+            self.check_texts(&settings)?;
             return Ok((start, settings));
+        }
+        if is_standard(&self.out) {
+            return Err(Error::new(ErrorKind::Input, "--out -: a run writes a folder, not stdout")
+                .help("give the name of a folder"));
         }
         checkpoints.check_new()?;
         let given = self.tokenizer.as_deref().map(Vocabulary::open).transpose()?;
@@ -266,7 +289,7 @@ impl Options {
             (source, given.map_or_else(|| Vocabulary::open(dir), Ok)?, settings)
         } else {
             let path = self.config.as_deref().unwrap_or(Path::new("config.json"));
-            let (config, warnings) = ModelConfig::from_json(&read_text(path)?, &path.display().to_string())?;
+            let (config, warnings) = ModelConfig::from_json(&read_text(path)?, &source_name(path))?;
             let settings = self.settings(new, config.vocab_size)?;
             settings.check()?;
             let vocabulary = given.unwrap_or_else(Vocabulary::bytes);

@@ -3,34 +3,40 @@
 use polysketch::bench::compare::Set;
 use polysketch::bench::{Row, Suite};
 
-use super::html::{Cell, escape, heading, table};
+use super::html::{Cell, Html, heading, table};
 use crate::cli::output::digits3;
 
 /// The device, with a mark for those that are no GPUs.
-pub fn device(set: &Set) -> String {
-    let Some(row) = set.rows.first() else { return String::new() };
-    let name = escape(&match row.device.kind.as_str() {
-        "software" => format!("{} ({})", row.device.name, row.device.backend),
-        _ => set.device.clone(),
-    });
-    if row.device.kind == "software" {
-        format!("{name}<span class=tag>software adapter</span>")
-    } else {
-        name
+pub fn device(set: &Set, sets: &[Set]) -> Html {
+    let Some(row) = set.rows.first() else { return Html::default() };
+    let software = row.device.kind == "software";
+    let name = if software { set.device.replacen(", software)", ")", 1) } else { set.device.clone() };
+    let mut html = Html::text(&(name + &bus(set, sets)));
+    if software {
+        html.push(Html::element("span", &[("class", "tag")], Html::text("software adapter")));
     }
+    html
+}
+
+/// Where a device is, if another one of its name is elsewhere.
+fn bus(set: &Set, sets: &[Set]) -> String {
+    let told = sets.iter().any(|other| other.device == set.device && other.bus != set.bus);
+    if told && !set.bus.is_empty() { format!(" on bus {}", set.bus) } else { String::new() }
 }
 
 /// A short name of a run for legends: its build only where devices come twice, its number where the build
 /// does too.
 pub fn short(set: &Set, sets: &[Set]) -> String {
-    let again = sets.iter().filter(|other| other.device == set.device).count() > 1;
-    let same = sets.iter().filter(|other| other.device == set.device && other.build == set.build);
+    let alike = |other: &&Set| other.device == set.device && other.bus == set.bus;
+    let again = sets.iter().filter(alike).count() > 1;
+    let same = sets.iter().filter(alike).filter(|other| other.build == set.build);
     let number = same.clone().count() > 1;
     let number = if number { same.take_while(|other| !std::ptr::eq(*other, set)).count() + 1 } else { 0 };
     let name: String = set.device.split(" (LLVM").next().unwrap_or(&set.device).to_string();
     let kind = set.rows.first().map_or("", |row| row.device.kind.as_str());
     let backend = set.rows.first().map_or("", |row| row.device.backend.as_str());
     let name = if name == set.device { name } else { format!("{name} ({backend}, {kind})") };
+    let name = name + &bus(set, sets);
     match (again, number) {
         (false, _) => name,
         (true, 0) => format!("{name}, {}", set.build),
@@ -39,7 +45,7 @@ pub fn short(set: &Set, sets: &[Set]) -> String {
 }
 
 /// The section.
-pub fn section(page: &mut String, sets: &[Set]) {
+pub fn section(page: &mut Html, sets: &[Set]) {
     let peak = |set: &Set, name: &str, value: fn(&Row) -> Option<f64>| {
         let row = set.rows.iter().find(|row| row.suite == Suite::Peaks && row.name == name);
         row.and_then(value).map_or("–".into(), digits3)
@@ -50,7 +56,7 @@ pub fn section(page: &mut String, sets: &[Set]) {
             let row = set.rows.first()?;
             let d = &row.device;
             Some(vec![
-                Cell::Html(device(set)),
+                Cell::Html(device(set, sets)),
                 Cell::Note(format!("{} {}", d.driver, d.driver_info).trim().into()),
                 Cell::Note(d.browser.clone().unwrap_or(format!("{} {}", d.os, d.arch))),
                 Cell::Words(set.build.clone()),
