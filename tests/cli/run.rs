@@ -57,8 +57,9 @@ pub fn fails(output: Output, words: &[&str], help: bool) {
     assert_eq!(output.status.code(), Some(1), "{stderr}");
     assert!(!stderr.contains("panicked") && !stderr.contains("internal fault"), "{stderr}");
     // A slow machine may have told how far it was.
-    let lines: Vec<&str> =
-        stderr.lines().skip_while(|line| line.contains(" left") || line.contains(" so far")).collect();
+    let progress =
+        |line: &&str| !line.starts_with("error: ") && (line.contains(" of ") || line.ends_with(" so far"));
+    let lines: Vec<&str> = stderr.lines().skip_while(progress).collect();
     assert_eq!(lines.iter().filter(|line| line.starts_with("error: ")).count(), 1, "{stderr}");
     assert_eq!(lines.iter().filter(|line| line.starts_with("help: ")).count(), usize::from(help), "{stderr}");
     assert_eq!(lines.len(), 1 + usize::from(help), "{stderr}");

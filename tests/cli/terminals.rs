@@ -54,7 +54,8 @@ fn long_work_tells_how_far_it_is() {
     let mut json: serde_json::Value = serde_json::from_str(&text).unwrap();
     json["vocab_size"] = 257.into();
     fs::write(&config, json.to_string()).unwrap();
-    let data = repository("assets/passage.txt");
+    let data = dir.path().join("text");
+    fs::copy(repository("assets/passage.txt"), &data).unwrap();
     let train = |out: &str| {
         let words = ["train", "--config", arg(&config), "--data", arg(&data), "--backend", "cpu"];
         // Some seconds on any machine: what it does is stopped by the clock.

@@ -33,9 +33,13 @@ pub fn short(set: &Set, sets: &[Set]) -> String {
     let number = same.clone().count() > 1;
     let number = if number { same.take_while(|other| !std::ptr::eq(*other, set)).count() + 1 } else { 0 };
     let name: String = set.device.split(" (LLVM").next().unwrap_or(&set.device).to_string();
-    let kind = set.rows.first().map_or("", |row| row.device.kind.as_str());
-    let backend = set.rows.first().map_or("", |row| row.device.backend.as_str());
-    let name = if name == set.device { name } else { format!("{name} ({backend}, {kind})") };
+    let name = match set.rows.first().map(|row| &row.device) {
+        Some(device) if name != set.device => {
+            let number = device.number.map_or(String::new(), |number| format!(" #{number}"));
+            format!("{name}{number} ({}, {})", device.backend, device.kind)
+        }
+        _ => name,
+    };
     let name = name + &bus(set, sets);
     match (again, number) {
         (false, _) => name,
@@ -79,4 +83,30 @@ pub fn section(page: &mut Html, sets: &[Set]) {
         &["device", "driver", "system", "build", "peak GFLOP/s", "matmul", "GB/s", "dispatch µs"],
         &rows,
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use polysketch::bench::schema::{Build, Device, Workload};
+
+    use super::*;
+
+    #[test]
+    fn two_devices_of_one_name_have_two_names() {
+        let row = |number: Option<usize>, bus: &str| {
+            let name = "llvmpipe (LLVM 15.0.6, 256 bits)".into();
+            let (backend, kind) = ("vulkan".into(), "software".into());
+            let device = Device { name, backend, kind, number, bus: bus.into(), ..Device::new(None, None) };
+            Row::new(Suite::Peaks, "fma", Workload::default(), &device, &Build::this())
+        };
+        for rows in
+            [[row(Some(1), ""), row(Some(2), "")], [row(None, "0000:01:00.0"), row(None, "0000:02:00.0")]]
+        {
+            let sets = Set::split(rows.to_vec());
+            assert_eq!(sets.len(), 2);
+            assert_ne!(short(&sets[0], &sets), short(&sets[1], &sets));
+            let html = |set: &Set| device(set, &sets).page("BODY");
+            assert_ne!(html(&sets[0]), html(&sets[1]));
+        }
+    }
 }
