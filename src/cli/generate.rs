@@ -7,12 +7,12 @@ use std::time::Instant;
 
 use clap::Args;
 use pollster::block_on;
-use polysketch::model::files::{atomic_write, is_standard, read_bytes, source_name};
+use polysketch::files::{atomic_write, check_room, is_standard, read_bytes, source_name};
 use polysketch::model::{GenerateOptions, Generated, Model, Session, StopReason};
 use polysketch::{Error, ErrorKind, Result};
 use serde_json::json;
 
-use super::failure::{Outcome, catch_interrupt, interrupted, tell};
+use super::failure::{Outcome, Stop, catch_interrupt, interrupted, tell};
 use super::input::waiting;
 use super::options::{Common, ModelOptions, natural};
 use super::output::{bytes, check_place, plural, print, print_json, print_text, rate, seconds};
@@ -136,6 +136,11 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
     if let Some((bytes, path)) = state_in {
         block_on(session.load(0, &bytes, &source_name(path)))?;
     }
+    if let Some(path) = &options.state_out {
+        let tokens = session.position(0).saturating_add(ids.len()).saturating_add(options.max_tokens);
+        let size = session.saved_bytes(tokens) as u64;
+        check_room(path, size, size)?;
+    }
     if opening && !common.json {
         print_text(&text)?;
     }
@@ -155,6 +160,7 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
         && statistics.position > 0
     {
         save(&session, path)?;
+        outcome = outcome.map_err(|stop| saved(stop, path, statistics.position));
     }
     if !common.json && stdout().is_terminal() {
         print("\n").or_else(|stop| if matches!(outcome, Ok(())) { Err(stop) } else { Ok(()) })?;
@@ -222,6 +228,15 @@ fn decode(
             Err(error.into()),
         ),
     }
+}
+
+/// Whoever reads that reading was stopped wants to know what is left.
+fn saved(stop: Stop, path: &Path, position: usize) -> Stop {
+    let Stop::Failed(error) = stop else { return stop };
+    let tokens = plural(position, "token");
+    let message = format!("{}; the state after {tokens} is saved in {}", error.message(), path.display());
+    let named = Error::new(error.kind(), message);
+    Stop::Failed(error.advice().map_or(named.clone(), |help| named.help(help)))
 }
 
 fn save(session: &Session, path: &Path) -> Result<()> {

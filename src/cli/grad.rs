@@ -5,8 +5,9 @@ use std::time::Instant;
 
 use clap::Args;
 use pollster::block_on;
+use polysketch::files::check_room;
+use polysketch::files::source_name;
 use polysketch::kernels::rows::nll::UNSCORED;
-use polysketch::model::files::source_name;
 use polysketch::model::tensor_file::{TensorData, write_safetensors};
 use polysketch::train::{Batch, Learner, LearnerOptions};
 use polysketch::{Error, ErrorKind, Result};
@@ -50,6 +51,8 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
     check_place(common, &options.out)?;
     let source = super::model::source(options.model.as_deref())?;
     tokens.check(source.config.vocab_size)?;
+    let size = source.config.parameter_count().saturating_mul(4);
+    check_room(&options.out, size, size)?;
     if common.talks() {
         source.warnings.iter().for_each(|text| warn(text));
     }
@@ -80,7 +83,7 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
         (began.elapsed().as_secs_f64(), tensors.iter().map(|t| t.bytes.len() as u64).sum::<u64>());
     if common.json {
         return print_json(&json!({
-            "device": engine.name(), "out": options.out, "loss": loss[0], "gradient_norm": norm,
+            "device": engine.name(), "out": options.out.display().to_string(), "loss": loss[0], "gradient_norm": norm,
             "tensors": tensors.len(), "bytes": size,
             "seconds": took,
         }));

@@ -5,7 +5,7 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
 use polysketch::Result;
-use polysketch::model::files::{self, is_standard};
+use polysketch::files::{self, is_standard};
 
 use super::failure::tell;
 use super::options::Common;

@@ -1,8 +1,8 @@
 //! `inspect`: configuration, parameters, memory plan, and the graph as a drawing. Nothing is allocated.
 
 use clap::{Args, ValueEnum};
+use polysketch::files::read_text;
 use polysketch::model::checkpoint::{Checkpoint, Dtype, INDEX, SINGLE};
-use polysketch::model::files::read_text;
 use polysketch::model::parameters::{ParameterKind, ParameterSpec};
 use polysketch::model::{Blueprint, Engine, MemoryPlan, ModelConfig};
 use polysketch::tensor::{Call, DType};

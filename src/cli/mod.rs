@@ -13,7 +13,8 @@
 //! | `output.rs` | stdout: text, tables, numbers for people, JSON |
 //! | `progress.rs`, `terminal.rs` | progress on stderr; what the terminal there can |
 //! | `plot.rs`, `panels.rs` | what drawings share; grids of plots |
-//! | `failure.rs` | errors, panics and Ctrl-C: what is printed, which exit code |
+//! | `failure.rs` | errors and panics: what is printed, which exit code |
+//! | `signals.rs` | Ctrl-C and the other ways to be stopped |
 
 #[cfg(feature = "bench")]
 mod bench;
@@ -42,6 +43,7 @@ mod progress;
 mod prompt;
 #[cfg(feature = "bench")]
 mod report;
+mod signals;
 pub mod terminal;
 mod tokenizer;
 #[cfg(feature = "train")]

@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal as _, Write as _, stdout};
 use std::path::Path;
 
 use console::{Term, measure_text_width, truncate_str};
-use polysketch::model::files::is_standard;
+use polysketch::files::is_standard;
 use polysketch::text::{printable, printable_lines};
 use polysketch::{Error, ErrorKind, Result};
 
@@ -62,21 +62,7 @@ pub fn check_place(common: &Common, path: &Path) -> Result<()> {
             Ok(())
         };
     }
-    let fail = |e: &io::Error| Error::io(path.display(), e);
-    let special = path.metadata().is_ok_and(|m| !m.is_file() && !m.is_dir());
-    if special {
-        return Ok(());
-    }
-    if path.is_dir() {
-        return Err(fail(&io::Error::new(io::ErrorKind::IsADirectory, "is a folder, must be a file")));
-    }
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // The only honest test: file systems have more reasons to say no than permissions show.
-    tempfile::Builder::new()
-        .prefix(".polysketch-")
-        .tempfile_in(folder)
-        .map_err(|e| fail(&e.kind().into()))?;
-    Ok(())
+    polysketch::files::check_place(path)
 }
 
 /// Columns of the terminal on stdout; none if it is no terminal, and lines may be as long as they like.

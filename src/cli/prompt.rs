@@ -4,7 +4,7 @@ use std::io::{IsTerminal as _, stdin};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use polysketch::model::files::source_name;
+use polysketch::files::source_name;
 use polysketch::{Error, ErrorKind, Result};
 
 use super::escapes::unescape;

@@ -47,7 +47,7 @@ impl Checkpoint {
     #[cfg(not(target_arch = "wasm32"))]
     fn open_shards(dir: &std::path::Path, index: &std::path::Path) -> Result<Self> {
         let label = index.display().to_string();
-        let map = read_index(&super::files::read_bytes(index)?, &label)?;
+        let map = read_index(&crate::files::read_bytes(index)?, &label)?;
         let mut shards: BTreeMap<&str, usize> = BTreeMap::new();
         let mut files = Vec::new();
         let mut home = BTreeMap::new();
@@ -193,18 +193,30 @@ impl Checkpoint {
         }
     }
 
-    /// The bits of a tensor that is stored as F16; None if it is not.
+    /// The bits of a tensor as halves: as they are stored, or rounded.
     ///
     /// # Errors
-    /// As [`Checkpoint::f32`].
-    pub fn f16_bits(&self, name: &str) -> Result<Option<Vec<u16>>> {
+    /// As [`Checkpoint::f32`]; `ErrorKind::ModelFormat` also for a number that is too large for a half, with
+    /// its index.
+    pub fn f16_bits(&self, name: &str) -> Result<Vec<u16>> {
+        let not_finite = |x: u16| x & 0x7c00 == 0x7c00;
         let (file, dtype, raw) = self.find(name)?;
         if dtype != Dtype::F16 {
-            return Ok(None);
+            let values = self.f32(name)?;
+            let bits: Vec<u16> = values.iter().map(|x| half::f16::from_f32(*x).to_bits()).collect();
+            let Some(i) = first_bad(&bits, not_finite) else { return Ok(bits) };
+            let message = format!(
+                "{}: tensor {} holds {} at index {i}, f16 holds at most {}",
+                file.label(),
+                clip(name),
+                values[i],
+                half::f16::MAX
+            );
+            return Err(Error::new(ErrorKind::ModelFormat, message).help("load the weights as f32"));
         }
         let bits: Vec<u16> = raw.as_chunks::<2>().0.iter().map(|&b| u16::from_le_bytes(b)).collect();
-        match first_bad(&bits, |x| x & 0x7c00 == 0x7c00) {
-            None => Ok(Some(bits)),
+        match first_bad(&bits, not_finite) {
+            None => Ok(bits),
             Some(i) => Err(bad_weight(file, name, half::f16::from_bits(bits[i]).to_f32(), i)),
         }
     }

@@ -1,7 +1,7 @@
 //! [`Engine`] chooses where to run, [`Model`] holds what is loaded: parameters on the device and the plans
 //! that run them.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::checkpoint::{Checkpoint, fingerprint};
 use super::config::ModelConfig;
@@ -10,7 +10,7 @@ use super::transformer::{self, Build, Ending, Handles};
 use super::weights::{self, Packed};
 use crate::attention::{Attention, Mode};
 use crate::error::{Error, ErrorKind, Result};
-use crate::exec::{CpuExecutor, Executor, GpuExecutor, Memory, available, check_memory};
+use crate::exec::{CpuExecutor, Executor, GpuExecutor, Memory, Program, Workspace, available, check_memory};
 use crate::gpu::{Adapter, AdapterKind, AdapterReport, AdapterRequest, Choice, GpuContext, Needs, select};
 use crate::graph::{Plan, Purpose, Role, sum};
 use crate::kernels::{DeviceTraits, Tuning};
@@ -102,8 +102,20 @@ pub(super) struct Loaded {
     /// Weights, and constants of the plans.
     pub parameters: Memory,
     pub blueprint: Blueprint,
+    /// What sessions needed so far.
+    planned: Mutex<Vec<Planned>>,
     pub fingerprint: u64,
     pub warnings: Vec<String>,
+}
+
+/// A plan of the model, its tensors, and the workspace that all sessions share: it is the model's, and the
+/// states are theirs.
+#[derive(Clone, Debug)]
+struct Planned {
+    ending: Ending,
+    plan: Arc<Plan>,
+    handles: Arc<Handles>,
+    workspace: Workspace,
 }
 
 /// Everything about a model on a device that is decided before the device is asked for memory.
@@ -133,7 +145,7 @@ impl ModelSource {
     #[cfg(not(target_arch = "wasm32"))]
     pub fn open(dir: &std::path::Path) -> Result<Self> {
         let path = dir.join("config.json");
-        let text = super::files::read_text(&path).map_err(|e| {
+        let text = crate::files::read_text(&path).map_err(|e| {
             if !dir.is_dir() {
                 return e;
             }
@@ -340,6 +352,7 @@ impl Engine {
             tokenizer: source.tokenizer,
             parameters,
             blueprint,
+            planned: Mutex::default(),
             warnings: source.warnings,
         })))
     }
@@ -348,7 +361,7 @@ impl Engine {
 /// What an earlier run found best on an adapter (`bench tune`).
 #[cfg(not(target_arch = "wasm32"))]
 fn known(adapter: &AdapterReport) -> Tuning {
-    let folder = crate::gpu::switches::cache_dir().filter(|_| !crate::gpu::switches::weak());
+    let folder = crate::files::cache_dir().filter(|_| !crate::gpu::switches::weak());
     folder.and_then(|folder| crate::gpu::tuned::load(&folder, adapter)).unwrap_or_default()
 }
 
@@ -402,7 +415,7 @@ impl Blueprint {
 
     /// The plan for an ending, and its tensors. One that is made here has the same capacity of lanes, with as
     /// many tokens as fit.
-    pub(super) fn plan(&self, config: &ModelConfig, ending: Ending) -> Result<(Arc<Plan>, Arc<Handles>)> {
+    fn plan(&self, config: &ModelConfig, ending: Ending) -> Result<(Arc<Plan>, Arc<Handles>)> {
         let [prefill, decode] = &self.handles;
         match ending {
             Ending::Last => return Ok((self.prefill.clone(), prefill.clone())),
@@ -478,6 +491,28 @@ impl Model {
     /// The attention layer.
     pub fn attention(&self) -> &Attention {
         &self.0.attention
+    }
+
+    /// A program for an ending on a session's memory, and its tensors.
+    ///
+    /// # Errors
+    /// As [`Program::new`]; [`ErrorKind::Limit`] where no plan fits the device.
+    pub(super) async fn program(&self, ending: Ending, memory: &Memory) -> Result<(Program, Arc<Handles>)> {
+        let Planned { plan, handles, workspace, .. } = self.planned(ending)?;
+        Ok((Program::sharing(plan, memory, &workspace).await?, handles))
+    }
+
+    /// The plan for an ending, made when it is first asked for.
+    fn planned(&self, ending: Ending) -> Result<Planned> {
+        let Loaded { blueprint, config, planned, .. } = &*self.0;
+        let mut planned = planned.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = planned.iter().find(|known| known.ending == ending) {
+            return Ok(known.clone());
+        }
+        let (plan, handles) = blueprint.plan(config, ending)?;
+        let made = Planned { ending, plan, handles, workspace: Workspace::default() };
+        planned.push(made.clone());
+        Ok(made)
     }
 
     /// Compiles the shaders that reading and writing need, so that the first text does not wait for them.

@@ -6,8 +6,6 @@ pub mod checkpoint;
 pub mod config;
 mod config_json;
 pub(crate) mod engine;
-#[doc(hidden)]
-pub mod files;
 pub(crate) mod generation;
 #[doc(hidden)]
 pub mod parameters;
@@ -26,6 +24,8 @@ pub mod transformer;
 #[doc(hidden)]
 pub mod weights;
 
+#[doc(hidden)]
+pub use crate::files;
 pub use config::ModelConfig;
 pub use engine::{Blueprint, Engine, LoadOptions, MemoryPlan, Model, ModelSource};
 pub use generation::Generation;

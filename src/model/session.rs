@@ -59,7 +59,8 @@ struct Decoder {
     handles: Arc<Handles>,
 }
 
-/// Independent texts on a loaded model.
+/// Independent texts on a loaded model. Sessions own their states; scratch memory is the model's, and
+/// sessions that run one after the other use the same.
 #[derive(Debug)]
 pub struct Session {
     pub(super) model: Model,
@@ -138,8 +139,7 @@ impl Session {
         let at = match known {
             Some(at) => at,
             None => {
-                let (plan, handles) = self.model.0.blueprint.plan(&self.model.0.config, ending)?;
-                let program = Program::new(plan, &self.memory).await?;
+                let (program, handles) = self.model.program(ending, &self.memory).await?;
                 self.decoders.push(Decoder { ending, program, handles });
                 self.decoders.len() - 1
             }
@@ -352,7 +352,7 @@ impl Session {
     /// Reads a text into the state and tells `progress` the tokens done and, for each of them but the first,
     /// the negative log-likelihood it had, in nats. The first one is scored too when the text before it ended
     /// in another `score` (or in a generation that was cut short): `ids.len() - 1` or `ids.len()` numbers in
-    /// all.
+    /// all. `progress` may stop in between.
     ///
     /// # Errors
     /// As [`Session::prefill`].
@@ -360,10 +360,12 @@ impl Session {
         &mut self,
         slot: usize,
         ids: &[u32],
-        progress: &mut dyn FnMut(usize, &[f32]),
+        progress: &mut dyn FnMut(usize, &[f32]) -> ControlFlow<()>,
     ) -> Result<()> {
         self.check_ids(slot, ids)?;
-        let Some(&last) = ids.last() else { return Ok(()) };
+        if ids.is_empty() {
+            return Ok(());
+        }
         let Decoder { program, handles, .. } = self.decoder(Ending::Nll).await?;
         let nll = handles.scores.expect("a graph with Ending::Nll gives scores").nll;
         let segment = program.plan().capacity.tokens;
@@ -379,11 +381,17 @@ impl Session {
             done += tokens;
             let scored = tokens - usize::from(done == ids.len());
             let nll: Vec<f32> = read[0][..scored].iter().map(|w| f32::from_bits(*w)).collect();
-            progress(done.saturating_sub(carried), &nll);
+            if progress(done.saturating_sub(carried), &nll).is_break() {
+                break;
+            }
         }
         // This plan leaves no logits: the last token runs again with whatever comes next.
         let s = &mut self.slots[slot];
-        (s.position, s.ring, s.pending) = (s.position - 1, s.ring - 1, vec![last]);
+        (s.position, s.ring, s.pending) = (s.position - 1, s.ring - 1, vec![ids[done - 1]]);
+        if done < ids.len() {
+            let what = format!("stopped after {done} of {} tokens", ids.len());
+            return Err(Error::new(ErrorKind::Cancelled, what));
+        }
         Ok(())
     }
 

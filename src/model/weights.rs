@@ -167,19 +167,17 @@ fn part_of<'a, T>(values: &'a [T], name: &str, range: &Range<usize>) -> Result<&
 
 impl Packed {
     /// The parameter as words, from the checkpoint. Halves stay halves; anything else is rounded once.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::f32`] and [`Checkpoint::f16_bits`].
     pub fn words(&self, checkpoint: &Checkpoint) -> Result<Vec<u32>> {
         if self.dtype == DType::F16 {
             let mut halves: Vec<u16> = Vec::with_capacity(self.elements + 1);
             for part in &self.parts {
                 match part {
-                    Part::Tensor { name, range } => match checkpoint.f16_bits(name)? {
-                        Some(bits) => halves.extend_from_slice(part_of(&bits, name, range)?),
-                        None => halves.extend(
-                            part_of(&checkpoint.f32(name)?, name, range)?
-                                .iter()
-                                .map(|x| half::f16::from_f32(*x).to_bits()),
-                        ),
-                    },
+                    Part::Tensor { name, range } => {
+                        halves.extend_from_slice(part_of(&checkpoint.f16_bits(name)?, name, range)?);
+                    }
                     Part::Zeros(n) => halves.resize(halves.len() + n, 0),
                     Part::Ones(n) => halves.resize(halves.len() + n, half::f16::ONE.to_bits()),
                 }

@@ -26,7 +26,7 @@ const LAYERS: [&[&str]; 9] = [
     &["exec"],
     &["graph", "gpu"],
     &["kernels"],
-    &["tensor", "text", "error", "clock"],
+    &["tensor", "text", "files", "error", "clock"],
 ];
 
 /// Files that may name wgpu, beside all of `gpu/`.

@@ -4,10 +4,13 @@ mod bench;
 mod check;
 mod eval;
 mod failures;
+mod folders;
 mod foreign_files;
 mod generation;
 mod report;
 mod run;
+#[cfg(target_os = "linux")]
+mod stopped;
 mod terminals;
 mod tokens;
 mod training;

@@ -7,9 +7,9 @@ use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use pollster::block_on;
 use polysketch::bench::{self, BenchModel, BenchOptions, Event, Row, Suite};
+use polysketch::files::{atomic_write, is_standard};
 use polysketch::gpu::{AdapterRequest, Backend, enumerate};
 use polysketch::model::Engine;
-use polysketch::model::files::{atomic_write, is_standard};
 use polysketch::{ErrorKind, Result};
 use serde_json::json;
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use polysketch::bench::statistics::Statistics;
 use polysketch::bench::{Row, Suite};
 use polysketch::exec::KernelTime;
-use polysketch::model::files::source_name;
+use polysketch::files::source_name;
 use polysketch::{Error, ErrorKind, Result};
 
 use crate::cli::failure::warn;

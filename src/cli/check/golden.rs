@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use polysketch::check::golden::{self, Deviation, Golden};
+use polysketch::files::is_standard;
 use polysketch::model::Engine;
-use polysketch::model::files::is_standard;
 use polysketch::{Error, ErrorKind, Result};
 use serde_json::json;
 

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use polysketch::check::{self, Case, Check, Finding, Record, TOLERANCE, Time, kernels, names};
 use polysketch::exec::Executor;
+use polysketch::files::is_standard;
 use polysketch::kernels::DeviceTraits;
 use polysketch::model::Engine;
-use polysketch::model::files::is_standard;
 use polysketch::{Error, ErrorKind, Result};
 use serde_json::json;
 

@@ -5,9 +5,9 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use pollster::block_on;
+use polysketch::files::is_standard;
 use polysketch::gpu::{AdapterRequest, Backend};
 use polysketch::model::Engine;
-use polysketch::model::files::is_standard;
 use polysketch::{Error, Result};
 
 use crate::cli::options::Common;

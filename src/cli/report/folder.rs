@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use polysketch::model::files::atomic_write;
+use polysketch::files::{atomic_write, create_folders};
 use polysketch::{Error, Result};
 use serde::Serialize;
 
@@ -26,7 +26,7 @@ impl Folder {
     /// Makes the folder, before work is put into what goes there.
     pub fn prepare(&self, common: &Common, name: &str) -> Result<()> {
         let Some(dir) = &self.out else { return Ok(()) };
-        std::fs::create_dir_all(dir).map_err(|e| Error::io(dir.display(), &e))?;
+        create_folders(dir)?;
         ["json", "svg"].iter().try_for_each(|end| check_place(common, &dir.join(format!("{name}.{end}"))))
     }
 

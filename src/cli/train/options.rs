@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{ArgGroup, Args};
+use polysketch::files::{is_standard, read_text, source_name};
 use polysketch::graph::Recompute;
-use polysketch::model::files::{is_standard, read_text, source_name};
 use polysketch::model::{ModelConfig, ModelSource};
 use polysketch::train::Settings;
 use polysketch::train::checkpoints::Checkpoints;
@@ -247,40 +247,28 @@ impl Options {
         recorded.fixed("task", options.task.map(|kind| Some(given(kind))), |r| r.task, || None)
     }
 
-    /// A run that goes on reads its texts again, unless they were in a pipe or are gone.
-    fn check_texts(&self, settings: &Settings) -> Result<()> {
-        let recorded = |given: bool, paths: Vec<&PathBuf>, option: &str| {
-            let gone = |path: &&PathBuf| is_standard(path) || !path.exists();
-            match paths.into_iter().filter(|_| !given).find(gone) {
-                None => Ok(()),
-                Some(path) => Err(Error::new(
-                    ErrorKind::Input,
-                    format!("{}: the run read a text there that is gone", source_name(path)),
-                )
-                .help(format!("give it with {option}"))),
-            }
-        };
-        recorded(self.data.is_some(), settings.data.iter().collect(), "--data")?;
-        let given = self.evaluation.eval_data.is_some();
-        recorded(given, settings.eval_data.iter().collect(), "--eval-data")
-    }
-
-    /// Where the run starts, and with which settings.
-    pub fn start(&self, common: &Common) -> Result<(Start, Settings)> {
-        let checkpoints = Checkpoints::of(&self.out);
-        if self.resume {
-            let start = Start::from(checkpoints.newest()?);
-            let recorded = start.resumed.as_ref().map(|(_, progress)| &progress.settings);
-            let settings = self.settings(Recorded(recorded), start.source.config.vocab_size)?;
-            settings.check()?;
-            self.check_texts(&settings)?;
-            return Ok((start, settings));
-        }
+    /// Where the run starts, and with which settings, in a folder that is now its own.
+    pub fn start(&self, common: &Common) -> Result<(Start, Settings, Checkpoints)> {
         if is_standard(&self.out) {
             return Err(Error::new(ErrorKind::Input, "--out -: a run writes a folder, not stdout")
                 .help("give the name of a folder"));
         }
-        checkpoints.check_new()?;
+        let folder = Checkpoints::claim(&self.out)?;
+        if self.resume {
+            let start = Start::from(folder.newest()?);
+            folder.check_own()?;
+            let recorded = start.resumed.as_ref().map(|(_, progress)| &progress.settings);
+            let settings = self.settings(Recorded(recorded), start.source.config.vocab_size)?;
+            settings.check()?;
+            if self.data.is_none() {
+                settings.data.iter().try_for_each(|path| still_there(path, "--data"))?;
+            }
+            if self.evaluation.eval_data.is_none() {
+                settings.eval_data.iter().try_for_each(|path| still_there(path, "--eval-data"))?;
+            }
+            return Ok((start, settings, folder));
+        }
+        folder.check_new()?;
         let given = self.tokenizer.as_deref().map(Vocabulary::open).transpose()?;
         let new = Recorded(None);
         let (source, vocabulary, settings) = if let Some(dir) = &self.model {
@@ -300,6 +288,18 @@ impl Options {
         if common.talks() {
             source.warnings.iter().for_each(|text| warn(text));
         }
-        Ok((Start { source, vocabulary, resumed: None }, settings))
+        Ok((Start { source, vocabulary, resumed: None }, settings, folder))
     }
+}
+
+/// Refuses a text of an earlier part of a run that cannot be read again: it is gone, or it came from a pipe.
+fn still_there(path: &Path, option: &str) -> Result<()> {
+    let why = match path.metadata() {
+        _ if is_standard(path) => "it can be read only once".to_string(),
+        Ok(m) if m.is_file() => return Ok(()),
+        Ok(_) => "is no file that can be read again".to_string(),
+        Err(e) => e.to_string(),
+    };
+    let what = format!("{}: the run was started with this text: {why}", source_name(path));
+    Err(Error::new(ErrorKind::Input, what).help(format!("give it with {option}")))
 }

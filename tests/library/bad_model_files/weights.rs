@@ -162,7 +162,28 @@ fn weights_that_are_no_numbers() {
         );
         assert_error(half.f32("x"), ErrorKind::ModelFormat, &["index 77"]);
     }
-    // Too large for f16: infinite once stored.
+    // Too large for f16, and just not.
+    for (value, fits) in [(70000.0, false), (-65520.0, false), (65519.0, true), (1e-30, true)] {
+        let mut model = Model::new();
+        model.values[0][77] = value;
+        let checkpoint = Checkpoint::from_bytes(model.bytes(), "w.safetensors").expect("sound");
+        let halves = checkpoint.f16_bits("model.embed_tokens.weight");
+        if fits {
+            assert!(halves.is_ok(), "{value}");
+        } else {
+            assert_error(
+                halves,
+                ErrorKind::ModelFormat,
+                &[
+                    "w.safetensors",
+                    "model.embed_tokens.weight",
+                    &format!("holds {value} at index 77"),
+                    "65504",
+                ],
+            );
+        }
+    }
+    // Infinite once stored.
     let half = safetensors_bytes(&[TensorData::f16("x", &[1], &[1e6])], &[]).expect("fits");
     assert_error(
         Checkpoint::from_bytes(half, "h").expect("sound").f32("x"),

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use polysketch::bench::Suite;
 use polysketch::bench::compare::Set;
-use polysketch::model::files::{atomic_write, is_standard};
+use polysketch::files::{atomic_write, is_standard};
 use polysketch::{Error, ErrorKind, Result};
 
 use super::rows::{duration, no_rows, note, rate, read};

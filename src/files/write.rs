@@ -1,50 +1,45 @@
-//! Reading files, and writing them whole or not at all. Everything of this crate that writes a file goes
-//! through [`atomic_write`]. `-` is stdin where a file is read, and stdout where one is written; a file of
-//! this name is `./-`.
+//! Replacing files: whole or not at all.
 
-#![cfg(not(target_arch = "wasm32"))]
-
-use std::io::{self, BufWriter, Read as _, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{PoisonError, RwLock, TryLockError};
+use std::time::{Duration, Instant};
 
-use crate::error::{Error, ErrorKind, Result};
+use super::disk;
+use super::read::is_standard;
+use crate::error::{Error, Result};
 
-/// Whether a path is `-`: stdin or stdout.
-pub fn is_standard(path: &Path) -> bool {
-    path.as_os_str() == "-"
-}
+/// Held while a file is being written.
+static WRITING: RwLock<()> = RwLock::new(());
 
-/// What a file that is read is called in messages.
-pub fn source_name(path: &Path) -> String {
-    if is_standard(path) { "stdin".into() } else { path.display().to_string() }
-}
-
-/// Reads a whole file.
-///
-/// # Errors
-/// `ErrorKind::Io`, naming the path; `ErrorKind::Input` where stdin was read before.
-pub fn read_bytes(path: &Path) -> Result<Vec<u8>> {
-    static TAKEN: AtomicBool = AtomicBool::new(false);
-    let read = if is_standard(path) {
-        if TAKEN.swap(true, Ordering::Relaxed) {
-            return Err(Error::new(ErrorKind::Input, "stdin: is to be read twice").help("give - only once"));
+/// Waits until no file is being written, at most so long, and does something before another one can be.
+pub fn until_idle<T>(most: Duration, something: impl FnOnce() -> T) -> T {
+    let began = Instant::now();
+    let _alone = loop {
+        match WRITING.try_write() {
+            Ok(guard) => break Some(guard),
+            Err(TryLockError::Poisoned(guard)) => break Some(guard.into_inner()),
+            Err(TryLockError::WouldBlock) if began.elapsed() > most => break None,
+            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(2)),
         }
-        let mut bytes = Vec::new();
-        io::stdin().lock().read_to_end(&mut bytes).map(|_| bytes)
-    } else {
-        std::fs::read(path)
     };
-    read.map_err(|e| Error::io(source_name(path), &e))
+    something()
 }
 
-/// Reads a whole file as UTF-8 text, without the byte order mark that some editors put before it.
+/// Makes a folder, and those it lies in.
 ///
 /// # Errors
-/// As [`read_bytes`]; `ErrorKind::Input` if it is not UTF-8: UTF-16 by its name, otherwise with the byte
-/// offset.
-pub fn read_text(path: &Path) -> Result<String> {
-    crate::text::decode(read_bytes(path)?, &source_name(path))
+/// `ErrorKind::Io`, naming the folder.
+pub fn create_folders(folder: &Path) -> Result<()> {
+    disk::create_folders(folder).map_err(|e| Error::io(folder.display(), &e))
+}
+
+/// Refuses what is there and cannot be replaced by a file: a folder, a file that is read-only.
+///
+/// # Errors
+/// `ErrorKind::Io`, naming `path`.
+pub fn check_file(path: &Path) -> Result<()> {
+    place(path).map(drop).map_err(|e| Error::io(path.display(), &e))
 }
 
 /// Writes a file through `write` into a temporary neighbour, flushes it to the disk and renames it into
@@ -55,6 +50,7 @@ pub fn read_text(path: &Path) -> Result<String> {
 /// `ErrorKind::Io`, naming `path`: folder missing or read-only, file read-only, disk full, or what `write`
 /// reports.
 pub fn atomic_write(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
+    let _writing = WRITING.read().unwrap_or_else(PoisonError::into_inner);
     place(path)
         .and_then(|place| match place {
             Place::File(target) => replace(&target, write),
@@ -75,19 +71,33 @@ pub fn atomic_write(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Resul
         })
 }
 
-enum Place {
+/// What a path is the name of.
+pub(super) enum Place {
+    /// A file, or one that can be made; links are followed.
     File(PathBuf),
+    /// A device or a pipe.
     Stream,
+    /// What `-` stands for.
     Stdout,
 }
 
-fn place(path: &Path) -> io::Result<Place> {
+pub(super) fn place(path: &Path) -> io::Result<Place> {
+    /// As many links one after the other as Linux follows.
+    const LINKS: usize = 40;
     if is_standard(path) {
         return Ok(Place::Stdout);
     }
     let meta = match std::fs::metadata(path) {
         Ok(meta) => meta,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Place::File(path.to_path_buf())),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            // A link to what is not there yet stays a link.
+            let mut target = path.to_path_buf();
+            for _ in 0..LINKS {
+                let Ok(next) = std::fs::read_link(&target) else { break };
+                target = disk::folder_of(&target).join(next);
+            }
+            return Ok(Place::File(target));
+        }
         Err(e) => return Err(e),
     };
     if meta.is_dir() {
@@ -103,34 +113,18 @@ fn place(path: &Path) -> io::Result<Place> {
 }
 
 fn replace(target: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
-    let folder = target.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".polysketch-").suffix(".tmp");
-    #[cfg(unix)]
-    {
-        // What a plain `open` would ask for; the umask takes its part.
-        use std::os::unix::fs::PermissionsExt;
-        builder.permissions(std::fs::Permissions::from_mode(0o666));
-    }
-    // `tempfile` puts the temporary file's path into its errors; the caller knows only `target`.
-    let file = builder.tempfile_in(folder).map_err(|e| io::Error::from(e.kind()))?;
-    let mut w = BufWriter::with_capacity(1 << 20, file.as_file());
-    write(&mut w)?;
-    w.flush()?;
-    drop(w);
-    file.as_file().sync_all()?;
-    file.persist(target).map_err(|e| e.error)?;
-    #[cfg(unix)]
-    if let Ok(folder) = std::fs::File::open(folder) {
-        // The rename itself; some file systems cannot, and the data is safe already.
-        let _ = folder.sync_all();
-    }
+    let file = disk::temporary_file(target)?;
+    disk::fill(file.as_file(), write)?;
+    disk::persist(file, target)?;
+    // The rename itself.
+    disk::sync(disk::folder_of(target));
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::files::faults;
 
     fn names(folder: &Path) -> Vec<String> {
         let mut names: Vec<String> = std::fs::read_dir(folder)
@@ -168,6 +162,53 @@ mod tests {
         assert_eq!(names(folder.path()), ["a.bin"]);
     }
 
+    /// Whatever fails: a reader finds the old file or the new one, and an error names it.
+    #[test]
+    fn any_operation_may_fail() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.bin");
+        faults::every(|k, fault| {
+            std::fs::write(&path, "old").unwrap();
+            let (written, hit) = faults::with(k, fault, || {
+                atomic_write(&path, |w| {
+                    // More than is written at once.
+                    (0..3).try_for_each(|_| w.write_all(&[b'n'; 1 << 20]))
+                })
+            });
+            let found = read_text(&path).unwrap();
+            match written {
+                Ok(()) => assert_eq!(found.len(), 3 << 20, "{k}"),
+                Err(error) => {
+                    assert_eq!(found, "old", "{k}");
+                    assert!(error.kind() == ErrorKind::Io && error.message().contains("a.bin"), "{error}");
+                }
+            }
+            assert_eq!(names(folder.path()), ["a.bin"]);
+            hit
+        });
+    }
+
+    #[test]
+    fn tensors_are_no_text() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut bytes = 64u64.to_le_bytes().to_vec();
+        bytes.extend(
+            format!("{:<64}", r#"{"tokens":{"dtype":"U32","shape":[2],"data_offsets":[0,8]}}"#).bytes(),
+        );
+        bytes.extend([7, 0, 0, 0, 9, 0, 0, 0]);
+        assert!(std::str::from_utf8(&bytes).is_ok(), "as a text it could be taken");
+        for (name, words) in [("1.txt.38d394c2.tokens", "earlier version"), ("w.safetensors", "tensors")] {
+            let path = folder.path().join(name);
+            std::fs::write(&path, &bytes).unwrap();
+            let error = read_text(&path).unwrap_err();
+            assert!(error.message().contains(name) && error.message().contains(words), "{error}");
+            assert!(error.kind() == ErrorKind::Input && error.advice().is_some(), "{error}");
+        }
+        let text = folder.path().join("text.tokens");
+        std::fs::write(&text, "a text of that name").unwrap();
+        assert!(read_text(&text).is_ok());
+    }
+
     #[test]
     fn refuses_folders_missing_folders_and_read_only_files() {
         let folder = tempfile::tempdir().unwrap();
@@ -197,6 +238,11 @@ mod tests {
         atomic_write(&link, |w| w.write_all(b"new")).unwrap();
         assert_eq!(read_text(&path).unwrap(), "new");
         assert!(std::fs::symlink_metadata(&link).unwrap().is_symlink());
+        let (new, dangling) = (folder.path().join("new"), folder.path().join("dangling"));
+        std::os::unix::fs::symlink("new", &dangling).unwrap();
+        atomic_write(&dangling, |w| w.write_all(b"text")).unwrap();
+        assert_eq!(read_text(&new).unwrap(), "text");
+        assert!(std::fs::symlink_metadata(&dangling).unwrap().is_symlink());
         let (plain, ours) = (folder.path().join("plain"), folder.path().join("ours"));
         std::fs::write(&plain, "").unwrap();
         atomic_write(&ours, |_| Ok(())).unwrap();
