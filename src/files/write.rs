@@ -124,7 +124,8 @@ fn replace(target: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::files::faults;
+    use crate::ErrorKind;
+    use crate::files::{faults, read_text};
 
     fn names(folder: &Path) -> Vec<String> {
         let mut names: Vec<String> = std::fs::read_dir(folder)
