@@ -8,7 +8,7 @@ use std::time::Instant;
 use clap::Args;
 use pollster::block_on;
 use polysketch::files::{atomic_write, check_room, is_standard, read_bytes, source_name};
-use polysketch::model::{GenerateOptions, Generated, Model, Session, StopReason};
+use polysketch::model::{EncodeOptions, GenerateOptions, Generated, Model, Session, StopReason};
 use polysketch::{Error, ErrorKind, Result};
 use serde_json::json;
 
@@ -130,7 +130,9 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
         check_place(common, path)?;
     }
     let model = super::model::load(common, &options.model)?;
-    let ids = encode(common, &model, &text)?;
+    // Where a text goes on, its continuation has no head.
+    let how = EncodeOptions { continues: state_in.is_some(), ..options.prompt.special.how() };
+    let ids = encode(common, &model, &text, how)?;
     catch_interrupt();
     let mut session = start(common, &model)?;
     if let Some((bytes, path)) = state_in {
@@ -155,9 +157,19 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
         (done, outcome) = decode(common, &mut session, &sampling, began, &mut statistics);
     }
     statistics.position = session.position(0);
-    // Whatever happened, what was read and written so far is worth keeping.
+    // A text that is not kept ends here.
+    if options.state_out.is_none() {
+        let rest = session.finish_text(0);
+        done.text.push_str(&rest);
+        if outcome.is_ok() && !common.json && !rest.is_empty() {
+            outcome = print(&rest);
+        }
+    }
+    // Whatever happened, what was read and written so far is worth keeping, as long as it is made of numbers.
+    let broken = matches!(&outcome, Err(Stop::Failed(error)) if error.kind() == ErrorKind::Numeric);
     if let Some(path) = &options.state_out
         && statistics.position > 0
+        && !broken
     {
         save(&session, path)?;
         outcome = outcome.map_err(|stop| saved(stop, path, statistics.position));
@@ -182,9 +194,9 @@ pub fn start(common: &Common, model: &Model) -> Result<Session> {
     block_on(Session::new(model))
 }
 
-fn encode(common: &Common, model: &Model, text: &str) -> Result<Vec<u32>> {
+fn encode(common: &Common, model: &Model, text: &str, how: EncodeOptions) -> Result<Vec<u32>> {
     let bar = Progress::bar(common, "cutting into tokens", text.len() as u64, Unit::Bytes);
-    model.tokenizer()?.encode_with(text, &mut |done| bar.set(done))
+    model.tokenizer()?.encode_as(text, how, &mut |done| bar.set(done))
 }
 
 fn prefill(common: &Common, session: &mut Session, ids: &[u32]) -> Outcome {

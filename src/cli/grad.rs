@@ -124,10 +124,18 @@ fn accumulate(common: &Common, learner: &mut Learner, tokens: &Tokens, lanes: us
             batch.tokens.extend_from_slice(&sequence[..context]);
             batch.targets.extend_from_slice(&sequence[1..]);
         }
+        let done_before = done;
         done += batch.tokens.len();
         batch.tokens.resize(lanes * context, 0);
         batch.targets.resize(lanes * context, UNSCORED);
         let nll = block_on(learner.accumulate(&batch, 1.0 / scored as f32))?;
+        if let Some(i) = nll.iter().position(|x| !x.is_finite()) {
+            let (sequence, token) = (done_before / context + i / context, i % context + 1);
+            let text =
+                format!("sequence {sequence}, token {token}: the loss is {}; nothing was written", nll[i]);
+            return Err(Error::new(ErrorKind::Numeric, text)
+                .help("the weights are damaged, or too large: try another copy of the model"));
+        }
         sum += nll.iter().map(|x| f64::from(*x)).sum::<f64>();
         bar.set(done);
     }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use polysketch::files::source_name;
+use polysketch::model::EncodeOptions;
 use polysketch::{Error, ErrorKind, Result};
 
 use super::escapes::unescape;
@@ -28,6 +29,8 @@ pub struct Options {
     /// Take backslashes in --prompt and --stop as they are
     #[arg(long)]
     pub no_escape: bool,
+    #[command(flatten)]
+    pub special: Special,
 }
 
 impl Options {
@@ -37,6 +40,21 @@ impl Options {
     /// As [`unescape`].
     pub fn unescape(&self, option: &str, value: &str) -> Result<String> {
         if self.no_escape { Ok(value.into()) } else { unescape(option, value) }
+    }
+}
+
+/// What special tokens in a text are.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct Special {
+    /// Take special tokens in the text (<|endoftext|>) as text like any other [default: they are tokens]
+    #[arg(long)]
+    pub special_as_text: bool,
+}
+
+impl Special {
+    /// How a text is encoded.
+    pub fn how(self) -> EncodeOptions {
+        EncodeOptions { special_as_text: self.special_as_text, ..EncodeOptions::default() }
     }
 }
 

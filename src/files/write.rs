@@ -173,7 +173,7 @@ mod tests {
             let (written, hit) = faults::with(k, fault, || {
                 atomic_write(&path, |w| {
                     // More than is written at once.
-                    (0..3).try_for_each(|_| w.write_all(&[b'n'; 1 << 20]))
+                    (0..3).try_for_each(|_| w.write_all(&vec![b'n'; 1 << 20]))
                 })
             });
             let found = read_text(&path).unwrap();

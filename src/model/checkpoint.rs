@@ -302,7 +302,8 @@ pub fn fingerprint(config: &ModelConfig, checkpoint: &Checkpoint) -> u64 {
         hash.update(s.as_bytes());
     };
     text(&mut hash, "polysketch model 1");
-    text(&mut hash, &config.to_json());
+    // Where a text ends is no part of what is computed.
+    text(&mut hash, &ModelConfig { eos_token_id: Vec::new(), ..config.clone() }.to_json());
     let mut names: Vec<String> = config.parameters().into_iter().map(|spec| spec.name).collect();
     names.sort_unstable();
     for name in names {

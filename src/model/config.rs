@@ -129,6 +129,8 @@ pub struct ModelConfig {
     pub sinusoidal: bool,
     /// Whether the logits have a bias, `lm_head.bias`.
     pub logit_bias: bool,
+    /// Ids that end a text; none: what other files of the model say, or the tokenizer's own.
+    pub eos_token_id: Vec<u32>,
     /// Attention.
     pub attention: AttentionConfig,
 }
@@ -284,6 +286,11 @@ impl Serialize for ModelConfig {
         m.serialize_entry("tie_word_embeddings", &true)?;
         m.serialize_entry("logit_bias", &self.logit_bias)?;
         m.serialize_entry("sinusoidal", &self.sinusoidal)?;
+        match &self.eos_token_id[..] {
+            [] => {}
+            [id] => m.serialize_entry("eos_token_id", id)?,
+            ids => m.serialize_entry("eos_token_id", ids)?,
+        }
         m.serialize_entry("rope", &self.rope)?;
         m.serialize_entry("attention", &self.attention)?;
         m.end()

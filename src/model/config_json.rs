@@ -155,6 +155,9 @@ fn model(map: &Map<String, Value>, notes: &mut Vec<String>) -> Checked<ModelConf
         layer_norm_eps: o.number("layer_norm_eps")?.unwrap_or(1e-5),
         sinusoidal: o.flag("sinusoidal")?.unwrap_or(false),
         logit_bias: o.flag("logit_bias")?.unwrap_or(false),
+        eos_token_id: o
+            .read("eos_token_id", &"a token id, or a list of token ids", |v| super::ends::ids(v).ok())?
+            .unwrap_or(Vec::new()),
         rope: o.object("rope")?.required(&"an object with \"where\"").and_then(|m| rope(m, notes))?,
         attention: o
             .object("attention")?

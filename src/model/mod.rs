@@ -3,12 +3,15 @@
 mod byte_level;
 #[doc(hidden)]
 pub mod checkpoint;
+pub(crate) mod coder;
 pub mod config;
 mod config_json;
+pub(crate) mod ends;
 pub(crate) mod engine;
 pub(crate) mod generation;
 #[doc(hidden)]
 pub mod parameters;
+mod pieces;
 pub(crate) mod sampling;
 pub(crate) mod session;
 mod session_state;
@@ -16,6 +19,8 @@ mod state_file;
 #[doc(hidden)]
 pub mod tensor_file;
 pub(crate) mod text_stream;
+#[cfg(all(test, not(target_arch = "wasm32")))]
+mod text_tests;
 pub(crate) mod tokenizer;
 #[doc(hidden)]
 pub mod tokenizer_train;
@@ -26,11 +31,13 @@ pub mod weights;
 
 #[doc(hidden)]
 pub use crate::files;
+pub use coder::EncodeOptions;
 pub use config::ModelConfig;
+pub use ends::EndFiles;
 pub use engine::{Blueprint, Engine, LoadOptions, MemoryPlan, Model, ModelSource};
 pub use generation::Generation;
 pub use parameters::{ParameterKind, ParameterSpec};
 pub use sampling::{GenerateOptions, Generated, StopReason};
 pub use session::Session;
-pub use text_stream::{StopStrings, TextStream};
+pub use text_stream::{Seam, StopStrings, TextStream};
 pub use tokenizer::{Tokenizer, documents};

@@ -62,6 +62,7 @@ pub(super) fn config(kind: AttentionKind, degree: usize) -> ModelConfig {
         rope: RopeConfig { where_: RopeWhere::Raw, theta: 10_000.0, layout: RopeLayout::Half },
         sinusoidal: false,
         logit_bias: false,
+        eos_token_id: Vec::new(),
         attention,
     }
 }

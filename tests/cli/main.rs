@@ -12,5 +12,6 @@ mod run;
 #[cfg(target_os = "linux")]
 mod stopped;
 mod terminals;
+mod texts;
 mod tokens;
 mod training;

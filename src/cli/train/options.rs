@@ -285,6 +285,12 @@ impl Options {
             (ModelSource { warnings, ..source }, vocabulary, settings)
         };
         settings.check()?;
+        let (mut source, mut vocabulary) = (source, vocabulary);
+        for odd in vocabulary.settle_ends(&mut source.config) {
+            if settings.task.is_none() && !source.warnings.contains(&odd) {
+                source.warnings.push(odd);
+            }
+        }
         if common.talks() {
             source.warnings.iter().for_each(|text| warn(text));
         }
