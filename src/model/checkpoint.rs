@@ -299,7 +299,8 @@ fn read_index(bytes: &[u8], label: &str) -> Result<BTreeMap<String, String>> {
         Error::new(ErrorKind::ModelFormat, format!("{label}: {what}"))
             .help("the index is damaged; copy it again")
     };
-    let index: Index = serde_json::from_slice(bytes)
+    let index = crate::text::json_bytes(bytes).map_err(&damaged)?;
+    let index: Index = serde_json::from_value(index)
         .map_err(|e| damaged(format!("not a valid index: {}", clip(&e.to_string()))))?;
     if index.weight_map.is_empty() {
         return Err(damaged("weight_map is empty".into()));

@@ -44,12 +44,11 @@ impl ModelConfig {
     /// warnings: keys that are unknown or have no effect, by their dotted name.
     ///
     /// # Errors
-    /// `ErrorKind::Config` for text that is not JSON, and for a missing or impossible value; the message
+    /// `ErrorKind::Config` for text that is not JSON, for a key that is there twice, and for a missing or impossible value; the message
     /// names the dotted key, the value and what is allowed.
     pub fn from_json(text: &str, name: &str) -> Result<(Self, Vec<String>)> {
-        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        let value: Value = serde_json::from_str(text).map_err(|e| {
-            Error::new(ErrorKind::Config, format!("{name}: not valid JSON: {e}"))
+        let value = crate::text::json(text).map_err(|what| {
+            Error::new(ErrorKind::Config, format!("{name}: {what}"))
                 .help("the file is damaged or not a config.json; copy it again")
         })?;
         Self::from_value(&value, name)

@@ -79,7 +79,7 @@ const SAMPLES: &str = "a graph with Ending::Sample has a sampler";
 fn no_numbers(slot: usize, position: usize) -> Error {
     let text = format!("text {slot}: the logits after token {position} are no numbers (NaN or infinite)");
     Error::new(ErrorKind::Numeric, text)
-        .help("the weights are damaged, or too large for their type: try --weights f32, or another copy of the model")
+        .help("the weights are damaged, or too large for their type: try f32, or another copy of the model")
 }
 
 /// A program of the model, and its tensors.

@@ -15,6 +15,7 @@ use super::coder::{EncodeOptions, HuggingFace};
 use super::pieces::Pieces;
 use super::tensor_file::clip;
 use crate::error::{Error, ErrorKind, Result};
+use crate::text::{json_bytes, unmarked};
 
 /// The token that separates documents.
 pub const END_OF_TEXT: &str = "<|endoftext|>";
@@ -105,11 +106,9 @@ impl Tokenizer {
             Error::new(ErrorKind::Tokenizer, format!("{label}: {what}"))
                 .help("the file is damaged or not a Hugging Face tokenizer.json; copy it again")
         };
-        let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
         // First, because `tokenizers` panics on some texts that are not JSON.
-        serde_json::from_slice::<serde_json::Value>(bytes)
-            .map_err(|e| damaged(format!("not valid JSON: {e}")))?;
-        let tokenizer = tokenizers::Tokenizer::from_bytes(bytes)
+        json_bytes(bytes).map_err(damaged)?;
+        let tokenizer = tokenizers::Tokenizer::from_bytes(unmarked(bytes))
             .map_err(|e| damaged(format!("not a tokenizer: {}", clip(&e.to_string()))))?;
         let Some(last) = tokenizer.get_vocab(true).into_values().max() else {
             return Err(damaged("has an empty vocabulary".into()));
