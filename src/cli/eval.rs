@@ -6,12 +6,13 @@ use std::time::Instant;
 
 use clap::Args;
 use pollster::block_on;
-use polysketch::files::read_text;
-use polysketch::model::{Session, Tokenizer};
+use polysketch::files::{is_standard, source_name};
+use polysketch::model::Tokenizer;
 use polysketch::{Error, ErrorKind};
 use serde::{Serialize, Serializer};
 
 use super::failure::{Outcome, catch_interrupt, interrupted, tell};
+use super::input::read_text;
 use super::options::{Common, ModelOptions, count};
 use super::output::{self, Align, plural, print, print_json, rate, seconds, table, thousands};
 use super::progress::{Progress, Unit};
@@ -22,7 +23,7 @@ use super::prompt::Special;
 pub struct Options {
     #[command(flatten)]
     model: ModelOptions,
-    /// Text, UTF-8; `<|endoftext|>`, or what ends a text for the model, separates documents
+    /// Text, UTF-8; `<|endoftext|>`, or what ends a text for the model, separates documents; -: stdin
     #[arg(long, value_name = "FILE")]
     data: PathBuf,
     /// Start from an empty state every N tokens [default: read each document in one go]
@@ -176,12 +177,12 @@ struct Report {
 
 /// Runs the command.
 pub fn run(common: &Common, options: &Options) -> Outcome {
-    let text = read_text(&options.data)?;
+    let text = read_text(common, &options.data, "the text")?;
     let model = super::model::load(common, &options.model)?;
     let tokenizer = model.tokenizer()?;
     let work = encode(common, tokenizer, &text, options)?;
     let total = work.iter().map(|document| document.ids.len()).sum::<usize>();
-    let mut session = block_on(Session::new(&model))?;
+    let mut session = super::generate::start(common, &model)?;
     let bar = Progress::bar(common, "reading", total as u64, Unit::Tokens);
     let began = Instant::now();
     let (mut positions, mut sum, mut bytes, mut done) = (Positions::default(), Score::default(), 0, 0);
@@ -223,8 +224,11 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
     }
     drop(bar);
     if sum.tokens == 0 {
-        let message =
-            format!("{}: {} of text have nothing to score", options.data.display(), plural(total, "token"));
+        let message = format!(
+            "{}: {} of text have nothing to score",
+            source_name(&options.data),
+            plural(total, "token")
+        );
         return Err(Error::new(ErrorKind::Input, message).help("give a text of at least 2 tokens").into());
     }
     let report = Report {
@@ -295,7 +299,8 @@ fn encode<'t>(
 }
 
 fn name(path: &Path) -> String {
-    path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
+    let name = path.file_name().filter(|_| !is_standard(path));
+    name.map_or_else(|| source_name(path), |name| name.to_string_lossy().into_owned())
 }
 
 fn as_text(report: &Report) -> String {

@@ -7,17 +7,17 @@ use std::time::Instant;
 
 use clap::Args;
 use pollster::block_on;
-use polysketch::files::{atomic_write, check_place, check_room, read_bytes};
+use polysketch::files::{atomic_write, check_room, is_standard, read_bytes, source_name};
 use polysketch::model::{EncodeOptions, GenerateOptions, Generated, Model, Session, StopReason};
 use polysketch::{Error, ErrorKind, Result};
 use serde_json::json;
 
 use super::failure::{Outcome, Stop, catch_interrupt, interrupted, tell};
+use super::input::waiting;
 use super::options::{Common, ModelOptions, natural};
-use super::output::{bytes, plural, print, print_json, rate, seconds};
+use super::output::{bytes, check_place, plural, print, print_json, print_text, rate, seconds};
 use super::progress::{Progress, Unit};
 use super::prompt::{self, OPENING, Prompt};
-use super::sampling::Sampling;
 
 /// What `generate` takes.
 #[derive(Debug, Args)]
@@ -29,7 +29,11 @@ pub struct Options {
     /// Most tokens to generate
     #[arg(long, short = 'n', value_name = "N", default_value = "256", value_parser = natural)]
     max_tokens: usize,
-    /// Continue a text that --state-out saved
+    /// Text that ends generation and is not part of it, with escapes as in --prompt (\n: at the end of a
+    /// line); may be given several times
+    #[arg(long, value_name = "TEXT")]
+    stop: Vec<String>,
+    /// Continue a text that --state-out saved; -: stdin
     #[arg(long, value_name = "FILE")]
     state_in: Option<PathBuf>,
     /// Save the text's state at the end, to be continued
@@ -37,6 +41,59 @@ pub struct Options {
     state_out: Option<PathBuf>,
     #[command(flatten)]
     sampling: Sampling,
+}
+
+/// What holds where nothing is said.
+fn usual() -> GenerateOptions {
+    GenerateOptions::default()
+}
+
+/// How the next token is chosen.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Sampling")]
+struct Sampling {
+    /// Randomness: 0 is always the likeliest token, 1 the model's own distribution
+    #[arg(long, value_name = "T", default_value_t = usual().temperature, allow_negative_numbers = true)]
+    temperature: f32,
+    /// Only the K likeliest tokens; 0: all
+    #[arg(long, value_name = "K", default_value_t = usual().top_k)]
+    top_k: u32,
+    /// Only the likeliest tokens that together have this probability; 1: all
+    #[arg(long, value_name = "P", default_value_t = usual().top_p, allow_negative_numbers = true)]
+    top_p: f32,
+    /// Only tokens at least this share as likely as the likeliest; 0: all
+    #[arg(long, value_name = "P", default_value_t = usual().min_p, allow_negative_numbers = true)]
+    min_p: f32,
+    /// Makes tokens that occurred less likely; 1: off [default: 1.1, and 1 at temperature 0]
+    #[arg(long, value_name = "R", allow_negative_numbers = true)]
+    repetition_penalty: Option<f32>,
+    /// Seed of the draws: the same seed gives the same text [default: another one each time]
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+}
+
+impl Options {
+    fn sampling(&self) -> Result<GenerateOptions> {
+        let s = &self.sampling;
+        let options = GenerateOptions {
+            max_tokens: self.max_tokens,
+            temperature: s.temperature,
+            top_k: s.top_k,
+            top_p: s.top_p,
+            min_p: s.min_p,
+            repetition_penalty: s.repetition_penalty,
+            seed: s.seed.unwrap_or_else(fresh_seed),
+            stop: self.stop.iter().map(|text| self.prompt.unescape("--stop", text)).collect::<Result<_>>()?,
+        };
+        options.check()?;
+        Ok(options)
+    }
+}
+
+/// A seed short enough to be typed again.
+fn fresh_seed() -> u64 {
+    use std::hash::{BuildHasher as _, RandomState};
+    RandomState::new().hash_one(0) % 1_000_000
 }
 
 /// Times and sizes of a run.
@@ -53,30 +110,33 @@ struct Statistics {
 
 /// Runs the command.
 pub fn run(common: &Common, options: &Options) -> Outcome {
-    options.sampling.check()?;
+    let sampling = options.sampling()?;
     let (text, opening) = match prompt::read(common, &options.prompt)? {
         Prompt::Given(text) => (text, false),
         Prompt::None if options.state_in.is_some() => (String::new(), false),
         Prompt::None => (OPENING.to_string(), true),
     };
-    let state_in =
-        options.state_in.as_deref().map(|path| Ok::<_, Error>((read_bytes(path)?, path))).transpose()?;
-    options.state_out.as_deref().map(check_place).transpose()?;
+    let state_in = options
+        .state_in
+        .as_deref()
+        .map(|path| Ok::<_, Error>((waiting(common, path, "the state", || read_bytes(path))?, path)))
+        .transpose()?;
+    if let Some(path) = &options.state_out {
+        if is_standard(path) {
+            return Err(Error::new(ErrorKind::Input, "--state-out -: stdout takes the text")
+                .help("give the name of a file")
+                .into());
+        }
+        check_place(common, path)?;
+    }
     let model = super::model::load(common, &options.model)?;
-    let usual = GenerateOptions { max_tokens: options.max_tokens, ..GenerateOptions::default() };
-    let sampling = options.sampling.options(&model.conventions().sampling, usual)?;
     // Where a text goes on, its continuation has no head.
     let how = EncodeOptions { continues: state_in.is_some(), ..options.prompt.special.how() };
-    let tokenizer = model.tokenizer()?;
-    let mut ids = tokenizer.encode_as(&text, how, &mut |_| {})?;
-    // A text that begins here begins as its model wants it, unless the user began it so.
-    if state_in.is_none() && !ids.starts_with(tokenizer.begin()) {
-        ids.splice(0..0, tokenizer.begin().iter().copied());
-    }
+    let ids = encode(common, &model, &text, how)?;
     catch_interrupt();
     let mut session = start(common, &model)?;
     if let Some((bytes, path)) = state_in {
-        block_on(session.load(0, &bytes, &path.display().to_string()))?;
+        block_on(session.load(0, &bytes, &source_name(path)))?;
     }
     if let Some(path) = &options.state_out {
         let tokens = session.position(0).saturating_add(ids.len()).saturating_add(options.max_tokens);
@@ -84,7 +144,7 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
         check_room(path, size, size)?;
     }
     if opening && !common.json {
-        print(&text)?;
+        print_text(&text)?;
     }
 
     let mut statistics =
@@ -128,9 +188,15 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
     Ok(())
 }
 
-fn start(common: &Common, model: &Model) -> Result<Session> {
+/// A session, its shaders compiled.
+pub fn start(common: &Common, model: &Model) -> Result<Session> {
     let _spinner = Progress::spinner(common, "compiling shaders");
     block_on(Session::new(model))
+}
+
+fn encode(common: &Common, model: &Model, text: &str, how: EncodeOptions) -> Result<Vec<u32>> {
+    let bar = Progress::bar(common, "cutting into tokens", text.len() as u64, Unit::Bytes);
+    model.tokenizer()?.encode_as(text, how, &mut |done| bar.set(done))
 }
 
 fn prefill(common: &Common, session: &mut Session, ids: &[u32]) -> Outcome {
@@ -158,7 +224,7 @@ fn decode(
     let generated = block_on(session.generate(0, sampling, &mut |piece| {
         statistics.first.get_or_insert_with(|| began.elapsed().as_secs_f64());
         if !common.json {
-            outcome = print(piece);
+            outcome = print_text(piece);
         }
         if outcome.is_err() || interrupted() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }));
@@ -190,25 +256,13 @@ fn save(session: &Session, path: &Path) -> Result<()> {
     atomic_write(path, |w| w.write_all(&bytes))
 }
 
-/// Why a text ended, for programs.
-pub fn reason(reason: StopReason) -> &'static str {
+fn reason(reason: StopReason) -> &'static str {
     match reason {
         StopReason::MaxTokens => "max-tokens",
         StopReason::EndOfText => "end-of-text",
         StopReason::StopString => "stop-string",
         StopReason::Cancelled => "interrupted",
         _ => "other",
-    }
-}
-
-/// Why a text ended, for people.
-pub fn why(reason: StopReason) -> &'static str {
-    match reason {
-        StopReason::MaxTokens => "--max-tokens reached",
-        StopReason::EndOfText => "the text is at its end",
-        StopReason::StopString => "stop string found",
-        StopReason::Cancelled => "interrupted",
-        _ => "ended",
     }
 }
 
@@ -256,7 +310,13 @@ fn summary(options: &Options, model: &Model, sampling: &GenerateOptions, done: &
         ));
     }
     if s.generated > 0 {
-        let why = why(done.reason);
+        let why = match done.reason {
+            StopReason::MaxTokens => "--max-tokens reached",
+            StopReason::EndOfText => "the text is at its end",
+            StopReason::StopString => "stop string found",
+            StopReason::Cancelled => "interrupted",
+            _ => "ended",
+        };
         let rate = rate(s.generated, s.decode);
         lines.push(format!(
             "written  {} in {}, {rate} tokens/s; {why}",

@@ -4,13 +4,12 @@ use clap::{Args, ValueEnum};
 use polysketch::files::read_text;
 use polysketch::model::checkpoint::{Checkpoint, Dtype, INDEX, SINGLE};
 use polysketch::model::parameters::{ParameterKind, ParameterSpec};
-use polysketch::model::{Blueprint, Engine, MemoryPlan, ModelConfig};
+use polysketch::model::{Blueprint, Engine, Family, MemoryPlan, ModelConfig};
 use polysketch::tensor::{Call, DType};
 use polysketch::{Error, Result};
 use serde_json::{Map, Value, json};
 
 use super::failure::{Outcome, warn};
-use super::hub::locate;
 #[cfg(feature = "train")]
 use super::inspect_training;
 use super::model;
@@ -55,7 +54,7 @@ struct Facts {
 
 /// Runs the command.
 pub fn run(common: &Common, options: &Options) -> Outcome {
-    let facts = facts(common, &options.model)?;
+    let facts = facts(&options.model)?;
     if common.talks() {
         facts.warnings.iter().for_each(|text| warn(text));
     }
@@ -95,19 +94,18 @@ fn with_training(mut text: String, training: Option<&inspect_training::Training>
 }
 
 /// A folder may lack the weights: a plan needs only the configuration.
-fn facts(common: &Common, options: &ModelOptions) -> Result<Facts> {
+fn facts(options: &ModelOptions) -> Result<Facts> {
     let Some(dir) = options.dir() else {
-        let source = model::source(common, None)?;
+        let source = model::source(None)?;
         return Ok(Facts { stored: Some(source.stored()), config: source.config, warnings: source.warnings });
     };
-    let dir = &locate(common, dir)?;
     let path = dir.join("config.json");
-    let (config, mut warnings) = ModelConfig::from_json(&read_text(&path)?, &path.display().to_string())?;
+    let (mut config, mut warnings) = ModelConfig::from_json(&read_text(&path)?, &path.display().to_string())?;
     if ![SINGLE, INDEX].iter().any(|name| dir.join(name).exists()) {
         return Ok(Facts { config, stored: None, warnings });
     }
-    let checkpoint = Checkpoint::open(dir)?;
-    warnings.extend(checkpoint.check(&config.parameters())?);
+    let (checkpoint, notes) = Checkpoint::open(dir)?.of(&mut config)?;
+    warnings.extend(notes);
     let half = checkpoint.dtype("model.embed_tokens.weight") == Some(Dtype::F16);
     Ok(Facts { config, stored: Some(if half { DType::F16 } else { DType::F32 }), warnings })
 }
@@ -305,6 +303,15 @@ fn sentences(c: &ModelConfig) -> Vec<String> {
         c.intermediate_size,
         thousands(c.vocab_size as u64)
     );
+    if c.num_key_value_heads != c.num_attention_heads {
+        model += &format!(", {} for keys and values", output::plural(c.num_key_value_heads, "head"));
+    }
+    if c.family != Family::Polysketch {
+        model = format!("{} model: {model}", c.family);
+    }
+    if c.learned_positions > 0 {
+        model += &format!(", {} learned positions", thousands(c.learned_positions as u64));
+    }
     if c.sinusoidal {
         model += ", sinusoidal positions";
     }

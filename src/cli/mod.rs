@@ -2,33 +2,32 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `chat/`, `devices.rs`, `inspect.rs`, `generate.rs`, `eval.rs`, `logits.rs`, `grad.rs` | a command each |
+//! | `devices.rs`, `inspect.rs`, `generate.rs`, `eval.rs`, `logits.rs`, `grad.rs` | a command each |
 //! | `tokenizer.rs` | the command of this name |
 //! | `bench/`, `check/`, `report/`, `train/` | a command each, of several files |
 //! | `inspect_training.rs` | what `inspect` says of training |
 //! | `options.rs` | options that several commands share, and how their values are read |
-//! | `sampling.rs` | how the next token is chosen |
 //! | `model.rs` | from those options to a loaded model |
-//! | `hub/` | models by their names on the Hugging Face Hub |
-//! | `prompt.rs` | where a prompt comes from |
+//! | `prompt.rs`, `escapes.rs` | where a prompt comes from; backslash escapes in options |
+//! | `input.rs` | files that are read, or stdin |
 //! | `output.rs` | stdout: text, tables, numbers for people, JSON |
-//! | `progress.rs` | bars on stderr |
+//! | `progress.rs`, `terminal.rs` | progress on stderr; what the terminal there can |
 //! | `plot.rs`, `panels.rs` | what drawings share; grids of plots |
 //! | `failure.rs` | errors and panics: what is printed, which exit code |
 //! | `signals.rs` | Ctrl-C and the other ways to be stopped |
 
 #[cfg(feature = "bench")]
 mod bench;
-mod chat;
 #[cfg(feature = "bench")]
 mod check;
 mod devices;
+mod escapes;
 mod eval;
 pub mod failure;
 mod generate;
 #[cfg(feature = "train")]
 mod grad;
-mod hub;
+mod input;
 mod inspect;
 #[cfg(feature = "train")]
 mod inspect_training;
@@ -44,8 +43,8 @@ mod progress;
 mod prompt;
 #[cfg(feature = "bench")]
 mod report;
-mod sampling;
 mod signals;
+pub mod terminal;
 mod tokenizer;
 #[cfg(feature = "train")]
 mod train;
@@ -73,8 +72,6 @@ enum Command {
     Inspect(inspect::Options),
     /// Continue a text
     Generate(generate::Options),
-    /// Talk with a model
-    Chat(chat::Options),
     /// Measure how well a model predicts a text
     Eval(eval::Options),
     /// Write the logits of given tokens to a file
@@ -107,7 +104,6 @@ pub fn run(cli: Cli) -> Outcome {
         Command::Devices => devices::run(common),
         Command::Inspect(options) => inspect::run(common, options),
         Command::Generate(options) => generate::run(common, options),
-        Command::Chat(options) => chat::run(common, options),
         Command::Eval(options) => eval::run(common, options),
         Command::Logits(options) => logits::run(common, options),
         #[cfg(feature = "train")]

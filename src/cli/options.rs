@@ -16,7 +16,8 @@ pub struct Common {
     #[arg(long, global = true, value_name = "WHERE", default_value = "auto", value_parser = backend())]
     #[arg(help_heading = "Common options")]
     pub backend: Backend,
-    /// Which adapter: its number in `devices`, or a part of its name
+    /// Which adapter: its number in `devices`, its PCI bus, or a part of its name, with #2 for the second of that
+    /// name
     #[arg(long, global = true, value_name = "INDEX|NAME", help_heading = "Common options")]
     pub adapter: Option<String>,
     /// Nothing on stderr but errors
@@ -46,9 +47,8 @@ fn backend() -> impl TypedValueParser<Value = Backend> {
 /// Which model, and how it is loaded.
 #[derive(Debug, Args)]
 pub struct ModelOptions {
-    /// Model: a folder with config.json, model.safetensors, tokenizer.json, or
-    /// hf:OWNER/NAME[@REVISION][:FILE] on the Hugging Face Hub [default: the built-in model]
-    #[arg(long, value_name = "MODEL")]
+    /// Model folder: config.json, model.safetensors, tokenizer.json [default: the built-in model]
+    #[arg(long, value_name = "DIR")]
     pub model: Option<PathBuf>,
     #[command(flatten)]
     pub load: Load,

@@ -2,7 +2,7 @@
 //!
 //! Until a command has something worth keeping, a signal ends the program, but never within the writing of a
 //! file. From [`catch_interrupt`] on the first one only sets a flag, so that the command can finish what it is
-//! at and save it; the second one ends the program. [`release_interrupt`] takes that back. What is ignored from the start (`nohup`) stays ignored. A
+//! at and save it; the second one ends the program. What is ignored from the start (`nohup`) stays ignored. A
 //! limit on the size of files is no signal but an error of whoever writes.
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,12 +19,6 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// saved; a second one ends the program.
 pub fn catch_interrupt() {
     CAUGHT.store(true, Ordering::Relaxed);
-}
-
-/// What [`catch_interrupt`] began is at its end: from here on a signal ends the program again.
-pub fn release_interrupt() {
-    CAUGHT.store(false, Ordering::Relaxed);
-    INTERRUPTED.store(false, Ordering::Relaxed);
 }
 
 /// Whether the command was told to stop.
@@ -55,9 +49,7 @@ impl Watch {
         if !CAUGHT.load(Ordering::Relaxed) {
             return Effect::End;
         }
-        if !INTERRUPTED.swap(true, Ordering::Relaxed) {
-            self.first = None;
-        }
+        INTERRUPTED.store(true, Ordering::Relaxed);
         let since = self.first.get_or_insert_with(Instant::now).elapsed();
         if since > SAME { Effect::EndNow } else { Effect::Nothing }
     }

@@ -12,7 +12,7 @@ use crate::error::{Error, ErrorKind, Result};
 /// `ErrorKind::Io`, naming the path.
 pub fn check_place(path: &Path) -> Result<()> {
     let tried = place(path).and_then(|place| match place {
-        Place::Stream => Ok(()),
+        Place::Stream | Place::Stdout => Ok(()),
         // The only honest test: file systems have more reasons to say no than permissions show.
         Place::File(target) => temporary_file(&target).map(drop),
     });
@@ -25,7 +25,7 @@ pub fn check_place(path: &Path) -> Result<()> {
 /// # Errors
 /// `ErrorKind::Io`, naming the path and both numbers.
 pub fn check_room(path: &Path, largest: u64, all: u64) -> Result<()> {
-    if matches!(place(path), Ok(Place::Stream)) {
+    if matches!(place(path), Ok(Place::Stream | Place::Stdout)) {
         return Ok(());
     }
     let refuse = |what: String, help: &str| {

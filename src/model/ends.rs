@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::chat::{self, ChatTemplate};
+use super::chat::{ChatTemplate, tokens};
 use super::conventions::{Conventions, SamplingDefaults};
 use super::tokenizer::Tokenizer;
 
@@ -39,7 +39,7 @@ impl EndFiles {
             ChatTemplate::from_files(self.chat_template.as_deref(), self.tokenizer_config.as_deref());
         Conventions {
             template: template.transpose(),
-            tokens: chat::tokens(self.tokenizer_config.as_deref()),
+            tokens: tokens(self.tokenizer_config.as_deref()),
             sampling: self.generation_config.as_deref().map(SamplingDefaults::from_json).unwrap_or_default(),
         }
     }

@@ -210,13 +210,14 @@ impl ModelSource {
     }
 
     fn assemble(
-        config: ModelConfig,
+        mut config: ModelConfig,
         mut warnings: Vec<String>,
         checkpoint: Checkpoint,
         tokenizer: &Tokenizer,
         ends: &EndFiles,
     ) -> Result<Self> {
-        warnings.extend(checkpoint.check(&config.parameters())?);
+        let (checkpoint, notes) = checkpoint.of(&mut config)?;
+        warnings.extend(notes);
         let (tokenizer, odd) = ends.resolve(&config.eos_token_id, tokenizer, config.vocab_size);
         warnings.extend(odd);
         Ok(Self { config, checkpoint, tokenizer, conventions: ends.conventions(), warnings })

@@ -16,6 +16,7 @@ use super::coder::{EncodeOptions, HuggingFace};
 use super::pieces::Pieces;
 use super::tensor_file::clip;
 use crate::error::{Error, ErrorKind, Result};
+use crate::text::{json_bytes, unmarked};
 
 /// The token that separates documents.
 pub const END_OF_TEXT: &str = "<|endoftext|>";
@@ -85,36 +86,6 @@ impl Tokenizer {
         Self { inner: Arc::new(inner), ends: [256].into(), begin: [].into() }
     }
 
-    /// The tokenizer of a model folder: its `tokenizer.json`, else its `vocab.json` with `merges.txt`, else
-    /// [`Tokenizer::bytes`].
-    ///
-    /// # Errors
-    /// `ErrorKind::Io` if a file cannot be read; otherwise as [`Tokenizer::from_json_bytes`].
-    #[cfg(not(target_arch = "wasm32"))]
-    pub fn open(dir: &std::path::Path) -> Result<Self> {
-        use crate::files::{read_bytes, read_text};
-        let is_there = |name: &str| !matches!(dir.join(name).try_exists(), Ok(false));
-        if is_there("tokenizer.json") {
-            let path = dir.join("tokenizer.json");
-            return Self::from_json_bytes(&read_bytes(&path)?, &path.display().to_string());
-        }
-        if is_there("vocab.json") && is_there("merges.txt") {
-            let [vocab, merges] = ["vocab.json", "merges.txt"].map(|name| read_text(&dir.join(name)));
-            let config = read_text(&dir.join("tokenizer_config.json")).unwrap_or_default();
-            // A damaged one is told about where its ends are read.
-            let config = serde_json::from_str(&config).unwrap_or_default();
-            return super::vocabulary::from_lists(&vocab?, &merges?, &config, &dir.display().to_string());
-        }
-        if is_there("tokenizer.model") {
-            return Err(Error::new(
-                ErrorKind::Tokenizer,
-                format!("{}: has a tokenizer.model but no tokenizer.json", dir.display()),
-            )
-            .help("load the tokenizer once with the Python library transformers and save it: that writes tokenizer.json"));
-        }
-        Ok(Self::bytes())
-    }
-
     /// A Hugging Face `tokenizer.json`; `label` stands for its path in messages. Truncation, padding and BPE
     /// dropout are switched off: a text always gives the same ids, all of them.
     ///
@@ -125,11 +96,9 @@ impl Tokenizer {
             Error::new(ErrorKind::Tokenizer, format!("{label}: {what}"))
                 .help("the file is damaged or not a Hugging Face tokenizer.json; copy it again")
         };
-        let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
         // First, because `tokenizers` panics on some texts that are not JSON.
-        serde_json::from_slice::<serde_json::Value>(bytes)
-            .map_err(|e| damaged(format!("not valid JSON: {e}")))?;
-        let tokenizer = tokenizers::Tokenizer::from_bytes(bytes)
+        json_bytes(bytes).map_err(damaged)?;
+        let tokenizer = tokenizers::Tokenizer::from_bytes(unmarked(bytes))
             .map_err(|e| damaged(format!("not a tokenizer: {}", clip(&e.to_string()))))?;
         Self::of(tokenizer, label)
     }

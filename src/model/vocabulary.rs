@@ -186,12 +186,44 @@ impl GgufVocabulary {
     }
 }
 
+impl Tokenizer {
+    /// The tokenizer of a model folder: its `tokenizer.json`, else its `vocab.json` with `merges.txt`, else
+    /// [`Tokenizer::bytes`].
+    ///
+    /// # Errors
+    /// `ErrorKind::Io` if a file cannot be read; otherwise as [`Tokenizer::from_json_bytes`].
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn open(dir: &std::path::Path) -> Result<Self> {
+        use crate::files::{read_bytes, read_text};
+        let is_there = |name: &str| !matches!(dir.join(name).try_exists(), Ok(false));
+        if is_there("tokenizer.json") {
+            let path = dir.join("tokenizer.json");
+            return Self::from_json_bytes(&read_bytes(&path)?, &path.display().to_string());
+        }
+        if is_there("vocab.json") && is_there("merges.txt") {
+            let [vocab, merges] = ["vocab.json", "merges.txt"].map(|name| read_text(&dir.join(name)));
+            let config = read_text(&dir.join("tokenizer_config.json")).unwrap_or_default();
+            // A damaged one is told about where its ends are read.
+            let config = serde_json::from_str(&config).unwrap_or_default();
+            return from_lists(&vocab?, &merges?, &config, &dir.display().to_string());
+        }
+        if is_there("tokenizer.model") {
+            return Err(Error::new(
+                ErrorKind::Tokenizer,
+                format!("{}: has a tokenizer.model but no tokenizer.json", dir.display()),
+            )
+            .help("load the tokenizer once with the Python library transformers and save it: that writes tokenizer.json"));
+        }
+        Ok(Self::bytes())
+    }
+}
+
 /// The tokenizer of `vocab.json` and `merges.txt`, the files of byte-level vocabularies before there was a
 /// `tokenizer.json`; `config` is `tokenizer_config.json`.
 ///
 /// # Errors
 /// [`ErrorKind::Tokenizer`] for files that are damaged or do not fit together.
-pub(super) fn from_lists(vocab: &str, merges: &str, config: &Value, label: &str) -> Result<Tokenizer> {
+fn from_lists(vocab: &str, merges: &str, config: &Value, label: &str) -> Result<Tokenizer> {
     let damaged = |file: &str, what: String| {
         Error::new(ErrorKind::Tokenizer, format!("{label}/{file}: {what}")).help(
             "the file is damaged or of another kind of tokenizer; copy it again, or add a tokenizer.json",

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::files::{create_folders, read_bytes, read_text};
+use crate::files::{create_folders, is_standard, read_bytes, read_text, source_name};
 use crate::model::tensor_file::{Dtype, TensorData, TensorFile, write_safetensors};
 use crate::model::tokenizer::END_OF_TEXT;
 use crate::model::{EndFiles, ModelConfig, Tokenizer};
@@ -35,7 +35,7 @@ impl Vocabulary {
         }
         let json = read_bytes(&file)?;
         Ok(Self {
-            tokenizer: Tokenizer::from_json_bytes(&json, &file.display().to_string())?,
+            tokenizer: Tokenizer::from_json_bytes(&json, &source_name(&file))?,
             json: Some(json),
             ends,
         })
@@ -117,8 +117,12 @@ fn read_one(
 ) -> Result<Vec<u32>> {
     let text = read_text(path)?;
     if text.is_empty() {
-        return Err(Error::new(ErrorKind::Input, format!("{}: is empty", path.display())).help("give a text"));
+        return Err(
+            Error::new(ErrorKind::Input, format!("{}: is empty", source_name(path))).help("give a text")
+        );
     }
+    // What came through a pipe is not asked for again.
+    let cache = cache.filter(|_| !is_standard(path));
     let key = Key { text: xxh3_64(text.as_bytes()), tokenizer: vocabulary.hash() };
     let kept = cache.map(|folder| folder.join(key.name(path)));
     if let Some(tokens) = kept.as_deref().and_then(|kept| key.load(kept)) {

@@ -1,17 +1,17 @@
 //! The program as its users meet it: what it prints, what it writes, how it fails.
 
 mod bench;
-mod chat;
 mod check;
 mod eval;
 mod failures;
 mod folders;
+mod foreign_files;
 mod generation;
-mod hub;
 mod report;
 mod run;
 #[cfg(target_os = "linux")]
 mod stopped;
+mod terminals;
 mod texts;
 mod tokens;
 mod training;

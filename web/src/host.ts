@@ -17,7 +17,6 @@ import type {
   HeadState,
   LoadOptions,
   LoadProgress,
-  Message,
   ModelFiles,
   ModelInfo,
   Source,
@@ -149,7 +148,7 @@ export class EngineHost {
   }
 
   async #fetch(
-    { config, weights, tokenizer, generationConfig, tokenizerConfig, chatTemplate, integrity }: ModelFiles,
+    { config, weights, tokenizer, generationConfig, tokenizerConfig, integrity }: ModelFiles,
     options: Omit<DownloadOptions, "integrity" | "onProgress">,
     onProgress?: (progress: LoadProgress) => void,
   ) {
@@ -161,7 +160,6 @@ export class EngineHost {
     return {
       generationConfig: await optional(generationConfig),
       tokenizerConfig: await optional(tokenizerConfig),
-      chatTemplate: await optional(chatTemplate),
       config: isObject
         ? config
         : await bytesOf(config as string, { ...options, integrity: integrity?.config }),
@@ -327,18 +325,6 @@ export class SessionHost {
 
   generate(options: Sampling) {
     this.session.generate(options)
-  }
-
-  /** Takes the messages of a conversation and begins to read what is new; returns the number of tokens. */
-  ask(messages: Message[]): number {
-    this.#ids = this.session.ask(JSON.stringify(messages))
-    this.#done = 0
-    return this.#ids.length
-  }
-
-  /** Begins to answer; `advance` does it. */
-  answer(options: Sampling) {
-    this.session.answer(options)
   }
 
   async advance(): Promise<Piece> {

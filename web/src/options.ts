@@ -49,7 +49,6 @@ const NAMES: { [What in keyof Given]: Record<keyof Given[What], true> } = {
     tokenizer: true,
     generationConfig: true,
     tokenizerConfig: true,
-    chatTemplate: true,
     integrity: true,
   },
   "encode options": { specialAsText: true },

@@ -32,7 +32,6 @@ import type {
   InitOptions,
   LoadOptions,
   LoadProgress,
-  Message,
   ModelFiles,
   ModelInfo,
   PromptOptions,
@@ -60,21 +59,6 @@ export default async function init(options: InitOptions = {}): Promise<void> {
 function text(what: string, given: unknown): string {
   if (typeof given === "string") return given
   throw new InputError(`${what} is ${shown(given)}, a text is expected`, "give a string")
-}
-
-/** What must be a conversation. @throws InputError */
-function conversation(given: unknown): Message[] {
-  const sound = (message: unknown): message is Message => {
-    const { role, content } = (message ?? {}) as Partial<Message>
-    return typeof role === "string" && typeof content === "string"
-  }
-  if (Array.isArray(given) && given.length > 0 && given.every(sound))
-    return given.map(({ role, content }) => ({ role, content }))
-  const found = Array.isArray(given) ? given.find((message) => !sound(message)) : given
-  throw new InputError(
-    `the messages are ${shown(found ?? given)}, a conversation is expected`,
-    'give a list of { role: "user", content: "…" }',
-  )
 }
 
 /** What must be token ids. @throws InputError */
@@ -216,8 +200,6 @@ export class Engine {
 export class Model {
   readonly info: ModelInfo
   readonly #handle: Handle<ModelHost>
-  /** The session of `chat`. */
-  #talk: Promise<Session> | undefined
 
   private constructor(handle: Handle<ModelHost>, info: ModelInfo) {
     this.#handle = handle
@@ -272,20 +254,6 @@ export class Model {
     }
   }
 
-  /**
-   * Answers the last message of a conversation, piece by piece. A session of its own is kept for the next call: of
-   * a conversation that goes on only what is new is read. For several at once: `createSession`, and its `chat`.
-   * @throws ConfigError if the model has no chat template.
-   */
-  async *chat(messages: Message[], options: GenerateOptions = {}): AsyncGenerator<string, Generated> {
-    this.#talk ??= this.createSession()
-    const session = await this.#talk.catch((error: unknown) => {
-      this.#talk = undefined
-      throw error
-    })
-    return yield* session.chat(messages, options)
-  }
-
   /** Gives the device back at once, with all its memory. Later calls fail with a `DeviceLostError`. */
   async destroy(): Promise<void> {
     await this.#handle.ask((host) => host.destroy())
@@ -293,7 +261,6 @@ export class Model {
 
   /** Frees the model. Its sessions keep what they need until they are closed too. */
   close() {
-    if (this.#talk) quietly(this.#talk.then((session) => session.close()))
     if (this.#handle.close()) quietly(this.#handle.last((host) => host.free()))
   }
 }
@@ -352,19 +319,12 @@ export class Session {
    * cancelled stays read.
    */
   async read(given: string | Int32Array, options: ReadOptions = {}): Promise<void> {
-    const { specialAsText = false, ...reading } = known("read options", options)
+    const { score = false, specialAsText = false, onProgress, signal } = known("read options", options)
     const whole = typeof given === "string" ? given : ids("the text", given)
     this.#free("read")
-    return this.#readParts((host) => host.begin(whole, specialAsText), reading)
-  }
-
-  async #readParts(
-    begin: (host: Remote<SessionHost>) => Promise<number>,
-    { score = false, onProgress, signal }: ReadOptions,
-  ): Promise<void> {
     return this.#queue.run(async () => {
       signal?.throwIfAborted()
-      let left = await this.#handle.last(begin)
+      let left = await this.#handle.last((host) => host.begin(whole, specialAsText))
       while (left > 0) {
         signal?.throwIfAborted()
         const part = await this.#handle.last((host) => host.readPart(score))
@@ -386,27 +346,6 @@ export class Session {
    */
   async *generate(options: GenerateOptions = {}): AsyncGenerator<string, Generated> {
     const { signal, ...sampling } = known("generate options", options)
-    const start = () => this.#queue.run(() => this.#handle.ask((host) => host.generate(sampling)))
-    return yield* this.#write(start, signal)
-  }
-
-  /**
-   * Answers the last message of a conversation, piece by piece. Of what this session has read and written before
-   * nothing is read again; where the conversation is another one, the text is begun anew. What the options do not
-   * say is as the model's files say.
-   * @throws ConfigError if the model has no chat template.
-   */
-  async *chat(messages: Message[], options: GenerateOptions = {}): AsyncGenerator<string, Generated> {
-    const { signal, ...sampling } = known("generate options", options)
-    const list = conversation(messages)
-    const start = async () => {
-      await this.#readParts((host) => host.ask(list), { score: false, signal })
-      await this.#queue.run(() => this.#handle.ask((host) => host.answer(sampling)))
-    }
-    return yield* this.#write(start, signal)
-  }
-
-  async *#write(start: () => Promise<void>, signal?: AbortSignal): AsyncGenerator<string, Generated> {
     signal?.throwIfAborted()
     this.#free("be continued again")
     const mine = (this.#writing = {})
@@ -416,7 +355,7 @@ export class Session {
     }
     signal?.addEventListener("abort", end, { once: true })
     try {
-      await start()
+      await this.#queue.run(() => this.#handle.ask((host) => host.generate(sampling)))
       let text = ""
       for (;;) {
         signal?.throwIfAborted()
@@ -516,6 +455,5 @@ function absolute(files: ModelFiles): ModelFiles {
     tokenizer: resolve(files.tokenizer),
     generationConfig: resolve(files.generationConfig),
     tokenizerConfig: resolve(files.tokenizerConfig),
-    chatTemplate: resolve(files.chatTemplate),
   }
 }

@@ -49,8 +49,6 @@ export interface ModelFiles {
   /** `generation_config.json` and `tokenizer_config.json`, which may name the tokens that end a text. */
   generationConfig?: Source
   tokenizerConfig?: Source
-  /** `chat_template.jinja`: how the model writes a conversation down, where `tokenizer_config.json` does not say. */
-  chatTemplate?: Source
   /** SHA-256 of the files, in hexadecimal; checked after a download and whenever they come from the cache. */
   integrity?: { config?: string; weights?: string; tokenizer?: string }
 }
@@ -125,13 +123,6 @@ export interface GenerateOptions {
   /** Texts that end generation; they are not part of the result. */
   stop?: string[]
   signal?: AbortSignal
-}
-
-/** What somebody said in a conversation. */
-export interface Message {
-  /** Who: `system`, `user`, `assistant`, or what else the model's template knows. */
-  role: string
-  content: string
 }
 
 export type StopReason = "max_tokens" | "end_of_text" | "stop_string"

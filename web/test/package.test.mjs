@@ -72,53 +72,6 @@ await tests.run("greedy text on WebGPU, on the CPU and natively", async () => {
   return JSON.stringify(gpu.text.slice(0, 60))
 })
 
-await tests.run("a conversation reads only what is new", async () => {
-  const template =
-    "{% for m in messages %}{{ '<' + m.role + '>' + m.content + '\\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<assistant>' }}{% endif %}"
-  const said = await inPage(
-    async ({ Engine }, { template, files }) => {
-      const engine = await Engine.create({ backend: "cpu" })
-      const model = await engine.loadModel({ ...files, chatTemplate: new TextEncoder().encode(template) })
-      const options = { maxTokens: 8, temperature: 0 }
-      const answer = async (on, messages) => {
-        let text = ""
-        for await (const piece of on.chat(messages, options)) text += piece
-        return text
-      }
-      const session = await model.createSession()
-      const messages = [{ role: "user", content: "One" }]
-      const first = await answer(session, messages)
-      const read = session.position
-      messages.push({ role: "assistant", content: first }, { role: "user", content: "Two" })
-      const second = await answer(session, messages)
-      const more = session.position - read
-      // The same conversation at once, and by the model's own session.
-      const whole = await model.createSession()
-      const again = await answer(whole, messages)
-      const kept = await answer(model, messages)
-      const refused = []
-      for (const wrong of [[], [{ role: "user" }], "hello"])
-        refused.push(await answer(session, wrong).catch((error) => error.name))
-      const bare = await engine.loadModel(files)
-      refused.push(await answer(bare, messages).catch((error) => error.name))
-      return { first, second, again, kept, more, whole: whole.position, refused }
-    },
-    {
-      template,
-      files: {
-        config: "/pkg/novels-2m/config.json",
-        weights: "/pkg/novels-2m/model.safetensors",
-        tokenizer: "/pkg/novels-2m/tokenizer.json",
-      },
-    },
-  )
-  assert.ok(said.first && said.second)
-  assert.equal(said.kept, said.again)
-  assert.ok(said.more < said.whole, `${said.more} of ${said.whole} tokens`)
-  assert.deepEqual(said.refused, ["InputError", "InputError", "InputError", "ConfigError"])
-  return `${said.more} of ${said.whole} tokens were new`
-})
-
 if (native) {
   await tests.run("a state travels from the page to the native program, and back", async () => {
     const folder = await mkdtemp(join(tmpdir(), "polysketch-"))

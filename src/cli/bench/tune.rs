@@ -49,7 +49,7 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
         quick: options.quick,
         ..BenchOptions::default()
     };
-    let open = || model::source(common, options.model.as_deref());
+    let open = || model::source(options.model.as_deref());
     catch_interrupt();
     let spinner = Progress::spinner(common, &format!("measuring variants on {}", engine.name()));
     let mut choices: Vec<Choice> = Vec::new();

@@ -5,15 +5,15 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use polysketch::check::{self, Case, Check, Finding, Record, TOLERANCE, Time, kernels, names};
 use polysketch::exec::Executor;
+use polysketch::files::is_standard;
 use polysketch::kernels::DeviceTraits;
-use polysketch::model::{Engine, ModelSource};
+use polysketch::model::Engine;
 use polysketch::{Error, ErrorKind, Result};
 use serde_json::json;
 
 use super::lines::{Lines, engine};
 use crate::cli::bench::rows::duration;
 use crate::cli::failure::{Outcome, catch_interrupt, interrupted, tell, warn};
-use crate::cli::hub::locate;
 use crate::cli::model;
 use crate::cli::options::Common;
 use crate::cli::output::{self, Align, digits3, plural, print, print_json, table};
@@ -40,16 +40,14 @@ pub struct Options {
 }
 
 /// The cases to run, with the kernels of each.
-fn selected(common: &Common, options: &Options) -> Result<Vec<(Case, Vec<&'static str>)>> {
+fn selected(options: &Options) -> Result<Vec<(Case, Vec<&'static str>)>> {
     let mut list = check::cases()?;
     if options.time {
         let dir = options.model.clone();
         let folder = dir.as_ref().and_then(|dir| dir.file_name());
         let name = folder.map_or("built in".into(), |name| name.to_string_lossy().into_owned());
         // First, because they were asked for.
-        let dir = dir.map(|dir| locate(common, &dir)).transpose()?;
-        let open = move || dir.as_deref().map_or_else(model::builtin, ModelSource::open);
-        list.splice(0..0, check::working_cases(&name, open)?);
+        list.splice(0..0, check::working_cases(&name, move || model::source(dir.as_deref()))?);
     }
     let list =
         list.into_iter().map(|case| kernels(&case).map(|of| (case, of))).collect::<Result<Vec<_>>>()?;
@@ -81,7 +79,7 @@ fn known(kernel: &str, list: &[(Case, Vec<&'static str>)]) -> Result<()> {
 
 /// Checks them.
 pub fn run(common: &Common, options: &Options, out: Option<&Path>) -> Outcome {
-    let cases = selected(common, options)?;
+    let cases = selected(options)?;
     let engine = engine(common)?;
     let executor = check::executor(&engine)?;
     let devices = [engine.traits(), DeviceTraits::floor()];
@@ -100,7 +98,7 @@ pub fn run(common: &Common, options: &Options, out: Option<&Path>) -> Outcome {
     let of = cases.len();
     for (at, (case, _)) in cases.into_iter().enumerate() {
         bar.set(at);
-        bar.say(case.name.clone());
+        bar.say(&case.name);
         let time = options.time && at < WORKING;
         for finding in (Check { time, ..check.clone() }).run(&Record::new(case)?)? {
             lines.add(&row(&engine, &finding))?;
@@ -116,7 +114,7 @@ pub fn run(common: &Common, options: &Options, out: Option<&Path>) -> Outcome {
     if common.json {
         let rows: Vec<_> = findings.iter().map(|finding| row(&engine, finding)).collect();
         print_json(&json!({ "device": engine.name(), "tolerance": TOLERANCE, "findings": rows }))?;
-    } else {
+    } else if !out.is_some_and(is_standard) {
         print(&(report(options, &engine, &findings).join("\n") + "\n"))?;
     }
     verdict(&findings, &wrong)

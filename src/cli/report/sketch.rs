@@ -50,8 +50,8 @@ struct SketchReport {
 /// Runs the command.
 pub fn run(common: &Common, options: &Options) -> Outcome {
     let (folder, began) = (&options.folder, Instant::now());
-    folder.prepare("sketch")?;
-    let source = model::source(common, options.model.as_deref())?;
+    folder.prepare(common, "sketch")?;
+    let source = model::source(options.model.as_deref())?;
     let (vectors, draws, tokens) = if folder.quick { (128, 2, 128) } else { (256, 8, 512) };
     let mut random = Vec::new();
     let spinner = Progress::spinner(common, "random sketches");

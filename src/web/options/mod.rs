@@ -70,20 +70,6 @@ pub(super) fn read<T: DeserializeOwned>(what: &str, given: Value) -> Result<T> {
     })
 }
 
-/// The same over other defaults.
-///
-/// # Errors
-/// As [`read`].
-pub(super) fn over<T: Serialize + DeserializeOwned>(what: &str, usual: &T, given: Value) -> Result<T> {
-    // Refused on its own, so that the message is about what was given.
-    read::<T>(what, given.clone())?;
-    let mut all = serde_json::to_value(usual).unwrap_or_default();
-    if let (Some(all), Value::Object(given)) = (all.as_object_mut(), given) {
-        all.extend(given);
-    }
-    read(what, all)
-}
-
 /// What serde expects, in words.
 fn in_words(expected: &str) -> String {
     match expected {
@@ -106,17 +92,6 @@ mod tests {
         let error = read::<T>("options", given).err().expect("refused");
         assert_eq!(error.kind(), ErrorKind::Input);
         error.message().to_string()
-    }
-
-    #[test]
-    fn what_is_not_given_is_as_usual() {
-        let usual = GenerateOptions { temperature: 0.3, top_k: 7, ..GenerateOptions::default() };
-        let read = |given| over::<GenerateOptions>("options", &usual, given);
-        assert_eq!(read(json!({})).expect("reads"), usual);
-        let options = read(json!({ "topK": 5, "repetitionPenalty": 1.5 })).expect("reads");
-        assert_eq!((options.temperature, options.top_k, options.repetition_penalty), (0.3, 5, Some(1.5)));
-        let error = read(json!({ "topk": 5 })).expect_err("no such option");
-        assert!(error.message().contains("topk"), "{error}");
     }
 
     #[test]

@@ -87,7 +87,7 @@ impl Files {
         let ends = EndFiles {
             generation_config: optional("generationConfig")?,
             tokenizer_config: optional("tokenizerConfig")?,
-            chat_template: optional("chatTemplate")?,
+            chat_template: None,
         };
         Ok(Self { config, weights, tokenizer, ends })
     }

@@ -5,10 +5,9 @@ use std::ops::ControlFlow;
 use js_sys::{Float32Array, Object, Reflect};
 use wasm_bindgen::prelude::*;
 
-use super::convert::{given, object, options, to_js};
+use super::convert::{object, options, to_js};
 use crate::error::{Error, ErrorKind};
-use crate::model::{self, Conversation, EncodeOptions, GenerateOptions, Generation, Message};
-use crate::web::options::over;
+use crate::model::{self, EncodeOptions, GenerateOptions, Generation};
 
 /// A text and its state.
 #[wasm_bindgen]
@@ -16,14 +15,11 @@ use crate::web::options::over;
 pub struct Session {
     session: model::Session,
     generation: Option<Generation>,
-    conversation: Option<Conversation>,
-    /// Whether what is generated answers a question of the conversation.
-    answers: bool,
 }
 
 impl Session {
     pub(super) fn new(session: model::Session) -> Self {
-        Self { session, generation: None, conversation: None, answers: false }
+        Self { session, generation: None }
     }
 }
 
@@ -73,44 +69,10 @@ impl Session {
         Ok(all)
     }
 
-    /// Takes the messages of a conversation, a JSON list of `{ role, content }`, and returns the ids to read
-    /// before [`Session::answer`]: those of what is new. The text is emptied where it must be read anew.
-    pub fn ask(&mut self, messages: &str) -> Result<Vec<u32>, JsValue> {
-        let wrong = |e: serde_json::Error| {
-            let error = Error::new(ErrorKind::Input, format!("the messages: {e}"));
-            to_js(error.help("give a list of { role: \"user\", content: \"…\" }"))
-        };
-        let messages: Vec<Message> = serde_json::from_str(messages).map_err(wrong)?;
-        self.generation = None;
-        let mut conversation = match self.conversation.take() {
-            Some(conversation) => conversation,
-            None => {
-                let template = self.session.model().conventions().template().map_err(to_js)?;
-                Conversation::new(template.clone(), None)
-            }
-        };
-        let reading = conversation.ask_all(&mut self.session, 0, messages);
-        self.conversation = Some(conversation);
-        Ok(reading.map_err(to_js)?.ids)
-    }
-
-    /// Begins to answer what [`Session::ask`] took and was read; [`Session::advance`] does it. What the options
-    /// do not say the model's files do.
-    pub fn answer(&mut self, options: Option<Object>) -> Result<(), JsValue> {
-        let usual = GenerateOptions { repetition_penalty: Some(1.0), ..GenerateOptions::default() };
-        let usual = self.session.model().conventions().sampling.over(usual);
-        let what = "generate options";
-        let options: GenerateOptions = over(what, &usual, given(what, options)?).map_err(to_js)?;
-        self.generation = Some(Generation::new(self.session.model(), 0, &options).map_err(to_js)?);
-        self.answers = true;
-        Ok(())
-    }
-
     /// Begins to continue the text; [`Session::advance`] does it.
     pub fn generate(&mut self, given: Option<Object>) -> Result<(), JsValue> {
         let given: GenerateOptions = options("generate options", given)?;
         self.generation = Some(Generation::new(self.session.model(), 0, &given).map_err(to_js)?);
-        self.answers = false;
         Ok(())
     }
 
@@ -133,14 +95,10 @@ impl Session {
             return Err(to_js(error));
         }
         let done = generation.done();
-        let (tokens, reason, ended) = (done.ids.len(), done.reason, generation.ended());
-        if ended && let Some(generation) = self.generation.take() {
-            if let Some(conversation) = self.conversation.as_mut().filter(|_| self.answers) {
-                let rest = conversation.answered(&mut self.session, 0, &mut generation.finish());
-                text.push_str(&rest.map_err(to_js)?);
-            }
+        let said = serde_json::json!({ "text": text, "ended": generation.ended(), "tokens": done.ids.len(), "reason": done.reason });
+        if generation.ended() {
+            self.generation = None;
         }
-        let said = serde_json::json!({ "text": text, "ended": ended, "tokens": tokens, "reason": reason });
         object(&said)
     }
 

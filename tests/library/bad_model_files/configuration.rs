@@ -69,16 +69,19 @@ fn impossible_values_name_the_key_the_value_and_what_is_allowed() {
         }
     }
     let rows: &[(&str, Value, &str)] = &[
-        ("model_type", json!("llama"), "\"polysketch\""),
+        ("model_type", json!("mamba"), "\"polysketch\""),
         ("hidden_size", json!(18), "multiple of 4"),
         ("intermediate_size", json!(21), "multiple of 4"),
         ("attention.sketch.size", json!(6), "multiple of 4"),
         ("num_attention_heads", json!(3), "divisor of hidden_size 16"),
         ("num_attention_heads", json!(8), "multiple of 4"),
-        ("layer_norm_eps", json!(1e-6), "1e-5"),
+        ("layer_norm_eps", json!(2.0), "at most 1e0"),
+        ("num_key_value_heads", json!(3), "divisor of num_attention_heads 2"),
+        ("head_dim", json!(2000), "from 1 to 1024"),
+        ("learned_positions", json!(0), "from 1 to"),
         ("layer_norm_eps", json!("x"), "a number"),
-        ("activation", json!("relu"), "\"gelu_tanh\""),
-        ("tie_word_embeddings", json!(false), "true"),
+        ("activation", json!("tanh"), "\"gelu_tanh\""),
+        ("tie_word_embeddings", json!(0), "true"),
         ("logit_bias", json!(1), "true or false"),
         ("rope", json!(7), "an object"),
         ("rope.where", json!("everywhere"), "\"none\", \"raw\", \"normed\""),
@@ -127,7 +130,7 @@ fn values_that_do_not_go_together() {
     assert_error(
         config_of(&with(&kind("softmax", 4), &[])),
         ErrorKind::Config,
-        &["rope.where is \"normed\"", "softmax"],
+        &["rope.where is \"normed\"", "no norm"],
     );
     let gated = [("rope.where", json!("raw")), ("attention.gate", json!("scalar"))];
     assert_error(
