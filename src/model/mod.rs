@@ -10,6 +10,8 @@ pub(crate) mod engine;
 pub mod files;
 pub(crate) mod generation;
 #[doc(hidden)]
+pub mod gguf;
+#[doc(hidden)]
 pub mod parameters;
 pub(crate) mod sampling;
 pub(crate) mod session;
