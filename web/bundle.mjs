@@ -52,7 +52,13 @@ async function makePackage() {
     type: "module",
     main: "./polysketch.js",
     types: "./polysketch.d.ts",
-    exports: { ".": { types: "./polysketch.d.ts", default: "./polysketch.js" } },
+    exports: {
+      ".": { types: "./polysketch.d.ts", default: "./polysketch.js" },
+      "./polysketch_bg.wasm": "./polysketch_bg.wasm",
+      "./worker.js": "./worker.js",
+      [`./${MODEL}/*`]: `./${MODEL}/*`,
+      "./package.json": "./package.json",
+    },
     sideEffects: false,
   }
   await writeFile(at("pkg/package.json"), JSON.stringify(manifest, null, 2) + "\n")
@@ -73,8 +79,8 @@ async function makeSite() {
     outdir: "site",
     plugins: [beside],
   })
-  await cp(at("page/index.html"), at("site/index.html"))
-  await cp(at("page/book.txt"), at("site/book.txt"))
+  for (const name of ["index.html", "theme.js", "icon.svg", "book.txt"])
+    await cp(at("page", name), at("site", name))
   await cp(at("page/results"), at("site/results"), { recursive: true })
   await cp(at("pkg"), at("site/pkg"), { recursive: true })
 }

@@ -12,14 +12,15 @@ const TYPES = {
   ".jsonl": "application/jsonl",
   ".map": "application/json",
   ".txt": "text/plain; charset=utf-8",
+  ".svg": "image/svg+xml",
   ".wasm": "application/wasm",
 }
 
 /**
  * Serves folders by the beginning of the path: `{ "/": folder, "/golden/": other }`. Returns the server, on a
- * free port for 0.
+ * free port for 0. `headers` are added to each answer.
  */
-export async function serve(folders, port = 0) {
+export async function serve(folders, port = 0, headers = {}) {
   const prefixes = Object.keys(folders).sort((a, b) => b.length - a.length)
   const server = createServer(async (request, response) => {
     const path = normalize(decodeURIComponent(new URL(request.url, "http://localhost").pathname))
@@ -35,6 +36,7 @@ export async function serve(folders, port = 0) {
         .writeHead(200, {
           "content-type": TYPES[extname(file)] ?? "application/octet-stream",
           "cache-control": "no-cache",
+          ...headers,
         })
         .end(body)
     } catch {

@@ -5,28 +5,28 @@
 // (training), and the normaliser is kept, or the log-sum-exp.
 //
 // Ladder. Reference: kernels/dense/attention_dense.rs. Naive tiles: an affinity and a vector of v loaded for
-// each multiply-add of four. Here: a workgroup owns ROW_TILE queries and all columns, affinities and sums are
+// each multiply-add of four. Here: a workgroup owns ROW_TILE queries (a group's lie side by side) and all columns, affinities and sums are
 // tiles in registers (shared/near_keys.wgsl, shared/row_tile.wgsl); not measured on a real GPU yet.
 #import lanes
 #import gate_sum
 struct Params { tokens: u32, lane_base: u32, stride: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> queries: array<vec4<f32>>; // [lanes, HEADS, tokens, QUERY_WIDTH]
+@group(0) @binding(1) var<storage, read> queries: array<vec4<f32>>; // [lanes, HEADS, tokens, GROUP, QUERY_WIDTH]
 @group(0) @binding(2) var<storage, read> keys: array<vec4<f32>>; // [slots or lanes, HEADS, stride, KEY_WIDTH]
 @group(0) @binding(3) var<storage, read> lanes: array<Lane>; // [lanes]
-@group(0) @binding(4) var<storage, read_write> o: array<vec4<f32>>; // [rows, HEADS * HEAD]
+@group(0) @binding(4) var<storage, read_write> o: array<vec4<f32>>; // [rows, HEADS * GROUP * HEAD]
 #ifdef CAUSAL
-@group(0) @binding(5) var<storage, read_write> normaliser: array<f32>; // [lanes, HEADS, tokens]
+@group(0) @binding(5) var<storage, read_write> normaliser: array<f32>; // [lanes, HEADS, tokens, GROUP]
 #endif
 #import near_keys
 
-fn keep(row: u32, token: u32, all: f32) {
+fn keep(row: u32, query: u32, all: f32) {
 #ifdef CAUSAL
 #ifdef SOFTMAX
-    normaliser[token] = row_state[row].x + log(all);
+    normaliser[query] = row_state[row].x + log(all);
 #else
-    normaliser[token] = BIAS + all;
+    normaliser[query] = BIAS + all;
 #endif
 #endif
 }
@@ -41,15 +41,15 @@ fn main(
     let lane = lanes[params.lane_base + group.z / HEADS];
     let head = group.z % HEADS;
     let tile = group.x * ROW_TILE;
-    if tile >= params.tokens { return; }
-    let rows = min(ROW_TILE, params.tokens - tile);
-    let queries_first = group.z * params.tokens;
+    let queries_end = params.tokens * GROUP;
+    if tile >= queries_end { return; }
+    let rows = min(ROW_TILE, queries_end - tile);
     // Key rows of the slot, or of the call's own window.
     var first = (lane.slot * HEADS + head) * params.stride;
-    var own = lane.position + tile;
+    var own = lane.position * GROUP + tile;
 #ifdef FULL
     first = group.z * params.stride;
-    own = params.tokens;
+    own = queries_end;
 #endif
 #ifdef CAUSAL
     first = group.z * params.stride;
@@ -58,12 +58,12 @@ fn main(
 #ifdef FULL
     let end = params.tokens;
 #else
-    let end = own + rows;
+    let end = (own + rows - 1u) / GROUP + 1u;
 #endif
-    let near = Near(queries_first, i32(tile), first, own, end);
+    let near = Near(group.z * queries_end, i32(tile), first, own, end);
 #ifndef SOFTMAX
     keep_row_gates(near);
 #endif
     add_near_keys(near);
-    store_outputs(near, rows, (group.z / HEADS * params.tokens * HEADS + head) * (HEAD / 4u));
+    store_outputs(near, rows, group.z / HEADS, head);
 }

@@ -1,5 +1,5 @@
 // permutations: [SOFTMAX|TAYLOR]
-// One query a lane against its whole cache. The cache is cut into SPLITS ranges, one workgroup each, so that
+// One token a lane against its whole cache, SHARE queries of a key head a workgroup. The cache is cut into SPLITS ranges, one workgroup each, so that
 // a long cache is read by the whole device; attention_dense_merge adds the parts: each a sum, a total and a
 // maximum.
 #import lanes
@@ -7,16 +7,19 @@
 #import head_layout
 struct Params { lane_base: u32, stride: u32 }
 override SPLITS: u32;
+override SHARE: u32;           // queries of a workgroup, at most 8
+override QUERY_NUMBERS: u32;   // SHARE * HEAD
+override AFFINITIES: u32;      // SHARE * THREADS
 const THREADS: u32 = 256u;
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> queries: array<f32>;      // [lanes, HEADS, 1, QUERY_WIDTH]
+@group(0) @binding(1) var<storage, read> queries: array<f32>;      // [lanes, HEADS, 1, GROUP, QUERY_WIDTH]
 @group(0) @binding(2) var<storage, read> keys: array<vec4<f32>>;   // [slots, HEADS, stride, KEY_WIDTH]
 @group(0) @binding(3) var<storage, read> lanes: array<Lane>;       // [lanes]
-@group(0) @binding(4) var<storage, read_write> parts: array<f32>;  // [lanes, HEADS, SPLITS, HEAD + 4]
+@group(0) @binding(4) var<storage, read_write> parts: array<f32>;  // [lanes, HEADS * GROUP, SPLITS, HEAD + 4]
 
-var<workgroup> source: array<f32, HEAD>;
-var<workgroup> affinities: array<f32, THREADS>;
+var<workgroup> source: array<f32, QUERY_NUMBERS>;
+var<workgroup> affinities: array<f32, AFFINITIES>;  // [SHARE, THREADS]
 var<workgroup> sums: array<vec4<f32>, THREADS>;
 var<workgroup> totals: array<f32, THREADS>;
 #ifdef SOFTMAX
@@ -36,71 +39,84 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let column = local % (HEAD / 4u);
     let part = local / (HEAD / 4u);
     let sharing = THREADS / (HEAD / 4u);                   // invocations that share four columns
-    for (var i = local; i < HEAD; i += THREADS) { source[i] = queries[group.y * QUERY_WIDTH + i]; }
+    let query = group.y * GROUP + group.z * SHARE;
+    for (var i = local; i < SHARE * HEAD; i += THREADS) {
+        source[i] = queries[(query + i / HEAD) * QUERY_WIDTH + i % HEAD];
+    }
     workgroupBarrier();
     var gate = vec2<f32>();
     if GATED { gate = keys[((first + rows - 1u) * KEY_WIDTH + G_OFFSET) / 4u].xy; }
-    var sum = vec4<f32>();
-    var total = 0.0;
-    var highest = -3.0e38;
+    var sum = array<vec4<f32>, 8>();
+    var total = array<f32, 8>();
+    var highest = array<f32, 8>();
+    for (var q = 0u; q < SHARE; q++) { highest[q] = -3.0e38; }
     for (var start = begin; start < end; start += THREADS) {
         let j = start + local;
-        var w = -3.0e38;
-#ifndef SOFTMAX
-        w = 0.0;
-#endif
+        var t = array<f32, 8>();
         if j < end {
-            var t = 0.0;
             for (var c = 0u; c < HEAD / 4u; c++) {
-                let i = c * 4u;
-                let x = vec4<f32>(source[i], source[i + 1u], source[i + 2u], source[i + 3u]);
-                t += dot(keys[(first + j) * (KEY_WIDTH / 4u) + c], x);
+                let x = keys[(first + j) * (KEY_WIDTH / 4u) + c];
+                for (var q = 0u; q < SHARE; q++) {
+                    let i = q * HEAD + c * 4u;
+                    t[q] += dot(x, vec4<f32>(source[i], source[i + 1u], source[i + 2u], source[i + 3u]));
+                }
             }
-#ifdef SOFTMAX
-            w = SCALE * t;
-#else
-            w = local_affinity(t);
-            if GATED {
-                w *= gate_decay(gate, keys[((first + j) * KEY_WIDTH + G_OFFSET) / 4u].xy);
-            }
-#endif
         }
-        affinities[local] = w;
 #ifdef SOFTMAX
-        totals[local] = w;
-        for (var step = THREADS / 2u; step > 0u; step = step / 2u) {
+        for (var q = 0u; q < SHARE; q++) {
+            let w = select(-3.0e38, SCALE * t[q], j < end);
+            totals[local] = w;
+            for (var step = THREADS / 2u; step > 0u; step = step / 2u) {
+                workgroupBarrier();
+                if local < step { totals[local] = max(totals[local], totals[local + step]); }
+            }
             workgroupBarrier();
-            if local < step { totals[local] = max(totals[local], totals[local + step]); }
+            let high = max(highest[q], totals[0]);
+            sum[q] *= exp(highest[q] - high);
+            total[q] *= exp(highest[q] - high);
+            highest[q] = high;
+            affinities[q * THREADS + local] = exp(w - high);
+            workgroupBarrier();
         }
+#else
+        var fade = 0.0;
+        if j < end {
+            fade = 1.0;
+            if GATED { fade = gate_decay(gate, keys[((first + j) * KEY_WIDTH + G_OFFSET) / 4u].xy); }
+        }
+        for (var q = 0u; q < SHARE; q++) { affinities[q * THREADS + local] = fade * local_affinity(t[q]); }
         workgroupBarrier();
-        let high = max(highest, totals[0]);
-        sum *= exp(highest - high);
-        total *= exp(highest - high);
-        highest = high;
-        affinities[local] = exp(affinities[local] - high);
 #endif
-        workgroupBarrier();
         if part < sharing {
             for (var jj = part; jj < min(THREADS, end - start); jj += sharing) {
-                sum += affinities[jj] * keys[((first + start + jj) * KEY_WIDTH + V_OFFSET) / 4u + column];
-                total += affinities[jj];
+                let v = keys[((first + start + jj) * KEY_WIDTH + V_OFFSET) / 4u + column];
+                for (var q = 0u; q < SHARE; q++) {
+                    let w = affinities[q * THREADS + jj];
+                    sum[q] += w * v;
+                    total[q] += w;
+                }
             }
         }
         workgroupBarrier();
     }
-    sums[local] = sum;
-    totals[local] = total;
-    workgroupBarrier();
-    if part == 0u {
-        for (var i = 1u; i < sharing; i++) {
-            sum += sums[local + i * (HEAD / 4u)];
-            total += totals[local + i * (HEAD / 4u)];
-        }
-        let out = (group.y * SPLITS + group.x) * (HEAD + 4u);
-        for (var c = 0u; c < 4u; c++) { parts[out + column * 4u + c] = sum[c]; }
-        if column == 0u {
-            parts[out + HEAD] = total;
-            parts[out + HEAD + 1u] = highest;
+    for (var q = 0u; q < SHARE; q++) {
+        workgroupBarrier();
+        sums[local] = sum[q];
+        totals[local] = total[q];
+        workgroupBarrier();
+        if part == 0u {
+            var all = sum[q];
+            var weight = total[q];
+            for (var i = 1u; i < sharing; i++) {
+                all += sums[local + i * (HEAD / 4u)];
+                weight += totals[local + i * (HEAD / 4u)];
+            }
+            let out = ((query + q) * SPLITS + group.x) * (HEAD + 4u);
+            for (var c = 0u; c < 4u; c++) { parts[out + column * 4u + c] = all[c]; }
+            if column == 0u {
+                parts[out + HEAD] = weight;
+                parts[out + HEAD + 1u] = highest[q];
+            }
         }
     }
 }

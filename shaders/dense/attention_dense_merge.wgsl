@@ -6,12 +6,12 @@ override BIAS: f32;
 override SOFTMAX: bool;
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> parts: array<f32>;    // [lanes, HEADS, SPLITS, HEAD + 4]
-@group(0) @binding(2) var<storage, read_write> o: array<f32>;  // [lanes, HEADS * HEAD]
+@group(0) @binding(1) var<storage, read> parts: array<f32>;    // [lanes, HEADS * GROUP, SPLITS, HEAD + 4]
+@group(0) @binding(2) var<storage, read_write> o: array<f32>;  // [lanes, HEADS * GROUP * HEAD]
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
-    if id.x >= HEAD || id.y >= params.lanes * HEADS { return; }
+    if id.x >= HEAD || id.y >= params.lanes * HEADS * GROUP { return; }
     let first = id.y * SPLITS * (HEAD + 4u);
     var highest = -3.0e38;
     for (var s = 0u; s < SPLITS; s++) { highest = max(highest, parts[first + s * (HEAD + 4u) + HEAD + 1u]); }

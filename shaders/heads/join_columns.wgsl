@@ -7,7 +7,7 @@
 struct Params { rows: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> q: array<vec4<f32>>;           // [rows, HEADS * HEAD]
+@group(0) @binding(1) var<storage, read> q: array<vec4<f32>>;           // [rows, HEADS * GROUP * HEAD]
 @group(0) @binding(2) var<storage, read> k: array<vec4<f32>>;           // [rows, HEADS * HEAD]
 @group(0) @binding(3) var<storage, read> v: array<vec4<f32>>;           // [rows, HEADS * HEAD]
 #ifdef GATE
@@ -27,20 +27,21 @@ fn main(
     let row = at / (QKV_WIDTH / 4u);
     let column = at % (QKV_WIDTH / 4u);
     if row >= params.rows { return; }
-    let part = HEADS * HEAD / 4u;   // vectors of q, of k and of v
-    let source = row * part + column % part;
+    let part = HEADS * HEAD / 4u;   // vectors of k and of v
+    let queries = part * GROUP;
     var value = vec4<f32>();
-    switch column / part {
-        case 0u: { value = q[source]; }
-        case 1u: { value = k[source]; }
-        case 2u: { value = v[source]; }
-        default: {}
+    if column < queries {
+        value = q[row * queries + column];
+    } else if column < queries + part {
+        value = k[row * part + column - queries];
+    } else if column < queries + 2u * part {
+        value = v[row * part + column - queries - part];
     }
 #ifdef GATE
     // The logits may take more columns than q does (many narrow heads), so they are found by their own
     // offset.
-    if column >= 3u * part {
-        let head = (column - 3u * part) * 4u;
+    if column >= queries + 2u * part {
+        let head = (column - queries - 2u * part) * 4u;
         for (var i = 0u; i < min(4u, HEADS - head); i++) { value[i] = gate[row * HEADS + head + i]; }
     }
 #endif

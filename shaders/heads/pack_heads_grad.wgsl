@@ -16,7 +16,7 @@ const PARTIAL_ROWS: u32 = 64u; // tokens of a workgroup, and its invocations
 @group(0) @binding(2) var<storage, read> lanes: array<Lane>;           // [lanes]
 @group(0) @binding(3) var<storage, read> norms: array<f32>;            // [4, HEAD]
 @group(0) @binding(4) var<storage, read> rotations: array<vec2<f32>>;  // [4 * 256, HEAD / 2]
-@group(0) @binding(5) var<storage, read> dqueries: array<f32>;         // [lanes, HEADS, tokens, QUERY_WIDTH]
+@group(0) @binding(5) var<storage, read> dqueries: array<f32>; // [lanes, HEADS, tokens, GROUP, QUERY_WIDTH]
 @group(0) @binding(6) var<storage, read> dkeys: array<f32>;            // [lanes, HEADS, stride, KEY_WIDTH]
 @group(0) @binding(7) var<storage, read_write> dqkv: array<f32>;       // [rows, QKV_WIDTH]
 @group(0) @binding(8) var<storage, read_write> dnorms: array<f32>;     // [lanes, parts, 4, HEAD]
@@ -28,10 +28,11 @@ var<workgroup> moments: array<vec4<f32>, PARTIAL_ROWS>;
 #import head_vector_backward
 
 fn gradient_pair(part: u32, row: u32, i: u32) -> vec2<f32> {
+    let at = pair_places(i);
     if part == 0u {
-        return vec2<f32>(dqueries[row * QUERY_WIDTH + i], dqueries[row * QUERY_WIDTH + i + HEAD / 2u]);
+        return vec2<f32>(dqueries[row * QUERY_WIDTH + at.x], dqueries[row * QUERY_WIDTH + at.y]);
     }
-    return vec2<f32>(dkeys[row * KEY_WIDTH + i], dkeys[row * KEY_WIDTH + i + HEAD / 2u]);
+    return vec2<f32>(dkeys[row * KEY_WIDTH + at.x], dkeys[row * KEY_WIDTH + at.y]);
 }
 
 @compute @workgroup_size(64)
@@ -46,10 +47,13 @@ fn main(
     let count = min(PARTIAL_ROWS, max(params.tokens, first) - first);
     for (var i = local; i < 4u * HEAD; i += PARTIAL_ROWS) { sums[i] = 0.0; }
     for (var part = 0u; part < 2u; part++) {
-        for (var head = 0u; head < HEADS; head++) {
-            let queries = (at * HEADS + head) * params.tokens + first;
+        let heads = select(HEADS, HEADS * GROUP, part == 0u);
+        for (var head = 0u; head < heads; head++) {
+            // Row of the first token, and rows from one token to the next.
+            let queries = ((at * HEADS + head / GROUP) * params.tokens + first) * GROUP + head % GROUP;
             let keys = (at * HEADS + head) * params.stride + lane.ring + first;
             let rows = select(keys, queries, part == 0u);
+            let apart = select(1u, GROUP, part == 0u);
             if X_NORMED {
                 workgroupBarrier();
                 if local < count {
@@ -59,7 +63,7 @@ fn main(
                     var g_sum = 0.0;
                     var gx_sum = 0.0;
                     for (var i = 0u; i < HEAD / 2u; i++) {
-                        let dy = normed_gradient(gradient_pair(part, rows + local, i), position, i, true);
+                        let dy = normed_gradient(gradient_pair(part, rows + local * apart, i), position, i, true);
                         let g = dy * norm_weights(part, i, true);
                         g_sum += g.x + g.y;
                         gx_sum += dot(g, standard_pair(base, m, position, i, true));
@@ -77,7 +81,7 @@ fn main(
                     let base = head_base(at * params.tokens + first + t, part, head);
                     var dx = vec2<f32>();
                     if S_OFFSET > 0u {
-                        dx = gradient_pair(part, rows + t, i);
+                        dx = gradient_pair(part, rows + t * apart, i);
                         if X_NORMED {
                             let dy = normed_gradient(dx, position, i, true);
                             let m = moments[t];
@@ -103,7 +107,8 @@ fn main(
         }
     }
     // Values, and nothing for the gates.
-    let width = QKV_WIDTH - 2u * HEADS * HEAD;
+    let values = (GROUP + 1u) * HEADS * HEAD;
+    let width = QKV_WIDTH - values;
     for (var i = local; i < count * width; i += PARTIAL_ROWS) {
         let t = i / width;
         let c = i % width;
@@ -112,7 +117,7 @@ fn main(
             let row = (at * HEADS + c / HEAD) * params.stride + lane.ring + first + t;
             value = dkeys[row * KEY_WIDTH + V_OFFSET + c % HEAD];
         }
-        dqkv[(at * params.tokens + first + t) * QKV_WIDTH + 2u * HEADS * HEAD + c] = value;
+        dqkv[(at * params.tokens + first + t) * QKV_WIDTH + values + c] = value;
     }
     workgroupBarrier();
     let part_sums = (at * groups.x + group.x) * 4u * HEAD;

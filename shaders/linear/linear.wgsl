@@ -1,4 +1,4 @@
-// permutations: [F16] [BIAS|RESIDUAL]
+// permutations: [F16] [BIAS] [RESIDUAL]
 // y = x W^T (+ bias) (+ residual), many rows. Reference: kernels/linear/linear.rs (GEMM on the CPU); the
 // ladder is in shared/matrix_tile.wgsl.
 #import half4

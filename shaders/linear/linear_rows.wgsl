@@ -1,11 +1,10 @@
-// permutations: [F16] [NORM|NORM+BIAS|NORM+GLU|BIAS|RESIDUAL]
+// permutations: [F16] [NORM|NORM+BIAS|NORM+GLU|BIAS|RESIDUAL|BIAS+RESIDUAL]
 // y = f(x) W^T (+ bias) (+ residual), few rows: decoding, where reading W is the whole cost.
 //
 // Ladder. Reference: kernels/linear.rs. Here: 16 invocations share one column, so that they read 256
-// contiguous bytes of W at a time, and each such vector serves ROWS rows; LayerNorm of x (NORM) and the
-// gated GELU (GLU: W is [gate; up]) are fused, because a dispatch costs more than their arithmetic.
+// contiguous bytes of W at a time, and each such vector serves ROWS rows; the norm of x (NORM) and the
+// gated activation (GLU: W is [gate; up]) are fused, because a dispatch costs more than their arithmetic.
 #import half4
-#import gelu
 struct Params { rows: u32, first_column: u32 }
 override K: u32;            // inner size, a multiple of 4
 override N: u32;            // columns of y in this dispatch (W has 2 N rows with GLU)
@@ -19,6 +18,9 @@ override WIDTH: u32;            // K, for row_moments
 #import linear_rows_bindings
 #ifdef NORM
 #import row_moments
+#endif
+#ifdef GLU
+#import activation
 #endif
 #ifdef GLU
 var<workgroup> partial: array<vec2<f32>, THREADS>;
@@ -68,7 +70,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         if across == 0u && column < N && first + r < params.rows {
             let out = (first + r) * STRIDE + params.first_column + column;
 #ifdef GLU
-            y[out] = gelu(partial[local].x) * partial[local].y;
+            y[out] = activation(partial[local].x) * partial[local].y;
 #else
             var value = partial[local];
 #ifdef BIAS

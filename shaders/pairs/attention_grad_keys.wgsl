@@ -11,9 +11,9 @@ struct Params { tokens: u32, stride: u32, span: u32, first: u32 }
 override VALUE_ITEMS: u32;     // vectors of dv an invocation holds, at most 8
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> queries: array<vec4<f32>>; // [lanes, HEADS, tokens, QUERY_WIDTH]
+@group(0) @binding(1) var<storage, read> queries: array<vec4<f32>>; // [lanes, HEADS, tokens, GROUP, QUERY_WIDTH]
 @group(0) @binding(2) var<storage, read> keys: array<vec4<f32>>; // [lanes, HEADS, stride, KEY_WIDTH]
-@group(0) @binding(3) var<storage, read> drows: array<vec4<f32>>; // [lanes, HEADS, tokens, HEAD + 4]
+@group(0) @binding(3) var<storage, read> drows: array<vec4<f32>>; // [lanes, HEADS, tokens, GROUP, HEAD + 4]
 @group(0) @binding(4) var<storage, read_write> dkeys: array<vec4<f32>>; // as keys
 
 var<workgroup> x: array<vec4<f32>, STAGED>;
@@ -28,9 +28,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let base = group.y * params.span;
     let end = min(base + params.span, params.tokens);
     let first = base + group.x * ROW_TILE;
-    if first + params.first >= end { return; }
+    if first >= end || first * GROUP + params.first >= end * GROUP { return; }
     let rows = min(ROW_TILE, end - first);
-    let query = group.z * params.tokens;                   // row of the first query
+    // Queries are counted as their rows lie, GROUP a token; so is params.first.
+    let query = group.z * params.tokens * GROUP;           // row of the first query
+    let queries_first = first * GROUP;
+    let queries_of_span = end * GROUP;
     let key = group.z * params.stride + first;             // row of the first of these keys
     for (var i = local; i < ROW_TILE * (LOCAL / 4u); i += THREADS) {
         let row = i / (LOCAL / 4u);
@@ -53,16 +56,16 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     // This invocation computes the pairs of one query with rows own, own + apart, ..
     let own = local / TILE;
     let apart = THREADS / TILE;
-    let queries_end = min(end, first + params.first + AT_ONCE);
+    let queries_end = min(queries_of_span, queries_first + params.first + AT_ONCE);
     var dx = array<vec4<f32>, 8>();
     var dv = array<vec4<f32>, 8>();
     var gate_sum = array<f32, 8>();                        // ⟨dv̂_j, v̂_j⟩, of this invocation's pairs
-    for (var start = first + params.first; start < queries_end; start += TILE) {
+    for (var start = queries_first + params.first; start < queries_end; start += TILE) {
         let i = start + local % TILE;
         var t = array<f32, 8>();
         var dw = array<f32, 8>();
         var known = vec4<f32>();
-        if i < end {
+        if i < queries_of_span {
             let x_i = ((query + i) * QUERY_WIDTH + LOCAL_OFFSET) / 4u;
             for (var c = 0u; c < LOCAL / 4u; c++) {
                 let x_c = queries[x_i + c];
@@ -82,7 +85,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         for (var k = 0u; k < PAIRS; k++) {
             let row = own + k * apart;
             var pair = vec2<f32>();
-            if i >= first + row && i < end {
+            if i / GROUP >= first + row && i < queries_of_span {
                 pair = attention_pair(t[k], dw[k] + known.x, known.zw, gate[row]);
                 gate_sum[k] += pair.x * (dw[k] + known.x);
             }
@@ -90,7 +93,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             dt[row * TILE + local % TILE] = pair.y;
         }
         workgroupBarrier();
-        for (var ii = 0u; ii < min(TILE, end - start); ii++) {
+        for (var ii = 0u; ii < min(TILE, queries_of_span - start); ii++) {
             let x_i = ((query + start + ii) * QUERY_WIDTH + LOCAL_OFFSET) / 4u;
             let dn_i = (query + start + ii) * (HEAD / 4u + 1u);
             for (var k = 0u; k < ITEMS; k++) {
@@ -138,8 +141,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         workgroupBarrier();
         if local < rows {
             let out = ((key + local) * KEY_WIDTH + G_OFFSET) / 4u;
-            var value = drows[(query + first + local) * (HEAD / 4u + 1u) + HEAD / 4u].y;
-            if params.first > 0u { value = dkeys[out].x; }
+            var value = 0.0;
+            if params.first > 0u {
+                value = dkeys[out].x;
+            } else {
+                for (var g = 0u; g < GROUP; g++) {
+                    let own_row = query + (first + local) * GROUP + g;
+                    value += drows[own_row * (HEAD / 4u + 1u) + HEAD / 4u].y;
+                }
+            }
             for (var ii = 0u; ii < TILE; ii++) { value -= affinities[local * TILE + ii]; }
             dkeys[out] = vec4<f32>(value, 0.0, 0.0, 0.0);
         }

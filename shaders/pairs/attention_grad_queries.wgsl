@@ -10,9 +10,9 @@
 struct Params { tokens: u32, stride: u32, span: u32, first: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> queries: array<vec4<f32>>; // [lanes, HEADS, tokens, QUERY_WIDTH]
+@group(0) @binding(1) var<storage, read> queries: array<vec4<f32>>; // [lanes, HEADS, tokens, GROUP, QUERY_WIDTH]
 @group(0) @binding(2) var<storage, read> keys: array<vec4<f32>>; // [lanes, HEADS, stride, KEY_WIDTH]
-@group(0) @binding(3) var<storage, read> drows: array<vec4<f32>>; // [lanes, HEADS, tokens, HEAD + 4]
+@group(0) @binding(3) var<storage, read> drows: array<vec4<f32>>; // [lanes, HEADS, tokens, GROUP, HEAD + 4]
 @group(0) @binding(4) var<storage, read_write> dqueries: array<vec4<f32>>; // as queries
 
 var<workgroup> x: array<vec4<f32>, STAGED>;
@@ -24,13 +24,14 @@ var<workgroup> dt: array<f32, TILE_PAIRS>;
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     let base = group.y * params.span;
-    let end = min(base + params.span, params.tokens);
-    let first = base + group.x * ROW_TILE;
+    let end = min(base + params.span, params.tokens) * GROUP;
+    // Rows are of queries, GROUP a token.
+    let first = base * GROUP + group.x * ROW_TILE;
     if first >= end { return; }
     let rows = min(ROW_TILE, end - first);
-    let keys_end = first + rows;
+    let keys_end = (first + rows - 1u) / GROUP + 1u;
     if params.first > 0u && base + params.first >= keys_end { return; }
-    let token = group.z * params.tokens + first;           // row of the first query
+    let token = group.z * params.tokens * GROUP + first;   // row of the first query
     let key = group.z * params.stride;                     // row of the first key
     for (var i = local; i < ROW_TILE * (LOCAL / 4u); i += THREADS) {
         let row = i / (LOCAL / 4u);
@@ -79,7 +80,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         for (var k = 0u; k < PAIRS; k++) {
             let row = own + k * apart;
             var value = 0.0;
-            if j <= first + row && j < keys_end {
+            if j <= (first + row) / GROUP && j < keys_end {
                 value = attention_pair(t[k], dw[k] + known[row].x, known[row].zw, gate).y;
             }
             dt[row * TILE + local % TILE] = value;

@@ -1,24 +1,25 @@
 // Gradient rows: dN_i = [do_i | -⟨do_i, o_i⟩] / D_i, then ⟨dN_i, N_i⟩ = ⟨do_i, o_i⟩ β / D_i, then the gate
-// sum; for softmax D = 1 and the log-sum-exp takes the place of the gate sum. One invocation a (lane, head,
-// token).
+// sum; for softmax D = 1 and the log-sum-exp takes the place of the gate sum. One invocation a
+// query.
 #import head_layout
 struct Params { tokens: u32, stride: u32 }
 override SOFTMAX: bool;
 override BIAS: f32;            // β
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> dout: array<vec4<f32>>; // [rows, HEADS * HEAD]
-@group(0) @binding(2) var<storage, read> o: array<vec4<f32>>; // [rows, HEADS * HEAD]
-@group(0) @binding(3) var<storage, read> normaliser: array<f32>; // [lanes, HEADS, tokens], or the log-sum-exp
+@group(0) @binding(1) var<storage, read> dout: array<vec4<f32>>; // [rows, HEADS * GROUP * HEAD]
+@group(0) @binding(2) var<storage, read> o: array<vec4<f32>>; // [rows, HEADS * GROUP * HEAD]
+@group(0) @binding(3) var<storage, read> normaliser: array<f32>; // [lanes, HEADS, tokens, GROUP], or the log-sum-exp
 @group(0) @binding(4) var<storage, read> keys: array<f32>; // [lanes, HEADS, stride, KEY_WIDTH]
-@group(0) @binding(5) var<storage, read_write> drows: array<vec4<f32>>; // [lanes, HEADS, tokens, HEAD + 4]
+@group(0) @binding(5) var<storage, read_write> drows: array<vec4<f32>>; // [lanes, HEADS, tokens, GROUP, HEAD + 4]
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
-    let token = id.x;
+    let token = id.x / GROUP;
     if token >= params.tokens { return; }
-    let place = (((id.z / HEADS) * params.tokens + token) * HEADS + id.z % HEADS) * (HEAD / 4u);
-    let in_call = id.z * params.tokens + token;
+    let key_head = (id.z / HEADS * params.tokens + token) * HEADS + id.z % HEADS;
+    let place = (key_head * GROUP + id.x % GROUP) * (HEAD / 4u);
+    let in_call = id.z * params.tokens * GROUP + id.x;
     let row = in_call * (HEAD / 4u + 1u);
     let kept = normaliser[in_call];
     var scale = 1.0;

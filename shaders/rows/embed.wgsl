@@ -1,5 +1,5 @@
-// permutations: [F16] [SINUSOIDAL]
-// Token embedding: x[row] = table[id] (+ sinusoidal position). One invocation per four columns.
+// permutations: [F16] [SINUSOIDAL|LEARNED]
+// Token embedding: x[row] = table[id] (+ position). One invocation per four columns.
 // The table may be cut into shards of rows (a binding holds 128 MiB at the floor): each shard's dispatch
 // writes the rows whose token it holds, the first one zeroes the others.
 #import lanes
@@ -18,7 +18,12 @@ override BY_SLOT: bool;     // ids[slot] (decoding), not ids[row]
 @group(0) @binding(5) var<storage, read_write> x: array<vec4<f32>>;       // [rows, WIDTH]
 #import rotation
 #else
+#ifdef LEARNED
+@group(0) @binding(4) var<storage, read> positions: array<vec4<f32>>;     // [.., WIDTH]
+@group(0) @binding(5) var<storage, read_write> x: array<vec4<f32>>;       // [rows, WIDTH]
+#else
 @group(0) @binding(4) var<storage, read_write> x: array<vec4<f32>>;       // [rows, WIDTH]
+#endif
 #endif
 
 @compute @workgroup_size(64)
@@ -47,6 +52,11 @@ fn main(
         let a = rotation(position, column * 2u, WIDTH / 2u);
         let b = rotation(position, column * 2u + 1u, WIDTH / 2u);
         value += vec4<f32>(a.y, a.x, b.y, b.x);
+    }
+#endif
+#ifdef LEARNED
+    if params.shard_first == 0u || here {
+        value += positions[(lane.position + row % params.tokens) * (WIDTH / 4u) + column];
     }
 #endif
     x[row * (WIDTH / 4u) + column] = value;

@@ -9,12 +9,12 @@
 struct Params { tokens: u32, lane_base: u32, blocks: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> queries: array<f32>;         // [lanes, HEADS, tokens, QUERY_WIDTH]
-@group(0) @binding(2) var<storage, read> drows: array<vec4<f32>>;     // [lanes, HEADS, tokens, HEAD + 4]
+@group(0) @binding(1) var<storage, read> queries: array<f32>; // [lanes, HEADS, tokens, GROUP, QUERY_WIDTH]
+@group(0) @binding(2) var<storage, read> drows: array<vec4<f32>>; // [lanes, HEADS, tokens, GROUP, HEAD + 4]
 @group(0) @binding(3) var<storage, read> lanes: array<Lane>;          // [lanes]
 @group(0) @binding(4) var<storage, read> table: array<u32>;           // [2 * FEATURES]
 @group(0) @binding(5) var<storage, read> prefix: array<vec4<f32>>;    // [lanes, HEADS, blocks, STATE]
-@group(0) @binding(6) var<storage, read_write> dqueries: array<f32>;  // [lanes, HEADS, tokens, QUERY_WIDTH]
+@group(0) @binding(6) var<storage, read_write> dqueries: array<f32>;  // as queries
 
 var<workgroup> dn: array<vec4<f32>, STAGED_VALUES>;
 var<workgroup> known: array<vec4<f32>, ROW_TILE>;  // the rest of the gradient rows
@@ -23,12 +23,13 @@ var<workgroup> dphi: array<f32, TILE_FEATURES>;
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
-    let first = group.y * BLOCK + group.x * ROW_TILE;
-    let end = min((group.y + 1u) * BLOCK, params.tokens);
+    // Rows are of queries, GROUP a token.
+    let first = group.y * BLOCK * GROUP + group.x * ROW_TILE;
+    let end = min((group.y + 1u) * BLOCK, params.tokens) * GROUP;
     // The first block of a text has nothing before it.
     if first >= end || lanes[params.lane_base + group.z / HEADS].position + group.y == 0u { return; }
     let rows = min(ROW_TILE, end - first);
-    let token = group.z * params.tokens + first;           // row of the first query
+    let token = group.z * params.tokens * GROUP + first;   // row of the first query
     for (var i = local; i < ROW_TILE * SOURCE; i += THREADS) {
         let row = i / SOURCE;
         var value = 0.0;

@@ -12,22 +12,22 @@
 struct Params { tokens: u32, lane_base: u32, blocks: u32, stride: u32, tiles: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> queries: array<vec4<f32>>;     // [lanes, HEADS, tokens, QUERY_WIDTH]
+@group(0) @binding(1) var<storage, read> queries: array<vec4<f32>>;     // [lanes, HEADS, tokens, GROUP, QUERY_WIDTH]
 @group(0) @binding(2) var<storage, read> keys: array<vec4<f32>>;        // [lanes, HEADS, stride, KEY_WIDTH]
 @group(0) @binding(3) var<storage, read> lanes: array<Lane>;            // [lanes]
 @group(0) @binding(4) var<storage, read> table: array<u32>;             // [2 * FEATURES]
 @group(0) @binding(5) var<storage, read> prefix: array<vec4<f32>>;      // [lanes, HEADS, blocks or 1, STATE]
-@group(0) @binding(6) var<storage, read_write> o: array<vec4<f32>>;     // [rows, HEADS * HEAD]
+@group(0) @binding(6) var<storage, read_write> o: array<vec4<f32>>;     // [rows, HEADS * GROUP * HEAD]
 #ifdef NORMALISER
-@group(0) @binding(7) var<storage, read_write> normaliser: array<f32>;  // [lanes, HEADS, tokens]
+@group(0) @binding(7) var<storage, read_write> normaliser: array<f32>;  // [lanes, HEADS, tokens, GROUP]
 #endif
 #import near_keys
 #import feature_tile
 #import row_tile_product far
 
-fn keep(row: u32, token: u32, all: f32) {
+fn keep(row: u32, query: u32, all: f32) {
 #ifdef NORMALISER
-    normaliser[token] = BIAS + all;
+    normaliser[query] = BIAS + all;
 #endif
 }
 
@@ -76,17 +76,18 @@ fn main(
     let block = group.y;
     let lane = lanes[params.lane_base + group.z / HEADS];
     let head = group.z % HEADS;
-    let end = lane.ring + params.tokens;                   // rows of this lane's window
+    // Rows are of queries, GROUP a token.
+    let end = (lane.ring + params.tokens) * GROUP;         // of this lane's window
     let tile = group.x * ROW_TILE;                         // first row of the tile in its block
-    let first = block * BLOCK + tile;                      // in the window
-    let rows = min(BLOCK - tile, ROW_TILE);
+    let first = block * BLOCK * GROUP + tile;              // in the window
+    let rows = min(BLOCK * GROUP - tile, ROW_TILE);
     // Nothing of this tile belongs to the call.
-    if first >= end || first + rows <= lane.ring { return; }
+    if first >= end || first + rows <= lane.ring * GROUP { return; }
     // Keys of the block that any row of the tile may see.
-    let keys_end = min(tile + rows, end - block * BLOCK);
+    let keys_end = min((tile + rows - 1u) / GROUP + 1u, lane.ring + params.tokens - block * BLOCK);
     let near = Near(
-        group.z * params.tokens,
-        i32(first) - i32(lane.ring),
+        group.z * params.tokens * GROUP,
+        i32(first) - i32(lane.ring * GROUP),
         group.z * params.stride + block * BLOCK,
         tile,
         keys_end
@@ -103,5 +104,5 @@ fn main(
         add_far_state(near, (group.z * params.blocks + block) * FEATURES * (HEAD + 1u));
     }
 #endif
-    store_outputs(near, rows, (group.z / HEADS * params.tokens * HEADS + head) * (HEAD / 4u));
+    store_outputs(near, rows, group.z / HEADS, head);
 }

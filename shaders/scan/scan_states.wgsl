@@ -16,9 +16,9 @@ struct Params { blocks: u32, lane_base: u32, stride: u32, tokens: u32 }
 override WIDTH: u32;           // columns of a key row; QUERIES: of a query row
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> keys: array<vec4<f32>>; // [lanes or slots, HEADS, stride, WIDTH]
+@group(0) @binding(1) var<storage, read> keys: array<vec4<f32>>; // [lanes or slots, HEADS, stride, WIDTH], stride in rows
 #ifdef QUERIES
-@group(0) @binding(2) var<storage, read> drows: array<vec4<f32>>; // [lanes, HEADS, tokens, HEAD + 4]
+@group(0) @binding(2) var<storage, read> drows: array<vec4<f32>>; // [lanes, HEADS, tokens, GROUP, HEAD + 4]
 #else
 @group(0) @binding(2) var<storage, read> lanes: array<Lane>; // [lanes]
 #endif
@@ -57,8 +57,8 @@ fn main(
     let first_feature = group.x * ROW_TILE;
     let block = group.y;
 #ifdef QUERIES
-    let rows = min(BLOCK, params.tokens - block * BLOCK);
-    let first = group.z * params.stride + block * BLOCK;
+    let rows = min(BLOCK, params.tokens - block * BLOCK) * GROUP;
+    let first = group.z * params.stride + block * BLOCK * GROUP;
     let out = (group.z * params.blocks + block) * FEATURES * (HEAD + 1u);
 #else
     let lane = lanes[params.lane_base + group.z / HEADS];

@@ -1,7 +1,9 @@
 // How the projections of a token lie, and the rows of its queries and keys (kernels/heads/layout.rs):
-//   projections [q | k | v | gate logits], of q, k and v HEADS vectors each
-//   a head's query row [x | s], key row [x | s | v | gate sum]
-override HEADS: u32;
+//   projections [q | k | v | gate logits], HEADS * GROUP vectors of q, HEADS of k and of v, HEADS gate logits
+//   query rows [lanes, HEADS, tokens, GROUP, QUERY_WIDTH], each [x | s]
+//   key rows [lanes, HEADS, tokens, KEY_WIDTH], each [x | s | v | gate sum]
+override HEADS: u32;           // key heads
+override GROUP: u32;           // query heads of a key head
 override HEAD: u32;            // columns of x and of v
 override BLOCK: u32;           // tokens
 override QKV_WIDTH: u32;       // columns of the projections

@@ -1,16 +1,17 @@
 // Gradients of the head vectors of shared/head_vector.wgsl. A vector is handled in pairs: pair i of the
-// gradient dy holds the elements i and i + HEAD / 2 of what the exact kernel (EXACT) or the sketch read. CPU
+// gradient dy holds the elements of pair_places(i) of what the exact kernel (EXACT) or the sketch read. CPU
 // twin: kernels/heads/vector_grad.rs.
 
 fn turn_back(d: vec2<f32>, position: u32, i: u32) -> vec2<f32> {
-    let r = rotation(position, i, HEAD / 2u);
+    if i >= ROTATED / 2u { return d; }
+    let r = rotation(position, i, ROTATED / 2u);
     return vec2<f32>(d.x * r.x + d.y * r.y, d.y * r.x - d.x * r.y);
 }
 
 // Places of pair i in the normed vector: rotating normed interleaved pairs moves them.
 fn normed_places(i: u32, exact: bool) -> vec2<u32> {
     if exact && ROPE == 2u && INTERLEAVED { return vec2<u32>(2u * i, 2u * i + 1u); }
-    return vec2<u32>(i, i + HEAD / 2u);
+    return pair_places(i);
 }
 
 // Places of pair i in the projection.

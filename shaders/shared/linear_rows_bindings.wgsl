@@ -13,7 +13,12 @@
 #else
 #ifdef BIAS
 @group(0) @binding(3) var<storage, read> bias: array<f32>;
+#ifdef RESIDUAL
+@group(0) @binding(4) var<storage, read> residual: array<f32>;         // [rows, STRIDE]
+@group(0) @binding(5) var<storage, read_write> y: array<f32>;
+#else
 @group(0) @binding(4) var<storage, read_write> y: array<f32>;
+#endif
 #else
 #ifdef RESIDUAL
 @group(0) @binding(3) var<storage, read> residual: array<f32>;         // [rows, STRIDE]

@@ -14,11 +14,12 @@ override CHUNK: u32;           // vectors of LOCAL staged at once, a divisor of 
 #import local_affinity
 #endif
 
+// Rows are of queries, GROUP a token.
 struct Near {
-    queries: u32, // row of the first query of the sequence
-    token: i32,   // of the tile's first row
+    queries: u32, // the first row of the sequence
+    row: i32,     // the tile's first row, counted from that one
     keys: u32,    // row of the first key
-    own: u32,     // key of the tile's first row; each row sees one more
+    own: u32,     // the tile's first row, counted from those of the first key's token
     end: u32,     // keys that any row sees
 }
 
@@ -35,14 +36,14 @@ fn gate_of_key(near: Near, key: u32) -> vec2<f32> {
 
 // Rows outside of the call are computed from its first or last one, and not stored.
 fn query_vector(near: Near, row: u32, column: u32, vector: u32) -> vec4<f32> {
-    let token = clamp(near.token + i32(row), 0, i32(params.tokens) - 1);
-    return queries[((near.queries + u32(token)) * QUERY_WIDTH + column) / 4u + vector];
+    let own = clamp(near.row + i32(row), 0, i32(params.tokens * GROUP) - 1);
+    return queries[((near.queries + u32(own)) * QUERY_WIDTH + column) / 4u + vector];
 }
 
 fn keep_row_gates(near: Near) {
     if !GATED { return; }
     for (var row = here.z; row < ROW_TILE; row += GROUP_X * GROUP_Y) {
-        row_state[row] = gate_of_key(near, near.own + row);
+        row_state[row] = gate_of_key(near, (near.own + row) / GROUP);
     }
 }
 
@@ -84,7 +85,7 @@ fn relate(near: Near, start: u32) {
 #endif
         for (var r = 0u; r < ROWS; r++) {
             let d = dots[r * KEYS + k];
-            let seen = j < vec4<u32>(min(near.end, near.own + row_of(r) + 1u));
+            let seen = j < vec4<u32>(min(near.end, (near.own + row_of(r)) / GROUP + 1u));
 #ifdef SOFTMAX
             dots[r * KEYS + k] = select(vec4<f32>(-3.0e38), SCALE * d, seen);
 #else
@@ -166,23 +167,23 @@ fn add_near_keys(near: Near) {
     }
 }
 
-// Those of the tile's first `rows` rows that belong to the call; `first` is the vector of the sequence's
-// first output of this head.
-fn store_outputs(near: Near, rows: u32, first: u32) {
+// Those of the tile's first `rows` rows that belong to the call.
+fn store_outputs(near: Near, rows: u32, lane: u32, head: u32) {
     share_totals();
     for (var r = 0u; r < ROWS; r++) {
         let row = row_of(r);
-        let token = near.token + i32(row);
-        if row < rows && token >= 0 && token < i32(params.tokens) {
+        let own = near.row + i32(row);
+        if row < rows && own >= 0 && own < i32(params.tokens * GROUP) {
             let all = row_total(row);
+            let token = lane * params.tokens + u32(own) / GROUP;
+            let to = ((token * HEADS + head) * GROUP + u32(own) % GROUP) * (HEAD / 4u);
             for (var c = 0u; c < VECTORS; c++) {
                 let vector = here.x + c * GROUP_X;
                 if vector < HEAD / 4u {
-                    o[first + u32(token) * (HEADS * HEAD / 4u) + vector] =
-                        sum[r * VECTORS + c] / (BIAS + all);
+                    o[to + vector] = sum[r * VECTORS + c] / (BIAS + all);
                 }
             }
-            if here.x == 0u { keep(row, near.queries + u32(token), all); }
+            if here.x == 0u { keep(row, near.queries + u32(own), all); }
         }
     }
 }

@@ -1,4 +1,7 @@
-// Mean and reciprocal deviation of row `row` of x [.., WIDTH], by all THREADS invocations of a workgroup.
+// Mean (RMSNorm: none) and reciprocal deviation of row `row` of x [.., WIDTH], by all THREADS invocations of
+// a workgroup.
+override CENTRED: bool;     // LayerNorm; RMSNorm has no mean
+override EPS: f32;
 var<workgroup> moment: array<f32, THREADS>;
 fn workgroup_sum(value: f32, local: u32) -> f32 {
     workgroupBarrier();
@@ -11,14 +14,17 @@ fn workgroup_sum(value: f32, local: u32) -> f32 {
     return moment[0];
 }
 fn row_moments(row: u32, local: u32) -> vec2<f32> {
-    var sum = vec4<f32>();
-    for (var c = local; c < WIDTH / 4u; c += THREADS) { sum += x[row * (WIDTH / 4u) + c]; }
-    let mean = workgroup_sum(dot(sum, vec4<f32>(1.0)), local) / f32(WIDTH);
+    var mean = 0.0;
+    if CENTRED {
+        var sum = vec4<f32>();
+        for (var c = local; c < WIDTH / 4u; c += THREADS) { sum += x[row * (WIDTH / 4u) + c]; }
+        mean = workgroup_sum(dot(sum, vec4<f32>(1.0)), local) / f32(WIDTH);
+    }
     var square = 0.0;
     for (var c = local; c < WIDTH / 4u; c += THREADS) {
         let d = x[row * (WIDTH / 4u) + c] - mean;
         square += dot(d, d);
     }
     let variance = workgroup_sum(square, local) / f32(WIDTH);
-    return vec2<f32>(mean, inverseSqrt(variance + 1e-5));
+    return vec2<f32>(mean, inverseSqrt(variance + EPS));
 }

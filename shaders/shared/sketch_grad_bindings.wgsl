@@ -11,6 +11,6 @@ override SLAB: u32;
 @group(0) @binding(3) var<storage, read> norms: array<f32>;            // [4, HEAD]
 @group(0) @binding(4) var<storage, read> rotations: array<vec2<f32>>;  // [4 * 256, HEAD / 2]
 @group(0) @binding(5) var<storage, read> w: array<f32>;                // as the sketch has them
-@group(0) @binding(6) var<storage, read> dsketch: array<f32>;          // [2, lanes, HEADS, tokens, SIZE]
+@group(0) @binding(6) var<storage, read> dsketch: array<f32>;          // [vectors, SIZE]
 @group(0) @binding(7) var<storage, read_write> slabs: array<f32>;      // [slabs, SLAB]
 @group(0) @binding(8) var<storage, read_write> dqkv: array<f32>;       // [rows, QKV_WIDTH]

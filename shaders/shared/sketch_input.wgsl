@@ -1,5 +1,5 @@
 // Loads what a sketch sees of vectors first .. first + ROW_TILE into vector, element c of a row at
-// vector_at(row, c). Vectors are numbered [2 (query, key), lanes, HEADS, tokens]. Needs INPUT_NORMED and
+// vector_at(row, c). Vectors are numbered as vector_place has them. Needs INPUT_NORMED and
 // moments [ROW_TILE], at most THREADS.
 #import head_vector
 #import vector_place
@@ -19,8 +19,9 @@ fn load_sketch_input(first: u32, local: u32) {
         } else {
             pair = raw_pair(at.x, at.z, c);
         }
-        vector[vector_at(row, c)] = pair.x;
-        vector[vector_at(row, c + HEAD / 2u)] = pair.y;
+        let to = pair_places(c);
+        vector[vector_at(row, to.x)] = pair.x;
+        vector[vector_at(row, to.y)] = pair.y;
     }
     workgroupBarrier();
 }

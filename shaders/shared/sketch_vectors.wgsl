@@ -46,8 +46,9 @@ fn load_vectors(first: u32, x: u32, local: u32) {
         } else {
             pair = raw_pair(at.x, at.z, c);
         }
-        slabs[x + row * HEAD + c] = pair.x;
-        slabs[x + row * HEAD + c + HEAD / 2u] = pair.y;
+        let to = pair_places(c);
+        slabs[x + row * HEAD + to.x] = pair.x;
+        slabs[x + row * HEAD + to.y] = pair.y;
     }
     sync();
 }
@@ -61,7 +62,8 @@ fn store_vectors(first: u32, dx: u32, sums: u32, local: u32) {
             var g_sum = 0.0;
             var gx_sum = 0.0;
             for (var i = 0u; i < HEAD / 2u; i++) {
-                let d = vec2<f32>(slabs[dx + row * HEAD + i], slabs[dx + row * HEAD + i + HEAD / 2u]);
+                let at_dx = pair_places(i);
+                let d = vec2<f32>(slabs[dx + row * HEAD + at_dx.x], slabs[dx + row * HEAD + at_dx.y]);
                 let g = d * norm_weights(at.y, i, false);
                 g_sum += g.x + g.y;
                 gx_sum += dot(g, standard_pair(at.x, head[row].xy, at.z, i, false));
@@ -72,18 +74,19 @@ fn store_vectors(first: u32, dx: u32, sums: u32, local: u32) {
     workgroupBarrier();
     // An invocation keeps its columns: nothing is added by two.
     for (var i = local; i < HEAD / 2u; i += THREADS) {
+        let at_dx = pair_places(i);
         let to = raw_places(i, false);
         for (var t = 0u; t < count; t++) {
             let at = places[t];
-            var d = vec2<f32>(slabs[dx + t * HEAD + i], slabs[dx + t * HEAD + i + HEAD / 2u]);
+            var d = vec2<f32>(slabs[dx + t * HEAD + at_dx.x], slabs[dx + t * HEAD + at_dx.y]);
             if INPUT_NORMED {
                 let m = head[t];
                 let x = standard_pair(at.x, m.xy, at.z, i, false);
-                let norm = sums + norm_row(at.y) * HEAD + i;
-                slabs[norm] += d.x * x.x;
-                slabs[norm + HEAD / 2u] += d.y * x.y;
-                slabs[norm + HEAD] += d.x;
-                slabs[norm + HEAD + HEAD / 2u] += d.y;
+                let norm = sums + norm_row(at.y) * HEAD;
+                slabs[norm + at_dx.x] += d.x * x.x;
+                slabs[norm + at_dx.y] += d.y * x.y;
+                slabs[norm + HEAD + at_dx.x] += d.x;
+                slabs[norm + HEAD + at_dx.y] += d.y;
                 d = m.y * (d * norm_weights(at.y, i, false) - m.z - x * m.w);
             }
             if ROPE == 1u { d = turn_back(d, at.z, i); }

@@ -28,7 +28,7 @@ const UNITS: u32 = 8u;         // units of an invocation
 @group(0) @binding(4) var<storage, read> rotations: array<vec2<f32>>;  // [4 * 256, HEAD / 2]
 // Two branches of levels of norm [2, i], up [HIDDEN, i], down [SIZE, HIDDEN].
 @group(0) @binding(5) var<storage, read> w: array<vec4<f32>>;
-@group(0) @binding(6) var<storage, read_write> sketch: array<f32>;     // [2, lanes, HEADS, tokens, SIZE]
+@group(0) @binding(6) var<storage, read_write> sketch: array<f32>;     // [vectors, SIZE]
 
 // [max(HEAD, SIZE), ROW_TILE]: input of the level, normed in place.
 var<workgroup> vector: array<f32, VECTOR_SIZE>;

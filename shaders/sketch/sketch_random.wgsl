@@ -16,7 +16,7 @@ const THREADS: u32 = 128u;
 @group(0) @binding(3) var<storage, read> norms: array<f32>;            // [4, HEAD]
 @group(0) @binding(4) var<storage, read> rotations: array<vec2<f32>>;  // [4 * 256, HEAD / 2]
 @group(0) @binding(5) var<storage, read> w: array<f32>;                // [nodes, 2, HEAD or SIZE, SIZE]
-@group(0) @binding(6) var<storage, read_write> sketch: array<f32>;     // [2, lanes, HEADS, tokens, SIZE]
+@group(0) @binding(6) var<storage, read_write> sketch: array<f32>;     // [vectors, SIZE]
 
 var<workgroup> vector: array<f32, VECTORS>;
 var<workgroup> moments: array<vec2<f32>, ROW_TILE>;

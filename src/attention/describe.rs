@@ -1,7 +1,9 @@
 //! Descriptions of attention layers, for use without a model: a constructor a kind, then `with_…` for what
 //! differs from the defaults, then [`Attention::check`].
 
-use super::{Attention, DEFAULT_BLOCK, HeadLayout, Kind, MOST_TAYLOR, Mask, Rotation, Sketch};
+use super::{
+    Attention, DEFAULT_BLOCK, HeadLayout, Kind, MOST_TAYLOR, Mask, Norm, RopeScaling, Rotation, Sketch,
+};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Block size of a polysketch layer unless [`Attention::with_block_size`] says otherwise.
@@ -16,18 +18,21 @@ impl Attention {
         let softmax = kind == Kind::Softmax;
         let layout = HeadLayout {
             heads,
+            group: 1,
             head,
             exact: true,
             normed: !softmax,
+            norm: Norm::LAYER,
             shared_norm: false,
             sketch: 0,
             sketch_normed: true,
             gated: false,
             rotation: Rotation::None,
+            rotated: head,
             interleaved: false,
             block: DEFAULT_BLOCK,
         };
-        Self { layout, kind, bias: 1.0, theta: 10_000.0, mask: Mask::Causal }
+        Self { layout, kind, bias: 1.0, theta: 10_000.0, scaling: RopeScaling::None, mask: Mask::Causal }
     }
 
     /// `softmax(q·k/√h)` with `heads` heads of `head` columns: the baseline, with a key-value cache.
@@ -128,6 +133,14 @@ impl Attention {
         self
     }
 
+    /// Grouped queries: `group` query heads share each of the heads' keys, values and gates; there are then
+    /// `heads * group` query heads.
+    #[must_use]
+    pub fn with_group(mut self, group: usize) -> Self {
+        self.layout.group = group;
+        self
+    }
+
     /// Which keys a query sees.
     #[must_use]
     pub fn with_mask(mut self, mask: Mask) -> Self {
@@ -151,7 +164,16 @@ impl Attention {
         let full = self.mask == Mask::Full;
         let softmax = self.kind == Kind::Softmax;
         within("heads", l.heads, 1, 4096, 1)?;
+        within("group", l.group, 1, 4096, 1)?;
         within("head", l.head, 4, 1024, 4)?;
+        within("rotated elements", l.rotated, 0, l.head, 2)?;
+        if l.interleaved && l.rotated != l.head {
+            return refuse(
+                "rotated elements",
+                l.rotated,
+                format!("all {} where pairs are interleaved", l.head),
+            );
+        }
         within("block size", l.block, 1, 1 << 14, 1)?;
         if l.gated && (softmax || full) {
             return refuse(

@@ -7,6 +7,8 @@ use super::{Attention, HeadLayout, Inputs, Kind, Mask, Mode, Rotation, Sketch};
 use crate::exec::{CpuExecutor, Executor, Memory, Program, Submission};
 use crate::graph::{Graph, Recompute, Role};
 use crate::kernels::DeviceTraits;
+use crate::kernels::cpu::Norm;
+use crate::kernels::heads::layout::RopeScaling;
 use crate::shape;
 use crate::tensor::{Call, Capacity, DType, Lane, TensorType, Unit};
 
@@ -34,19 +36,22 @@ fn attention(kind: Kind, gated: bool, block: usize) -> Attention {
     let exact = !matches!(kind, Kind::Polysketch { local_exact: false, .. });
     let layout = HeadLayout {
         heads: HEADS,
+        group: 1,
         head: HEAD,
         exact,
         normed: kind != Kind::Softmax,
+        norm: Norm::LAYER,
         shared_norm: false,
         sketch,
         sketch_normed: true,
         gated,
         rotation: Rotation::None,
+        rotated: HEAD,
         interleaved: false,
         block,
     };
     let bias = if kind == Kind::Softmax { 0.0 } else { 1.0 };
-    Attention { layout, kind, bias, theta: 1e4, mask: Mask::Causal }
+    Attention { layout, kind, bias, theta: 1e4, scaling: RopeScaling::None, mask: Mask::Causal }
 }
 
 fn cases() -> Vec<Attention> {

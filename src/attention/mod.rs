@@ -10,7 +10,8 @@ use std::sync::Arc;
 
 pub use standalone::{AttentionLayer, Buffers, LayerCapacity, Slices, Weights};
 
-pub use crate::kernels::heads::layout::{HeadLayout, Rotation};
+pub use crate::kernels::cpu::Norm;
+pub use crate::kernels::heads::layout::{HeadLayout, RopeScaling, Rotation};
 pub use crate::kernels::pairs::local_affinity::LocalAffinity;
 pub use crate::kernels::pairs::mask::Mask;
 pub use crate::kernels::scan::features::Features;
@@ -105,6 +106,8 @@ pub struct Attention {
     pub bias: f64,
     /// Base of the rotary frequencies.
     pub theta: f64,
+    /// What becomes of them for long texts.
+    pub scaling: RopeScaling,
     /// Which keys a query sees.
     pub mask: Mask,
 }
@@ -144,9 +147,9 @@ pub struct Inputs {
 pub struct LayerHandles {
     /// o `[rows, H h]`.
     pub output: TensorId,
-    /// Packed query rows `[lanes, H, tokens, query width]` ([`HeadLayout`]).
+    /// Packed query rows `[lanes, G, tokens, M, query width]` ([`HeadLayout`]).
     pub queries: TensorId,
-    /// Packed key rows of the window `[lanes, H, window, key width]`; the ring or the cache, where they are
+    /// Packed key rows of the window `[lanes, G, window, key width]`; the ring or the cache, where they are
     /// put there at once.
     pub keys: TensorId,
     /// State: the last block's key rows, from call to call ([`Mode::Prefill`] and [`Mode::Decode`] of a
@@ -227,9 +230,9 @@ impl Attention {
             return Err(Error::new(ErrorKind::Shape, format!("{label}: {what} a causal mask")));
         }
         let rotations = g.constant_f32(
-            &format!("constant.rotations.{}.{}", l.head, self.theta),
-            shape![DIGITS * 256, l.head / 2, 2],
-            &rotation_table(l.head, self.theta),
+            &format!("constant.rotations.{}.{}.{:?}", l.rotated, self.theta, self.scaling),
+            shape![DIGITS * 256, l.rotated / 2, 2],
+            &rotation_table(&self.scaling.frequencies(l.rotated, self.theta)),
         );
         let norms = match inputs.norms {
             Some(norms) => norms,

@@ -39,11 +39,11 @@ pub struct Weights<'a> {
 pub struct Buffers<'a> {
     /// Queries `[B, n, H, h]`.
     pub q: &'a wgpu::Buffer,
-    /// Keys `[B, n, H, h]`.
+    /// Keys `[B, n, G, h]` of G key heads.
     pub k: &'a wgpu::Buffer,
-    /// Values `[B, n, H, h]`.
+    /// Values `[B, n, G, h]`.
     pub v: &'a wgpu::Buffer,
-    /// Gate logits `[B, n, H]`, of a layer with a gate.
+    /// Gate logits `[B, n, G]`, of a layer with a gate.
     pub gate: Option<&'a wgpu::Buffer>,
     /// Result `[B, n, H, h]`.
     pub out: &'a wgpu::Buffer,
@@ -54,11 +54,11 @@ pub struct Buffers<'a> {
 pub struct Slices<'a> {
     /// Queries `[B, n, H, h]`.
     pub q: &'a [f32],
-    /// Keys `[B, n, H, h]`.
+    /// Keys `[B, n, G, h]` of G key heads.
     pub k: &'a [f32],
-    /// Values `[B, n, H, h]`.
+    /// Values `[B, n, G, h]`.
     pub v: &'a [f32],
-    /// Gate logits `[B, n, H]`, of a layer with a gate.
+    /// Gate logits `[B, n, G]`, of a layer with a gate.
     pub gate: Option<&'a [f32]>,
     /// Result `[B, n, H, h]`.
     pub out: &'a mut [f32],
@@ -243,8 +243,7 @@ impl AttentionLayer {
 
     /// Columns of a tensor of a call.
     fn columns(&self, name: &str) -> usize {
-        let l = &self.attention.layout;
-        if name == "gate" { l.heads } else { l.heads * l.head }
+        columns(&self.attention, name)
     }
 
     /// Whether the tensors of a call (elements by name) are those of this layer and large enough.
@@ -269,7 +268,7 @@ impl AttentionLayer {
                         ErrorKind::Input,
                         "attention: no gate logits for a layer with a gate",
                     )
-                    .help("give gate, [B, n, H]"));
+                    .help("give gate, [B, n, G]"));
                 }
                 Some(_) if gate && !self.attention.layout.gated => {
                     return Err(Error::new(
@@ -333,6 +332,16 @@ impl Calls {
     }
 }
 
+/// Columns of a tensor of a call.
+fn columns(attention: &Attention, name: &str) -> usize {
+    let l = &attention.layout;
+    match name {
+        "gate" => l.heads,
+        "k" | "v" => l.heads * l.head,
+        _ => l.width(),
+    }
+}
+
 /// Parameters of the graph by name.
 type Named<'a> = Vec<(&'static str, std::borrow::Cow<'a, [f32]>)>;
 
@@ -386,7 +395,7 @@ fn plan(
     let lanes = g.lanes(1);
     let mut parts: Vec<_> = ["q", "k", "v"]
         .iter()
-        .map(|name| g.external(name, TensorType::f32(shape![Unit::Rows, l.heads * l.head])))
+        .map(|name| g.external(name, TensorType::f32(shape![Unit::Rows, columns(attention, name)])))
         .collect();
     if l.gated {
         parts.push(g.external("gate", TensorType::f32(shape![Unit::Rows, l.heads])));

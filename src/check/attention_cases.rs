@@ -4,7 +4,9 @@
 use super::case::{Case, Data, bits};
 use super::models::{RandomModel, plain_models, polysketch_models};
 use super::random::Rng;
-use crate::attention::{Attention, HeadLayout, Inputs, Kind, LocalAffinity, Mask, Mode, Rotation, Sketch};
+use crate::attention::{
+    Attention, HeadLayout, Inputs, Kind, LocalAffinity, Mask, Mode, Norm, RopeScaling, Rotation, Sketch,
+};
 use crate::error::Result;
 use crate::graph::{Graph, Purpose, Recompute, Role, TensorId};
 use crate::kernels::dense::attention_dense::{AttentionDense, Keys};
@@ -29,19 +31,22 @@ pub fn attention(
     let sketched = matches!(kind, Kind::Polysketch { .. });
     let layout = HeadLayout {
         heads,
+        group: 1,
         head,
         exact: !matches!(kind, Kind::Polysketch { local_exact: false, .. }),
         normed: kind != Kind::Softmax,
+        norm: Norm::LAYER,
         shared_norm: false,
         sketch: if sketched { sketch } else { 0 },
         sketch_normed: true,
         gated,
         rotation: Rotation::None,
+        rotated: head,
         interleaved: false,
         block,
     };
     let bias = if kind == Kind::Softmax { 0.0 } else { 1.0 };
-    Attention { layout, kind, bias, theta: 1e4, mask: Mask::Causal }
+    Attention { layout, kind, bias, theta: 1e4, scaling: RopeScaling::None, mask: Mask::Causal }
 }
 
 /// Attention whose gradients are checked; those that software adapters check too come first.
@@ -63,6 +68,16 @@ fn trained() -> Vec<Attention> {
         // Its projection has no padding behind the gates.
         attention(4, 12, 8, 12, sketch(true, 0.3), true),
     ];
+    // Groups of queries: of a scan, of a sketch, of softmax; tiles begin and end in the middle of one.
+    let grouped = |group: usize, mut a: Attention| {
+        a.layout.group = group;
+        a
+    };
+    list.extend([
+        grouped(3, attention(2, 12, 0, 12, Kind::Polynomial { degree: 2, scale: 0.3 }, true)),
+        grouped(2, attention(1, 20, 8, 12, sketch(true, 0.3), true)),
+        grouped(5, attention(2, 12, 0, 8, Kind::Softmax, false)),
+    ]);
     list.extend([
         attention(1, 64, 0, 64, Kind::Softmax, false),
         attention(1, 256, 4, 8, sketch(true, 0.1), false),
@@ -82,7 +97,7 @@ fn trained() -> Vec<Attention> {
 }
 
 /// How many of [`trained`] software adapters check.
-const CORE: usize = 8;
+const CORE: usize = 11;
 
 fn inputs(g: &mut Graph, a: &Attention, qkv: TensorId) -> Inputs {
     let lanes = g.lanes(1);
@@ -129,8 +144,11 @@ pub fn from_packed_rows(a: &Attention, mode: Mode) -> Result<Graph> {
 pub fn dense_taylor(l: &HeadLayout, scale: f64, degree: usize) -> Result<Graph> {
     let mut g = Graph::new();
     let lanes = g.lanes(1);
-    let queries =
-        g.parameter("queries", DType::F32, shape![Unit::Lanes, l.heads, Unit::Tokens, l.query_width()]);
+    let queries = g.parameter(
+        "queries",
+        DType::F32,
+        shape![Unit::Lanes, l.heads, Unit::Tokens, l.group, l.query_width()],
+    );
     let keys =
         g.parameter("keys", DType::F32, shape![Unit::Lanes, l.heads, Unit::Window(l.block), l.key_width()]);
     let affinity = PairAffinity::Kernel(LocalAffinity::Taylor { scale, degree });
@@ -204,7 +222,8 @@ fn described(a: &Attention) -> String {
         Kind::Polysketch { local_exact, .. } => format!("sketch local={local_exact}"),
     };
     let gated = if l.gated { " gated" } else { "" };
-    format!("{kind} h={} r={} b={}{gated}", l.head, l.sketch, l.block)
+    let group = if l.group > 1 { format!(" group={}", l.group) } else { String::new() };
+    format!("{kind} h={} r={} b={}{gated}{group}", l.head, l.sketch, l.block)
 }
 
 /// A layer with a sketch, from its projections on, with its gradients: two lanes of `tokens`.

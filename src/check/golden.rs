@@ -79,11 +79,12 @@ pub fn largest(got: &[f32], want: &[f64]) -> f64 {
     if got.len() == want.len() { worst } else { f64::NAN }
 }
 
-/// `‖got − want‖ / ‖want‖`.
+/// `‖got − want‖ / ‖want‖`. A gradient that cancels to nothing may be off by 1e-9.
 pub fn relative(got: &[f32], want: &[f64]) -> f64 {
     let difference: f64 = got.iter().zip(want).map(|(g, w)| (f64::from(*g) - w).powi(2)).sum();
-    let size: f64 = want.iter().map(|w| w * w).sum();
-    if got.len() == want.len() { (difference / size.max(1e-30)).sqrt() } else { f64::NAN }
+    let size = want.iter().map(|w| w * w).sum::<f64>().sqrt();
+    let size = if size < 1e-9 { 1e-9 / GRADIENTS } else { size };
+    if got.len() == want.len() { difference.sqrt() / size } else { f64::NAN }
 }
 
 impl Golden {

@@ -105,7 +105,7 @@ fn weight(spec: &ParameterSpec, rng: &mut Rng) -> f64 {
         ParameterKind::Linear => rng.normal() / inputs.sqrt(),
         ParameterKind::GateWeight => rng.normal() / inputs.sqrt(),
         ParameterKind::NormScale => 1.0 + 0.2 * rng.normal(),
-        ParameterKind::NormBias | ParameterKind::LogitBias => 0.2 * rng.normal(),
+        ParameterKind::NormBias | ParameterKind::LogitBias | ParameterKind::LinearBias => 0.2 * rng.normal(),
         // From forgetting within a few tokens to hardly at all.
         ParameterKind::GateBias => 5.0 * rng.uniform(),
         ParameterKind::SketchBuffer => rng.normal(),
@@ -224,6 +224,79 @@ fn polysketch(
     case.allowed().then_some(case)
 }
 
+/// Blocks as public models have them (SPEC §9): grouped heads, other norms, activations, positions.
+pub fn block_models() -> Vec<RandomModel> {
+    let body = |heads: usize, head: usize| Body { vocabulary: 61, heads, head, layers: 2, mlp: 36 };
+    let power = |norm: &str| {
+        json!({ "kind": "polynomial", "degree": 2, "qk_scale": 0.3, "denominator_bias": 0.1, "gate": "scalar",
+            "qk_norm": norm, "gate_bias": norm == "none" })
+    };
+    let sketch = json!({ "kind": "polysketch", "degree": 4, "qk_scale": 0.3, "block_size": 8,
+        "denominator_bias": 1.0, "gate": "scalar", "local_exact": true,
+        "sketch": { "kind": "learned", "size": 8, "levels": 1, "expansion": 3 } });
+    let softmax = json!({ "kind": "softmax" });
+    let list = [
+        (
+            "grouped rms silu",
+            body(6, 12),
+            ("raw", "half"),
+            softmax.clone(),
+            json!({ "num_key_value_heads": 2, "layer_norm_eps": null, "rms_norm_eps": 1e-3,
+                "activation": "silu", "tie_word_embeddings": false }),
+        ),
+        (
+            "power grouped plain biases",
+            body(4, 16),
+            ("raw", "half"),
+            power("none"),
+            json!({ "num_key_value_heads": 1, "gated_mlp": false, "qkv_bias": true, "o_bias": true,
+                "mlp_bias": true, "layer_norm_eps": 1e-4 }),
+        ),
+        (
+            "parallel partial rotation gelu",
+            body(3, 16),
+            ("raw", "half"),
+            softmax.clone(),
+            json!({ "rope": { "where": "raw", "rotary_dim": 4, "scaling": { "type": "linear", "factor": 4.0 } },
+                "parallel_residual": true, "gated_mlp": false, "activation": "gelu", "qkv_bias": true,
+                "o_bias": true, "mlp_bias": true, "tie_word_embeddings": false }),
+        ),
+        (
+            "sketch grouped",
+            body(6, 12),
+            ("normed", "half"),
+            sketch,
+            json!({ "num_key_value_heads": 3, "head_dim": 16, "activation": "relu" }),
+        ),
+        (
+            "learned positions",
+            body(2, 12),
+            ("none", "half"),
+            softmax,
+            json!({ "learned_positions": 512, "gated_mlp": false, "mlp_bias": true, "o_bias": true,
+                "qkv_bias": true, "sinusoidal": false }),
+        ),
+        (
+            "power rms heads",
+            body(5, 12),
+            ("normed", "half"),
+            power("rms"),
+            json!({ "num_key_value_heads": 1, "head_dim": 16, "layer_norm_eps": null, "rms_norm_eps": 1e-6,
+                "activation": "silu", "rope": { "where": "normed", "rotary_dim": 8, "theta": 100.0,
+                "scaling": { "type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+                "original_max_position_embeddings": 20.0 } } }),
+        ),
+    ];
+    let model =
+        |(i, (name, body, rope, attention, extra)): (usize, (_, Body, (&str, &str), Value, Value))| {
+            let mut model = RandomModel::new(name, 400 + 5 * i as u64, body, rope, attention);
+            let patch = extra.as_object().into_iter().flatten();
+            patch.for_each(|(key, value)| model.config[key] = value.clone());
+            model
+        };
+    list.into_iter().enumerate().map(model).collect()
+}
+
 /// A few for adapters, where compiling shaders is dear: together they use every kernel and most flags.
 pub fn few_models() -> Vec<RandomModel> {
     let attention =
@@ -237,7 +310,7 @@ pub fn few_models() -> Vec<RandomModel> {
             "sketch_input": input, "sketch": sketch })
         };
     let body = |heads: usize, head: usize| Body { vocabulary: 257 + head, heads, head, layers: 1, mlp: 20 };
-    vec![
+    let mut list = vec![
         RandomModel::new(
             "few: learned local gated h=12",
             301,
@@ -280,5 +353,7 @@ pub fn few_models() -> Vec<RandomModel> {
             ("raw", "interleaved"),
             json!({ "kind": "taylor", "degree": 3, "qk_scale": 0.1, "gate": "scalar" }),
         ),
-    ]
+    ];
+    list.extend(block_models());
+    list
 }

@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn near_names() {
-        let names = ["scan_output", "scan_states", "linear", "linear_grad_input", "glu"];
+        let names = ["scan_output", "scan_states", "linear", "linear_grad_input", "activate"];
         assert_eq!(near("scan_ouptut", &names)[0], "scan_output");
         assert_eq!(near("lin", &names), ["linear", "linear_grad_input"]);
         assert!(near("transmogrify", &names).is_empty());

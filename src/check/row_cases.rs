@@ -4,17 +4,18 @@ use super::case::{Case, Data, bits, start};
 use super::random::Rng;
 use crate::error::Result;
 use crate::graph::{Graph, Purpose, Recompute, Role, TensorId};
+use crate::kernels::cpu::{Activation, Norm};
 use crate::kernels::linear::linear::{Addend, Linear};
 use crate::kernels::optimizer::adamw::{AdamW, Decay, ranges};
 use crate::kernels::optimizer::clip_factor::{CLIP, ClipFactor};
 use crate::kernels::optimizer::settings::{SETTINGS, Settings};
 use crate::kernels::optimizer::square_sums::{SquareSums, norms};
+use crate::kernels::rows::activate::Activate;
 use crate::kernels::rows::clear::Clear;
-use crate::kernels::rows::embed::Embed;
+use crate::kernels::rows::embed::{Embed, Positions};
 use crate::kernels::rows::embed_grad;
-use crate::kernels::rows::glu::Glu;
-use crate::kernels::rows::layer_norm::LayerNorm;
 use crate::kernels::rows::nll::{Nll, UNSCORED};
+use crate::kernels::rows::norm::Normalize;
 use crate::shape;
 use crate::tensor::{Call, Capacity, DType, Extent, Shape, TensorType, Unit};
 
@@ -107,13 +108,13 @@ fn linear(
     g: &mut Graph,
     x: TensorId,
     kernel: &Linear,
-    addend: Option<TensorId>,
+    added: &[TensorId],
     shards: &[usize],
 ) -> Result<TensorId> {
     let (mut first, mut y) = (0, x);
     for (i, &shard) in shards.iter().enumerate() {
         let w = matrix(g, &format!("w.{i}"), shard, kernel.inputs);
-        let arguments: Vec<TensorId> = [Some(x), Some(w), addend].into_iter().flatten().collect();
+        let arguments = [&[x, w], added].concat();
         let updates = if first == 0 { vec![] } else { vec![y] };
         let outputs =
             g.apply(&format!("linear.{i}"), Linear { first, shard, ..kernel.clone() }, &arguments, &updates)?;
@@ -159,36 +160,47 @@ pub fn differentiable() -> Result<Vec<Differentiable>> {
         [(1, 3, 8, &[12][..]), (2, 70, 20, &[9]), (3, 41, 12, &[7, 30, 7]), (2, 130, 36, &[52])]
     {
         let (call, outputs) = (start(lanes, tokens), shards.iter().sum());
-        for addend in [Addend::None, Addend::Bias, Addend::Residual] {
+        for addend in [Addend::None, Addend::Bias, Addend::Residual, Addend::Both] {
             let name = format!("linear {lanes}x{tokens} {inputs} {shards:?} {addend:?}");
             list.push(Differentiable::new(name, &call, |g| {
                 let x = matrix(g, "x", Unit::Rows, inputs);
-                let added = match addend {
-                    Addend::None => None,
-                    Addend::Bias => Some(g.parameter("bias", DType::F32, shape![outputs])),
-                    Addend::Residual => Some(matrix(g, "residual", Unit::Rows, outputs)),
-                };
+                let bias = addend.bias().then(|| g.parameter("bias", DType::F32, shape![outputs]));
+                let residual = addend.residual().then(|| matrix(g, "residual", Unit::Rows, outputs));
+                let added: Vec<TensorId> = bias.into_iter().chain(residual).collect();
                 let kernel = Linear { addend, ..Linear::new(inputs, outputs) };
-                Ok(vec![linear(g, x, &kernel, added, shards)?])
+                Ok(vec![linear(g, x, &kernel, &added, shards)?])
             })?);
         }
         // Lanes count the rows; and a fresh gradient of x in the middle of a graph.
         list.push(Differentiable::new(format!("linear of lanes {lanes} {inputs} {shards:?}"), &call, |g| {
             let (x, norm) = (matrix(g, "x", Unit::Lanes, inputs), matrix(g, "norm", 2, inputs));
-            let y = g.apply1("norm", LayerNorm { width: inputs, rows: Unit::Lanes }, &[x, norm])?;
+            let y = g.apply1(
+                "norm",
+                Normalize { width: inputs, rows: Unit::Lanes, norm: Norm::LAYER },
+                &[x, norm],
+            )?;
             let bias = g.parameter("bias", DType::F32, shape![outputs]);
             let kernel = Linear { addend: Addend::Bias, rows: Unit::Lanes, ..Linear::new(inputs, outputs) };
-            Ok(vec![linear(g, y, &kernel, Some(bias), shards)?])
+            Ok(vec![linear(g, y, &kernel, &[bias], shards)?])
         })?);
         // A layer of a decoder: x is read twice, so its gradient is fresh once and then added to.
         list.push(Differentiable::new(format!("layer {lanes}x{tokens} {inputs}"), &call, |g| {
             let (x, norm) = (matrix(g, "x", Unit::Rows, inputs), matrix(g, "norm", 2, inputs));
-            let x = linear(g, x, &Linear::new(inputs, inputs), None, &[inputs])?;
+            let x = linear(g, x, &Linear::new(inputs, inputs), &[], &[inputs])?;
             let first = g.nodes.len();
-            let y = g.apply1("y", LayerNorm { width: inputs, rows: Unit::Rows }, &[x, norm])?;
-            let (up, down) = (matrix(g, "up", 2 * 16, inputs), matrix(g, "down", inputs, 16));
-            let both = g.apply1("both", Linear::new(inputs, 32), &[y, up])?;
-            let z = g.apply1("z", Glu { width: 16 }, &[both])?;
+            let y = g.apply1(
+                "y",
+                Normalize { width: inputs, rows: Unit::Rows, norm: Norm::rms(1e-3) },
+                &[x, norm],
+            )?;
+            // Each with another activation, gated and plain in turn.
+            let activation =
+                [Activation::GeluTanh, Activation::Gelu, Activation::Silu, Activation::Relu][tokens % 4];
+            let gated = lanes < 3;
+            let hidden = if gated { 32 } else { 16 };
+            let (up, down) = (matrix(g, "up", hidden, inputs), matrix(g, "down", inputs, 16));
+            let both = g.apply1("both", Linear::new(inputs, hidden), &[y, up])?;
+            let z = g.apply1("z", Activate { width: 16, activation, gated }, &[both])?;
             let out = g.apply1(
                 "out",
                 Linear { addend: Addend::Residual, ..Linear::new(16, inputs) },
@@ -203,16 +215,19 @@ pub fn differentiable() -> Result<Vec<Differentiable>> {
     list.push(Differentiable::new("sums", &start(2, 5), |g| {
         let (a, b) = (matrix(g, "a", Unit::Rows, 8), matrix(g, "b", 8, 8));
         let x = g.apply1("x", Linear::new(8, 8), &[a, b])?;
-        let left = g.apply1("left", Glu { width: 4 }, &[x])?;
-        let right = g.apply1("right", Glu { width: 4 }, &[x])?;
+        let left = g.apply1("left", Activate::gelu(4), &[x])?;
+        let right = g.apply1("right", Activate::gelu(4), &[x])?;
         let (c, d) = (matrix(g, "c", 4, 4), matrix(g, "d", 8, 4));
         let twice =
             g.apply1("twice", Linear { addend: Addend::Residual, ..Linear::new(4, 4) }, &[left, c, left])?;
         let eight = Linear { addend: Addend::Residual, ..Linear::new(4, 8) };
         Ok(vec![twice, g.apply1("sum", eight, &[right, d, x])?])
     })?);
-    for (lanes, tokens, width, shards) in [(1, 5, 4, &[11][..]), (3, 30, 68, &[4, 5, 3]), (2, 65, 260, &[11])]
-    {
+    for (lanes, tokens, width, shards, positions) in [
+        (1, 5, 4, &[11][..], Positions::None),
+        (3, 30, 68, &[4, 5, 3], Positions::Learned(35)),
+        (2, 65, 260, &[11], Positions::Learned(65)),
+    ] {
         let call = start(lanes, tokens);
         let mut rng = Rng(width as u64);
         // Not every id is in the table.
@@ -223,11 +238,14 @@ pub fn differentiable() -> Result<Vec<Differentiable>> {
             let (mut first, mut x) = (0, ids);
             for (i, &rows) in shards.iter().enumerate() {
                 let table = matrix(g, &format!("embedding.{i}"), rows, width);
-                let kernel =
-                    Embed { width, first, rows, dtype: DType::F32, sinusoidal: false, by_slot: false };
+                let kernel = Embed { width, first, rows, dtype: DType::F32, positions, by_slot: false };
                 let updates = if first == 0 { vec![] } else { vec![x] };
+                let mut arguments = vec![ids, lanes, table];
+                if let Positions::Learned(n) = positions {
+                    arguments.push(matrix(g, "positions", n, width));
+                }
                 x = g
-                    .apply(&format!("embed.{i}"), kernel, &[ids, lanes, table], &updates)?
+                    .apply(&format!("embed.{i}"), kernel, &arguments, &updates)?
                     .first()
                     .copied()
                     .unwrap_or(x);
@@ -248,7 +266,7 @@ pub fn differentiable() -> Result<Vec<Differentiable>> {
                 g,
                 x,
                 &Linear { addend: Addend::Bias, ..Linear::new(8, vocabulary) },
-                Some(bias),
+                &[bias],
                 shards,
             )?;
             let targets = g.input("targets", TensorType::u32(shape![Unit::Rows]));

@@ -5,6 +5,7 @@ use super::random::Rng;
 use crate::attention::{HeadLayout, LocalAffinity, Rotation};
 use crate::error::Result;
 use crate::graph::{Graph, Role};
+use crate::kernels::cpu::Norm;
 use crate::kernels::dense::attention_dense::{AttentionDense, Keys};
 use crate::kernels::dense::attention_dense_decode::AttentionDenseDecode;
 use crate::kernels::dense::attention_dense_merge::AttentionDenseMerge;
@@ -21,14 +22,17 @@ use crate::tensor::{Call, Capacity, DType, Lane, TensorId, TensorType, Unit};
 fn layout() -> HeadLayout {
     HeadLayout {
         heads: 2,
+        group: 1,
         head: 12,
         exact: true,
         normed: true,
+        norm: Norm::LAYER,
         shared_norm: false,
         sketch: 0,
         sketch_normed: false,
         gated: true,
         rotation: Rotation::None,
+        rotated: 12,
         interleaved: false,
         block: 16,
     }
@@ -72,7 +76,7 @@ fn joined(list: &mut Vec<(String, Graph)>) -> Result<()> {
         let mut g = Graph::new();
         let mut parts: Vec<_> = ["q", "k", "v"]
             .iter()
-            .map(|name| g.input(name, TensorType::f32(shape![Unit::Rows, l.heads * l.head])))
+            .map(|name| g.input(name, TensorType::f32(shape![Unit::Rows, l.width()])))
             .collect();
         if gated {
             parts.push(g.input("gate", TensorType::f32(shape![Unit::Rows, l.heads])));

@@ -4,7 +4,7 @@ use clap::{Args, ValueEnum};
 use polysketch::model::checkpoint::{Checkpoint, Dtype, INDEX, SINGLE};
 use polysketch::model::files::read_text;
 use polysketch::model::parameters::{ParameterKind, ParameterSpec};
-use polysketch::model::{Blueprint, Engine, MemoryPlan, ModelConfig};
+use polysketch::model::{Blueprint, Engine, Family, MemoryPlan, ModelConfig};
 use polysketch::tensor::{Call, DType};
 use polysketch::{Error, Result};
 use serde_json::{Map, Value, json};
@@ -100,12 +100,12 @@ fn facts(options: &ModelOptions) -> Result<Facts> {
         return Ok(Facts { stored: Some(source.stored()), config: source.config, warnings: source.warnings });
     };
     let path = dir.join("config.json");
-    let (config, mut warnings) = ModelConfig::from_json(&read_text(&path)?, &path.display().to_string())?;
+    let (mut config, mut warnings) = ModelConfig::from_json(&read_text(&path)?, &path.display().to_string())?;
     if ![SINGLE, INDEX].iter().any(|name| dir.join(name).exists()) {
         return Ok(Facts { config, stored: None, warnings });
     }
-    let checkpoint = Checkpoint::open(dir)?;
-    warnings.extend(checkpoint.check(&config.parameters())?);
+    let (checkpoint, notes) = Checkpoint::open(dir)?.of(&mut config)?;
+    warnings.extend(notes);
     let half = checkpoint.dtype("model.embed_tokens.weight") == Some(Dtype::F16);
     Ok(Facts { config, stored: Some(if half { DType::F16 } else { DType::F32 }), warnings })
 }
@@ -303,6 +303,15 @@ fn sentences(c: &ModelConfig) -> Vec<String> {
         c.intermediate_size,
         thousands(c.vocab_size as u64)
     );
+    if c.num_key_value_heads != c.num_attention_heads {
+        model += &format!(", {} for keys and values", output::plural(c.num_key_value_heads, "head"));
+    }
+    if c.family != Family::Polysketch {
+        model = format!("{} model: {model}", c.family);
+    }
+    if c.learned_positions > 0 {
+        model += &format!(", {} learned positions", thousands(c.learned_positions as u64));
+    }
     if c.sinusoidal {
         model += ", sinusoidal positions";
     }

@@ -4,6 +4,7 @@
 //! | file | what |
 //! |---|---|
 //! | `program.rs` | a plan with its memory, compiled when it first runs |
+//! | `workspace.rs` | scratch memory and compiled shaders that programs of one plan share |
 //! | `submission.rs` | what one run takes and gives |
 //! | `memory.rs` | named tensors on an executor: weights, states |
 //! | `executor.rs` | where plans run |
@@ -26,6 +27,7 @@ mod program_tests;
 mod stored;
 mod submission;
 mod wgpu;
+mod workspace;
 
 pub use self::wgpu::GpuExecutor;
 pub(crate) use available::{available, check_memory, zeros};
@@ -37,3 +39,4 @@ pub(crate) use profile::add_by_kernel;
 pub use profile::{KernelTime, by_kernel};
 pub use program::Program;
 pub use submission::Submission;
+pub use workspace::Workspace;

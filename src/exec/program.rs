@@ -8,6 +8,7 @@ use super::location::is_own;
 use super::memory::Memory;
 use super::submission::Submission;
 use super::wgpu::Clock;
+use super::workspace::{Scratch, Taken, Workspace};
 use super::{cpu, wgpu};
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{Plan, Role, Tensor, TensorId};
@@ -22,24 +23,15 @@ pub struct Program {
     memory: Memory,
     /// Where the lane table of the calls goes.
     lanes: Option<TensorId>,
-    /// Compiled shaders, from a program of the same plan.
-    shaders: Option<wgpu::Compiled>,
-    /// What the executor made of the plan when it first ran.
-    prepared: Option<Prepared>,
-}
-
-#[derive(Debug)]
-enum Prepared {
-    Cpu(cpu::Prepared<f32>),
-    Oracle(cpu::Prepared<f64>),
-    Gpu(wgpu::Prepared),
+    workspace: Workspace,
+    /// Where the arguments of the steps lay when twins last ran.
+    located: Option<cpu::Located>,
+    /// What was bound when shaders last ran.
+    bound: Option<wgpu::Bound>,
 }
 
 /// What a submission read, and the nanoseconds that were asked for.
 type Timed<T> = (Vec<Vec<u32>>, T);
-
-/// Why nothing unprepared is met.
-const COMPILED: &str = "a program is compiled before it runs";
 
 impl Program {
     /// Puts into the memory what the plan needs there beside the weights and the tensors that a caller lends:
@@ -48,23 +40,29 @@ impl Program {
     /// # Errors
     /// [`ErrorKind::OutOfMemory`]; those of the device.
     pub async fn new(plan: impl Into<Arc<Plan>>, memory: &Memory) -> Result<Self> {
+        Self::sharing(plan, memory, &Workspace::default()).await
+    }
+
+    /// [`Program::new`] with a workspace that other programs of the same plan on the same executor use too.
+    /// Whatever one of them left in the plan's inputs and outputs, another may have written over.
+    ///
+    /// # Errors
+    /// As [`Program::new`].
+    pub async fn sharing(plan: impl Into<Arc<Plan>>, memory: &Memory, workspace: &Workspace) -> Result<Self> {
         let plan: Arc<Plan> = plan.into();
         memory.store_constants(&plan).await?;
         memory.reserve_states(&plan).await?;
         let lanes = plan.tensors.iter().position(|t| t.bytes > 0 && t.tensor.role == Role::Lanes);
         let lanes = lanes.map(TensorId);
-        Ok(Self { plan, memory: memory.clone(), lanes, shaders: None, prepared: None })
+        let (memory, workspace) = (memory.clone(), workspace.clone());
+        Ok(Self { plan, memory, lanes, workspace, located: None, bound: None })
     }
 
     /// A program of the same plan on another memory that holds all that this one's does (a
-    /// [duplicate](Memory::duplicate)). What was compiled is not compiled again.
+    /// [duplicate](Memory::duplicate)), in the same workspace.
     pub fn over(&self, memory: &Memory) -> Self {
-        let shaders = match &self.prepared {
-            Some(Prepared::Gpu(prepared)) => Some(prepared.compiled().clone()),
-            _ => self.shaders.clone(),
-        };
-        let (plan, memory) = (self.plan.clone(), memory.clone());
-        Self { plan, memory, lanes: self.lanes, shaders, prepared: None }
+        let (plan, memory, workspace) = (self.plan.clone(), memory.clone(), self.workspace.clone());
+        Self { plan, memory, lanes: self.lanes, workspace, located: None, bound: None }
     }
 
     /// The plan.
@@ -93,21 +91,32 @@ impl Program {
     /// # Errors
     /// [`ErrorKind::OutOfMemory`]; those of the device.
     pub async fn compile(&mut self) -> Result<()> {
-        if self.prepared.is_some() {
-            return Ok(());
+        if let Executor::Gpu(gpu) = self.memory.executor() {
+            self.shaders(gpu).await?;
         }
-        self.prepared = Some(match self.memory.executor() {
-            Executor::Cpu(_) => Prepared::Cpu(cpu::Prepared::new(&self.plan)?),
-            Executor::Oracle(_) => Prepared::Oracle(cpu::Prepared::new(&self.plan)?),
-            Executor::Gpu(gpu) => {
-                let shaders = match self.shaders.take() {
-                    Some(shaders) => shaders,
-                    None => gpu.compile(&self.plan, &mut |_| ()).await?,
-                };
-                Prepared::Gpu(gpu.prepare(&self.plan, shaders).await?)
-            }
-        });
-        Ok(())
+        self.take().await.map(drop)
+    }
+
+    /// The compiled shaders.
+    async fn shaders(&self, gpu: &wgpu::GpuExecutor) -> Result<wgpu::Compiled> {
+        if let Some(shaders) = self.workspace.shaders() {
+            return Ok(shaders);
+        }
+        let shaders = gpu.compile(&self.plan, &mut |_| ()).await?;
+        self.workspace.keep_shaders(&shaders);
+        Ok(shaders)
+    }
+
+    /// Takes scratch memory: what is idle, or else fresh.
+    async fn take(&self) -> Result<Taken> {
+        if let Some(taken) = self.workspace.idle() {
+            return Ok(taken);
+        }
+        Ok(self.workspace.lend(match self.memory.executor() {
+            Executor::Cpu(_) => Scratch::Host(cpu::buffers::<f32>(&self.plan)?),
+            Executor::Oracle(_) => Scratch::Host(cpu::buffers::<f64>(&self.plan)?),
+            Executor::Gpu(gpu) => Scratch::Gpu(gpu.scratch(&self.plan).await?),
+        }))
     }
 
     /// Runs a submission and returns what was to be read, as words.
@@ -145,18 +154,19 @@ impl Program {
         clock: Clock,
     ) -> Result<Timed<Vec<(usize, f64)>>> {
         self.check(submission)?;
-        self.give(submission.calls, submission.inputs).await?;
-        if let Some(Prepared::Gpu(_)) = &self.prepared {
+        let mut scratch = self.take().await?;
+        self.give(&mut scratch, submission.calls, submission.inputs).await?;
+        if let Executor::Gpu(gpu) = self.memory.executor().clone() {
             let dispatches = self.plan.dispatches(submission.calls);
-            return self.dispatch(&dispatches, submission.reads, clock).await;
+            return self.dispatch(&gpu, scratch, &dispatches, submission.reads, clock).await;
         }
         let mut times = Vec::new();
         for call in submission.calls {
-            self.run_twins(call, (clock == Clock::Each).then_some(&mut times))?;
+            self.run_twins(&mut scratch, call, (clock == Clock::Each).then_some(&mut times))?;
         }
         let mut read = Vec::new();
         for (id, elements) in submission.reads {
-            read.push(self.read(*id, 0..*elements).await?);
+            read.push(self.read_from(&scratch, *id, 0..*elements).await?);
         }
         Ok((read, times))
     }
@@ -190,15 +200,14 @@ impl Program {
     }
 
     /// Writes inputs and the lane table of some calls.
-    async fn give(&mut self, calls: &[Call], inputs: &[(TensorId, &[u32])]) -> Result<()> {
-        self.compile().await?;
+    async fn give(&self, scratch: &mut Taken, calls: &[Call], inputs: &[(TensorId, &[u32])]) -> Result<()> {
         if let Some(id) = self.lanes {
-            self.write(id, 0, &lane_table(calls)).await?;
+            self.write_to(scratch, id, 0, &lane_table(calls)).await?;
         }
         for (id, words) in inputs {
             // No step may need an input of the graph.
             if self.plan.tensors[id.0].bytes > 0 {
-                self.write(*id, 0, words).await?;
+                self.write_to(scratch, *id, 0, words).await?;
             }
         }
         Ok(())
@@ -213,15 +222,18 @@ impl Program {
         if !is_own(&t.role) {
             return self.memory.write(&t.name, offset, words).await;
         }
-        self.compile().await?;
-        match self.prepared.as_mut().expect(COMPILED) {
-            Prepared::Cpu(cpu) => cpu.write(&self.plan, id, offset, words),
-            Prepared::Oracle(cpu) => cpu.write(&self.plan, id, offset, words),
-            Prepared::Gpu(gpu) => {
-                let buffer = gpu.own(&self.plan, id);
-                gpu.context().upload(buffer, 4 * offset as u64, bytemuck::cast_slice(words)).await
-            }
+        let mut scratch = self.take().await?;
+        self.write_to(&mut scratch, id, offset, words).await
+    }
+
+    /// Writes words into a tensor of the plan's own.
+    async fn write_to(&self, scratch: &mut Taken, id: TensorId, offset: usize, words: &[u32]) -> Result<()> {
+        if let Executor::Gpu(gpu) = self.memory.executor() {
+            let buffer = scratch.gpu().own(&self.plan, id);
+            return gpu.context().upload(buffer, 4 * offset as u64, bytemuck::cast_slice(words)).await;
         }
+        let t = &self.plan.tensors[id.0];
+        scratch.host_mut()[t.buffer.0].write(&t.tensor.name, offset, words)
     }
 
     /// Elements `range` of a tensor as words, wherever it lies; scratch tensors hold anything after a run.
@@ -233,42 +245,64 @@ impl Program {
         if !is_own(&t.role) {
             return self.memory.read(&t.name, range).await;
         }
-        self.compile().await?;
-        match self.prepared.as_ref().expect(COMPILED) {
-            Prepared::Cpu(cpu) => cpu.read(&self.plan, id, range),
-            Prepared::Oracle(cpu) => cpu.read(&self.plan, id, range),
-            Prepared::Gpu(gpu) => {
-                let bytes = 4 * range.start as u64..4 * range.end as u64;
-                gpu.context().read_pod(gpu.own(&self.plan, id), bytes).await
-            }
+        let scratch = self.take().await?;
+        self.read_from(&scratch, id, range).await
+    }
+
+    async fn read_from(&self, scratch: &Taken, id: TensorId, range: Range<usize>) -> Result<Vec<u32>> {
+        let t = self.planned(id)?;
+        if !is_own(&t.role) {
+            return self.memory.read(&t.name, range).await;
         }
+        if let Executor::Gpu(gpu) = self.memory.executor() {
+            let bytes = 4 * range.start as u64..4 * range.end as u64;
+            return gpu.context().read_pod(scratch.gpu().own(&self.plan, id), bytes).await;
+        }
+        scratch.host()[self.plan.tensors[id.0].buffer.0].words(&t.name, range)
     }
 
     /// Runs the plan for one call on the CPU; `times` collects (step, nanoseconds).
-    fn run_twins(&mut self, call: &Call, times: Option<&mut Vec<(usize, f64)>>) -> Result<()> {
-        let base = self.memory.base().map(Memory::tensors);
-        let (memory, base) = (&mut *self.memory.tensors_mut(), base.as_deref());
-        match self.prepared.as_mut().expect(COMPILED) {
-            Prepared::Cpu(cpu) => cpu.run(&self.plan, memory, base, call, times),
-            Prepared::Oracle(cpu) => cpu.run(&self.plan, memory, base, call, times),
-            Prepared::Gpu(_) => unreachable!("twins run on the CPU"),
+    fn run_twins(
+        &mut self,
+        scratch: &mut Taken,
+        call: &Call,
+        times: Option<&mut Vec<(usize, f64)>>,
+    ) -> Result<()> {
+        let Self { plan, memory, located, .. } = self;
+        let base = memory.base().map(Memory::tensors);
+        let places =
+            cpu::Places { memory: &mut memory.tensors_mut(), base: base.as_deref(), own: scratch.host_mut() };
+        match memory.executor() {
+            Executor::Cpu(_) => cpu::run::<f32>(plan, places, located, call, times),
+            Executor::Oracle(_) => cpu::run::<f64>(plan, places, located, call, times),
+            Executor::Gpu(_) => unreachable!("twins run on the CPU"),
         }
     }
 
     /// Runs dispatches on the device, and reads.
     async fn dispatch(
         &mut self,
+        gpu: &wgpu::GpuExecutor,
+        mut scratch: Taken,
         dispatches: &[(usize, Dispatch)],
         reads: &[(TensorId, usize)],
         clock: Clock,
     ) -> Result<Timed<Vec<(usize, f64)>>> {
-        let Self { plan, memory, prepared: Some(Prepared::Gpu(gpu)), .. } = self else {
-            unreachable!("dispatches run on a GPU")
-        };
         gpu.context().check()?;
-        gpu.upload_parameters(dispatches).await?;
-        let resolved = memory.reach(|reach| gpu.resolve(plan, reach, reads))?;
-        let (read, nanoseconds) = gpu.run(plan, resolved, dispatches, clock).await?;
+        let shaders = self.shaders(gpu).await?;
+        gpu.upload_parameters(scratch.gpu_mut(), dispatches).await?;
+        let (plan, bound) = (&self.plan, &self.bound);
+        let resolved =
+            self.memory.reach(|reach| scratch.gpu().resolve(plan, reach, bound.as_ref(), reads))?;
+        if let Some(fresh) = gpu.bind(plan, &shaders, scratch.gpu(), &resolved).await? {
+            self.bound = Some(fresh);
+        }
+        let bound = self.bound.as_ref().expect("what was not bound is bound now");
+        let recording = wgpu::Recording { plan, shaders: &shaders, bound, dispatches, clock };
+        let submitted = gpu.submit(&recording, &resolved).await?;
+        // Whoever takes it now is behind what was submitted.
+        drop(scratch);
+        let (read, nanoseconds) = gpu.finish(submitted).await?;
         Ok((read, dispatches.iter().map(|(step, _)| *step).zip(nanoseconds).collect()))
     }
 }

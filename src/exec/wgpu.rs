@@ -2,10 +2,11 @@
 //! uniform buffer with dynamic offsets.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::location::{Location, Reach, Versions, is_own};
 use crate::error::Result;
-use crate::gpu::{Buffer, GpuContext, Layout, Pipeline, Pipelines, Region, Shader, Timestamps};
+use crate::gpu::{Buffer, GpuContext, Layout, Pipeline, Pipelines, Readback, Region, Shader, Timestamps};
 use crate::graph::{Arg, Plan, Role, TensorId};
 use crate::kernels::{Dispatch, Variant};
 use crate::tensor::Call;
@@ -33,26 +34,47 @@ pub(super) enum Clock {
 /// The compiled shaders of a plan, by step.
 pub(super) type Compiled = Arc<[Arc<Pipeline>]>;
 
-/// A plan's pipelines and buffers on a device.
+/// A plan's own memory on a device.
 #[derive(Debug)]
-pub(super) struct Prepared {
-    context: GpuContext,
-    pipelines: Compiled,
+pub(super) struct Scratch {
+    /// Of these buffers, as no others have it: what was bound holds as long as it stays.
+    version: u64,
     /// By plan buffer; none for what lies in a memory.
     buffers: Vec<Option<Arc<Buffer>>>,
     /// Parameters of dispatches; grows with the number of calls in a submission.
     uniforms: Buffer,
-    /// The arguments of each step.
-    bound: Option<(Versions, Vec<wgpu::BindGroup>)>,
+}
+
+/// The arguments of each step, as long as the memories and the scratch memory have these versions.
+#[derive(Debug)]
+pub(super) struct Bound {
+    versions: (Versions, u64),
+    groups: Vec<wgpu::BindGroup>,
 }
 
 /// Buffers of one submission, as they lie now.
 pub(super) struct Resolved {
-    versions: Versions,
+    versions: (Versions, u64),
     /// The arguments of each step, where others are bound.
     arguments: Option<Vec<Vec<Arc<Buffer>>>>,
     /// What is read, with the number of elements.
     reads: Vec<(Arc<Buffer>, usize)>,
+}
+
+/// What one submission records: dispatches (step, dispatch), in the order of their parameters.
+pub(super) struct Recording<'a> {
+    pub plan: &'a Plan,
+    pub shaders: &'a Compiled,
+    pub bound: &'a Bound,
+    pub dispatches: &'a [(usize, Dispatch)],
+    pub clock: Clock,
+}
+
+/// What is on its way back from a submission.
+pub(super) struct Submitted {
+    submission: wgpu::SubmissionIndex,
+    staged: Vec<Readback>,
+    times: Option<(Timestamps, Readback)>,
 }
 
 impl GpuExecutor {
@@ -123,83 +145,48 @@ impl GpuExecutor {
         Ok(pipelines.into())
     }
 
-    /// Allocates what a plan needs beside its pipelines.
-    pub(super) async fn prepare(&self, plan: &Plan, pipelines: Compiled) -> Result<Prepared> {
-        let context = self.context.clone();
+    /// Allocates a plan's own memory.
+    pub(super) async fn scratch(&self, plan: &Plan) -> Result<Scratch> {
         let mut buffers = Vec::new();
         for buffer in &plan.buffers {
             buffers.push(if is_own(&buffer.role) {
-                Some(shared(context.create_storage(&buffer.name, buffer.bytes as u64).await?))
+                Some(shared(self.context.create_storage(&buffer.name, buffer.bytes as u64).await?))
             } else {
                 None
             });
         }
-        let uniforms = uniforms(&context, plan.steps.len()).await?;
-        Ok(Prepared { context, pipelines, buffers, uniforms, bound: None })
-    }
-}
-
-async fn uniforms(context: &GpuContext, dispatches: usize) -> Result<Buffer> {
-    let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
-    context.create_buffer("params", (dispatches * ALIGN) as u64, usage).await
-}
-
-impl Prepared {
-    /// The device.
-    pub fn context(&self) -> &GpuContext {
-        &self.context
+        let uniforms = uniforms(&self.context, plan.steps.len()).await?;
+        Ok(Scratch { version: next_version(), buffers, uniforms })
     }
 
-    /// The compiled shaders.
-    pub fn compiled(&self) -> &Compiled {
-        &self.pipelines
-    }
-
-    /// The plan's own buffer of a tensor that lies in no memory.
-    pub fn own(&self, plan: &Plan, id: TensorId) -> &Arc<Buffer> {
-        self.at(plan.tensors[id.0].buffer.0)
-    }
-
-    fn at(&self, i: usize) -> &Arc<Buffer> {
-        self.buffers[i].as_ref().expect("a plan has buffers for what lies in no memory")
-    }
-
-    /// Writes the parameters of dispatches. Unbinds where those need a larger buffer.
-    pub async fn upload_parameters(&mut self, dispatches: &[(usize, Dispatch)]) -> Result<()> {
+    /// Writes the parameters of dispatches. What was bound no longer holds where those need a larger buffer.
+    pub(super) async fn upload_parameters(
+        &self,
+        scratch: &mut Scratch,
+        dispatches: &[(usize, Dispatch)],
+    ) -> Result<()> {
         let mut bytes = vec![0; dispatches.len() * ALIGN];
         for ((_, dispatch), chunk) in dispatches.iter().zip(bytes.chunks_exact_mut(ALIGN)) {
             chunk[..dispatch.params.len()].copy_from_slice(&dispatch.params);
         }
-        if bytes.len() as u64 > self.uniforms.size() {
-            self.uniforms = uniforms(&self.context, bytes.len() / ALIGN).await?;
-            self.bound = None;
+        if bytes.len() as u64 > scratch.uniforms.size() {
+            scratch.uniforms = uniforms(&self.context, bytes.len() / ALIGN).await?;
+            scratch.version = next_version();
         }
-        self.context.upload(&self.uniforms, 0, &bytes).await
+        self.context.upload(&scratch.uniforms, 0, &bytes).await
     }
 
-    /// The buffers that a submission needs, as they lie now.
-    pub fn resolve(&self, plan: &Plan, reach: Reach<'_>, reads: &[(TensorId, usize)]) -> Result<Resolved> {
-        let versions = reach.versions();
-        let bound = self.bound.as_ref().is_some_and(|(known, _)| *known == versions);
-        let buffer = |location| match location {
-            Location::Base(i) => reach.base.expect("what was located in it").at(i).buffer().clone(),
-            Location::Memory(i) => reach.memory.at(i).buffer().clone(),
-            Location::Plan(i) => self.at(i).clone(),
-        };
-        let arguments = if bound {
-            None
-        } else {
-            let steps = reach.arguments(plan)?.into_iter();
-            Some(steps.map(|step| step.into_iter().map(buffer).collect()).collect())
-        };
-        let reads = reads.iter().map(|(id, elements)| Ok((buffer(reach.locate(plan, *id)?), *elements)));
-        Ok(Resolved { versions, arguments, reads: reads.collect::<Result<_>>()? })
-    }
-
-    /// Binds every step's arguments.
-    async fn bind(&mut self, plan: &Plan, versions: Versions, arguments: &[Vec<Arc<Buffer>>]) -> Result<()> {
+    /// Binds every step's arguments, where others are bound.
+    pub(super) async fn bind(
+        &self,
+        plan: &Plan,
+        shaders: &Compiled,
+        scratch: &Scratch,
+        resolved: &Resolved,
+    ) -> Result<Option<Bound>> {
+        let Some(arguments) = &resolved.arguments else { return Ok(None) };
         let mut groups = Vec::new();
-        for ((step, pipeline), buffers) in plan.steps.iter().zip(&*self.pipelines).zip(arguments) {
+        for ((step, pipeline), buffers) in plan.steps.iter().zip(&**shaders).zip(arguments) {
             let bytes = |arg: &Arg, buffer: &Buffer| {
                 // A caller's buffer may be larger than a binding.
                 let planned = &plan.tensors[arg.tensor.0];
@@ -210,62 +197,99 @@ impl Prepared {
             let regions: Vec<Region<'_>> = regions
                 .map(|(arg, buffer)| Region { buffer, offset: 0, bytes: bytes(arg, buffer) })
                 .collect();
-            groups.push(pipeline.bind(&self.context, Some(&self.uniforms), &regions).await?);
+            groups.push(pipeline.bind(&self.context, Some(&scratch.uniforms), &regions).await?);
         }
-        self.bound = Some((versions, groups));
-        Ok(())
+        Ok(Some(Bound { versions: resolved.versions, groups }))
     }
 
-    /// Runs dispatches whose parameters were uploaded; returns what is to be read, and the nanoseconds that
-    /// the clock took.
-    pub async fn run(
-        &mut self,
-        plan: &Plan,
-        resolved: Resolved,
-        dispatches: &[(usize, Dispatch)],
-        clock: Clock,
-    ) -> Result<(Vec<Vec<u32>>, Vec<f64>)> {
-        if let Some(arguments) = &resolved.arguments {
-            self.bind(plan, resolved.versions, arguments).await?;
-        }
-        let mut timestamps = match clock {
+    /// Submits dispatches whose parameters were uploaded.
+    pub(super) async fn submit(&self, recording: &Recording<'_>, resolved: &Resolved) -> Result<Submitted> {
+        let (context, dispatches) = (&self.context, recording.dispatches.len() as u32);
+        let mut timestamps = match recording.clock {
             Clock::Off => None,
-            Clock::Whole => Timestamps::new(&self.context, 1).await?,
-            Clock::Each => Timestamps::new(&self.context, dispatches.len() as u32).await?,
+            Clock::Whole => Timestamps::new(context, 1).await?,
+            Clock::Each => Timestamps::new(context, dispatches).await?,
         };
-        let mut encoder = self.context.encoder(&plan.name);
-        self.record(plan, dispatches, &mut encoder, clock, timestamps.as_mut());
+        let mut encoder = context.encoder(&recording.plan.name);
+        recording.record(&mut encoder, timestamps.as_mut());
         let mut staged = Vec::new();
         for (buffer, elements) in &resolved.reads {
-            staged.push(self.context.stage_read(&mut encoder, buffer, 0..*elements as u64 * 4).await?);
+            staged.push(context.stage_read(&mut encoder, buffer, 0..*elements as u64 * 4).await?);
         }
-        let copied = match &mut timestamps {
-            Some(timestamps) => Some(timestamps.stage(&self.context, &mut encoder).await?),
+        let times = match timestamps {
+            Some(timestamps) => {
+                let copied = timestamps.stage(context, &mut encoder).await?;
+                Some((timestamps, copied))
+            }
             None => None,
         };
-        let submission = self.context.submit(encoder);
-        let mut read = Vec::new();
-        for readback in staged {
-            read.push(bytemuck::pod_collect_to_vec(&self.context.finish_read(readback, &submission).await?));
-        }
-        let times = match (&timestamps, copied) {
-            (Some(timestamps), Some(copied)) => timestamps.finish(&self.context, copied, &submission).await?,
-            _ => Vec::new(),
-        };
-        self.context.check()?;
-        Ok((read, times))
+        Ok(Submitted { submission: context.submit(encoder), staged, times })
     }
 
-    /// Records dispatches: (step, dispatch), in the order of their parameters.
-    fn record(
+    /// What was to be read of a submission, and the nanoseconds that the clock took.
+    pub(super) async fn finish(&self, submitted: Submitted) -> Result<(Vec<Vec<u32>>, Vec<f64>)> {
+        let (context, Submitted { submission, staged, times }) = (&self.context, submitted);
+        let mut read = Vec::new();
+        for readback in staged {
+            read.push(bytemuck::pod_collect_to_vec(&context.finish_read(readback, &submission).await?));
+        }
+        let times = match times {
+            Some((timestamps, copied)) => timestamps.finish(context, copied, &submission).await?,
+            None => Vec::new(),
+        };
+        context.check()?;
+        Ok((read, times))
+    }
+}
+
+fn next_version() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+async fn uniforms(context: &GpuContext, dispatches: usize) -> Result<Buffer> {
+    let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
+    context.create_buffer("params", (dispatches * ALIGN) as u64, usage).await
+}
+
+impl Scratch {
+    /// The buffer of a tensor that lies in no memory.
+    pub fn own(&self, plan: &Plan, id: TensorId) -> &Arc<Buffer> {
+        self.at(plan.tensors[id.0].buffer.0)
+    }
+
+    fn at(&self, i: usize) -> &Arc<Buffer> {
+        self.buffers[i].as_ref().expect("a plan has buffers for what lies in no memory")
+    }
+
+    /// The buffers that a submission needs, as they lie now.
+    pub fn resolve(
         &self,
         plan: &Plan,
-        dispatches: &[(usize, Dispatch)],
-        encoder: &mut wgpu::CommandEncoder,
-        clock: Clock,
-        mut timestamps: Option<&mut Timestamps>,
-    ) {
-        let (_, groups) = self.bound.as_ref().expect("arguments are bound before they are recorded");
+        reach: Reach<'_>,
+        bound: Option<&Bound>,
+        reads: &[(TensorId, usize)],
+    ) -> Result<Resolved> {
+        let versions = (reach.versions(), self.version);
+        let buffer = |location| match location {
+            Location::Base(i) => reach.base.expect("what was located in it").at(i).buffer().clone(),
+            Location::Memory(i) => reach.memory.at(i).buffer().clone(),
+            Location::Plan(i) => self.at(i).clone(),
+        };
+        let arguments = if bound.is_some_and(|bound| bound.versions == versions) {
+            None
+        } else {
+            let steps = reach.arguments(plan)?.into_iter();
+            Some(steps.map(|step| step.into_iter().map(buffer).collect()).collect())
+        };
+        let reads = reads.iter().map(|(id, elements)| Ok((buffer(reach.locate(plan, *id)?), *elements)));
+        Ok(Resolved { versions, arguments, reads: reads.collect::<Result<_>>()? })
+    }
+}
+
+impl Recording<'_> {
+    fn record(&self, encoder: &mut wgpu::CommandEncoder, mut timestamps: Option<&mut Timestamps>) {
+        let Self { plan, shaders, bound, dispatches, clock } = *self;
         let mut begin = |label: Option<&str>, stamps: Option<&mut Timestamps>| {
             let timestamp_writes = stamps.and_then(Timestamps::next_pass);
             let descriptor = wgpu::ComputePassDescriptor { label, timestamp_writes };
@@ -277,8 +301,8 @@ impl Prepared {
             let label = Some(&*plan.steps[*at].label);
             let mut single = each.then(|| begin(label, timestamps.as_deref_mut()));
             let pass = single.as_mut().or(shared.as_mut()).expect("each has a pass, or all share one");
-            pass.set_pipeline(&self.pipelines[*at].raw);
-            pass.set_bind_group(0, &groups[*at], &[(number * ALIGN) as u32]);
+            pass.set_pipeline(&shaders[*at].raw);
+            pass.set_bind_group(0, &bound.groups[*at], &[(number * ALIGN) as u32]);
             let [x, y, z] = dispatch.workgroups.map(|n| n as u32);
             pass.dispatch_workgroups(x, y, z);
         }

@@ -156,6 +156,12 @@ async fn raw_adapters() -> Vec<wgpu::Adapter> {
         power_preference: wgpu::PowerPreference::HighPerformance,
         ..Default::default()
     };
+    // Elsewhere (Node) there is no WebGPU, and wgpu panics instead of saying so.
+    let global = js_sys::global();
+    let has = |name: &str| js_sys::Reflect::has(&global, &name.into()).unwrap_or(false);
+    if !has("Window") && !has("WorkerGlobalScope") {
+        return Vec::new();
+    }
     match instance().request_adapter(&options).await {
         Ok(adapter) => vec![adapter],
         Err(error) => {

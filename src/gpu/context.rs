@@ -170,6 +170,11 @@ impl GpuContext {
         self.0.ledger.now()
     }
 
+    /// Buffers of this context that are in use.
+    pub fn allocated_buffers(&self) -> u64 {
+        self.0.ledger.buffers()
+    }
+
     /// The most there ever were.
     pub fn peak_bytes(&self) -> u64 {
         self.0.ledger.peak()

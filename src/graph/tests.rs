@@ -1,12 +1,13 @@
 //! What the builder refuses, one line each, and what a backward pass hands out.
 
 use super::*;
+use crate::kernels::cpu::Norm;
 use crate::kernels::linear::linear::Linear;
+use crate::kernels::rows::activate::Activate;
 use crate::kernels::rows::add::Add;
 use crate::kernels::rows::clear::Clear;
-use crate::kernels::rows::glu::Glu;
-use crate::kernels::rows::layer_norm::LayerNorm;
 use crate::kernels::rows::nll::Nll;
+use crate::kernels::rows::norm::Normalize;
 use crate::kernels::{Asked, DeviceTraits};
 use crate::shape;
 use crate::tensor::{Capacity, Unit};
@@ -229,9 +230,10 @@ fn fusible(g: &mut Graph) -> [TensorId; 3] {
     let x = g.state("x", Purpose::Exposed, TensorType::f32(shape![Unit::Rows, 8]));
     let norm = g.parameter("norm", DType::F32, shape![2, 8]);
     let w = g.parameter("w", DType::F32, shape![12, 8]);
-    let normed = g.apply1("normed", LayerNorm { width: 8, rows: Unit::Rows }, &[x, norm]).unwrap();
+    let normed =
+        g.apply1("normed", Normalize { width: 8, rows: Unit::Rows, norm: Norm::LAYER }, &[x, norm]).unwrap();
     let both = g.apply1("both", Linear::new(8, 12), &[normed, w]).unwrap();
-    let z = g.apply1("z", Glu { width: 6 }, &[both]).unwrap();
+    let z = g.apply1("z", Activate::gelu(6), &[both]).unwrap();
     g.output(z, "result");
     [x, normed, both]
 }
@@ -246,7 +248,7 @@ fn few_rows_take_one_dispatch() {
     let mut g = Graph::new();
     fusible(&mut g);
     assert_eq!(stems(&g, 3), ["linear"]);
-    assert_eq!(stems(&g, 300), ["layer_norm", "linear", "glu"]);
+    assert_eq!(stems(&g, 300), ["norm", "linear", "activate"]);
     // The step reads and writes what the three did.
     let plan = lowered(&g).unwrap();
     let names: Vec<&str> =
@@ -259,9 +261,9 @@ fn what_others_read_stays() {
     let mut g = Graph::new();
     let [_, normed, both] = fusible(&mut g);
     g.output(normed, "normed");
-    assert_eq!(stems(&g, 3), ["layer_norm", "linear"]);
+    assert_eq!(stems(&g, 3), ["norm", "linear"]);
     g.output(both, "both");
-    assert_eq!(stems(&g, 3), ["layer_norm", "linear", "glu"]);
+    assert_eq!(stems(&g, 3), ["norm", "linear", "activate"]);
 }
 
 #[test]
@@ -274,5 +276,5 @@ fn nothing_is_fused_over_a_write() {
     // Between the norm, which reads x, and the product.
     let last = g.nodes.pop().unwrap();
     g.nodes.insert(1, last);
-    assert_eq!(stems(&g, 3), ["layer_norm", "clear", "linear", "glu"]);
+    assert_eq!(stems(&g, 3), ["norm", "clear", "linear", "activate"]);
 }

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::config::ModelConfig;
+use super::families::{self, Names};
 use super::parameters::ParameterSpec;
 pub use super::tensor_file::{Dtype, TensorData, TensorFile as Tensors, safetensors_bytes, write_tensors_to};
 use super::tensor_file::{clip, floats, list};
@@ -22,6 +23,8 @@ pub struct Checkpoint {
     files: Vec<Tensors>,
     /// Tensor name to index in `files`.
     home: BTreeMap<String, usize>,
+    /// Where our tensors lie in them.
+    names: Names,
 }
 
 impl Checkpoint {
@@ -76,7 +79,7 @@ impl Checkpoint {
             }
             home.insert(name.clone(), at);
         }
-        Ok(Self { files, home })
+        Ok(Self { files, home, names: Names::default() })
     }
 
     /// A checkpoint in memory, in one piece; `label` stands for its path in messages.
@@ -101,7 +104,29 @@ impl Checkpoint {
                 }
             }
         }
-        Ok(Self { files, home })
+        Ok(Self { files, home, names: Names::default() })
+    }
+
+    /// The weights of a model of this configuration, which learns from them what it does not say itself. From
+    /// here on tensors are asked for by our names. Returns warnings too.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::check`].
+    pub fn of(mut self, config: &mut ModelConfig) -> Result<(Self, Vec<String>)> {
+        families::settle(config, |name| self.has(name));
+        self.names = Names::of(config, |name| self.has(name));
+        let warnings = self.check(&config.parameters())?;
+        Ok((self, warnings))
+    }
+
+    /// Whether a file holds a tensor of this name.
+    pub fn has(&self, name: &str) -> bool {
+        self.home.contains_key(name)
+    }
+
+    /// Where our tensors lie.
+    pub fn layout(&self) -> Names {
+        self.names
     }
 
     /// Names of all tensors, sorted.
@@ -111,12 +136,8 @@ impl Checkpoint {
 
     /// How a tensor is stored.
     pub fn dtype(&self, name: &str) -> Option<Dtype> {
-        self.file(name)?.dtype(name)
-    }
-
-    /// Shape of a tensor, outermost dimension first.
-    pub fn shape(&self, name: &str) -> Option<&[usize]> {
-        self.file(name)?.shape(name)
+        let name = self.names.place(name).name;
+        self.file(&name)?.dtype(&name)
     }
 
     /// Bytes of all tensors as they are stored.
@@ -131,8 +152,9 @@ impl Checkpoint {
     /// `ErrorKind::ModelFormat`, naming the first tensors that are missing and how many, or the first one
     /// whose shape or type is wrong, with both.
     pub fn check(&self, specs: &[ParameterSpec]) -> Result<Vec<String>> {
-        let missing: Vec<&str> =
-            specs.iter().map(|s| s.name.as_str()).filter(|name| !self.home.contains_key(*name)).collect();
+        let places: Vec<String> = specs.iter().map(|s| self.names.place(&s.name).name).collect();
+        let missing: std::collections::BTreeSet<&str> =
+            places.iter().map(String::as_str).filter(|name| !self.has(name)).collect();
         if !missing.is_empty() {
             let message = format!(
                 "{}: {} of {} tensors missing: {}",
@@ -147,8 +169,9 @@ impl Checkpoint {
         for spec in specs {
             self.check_one(spec)?;
         }
-        let known: std::collections::HashSet<&str> = specs.iter().map(|s| s.name.as_str()).collect();
-        let extra: Vec<&str> = self.names().filter(|name| !known.contains(name)).collect();
+        let known: std::collections::HashSet<&str> = places.iter().map(String::as_str).collect();
+        let extra = self.names().filter(|name| !known.contains(name) && !self.names.is_idle(name));
+        let extra: Vec<&str> = extra.collect();
         Ok(match extra.len() {
             0 => Vec::new(),
             1 => vec![format!("{}: unknown tensor {} is ignored", self.label(), clip(extra[0]))],
@@ -161,17 +184,18 @@ impl Checkpoint {
     }
 
     fn check_one(&self, spec: &ParameterSpec) -> Result<()> {
-        let (file, dtype, _) = self.find(&spec.name)?;
+        let place = self.names.place(&spec.name);
+        let (file, dtype, _) = self.find(&place.name)?;
         if !matches!(dtype, Dtype::F32 | Dtype::F16 | Dtype::BF16) {
-            return Err(type_error(file, &spec.name, dtype));
+            return Err(type_error(file, &place.name, dtype));
         }
-        let shape = file.shape(&spec.name).unwrap_or_default();
-        if shape != spec.shape {
+        let shape = file.shape(&place.name).unwrap_or_default();
+        let want = place.shape_in_file(&spec.shape);
+        if shape != want {
             let message = format!(
-                "{}: tensor {} has shape {shape:?}, config.json makes it {:?}",
+                "{}: tensor {} has shape {shape:?}, config.json makes it {want:?}",
                 file.label(),
-                spec.name,
-                spec.shape
+                clip(&place.name),
             );
             return Err(Error::new(ErrorKind::ModelFormat, message)
                 .help("config.json and the weights are not of the same model"));
@@ -185,11 +209,12 @@ impl Checkpoint {
     /// `ErrorKind::ModelFormat` if it is missing, of another type than F32, F16 and BF16, or holds a NaN or
     /// an infinity (the message has the first one's index).
     pub fn f32(&self, name: &str) -> Result<Vec<f32>> {
-        let (file, dtype, raw) = self.find(name)?;
-        let values = floats(dtype, raw).ok_or_else(|| type_error(file, name, dtype))?;
+        let place = self.names.place(name);
+        let (file, dtype, raw) = self.find(&place.name)?;
+        let values = floats(dtype, raw).ok_or_else(|| type_error(file, &place.name, dtype))?;
         match first_bad(&values, |x| x.to_bits() & 0x7f80_0000 == 0x7f80_0000) {
-            None => Ok(values),
-            Some(i) => Err(bad_weight(file, name, values[i], i)),
+            None => Ok(place.take(values, &place.shape_of_ours(file.shape(&place.name).unwrap_or_default()))),
+            Some(i) => Err(bad_weight(file, &place.name, values[i], i)),
         }
     }
 
@@ -200,7 +225,8 @@ impl Checkpoint {
     /// its index.
     pub fn f16_bits(&self, name: &str) -> Result<Vec<u16>> {
         let not_finite = |x: u16| x & 0x7c00 == 0x7c00;
-        let (file, dtype, raw) = self.find(name)?;
+        let place = self.names.place(name);
+        let (file, dtype, raw) = self.find(&place.name)?;
         if dtype != Dtype::F16 {
             let values = self.f32(name)?;
             let bits: Vec<u16> = values.iter().map(|x| half::f16::from_f32(*x).to_bits()).collect();
@@ -216,8 +242,8 @@ impl Checkpoint {
         }
         let bits: Vec<u16> = raw.as_chunks::<2>().0.iter().map(|&b| u16::from_le_bytes(b)).collect();
         match first_bad(&bits, not_finite) {
-            None => Ok(bits),
-            Some(i) => Err(bad_weight(file, name, half::f16::from_bits(bits[i]).to_f32(), i)),
+            None => Ok(place.take(bits, &place.shape_of_ours(file.shape(&place.name).unwrap_or_default()))),
+            Some(i) => Err(bad_weight(file, &place.name, half::f16::from_bits(bits[i]).to_f32(), i)),
         }
     }
 
@@ -305,9 +331,10 @@ pub fn fingerprint(config: &ModelConfig, checkpoint: &Checkpoint) -> u64 {
     let mut names: Vec<String> = config.parameters().into_iter().map(|spec| spec.name).collect();
     names.sort_unstable();
     for name in names {
-        if let Ok((file, dtype, raw)) = checkpoint.find(&name) {
+        let place = checkpoint.names.place(&name).name;
+        if let Ok((file, dtype, raw)) = checkpoint.find(&place) {
             text(&mut hash, &name);
-            text(&mut hash, &format!("{dtype:?} {:?}", file.shape(&name).unwrap_or_default()));
+            text(&mut hash, &format!("{dtype:?} {:?}", file.shape(&place).unwrap_or_default()));
             hash.update(raw);
         }
     }

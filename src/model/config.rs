@@ -1,9 +1,14 @@
 //! `config.json`: what a model is (SPEC §2). Every key is checked when it is read, so that the rest of the
 //! crate can use the numbers without looking twice.
 
+use std::sync::Arc;
+
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
+use serde_json::{Map, Value, json};
 
+use super::families::Family;
+use crate::attention::RopeScaling;
 use crate::error::{Error, ErrorKind, Result};
 
 /// An enum that is written as one of a few words.
@@ -30,7 +35,7 @@ macro_rules! words {
             }
         }
 
-        impl Word for $name {
+        impl $crate::model::config::Word for $name {
             const ALL: &'static [Self] = Self::ALL;
             fn word(self) -> &'static str { self.as_str() }
         }
@@ -39,11 +44,14 @@ macro_rules! words {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result { f.write_str(self.as_str()) }
         }
 
-        impl Serialize for $name {
-            fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> { s.serialize_str(self.as_str()) }
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+                s.serialize_str(self.as_str())
+            }
         }
     };
 }
+pub(super) use words;
 
 words! {
     /// The kernel of attention, `w_ij` of SPEC §1.
@@ -88,6 +96,39 @@ words! {
     }
 }
 words! {
+    /// The norm of the residual stream, or of the vectors of a head.
+    NormKind {
+        /// LayerNorm.
+        Layer = "layer",
+        /// RMSNorm.
+        Rms = "rms",
+    }
+}
+words! {
+    /// What is done to q and k, head by head, before the kernel.
+    QkNorm {
+        /// Nothing.
+        None = "none",
+        /// LayerNorm, with a bias.
+        Layer = "layer",
+        /// RMSNorm.
+        Rms = "rms",
+    }
+}
+words! {
+    /// What an MLP applies to its hidden units.
+    ActivationKind {
+        /// GELU, the tanh form.
+        GeluTanh = "gelu_tanh",
+        /// GELU by the error function.
+        Gelu = "gelu",
+        /// `x / (1 + e^-x)`.
+        Silu = "silu",
+        /// `max(x, 0)`.
+        Relu = "relu",
+    }
+}
+words! {
     /// Forgetting.
     Gate {
         /// Every token counts for ever.
@@ -111,38 +152,108 @@ words! {
 /// A whole model, as `config.json` describes it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ModelConfig {
+    /// Whose `config.json` and tensor names its files have.
+    pub family: Family,
+    /// The `config.json` of another family than ours, which is written as it was read.
+    pub origin: Option<Arc<Map<String, Value>>>,
     /// Rows of the embedding, V.
     pub vocab_size: usize,
     /// Width of the residual stream, d.
     pub hidden_size: usize,
     /// Layers.
     pub num_hidden_layers: usize,
-    /// Heads of each layer, H.
+    /// Query heads of each layer, H.
     pub num_attention_heads: usize,
+    /// Key heads, G: H / G neighbouring query heads share each one's keys, values, state and gate.
+    pub num_key_value_heads: usize,
+    /// Width of a head, h.
+    pub head_dim: usize,
     /// Width of the MLP, m.
     pub intermediate_size: usize,
-    /// Always 1e-5 (SPEC §2).
-    pub layer_norm_eps: f64,
+    /// The norms of the residual stream.
+    pub norm: NormConfig,
+    /// The MLP.
+    pub mlp: MlpConfig,
+    /// Which projections have a bias.
+    pub biases: Biases,
     /// Rotary position.
     pub rope: RopeConfig,
     /// Whether a sinusoidal position is added to the embeddings.
     pub sinusoidal: bool,
+    /// Rows of a table of positions that is added to the embeddings; 0: none. A text cannot be longer.
+    pub learned_positions: usize,
+    /// Whether attention and MLP read the same input, instead of one after the other.
+    pub parallel_residual: bool,
+    /// Whether the embedding is the output projection too, instead of a matrix of its own, `lm_head.weight`.
+    pub tie_word_embeddings: bool,
     /// Whether the logits have a bias, `lm_head.bias`.
     pub logit_bias: bool,
     /// Attention.
     pub attention: AttentionConfig,
 }
 
+/// A norm over the last dimension.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct NormConfig {
+    /// Which.
+    pub kind: NormKind,
+    /// What is added to the variance.
+    pub eps: f64,
+    /// Whether there is a bias beside the weight.
+    pub bias: bool,
+}
+
+impl NormConfig {
+    /// LayerNorm as our own models have it (SPEC §2).
+    pub const LAYER: Self = Self { kind: NormKind::Layer, eps: 1e-5, bias: true };
+}
+
+/// The MLP of every layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MlpConfig {
+    /// `down(act(gate) ⊙ up)`, instead of `down(act(up))`.
+    pub gated: bool,
+    /// act.
+    pub activation: ActivationKind,
+}
+
+impl MlpConfig {
+    /// The gated GELU of our own models (SPEC §2).
+    pub const GELU: Self = Self { gated: true, activation: ActivationKind::GeluTanh };
+}
+
+/// Which projections of a layer have a bias.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Biases {
+    /// Those to queries, keys and values.
+    pub qkv: bool,
+    /// That of the heads' outputs.
+    pub o: bool,
+    /// Those of the MLP.
+    pub mlp: bool,
+}
+
 /// Rotary position embedding.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct RopeConfig {
     /// What is rotated (`rope.where`).
-    #[serde(rename = "where")]
     pub where_: RopeWhere,
     /// Base of the angles, `pos · θ^(−2i/h)`.
     pub theta: f64,
     /// Which components make a pair.
     pub layout: RopeLayout,
+    /// Components of a head that are rotated, the first ones.
+    pub rotary_dim: usize,
+    /// What becomes of the angles in long texts.
+    pub scaling: RopeScaling,
+}
+
+impl RopeConfig {
+    /// All of a head of `head` components, in halves, base 10 000.
+    pub fn new(where_: RopeWhere, head: usize) -> Self {
+        let (layout, scaling) = (RopeLayout::Half, RopeScaling::None);
+        Self { where_, theta: 1e4, layout, rotary_dim: head, scaling }
+    }
 }
 
 /// Attention of every layer. Fields that a kind does not read keep their defaults.
@@ -163,12 +274,16 @@ pub struct AttentionConfig {
     pub causal: bool,
     /// β of the normaliser.
     pub denominator_bias: f64,
-    /// One LayerNorm for q and k.
+    /// The norm that makes q̄ and k̄. Where it is none, the kernel reads q and k themselves.
+    pub qk_norm: QkNorm,
+    /// One norm for q and k.
     pub shared_qk_norm: bool,
     /// What the sketch sees.
     pub sketch_input: SketchInput,
     /// Forgetting.
     pub gate: Gate,
+    /// Whether the gate's projection has a bias.
+    pub gate_bias: bool,
     /// The sketch; present exactly when the kind is polysketch.
     pub sketch: Option<SketchConfig>,
 }
@@ -209,13 +324,18 @@ impl AttentionConfig {
     /// `block_size` where the file does not say.
     pub const BLOCK_SIZE: usize = 128;
 
+    /// The norm of a kind where the file does not say.
+    pub fn usual_qk_norm(kind: AttentionKind) -> QkNorm {
+        if kind == AttentionKind::Softmax { QkNorm::None } else { QkNorm::Layer }
+    }
+
     /// Whether q̄ and k̄ exist, and with them `q_norm` (and `k_norm` unless shared).
     pub fn has_normed_qk(&self) -> bool {
-        match self.kind {
-            AttentionKind::Softmax => false,
-            AttentionKind::Polynomial | AttentionKind::Taylor => true,
+        let read = match self.kind {
+            AttentionKind::Softmax | AttentionKind::Polynomial | AttentionKind::Taylor => true,
             AttentionKind::Polysketch => self.local_exact || self.sketch_input == SketchInput::Normed,
-        }
+        };
+        read && self.qk_norm != QkNorm::None
     }
 
     /// F: features of the scan for heads of `head_size`, symmetric ones kept once. None for the kinds that
@@ -242,12 +362,28 @@ pub(crate) fn binomial(n: usize, k: usize) -> Option<usize> {
 impl ModelConfig {
     /// h: width of one head.
     pub fn head_size(&self) -> usize {
-        self.hidden_size / self.num_attention_heads.max(1)
+        self.head_dim
+    }
+
+    /// Columns of all query heads together, H h.
+    pub fn query_width(&self) -> usize {
+        self.num_attention_heads * self.head_dim
+    }
+
+    /// Whether the joined projection to queries, keys, values and gates has a bias.
+    pub fn has_qkv_bias(&self) -> bool {
+        let gated = self.attention.gate == Gate::Scalar && self.attention.kind != AttentionKind::Softmax;
+        self.biases.qkv || (gated && self.attention.gate_bias)
+    }
+
+    /// Columns of all key heads together, G h.
+    pub fn key_width(&self) -> usize {
+        self.num_key_value_heads * self.head_dim
     }
 
     /// Bytes of the keys and values that softmax attention of the same shape keeps for `tokens`, in f32.
     pub fn softmax_cache_bytes(&self, tokens: u64) -> u64 {
-        [2, 4, self.num_hidden_layers as u64, self.hidden_size as u64]
+        [2, 4, self.num_hidden_layers as u64, self.key_width() as u64]
             .iter()
             .fold(tokens, |a, n| a.saturating_mul(*n))
     }
@@ -272,20 +408,84 @@ impl ModelConfig {
 
 impl Serialize for ModelConfig {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        if let Some(origin) = &self.origin {
+            return origin.serialize(s);
+        }
         let mut m = s.serialize_map(None)?;
         m.serialize_entry("model_type", "polysketch")?;
         m.serialize_entry("vocab_size", &self.vocab_size)?;
         m.serialize_entry("hidden_size", &self.hidden_size)?;
         m.serialize_entry("num_hidden_layers", &self.num_hidden_layers)?;
         m.serialize_entry("num_attention_heads", &self.num_attention_heads)?;
+        if self.num_key_value_heads != self.num_attention_heads {
+            m.serialize_entry("num_key_value_heads", &self.num_key_value_heads)?;
+        }
+        if self.query_width() != self.hidden_size {
+            m.serialize_entry("head_dim", &self.head_dim)?;
+        }
         m.serialize_entry("intermediate_size", &self.intermediate_size)?;
-        m.serialize_entry("activation", "gelu_tanh")?;
-        m.serialize_entry("layer_norm_eps", &self.layer_norm_eps)?;
-        m.serialize_entry("tie_word_embeddings", &true)?;
+        m.serialize_entry("activation", &self.mlp.activation)?;
+        if !self.mlp.gated {
+            m.serialize_entry("gated_mlp", &false)?;
+        }
+        match self.norm.kind {
+            NormKind::Layer => m.serialize_entry("layer_norm_eps", &self.norm.eps)?,
+            NormKind::Rms => m.serialize_entry("rms_norm_eps", &self.norm.eps)?,
+        }
+        if self.norm.bias != (self.norm.kind == NormKind::Layer) {
+            m.serialize_entry("norm_bias", &self.norm.bias)?;
+        }
+        for (key, on) in [
+            ("qkv_bias", self.biases.qkv),
+            ("o_bias", self.biases.o),
+            ("mlp_bias", self.biases.mlp),
+            ("parallel_residual", self.parallel_residual),
+        ] {
+            if on {
+                m.serialize_entry(key, &true)?;
+            }
+        }
+        m.serialize_entry("tie_word_embeddings", &self.tie_word_embeddings)?;
         m.serialize_entry("logit_bias", &self.logit_bias)?;
         m.serialize_entry("sinusoidal", &self.sinusoidal)?;
-        m.serialize_entry("rope", &self.rope)?;
+        if self.learned_positions > 0 {
+            m.serialize_entry("learned_positions", &self.learned_positions)?;
+        }
+        m.serialize_entry("rope", &Rope(&self.rope, self.head_dim))?;
         m.serialize_entry("attention", &self.attention)?;
+        m.end()
+    }
+}
+
+/// A rope of heads of so many components.
+struct Rope<'a>(&'a RopeConfig, usize);
+
+impl Serialize for Rope<'_> {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        let (rope, head) = (self.0, self.1);
+        let mut m = s.serialize_map(None)?;
+        m.serialize_entry("where", &rope.where_)?;
+        m.serialize_entry("theta", &rope.theta)?;
+        m.serialize_entry("layout", &rope.layout)?;
+        if rope.rotary_dim != head {
+            m.serialize_entry("rotary_dim", &rope.rotary_dim)?;
+        }
+        match &rope.scaling {
+            RopeScaling::None => {}
+            RopeScaling::Linear { factor } => {
+                m.serialize_entry("scaling", &json!({ "type": "linear", "factor": factor }))?;
+            }
+            RopeScaling::Llama3 { factor, low, high, original } => {
+                let scaling = json!({
+                    "type": "llama3", "factor": factor, "low_freq_factor": low, "high_freq_factor": high,
+                    "original_max_position_embeddings": original,
+                });
+                m.serialize_entry("scaling", &scaling)?;
+            }
+            RopeScaling::Divisors(divisors) => {
+                m.serialize_entry("scaling", &json!({ "type": "divisors", "divisors": divisors }))?;
+            }
+        }
         m.end()
     }
 }
@@ -304,7 +504,13 @@ impl Serialize for AttentionConfig {
             m.serialize_entry("denominator_bias", &self.denominator_bias)?;
             m.serialize_entry("shared_qk_norm", &self.shared_qk_norm)?;
         }
+        if self.qk_norm != Self::usual_qk_norm(self.kind) {
+            m.serialize_entry("qk_norm", &self.qk_norm)?;
+        }
         m.serialize_entry("gate", &self.gate)?;
+        if !self.gate_bias {
+            m.serialize_entry("gate_bias", &false)?;
+        }
         if !self.causal {
             m.serialize_entry("causal", &false)?;
         }

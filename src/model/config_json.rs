@@ -5,14 +5,16 @@ use std::fmt;
 use serde_json::{Map, Value};
 
 use super::config::{
-    AttentionConfig, AttentionKind, Gate, ModelConfig, RopeConfig, RopeLayout, RopeWhere, SketchConfig,
-    SketchInput, SketchKind, Word, binomial,
+    AttentionConfig, AttentionKind, Biases, Gate, MlpConfig, ModelConfig, NormConfig, NormKind, QkNorm,
+    RopeConfig, RopeLayout, RopeWhere, SketchConfig, SketchInput, SketchKind, Word, binomial,
 };
+use super::families::{self, Family};
+use crate::attention::RopeScaling;
 use crate::error::{Error, ErrorKind, Result};
 
 /// A key whose value is missing or impossible.
 #[derive(Debug)]
-struct Fault {
+pub(super) struct Fault {
     key: String,
     /// None: missing.
     value: Option<String>,
@@ -20,7 +22,7 @@ struct Fault {
 }
 
 impl Fault {
-    fn new(key: impl Into<String>, value: impl fmt::Display, allowed: impl Into<String>) -> Self {
+    pub(super) fn new(key: impl Into<String>, value: impl fmt::Display, allowed: impl Into<String>) -> Self {
         Self { key: key.into(), value: Some(value.to_string()), allowed: allowed.into() }
     }
 
@@ -40,10 +42,10 @@ impl Fault {
     }
 }
 
-type Checked<T> = std::result::Result<T, Fault>;
+pub(super) type Checked<T> = std::result::Result<T, Fault>;
 
 /// What a size may be: `least..=most`, a multiple of `step`.
-struct Sizes {
+pub(super) struct Sizes {
     least: usize,
     most: usize,
     step: usize,
@@ -69,12 +71,14 @@ impl fmt::Display for Sizes {
     }
 }
 
-const VOCAB: Sizes = Sizes::new(1, 1 << 24, 1);
-const HIDDEN: Sizes = Sizes::new(4, 1 << 16, 4);
-const LAYERS: Sizes = Sizes::new(1, 1024, 1);
-const HEADS: Sizes = Sizes::new(1, 4096, 1);
-const HEAD: Sizes = Sizes::new(4, 1024, 4);
-const INTERMEDIATE: Sizes = Sizes::new(4, 1 << 18, 4);
+pub(super) const VOCAB: Sizes = Sizes::new(1, 1 << 24, 1);
+pub(super) const HIDDEN: Sizes = Sizes::new(4, 1 << 16, 4);
+pub(super) const LAYERS: Sizes = Sizes::new(1, 1024, 1);
+pub(super) const HEADS: Sizes = Sizes::new(1, 4096, 1);
+pub(super) const HEAD: Sizes = Sizes::new(4, 1024, 4);
+pub(super) const INTERMEDIATE: Sizes = Sizes::new(4, 1 << 18, 4);
+pub(super) const POSITIONS: Sizes = Sizes::new(1, 1 << 24, 1);
+const ROTARY: Sizes = Sizes::new(2, 1024, 2);
 const BLOCK: Sizes = Sizes::new(1, 1 << 14, 1);
 const SKETCH: Sizes = Sizes::new(4, 512, 4);
 const LEVELS: Sizes = Sizes::new(1, 16, 1);
@@ -128,7 +132,12 @@ impl ModelConfig {
             ));
         };
         let mut notes = Vec::new();
-        let config = model(map, &mut notes).map_err(|fault| fault.error(name))?;
+        let family = family(map).map_err(|fault| fault.error(name))?;
+        let config = match family {
+            Family::Polysketch => model(map, &mut notes),
+            family => families::read(family, map, &mut notes),
+        };
+        let config = config.map_err(|fault| fault.error(name))?;
         config.check().map_err(|fault| fault.error(name))?;
         Ok((config, notes.into_iter().map(|note| format!("{name}: {note}")).collect()))
     }
@@ -142,21 +151,58 @@ impl ModelConfig {
     }
 }
 
+/// Whose configuration it is; one that does not say is ours.
+fn family(map: &Map<String, Value>) -> Checked<Family> {
+    let all: Vec<String> = Family::ALL.iter().map(|family| format!("\"{family}\"")).collect();
+    let allowed = format!("one of {}", all.join(", "));
+    let found = Object::new("", map).read("model_type", &allowed, |v| families::named(v.as_str()?))?;
+    Ok(found.unwrap_or(Family::Polysketch))
+}
+
 fn model(map: &Map<String, Value>, notes: &mut Vec<String>) -> Checked<ModelConfig> {
     let mut o = Object::new("", map);
-    o.fixed("model_type", &Value::from("polysketch"))?;
-    o.fixed("activation", &Value::from("gelu_tanh"))?;
-    o.fixed("tie_word_embeddings", &Value::Bool(true))?;
+    o.fixed("model_type", &Value::from(Family::Polysketch.as_str()))?;
+    let hidden_size = o.size("hidden_size", &HIDDEN)?.required(&HIDDEN)?;
+    let num_attention_heads = o.size("num_attention_heads", &HEADS)?.required(&HEADS)?;
+    let head_dim = o.size("head_dim", &HEAD)?.unwrap_or_else(|| hidden_size / num_attention_heads.max(1));
+    let (layer, rms) = (o.number("layer_norm_eps")?.value, o.number("rms_norm_eps")?.value);
+    if let (Some(_), Some(rms)) = (layer, rms) {
+        return Err(Fault::new("rms_norm_eps", rms, "left out beside layer_norm_eps: a model has one norm"));
+    }
+    let kind = if rms.is_some() { NormKind::Rms } else { NormKind::Layer };
     let config = ModelConfig {
+        family: Family::Polysketch,
+        origin: None,
         vocab_size: o.size("vocab_size", &VOCAB)?.required(&VOCAB)?,
-        hidden_size: o.size("hidden_size", &HIDDEN)?.required(&HIDDEN)?,
+        hidden_size,
         num_hidden_layers: o.size("num_hidden_layers", &LAYERS)?.required(&LAYERS)?,
-        num_attention_heads: o.size("num_attention_heads", &HEADS)?.required(&HEADS)?,
+        num_attention_heads,
+        num_key_value_heads: o.size("num_key_value_heads", &HEADS)?.unwrap_or(num_attention_heads),
+        head_dim,
         intermediate_size: o.size("intermediate_size", &INTERMEDIATE)?.required(&INTERMEDIATE)?,
-        layer_norm_eps: o.number("layer_norm_eps")?.unwrap_or(1e-5),
+        norm: NormConfig {
+            kind,
+            eps: layer.or(rms).unwrap_or(1e-5),
+            bias: o.flag("norm_bias")?.unwrap_or(kind == NormKind::Layer),
+        },
+        mlp: MlpConfig {
+            gated: o.flag("gated_mlp")?.unwrap_or(true),
+            activation: o.word("activation")?.unwrap_or(MlpConfig::GELU.activation),
+        },
+        biases: Biases {
+            qkv: o.flag("qkv_bias")?.unwrap_or(false),
+            o: o.flag("o_bias")?.unwrap_or(false),
+            mlp: o.flag("mlp_bias")?.unwrap_or(false),
+        },
         sinusoidal: o.flag("sinusoidal")?.unwrap_or(false),
+        learned_positions: o.size("learned_positions", &POSITIONS)?.unwrap_or(0),
+        parallel_residual: o.flag("parallel_residual")?.unwrap_or(false),
+        tie_word_embeddings: o.flag("tie_word_embeddings")?.unwrap_or(true),
         logit_bias: o.flag("logit_bias")?.unwrap_or(false),
-        rope: o.object("rope")?.required(&"an object with \"where\"").and_then(|m| rope(m, notes))?,
+        rope: o
+            .object("rope")?
+            .required(&"an object with \"where\"")
+            .and_then(|m| rope(m, head_dim, notes))?,
         attention: o
             .object("attention")?
             .required(&"an object with \"kind\"")
@@ -166,15 +212,44 @@ fn model(map: &Map<String, Value>, notes: &mut Vec<String>) -> Checked<ModelConf
     Ok(config)
 }
 
-fn rope(map: &Map<String, Value>, notes: &mut Vec<String>) -> Checked<RopeConfig> {
+fn rope(map: &Map<String, Value>, head: usize, notes: &mut Vec<String>) -> Checked<RopeConfig> {
     let mut o = Object::new("rope.", map);
     let config = RopeConfig {
         where_: o.word("where")?.required(&one_of::<RopeWhere>())?,
         theta: o.number("theta")?.unwrap_or(1e4),
         layout: o.word("layout")?.unwrap_or(RopeLayout::Half),
+        rotary_dim: o.size("rotary_dim", &ROTARY)?.unwrap_or(head),
+        scaling: o
+            .object("scaling")?
+            .value
+            .map_or(Ok(RopeScaling::None), |m| scaling("rope.scaling.", m, notes))?,
     };
     o.finish(&[], "", notes);
     Ok(config)
+}
+
+/// `rope.scaling`, in the words of Hugging Face's configurations.
+fn scaling(prefix: &'static str, map: &Map<String, Value>, notes: &mut Vec<String>) -> Checked<RopeScaling> {
+    const KINDS: &str = "\"linear\", \"llama3\" or \"divisors\"";
+    let mut o = Object::new(prefix, map);
+    let number = |o: &mut Object<'_>, key| o.number(key)?.required(&"a number");
+    let kind = o.read("type", &KINDS, Value::as_str)?.required(&KINDS)?;
+    let scaling = match kind {
+        "linear" => RopeScaling::Linear { factor: number(&mut o, "factor")? },
+        "llama3" => RopeScaling::Llama3 {
+            factor: number(&mut o, "factor")?,
+            low: number(&mut o, "low_freq_factor")?,
+            high: number(&mut o, "high_freq_factor")?,
+            original: number(&mut o, "original_max_position_embeddings")?,
+        },
+        "divisors" => {
+            let list = |v: &Value| v.as_array()?.iter().map(|x| x.as_f64().map(|x| x as f32)).collect();
+            RopeScaling::Divisors(o.read("divisors", &"a list of numbers", list)?.required(&"a list")?)
+        }
+        other => return Err(Fault::new(format!("{prefix}type"), shown(&other.into()), KINDS)),
+    };
+    o.finish(&[], "", notes);
+    Ok(scaling)
 }
 
 fn attention(map: &Map<String, Value>, notes: &mut Vec<String>) -> Checked<AttentionConfig> {
@@ -188,9 +263,11 @@ fn attention(map: &Map<String, Value>, notes: &mut Vec<String>) -> Checked<Atten
         local_exact: false,
         causal: o.flag("causal")?.unwrap_or(true),
         denominator_bias: 1.0,
+        qk_norm: o.word("qk_norm")?.unwrap_or(AttentionConfig::usual_qk_norm(kind)),
         shared_qk_norm: false,
         sketch_input: SketchInput::Normed,
         gate: o.word("gate")?.unwrap_or(Gate::None),
+        gate_bias: o.flag("gate_bias")?.unwrap_or(true),
         sketch: None,
     };
     if kind != AttentionKind::Softmax {
@@ -255,22 +332,30 @@ impl ModelConfig {
         LAYERS.check("num_hidden_layers", self.num_hidden_layers)?;
         HEADS.check("num_attention_heads", self.num_attention_heads)?;
         INTERMEDIATE.check("intermediate_size", self.intermediate_size)?;
-        if !self.hidden_size.is_multiple_of(self.num_attention_heads)
-            || HEAD.check("", self.head_size()).is_err()
-        {
-            let allowed =
-                format!("a divisor of hidden_size {} that makes each head {HEAD}", self.hidden_size);
+        if HEAD.check("", self.head_dim).is_err() {
+            // Where the file does not say, the heads share the width.
+            let allowed = format!(
+                "a divisor of hidden_size {} that makes each head {HEAD}, unless head_dim says how wide it is",
+                self.hidden_size
+            );
             return Err(Fault::new("num_attention_heads", self.num_attention_heads, allowed));
         }
-        let right_eps = (self.layer_norm_eps - 1e-5).abs() < 1e-9;
-        if !right_eps {
-            return Err(Fault::new("layer_norm_eps", self.layer_norm_eps, "1e-5"));
+        HIDDEN.check("the width of all heads", self.query_width())?;
+        if self.num_key_value_heads == 0 || !self.num_attention_heads.is_multiple_of(self.num_key_value_heads)
+        {
+            let allowed = format!("a divisor of num_attention_heads {}", self.num_attention_heads);
+            return Err(Fault::new("num_key_value_heads", self.num_key_value_heads, allowed));
         }
-        between("rope.theta", self.rope.theta, 1.0, 1e12)?;
+        let eps = if self.norm.kind == NormKind::Rms { "rms_norm_eps" } else { "layer_norm_eps" };
+        between(eps, self.norm.eps, 1e-12, 1.0)?;
+        if self.sinusoidal && self.learned_positions > 0 {
+            return Err(Fault::new("learned_positions", self.learned_positions, "left out with sinusoidal"));
+        }
+        self.rope.check(self.head_dim)?;
         self.attention.check(self.head_size())?;
         if self.rope.where_ == RopeWhere::Normed && !self.attention.has_normed_qk() {
-            let why = match self.attention.kind {
-                AttentionKind::Softmax => "softmax has no normed q and k",
+            let why = match self.attention.qk_norm {
+                QkNorm::None => "q and k have no norm here",
                 _ => "nothing reads normed q and k when local_exact is false and sketch_input is raw",
             };
             return Err(Fault::new("rope.where", "\"normed\"", format!("\"none\" or \"raw\": {why}")));
@@ -283,6 +368,39 @@ impl ModelConfig {
             ));
         }
         Ok(())
+    }
+}
+
+impl RopeConfig {
+    fn check(&self, head: usize) -> Checked<()> {
+        between("rope.theta", self.theta, 1.0, 1e12)?;
+        ROTARY.check("rope.rotary_dim", self.rotary_dim)?;
+        let all = self.layout == RopeLayout::Interleaved;
+        if self.rotary_dim > head || (all && self.rotary_dim != head) {
+            let allowed = if all {
+                format!("{head}, all of a head, where the layout is interleaved")
+            } else {
+                format!("{head} or less, a head's width")
+            };
+            return Err(Fault::new("rope.rotary_dim", self.rotary_dim, allowed));
+        }
+        match &self.scaling {
+            RopeScaling::None => Ok(()),
+            RopeScaling::Linear { factor } => between("rope.scaling.factor", *factor, 1.0, 1e6),
+            RopeScaling::Llama3 { factor, low, high, original } => {
+                between("rope.scaling.factor", *factor, 1.0, 1e6)?;
+                between("rope.scaling.low_freq_factor", *low, f64::MIN_POSITIVE, 1e6)?;
+                between("rope.scaling.high_freq_factor", *high, low + f64::EPSILON, 1e6)?;
+                between("rope.scaling.original_max_position_embeddings", *original, 1.0, 1e9)
+            }
+            RopeScaling::Divisors(divisors) => {
+                if divisors.len() != self.rotary_dim / 2 {
+                    let allowed = format!("{}, one a rotated pair", self.rotary_dim / 2);
+                    return Err(Fault::new("the number of rope.scaling.divisors", divisors.len(), allowed));
+                }
+                divisors.iter().try_for_each(|d| between("rope.scaling.divisors", f64::from(*d), 1e-6, 1e6))
+            }
+        }
     }
 }
 
@@ -307,6 +425,12 @@ impl AttentionConfig {
                 "given with attention.kind \"polysketch\", and only then",
             ));
         }
+        if self.kind == AttentionKind::Polysketch && self.qk_norm == QkNorm::None && self.has_sketched_norm()
+        {
+            let allowed =
+                "\"layer\" or \"rms\": local_exact, and a sketch_input \"normed\", read normed q and k";
+            return Err(Fault::new("attention.qk_norm", "\"none\"", allowed));
+        }
         if self.kind == AttentionKind::Softmax {
             return Ok(());
         }
@@ -315,6 +439,10 @@ impl AttentionConfig {
         between("attention.qk_scale", self.qk_scale, f64::MIN_POSITIVE, 1e4)?;
         between("attention.denominator_bias", self.denominator_bias, 0.0, 1e6)?;
         self.sketch.as_ref().map_or(Ok(()), |sketch| sketch.check(head_size))
+    }
+
+    fn has_sketched_norm(&self) -> bool {
+        self.local_exact || self.sketch_input == SketchInput::Normed
     }
 
     fn check_degree(&self, head_size: usize) -> Checked<()> {
@@ -377,7 +505,7 @@ fn one_of<W: Word>() -> String {
 }
 
 /// A value as a message shows it: one line, and not a whole page.
-fn shown(value: &Value) -> String {
+pub(super) fn shown(value: &Value) -> String {
     match value {
         Value::Object(_) => "an object".into(),
         Value::Array(_) => "a list".into(),
@@ -393,34 +521,38 @@ fn shown(value: &Value) -> String {
 }
 
 /// A JSON object being read, and the keys that were asked for.
-struct Object<'a> {
+pub(super) struct Object<'a> {
     prefix: &'static str,
     map: &'a Map<String, Value>,
     asked: Vec<&'static str>,
 }
 
 /// A key's value, absent or null counting as none.
-struct Found<T> {
+pub(super) struct Found<T> {
     key: String,
-    value: Option<T>,
+    pub value: Option<T>,
 }
 
 impl<T> Found<T> {
-    fn unwrap_or(self, default: T) -> T {
+    pub(super) fn unwrap_or(self, default: T) -> T {
         self.value.unwrap_or(default)
     }
 
-    fn required(self, allowed: &dyn fmt::Display) -> Checked<T> {
+    pub(super) fn unwrap_or_else(self, default: impl FnOnce() -> T) -> T {
+        self.value.unwrap_or_else(default)
+    }
+
+    pub(super) fn required(self, allowed: &dyn fmt::Display) -> Checked<T> {
         self.value.ok_or(Fault { key: self.key, value: None, allowed: allowed.to_string() })
     }
 }
 
 impl<'a> Object<'a> {
-    fn new(prefix: &'static str, map: &'a Map<String, Value>) -> Self {
+    pub(super) fn new(prefix: &'static str, map: &'a Map<String, Value>) -> Self {
         Self { prefix, map, asked: Vec::new() }
     }
 
-    fn read<T>(
+    pub(super) fn read<T>(
         &mut self,
         key: &'static str,
         allowed: &dyn fmt::Display,
@@ -438,37 +570,42 @@ impl<'a> Object<'a> {
     }
 
     /// A whole number; whether it suits its neighbours is decided by `ModelConfig::check`.
-    fn size(&mut self, key: &'static str, allowed: &Sizes) -> Checked<Found<usize>> {
+    pub(super) fn size(&mut self, key: &'static str, allowed: &Sizes) -> Checked<Found<usize>> {
         self.read(key, allowed, |v| {
             v.as_u64().and_then(|n| u32::try_from(n).ok()).and_then(|n| usize::try_from(n).ok())
         })
     }
 
-    fn number(&mut self, key: &'static str) -> Checked<Found<f64>> {
+    pub(super) fn number(&mut self, key: &'static str) -> Checked<Found<f64>> {
         self.read(key, &"a number", Value::as_f64)
     }
 
-    fn flag(&mut self, key: &'static str) -> Checked<Found<bool>> {
+    pub(super) fn flag(&mut self, key: &'static str) -> Checked<Found<bool>> {
         self.read(key, &"true or false", Value::as_bool)
     }
 
-    fn word<W: Word>(&mut self, key: &'static str) -> Checked<Found<W>> {
+    pub(super) fn word<W: Word>(&mut self, key: &'static str) -> Checked<Found<W>> {
         self.read(key, &one_of::<W>(), |v| {
             v.as_str().and_then(|s| W::ALL.iter().copied().find(|w| w.word() == s))
         })
     }
 
-    fn object(&mut self, key: &'static str) -> Checked<Found<&'a Map<String, Value>>> {
+    pub(super) fn object(&mut self, key: &'static str) -> Checked<Found<&'a Map<String, Value>>> {
         self.read(key, &"an object", Value::as_object)
     }
 
     /// A key with one possible value.
-    fn fixed(&mut self, key: &'static str, only: &Value) -> Checked<()> {
+    pub(super) fn fixed(&mut self, key: &'static str, only: &Value) -> Checked<()> {
         self.read(key, only, |v| (v == only).then_some(())).map(|_| ())
     }
 
+    /// The keys that nobody asked for.
+    pub(super) fn rest(&self) -> impl Iterator<Item = (&'a String, &'a Value)> {
+        self.map.iter().filter(|(key, _)| !self.asked.contains(&key.as_str()))
+    }
+
     /// Notes the keys that nobody asked for: `idle` ones are known but have no effect with `because`.
-    fn finish(self, idle: &[&str], because: &str, notes: &mut Vec<String>) {
+    pub(super) fn finish(self, idle: &[&str], because: &str, notes: &mut Vec<String>) {
         for (key, value) in self.map.iter().filter(|(key, _)| !self.asked.contains(&key.as_str())) {
             let shown_key: String = key.chars().take(80).flat_map(char::escape_default).collect();
             if !idle.contains(&key.as_str()) {
@@ -502,8 +639,8 @@ mod tests {
             r#"{"kind":"polysketch","degree":8,"local_exact":false,"sketch":{"kind":"gaussian","size":16}}"#,
         );
         assert_eq!(
-            (config.layer_norm_eps, config.rope.theta, config.rope.layout),
-            (1e-5, 1e4, RopeLayout::Half)
+            (config.norm, config.rope.theta, config.rope.layout),
+            (NormConfig::LAYER, 1e4, RopeLayout::Half)
         );
         let attention = &config.attention;
         assert_eq!((attention.qk_scale, attention.denominator_bias, attention.gate), (1.0, 1.0, Gate::None));

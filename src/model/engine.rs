@@ -1,7 +1,7 @@
 //! [`Engine`] chooses where to run, [`Model`] holds what is loaded: parameters on the device and the plans
 //! that run them.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::checkpoint::{Checkpoint, fingerprint};
 use super::config::ModelConfig;
@@ -10,7 +10,7 @@ use super::transformer::{self, Build, Ending, Handles};
 use super::weights::{self, Packed};
 use crate::attention::{Attention, Mode};
 use crate::error::{Error, ErrorKind, Result};
-use crate::exec::{CpuExecutor, Executor, GpuExecutor, Memory, available, check_memory};
+use crate::exec::{CpuExecutor, Executor, GpuExecutor, Memory, Program, Workspace, available, check_memory};
 use crate::gpu::{Adapter, AdapterKind, AdapterReport, AdapterRequest, Choice, GpuContext, Needs, select};
 use crate::graph::{Plan, Purpose, Role, sum};
 use crate::kernels::{DeviceTraits, Tuning};
@@ -102,8 +102,20 @@ pub(super) struct Loaded {
     /// Weights, and constants of the plans.
     pub parameters: Memory,
     pub blueprint: Blueprint,
+    /// What sessions needed so far.
+    planned: Mutex<Vec<Planned>>,
     pub fingerprint: u64,
     pub warnings: Vec<String>,
+}
+
+/// A plan of the model, its tensors, and the workspace that all sessions share: it is the model's, and the
+/// states are theirs.
+#[derive(Clone, Debug)]
+struct Planned {
+    ending: Ending,
+    plan: Arc<Plan>,
+    handles: Arc<Handles>,
+    workspace: Workspace,
 }
 
 /// Everything about a model on a device that is decided before the device is asked for memory.
@@ -177,12 +189,13 @@ impl ModelSource {
     }
 
     fn assemble(
-        config: ModelConfig,
+        mut config: ModelConfig,
         mut warnings: Vec<String>,
         checkpoint: Checkpoint,
         tokenizer: Tokenizer,
     ) -> Result<Self> {
-        warnings.extend(checkpoint.check(&config.parameters())?);
+        let (checkpoint, notes) = checkpoint.of(&mut config)?;
+        warnings.extend(notes);
         Ok(Self { config, checkpoint, tokenizer, warnings })
     }
 }
@@ -340,6 +353,7 @@ impl Engine {
             tokenizer: source.tokenizer,
             parameters,
             blueprint,
+            planned: Mutex::default(),
             warnings: source.warnings,
         })))
     }
@@ -402,7 +416,7 @@ impl Blueprint {
 
     /// The plan for an ending, and its tensors. One that is made here has the same capacity of lanes, with as
     /// many tokens as fit.
-    pub(super) fn plan(&self, config: &ModelConfig, ending: Ending) -> Result<(Arc<Plan>, Arc<Handles>)> {
+    fn plan(&self, config: &ModelConfig, ending: Ending) -> Result<(Arc<Plan>, Arc<Handles>)> {
         let [prefill, decode] = &self.handles;
         match ending {
             Ending::Last => return Ok((self.prefill.clone(), prefill.clone())),
@@ -478,6 +492,28 @@ impl Model {
     /// The attention layer.
     pub fn attention(&self) -> &Attention {
         &self.0.attention
+    }
+
+    /// A program for an ending on a session's memory, and its tensors.
+    ///
+    /// # Errors
+    /// As [`Program::new`]; [`ErrorKind::Limit`] where no plan fits the device.
+    pub(super) async fn program(&self, ending: Ending, memory: &Memory) -> Result<(Program, Arc<Handles>)> {
+        let Planned { plan, handles, workspace, .. } = self.planned(ending)?;
+        Ok((Program::sharing(plan, memory, &workspace).await?, handles))
+    }
+
+    /// The plan for an ending, made when it is first asked for.
+    fn planned(&self, ending: Ending) -> Result<Planned> {
+        let Loaded { blueprint, config, planned, .. } = &*self.0;
+        let mut planned = planned.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = planned.iter().find(|known| known.ending == ending) {
+            return Ok(known.clone());
+        }
+        let (plan, handles) = blueprint.plan(config, ending)?;
+        let made = Planned { ending, plan, handles, workspace: Workspace::default() };
+        planned.push(made.clone());
+        Ok(made)
     }
 
     /// Compiles the shaders that reading and writing need, so that the first text does not wait for them.

@@ -6,6 +6,7 @@ pub mod checkpoint;
 pub mod config;
 mod config_json;
 pub(crate) mod engine;
+pub mod families;
 #[doc(hidden)]
 pub mod files;
 pub(crate) mod generation;
@@ -30,6 +31,7 @@ pub mod weights;
 
 pub use config::ModelConfig;
 pub use engine::{Blueprint, Engine, LoadOptions, MemoryPlan, Model, ModelSource};
+pub use families::Family;
 pub use generation::Generation;
 pub use parameters::{ParameterKind, ParameterSpec};
 pub use sampling::{GenerateOptions, Generated, StopReason};

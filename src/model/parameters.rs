@@ -1,23 +1,25 @@
 //! The tensors that a configuration expects in its checkpoint (SPEC §2).
 
-use super::config::{AttentionConfig, AttentionKind, Gate, ModelConfig, SketchConfig};
+use super::config::{AttentionKind, Gate, ModelConfig, QkNorm, SketchConfig};
 
 /// What a parameter is, for those who initialise or decay it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ParameterKind {
-    /// Token embedding [V, d], also the output projection.
+    /// Token embedding [V, d], also the output projection unless that has its own; or learned positions.
     Embedding,
     /// Weight of a Linear layer, [out, in].
     Linear,
-    /// Scale of a LayerNorm.
+    /// Scale of a norm.
     NormScale,
-    /// Bias of a LayerNorm.
+    /// Bias of a norm.
     NormBias,
+    /// Bias of a Linear layer, `[out]`.
+    LinearBias,
     /// Bias of the logits, `[V]`.
     LogitBias,
-    /// Weight of the forget gate, [H, d].
+    /// Weight of the forget gate, [G, d].
     GateWeight,
-    /// Bias of the forget gate, `[H]`.
+    /// Bias of the forget gate, `[G]`.
     GateBias,
     /// Matrix of a random sketch, [in, r] (`x @ left`): stored, never trained.
     SketchBuffer,
@@ -81,55 +83,77 @@ impl ModelConfig {
     }
 
     fn visit(&self, add: &mut dyn FnMut(String, &[usize], ParameterKind), layers: std::ops::Range<usize>) {
-        use ParameterKind::{Embedding, Linear, LogitBias};
+        use ParameterKind::{Embedding, LogitBias};
         let (v, d, m) = (self.vocab_size, self.hidden_size, self.intermediate_size);
+        let (bias, mlp) = (self.norm.bias, self.biases.mlp);
         add("model.embed_tokens.weight".into(), &[v, d], Embedding);
+        if self.learned_positions > 0 {
+            add("model.embed_positions.weight".into(), &[self.learned_positions, d], Embedding);
+        }
         for i in layers {
             let layer = format!("model.layers.{i}");
-            norm(add, &format!("{layer}.input_layernorm"), d);
-            self.attention.visit(add, &format!("{layer}.self_attn"), d, self.num_attention_heads);
-            norm(add, &format!("{layer}.post_attention_layernorm"), d);
-            add(format!("{layer}.mlp.gate_proj.weight"), &[m, d], Linear);
-            add(format!("{layer}.mlp.up_proj.weight"), &[m, d], Linear);
-            add(format!("{layer}.mlp.down_proj.weight"), &[d, m], Linear);
+            norm(add, &format!("{layer}.input_layernorm"), d, bias);
+            self.visit_attention(add, &format!("{layer}.self_attn"));
+            norm(add, &format!("{layer}.post_attention_layernorm"), d, bias);
+            if self.mlp.gated {
+                linear(add, &format!("{layer}.mlp.gate_proj"), [m, d], mlp);
+            }
+            linear(add, &format!("{layer}.mlp.up_proj"), [m, d], mlp);
+            linear(add, &format!("{layer}.mlp.down_proj"), [d, m], mlp);
         }
-        norm(add, "model.norm", d);
+        norm(add, "model.norm", d, bias);
+        if !self.tie_word_embeddings {
+            add("lm_head.weight".into(), &[v, d], ParameterKind::Linear);
+        }
         if self.logit_bias {
             add("lm_head.bias".into(), &[v], LogitBias);
         }
     }
-}
 
-impl AttentionConfig {
-    fn visit(&self, add: &mut dyn FnMut(String, &[usize], ParameterKind), at: &str, d: usize, heads: usize) {
-        let h = d / heads.max(1);
-        for projection in ["q_proj", "k_proj", "v_proj"] {
-            add(format!("{at}.{projection}.weight"), &[d, d], ParameterKind::Linear);
+    fn visit_attention(&self, add: &mut dyn FnMut(String, &[usize], ParameterKind), at: &str) {
+        let (a, d, h) = (&self.attention, self.hidden_size, self.head_dim);
+        for (projection, width) in
+            [("q_proj", self.query_width()), ("k_proj", self.key_width()), ("v_proj", self.key_width())]
+        {
+            linear(add, &format!("{at}.{projection}"), [width, d], self.biases.qkv);
         }
-        if self.has_normed_qk() {
-            norm(add, &format!("{at}.q_norm"), h);
-            if !self.shared_qk_norm {
-                norm(add, &format!("{at}.k_norm"), h);
+        if a.has_normed_qk() {
+            let bias = a.qk_norm == QkNorm::Layer;
+            norm(add, &format!("{at}.q_norm"), h, bias);
+            if !a.shared_qk_norm {
+                norm(add, &format!("{at}.k_norm"), h, bias);
             }
         }
-        if self.gate == Gate::Scalar && self.kind != AttentionKind::Softmax {
+        if a.gate == Gate::Scalar && a.kind != AttentionKind::Softmax {
+            let heads = self.num_key_value_heads;
             add(format!("{at}.gate_proj.weight"), &[heads, d], ParameterKind::GateWeight);
-            add(format!("{at}.gate_proj.bias"), &[heads], ParameterKind::GateBias);
+            if a.gate_bias {
+                add(format!("{at}.gate_proj.bias"), &[heads], ParameterKind::GateBias);
+            }
         }
-        match &self.sketch {
+        match &a.sketch {
             Some(sketch) if sketch.is_random() => {
-                random_sketch(add, &format!("{at}.sketch"), h, sketch.size, self.degree / 2);
+                random_sketch(add, &format!("{at}.sketch"), h, sketch.size, a.degree / 2);
             }
             Some(sketch) => learned_sketch(add, &format!("{at}.sketch"), h, sketch),
             None => {}
         }
-        add(format!("{at}.o_proj.weight"), &[d, d], ParameterKind::Linear);
+        linear(add, &format!("{at}.o_proj"), [d, self.query_width()], self.biases.o);
     }
 }
 
-fn norm(add: &mut dyn FnMut(String, &[usize], ParameterKind), at: &str, n: usize) {
+fn linear(add: &mut dyn FnMut(String, &[usize], ParameterKind), at: &str, shape: [usize; 2], bias: bool) {
+    add(format!("{at}.weight"), &shape, ParameterKind::Linear);
+    if bias {
+        add(format!("{at}.bias"), &shape[..1], ParameterKind::LinearBias);
+    }
+}
+
+fn norm(add: &mut dyn FnMut(String, &[usize], ParameterKind), at: &str, n: usize, bias: bool) {
     add(format!("{at}.weight"), &[n], ParameterKind::NormScale);
-    add(format!("{at}.bias"), &[n], ParameterKind::NormBias);
+    if bias {
+        add(format!("{at}.bias"), &[n], ParameterKind::NormBias);
+    }
 }
 
 fn learned_sketch(
@@ -142,7 +166,7 @@ fn learned_sketch(
     for branch in ["left", "right"] {
         for level in 0..sketch.levels {
             let (at, i) = (format!("{at}.{branch}.{level}"), if level == 0 { h } else { r });
-            norm(add, &format!("{at}.norm"), i);
+            norm(add, &format!("{at}.norm"), i, true);
             add(format!("{at}.up.weight"), &[hidden, i], ParameterKind::Linear);
             add(format!("{at}.down.weight"), &[r, hidden], ParameterKind::Linear);
         }

@@ -59,7 +59,8 @@ struct Decoder {
     handles: Arc<Handles>,
 }
 
-/// Independent texts on a loaded model.
+/// Independent texts on a loaded model. Sessions own their states; scratch memory is the model's, and
+/// sessions that run one after the other use the same.
 #[derive(Debug)]
 pub struct Session {
     pub(super) model: Model,
@@ -68,6 +69,15 @@ pub struct Session {
     pub(super) slots: Vec<Slot>,
     /// What was needed so far.
     decoders: Vec<Decoder>,
+}
+
+/// What bounds the length of a text.
+#[derive(Clone, Copy)]
+enum Bound {
+    /// The key-value cache.
+    Cache,
+    /// The table of positions.
+    Positions,
 }
 
 impl Session {
@@ -138,8 +148,7 @@ impl Session {
         let at = match known {
             Some(at) => at,
             None => {
-                let (plan, handles) = self.model.0.blueprint.plan(&self.model.0.config, ending)?;
-                let program = Program::new(plan, &self.memory).await?;
+                let (program, handles) = self.model.program(ending, &self.memory).await?;
                 self.decoders.push(Decoder { ending, program, handles });
                 self.decoders.len() - 1
             }
@@ -162,16 +171,28 @@ impl Session {
             )
             .help("use the model's own tokenizer"));
         }
-        let context = self.model.0.blueprint.build.context;
         let end = self.position(slot) + ids.len();
-        if context > 0 && end > context {
-            return Err(Error::new(
+        match self.most_tokens() {
+            Some((most, Bound::Cache)) if end > most => Err(Error::new(
                 ErrorKind::Limit,
-                format!("{end} tokens do not fit the key-value cache of {context}"),
+                format!("{end} tokens do not fit the key-value cache of {most}"),
             )
-            .help("raise --max-context, shorten the text, or use a model with constant state"));
+            .help("raise --max-context, shorten the text, or use a model with constant state")),
+            Some((most, Bound::Positions)) if end > most => Err(Error::new(
+                ErrorKind::Limit,
+                format!("{end} tokens are more than the {most} positions that this model has learned"),
+            )
+            .help("shorten the text, or use a model with rotary positions")),
+            _ => Ok(()),
         }
-        Ok(())
+    }
+
+    /// Most tokens that a text can have, where there is a bound.
+    fn most_tokens(&self) -> Option<(usize, Bound)> {
+        let context = self.model.0.blueprint.build.context;
+        let positions = self.model.0.config.learned_positions;
+        let bounds = [(context, Bound::Cache), (positions, Bound::Positions)];
+        bounds.into_iter().filter(|(most, _)| *most > 0).min_by_key(|(most, _)| *most)
     }
 
     fn block(&self) -> usize {
@@ -465,17 +486,12 @@ impl Session {
     /// the first, so that tokens after a stop can be taken back.
     fn steps_at_once(&self, slot: usize, wanted: usize) -> Result<usize> {
         let block = self.block();
-        let context = self.model.0.blueprint.build.context;
         let s = &self.slots[slot];
-        let room = if context > 0 { context.saturating_sub(s.position) } else { block - s.ring % block };
-        if room == 0 {
-            return Err(Error::new(
-                ErrorKind::Limit,
-                format!("position {} is the end of the key-value cache", s.position),
-            )
-            .help("raise --max-context, or use a model with constant state"));
-        }
-        Ok(wanted.min(room))
+        // One more token must fit.
+        self.check_ids(slot, &[0])?;
+        let of_block = if self.model.0.attention.has_cache() { usize::MAX } else { block - s.ring % block };
+        let left = self.most_tokens().map_or(usize::MAX, |(most, _)| most - s.position);
+        Ok(wanted.min(of_block).min(left))
     }
 
     /// Takes back the last `tokens` of what [`Session::decode`] just ran of a text; at least one of them

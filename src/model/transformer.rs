@@ -1,19 +1,24 @@
 //! The decoder of SPEC §2 as a graph. Reads like the model: embed, layers, norm, logits.
 
-use super::config::{AttentionKind, ModelConfig, RopeLayout, RopeWhere, SketchInput, SketchKind};
+use super::config::{
+    ActivationKind, AttentionKind, ModelConfig, NormKind, QkNorm, RopeLayout, RopeWhere, SketchInput,
+    SketchKind,
+};
 use super::weights::shards;
 use crate::attention::{
-    Attention, DEFAULT_BLOCK, HeadLayout, Inputs, Kind, LayerHandles, Mask, Mode, Rotation, Sketch,
+    Attention, DEFAULT_BLOCK, HeadLayout, Inputs, Kind, LayerHandles, Mask, Mode, Norm, RopeScaling,
+    Rotation, Sketch,
 };
 use crate::error::Result;
 use crate::graph::{Graph, Plan, Purpose, TensorId};
 use crate::kernels::DeviceTraits;
+use crate::kernels::cpu::Activation;
 use crate::kernels::heads::layout::{DIGITS, rotation_table};
 use crate::kernels::linear::linear::{Addend, Linear};
-use crate::kernels::rows::embed::Embed;
-use crate::kernels::rows::glu::Glu;
-use crate::kernels::rows::layer_norm::LayerNorm;
+use crate::kernels::rows::activate::Activate;
+use crate::kernels::rows::embed::{Embed, Positions};
 use crate::kernels::rows::nll::Nll;
+use crate::kernels::rows::norm::Normalize;
 use crate::kernels::rows::scatter_rows::ScatterRows;
 use crate::kernels::rows::take_last::TakeLast;
 use crate::kernels::sample::sample::{SETTINGS, STEPS, Sample};
@@ -69,10 +74,12 @@ pub fn attention(config: &ModelConfig) -> Attention {
     };
     let sketch = if let Kind::Polysketch { .. } = kind { a.sketch.as_ref().map_or(0, |s| s.size) } else { 0 };
     let layout = HeadLayout {
-        heads: config.num_attention_heads,
+        heads: config.num_key_value_heads,
+        group: config.num_attention_heads / config.num_key_value_heads.max(1),
         head: config.head_size(),
         exact: sketch == 0 || a.local_exact,
         normed: a.has_normed_qk(),
+        norm: Norm { centred: a.qk_norm != QkNorm::Rms, eps: config.norm.eps },
         shared_norm: a.shared_qk_norm,
         sketch,
         sketch_normed: a.sketch_input == SketchInput::Normed,
@@ -82,11 +89,13 @@ pub fn attention(config: &ModelConfig) -> Attention {
             RopeWhere::Raw => Rotation::Raw,
             RopeWhere::Normed => Rotation::Normed,
         },
+        rotated: config.rope.rotary_dim,
         interleaved: config.rope.layout == RopeLayout::Interleaved,
         block: if sketch > 0 { a.block_size } else { DEFAULT_BLOCK },
     };
     let mask = if a.causal { Mask::Causal } else { Mask::Full };
-    Attention { layout, kind, bias: a.denominator_bias, theta: config.rope.theta, mask }
+    let (theta, scaling) = (config.rope.theta, config.rope.scaling.clone());
+    Attention { layout, kind, bias: a.denominator_bias, theta, scaling, mask }
 }
 
 /// A decoder's graph, and what its caller writes, reads and keeps of it.
@@ -226,6 +235,20 @@ pub fn build_with(
     Ok(Decoder { graph: b.g, handles })
 }
 
+/// The norm of the residual stream.
+fn row_norm(config: &ModelConfig) -> Norm {
+    Norm { centred: config.norm.kind == NormKind::Layer, eps: config.norm.eps }
+}
+
+fn activation(kind: ActivationKind) -> Activation {
+    match kind {
+        ActivationKind::GeluTanh => Activation::GeluTanh,
+        ActivationKind::Gelu => Activation::Gelu,
+        ActivationKind::Silu => Activation::Silu,
+        ActivationKind::Relu => Activation::Relu,
+    }
+}
+
 struct Builder<'a> {
     g: Graph,
     config: &'a ModelConfig,
@@ -241,7 +264,11 @@ impl Builder<'_> {
     fn norm(&mut self, label: &str, x: TensorId, rows: Unit) -> Result<TensorId> {
         let width = self.config.hidden_size;
         let weights = self.g.parameter(label, DType::F32, shape![2, width]);
-        self.g.apply1(&format!("{label}.out"), LayerNorm { width, rows }, &[x, weights])
+        self.g.apply1(
+            &format!("{label}.out"),
+            Normalize { width, rows, norm: row_norm(self.config) },
+            &[x, weights],
+        )
     }
 
     fn linear(
@@ -250,16 +277,17 @@ impl Builder<'_> {
         x: TensorId,
         inputs: usize,
         outputs: usize,
-        addend: Option<(Addend, TensorId)>,
+        has_bias: bool,
+        residual: Option<TensorId>,
     ) -> Result<TensorId> {
         let w = self.large(label, outputs, inputs);
+        let bias = has_bias.then(|| self.g.parameter(&format!("{label}_bias"), DType::F32, shape![outputs]));
         let kernel = Linear {
             dtype: self.options.large,
-            addend: addend.map_or(Addend::None, |a| a.0),
+            addend: Addend::of(has_bias, residual.is_some()),
             ..Linear::new(inputs, outputs)
         };
-        let arguments: Vec<TensorId> =
-            [Some(x), Some(w), addend.map(|a| a.1)].into_iter().flatten().collect();
+        let arguments: Vec<TensorId> = [Some(x), Some(w), bias, residual].into_iter().flatten().collect();
         self.g.apply1(&format!("{label}.out"), kernel, &arguments)
     }
 
@@ -273,25 +301,26 @@ impl Builder<'_> {
 
     fn embed(&mut self, ids: TensorId, lanes: TensorId, by_slot: bool) -> Result<TensorId> {
         let width = self.config.hidden_size;
+        let positions = match self.config.learned_positions {
+            0 if self.config.sinusoidal => Positions::Sinusoidal,
+            0 => Positions::None,
+            n => Positions::Learned(n),
+        };
         let mut x = ids;
         for (i, (first, rows)) in self.shards().into_iter().enumerate() {
             let table = self.large(&format!("embedding.{i}"), rows, width);
-            let kernel = Embed {
-                width,
-                first,
-                rows,
-                dtype: self.options.large,
-                sinusoidal: self.config.sinusoidal,
-                by_slot,
-            };
+            let kernel = Embed { width, first, rows, dtype: self.options.large, positions, by_slot };
             let mut arguments = vec![ids, lanes, table];
-            if self.config.sinusoidal {
-                let table = rotation_table(width, 10_000.0);
-                arguments.push(self.g.constant_f32(
-                    "constant.positions",
-                    shape![DIGITS * 256, width / 2, 2],
-                    &table,
-                ));
+            match positions {
+                Positions::None => {}
+                Positions::Sinusoidal => {
+                    let table = rotation_table(&RopeScaling::None.frequencies(width, 10_000.0));
+                    let shape = shape![DIGITS * 256, width / 2, 2];
+                    arguments.push(self.g.constant_f32("constant.positions", shape, &table));
+                }
+                Positions::Learned(n) => {
+                    arguments.push(self.g.parameter("positions", DType::F32, shape![n, width]));
+                }
             }
             let updates = if first == 0 { vec![] } else { vec![x] };
             let outputs = self.g.apply(&format!("embed.{i}"), kernel, &arguments, &updates)?;
@@ -300,7 +329,7 @@ impl Builder<'_> {
         Ok(x)
     }
 
-    /// `x += attention(norm(x)); x += down(gelu(gate(y)) * up(y))`, `y = norm(x)`.
+    /// `x += attention(norm(x)); x += mlp(norm(x))`, or both on the same x (SPEC §9).
     fn layer(
         &mut self,
         i: usize,
@@ -311,13 +340,8 @@ impl Builder<'_> {
         let (d, m) = (self.config.hidden_size, self.config.intermediate_size);
         let l = self.attention.layout.clone();
         let y = self.norm(&format!("layers.{i}.attention_norm"), x, Unit::Rows)?;
-        let bias = l.gated.then(|| {
-            (
-                Addend::Bias,
-                self.g.parameter(&format!("layers.{i}.qkv_bias"), DType::F32, shape![l.qkv_width()]),
-            )
-        });
-        let qkv = self.linear(&format!("layers.{i}.qkv"), y, d, l.qkv_width(), bias)?;
+        let has_bias = self.config.has_qkv_bias();
+        let qkv = self.linear(&format!("layers.{i}.qkv"), y, d, l.qkv_width(), has_bias, None)?;
         let norms =
             l.normed.then(|| self.g.parameter(&format!("layers.{i}.norms"), DType::F32, shape![4, l.head]));
         let sketch = self
@@ -328,22 +352,27 @@ impl Builder<'_> {
         let label = format!("layers.{i}.attention");
         let handles = self.attention.build(&mut self.g, &label, mode, inputs, self.options.context)?;
         let o = handles.output;
-        let x = self.linear(&format!("layers.{i}.o"), o, d, d, Some((Addend::Residual, x)))?;
-        let y = self.norm(&format!("layers.{i}.mlp_norm"), x, Unit::Rows)?;
-        let both = self.linear(&format!("layers.{i}.gate_up"), y, d, 2 * m, None)?;
-        let z = self.g.apply1(&format!("layers.{i}.glu"), Glu { width: m }, &[both])?;
-        let x = self.linear(&format!("layers.{i}.down"), z, m, d, Some((Addend::Residual, x)))?;
+        let (biases, mlp) = (self.config.biases, self.config.mlp);
+        let between = self.linear(&format!("layers.{i}.o"), o, l.width(), d, biases.o, Some(x))?;
+        let input = if self.config.parallel_residual { x } else { between };
+        let y = self.norm(&format!("layers.{i}.mlp_norm"), input, Unit::Rows)?;
+        let hidden = if mlp.gated { 2 * m } else { m };
+        let both = self.linear(&format!("layers.{i}.up"), y, d, hidden, biases.mlp, None)?;
+        let kernel = Activate { width: m, activation: activation(mlp.activation), gated: mlp.gated };
+        let z = self.g.apply1(&format!("layers.{i}.activate"), kernel, &[both])?;
+        let x = self.linear(&format!("layers.{i}.down"), z, m, d, biases.mlp, Some(between))?;
         Ok((x, handles))
     }
 
-    /// Final norm, then the embedding as output projection, shard by shard.
+    /// Final norm, then the output projection, the embedding or a matrix of its own, shard by shard.
     fn logits(&mut self, x: TensorId, rows: Unit) -> Result<TensorId> {
         let (d, v) = (self.config.hidden_size, self.config.vocab_size);
         let y = self.norm("norm", x, rows)?;
         let bias = self.config.logit_bias.then(|| self.g.parameter("logit_bias", DType::F32, shape![v]));
         let mut logits = y;
         for (i, (first, shard)) in self.shards().into_iter().enumerate() {
-            let w = self.large(&format!("embedding.{i}"), shard, d);
+            let label = if self.config.tie_word_embeddings { "embedding" } else { "head" };
+            let w = self.large(&format!("{label}.{i}"), shard, d);
             let addend = if bias.is_some() { Addend::Bias } else { Addend::None };
             let kernel =
                 Linear { first, shard, rows, dtype: self.options.large, addend, ..Linear::new(d, v) };

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use super::checkpoint::Checkpoint;
-use super::config::{Gate, ModelConfig};
+use super::config::{ModelConfig, QkNorm};
 use crate::attention::{Attention, Kind, Sketch};
 use crate::error::{Error, ErrorKind, Result};
 use crate::tensor::DType;
@@ -58,55 +58,91 @@ pub fn shards(rows: usize, row_bytes: usize, max_binding: usize) -> Vec<(usize, 
 /// sketches are f32.
 pub fn packed(config: &ModelConfig, attention: &Attention, large: DType, max_binding: usize) -> Vec<Packed> {
     let (d, m, h) = (config.hidden_size, config.intermediate_size, attention.layout.head);
+    let (queries, keys) = (config.query_width(), config.key_width());
     let mut list = Vec::new();
     let mut add = |name: String, dtype, parts: Vec<Part>| {
         let elements = parts.iter().map(Part::len).sum();
         list.push(Packed { name, dtype, elements, parts });
     };
     let whole = |name: String, n: usize| Part::Tensor { name, range: 0..n };
-    let norm = |at: String, n: usize| vec![whole(format!("{at}.weight"), n), whole(format!("{at}.bias"), n)];
-    let embedding = "model.embed_tokens.weight";
-    for (i, (first, rows)) in shards(config.vocab_size, large.bytes(d), max_binding).into_iter().enumerate() {
-        add(
-            format!("embedding.{i}"),
-            large,
-            vec![Part::Tensor { name: embedding.into(), range: first * d..(first + rows) * d }],
-        );
+    let or_zeros = |name: String, n: usize, is: bool| if is { whole(name, n) } else { Part::Zeros(n) };
+    let norm = |at: String, n: usize, bias: bool| {
+        vec![whole(format!("{at}.weight"), n), or_zeros(format!("{at}.bias"), n, bias)]
+    };
+    let tables = [("embedding", "model.embed_tokens.weight"), ("head", "lm_head.weight")];
+    for (label, tensor) in tables.into_iter().take(if config.tie_word_embeddings { 1 } else { 2 }) {
+        let cuts = shards(config.vocab_size, large.bytes(d), max_binding);
+        for (i, (first, rows)) in cuts.into_iter().enumerate() {
+            let range = first * d..(first + rows) * d;
+            add(format!("{label}.{i}"), large, vec![Part::Tensor { name: tensor.into(), range }]);
+        }
     }
+    if config.learned_positions > 0 {
+        let table = whole("model.embed_positions.weight".into(), config.learned_positions * d);
+        add("positions".into(), DType::F32, vec![table]);
+    }
+    let (norm_bias, biases) = (config.norm.bias, config.biases);
     for i in 0..config.num_hidden_layers {
         let layer = format!("model.layers.{i}");
         let at = format!("{layer}.self_attn");
-        add(format!("layers.{i}.attention_norm"), DType::F32, norm(format!("{layer}.input_layernorm"), d));
-        let gated = config.attention.gate == Gate::Scalar;
-        let heads = config.num_attention_heads;
+        add(
+            format!("layers.{i}.attention_norm"),
+            DType::F32,
+            norm(format!("{layer}.input_layernorm"), d, norm_bias),
+        );
+        let gated = attention.layout.gated;
+        let heads = config.num_key_value_heads;
         let padding = heads.next_multiple_of(4) - heads;
-        let mut qkv: Vec<Part> =
-            ["q", "k", "v"].iter().map(|p| whole(format!("{at}.{p}_proj.weight"), d * d)).collect();
+        let projections = [("q", queries), ("k", keys), ("v", keys)];
+        let mut qkv: Vec<Part> = projections
+            .map(|(p, width)| whole(format!("{at}.{p}_proj.weight"), width * d))
+            .into_iter()
+            .collect();
+        let mut bias: Vec<Part> = projections
+            .map(|(p, width)| or_zeros(format!("{at}.{p}_proj.bias"), width, biases.qkv))
+            .into_iter()
+            .collect();
         if gated {
             qkv.extend([whole(format!("{at}.gate_proj.weight"), heads * d), Part::Zeros(padding * d)]);
-            let bias =
-                vec![Part::Zeros(3 * d), whole(format!("{at}.gate_proj.bias"), heads), Part::Zeros(padding)];
+            let gate_bias = or_zeros(format!("{at}.gate_proj.bias"), heads, config.attention.gate_bias);
+            bias.extend([gate_bias, Part::Zeros(padding)]);
+        }
+        if config.has_qkv_bias() {
             add(format!("layers.{i}.qkv_bias"), DType::F32, bias);
         }
         add(format!("layers.{i}.qkv"), large, qkv);
         if config.attention.has_normed_qk() {
+            let bias = config.attention.qk_norm == QkNorm::Layer;
             let key = if config.attention.shared_qk_norm {
                 vec![Part::Ones(h), Part::Zeros(h)]
             } else {
-                norm(format!("{at}.k_norm"), h)
+                norm(format!("{at}.k_norm"), h, bias)
             };
-            add(format!("layers.{i}.norms"), DType::F32, [norm(format!("{at}.q_norm"), h), key].concat());
+            let query = norm(format!("{at}.q_norm"), h, bias);
+            add(format!("layers.{i}.norms"), DType::F32, [query, key].concat());
         }
         if let Some(parts) = sketch_parts(attention, &format!("{at}.sketch")) {
             add(format!("layers.{i}.sketch"), DType::F32, parts);
         }
-        add(format!("layers.{i}.o"), large, vec![whole(format!("{at}.o_proj.weight"), d * d)]);
-        add(format!("layers.{i}.mlp_norm"), DType::F32, norm(format!("{layer}.post_attention_layernorm"), d));
-        let gate_up = ["gate", "up"].map(|p| whole(format!("{layer}.mlp.{p}_proj.weight"), m * d));
-        add(format!("layers.{i}.gate_up"), large, gate_up.to_vec());
+        add(format!("layers.{i}.o"), large, vec![whole(format!("{at}.o_proj.weight"), d * queries)]);
+        if biases.o {
+            add(format!("layers.{i}.o_bias"), DType::F32, vec![whole(format!("{at}.o_proj.bias"), d)]);
+        }
+        let mlp_norm = norm(format!("{layer}.post_attention_layernorm"), d, norm_bias);
+        add(format!("layers.{i}.mlp_norm"), DType::F32, mlp_norm);
+        let up: &[&str] = if config.mlp.gated { &["gate", "up"] } else { &["up"] };
+        let of_each = |part: &str, n: usize| -> Vec<Part> {
+            up.iter().map(|p| whole(format!("{layer}.mlp.{p}_proj.{part}"), n)).collect()
+        };
+        add(format!("layers.{i}.up"), large, of_each("weight", m * d));
         add(format!("layers.{i}.down"), large, vec![whole(format!("{layer}.mlp.down_proj.weight"), d * m)]);
+        if biases.mlp {
+            add(format!("layers.{i}.up_bias"), DType::F32, of_each("bias", m));
+            let down = vec![whole(format!("{layer}.mlp.down_proj.bias"), d)];
+            add(format!("layers.{i}.down_bias"), DType::F32, down);
+        }
     }
-    add("norm".into(), DType::F32, norm("model.norm".into(), d));
+    add("norm".into(), DType::F32, norm("model.norm".into(), d, norm_bias));
     if config.logit_bias {
         add("logit_bias".into(), DType::F32, vec![whole("lm_head.bias".into(), config.vocab_size)]);
     }

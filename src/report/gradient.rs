@@ -18,8 +18,10 @@ use crate::kernels::Asked;
 use crate::kernels::rows::embed_grad::order;
 use crate::kernels::rows::nll::UNSCORED;
 use crate::model::config::{
-    AttentionConfig, AttentionKind, Gate, ModelConfig, RopeConfig, RopeLayout, RopeWhere, SketchInput,
+    AttentionConfig, AttentionKind, Biases, Gate, MlpConfig, ModelConfig, NormConfig, RopeConfig, RopeWhere,
+    SketchInput,
 };
+use crate::model::families::Family;
 use crate::model::parameters::ParameterKind;
 use crate::model::transformer::{self, Decoder, Ending};
 use crate::model::weights::{self, Packed};
@@ -47,20 +49,31 @@ pub(super) fn config(kind: AttentionKind, degree: usize) -> ModelConfig {
         local_exact: false,
         causal: true,
         denominator_bias: 1.0,
+        qk_norm: AttentionConfig::usual_qk_norm(kind),
         shared_qk_norm: false,
         sketch_input: SketchInput::Normed,
         gate: Gate::None,
+        gate_bias: true,
         sketch: None,
     };
     ModelConfig {
+        family: Family::Polysketch,
+        origin: None,
         vocab_size: 256,
         hidden_size,
         num_hidden_layers: 3,
         num_attention_heads,
+        num_key_value_heads: num_attention_heads,
+        head_dim: hidden_size / num_attention_heads,
         intermediate_size: 128,
-        layer_norm_eps: 1e-5,
-        rope: RopeConfig { where_: RopeWhere::Raw, theta: 10_000.0, layout: RopeLayout::Half },
+        norm: NormConfig::LAYER,
+        mlp: MlpConfig::GELU,
+        biases: Biases::default(),
+        rope: RopeConfig::new(RopeWhere::Raw, hidden_size / num_attention_heads),
         sinusoidal: false,
+        learned_positions: 0,
+        parallel_residual: false,
+        tie_word_embeddings: true,
         logit_bias: false,
         attention,
     }
@@ -390,7 +403,7 @@ mod tests {
         let experiment = Experiment::new(100).expect("makes");
         let (n, d, m) = (100, experiment.config.hidden_size, experiment.config.intermediate_size);
         let mut loss = experiment.loss(&experiment.taylor(2)).expect("builds");
-        let glu = loss.graph.nodes.iter().find(|node| node.kernel.stem() == "glu").expect("is there");
+        let glu = loss.graph.nodes.iter().find(|node| node.kernel.stem() == "activate").expect("is there");
         let z = glu.outputs[0];
         loss.graph.output(z, "z");
         let (read, down) = pollster::block_on(async {

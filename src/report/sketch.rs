@@ -11,7 +11,7 @@ use crate::bench::fit::Spread;
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::{CpuExecutor, Executor};
 use crate::graph::Graph;
-use crate::model::config::{AttentionKind, ModelConfig, SketchConfig, SketchKind};
+use crate::model::config::{AttentionKind, ModelConfig, RopeConfig, RopeWhere, SketchConfig, SketchKind};
 use crate::model::transformer::{self, Decoder, Ending};
 use crate::model::{ModelSource, Tokenizer, weights};
 use crate::shape;
@@ -174,7 +174,10 @@ async fn random_rows(
 ) -> Result<Rows> {
     let mut config = ModelConfig {
         num_attention_heads: 1,
+        num_key_value_heads: 1,
+        head_dim: 64,
         num_hidden_layers: 1,
+        rope: RopeConfig::new(RopeWhere::Raw, 64),
         ..gradient::config(AttentionKind::Polysketch, degree)
     };
     let sketch = SketchConfig {

@@ -35,7 +35,10 @@ fn weights(config: &ModelConfig, spec: &ParameterSpec, seed: u64) -> Vec<f32> {
     let mut normal = |spread: f64| (0..n).map(|_| (spread * rng.normal()) as f32).collect();
     match spec.kind {
         // A gate starts at its bias, the same for every token.
-        ParameterKind::NormBias | ParameterKind::LogitBias | ParameterKind::GateWeight => vec![0.0; n],
+        ParameterKind::NormBias
+        | ParameterKind::LogitBias
+        | ParameterKind::LinearBias
+        | ParameterKind::GateWeight => vec![0.0; n],
         ParameterKind::NormScale => vec![1.0; n],
         ParameterKind::GateBias => {
             (0..n).map(|head| if n == 1 { 5.5 } else { 3.0 + 5.0 * head as f32 / (n - 1) as f32 }).collect()

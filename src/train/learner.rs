@@ -13,6 +13,7 @@ use crate::kernels::rows::embed_grad::order;
 use crate::kernels::rows::nll::UNSCORED;
 use crate::kernels::{Asked, DeviceTraits};
 use crate::model::config::ModelConfig;
+use crate::model::families::Names;
 use crate::model::transformer::{self, Ending, Scores};
 use crate::model::weights::{self, Packed};
 use crate::model::{Engine, ModelSource, ParameterSpec};
@@ -48,6 +49,7 @@ impl Batch {
 #[derive(Debug)]
 pub struct Learner {
     config: ModelConfig,
+    names: Names,
     plan: LearnerPlan,
     traits: DeviceTraits,
     /// Weights, gradients, moments, states, constants.
@@ -103,6 +105,7 @@ impl Learner {
         let update = (ready(lower(graph, "update")?).await?, measure);
         Ok(Self {
             config,
+            names: source.checkpoint.layout(),
             plan,
             traits,
             memory,
@@ -239,20 +242,22 @@ impl Learner {
         measured(program, measure, &optimizer::settings(settings, step), &self.plan.trained).await
     }
 
-    /// Checkpoint tensors, trained or not.
+    /// Checkpoint tensors, trained or not, as the model's own files have them.
     ///
     /// # Errors
     /// Those of the device.
     pub async fn weights(&self) -> Result<NamedTensors> {
-        self.read(&str::to_string, &self.plan.parameters).await
+        let tensors = self.read(&str::to_string, &self.plan.parameters).await?;
+        Ok(self.names.to_file(tensors))
     }
 
-    /// Accumulated gradients of the trained tensors.
+    /// Accumulated gradients of the trained tensors, as the model's own files have those.
     ///
     /// # Errors
     /// Those of the device.
     pub async fn gradients(&self) -> Result<NamedTensors> {
-        self.read(&gradient_name, &self.plan.trained).await
+        let tensors = self.read(&gradient_name, &self.plan.trained).await?;
+        Ok(self.names.to_file(tensors))
     }
 
     /// First and second moments of the trained tensors, named `first.NAME` and `second.NAME`.

@@ -123,6 +123,13 @@ impl LearnerPlan {
                 format!("a context of {} tokens, at most {MOST_CONTEXT} are possible", options.context);
             return Err(Error::new(ErrorKind::Input, text).help("use a smaller --context"));
         }
+        if config.learned_positions > 0 && options.context > config.learned_positions {
+            let text = format!(
+                "a context of {} tokens, the model has learned {} positions",
+                options.context, config.learned_positions
+            );
+            return Err(Error::new(ErrorKind::Input, text).help("use a smaller --context"));
+        }
         config.check_decoder()?;
         let attention = transformer::attention(config);
         attention.check()?;

@@ -12,13 +12,13 @@ use polysketch::model::checkpoint::{TensorData, safetensors_bytes};
 use polysketch::model::{Engine, ModelSource};
 use polysketch::train::{AdamW, Batch, Learner, LearnerOptions};
 
-use crate::places::{Tests, golden_folder};
+use crate::places::{Tests, golden_folder, public_folder};
 
-/// All golden models.
+/// All golden models: our own, and public families in their own formats.
 pub fn models() -> Vec<Golden> {
-    let list = open_all(&golden_folder()).unwrap();
-    assert!(list.len() >= 12, "the golden models are missing");
-    list
+    let (own, public) = (open_all(&golden_folder()).unwrap(), open_all(&public_folder()).unwrap());
+    assert!(own.len() >= 12 && public.len() >= 17, "golden models are missing");
+    own.into_iter().chain(public).collect()
 }
 
 fn model(name: &str) -> Golden {
@@ -80,8 +80,8 @@ fn a_checkpoint_holds_all_that_was_learned(golden: &Golden) {
     let tensors: Vec<TensorData<'_>> =
         weights.iter().map(|(name, shape, values)| TensorData::f32(name, shape, values)).collect();
     let bytes = safetensors_bytes(&tensors, &[]).unwrap();
-    let config = std::fs::read_to_string(golden.folder.join("config.json")).unwrap();
-    let saved = ModelSource::from_bytes(&config, bytes, None).unwrap();
+    let saved = ModelSource::from_bytes(&source.config.to_json(), bytes, None).unwrap();
+    assert_eq!(saved.config, source.config);
     let mut resumed = block_on(Learner::new(&engine, &saved, &options)).unwrap();
     let mut others = moments.clone();
     others[0].1[0] += 1;
@@ -103,6 +103,7 @@ pub fn add(tests: &mut Tests) {
             move |place| {
                 let mut deviations = model(&of).logits(&place.engine()).unwrap();
                 if place.is_oracle() {
+                    // What rounding its weights and results to f32 leaves.
                     deviations.iter_mut().for_each(|d| d.tolerance = 1e-5);
                 }
                 judge(&deviations);

@@ -16,6 +16,7 @@
 //! | `weak.rs` | devices with no more than WebGPU's default limits |
 //! | `full_mask.rs`, `alone.rs` | attention with a full mask; attention alone on the caller's device |
 //! | `sampling.rs` | the sampler |
+//! | `sessions.rs` | sessions of one model: memory, neighbours |
 //! | `dense.rs` | the model of the specification in f64, written anew |
 
 mod alone;
@@ -30,6 +31,7 @@ mod loops;
 mod places;
 mod rows;
 mod sampling;
+mod sessions;
 mod steps;
 mod weak;
 
@@ -52,5 +54,6 @@ fn main() -> ExitCode {
     full_mask::add(&mut tests);
     alone::add(&mut tests);
     sampling::add(&mut tests);
+    sessions::add(&mut tests);
     libtest_mimic::run(&arguments, tests.into_list()).exit_code()
 }

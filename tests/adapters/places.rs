@@ -182,6 +182,11 @@ pub fn golden_folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
 }
 
+/// The folder of golden models of public families.
+pub fn public_folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/public")
+}
+
 /// Largest difference over the largest magnitude of the reference; infinite where a result is no number.
 pub fn max_error(got: &[f32], want: &[f64]) -> f64 {
     assert_eq!(got.len(), want.len());

@@ -6,7 +6,7 @@ use crate::run::*;
 
 #[test]
 fn one_kernel_on_the_cpu() {
-    let text = stdout(&["check", "glu", "--backend", "cpu"]);
+    let text = stdout(&["check", "activate", "--backend", "cpu"]);
     assert!(text.contains("layer_3x41") && text.contains("error"), "{text}");
     assert!(!text.contains("linear "), "{text}");
 }
@@ -32,7 +32,7 @@ fn an_adapter_is_checked_where_there_is_one() {
         println!("skipped: no adapter");
         return;
     };
-    let text = stdout(&["check", "glu", "--adapter", "0"]);
+    let text = stdout(&["check", "activate", "--adapter", "0"]);
     assert!(text.contains(name) && text.contains("layer_3x41"), "{text}");
     let found = json(&["check", "add", "--variant", "IN_PLACE"]);
     let variants: Vec<&str> =
@@ -55,7 +55,7 @@ fn what_there_is_not_is_refused() {
     };
     refused(&["scan_ouptut"], &["no kernel scan_ouptut", "but scan_output"]);
     refused(&["transmogrify"], &["no kernel transmogrify"]);
-    refused(&["glu", "--variant", "NONE_SUCH"], &["nothing to check"]);
+    refused(&["activate", "--variant", "NONE_SUCH"], &["nothing to check"]);
     let empty = folder();
     refused(&["--golden", arg(empty.path())], &["golden.safetensors"]);
 }

@@ -15,13 +15,14 @@ struct Params {
 
 struct Near {
     uint queries;
-    int token;
+    int row;
     uint keys;
     uint own;
     uint end;
 };
 
 static const uint HEADS = 2u;
+static const uint GROUP = 1u;
 static const uint HEAD = 16u;
 static const uint BLOCK = 16u;
 static const uint QUERY_WIDTH = 24u;
@@ -350,9 +351,9 @@ float2 gate_of_key(Near near, uint key_1)
 float4 query_vector(Near near_1, uint row_2, uint column, uint vector_2)
 {
     uint _e9 = params.tokens;
-    int token_1 = clamp(asint(asuint(near_1.token) + asuint(int(row_2))), int(0), asint(asuint(int(_e9)) - asuint(int(1))));
-    float4 _e26 = asfloat(queries.Load4((naga_div((((near_1.queries + uint(token_1)) * QUERY_WIDTH) + column), 4u) + vector_2)*16));
-    return _e26;
+    int own = clamp(asint(asuint(near_1.row) + asuint(int(row_2))), int(0), asint(asuint(int((_e9 * GROUP))) - asuint(int(1))));
+    float4 _e28 = asfloat(queries.Load4((naga_div((((near_1.queries + uint(own)) * QUERY_WIDTH) + column), 4u) + vector_2)*16));
+    return _e28;
 }
 
 void keep_row_gates(Near near_2)
@@ -370,8 +371,8 @@ void keep_row_gates(Near near_2)
         if (all(loop_bound_8 == uint2(0u, 0u))) { break; }
         loop_bound_8 -= uint2(loop_bound_8.y == 0u, 1u);
         if (!loop_init_8) {
-            uint _e18 = row_3;
-            row_3 = (_e18 + 64u);
+            uint _e20 = row_3;
+            row_3 = (_e20 + 64u);
         }
         loop_init_8 = false;
         uint _e8 = row_3;
@@ -382,8 +383,8 @@ void keep_row_gates(Near near_2)
         {
             uint _e12 = row_3;
             uint _e15 = row_3;
-            const float2 _e17 = gate_of_key(near_2, (near_2.own + _e15));
-            row_state[min(uint(_e12), 15u)] = _e17;
+            const float2 _e19 = gate_of_key(near_2, naga_div((near_2.own + _e15), GROUP));
+            row_state[min(uint(_e12), 15u)] = _e19;
         }
     }
     return;
@@ -501,8 +502,8 @@ void relate(Near near_3, uint start_1)
         if (all(loop_bound_12 == uint2(0u, 0u))) { break; }
         loop_bound_12 -= uint2(loop_bound_12.y == 0u, 1u);
         if (!loop_init_12) {
-            uint _e91 = k_3;
-            k_3 = (_e91 + 1u);
+            uint _e93 = k_3;
+            k_3 = (_e93 + 1u);
         }
         loop_init_12 = false;
         uint _e4 = k_3;
@@ -529,8 +530,8 @@ void relate(Near near_3, uint start_1)
                 if (all(loop_bound_13 == uint2(0u, 0u))) { break; }
                 loop_bound_13 -= uint2(loop_bound_13.y == 0u, 1u);
                 if (!loop_init_13) {
-                    uint _e88 = r_5;
-                    r_5 = (_e88 + 1u);
+                    uint _e90 = r_5;
+                    r_5 = (_e90 + 1u);
                 }
                 loop_init_13 = false;
                 uint _e25 = r_5;
@@ -544,31 +545,31 @@ void relate(Near near_3, uint start_1)
                     float4 d_1 = dots[min(uint(((_e29 * KEYS) + _e32)), 15u)];
                     uint _e38 = r_5;
                     const uint _e39 = row_of(_e38);
-                    bool4 seen = (j_1 < (min(near_3.end, ((near_3.own + _e39) + 1u))).xxxx);
-                    const float _e47 = local_affinity(d_1.x);
-                    const float _e49 = local_affinity(d_1.y);
-                    const float _e51 = local_affinity(d_1.z);
-                    const float _e53 = local_affinity(d_1.w);
-                    w_1 = float4(_e47, _e49, _e51, _e53);
+                    bool4 seen = (j_1 < (min(near_3.end, (naga_div((near_3.own + _e39), GROUP) + 1u))).xxxx);
+                    const float _e49 = local_affinity(d_1.x);
+                    const float _e51 = local_affinity(d_1.y);
+                    const float _e53 = local_affinity(d_1.z);
+                    const float _e55 = local_affinity(d_1.w);
+                    w_1 = float4(_e49, _e51, _e53, _e55);
                     if (GATED) {
-                        uint _e58 = r_5;
-                        const uint _e59 = row_of(_e58);
-                        float2 own = row_state[min(uint(_e59), 15u)];
-                        float4 _e62 = w_1;
-                        float2 _e64 = gates[0];
-                        const float _e65 = gate_decay(own, _e64);
-                        float2 _e67 = gates[1];
-                        const float _e68 = gate_decay(own, _e67);
-                        float2 _e70 = gates[2];
-                        const float _e71 = gate_decay(own, _e70);
-                        float2 _e73 = gates[3];
-                        const float _e74 = gate_decay(own, _e73);
-                        w_1 = (_e62 * float4(_e65, _e68, _e71, _e74));
+                        uint _e60 = r_5;
+                        const uint _e61 = row_of(_e60);
+                        float2 own_1 = row_state[min(uint(_e61), 15u)];
+                        float4 _e64 = w_1;
+                        float2 _e66 = gates[0];
+                        const float _e67 = gate_decay(own_1, _e66);
+                        float2 _e69 = gates[1];
+                        const float _e70 = gate_decay(own_1, _e69);
+                        float2 _e72 = gates[2];
+                        const float _e73 = gate_decay(own_1, _e72);
+                        float2 _e75 = gates[3];
+                        const float _e76 = gate_decay(own_1, _e75);
+                        w_1 = (_e64 * float4(_e67, _e70, _e73, _e76));
                     }
-                    uint _e78 = r_5;
-                    uint _e81 = k_3;
-                    float4 _e85 = w_1;
-                    dots[min(uint(((_e78 * KEYS) + _e81)), 15u)] = (seen ? _e85 : ZeroValuefloat4());
+                    uint _e80 = r_5;
+                    uint _e83 = k_3;
+                    float4 _e87 = w_1;
+                    dots[min(uint(((_e80 * KEYS) + _e83)), 15u)] = (seen ? _e87 : ZeroValuefloat4());
                 }
             }
         }
@@ -778,12 +779,12 @@ void add_near_keys(Near near_4)
     return;
 }
 
-void keep(uint row_4, uint token, float all_1)
+void keep(uint row_4, uint query, float all_1)
 {
     return;
 }
 
-void store_outputs(Near near_5, uint rows, uint first_2)
+void store_outputs(Near near_5, uint rows, uint lane, uint head)
 {
     uint r_7 = 0u;
     bool local_3 = (bool)0;
@@ -797,34 +798,37 @@ void store_outputs(Near near_5, uint rows, uint first_2)
         if (all(loop_bound_21 == uint2(0u, 0u))) { break; }
         loop_bound_21 -= uint2(loop_bound_21.y == 0u, 1u);
         if (!loop_init_21) {
-            uint _e84 = r_7;
-            r_7 = (_e84 + 1u);
+            uint _e99 = r_7;
+            r_7 = (_e99 + 1u);
         }
         loop_init_21 = false;
-        uint _e5 = r_7;
-        if ((_e5 < ROWS)) {
+        uint _e6 = r_7;
+        if ((_e6 < ROWS)) {
         } else {
             break;
         }
         {
-            uint _e8 = r_7;
-            const uint _e9 = row_of(_e8);
-            int token_2 = asint(asuint(near_5.token) + asuint(int(_e9)));
-            if ((_e9 < rows)) {
-                local_3 = (token_2 >= int(0));
+            uint _e9 = r_7;
+            const uint _e10 = row_of(_e9);
+            int own_2 = asint(asuint(near_5.row) + asuint(int(_e10)));
+            if ((_e10 < rows)) {
+                local_3 = (own_2 >= int(0));
             } else {
                 local_3 = false;
             }
-            bool _e19 = local_3;
-            if (_e19) {
-                uint _e24 = params.tokens;
-                local_4 = (token_2 < int(_e24));
+            bool _e20 = local_3;
+            if (_e20) {
+                uint _e25 = params.tokens;
+                local_4 = (own_2 < int((_e25 * GROUP)));
             } else {
                 local_4 = false;
             }
-            bool _e28 = local_4;
-            if (_e28) {
-                const float _e29 = row_total(_e9);
+            bool _e31 = local_4;
+            if (_e31) {
+                const float _e32 = row_total(_e10);
+                uint _e35 = params.tokens;
+                uint token = ((lane * _e35) + naga_div(uint(own_2), GROUP));
+                uint to = (((((token * HEADS) + head) * GROUP) + naga_mod(uint(own_2), GROUP)) * 4u);
                 c_2 = 0u;
                 uint2 loop_bound_22 = uint2(4294967295u, 4294967295u);
                 bool loop_init_22 = true;
@@ -832,30 +836,30 @@ void store_outputs(Near near_5, uint rows, uint first_2)
                     if (all(loop_bound_22 == uint2(0u, 0u))) { break; }
                     loop_bound_22 -= uint2(loop_bound_22.y == 0u, 1u);
                     if (!loop_init_22) {
-                        uint _e73 = c_2;
-                        c_2 = (_e73 + 1u);
+                        uint _e88 = c_2;
+                        c_2 = (_e88 + 1u);
                     }
                     loop_init_22 = false;
-                    uint _e32 = c_2;
-                    if ((_e32 < VECTORS)) {
+                    uint _e57 = c_2;
+                    if ((_e57 < VECTORS)) {
                     } else {
                         break;
                     }
                     {
-                        uint _e37 = here.x;
-                        uint _e38 = c_2;
-                        uint vector_6 = (_e37 + (_e38 * GROUP_X));
+                        uint _e62 = here.x;
+                        uint _e63 = c_2;
+                        uint vector_6 = (_e62 + (_e63 * GROUP_X));
                         if ((vector_6 < 4u)) {
-                            uint _e61 = r_7;
-                            uint _e64 = c_2;
-                            float4 _e67 = sum[min(uint(((_e61 * VECTORS) + _e64)), 15u)];
-                            o.Store4(((first_2 + (uint(token_2) * 8u)) + vector_6)*16, asuint((_e67 / ((BIAS + _e29)).xxxx)));
+                            uint _e76 = r_7;
+                            uint _e79 = c_2;
+                            float4 _e82 = sum[min(uint(((_e76 * VECTORS) + _e79)), 15u)];
+                            o.Store4((to + vector_6)*16, asuint((_e82 / ((BIAS + _e32)).xxxx)));
                         }
                     }
                 }
-                uint _e77 = here.x;
-                if ((_e77 == 0u)) {
-                    keep(_e9, (near_5.queries + uint(token_2)), _e29);
+                uint _e92 = here.x;
+                if ((_e92 == 0u)) {
+                    keep(_e10, (near_5.queries + uint(own_2)), _e32);
                 }
             }
         }
@@ -916,7 +920,7 @@ float4 value_far(uint z, uint f, uint vector_4)
     return _e11;
 }
 
-void add_far(uint first_3, uint start_3, uint end_1)
+void add_far(uint first_2, uint start_3, uint end_1)
 {
     float4 a_2[8] = ZeroValuearray8_float4_();
     uint k_5 = 0u;
@@ -1012,10 +1016,10 @@ void add_far(uint first_3, uint start_3, uint end_1)
                             uint _e76 = here.x;
                             uint _e77 = c_3;
                             uint vector_7 = min((_e76 + (_e77 * GROUP_X)), 3u);
-                            const float4 _e88 = value_far(first_3, k0_1, vector_7);
-                            const float4 _e89 = value_far(first_3, k1_1, vector_7);
-                            const float4 _e90 = value_far(first_3, k2_1, vector_7);
-                            const float4 _e91 = value_far(first_3, k3_1, vector_7);
+                            const float4 _e88 = value_far(first_2, k0_1, vector_7);
+                            const float4 _e89 = value_far(first_2, k1_1, vector_7);
+                            const float4 _e90 = value_far(first_2, k2_1, vector_7);
+                            const float4 _e91 = value_far(first_2, k3_1, vector_7);
                             r_9 = 0u;
                             uint2 loop_bound_27 = uint2(4294967295u, 4294967295u);
                             bool loop_init_27 = true;
@@ -1208,7 +1212,7 @@ void add_far_state(Near near_6, uint z_2)
 Near ConstructNear(uint arg0, int arg1, uint arg2, uint arg3, uint arg4) {
     Near ret = (Near)0;
     ret.queries = arg0;
-    ret.token = arg1;
+    ret.row = arg1;
     ret.keys = arg2;
     ret.own = arg3;
     ret.end = arg4;
@@ -1238,34 +1242,34 @@ void main(uint3 group : SV_GroupID, uint3 local : SV_GroupThreadID, uint index :
     here = uint3(local.xy, index);
     uint block = group.y;
     uint _e10 = params.lane_base;
-    Lane lane = ConstructLane(asuint(lanes.Load((_e10 + naga_div(group.z, HEADS))*16+0)), asuint(lanes.Load((_e10 + naga_div(group.z, HEADS))*16+4)), asuint(lanes.Load((_e10 + naga_div(group.z, HEADS))*16+8)), asuint(lanes.Load((_e10 + naga_div(group.z, HEADS))*16+12)));
-    uint head = naga_mod(group.z, HEADS);
+    Lane lane_1 = ConstructLane(asuint(lanes.Load((_e10 + naga_div(group.z, HEADS))*16+0)), asuint(lanes.Load((_e10 + naga_div(group.z, HEADS))*16+4)), asuint(lanes.Load((_e10 + naga_div(group.z, HEADS))*16+8)), asuint(lanes.Load((_e10 + naga_div(group.z, HEADS))*16+12)));
+    uint head_1 = naga_mod(group.z, HEADS);
     uint _e23 = params.tokens;
-    uint end_2 = (lane.ring + _e23);
+    uint end_2 = ((lane_1.ring + _e23) * GROUP);
     uint tile = (group.x * ROW_TILE);
-    uint first_4 = ((block * BLOCK) + tile);
-    uint rows_1 = min((BLOCK - tile), ROW_TILE);
-    if (!((first_4 >= end_2))) {
-        local_1 = ((first_4 + rows_1) <= lane.ring);
+    uint first_3 = (((block * BLOCK) * GROUP) + tile);
+    uint rows_1 = min((16u - tile), ROW_TILE);
+    if (!((first_3 >= end_2))) {
+        local_1 = ((first_3 + rows_1) <= (lane_1.ring * GROUP));
     } else {
         local_1 = true;
     }
-    bool _e43 = local_1;
-    if (_e43) {
+    bool _e53 = local_1;
+    if (_e53) {
         return;
     }
-    uint keys_end = min((tile + rows_1), (end_2 - (block * BLOCK)));
-    uint _e52 = params.tokens;
-    uint _e61 = params.stride;
-    Near near_7 = ConstructNear((group.z * _e52), asint(asuint(int(first_4)) - asuint(int(lane.ring))), ((group.z * _e61) + (block * BLOCK)), tile, keys_end);
+    uint _e64 = params.tokens;
+    uint keys_end = min((naga_div(((tile + rows_1) - 1u), GROUP) + 1u), ((lane_1.ring + _e64) - (block * BLOCK)));
+    uint _e73 = params.tokens;
+    uint _e86 = params.stride;
+    Near near_7 = ConstructNear(((group.z * _e73) * GROUP), asint(asuint(int(first_3)) - asuint(int((lane_1.ring * GROUP)))), ((group.z * _e86) + (block * BLOCK)), tile, keys_end);
     keep_row_gates(near_7);
     add_near_keys(near_7);
-    if (((lane.position + (block * BLOCK)) > lane.ring)) {
+    if (((lane_1.position + (block * BLOCK)) > lane_1.ring)) {
         GroupMemoryBarrierWithGroupSync();
-        uint _e76 = params.blocks;
-        add_far_state(near_7, ((((group.z * _e76) + block) * FEATURES) * 17u));
+        uint _e101 = params.blocks;
+        add_far_state(near_7, ((((group.z * _e101) + block) * FEATURES) * 17u));
     }
-    uint _e91 = params.tokens;
-    store_outputs(near_7, rows_1, ((((naga_div(group.z, HEADS) * _e91) * HEADS) + head) * 4u));
+    store_outputs(near_7, rows_1, naga_div(group.z, HEADS), head_1);
     return;
 }

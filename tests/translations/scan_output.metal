@@ -46,7 +46,7 @@ struct type_14 {
 };
 struct Near {
     uint queries;
-    int token;
+    int row;
     uint keys;
     uint own;
     uint end;
@@ -58,6 +58,7 @@ struct type_17 {
     metal::float2 inner[4];
 };
 constant uint HEADS = 2u;
+constant uint GROUP = 1u;
 constant uint HEAD = 16u;
 constant uint BLOCK = 16u;
 constant uint QUERY_WIDTH = 24u;
@@ -400,9 +401,9 @@ metal::float4 query_vector(
     constant _mslBufferSizes& _buffer_sizes
 ) {
     uint _e9 = params.tokens;
-    int token_1 = metal::clamp(as_type<int>(as_type<uint>(near_1.token) + as_type<uint>(static_cast<int>(row_2))), 0, as_type<int>(as_type<uint>(static_cast<int>(_e9)) - as_type<uint>(1)));
-    metal::float4 _e26 = queries[naga_div(((near_1.queries + static_cast<uint>(token_1)) * QUERY_WIDTH) + column, 4u) + vector_2];
-    return _e26;
+    int own = metal::clamp(as_type<int>(as_type<uint>(near_1.row) + as_type<uint>(static_cast<int>(row_2))), 0, as_type<int>(as_type<uint>(static_cast<int>(_e9 * GROUP)) - as_type<uint>(1)));
+    metal::float4 _e28 = queries[naga_div(((near_1.queries + static_cast<uint>(own)) * QUERY_WIDTH) + column, 4u) + vector_2];
+    return _e28;
 }
 
 void keep_row_gates(
@@ -424,8 +425,8 @@ void keep_row_gates(
         if (metal::all(loop_bound_8 == uint2(0u))) { break; }
         loop_bound_8 -= uint2(loop_bound_8.y == 0u, 1u);
         if (!loop_init_8) {
-            uint _e18 = row_3;
-            row_3 = _e18 + 64u;
+            uint _e20 = row_3;
+            row_3 = _e20 + 64u;
         }
         loop_init_8 = false;
         uint _e8 = row_3;
@@ -436,8 +437,8 @@ void keep_row_gates(
         {
             uint _e12 = row_3;
             uint _e15 = row_3;
-            metal::float2 _e17 = gate_of_key(near_2, near_2.own + _e15, keys, _buffer_sizes);
-            row_state.inner[_e12] = _e17;
+            metal::float2 _e19 = gate_of_key(near_2, naga_div(near_2.own + _e15, GROUP), keys, _buffer_sizes);
+            row_state.inner[_e12] = _e19;
         }
     }
     return;
@@ -548,8 +549,8 @@ void relate(
         if (metal::all(loop_bound_12 == uint2(0u))) { break; }
         loop_bound_12 -= uint2(loop_bound_12.y == 0u, 1u);
         if (!loop_init_12) {
-            uint _e91 = k_3;
-            k_3 = _e91 + 1u;
+            uint _e93 = k_3;
+            k_3 = _e93 + 1u;
         }
         loop_init_12 = false;
         uint _e4 = k_3;
@@ -576,8 +577,8 @@ void relate(
                 if (metal::all(loop_bound_13 == uint2(0u))) { break; }
                 loop_bound_13 -= uint2(loop_bound_13.y == 0u, 1u);
                 if (!loop_init_13) {
-                    uint _e88 = r_5;
-                    r_5 = _e88 + 1u;
+                    uint _e90 = r_5;
+                    r_5 = _e90 + 1u;
                 }
                 loop_init_13 = false;
                 uint _e25 = r_5;
@@ -591,31 +592,31 @@ void relate(
                     metal::float4 d_1 = dots.inner[(_e29 * KEYS) + _e32];
                     uint _e38 = r_5;
                     uint _e39 = row_of(_e38, here);
-                    metal::bool4 seen = j_1 < metal::uint4(metal::min(near_3.end, (near_3.own + _e39) + 1u));
-                    float _e47 = local_affinity(d_1.x);
-                    float _e49 = local_affinity(d_1.y);
-                    float _e51 = local_affinity(d_1.z);
-                    float _e53 = local_affinity(d_1.w);
-                    w_1 = metal::float4(_e47, _e49, _e51, _e53);
+                    metal::bool4 seen = j_1 < metal::uint4(metal::min(near_3.end, naga_div(near_3.own + _e39, GROUP) + 1u));
+                    float _e49 = local_affinity(d_1.x);
+                    float _e51 = local_affinity(d_1.y);
+                    float _e53 = local_affinity(d_1.z);
+                    float _e55 = local_affinity(d_1.w);
+                    w_1 = metal::float4(_e49, _e51, _e53, _e55);
                     if (GATED) {
-                        uint _e58 = r_5;
-                        uint _e59 = row_of(_e58, here);
-                        metal::float2 own = row_state.inner[_e59];
-                        metal::float4 _e62 = w_1;
-                        metal::float2 _e64 = gates.inner[0];
-                        float _e65 = gate_decay(own, _e64);
-                        metal::float2 _e67 = gates.inner[1];
-                        float _e68 = gate_decay(own, _e67);
-                        metal::float2 _e70 = gates.inner[2];
-                        float _e71 = gate_decay(own, _e70);
-                        metal::float2 _e73 = gates.inner[3];
-                        float _e74 = gate_decay(own, _e73);
-                        w_1 = _e62 * metal::float4(_e65, _e68, _e71, _e74);
+                        uint _e60 = r_5;
+                        uint _e61 = row_of(_e60, here);
+                        metal::float2 own_1 = row_state.inner[_e61];
+                        metal::float4 _e64 = w_1;
+                        metal::float2 _e66 = gates.inner[0];
+                        float _e67 = gate_decay(own_1, _e66);
+                        metal::float2 _e69 = gates.inner[1];
+                        float _e70 = gate_decay(own_1, _e69);
+                        metal::float2 _e72 = gates.inner[2];
+                        float _e73 = gate_decay(own_1, _e72);
+                        metal::float2 _e75 = gates.inner[3];
+                        float _e76 = gate_decay(own_1, _e75);
+                        w_1 = _e64 * metal::float4(_e67, _e70, _e73, _e76);
                     }
-                    uint _e78 = r_5;
-                    uint _e81 = k_3;
-                    metal::float4 _e85 = w_1;
-                    dots.inner[(_e78 * KEYS) + _e81] = metal::select(metal::float4 {}, _e85, seen);
+                    uint _e80 = r_5;
+                    uint _e83 = k_3;
+                    metal::float4 _e87 = w_1;
+                    dots.inner[(_e80 * KEYS) + _e83] = metal::select(metal::float4 {}, _e87, seen);
                 }
             }
         }
@@ -838,7 +839,7 @@ void add_near_keys(
 
 void keep(
     uint row_4,
-    uint token,
+    uint query,
     float all_1
 ) {
     return;
@@ -847,7 +848,8 @@ void keep(
 void store_outputs(
     Near near_5,
     uint rows,
-    uint first_2,
+    uint lane,
+    uint head,
     constant Params& params,
     device type_4& o,
     threadgroup type_8& coefficients,
@@ -867,34 +869,37 @@ void store_outputs(
         if (metal::all(loop_bound_21 == uint2(0u))) { break; }
         loop_bound_21 -= uint2(loop_bound_21.y == 0u, 1u);
         if (!loop_init_21) {
-            uint _e84 = r_7;
-            r_7 = _e84 + 1u;
+            uint _e99 = r_7;
+            r_7 = _e99 + 1u;
         }
         loop_init_21 = false;
-        uint _e5 = r_7;
-        if (_e5 < ROWS) {
+        uint _e6 = r_7;
+        if (_e6 < ROWS) {
         } else {
             break;
         }
         {
-            uint _e8 = r_7;
-            uint _e9 = row_of(_e8, here);
-            int token_2 = as_type<int>(as_type<uint>(near_5.token) + as_type<uint>(static_cast<int>(_e9)));
-            if (_e9 < rows) {
-                local_3 = token_2 >= 0;
+            uint _e9 = r_7;
+            uint _e10 = row_of(_e9, here);
+            int own_2 = as_type<int>(as_type<uint>(near_5.row) + as_type<uint>(static_cast<int>(_e10)));
+            if (_e10 < rows) {
+                local_3 = own_2 >= 0;
             } else {
                 local_3 = false;
             }
-            bool _e19 = local_3;
-            if (_e19) {
-                uint _e24 = params.tokens;
-                local_4 = token_2 < static_cast<int>(_e24);
+            bool _e20 = local_3;
+            if (_e20) {
+                uint _e25 = params.tokens;
+                local_4 = own_2 < static_cast<int>(_e25 * GROUP);
             } else {
                 local_4 = false;
             }
-            bool _e28 = local_4;
-            if (_e28) {
-                float _e29 = row_total(_e9, coefficients);
+            bool _e31 = local_4;
+            if (_e31) {
+                float _e32 = row_total(_e10, coefficients);
+                uint _e35 = params.tokens;
+                uint token = (lane * _e35) + naga_div(static_cast<uint>(own_2), GROUP);
+                uint to = ((((token * HEADS) + head) * GROUP) + naga_mod(static_cast<uint>(own_2), GROUP)) * 4u;
                 c_2 = 0u;
                 uint2 loop_bound_22 = uint2(4294967295u);
                 bool loop_init_22 = true;
@@ -902,30 +907,30 @@ void store_outputs(
                     if (metal::all(loop_bound_22 == uint2(0u))) { break; }
                     loop_bound_22 -= uint2(loop_bound_22.y == 0u, 1u);
                     if (!loop_init_22) {
-                        uint _e73 = c_2;
-                        c_2 = _e73 + 1u;
+                        uint _e88 = c_2;
+                        c_2 = _e88 + 1u;
                     }
                     loop_init_22 = false;
-                    uint _e32 = c_2;
-                    if (_e32 < VECTORS) {
+                    uint _e57 = c_2;
+                    if (_e57 < VECTORS) {
                     } else {
                         break;
                     }
                     {
-                        uint _e37 = here.x;
-                        uint _e38 = c_2;
-                        uint vector_6 = _e37 + (_e38 * GROUP_X);
+                        uint _e62 = here.x;
+                        uint _e63 = c_2;
+                        uint vector_6 = _e62 + (_e63 * GROUP_X);
                         if (vector_6 < 4u) {
-                            uint _e61 = r_7;
-                            uint _e64 = c_2;
-                            metal::float4 _e67 = sum.inner[(_e61 * VECTORS) + _e64];
-                            o[(first_2 + (static_cast<uint>(token_2) * 8u)) + vector_6] = _e67 / metal::float4(BIAS + _e29);
+                            uint _e76 = r_7;
+                            uint _e79 = c_2;
+                            metal::float4 _e82 = sum.inner[(_e76 * VECTORS) + _e79];
+                            o[to + vector_6] = _e82 / metal::float4(BIAS + _e32);
                         }
                     }
                 }
-                uint _e77 = here.x;
-                if (_e77 == 0u) {
-                    keep(_e9, near_5.queries + static_cast<uint>(token_2), _e29);
+                uint _e92 = here.x;
+                if (_e92 == 0u) {
+                    keep(_e10, near_5.queries + static_cast<uint>(own_2), _e32);
                 }
             }
         }
@@ -1004,7 +1009,7 @@ metal::float4 value_far(
 }
 
 void add_far(
-    uint first_3,
+    uint first_2,
     uint start_3,
     uint end_1,
     device type_4 const& prefix,
@@ -1106,10 +1111,10 @@ void add_far(
                             uint _e76 = here.x;
                             uint _e77 = c_3;
                             uint vector_7 = metal::min(_e76 + (_e77 * GROUP_X), 3u);
-                            metal::float4 _e88 = value_far(first_3, k0_1, vector_7, prefix, _buffer_sizes);
-                            metal::float4 _e89 = value_far(first_3, k1_1, vector_7, prefix, _buffer_sizes);
-                            metal::float4 _e90 = value_far(first_3, k2_1, vector_7, prefix, _buffer_sizes);
-                            metal::float4 _e91 = value_far(first_3, k3_1, vector_7, prefix, _buffer_sizes);
+                            metal::float4 _e88 = value_far(first_2, k0_1, vector_7, prefix, _buffer_sizes);
+                            metal::float4 _e89 = value_far(first_2, k1_1, vector_7, prefix, _buffer_sizes);
+                            metal::float4 _e90 = value_far(first_2, k2_1, vector_7, prefix, _buffer_sizes);
+                            metal::float4 _e91 = value_far(first_2, k3_1, vector_7, prefix, _buffer_sizes);
                             r_9 = 0u;
                             uint2 loop_bound_27 = uint2(4294967295u);
                             bool loop_init_27 = true;
@@ -1349,34 +1354,34 @@ kernel void main_(
     here = metal::uint3(local.xy, index);
     uint block = group.y;
     uint _e10 = params.lane_base;
-    Lane lane = lanes[_e10 + naga_div(group.z, HEADS)];
-    uint head = naga_mod(group.z, HEADS);
+    Lane lane_1 = lanes[_e10 + naga_div(group.z, HEADS)];
+    uint head_1 = naga_mod(group.z, HEADS);
     uint _e23 = params.tokens;
-    uint end_2 = lane.ring + _e23;
+    uint end_2 = (lane_1.ring + _e23) * GROUP;
     uint tile = group.x * ROW_TILE;
-    uint first_4 = (block * BLOCK) + tile;
-    uint rows_1 = metal::min(BLOCK - tile, ROW_TILE);
-    if (!((first_4 >= end_2))) {
-        local_1 = (first_4 + rows_1) <= lane.ring;
+    uint first_3 = ((block * BLOCK) * GROUP) + tile;
+    uint rows_1 = metal::min(16u - tile, ROW_TILE);
+    if (!((first_3 >= end_2))) {
+        local_1 = (first_3 + rows_1) <= (lane_1.ring * GROUP);
     } else {
         local_1 = true;
     }
-    bool _e43 = local_1;
-    if (_e43) {
+    bool _e53 = local_1;
+    if (_e53) {
         return;
     }
-    uint keys_end = metal::min(tile + rows_1, end_2 - (block * BLOCK));
-    uint _e52 = params.tokens;
-    uint _e61 = params.stride;
-    Near near_7 = Near {group.z * _e52, as_type<int>(as_type<uint>(static_cast<int>(first_4)) - as_type<uint>(static_cast<int>(lane.ring))), (group.z * _e61) + (block * BLOCK), tile, keys_end};
+    uint _e64 = params.tokens;
+    uint keys_end = metal::min(naga_div((tile + rows_1) - 1u, GROUP) + 1u, (lane_1.ring + _e64) - (block * BLOCK));
+    uint _e73 = params.tokens;
+    uint _e86 = params.stride;
+    Near near_7 = Near {(group.z * _e73) * GROUP, as_type<int>(as_type<uint>(static_cast<int>(first_3)) - as_type<uint>(static_cast<int>(lane_1.ring * GROUP))), (group.z * _e86) + (block * BLOCK), tile, keys_end};
     keep_row_gates(near_7, keys, here, row_state, _buffer_sizes);
     add_near_keys(near_7, params, queries, keys, coefficients, staged, sum, total, here, row_state, dots, _buffer_sizes);
-    if ((lane.position + (block * BLOCK)) > lane.ring) {
+    if ((lane_1.position + (block * BLOCK)) > lane_1.ring) {
         metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup);
-        uint _e76 = params.blocks;
-        add_far_state(near_7, (((group.z * _e76) + block) * FEATURES) * 17u, params, queries, table, prefix, coefficients, staged, sum, total, here, row_state, _buffer_sizes);
+        uint _e101 = params.blocks;
+        add_far_state(near_7, (((group.z * _e101) + block) * FEATURES) * 17u, params, queries, table, prefix, coefficients, staged, sum, total, here, row_state, _buffer_sizes);
     }
-    uint _e91 = params.tokens;
-    store_outputs(near_7, rows_1, (((naga_div(group.z, HEADS) * _e91) * HEADS) + head) * 4u, params, o, coefficients, sum, total, here, _buffer_sizes);
+    store_outputs(near_7, rows_1, naga_div(group.z, HEADS), head_1, params, o, coefficients, sum, total, here, _buffer_sizes);
     return;
 }

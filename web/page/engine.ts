@@ -40,7 +40,7 @@ export const onSwitch = (save: () => Promise<void>) => beforeSwitch.add(save)
 export const epoch = () => generation
 
 async function create(wanted: Backend): Promise<Engine> {
-  ready ??= init({ worker: true })
+  ready ??= init()
   try {
     await ready
   } catch (error) {

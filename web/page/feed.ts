@@ -2,6 +2,14 @@
 import { InputError, type Model } from "polysketch"
 import { piece, type Text } from "./text.js"
 
+/** Where a feed stands in its text. */
+export interface FeedPlace {
+  text: Text
+  ids: Int32Array<ArrayBuffer>
+  used: number
+  from: number
+}
+
 export class Feed {
   private text: Text | undefined
   /** Tokens of the piece at hand, how many of them are taken, and where the next piece begins. */
@@ -29,6 +37,17 @@ export class Feed {
     const taken = this.ids.slice(this.used, this.used + tokens)
     this.used += taken.length
     return taken
+  }
+
+  /** Where it stands, to go back to. */
+  get place(): FeedPlace | undefined {
+    const { text, ids, used, from } = this
+    return text && { text, ids, used, from }
+  }
+
+  /** Goes back to where it stood. */
+  return(place: FeedPlace) {
+    ;({ text: this.text, ids: this.ids, used: this.used, from: this.from } = place)
   }
 
   private async begin(): Promise<Text> {

@@ -61,7 +61,10 @@ export class HeadsView {
     paintScale(el<HTMLCanvasElement>("inside-legend"))
     const ticks = [-1, -0.01, 0, 0.01, 1].map((t) => {
       const words = most === undefined ? partOfLargest(t) : significant(t * most, 1)
-      return create("span", { style: `left: ${50 + 50 * position(t, 1)}%` }, words)
+      const tick = create("span", {}, words)
+      // Not as an attribute, which a Content-Security-Policy may forbid.
+      tick.style.left = `${50 + 50 * position(t, 1)}%`
+      return tick
     })
     el("inside-ticks").replaceChildren(...ticks)
   }

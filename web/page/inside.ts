@@ -5,8 +5,8 @@
 import type { Session } from "polysketch"
 import { abortable, pause } from "./abort.js"
 import { create, el, isChecked, numberIn, onChange, onClick, setText, value } from "./dom.js"
-import { getModel, onDevice } from "./engine.js"
-import { Feed } from "./feed.js"
+import { forgetLost, getModel, isLost, onDevice } from "./engine.js"
+import { Feed, type FeedPlace } from "./feed.js"
 import { bytesParts, count, percent } from "./format.js"
 import { Heads } from "./heads.js"
 import { HeadsView } from "./heads_view.js"
@@ -19,6 +19,19 @@ import { bundledNovel, typed } from "./text.js"
 const TAIL = 600
 /** Milliseconds of a picture, at least; eyes follow no more, and some want less. */
 const FRAME = matchMedia("(prefers-reduced-motion: reduce)").matches ? 1000 : 60
+
+/** Milliseconds between two states that are kept for a device that is lost. */
+const KEEP_EVERY = 2000
+/** How often one place is tried again after a lost device. */
+const TRIES = 3
+
+/** All that is needed to go on from here. */
+interface Kept {
+  state: Uint8Array
+  /** None: another text was chosen since, to begin with what is read next. */
+  place?: FeedPlace
+  tail: string
+}
 
 let inside: InsidePart | undefined
 
@@ -40,16 +53,26 @@ class InsidePart {
   private readonly feed = new Feed(async () =>
     isChecked("inside-novel") ? bundledNovel() : typed(value("inside-text")),
   )
-  /** A new session reads from the start. */
+  /** A new session goes on where the last state was kept, or else reads from the start. */
   private readonly session = new Opened(async () => {
-    this.feed.rewind()
     const model = await getModel()
     if (el<HTMLSelectElement>("inside-layer").options.length !== model.info.layers)
       offerLayers(model.info.layers)
-    return model.createSession()
+    const session = await model.createSession()
+    if (this.kept) {
+      await session.loadState(this.kept.state)
+      this.tail = this.kept.tail
+      if (this.kept.place) this.feed.return(this.kept.place)
+    } else {
+      this.feed.rewind()
+      this.tail = ""
+    }
+    return session
   })
   /** The end of the text before the last step. */
   private tail = ""
+  private kept: Kept | undefined
+  private keptAt = 0
 
   start() {
     onClick("inside-start", () => this.play())
@@ -61,15 +84,20 @@ class InsidePart {
     for (const choice of ["novel", "own"]) {
       onChange(`inside-${choice}`, () => {
         el("inside-text").hidden = !isChecked("inside-own")
-        // Another text begins with what is read next; what has been read stays in the state.
-        this.feed.rewind()
+        this.anotherText()
       })
     }
-    el("inside-text").addEventListener("input", () => this.feed.rewind())
+    el("inside-text").addEventListener("input", () => this.anotherText())
     onDevice((event) => {
       if (event.event === "loaded") offerLayers(event.model.info.layers)
     })
     this.redraw()
+  }
+
+  /** Another text begins with what is read next; what has been read stays in the state. */
+  private anotherText() {
+    this.feed.rewind()
+    if (this.kept) this.kept.place = undefined
   }
 
   redraw() {
@@ -104,13 +132,36 @@ class InsidePart {
     await session.read(taken, { signal })
     this.showTail(await (await getModel()).decode(taken))
     await this.look(session, true)
+    if (performance.now() - this.keptAt > KEEP_EVERY) await this.keep(session)
     return true
   }
 
-  private play() {
-    return this.part.run("playing", async (signal) => {
+  /** Keeps the state as it is, for a device that is lost later. */
+  private async keep(session: Session) {
+    const { place } = this.feed
+    if (!place) return
+    this.kept = { state: await session.saveState(), place, tail: this.tail }
+    this.keptAt = performance.now()
+  }
+
+  /** Runs `work` with the session; if the device is lost meanwhile, starts it again, and `work` too. */
+  private run(what: string, work: (session: Session, signal: AbortSignal) => Promise<void>) {
+    return this.part.run(what, async (signal) => {
       this.part.status("Loading the model.")
-      const session = await abortable(this.session.get(), signal)
+      for (let tries = 1; ; tries++) {
+        try {
+          return await work(await abortable(this.session.get(), signal), signal)
+        } catch (error) {
+          if (!isLost(error) || signal.aborted || tries > TRIES) throw error
+          forgetLost()
+          this.part.status("The device was lost; starting it again.")
+        }
+      }
+    })
+  }
+
+  private play() {
+    return this.run("playing", async (session, signal) => {
       this.part.status("Reading.")
       for (;;) {
         const next = performance.now() + FRAME
@@ -121,18 +172,17 @@ class InsidePart {
   }
 
   private stepOnce() {
-    return this.part.run("one step", async (signal) => {
-      const session = await abortable(this.session.get(), signal)
+    return this.run("one step", async (session, signal) => {
       if (!(await this.step(session, signal))) return
       this.part.status(`One step, to position ${count(session.position)}.`)
     })
   }
 
   private startOver() {
-    return this.part.run("starting over", async (signal) => {
-      const session = await abortable(this.session.get(), signal)
+    return this.run("starting over", async (session) => {
       await session.reset()
       this.feed.rewind()
+      this.kept = undefined
       this.heads.forget()
       this.tail = ""
       this.showTail("")
@@ -142,9 +192,9 @@ class InsidePart {
   }
 
   private async lookAgain() {
-    // While it plays, the next picture shows the other layer.
-    if (this.part.running || !this.session.current) return
-    await this.part.run("looking at another layer", async () => this.look(await this.session.get(), false))
+    // While it plays, the next picture shows the other layer. A device that was lost since is started again.
+    if (this.part.running || (!this.session.current && !this.kept)) return
+    await this.run("looking at another layer", (session) => this.look(session, false))
   }
 }
 

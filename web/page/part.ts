@@ -5,7 +5,14 @@
  * In index.html, `data-run` marks a control that must wait while anything runs, `data-stop="PART"` the button
  * that stops that part.
  */
-import { PolysketchError } from "polysketch"
+import {
+  ClosedError,
+  DeviceLostError,
+  DownloadError,
+  IntegrityError,
+  PolysketchError,
+  StateError,
+} from "polysketch"
 import { isAbort } from "./abort.js"
 import { el, setText } from "./dom.js"
 import { forgetLost, isLost } from "./engine.js"
@@ -32,6 +39,16 @@ export const onActivity = (watch: (running?: string) => void) => watchers.add(wa
 /** What runs, for people. */
 export const activity = () => (active ? `${active.part.title}: ${active.what}` : "")
 
+/** What a visitor can do, where the package's advice is for whoever builds with it. */
+function adviceOf(error: PolysketchError): string | undefined {
+  if (error instanceof DownloadError || error instanceof IntegrityError)
+    return "check the connection, and load the page again"
+  if (error instanceof StateError) return "choose a state that was saved from this model"
+  if (error instanceof DeviceLostError || error instanceof ClosedError)
+    return "start again: the page gets it back"
+  return error.advice
+}
+
 /** One line, and one of advice where there is any. */
 export function explain(thrown: unknown): { message: string; advice?: string } {
   const error = thrown instanceof Error || thrown instanceof DOMException ? thrown : new Error(String(thrown))
@@ -40,7 +57,7 @@ export function explain(thrown: unknown): { message: string; advice?: string } {
     const begun = /^[a-z]+:/.test(text) ? text : text.charAt(0).toUpperCase() + text.slice(1)
     return /[.!?…”]$/.test(begun) ? begun : `${begun}.`
   }
-  const advice = error instanceof PolysketchError ? error.advice : undefined
+  const advice = error instanceof PolysketchError ? adviceOf(error) : undefined
   return { message: sentence(error.message), advice: advice && sentence(advice) }
 }
 

@@ -8,7 +8,7 @@ import { download, isChecked, numberIn, onClick, opensFile } from "./dom.js"
 import { forgetLost, getModel, isLost, onDevice, onSwitch } from "./engine.js"
 import { bytes, count } from "./format.js"
 import { Opened } from "./opened.js"
-import { Part } from "./part.js"
+import { activity, Part } from "./part.js"
 import { ReadView } from "./read_view.js"
 import { Reading } from "./reading.js"
 import { bundledNovel, fromFile, type Text } from "./text.js"
@@ -181,8 +181,8 @@ class ReadPart {
       this.part.clearError()
       const model = await getModel()
       await model.destroy()
-      // Whoever is reading notices by itself; at rest, nobody does.
-      if (this.part.running) return
+      // Whoever is at work with it notices by itself; at rest, nobody does.
+      if (activity()) return
       forgetLost()
       await this.session.get()
       const stands = `The state stands at position ${count(this.reading.position)}`

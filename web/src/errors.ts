@@ -38,7 +38,9 @@ export class NumericError extends PolysketchError {}
 export class DownloadError extends PolysketchError {}
 /** A download is not the file it should be. */
 export class IntegrityError extends PolysketchError {}
-/** The engine was closed, or its worker died. */
+/** The page, the browser or Node does not allow what the engine needs: WebAssembly, a worker, a module. */
+export class EnvironmentError extends PolysketchError {}
+/** What was called was closed (an engine, a model, a session), or its worker died. */
 export class ClosedError extends PolysketchError {}
 
 /** The classes by the kind the engine names (`ErrorKind` in Rust). */
@@ -60,6 +62,7 @@ const BY_KIND: Record<
   Numeric: NumericError,
   Download: DownloadError,
   Integrity: IntegrityError,
+  Environment: EnvironmentError,
   Closed: ClosedError,
 }
 
@@ -74,6 +77,12 @@ export interface PlainError {
 /** What was thrown, as plain data. A cancelled call becomes an `AbortError`, as everywhere on the web. */
 export function toPlain(thrown: unknown): PlainError {
   if (!(thrown instanceof Error)) return { name: "Error", message: String(thrown) }
+  if (globalThis.WebAssembly !== undefined && thrown instanceof WebAssembly.RuntimeError)
+    return {
+      name: "Closed",
+      message: `the engine broke down (${thrown.message})`,
+      advice: "create it again; where memory is short, use a smaller model or a shorter text",
+    }
   const kind = Object.entries(BY_KIND).find(([, type]) => thrown instanceof type)?.[0]
   const name = kind ?? (thrown.name === "Cancelled" ? "AbortError" : thrown.name)
   return { name, message: thrown.message, advice: (thrown as PolysketchError).advice, stack: thrown.stack }

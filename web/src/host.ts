@@ -5,8 +5,9 @@
 
 import * as Comlink from "comlink"
 import initWasm, * as wasm from "../generated/wasm/polysketch.js"
-import { bytesOf } from "./downloads.js"
+import { bytesOf, type DownloadOptions } from "./downloads.js"
 import { InputError, toPlain } from "./errors.js"
+import { inNode } from "./places.js"
 import type {
   BenchEvent,
   BenchOptions,
@@ -23,6 +24,7 @@ import type {
   TrainOptions,
   TrainStep,
 } from "./types.js"
+import { compiled, type WasmSource } from "./wasm_file.js"
 
 /** What a submission of a continuation brought. */
 export interface Piece {
@@ -78,8 +80,8 @@ function guarded<T extends object>(host: T): T {
 
 /** Where the other side begins. */
 export class Host {
-  async start(wasmUrl?: string): Promise<void> {
-    await initWasm({ module_or_path: wasmUrl ?? new URL("polysketch_bg.wasm", import.meta.url) })
+  async start(source?: WasmSource): Promise<void> {
+    await initWasm({ module_or_path: await compiled(source) })
   }
 
   async createEngine(options: EngineOptions): Promise<EngineHost> {
@@ -91,6 +93,7 @@ export class Host {
 }
 
 async function whyNoGpu(): Promise<string> {
+  if (inNode) return "Node.js has no WebGPU"
   const gpu = (navigator as Navigator & { gpu?: GPU }).gpu
   if (!globalThis.isSecureContext) return "WebGPU needs a secure page: https, or localhost"
   if (!gpu) return "this browser has no WebGPU, or it is switched off"
@@ -99,6 +102,9 @@ async function whyNoGpu(): Promise<string> {
   const name = adapter.info?.description || adapter.info?.architecture || "no name"
   return `the only adapter is a software one (${name}), which the CPU beats`
 }
+
+/** What a model's warnings say when there was no room to keep it. */
+const FULL = "the browser has no room to keep the model: it is downloaded again next time"
 
 export class EngineHost {
   #loads = new Map<number, AbortController>()
@@ -121,14 +127,16 @@ export class EngineHost {
     const abort = new AbortController()
     this.#loads.set(id, abort)
     try {
-      const loaded = await this.#fetch(files, cache, abort.signal, onProgress)
+      const notes: string[] = []
+      const onFull = () => void (notes.includes(FULL) || notes.push(FULL))
+      const loaded = await this.#fetch(files, { cache, signal: abort.signal, onFull }, onProgress)
       const report = (stage: LoadProgress["stage"]) => (done: number, total: number) => {
         abort.signal.throwIfAborted()
         onProgress?.({ stage, done, total })
       }
       const model = await this.engine.loadModel(loaded, report("upload"), options)
       await model.warmUp(report("compile"))
-      return guarded(new ModelHost(model))
+      return guarded(new ModelHost(model, notes))
     } finally {
       this.#loads.delete(id)
     }
@@ -140,14 +148,13 @@ export class EngineHost {
 
   async #fetch(
     { config, weights, tokenizer, integrity }: ModelFiles,
-    cache: boolean,
-    signal: AbortSignal,
+    options: Omit<DownloadOptions, "integrity" | "onProgress">,
     onProgress?: (progress: LoadProgress) => void,
   ) {
     const isObject =
       typeof config === "object" &&
-      !(config instanceof URL || config instanceof Uint8Array || config instanceof ArrayBuffer)
-    const options = { cache, signal }
+      !(config instanceof URL || config instanceof Uint8Array || config instanceof ArrayBuffer) &&
+      !(globalThis.Blob !== undefined && config instanceof Blob)
     return {
       config: isObject
         ? config
@@ -173,7 +180,7 @@ export class EngineHost {
     return guarded(
       new BenchHost(this.engine, options, {
         name,
-        ...(await this.#fetch(files, true, new AbortController().signal)),
+        ...(await this.#fetch(files, { cache: true })),
       }),
     )
   }
@@ -221,10 +228,17 @@ export class BenchHost {
 }
 
 export class ModelHost {
-  constructor(readonly model: wasm.Model) {}
+  /** Its sessions need it until the last of them is closed. */
+  #users = 1
+
+  constructor(
+    readonly model: wasm.Model,
+    readonly notes: string[],
+  ) {}
 
   getInfo(): ModelInfo {
-    return this.model.info
+    const info: ModelInfo = this.model.info
+    return { ...info, warnings: [...info.warnings, ...this.notes] }
   }
 
   encode(text: string): Int32Array {
@@ -240,7 +254,9 @@ export class ModelHost {
   }
 
   async createSession(): Promise<SessionHost> {
-    return guarded(new SessionHost(this.model, await this.model.createSession()))
+    const session = await this.model.createSession()
+    this.#users++
+    return guarded(new SessionHost(this.model, session, () => this.free()))
   }
 
   destroy() {
@@ -248,7 +264,7 @@ export class ModelHost {
   }
 
   free() {
-    this.model.free()
+    if (--this.#users === 0) this.model.free()
   }
 }
 
@@ -261,6 +277,7 @@ export class SessionHost {
   constructor(
     readonly model: wasm.Model,
     readonly session: wasm.Session,
+    readonly closed: () => void,
   ) {
     this.#segment = (model.info as ModelInfo).segment
   }
@@ -323,7 +340,7 @@ export class SessionHost {
 
   async headStates(layer: number): Promise<HeadState[]> {
     const { heads, headDim, layers } = this.model.info as ModelInfo
-    if (!(layer >= 0 && layer < layers))
+    if (!(Number.isInteger(layer) && layer >= 0 && layer < layers))
       throw new InputError(`layer ${layer} of a model of ${layers}`, `use 0 to ${layers - 1}`)
     const state = await this.session.attentionState(layer)
     if (!state) return []
@@ -346,6 +363,7 @@ export class SessionHost {
 
   free() {
     this.session.free()
+    this.closed()
   }
 }
 

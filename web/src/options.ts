@@ -11,6 +11,7 @@ interface Given {
   "init options": types.InitOptions
   "engine options": types.EngineOptions
   "load options": types.LoadOptions
+  "built-in options": types.BuiltInOptions
   "model files": types.ModelFiles
   "read options": types.ReadOptions
   "generate options": types.GenerateOptions
@@ -28,6 +29,7 @@ const NAMES: { [What in keyof Given]: Record<keyof Given[What], true> } = {
   "init options": { worker: true, wasm: true },
   "engine options": { backend: true },
   "load options": { cache: true, maxContext: true, signal },
+  "built-in options": { cache: true, maxContext: true, onProgress: true, base: true, signal },
   "model files": { config: true, weights: true, tokenizer: true, integrity: true },
   "read options": { score: true, onProgress: true, signal },
   "generate options": {
@@ -73,14 +75,58 @@ const NAMES: { [What in keyof Given]: Record<keyof Given[What], true> } = {
     trainLengths: true,
     memory: true,
     seed: true,
+    base: true,
     signal,
   },
 }
 
-/** What was given, if its names are known. @throws InputError */
+/** What was given, if its names are known, and what this end reads of it can be used. @throws InputError */
 export function known<What extends keyof Given>(what: What, given: Given[What]): Given[What] {
-  const names = NAMES[what]
-  const unknown = Object.keys(given).find((name) => !Object.hasOwn(names, name))
-  if (unknown === undefined) return given
-  throw new InputError(`${what}: there is no “${unknown}”`, `there are ${Object.keys(names).join(", ")}`)
+  if (typeof given !== "object" || given === null || Array.isArray(given))
+    throw new InputError(`${what}: ${shown(given)} is no object of options`, "give { name: value }")
+  const names = Object.keys(NAMES[what])
+  for (const [name, value] of Object.entries(given) as [string, unknown][]) {
+    if (!names.includes(name)) {
+      const near = nearest(name, names)
+      const hint = near === undefined ? "" : `; did you mean ${near}?`
+      throw new InputError(`${what}: unknown option ${name}${hint}`, `there are ${names.join(", ")}`)
+    }
+    const refuse = (expected: string, advice: string) => {
+      throw new InputError(`${what}: ${name} is ${shown(value)}, ${expected} is expected`, advice)
+    }
+    if (value === undefined) continue
+    if (name === "signal" && typeof (value as AbortSignal)?.throwIfAborted !== "function")
+      refuse("an AbortSignal", "give the signal of an AbortController")
+    if (name === "onProgress" && typeof value !== "function") refuse("a function", "give a callback")
+    if ((name === "score" || name === "cache") && typeof value !== "boolean")
+      refuse("true or false", "give one of the two")
+  }
+  return given
+}
+
+/** A value as an error names it. */
+export function shown(value: unknown): string {
+  if (typeof value === "string") return `“${value.length > 40 ? `${value.slice(0, 40)}…` : value}”`
+  if (typeof value === "object" && value !== null) return Array.isArray(value) ? "a list" : "an object"
+  return typeof value === "function" ? "a function" : String(value)
+}
+
+/** The name that was probably meant: the same but for case and dashes, or a slip or two away. */
+function nearest(name: string, names: string[]): string | undefined {
+  const bare = (name: string) => name.replace(/[_-]/g, "").toLowerCase()
+  const distances = names.map((known) => [distance(bare(name), bare(known)), known] as const)
+  const [least, near] = distances.reduce((a, b) => (b[0] < a[0] ? b : a))
+  return least <= Math.min(2, Math.floor(name.length / 3)) ? near : undefined
+}
+
+/** Letters to put in, take out or change. */
+function distance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, i) => i)
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i]
+    for (let j = 1; j <= b.length; j++)
+      next.push(Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)))
+    row = next
+  }
+  return row[b.length]!
 }

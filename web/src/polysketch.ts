@@ -13,13 +13,16 @@
  */
 
 import * as Comlink from "comlink"
-import { ClosedError, fromPlain, InputError, type PlainError } from "./errors.js"
-import type { BenchHost, EngineHost, Host, ModelHost, Remote, SessionHost, TrainerHost } from "./host.js"
 import { builtIn, modelName } from "./built_in.js"
-import { known } from "./options.js"
+import { ask, configure, connect, type Connection, Handle, Queue, quietly } from "./connection.js"
+import { ClosedError, InputError } from "./errors.js"
+import type { BenchHost, EngineHost, ModelHost, Remote, SessionHost, TrainerHost } from "./host.js"
+import { known, shown } from "./options.js"
+import { address } from "./places.js"
 import type {
   BenchEvent,
   BenchOptions,
+  BuiltInOptions,
   EngineInfo,
   EngineOptions,
   Generated,
@@ -39,78 +42,32 @@ import type {
 
 export * from "./errors.js"
 export type * from "./types.js"
-export { clearCache } from "./downloads.js"
+export { cachedFiles, clearCache } from "./cache.js"
 
 /**
- * The other end, and the promise that it is still there: it never resolves, and rejects when the end is
- * closed.
+ * Says how engines run. Without a call they run in a worker where there can be one, with the WebAssembly
+ * beside this module.
+ * @throws InputError
  */
-interface Connection {
-  host: Remote<Host>
-  lost: Promise<never>
-  close: (reason: Error) => void
-}
-
-let settings: InitOptions | undefined
-
-/** Says how engines run. Without a call they run in a worker, with the WebAssembly beside this module. */
 export default async function init(options: InitOptions = {}): Promise<void> {
-  settings = known("init options", options)
+  configure(options)
 }
 
-async function connect(): Promise<Connection> {
-  const { worker: inWorker = typeof Worker !== "undefined", wasm } = settings ?? {}
-  const wasmUrl = wasm === undefined ? undefined : new URL(wasm, globalThis.location?.href).href
-  let reject!: (reason: Error) => void
-  const lost = new Promise<never>((_, fail) => (reject = fail))
-  // Whoever waits for something hears of it; if nobody waits, nobody is missing anything.
-  lost.catch(() => undefined)
-  let connection: Connection
-  if (inWorker) {
-    const worker = new Worker(new URL("worker.js", import.meta.url), { type: "module", name: "polysketch" })
-    const close = (reason: Error) => {
-      worker.terminate()
-      reject(reason)
-    }
-    worker.onerror = (event) =>
-      close(
-        new ClosedError(
-          `the engine's worker stopped: ${event.message || "it could not be loaded"}`,
-          "reload the page",
-        ),
-      )
-    connection = { host: Comlink.wrap<Host>(worker), lost, close }
-  } else {
-    const { host } = await import("./host.js")
-    connection = { host, lost, close: reject }
-  }
-  await ask(connection, connection.host.start(wasmUrl))
-  return connection
+/** What must be a text. @throws InputError */
+function text(what: string, given: unknown): string {
+  if (typeof given === "string") return given
+  throw new InputError(`${what} is ${shown(given)}, a text is expected`, "give a string")
 }
 
-/** The answer of the other end, or its error as one of ours. */
-async function ask<T>(connection: Connection, answer: T | Promise<T>): Promise<Awaited<T>> {
-  try {
-    return await Promise.race([answer, connection.lost])
-  } catch (error) {
-    throw error instanceof Error ? error : fromPlain(error as PlainError)
-  }
-}
-
-/** For what is done on the way out, where nobody waits for an answer. */
-function quietly(answer: unknown) {
-  Promise.resolve(answer).catch(() => undefined)
-}
-
-/** One after the other: a text's calls must not overlap. */
-class Queue {
-  #last: Promise<unknown> = Promise.resolve()
-
-  run<T>(work: () => Promise<T>): Promise<T> {
-    const next = this.#last.then(work)
-    this.#last = next.catch(() => undefined)
-    return next
-  }
+/** What must be token ids. @throws InputError */
+function ids(what: string, given: unknown): Int32Array {
+  if (given instanceof Int32Array) return given
+  const list =
+    Array.isArray(given) || given instanceof Uint32Array ? Array.from(given as number[]) : undefined
+  const bad = list?.find((id) => !Number.isInteger(id) || id < 0 || id >= 2 ** 31)
+  if (list && bad === undefined) return Int32Array.from(list)
+  const found = list ? `has ${shown(bad)}` : `is ${shown(given)}`
+  throw new InputError(`${what} ${found}, token ids are expected`, "give the Int32Array that encode returns")
 }
 
 /** Where models run. */
@@ -136,7 +93,8 @@ export class Engine {
     const connection = await connect()
     try {
       const host = (await ask(connection, connection.host.createEngine(options))) as Remote<EngineHost>
-      return new Engine(connection, host, await ask(connection, host.getInfo()))
+      const { worker, noWorker } = connection
+      return new Engine(connection, host, { ...(await ask(connection, host.getInfo())), worker, noWorker })
     } catch (error) {
       connection.close(new ClosedError("the engine was not created"))
       throw error
@@ -155,6 +113,8 @@ export class Engine {
     options: LoadOptions = {},
   ): Promise<Model> {
     const { signal, cache = true, ...rest } = known("load options", options)
+    if (onProgress !== undefined && typeof onProgress !== "function")
+      throw new InputError(`onProgress is ${shown(onProgress)}, a function is expected`, "give a callback")
     signal?.throwIfAborted()
     const id = Engine.#loads++
     const cancel = () => quietly(this.#host.cancelLoad(id))
@@ -172,9 +132,19 @@ export class Engine {
     }
   }
 
-  /** Loads the built-in model: a small one trained on public-domain novels. */
-  loadBuiltIn(onProgress?: (progress: LoadProgress) => void, options: LoadOptions = {}): Promise<Model> {
-    return this.loadModel(builtIn(import.meta.url), onProgress, options)
+  /**
+   * Loads the built-in model: a small one trained on public-domain novels. `base` says where the package's
+   * files are, where they do not lie beside this module.
+   */
+  loadBuiltIn(onProgress?: (progress: LoadProgress) => void, options?: LoadOptions): Promise<Model>
+  loadBuiltIn(options: BuiltInOptions): Promise<Model>
+  async loadBuiltIn(
+    given?: ((progress: LoadProgress) => void) | BuiltInOptions,
+    more: LoadOptions = {},
+  ): Promise<Model> {
+    if (given === undefined || typeof given === "function") return this.loadModel(builtIn(), given, more)
+    const { onProgress, base, ...options } = known("built-in options", given)
+    return this.loadModel(builtIn(base), onProgress, options)
   }
 
   /** Trains a small model on a synthetic task, a step at a time. To stop, leave the loop. */
@@ -199,9 +169,9 @@ export class Engine {
    * Leaving the loop stops it after the row that is being measured.
    */
   async *bench(options: BenchOptions = {}): AsyncGenerator<BenchEvent, void> {
-    const { signal, ...rest } = known("bench options", options)
+    const { signal, base, ...rest } = known("bench options", options)
     signal?.throwIfAborted()
-    const model = builtIn(import.meta.url)
+    const model = absolute(builtIn(base))
     const bench = (await ask(this.#connection, this.#host.bench(rest, model, modelName))) as Remote<BenchHost>
     try {
       for (;;) {
@@ -219,6 +189,7 @@ export class Engine {
 
   /** Ends the engine's worker and everything in it. Calls that wait fail with a `ClosedError`. */
   close() {
+    if (!this.#connection.worker) quietly(this.#host.free())
     this.#connection.close(new ClosedError("the engine was closed", "create another one"))
   }
 }
@@ -226,44 +197,47 @@ export class Engine {
 /** A loaded model. */
 export class Model {
   readonly info: ModelInfo
-  readonly #connection: Connection
-  readonly #host: Remote<ModelHost>
+  readonly #handle: Handle<ModelHost>
 
-  private constructor(connection: Connection, host: Remote<ModelHost>, info: ModelInfo) {
-    this.#connection = connection
-    this.#host = host
+  private constructor(handle: Handle<ModelHost>, info: ModelInfo) {
+    this.#handle = handle
     this.info = info
   }
 
   /** @internal */
   static async open(connection: Connection, host: Remote<ModelHost>): Promise<Model> {
-    return new Model(connection, host, await ask(connection, host.getInfo()))
+    const handle = new Handle(connection, host, "model")
+    return new Model(handle, await handle.ask((host) => host.getInfo()))
   }
 
   /** Token ids of a text. */
-  encode(text: string): Promise<Int32Array> {
-    return ask(this.#connection, this.#host.encode(text))
+  async encode(given: string): Promise<Int32Array> {
+    const whole = text("the text", given)
+    return this.#handle.ask((host) => host.encode(whole))
   }
 
   /** The text of token ids. */
-  decode(ids: Int32Array): Promise<string> {
-    return ask(this.#connection, this.#host.decode(ids))
+  async decode(given: Int32Array): Promise<string> {
+    const list = ids("the ids", given)
+    return this.#handle.ask((host) => host.decode(list))
   }
 
   /** The logits of every token of one sequence: `[ids.length, vocabulary]`, row by row. */
-  logits(ids: Int32Array): Promise<Float32Array> {
-    return ask(this.#connection, this.#host.logits(ids))
+  async logits(given: Int32Array): Promise<Float32Array> {
+    const list = ids("the ids", given)
+    return this.#handle.ask((host) => host.logits(list))
   }
 
   /** A text of its own on this model. */
   async createSession(): Promise<Session> {
-    const host = (await ask(this.#connection, this.#host.createSession())) as Remote<SessionHost>
-    return Session.open(this.#connection, host)
+    const host = (await this.#handle.ask((host) => host.createSession())) as Remote<SessionHost>
+    return Session.open(this.#handle.connection, host)
   }
 
   /** Continues a prompt, piece by piece; always whole characters. */
   async *generate(prompt: string, options: GenerateOptions = {}): AsyncGenerator<string, Generated> {
     known("generate options", options)
+    text("the prompt", prompt)
     const session = await this.createSession()
     try {
       await session.read(prompt, { signal: options.signal })
@@ -275,38 +249,38 @@ export class Model {
 
   /** Gives the device back at once, with all its memory. Later calls fail with a `DeviceLostError`. */
   async destroy(): Promise<void> {
-    await ask(this.#connection, this.#host.destroy())
+    await this.#handle.ask((host) => host.destroy())
   }
 
   /** Frees the model. Its sessions keep what they need until they are closed too. */
   close() {
-    quietly(this.#host.free())
+    if (this.#handle.close()) quietly(this.#handle.last((host) => host.free()))
   }
 }
 
-/** A text and its state, of constant size however long the text is. Calls wait for one another. */
+/**
+ * A text and its state, of constant size however long the text is. Calls wait for one another; only while a
+ * continuation is being written, what would change the text under it is refused at once with an `InputError`.
+ */
 export class Session {
-  readonly #connection: Connection
-  readonly #host: Remote<SessionHost>
+  readonly #handle: Handle<SessionHost>
   readonly #queue = new Queue()
+  /** The continuation that is being written. */
+  #writing: object | undefined
   #where: { position: number; stateBytes: number }
   /** Negative log-likelihood of everything scored, and of how many tokens. */
   #nll = 0
   #scored = 0
 
-  private constructor(
-    connection: Connection,
-    host: Remote<SessionHost>,
-    where: { position: number; stateBytes: number },
-  ) {
-    this.#connection = connection
-    this.#host = host
+  private constructor(handle: Handle<SessionHost>, where: { position: number; stateBytes: number }) {
+    this.#handle = handle
     this.#where = where
   }
 
   /** @internal */
   static async open(connection: Connection, host: Remote<SessionHost>): Promise<Session> {
-    return new Session(connection, host, await ask(connection, host.where()))
+    const handle = new Handle(connection, host, "session")
+    return new Session(handle, await handle.ask((host) => host.where()))
   }
 
   /** Tokens of the text so far. */
@@ -320,21 +294,33 @@ export class Session {
   }
 
   async #settle() {
-    this.#where = await ask(this.#connection, this.#host.where())
+    this.#where = await this.#handle.last((host) => host.where())
+  }
+
+  /** Refuses what would change the text under a continuation. */
+  #free(what: string) {
+    this.#handle.check()
+    if (this.#writing)
+      throw new InputError(
+        `this session is being continued: it cannot ${what} meanwhile`,
+        "end that loop first (leave it, or abort its signal), or use a session of its own for each text",
+      )
   }
 
   /**
    * Reads a text, or token ids, on top of what was read and written before. What was read when it is
    * cancelled stays read.
    */
-  read(text: string | Int32Array, options: ReadOptions = {}): Promise<void> {
+  async read(given: string | Int32Array, options: ReadOptions = {}): Promise<void> {
+    const { score = false, onProgress, signal } = known("read options", options)
+    const whole = typeof given === "string" ? given : ids("the text", given)
+    this.#free("read")
     return this.#queue.run(async () => {
-      const { score = false, onProgress, signal } = known("read options", options)
       signal?.throwIfAborted()
-      let left = await ask(this.#connection, this.#host.begin(text))
+      let left = await this.#handle.last((host) => host.begin(whole))
       while (left > 0) {
         signal?.throwIfAborted()
-        const part = await ask(this.#connection, this.#host.readPart(score))
+        const part = await this.#handle.last((host) => host.readPart(score))
         left = part.total - part.done
         this.#where.position = part.position
         this.#nll += part.nll
@@ -346,36 +332,52 @@ export class Session {
 
   /**
    * Continues the text, piece by piece; always whole characters. The iterator's last value says why it ended.
+   * A second one meanwhile, or a `read`, is refused with an `InputError`; it ends when its loop is left, or
+   * its signal aborts.
    */
   async *generate(options: GenerateOptions = {}): AsyncGenerator<string, Generated> {
     const { signal, ...sampling } = known("generate options", options)
     signal?.throwIfAborted()
-    await this.#queue.run(() => ask(this.#connection, this.#host.generate(sampling)))
-    let text = ""
-    for (;;) {
-      signal?.throwIfAborted()
-      const piece = await this.#queue.run(() => ask(this.#connection, this.#host.advance()))
-      this.#where.position = piece.position
-      text += piece.text
-      if (piece.text) yield piece.text
-      if (piece.ended) return { text, tokens: piece.tokens, reason: piece.reason }
+    this.#free("be continued again")
+    const mine = (this.#writing = {})
+    // Also where nobody asks for more.
+    const end = () => {
+      if (this.#writing === mine) this.#writing = undefined
+    }
+    signal?.addEventListener("abort", end, { once: true })
+    try {
+      await this.#queue.run(() => this.#handle.ask((host) => host.generate(sampling)))
+      let text = ""
+      for (;;) {
+        signal?.throwIfAborted()
+        const piece = await this.#queue.run(() => this.#handle.ask((host) => host.advance()))
+        this.#where.position = piece.position
+        text += piece.text
+        if (piece.text) yield piece.text
+        if (piece.ended) return { text, tokens: piece.tokens, reason: piece.reason }
+      }
+    } finally {
+      signal?.removeEventListener("abort", end)
+      end()
     }
   }
 
   /** The state as bytes: to keep, or to go on from elsewhere, also with the native program's `--state-in`. */
-  saveState(): Promise<Uint8Array> {
-    return this.#queue.run(() => ask(this.#connection, this.#host.saveState()))
+  async saveState(): Promise<Uint8Array> {
+    this.#handle.check()
+    return this.#queue.run(() => this.#handle.last((host) => host.saveState()))
   }
 
   /**
    * Goes on from a saved state.
    * @throws StateError if it is damaged, or another model's; the text is then as before.
    */
-  loadState(bytes: Uint8Array): Promise<void> {
+  async loadState(bytes: Uint8Array): Promise<void> {
+    if (!(bytes instanceof Uint8Array))
+      throw new InputError("a saved state must be a Uint8Array", "give the bytes that saveState returned")
+    this.#free("load a state")
     return this.#queue.run(async () => {
-      if (!(bytes instanceof Uint8Array))
-        throw new InputError("a saved state must be a Uint8Array", "give the bytes that saveState returned")
-      await ask(this.#connection, this.#host.loadState(bytes))
+      await this.#handle.last((host) => host.loadState(bytes))
       await this.#settle()
       this.#nll = this.#scored = 0
     })
@@ -385,22 +387,24 @@ export class Session {
    * What each head of a layer remembers of the text before its last block; nothing for kinds with a key-value
    * cache.
    */
-  headStates(layer = 0): Promise<HeadState[]> {
-    return this.#queue.run(() => ask(this.#connection, this.#host.headStates(layer)))
+  async headStates(layer = 0): Promise<HeadState[]> {
+    this.#handle.check()
+    return this.#queue.run(() => this.#handle.last((host) => host.headStates(layer)))
   }
 
   /** Empties the text. */
-  reset(): Promise<void> {
+  async reset(): Promise<void> {
+    this.#free("be emptied")
     return this.#queue.run(async () => {
-      await ask(this.#connection, this.#host.reset())
+      await this.#handle.last((host) => host.reset())
       await this.#settle()
       this.#nll = this.#scored = 0
     })
   }
 
-  /** Frees the state, after the calls that wait. */
+  /** Frees the state, after the calls that wait. Later ones fail with a `ClosedError`. */
   close() {
-    quietly(this.#queue.run(async () => this.#host.free()))
+    if (this.#handle.close()) quietly(this.#queue.run(() => this.#handle.last((host) => host.free())))
   }
 }
 
@@ -427,9 +431,7 @@ function absolute(files: ModelFiles): ModelFiles {
   const resolve = <T>(source: T) => {
     if (typeof source === "string" && source.trimStart().startsWith("{"))
       return new TextEncoder().encode(source)
-    return typeof source === "string" || source instanceof URL
-      ? new URL(source, globalThis.location?.href).href
-      : source
+    return typeof source === "string" || source instanceof URL ? address(source) : source
   }
   return {
     ...files,

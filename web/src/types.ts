@@ -6,10 +6,14 @@
 export type Backend = "auto" | "gpu" | "cpu"
 
 export interface InitOptions {
-  /** Run in a Web Worker, so that the page never stalls. Default: true where there are workers. */
-  worker?: boolean
-  /** Where `polysketch_bg.wasm` lies, if not beside this module. */
-  wasm?: string | URL
+  /**
+   * Run in a Web Worker, so that the page never stalls; an address says where `worker.js` lies, if not beside
+   * this module. Without a word: a worker if one can be had, or else the page (`EngineInfo.noWorker` says
+   * why).
+   */
+  worker?: boolean | string | URL
+  /** The WebAssembly: where `polysketch_bg.wasm` lies, if not beside this module, its bytes, or compiled. */
+  wasm?: string | URL | BufferSource | WebAssembly.Module
 }
 
 export interface EngineOptions {
@@ -26,10 +30,13 @@ export interface EngineInfo {
   limits: Record<string, number>
   /** Why there is no GPU, where one was looked for. */
   fallback?: string
+  /** Whether it runs in a worker; why not, where one was looked for. */
+  worker: boolean
+  noWorker?: string
 }
 
-/** Bytes, or where they are. */
-export type Source = string | URL | Uint8Array | ArrayBuffer
+/** Bytes, or where they are: an address, and in Node a path too. */
+export type Source = string | URL | Uint8Array | ArrayBuffer | Blob
 
 /** The files of a model folder (SPEC §2). */
 export interface ModelFiles {
@@ -53,11 +60,28 @@ export interface LoadProgress {
 }
 
 export interface LoadOptions {
-  /** Keep downloads that `integrity` names in the browser's Cache API. Default: true. */
+  /**
+   * Keep downloads in the browser's Cache API. A kept file is used again if it has the `integrity` asked for,
+   * or else if the server still names the same version (ETag or Last-Modified). Default: true.
+   */
   cache?: boolean
   /** Tokens of the key-value cache, for the kinds that have one. Default: 8192. */
   maxContext?: number
   signal?: AbortSignal
+}
+
+export interface BuiltInOptions extends LoadOptions {
+  onProgress?: (progress: LoadProgress) => void
+  /** The folder where the package's `novels-2m` lies, if not beside this module. */
+  base?: string | URL
+}
+
+/** A download that is kept in this browser. */
+export interface CachedFile {
+  url: string
+  bytes: number
+  /** When it was kept. */
+  saved?: Date
 }
 
 export interface ModelInfo {
@@ -221,6 +245,8 @@ export interface BenchOptions {
   memory?: number
   /** Of all random numbers. Default: 1. */
   seed?: number
+  /** As for `loadBuiltIn`. */
+  base?: string
   signal?: AbortSignal
 }
 

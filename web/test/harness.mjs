@@ -1,6 +1,7 @@
 // What the browser tests share: a server, Chromium, pages that remember their complaints, and a count of what
 // passed.
 import assert from "node:assert/strict"
+import { createServer } from "node:http"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { chromium } from "playwright-core"
@@ -21,12 +22,12 @@ export function launch({ webgpu = true } = {}) {
 }
 
 /** Serves the page at /, the package at /pkg/, the golden models at /golden/ and these tests at /test/. */
-export function serveAll() {
+export function serveAll(headers) {
   const folders = { "/": "site", "/pkg/": "pkg", "/test/": "test", "/generated/": "generated" }
   const joined = Object.fromEntries(
     Object.entries(folders).map(([prefix, folder]) => [prefix, join(web, folder)]),
   )
-  return serve({ ...joined, "/golden/": golden })
+  return serve({ ...joined, "/golden/": golden }, 0, headers)
 }
 
 /** A page, and what its console complained about. */
@@ -41,6 +42,30 @@ export async function open(browser, url, prepare) {
   if (prepare) await page.addInitScript(prepare)
   await page.goto(url)
   return { page, complaints }
+}
+
+/** A server of the test's own on a free port: `answer(request, response)`. */
+export async function answering(answer) {
+  const server = createServer(answer)
+  await new Promise((resolve) => server.listen(0, "localhost", resolve))
+  const close = () => {
+    server.closeAllConnections()
+    server.close()
+  }
+  return { address: `http://localhost:${server.address().port}`, close }
+}
+
+/** Runs a function in a page with the package as its first argument. */
+export async function inPage(body, argument, { complain = false, at, url, prepare }) {
+  const { page, complaints } = await open(at, url, prepare)
+  try {
+    const call = `(async (argument) => (${body})(await import("/pkg/polysketch.js"), argument))`
+    const result = await page.evaluate(`${call}(${JSON.stringify(argument ?? null)})`)
+    if (!complain) assert.deepEqual(complaints, [], "the console has complaints")
+    return result
+  } finally {
+    await page.close()
+  }
 }
 
 /** Runs tests one after the other and counts them. ONLY=WORDS: those whose name has them. */

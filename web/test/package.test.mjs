@@ -8,7 +8,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { gzipSync } from "node:zlib"
-import { golden, launch, open, serveAll, Tests } from "./harness.mjs"
+import { golden, inPage as inAnyPage, launch, serveAll, Tests } from "./harness.mjs"
 
 const PROMPT = "She opened the letter, and as she read it her face grew pale; for it said that"
 const web = fileURLToPath(new URL("..", import.meta.url))
@@ -17,18 +17,8 @@ const tests = new Tests()
 const { address, close } = await serveAll()
 const browser = await launch()
 
-/** Runs a function in a page with the package as its first argument. */
-async function inPage(body, argument, { complain = false, at = browser, prepare } = {}) {
-  const { page, complaints } = await open(at, `${address}/test/blank.html`, prepare)
-  try {
-    const call = `(async (argument) => (${body})(await import("/pkg/polysketch.js"), argument))`
-    const result = await page.evaluate(`${call}(${JSON.stringify(argument ?? null)})`)
-    if (!complain) assert.deepEqual(complaints, [], "the console has complaints")
-    return result
-  } finally {
-    await page.close()
-  }
-}
+const inPage = (body, argument, options = {}) =>
+  inAnyPage(body, argument, { at: browser, url: `${address}/test/blank.html`, ...options })
 
 /** What the native program says; it gets no input. */
 async function run(...args) {
@@ -294,6 +284,8 @@ await tests.run("damaged, interrupted, missing and impossible models", async () 
         (results[what].advice || what === "config") && !results[what].message.includes("\n"),
         `${what}: ${JSON.stringify(results[what])}`,
       )
+      // In the package's words, not the command line's.
+      assert.doesNotMatch(`${results[what].message} ${results[what].advice}`, /--[a-z]/)
     }
     assert.match(results.number.message, /repetitionPenalty is NaN/)
     assert.equal(results.still, "loaded")
@@ -333,6 +325,13 @@ await tests.run("what there is no option for is refused, with what there is", as
       topK: await said(() => session.generate({ topK: "many" }).next()),
       backend: await said(() => Engine.create({ backend: "tpu" })),
       steps: await said(() => engine.train({ steps: -1 }).next()),
+      stop: await said(() => session.generate({ stop: "end" }).next()),
+      signal: await said(() => session.read("x", { signal: true })),
+      score: await said(() => session.read("x", { score: 1 })),
+      options: await said(() => session.read("x", null)),
+      text: await said(() => session.read(undefined)),
+      ids: await said(() => model.logits([1, 2.5])),
+      prompt: await said(() => model.generate(7).next()),
       quick: await said(() => engine.bench({ quick: 1 }).next()),
       still: await said(() =>
         session.generate({ maxTokens: 1, signal: new AbortController().signal }).next(),
@@ -347,6 +346,12 @@ await tests.run("what there is no option for is refused, with what there is", as
   }
   const there = "maxTokens, temperature, topK, topP, minP, repetitionPenalty, seed, stop, signal"
   assert.equal(others.max_tokens.advice, `there are ${there}`)
+  assert.match(others.max_tokens.message, /unknown option max_tokens; did you mean maxTokens\?/)
+  assert.match(others.temprature.message, /did you mean temperature\?/)
+  assert.doesNotMatch(others.epochs.message, /did you mean/)
+  assert.match(others.steps.message, /steps is -1, a whole number, 0 or more, is expected/)
+  for (const value of Object.values(others))
+    assert.doesNotMatch(value.message + value.advice, /usize|--[a-z]/)
   return others.topK.message
 })
 

@@ -450,6 +450,20 @@ try {
     return `${await page.locator("#inside-heads canvas").count()} heads`
   })
 
+  await test("inside: a lost device", async () => {
+    await page.click("#inside-start")
+    await page.waitForTimeout(3000) // a state is kept
+    await beyond("inside-position", 100)
+    const before = await number("inside-position")
+    await page.click("#tab-read")
+    await page.click("#read-lose")
+    await page.click("#tab-inside")
+    await beyond("inside-position", before + 1)
+    assert.ok(await page.locator("#inside-error").isHidden(), await text("inside-error"))
+    await page.click("#inside-stop")
+    await idle()
+  })
+
   await test("one thing at a time, stopped from anywhere", async () => {
     await page.click("#tab-inside")
     await page.click("#inside-start")

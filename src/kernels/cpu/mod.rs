@@ -3,8 +3,9 @@
 //! A twin is written once for every [`Real`] and calls these; all `unsafe` of the CPU path is in
 //! this module. Nothing here knows a tensor or a model.
 
+mod activation;
 mod gemm;
-mod layer_norm;
+mod norm;
 mod parallel;
 mod parts;
 #[cfg(not(target_arch = "wasm32"))]
@@ -13,13 +14,11 @@ mod real;
 mod simd;
 mod vector;
 
+pub use activation::{Activation, gelu_tanh, gelu_tanh_with_slope};
 pub use gemm::{Mat, MatMut, matmul, matmul_parallel};
-pub use layer_norm::{layer_norm, layer_norm_backward};
+pub use norm::Norm;
 use parallel::SharedMut;
 pub use parallel::{parallel_chunks, parallel_each, parallel_for, threads, with_scratch};
 pub use parts::{blocks, ranges};
 pub use real::Real;
-pub use simd::{
-    axpy, dot, exp_slice, gelu_tanh, gelu_tanh_backward, gelu_tanh_with_slope, largest, multiply_adds,
-    scaled_tanh, sum, vectorized, widen,
-};
+pub use simd::{axpy, dot, exp_slice, largest, multiply_adds, scaled_tanh, sum, vectorized, widen};

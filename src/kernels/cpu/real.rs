@@ -81,6 +81,9 @@ pub trait Real:
     /// `f32`, the standard function in `f64`.
     fn tanh_fast(self) -> Self;
 
+    /// The normal distribution Φ, without branches in `f32`: off by at most 8e-8 (Abramowitz & Stegun 7.1.26).
+    fn normal_cdf(self) -> Self;
+
     /// `ln(1 / (1 + e^-self))`, without overflow or cancellation.
     fn log_sigmoid(self) -> Self;
 }
@@ -160,6 +163,10 @@ macro_rules! real {
             fn tanh_fast(self) -> Self {
                 fast::$float::tanh(self)
             }
+            #[inline(always)]
+            fn normal_cdf(self) -> Self {
+                fast::$float::normal_cdf(self)
+            }
             #[inline]
             fn log_sigmoid(self) -> Self {
                 $float::min(self, 0.0) - (-$float::abs(self)).exp().ln_1p()
@@ -223,6 +230,20 @@ mod fast {
             let t = if t > 1.0 { 1.0 } else { t };
             if t < -1.0 { -1.0 } else { t }
         }
+
+        /// Φ(x): half of erfc(|x| / √2) = t P(t) e^(-x²/2), t = 1 / (1 + p |x| / √2), or one less that. (A&S
+        /// 7.1.26)
+        #[inline(always)]
+        pub fn normal_cdf(x: f32) -> f32 {
+            const P: [f32; 5] = [0.254_829_6, -0.284_496_74, 1.421_413_7, -1.453_152, 1.061_405_4];
+            let t = 1.0 / Real::mul_add(x.abs(), 0.231_641_9_f32, 1.0);
+            let mut p = P[4];
+            for i in (0..4).rev() {
+                p = Real::mul_add(p, t, P[i]);
+            }
+            let tail = 0.5 * t * p * exp(-0.5 * x * x);
+            if x < 0.0 { tail } else { 1.0 - tail }
+        }
     }
 
     pub mod f64 {
@@ -235,6 +256,11 @@ mod fast {
         #[inline(always)]
         pub fn tanh(x: f64) -> f64 {
             x.tanh()
+        }
+        /// Φ(x) by libm's erfc.
+        #[inline(always)]
+        pub fn normal_cdf(x: f64) -> f64 {
+            0.5 * libm::erfc(-x * std::f64::consts::FRAC_1_SQRT_2)
         }
     }
 }

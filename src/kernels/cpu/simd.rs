@@ -61,63 +61,6 @@ pub fn scaled_tanh<R: Real>(xs: &mut [R], scale: R) {
     );
 }
 
-/// `xs <- gelu(xs)`, the tanh form (`approximate='tanh'` of PyTorch).
-pub fn gelu_tanh<R: Real>(xs: &mut [R]) {
-    vectorized(
-        #[inline(always)]
-        || xs.iter_mut().for_each(|x| *x = gelu(*x)),
-    );
-}
-
-const MINUS_TWO_SQRT_2_PI: f64 = -1.595_769_121_605_731;
-
-/// `x · (1 + tanh u) / 2` as `x / (1 + e^(-2u))`: the same number, but without cancellation for x < 0.
-#[inline(always)]
-fn gelu<R: Real>(x: R) -> R {
-    let linear = R::of(MINUS_TWO_SQRT_2_PI);
-    let cubic = R::of(MINUS_TWO_SQRT_2_PI * 0.044715);
-    let minus_two_u = x * (x * x).mul_add(cubic, linear);
-    x / (R::ONE + minus_two_u.exp_fast())
-}
-
-/// `dy <- dy · gelu'(x)`, the derivative of [`gelu_tanh`].
-pub fn gelu_tanh_backward<R: Real>(x: &[R], dy: &mut [R]) {
-    assert_eq!(x.len(), dy.len(), "gelu_tanh_backward: lengths differ");
-    vectorized(
-        #[inline(always)]
-        || dy.iter_mut().zip(x).for_each(|(dy, &x)| *dy *= gelu_slope(x)),
-    );
-}
-
-/// `y <- gelu(x)` and `x <- gelu'(x)` by one exponential, for those who need both.
-pub fn gelu_tanh_with_slope<R: Real>(x: &mut [R], y: &mut [R]) {
-    assert_eq!(x.len(), y.len(), "gelu_tanh_with_slope: lengths differ");
-    vectorized(
-        #[inline(always)]
-        || x.iter_mut().zip(y).for_each(|(x, y)| (*y, *x) = gelu_and_slope(*x)),
-    );
-}
-
-#[inline(always)]
-fn gelu_slope<R: Real>(x: R) -> R {
-    gelu_and_slope(x).1
-}
-
-/// With gelu = x s, s = 1 / (1 + e^m), m = -2u: the slope is `s (1 - x m' (1 - s))`, and 1 - s is e^m s,
-/// without cancellation for x > 0.
-#[inline(always)]
-fn gelu_and_slope<R: Real>(x: R) -> (R, R) {
-    let linear = R::of(MINUS_TWO_SQRT_2_PI);
-    let cubic = R::of(MINUS_TWO_SQRT_2_PI * 0.044715);
-    let squared = x * x;
-    // Bounded, for infinity times zero is no number.
-    let m = (x * squared.mul_add(cubic, linear)).min(R::of(80.0));
-    let slope = squared.mul_add(cubic * R::of(3.0), linear);
-    let e = m.exp_fast();
-    let s = R::ONE / (R::ONE + e);
-    (x * s, s * (R::ONE - x * slope * (e * s)))
-}
-
 /// `Σ a_i b_i`.
 pub fn dot<R: Real>(a: &[R], b: &[R]) -> R {
     assert_eq!(a.len(), b.len(), "dot: lengths differ");
@@ -356,23 +299,6 @@ mod tests {
     }
 
     #[test]
-    fn gelu_is_exact_where_it_matters() {
-        let want = |x: f64| 0.5 * x * (1.0 + (0.797_884_560_802_865_4 * (x + 0.044_715 * x * x * x)).tanh());
-        let xs: Vec<f32> = (-2000..=2000).map(|i| i as f32 * 0.01).collect();
-        let mut got = xs.clone();
-        gelu_tanh(&mut got);
-        for (&x, &got) in xs.iter().zip(&got) {
-            assert!(
-                (got as f64 - want(x as f64)).abs() <= 5e-7 * (x.abs() as f64).min(1.0),
-                "gelu({x}) = {got}"
-            );
-        }
-        let mut exact: Vec<f64> = xs.iter().map(|&x| x as f64).collect();
-        gelu_tanh(&mut exact);
-        assert!(exact.iter().zip(&xs).all(|(&got, &x)| (got - want(x as f64)).abs() < 1e-14));
-    }
-
-    #[test]
     fn f64_is_that_of_the_standard_library() {
         let xs: Vec<f64> = (-300..300).map(|i| i as f64 * 0.1).collect();
         let (mut exp, mut tanh) = (xs.clone(), xs.clone());
@@ -396,23 +322,6 @@ mod tests {
             let mut y = b.clone();
             axpy(2.0, &a, &mut y);
             assert!((0..n).all(|i| (y[i] - b[i] - 2.0 * a[i]).abs() < 1e-15), "axpy of {n}");
-        }
-    }
-
-    #[test]
-    fn slope_of_gelu_agrees_with_differences() {
-        for x in (-90..=90).map(|i| f64::from(i) * 0.1).chain([-1e4, 1e4]) {
-            let step = 1e-6 * x.abs().max(1.0);
-            let mut both = [x - step, x + step];
-            gelu_tanh(&mut both);
-            let want = 3.0 * (both[1] - both[0]) / (2.0 * step);
-            let (mut single, mut double) = ([3.0f32], [3.0f64]);
-            gelu_tanh_backward(&[x as f32], &mut single);
-            gelu_tanh_backward(&[x], &mut double);
-            assert!(
-                (double[0] - want).abs() < 1e-8 && (f64::from(single[0]) - want).abs() < 3e-6,
-                "gelu'({x}): {double:?} {single:?}, not {want}"
-            );
         }
     }
 }

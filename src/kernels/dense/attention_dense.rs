@@ -20,14 +20,14 @@ use crate::{shape, twins};
 /// Where the keys that a query sees lie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Keys {
-    /// In the cache `[slots, H, context, key_width]` of so many tokens, up to the query's position.
+    /// In the cache `[slots, G, context, key_width]` of so many tokens, up to the query's position.
     Cache(usize),
     /// In the call's window (training: a call is a whole text).
     Window(Mask),
 }
 
-/// Arguments: queries `[lanes, H, tokens, query_width]`, keys (cache or window), lane table → o `[rows, H
-/// h]`; with a causal window also what the gradient reads `[lanes, H, tokens]`: the normaliser with β, for
+/// Arguments: queries `[lanes, G, tokens, M, query_width]`, keys (cache or window), lane table → o `[rows, H
+/// h]`; with a causal window also what the gradient reads `[lanes, G, tokens, M]`: the normaliser with β, for
 /// softmax the log-sum-exp.
 #[derive(Clone, Debug)]
 pub struct AttentionDense {
@@ -85,20 +85,21 @@ impl Kernel for AttentionDense {
     fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
         self.check(self.stem(), inputs)?;
         let l = &self.layout;
-        let mut outputs = vec![TensorType::f32(shape![Unit::Rows, l.heads * l.head])];
+        let mut outputs = vec![TensorType::f32(shape![Unit::Rows, l.width()])];
         if self.keys == Keys::Window(Mask::Causal) {
-            outputs.push(TensorType::f32(shape![Unit::Lanes, l.heads, Unit::Tokens]));
+            outputs.push(TensorType::f32(shape![Unit::Lanes, l.heads, Unit::Tokens, l.group]));
         }
         Ok(outputs)
     }
 
     fn variant(&self, device: &DeviceTraits, capacity: &Capacity) -> Variant {
-        let (heads, head) = (self.layout.heads, self.layout.head);
+        let (heads, group, head) = (self.layout.heads, self.layout.group, self.layout.head);
         let (softmax, taylor) = (self.affinity.softmax(), self.affinity.taylor());
         let (full, causal) = (self.keys == Keys::Window(Mask::Full), self.keys == Keys::Window(Mask::Causal));
         let flags = shader::Flags { softmax, taylor, full, causal };
-        let workgroups =
-            |rows| capacity.tokens.div_ceil(rows).saturating_mul(capacity.lanes.saturating_mul(heads));
+        let workgroups = |rows| {
+            (capacity.tokens * group).div_ceil(rows).saturating_mul(capacity.lanes.saturating_mul(heads))
+        };
         let bytes = |tile, chunk| self.overrides(tile, chunk).workgroup_bytes(flags);
         let tile = OUTPUTS.row_tile(device, head, workgroups, |tile| bytes(tile, 1));
         let chunk = OUTPUTS.chunk(device, head, |chunk| bytes(tile, chunk));
@@ -129,12 +130,15 @@ impl Kernel for AttentionDense {
             stride: self.stride(call) as u32,
         };
         let rows = shader::Overrides::of(variant).row_tile.row_tile;
-        Dispatch::once(&params, [call.tokens.div_ceil(rows), 1, call.lanes.len() * self.layout.heads])
+        Dispatch::once(
+            &params,
+            [(call.tokens * self.layout.group).div_ceil(rows), 1, call.lanes.len() * self.layout.heads],
+        )
     }
 
     fn flops(&self, call: &Call) -> u64 {
         let pairs: usize = call.lanes.iter().map(|l| call.tokens * (l.position + call.tokens / 2)).sum();
-        (4 * pairs * self.layout.heads * self.layout.head) as u64
+        (4 * pairs * self.layout.width()) as u64
     }
 
     fn gradient(&self) -> Option<&dyn Gradient> {
@@ -149,33 +153,34 @@ impl AttentionDense {
         const ROWS: usize = 64;
         let l = &self.layout;
         let shader::Args { queries, keys, lanes, o, normaliser, .. } = args;
-        let (tokens, stride, heads) = (call.tokens, self.stride(call), l.heads);
-        let mut outputs = by_head(o, [heads, l.head], call);
-        let cut = [tokens, ROWS];
-        let tasks = row_tasks(&mut outputs, [heads, tokens, 1], cut, call);
-        let kept = normaliser.map(|all| row_tasks(all, [heads, tokens, 1], cut, call)).unwrap_or_default();
+        let (rows_of_head, stride, heads) = (call.tokens * l.group, self.stride(call), l.heads);
+        let mut outputs = by_head(o, l, call);
+        let cut = [rows_of_head, ROWS];
+        let shape = [heads, rows_of_head, 1];
+        let tasks = row_tasks(&mut outputs, shape, l.group, cut, call);
+        let kept = normaliser.map(|all| row_tasks(all, shape, l.group, cut, call)).unwrap_or_default();
         let kept = kept.into_iter().map(|task| task.out).chain(std::iter::repeat_with(Default::default));
         let mut tasks: Vec<_> = tasks.into_iter().zip(kept).collect();
         // The longest rows first, so that no thread is left with them at the end.
-        tasks.sort_by_key(|(task, _)| Reverse(task.tokens.start));
+        tasks.sort_by_key(|(task, _)| Reverse(task.rows.start));
         cpu::parallel_each(tasks, |_, (task, kept)| {
             let lane_head = task.lane_head;
             let lane = lane(lanes, call.lane_base + lane_head / heads);
             let head = lane_head % heads;
-            let (first, rows) = (task.tokens.start, task.tokens.len());
+            let (first, rows) = (task.rows.start, task.rows.len());
             let queries =
-                &queries[(lane_head * call.tokens + first) * l.query_width()..][..rows * l.query_width()];
-            let (place, position) = match self.keys {
-                Keys::Cache(_) => (lane.slot * l.heads + head, Some(lane.position + first)),
+                &queries[(lane_head * rows_of_head + first) * l.query_width()..][..rows * l.query_width()];
+            let (place, row) = match self.keys {
+                Keys::Cache(_) => (lane.slot * l.heads + head, Some(lane.position * l.group + first)),
                 Keys::Window(Mask::Full) => (lane_head, None),
                 Keys::Window(Mask::Causal) => (lane_head, Some(first)),
             };
-            let count = position.map_or(call.tokens, |p| p + rows);
+            let count = row.map_or(call.tokens, |row| (row + rows - 1) / l.group + 1);
             let keys = &keys[place * stride * l.key_width()..][..count * l.key_width()];
             cpu::with_scratch(rows * (l.head + 2), |scratch: &mut [R]| {
                 let (sums, rest) = scratch.split_at_mut(rows * l.head);
                 let (totals, highest) = rest.split_at_mut(rows);
-                self.attend(queries, keys, rows, position, sums, totals, highest);
+                self.attend(queries, keys, rows, row, sums, totals, highest);
                 for (i, out) in task.out.iter_mut().enumerate() {
                     let total = R::of(self.bias) + totals[i];
                     if let Some(kept) = kept.get_mut(i) {
@@ -189,15 +194,15 @@ impl AttentionDense {
     }
 
     /// Sums and normalisers of `rows` queries over the keys, tile by tile with a running maximum for softmax.
-    /// Query i stands at `position + i`; no position: it sees every key. `highest` is that maximum, which the
-    /// sums are relative to.
+    /// Query i is row `row + i` of the text's, M a token; no row: it sees every key. `highest` is that maximum,
+    /// which the sums are relative to.
     #[allow(clippy::too_many_arguments, reason = "as many as the formula has")]
     pub(in crate::kernels) fn attend<R: Real>(
         &self,
         queries: &[R],
         keys: &[R],
         rows: usize,
-        position: Option<usize>,
+        row: Option<usize>,
         sums: &mut [R],
         totals: &mut [R],
         highest: &mut [R],
@@ -207,7 +212,8 @@ impl AttentionDense {
         let width = l.key_width();
         let count = keys.len() / width;
         let softmax = self.affinity.softmax();
-        let gate = |row: usize| l.gate_sum(&keys[row * width..]);
+        let gate = |key: usize| l.gate_sum(&keys[key * width..]);
+        let own = |i: usize| row.map(|row| (row + i) / l.group);
         sums.fill(R::ZERO);
         totals.fill(R::ZERO);
         highest.fill(R::of(-3e38));
@@ -224,7 +230,7 @@ impl AttentionDense {
                     false,
                 );
                 for (i, row) in affinities.chunks_exact_mut(n).enumerate() {
-                    let seen = position.map_or(n, |p| (p + i + 1).saturating_sub(start).min(n));
+                    let seen = own(i).map_or(n, |own| (own + 1).saturating_sub(start).min(n));
                     let (row, unseen) = row.split_at_mut(seen);
                     unseen.fill(R::ZERO);
                     match self.affinity {
@@ -248,8 +254,8 @@ impl AttentionDense {
                         PairAffinity::Softmax => {}
                         PairAffinity::Kernel(affinity) => {
                             affinity.apply(row);
-                            if let (true, Some(p)) = (l.gated, position) {
-                                let last = gate(p + i);
+                            if let (true, Some(own)) = (l.gated, own(i)) {
+                                let last = gate(own);
                                 row.iter_mut()
                                     .enumerate()
                                     .for_each(|(j, w)| *w *= gate_decay(last, gate(start + j)));

@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::kernels::dense::attention_dense::AttentionDense;
-use crate::kernels::heads::layout::lane;
+use crate::kernels::heads::layout::{lane, shared_queries};
 use crate::kernels::shader::attention_dense_decode as shader;
 use crate::kernels::{DeviceTraits, Dispatch, Kernel, Real, Variant, cpu};
 use crate::tensor::{Call, Capacity, TensorType, Unit};
@@ -11,7 +11,7 @@ use crate::{shape, twins};
 /// Ranges a cache is cut into, one workgroup each.
 pub const SPLITS: usize = 16;
 
-/// Arguments: queries `[lanes, H, 1, query_width]`, cache `[slots, H, context, key_width]`, lane table →
+/// Arguments: queries `[lanes, G, 1, M, query_width]`, cache `[slots, G, context, key_width]`, lane table →
 /// parts `[lanes, H, SPLITS, h + 4]` (sum, total, maximum).
 #[derive(Debug)]
 pub struct AttentionDenseDecode(pub AttentionDense);
@@ -23,28 +23,37 @@ impl Kernel for AttentionDenseDecode {
 
     fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
         self.0.check(self.stem(), inputs)?;
-        Ok(vec![TensorType::f32(shape![Unit::Lanes, self.0.layout.heads, SPLITS, self.0.layout.head + 4])])
+        let l = &self.0.layout;
+        Ok(vec![TensorType::f32(shape![Unit::Lanes, l.query_heads(), SPLITS, l.head + 4])])
     }
 
-    fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {
+    fn variant(&self, device: &DeviceTraits, _: &Capacity) -> Variant {
         let (l, affinity) = (&self.0.layout, self.0.affinity);
         let flags = shader::Flags { softmax: affinity.softmax(), taylor: affinity.taylor() };
         let (softmax, local_affinity) = affinity.overrides(l.head);
-        let head_layout = l.overrides();
-        shader::Overrides { splits: SPLITS, head_layout, softmax, local_affinity }.variant(flags)
+        let overrides = |share| shader::Overrides {
+            splits: SPLITS,
+            share,
+            query_numbers: share * l.head,
+            affinities: share * shader::THREADS,
+            head_layout: l.overrides(),
+            softmax,
+            local_affinity,
+        };
+        let share = shared_queries(l, device, |share| overrides(share).workgroup_bytes(flags));
+        overrides(share).variant(flags)
     }
 
-    fn dispatches(&self, _: &Variant, call: &Call) -> Vec<Dispatch> {
+    fn dispatches(&self, variant: &Variant, call: &Call) -> Vec<Dispatch> {
+        let l = &self.0.layout;
         let stride = self.0.stride(call) as u32;
         let params = shader::Params { lane_base: call.lane_base as u32, stride };
-        Dispatch::once(&params, [SPLITS, call.lanes.len() * self.0.layout.heads, 1])
+        let shares = l.group / shader::Overrides::of(variant).share;
+        Dispatch::once(&params, [SPLITS, call.lanes.len() * l.heads, shares])
     }
 
     fn flops(&self, call: &Call) -> u64 {
-        call.lanes
-            .iter()
-            .map(|l| (4 * (l.position + 1) * self.0.layout.heads * self.0.layout.head) as u64)
-            .sum()
+        call.lanes.iter().map(|l| (4 * (l.position + 1) * self.0.layout.width()) as u64).sum()
     }
 
     twins!(shader);
@@ -58,11 +67,12 @@ impl AttentionDenseDecode {
         let size = l.head + 4;
         // A twin has no need to cut the cache: the whole of it is the first part.
         cpu::parallel_chunks(
-            &mut parts[..call.lanes.len() * l.heads * SPLITS * size],
+            &mut parts[..call.lanes.len() * l.query_heads() * SPLITS * size],
             SPLITS * size,
             |task, parts| {
-                let lane = lane(lanes, call.lane_base + task / l.heads);
-                let keys = &keys[(lane.slot * l.heads + task % l.heads) * stride * l.key_width()..]
+                let (at, head) = (task / l.query_heads(), task % l.query_heads() / l.group);
+                let lane = lane(lanes, call.lane_base + at);
+                let keys = &keys[(lane.slot * l.heads + head) * stride * l.key_width()..]
                     [..(lane.position + 1) * l.key_width()];
                 parts.fill(R::ZERO);
                 for part in parts.chunks_exact_mut(size) {
@@ -74,7 +84,7 @@ impl AttentionDenseDecode {
                     &queries[task * l.query_width()..][..l.query_width()],
                     keys,
                     1,
-                    Some(lane.position),
+                    Some(lane.position * l.group),
                     sums,
                     total,
                     &mut rest[..1],

@@ -19,10 +19,10 @@ impl Kernel for AttentionDenseMerge {
 
     fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
         let l = &self.0.layout;
-        if inputs.len() != 1 || inputs[0].shape != shape![Unit::Lanes, l.heads, SPLITS, l.head + 4] {
+        if inputs.len() != 1 || inputs[0].shape != shape![Unit::Lanes, l.query_heads(), SPLITS, l.head + 4] {
             return Err(shape_error(self.stem(), inputs, "needs the parts"));
         }
-        Ok(vec![TensorType::f32(shape![Unit::Rows, l.heads * l.head])])
+        Ok(vec![TensorType::f32(shape![Unit::Rows, l.width()])])
     }
 
     fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {
@@ -34,7 +34,7 @@ impl Kernel for AttentionDenseMerge {
     fn dispatches(&self, _: &Variant, call: &Call) -> Vec<Dispatch> {
         let l = &self.0.layout;
         let params = shader::Params { lanes: call.lanes.len() as u32 };
-        Dispatch::once(&params, [l.head.div_ceil(shader::INVOCATIONS), call.lanes.len() * l.heads, 1])
+        Dispatch::once(&params, [l.head.div_ceil(shader::INVOCATIONS), call.lanes.len() * l.query_heads(), 1])
     }
 
     twins!(shader);
@@ -46,7 +46,9 @@ impl AttentionDenseMerge {
         let head = self.0.layout.head;
         let softmax = self.0.affinity.softmax();
         let parts = parts.chunks_exact(SPLITS * (head + 4));
-        for (parts, o) in parts.zip(o.chunks_exact_mut(head)).take(call.lanes.len() * self.0.layout.heads) {
+        for (parts, o) in
+            parts.zip(o.chunks_exact_mut(head)).take(call.lanes.len() * self.0.layout.query_heads())
+        {
             let highest = parts.chunks_exact(head + 4).fold(R::of(-3e38), |m, p| m.max(p[head + 1]));
             o.fill(R::ZERO);
             let mut total = R::of(self.0.bias);

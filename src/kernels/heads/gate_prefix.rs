@@ -13,15 +13,15 @@ use crate::{shape, twins};
 pub enum Carried {
     /// Nowhere: every call starts a text.
     Nothing,
-    /// In the ring `[slots, H, block, key_width]`; sums restart at every block.
+    /// In the ring `[slots, G, block, key_width]`; sums restart at every block.
     Ring,
-    /// In the cache `[slots, H, context, key_width]` of so many tokens; sums never restart.
+    /// In the cache `[slots, G, context, key_width]` of so many tokens; sums never restart.
     Cache(usize),
 }
 
 /// Inclusive prefix sums of `log σ(gate logit)` over the tokens of a block (SPEC §1), as (integer, fraction).
 ///
-/// Arguments: qkv `[rows, qkv_width]`, lane table, (ring or cache) → sums `[lanes, H, tokens, 2]`.
+/// Arguments: qkv `[rows, qkv_width]`, lane table, (ring or cache) → sums `[lanes, G, tokens, 2]`.
 #[derive(Debug)]
 pub struct GatePrefix {
     /// Row layouts.

@@ -10,7 +10,7 @@ use crate::{shape, twins};
 /// `d(log gate)_t = Σ_{i >= t} dG_i` over the rest of the text, `dlogit_t = σ(-logit_t) d(log gate)_t` (SPEC
 /// §1, backward).
 ///
-/// Arguments: qkv, lane table, dG `[lanes, H, tokens, 2]` (of the sums as if they never restarted) → in
+/// Arguments: qkv, lane table, dG `[lanes, G, tokens, 2]` (of the sums as if they never restarted) → in
 /// place: dqkv (gains the gate columns), carry `[lanes, H]` (the suffix sum of later segments; afterwards
 /// also of this one).
 #[derive(Debug)]

@@ -7,8 +7,8 @@ use crate::kernels::{DeviceTraits, Dispatch, Kernel, Real, Variant, cpu, shape_e
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::{shape, twins};
 
-/// Arguments: q, k, v `[rows, H h]`, (gate logits `[rows, H]` where the layout is gated) → qkv `[rows,
-/// qkv_width]`, the padding after the logits zero.
+/// Arguments: q `[rows, H h]`, k, v `[rows, G h]`, (gate logits `[rows, G]` where the layout is gated) → qkv
+/// `[rows, qkv_width]`, the padding after the logits zero.
 #[derive(Debug)]
 pub struct JoinColumns {
     /// Row layouts.
@@ -16,8 +16,10 @@ pub struct JoinColumns {
 }
 
 impl JoinColumns {
-    fn part(&self) -> usize {
-        self.layout.heads * self.layout.head
+    /// Columns of q, k, v.
+    fn parts(&self) -> [usize; 3] {
+        let l = &self.layout;
+        [l.width(), l.heads * l.head, l.heads * l.head]
     }
 }
 
@@ -29,7 +31,7 @@ impl Kernel for JoinColumns {
     fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
         let l = &self.layout;
         let want = [
-            vec![shape![Unit::Rows, self.part()]; 3],
+            self.parts().map(|columns| shape![Unit::Rows, columns]).to_vec(),
             if l.gated { vec![shape![Unit::Rows, l.heads]] } else { vec![] },
         ]
         .concat();
@@ -59,16 +61,19 @@ impl Kernel for JoinColumns {
 impl JoinColumns {
     fn twin<R: Real>(&self, args: shader::Args<'_, R>, call: &Call) {
         const ROWS: usize = 64;
-        let (l, part) = (&self.layout, self.part());
+        let (l, parts) = (&self.layout, self.parts());
         let shader::Args { q, k, v, gate, qkv, .. } = args;
         let width = l.qkv_width();
         cpu::parallel_chunks(&mut qkv[..call.unit(Unit::Rows) * width], ROWS * width, |task, qkv| {
             for (row, out) in (task * ROWS..).zip(qkv.chunks_exact_mut(width)) {
-                for (from, out) in [q, k, v].iter().zip(out.chunks_exact_mut(part)) {
+                let mut rest = out;
+                for (from, part) in [q, k, v].into_iter().zip(parts) {
+                    let (out, after) = rest.split_at_mut(part);
                     out.copy_from_slice(&from[row * part..(row + 1) * part]);
+                    rest = after;
                 }
                 if let Some(gate) = gate {
-                    let (logits, padding) = out[3 * part..].split_at_mut(l.heads);
+                    let (logits, padding) = rest.split_at_mut(l.heads);
                     logits.copy_from_slice(&gate[row * l.heads..(row + 1) * l.heads]);
                     padding.fill(R::ZERO);
                 }

@@ -1,9 +1,11 @@
 //! What the attention kernels share: the layout of query and key rows and the vectors in them. CPU twin of
 //! `shaders/shared/{head_layout,head_vector,rotation,lanes}.wgsl`.
 
+use crate::kernels::cpu::Norm;
 use crate::kernels::shader::shared;
-use crate::kernels::{Real, cpu};
-use crate::tensor::Lane;
+use crate::kernels::{DeviceTraits, Real, cpu};
+use crate::shape;
+use crate::tensor::{Lane, Shape, Unit};
 
 /// Which vectors are rotated by position (SPEC §1, Position).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -18,18 +20,27 @@ pub enum Rotation {
 
 /// Layout of one attention layer's projections, query rows and key rows.
 ///
-/// Projections `qkv [rows, 3 H h (+ H gate logits, padded to 4)]`; query row `[x | s]`; key row
-/// `[x | s | v | gate sum (4)]`, where `x` is the vector of the exact kernel and `s` the sketch.
+/// H query heads share the keys, values and gates of G key heads, M = H / G neighbours each (grouped
+/// queries). The queries of a group are rows of one key head, the M of a token side by side, so that what a
+/// kernel loads of keys and states serves them all.
+///
+/// Projections `qkv [rows, (H + 2 G) h (+ G gate logits, padded to 4)]`; query rows `[lanes, G, tokens, M,
+/// query_width]`, each `[x | s]`; key rows `[lanes, G, tokens, key_width]`, each `[x | s | v | gate sum (4)]`,
+/// where `x` is the vector of the exact kernel and `s` the sketch.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HeadLayout {
-    /// Heads, H.
+    /// Key heads, G.
     pub heads: usize,
+    /// Query heads of a key head, M.
+    pub group: usize,
     /// Head size, h.
     pub head: usize,
     /// Rows carry `x`.
     pub exact: bool,
-    /// `x` is LayerNormed (false: softmax, the raw projection).
+    /// `x` is normed (false: the raw projection).
     pub normed: bool,
+    /// Which norm, over the elements of a head.
+    pub norm: Norm,
     /// Keys use the queries' norm.
     pub shared_norm: bool,
     /// Size of `s`, 0 without a sketch.
@@ -40,6 +51,8 @@ pub struct HeadLayout {
     pub gated: bool,
     /// Rotary position.
     pub rotation: Rotation,
+    /// Elements of a head that are rotated, the first ones.
+    pub rotated: usize,
     /// Pairs (2i, 2i+1) in, first halves then second halves out.
     pub interleaved: bool,
     /// Block size b.
@@ -47,6 +60,26 @@ pub struct HeadLayout {
 }
 
 impl HeadLayout {
+    /// Query heads, H.
+    pub fn query_heads(&self) -> usize {
+        self.heads * self.group
+    }
+
+    /// Columns of all query heads, H h.
+    pub fn width(&self) -> usize {
+        self.query_heads() * self.head
+    }
+
+    /// Vectors that a sketch sees of a token: its queries and keys.
+    pub(in crate::kernels) fn vectors(&self) -> usize {
+        self.query_heads() + self.heads
+    }
+
+    /// What a sketch gives: of queries `[lanes, G, tokens, M, r]`, then of keys `[lanes, G, tokens, r]`.
+    pub(in crate::kernels) fn sketch_shape(&self) -> Shape {
+        shape![self.vectors(), Unit::Lanes, Unit::Tokens, self.sketch]
+    }
+
     /// Columns of `qkv`.
     pub fn qkv_width(&self) -> usize {
         self.gate_offset() + if self.gated { self.heads.next_multiple_of(4) } else { 0 }
@@ -54,7 +87,13 @@ impl HeadLayout {
 
     /// Column of the first gate logit in `qkv`.
     pub fn gate_offset(&self) -> usize {
-        3 * self.heads * self.head
+        (self.group + 2) * self.heads * self.head
+    }
+
+    /// Column of a query head's projection in `qkv` (part 0), or of a key head's key (1) or value (2).
+    pub(in crate::kernels) fn column(&self, part: usize, head: usize) -> usize {
+        let before = if part == 0 { 0 } else { self.query_heads() + (part - 1) * self.heads };
+        (before + head) * self.head
     }
 
     /// Column of `s` in query and key rows.
@@ -91,6 +130,7 @@ impl HeadLayout {
     pub(in crate::kernels) fn overrides(&self) -> shared::HeadLayout {
         shared::HeadLayout {
             heads: self.heads,
+            group: self.group,
             head: self.head,
             block: self.block,
             qkv_width: self.qkv_width(),
@@ -105,13 +145,20 @@ impl HeadLayout {
     }
 
     /// The `override`s of `shared/head_vector.wgsl`.
-    pub(in crate::kernels) fn vectors(&self) -> shared::HeadVector {
+    pub(in crate::kernels) fn vector_overrides(&self) -> shared::HeadVector {
         let rope = match self.rotation {
             Rotation::None => 0,
             Rotation::Raw => 1,
             Rotation::Normed => 2,
         };
-        shared::HeadVector { rope, interleaved: self.interleaved, shared_norm: self.shared_norm }
+        shared::HeadVector {
+            rope,
+            rotated: self.rotated,
+            interleaved: self.interleaved,
+            shared_norm: self.shared_norm,
+            norm_centred: self.norm.centred,
+            norm_eps: self.norm.eps,
+        }
     }
 
     /// The gate sum of a key row.
@@ -123,15 +170,59 @@ impl HeadLayout {
 /// Frequencies of the rotation table of [`rotation_table`]: (cos, sin) for four base-256 digits.
 pub const DIGITS: usize = 4;
 
-/// The table of `shared/rotation.wgsl` for frequencies `theta^(-2 i / width)`, i < width / 2:
-/// `[DIGITS * 256, width / 2, 2]` floats, computed in f64 and rounded once.
-pub fn rotation_table(width: usize, theta: f64) -> Vec<f32> {
-    let half = width / 2;
-    let mut table = Vec::with_capacity(DIGITS * 256 * half * 2);
+/// What becomes of rotary frequencies for texts longer than those a model was first trained on.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum RopeScaling {
+    /// Nothing.
+    #[default]
+    None,
+    /// Every angle is divided.
+    Linear {
+        /// By this.
+        factor: f64,
+    },
+    /// Llama 3's: wavelengths above `original / low` are divided, those below `original / high` stay, those
+    /// between are blended.
+    Llama3 {
+        /// Divisor of the long wavelengths.
+        factor: f64,
+        /// Share of the original context from which a wavelength is long.
+        low: f64,
+        /// Share up to which it is short.
+        high: f64,
+        /// The original context.
+        original: f64,
+    },
+    /// A divisor a pair, as GGUF files keep them.
+    Divisors(Vec<f32>),
+}
+
+impl RopeScaling {
+    /// The frequencies of `width` rotated elements: `theta^(-2 i / width)`, i < width / 2, scaled.
+    pub fn frequencies(&self, width: usize, theta: f64) -> Vec<f64> {
+        let plain = |i: usize| theta.powf(-2.0 * i as f64 / width as f64);
+        let scaled = |i: usize| match self {
+            Self::None => plain(i),
+            Self::Linear { factor } => plain(i) / factor,
+            Self::Divisors(divisors) => plain(i) / divisors.get(i).map_or(1.0, |d| f64::from(*d)),
+            Self::Llama3 { factor, low, high, original } => {
+                let turns = original * plain(i) / std::f64::consts::TAU;
+                let share = ((turns - low) / (high - low)).clamp(0.0, 1.0);
+                plain(i) * (share + (1.0 - share) / factor)
+            }
+        };
+        (0..width / 2).map(scaled).collect()
+    }
+}
+
+/// The table of `shared/rotation.wgsl` for so many frequencies: `[DIGITS * 256, frequencies, 2]` floats,
+/// computed in f64 and rounded once.
+pub fn rotation_table(frequencies: &[f64]) -> Vec<f32> {
+    let mut table = Vec::with_capacity(DIGITS * 256 * frequencies.len() * 2);
     for digit in 0..DIGITS {
         for value in 0..256u64 {
-            for i in 0..half {
-                let angle = (value << (8 * digit)) as f64 * theta.powf(-2.0 * i as f64 / width as f64);
+            for frequency in frequencies {
+                let angle = (value << (8 * digit)) as f64 * frequency;
                 table.push(angle.cos() as f32);
                 table.push(angle.sin() as f32);
             }
@@ -169,30 +260,30 @@ pub(in crate::kernels) struct HeadSource<'a, R> {
     pub qkv: &'a [R],
     /// `[4, h]`: query weight, bias, key weight, bias
     pub norms: &'a [R],
-    /// [`rotation_table`] of width h
+    /// [`rotation_table`] of the rotated elements' frequencies
     pub rotations: &'a [R],
 }
 
 impl<R: Real> HeadSource<'_, R> {
-    /// The projection of `part` (0 query, 1 key, 2 value) of a head in a row.
+    /// The projection of `part` (0 query, 1 key, 2 value) of a query head, or key head, in a row.
     pub fn projection(&self, row: usize, part: usize, head: usize) -> &[R] {
-        let h = self.layout.head;
-        let at = row * self.layout.qkv_width() + (part * self.layout.heads + head) * h;
-        &self.qkv[at..at + h]
+        let at = row * self.layout.qkv_width() + self.layout.column(part, head);
+        &self.qkv[at..at + self.layout.head]
     }
 
-    /// The turn of a position: cosines `[h / 2]`, then sines `[h / 2]`. One serves all heads of a token.
+    /// The turn of a position: a cosine a pair, then a sine a pair. One serves all heads of a token.
     pub fn turn_at(&self, position: usize, turn: &mut [R]) {
-        let half = self.layout.head / 2;
-        let (cos, sin) = turn.split_at_mut(half);
+        let half = self.layout.rotated / 2;
+        let (cos, sin) = turn[..2 * half].split_at_mut(half);
         for i in 0..half {
             [cos[i], sin[i]] = rotation(self.rotations, position, i, half);
         }
     }
 
     fn turn(&self, x: &mut [R], turn: &[R]) {
-        let half = self.layout.head / 2;
-        let (cos, sin) = turn.split_at(half);
+        let half = self.layout.rotated / 2;
+        let (cos, sin) = turn[..2 * half].split_at(half);
+        let x = &mut x[..2 * half];
         if self.layout.interleaved {
             cpu::with_scratch(2 * half, |pairs: &mut [R]| {
                 pairs.copy_from_slice(x);
@@ -223,7 +314,7 @@ impl<R: Real> HeadSource<'_, R> {
         }
     }
 
-    /// The LayerNormed raw vector, not rotated again.
+    /// The normed raw vector, not rotated again.
     pub fn normed(&self, row: usize, part: usize, head: usize, turn: &[R], out: &mut [R]) {
         let h = self.layout.head;
         let at = if self.layout.shared_norm { 0 } else { part * 2 * h };
@@ -231,10 +322,10 @@ impl<R: Real> HeadSource<'_, R> {
         if self.layout.rotation == Rotation::Raw {
             cpu::with_scratch(h, |raw: &mut [R]| {
                 self.raw(row, part, head, turn, raw);
-                cpu::layer_norm(raw, weight, bias, out);
+                self.layout.norm.apply(raw, weight, bias, out);
             });
         } else {
-            cpu::layer_norm(self.projection(row, part, head), weight, bias, out);
+            self.layout.norm.apply(self.projection(row, part, head), weight, bias, out);
         }
     }
 
@@ -257,6 +348,22 @@ impl<R: Real> HeadSource<'_, R> {
             self.raw(row, part, head, turn, out);
         }
     }
+}
+
+/// Queries of a token that a workgroup of a decoding kernel takes at once, so that it loads keys and states
+/// once for them: the largest divisor of the group that an invocation has registers and a workgroup has memory
+/// for.
+pub(in crate::kernels) fn shared_queries(
+    layout: &HeadLayout,
+    device: &DeviceTraits,
+    workgroup_bytes: impl Fn(usize) -> usize,
+) -> usize {
+    /// The arrays of the shaders have so many elements.
+    const MOST: usize = 8;
+    let fits = |share: &usize| {
+        layout.group.is_multiple_of(*share) && workgroup_bytes(*share) <= device.workgroup_memory
+    };
+    (1..=MOST).rev().find(fits).unwrap_or(1)
 }
 
 /// The lane table as the kernels bind it: `[lanes, 4]` of slot, position, ring, 0.

@@ -11,19 +11,20 @@ use crate::{shape, twins};
 /// Where key rows are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeysAt {
-    /// A fresh window `[lanes, H, window, key_width]`, the call's tokens after the ring's rows.
+    /// A fresh window `[lanes, G, window, key_width]`, the call's tokens after the ring's rows.
     Window,
-    /// The ring `[slots, H, block, key_width]`, in place (one token a lane).
+    /// The ring `[slots, G, block, key_width]`, in place (one token a lane).
     Ring,
-    /// The cache `[slots, H, context, key_width]` of so many tokens, in place.
+    /// The cache `[slots, G, context, key_width]` of so many tokens, in place.
     Cache(usize),
 }
 
 /// Gathers what the attention kernels read of a token: query row `[x | s]`, key row `[x | s | v | gate sum]`.
 ///
-/// Arguments: qkv, lane table, norms `[4, h]`, rotation table, (sketch `[2, lanes, H, tokens, r]`),
-/// (gate sums `[lanes, H, tokens, 2]`; without them the sum goes on from the row before, one token a lane)
-/// → queries `[lanes, H, tokens, query_width]`, keys (fresh window, or ring or cache in place).
+/// Arguments: qkv, lane table, norms `[4, h]`, rotation table, (sketch: vectors of queries `[lanes, G, tokens, M,
+/// r]`, then of keys `[lanes, G, tokens, r]`), (gate sums `[lanes, G, tokens, 2]`; without them the sum goes on
+/// from the row before, one token a lane) → queries `[lanes, G, tokens, M, query_width]`, keys (fresh window, or
+/// ring or cache in place).
 #[derive(Debug)]
 pub struct PackHeads {
     /// Row layouts.
@@ -65,7 +66,8 @@ impl Kernel for PackHeads {
                 format_args!("needs qkv [rows, {}] and norms [4, {}]", l.qkv_width(), l.head),
             ));
         }
-        let mut outputs = vec![TensorType::f32(shape![Unit::Lanes, l.heads, Unit::Tokens, l.query_width()])];
+        let mut outputs =
+            vec![TensorType::f32(shape![Unit::Lanes, l.heads, Unit::Tokens, l.group, l.query_width()])];
         if self.keys == KeysAt::Window {
             outputs.push(TensorType::f32(shape![Unit::Lanes, l.heads, Unit::Window(l.block), l.key_width()]));
         }
@@ -84,7 +86,7 @@ impl Kernel for PackHeads {
             sketch: l.sketch,
             keys_at,
             head_layout: l.overrides(),
-            head_vector: l.vectors(),
+            head_vector: l.vector_overrides(),
         }
         .variant(shader::Flags { s: l.sketch > 0, g: self.sums })
     }
@@ -97,7 +99,8 @@ impl Kernel for PackHeads {
             stride: self.stride(call) as u32,
         };
         let groups = call.tokens.div_ceil(shader::INVOCATIONS);
-        Dispatch::once(&params, [groups, 3 * self.layout.heads, call.lanes.len()])
+        let parts = self.layout.query_heads() + 2 * self.layout.heads;
+        Dispatch::once(&params, [groups, parts, call.lanes.len()])
     }
 
     fn gradient(&self) -> Option<&dyn Gradient> {
@@ -133,12 +136,13 @@ impl PackHeads {
                     }
                     let row = at * call.tokens + token;
                     for (head, run) in heads.iter_mut().enumerate() {
-                        let query = &mut run.queries[(token - first) * l.query_width()..][..l.query_width()];
+                        let width = l.group * l.query_width();
+                        let queries = &mut run.queries[(token - first) * width..][..width];
                         let key = &mut run.keys[(token - first) * l.key_width()..][..l.key_width()];
                         let in_call = (at * l.heads + head) * call.tokens + token;
-                        self.vectors(&source, [row, head], turn, query, key);
+                        self.vectors(&source, [row, head], turn, queries, key);
                         if let Some(sketch) = sketch {
-                            self.sketches(sketch, in_call, query, key, call);
+                            self.sketches(sketch, in_call, queries, key, call);
                         }
                         if l.gated {
                             let logit = || qkv[row * l.qkv_width() + l.gate_offset() + head];
@@ -165,7 +169,7 @@ impl PackHeads {
         call: &Call,
     ) -> Vec<Vec<Run<'a, R>>> {
         let (l, tokens, runs) = (&self.layout, call.tokens, call.tokens.div_ceil(length));
-        let (query_width, key_width) = (l.query_width(), l.key_width());
+        let (query_width, key_width) = (l.group * l.query_width(), l.key_width());
         let mut all: Vec<Vec<Run<'_, R>>> = Vec::new();
         all.resize_with(call.lanes.len() * runs, || Vec::with_capacity(l.heads));
         let mut keys: Vec<&mut [R]> = keys.chunks_mut(self.stride(call) * key_width).collect();
@@ -198,22 +202,27 @@ impl PackHeads {
         source: &HeadSource<'_, R>,
         [row, head]: [usize; 2],
         turn: &[R],
-        query: &mut [R],
+        queries: &mut [R],
         key: &mut [R],
     ) {
         let l = &self.layout;
         if l.exact {
-            source.exact(row, 0, head, turn, &mut query[..l.head]);
+            for (i, query) in queries.chunks_exact_mut(l.query_width()).enumerate() {
+                source.exact(row, 0, head * l.group + i, turn, &mut query[..l.head]);
+            }
             source.exact(row, 1, head, turn, &mut key[..l.head]);
         }
         key[l.value_offset()..l.sum_offset()].copy_from_slice(source.projection(row, 2, head));
     }
 
-    /// s of the query and of the key.
-    fn sketches<R: Real>(&self, sketch: &[R], in_call: usize, query: &mut [R], key: &mut [R], call: &Call) {
-        let (s, r) = (self.layout.sketch_offset(), self.layout.sketch);
-        let keys = call.unit(Unit::Rows) * self.layout.heads;
-        query[s..s + r].copy_from_slice(&sketch[in_call * r..][..r]);
+    /// s of a token's queries and of its key.
+    fn sketches<R: Real>(&self, sketch: &[R], in_call: usize, queries: &mut [R], key: &mut [R], call: &Call) {
+        let l = &self.layout;
+        let (s, r) = (l.sketch_offset(), l.sketch);
+        let keys = call.unit(Unit::Rows) * l.query_heads();
+        for (i, query) in queries.chunks_exact_mut(l.query_width()).enumerate() {
+            query[s..s + r].copy_from_slice(&sketch[(in_call * l.group + i) * r..][..r]);
+        }
         key[s..s + r].copy_from_slice(&sketch[(keys + in_call) * r..][..r]);
     }
 

@@ -12,8 +12,8 @@ use crate::{shape, twins};
 
 /// Gradient of the x and v columns of [`PackHeads`](crate::kernels::heads::pack_heads::PackHeads)' rows.
 ///
-/// Arguments: qkv, lane table, norms `[4, h]`, rotation table, dqueries `[lanes, H, tokens, query_width]`,
-/// dkeys `[lanes, H, window, key_width]` → dqkv `[rows, qkv_width]` (gate columns 0), partial sums of dnorms
+/// Arguments: qkv, lane table, norms `[4, h]`, rotation table, dqueries `[lanes, G, tokens, M,
+/// query_width]`, dkeys `[lanes, G, window, key_width]` → dqkv `[rows, qkv_width]` (gate columns 0), partial sums of dnorms
 /// ([`partials`] of 4 h).
 #[derive(Debug)]
 pub struct PackHeadsGrad {
@@ -49,7 +49,7 @@ impl Kernel for PackHeadsGrad {
             x_normed: l.exact && l.normed,
             norms: 4 * l.head,
             head_layout: l.overrides(),
-            head_vector: l.vectors(),
+            head_vector: l.vector_overrides(),
         }
         .variant()
     }
@@ -94,17 +94,19 @@ impl PackHeadsGrad {
                     }
                     for head in 0..l.heads {
                         let lane_head = at * l.heads + head;
-                        let query = &dqueries[(lane_head * tokens + token) * l.query_width()..];
+                        let queries = &dqueries[(lane_head * tokens + token) * l.group * l.query_width()..];
                         let key = &dkeys[(lane_head * stride + lane.ring + token) * l.key_width()..];
                         if l.exact {
-                            for (part, from) in [query, key].into_iter().enumerate() {
+                            let of_group = queries.chunks(l.query_width()).take(l.group).enumerate();
+                            let of_group = of_group.map(|(i, query)| (0, head * l.group + i, query));
+                            for (part, head, from) in of_group.chain([(1, head, key)]) {
                                 dy.copy_from_slice(&from[..h]);
-                                let at = (part * l.heads + head) * h;
+                                let at = l.column(part, head);
                                 let vector = Vector { row, part, head };
                                 source.exact_backward(vector, turn, dy, &mut out[at..at + h], sums);
                             }
                         }
-                        let at = (2 * l.heads + head) * h;
+                        let at = l.column(2, head);
                         out[at..at + h].copy_from_slice(&key[l.value_offset()..l.value_offset() + h]);
                     }
                 }

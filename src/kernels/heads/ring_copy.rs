@@ -8,7 +8,7 @@ use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::twins;
 
 /// Load: lane table, ring; in place: window. Store: lane table, window; in place: ring.
-/// Ring `[slots, H, block, key_width]`, window `[lanes, H, window, key_width]`.
+/// Ring `[slots, G, block, key_width]`, window `[lanes, G, window, key_width]`.
 #[derive(Debug)]
 pub struct RingCopy {
     /// Row layouts.

@@ -2,32 +2,34 @@
 
 use std::ops::Range;
 
+use super::layout::HeadLayout;
 use crate::kernels::cpu;
 use crate::tensor::Call;
 
 /// The rows of one task.
 pub(in crate::kernels) struct RowTask<'a, R> {
-    /// Number of the (lane, head).
+    /// Number of the (lane, key head).
     pub lane_head: usize,
-    /// Tokens of the span that the rows belong to.
+    /// Rows of the span that the rows belong to.
     pub span: Range<usize>,
-    /// Tokens of these rows.
-    pub tokens: Range<usize>,
+    /// These rows, counted from the head's first.
+    pub rows: Range<usize>,
     /// The rows.
     pub out: &'a mut [R],
 }
 
-/// Cuts the call's tokens of rows `[lanes, heads, stride, width]` into spans, and those into tiles of so many
-/// tokens: a task each, in this order.
+/// Cuts the call's rows, `per_token` a token, of rows `[lanes, heads, stride, width]` into spans, and those into
+/// tiles of so many rows: a task each, in this order.
 pub(in crate::kernels) fn row_tasks<'a, R>(
     rows: &'a mut [R],
     [heads, stride, width]: [usize; 3],
+    per_token: usize,
     [span, tile]: [usize; 2],
     call: &Call,
 ) -> Vec<RowTask<'a, R>> {
     let mut tasks = Vec::new();
     for (lane_head, rows) in rows.chunks_mut(stride * width).take(call.lanes.len() * heads).enumerate() {
-        let rows = &mut rows[..call.tokens * width];
+        let rows = &mut rows[..call.tokens * per_token * width];
         for (i, rows) in rows.chunks_mut(span * width).enumerate() {
             let span = i * span..i * span + rows.len() / width;
             for (i, out) in rows.chunks_mut(tile * width).enumerate() {
@@ -35,7 +37,7 @@ pub(in crate::kernels) fn row_tasks<'a, R>(
                 tasks.push(RowTask {
                     lane_head,
                     span: span.clone(),
-                    tokens: first..first + out.len() / width,
+                    rows: first..first + out.len() / width,
                     out,
                 });
             }
@@ -44,17 +46,19 @@ pub(in crate::kernels) fn row_tasks<'a, R>(
     tasks
 }
 
-/// The vectors of outputs `[rows, heads, head]` of a call, those of a (lane, head) one after the other: they
-/// lie apart.
+/// The vectors of outputs `[rows, H h]` of a call in the order of query rows `[lanes, G, tokens, M]`: those of a
+/// (lane, key head) lie apart.
 pub(in crate::kernels) fn by_head<'a, R>(
     outputs: &'a mut [R],
-    [heads, head]: [usize; 2],
+    layout: &HeadLayout,
     call: &Call,
 ) -> Vec<&'a mut [R]> {
-    let tokens = call.tokens;
-    let outputs = &mut outputs[..call.lanes.len() * tokens * heads * head];
-    let place = |row: usize, head: usize| (row / tokens * heads + head) * tokens + row % tokens;
-    cpu::blocks(outputs, heads * head, [heads, head], place)
+    let (tokens, group, heads) = (call.tokens, layout.group, layout.heads);
+    let outputs = &mut outputs[..call.lanes.len() * tokens * layout.width()];
+    let place = |row: usize, head: usize| {
+        ((row / tokens * heads + head / group) * tokens + row % tokens) * group + head % group
+    };
+    cpu::blocks(outputs, layout.width(), [layout.query_heads(), layout.head], place)
 }
 
 #[cfg(test)]
@@ -65,9 +69,9 @@ mod tests {
     fn tasks_cover_the_rows_of_the_call() {
         // Two heads of five rows each, of which the call has four: spans of three tokens, tiles of two.
         let mut rows: Vec<usize> = (0..20).collect();
-        let tasks = row_tasks(&mut rows, [2, 5, 2], [3, 2], &Call::start(4));
+        let tasks = row_tasks(&mut rows, [2, 5, 2], 1, [3, 2], &Call::start(4));
         let seen: Vec<_> =
-            tasks.iter().map(|t| (t.lane_head, t.span.clone(), t.tokens.clone(), t.out[0])).collect();
+            tasks.iter().map(|t| (t.lane_head, t.span.clone(), t.rows.clone(), t.out[0])).collect();
         let of_head = |head: usize| {
             [(0..3, 0..2, 0), (0..3, 2..3, 4), (3..4, 3..4, 6)].map(|(s, t, at)| (head, s, t, at + 10 * head))
         };

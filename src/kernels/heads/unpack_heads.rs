@@ -10,13 +10,13 @@ use crate::{shape, twins};
 /// Which columns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Columns {
-    /// Those of s, of queries and keys: `[2, lanes, H, tokens, r]`.
+    /// Those of s, of queries `[lanes, G, tokens, M, r]`, then of keys `[lanes, G, tokens, r]`.
     Sketch,
-    /// The gate sum's gradient, of keys: `[lanes, H, tokens, 2]`; the second number is 0.
+    /// The gate sum's gradient, of keys: `[lanes, G, tokens, 2]`; the second number is 0.
     Gate,
 }
 
-/// Arguments: lane table, dqueries `[lanes, H, tokens, query_width]`, dkeys `[lanes, H, window, key_width]` →
+/// Arguments: lane table, dqueries `[lanes, G, tokens, M, query_width]`, dkeys `[lanes, G, window, key_width]` →
 /// columns.
 #[derive(Debug)]
 pub struct UnpackHeads {
@@ -34,6 +34,10 @@ impl UnpackHeads {
             Columns::Sketch => (2, l.sketch, l.sketch_offset(), l.sketch_offset()),
             Columns::Gate => (1, 2, 0, l.sum_offset()),
         }
+    }
+
+    fn rows_of_token(&self) -> usize {
+        if self.columns == Columns::Sketch { self.layout.vectors() } else { self.layout.heads }
     }
 }
 
@@ -55,7 +59,7 @@ impl Kernel for UnpackHeads {
             ));
         }
         Ok(vec![TensorType::f32(match self.columns {
-            Columns::Sketch => shape![2, Unit::Lanes, l.heads, Unit::Tokens, l.sketch],
+            Columns::Sketch => l.sketch_shape(),
             Columns::Gate => shape![Unit::Lanes, l.heads, Unit::Tokens, 2],
         })])
     }
@@ -73,7 +77,7 @@ impl Kernel for UnpackHeads {
             lane_base: call.lane_base as u32,
             stride: call.unit(Unit::Window(self.layout.block)) as u32,
         };
-        let rows = self.shape().0 * call.unit(Unit::Rows) * self.layout.heads;
+        let rows = self.rows_of_token() * call.unit(Unit::Rows);
         Dispatch::once(&params, Dispatch::linear(rows.div_ceil(shader::INVOCATIONS)))
     }
 
@@ -86,15 +90,18 @@ impl UnpackHeads {
         let l = &self.layout;
         let (parts, width, query, key) = self.shape();
         let (tokens, stride) = (call.tokens, call.unit(Unit::Window(l.block)));
-        let per_part = call.lanes.len() * l.heads;
-        let columns = &mut columns[..parts * per_part * tokens * width];
+        let lane_heads = call.lanes.len() * l.heads;
+        // Tasks of queries come first: M times as many rows of each (lane, key head), as M tasks.
+        let of_queries = if parts == 1 { 0 } else { lane_heads * l.group };
+        let columns = &mut columns[..(of_queries + lane_heads) * tokens * width];
         cpu::parallel_chunks(columns, tokens * width, |task, out| {
-            let (part, lane_head) = (if parts == 1 { 1 } else { task / per_part }, task % per_part);
-            let ring = lane(lanes, call.lane_base + lane_head / l.heads).ring;
-            for (token, out) in out.chunks_exact_mut(width).enumerate() {
-                let from = match part {
-                    0 => &dqueries[(lane_head * tokens + token) * l.query_width() + query..],
-                    _ => &dkeys[(lane_head * stride + ring + token) * l.key_width() + key..],
+            for (row, out) in out.chunks_exact_mut(width).enumerate() {
+                let from = match task.checked_sub(of_queries) {
+                    None => &dqueries[(task * tokens + row) * l.query_width() + query..],
+                    Some(lane_head) => {
+                        let ring = lane(lanes, call.lane_base + lane_head / l.heads).ring;
+                        &dkeys[(lane_head * stride + ring + row) * l.key_width() + key..]
+                    }
                 };
                 out.copy_from_slice(&from[..width]);
             }

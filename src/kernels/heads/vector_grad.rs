@@ -15,8 +15,9 @@ pub(in crate::kernels) struct Vector {
 impl<R: Real> HeadSource<'_, R> {
     /// Undoes the turn of [`HeadSource::turn_at`] on a gradient: a rotation's transpose is its inverse.
     fn turn_back(&self, dx: &mut [R], turn: &[R]) {
-        let half = self.layout.head / 2;
-        let (cos, sin) = turn.split_at(half);
+        let half = self.layout.rotated / 2;
+        let (cos, sin) = turn[..2 * half].split_at(half);
+        let dx = &mut dx[..2 * half];
         if self.layout.interleaved {
             return cpu::with_scratch(2 * half, |turned: &mut [R]| {
                 turned.copy_from_slice(dx);
@@ -52,7 +53,7 @@ impl<R: Real> HeadSource<'_, R> {
         let weight = &self.norms[norm..norm + h];
         let (dweight, dbias) = dnorms[norm..norm + 2 * h].split_at_mut(h);
         if self.layout.rotation != Rotation::Raw {
-            return cpu::layer_norm_backward(
+            return self.layout.norm.backward(
                 self.projection(row, part, head),
                 weight,
                 dy,
@@ -65,7 +66,7 @@ impl<R: Real> HeadSource<'_, R> {
             let (raw, draw) = scratch.split_at_mut(h);
             self.raw(row, part, head, turn, raw);
             draw.fill(R::ZERO);
-            cpu::layer_norm_backward(raw, weight, dy, draw, dweight, dbias);
+            self.layout.norm.backward(raw, weight, dy, draw, dweight, dbias);
             self.raw_backward(turn, draw, dx);
         });
     }

@@ -2,7 +2,6 @@
 
 use super::linear::Linear;
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernels::linear::linear::Addend;
 use crate::kernels::linear::linear_grad_input::LinearGradInput;
 use crate::kernels::linear::linear_grad_weight::LinearGradWeight;
 use crate::kernels::rows::column_sums::ColumnSums;
@@ -15,7 +14,7 @@ use std::sync::Arc;
 impl Gradient for Linear {
     fn backward(&self, pass: &mut dyn Backward) -> Result<()> {
         let &Self { inputs, outputs, first, shard, rows, .. } = self;
-        if self.norm || self.glu || self.dtype != DType::F32 {
+        if self.norm.is_some() || self.gated.is_some() || self.dtype != DType::F32 {
             return Err(Error::new(
                 ErrorKind::Shape,
                 format!("{}: only a plain linear layer of f32 weights has a gradient", pass.label()),
@@ -38,20 +37,13 @@ impl Gradient for Linear {
             )?;
         }
         // What is added belongs to all columns, so that one shard hands on for all of them.
-        match self.addend {
-            Addend::Residual if first == 0 => pass.give(2, dy),
-            Addend::Bias if first == 0 && pass.wants(2) => {
-                let sums = pass.apply1("column_sums", ColumnSums { width: outputs, rows }, &[dy])?;
-                let db = pass.accumulator(2)?;
-                pass.append(
-                    "grad_bias",
-                    Arc::new(SumPartials { ty: partials(outputs), offset: 0, width: outputs }),
-                    &[sums],
-                    &[db],
-                )
-                .map(drop)
-            }
-            _ => Ok(()),
+        let (bias, residual) = (self.addend.bias(), self.addend.residual());
+        if first == 0 && bias && pass.wants(2) {
+            let sums = pass.apply1("column_sums", ColumnSums { width: outputs, rows }, &[dy])?;
+            let db = pass.accumulator(2)?;
+            let sum = SumPartials { ty: partials(outputs), offset: 0, width: outputs };
+            pass.append("grad_bias", Arc::new(sum), &[sums], &[db])?;
         }
+        if first == 0 && residual { pass.give(2 + usize::from(bias), dy) } else { Ok(()) }
     }
 }

@@ -1,19 +1,19 @@
-//! `y = x Wᵀ`, with what a decoding step fuses into it: LayerNorm before, bias, residual or gated GELU after.
+//! `y = x Wᵀ`, with what a decoding step fuses into it: a norm before, bias, residual or gated activation after.
 //! Two shaders: `linear.wgsl` for many rows, `linear_rows.wgsl` for few.
 
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::kernels::cpu::{Mat, MatMut};
-use crate::kernels::rows::glu::gated;
-use crate::kernels::rows::layer_norm::normalize;
-use crate::kernels::shader::{linear, linear_rows};
+use crate::kernels::cpu::{Activation, Mat, MatMut, Norm};
+use crate::kernels::rows::activate::Activate;
+use crate::kernels::rows::norm::{moments, normalize};
+use crate::kernels::shader::{linear, linear_rows, shared};
 use crate::kernels::tiles::matrix_tile::workgroups;
 use crate::kernels::{
     DeviceTraits, Dispatch, Fused, Gradient, Kernel, Real, Tile, Variant, Views, Weights, cpu, shape_error,
 };
 use crate::shape;
-use crate::tensor::{Call, Capacity, DType, TensorType, Unit};
+use crate::tensor::{Call, Capacity, DType, Shape, TensorType, Unit};
 
 /// Up to so many rows the row kernel runs, and the lowering fuses.
 pub const FEW_ROWS: usize = 32;
@@ -27,10 +27,34 @@ pub enum Addend {
     Bias,
     /// A residual of the output's shape.
     Residual,
+    /// A bias, and a residual after it.
+    Both,
 }
 
-/// Arguments: x `[rows, inputs]`, w `[outputs, inputs]` (`[2 outputs, inputs]` with `glu`), (norm `[2,
-/// inputs]`), (bias or residual) → y `[rows, outputs]`. A shard (`first > 0` or fewer `shard` than `outputs`)
+impl Addend {
+    /// Of a bias, a residual.
+    pub fn of(bias: bool, residual: bool) -> Self {
+        match (bias, residual) {
+            (false, false) => Self::None,
+            (true, false) => Self::Bias,
+            (false, true) => Self::Residual,
+            (true, true) => Self::Both,
+        }
+    }
+
+    /// Whether there is a bias.
+    pub fn bias(self) -> bool {
+        matches!(self, Self::Bias | Self::Both)
+    }
+
+    /// Whether there is a residual.
+    pub fn residual(self) -> bool {
+        matches!(self, Self::Residual | Self::Both)
+    }
+}
+
+/// Arguments: x `[rows, inputs]`, w `[outputs, inputs]` (`[2 outputs, inputs]` with `gated`), (norm `[2,
+/// inputs]`), (bias), (residual) → y `[rows, outputs]`. A shard (`first > 0` or fewer `shard` than `outputs`)
 /// writes its columns of y; all but the first update y in place.
 #[derive(Clone, Debug)]
 pub struct Linear {
@@ -48,10 +72,10 @@ pub struct Linear {
     pub dtype: DType,
     /// What is added.
     pub addend: Addend,
-    /// LayerNorm of x is fused (few rows only).
-    pub norm: bool,
-    /// The gated GELU is fused (few rows only).
-    pub glu: bool,
+    /// The norm of x that is fused (few rows only).
+    pub norm: Option<Norm>,
+    /// The gated activation that is fused (few rows only).
+    pub gated: Option<Activation>,
 }
 
 impl Linear {
@@ -65,17 +89,25 @@ impl Linear {
             rows: Unit::Rows,
             dtype: DType::F32,
             addend: Addend::None,
-            norm: false,
-            glu: false,
+            norm: None,
+            gated: None,
         }
     }
 
+    /// Rows of w.
+    fn columns(&self) -> usize {
+        self.shard * if self.gated.is_some() { 2 } else { 1 }
+    }
+
     fn few(&self, capacity: &Capacity) -> bool {
-        self.norm || self.glu || capacity.unit(self.rows) <= FEW_ROWS
+        self.norm.is_some() || self.gated.is_some() || capacity.unit(self.rows) <= FEW_ROWS
     }
 
     fn input_count(&self) -> usize {
-        2 + usize::from(self.norm) + usize::from(self.addend != Addend::None)
+        2 + [self.norm.is_some(), self.addend.bias(), self.addend.residual()]
+            .map(usize::from)
+            .iter()
+            .sum::<usize>()
     }
 }
 
@@ -85,7 +117,7 @@ impl Kernel for Linear {
     }
 
     fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
-        let weights = shape![self.shard * if self.glu { 2 } else { 1 }, self.inputs];
+        let weights = shape![self.columns(), self.inputs];
         if inputs.len() != self.input_count()
             || inputs[0].shape != shape![self.rows, self.inputs]
             || inputs[1].shape != weights
@@ -96,27 +128,32 @@ impl Kernel for Linear {
                 format_args!("needs x [{:?}, {}] and w {weights}", self.rows, self.inputs),
             ));
         }
-        let addend = match self.addend {
-            Addend::None => None,
-            Addend::Bias => Some(shape![self.outputs]),
-            Addend::Residual => Some(shape![self.rows, self.outputs]),
-        };
-        if let Some(want) = addend
-            && inputs[inputs.len() - 1].shape != want
-        {
-            return Err(shape_error(self.stem(), inputs, format_args!("what is added must be {want}")));
+        let bias = self.addend.bias().then(|| shape![self.outputs]);
+        let residual = self.addend.residual().then(|| shape![self.rows, self.outputs]);
+        let added: Vec<Shape> = bias.into_iter().chain(residual).collect();
+        if !inputs[inputs.len() - added.len()..].iter().map(|t| &t.shape).eq(&added) {
+            let want: Vec<String> = added.iter().map(Shape::to_string).collect();
+            return Err(shape_error(
+                self.stem(),
+                inputs,
+                format_args!("what is added must be {}", want.join(" and ")),
+            ));
         }
         Ok(if self.first == 0 { vec![TensorType::f32(shape![self.rows, self.outputs])] } else { vec![] })
     }
 
     fn variant(&self, device: &DeviceTraits, capacity: &Capacity) -> Variant {
         let f16 = self.dtype == DType::F16;
-        let (bias, residual) = (self.addend == Addend::Bias, self.addend == Addend::Residual);
+        let (bias, residual) = (self.addend.bias(), self.addend.residual());
         let (k, n, stride) = (self.inputs, self.shard, self.outputs);
         if self.few(capacity) {
-            let flags = linear_rows::Flags { f16, norm: self.norm, bias, residual, glu: self.glu };
+            let (norm, glu) = (self.norm.is_some(), self.gated.is_some());
+            let flags = linear_rows::Flags { f16, norm, bias, residual, glu };
             let rows = capacity.unit(self.rows).min(4);
-            return linear_rows::Overrides { k, n, stride, rows, width: k }.variant(flags);
+            let row_moments = self.norm.map(moments);
+            let activation = self.gated.map(|a| shared::Activation { activation: a.code() });
+            return linear_rows::Overrides { k, n, stride, rows, width: k, row_moments, activation }
+                .variant(flags);
         }
         let tile = Tile::choose(device, capacity.unit(self.rows), self.shard);
         let flags = linear::Flags { f16, bias, residual };
@@ -139,7 +176,7 @@ impl Kernel for Linear {
     }
 
     fn flops(&self, call: &Call) -> u64 {
-        (2 * call.unit(self.rows) * self.inputs * self.shard * if self.glu { 2 } else { 1 }) as u64
+        (2 * call.unit(self.rows) * self.inputs * self.columns()) as u64
     }
 
     fn gradient(&self) -> Option<&dyn Gradient> {
@@ -168,7 +205,8 @@ struct Operands<'a, R> {
     x: &'a [R],
     w: Weights<'a, R>,
     norm: Option<&'a [R]>,
-    addend: Option<&'a [R]>,
+    bias: Option<&'a [R]>,
+    residual: Option<&'a [R]>,
     y: &'a mut [R],
 }
 
@@ -177,10 +215,10 @@ impl<'a, R: Real> Operands<'a, R> {
         if let Some(linear_rows::Args { x, w, norm, bias, residual, y, .. }) =
             linear_rows::Args::try_bind(views)
         {
-            return Self { x, w, norm, addend: bias.or(residual), y };
+            return Self { x, w, norm, bias, residual, y };
         }
         let linear::Args { x, w, bias, residual, y, .. } = linear::Args::bind(views);
-        Self { x, w, norm: None, addend: bias.or(residual), y }
+        Self { x, w, norm: None, bias, residual, y }
     }
 }
 
@@ -189,33 +227,40 @@ impl Linear {
         /// Rows that a thread takes at once.
         const ROWS_AT_ONCE: usize = 64;
         let rows = call.unit(self.rows);
-        let Operands { x, w, norm, addend, y } = operands;
+        let Operands { x, w, norm, bias, residual, y } = operands;
         let (x, y) = (&x[..rows * self.inputs], &mut y[..rows * self.outputs]);
-        cpu::with_scratch(if self.norm { x.len() } else { 0 }, |normed: &mut [R]| {
-            let x = match norm {
-                Some(norm) => {
-                    normalize(x, norm, normed, self.inputs);
+        cpu::with_scratch(if self.norm.is_some() { x.len() } else { 0 }, |normed: &mut [R]| {
+            let x = match self.norm.zip(norm) {
+                Some((norm, weights)) => {
+                    normalize(norm, x, weights, normed, self.inputs);
                     &*normed
                 }
                 None => x,
             };
-            let columns = self.shard * if self.glu { 2 } else { 1 };
+            let columns = self.columns();
             let x = Mat::new(x, rows, self.inputs);
-            if self.glu {
+            if let Some(activation) = self.gated {
                 cpu::with_scratch(rows * columns, |both: &mut [R]| {
                     multiply(MatMut::new(both, rows, columns), x, w, false);
-                    gated(both, y, self.outputs);
+                    Activate { width: self.outputs, activation, gated: true }.apply(both, y);
                 });
                 return;
             }
             // What is added is put in place first, and the product accumulates onto it.
-            if let Some(addend) = addend {
+            if let Some(first) = bias.or(residual) {
                 let columns = self.first..self.first + self.shard;
                 cpu::parallel_chunks(y, ROWS_AT_ONCE * self.outputs, |part, y| {
                     for (row, y) in y.chunks_exact_mut(self.outputs).enumerate() {
                         let of_row = (part * ROWS_AT_ONCE + row) * self.outputs;
-                        let from = if self.addend == Addend::Residual { &addend[of_row..] } else { addend };
-                        y[columns.clone()].copy_from_slice(&from[columns.clone()]);
+                        let y = &mut y[columns.clone()];
+                        match (bias, residual) {
+                            (None, Some(residual)) => y.copy_from_slice(&residual[of_row..][columns.clone()]),
+                            _ => y.copy_from_slice(&first[columns.clone()]),
+                        }
+                        if let (Some(_), Some(residual)) = (bias, residual) {
+                            let residual = &residual[of_row..][columns.clone()];
+                            y.iter_mut().zip(residual).for_each(|(y, r)| *y += *r);
+                        }
                     }
                 });
             }

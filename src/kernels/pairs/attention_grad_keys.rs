@@ -18,8 +18,8 @@ use crate::{shape, twins};
 /// the sums that restart at blocks, and in the decays of states from block to block, every block end is added
 /// once and subtracted once. A log gate's own gradient is a suffix sum of dG over the whole text.
 ///
-/// Arguments: queries `[lanes, H, tokens, query_width]`, keys `[lanes, H, window, key_width]`, gradient rows
-/// (`AttentionGradRows`) → dkeys `[lanes, H, window, key_width]`, zero in the columns that nothing here
+/// Arguments: queries `[lanes, G, tokens, M, query_width]`, keys `[lanes, G, window, key_width]`, gradient rows
+/// (`AttentionGradRows`) → dkeys `[lanes, G, window, key_width]`, zero in the columns that nothing here
 /// reads; rows after the call's tokens are not written.
 #[derive(Debug)]
 pub struct AttentionGradKeys(pub Pairs);
@@ -51,7 +51,7 @@ impl Kernel for AttentionGradKeys {
 
     fn dispatches(&self, variant: &Variant, call: &Call) -> Vec<Dispatch> {
         let tile = shader::Overrides::of(variant).pair_tile;
-        self.0.dispatches(&tile, call, |first| shader::Params {
+        self.0.dispatches(&tile, [1, self.0.layout.group], call, |first| shader::Params {
             tokens: call.tokens as u32,
             stride: call.unit(Unit::Window(self.0.layout.block)) as u32,
             span: self.0.span(call) as u32,
@@ -60,8 +60,7 @@ impl Kernel for AttentionGradKeys {
     }
 
     fn flops(&self, call: &Call) -> u64 {
-        self.0.flops(call)
-            + (call.unit(Unit::Rows) * self.0.span(call) * self.0.layout.heads * self.0.layout.head) as u64
+        self.0.flops(call) + (call.unit(Unit::Rows) * self.0.span(call) * self.0.layout.width()) as u64
     }
 
     twins!(shader);
@@ -72,22 +71,23 @@ impl AttentionGradKeys {
         let (pairs, l) = (&self.0, &self.0.layout);
         let shader::Args { queries, keys, drows, dkeys, .. } = args;
         let (q, k, d) = (l.query_width(), l.key_width(), l.gradient_width());
-        let (tokens, stride) = (call.tokens, call.unit(Unit::Window(l.block)));
-        let mut tasks = row_tasks(dkeys, [l.heads, stride, k], [pairs.span(call), TASK], call);
+        let (all, stride) = (call.tokens * l.group, call.unit(Unit::Window(l.block)));
+        let mut tasks = row_tasks(dkeys, [l.heads, stride, k], 1, [pairs.span(call), TASK], call);
         // The first keys are seen by the most queries.
-        tasks.sort_by_key(|task| task.tokens.start - task.span.start);
+        tasks.sort_by_key(|task| task.rows.start - task.span.start);
         cpu::parallel_each(tasks, |_, task| {
-            let (lane_head, end, out) = (task.lane_head, task.span.end, task.out);
-            let (start, count) = (task.tokens.start, task.tokens.len());
+            // Query rows, M a token, from those of the first key on.
+            let (lane_head, end, out) = (task.lane_head, task.span.end * l.group, task.out);
+            let (start, count) = (task.rows.start, task.rows.len());
             let keys = &keys[(lane_head * stride + start) * k..][..count * k];
             out.fill(R::ZERO);
             cpu::with_scratch(2 * TASK * count + count, |scratch: &mut [R]| {
                 let (affinities, rest) = scratch.split_at_mut(TASK * count);
                 let (dt, totals) = rest.split_at_mut(TASK * count);
                 totals.fill(R::ZERO);
-                for first in (start..end).step_by(TASK) {
+                for first in (start * l.group..end).step_by(TASK) {
                     let rows = TASK.min(end - first);
-                    let at = lane_head * tokens + first;
+                    let at = lane_head * all + first;
                     let (queries, drows) =
                         (&queries[at * q..(at + rows) * q], &drows[at * d..(at + rows) * d]);
                     let (affinities, dt) = (&mut affinities[..rows * count], &mut dt[..rows * count]);
@@ -113,10 +113,11 @@ impl AttentionGradKeys {
                     }
                 }
                 if l.gated {
-                    let own = &drows[(lane_head * tokens + start) * d..];
+                    let own = &drows[(lane_head * all + start * l.group) * d..];
                     for (j, (out, key)) in out.chunks_exact_mut(k).zip(keys.chunks_exact(k)).enumerate() {
                         let values = l.value_offset()..l.sum_offset();
-                        out[l.sum_offset()] = own[j * d + l.head + 1]
+                        let of_group = own[j * l.group * d..].chunks_exact(d).take(l.group);
+                        out[l.sum_offset()] = of_group.map(|row| row[l.head + 1]).sum::<R>()
                             - cpu::dot(&out[values.clone()], &key[values])
                             - totals[j];
                     }

@@ -14,8 +14,8 @@ use crate::{shape, twins};
 
 /// `dx_i = Σ_j dt_ij x_j` over the pairs of query i.
 ///
-/// Arguments: queries `[lanes, H, tokens, query_width]`, keys `[lanes, H, window, key_width]`, gradient rows
-/// (`AttentionGradRows`) → dqueries `[lanes, H, tokens, query_width]`, zero in the columns that affinities do
+/// Arguments: queries `[lanes, G, tokens, M, query_width]`, keys `[lanes, G, window, key_width]`, gradient rows
+/// (`AttentionGradRows`) → dqueries `[lanes, G, tokens, M, query_width]`, zero in the columns that affinities do
 /// not read.
 #[derive(Debug)]
 pub struct AttentionGradQueries(pub Pairs);
@@ -28,7 +28,7 @@ impl Kernel for AttentionGradQueries {
     fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
         self.0.check(self.stem(), inputs)?;
         let l = &self.0.layout;
-        Ok(vec![TensorType::f32(shape![Unit::Lanes, l.heads, Unit::Tokens, l.query_width()])])
+        Ok(vec![TensorType::f32(shape![Unit::Lanes, l.heads, Unit::Tokens, l.group, l.query_width()])])
     }
 
     fn variant(&self, device: &DeviceTraits, _: &Capacity) -> Variant {
@@ -47,7 +47,7 @@ impl Kernel for AttentionGradQueries {
 
     fn dispatches(&self, variant: &Variant, call: &Call) -> Vec<Dispatch> {
         let tile = shader::Overrides::of(variant).pair_tile;
-        self.0.dispatches(&tile, call, |first| shader::Params {
+        self.0.dispatches(&tile, [self.0.layout.group, 1], call, |first| shader::Params {
             tokens: call.tokens as u32,
             stride: call.unit(Unit::Window(self.0.layout.block)) as u32,
             span: self.0.span(call) as u32,
@@ -67,14 +67,16 @@ impl AttentionGradQueries {
         let (pairs, l) = (&self.0, &self.0.layout);
         let shader::Args { queries, keys, drows, dqueries, .. } = args;
         let (q, k, d) = (l.query_width(), l.key_width(), l.gradient_width());
-        let (tokens, stride) = (call.tokens, call.unit(Unit::Window(l.block)));
-        let mut tasks = row_tasks(dqueries, [l.heads, tokens, q], [pairs.span(call), TASK], call);
+        let (all, stride) = (call.tokens * l.group, call.unit(Unit::Window(l.block)));
+        let cut = [pairs.span(call) * l.group, TASK];
+        let mut tasks = row_tasks(dqueries, [l.heads, all, q], l.group, cut, call);
         // The longest rows first, so that no thread is left with them at the end.
-        tasks.sort_by_key(|task| Reverse(task.tokens.start - task.span.start));
+        tasks.sort_by_key(|task| Reverse(task.rows.start - task.span.start));
         cpu::parallel_each(tasks, |_, task| {
-            let (lane_head, base, out) = (task.lane_head, task.span.start, task.out);
-            let (first, rows, end) = (task.tokens.start, task.tokens.len(), task.tokens.end);
-            let at = lane_head * tokens + first;
+            let (lane_head, base, out) = (task.lane_head, task.span.start / l.group, task.out);
+            let (first, rows) = (task.rows.start, task.rows.len());
+            let end = (task.rows.end - 1) / l.group + 1;
+            let at = lane_head * all + first;
             let (queries, drows) = (&queries[at * q..(at + rows) * q], &drows[at * d..(at + rows) * d]);
             out.fill(R::ZERO);
             cpu::with_scratch(2 * rows * TASK, |scratch: &mut [R]| {

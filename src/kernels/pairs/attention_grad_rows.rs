@@ -13,8 +13,8 @@ use crate::{shape, twins};
 /// `⟨dN_i, N_i⟩ = ⟨do_i, o_i⟩ β / D_i`, then the gate sum (integer, fraction). For softmax `w_ij = exp(s_ij -
 /// lse_i)`, so that D = 1 and β = 0; the log-sum-exp takes the place of the gate sum.
 ///
-/// Arguments: do `[rows, H h]`, o `[rows, H h]`, normaliser or log-sum-exp `[lanes, H, tokens]`, keys
-/// `[lanes, H, window, key_width]` → gradient rows `[lanes, H, tokens, h + 4]`.
+/// Arguments: do `[rows, H h]`, o `[rows, H h]`, normaliser or log-sum-exp `[lanes, G, tokens, M]`, keys
+/// `[lanes, G, window, key_width]` → gradient rows `[lanes, G, tokens, M, h + 4]`.
 ///
 /// As everywhere in the gradient of attention, rings are empty: token i is row i of its lane's window.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ impl Kernel for AttentionGradRows {
 
     fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
         let l = &self.layout;
-        let o = shape![Unit::Rows, l.heads * l.head];
+        let o = shape![Unit::Rows, l.width()];
         if inputs.len() != 4
             || inputs[0].shape != o
             || inputs[1].shape != o
@@ -43,10 +43,10 @@ impl Kernel for AttentionGradRows {
             return Err(shape_error(
                 self.stem(),
                 inputs,
-                format_args!("needs outputs of {} and key rows of {}", l.heads * l.head, l.key_width()),
+                format_args!("needs outputs of {} and key rows of {}", l.width(), l.key_width()),
             ));
         }
-        Ok(vec![TensorType::f32(shape![Unit::Lanes, l.heads, Unit::Tokens, l.gradient_width()])])
+        Ok(vec![TensorType::f32(shape![Unit::Lanes, l.heads, Unit::Tokens, l.group, l.gradient_width()])])
     }
 
     fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {
@@ -57,10 +57,8 @@ impl Kernel for AttentionGradRows {
     fn dispatches(&self, _: &Variant, call: &Call) -> Vec<Dispatch> {
         let stride = call.unit(Unit::Window(self.layout.block));
         let params = shader::Params { tokens: call.tokens as u32, stride: stride as u32 };
-        Dispatch::once(
-            &params,
-            [call.tokens.div_ceil(shader::INVOCATIONS), 1, call.lanes.len() * self.layout.heads],
-        )
+        let rows = call.tokens * self.layout.group;
+        Dispatch::once(&params, [rows.div_ceil(shader::INVOCATIONS), 1, call.lanes.len() * self.layout.heads])
     }
 
     twins!(shader);
@@ -68,20 +66,22 @@ impl Kernel for AttentionGradRows {
 
 impl AttentionGradRows {
     fn twin<R: Real>(&self, args: shader::Args<'_, R>, call: &Call) {
-        /// Tokens of one task.
+        /// Rows of one task.
         const RUN: usize = 64;
         let l = &self.layout;
         let shader::Args { dout, o, normaliser, keys, drows, .. } = args;
         let (tokens, width, stride) = (call.tokens, l.gradient_width(), call.unit(Unit::Window(l.block)));
         let softmax = self.affinity.softmax();
-        let tasks = row_tasks(drows, [l.heads, tokens, width], [tokens, RUN], call);
+        let rows = tokens * l.group;
+        let tasks = row_tasks(drows, [l.heads, rows, width], l.group, [rows, RUN], call);
         cpu::parallel_each(tasks, |_, task| {
             let lane_head = task.lane_head;
             let (at, head) = (lane_head / l.heads, lane_head % l.heads);
-            for (token, row) in task.tokens.zip(task.out.chunks_exact_mut(width)) {
-                let place = ((at * tokens + token) * l.heads + head) * l.head;
+            for (own, row) in task.rows.zip(task.out.chunks_exact_mut(width)) {
+                let (token, of_group) = (own / l.group, own % l.group);
+                let place = (((at * tokens + token) * l.heads + head) * l.group + of_group) * l.head;
                 let (dout, o) = (&dout[place..place + l.head], &o[place..place + l.head]);
-                let kept = normaliser[lane_head * tokens + token];
+                let kept = normaliser[lane_head * rows + own];
                 let inner = cpu::dot(dout, o);
                 let scale = if softmax { R::ONE } else { R::ONE / kept };
                 row.iter_mut().zip(dout).for_each(|(r, d)| *r = *d * scale);

@@ -68,17 +68,22 @@ impl Pairs {
         }
     }
 
-    /// The dispatches of one of the two shaders; `params` of the first key or query of each.
+    /// The dispatches of one of the two shaders, whose workgroups own `rows` rows a token and take `others` of
+    /// the other side; `params` of the first of these of each.
     pub(in crate::kernels) fn dispatches<P: bytemuck::Pod>(
         &self,
         tile: &PairTile,
+        [rows, others]: [usize; 2],
         call: &Call,
         params: impl Fn(u32) -> P,
     ) -> Vec<Dispatch> {
         let span = self.span(call);
-        let workgroups =
-            [span.div_ceil(tile.row_tile), call.tokens.div_ceil(span), call.lanes.len() * self.layout.heads];
-        (0..span)
+        let workgroups = [
+            (span * rows).div_ceil(tile.row_tile),
+            call.tokens.div_ceil(span),
+            call.lanes.len() * self.layout.heads,
+        ];
+        (0..span * others)
             .step_by(tile.at_once)
             .map(|first| Dispatch::new(&params(first as u32), workgroups))
             .collect()
@@ -87,11 +92,12 @@ impl Pairs {
     /// f32 operations of one of the two gradients: `products` of rows by columns of every pair.
     pub(in crate::kernels) fn flops(&self, call: &Call) -> u64 {
         let pairs = call.unit(Unit::Rows) * self.span(call) / 2;
-        (pairs * self.layout.heads * (2 * self.layout.head + 4 * self.width)) as u64
+        (pairs * self.layout.query_heads() * (2 * self.layout.head + 4 * self.width)) as u64
     }
 
     /// A tile of pairs: decayed affinities `w [rows, keys]`, and `dt = ∂L/∂⟨x_i, x_j⟩ = dw_ij e^{g_i - g_j}
-    /// w'(t_ij)` with `dw_ij = ⟨dN_i, v̂_j⟩`. The slices begin at the rows of query `first` and key `start`.
+    /// w'(t_ij)` with `dw_ij = ⟨dN_i, v̂_j⟩`. The slices begin at the query row `first`, M a token, and key
+    /// `start`.
     #[allow(clippy::too_many_arguments, reason = "as many as the formula has")]
     pub(in crate::kernels) fn tile<R: Real>(
         &self,
@@ -118,7 +124,7 @@ impl Pairs {
             }
             for (i, (w, dt)) in affinities.chunks_exact_mut(count).zip(dt.chunks_exact_mut(count)).enumerate()
             {
-                let own = (first + i + 1).saturating_sub(start).min(count);
+                let own = ((first + i) / l.group + 1).saturating_sub(start).min(count);
                 let seen = whole_vectors(own, count);
                 self.pairs_of_row(
                     [&mut w[..seen], &mut dt[..seen]],

@@ -7,9 +7,21 @@ use crate::kernels::{DeviceTraits, Dispatch, Gradient, Kernel, Real, Variant, cp
 use crate::tensor::{Call, Capacity, DType, TensorType, Unit};
 use crate::{shape, twins};
 
-/// `x[row] = table[ids[row]] (+ sinusoidal position)`.
+/// What an embedding adds to tell positions apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Positions {
+    /// Nothing.
+    None,
+    /// Sines and cosines (SPEC §1).
+    Sinusoidal,
+    /// A table of so many rows, in f32.
+    Learned(usize),
+}
+
+/// `x[row] = table[ids[row]] (+ position)`.
 ///
-/// Arguments: ids `u32`, lane table, table `[shard, width]`, (rotation table) → x `[rows, width]`; with
+/// Arguments: ids `u32`, lane table, table `[shard, width]`, (rotation table, or learned positions
+/// `[n, width]`) → x `[rows, width]`; with
 /// `first > 0` the x of the first shard is updated in place.
 #[derive(Debug)]
 pub struct Embed {
@@ -21,8 +33,8 @@ pub struct Embed {
     pub rows: usize,
     /// Type of the table in memory.
     pub dtype: DType,
-    /// Adds sinusoidal positions (SPEC §1).
-    pub sinusoidal: bool,
+    /// What is added.
+    pub positions: Positions,
     /// `ids` is `[slots]`, what the sampler wrote, instead of `[rows]`.
     pub by_slot: bool,
 }
@@ -33,8 +45,13 @@ impl Kernel for Embed {
     }
 
     fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
-        if inputs.len() != 3 + usize::from(self.sinusoidal)
+        let learned = match self.positions {
+            Positions::Learned(n) => Some(shape![n, self.width]),
+            _ => None,
+        };
+        if inputs.len() != 3 + usize::from(self.positions != Positions::None)
             || inputs[2].shape != shape![self.rows, self.width]
+            || learned.is_some_and(|shape| inputs[3].shape != shape)
         {
             return Err(shape_error(
                 self.stem(),
@@ -46,7 +63,11 @@ impl Kernel for Embed {
     }
 
     fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {
-        let flags = shader::Flags { f16: self.dtype == DType::F16, sinusoidal: self.sinusoidal };
+        let flags = shader::Flags {
+            f16: self.dtype == DType::F16,
+            sinusoidal: self.positions == Positions::Sinusoidal,
+            learned: matches!(self.positions, Positions::Learned(_)),
+        };
         shader::Overrides { width: self.width, by_slot: self.by_slot }.variant(flags)
     }
 
@@ -71,7 +92,7 @@ impl Kernel for Embed {
 
 impl Embed {
     fn twin<R: Real>(&self, args: shader::Args<'_, R>, call: &Call) {
-        let shader::Args { ids, lanes, table, rotations, x, .. } = args;
+        let shader::Args { ids, lanes, table, rotations, positions, x, .. } = args;
         let width = self.width;
         cpu::parallel_chunks(&mut x[..call.unit(Unit::Rows) * width], width, |row, x| {
             let lane = lane(lanes, call.lane_base + row / call.tokens);
@@ -88,6 +109,10 @@ impl Embed {
                     x[2 * i] += sin;
                     x[2 * i + 1] += cos;
                 }
+            }
+            if let Some(positions) = positions.filter(|_| here || self.first == 0) {
+                let position = lane.position + row % call.tokens;
+                cpu::axpy(R::ONE, &positions[position * width..][..width], x);
             }
         });
     }

@@ -3,22 +3,23 @@
 //!
 //! ```text
 //! embed        dtable[id] += Σ dx over the rows of that id, always in the same order
-//! layer_norm   g = dy · weight;  dx = (g - mean(g) - n mean(g · n)) / deviation
+//! norm         g = dy · weight;  dx = (g - mean(g) - n mean(g · n)) / deviation
 //!              dweight = Σ_rows dy · n,  dbias = Σ_rows dy
-//! glu          dgate = dz · up · gelu'(gate),  dup = dz · gelu(gate)
+//! activate     dgate = dz · up · act'(gate),  dup = dz · act(gate);  plain: dy = dz · act'(y)
 //! nll          dlogits = dℓ (softmax(logits) - onehot(target)), in the place of the logits
 //! ```
 
 use std::sync::Arc;
 
-use super::embed::Embed;
+use super::activate::Activate;
+use super::activate_grad::ActivateGrad;
+use super::embed::{Embed, Positions};
 use super::embed_grad::EmbedGrad;
-use super::glu::Glu;
-use super::glu_grad::GluGrad;
-use super::layer_norm::LayerNorm;
-use super::layer_norm_grad::LayerNormGrad;
 use super::nll::Nll;
 use super::nll_grad::NllGrad;
+use super::norm::Normalize;
+use super::norm_grad::NormalizeGrad;
+use super::position_grad::PositionGrad;
 use super::sum_partials::{SumPartials, partials};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernels::{Asked, Backward, BackwardExt, Gradient};
@@ -36,24 +37,30 @@ impl Gradient for Embed {
         let (ids, dx) = (pass.input(0), pass.gradient(0)?);
         let order = pass.ask(Asked::Order);
         let table = pass.accumulator(2)?;
-        pass.append("grad", Arc::new(EmbedGrad { width, first, rows }), &[order, ids, dx], &[table]).map(drop)
+        pass.append("grad", Arc::new(EmbedGrad { width, first, rows }), &[order, ids, dx], &[table])?;
+        // Every shard has the table of positions; one gives its gradient.
+        if first == 0 && matches!(self.positions, Positions::Learned(_)) && pass.wants(3) {
+            let (lanes, table) = (pass.input(1), pass.accumulator(3)?);
+            pass.append("grad_positions", Arc::new(PositionGrad { width }), &[lanes, dx], &[table])?;
+        }
+        Ok(())
     }
 }
 
-impl Gradient for Glu {
+impl Gradient for Activate {
     fn backward(&self, pass: &mut dyn Backward) -> Result<()> {
         let (y, dz) = (pass.input(0), pass.gradient(0)?);
-        let dy = pass.apply1("grad", GluGrad { width: self.width }, &[y, dz])?;
+        let dy = pass.apply1("grad", ActivateGrad(*self), &[y, dz])?;
         pass.give(0, dy)
     }
 }
 
-impl Gradient for LayerNorm {
+impl Gradient for Normalize {
     fn backward(&self, pass: &mut dyn Backward) -> Result<()> {
-        let &Self { width, rows } = self;
+        let &Self { width, rows, norm: how } = self;
         let (x, norm, dy) = (pass.input(0), pass.input(1), pass.gradient(0)?);
         let place = if pass.wants(0) { pass.accumulate_into(0) } else { None };
-        let kernel = LayerNormGrad { width, rows, accumulate: place.is_some() };
+        let kernel = NormalizeGrad { width, rows, accumulate: place.is_some(), norm: how };
         let outputs = pass.append("grad", Arc::new(kernel), &[x, norm, dy], place.as_slice())?;
         if pass.wants(1) {
             let sum = SumPartials { ty: partials(2 * width), offset: 0, width: 2 * width };

@@ -1,13 +1,13 @@
 //! Partial sums of a parameter's gradient, one for each part of a call, added up.
 
 use crate::error::Result;
-use crate::kernels::shader::{layer_norm_grad, sum_partials as shader};
+use crate::kernels::shader::{norm_grad, sum_partials as shader};
 use crate::kernels::{DeviceTraits, Dispatch, Kernel, Real, Variant, cpu, shape_error};
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::{shape, twins};
 
 /// Tokens of one lane that one partial sum covers.
-pub const PARTIAL_ROWS: usize = layer_norm_grad::PART;
+pub const PARTIAL_ROWS: usize = norm_grad::PART;
 
 /// Partial sums of `width` numbers, one for every [`PARTIAL_ROWS`] tokens of a lane: `[lanes, blocks,
 /// width]`.

@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::kernels::heads::gate_sum::gate_decay;
-use crate::kernels::heads::layout::lane;
+use crate::kernels::heads::layout::{lane, shared_queries};
 use crate::kernels::scan::features::FeatureTable;
 use crate::kernels::scan::scan_output::ScanOutput;
 use crate::kernels::shader::scan_decode as shader;
@@ -12,8 +12,8 @@ use crate::{shape, twins};
 
 /// The recurrent form of [`ScanOutput`]: the ring's rows exactly, everything before them through `Zᵀφ(q)`.
 ///
-/// Arguments: queries `[lanes, H, 1, query_width]`, ring `[slots, H, block, key_width]`, lane table, feature
-/// table, state `[slots, H, F (h + 1)]` → o `[rows, H h]`.
+/// Arguments: queries `[lanes, G, 1, M, query_width]`, ring `[slots, G, block, key_width]`, lane table, feature
+/// table, state `[slots, G, F (h + 1)]` → o `[rows, H h]`.
 #[derive(Debug)]
 pub struct ScanDecode(pub ScanOutput);
 
@@ -34,12 +34,15 @@ impl Kernel for ScanDecode {
                 format_args!("needs query rows of {} and key rows of {}", l.query_width(), l.key_width()),
             ));
         }
-        Ok(vec![TensorType::f32(shape![Unit::Rows, l.heads * l.head])])
+        Ok(vec![TensorType::f32(shape![Unit::Rows, l.width()])])
     }
 
-    fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {
+    fn variant(&self, device: &DeviceTraits, _: &Capacity) -> Variant {
         let (s, l) = (&self.0, &self.0.layout);
-        let overrides = shader::Overrides {
+        let overrides = |share| shader::Overrides {
+            share,
+            query_numbers: share * l.query_width(),
+            affinities: share * shader::THREADS,
             local: s.local_width,
             local_offset: s.local_offset,
             bias: s.bias,
@@ -47,19 +50,23 @@ impl Kernel for ScanDecode {
             features: s.features.overrides(s.source_offset),
             local_affinity: s.local.overrides(),
         };
-        overrides.variant(shader::Flags { taylor: s.local.taylor() })
+        let flags = shader::Flags { taylor: s.local.taylor() };
+        let share = shared_queries(l, device, |share| overrides(share).workgroup_bytes(flags));
+        overrides(share).variant(flags)
     }
 
-    fn dispatches(&self, _: &Variant, call: &Call) -> Vec<Dispatch> {
+    fn dispatches(&self, variant: &Variant, call: &Call) -> Vec<Dispatch> {
+        let l = &self.0.layout;
         let params = shader::Params { lane_base: call.lane_base as u32 };
-        Dispatch::once(&params, [call.lanes.len() * self.0.layout.heads, 1, 1])
+        let shares = l.group / shader::Overrides::of(variant).share;
+        Dispatch::once(&params, [call.lanes.len() * l.heads, shares, 1])
     }
 
     fn flops(&self, call: &Call) -> u64 {
         let (s, l) = (&self.0, &self.0.layout);
         // On average half of the ring is filled.
-        (call.lanes.len() * l.heads * (l.block * (s.local_width + l.head) + 2 * s.features.state(l.head)))
-            as u64
+        let each = l.block * (s.local_width + l.head) + 2 * s.features.state(l.head);
+        (call.lanes.len() * l.query_heads() * each) as u64
     }
 
     twins!(shader);
@@ -70,9 +77,9 @@ impl ScanDecode {
         let (s, l) = (&self.0, &self.0.layout);
         let shader::Args { queries, ring, lanes, table, state, o, .. } = args;
         let size = s.features.state(l.head);
-        cpu::parallel_chunks(&mut o[..call.lanes.len() * l.heads * l.head], l.head, |task, out| {
-            let lane = lane(lanes, call.lane_base + task / l.heads);
-            let slot_head = lane.slot * l.heads + task % l.heads;
+        cpu::parallel_chunks(&mut o[..call.lanes.len() * l.width()], l.head, |task, out| {
+            let lane = lane(lanes, call.lane_base + task / l.query_heads());
+            let slot_head = lane.slot * l.heads + task % l.query_heads() / l.group;
             let rows = lane.ring % l.block + 1;
             let ring = &ring[slot_head * l.block * l.key_width()..][..rows * l.key_width()];
             let query = &queries[task * l.query_width()..][..l.query_width()];

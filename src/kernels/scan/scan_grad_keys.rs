@@ -17,8 +17,8 @@ use crate::twins;
 /// T_lᵀ φ(k_j)`, with T = dH; the features' scales are here, as they are in H. `dG_j -= ⟨dv̂_j, v̂_j⟩` (see
 /// [`crate::kernels::pairs::attention_grad_keys`]).
 ///
-/// Arguments: keys `[lanes, H, window, key_width]`, dstates `[lanes, H, blocks, F (h + 1)]`, feature table →
-/// dkeys `[lanes, H, window, key_width]` in place.
+/// Arguments: keys `[lanes, G, window, key_width]`, dstates `[lanes, G, blocks, F (h + 1)]`, feature table →
+/// dkeys `[lanes, G, window, key_width]` in place.
 #[derive(Debug)]
 pub struct ScanGradKeys {
     /// Row layouts.
@@ -87,7 +87,7 @@ impl ScanGradKeys {
         let table = FeatureTable::new(f, table);
         let (k, size, stride) = (l.key_width(), f.state(l.head), call.unit(Unit::Window(l.block)));
         let blocks = call.unit(Unit::Blocks(l.block));
-        let tasks = row_tasks(dkeys, [l.heads, stride, k], [l.block, ROWS], call);
+        let tasks = row_tasks(dkeys, [l.heads, stride, k], 1, [l.block, ROWS], call);
         cpu::parallel_each(tasks, |_, task| {
             let (lane_head, block, out) = (task.lane_head, task.span.start / l.block, task.out);
             let state = &dstates[(lane_head * blocks + block) * size..][..size];
@@ -96,9 +96,9 @@ impl ScanGradKeys {
                 return;
             }
             let (t, t_total) = state.split_at(f.count * l.head);
-            let rows = task.tokens.len();
+            let rows = task.rows.len();
             let last = l.gate_sum(&keys[(lane_head * stride + task.span.end - 1) * k..]);
-            let keys = &keys[(lane_head * stride + task.tokens.start) * k..][..rows * k];
+            let keys = &keys[(lane_head * stride + task.rows.start) * k..][..rows * k];
             cpu::with_scratch((2 * f.source + l.head + 1 + 2 * FEATURES) * rows, |scratch: &mut [R]| {
                 let (columns, rest) = scratch.split_at_mut(f.source * rows);
                 let (dcolumns, rest) = rest.split_at_mut(f.source * rows);

@@ -14,8 +14,8 @@ use crate::twins;
 
 /// `dφ(q_i) = e^{g_i} Z_l dN_i`, through the features to their vector.
 ///
-/// Arguments: queries `[lanes, H, tokens, query_width]`, gradient rows (`AttentionGradRows`), lane table,
-/// feature table, prefix `[lanes, H, blocks, F (h + 1)]` → dqueries `[lanes, H, tokens, query_width]` in
+/// Arguments: queries `[lanes, G, tokens, M, query_width]`, gradient rows (`AttentionGradRows`), lane table,
+/// feature table, prefix `[lanes, G, blocks, F (h + 1)]` → dqueries `[lanes, G, tokens, M, query_width]` in
 /// place.
 #[derive(Debug)]
 pub struct ScanGradQueries {
@@ -64,11 +64,11 @@ impl Kernel for ScanGradQueries {
             blocks: blocks as u32,
         };
         let rows = shader::Overrides::of(variant).feature_columns.row_tile;
-        Dispatch::once(&params, [l.block.div_ceil(rows), blocks, call.lanes.len() * l.heads])
+        Dispatch::once(&params, [(l.block * l.group).div_ceil(rows), blocks, call.lanes.len() * l.heads])
     }
 
     fn flops(&self, call: &Call) -> u64 {
-        (2 * call.unit(Unit::Rows) * self.layout.heads * self.features.state(self.layout.head)) as u64
+        (2 * call.unit(Unit::Rows) * self.layout.query_heads() * self.features.state(self.layout.head)) as u64
     }
 
     twins!(shader);
@@ -86,17 +86,18 @@ impl ScanGradQueries {
         let table = FeatureTable::new(f, table);
         let (q, d, size) = (l.query_width(), l.gradient_width(), f.state(l.head));
         let blocks = call.unit(Unit::Blocks(l.block));
-        let tasks = row_tasks(dqueries, [l.heads, call.tokens, q], [l.block, ROWS], call);
+        let (all, span) = (call.tokens * l.group, l.block * l.group);
+        let tasks = row_tasks(dqueries, [l.heads, all, q], l.group, [span, ROWS], call);
         cpu::parallel_each(tasks, |_, task| {
-            let (lane_head, block) = (task.lane_head, task.span.start / l.block);
+            let (lane_head, block) = (task.lane_head, task.span.start / span);
             // The first block of a text has nothing before it.
             if lane(lanes, call.lane_base + lane_head / l.heads).position + block == 0 {
                 return;
             }
             let (z, z_total) =
                 prefix[(lane_head * blocks + block) * size..][..size].split_at(f.count * l.head);
-            let (rows, out) = (task.tokens.len(), task.out);
-            let at = lane_head * call.tokens + task.tokens.start;
+            let (rows, out) = (task.rows.len(), task.out);
+            let at = lane_head * all + task.rows.start;
             let drows = &drows[at * d..(at + rows) * d];
             cpu::with_scratch((2 * f.source + 2 + FEATURES) * rows, |scratch: &mut [R]| {
                 let (columns, rest) = scratch.split_at_mut(f.source * rows);

@@ -18,9 +18,9 @@ use crate::{shape, twins};
 /// `o_i = N_i[0..h] / (β + N_i[h])`, `N_i = Σ_{j in block, j <= i} e^{g_i - g_j} w_ij v̂_j + e^{g_i} Z_lᵀ
 /// φ(q_i)` (SPEC §1).
 ///
-/// Arguments: queries `[lanes, H, tokens, query_width]`, keys `[lanes, H, window, key_width]`, lane table,
-/// feature table, prefix `[lanes, H, blocks, F (h + 1)]` → o `[rows, H h]`, with `keeps_normaliser` also `β +
-/// N_i[h]` `[lanes, H, tokens]`.
+/// Arguments: queries `[lanes, G, tokens, M, query_width]`, keys `[lanes, G, window, key_width]`, lane table,
+/// feature table, prefix `[lanes, G, blocks, F (h + 1)]` → o `[rows, H h]`, with `keeps_normaliser` also `β +
+/// N_i[h]` `[lanes, G, tokens, M]`.
 #[derive(Clone, Debug)]
 pub struct ScanOutput {
     /// Row layouts.
@@ -37,7 +37,7 @@ pub struct ScanOutput {
     pub local_width: usize,
     /// β.
     pub bias: f64,
-    /// Full: only `Zᵀφ(q)`, with the prefix `[lanes, H, F (h + 1)]`.
+    /// Full: only `Zᵀφ(q)`, with the prefix `[lanes, G, F (h + 1)]`.
     pub mask: Mask,
     /// The normaliser is a second output, for the gradient.
     pub keeps_normaliser: bool,
@@ -85,9 +85,9 @@ impl Kernel for ScanOutput {
                 ),
             ));
         }
-        let mut outputs = vec![TensorType::f32(shape![Unit::Rows, l.heads * l.head])];
+        let mut outputs = vec![TensorType::f32(shape![Unit::Rows, l.width()])];
         if self.keeps_normaliser {
-            outputs.push(TensorType::f32(shape![Unit::Lanes, l.heads, Unit::Tokens]));
+            outputs.push(TensorType::f32(shape![Unit::Lanes, l.heads, Unit::Tokens, l.group]));
         }
         Ok(outputs)
     }
@@ -100,8 +100,9 @@ impl Kernel for ScanOutput {
             normaliser: self.keeps_normaliser,
         };
         let blocks = capacity.unit(Unit::Blocks(l.block));
-        let workgroups =
-            |rows| blocks.saturating_mul(capacity.lanes).saturating_mul(l.heads * l.block.div_ceil(rows));
+        let workgroups = |rows| {
+            blocks.saturating_mul(capacity.lanes).saturating_mul(l.heads * (l.block * l.group).div_ceil(rows))
+        };
         let bytes = |tile, chunk| self.overrides(tile, chunk).workgroup_bytes(flags);
         let tile = OUTPUTS.row_tile(device, l.head, workgroups, |tile| bytes(tile, 1));
         let chunk = OUTPUTS.chunk(device, self.local_width, |chunk| bytes(tile, chunk));
@@ -111,7 +112,7 @@ impl Kernel for ScanOutput {
     fn dispatches(&self, variant: &Variant, call: &Call) -> Vec<Dispatch> {
         let l = &self.layout;
         let rows = shader::Overrides::of(variant).row_tile.row_tile;
-        let (blocks, tiles) = (call.unit(Unit::Blocks(l.block)), l.block.div_ceil(rows));
+        let (blocks, tiles) = (call.unit(Unit::Blocks(l.block)), (l.block * l.group).div_ceil(rows));
         let params = shader::Params {
             tokens: call.tokens as u32,
             lane_base: call.lane_base as u32,
@@ -126,7 +127,7 @@ impl Kernel for ScanOutput {
         let l = &self.layout;
         // Half of a block's pairs are seen.
         let local = l.block * (self.local_width + l.head + 1);
-        (call.unit(Unit::Rows) * l.heads * (local + 2 * self.features.state(l.head))) as u64
+        (call.unit(Unit::Rows) * l.query_heads() * (local + 2 * self.features.state(l.head))) as u64
     }
 
     fn gradient(&self) -> Option<&dyn Gradient> {
@@ -142,24 +143,23 @@ impl ScanOutput {
         let shader::Args { queries, keys, lanes, table, prefix, o, normaliser, .. } = args;
         let table = FeatureTable::new(&self.features, table);
         let (blocks, stride) = (call.unit(Unit::Blocks(l.block)), call.unit(Unit::Window(l.block)));
-        let (size, tokens, heads) = (self.features.state(l.head), call.tokens, l.heads);
+        let (size, all, heads) = (self.features.state(l.head), call.tokens * l.group, l.heads);
         let tasks = self.tasks(lanes, call);
         let of_call =
-            || tasks.iter().map(|t| t.lane_head * tokens + t.token..t.lane_head * tokens + t.token + t.rows);
-        let mut outputs = by_head(o, [heads, l.head], call);
+            || tasks.iter().map(|t| t.lane_head * all + t.query..t.lane_head * all + t.query + t.rows);
+        let mut outputs = by_head(o, l, call);
         let kept = normaliser.map(|all| cpu::ranges(all, of_call()));
         let kept = kept.into_iter().flatten().chain(std::iter::repeat_with(Default::default));
         let outputs = cpu::ranges(&mut outputs, of_call()).zip(kept);
         cpu::parallel_each(tasks.iter().zip(outputs), |_, (task, (out, kept))| {
-            let &Task { lane_head, block, first, token, rows } = task;
+            let &Task { lane_head, block, first, query, rows } = task;
             let lane = lane(lanes, call.lane_base + lane_head / heads);
-            let end = first + rows;
-            let queries =
-                &queries[(lane_head * call.tokens + token) * l.query_width()..][..rows * l.query_width()];
+            let end = (first + rows - 1) / l.group + 1;
+            let queries = &queries[(lane_head * all + query) * l.query_width()..][..rows * l.query_width()];
             let block_keys = &keys[(lane_head * stride + block * l.block) * l.key_width()..]
                 [..(end - block * l.block) * l.key_width()];
-            let gates = |i: usize| l.gate_sum(&block_keys[i * l.key_width()..]);
-            let in_block = first - block * l.block;
+            let gates = |key: usize| l.gate_sum(&block_keys[key * l.key_width()..]);
+            let in_block = first - block * l.block * l.group;
             cpu::with_scratch(rows * (l.head + 1), |sums: &mut [R]| {
                 let (sums, totals) = sums.split_at_mut(rows * l.head);
                 sums.fill(R::ZERO);
@@ -174,7 +174,11 @@ impl ScanOutput {
                 };
                 if self.mask == Mask::Full || lane.position + block * l.block > lane.ring {
                     let decay = |i: usize| {
-                        if l.gated { gate_decay(gates(in_block + i), [R::ZERO; 2]) } else { R::ONE }
+                        if l.gated {
+                            gate_decay(gates((in_block + i) / l.group), [R::ZERO; 2])
+                        } else {
+                            R::ONE
+                        }
                     };
                     self.add_far(&table, queries, rows, decay, z, sums, totals);
                 }
@@ -194,17 +198,19 @@ impl ScanOutput {
     fn tasks(&self, lanes: &[u32], call: &Call) -> Vec<Task> {
         /// Queries of one task: few enough that the upper triangle a task computes in vain stays small.
         const ROWS: usize = 64;
-        let (b, mut tasks) = (self.layout.block, Vec::new());
+        // In query rows.
+        let (group, mut tasks) = (self.layout.group, Vec::new());
+        let b = self.layout.block * group;
         for lane_head in 0..call.lanes.len() * self.layout.heads {
             let lane = lane(lanes, call.lane_base + lane_head / self.layout.heads);
             // Rows of the window that belong to the call.
-            let end = lane.ring + call.tokens;
+            let (begin, end) = (lane.ring * group, (lane.ring + call.tokens) * group);
             for block in 0..end.div_ceil(b) {
                 for tile in (block * b..block * b + b).step_by(ROWS) {
-                    let first = tile.max(lane.ring);
+                    let first = tile.max(begin);
                     let rows = (tile + ROWS).min(block * b + b).min(end).saturating_sub(first);
                     if rows > 0 {
-                        tasks.push(Task { lane_head, block, first, token: first - lane.ring, rows });
+                        tasks.push(Task { lane_head, block, first, query: first - begin, rows });
                     }
                 }
             }
@@ -213,7 +219,7 @@ impl ScanOutput {
     }
 
     /// `sums[i] += Σ_{j <= i} e^{g_i - g_j} w_ij v_j`, `totals[i] += Σ …` over the keys of the block; query i
-    /// is the block's row `first + i`.
+    /// is the block's query row `first + i`.
     fn add_local<R: Real>(
         &self,
         queries: &[R],
@@ -224,7 +230,7 @@ impl ScanOutput {
         totals: &mut [R],
     ) {
         let l = &self.layout;
-        let count = first + rows;
+        let count = (first + rows - 1) / l.group + 1;
         cpu::with_scratch(rows * count, |affinities: &mut [R]| {
             let q = Mat::strided(&queries[self.local_offset..], rows, self.local_width, l.query_width());
             let k = Mat::strided(&keys[self.local_offset..], count, self.local_width, l.key_width());
@@ -235,7 +241,7 @@ impl ScanOutput {
                     [whole[j], fraction[j]] = l.gate_sum(&keys[j * l.key_width()..]);
                 }
                 for (i, row) in affinities.chunks_exact_mut(count).enumerate() {
-                    totals[i] = self.decayed(first + i, row, whole, fraction);
+                    totals[i] = self.decayed((first + i) / l.group, row, whole, fraction);
                 }
             });
             cpu::matmul(
@@ -247,8 +253,8 @@ impl ScanOutput {
         });
     }
 
-    /// Inner products of query i with the keys of its block into decayed affinities, 0 behind its own; their
-    /// sum.
+    /// Inner products of a query of token i with the keys of its block into decayed affinities, 0 behind its
+    /// own; their sum.
     fn decayed<R: Real>(&self, i: usize, row: &mut [R], whole: &[R], fraction: &[R]) -> R {
         let seen = whole_vectors(i + 1, row.len());
         cpu::vectorized(
@@ -315,9 +321,9 @@ struct Task {
     lane_head: usize,
     /// Of the window.
     block: usize,
-    /// First row in the window.
+    /// First query row in the window.
     first: usize,
-    /// First row in the call.
-    token: usize,
+    /// First query row in the call.
+    query: usize,
     rows: usize,
 }

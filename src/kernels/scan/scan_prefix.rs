@@ -25,9 +25,9 @@ pub enum Prefix {
 
 /// `Z_0 = state, Z_{l+1} = e^{g_last(l)} Z_l + H_l`.
 ///
-/// Arguments: states `[lanes, H, blocks, size]`, keys `[lanes, H, window, key_width]` (for the gates), lane
-/// table, with `Resume` state `[slots, H, size]` → prefix `[lanes, H, blocks, size]`; in place with `Carry`
-/// and `Keep`: state `[slots, H, size]`. `Resume` and `Keep` read the states of all blocks, the others those
+/// Arguments: states `[lanes, G, blocks, size]`, keys `[lanes, G, window, key_width]` (for the gates), lane
+/// table, with `Resume` state `[slots, G, size]` → prefix `[lanes, G, blocks, size]`; in place with `Carry`
+/// and `Keep`: state `[slots, G, size]`. `Resume` and `Keep` read the states of all blocks, the others those
 /// of finished ones.
 #[derive(Debug)]
 pub struct ScanPrefix {

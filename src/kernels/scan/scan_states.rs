@@ -27,12 +27,12 @@ pub enum States {
 }
 
 /// Arguments: keys (window, or the ring to fold), lane table, feature table → states
-/// `[lanes, H, blocks, F (h + 1)]`, or the state `[slots, H, F (h + 1)]` in place.
+/// `[lanes, G, blocks, F (h + 1)]`, or the state `[slots, G, F (h + 1)]` in place.
 /// A state is `[F, h]` (φ vᵀ) followed by `[F]` (φ, for the normaliser). The scales of the features are in
 /// it.
 ///
 /// [`States::Queries`]: queries, gradient rows (`AttentionGradRows`), feature table → `dZ_l = Σ_i e^{g_i}
-/// φ(q_i) dN_iᵀ` `[lanes, H, blocks, F (h + 1)]`, without the scales: Z has them.
+/// φ(q_i) dN_iᵀ` `[lanes, G, blocks, F (h + 1)]`, without the scales: Z has them.
 #[derive(Debug)]
 pub struct ScanStates {
     /// Row layouts.
@@ -58,7 +58,7 @@ impl ScanStates {
     fn stride(&self, call: &Call) -> usize {
         match self.blocks {
             States::Fold => self.layout.block,
-            States::Queries => call.tokens,
+            States::Queries => call.tokens * self.layout.group,
             _ => call.unit(Unit::Window(self.layout.block)),
         }
     }
@@ -144,7 +144,8 @@ impl Kernel for ScanStates {
     }
 
     fn flops(&self, call: &Call) -> u64 {
-        let per_block = 2 * self.layout.block * self.features.state(self.layout.head);
+        let rows = if self.blocks == States::Queries { self.layout.group } else { 1 };
+        let per_block = 2 * rows * self.layout.block * self.features.state(self.layout.head);
         (call.lanes.len() * self.layout.heads * self.block_count(call) * per_block) as u64
     }
 
@@ -248,8 +249,8 @@ impl ScanStates {
     ) {
         let (l, blocks, width) = (&self.layout, self.block_count(call), self.layout.gradient_width());
         let (lane_head, block) = (task / blocks, task % blocks);
-        let first = lane_head * call.tokens + block * l.block;
-        let rows = l.block.min(call.tokens - block * l.block);
+        let first = (lane_head * call.tokens + block * l.block) * l.group;
+        let rows = l.block.min(call.tokens - block * l.block) * l.group;
         let drows = &drows[first * width..(first + rows) * width];
         let block = Block {
             vectors: &queries[first * l.query_width() + self.source_offset..],

@@ -11,8 +11,8 @@ use crate::{shape, twins};
 /// dH from dZ: `dH_last = carry`, `dH_{l-1} = dZ_l + e^{g_last(l)} dH_l`; what comes before the first block
 /// is the new carry, the gradient of the state that the call resumed from.
 ///
-/// Arguments: dprefix `[lanes, H, blocks, size]`, keys `[lanes, H, window, key_width]` (for the gates) →
-/// dstates `[lanes, H, blocks, size]`; in place: carry `[lanes, H, size]`.
+/// Arguments: dprefix `[lanes, G, blocks, size]`, keys `[lanes, G, window, key_width]` (for the gates) →
+/// dstates `[lanes, G, blocks, size]`; in place: carry `[lanes, G, size]`.
 #[derive(Debug)]
 pub struct ScanSuffix {
     /// Row layouts.

@@ -1,5 +1,6 @@
 //! How the scan is cut for the weakest device.
 
+use crate::kernels::cpu::Norm;
 use crate::kernels::heads::layout::{HeadLayout, Rotation};
 use crate::kernels::pairs::local_affinity::LocalAffinity;
 use crate::kernels::pairs::mask::Mask;
@@ -14,14 +15,17 @@ use crate::tensor::Capacity;
 fn layout(head: usize, sketch: usize) -> HeadLayout {
     HeadLayout {
         heads: 1,
+        group: 1,
         head,
         exact: false,
         normed: true,
+        norm: Norm::LAYER,
         shared_norm: false,
         sketch,
         sketch_normed: true,
         gated: true,
         rotation: Rotation::None,
+        rotated: head,
         interleaved: false,
         block: 1024,
     }

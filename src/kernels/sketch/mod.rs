@@ -7,7 +7,7 @@
 //!           i = h at the first level and then r;  s = √r tanh(left(x) ⊙ right(x) / √r)
 //! ```
 //!
-//! Vectors are numbered `[2 (query, key), lanes, H, tokens]`. A workgroup, or a thread, takes a tile of them
+//! Vectors of queries `[lanes, G, tokens, M]` come first, then those of keys `[lanes, G, tokens]`. A workgroup, or a thread, takes a tile of them
 //! through the whole net: the hidden layers never leave its memory. The gradients keep nothing of the forward
 //! pass: they compute a tile again, walk it backwards, and add to partial sums of their own (*slabs*), so
 //! that nothing is atomic.

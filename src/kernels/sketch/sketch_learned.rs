@@ -13,8 +13,8 @@ use crate::twins;
 /// learned).
 ///
 /// Arguments: qkv, lane table, norms `[4, h]`, rotation table, weights `[weight_count]` (left, then right; a
-/// level is norm weight `[i]`, norm bias `[i]`, up `[e r, i]`, down `[r, e r]`) → sketch `[2 (query, key),
-/// lanes, H, tokens, r]`.
+/// level is norm weight `[i]`, norm bias `[i]`, up `[e r, i]`, down `[r, e r]`) → sketch: of queries
+/// `[lanes, G, tokens, M, r]`, then of keys `[lanes, G, tokens, r]`.
 #[derive(Clone, Debug)]
 pub struct SketchLearned {
     /// Row layouts; `layout.sketch` is r.
@@ -64,7 +64,7 @@ impl SketchLearned {
             hidden_size: chunk * row_tile,
             sketch_net: self.net(),
             head_layout: l.overrides(),
-            head_vector: l.vectors(),
+            head_vector: l.vector_overrides(),
         }
     }
 }
@@ -82,7 +82,7 @@ impl Kernel for SketchLearned {
         /// Outputs that an invocation can hold.
         const OUTPUTS: usize = 8;
         // Many vectors, or few where there are few.
-        let vectors = capacity.unit(Unit::Rows).saturating_mul(2 * self.layout.heads);
+        let vectors = capacity.unit(Unit::Rows).saturating_mul(self.layout.vectors());
         let sizes: &[[usize; 2]] =
             if vectors <= 64 { &[[4, 1]] } else { &[[32, 2], [32, 1], [16, 1], [8, 1], [4, 1]] };
         let memory = device.workgroup_memory.min(32 << 10);
@@ -145,7 +145,12 @@ impl SketchLearned {
                 let (up, rest) = rest.split_at(hidden * inputs);
                 let down = &rest[..r * hidden];
                 let normed = &mut normed[..n * inputs];
-                cpu::layer_norm(if level == 0 { x } else { &*out }, &norm[..inputs], &norm[inputs..], normed);
+                cpu::Norm::LAYER.apply(
+                    if level == 0 { x } else { &*out },
+                    &norm[..inputs],
+                    &norm[inputs..],
+                    normed,
+                );
                 cpu::matmul(
                     MatMut::new(units, n, hidden),
                     Mat::new(normed, n, inputs),

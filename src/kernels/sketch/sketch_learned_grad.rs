@@ -53,7 +53,7 @@ impl Kernel for SketchLearnedGrad {
             sketch_grad_bindings: shared::SketchGradBindings { tiles, slab },
             sketch_net: self.0.net(),
             head_layout: l.overrides(),
-            head_vector: l.vectors(),
+            head_vector: l.vector_overrides(),
         }
         .variant()
     }
@@ -184,7 +184,7 @@ impl<'a, R: Real> Level<'a, R> {
     fn forward(&mut self, x: &[R], hidden: usize, r: usize) {
         let (n, i) = (self.out.len() / r, self.inputs);
         let (norm, up, down) = self.parts(hidden);
-        cpu::layer_norm(x, &norm[..i], &norm[i..], self.normed);
+        cpu::Norm::LAYER.apply(x, &norm[..i], &norm[i..], self.normed);
         cpu::matmul(
             MatMut::new(self.units, n, hidden),
             Mat::new(self.normed, n, i),
@@ -235,6 +235,6 @@ impl<'a, R: Real> Level<'a, R> {
             false,
         );
         let (dweight, dbias) = dnorm.split_at_mut(i);
-        cpu::layer_norm_backward(x, &norm[..i], self.normed, dx, dweight, dbias);
+        cpu::Norm::LAYER.backward(x, &norm[..i], self.normed, dx, dweight, dbias);
     }
 }

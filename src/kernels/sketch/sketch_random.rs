@@ -13,7 +13,8 @@ use crate::twins;
 /// PolySketchFormer, Algorithm 1).
 ///
 /// Arguments: qkv, lane table, norms `[4, h]`, rotation table, matrices `[nodes, 2, h or r, r]` (leaves left
-/// to right, then level by level to the root) → sketch `[2 (query, key), lanes, H, tokens, r]`.
+/// to right, then level by level to the root) → sketch: of queries `[lanes, G, tokens, M, r]`, then of
+/// keys `[lanes, G, tokens, r]`.
 #[derive(Clone, Debug)]
 pub struct SketchRandom {
     /// Row layouts; `layout.sketch` is r.
@@ -50,7 +51,7 @@ impl SketchRandom {
             values: self.leaves * row_tile * l.sketch,
             sketch_tree: self.tree(),
             head_layout: l.overrides(),
-            head_vector: l.vectors(),
+            head_vector: l.vector_overrides(),
         }
     }
 }
@@ -66,7 +67,7 @@ impl Kernel for SketchRandom {
 
     fn variant(&self, device: &DeviceTraits, capacity: &Capacity) -> Variant {
         // Many vectors, or one where there are few.
-        let vectors = capacity.unit(Unit::Rows).saturating_mul(2 * self.layout.heads);
+        let vectors = capacity.unit(Unit::Rows).saturating_mul(self.layout.vectors());
         let sizes: &[usize] = if vectors <= 64 { &[] } else { &[8, 4, 2] };
         let memory = device.workgroup_memory.min(16 << 10);
         let cut = sizes.iter().map(|rows| self.cut(*rows)).find(|cut| cut.workgroup_bytes() <= memory);

@@ -46,7 +46,7 @@ impl Kernel for SketchRandomGrad {
             sketch_grad_bindings: shared::SketchGradBindings { tiles, slab: self.slabs().0 },
             sketch_tree: self.0.tree(),
             head_layout: l.overrides(),
-            head_vector: l.vectors(),
+            head_vector: l.vector_overrides(),
         }
         .variant()
     }

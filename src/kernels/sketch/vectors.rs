@@ -1,7 +1,8 @@
 //! The query and key vectors of a call as both sketches see them, a tile at a time. CPU twin of
 //! `shaders/shared/{sketch_input,sketch_vectors,vector_place}.wgsl`.
 //!
-//! Vectors are numbered `[2 (query, key), lanes, H, tokens]`, as the rows of the sketch.
+//! Vectors are numbered as the rows of the sketch: those of queries `[lanes, G, tokens, M]`, then those of keys
+//! `[lanes, G, tokens]`.
 
 use crate::error::Result;
 use crate::kernels::heads::layout::{HeadLayout, HeadSource, Rotation, lane};
@@ -27,12 +28,12 @@ pub(in crate::kernels) fn infer_sketch(
             format_args!("needs qkv [rows, {}] and {weights} weights", layout.qkv_width()),
         ));
     }
-    Ok(vec![TensorType::f32(shape![2, Unit::Lanes, layout.heads, Unit::Tokens, layout.sketch])])
+    Ok(vec![TensorType::f32(layout.sketch_shape())])
 }
 
 /// How many vectors there are.
 pub(in crate::kernels) fn vector_count(layout: &HeadLayout, call: &Call) -> usize {
-    2 * call.unit(Unit::Rows) * layout.heads
+    call.unit(Unit::Rows) * layout.vectors()
 }
 
 /// Where the vectors of a call come from.
@@ -72,13 +73,16 @@ impl<R: Real> Vectors<'_, R> {
     /// Which vector is number `v`. `turn` becomes its position's, where raw vectors are rotated.
     fn find(&self, v: usize, turn: &mut [R]) -> Vector {
         let (l, call) = (self.layout(), self.call);
-        let (token, head) = (v % call.tokens, v / call.tokens % l.heads);
-        let at = v / (call.tokens * l.heads) % call.lanes.len();
+        let queries = call.unit(Unit::Rows) * l.query_heads();
+        let (part, of_token) = if v < queries { (0, v / l.group) } else { (1, v - queries) };
+        let (token, head) = (of_token % call.tokens, of_token / call.tokens % l.heads);
+        let at = of_token / (call.tokens * l.heads);
+        let head = if part == 0 { head * l.group + v % l.group } else { head };
         if l.rotation == Rotation::Raw {
             let position = lane(self.lanes, call.lane_base + at).position + token;
             self.source.turn_at(position, turn);
         }
-        Vector { row: at * call.tokens + token, part: v / (call.tokens * l.heads * call.lanes.len()), head }
+        Vector { row: at * call.tokens + token, part, head }
     }
 
     /// What the sketch sees of vectors `first` and on, into x `[n, h]`.
@@ -120,10 +124,14 @@ impl<R: Real> Vectors<'_, R> {
         let Gradients { dsketch, slabs, dqkv } = gradients;
         // The projections' gradients, in the order of the vectors.
         let dqkv = &mut dqkv[..call.unit(Unit::Rows) * l.qkv_width()];
-        let mut dvectors = cpu::blocks(dqkv, l.qkv_width(), [2 * l.heads, h], |row, block| {
+        let queries = call.unit(Unit::Rows) * l.query_heads();
+        let mut dvectors = cpu::blocks(dqkv, l.qkv_width(), [l.vectors(), h], |row, block| {
             let (at, token) = (row / call.tokens, row % call.tokens);
-            let (part, head) = (block / l.heads, block % l.heads);
-            ((part * call.lanes.len() + at) * l.heads + head) * call.tokens + token
+            let of_head = |head: usize| (at * l.heads + head) * call.tokens + token;
+            match block.checked_sub(l.query_heads()) {
+                None => of_head(block / l.group) * l.group + block % l.group,
+                Some(head) => queries + of_head(head),
+            }
         });
         let mut of_slabs: Vec<Vec<&mut [&mut [R]]>> = Vec::new();
         of_slabs.resize_with(cut.slabs, Vec::new);

@@ -16,7 +16,7 @@ use crate::model::GenerateOptions;
 const TYPES: &str = include_str!("../../../web/src/types.ts");
 
 /// What the page's end of the package does itself; it never comes here.
-const OF_THE_PAGE: [&str; 2] = ["signal", "cache"];
+const OF_THE_PAGE: [&str; 3] = ["signal", "cache", "base"];
 
 /// The kind of a value, as far as both languages have it.
 #[derive(Clone, Debug, PartialEq)]

@@ -8,6 +8,7 @@ pub(super) mod bench;
 mod declared;
 #[cfg(feature = "train")]
 pub(super) mod train;
+pub(super) mod words;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -54,12 +55,32 @@ pub(super) fn read<T: DeserializeOwned>(what: &str, given: Value) -> Result<T> {
         // cannot is the one.
         let fault = given.as_object().into_iter().flatten().find_map(|(name, value)| {
             let error = serde_json::from_value::<T>(json!({ name: value })).err()?.to_string();
-            Some(if error.starts_with("unknown field") { error } else { format!("{name}: {error}") })
+            Some(if error.starts_with("unknown field") {
+                error.replacen("unknown field", "unknown option", 1)
+            } else {
+                match error.rsplit_once(", expected ") {
+                    Some((_, expected)) => format!("{name} is {value}, {} is expected", in_words(expected)),
+                    None => format!("{name} is {value}: {error}"),
+                }
+            })
         });
         let message = fault.unwrap_or_else(|| error.to_string());
         Error::new(ErrorKind::Input, format!("{what}: {message}"))
             .help("see types.d.ts of the package for what there is")
     })
+}
+
+/// What serde expects, in words.
+fn in_words(expected: &str) -> String {
+    match expected {
+        "usize" | "u64" | "u32" | "u16" | "u8" => "a whole number, 0 or more,".to_string(),
+        "isize" | "i64" | "i32" => "a whole number".to_string(),
+        "f32" | "f64" => "a number".to_string(),
+        "a boolean" => "true or false".to_string(),
+        "a sequence" => "a list".to_string(),
+        "a string" => "a text".to_string(),
+        words => words.replace('`', "\""),
+    }
 }
 
 #[cfg(test)]
@@ -77,23 +98,26 @@ mod tests {
     fn unknown_options_are_refused_with_those_there_are() {
         let said = refused::<GenerateOptions>(json!({ "seed": 3, "max_tokens": 3 }));
         assert!(
-            said.starts_with("options: unknown field `max_tokens`, expected one of `maxTokens`"),
+            said.starts_with("options: unknown option `max_tokens`, expected one of `maxTokens`"),
             "{said}"
         );
         let said = refused::<LoadOptions>(json!({ "maxcontext": 3 }));
-        assert_eq!(said, "options: unknown field `maxcontext`, expected `maxContext`");
+        assert_eq!(said, "options: unknown option `maxcontext`, expected `maxContext`");
     }
 
     #[test]
     fn a_value_that_cannot_be_is_refused_with_its_name() {
         let said = refused::<GenerateOptions>(json!({ "temperature": 0, "topK": "many", "seed": 3 }));
-        assert!(said.starts_with("options: topK: invalid type: string \"many\""), "{said}");
+        assert_eq!(said, "options: topK is \"many\", a whole number, 0 or more, is expected");
+        let said = refused::<GenerateOptions>(json!({ "maxTokens": -3 }));
+        assert_eq!(said, "options: maxTokens is -3, a whole number, 0 or more, is expected");
+        let said = refused::<GenerateOptions>(json!({ "stop": "end" }));
+        assert_eq!(said, "options: stop is \"end\", a list is expected");
         let said = refused::<EngineOptions>(json!({ "backend": "tpu" }));
+        assert!(said.starts_with("options: backend is \"tpu\", one of \"auto\", "), "{said}");
         assert!(
-            said.starts_with("options: backend: unknown variant `tpu`, expected one of `auto`"),
-            "{said}"
+            refused::<LoadOptions>(json!({ "maxContext": -1 })).starts_with("options: maxContext is -1, ")
         );
-        assert!(refused::<LoadOptions>(json!({ "maxContext": -1 })).starts_with("options: maxContext: "));
         assert!(refused::<GenerateOptions>(json!("greedy")).starts_with("options: invalid type"));
     }
 

@@ -8,14 +8,15 @@ use wasm_bindgen::prelude::*;
 
 use crate::error::{Error, ErrorKind};
 use crate::web::options::read;
+use crate::web::options::words::of_the_package;
 
 /// A JavaScript `Error` whose `name` is the [`ErrorKind`], with the way out, if there is one, as `advice`.
 pub(super) fn to_js(error: Error) -> JsValue {
-    let js = js_sys::Error::new(error.message());
+    let js = js_sys::Error::new(&of_the_package(error.message()));
     js.set_name(&format!("{:?}", error.kind()));
     if let Some(advice) = error.advice() {
         // Cannot fail on an object made here.
-        let _ = Reflect::set(&js, &"advice".into(), &advice.into());
+        let _ = Reflect::set(&js, &"advice".into(), &of_the_package(advice).as_ref().into());
     }
     js.into()
 }
@@ -40,7 +41,11 @@ pub(super) fn given(what: &str, options: Option<Object>) -> Result<Value, JsValu
             ));
         }
     }
-    let text = String::from(JSON::stringify(&options)?);
+    let text = JSON::stringify(&options).map(String::from).map_err(|_| {
+        to_js(
+            Error::new(ErrorKind::Input, format!("{what}: a value is no plain data")).help("give plain data"),
+        )
+    })?;
     serde_json::from_str(&text).map_err(|e| to_js(Error::new(ErrorKind::Input, format!("{what}: {e}"))))
 }
 
