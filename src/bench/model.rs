@@ -36,8 +36,8 @@ pub(super) async fn run(bench: &mut Bench<'_>) -> Result<()> {
     let load =
         LoadOptions { max_context: deepest + read.max(write + 2 * STEPS) + STEPS, ..LoadOptions::default() };
     let source = bench.source()?;
-    let dtype = if source.stored() == DType::F16 { "f16" } else { "f32" };
-    let workload = Workload { dtype: Some(dtype.into()), batch: Some(1), ..bench.model_workload() };
+    let dtype = source.stored().name();
+    let workload = Workload { dtype: Some(dtype), batch: Some(1), ..bench.model_workload() };
     let loaded = async {
         bench.fits(bench.engine.blueprint(&source.config, source.stored(), &load)?.memory().weights)?;
         bench.engine.load(source, &load, &mut |_, _| {}).await

@@ -30,6 +30,11 @@ pub struct Quant {
 }
 
 impl Quant {
+    /// For people.
+    pub fn name(&self) -> &'static str {
+        if self.bits == 4 { "q4" } else { "q8" }
+    }
+
     /// Values of a row.
     pub fn columns(&self) -> usize {
         self.columns as usize
@@ -72,9 +77,42 @@ impl Quant {
         if self.bits == 4 && !self.minimum { 8 } else { 0 }
     }
 
-    /// Whether a scale or minimum is kept as it is.
-    pub fn keeps(&self, x: f32) -> bool {
-        x.is_finite() && (self.wide || f16::from_f32(x).to_f32() == x)
+    /// Rows that hold exactly what either holds.
+    #[must_use]
+    pub fn join(&self, other: &Self) -> Self {
+        // 4 bits around 0 are 4 bits from a minimum of -8 scales, which a half may not hold.
+        let moved = self.bits == 4 && other.bits == 4 && self.minimum != other.minimum;
+        Self {
+            bits: self.bits.max(other.bits),
+            block: self.block.min(other.block),
+            wide: self.wide || other.wide || moved,
+            minimum: self.minimum || other.minimum,
+            columns: self.columns,
+        }
+    }
+
+    /// Puts the nearest numbers that it holds into a row of zeros; the block that is too large for its scales,
+    /// if there is one.
+    pub fn round(&self, values: &[f32], row: &mut [u32]) -> Option<usize> {
+        let held = |x: f32| if self.wide { x } else { f16::from_f32(x).to_f32() };
+        for (block, values) in values.chunks(self.block()).enumerate() {
+            let (least, largest) =
+                values.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(a, b), x| (a.min(*x), b.max(*x)));
+            let furthest = least.abs().max(largest.abs());
+            let (scale, minimum, [low, high]) = match (self.bits, self.minimum) {
+                (4, true) => (held((largest - least) / 15.0), held(least), [0.0, 15.0]),
+                (4, false) => (held(furthest / 8.0), -0.0, [-8.0, 7.0]),
+                _ => (held(furthest / 127.0), -0.0, [-127.0, 127.0]),
+            };
+            if !(scale.is_finite() && minimum.is_finite()) {
+                return Some(block);
+            }
+            let inverse = if scale == 0.0 { 0.0 } else { 1.0 / scale };
+            let q = |x: &f32| ((x - minimum) * inverse).round().clamp(low, high) as i8;
+            self.put_values(row, block * self.block(), &values.iter().map(q).collect::<Vec<_>>());
+            self.put_scale(row, block, scale, minimum);
+        }
+        None
     }
 
     /// Puts values into a row of zeros, from column `first` on.

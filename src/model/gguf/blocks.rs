@@ -3,6 +3,8 @@
 
 use half::{bf16, f16};
 
+use crate::tensor::Quant;
+
 /// A type of tensors that is understood here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs, reason = "the names are the format's own")]
@@ -139,6 +141,26 @@ impl BlockType {
         }
     }
 
+    /// How rows of so many columns hold its values exactly in few bits; none for floats.
+    pub fn quant(self, columns: usize) -> Option<Quant> {
+        let (bits, block, wide, minimum) = match self {
+            Self::F32 | Self::F16 | Self::BF16 => return None,
+            Self::Q4_0 => (4, 32, false, false),
+            Self::Q4_1 => (4, 32, false, true),
+            Self::Q5_0 | Self::Q8_0 => (8, 32, false, false),
+            Self::Q5_1 => (8, 32, false, true),
+            Self::Q4_K => (4, 32, true, true),
+            Self::Q5_K => (8, 32, true, true),
+            Self::Q6_K => (8, 16, true, false),
+        };
+        Some(Quant { bits, block, wide, minimum, columns: u32::try_from(columns).ok()? })
+    }
+
+    /// Whether such rows hold its values exactly.
+    pub fn fits(self, rows: &Quant) -> bool {
+        self.quant(rows.columns()).is_some_and(|own| own.join(rows) == *rows)
+    }
+
     /// Whether its values are floats, one by one.
     pub fn is_float(self) -> bool {
         self.values() == 1
@@ -255,6 +277,23 @@ impl Default for Block {
 impl Block {
     fn shape(&mut self, len: usize, step: usize) {
         (self.len, self.step, self.minima) = (len, step, [-0.0; 16]);
+    }
+
+    /// Puts it into a row that holds it exactly, from a column on.
+    pub fn put(&self, quant: &Quant, row: &mut [u32], column: usize) {
+        let mut q = self.q;
+        let (len, fewer) = (self.len, self.step / quant.block());
+        // Integers around 0, in a row that counts from its minimum.
+        let below = if quant.bits == 4 && quant.minimum && q[..len].iter().any(|q| *q < 0) { 8 } else { 0 };
+        q[..len].iter_mut().for_each(|q| *q += below);
+        quant.put_values(row, column, &q[..len]);
+        for i in 0..len / self.step {
+            let (scale, minimum) = (self.scales[i], self.minima[i]);
+            let minimum = if below > 0 { -(f32::from(below) * scale) } else { minimum };
+            for j in 0..fewer {
+                quant.put_scale(row, column / quant.block() + i * fewer + j, scale, minimum);
+            }
+        }
     }
 
     /// Its values.

@@ -187,7 +187,7 @@ fn broken() -> Vec<(&'static str, Vec<u8>)> {
         ("ends at byte 4", b"GGUF".to_vec()),
         ("announces 11 tensors, but only 4 bytes", good[..20].to_vec()),
         ("within the key-value list", good[..300].to_vec()),
-        ("within the list of tensors", good[..header - 60].to_vec()),
+        ("a tensor's name is said to have", good[..header - 60].to_vec()),
         ("the file has", good[..good.len() - 100].to_vec()),
         ("\"GGML\"", [b"GGML", &good[4..]].concat()),
         ("PK", [&b"PK\x03\x04"[..], &[0; 2000]].concat()),
