@@ -66,7 +66,11 @@ impl Error {
         let e = Self::new(ErrorKind::Io, format!("{what}: {error}"));
         match error.kind() {
             std::io::ErrorKind::NotFound => e.help("check the path"),
-            std::io::ErrorKind::StorageFull => {
+            std::io::ErrorKind::FileTooLarge => e.help(
+                "raise the limit on the size of a file (ulimit -f), or write to another disk; nothing was left \
+                 half written",
+            ),
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
                 e.help("free some space, or write to another disk; nothing was left half written")
             }
             std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => {

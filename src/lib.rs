@@ -65,6 +65,8 @@ mod clock;
 #[doc(hidden)]
 pub mod error;
 pub mod exec;
+#[doc(hidden)]
+pub mod files;
 pub mod gpu;
 pub mod graph;
 pub mod kernels;

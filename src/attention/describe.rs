@@ -20,6 +20,7 @@ impl Attention {
             heads,
             group: 1,
             head,
+            size: head,
             exact: true,
             normed: !softmax,
             norm: Norm::LAYER,

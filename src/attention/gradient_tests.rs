@@ -38,6 +38,7 @@ fn attention(kind: Kind, gated: bool, block: usize) -> Attention {
         heads: HEADS,
         group: 1,
         head: HEAD,
+        size: HEAD,
         exact,
         normed: kind != Kind::Softmax,
         norm: Norm::LAYER,

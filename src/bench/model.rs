@@ -13,7 +13,6 @@ use super::timer::{Timer, in_turns, token_ids};
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::{CpuExecutor, Executor};
 use crate::model::{Engine, GenerateOptions, LoadOptions, Model, Session};
-use crate::tensor::DType;
 
 /// Error of logits over the largest logit (SPEC §5).
 const TOLERANCE: f64 = 5e-5;

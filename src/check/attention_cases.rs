@@ -33,6 +33,7 @@ pub fn attention(
         heads,
         group: 1,
         head,
+        size: head,
         exact: !matches!(kind, Kind::Polysketch { local_exact: false, .. }),
         normed: kind != Kind::Softmax,
         norm: Norm::LAYER,

@@ -24,6 +24,7 @@ fn layout() -> HeadLayout {
         heads: 2,
         group: 1,
         head: 12,
+        size: 12,
         exact: true,
         normed: true,
         norm: Norm::LAYER,

@@ -1,17 +1,18 @@
 //! `eval`: how well a model predicts a text (SPEC §3).
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::Args;
 use pollster::block_on;
+use polysketch::files::read_text;
 use polysketch::model::documents;
-use polysketch::model::files::read_text;
 use polysketch::model::{Session, Tokenizer};
 use polysketch::{Error, ErrorKind};
 use serde::{Serialize, Serializer};
 
-use super::failure::{Outcome, tell};
+use super::failure::{Outcome, catch_interrupt, interrupted, tell};
 use super::options::{Common, ModelOptions, count};
 use super::output::{self, Align, plural, print, print_json, rate, seconds, table, thousands};
 use super::progress::{Progress, Unit};
@@ -168,25 +169,39 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
     let began = Instant::now();
     let (mut positions, mut sum, mut bytes, mut done) = (Positions::default(), Score::default(), 0, 0);
     let mut rows = Vec::new();
-    for (title, ids) in work {
-        let mut score = Score::default();
+    catch_interrupt();
+    for (title, mut ids) in work {
+        let (mut score, before) = (Score::default(), done);
         for window in ids.chunks(options.context.unwrap_or(usize::MAX)) {
             session.reset(0);
-            let mut position = 1;
+            let (mut position, mut window_done) = (1, 0);
             let mut tell = |read: usize, nll: &[f32]| {
                 for nll in nll.iter().map(|x| Score { tokens: 1, nll: f64::from(*x) }) {
                     positions.add(position, nll);
                     score.add(nll);
                     position += 1;
                 }
+                window_done = read;
                 bar.set(done + read);
+                if interrupted() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             };
-            block_on(session.score(0, window, &mut tell))?;
-            done += window.len();
+            let read = block_on(session.score(0, window, &mut tell));
+            done += window_done;
+            match read {
+                Err(e) if e.kind() == ErrorKind::Cancelled => break,
+                read => read?,
+            }
+            if interrupted() {
+                break;
+            }
         }
+        ids.truncate(done - before);
         let size = tokenizer.decode(&ids)?.len();
         (sum.tokens, sum.nll, bytes) = (sum.tokens + score.tokens, sum.nll + score.nll, bytes + size);
         rows.push(Row::new(Some(title), ids.len(), size, score));
+        if interrupted() {
+            break;
+        }
     }
     drop(bar);
     if sum.tokens == 0 {
@@ -200,15 +215,23 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
         data: name(&options.data),
         context: options.context,
         max_tokens: options.max_tokens,
-        all: Row::new(None, total, bytes, sum),
+        all: Row::new(None, done, bytes, sum),
         nll_by_position: positions,
         documents: rows,
         seconds: began.elapsed().as_secs_f64(),
     };
+    // The numbers so far are worth something, but are not those that were asked for.
+    let outcome = if done < total {
+        let what = format!("interrupted after {done} of {total} tokens; the numbers are of those");
+        Err(Error::new(ErrorKind::Cancelled, what).into())
+    } else {
+        Ok(())
+    };
     if common.json {
-        return print_json(&report);
+        return print_json(&report).and(outcome);
     }
     print(&as_text(&report))?;
+    outcome?;
     if common.talks() {
         let speed = rate(total, report.seconds);
         tell(format_args!(

@@ -4,11 +4,11 @@
 use std::io::{IsTerminal as _, Write as _, stderr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
 
 use polysketch::{Error, ErrorKind};
+
+pub use super::signals::{catch_interrupt, interrupted};
 
 /// Why a command ended early.
 #[derive(Debug)]
@@ -43,6 +43,7 @@ pub fn guard(command: impl FnOnce() -> Outcome) -> ExitCode {
         let mut first = PANIC.lock().unwrap_or_else(PoisonError::into_inner);
         first.get_or_insert(text.unwrap_or_default() + &place);
     }));
+    super::signals::watch(|line| tell(line));
     polysketch::gpu::hush_driver_panics();
     let stop = match catch_unwind(AssertUnwindSafe(command)) {
         Ok(Ok(()) | Err(Stop::Closed)) => return ExitCode::SUCCESS,
@@ -81,28 +82,4 @@ fn say(label: &str, color: &str, text: &str) {
     let (on, off) = if plain { ("", "") } else { (color, "\x1b[0m") };
     let line: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
     tell(format_args!("{on}{label}{off} {line}"));
-}
-
-static INTERRUPTED: AtomicBool = AtomicBool::new(false);
-
-/// From here on Ctrl-C only sets a flag, so that what is being written can be finished; a second one ends the
-/// program.
-pub fn catch_interrupt() {
-    /// Signals this close to the first are the same one: `timeout` sends it to a program and to its group.
-    const SAME: Duration = Duration::from_millis(300);
-    let mut first = None;
-    let handler = ctrlc::try_set_handler(move || {
-        INTERRUPTED.store(true, Ordering::Relaxed);
-        if first.get_or_insert_with(Instant::now).elapsed() > SAME {
-            std::process::exit(130);
-        }
-    });
-    if let Err(error) = handler {
-        log::debug!("Ctrl-C ends the program at once: {error}");
-    }
-}
-
-/// Whether Ctrl-C was pressed.
-pub fn interrupted() -> bool {
-    INTERRUPTED.load(Ordering::Relaxed)
 }

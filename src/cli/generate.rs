@@ -7,14 +7,14 @@ use std::time::Instant;
 
 use clap::Args;
 use pollster::block_on;
-use polysketch::model::files::{atomic_write, read_bytes};
+use polysketch::files::{atomic_write, check_place, check_room, read_bytes};
 use polysketch::model::{GenerateOptions, Generated, Model, Session, StopReason};
 use polysketch::{Error, Result};
 use serde_json::json;
 
-use super::failure::{Outcome, catch_interrupt, interrupted, tell};
+use super::failure::{Outcome, Stop, catch_interrupt, interrupted, tell};
 use super::options::{Common, ModelOptions, natural};
-use super::output::{bytes, check_place, plural, print, print_json, rate, seconds};
+use super::output::{bytes, plural, print, print_json, rate, seconds};
 use super::progress::{Progress, Unit};
 use super::prompt::{self, OPENING, Prompt};
 
@@ -124,6 +124,11 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
     if let Some((bytes, path)) = state_in {
         block_on(session.load(0, &bytes, &path.display().to_string()))?;
     }
+    if let Some(path) = &options.state_out {
+        let tokens = session.position(0).saturating_add(ids.len()).saturating_add(options.max_tokens);
+        let size = session.saved_bytes(tokens) as u64;
+        check_room(path, size, size)?;
+    }
     if opening && !common.json {
         print(&text)?;
     }
@@ -143,6 +148,7 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
         && statistics.position > 0
     {
         save(&session, path)?;
+        outcome = outcome.map_err(|stop| saved(stop, path, statistics.position));
     }
     if !common.json && stdout().is_terminal() {
         print("\n").or_else(|stop| if matches!(outcome, Ok(())) { Err(stop) } else { Ok(()) })?;
@@ -204,6 +210,15 @@ fn decode(
             Err(error.into()),
         ),
     }
+}
+
+/// Whoever reads that reading was stopped wants to know what is left.
+fn saved(stop: Stop, path: &Path, position: usize) -> Stop {
+    let Stop::Failed(error) = stop else { return stop };
+    let tokens = plural(position, "token");
+    let message = format!("{}; the state after {tokens} is saved in {}", error.message(), path.display());
+    let named = Error::new(error.kind(), message);
+    Stop::Failed(error.advice().map_or(named.clone(), |help| named.help(help)))
 }
 
 fn save(session: &Session, path: &Path) -> Result<()> {

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use clap::Args;
 use pollster::block_on;
+use polysketch::files::{check_place, check_room};
 use polysketch::kernels::rows::nll::UNSCORED;
 use polysketch::model::tensor_file::{TensorData, write_safetensors};
 use polysketch::train::{Batch, Learner, LearnerOptions};
@@ -14,7 +15,7 @@ use serde_json::json;
 use super::failure::{Outcome, catch_interrupt, interrupted, tell, warn};
 use super::logits::Tokens;
 use super::options::{Common, Gradients};
-use super::output::{bytes, check_place, plural, print_json, rate, seconds};
+use super::output::{bytes, plural, print_json, rate, seconds};
 use super::progress::{Progress, Unit};
 
 /// What `grad` takes.
@@ -48,6 +49,8 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
     check_place(&options.out)?;
     let source = super::model::source(options.model.as_deref())?;
     tokens.check(source.config.vocab_size)?;
+    let size = source.config.parameter_count().saturating_mul(4);
+    check_room(&options.out, size, size)?;
     if common.talks() {
         source.warnings.iter().for_each(|text| warn(text));
     }
@@ -76,7 +79,7 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
         (began.elapsed().as_secs_f64(), tensors.iter().map(|t| t.bytes.len() as u64).sum::<u64>());
     if common.json {
         return print_json(&json!({
-            "device": engine.name(), "out": options.out, "loss": loss[0], "gradient_norm": norm,
+            "device": engine.name(), "out": options.out.display().to_string(), "loss": loss[0], "gradient_norm": norm,
             "tensors": tensors.len(), "bytes": size,
             "seconds": took,
         }));

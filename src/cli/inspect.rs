@@ -1,10 +1,10 @@
 //! `inspect`: configuration, parameters, memory plan, and the graph as a drawing. Nothing is allocated.
 
 use clap::{Args, ValueEnum};
-use polysketch::model::checkpoint::{Checkpoint, Dtype, INDEX, SINGLE};
-use polysketch::model::files::read_text;
+use polysketch::files::read_text;
+use polysketch::model::checkpoint::{Checkpoint, INDEX, SINGLE};
 use polysketch::model::parameters::{ParameterKind, ParameterSpec};
-use polysketch::model::{Blueprint, Engine, Family, MemoryPlan, ModelConfig};
+use polysketch::model::{Blueprint, Engine, Family, MemoryPlan, ModelConfig, StoredWeights};
 use polysketch::tensor::{Call, DType};
 use polysketch::{Error, Result};
 use serde_json::{Map, Value, json};

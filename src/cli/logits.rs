@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use clap::Args;
 use pollster::block_on;
-use polysketch::model::files::atomic_write;
+use polysketch::files::{atomic_write, check_place, check_room};
 use polysketch::model::tensor_file::read_tensors;
 use polysketch::model::{Model, Session};
 use polysketch::{Error, ErrorKind, Result};
@@ -14,7 +14,7 @@ use serde_json::json;
 
 use super::failure::{Outcome, catch_interrupt, interrupted, tell};
 use super::options::{Common, ModelOptions};
-use super::output::{bytes, check_place, plural, print_json, rate, seconds};
+use super::output::{bytes, plural, print_json, rate, seconds};
 use super::progress::{Progress, Unit};
 
 /// What `logits` takes.
@@ -41,6 +41,8 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
     let v = model.config().vocab_size;
     tokens.check(v)?;
     let Tokens { ids, batch, n, .. } = tokens;
+    let size = (ids.len() as u64).saturating_mul(v as u64).saturating_mul(4);
+    check_room(&options.out, size, size)?;
     catch_interrupt();
     let mut session = block_on(Session::new(&model))?;
     let bar = Progress::bar(common, "computing", ids.len() as u64, Unit::Tokens);
@@ -66,10 +68,10 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
         return Err(error.into());
     }
     written?;
-    let (took, size) = (began.elapsed().as_secs_f64(), 4 * (ids.len() * v) as u64);
+    let took = began.elapsed().as_secs_f64();
     if common.json {
         return print_json(&json!({
-            "device": model.executor().name(), "out": options.out, "shape": [batch, n, v], "bytes": size,
+            "device": model.executor().name(), "out": options.out.display().to_string(), "shape": [batch, n, v], "bytes": size,
             "seconds": took,
         }));
     }

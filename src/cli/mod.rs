@@ -12,7 +12,8 @@
 //! | `output.rs` | stdout: text, tables, numbers for people, JSON |
 //! | `progress.rs` | bars on stderr |
 //! | `plot.rs`, `panels.rs` | what drawings share; grids of plots |
-//! | `failure.rs` | errors, panics and Ctrl-C: what is printed, which exit code |
+//! | `failure.rs` | errors and panics: what is printed, which exit code |
+//! | `signals.rs` | Ctrl-C and the other ways to be stopped |
 
 #[cfg(feature = "bench")]
 mod bench;
@@ -39,6 +40,7 @@ mod progress;
 mod prompt;
 #[cfg(feature = "bench")]
 mod report;
+mod signals;
 mod tokenizer;
 #[cfg(feature = "train")]
 mod train;

@@ -6,8 +6,7 @@ use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use polysketch::gpu::{AdapterRequest, Backend};
 use polysketch::graph::Recompute;
-use polysketch::model::LoadOptions;
-use polysketch::tensor::DType;
+use polysketch::model::{LoadOptions, WeightType};
 
 /// Options of every command.
 #[derive(Debug, Args)]

@@ -2,10 +2,9 @@
 
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write as _, stdout};
-use std::path::Path;
 
 use console::{Term, measure_text_width, truncate_str};
-use polysketch::{Error, Result};
+use polysketch::Error;
 
 use super::failure::{Outcome, Stop};
 
@@ -26,28 +25,6 @@ pub fn print(text: &str) -> Outcome {
 pub fn print_json(value: &impl serde::Serialize) -> Outcome {
     let text = serde_json::to_string_pretty(value).map_err(|e| Error::io("stdout", &e.into()))?;
     print(&(text + "\n"))
-}
-
-/// Refuses a path that cannot be written to, before work is put into the file.
-///
-/// # Errors
-/// `ErrorKind::Io`, naming the path.
-pub fn check_place(path: &Path) -> Result<()> {
-    let fail = |e: &io::Error| Error::io(path.display(), e);
-    let special = path.metadata().is_ok_and(|m| !m.is_file() && !m.is_dir());
-    if special {
-        return Ok(());
-    }
-    if path.is_dir() {
-        return Err(fail(&io::Error::new(io::ErrorKind::IsADirectory, "is a folder, must be a file")));
-    }
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // The only honest test: file systems have more reasons to say no than permissions show.
-    tempfile::Builder::new()
-        .prefix(".polysketch-")
-        .tempfile_in(folder)
-        .map_err(|e| fail(&e.kind().into()))?;
-    Ok(())
 }
 
 /// Columns of the terminal on stdout; none if it is no terminal, and lines may be as long as they like.

@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::path::Path;
 
 use plotters::prelude::*;
-use polysketch::model::files::atomic_write;
+use polysketch::files::atomic_write;
 use polysketch::{Error, ErrorKind, Result};
 
 /// Of letters and axes.

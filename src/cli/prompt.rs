@@ -6,7 +6,7 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use clap::Args;
-use polysketch::model::files::read_text;
+use polysketch::files::read_text;
 use polysketch::{Error, ErrorKind, Result};
 
 use super::failure::tell;

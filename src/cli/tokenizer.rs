@@ -4,15 +4,15 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::{Args, Subcommand};
+use polysketch::files::{atomic_write, check_place, read_text};
 use polysketch::model::Tokenizer;
-use polysketch::model::files::{atomic_write, read_text};
 use polysketch::model::tokenizer_train::{TrainProgress, train};
 use polysketch::{Error, ErrorKind, Result};
 use serde_json::json;
 
-use super::failure::{Outcome, tell, warn};
+use super::failure::{Outcome, catch_interrupt, tell, warn};
 use super::options::{Common, count};
-use super::output::{bytes, check_place, print_json, seconds, thousands};
+use super::output::{bytes, print_json, seconds, thousands};
 use super::progress::{Progress, Unit};
 
 #[derive(Debug, Subcommand)]
@@ -55,11 +55,13 @@ pub fn run(common: &Common, command: &Command) -> Outcome {
     })?;
     drop(bar);
     let rate = bytes_per_token(&trained.json, &texts)?;
+    // From here on the file is written.
+    catch_interrupt();
     atomic_write(&options.out, |w| w.write_all(trained.json.as_bytes()))?;
     let took = began.elapsed().as_secs_f64();
     if common.json {
         return print_json(&json!({
-            "out": options.out, "vocab_size": trained.vocab_size, "bytes_read": total,
+            "out": options.out.display().to_string(), "vocab_size": trained.vocab_size, "bytes_read": total,
             "bytes_per_token": rate,
             "warnings": trained.warnings, "seconds": took,
         }));

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::GpuContext;
 use crate::error::Result;
+use crate::files::{atomic_write, create_folders};
 
 const MAGIC: &[u8; 8] = b"pskcache";
 /// Magic, then the checksum of what follows.
@@ -77,14 +78,10 @@ fn read(path: &Path) -> Option<Vec<u8>> {
     Some(file.split_off(HEADER))
 }
 
-/// Writes beside the file and renames, so that a reader sees the old or the new one.
-fn write(path: &Path, data: &[u8]) -> std::io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(folder)?;
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    std::io::Write::write_all(&mut file, &[MAGIC.as_slice(), &checksum(data).to_le_bytes(), data].concat())?;
-    file.persist(path).map_err(|e| e.error)?;
-    Ok(())
+fn write(path: &Path, data: &[u8]) -> Result<()> {
+    create_folders(path.parent().unwrap_or(Path::new(".")))?;
+    let parts = [MAGIC.as_slice(), &checksum(data).to_le_bytes(), data];
+    atomic_write(path, |w| parts.iter().try_for_each(|part| w.write_all(part)))
 }
 
 /// FNV-1a, 64 bits.

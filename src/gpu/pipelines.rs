@@ -108,7 +108,7 @@ impl Pipelines {
     /// No pipelines yet; natively, what the driver compiled in earlier runs is read from disk.
     pub async fn new(context: &GpuContext) -> Self {
         #[cfg(not(target_arch = "wasm32"))]
-        return Self::kept_in(context, super::switches::cache_dir().as_deref()).await;
+        return Self::kept_in(context, crate::files::cache_dir().as_deref()).await;
         #[cfg(target_arch = "wasm32")]
         Self { context: context.clone(), known: Mutex::default(), compiled: AtomicUsize::new(0) }
     }

@@ -75,6 +75,7 @@ pub(super) const VOCAB: Sizes = Sizes::new(1, 1 << 24, 1);
 pub(super) const HIDDEN: Sizes = Sizes::new(4, 1 << 16, 4);
 pub(super) const LAYERS: Sizes = Sizes::new(1, 1024, 1);
 pub(super) const HEADS: Sizes = Sizes::new(1, 4096, 1);
+pub(super) const ANY_HEAD: Sizes = Sizes::new(1, 1024, 1);
 pub(super) const HEAD: Sizes = Sizes::new(4, 1024, 4);
 pub(super) const INTERMEDIATE: Sizes = Sizes::new(4, 1 << 18, 4);
 pub(super) const POSITIONS: Sizes = Sizes::new(1, 1 << 24, 1);
@@ -151,6 +152,19 @@ impl ModelConfig {
     }
 }
 
+/// The width of a head: what the file says, else the heads share the width.
+pub(super) fn head_dim(o: &mut Object<'_>, hidden_size: usize, heads: usize) -> Checked<usize> {
+    match o.size("head_dim", &ANY_HEAD)?.value {
+        Some(size) => Ok(size),
+        None if heads > 0 && hidden_size.is_multiple_of(heads) => Ok(hidden_size / heads),
+        None => {
+            let allowed =
+                format!("a divisor of hidden_size {hidden_size}, unless head_dim says how wide it is");
+            Err(Fault::new("num_attention_heads", heads, allowed))
+        }
+    }
+}
+
 /// Whose configuration it is; one that does not say is ours.
 fn family(map: &Map<String, Value>) -> Checked<Family> {
     let all: Vec<String> = Family::ALL.iter().map(|family| format!("\"{family}\"")).collect();
@@ -164,7 +178,7 @@ fn model(map: &Map<String, Value>, notes: &mut Vec<String>) -> Checked<ModelConf
     o.fixed("model_type", &Value::from(Family::Polysketch.as_str()))?;
     let hidden_size = o.size("hidden_size", &HIDDEN)?.required(&HIDDEN)?;
     let num_attention_heads = o.size("num_attention_heads", &HEADS)?.required(&HEADS)?;
-    let head_dim = o.size("head_dim", &HEAD)?.unwrap_or_else(|| hidden_size / num_attention_heads.max(1));
+    let head_dim = head_dim(&mut o, hidden_size, num_attention_heads)?;
     let (layer, rms) = (o.number("layer_norm_eps")?.value, o.number("rms_norm_eps")?.value);
     if let (Some(_), Some(rms)) = (layer, rms) {
         return Err(Fault::new("rms_norm_eps", rms, "left out beside layer_norm_eps: a model has one norm"));
@@ -332,15 +346,16 @@ impl ModelConfig {
         LAYERS.check("num_hidden_layers", self.num_hidden_layers)?;
         HEADS.check("num_attention_heads", self.num_attention_heads)?;
         INTERMEDIATE.check("intermediate_size", self.intermediate_size)?;
-        if HEAD.check("", self.head_dim).is_err() {
-            // Where the file does not say, the heads share the width.
+        // Heads are padded to whole vectors, which nothing may take for numbers of their own.
+        let pads = self.attention.sketch.is_none() && !self.attention.has_normed_qk();
+        let sizes = if pads { &ANY_HEAD } else { &HEAD };
+        if sizes.check("", self.head_dim).is_err() {
             let allowed = format!(
-                "a divisor of hidden_size {} that makes each head {HEAD}, unless head_dim says how wide it is",
+                "a divisor of hidden_size {} that makes each head {sizes}, unless head_dim says how wide it is",
                 self.hidden_size
             );
             return Err(Fault::new("num_attention_heads", self.num_attention_heads, allowed));
         }
-        HIDDEN.check("the width of all heads", self.query_width())?;
         if self.num_key_value_heads == 0 || !self.num_attention_heads.is_multiple_of(self.num_key_value_heads)
         {
             let allowed = format!("a divisor of num_attention_heads {}", self.num_attention_heads);
@@ -536,10 +551,6 @@ pub(super) struct Found<T> {
 impl<T> Found<T> {
     pub(super) fn unwrap_or(self, default: T) -> T {
         self.value.unwrap_or(default)
-    }
-
-    pub(super) fn unwrap_or_else(self, default: impl FnOnce() -> T) -> T {
-        self.value.unwrap_or_else(default)
     }
 
     pub(super) fn required(self, allowed: &dyn fmt::Display) -> Checked<T> {

@@ -148,7 +148,7 @@ impl ModelSource {
             return Self::from_gguf(super::gguf::Gguf::open(dir)?);
         }
         let path = dir.join("config.json");
-        let text = super::files::read_text(&path).map_err(|e| {
+        let text = crate::files::read_text(&path).map_err(|e| {
             if !dir.is_dir() {
                 return e;
             }
@@ -380,7 +380,7 @@ impl Engine {
 /// What an earlier run found best on an adapter (`bench tune`).
 #[cfg(not(target_arch = "wasm32"))]
 fn known(adapter: &AdapterReport) -> Tuning {
-    let folder = crate::gpu::switches::cache_dir().filter(|_| !crate::gpu::switches::weak());
+    let folder = crate::files::cache_dir().filter(|_| !crate::gpu::switches::weak());
     folder.and_then(|folder| crate::gpu::tuned::load(&folder, adapter)).unwrap_or_default()
 }
 

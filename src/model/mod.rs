@@ -7,8 +7,6 @@ pub mod config;
 mod config_json;
 pub(crate) mod engine;
 pub mod families;
-#[doc(hidden)]
-pub mod files;
 pub(crate) mod generation;
 #[doc(hidden)]
 pub mod gguf;
@@ -29,6 +27,8 @@ pub mod transformer;
 #[doc(hidden)]
 pub mod weights;
 
+#[doc(hidden)]
+pub use crate::files;
 pub use config::ModelConfig;
 pub use engine::{Blueprint, Engine, LoadOptions, MemoryPlan, Model, ModelSource};
 pub use families::Family;

@@ -373,7 +373,7 @@ impl Session {
     /// Reads a text into the state and tells `progress` the tokens done and, for each of them but the first,
     /// the negative log-likelihood it had, in nats. The first one is scored too when the text before it ended
     /// in another `score` (or in a generation that was cut short): `ids.len() - 1` or `ids.len()` numbers in
-    /// all.
+    /// all. `progress` may stop in between.
     ///
     /// # Errors
     /// As [`Session::prefill`].
@@ -381,10 +381,12 @@ impl Session {
         &mut self,
         slot: usize,
         ids: &[u32],
-        progress: &mut dyn FnMut(usize, &[f32]),
+        progress: &mut dyn FnMut(usize, &[f32]) -> ControlFlow<()>,
     ) -> Result<()> {
         self.check_ids(slot, ids)?;
-        let Some(&last) = ids.last() else { return Ok(()) };
+        if ids.is_empty() {
+            return Ok(());
+        }
         let Decoder { program, handles, .. } = self.decoder(Ending::Nll).await?;
         let nll = handles.scores.expect("a graph with Ending::Nll gives scores").nll;
         let segment = program.plan().capacity.tokens;
@@ -400,11 +402,17 @@ impl Session {
             done += tokens;
             let scored = tokens - usize::from(done == ids.len());
             let nll: Vec<f32> = read[0][..scored].iter().map(|w| f32::from_bits(*w)).collect();
-            progress(done.saturating_sub(carried), &nll);
+            if progress(done.saturating_sub(carried), &nll).is_break() {
+                break;
+            }
         }
         // This plan leaves no logits: the last token runs again with whatever comes next.
         let s = &mut self.slots[slot];
-        (s.position, s.ring, s.pending) = (s.position - 1, s.ring - 1, vec![last]);
+        (s.position, s.ring, s.pending) = (s.position - 1, s.ring - 1, vec![ids[done - 1]]);
+        if done < ids.len() {
+            let what = format!("stopped after {done} of {} tokens", ids.len());
+            return Err(Error::new(ErrorKind::Cancelled, what));
+        }
         Ok(())
     }
 

@@ -134,6 +134,15 @@ impl Session {
         Ok(())
     }
 
+    /// Bytes that a saved text of so many tokens takes, at most.
+    pub fn saved_bytes(&self, tokens: usize) -> usize {
+        // Names and counts.
+        const SMALL: usize = 4 << 10;
+        let tensors = self.state_tensors();
+        let numbers: usize = tensors.iter().map(|t| t.elements_at(tokens.min(t.rows))).sum();
+        4 * (numbers + self.model.0.config.vocab_size.min(tokens)) + SMALL
+    }
+
     /// Bytes of state of one text.
     pub fn state_bytes(&self) -> usize {
         self.state_tensors().iter().map(|tensor| 4 * tensor.elements()).sum()
@@ -237,6 +246,37 @@ mod tests {
             assert_eq!(session.position(0), 3);
         }
         pollster::block_on(session.load(0, &good, "good")).expect("loads");
+    }
+
+    /// Whatever fails while a state is saved: the file is the old state or the new one.
+    #[test]
+    fn a_state_is_saved_whole_or_not_at_all() {
+        use crate::files::{atomic_write, faults, read_bytes};
+        let engine = Engine::on(Executor::Cpu(CpuExecutor::default()));
+        let model = pollster::block_on(engine.load(
+            ModelSource::open("assets/novels-2m".as_ref()).expect("opens"),
+            &LoadOptions::default(),
+            &mut |_, _| {},
+        ))
+        .expect("loads");
+        let mut session = pollster::block_on(Session::new(&model)).expect("starts");
+        let mut save = |ids: &[u32]| {
+            let on = &mut |_| std::ops::ControlFlow::Continue(());
+            pollster::block_on(session.prefill(0, ids, on)).expect("reads");
+            pollster::block_on(session.save(0)).expect("saves")
+        };
+        let (old, new) = (save(&[5, 6, 7]), save(&[8, 9]));
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("text.state");
+        faults::every(|k, fault| {
+            std::fs::write(&path, &old).expect("writes");
+            let (saved, hit) = faults::with(k, fault, || atomic_write(&path, |w| w.write_all(&new)));
+            let found = read_bytes(&path).expect("reads");
+            pollster::block_on(session.load(0, &found, "found")).expect("loads");
+            assert_eq!(session.position(0), if saved.is_ok() { 5 } else { 3 }, "{k}");
+            assert!(saved.is_ok_and(|()| true) || found == old);
+            hit
+        });
     }
 
     /// A state with a key-value cache goes on under any cache that holds it, and takes in the file what its

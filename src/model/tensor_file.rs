@@ -405,7 +405,7 @@ pub fn safetensors_bytes(tensors: &[TensorData<'_>], notes: &[(&str, &str)]) -> 
     Ok(out)
 }
 
-/// Writes a `.safetensors` file, whole or not at all (see [`super::files::atomic_write`]).
+/// Writes a `.safetensors` file, whole or not at all (see [`crate::files::atomic_write`]).
 ///
 /// # Errors
 /// `ErrorKind::Io`, naming `path`.
@@ -415,5 +415,5 @@ pub fn write_safetensors(
     tensors: &[TensorData<'_>],
     notes: &[(&str, &str)],
 ) -> Result<()> {
-    super::files::atomic_write(path, |w| write_tensors_to(w, tensors, notes))
+    crate::files::atomic_write(path, |w| write_tensors_to(w, tensors, notes))
 }

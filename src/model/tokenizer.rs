@@ -75,7 +75,7 @@ impl Tokenizer {
         let path = dir.join("tokenizer.json");
         match path.try_exists() {
             Ok(false) => Ok(Self::bytes()),
-            _ => Self::from_json_bytes(&super::files::read_bytes(&path)?, &path.display().to_string()),
+            _ => Self::from_json_bytes(&crate::files::read_bytes(&path)?, &path.display().to_string()),
         }
     }
 

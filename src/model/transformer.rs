@@ -76,7 +76,8 @@ pub fn attention(config: &ModelConfig) -> Attention {
     let layout = HeadLayout {
         heads: config.num_key_value_heads,
         group: config.num_attention_heads / config.num_key_value_heads.max(1),
-        head: config.head_size(),
+        head: config.head_dim.next_multiple_of(4),
+        size: config.head_dim,
         exact: sketch == 0 || a.local_exact,
         normed: a.has_normed_qk(),
         norm: Norm { centred: a.qk_norm != QkNorm::Rms, eps: config.norm.eps },
@@ -89,7 +90,12 @@ pub fn attention(config: &ModelConfig) -> Attention {
             RopeWhere::Raw => Rotation::Raw,
             RopeWhere::Normed => Rotation::Normed,
         },
-        rotated: config.rope.rotary_dim,
+        // Padding is turned with the rest where nothing is.
+        rotated: if config.rope.where_ == RopeWhere::None {
+            config.head_dim.next_multiple_of(4)
+        } else {
+            config.rope.rotary_dim
+        },
         interleaved: config.rope.layout == RopeLayout::Interleaved,
         block: if sketch > 0 { a.block_size } else { DEFAULT_BLOCK },
     };

@@ -111,7 +111,10 @@ impl Large {
             let exact = blocks.iter().copied().collect::<Option<Vec<&BlockType>>>().and_then(|blocks| {
                 blocks.into_iter().filter_map(|b| b.quant(columns)).reduce(|a, b| a.join(&b))
             });
+            // What is padded within its rows is not cut into blocks.
+            let rows = parameter.parts.iter().all(|part| part.len().is_multiple_of(columns));
             let dtype = match (asked, exact) {
+                _ if !rows => DType::F32,
                 (None, Some(exact)) => DType::Quant(exact),
                 (Some(WeightType::Q8), Some(exact)) => DType::Quant(exact),
                 (Some(WeightType::Q4), Some(exact)) if exact.bits == 4 => DType::Quant(exact),
@@ -225,7 +228,19 @@ pub fn packed(
 ) -> Vec<Packed> {
     let large = large.into();
     let (d, m, h) = (config.hidden_size, config.intermediate_size, attention.layout.head);
-    let (queries, keys) = (config.query_width(), config.key_width());
+    let (queries, keys) = (config.num_attention_heads, config.num_key_value_heads);
+    // Heads are padded to whole vectors: with rows of zeros in projections to them, columns in the one back.
+    let (size, padding) = (attention.layout.size, h - attention.layout.size);
+    let of_heads = |name: String, heads: usize, columns: usize| -> Vec<Part> {
+        if padding == 0 {
+            return vec![Part::Tensor { name, range: 0..heads * size * columns }];
+        }
+        let head = |at: usize| {
+            let range = at * size * columns..(at + 1) * size * columns;
+            [Part::Tensor { name: name.clone(), range }, Part::Zeros(padding * columns)]
+        };
+        (0..heads).flat_map(head).collect()
+    };
     let mut list = Vec::new();
     let mut add = |name: String, dtype: DType, columns: Option<usize>, parts: Vec<Part>| {
         let elements = parts.iter().map(Part::len).sum();
@@ -262,20 +277,19 @@ pub fn packed(
         let of_type = |name: &str| large.of(&format!("layers.{i}.{name}"));
         let gated = attention.layout.gated;
         let heads = config.num_key_value_heads;
-        let padding = heads.next_multiple_of(4) - heads;
+        let rest = heads.next_multiple_of(4) - heads;
         let projections = [("q", queries), ("k", keys), ("v", keys)];
-        let mut qkv: Vec<Part> = projections
-            .map(|(p, width)| whole(format!("{at}.{p}_proj.weight"), width * d))
-            .into_iter()
-            .collect();
-        let mut bias: Vec<Part> = projections
-            .map(|(p, width)| or_zeros(format!("{at}.{p}_proj.bias"), width, biases.qkv))
-            .into_iter()
-            .collect();
+        let mut qkv =
+            projections.map(|(p, heads)| of_heads(format!("{at}.{p}_proj.weight"), heads, d)).concat();
+        let of_bias = |(p, heads): (&str, usize)| match biases.qkv {
+            true => of_heads(format!("{at}.{p}_proj.bias"), heads, 1),
+            false => vec![Part::Zeros(heads * h)],
+        };
+        let mut bias = projections.map(of_bias).concat();
         if gated {
-            qkv.extend([whole(format!("{at}.gate_proj.weight"), heads * d), Part::Zeros(padding * d)]);
+            qkv.extend([whole(format!("{at}.gate_proj.weight"), heads * d), Part::Zeros(rest * d)]);
             let gate_bias = or_zeros(format!("{at}.gate_proj.bias"), heads, config.attention.gate_bias);
-            bias.extend([gate_bias, Part::Zeros(padding)]);
+            bias.extend([gate_bias, Part::Zeros(rest)]);
         }
         if config.has_qkv_bias() {
             add(format!("layers.{i}.qkv_bias"), DType::F32, None, bias);
@@ -294,8 +308,12 @@ pub fn packed(
         if let Some(parts) = sketch_parts(attention, &format!("{at}.sketch")) {
             add(format!("layers.{i}.sketch"), DType::F32, None, parts);
         }
-        let o = vec![whole(format!("{at}.o_proj.weight"), d * queries)];
-        add(format!("layers.{i}.o"), of_type("o"), Some(queries), o);
+        let o = if padding == 0 {
+            vec![whole(format!("{at}.o_proj.weight"), d * queries * size)]
+        } else {
+            of_heads(format!("{at}.o_proj.weight"), d * queries, 1)
+        };
+        add(format!("layers.{i}.o"), of_type("o"), Some(queries * h), o);
         if biases.o {
             add(format!("layers.{i}.o_bias"), DType::F32, None, vec![whole(format!("{at}.o_proj.bias"), d)]);
         }

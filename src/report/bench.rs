@@ -5,6 +5,7 @@ use crate::error::Result;
 use crate::exec::{Executor, Memory, Program, Submission};
 use crate::graph::{Graph, TensorId};
 use crate::model::transformer::Build;
+use crate::model::weights::Large;
 use crate::tensor::{Call, Capacity, DType};
 
 /// A graph of one text as a program, with its weights.

@@ -5,26 +5,35 @@
 //! OUT/checkpoints/step-000100/                           the same, and optimizer.safetensors, training.json
 //! ```
 //!
-//! A checkpoint is written beside its place and renamed, so it is whole or not there.
+//! A checkpoint is written beside its place and renamed, so it is whole or not there. One run alone writes a
+//! folder, and replaces nothing in it that no run wrote.
 
 use std::fs;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::corpus::Vocabulary;
 use super::learner::NamedTensors;
+use super::log::Log;
 use super::settings::Settings;
 use crate::error::{Error, ErrorKind, Result};
+use crate::files::disk::{self, is_temporary};
+use crate::files::{FolderLock, atomic_write, check_file, check_room, create_folders, read_text};
 use crate::model::checkpoint::{INDEX, SINGLE, TensorData, Tensors, write_tensors_to};
-use crate::model::files::{atomic_write, read_text};
 use crate::model::{ModelConfig, ModelSource};
 
 const CONFIG: &str = "config.json";
 const TOKENIZER: &str = "tokenizer.json";
 const OPTIMIZER: &str = "optimizer.safetensors";
 const TRAINING: &str = "training.json";
+
+/// The drawing of the losses, in the folder of a run.
+pub const DRAWING: &str = "loss.svg";
+
+/// What a run writes beside its checkpoints.
+const WRITTEN: [&str; 5] = [CONFIG, TOKENIZER, SINGLE, Log::NAME, DRAWING];
 
 /// Version of `training.json`.
 const FORMAT: u32 = 1;
@@ -99,15 +108,41 @@ pub struct Resumed {
 }
 
 /// The folder of a run.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Checkpoints {
     out: PathBuf,
+    lock: Option<FolderLock>,
 }
 
 impl Checkpoints {
-    /// The run in `out`; nothing is touched.
+    /// The run in `out`, to be looked at; nothing is touched.
     pub fn of(out: &Path) -> Self {
-        Self { out: out.to_path_buf() }
+        Self { out: out.to_path_buf(), lock: None }
+    }
+
+    /// The run in `out`, which no other run writes as long as this lives. The folder is made, and goes away
+    /// with this if nothing came of it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Input`] for a file, and for a folder that another run writes; [`ErrorKind::Io`].
+    pub fn claim(out: &Path) -> Result<Self> {
+        let mut run = Self::of(out);
+        run.take()?;
+        Ok(run)
+    }
+
+    fn take(&mut self) -> Result<()> {
+        self.check_folder()?;
+        self.lock = Some(FolderLock::take(&self.out)?);
+        Ok(())
+    }
+
+    fn check_folder(&self) -> Result<()> {
+        if self.out.exists() && !self.out.is_dir() {
+            let what = format!("{}: is a file, must be a folder", self.out.display());
+            return Err(Error::new(ErrorKind::Input, what).help("give another --out"));
+        }
+        Ok(())
     }
 
     /// The folder of the run.
@@ -119,67 +154,119 @@ impl Checkpoints {
         self.out.join("checkpoints")
     }
 
-    /// Refuses a folder that holds a model or a run already.
+    /// Refuses a folder that holds a run or a model already, or anything else that a new run would replace.
     ///
     /// # Errors
-    /// [`ErrorKind::Input`], naming the folder.
+    /// [`ErrorKind::Input`], naming the folder or the file.
     pub fn check_new(&self) -> Result<()> {
+        self.check_folder()?;
         let label = self.out.display();
-        if self.out.exists() && !self.out.is_dir() {
-            return Err(Error::new(ErrorKind::Input, format!("{label}: is a file, must be a folder"))
-                .help("give another --out"));
-        }
+        let refuse = |what: String, help: &str| Err(Error::new(ErrorKind::Input, what).help(help));
         if let Some((_, newest)) = self.list().pop() {
-            let newest = newest.file_name().unwrap_or_default().to_string_lossy();
-            return Err(Error::new(
-                ErrorKind::Input,
+            let newest = newest.file_name().unwrap_or_default().display();
+            return refuse(
                 format!("{label}: holds a training run already, at {newest}"),
-            )
-            .help("continue it with --resume, or give another --out"));
+                "continue it with --resume, or give another --out",
+            );
         }
-        if [SINGLE, INDEX].iter().any(|name| self.out.join(name).exists()) {
-            return Err(Error::new(ErrorKind::Input, format!("{label}: holds a model already"))
-                .help("give another --out"));
+        if let Some(name) = [SINGLE, INDEX].iter().find(|name| is_there(&self.out.join(name))) {
+            return refuse(format!("{label}: holds a model already, {name}"), "give another --out");
+        }
+        let mut others: Vec<PathBuf> =
+            [CONFIG, TOKENIZER, Log::NAME, DRAWING].iter().map(|name| self.out.join(name)).collect();
+        let folder = self.folder();
+        match fs::read_dir(&folder) {
+            Ok(entries) => others.extend(
+                entries.flatten().filter(|e| !is_temporary(&e.file_name())).map(|entry| entry.path()),
+            ),
+            Err(_) => others.push(folder),
+        }
+        // A run that was killed before its first step leaves an empty log.
+        if let Some(path) = others.iter().find(|path| is_there(path) && !is_empty_log(path)) {
+            return refuse(
+                format!("{}: is there already, and a new run would replace it", path.display()),
+                "move it away, or give another --out",
+            );
         }
         Ok(())
     }
 
-    /// Makes the folder, tries whether it can be written to, and removes what a killed run left half written.
+    /// Refuses to go on in a folder whose files are not those that the run wrote: they would be replaced.
     ///
     /// # Errors
-    /// [`ErrorKind::Io`].
-    pub fn prepare(&self) -> Result<()> {
-        let folder = self.folder();
-        let prepared = fs::create_dir_all(&folder).and_then(|()| {
-            for entry in [&self.out, &folder]
-                .into_iter()
-                .map(fs::read_dir)
-                .collect::<io::Result<Vec<_>>>()?
-                .into_iter()
-                .flatten()
-            {
-                let path = entry?.path();
-                let name = path.file_name().unwrap_or_default().to_string_lossy();
-                if name.starts_with(PREFIX) {
-                    // What cannot be removed does no harm.
-                    let _ = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
-                }
+    /// [`ErrorKind::Input`], naming the file.
+    pub fn check_own(&self) -> Result<()> {
+        let saved: Vec<PathBuf> = self.all().into_iter().map(|(_, path)| path).collect();
+        for name in [CONFIG, TOKENIZER] {
+            let path = self.out.join(name);
+            let Ok(content) = fs::read(&path) else { continue };
+            if !saved.iter().any(|folder| fs::read(folder.join(name)).is_ok_and(|own| own == content)) {
+                let what = format!("{}: is not what the run wrote, and would be replaced", path.display());
+                return Err(Error::new(ErrorKind::Input, what).help("move it away"));
             }
-            temporary().tempfile_in(&folder).map(drop).map_err(|e| e.kind().into())
-        });
-        prepared.map_err(|e| Error::io(folder.display(), &e))
+        }
+        Ok(())
+    }
+
+    /// Claims the folder if need be, tries whether all can be written that a run writes, and removes what a
+    /// killed run left half written.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`]; as [`Checkpoints::claim`].
+    pub fn prepare(&mut self) -> Result<()> {
+        if self.lock.is_none() {
+            self.take()?;
+        }
+        let folder = self.folder();
+        create_folders(&folder)?;
+        disk::clean_all(&folder);
+        disk::clean(&self.out, &WRITTEN);
+        WRITTEN.iter().try_for_each(|name| check_file(&self.out.join(name)))?;
+        [&self.out, &folder].into_iter().try_for_each(|folder| {
+            disk::temporary_folder(folder).map(drop).map_err(|e| Error::io(folder.display(), &e))
+        })
+    }
+
+    /// Refuses a run whose checkpoints the disk has no room for, after `step` steps.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`], with the bytes.
+    pub fn check_room(&self, config: &ModelConfig, settings: &Settings, step: u64) -> Result<()> {
+        // Configuration, tokenizer, headers of tensors.
+        const SMALL: u64 = 16 << 10;
+        let parameters = config.parameters();
+        let trained = parameters.iter().filter(|p| p.kind.is_trained()).map(|p| p.elements() as u64);
+        let (weights, trained) = (config.parameter_count(), trained.sum::<u64>());
+        let largest = weights.max(trained.saturating_mul(2)).saturating_mul(4);
+        let one = weights.saturating_add(trained.saturating_mul(2)).saturating_mul(4).saturating_add(SMALL);
+        let left = settings.steps.saturating_sub(step);
+        let saves = left.checked_div(settings.save_every).unwrap_or_default().saturating_add(1);
+        // The oldest goes when the newest is there.
+        let most = (settings.keep as u64).saturating_add(1);
+        let have = self.list().len() as u64;
+        let more = most.min(have.saturating_add(saves)).saturating_sub(have).max(1);
+        check_room(&self.folder(), largest.saturating_add(SMALL), one)?;
+        check_room(&self.folder(), 0, one.saturating_mul(more)).map_err(|e| {
+            let what = format!("{}, for {more} checkpoints", e.message());
+            Error::new(e.kind(), what)
+                .help("free some space, --keep fewer of them, or write to another disk; nothing was written")
+        })
+    }
+
+    /// The folders of checkpoints, complete or not, oldest first: step and folder.
+    fn all(&self) -> Vec<(u64, PathBuf)> {
+        let Ok(entries) = fs::read_dir(self.folder()) else { return Vec::new() };
+        let step = |path: &Path| path.file_name()?.to_str()?.strip_prefix("step-")?.parse().ok();
+        let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+        let mut list: Vec<(u64, PathBuf)> = paths.filter_map(|path| Some((step(&path)?, path))).collect();
+        list.sort_unstable();
+        list
     }
 
     /// The complete checkpoints, oldest first: step and folder.
     pub fn list(&self) -> Vec<(u64, PathBuf)> {
-        let Ok(entries) = fs::read_dir(self.folder()) else { return Vec::new() };
-        let step = |path: &Path| path.file_name()?.to_str()?.strip_prefix("step-")?.parse().ok();
-        let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
-        let mut list: Vec<(u64, PathBuf)> = paths
-            .filter_map(|path| Some((step(&path)?, path)))
-            .filter(|(_, path)| is_complete(path))
-            .collect();
-        list.sort_unstable();
+        let mut list = self.all();
+        list.retain(|(_, path)| is_complete(path));
         list
     }
 
@@ -193,7 +280,11 @@ impl Checkpoints {
                 ErrorKind::Input,
                 format!("{}: has no checkpoint to continue from", self.out.display()),
             )
-            .help("start with --config or --model instead of --resume"));
+            .help(if is_there(&self.out.join(Log::NAME)) {
+                "move its train.jsonl away, and start with --config or --model instead of --resume"
+            } else {
+                "start with --config or --model instead of --resume"
+            }));
         };
         let progress = read_progress(&path)?;
         let source = ModelSource::open(&path)?;
@@ -214,26 +305,20 @@ impl Checkpoints {
     /// [`ErrorKind::Io`], naming the checkpoint; the earlier ones are as they were.
     pub fn save(&self, snapshot: &Snapshot<'_>, keep: usize) -> Result<PathBuf> {
         let place = self.folder().join(format!("step-{:06}", snapshot.progress.step));
-        if !is_complete(&place) {
-            self.write(&place, snapshot).map_err(|e| Error::io(place.display(), &e))?;
-        }
+        // What is there under this name is of no run that could go on: it is replaced, never taken for ours.
+        self.write(&place, snapshot).map_err(|e| Error::io(place.display(), &e))?;
         self.publish(&place, snapshot)?;
         let list = self.list();
         for (_, old) in list.iter().rev().skip(keep.max(1)) {
-            fs::remove_dir_all(old).map_err(|e| Error::io(old.display(), &e))?;
+            disk::remove_folder(old).map_err(|e| Error::io(old.display(), &e))?;
         }
         Ok(place)
     }
 
     fn write(&self, place: &Path, snapshot: &Snapshot<'_>) -> io::Result<()> {
-        // Its own temporary path is no use in a message.
-        let folder = temporary().tempdir_in(self.folder()).map_err(|e| io::Error::from(e.kind()))?;
+        let folder = disk::temporary_folder(&self.folder())?;
         let file = |name: &str, write: &dyn Fn(&mut dyn Write) -> io::Result<()>| -> io::Result<()> {
-            let file = fs::File::create(folder.path().join(name))?;
-            let mut w = BufWriter::with_capacity(1 << 20, &file);
-            write(&mut w)?;
-            w.flush()?;
-            file.sync_all()
+            disk::fill(&disk::create(&folder.path().join(name))?, write)
         };
         file(CONFIG, &|w| w.write_all(snapshot.config.to_json().as_bytes()))?;
         if let Some(json) = &snapshot.vocabulary.json {
@@ -242,15 +327,14 @@ impl Checkpoints {
         file(SINGLE, &|w| write_tensors_to(w, &tensors(snapshot.weights), &[]))?;
         file(OPTIMIZER, &|w| write_tensors_to(w, &tensors(snapshot.moments), &[]))?;
         file(TRAINING, &|w| serde_json::to_writer_pretty(w, snapshot.progress).map_err(Into::into))?;
-        sync(folder.path());
-        if place.exists() {
-            // Incomplete, or it would not be written again.
-            fs::remove_dir_all(place)?;
+        disk::sync(folder.path());
+        if place.is_dir() {
+            disk::remove_folder(place)?;
         }
-        fs::rename(folder.path(), place)?;
+        disk::rename(folder.path(), place)?;
         // It has its name now, and stays.
         let _ = folder.keep();
-        sync(&self.folder());
+        disk::sync(&self.folder());
         Ok(())
     }
 
@@ -267,33 +351,42 @@ impl Checkpoints {
             text(TOKENIZER, json)?;
         }
         let (from, to) = (place.join(SINGLE), self.out.join(SINGLE));
-        let linked = temporary()
-            .make_in(&self.out, |link| fs::hard_link(&from, link))
-            .map(tempfile::NamedTempFile::into_temp_path);
-        match linked.map(|link| (link.to_path_buf(), link.persist(&to))) {
-            Ok((link, Ok(()))) => {
-                // Renaming onto another name of the same file does nothing.
-                let _ = fs::remove_file(link);
+        // A link that the user made to another place is followed, by a copy.
+        let linked = if to.is_symlink() {
+            Err(io::ErrorKind::Unsupported.into())
+        } else {
+            disk::temporary_link(&from, &to).and_then(|link| disk::persist_link(link, &to))
+        };
+        match linked {
+            Ok(()) => {
+                disk::sync(&self.out);
                 Ok(())
             }
-            _ => atomic_write(&to, |w| io::copy(&mut fs::File::open(&from)?, w).map(drop)),
+            Err(_) => atomic_write(&to, |w| io::copy(&mut fs::File::open(&from)?, w).map(drop)),
         }
     }
 }
 
-/// Names of what is not finished.
-const PREFIX: &str = ".polysketch-";
-
-fn temporary() -> tempfile::Builder<'static, 'static> {
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(PREFIX);
-    #[cfg(unix)]
-    {
-        // What a plain `mkdir` would ask for; the umask takes its part.
-        use std::os::unix::fs::PermissionsExt;
-        builder.permissions(fs::Permissions::from_mode(0o777));
+impl Drop for Checkpoints {
+    fn drop(&mut self) {
+        if self.lock.is_some() {
+            // Nothing came of a run without a step.
+            let log = self.out.join(Log::NAME);
+            if is_empty_log(&log) {
+                let _ = fs::remove_file(log);
+            }
+            let _ = fs::remove_dir(self.folder());
+        }
     }
-    builder
+}
+
+fn is_empty_log(path: &Path) -> bool {
+    path.ends_with(Log::NAME) && path.metadata().is_ok_and(|m| m.is_file() && m.len() == 0)
+}
+
+/// Whether something has this name, a link to nothing included.
+fn is_there(path: &Path) -> bool {
+    path.symlink_metadata().is_ok()
 }
 
 fn tensors(list: &NamedTensors) -> Vec<TensorData<'_>> {
@@ -326,16 +419,10 @@ fn is_complete(folder: &Path) -> bool {
         && [SINGLE, OPTIMIZER].iter().all(|name| Tensors::open(&folder.join(name)).is_ok())
 }
 
-/// Names in a folder reach the disk. Some file systems cannot, and then nothing is lost but time.
-fn sync(folder: &Path) {
-    if let Ok(folder) = fs::File::open(folder) {
-        let _ = folder.sync_all();
-    }
-}
-
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::files::faults;
     use crate::train::initial::new_model;
     use crate::train::schedule::Decay;
 
@@ -357,15 +444,20 @@ pub(super) mod tests {
         }
     }
 
-    fn save(run: &Checkpoints, step: u64, keep: usize) -> Result<PathBuf> {
+    /// A model of its own for every seed.
+    fn new(seed: u64) -> ModelSource {
         let json = r#"{"vocab_size":257,"hidden_size":4,"num_hidden_layers":1,"num_attention_heads":1,"intermediate_size":4,
             "rope":{"where":"none"},"attention":{"kind":"softmax"}}"#;
-        let source = new_model(
-            ModelConfig::from_json(json, "c").expect("good").0,
-            crate::model::Tokenizer::bytes(),
-            step,
-        )
-        .expect("makes");
+        let config = ModelConfig::from_json(json, "c").expect("good").0;
+        new_model(config, crate::model::Tokenizer::bytes(), seed).expect("makes")
+    }
+
+    fn save(run: &Checkpoints, step: u64, keep: usize) -> Result<PathBuf> {
+        save_of(run, step, keep, step)
+    }
+
+    fn save_of(run: &Checkpoints, step: u64, keep: usize, seed: u64) -> Result<PathBuf> {
+        let source = new(seed);
         let names = source.config.parameters();
         let weights = names
             .iter()
@@ -402,7 +494,7 @@ pub(super) mod tests {
     #[test]
     fn a_checkpoint_is_read_back_exactly_and_the_folder_is_a_model() {
         let dir = tempfile::tempdir().expect("folder");
-        let run = Checkpoints::of(&dir.path().join("new/run"));
+        let mut run = Checkpoints::of(&dir.path().join("new/run"));
         run.check_new().expect("nothing there");
         assert!(run.newest().is_err());
         run.prepare().expect("makes");
@@ -411,7 +503,7 @@ pub(super) mod tests {
             save(&run, step, 2).expect("saves");
         }
         assert_eq!(steps(&run), [100, 1_000_000]);
-        assert_eq!(names(run.out()), ["checkpoints", "config.json", "model.safetensors"]);
+        assert_eq!(names(run.out()), [FolderLock::NAME, "checkpoints", "config.json", "model.safetensors"]);
         assert_eq!(names(&run.folder()), ["step-000100", "step-1000000"]);
         let resumed = run.newest().expect("reads");
         assert_eq!(resumed.progress, Progress::new(1_000_000, 0.1 + 0.7, 1.0 / 3.0, 5, &settings()));
@@ -423,31 +515,40 @@ pub(super) mod tests {
             resumed.source.checkpoint.f32(name).expect("reads")
         );
         assert!(run.check_new().expect_err("taken").message().contains("step-1000000"));
-        // The same once more changes nothing.
-        save(&run, 1_000_000, 2).expect("saves");
-        assert_eq!((steps(&run), names(run.out()).len()), (vec![100, 1_000_000], 3));
+        // What lies at a checkpoint's place is replaced by the run's own.
+        save_of(&run, 1_000_000, 2, 7).expect("saves");
+        assert_eq!((steps(&run), names(run.out()).len()), (vec![100, 1_000_000], 4));
+        let own = new(7).checkpoint.f32(name).expect("reads");
+        for folder in [run.out(), &run.folder().join("step-1000000")] {
+            let source = ModelSource::open(folder).expect("a model");
+            assert_eq!(source.checkpoint.f32(name).expect("reads"), own);
+        }
+        let folder = run.out().to_path_buf();
+        drop(run);
+        assert_eq!(names(&folder), ["checkpoints", "config.json", "model.safetensors"]);
     }
 
     #[test]
     fn what_is_incomplete_is_ignored_and_replaced() {
         let dir = tempfile::tempdir().expect("folder");
-        let run = Checkpoints::of(dir.path());
+        let mut run = Checkpoints::of(dir.path());
         run.prepare().expect("makes");
         (1..=4).for_each(|step| drop(save(&run, step, 9).expect("saves")));
-        let at = |step: u64, name: &str| run.folder().join(format!("step-{step:06}")).join(name);
+        let folder = run.folder();
+        let at = |step: u64, name: &str| folder.join(format!("step-{step:06}")).join(name);
         fs::remove_file(at(4, TRAINING)).expect("removes");
         let optimizer = fs::read(at(3, OPTIMIZER)).expect("reads");
         fs::write(at(3, OPTIMIZER), &optimizer[..optimizer.len() - 1]).expect("writes");
         fs::create_dir(run.folder().join("step-000009")).expect("makes");
         fs::create_dir(run.folder().join("other")).expect("makes");
+        let half = |target: &Path| disk::temporary_file(target).expect("makes").keep().expect("stays").1;
+        let (ours, other) = (half(&run.out().join(SINGLE)), half(&run.out().join("a.state")));
         fs::create_dir(run.folder().join(".polysketch-abc")).expect("makes");
-        fs::write(run.out().join(".polysketch-def"), "half").expect("writes");
         assert_eq!(steps(&run), [1, 2]);
         assert_eq!(run.newest().expect("reads").progress.step, 2);
         run.prepare().expect("cleans");
-        assert!(
-            !run.folder().join(".polysketch-abc").exists() && !run.out().join(".polysketch-def").exists()
-        );
+        assert!(!run.folder().join(".polysketch-abc").exists() && !ours.exists());
+        assert!(other.exists(), "another program may be writing it");
         save(&run, 3, 9).expect("saves");
         assert_eq!(steps(&run), [1, 2, 3]);
         fs::write(at(3, TRAINING), r#"{"format":2}"#).expect("writes");
@@ -457,7 +558,7 @@ pub(super) mod tests {
     #[test]
     fn a_failed_save_leaves_what_was_there() {
         let dir = tempfile::tempdir().expect("folder");
-        let run = Checkpoints::of(dir.path());
+        let mut run = Checkpoints::of(dir.path());
         run.prepare().expect("makes");
         save(&run, 1, 2).expect("saves");
         // A file in the way of the folder.
@@ -467,9 +568,108 @@ pub(super) mod tests {
         assert_eq!((steps(&run), names(&run.folder()).len()), (vec![1], 2));
         fs::remove_dir_all(run.folder()).expect("removes");
         let error = save(&run, 2, 2).expect_err("no folder");
-        assert!(error.message().contains("step-000002") && !error.message().contains(PREFIX), "{error}");
+        assert!(
+            error.message().contains("step-000002") && !error.message().contains(disk::PREFIX),
+            "{error}"
+        );
         let file = dir.path().join("file");
         fs::write(&file, "").expect("writes");
         assert!(Checkpoints::of(&file).check_new().is_err() && Checkpoints::of(&file).prepare().is_err());
+    }
+
+    /// Whatever fails while a checkpoint is saved: the run's folder is the model of one step, the run goes on
+    /// from one that is whole, and an error names the place.
+    #[test]
+    fn any_operation_may_fail() {
+        let name = "model.embed_tokens.weight";
+        let weights = |step: u64| new(step).checkpoint.f32(name).expect("reads");
+        faults::every(|k, fault| {
+            let dir = tempfile::tempdir().expect("folder");
+            let mut run = Checkpoints::of(dir.path());
+            run.prepare().expect("makes");
+            (1..=2).for_each(|step| drop(save(&run, step, 2).expect("saves")));
+            let (saved, hit) = faults::with(k, fault, || save(&run, 3, 2));
+            if let Err(error) = &saved {
+                let place = dir.path().display().to_string();
+                assert!(error.kind() == ErrorKind::Io && error.message().contains(&place), "{k}: {error}");
+                assert!(!error.message().contains(disk::PREFIX), "{k}: {error}");
+            }
+            let resumed = run.newest().expect("goes on");
+            let step = resumed.progress.step;
+            assert!(step == 3 || (step == 2 && saved.is_err()), "{k}: {step} {saved:?}");
+            assert_eq!(resumed.source.checkpoint.f32(name).expect("reads"), weights(step), "{k}");
+            let published = ModelSource::open(dir.path()).expect("a model").checkpoint.f32(name);
+            let published = published.expect("reads");
+            assert!(published == weights(3) || (published == weights(2) && saved.is_err()), "{k}: {saved:?}");
+            drop(run);
+            let mut again = Checkpoints::claim(dir.path()).expect("free");
+            again.check_own().expect("its own");
+            again.prepare().expect("goes on");
+            (step + 1..=5).for_each(|step| drop(save(&again, step, 2).expect("saves")));
+            drop(again);
+            assert_eq!(steps(&Checkpoints::of(dir.path())), [4, 5]);
+            let all = [names(dir.path()), names(&dir.path().join("checkpoints"))].concat();
+            assert!(all.iter().all(|name| !name.starts_with('.')), "{k}: {all:?}");
+            hit
+        });
+    }
+
+    #[test]
+    fn nothing_that_no_run_wrote_is_replaced() {
+        for name in [CONFIG, TOKENIZER, SINGLE, INDEX, Log::NAME, DRAWING, "checkpoints/mine", "checkpoints"]
+        {
+            let dir = tempfile::tempdir().expect("folder");
+            let path = dir.path().join(name);
+            fs::create_dir_all(path.parent().expect("has one")).expect("makes");
+            fs::write(&path, "mine").expect("writes");
+            let run = Checkpoints::claim(dir.path()).expect("free");
+            let error = run.check_new().expect_err("refused");
+            assert!(error.kind() == ErrorKind::Input && error.message().contains(name), "{name}: {error}");
+            drop(run);
+            assert_eq!(fs::read(&path).expect("reads"), b"mine", "{name}");
+        }
+        let dir = tempfile::tempdir().expect("folder");
+        let mut run = Checkpoints::claim(dir.path()).expect("free");
+        for (name, content) in [("README", "mine"), (Log::NAME, "")] {
+            fs::write(dir.path().join(name), content).expect("writes");
+        }
+        run.check_new().expect("nothing would be replaced");
+        run.prepare().expect("makes");
+        save(&run, 1, 2).expect("saves");
+        run.check_own().expect("its own");
+        fs::write(dir.path().join(CONFIG), "mine").expect("writes");
+        let error = run.check_own().expect_err("not its own");
+        assert!(error.message().contains(CONFIG) && error.advice().is_some(), "{error}");
+    }
+
+    #[test]
+    fn a_disk_without_room_is_told_before_the_first_step() {
+        let dir = tempfile::tempdir().expect("folder");
+        let mut run = Checkpoints::of(dir.path());
+        run.prepare().expect("makes");
+        let config = new(1).config;
+        run.check_room(&config, &settings(), 0).expect("has room");
+        let huge = ModelConfig { vocab_size: 1 << 40, hidden_size: 1 << 20, ..config };
+        let error = run.check_room(&huge, &settings(), 0).expect_err("no room");
+        assert!(error.kind() == ErrorKind::Io && error.advice().is_some(), "{error}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn names_need_not_be_text() {
+        use std::os::unix::ffi::OsStrExt as _;
+        let dir = tempfile::tempdir().expect("folder");
+        let odd = Path::new(std::ffi::OsStr::from_bytes(b"/tmp/n\xffme"));
+        let asked =
+            Settings { data: vec![odd.into(), "/plain".into()], eval_data: Some(odd.into()), ..settings() };
+        let progress = Progress::new(1, 0.0, 0.0, 5, &asked);
+        let json = serde_json::to_string(&progress).expect("any path is stored");
+        assert!(json.contains("\"/plain\""), "{json}");
+        assert_eq!(serde_json::from_str::<Progress>(&json).expect("reads"), progress);
+        let mut run = Checkpoints::of(&dir.path().join(odd.file_name().expect("has one")));
+        run.prepare().expect("makes");
+        save(&run, 1, 2).expect("saves");
+        assert_eq!(run.newest().expect("reads").progress.step, 1);
+        assert!(FolderLock::take(run.out()).is_err());
     }
 }

@@ -1,4 +1,4 @@
-//! Texts to token ids, once: the ids are kept in a file beside the text.
+//! Texts to token ids, once: the ids are kept in a cache folder.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -6,8 +6,8 @@ use std::sync::Arc;
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::files::{create_folders, read_bytes, read_text};
 use crate::model::Tokenizer;
-use crate::model::files::{read_bytes, read_text};
 use crate::model::tensor_file::{Dtype, TensorData, TensorFile, write_safetensors};
 use crate::model::tokenizer::documents;
 
@@ -57,22 +57,22 @@ pub struct Corpus {
 }
 
 impl Corpus {
-    /// Reads texts. The ids of each are kept beside it, or in `spare` where that cannot be written; what is
-    /// kept is used only if it is of the same text and tokenizer. `progress` is told bytes done and bytes in
+    /// Reads texts. The ids of each are kept in the folder `cache`, if there is one; what is kept is used only
+    /// if it is of the same text and tokenizer. `progress` is told bytes done and bytes in
     /// all of the text that is being cut into tokens.
     ///
     /// # Errors
-    /// [`ErrorKind::Io`] for a file that cannot be read; [`ErrorKind::Input`] for one that is empty or not
-    /// UTF-8 (with the byte offset).
+    /// [`ErrorKind::Io`] for a file that cannot be read; [`ErrorKind::Input`] for one that is empty, holds
+    /// tensors, or is not UTF-8 (with the byte offset).
     pub fn read(
         paths: &[PathBuf],
         vocabulary: &Vocabulary,
-        spare: &Path,
+        cache: Option<&Path>,
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<Self> {
         let mut tokens: Vec<u32> = Vec::new();
         for path in paths {
-            let next = read_one(path, vocabulary, spare, progress)?;
+            let next = read_one(path, vocabulary, cache, progress)?;
             if let (Some(end), Some(last)) = (vocabulary.tokenizer.end_of_text(), tokens.last())
                 && *last != end
             {
@@ -87,39 +87,46 @@ impl Corpus {
 fn read_one(
     path: &Path,
     vocabulary: &Vocabulary,
-    spare: &Path,
+    cache: Option<&Path>,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Vec<u32>> {
     let text = read_text(path)?;
     if text.is_empty() {
         return Err(Error::new(ErrorKind::Input, format!("{}: is empty", path.display())).help("give a text"));
     }
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    // One for each tokenizer; an older one of the same is replaced.
-    let name = format!("{name}.{:08x}.tokens", vocabulary.hash() as u32);
-    let places = [path.with_file_name(&name), spare.join(&name)];
     let key = Key { text: xxh3_64(text.as_bytes()), tokenizer: vocabulary.hash() };
-    if let Some(tokens) = places.iter().find_map(|place| key.load(place)) {
+    let kept = cache.map(|folder| folder.join(key.name(path)));
+    if let Some(tokens) = kept.as_deref().and_then(|kept| key.load(kept)) {
         return Ok(tokens);
     }
     let tokens = encode(&text, &vocabulary.tokenizer, &mut |done| progress(done, text.len()))?;
     progress(text.len(), text.len());
-    // A folder that is marked read-only is left alone even by those who could write there.
-    let marked =
-        path.parent().and_then(|folder| folder.metadata().ok()).is_some_and(|m| m.permissions().readonly());
-    let beside = if marked { None } else { key.store(&places[0], &tokens).ok() };
-    let kept = beside.map_or_else(
-        || {
-            std::fs::create_dir_all(spare).map_err(|e| Error::io(spare.display(), &e))?;
-            key.store(&places[1], &tokens)
-        },
-        Ok,
-    );
     // It only saves time.
-    if let Err(error) = kept {
+    if let (Some(folder), Some(kept)) = (cache, kept)
+        && let Err(error) = create_folders(folder).and_then(|()| key.store(&kept, &tokens))
+    {
         log::warn!("the tokens are not kept: {error}");
     }
+    if let Some(folder) = cache {
+        forget_old(folder);
+    }
     Ok(tokens)
+}
+
+/// Texts whose tokens are kept.
+const KEPT: usize = 64;
+/// How names of kept tokens end.
+const END: &str = "tokens";
+
+/// Removes the tokens of all texts but the latest.
+fn forget_old(folder: &Path) {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let ours = entries.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|e| e == END));
+    let mut aged: Vec<_> =
+        ours.filter_map(|path| Some((path.metadata().ok()?.modified().ok()?, path))).collect();
+    aged.sort_unstable();
+    // Another run may have removed it.
+    aged.iter().rev().skip(KEPT).for_each(|(_, path)| drop(std::fs::remove_file(path)));
 }
 
 fn encode(text: &str, tokenizer: &Tokenizer, progress: &mut dyn FnMut(usize)) -> Result<Vec<u32>> {
@@ -143,6 +150,14 @@ struct Key {
 }
 
 impl Key {
+    /// The file of a text's tokens. One for each tokenizer; those of an older text of the same path are
+    /// replaced.
+    fn name(self, path: &Path) -> String {
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+        let path = xxh3_64(path.as_os_str().as_encoded_bytes());
+        format!("{path:016x}.{:016x}.{END}", self.tokenizer)
+    }
+
     fn notes(self, tokens: &[u32]) -> [(&'static str, String); 3] {
         let mut hash = Xxh3::new();
         hash.update(bytemuck::cast_slice(tokens));
@@ -169,11 +184,12 @@ impl Key {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::files::faults;
     use crate::model::tokenizer_train::train;
 
-    fn read(paths: &[PathBuf], vocabulary: &Vocabulary, spare: &Path) -> (Result<Corpus>, bool) {
+    fn read(paths: &[PathBuf], vocabulary: &Vocabulary, cache: &Path) -> (Result<Corpus>, bool) {
         let mut encoded = false;
-        let corpus = Corpus::read(paths, vocabulary, spare, &mut |_, _| encoded = true);
+        let corpus = Corpus::read(paths, vocabulary, Some(cache), &mut |_, _| encoded = true);
         (corpus, encoded)
     }
 
@@ -192,42 +208,79 @@ mod tests {
 
     #[test]
     fn tokens_are_kept_and_only_used_for_the_same_text_and_tokenizer() {
-        let (dir, spare) = (tempfile::tempdir().expect("folder"), tempfile::tempdir().expect("folder"));
+        let (dir, cache) = (tempfile::tempdir().expect("folder"), tempfile::tempdir().expect("folder"));
+        let cache = cache.path().join("not there yet");
         let path = dir.path().join("a.txt");
         std::fs::write(&path, "the letter<|endoftext|>it said").expect("writes");
         let (paths, vocabulary) = ([path.clone()], small());
         let want = vocabulary.tokenizer.encode("the letter<|endoftext|>it said").expect("encodes");
-        let (first, encoded) = read(&paths, &vocabulary, spare.path());
+        let (first, encoded) = read(&paths, &vocabulary, &cache);
         let first = first.expect("reads");
         assert!(encoded && first.tokens[..] == want[..]);
-        let (again, encoded) = read(&paths, &vocabulary, spare.path());
+        let (again, encoded) = read(&paths, &vocabulary, &cache);
         assert!(!encoded && again.expect("reads").hash == first.hash);
-        assert_eq!((names(dir.path()), names(spare.path())), (2, 0));
+        assert_eq!((names(dir.path()), names(&cache)), (1, 1), "nothing beside the text");
 
         // Another tokenizer has its own; another text replaces what was kept.
-        assert!(read(&paths, &Vocabulary::bytes(), spare.path()).1);
-        assert_eq!(names(dir.path()), 3);
+        assert!(read(&paths, &Vocabulary::bytes(), &cache).1);
+        assert_eq!(names(&cache), 2);
         std::fs::write(&path, "the letter<|endoftext|>it said that").expect("writes");
-        let (changed, encoded) = read(&paths, &vocabulary, spare.path());
+        let (changed, encoded) = read(&paths, &vocabulary, &cache);
         assert!(encoded && changed.expect("reads").hash != first.hash);
-        assert_eq!(names(dir.path()), 3);
+        assert_eq!((names(dir.path()), names(&cache)), (1, 2));
 
         // Damage is found wherever it is.
-        let kept = read_dir(dir.path(), vocabulary.hash());
+        let kept = kept(&path, &vocabulary, &cache);
         let good = std::fs::read(&kept).expect("reads");
         for damage in [0, 20, good.len() - 1] {
             let mut bad = good.clone();
             bad[damage] ^= 1;
             std::fs::write(&kept, &bad).expect("writes");
-            assert!(read(&paths, &vocabulary, spare.path()).1, "byte {damage}");
+            assert!(read(&paths, &vocabulary, &cache).1, "byte {damage}");
             assert_eq!(std::fs::read(&kept).expect("reads"), good);
         }
         std::fs::write(&kept, &good[..good.len() - 4]).expect("writes");
-        assert!(read(&paths, &vocabulary, spare.path()).1);
+        assert!(read(&paths, &vocabulary, &cache).1);
     }
 
-    fn read_dir(dir: &Path, hash: u64) -> PathBuf {
-        dir.join(format!("a.txt.{:08x}.tokens", hash as u32))
+    fn kept(path: &Path, vocabulary: &Vocabulary, cache: &Path) -> PathBuf {
+        cache.join(Key { text: 0, tokenizer: vocabulary.hash() }.name(path))
+    }
+
+    #[test]
+    fn whatever_fails_the_tokens_are_right() {
+        let (dir, cache) = (tempfile::tempdir().expect("folder"), tempfile::tempdir().expect("folder"));
+        let paths = [dir.path().join("a.txt")];
+        let vocabulary = Vocabulary::bytes();
+        let kept = kept(&paths[0], &vocabulary, cache.path());
+        faults::every(|k, fault| {
+            std::fs::write(&paths[0], "old").expect("writes");
+            read(&paths, &vocabulary, cache.path()).0.expect("reads");
+            let old = std::fs::read(&kept).expect("reads");
+            std::fs::write(&paths[0], "new text").expect("writes");
+            let (done, hit) = faults::with(k, fault, || read(&paths, &vocabulary, cache.path()).0);
+            let tokens = done.expect("a cache only saves time").tokens;
+            assert_eq!(tokens.len(), 8, "{k}");
+            // What is kept is the old or the new, whole, and never taken for the other.
+            let now = std::fs::read(&kept).expect("reads");
+            assert!(now == old || !read(&paths, &vocabulary, cache.path()).1, "{k}");
+            assert_eq!(read(&paths, &vocabulary, cache.path()).0.expect("reads").tokens, tokens);
+            assert_eq!(names(cache.path()), 1, "nothing is left half written");
+            hit
+        });
+    }
+
+    #[test]
+    fn a_cache_does_not_grow_for_ever() {
+        let (dir, cache) = (tempfile::tempdir().expect("folder"), tempfile::tempdir().expect("folder"));
+        std::fs::write(cache.path().join("a pipeline"), "of another kind").expect("writes");
+        for i in 0..KEPT + 5 {
+            let path = dir.path().join(i.to_string());
+            std::fs::write(&path, "text").expect("writes");
+            read(&[path], &Vocabulary::bytes(), cache.path()).0.expect("reads");
+        }
+        assert_eq!(names(cache.path()), KEPT + 1);
+        assert!(!read(&[dir.path().join((KEPT + 4).to_string())], &Vocabulary::bytes(), cache.path()).1);
     }
 
     #[test]
@@ -274,28 +327,13 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_cannot_be_written_to_is_left_alone() {
-        let (dir, spare) = (tempfile::tempdir().expect("folder"), tempfile::tempdir().expect("folder"));
+    fn a_cache_that_cannot_be_written_to_is_no_failure() {
+        let dir = tempfile::tempdir().expect("folder");
         let path = dir.path().join("a.txt");
         std::fs::write(&path, "text").expect("writes");
-        let vocabulary = Vocabulary::bytes();
-        let mark = |readonly: bool| {
-            let mut permissions = dir.path().metadata().expect("is there").permissions();
-            #[allow(clippy::permissions_set_readonly_false, reason = "a folder of this test alone")]
-            permissions.set_readonly(readonly);
-            std::fs::set_permissions(dir.path(), permissions).expect("sets");
-        };
-        mark(true);
-        let place = spare.path().join("new");
-        assert!(read(std::slice::from_ref(&path), &vocabulary, &place).1);
-        assert!(!read(std::slice::from_ref(&path), &vocabulary, &place).1);
-        assert_eq!((names(dir.path()), names(&place)), (1, 1));
-        // Nowhere at all: it works, and takes its time.
-        let nowhere = path.join("nowhere");
-        assert_eq!(
-            read(std::slice::from_ref(&path), &vocabulary, &nowhere).0.expect("reads").tokens.len(),
-            4
-        );
-        mark(false);
+        let (paths, nowhere) = ([path.clone()], path.join("nowhere"));
+        assert_eq!(read(&paths, &Vocabulary::bytes(), &nowhere).0.expect("reads").tokens.len(), 4);
+        let without = Corpus::read(&paths, &Vocabulary::bytes(), None, &mut |_, _| ());
+        assert_eq!(without.expect("reads").tokens.len(), 4);
     }
 }

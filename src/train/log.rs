@@ -8,13 +8,15 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::error::{Error, Result};
-use crate::model::files::{atomic_write, read_text};
+use crate::files::{atomic_write, read_text};
 
 /// The log of a run.
 #[derive(Debug)]
 pub struct Log {
     path: PathBuf,
     file: File,
+    /// Bytes of whole lines.
+    length: u64,
 }
 
 /// The line of a step.
@@ -79,17 +81,25 @@ impl Log {
         };
         atomic_write(&path, |w| w.write_all(kept.as_bytes()))?;
         let file = File::options().append(true).open(&path).map_err(|e| Error::io(path.display(), &e))?;
-        Ok(Self { path, file })
+        Ok(Self { path, file, length: kept.len() as u64 })
     }
 
     /// Appends a line.
     ///
     /// # Errors
-    /// [`ErrorKind::Io`](crate::ErrorKind::Io).
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io); what was written of the line is taken back.
     pub fn write(&mut self, line: &impl Serialize) -> Result<()> {
-        let text = serde_json::to_string(line).map_err(Into::into);
-        text.and_then(|text| self.file.write_all((text + "\n").as_bytes()))
-            .map_err(|e| Error::io(self.path.display(), &e))
+        let written = serde_json::to_string(line).map_err(Into::into).and_then(|text| {
+            let text = text + "\n";
+            self.file.write_all(text.as_bytes())?;
+            self.length += text.len() as u64;
+            Ok(())
+        });
+        written.map_err(|e| {
+            // Where even that fails, a reader skips half a line.
+            let _ = self.file.set_len(self.length);
+            Error::io(self.path.display(), &e)
+        })
     }
 }
 

@@ -68,8 +68,8 @@ pub struct Finished {
 }
 
 impl Data {
-    /// Reads the texts of a run in `out`, or prepares its task, for a model. `progress` is told bytes done
-    /// and bytes in all of the text that is being cut into tokens.
+    /// Reads the texts of a run, or prepares its task, for a model. `cache` is as for [`Corpus::read`].
+    /// `progress` is told bytes done and bytes in all of the text that is being cut into tokens.
     ///
     /// # Errors
     /// [`ErrorKind::Tokenizer`] if the tokenizer does not fit the model; as [`Corpus::read`],
@@ -77,7 +77,7 @@ impl Data {
     pub fn open(
         settings: &Settings,
         start: &Start,
-        out: &Path,
+        cache: Option<&Path>,
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<Self> {
         let vocabulary = start.source.config.vocab_size;
@@ -87,12 +87,12 @@ impl Data {
             return Ok(Self { training: Box::new(training), evaluation, hash: 0, tokens: None });
         }
         start.vocabulary.tokenizer.check_model(vocabulary)?;
-        let corpus = Corpus::read(&settings.data, &start.vocabulary, out, progress)?;
+        let corpus = Corpus::read(&settings.data, &start.vocabulary, cache, progress)?;
         let training = Windows::new(corpus.tokens.clone(), settings.context, settings.seed)
             .map_err(|e| in_files(e, &settings.data))?;
         let evaluation = settings.eval_data.as_ref().map(|path| -> Result<_> {
             let paths = [path.clone()];
-            let corpus = Corpus::read(&paths, &start.vocabulary, out, progress)?;
+            let corpus = Corpus::read(&paths, &start.vocabulary, cache, progress)?;
             let windows = FixedWindows::new(corpus.tokens, settings.context, settings.eval_tokens)
                 .map_err(|e| in_files(e, &paths))?;
             Ok(EvaluationSet { count: windows.count(), data: Box::new(windows), answers: false })
@@ -129,7 +129,8 @@ impl From<Resumed> for Start {
     }
 }
 
-/// Runs until the last step, or until `tell` says to stop after a step; then saves.
+/// Runs until the last step, or until `tell` says to stop after a step; then saves. The folder is claimed for
+/// the run where the caller did not do so ([`Checkpoints::claim`]).
 ///
 /// # Errors
 /// [`ErrorKind::Input`] if training diverges, or if a run goes on with other data; [`ErrorKind::Io`] if
@@ -139,7 +140,7 @@ pub async fn run(
     settings: &Settings,
     start: Start,
     data: Data,
-    out: &Path,
+    mut checkpoints: Checkpoints,
     tell: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>,
 ) -> Result<Finished> {
     settings.check()?;
@@ -153,7 +154,7 @@ pub async fn run(
     if steps >= settings.steps {
         return Err(Error::new(
             ErrorKind::Input,
-            format!("{}: is at step {steps} of {} already", out.display(), settings.steps),
+            format!("{}: is at step {steps} of {} already", checkpoints.out().display(), settings.steps),
         )
         .help("give a larger --steps to train on"));
     }
@@ -164,14 +165,13 @@ pub async fn run(
         "use a smaller --batch, --accumulate or --context",
     )?;
     let mut learner = Learner::new(engine, &source, &settings.learner()).await?;
-    // A run that is refused leaves no folder.
-    let checkpoints = Checkpoints::of(out);
     checkpoints.prepare()?;
+    checkpoints.check_room(&source.config, settings, steps)?;
     if let Some((moments, _)) = resumed {
         learner.restore_moments(moments).await?;
     }
     let mut run = Run {
-        log: Log::open(out, steps)?,
+        log: Log::open(checkpoints.out(), steps)?,
         // A checkpoint that there is already is the last good one until there is another.
         saved: checkpoints.list().pop().map(|(_, path)| path),
         checkpoints,
@@ -228,8 +228,9 @@ impl Run<'_> {
             let began = Instant::now();
             let done = trainer.step().await?;
             let step = done.step;
+            let mut logged = Ok(());
             if due(step, settings.log_every) || step == settings.steps {
-                self.log.write(&StepLine {
+                logged = self.log.write(&StepLine {
                     step,
                     loss: done.loss,
                     lr: done.lr,
@@ -237,8 +238,13 @@ impl Run<'_> {
                     tokens: settings.tokens(step),
                     tokens_per_second: settings.tokens(1) as f64 / began.elapsed().as_secs_f64().max(1e-9),
                     seconds: self.seconds(),
-                })?;
+                });
             }
+            if logged.is_err() {
+                // What was learned need not be lost with its log.
+                self.save(trainer, &done, tell).await?;
+            }
+            logged?;
             last = Some(done);
             interrupted = tell(Event::Step(done, self.seconds())).is_break() && step < settings.steps;
             if due(step, settings.eval_every) || step == settings.steps {

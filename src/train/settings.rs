@@ -47,10 +47,12 @@ pub struct Settings {
     /// Whether the backward pass computes the layers again instead of keeping what they computed.
     pub recompute: bool,
     /// Texts to train on.
+    #[serde(default, with = "crate::files::paths::list")]
     pub data: Vec<PathBuf>,
     /// Or a synthetic task.
     pub task: Option<TaskSettings>,
     /// Text to evaluate on.
+    #[serde(default, with = "crate::files::paths::optional")]
     pub eval_data: Option<PathBuf>,
     /// Steps between evaluations; 0: only at the end.
     pub eval_every: u64,

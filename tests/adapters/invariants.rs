@@ -177,7 +177,11 @@ fn scoring_does_not_depend_on_cuts_either(executor: &Executor, case: &RandomMode
     let text = Rng(3).tokens(50, case.parsed().vocab_size);
     let mut nll = Vec::new();
     for part in [&text[..17], &text[17..18], &text[18..]] {
-        block_on(session.score(0, part, &mut |_, scores| nll.extend_from_slice(scores))).unwrap();
+        block_on(session.score(0, part, &mut |_, scores| {
+            nll.extend_from_slice(scores);
+            ControlFlow::Continue(())
+        }))
+        .unwrap();
     }
     let want: Vec<f64> = dense
         .logits(&text, 0)

@@ -10,8 +10,7 @@ use polysketch::check::slug;
 use polysketch::exec::Executor;
 use polysketch::kernels::DeviceTraits;
 use polysketch::model::parameters::ParameterKind;
-use polysketch::model::{Engine, GenerateOptions, LoadOptions, Session};
-use polysketch::tensor::DType;
+use polysketch::model::{Engine, GenerateOptions, LoadOptions, Session, WeightType};
 
 use crate::dense::Dense;
 use crate::golden::models;

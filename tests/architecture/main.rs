@@ -26,7 +26,7 @@ const LAYERS: [&[&str]; 9] = [
     &["exec"],
     &["graph", "gpu"],
     &["kernels"],
-    &["tensor", "error", "clock"],
+    &["tensor", "files", "error", "clock"],
 ];
 
 /// Files that may name wgpu, beside all of `gpu/`.

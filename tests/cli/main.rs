@@ -4,8 +4,11 @@ mod bench;
 mod check;
 mod eval;
 mod failures;
+mod folders;
 mod generation;
 mod report;
 mod run;
+#[cfg(target_os = "linux")]
+mod stopped;
 mod tokens;
 mod training;

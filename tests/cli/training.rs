@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::run::*;
 
 /// A folder with the configuration of a very small model that reads bytes, and texts.
-fn workplace() -> tempfile::TempDir {
+pub fn workplace() -> tempfile::TempDir {
     let dir = folder();
     fs::write(dir.path().join("config.json"), config(257).to_string()).unwrap();
     let text = fs::read_to_string(repository("tests/data/openings.txt")).unwrap();
@@ -33,38 +33,38 @@ fn config(vocabulary: usize) -> Value {
 }
 
 /// A run of `train`: the folder it happens in, and the one it writes.
-struct Run<'a> {
-    dir: &'a Path,
-    out: PathBuf,
+pub struct Run<'a> {
+    pub dir: &'a Path,
+    pub out: PathBuf,
 }
 
 impl<'a> Run<'a> {
-    fn new(dir: &'a Path, out: &str) -> Self {
+    pub fn new(dir: &'a Path, out: &str) -> Self {
         Self { dir, out: dir.join(out) }
     }
 
-    fn command(&self, more: &[&str]) -> Command {
+    pub fn command(&self, more: &[&str]) -> Command {
         let mut command = command(&["train", "--backend", "cpu", "--out", arg(&self.out)]);
-        command.args(more).current_dir(self.dir);
+        command.args(more).current_dir(self.dir).env("POLYSKETCH_CACHE_DIR", "off");
         command
     }
 
-    fn with(&self, more: &[&str]) -> Output {
+    pub fn with(&self, more: &[&str]) -> Output {
         self.command(more).output().unwrap()
     }
 
     /// A new run on the text.
-    fn start(&self, more: &[&str]) -> Output {
+    pub fn start(&self, more: &[&str]) -> Output {
         self.with(&[&NEW, more].concat())
     }
 
     #[track_caller]
-    fn ok(&self, output: Output) -> String {
+    pub fn ok(&self, output: Output) -> String {
         succeeded(&["train"], output)
     }
 
     /// The log, without what a clock says.
-    fn log(&self) -> Vec<Value> {
+    pub fn log(&self) -> Vec<Value> {
         let text = fs::read_to_string(self.out.join("train.jsonl")).unwrap();
         let timeless = |line: &str| {
             let mut line: Value = serde_json::from_str(line).unwrap();
@@ -76,11 +76,11 @@ impl<'a> Run<'a> {
         text.lines().map(timeless).collect()
     }
 
-    fn checkpoints(&self) -> Vec<String> {
+    pub fn checkpoints(&self) -> Vec<String> {
         names(&self.out.join("checkpoints"))
     }
 
-    fn loads(&self) {
+    pub fn loads(&self) {
         let mut command = command(&[
             "generate",
             "--backend",
@@ -98,7 +98,7 @@ impl<'a> Run<'a> {
     }
 }
 
-const NEW: [&str; 12] = [
+pub const NEW: [&str; 12] = [
     "--config",
     "config.json",
     "--data",
@@ -138,7 +138,7 @@ fn a_run_leaves_a_model_a_log_and_a_drawing() {
         names(&run.out),
         ["checkpoints", "config.json", "loss.svg", "model.safetensors", "train.jsonl"]
     );
-    assert_eq!(names(dir.path()).len(), 6, "the two texts keep their tokens: {:?}", names(dir.path()));
+    assert_eq!(names(dir.path()).len(), 4, "nothing is left beside the texts: {:?}", names(dir.path()));
     run.loads();
     let log = run.log();
     let (steps, evaluations): (Vec<&Value>, Vec<&Value>) = log.iter().partition(|line| line["loss"].is_f64());
@@ -224,11 +224,11 @@ fn a_resumed_run_is_the_one_that_was_never_interrupted() {
 
 /// Starts a long run and waits for its first checkpoint.
 #[cfg(target_os = "linux")]
-fn long_run(run: &Run<'_>) -> std::process::Child {
+pub fn long_run(run: &Run<'_>) -> std::process::Child {
     let mut command = Command::new("env");
     // A shell that runs the tests in the background hands down an ignored SIGINT.
     command.args([
-        "--default-signal=INT",
+        "--default-signal=INT,HUP,TERM",
         env!("CARGO_BIN_EXE_polysketch"),
         "train",
         "--backend",
@@ -239,6 +239,7 @@ fn long_run(run: &Run<'_>) -> std::process::Child {
     command
         .args(NEW)
         .args(["--steps", "1000000", "--save-every", "2", "--eval-every", "0"])
+        .env("POLYSKETCH_CACHE_DIR", "off")
         .current_dir(run.dir);
     let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let began = Instant::now();
@@ -277,23 +278,6 @@ fn a_killed_run_can_be_continued() {
         assert_eq!(log.iter().filter(|line| line["loss"].is_f64()).count() as u64, newest + 2);
         fs::remove_dir_all(&run.out).unwrap();
     }
-}
-
-#[cfg(target_os = "linux")]
-#[test]
-fn ctrl_c_finishes_the_step_and_saves() {
-    let dir = workplace();
-    let run = Run::new(dir.path(), "out");
-    let child = long_run(&run);
-    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
-    let output = child.wait_with_output().unwrap();
-    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-    run.ok(output);
-    assert!(stderr.contains("interrupted") && stderr.contains("--resume"), "{stderr}");
-    let last = run.log().last().unwrap()["step"].as_u64().unwrap();
-    assert_eq!(run.checkpoints().last().unwrap(), &format!("step-{last:06}"));
-    assert!(run.out.join("loss.svg").exists());
-    run.loads();
 }
 
 #[test]
@@ -452,7 +436,7 @@ fn a_run_that_diverges_names_its_last_checkpoint() {
 fn a_full_disk_leaves_the_earlier_checkpoints() {
     let (dir, disk) = (workplace(), folder());
     let mounted =
-        Command::new("mount").args(["-t", "tmpfs", "-o", "size=700k", "tmpfs", arg(disk.path())]).output();
+        Command::new("mount").args(["-t", "tmpfs", "-o", "size=2M", "tmpfs", arg(disk.path())]).output();
     if !mounted.is_ok_and(|output| output.status.success()) {
         println!("skipped: this user cannot mount a small disk");
         return;
@@ -470,11 +454,32 @@ fn a_full_disk_leaves_the_earlier_checkpoints() {
             "0",
             "--quiet",
         ]);
-        fails(output, &["step-", "No space", "the last good checkpoint is"], true);
+        fails(output, &["checkpoints", "free"], true);
+        assert!(!run.out.exists(), "told before the first step");
+        // Others fill the disk while it runs.
+        let mut child = long_run(&run);
+        let mut filler = fs::File::create(disk.path().join("filler")).unwrap();
+        while child.try_wait().unwrap().is_none() {
+            if std::io::Write::write_all(&mut filler, &[0; 4096]).is_err() {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+        let output = child.wait_with_output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(1), "{output:?}");
+        for words in ["error: ", "No space", "the last good checkpoint is", "help: free some space"] {
+            assert!(stderr.contains(words), "{words}: {stderr}");
+        }
+        drop(filler);
+        fs::remove_file(disk.path().join("filler")).unwrap();
+        assert!(fs::read_to_string(run.out.join("train.jsonl")).unwrap().ends_with("}\n"));
         assert!(
             !run.checkpoints().is_empty() && run.checkpoints().iter().all(|name| name.starts_with("step-"))
         );
         run.loads();
+        let last: u64 = run.checkpoints().last().unwrap()[5..].parse().unwrap();
+        run.ok(run.with(&["--resume", "--steps", &(last + 2).to_string()]));
+        assert!(names(&run.out).iter().all(|name| !name.starts_with('.')), "{:?}", names(&run.out));
     });
     Command::new("umount").arg(disk.path()).status().unwrap();
     if let Err(failure) = outcome {

@@ -7,9 +7,9 @@ use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use pollster::block_on;
 use polysketch::bench::{self, BenchModel, BenchOptions, Event, Row, Suite};
+use polysketch::files::{atomic_write, check_place};
 use polysketch::gpu::{AdapterRequest, Backend, enumerate};
 use polysketch::model::Engine;
-use polysketch::model::files::atomic_write;
 use polysketch::{ErrorKind, Result};
 use serde_json::json;
 
@@ -17,7 +17,7 @@ use super::rows;
 use crate::cli::failure::{Outcome, Stop, catch_interrupt, interrupted, tell, warn};
 use crate::cli::model;
 use crate::cli::options::{BUILT_IN, Common, count, folder_name, natural};
-use crate::cli::output::{self, check_place, print, print_json};
+use crate::cli::output::{self, print, print_json};
 use crate::cli::progress::{Progress, Unit};
 
 /// What is measured, and how.

@@ -11,9 +11,8 @@ use crate::cli::output::{Align, bytes, digits3, seconds, table, thousands};
 
 /// Rows of files, one after the other.
 pub fn read(paths: &[PathBuf]) -> Result<Vec<Vec<Row>>> {
-    let rows = |path: &PathBuf| {
-        Row::parse_all(&polysketch::model::files::read_text(path)?, &path.display().to_string())
-    };
+    let rows =
+        |path: &PathBuf| Row::parse_all(&polysketch::files::read_text(path)?, &path.display().to_string());
     paths.iter().map(rows).collect()
 }
 

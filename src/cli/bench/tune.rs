@@ -7,8 +7,8 @@ use clap::Args;
 use pollster::block_on;
 use polysketch::bench::BenchOptions;
 use polysketch::bench::tune::{self, Choice};
-use polysketch::gpu::{switches, tuned};
-use polysketch::model::files::atomic_write;
+use polysketch::files::{atomic_write, cache_dir, create_folders};
+use polysketch::gpu::tuned;
 use polysketch::{Error, ErrorKind};
 use serde_json::json;
 
@@ -35,7 +35,7 @@ pub struct Options {
 /// Runs the command.
 pub fn run(common: &Common, options: &Options) -> Outcome {
     let engine = model::engine(common)?;
-    let file = engine.adapter().and_then(|adapter| Some(tuned::path(&switches::cache_dir()?, adapter)));
+    let file = engine.adapter().and_then(|adapter| Some(tuned::path(&cache_dir()?, adapter)));
     if options.forget {
         if let Some(path) = file.filter(|path| path.exists()) {
             std::fs::remove_file(&path).map_err(|e| Error::io(path.display(), &e))?;
@@ -64,7 +64,7 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
     match &file {
         Some(path) => {
             if let Some(folder) = path.parent() {
-                std::fs::create_dir_all(folder).map_err(|e| Error::io(folder.display(), &e))?;
+                create_folders(folder)?;
             }
             atomic_write(path, |w| w.write_all(text.as_bytes()))?;
         }
@@ -72,9 +72,8 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
         None => {}
     }
     if common.json {
-        return print_json(
-            &json!({ "adapter": engine.adapter(), "choices": choices, "tuning": tuning, "file": file }),
-        );
+        return print_json(&json!({ "adapter": engine.adapter(), "choices": choices, "tuning": tuning,
+              "file": file.as_ref().map(|path| path.display().to_string()) }));
     }
     let mut rows = vec![["", "default", "best", "", "of"].map(String::from).to_vec()];
     rows.extend(choices.into_iter().map(|c| {

@@ -14,9 +14,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use polysketch::files::check_place;
+
 use super::failure::Outcome;
 use super::options::Common;
-use super::output::check_place;
 
 /// What `check` takes.
 #[derive(Debug, Args)]

@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use polysketch::model::files::atomic_write;
+use polysketch::files::{atomic_write, check_place, create_folders};
 use polysketch::{Error, Result};
 use serde::Serialize;
 
 use crate::cli::failure::{Outcome, tell};
 use crate::cli::options::Common;
-use crate::cli::output::{self, check_place, print, print_json};
+use crate::cli::output::{self, print, print_json};
 
 #[derive(Debug, Args)]
 /// Where to, and how much of it.
@@ -26,7 +26,7 @@ impl Folder {
     /// Makes the folder, before work is put into what goes there.
     pub fn prepare(&self, name: &str) -> Result<()> {
         let Some(dir) = &self.out else { return Ok(()) };
-        std::fs::create_dir_all(dir).map_err(|e| Error::io(dir.display(), &e))?;
+        create_folders(dir)?;
         ["json", "svg"].iter().try_for_each(|end| check_place(&dir.join(format!("{name}.{end}"))))
     }
 

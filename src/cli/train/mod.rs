@@ -13,6 +13,7 @@ mod result;
 mod teller;
 
 use pollster::block_on;
+use polysketch::files::cache_dir;
 use polysketch::train::run::{self, Data};
 
 pub use options::Options;
@@ -25,10 +26,11 @@ use teller::Teller;
 
 /// Runs the command.
 pub fn run(common: &Common, options: &Options) -> Outcome {
-    let (start, settings) = options.start(common)?;
+    let (start, settings, folder) = options.start(common)?;
     let data = {
         let bar = Progress::bar(common, "cutting into tokens", 0, Unit::Bytes);
-        Data::open(&settings, &start, &options.out, &mut |done, total| {
+        let cache = cache_dir().map(|folder| folder.join("tokens"));
+        Data::open(&settings, &start, cache.as_deref(), &mut |done, total| {
             bar.total(total as u64);
             bar.set(done);
         })?
@@ -46,7 +48,7 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
     catch_interrupt();
     let mut teller = Teller::new(common, &settings, &options.out, &name, about, first);
     let finished =
-        block_on(run::run(&engine, &settings, start, data, &options.out, &mut |event| teller.tell(&event)));
+        block_on(run::run(&engine, &settings, start, data, folder, &mut |event| teller.tell(&event)));
     // Also after a failure: what was learned until then shows why.
     teller.draw();
     drop(teller);

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{ArgGroup, Args};
+use polysketch::files::read_text;
 use polysketch::graph::Recompute;
-use polysketch::model::files::read_text;
 use polysketch::model::{ModelConfig, ModelSource};
 use polysketch::train::Settings;
 use polysketch::train::checkpoints::Checkpoints;
@@ -247,17 +247,24 @@ impl Options {
         recorded.fixed("task", options.task.map(|kind| Some(given(kind))), |r| r.task, || None)
     }
 
-    /// Where the run starts, and with which settings.
-    pub fn start(&self, common: &Common) -> Result<(Start, Settings)> {
-        let checkpoints = Checkpoints::of(&self.out);
+    /// Where the run starts, and with which settings, in a folder that is now its own.
+    pub fn start(&self, common: &Common) -> Result<(Start, Settings, Checkpoints)> {
+        let folder = Checkpoints::claim(&self.out)?;
         if self.resume {
-            let start = Start::from(checkpoints.newest()?);
+            let start = Start::from(folder.newest()?);
+            folder.check_own()?;
             let recorded = start.resumed.as_ref().map(|(_, progress)| &progress.settings);
             let settings = self.settings(Recorded(recorded), start.source.config.vocab_size)?;
             settings.check()?;
-            return Ok((start, settings));
+            if self.data.is_none() {
+                settings.data.iter().try_for_each(|path| still_there(path, "--data"))?;
+            }
+            if self.evaluation.eval_data.is_none() {
+                settings.eval_data.iter().try_for_each(|path| still_there(path, "--eval-data"))?;
+            }
+            return Ok((start, settings, folder));
         }
-        checkpoints.check_new()?;
+        folder.check_new()?;
         let given = self.tokenizer.as_deref().map(Vocabulary::open).transpose()?;
         let new = Recorded(None);
         let (source, vocabulary, settings) = if let Some(dir) = &self.model {
@@ -277,6 +284,17 @@ impl Options {
         if common.talks() {
             source.warnings.iter().for_each(|text| warn(text));
         }
-        Ok((Start { source, vocabulary, resumed: None }, settings))
+        Ok((Start { source, vocabulary, resumed: None }, settings, folder))
     }
+}
+
+/// Refuses a text of an earlier part of a run that cannot be read again: it is gone, or it came from a pipe.
+fn still_there(path: &Path, option: &str) -> Result<()> {
+    let why = match path.metadata() {
+        Ok(m) if m.is_file() => return Ok(()),
+        Ok(_) => "is no file that can be read again".to_string(),
+        Err(e) => e.to_string(),
+    };
+    let what = format!("{}: the run was started with this text: {why}", path.display());
+    Err(Error::new(ErrorKind::Input, what).help(format!("give it with {option}")))
 }

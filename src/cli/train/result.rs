@@ -66,11 +66,12 @@ pub fn report(
         let by_length: BTreeMap<String, f64> =
             lengths.iter().map(|(n, part)| (n.to_string(), *part)).collect();
         return print_json(&json!({
-            "out": options.out, "device": engine.name(), "step": step, "interrupted": finished.interrupted,
+            "out": options.out.display().to_string(), "device": engine.name(), "step": step, "interrupted": finished.interrupted,
             "loss": loss,
             "evaluation": finished.evaluation.as_ref().map(evaluation),
             "accuracy_by_length": by_length,
-            "tokens": settings.tokens(step), "seconds": finished.seconds, "checkpoint": finished.checkpoint,
+            "tokens": settings.tokens(step), "seconds": finished.seconds,
+            "checkpoint": finished.checkpoint.as_ref().map(|path| path.display().to_string()),
         }));
     }
     let mut text = String::new();

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use polysketch::train::Settings;
+use polysketch::train::checkpoints::DRAWING;
 use polysketch::train::log::{Curves, Log};
 use polysketch::train::run::Event;
 
@@ -106,7 +107,7 @@ impl<'a> Teller<'a> {
     pub fn draw(&mut self) {
         let drawn = if self.out.join(Log::NAME).exists() {
             Curves::read(self.out)
-                .and_then(|curves| loss_curve::draw(&self.out.join("loss.svg"), &curves, self.name))
+                .and_then(|curves| loss_curve::draw(&self.out.join(DRAWING), &curves, self.name))
         } else {
             Ok(())
         };

@@ -66,7 +66,7 @@ impl AttentionDense {
 
     fn overrides(&self, tile: RowTile, chunk: usize) -> shader::Overrides {
         let (l, bias) = (&self.layout, self.bias);
-        let (softmax, local_affinity) = self.affinity.overrides(l.head);
+        let (softmax, local_affinity) = self.affinity.overrides(l.size);
         shader::Overrides {
             head_layout: l.overrides(),
             near_keys: NearKeys { local: l.head, local_offset: 0, bias, chunk },
@@ -235,7 +235,7 @@ impl AttentionDense {
                     unseen.fill(R::ZERO);
                     match self.affinity {
                         PairAffinity::Softmax if seen > 0 => {
-                            let scale = R::of(1.0 / (l.head as f64).sqrt());
+                            let scale = R::of(1.0 / (l.size as f64).sqrt());
                             let mut high = highest[i];
                             cpu::vectorized(
                                 #[inline(always)]

@@ -30,7 +30,7 @@ impl Kernel for AttentionDenseDecode {
     fn variant(&self, device: &DeviceTraits, _: &Capacity) -> Variant {
         let (l, affinity) = (&self.0.layout, self.0.affinity);
         let flags = shader::Flags { softmax: affinity.softmax(), taylor: affinity.taylor() };
-        let (softmax, local_affinity) = affinity.overrides(l.head);
+        let (softmax, local_affinity) = affinity.overrides(l.size);
         let overrides = |share| shader::Overrides {
             splits: SPLITS,
             share,

@@ -33,8 +33,10 @@ pub struct HeadLayout {
     pub heads: usize,
     /// Query heads of a key head, M.
     pub group: usize,
-    /// Head size, h.
+    /// Head size, h, a multiple of 4.
     pub head: usize,
+    /// Elements of a head that are not padding. Softmax divides by its root.
+    pub size: usize,
     /// Rows carry `x`.
     pub exact: bool,
     /// `x` is normed (false: the raw projection).

@@ -38,7 +38,7 @@ impl Kernel for AttentionGradKeys {
     fn variant(&self, device: &DeviceTraits, _: &Capacity) -> Variant {
         let (l, affinity) = (&self.0.layout, self.0.affinity);
         let flags = shader::Flags { softmax: affinity.softmax(), taylor: affinity.taylor() };
-        let (softmax, local_affinity) = affinity.overrides(l.head);
+        let (softmax, local_affinity) = affinity.overrides(l.size);
         let overrides = |rows| {
             let pair_tile = self.0.pair_tile(device, rows);
             let value_items = pair_tile.staged_values.div_ceil(shader::THREADS);

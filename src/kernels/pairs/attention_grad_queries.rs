@@ -34,7 +34,7 @@ impl Kernel for AttentionGradQueries {
     fn variant(&self, device: &DeviceTraits, _: &Capacity) -> Variant {
         let (l, affinity) = (&self.0.layout, self.0.affinity);
         let flags = shader::Flags { softmax: affinity.softmax(), taylor: affinity.taylor() };
-        let (softmax, local_affinity) = affinity.overrides(l.head);
+        let (softmax, local_affinity) = affinity.overrides(l.size);
         let overrides = |rows| shader::Overrides {
             head_layout: l.overrides(),
             pair_tile: self.0.pair_tile(device, rows),

@@ -154,7 +154,7 @@ impl Pairs {
         let (slope, decay) = (&mut slope[..n], &mut decay[..n]);
         match self.affinity {
             PairAffinity::Softmax => {
-                let scale = R::of(1.0 / (l.head as f64).sqrt());
+                let scale = R::of(1.0 / (l.size as f64).sqrt());
                 w.iter_mut().for_each(|w| *w = scale * *w - row[2]);
                 cpu::exp_slice(w);
                 dt.iter_mut().zip(w).for_each(|(dt, w)| *dt = (*dt + row[0]) * (scale * *w));

@@ -17,6 +17,7 @@ fn layout(head: usize, sketch: usize) -> HeadLayout {
         heads: 1,
         group: 1,
         head,
+        size: head,
         exact: false,
         normed: true,
         norm: Norm::LAYER,

@@ -8,7 +8,7 @@ use crate::model::config::{
     NormKind, QkNorm, RopeConfig, RopeLayout, RopeWhere, SketchInput,
 };
 use crate::model::config_json::{
-    Checked, Fault, HEAD, HEADS, HIDDEN, INTERMEDIATE, LAYERS, Object, VOCAB, shown,
+    Checked, Fault, HEADS, HIDDEN, INTERMEDIATE, LAYERS, Object, VOCAB, head_dim, shown,
 };
 use crate::model::families::Family;
 
@@ -88,7 +88,7 @@ impl Sizes {
             layers: o.size("num_hidden_layers", &LAYERS)?.required(&LAYERS)?,
             heads,
             key_heads: o.size("num_key_value_heads", &HEADS)?.unwrap_or(heads),
-            head_dim: o.size("head_dim", &HEAD)?.unwrap_or_else(|| hidden_size / heads.max(1)),
+            head_dim: head_dim(o, hidden_size, heads)?,
             intermediate_size: o.size("intermediate_size", &INTERMEDIATE)?.required(&INTERMEDIATE)?,
         })
     }

@@ -46,7 +46,13 @@ impl Session {
     /// the text before them was not scored).
     pub async fn score(&mut self, ids: Vec<u32>) -> Result<Vec<f32>, JsValue> {
         let mut all = Vec::new();
-        self.session.score(0, &ids, &mut |_, nll| all.extend_from_slice(nll)).await.map_err(to_js)?;
+        self.session
+            .score(0, &ids, &mut |_, nll| {
+                all.extend_from_slice(nll);
+                std::ops::ControlFlow::Continue(())
+            })
+            .await
+            .map_err(to_js)?;
         Ok(all)
     }
 

@@ -19,12 +19,12 @@ use clap::Args;
 use polysketch::Result;
 use polysketch::bench::Suite;
 use polysketch::bench::compare::Set;
-use polysketch::model::files::atomic_write;
+use polysketch::files::{atomic_write, check_place};
 
 use super::rows::{duration, no_rows, note, rate, read};
 use crate::cli::failure::{Outcome, tell};
 use crate::cli::options::Common;
-use crate::cli::output::{check_place, plural};
+use crate::cli::output::plural;
 use crate::cli::panels::{self, Panel};
 use devices::device;
 use html::{Cell, paragraph, table};
