@@ -14,7 +14,7 @@ use crate::exec::{CpuExecutor, Executor, GpuExecutor, Memory, Program, Workspace
 use crate::gpu::{Adapter, AdapterKind, AdapterReport, AdapterRequest, Choice, GpuContext, Needs, select};
 use crate::graph::{Plan, Purpose, Role, sum};
 use crate::kernels::{DeviceTraits, Tuning};
-use crate::tensor::{Capacity, DType};
+use crate::tensor::Capacity;
 
 /// Where models run: an adapter, or the CPU.
 #[derive(Debug)]

@@ -37,5 +37,5 @@ pub use parameters::{ParameterKind, ParameterSpec};
 pub use sampling::{GenerateOptions, Generated, StopReason};
 pub use session::Session;
 pub use text_stream::{StopStrings, TextStream};
-pub use weights::{StoredWeights, WeightType};
 pub use tokenizer::{Tokenizer, documents};
+pub use weights::{StoredWeights, WeightType};

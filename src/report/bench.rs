@@ -15,7 +15,8 @@ pub(super) struct Bench {
 }
 
 /// How the models of the reports are built: one text, nothing cut.
-pub(super) const BUILD: Build = Build { large: Large::All(DType::F32), max_binding: usize::MAX, slots: 1, context: 0 };
+pub(super) const BUILD: Build =
+    Build { large: Large::All(DType::F32), max_binding: usize::MAX, slots: 1, context: 0 };
 
 impl Bench {
     /// For texts of `tokens`, with weights as (name in the graph, words).

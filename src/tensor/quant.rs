@@ -153,9 +153,7 @@ impl Quant {
         let at = self.value_words();
         let half = |word: u32, i: usize| f16::from_bits((word >> (16 * i)) as u16).to_f32();
         match (self.wide, self.minimum) {
-            (true, true) => {
-                (f32::from_bits(row[at + 2 * block]), f32::from_bits(row[at + 2 * block + 1]))
-            }
+            (true, true) => (f32::from_bits(row[at + 2 * block]), f32::from_bits(row[at + 2 * block + 1])),
             (true, false) => (f32::from_bits(row[at + block]), -0.0),
             (false, true) => (half(row[at + block], 0), half(row[at + block], 1)),
             (false, false) => (half(row[at + block / 2], block % 2), -0.0),
@@ -194,7 +192,13 @@ mod tests {
                     let quant = Quant { bits, block, wide, minimum, columns };
                     let columns = quant.columns();
                     let q: Vec<i8> = (0..columns as i32)
-                        .map(|i| if bits == 4 { (i * 7 % 16) as i8 - quant.offset() } else { (i * 37 % 256 - 128) as i8 })
+                        .map(|i| {
+                            if bits == 4 {
+                                (i * 7 % 16) as i8 - quant.offset()
+                            } else {
+                                (i * 37 % 256 - 128) as i8
+                            }
+                        })
                         .collect();
                     let mut row = vec![0; quant.row_words()];
                     quant.put_values(&mut row, 0, &q[..8]);

@@ -165,16 +165,19 @@ impl Panels {
                 *sum = x.iter().sum();
             }
             let (padded, blocks_of_x) = (&*padded, &*blocks_of_x);
-            let mut out =
-                blocks(y.data, y.row_stride, [self.rows.div_ceil(at_once * ROWS), at_once * ROWS], |row, part| {
-                    part * rows + row
-                });
+            let mut out = blocks(
+                y.data,
+                y.row_stride,
+                [self.rows.div_ceil(at_once * ROWS), at_once * ROWS],
+                |row, part| part * rows + row,
+            );
             parallel_each(out.chunks_mut(rows), |part, out| {
                 let first = part * at_once;
                 for panel in first..panels.min(first + at_once) {
                     let mut sums = [[0f32; ROWS]; FEW];
                     let words = self.panel(panel);
-                    let few = Few { quant, words, x: padded, of_blocks: blocks_of_x, width, rows, out: &mut sums };
+                    let few =
+                        Few { quant, words, x: padded, of_blocks: blocks_of_x, width, rows, out: &mut sums };
                     Arch::new().dispatch(few);
                     let at = (panel - first) * ROWS;
                     for (out, sums) in out.iter_mut().zip(&sums) {
@@ -278,16 +281,11 @@ fn columns<S: Simd>(simd: S, words: S::u32s, bits: u8, offset: f32) -> [S::f32s;
 /// The floats of halves in the low bits of words.
 #[inline(always)]
 fn halves<S: Simd>(simd: S, words: S::u32s) -> S::f32s {
-    let sign = simd.wrapping_dyn_shl_u32s(
-        simd.and_u32s(words, simd.splat_u32s(0x8000)),
-        simd.splat_u32s(16),
-    );
-    let rest = simd.wrapping_dyn_shl_u32s(
-        simd.and_u32s(words, simd.splat_u32s(0x7fff)),
-        simd.splat_u32s(13),
-    );
+    let sign = simd.wrapping_dyn_shl_u32s(simd.and_u32s(words, simd.splat_u32s(0x8000)), simd.splat_u32s(16));
+    let rest = simd.wrapping_dyn_shl_u32s(simd.and_u32s(words, simd.splat_u32s(0x7fff)), simd.splat_u32s(13));
     // Exponents of halves count from 15, those of floats from 127.
-    let scaled = simd.mul_f32s(simd.transmute_f32s_u32s(rest), simd.splat_f32s(f32::from_bits((127 + 112) << 23)));
+    let scaled =
+        simd.mul_f32s(simd.transmute_f32s_u32s(rest), simd.splat_f32s(f32::from_bits((127 + 112) << 23)));
     simd.transmute_f32s_u32s(simd.or_u32s(simd.transmute_u32s_f32s(scaled), sign))
 }
 
@@ -296,9 +294,7 @@ fn halves<S: Simd>(simd: S, words: S::u32s) -> S::f32s {
 fn scales<S: Simd>(simd: S, quant: &Quant, words: &[u32], b: usize, lane: usize) -> (S::f32s, S::f32s) {
     let word = |i: usize| vector::<S>(&words[i * ROWS + lane..]);
     match (quant.wide, quant.minimum) {
-        (true, true) => {
-            (simd.transmute_f32s_u32s(word(2 * b)), simd.transmute_f32s_u32s(word(2 * b + 1)))
-        }
+        (true, true) => (simd.transmute_f32s_u32s(word(2 * b)), simd.transmute_f32s_u32s(word(2 * b + 1))),
         (true, false) => (simd.transmute_f32s_u32s(word(b)), simd.splat_f32s(-0.0)),
         (false, true) => {
             let pair = word(b);
@@ -378,8 +374,7 @@ impl Few<'_> {
         for lane in (0..ROWS).step_by(S::F32_LANES) {
             let mut sums = [zero; N];
             for (at, words) in self.words.chunks_exact(unit_words).enumerate() {
-                let x: [&[f32]; N] =
-                    std::array::from_fn(|r| &x_rows[r * self.width + at * unit..][..unit]);
+                let x: [&[f32]; N] = std::array::from_fn(|r| &x_rows[r * self.width + at * unit..][..unit]);
                 let minima: [&[f32]; N] = std::array::from_fn(|r| {
                     &of_blocks[(r * self.width + at * unit) / BLOCK..][..unit / BLOCK]
                 });
@@ -390,7 +385,8 @@ impl Few<'_> {
                     for (group, values) in values.chunks_exact(4 * ROWS).enumerate() {
                         let mut parts = [[[zero; 4]; N]; 8];
                         for i in 0..4 {
-                            let columns = columns(simd, vector::<S>(&values[i * ROWS + lane..]), BITS, offset);
+                            let columns =
+                                columns(simd, vector::<S>(&values[i * ROWS + lane..]), BITS, offset);
                             for j in 0..8 {
                                 let column = 4 * i + j % 4 + 16 * (j / 4);
                                 let part = &mut parts[if BLOCK == GROUP { 0 } else { column / BLOCK }];
@@ -410,7 +406,8 @@ impl Few<'_> {
                     for (block, values) in values.chunks_exact(BLOCK / 4 * ROWS).enumerate() {
                         let mut parts = [[zero; 4]; N];
                         for i in 0..BLOCK / 4 {
-                            let columns = columns(simd, vector::<S>(&values[i * ROWS + lane..]), BITS, offset);
+                            let columns =
+                                columns(simd, vector::<S>(&values[i * ROWS + lane..]), BITS, offset);
                             for j in 0..4 {
                                 for r in 0..N {
                                     let x = simd.splat_f32s(x[r][block * BLOCK + 4 * i + j]);
@@ -513,8 +510,10 @@ mod tests {
         for (r, row) in words.chunks_exact_mut(quant.row_words()).enumerate() {
             let span = if quant.bits == 4 { 8.0 } else { 128.0 };
             let from = if quant.bits == 4 && quant.minimum { 8 } else { 0 };
-            let q: Vec<i8> =
-                numbers(columns, r as u32 + 1).iter().map(|x| ((x * span).floor() as i8).wrapping_add(from)).collect();
+            let q: Vec<i8> = numbers(columns, r as u32 + 1)
+                .iter()
+                .map(|x| ((x * span).floor() as i8).wrapping_add(from))
+                .collect();
             quant.put_values(row, 0, &q);
             for (b, scale) in numbers(quant.blocks(), r as u32 + 77).into_iter().enumerate() {
                 // Of few digits, so that products with integers are exact.
@@ -572,9 +571,15 @@ mod tests {
                                 .sum();
                             let want = sum + if accumulate { f64::from(start[i * stride + j]) } else { 0.0 };
                             let got = f64::from(y[i * stride + j]);
-                            assert!((got - want).abs() < 2e-5 * columns as f64, "{quant:?} {n} {i} {j}: {got} {want}");
+                            assert!(
+                                (got - want).abs() < 2e-5 * columns as f64,
+                                "{quant:?} {n} {i} {j}: {got} {want}"
+                            );
                         }
-                        assert_eq!(y[i * stride + rows..(i + 1) * stride], start[i * stride + rows..(i + 1) * stride]);
+                        assert_eq!(
+                            y[i * stride + rows..(i + 1) * stride],
+                            start[i * stride + rows..(i + 1) * stride]
+                        );
                     }
                 }
             }

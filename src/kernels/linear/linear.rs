@@ -154,8 +154,17 @@ impl Kernel for Linear {
             let rows = capacity.unit(self.rows).min(4);
             let row_moments = self.norm.map(moments);
             let activation = self.gated.map(|a| shared::Activation { activation: a.code() });
-            return linear_rows::Overrides { k, n, stride, rows, width: k, few_bits, row_moments, activation }
-                .variant(flags);
+            return linear_rows::Overrides {
+                k,
+                n,
+                stride,
+                rows,
+                width: k,
+                few_bits,
+                row_moments,
+                activation,
+            }
+            .variant(flags);
         }
         let tile = Tile::choose(device, capacity.unit(self.rows), self.shard);
         let flags = linear::Flags { f16, q4, q8, bias, residual };

@@ -91,7 +91,11 @@ pub fn config(file: &Gguf) -> Result<Map<String, Value>> {
     let architecture = meta.text(ARCHITECTURE)?.ok_or_else(|| meta.missing(ARCHITECTURE))?;
     let Some(family) = ARCHITECTURES.into_iter().find(|family| family.as_str() == architecture) else {
         let known = ARCHITECTURES.map(Family::as_str).join(", ");
-        return Err(meta.fault(ARCHITECTURE, format!("\"{}\"", clip(architecture)), format!("one of {known}")));
+        return Err(meta.fault(
+            ARCHITECTURE,
+            format!("\"{}\"", clip(architecture)),
+            format!("one of {known}"),
+        ));
     };
     let mut keys = Keys { meta, architecture, read: BTreeSet::new() };
     let width = keys.required("embedding_length")?;
@@ -119,7 +123,11 @@ pub fn config(file: &Gguf) -> Result<Map<String, Value>> {
     }
     let blocks = file.tensors().keys().filter_map(|name| block(name)).max().map_or(0, |last| last + 1);
     if layers != blocks {
-        return Err(keys.fault("block_count", layers, format!("{blocks}, as the file has tensors of blocks")));
+        return Err(keys.fault(
+            "block_count",
+            layers,
+            format!("{blocks}, as the file has tensors of blocks"),
+        ));
     }
     let vocabulary = vocabulary(file, &mut keys)?;
     let epsilon = match family {
@@ -194,10 +202,16 @@ fn vocabulary(file: &Gguf, keys: &mut Keys<'_>) -> Result<usize> {
     let rows = file.tensors().get(TABLE).and_then(|t| t.shape.first().copied());
     let Some(rows) = rows else {
         let text = format!("{}: tensor {TABLE} is missing", file.label());
-        return Err(Error::new(ErrorKind::ModelFormat, text).help("the file is not complete; download it again"));
+        return Err(
+            Error::new(ErrorKind::ModelFormat, text).help("the file is not complete; download it again")
+        );
     };
     if tokens != rows {
-        return Err(meta.fault(TOKENS, format!("a list of {tokens}"), format!("of {rows}, as {TABLE} has rows")));
+        return Err(meta.fault(
+            TOKENS,
+            format!("a list of {tokens}"),
+            format!("of {rows}, as {TABLE} has rows"),
+        ));
     }
     if let Some(n) = keys.count("vocab_size")?.filter(|n| *n != rows) {
         return Err(keys.fault("vocab_size", n, format!("{rows}, as {TABLE} has rows")));

@@ -213,7 +213,11 @@ impl<'a> Reader<'a> {
 
     fn bytes(&mut self, n: usize) -> Result<&'a [u8]> {
         if n > self.left() {
-            return Err(self.damaged(&format!("ends at byte {}, within the {}", self.bytes.len(), self.part)));
+            return Err(self.damaged(&format!(
+                "ends at byte {}, within the {}",
+                self.bytes.len(),
+                self.part
+            )));
         }
         self.at += n;
         Ok(&self.bytes[self.at - n..self.at])
@@ -312,7 +316,9 @@ impl<'a> Reader<'a> {
             6 => Array::Floats(
                 (0..n).map(|_| Ok(f64::from(f32::from_le_bytes(self.array()?)))).collect::<Result<_>>()?,
             ),
-            12 => Array::Floats((0..n).map(|_| Ok(f64::from_le_bytes(self.array()?))).collect::<Result<_>>()?),
+            12 => {
+                Array::Floats((0..n).map(|_| Ok(f64::from_le_bytes(self.array()?))).collect::<Result<_>>()?)
+            }
             7 => Array::Bools((0..n).map(|_| self.flag(key)).collect::<Result<_>>()?),
             8 => {
                 let what = format!("a text of key {}", clip(key));

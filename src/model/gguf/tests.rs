@@ -197,10 +197,7 @@ fn broken() -> Vec<(&'static str, Vec<u8>)> {
         ("1152921504606846976 tensors", with(&|f| f.tensor_count = Some(huge))),
         ("1152921504606846976 keys", with(&|f| f.key_count = Some(huge))),
         ("1152921504606846976 bytes", raw([&huge.to_le_bytes()[..], b"abc"].concat())),
-        (
-            "x.y",
-            raw([&text(b"x.y")[..], &typed(LIST, &U8.to_le_bytes()), &huge.to_le_bytes()].concat()),
-        ),
+        ("x.y", raw([&text(b"x.y")[..], &typed(LIST, &U8.to_le_bytes()), &huge.to_le_bytes()].concat())),
         ("x.y is a list of lists", raw([text(b"x.y"), nested].concat())),
         ("x.y has value type 99", raw([text(b"x.y"), typed(99, &[0; 4])].concat())),
         ("not UTF-8", with(&|f| f.keys.push((vec![0xff, 0xfe, 0xfd], int(1))))),
@@ -309,7 +306,8 @@ fn blocks_are_those_of_the_format_bit_by_bit() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/public/gguf");
     let mut seen = 0;
     for kind in BlockType::ALL.into_iter().filter(|kind| !kind.is_float()) {
-        let file = TensorFile::open(&folder.join(format!("blocks-{}.safetensors", kind.name()))).expect("opens");
+        let file =
+            TensorFile::open(&folder.join(format!("blocks-{}.safetensors", kind.name()))).expect("opens");
         let (raw, want) = (file.raw("blocks").expect("is there"), file.f32("values").expect("floats"));
         assert_eq!(raw.len() / kind.bytes() * kind.values(), want.len());
         let mut got = vec![0.0; want.len()];
@@ -322,7 +320,9 @@ fn blocks_are_those_of_the_format_bit_by_bit() {
         let mut block = Block::default();
         for (raw, want) in raw.chunks(kind.bytes()).zip(want.chunks(kind.values())) {
             kind.open(raw, &mut block);
-            let value = |i: usize| block.scales[i / block.step].mul_add(f32::from(block.q[i]), block.minima[i / block.step]);
+            let value = |i: usize| {
+                block.scales[i / block.step].mul_add(f32::from(block.q[i]), block.minima[i / block.step])
+            };
             assert!(want.iter().enumerate().all(|(i, want)| value(i) == *want), "{}", kind.name());
         }
     }
