@@ -34,7 +34,8 @@ fn main() -> polysketch::Result<()> {
                 }
             })
             .await?;
-        println!();
+        // Half a character, if the last token left one.
+        println!("{}", session.finish_text(0));
         eprintln!(
             "{} tokens, ended by {:?}; the state has {} bytes at any length",
             done.ids.len(),

@@ -74,6 +74,8 @@ pub mod model;
 #[cfg(all(feature = "bench", not(target_arch = "wasm32")))]
 pub mod report;
 pub mod tensor;
+#[doc(hidden)]
+pub mod text;
 #[cfg(feature = "train")]
 pub mod train;
 #[cfg(any(target_arch = "wasm32", test))]

@@ -4,10 +4,27 @@
 //
 // The cuts are found by bisection over the ordered bits of a logit: 32 passes over the vocabulary, no sort,
 // and exact (ties at the cut stay in, as in Hugging Face's warpers). One workgroup a lane.
+//
+// Every setting in its range gives its limit: nothing here becomes infinite, because a device may take it that
+// no number is. For the same reason logits that are none are found by their bits; the token is then NO_TOKEN.
 #import lanes
 struct Params { lane_base: u32, step: u32, slots: u32 }
 override VOCABULARY: u32;
 const THREADS: u32 = 256u;
+// Stands in the result where a logit is no number.
+const NO_TOKEN: u32 = 0xffffffffu;
+// Marks in `seen`.
+const OCCURRED: u32 = 1u;
+const NEVER: u32 = 2u;
+// Numbers beyond these are taken as these.
+const LARGEST: f32 = 1e38;
+// Below every logit, and far enough from the lowest number for a difference.
+const BELOW: f32 = -2e38;
+// Temperatures below are 0.
+const COLDEST: f32 = 1e-30;
+const HOTTEST: f32 = 1e30;
+// Scores further below the highest have probability 0.
+const FAR: f32 = 1e4;
 
 struct Settings {
     temperature: f32,
@@ -17,28 +34,38 @@ struct Settings {
     penalty: f32,
     seed_low: u32,
     seed_high: u32,
-    unused: u32,
+    holes: u32, // 1: some tokens have NEVER
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> lanes: array<Lane>;               // [lanes]
 @group(0) @binding(2) var<storage, read> settings: array<Settings>;        // [slots]
 @group(0) @binding(3) var<storage, read> logits: array<f32>;               // [slots, VOCABULARY]
-@group(0) @binding(4) var<storage, read_write> seen: array<u32>;           // [slots, VOCABULARY], 0 or 1
+@group(0) @binding(4) var<storage, read_write> seen: array<u32>;           // [slots, VOCABULARY], marks
 @group(0) @binding(5) var<storage, read_write> token: array<u32>;          // [slots] what the next step reads
 @group(0) @binding(6) var<storage, read_write> sampled: array<u32>;        // [steps, slots]
 
 var<workgroup> reals: array<f32, THREADS>;
 var<workgroup> ids: array<u32, THREADS>;
 
-fn score(slot: u32, id: u32) -> f32 {
+fn no_number(slot: u32, id: u32) -> bool {
+    return (bitcast<u32>(logits[slot * VOCABULARY + id]) & 0x7f800000u) == 0x7f800000u;
+}
+fn penalized(slot: u32, id: u32) -> f32 {
     let s = settings[slot];
-    var value = logits[slot * VOCABULARY + id];
-    if s.penalty != 1.0 && seen[slot * VOCABULARY + id] == 1u {
-        value = select(value * s.penalty, value / s.penalty, value > 0.0);
-    }
-    if s.temperature > 0.0 { value = value / s.temperature; }
-    return value;
+    let value = clamp(logits[slot * VOCABULARY + id], -LARGEST, LARGEST);
+    if s.penalty == 1.0 && s.holes == 0u { return value; }
+    let marks = seen[slot * VOCABULARY + id];
+    if s.holes != 0u && (marks & NEVER) != 0u { return BELOW; }
+    if s.penalty == 1.0 || (marks & OCCURRED) == 0u { return value; }
+    let penalty = clamp(s.penalty, 1e-20, 1e20);
+    if value > 0.0 { return min(value, LARGEST * min(penalty, 1.0)) / penalty; }
+    return max(value, -LARGEST / max(penalty, 1.0)) * penalty;
+}
+// Over the temperature, the highest at 0.
+fn score(slot: u32, id: u32, highest: f32) -> f32 {
+    let temperature = clamp(settings[slot].temperature, COLDEST, HOTTEST);
+    return max(penalized(slot, id) - highest, -FAR * temperature) / temperature;
 }
 // Order-preserving map of a float to an unsigned integer.
 fn ordered(value: f32) -> u32 {
@@ -90,16 +117,24 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let s = settings[slot];
     var high = -3.4e38;
     var high_id = 0u;
+    var broken = false;
     for (var id = local; id < VOCABULARY; id += THREADS) {
-        let value = score(slot, id);
+        broken = broken || no_number(slot, id);
+        let value = penalized(slot, id);
         if value > high {
             high = value;
             high_id = id;
         }
     }
-    var choice = best(high, high_id, local);
-    if s.temperature > 0.0 {
-        let highest = score(slot, choice);
+    // Higher than any number that a logit is taken as.
+    if broken {
+        high = 3.4e38;
+        high_id = NO_TOKEN;
+    }
+    let first = best(high, high_id, local);
+    var choice = select(first, 0u, first == NO_TOKEN);
+    if s.temperature >= COLDEST && s.top_k != 1u {
+        let highest = penalized(slot, choice);
         var cut = 0u;
         if s.top_k > 0u && s.top_k < VOCABULARY {
             // The largest cut that at least top_k logits reach.
@@ -107,7 +142,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
                 let trial = cut | (1u << (bit - 1u));
                 var count = 0.0;
                 for (var id = local; id < VOCABULARY; id += THREADS) {
-                    count += f32(ordered(score(slot, id)) >= trial);
+                    count += f32(ordered(score(slot, id, highest)) >= trial);
                 }
                 if sum_reals(count, local) >= f32(s.top_k) { cut = trial; }
             }
@@ -115,30 +150,29 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         if s.top_p < 1.0 {
             var mass = 0.0;
             for (var id = local; id < VOCABULARY; id += THREADS) {
-                let value = score(slot, id);
-                if ordered(value) >= cut { mass += exp(value - highest); }
+                let value = score(slot, id, highest);
+                if ordered(value) >= cut { mass += exp(value); }
             }
             let wanted = s.top_p * sum_reals(mass, local);
-            var inner = cut;
             var trial_cut = 0u;
             // The largest cut whose mass is still the wanted one.
             for (var bit = 32u; bit > 0u; bit--) {
                 let trial = trial_cut | (1u << (bit - 1u));
                 mass = 0.0;
                 for (var id = local; id < VOCABULARY; id += THREADS) {
-                    let value = score(slot, id);
-                    if ordered(value) >= max(trial, cut) { mass += exp(value - highest); }
+                    let value = score(slot, id, highest);
+                    if ordered(value) >= max(trial, cut) { mass += exp(value); }
                 }
                 if sum_reals(mass, local) >= wanted { trial_cut = trial; }
             }
-            inner = max(inner, min(trial_cut, ordered(highest)));
-            cut = inner;
+            cut = max(cut, min(trial_cut, ordered(0.0)));
         }
-        if s.min_p > 0.0 { cut = max(cut, ordered(highest + log(s.min_p))); }
+        if s.min_p > 0.0 { cut = max(cut, ordered(min(log(max(s.min_p, 1e-37)), 0.0))); }
+        // Where rounding leaves nothing above a cut, the likeliest is chosen.
         high = -3.4e38;
         high_id = choice;
         for (var id = local; id < VOCABULARY; id += THREADS) {
-            let value = score(slot, id);
+            let value = score(slot, id, highest);
             if ordered(value) >= cut {
                 let draw = hash(vec4<u32>(id, lane.position, s.seed_low, s.seed_high));
                 let noise = (f32(draw >> 8u) + 0.5) / 16777216.0;
@@ -153,7 +187,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     if local == 0u {
         token[slot] = choice;
-        seen[slot * VOCABULARY + choice] = 1u;
-        sampled[params.step * params.slots + slot] = choice;
+        if first == NO_TOKEN {
+            // What the next steps of the submission make of it is taken back.
+            sampled[params.step * params.slots + slot] = NO_TOKEN;
+        } else {
+            seen[slot * VOCABULARY + choice] |= OCCURRED;
+            sampled[params.step * params.slots + slot] = choice;
+        }
     }
 }

@@ -47,6 +47,8 @@ pub struct Comparison {
 pub struct Set {
     /// The device for people.
     pub device: String,
+    /// Its PCI address; empty where it is not known.
+    pub bus: String,
     /// The build for people.
     pub build: String,
     /// Its rows.
@@ -58,17 +60,20 @@ impl Set {
     pub fn split(rows: Vec<Row>) -> Vec<Set> {
         let mut sets: Vec<Set> = Vec::new();
         for row in rows {
-            let (device, build) = (row.device.label(), row.build.label());
-            match sets.iter_mut().find(|set| set.device == device && set.build == build) {
+            let (device, bus, build) = (row.device.label(), row.device.bus.clone(), row.build.label());
+            match sets.iter_mut().find(|set| set.device == device && set.bus == bus && set.build == build) {
                 Some(set) => set.rows.push(row),
-                None => sets.push(Set { device, build, rows: vec![row] }),
+                None => sets.push(Set { device, bus, build, rows: vec![row] }),
             }
         }
         sets
     }
 
-    fn label(&self) -> String {
-        format!("{}, {}", self.device, self.build)
+    /// Device and build; the bus too where `other` is a device of the same name on another one.
+    fn label(&self, other: &Set) -> String {
+        let told = self.device == other.device && self.bus != other.bus && !self.bus.is_empty();
+        let bus = if told { format!(" on bus {}", self.bus) } else { String::new() };
+        format!("{}{bus}, {}", self.device, self.build)
     }
 }
 
@@ -82,8 +87,11 @@ pub fn matches(files: Vec<Vec<Row>>) -> Vec<(Set, Set)> {
         others = first.iter().skip(1).cloned().collect();
         return others.into_iter().filter_map(|other| Some((first.first()?.clone(), other))).collect();
     }
-    let partner =
-        |other: &Set| first.iter().find(|set| set.device == other.device).or(first.first()).cloned();
+    let partner = |other: &Set| {
+        let alike = |set: &&Set| set.device == other.device;
+        let same = first.iter().filter(alike).find(|set| set.bus == other.bus);
+        same.or_else(|| first.iter().find(alike)).or(first.first()).cloned()
+    };
     others.into_iter().filter_map(|other| Some((partner(&other)?, other))).collect()
 }
 
@@ -118,7 +126,13 @@ pub fn compare(first: &Set, second: &Set) -> Comparison {
         (!logs.is_empty()).then(|| (suite, (logs.iter().sum::<f64>() / logs.len() as f64).exp()))
     };
     let means = Suite::ALL.into_iter().filter_map(mean).collect();
-    Comparison { first: first.label(), second: second.label(), alone: alone + theirs.len(), means, pairs }
+    Comparison {
+        first: first.label(second),
+        second: second.label(first),
+        alone: alone + theirs.len(),
+        means,
+        pairs,
+    }
 }
 
 #[cfg(test)]
@@ -153,5 +167,24 @@ mod tests {
         assert!(faster.means[0].1 > 1.9 && faster.pairs.len() == 1 && faster.alone == 2, "{faster:?}");
         assert_eq!(matches(vec![a]).len(), 1);
         assert!(matches(vec![]).is_empty());
+    }
+
+    #[test]
+    fn two_devices_of_one_name_are_held_against_each_other() {
+        let on = |bus: &str, ns: f64| {
+            let mut row = row("a", 512, ns);
+            row.device.bus = bus.into();
+            row
+        };
+        let file = || vec![on("0000:01:00.0", 200.0), on("0000:02:00.0", 100.0)];
+        let found = matches(vec![file()]);
+        assert_eq!(found.len(), 1);
+        let both = compare(&found[0].0, &found[0].1);
+        assert!(both.first.contains("0000:01:00.0") && both.second.contains("0000:02:00.0"), "{both:?}");
+        assert!(both.means[0].1 > 1.9, "{both:?}");
+        // Of two files, each against its own.
+        let buses: Vec<bool> =
+            matches(vec![file(), file()]).iter().map(|(first, second)| first.bus == second.bus).collect();
+        assert_eq!(buses, [true, true]);
     }
 }

@@ -11,6 +11,8 @@
 //! | `device.backend` | `vulkan`, `metal`, `dx12`, `gl`, `webgpu` or `cpu` |
 //! | `device.kind` | `discrete`, `integrated`, `virtual`, `other`, `software` (a CPU that pretends to be a GPU) or `cpu` |
 //! | `device.vendor`, `device.device` | PCI ids, 0 where unknown |
+//! | `device.bus` | PCI address, where the API tells it |
+//! | `device.number` | which of several adapters of this name and backend, from 1 |
 //! | `device.driver`, `device.driver_info` | the driver and its version |
 //! | `device.limits` | the limits that matter, with the range of subgroup sizes |
 //! | `device.features` | the optional features it has |
@@ -75,6 +77,7 @@ use super::statistics::Statistics;
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::KernelTime;
 use crate::gpu::{AdapterFeatures, AdapterLimits, AdapterReport};
+use crate::text::{clip, json};
 
 /// Name and version of the schema.
 pub const SCHEMA: &str = "polysketch.bench/1";
@@ -153,6 +156,10 @@ pub struct Device {
     pub vendor: u32,
     pub device: u32,
     #[serde(skip_serializing_if = "String::is_empty")]
+    pub bus: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub number: Option<usize>,
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub driver: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub driver_info: String,
@@ -188,6 +195,8 @@ impl Device {
                 kind: a.kind.to_string(),
                 vendor: a.vendor,
                 device: a.device,
+                bus: a.bus.clone(),
+                number: a.number,
                 driver: a.driver.clone(),
                 driver_info: a.driver_info.clone(),
                 limits: Some(a.limits.clone()),
@@ -197,16 +206,22 @@ impl Device {
         }
     }
 
+    /// What tells one device from all others in the rows of a machine.
+    pub fn identity(&self) -> String {
+        format!("{}\n{}", self.label(), self.bus)
+    }
+
     /// Name for people; software adapters are named as such.
     pub fn label(&self) -> String {
+        let number = self.number.map_or(String::new(), |number| format!(" #{number}"));
         match self.kind.as_str() {
             "cpu" => format!(
                 "CPU executor, {} threads{}",
                 self.threads,
                 if self.arch == "wasm32" { ", wasm" } else { "" }
             ),
-            "software" => format!("{} ({}, software)", self.name, self.backend),
-            _ => format!("{} ({})", self.name, self.backend),
+            "software" => format!("{}{number} ({}, software)", self.name, self.backend),
+            _ => format!("{}{number} ({})", self.name, self.backend),
         }
     }
 }
@@ -325,12 +340,18 @@ optional! {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the table of this module says what each field means")]
 pub struct Check {
+    #[serde(deserialize_with = "number_or_none")]
     pub error: f64,
     pub tolerance: f64,
     pub measure: String,
     pub against: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokens: Option<usize>,
+}
+
+/// JSON has no NaN: an error that is no number is written as null.
+fn number_or_none<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    Ok(Option::<f64>::deserialize(deserializer)?.unwrap_or(f64::NAN))
 }
 
 impl Check {
@@ -346,6 +367,9 @@ impl Check {
     pub fn verdict(&self) -> Result<()> {
         if self.error <= self.tolerance {
             return Ok(());
+        }
+        if !self.error.is_finite() {
+            return Err(Error::new(ErrorKind::Numeric, "wrong: the result is no number"));
         }
         Err(Error::new(
             ErrorKind::Numeric,
@@ -423,24 +447,32 @@ impl Row {
     /// # Errors
     /// [`ErrorKind::Input`] for a line that is no row of this schema.
     pub fn parse_all(text: &str, label: &str) -> Result<Vec<Self>> {
+        Ok(Self::parse_lines(text, label)?.into_iter().map(|(_, row)| row).collect())
+    }
+
+    /// The same, each row with the number of its line, from 1.
+    ///
+    /// # Errors
+    /// As [`Row::parse_all`].
+    pub fn parse_lines(text: &str, label: &str) -> Result<Vec<(usize, Self)>> {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
-        lines
-            .map(|(at, line)| {
-                Self::parse(line)
-                    .map_err(|what| Error::new(ErrorKind::Input, format!("{label}: line {}: {what}", at + 1)))
-            })
-            .collect()
+        let row = |(at, line): (usize, &str)| match Self::parse(line) {
+            Ok(row) => Ok((at + 1, row)),
+            Err(what) => Err(Error::new(ErrorKind::Input, format!("{label}: line {}: {what}", at + 1))
+                .help("give a file that polysketch bench --out wrote, whole lines of it")),
+        };
+        lines.map(row).collect()
     }
 
     fn parse(line: &str) -> Result<Self, String> {
-        #[derive(Deserialize)]
-        struct Version {
-            schema: String,
+        let no_row = |what: String| format!("no row of {SCHEMA}: {what}");
+        let value = json(line).map_err(no_row)?;
+        match value.get("schema").map(|schema| schema.as_str()) {
+            Some(Some(SCHEMA)) => {}
+            Some(Some(other)) => return Err(format!("schema {}, this build reads {SCHEMA}", clip(other))),
+            _ => return Err(no_row("it has no text \"schema\"".into())),
         }
-        let version: Version = serde_json::from_str(line).map_err(|e| format!("no row of {SCHEMA}: {e}"))?;
-        if version.schema != SCHEMA {
-            return Err(format!("schema {}, this build reads {SCHEMA}", version.schema));
-        }
-        serde_json::from_str(line).map_err(|e| e.to_string())
+        serde_json::from_value(value).map_err(|e| no_row(clip(&e.to_string())))
     }
 }

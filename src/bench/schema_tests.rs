@@ -13,6 +13,8 @@ fn complete() -> Row {
         "max_compute_workgroups_per_dimension":1,"min_uniform_buffer_offset_alignment":1,"min_storage_buffer_offset_alignment":1,
         "max_immediate_size":0,"subgroup_size":[4,8]}"#;
     let device = Device {
+        bus: "0000:01:00.0".into(),
+        number: Some(2),
         driver: "llvmpipe".into(),
         driver_info: "Mesa".into(),
         limits: serde_json::from_str(limits).expect("limits"),
@@ -130,4 +132,27 @@ fn wrong_results_have_no_time() {
         let check = Check::against_f64(error, 1e-3, "", None);
         assert_eq!(check.verdict().expect_err("wrong").kind(), ErrorKind::Numeric);
     }
+}
+
+#[test]
+fn rows_of_any_origin_are_read_or_refused_by_line() {
+    let row = complete();
+    let line = row.to_json().expect("plain data");
+    let read = |text: &str| Row::parse_all(text, "rows.jsonl").map_err(|e| e.to_string());
+    assert_eq!(read(&format!("\u{feff}{line}\r\n\r\n{line}\r\n")), Ok(vec![row.clone(), row.clone()]));
+    let twice = line.replacen("\"name\":", "\"name\":\"forward\",\"name\":", 1);
+    let error = read(&format!("{line}\n{twice}")).expect_err("twice");
+    assert!(error.contains("line 2") && error.contains("\"name\" is there twice"), "{error}");
+    // Older rows do not say where a device is.
+    let mut old: serde_json::Value = serde_json::from_str(&line).expect("JSON");
+    let device = old["device"].as_object_mut().expect("an object");
+    device.remove("bus");
+    device.remove("number");
+    let old = read(&old.to_string()).expect("an older row").remove(0);
+    assert!(old.device.bus.is_empty() && old.device.number.is_none());
+    // An error that is no number is no reason to lose the file.
+    let wrong = Check { error: f64::NAN, ..row.check.clone().expect("is set") };
+    let line = Row { check: Some(wrong), ..row }.to_json().expect("plain data");
+    let again = read(&line).expect("reads").remove(0).check.expect("is set");
+    assert!(again.error.is_nan() && again.verdict().is_err_and(|e| e.message().contains("no number")));
 }

@@ -93,7 +93,7 @@ impl Scene {
         data.insert("ids".into(), ids.into());
         let slots = self.prefixes.len();
         data.insert("sampler.settings".into(), sampler(slots).into());
-        data.insert("sampler.seen".into(), rng.tokens(slots * config.vocab_size, 2).into());
+        data.insert("sampler.seen".into(), rng.tokens(slots * config.vocab_size, 4).into());
         Ok(data)
     }
 }
@@ -101,7 +101,7 @@ impl Scene {
 /// Settings of the sampler: every other slot takes the likeliest token, the others draw.
 fn sampler(slots: usize) -> Vec<u32> {
     let [zero, one] = [0.0f32, 1.0].map(f32::to_bits);
-    let draws = [0.8f32.to_bits(), 20, 0.95f32.to_bits(), 0.01f32.to_bits(), 1.2f32.to_bits(), 7, 1, 0];
+    let draws = [0.8f32.to_bits(), 20, 0.95f32.to_bits(), 0.01f32.to_bits(), 1.2f32.to_bits(), 7, 1, 1];
     let greedy = [zero, 0, one, zero, one, 0, 0, 0];
     (0..slots)
         .flat_map(|slot| -> [u32; SETTINGS] {

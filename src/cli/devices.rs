@@ -37,7 +37,7 @@ pub fn run(common: &Common) -> Outcome {
         rows.push(vec![
             mark(taken == Some(r.index)),
             r.index.to_string(),
-            r.name.clone(),
+            r.number.map_or(r.name.clone(), |number| format!("{} #{number}", r.name)),
             r.backend.clone(),
             r.kind.to_string(),
             driver.trim().into(),
@@ -90,12 +90,16 @@ fn details(r: &AdapterReport, all: &[AdapterReport]) -> String {
         return format!("cannot be used: {reason}");
     }
     let (l, f) = (&r.limits, &r.features);
-    let mut parts = vec![
+    let mut parts = Vec::new();
+    if !r.bus.is_empty() {
+        parts.push(format!("on bus {}", r.bus));
+    }
+    parts.extend([
         format!("bindings of {}", bytes(l.max_storage_buffer_binding_size)),
         format!("buffers of {}", bytes(l.max_buffer_size)),
         format!("workgroups of {}", l.max_compute_invocations_per_workgroup),
         format!("with {}", bytes(l.max_compute_workgroup_storage_size)),
-    ];
+    ]);
     match l.subgroup_size {
         Some([least, most]) if least == most => parts.push(format!("subgroups of {least}")),
         Some([least, most]) => parts.push(format!("subgroups of {least} to {most}")),

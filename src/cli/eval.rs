@@ -6,23 +6,24 @@ use std::time::Instant;
 
 use clap::Args;
 use pollster::block_on;
-use polysketch::files::read_text;
-use polysketch::model::documents;
-use polysketch::model::{Session, Tokenizer};
+use polysketch::files::{is_standard, source_name};
+use polysketch::model::Tokenizer;
 use polysketch::{Error, ErrorKind};
 use serde::{Serialize, Serializer};
 
 use super::failure::{Outcome, catch_interrupt, interrupted, tell};
+use super::input::read_text;
 use super::options::{Common, ModelOptions, count};
 use super::output::{self, Align, plural, print, print_json, rate, seconds, table, thousands};
 use super::progress::{Progress, Unit};
+use super::prompt::Special;
 
 /// What `eval` takes.
 #[derive(Debug, Args)]
 pub struct Options {
     #[command(flatten)]
     model: ModelOptions,
-    /// Text, UTF-8; `<|endoftext|>` separates documents
+    /// Text, UTF-8; `<|endoftext|>`, or what ends a text for the model, separates documents; -: stdin
     #[arg(long, value_name = "FILE")]
     data: PathBuf,
     /// Start from an empty state every N tokens [default: read each document in one go]
@@ -31,6 +32,8 @@ pub struct Options {
     /// Only the first N tokens of each document
     #[arg(long, value_name = "N", value_parser = count)]
     max_tokens: Option<usize>,
+    #[command(flatten)]
+    special: Special,
 }
 
 fn window(text: &str) -> Result<usize, String> {
@@ -53,8 +56,9 @@ impl Score {
         self.nll += other.nll;
     }
 
-    fn per_token(self) -> f64 {
-        self.nll / self.tokens as f64
+    /// None of no tokens.
+    fn per_token(self) -> Option<f64> {
+        (self.tokens > 0).then(|| self.nll / self.tokens as f64)
     }
 }
 
@@ -74,20 +78,19 @@ impl Positions {
         self.0[bucket].add(score);
     }
 
-    /// Name and score of the buckets.
-    fn rows(&self) -> impl Iterator<Item = (String, Score)> {
-        self.0.iter().enumerate().map(|(i, score)| {
+    /// Name, score and its mean of the buckets that have any.
+    fn rows(&self) -> impl Iterator<Item = (String, Score, f64)> {
+        self.0.iter().enumerate().filter_map(|(i, score)| {
             let from = if i == 0 { 1 } else { Self::FIRST << (i - 1) };
-            (format!("{from}-{}", Self::FIRST << i), *score)
+            Some((format!("{from}-{}", Self::FIRST << i), *score, score.per_token()?))
         })
     }
 
     /// A table.
     pub fn as_text(&self) -> String {
         let mut rows = vec![["position", "tokens", "nll/token", "perplexity"].map(String::from).to_vec()];
-        rows.extend(self.rows().map(|(name, score)| {
-            let nll = score.per_token();
-            vec![name, thousands(score.tokens as u64), format!("{nll:.4}"), format!("{:.2}", nll.exp())]
+        rows.extend(self.rows().map(|(name, score, nll)| {
+            vec![name, thousands(score.tokens as u64), format!("{nll:.4}"), cell(perplexity(nll), 2)]
         }));
         let lines =
             table(&[Align::Left, Align::Right, Align::Right, Align::Right], 0, &rows, output::columns());
@@ -97,7 +100,7 @@ impl Positions {
 
 impl Serialize for Positions {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        s.collect_map(self.rows().map(|(name, score)| (name, score.per_token())))
+        s.collect_map(self.rows().map(|(name, _, nll)| (name, nll)))
     }
 }
 
@@ -111,23 +114,38 @@ struct Row {
     scored_tokens: usize,
     /// Bytes of the tokens read, the unscored ones included.
     bytes: usize,
-    nll_per_token: f64,
-    perplexity: f64,
+    /// None where nothing is scored.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nll_per_token: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    perplexity: Option<f64>,
     /// All nats of the text in bits, over all of its bytes.
-    bits_per_byte: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bits_per_byte: Option<f64>,
+}
+
+/// None where it is too large for a number.
+fn perplexity(nll: f64) -> Option<f64> {
+    Some(nll.exp()).filter(|x| x.is_finite())
+}
+
+/// A number of a table; nothing where there is none.
+fn cell(number: Option<f64>, digits: usize) -> String {
+    number.map_or_else(String::new, |x| format!("{x:.digits$}"))
 }
 
 impl Row {
     fn new(title: Option<String>, tokens: usize, bytes: usize, score: Score) -> Self {
         let nll = score.per_token();
-        let bits_per_byte = score.nll / std::f64::consts::LN_2 / bytes as f64;
+        let bits_per_byte =
+            nll.filter(|_| bytes > 0).map(|_| score.nll / std::f64::consts::LN_2 / bytes as f64);
         Self {
             title,
             tokens,
             scored_tokens: score.tokens,
             bytes,
             nll_per_token: nll,
-            perplexity: nll.exp(),
+            perplexity: nll.and_then(perplexity),
             bits_per_byte,
         }
     }
@@ -136,9 +154,9 @@ impl Row {
         [
             thousands(self.tokens as u64),
             thousands(self.bytes as u64),
-            format!("{:.4}", self.nll_per_token),
-            format!("{:.2}", self.perplexity),
-            format!("{:.4}", self.bits_per_byte),
+            cell(self.nll_per_token, 4),
+            cell(self.perplexity, 2),
+            cell(self.bits_per_byte, 4),
         ]
     }
 }
@@ -159,18 +177,18 @@ struct Report {
 
 /// Runs the command.
 pub fn run(common: &Common, options: &Options) -> Outcome {
-    let text = read_text(&options.data)?;
+    let text = read_text(common, &options.data, "the text")?;
     let model = super::model::load(common, &options.model)?;
     let tokenizer = model.tokenizer()?;
-    let work: Vec<(String, Vec<u32>)> = encode(common, tokenizer, &text, options.max_tokens)?;
-    let total = work.iter().map(|(_, ids)| ids.len()).sum::<usize>();
-    let mut session = block_on(Session::new(&model))?;
+    let work = encode(common, tokenizer, &text, options)?;
+    let total = work.iter().map(|document| document.ids.len()).sum::<usize>();
+    let mut session = super::generate::start(common, &model)?;
     let bar = Progress::bar(common, "reading", total as u64, Unit::Tokens);
     let began = Instant::now();
     let (mut positions, mut sum, mut bytes, mut done) = (Positions::default(), Score::default(), 0, 0);
     let mut rows = Vec::new();
     catch_interrupt();
-    for (title, mut ids) in work {
+    for Document { text, title, mut ids, bytes: mut size } in work {
         let (mut score, before) = (Score::default(), done);
         for window in ids.chunks(options.context.unwrap_or(usize::MAX)) {
             session.reset(0);
@@ -195,8 +213,9 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
                 break;
             }
         }
-        ids.truncate(done - before);
-        let size = tokenizer.decode(&ids)?.len();
+        if ids.len() > done - before {
+            (ids, size) = tokenizer.encode_head(text, done - before, options.special.how(), &mut |_| {})?;
+        }
         (sum.tokens, sum.nll, bytes) = (sum.tokens + score.tokens, sum.nll + score.nll, bytes + size);
         rows.push(Row::new(Some(title), ids.len(), size, score));
         if interrupted() {
@@ -205,8 +224,11 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
     }
     drop(bar);
     if sum.tokens == 0 {
-        let message =
-            format!("{}: {} of text have nothing to score", options.data.display(), plural(total, "token"));
+        let message = format!(
+            "{}: {} of text have nothing to score",
+            source_name(&options.data),
+            plural(total, "token")
+        );
         return Err(Error::new(ErrorKind::Input, message).help("give a text of at least 2 tokens").into());
     }
     let report = Report {
@@ -244,28 +266,41 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
     Ok(())
 }
 
-/// Title and tokens of every document.
-fn encode(
+/// A document to be scored.
+struct Document<'t> {
+    text: &'t str,
+    title: String,
+    ids: Vec<u32>,
+    /// Of the text that the ids stand for.
+    bytes: usize,
+}
+
+fn encode<'t>(
     common: &Common,
     tokenizer: &Tokenizer,
-    text: &str,
-    most: Option<usize>,
-) -> Outcome<Vec<(String, Vec<u32>)>> {
+    text: &'t str,
+    options: &Options,
+) -> Outcome<Vec<Document<'t>>> {
     let bar = Progress::bar(common, "cutting into tokens", text.len() as u64, Unit::Bytes);
+    let most = options.max_tokens.unwrap_or(usize::MAX);
+    let how = options.special.how();
+    let documents = if how.special_as_text { vec![text] } else { tokenizer.documents(text) };
     let mut before = 0;
     let mut work = Vec::new();
-    for document in documents(text) {
-        let mut ids = tokenizer.encode_with(document, &mut |done| bar.set(before + done))?;
-        ids.truncate(most.unwrap_or(usize::MAX));
+    for document in documents {
+        let tell = &mut |done| bar.set(before + done);
+        let (ids, bytes) = tokenizer.encode_head(document, most, how, tell)?;
         let title = document.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("(blank)");
-        work.push((title.chars().filter(|c| !c.is_control()).take(80).collect(), ids));
+        let title = title.chars().filter(|c| !c.is_control()).take(80).collect();
+        work.push(Document { text: document, title, ids, bytes });
         before += document.len();
     }
     Ok(work)
 }
 
 fn name(path: &Path) -> String {
-    path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
+    let name = path.file_name().filter(|_| !is_standard(path));
+    name.map_or_else(|| source_name(path), |name| name.to_string_lossy().into_owned())
 }
 
 fn as_text(report: &Report) -> String {
@@ -302,7 +337,8 @@ mod tests {
     fn buckets_double() {
         let mut positions = Positions::default();
         (1..=1024).for_each(|position| positions.add(position, Score { tokens: 1, nll: position as f64 }));
-        let rows: Vec<(String, usize)> = positions.rows().map(|(name, score)| (name, score.tokens)).collect();
+        let rows: Vec<(String, usize)> =
+            positions.rows().map(|(name, score, _)| (name, score.tokens)).collect();
         let want = [("1-128", 127), ("128-256", 128), ("256-512", 256), ("512-1024", 512), ("1024-2048", 1)];
         assert_eq!(rows, want.map(|(name, n)| (name.to_string(), n)));
     }

@@ -1,14 +1,16 @@
 //! How a run ends: exit code 0, or 1 with one line `error: …` and, where there is something to do, `help: …`.
 //! (2, usage, is clap's.)
 
-use std::io::{IsTerminal as _, Write as _, stderr};
+use std::io::{Write as _, stderr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
 
+use polysketch::text::{printable, printable_lines};
 use polysketch::{Error, ErrorKind};
 
 pub use super::signals::{catch_interrupt, interrupted};
+use super::terminal;
 
 /// Why a command ended early.
 #[derive(Debug)]
@@ -71,15 +73,14 @@ pub fn warn(text: &str) {
     say("warning:", "\x1b[1;33m", text);
 }
 
-/// Writes a line to stderr. One that cannot be written to (closed, or a file on a full disk) leaves nothing
+/// Writes a line to stderr, its control characters spelled out. One that cannot be written to (closed, or a file on a full disk) leaves nothing
 /// to tell, and ends nothing.
 pub fn tell(line: impl std::fmt::Display) {
-    let _ = writeln!(stderr(), "{line}");
+    let _ = writeln!(stderr(), "{}", printable_lines(&line.to_string()));
 }
 
 fn say(label: &str, color: &str, text: &str) {
-    let plain = !stderr().is_terminal() || std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty());
-    let (on, off) = if plain { ("", "") } else { (color, "\x1b[0m") };
-    let line: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    tell(format_args!("{on}{label}{off} {line}"));
+    let (on, off) = if terminal::has_colors() { (color, "\x1b[0m") } else { ("", "") };
+    let line = printable(&text.split_whitespace().collect::<Vec<_>>().join(" "));
+    let _ = writeln!(stderr(), "{on}{label}{off} {line}");
 }

@@ -7,14 +7,15 @@ use std::time::Instant;
 
 use clap::Args;
 use pollster::block_on;
-use polysketch::files::{atomic_write, check_place, check_room, read_bytes};
-use polysketch::model::{GenerateOptions, Generated, Model, Session, StopReason};
-use polysketch::{Error, Result};
+use polysketch::files::{atomic_write, check_room, is_standard, read_bytes, source_name};
+use polysketch::model::{EncodeOptions, GenerateOptions, Generated, Model, Session, StopReason};
+use polysketch::{Error, ErrorKind, Result};
 use serde_json::json;
 
 use super::failure::{Outcome, Stop, catch_interrupt, interrupted, tell};
+use super::input::waiting;
 use super::options::{Common, ModelOptions, natural};
-use super::output::{bytes, plural, print, print_json, rate, seconds};
+use super::output::{bytes, check_place, plural, print, print_json, print_text, rate, seconds};
 use super::progress::{Progress, Unit};
 use super::prompt::{self, OPENING, Prompt};
 
@@ -28,10 +29,11 @@ pub struct Options {
     /// Most tokens to generate
     #[arg(long, short = 'n', value_name = "N", default_value = "256", value_parser = natural)]
     max_tokens: usize,
-    /// Text that ends generation and is not part of it; may be given several times
+    /// Text that ends generation and is not part of it, with escapes as in --prompt (\n: at the end of a
+    /// line); may be given several times
     #[arg(long, value_name = "TEXT")]
     stop: Vec<String>,
-    /// Continue a text that --state-out saved
+    /// Continue a text that --state-out saved; -: stdin
     #[arg(long, value_name = "FILE")]
     state_in: Option<PathBuf>,
     /// Save the text's state at the end, to be continued
@@ -81,7 +83,7 @@ impl Options {
             min_p: s.min_p,
             repetition_penalty: s.repetition_penalty,
             seed: s.seed.unwrap_or_else(fresh_seed),
-            stop: self.stop.clone(),
+            stop: self.stop.iter().map(|text| self.prompt.unescape("--stop", text)).collect::<Result<_>>()?,
         };
         options.check()?;
         Ok(options)
@@ -114,15 +116,27 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
         Prompt::None if options.state_in.is_some() => (String::new(), false),
         Prompt::None => (OPENING.to_string(), true),
     };
-    let state_in =
-        options.state_in.as_deref().map(|path| Ok::<_, Error>((read_bytes(path)?, path))).transpose()?;
-    options.state_out.as_deref().map(check_place).transpose()?;
+    let state_in = options
+        .state_in
+        .as_deref()
+        .map(|path| Ok::<_, Error>((waiting(common, path, "the state", || read_bytes(path))?, path)))
+        .transpose()?;
+    if let Some(path) = &options.state_out {
+        if is_standard(path) {
+            return Err(Error::new(ErrorKind::Input, "--state-out -: stdout takes the text")
+                .help("give the name of a file")
+                .into());
+        }
+        check_place(common, path)?;
+    }
     let model = super::model::load(common, &options.model)?;
-    let ids = model.tokenizer()?.encode(&text)?;
+    // Where a text goes on, its continuation has no head.
+    let how = EncodeOptions { continues: state_in.is_some(), ..options.prompt.special.how() };
+    let ids = encode(common, &model, &text, how)?;
     catch_interrupt();
     let mut session = start(common, &model)?;
     if let Some((bytes, path)) = state_in {
-        block_on(session.load(0, &bytes, &path.display().to_string()))?;
+        block_on(session.load(0, &bytes, &source_name(path)))?;
     }
     if let Some(path) = &options.state_out {
         let tokens = session.position(0).saturating_add(ids.len()).saturating_add(options.max_tokens);
@@ -130,7 +144,7 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
         check_room(path, size, size)?;
     }
     if opening && !common.json {
-        print(&text)?;
+        print_text(&text)?;
     }
 
     let mut statistics =
@@ -143,9 +157,19 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
         (done, outcome) = decode(common, &mut session, &sampling, began, &mut statistics);
     }
     statistics.position = session.position(0);
-    // Whatever happened, what was read and written so far is worth keeping.
+    // A text that is not kept ends here.
+    if options.state_out.is_none() {
+        let rest = session.finish_text(0);
+        done.text.push_str(&rest);
+        if outcome.is_ok() && !common.json && !rest.is_empty() {
+            outcome = print(&rest);
+        }
+    }
+    // Whatever happened, what was read and written so far is worth keeping, as long as it is made of numbers.
+    let broken = matches!(&outcome, Err(Stop::Failed(error)) if error.kind() == ErrorKind::Numeric);
     if let Some(path) = &options.state_out
         && statistics.position > 0
+        && !broken
     {
         save(&session, path)?;
         outcome = outcome.map_err(|stop| saved(stop, path, statistics.position));
@@ -164,9 +188,15 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
     Ok(())
 }
 
-fn start(common: &Common, model: &Model) -> Result<Session> {
+/// A session, its shaders compiled.
+pub fn start(common: &Common, model: &Model) -> Result<Session> {
     let _spinner = Progress::spinner(common, "compiling shaders");
     block_on(Session::new(model))
+}
+
+fn encode(common: &Common, model: &Model, text: &str, how: EncodeOptions) -> Result<Vec<u32>> {
+    let bar = Progress::bar(common, "cutting into tokens", text.len() as u64, Unit::Bytes);
+    model.tokenizer()?.encode_as(text, how, &mut |done| bar.set(done))
 }
 
 fn prefill(common: &Common, session: &mut Session, ids: &[u32]) -> Outcome {
@@ -194,7 +224,7 @@ fn decode(
     let generated = block_on(session.generate(0, sampling, &mut |piece| {
         statistics.first.get_or_insert_with(|| began.elapsed().as_secs_f64());
         if !common.json {
-            outcome = print(piece);
+            outcome = print_text(piece);
         }
         if outcome.is_err() || interrupted() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }));

@@ -5,7 +5,8 @@ use std::time::Instant;
 
 use clap::Args;
 use pollster::block_on;
-use polysketch::files::{check_place, check_room};
+use polysketch::files::check_room;
+use polysketch::files::source_name;
 use polysketch::kernels::rows::nll::UNSCORED;
 use polysketch::model::tensor_file::{TensorData, write_safetensors};
 use polysketch::train::{Batch, Learner, LearnerOptions};
@@ -15,7 +16,7 @@ use serde_json::json;
 use super::failure::{Outcome, catch_interrupt, interrupted, tell, warn};
 use super::logits::Tokens;
 use super::options::{Common, Gradients};
-use super::output::{bytes, plural, print_json, rate, seconds};
+use super::output::{bytes, check_place, plural, print_json, rate, seconds};
 use super::progress::{Progress, Unit};
 
 /// What `grad` takes.
@@ -24,10 +25,10 @@ pub struct Options {
     /// Model folder: config.json, model.safetensors [default: the built-in model]
     #[arg(long, value_name = "DIR")]
     model: Option<PathBuf>,
-    /// File with the tensor `tokens`, i32 [B, n]
+    /// File with the tensor `tokens`, i32 [B, n]; -: stdin
     #[arg(long, value_name = "FILE.safetensors")]
     tokens: PathBuf,
-    /// File to write, with the tensors `loss` [1] and `grad.PARAMETER`, f32
+    /// File to write, with the tensors `loss` [1] and `grad.PARAMETER`, f32; -: stdout
     #[arg(long, value_name = "FILE.safetensors")]
     out: PathBuf,
     #[command(flatten)]
@@ -39,14 +40,15 @@ const AT_ONCE: usize = 8 << 10;
 
 /// Runs the command.
 pub fn run(common: &Common, options: &Options) -> Outcome {
-    let tokens = Tokens::read(&options.tokens)?;
+    let tokens = Tokens::read(common, &options.tokens)?;
     if tokens.n < 2 {
-        let message = format!("{}: tensor tokens has shape [{}, 1]", options.tokens.display(), tokens.batch);
+        let message =
+            format!("{}: tensor tokens has shape [{}, 1]", source_name(&options.tokens), tokens.batch);
         return Err(Error::new(ErrorKind::Input, message)
             .help("a loss needs sequences of at least 2 tokens")
             .into());
     }
-    check_place(&options.out)?;
+    check_place(common, &options.out)?;
     let source = super::model::source(options.model.as_deref())?;
     tokens.check(source.config.vocab_size)?;
     let size = source.config.parameter_count().saturating_mul(4);
@@ -64,7 +66,9 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
         recompute: options.gradients.again.recompute.unwrap_or_default(),
     };
     catch_interrupt();
+    let spinner = Progress::spinner(common, "compiling shaders");
     let mut learner = block_on(Learner::new(&engine, &source, &how))?;
+    drop(spinner);
     let began = Instant::now();
     let loss = accumulate(common, &mut learner, &tokens, lanes)?;
     let norm = block_on(learner.gradient_norm())?;
@@ -120,10 +124,18 @@ fn accumulate(common: &Common, learner: &mut Learner, tokens: &Tokens, lanes: us
             batch.tokens.extend_from_slice(&sequence[..context]);
             batch.targets.extend_from_slice(&sequence[1..]);
         }
+        let done_before = done;
         done += batch.tokens.len();
         batch.tokens.resize(lanes * context, 0);
         batch.targets.resize(lanes * context, UNSCORED);
         let nll = block_on(learner.accumulate(&batch, 1.0 / scored as f32))?;
+        if let Some(i) = nll.iter().position(|x| !x.is_finite()) {
+            let (sequence, token) = (done_before / context + i / context, i % context + 1);
+            let text =
+                format!("sequence {sequence}, token {token}: the loss is {}; nothing was written", nll[i]);
+            return Err(Error::new(ErrorKind::Numeric, text)
+                .help("the weights are damaged, or too large: try another copy of the model"));
+        }
         sum += nll.iter().map(|x| f64::from(*x)).sum::<f64>();
         bar.set(done);
     }

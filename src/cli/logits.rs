@@ -6,15 +6,16 @@ use std::time::Instant;
 
 use clap::Args;
 use pollster::block_on;
-use polysketch::files::{atomic_write, check_place, check_room};
+use polysketch::files::{atomic_write, check_room};
 use polysketch::model::tensor_file::read_tensors;
 use polysketch::model::{Model, Session};
 use polysketch::{Error, ErrorKind, Result};
 use serde_json::json;
 
 use super::failure::{Outcome, catch_interrupt, interrupted, tell};
+use super::input::waiting;
 use super::options::{Common, ModelOptions};
-use super::output::{bytes, plural, print_json, rate, seconds};
+use super::output::{bytes, check_place, plural, print_json, rate, seconds};
 use super::progress::{Progress, Unit};
 
 /// What `logits` takes.
@@ -22,10 +23,10 @@ use super::progress::{Progress, Unit};
 pub struct Options {
     #[command(flatten)]
     model: ModelOptions,
-    /// File with the tensor `tokens`, i32 [B, n]
+    /// File with the tensor `tokens`, i32 [B, n]; -: stdin
     #[arg(long, value_name = "FILE.safetensors")]
     tokens: PathBuf,
-    /// File to write, with the tensor `logits`, f32 [B, n, V]
+    /// File to write, with the tensor `logits`, f32 [B, n, V]; -: stdout
     #[arg(long, value_name = "FILE.safetensors")]
     out: PathBuf,
 }
@@ -35,8 +36,8 @@ const MOST_AT_ONCE: usize = 4 << 20;
 
 /// Runs the command.
 pub fn run(common: &Common, options: &Options) -> Outcome {
-    let tokens = Tokens::read(&options.tokens)?;
-    check_place(&options.out)?;
+    let tokens = Tokens::read(common, &options.tokens)?;
+    check_place(common, &options.out)?;
     let model = super::model::load(common, &options.model)?;
     let v = model.config().vocab_size;
     tokens.check(v)?;
@@ -44,7 +45,7 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
     let size = (ids.len() as u64).saturating_mul(v as u64).saturating_mul(4);
     check_room(&options.out, size, size)?;
     catch_interrupt();
-    let mut session = block_on(Session::new(&model))?;
+    let mut session = super::generate::start(common, &model)?;
     let bar = Progress::bar(common, "computing", ids.len() as u64, Unit::Tokens);
     let began = Instant::now();
     // Errors of the model travel beside those of the file.
@@ -101,8 +102,8 @@ pub struct Tokens {
 
 impl Tokens {
     /// Reads it.
-    pub fn read(path: &Path) -> Result<Self> {
-        let file = read_tensors(path)?;
+    pub fn read(common: &Common, path: &Path) -> Result<Self> {
+        let file = waiting(common, path, "tokens", || read_tensors(path))?;
         let label = file.label().to_string();
         // Names what is missing, or of another type.
         let ids = file.i64("tokens")?;

@@ -8,9 +8,10 @@
 //! | `inspect_training.rs` | what `inspect` says of training |
 //! | `options.rs` | options that several commands share, and how their values are read |
 //! | `model.rs` | from those options to a loaded model |
-//! | `prompt.rs` | where a prompt comes from |
+//! | `prompt.rs`, `escapes.rs` | where a prompt comes from; backslash escapes in options |
+//! | `input.rs` | files that are read, or stdin |
 //! | `output.rs` | stdout: text, tables, numbers for people, JSON |
-//! | `progress.rs` | bars on stderr |
+//! | `progress.rs`, `terminal.rs` | progress on stderr; what the terminal there can |
 //! | `plot.rs`, `panels.rs` | what drawings share; grids of plots |
 //! | `failure.rs` | errors and panics: what is printed, which exit code |
 //! | `signals.rs` | Ctrl-C and the other ways to be stopped |
@@ -20,11 +21,13 @@ mod bench;
 #[cfg(feature = "bench")]
 mod check;
 mod devices;
+mod escapes;
 mod eval;
 pub mod failure;
 mod generate;
 #[cfg(feature = "train")]
 mod grad;
+mod input;
 mod inspect;
 #[cfg(feature = "train")]
 mod inspect_training;
@@ -41,6 +44,7 @@ mod prompt;
 #[cfg(feature = "bench")]
 mod report;
 mod signals;
+pub mod terminal;
 mod tokenizer;
 #[cfg(feature = "train")]
 mod train;

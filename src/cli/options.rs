@@ -15,7 +15,8 @@ pub struct Common {
     #[arg(long, global = true, value_name = "WHERE", default_value = "auto", value_parser = backend())]
     #[arg(help_heading = "Common options")]
     pub backend: Backend,
-    /// Which adapter: its number in `devices`, or a part of its name
+    /// Which adapter: its number in `devices`, its PCI bus, or a part of its name, with #2 for the second of that
+    /// name
     #[arg(long, global = true, value_name = "INDEX|NAME", help_heading = "Common options")]
     pub adapter: Option<String>,
     /// Nothing on stderr but errors

@@ -2,18 +2,39 @@
 
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write as _, stdout};
+use std::path::Path;
 
 use console::{Term, measure_text_width, truncate_str};
-use polysketch::Error;
+use polysketch::files::is_standard;
+use polysketch::text::{printable, printable_lines};
+use polysketch::{Error, ErrorKind, Result};
 
 use super::failure::{Outcome, Stop};
+use super::options::Common;
+
+/// Writes what a command tells to stdout, its control characters spelled out: names in it are of others.
+///
+/// # Errors
+/// As [`print_as_is`].
+pub fn print(text: &str) -> Outcome {
+    print_as_is(&printable_lines(text))
+}
+
+/// Writes text that a model wrote, or that it continues. A program gets it as it is, a terminal does not obey
+/// it.
+///
+/// # Errors
+/// As [`print_as_is`].
+pub fn print_text(text: &str) -> Outcome {
+    if stdout().is_terminal() { print(text) } else { print_as_is(text) }
+}
 
 /// Writes text to stdout at once.
 ///
 /// # Errors
 /// [`Stop::Closed`] if nobody reads any more; an I/O error, for instance if a file that stdout goes to has no
 /// space left.
-pub fn print(text: &str) -> Outcome {
+pub fn print_as_is(text: &str) -> Outcome {
     let mut out = stdout().lock();
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|e| match e.kind() {
         io::ErrorKind::BrokenPipe => Stop::Closed,
@@ -24,7 +45,24 @@ pub fn print(text: &str) -> Outcome {
 /// Writes one JSON object to stdout.
 pub fn print_json(value: &impl serde::Serialize) -> Outcome {
     let text = serde_json::to_string_pretty(value).map_err(|e| Error::io("stdout", &e.into()))?;
-    print(&(text + "\n"))
+    print_as_is(&(text + "\n"))
+}
+
+/// Refuses a path that cannot be written to, before work is put into the file. `-` is stdout.
+///
+/// # Errors
+/// `ErrorKind::Io`, naming the path.
+pub fn check_place(common: &Common, path: &Path) -> Result<()> {
+    if is_standard(path) {
+        // One reader cannot tell the two apart.
+        return if common.json {
+            Err(Error::new(ErrorKind::Input, "--json and a file named - both want stdout")
+                .help("leave out --json, or give the name of a file"))
+        } else {
+            Ok(())
+        };
+    }
+    polysketch::files::check_place(path)
 }
 
 /// Columns of the terminal on stdout; none if it is no terminal, and lines may be as long as they like.
@@ -46,6 +84,8 @@ pub enum Align {
 /// A table as lines of text. Where the terminal is too narrow, the column `elastic` gives way first.
 pub fn table(align: &[Align], elastic: usize, rows: &[Vec<String>], columns: Option<usize>) -> Vec<String> {
     const LEAST: usize = 8;
+    let rows: Vec<Vec<String>> =
+        rows.iter().map(|row| row.iter().map(|cell| printable(cell)).collect()).collect();
     let mut widths: Vec<usize> = (0..align.len())
         .map(|c| {
             rows.iter().filter_map(|row| row.get(c)).map(|cell| measure_text_width(cell)).max().unwrap_or(0)
@@ -76,6 +116,7 @@ pub fn table(align: &[Align], elastic: usize, rows: &[Vec<String>], columns: Opt
 
 /// Text broken at spaces so that it fits beside an indent.
 pub fn wrap(text: &str, indent: usize, columns: Option<usize>) -> Vec<String> {
+    let text = printable(text);
     let room = columns.map_or(usize::MAX, |c| c.saturating_sub(indent).max(16));
     let mut lines: Vec<String> = vec![" ".repeat(indent)];
     let mut used = 0;
@@ -127,8 +168,24 @@ pub fn amount(n: impl TryInto<u64>) -> String {
     format!("{}{name}", digits3(value))
 }
 
+/// What a table shows for what is no number.
+pub const NO_NUMBER: &str = "–";
+
+/// A share as `35 %`.
+pub fn percent(share: f64) -> String {
+    if share.is_finite() { format!("{:.0} %", 100.0 * share) } else { NO_NUMBER.into() }
+}
+
+/// An error as `3e-7`.
+pub fn magnitude(error: f64) -> String {
+    if error.is_finite() { format!("{error:.0e}") } else { NO_NUMBER.into() }
+}
+
 /// Three digits: `5`, `5.25`, `52.5`, `525`; no zeros behind the point.
 pub fn digits3(value: f64) -> String {
+    if !value.is_finite() {
+        return NO_NUMBER.into();
+    }
     let decimals = if value >= 99.95 { 0 } else { usize::from(value < 9.995) + 1 };
     let text = format!("{value:.decimals$}");
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').into() } else { text }
@@ -137,6 +194,7 @@ pub fn digits3(value: f64) -> String {
 /// Seconds as `35 ms`, `1.52 s`, `3 min 20 s`.
 pub fn seconds(s: f64) -> String {
     match s {
+        s if !s.is_finite() => NO_NUMBER.into(),
         s if s < 1.0 => format!("{} ms", digits3(s * 1e3)),
         s if s < 120.0 => format!("{} s", digits3(s)),
         s => format!("{} min {} s", s as u64 / 60, s as u64 % 60),
@@ -167,6 +225,9 @@ mod tests {
         );
         assert_eq!([0u64, 950, 2_286_336, 1 << 40].map(amount), ["0", "950", "2.29 M", "1.1 T"]);
         assert_eq!([0.0, 9.999, 52.49, 99.96, 525.4].map(digits3), ["0", "10", "52.5", "100", "525"]);
+        for none in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            assert_eq!([digits3, seconds, percent, magnitude].map(|text| text(none)), [NO_NUMBER; 4]);
+        }
         assert_eq!([0.0352, 1.519, 119.0, 200.0].map(seconds), ["35.2 ms", "1.52 s", "119 s", "3 min 20 s"]);
         assert_eq!((plural(1, "token"), plural(2000, "token")), ("1 token".into(), "2,000 tokens".into()));
     }

@@ -6,6 +6,7 @@ use std::path::Path;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use polysketch::Result;
+use polysketch::text::printable;
 
 use super::plot::{self, GRID, INK, font, save};
 
@@ -175,7 +176,7 @@ fn one<'a>(area: &DrawingArea<SVGBackend<'a>, plotters::coord::Shift>, panel: &P
     let high = if above { y.1 * (y.1 / y.0).powf(covered / (1.0 - covered)).max(4.0) } else { y.1 };
     let (low, high) = decades(y.0, high);
     let mut chart = ChartBuilder::on(area)
-        .caption(&panel.title, font(16))
+        .caption(printable(&panel.title), font(16))
         .margin(14)
         .margin_right(20)
         .x_label_area_size(42)
@@ -219,14 +220,14 @@ fn one<'a>(area: &DrawingArea<SVGBackend<'a>, plotters::coord::Shift>, panel: &P
                 Stroke::Dashed => ([(0, 8), (12, 20)], 0),
                 Stroke::Points => ([(10, 10), (10, 10)], 5),
             };
-            series.label(label).legend(move |at| {
+            series.label(printable(label)).legend(move |at| {
                 let [first, second] = pieces.map(|(from, to)| PathElement::new([(from, 0), (to, 0)], style));
                 EmptyElement::at(at) + first + second + Circle::new((10, 0), mark, style.filled())
             });
         }
     }
     let beside = |(x, y, text): &(f64, f64, String)| {
-        EmptyElement::at((*x, *y)) + Text::new(text.clone(), (7, -6), font(12))
+        EmptyElement::at((*x, *y)) + Text::new(printable(text), (7, -6), font(12))
     };
     chart.draw_series(panel.labels.iter().map(beside))?;
     if let Some(position) = &panel.legend {

@@ -1,15 +1,15 @@
 //! Where a prompt comes from: an option, a file, stdin, or a default.
 
-use std::io::{IsTerminal as _, Read as _, stdin};
-use std::path::PathBuf;
-use std::sync::mpsc::channel;
-use std::time::Duration;
+use std::io::{IsTerminal as _, stdin};
+use std::path::{Path, PathBuf};
 
 use clap::Args;
-use polysketch::files::read_text;
+use polysketch::files::source_name;
+use polysketch::model::EncodeOptions;
 use polysketch::{Error, ErrorKind, Result};
 
-use super::failure::tell;
+use super::escapes::unescape;
+use super::input::read_text;
 use super::options::Common;
 
 /// The opening that the built-in model continues when nobody gives one.
@@ -19,12 +19,43 @@ pub const OPENING: &str =
 /// The options that name a prompt.
 #[derive(Debug, Args)]
 pub struct Options {
-    /// Text to continue [default: stdin, or the opening of a novel]
+    /// Text to continue; \n, \t, \" and the like stand for their characters [default: stdin, or the opening of
+    /// a novel]
     #[arg(long, short, value_name = "TEXT", conflicts_with = "prompt_file")]
     pub prompt: Option<String>,
-    /// File with the text to continue, UTF-8
+    /// File with the text to continue, UTF-8, taken as it is; -: stdin
     #[arg(long, short = 'f', value_name = "FILE")]
     pub prompt_file: Option<PathBuf>,
+    /// Take backslashes in --prompt and --stop as they are
+    #[arg(long)]
+    pub no_escape: bool,
+    #[command(flatten)]
+    pub special: Special,
+}
+
+impl Options {
+    /// The value of an option, with or without its backslash escapes.
+    ///
+    /// # Errors
+    /// As [`unescape`].
+    pub fn unescape(&self, option: &str, value: &str) -> Result<String> {
+        if self.no_escape { Ok(value.into()) } else { unescape(option, value) }
+    }
+}
+
+/// What special tokens in a text are.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct Special {
+    /// Take special tokens in the text (<|endoftext|>) as text like any other [default: they are tokens]
+    #[arg(long)]
+    pub special_as_text: bool,
+}
+
+impl Special {
+    /// How a text is encoded.
+    pub fn how(self) -> EncodeOptions {
+        EncodeOptions { special_as_text: self.special_as_text, ..EncodeOptions::default() }
+    }
 }
 
 /// A prompt.
@@ -43,11 +74,11 @@ pub enum Prompt {
 /// the byte offset.
 pub fn read(common: &Common, options: &Options) -> Result<Prompt> {
     let (text, source) = match (&options.prompt, &options.prompt_file) {
-        (Some(text), _) => (text.clone(), "--prompt".to_string()),
-        (None, Some(path)) => (read_text(path)?, path.display().to_string()),
+        (Some(text), _) => (options.unescape("--prompt", text)?, "--prompt".to_string()),
+        (None, Some(path)) => (read_text(common, path, "the prompt")?, source_name(path)),
         (None, None) if stdin().is_terminal() => return Ok(Prompt::None),
         (None, None) => {
-            let text = read_stdin(common)?;
+            let text = read_text(common, Path::new("-"), "the prompt (or give --prompt)")?;
             return Ok(if text.is_empty() { Prompt::None } else { Prompt::Given(text) });
         }
     };
@@ -56,29 +87,4 @@ pub fn read(common: &Common, options: &Options) -> Result<Prompt> {
             .help("give at least one character"));
     }
     Ok(Prompt::Given(text))
-}
-
-fn read_stdin(common: &Common) -> Result<String> {
-    let (done, wait) = channel::<()>();
-    let talks = common.talks();
-    // A pipe that nobody writes to looks like a program that hangs.
-    let hint = std::thread::Builder::new().spawn(move || {
-        if wait.recv_timeout(Duration::from_secs(2)) == Err(std::sync::mpsc::RecvTimeoutError::Timeout)
-            && talks
-        {
-            tell("reading the prompt from stdin (end it with Ctrl-D, or use --prompt)");
-        }
-    });
-    let mut bytes = Vec::new();
-    let read = stdin().lock().read_to_end(&mut bytes);
-    drop(done);
-    if let Ok(hint) = hint {
-        let _ = hint.join();
-    }
-    read.map_err(|e| Error::io("stdin", &e))?;
-    String::from_utf8(bytes).map_err(|e| {
-        let at = e.utf8_error().valid_up_to();
-        Error::new(ErrorKind::Input, format!("stdin: not UTF-8 text (byte {at})"))
-            .help("convert the text to UTF-8")
-    })
 }

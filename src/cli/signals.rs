@@ -120,3 +120,19 @@ pub fn watch(tell: fn(&str)) {
         log::debug!("Ctrl-C ends the program at once: {error}");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_second_signal_ends_the_program() {
+        let mut watch = Watch { first: None };
+        assert!(watch.effect() == Effect::End && !interrupted(), "there is nothing to keep yet");
+        catch_interrupt();
+        assert!(watch.effect() == Effect::Nothing && interrupted());
+        assert_eq!(watch.effect(), Effect::Nothing, "the same one, sent to the group too");
+        watch.first = watch.first.and_then(|first| first.checked_sub(Duration::from_secs(1)));
+        assert_eq!(watch.effect(), Effect::EndNow);
+    }
+}

@@ -4,15 +4,16 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::{Args, Subcommand};
-use polysketch::files::{atomic_write, check_place, read_text};
+use polysketch::files::atomic_write;
 use polysketch::model::Tokenizer;
 use polysketch::model::tokenizer_train::{TrainProgress, train};
 use polysketch::{Error, ErrorKind, Result};
 use serde_json::json;
 
 use super::failure::{Outcome, catch_interrupt, tell, warn};
+use super::input::read_text;
 use super::options::{Common, count};
-use super::output::{bytes, print_json, seconds, thousands};
+use super::output::{bytes, check_place, print_json, seconds, thousands};
 use super::progress::{Progress, Unit};
 
 #[derive(Debug, Subcommand)]
@@ -24,13 +25,13 @@ pub enum Command {
 /// What `tokenizer train` takes.
 #[derive(Debug, Args)]
 pub struct Train {
-    /// Text, UTF-8; `<|endoftext|>` separates documents. May be given several times
+    /// Text, UTF-8; `<|endoftext|>` separates documents. May be given several times; -: stdin
     #[arg(long, value_name = "FILE", required = true, num_args = 1..)]
     data: Vec<PathBuf>,
     /// Tokens, the 256 bytes and `<|endoftext|>` included
     #[arg(long, value_name = "N", value_parser = count)]
     vocab_size: usize,
-    /// File to write
+    /// File to write; -: stdout
     #[arg(long, value_name = "tokenizer.json")]
     out: PathBuf,
 }
@@ -38,8 +39,9 @@ pub struct Train {
 /// Runs the command.
 pub fn run(common: &Common, command: &Command) -> Outcome {
     let Command::Train(options) = command;
-    check_place(&options.out)?;
-    let texts = options.data.iter().map(|path| read_text(path)).collect::<Result<Vec<String>>>()?;
+    check_place(common, &options.out)?;
+    let texts =
+        options.data.iter().map(|path| read_text(common, path, "a text")).collect::<Result<Vec<String>>>()?;
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
     let total: usize = texts.iter().map(|text| text.len()).sum();
     let began = Instant::now();

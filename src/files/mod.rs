@@ -3,7 +3,7 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `write.rs` | reading a file, replacing one |
+//! | `read.rs`, `write.rs` | reading a file, replacing one; `-` is stdin and stdout |
 //! | `room.rs` | whether a file can be written, before work is put into it |
 //! | `lock.rs` | a folder that one process alone writes |
 //! | `disk.rs`, `faults.rs` | the operations on the file system; letting one fail, for tests |
@@ -20,6 +20,8 @@ pub(crate) mod faults;
 mod lock;
 pub mod paths;
 #[cfg(not(target_arch = "wasm32"))]
+mod read;
+#[cfg(not(target_arch = "wasm32"))]
 mod room;
 #[cfg(not(target_arch = "wasm32"))]
 mod write;
@@ -29,6 +31,8 @@ pub use cache::cache_dir;
 #[cfg(not(target_arch = "wasm32"))]
 pub use lock::FolderLock;
 #[cfg(not(target_arch = "wasm32"))]
+pub use read::{is_standard, read_bytes, read_text, source_name};
+#[cfg(not(target_arch = "wasm32"))]
 pub use room::{check_place, check_room};
 #[cfg(not(target_arch = "wasm32"))]
-pub use write::{atomic_write, check_file, create_folders, read_bytes, read_text, until_idle};
+pub use write::{atomic_write, check_file, create_folders, until_idle};

@@ -12,7 +12,7 @@ use crate::error::{Error, ErrorKind, Result};
 /// `ErrorKind::Io`, naming the path.
 pub fn check_place(path: &Path) -> Result<()> {
     let tried = place(path).and_then(|place| match place {
-        Place::Stream => Ok(()),
+        Place::Stream | Place::Stdout => Ok(()),
         // The only honest test: file systems have more reasons to say no than permissions show.
         Place::File(target) => temporary_file(&target).map(drop),
     });
@@ -25,7 +25,7 @@ pub fn check_place(path: &Path) -> Result<()> {
 /// # Errors
 /// `ErrorKind::Io`, naming the path and both numbers.
 pub fn check_room(path: &Path, largest: u64, all: u64) -> Result<()> {
-    if matches!(place(path), Ok(Place::Stream)) {
+    if matches!(place(path), Ok(Place::Stream | Place::Stdout)) {
         return Ok(());
     }
     let refuse = |what: String, help: &str| {
@@ -38,9 +38,12 @@ pub fn check_room(path: &Path, largest: u64, all: u64) -> Result<()> {
     // A link to a file is followed, so the disk is that of the file; where nobody can tell, it may do.
     let target = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
     let folder = if target.is_dir() { &target } else { folder_of(&target) };
-    if let Ok(free) = fs4::available_space(folder)
-        && all > free
+    // Some file systems of programs say nothing of their size.
+    if let Ok(disk) = fs4::statvfs(folder)
+        && disk.total_space() > 0
+        && all > disk.available_space()
     {
+        let free = disk.available_space();
         let what = format!("{all} bytes will be written, the disk has {free} free");
         return refuse(what, "free some space, or write to another disk; nothing was written");
     }

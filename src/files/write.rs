@@ -1,4 +1,4 @@
-//! Reading files; replacing files: whole or not at all.
+//! Replacing files: whole or not at all.
 
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -6,43 +6,8 @@ use std::sync::{PoisonError, RwLock, TryLockError};
 use std::time::{Duration, Instant};
 
 use super::disk;
-use crate::error::{Error, ErrorKind, Result};
-
-/// Reads a whole file.
-///
-/// # Errors
-/// `ErrorKind::Io`, naming the path.
-pub fn read_bytes(path: &Path) -> Result<Vec<u8>> {
-    std::fs::read(path).map_err(|e| Error::io(path.display(), &e))
-}
-
-/// Reads a whole file as UTF-8 text.
-///
-/// # Errors
-/// `ErrorKind::Io`, naming the path; `ErrorKind::Input` if it holds tensors, and with the byte offset if it is
-/// not UTF-8.
-pub fn read_text(path: &Path) -> Result<String> {
-    let bytes = read_bytes(path)?;
-    // Small token ids are UTF-8, as numbers go.
-    if holds_tensors(&bytes) {
-        let kept = path.extension().is_some_and(|end| end == "tokens");
-        let what = if kept { "keeps the tokens of a text for an earlier version" } else { "holds tensors" };
-        return Err(Error::new(ErrorKind::Input, format!("{}: {what}, and is no text", path.display()))
-            .help(if kept { "leave it out; it can be removed" } else { "give a text" }));
-    }
-    String::from_utf8(bytes).map_err(|e| {
-        let at = e.utf8_error().valid_up_to();
-        Error::new(ErrorKind::Input, format!("{}: not UTF-8 text (byte {at})", path.display()))
-            .help("convert the file to UTF-8")
-    })
-}
-
-/// Whether these are the bytes of a `.safetensors` file.
-fn holds_tensors(bytes: &[u8]) -> bool {
-    let Some((length, rest)) = bytes.split_first_chunk::<8>() else { return false };
-    let header = usize::try_from(u64::from_le_bytes(*length)).ok().and_then(|n| rest.get(..n));
-    header.is_some_and(|header| header.starts_with(b"{") && header.trim_ascii_end().ends_with(b"}"))
-}
+use super::read::is_standard;
+use crate::error::{Error, Result};
 
 /// Held while a file is being written.
 static WRITING: RwLock<()> = RwLock::new(());
@@ -79,7 +44,7 @@ pub fn check_file(path: &Path) -> Result<()> {
 
 /// Writes a file through `write` into a temporary neighbour, flushes it to the disk and renames it into
 /// place: a reader sees the old file or the new one, never a part, and after an error nothing is left behind.
-/// A link is followed. Devices and pipes (`/dev/stdout`) are written to directly.
+/// A link is followed. Devices and pipes (`/dev/stdout`) are written to directly, and so is stdout (`-`).
 ///
 /// # Errors
 /// `ErrorKind::Io`, naming `path`: folder missing or read-only, file read-only, disk full, or what `write`
@@ -89,13 +54,21 @@ pub fn atomic_write(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Resul
     place(path)
         .and_then(|place| match place {
             Place::File(target) => replace(&target, write),
+            Place::Stdout => {
+                let mut w = BufWriter::new(io::stdout().lock());
+                write(&mut w)?;
+                w.flush()
+            }
             Place::Stream => {
                 let mut w = BufWriter::new(std::fs::OpenOptions::new().write(true).open(path)?);
                 write(&mut w)?;
                 w.flush()
             }
         })
-        .map_err(|e| Error::io(path.display(), &e))
+        .map_err(|e| {
+            let name = if is_standard(path) { "stdout".into() } else { path.display().to_string() };
+            Error::io(name, &e)
+        })
 }
 
 /// What a path is the name of.
@@ -104,11 +77,16 @@ pub(super) enum Place {
     File(PathBuf),
     /// A device or a pipe.
     Stream,
+    /// What `-` stands for.
+    Stdout,
 }
 
 pub(super) fn place(path: &Path) -> io::Result<Place> {
     /// As many links one after the other as Linux follows.
     const LINKS: usize = 40;
+    if is_standard(path) {
+        return Ok(Place::Stdout);
+    }
     let meta = match std::fs::metadata(path) {
         Ok(meta) => meta,
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
@@ -146,7 +124,8 @@ fn replace(target: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::files::faults;
+    use crate::ErrorKind;
+    use crate::files::{faults, read_text};
 
     fn names(folder: &Path) -> Vec<String> {
         let mut names: Vec<String> = std::fs::read_dir(folder)
@@ -194,7 +173,7 @@ mod tests {
             let (written, hit) = faults::with(k, fault, || {
                 atomic_write(&path, |w| {
                     // More than is written at once.
-                    (0..3).try_for_each(|_| w.write_all(&[b'n'; 1 << 20]))
+                    (0..3).try_for_each(|_| w.write_all(&vec![b'n'; 1 << 20]))
                 })
             });
             let found = read_text(&path).unwrap();

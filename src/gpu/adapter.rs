@@ -96,6 +96,12 @@ pub struct AdapterReport {
     pub vendor: u32,
     /// PCI device id, or 0.
     pub device: u32,
+    /// PCI address (`0000:01:00.0`), or empty where the API does not tell.
+    #[serde(default)]
+    pub bus: String,
+    /// Which of several adapters of the same name and backend, from 1; none: there is but one.
+    #[serde(default)]
+    pub number: Option<usize>,
     /// Driver, may be empty.
     pub driver: String,
     /// Driver version, may be empty.
@@ -250,7 +256,25 @@ pub(super) fn order(reports: &mut Vec<AdapterReport>) -> Vec<usize> {
             .as_ref()
             .and_then(|twin| reports.iter().position(|r| r.name == twin.name && r.backend == twin.backend));
     }
+    number(reports);
     places
+}
+
+/// Tells adapters of one name and backend apart: by bus, else by their order.
+fn number(reports: &mut [AdapterReport]) {
+    let numbers: Vec<Option<usize>> = reports
+        .iter()
+        .map(|report| {
+            let mut alike: Vec<&AdapterReport> = reports
+                .iter()
+                .filter(|other| other.name == report.name && other.backend == report.backend)
+                .collect();
+            alike.sort_by_key(|other| (&other.bus, other.index));
+            let place = alike.iter().position(|other| other.index == report.index)?;
+            (alike.len() > 1).then_some(place + 1)
+        })
+        .collect();
+    reports.iter_mut().zip(numbers).for_each(|(report, number)| report.number = number);
 }
 
 fn api_rank(report: &AdapterReport) -> usize {
@@ -402,6 +426,8 @@ impl AdapterReport {
             kind,
             vendor: info.vendor,
             device: info.device,
+            bus: info.device_pci_bus_id.clone(),
+            number: None,
             driver: info.driver.clone(),
             driver_info: info.driver_info.clone(),
             limits: AdapterLimits {
@@ -443,9 +469,10 @@ impl AdapterReport {
         self.unusable.as_deref().map_or(Ok(()), Err)
     }
 
-    /// `name (backend)`.
+    /// `name (backend)`; of several of one name, `name #2 (backend)`.
     pub fn label(&self) -> String {
-        format!("{} ({})", self.name, self.backend)
+        let number = self.number.map_or(String::new(), |number| format!(" #{number}"));
+        format!("{}{number} ({})", self.name, self.backend)
     }
 
     /// What kernels may know of it: the best that a device made from it can offer.

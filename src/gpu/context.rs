@@ -94,8 +94,8 @@ impl GpuContext {
         })?;
         let mut got = AdapterReport::new(&adapter.raw.get_info(), &device.limits(), device.features(), None);
         // What the list of adapters found out goes beyond what a driver says.
-        (got.index, got.name, got.kind, got.duplicate_of) =
-            (report.index, report.name.clone(), report.kind, report.duplicate_of);
+        (got.index, got.name, got.kind, got.number, got.duplicate_of) =
+            (report.index, report.name.clone(), report.kind, report.number, report.duplicate_of);
         let context = Self::assemble(device, queue, got);
         context.watch();
         log::debug!("device on {}: {:?}", context.report().label(), context.traits());

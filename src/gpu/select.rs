@@ -54,8 +54,9 @@ impl fmt::Display for Backend {
 pub struct AdapterRequest {
     /// GPU, CPU or whichever is better.
     pub backend: Backend,
-    /// A number from the list of adapters, or words of one's name, backend or driver
-    /// (`nvidia`, `llvmpipe gl`), in any case.
+    /// A number from the list of adapters; a PCI address; or, in any case, a name, a part of one, or words of
+    /// name, backend or driver (`nvidia`, `llvmpipe gl`), with `#2` behind it for the second of those that
+    /// are alike. It must mean one device.
     pub adapter: Option<String>,
 }
 
@@ -111,9 +112,21 @@ pub fn choose(request: &AdapterRequest, reports: &[AdapterReport]) -> Result<Opt
         )
         .help("give the number or a part of the name of one of them, or use --backend cpu"));
     }
-    match matching.iter().find(|&&i| reports[i].unusable.is_none()) {
-        Some(&index) => Ok(Some(index)),
-        None => {
+    let usable: Vec<usize> = matching.iter().copied().filter(|&i| reports[i].unusable.is_none()).collect();
+    // One device behind several APIs is one: the best of them is taken.
+    let others = |&i: &usize| reports[i].duplicate_of.is_none_or(|best| !usable.contains(&best));
+    let devices: Vec<usize> = usable.iter().copied().filter(others).collect();
+    match devices[..] {
+        [index] => Ok(Some(index)),
+        [_, _, ..] => {
+            let list: Vec<String> = devices.iter().map(|&i| listed(&reports[i])).collect();
+            Err(Error::new(
+                ErrorKind::Adapter,
+                format!("'{asked}' may be {} adapters: {}", list.len(), list.join(", ")),
+            )
+            .help("give the number of one of them"))
+        }
+        [] => {
             let report = &reports[matching[0]];
             let reason = report.unusable.as_deref().unwrap_or_default();
             Err(Error::new(
@@ -125,8 +138,8 @@ pub fn choose(request: &AdapterRequest, reports: &[AdapterReport]) -> Result<Opt
     }
 }
 
-/// Adapters that `asked` may mean, best first: a number of the list, else a part of a name, else
-/// words that all occur somewhere in name, backend, kind and driver.
+/// Adapters that `asked` may mean, best first: a number of the list, else a PCI address, else a whole name,
+/// else a part of one, else words that all occur somewhere in name, backend, kind and driver.
 fn matching(asked: &str, reports: &[AdapterReport]) -> Vec<usize> {
     let asked = asked.trim().to_lowercase();
     if let Some(index) = asked.parse::<usize>().ok().filter(|i| *i < reports.len()) {
@@ -138,9 +151,37 @@ fn matching(asked: &str, reports: &[AdapterReport]) -> Vec<usize> {
     if asked.is_empty() {
         return Vec::new();
     }
-    let named = places(&|r| r.name.to_lowercase().contains(&asked));
-    if !named.is_empty() {
-        return named;
+    let on_bus = places(&|r| !r.bus.is_empty() && r.bus.to_lowercase() == asked);
+    if !on_bus.is_empty() {
+        return on_bus;
+    }
+    let whole = by_words(&asked, reports);
+    let numbered =
+        asked.rsplit_once('#').and_then(|(words, n)| Some((words.trim(), n.parse::<usize>().ok()?)));
+    match numbered {
+        // A name may hold such a mark itself.
+        Some((words, number)) if whole.is_empty() => {
+            let of = |i: &usize| reports[*i].number.unwrap_or(1) == number;
+            by_words(words, reports).into_iter().filter(of).collect()
+        }
+        _ => whole,
+    }
+}
+
+fn by_words(asked: &str, reports: &[AdapterReport]) -> Vec<usize> {
+    let places = |keep: &dyn Fn(&AdapterReport) -> bool| {
+        (0..reports.len()).filter(|&i| keep(&reports[i])).collect::<Vec<_>>()
+    };
+    if asked.is_empty() {
+        return Vec::new();
+    }
+    for named in [
+        places(&|r| r.name.to_lowercase() == asked || r.label().to_lowercase() == asked),
+        places(&|r| r.name.to_lowercase().contains(asked)),
+    ] {
+        if !named.is_empty() {
+            return named;
+        }
     }
     places(&|r| {
         let text =
@@ -155,8 +196,17 @@ fn found(reports: &[AdapterReport]) -> String {
     if reports.is_empty() {
         return "none was found".to_string();
     }
-    let list: Vec<String> = reports.iter().map(|r| format!("{}: {}", r.index, r.label())).collect();
-    format!("found {}", list.join(", "))
+    format!("found {}", reports.iter().map(listed).collect::<Vec<_>>().join(", "))
+}
+
+/// `0: name (backend)`, with the bus where the name alone does not tell.
+fn listed(report: &AdapterReport) -> String {
+    let bus = if report.number.is_some() && !report.bus.is_empty() {
+        format!(" on bus {}", report.bus)
+    } else {
+        String::new()
+    };
+    format!("{}: {}{bus}", report.index, report.label())
 }
 
 fn no_gpu(reports: &[AdapterReport]) -> Error {
@@ -262,6 +312,43 @@ mod tests {
             pick(Backend::Gpu, Some("4060"), &all).unwrap().unwrap(),
             "NVIDIA GeForce RTX 4060 (vulkan)"
         );
+    }
+
+    #[test]
+    fn two_of_one_name_are_two() {
+        let mut all = laptop();
+        let mut second = report("NVIDIA GeForce RTX 4060", "vulkan", AdapterKind::Discrete, 0x10de, 0x28e0);
+        second.bus = "0000:0a:00.0".into();
+        all[0].bus = "0000:01:00.0".into();
+        all.insert(0, second);
+        all.push(report("NVIDIA GeForce RTX 4060 Ti", "vulkan", AdapterKind::Discrete, 0x10de, 0x2803));
+        order(&mut all);
+        let labels: Vec<String> = all.iter().map(|r| format!("{} {}", r.label(), r.bus)).collect();
+        assert_eq!(
+            labels[..3],
+            [
+                "NVIDIA GeForce RTX 4060 #2 (vulkan) 0000:0a:00.0",
+                "NVIDIA GeForce RTX 4060 #1 (vulkan) 0000:01:00.0",
+                "NVIDIA GeForce RTX 4060 Ti (vulkan) ",
+            ]
+        );
+        let bus = |asked: &str| {
+            let request = AdapterRequest { backend: Backend::Gpu, adapter: Some(asked.into()) };
+            choose(&request, &all).map(|i| all[i.unwrap()].bus.clone())
+        };
+        for asked in ["0", "0000:0A:00.0", "nvidia geforce rtx 4060#2", "NVIDIA GeForce RTX 4060 #2 (vulkan)"]
+        {
+            assert_eq!(bus(asked).unwrap(), "0000:0a:00.0", "{asked}");
+        }
+        let error = bus("NVIDIA GeForce RTX 4060").unwrap_err();
+        for word in ["2 adapters", "1: NVIDIA GeForce RTX 4060 #1 (vulkan) on bus 0000:01:00.0", "0: NVIDIA"]
+        {
+            assert!(error.message().contains(word), "{word}: {error}");
+        }
+        assert_eq!(error.kind(), ErrorKind::Adapter);
+        // One device behind two APIs is one.
+        assert_eq!(pick(Backend::Auto, Some("llvmpipe"), &all).unwrap().unwrap(), all[5].label());
+        assert!(bus("0000:0b:00.0").is_err() && bus("rtx 4060 #3").is_err());
     }
 
     #[test]

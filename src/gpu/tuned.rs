@@ -9,6 +9,7 @@ use xxhash_rust::xxh3::Xxh3;
 use super::AdapterReport;
 use crate::kernels::Tuning;
 use crate::kernels::contract::shader::{SHARED, SOURCES};
+use crate::text::json_bytes;
 
 /// The file of an adapter in `folder`. Another driver or other shaders have another one.
 pub fn path(folder: &Path, adapter: &AdapterReport) -> PathBuf {
@@ -26,8 +27,9 @@ pub fn path(folder: &Path, adapter: &AdapterReport) -> PathBuf {
 /// What is known of an adapter.
 pub fn load(folder: &Path, adapter: &AdapterReport) -> Option<Tuning> {
     let path = path(folder, adapter);
-    let text = fs::read_to_string(&path).ok()?;
-    let tuning = serde_json::from_str(&text);
+    let bytes = fs::read(&path).ok()?;
+    let tuning =
+        json_bytes(&bytes).and_then(|value| serde_json::from_value(value).map_err(|e| e.to_string()));
     if let Err(error) = &tuning {
         log::debug!("{} is not used: {error}", path.display());
     }

@@ -480,7 +480,8 @@ fn read_index(bytes: &[u8], label: &str) -> Result<BTreeMap<String, String>> {
         Error::new(ErrorKind::ModelFormat, format!("{label}: {what}"))
             .help("the index is damaged; copy it again")
     };
-    let index: Index = serde_json::from_slice(bytes)
+    let index = crate::text::json_bytes(bytes).map_err(&damaged)?;
+    let index: Index = serde_json::from_value(index)
         .map_err(|e| damaged(format!("not a valid index: {}", clip(&e.to_string()))))?;
     if index.weight_map.is_empty() {
         return Err(damaged("weight_map is empty".into()));
@@ -508,7 +509,8 @@ pub fn fingerprint(config: &ModelConfig, checkpoint: &Checkpoint) -> u64 {
         hash.update(s.as_bytes());
     };
     text(&mut hash, "polysketch model 1");
-    text(&mut hash, &config.to_json());
+    // Where a text ends is no part of what is computed.
+    text(&mut hash, &ModelConfig { eos_token_id: Vec::new(), ..config.clone() }.to_json());
     let mut names: Vec<String> = config.parameters().into_iter().map(|spec| spec.name).collect();
     names.sort_unstable();
     for name in names {

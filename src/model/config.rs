@@ -7,7 +7,6 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
-use super::families::Family;
 use crate::attention::RopeScaling;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -35,7 +34,7 @@ macro_rules! words {
             }
         }
 
-        impl $crate::model::config::Word for $name {
+        impl Word for $name {
             const ALL: &'static [Self] = Self::ALL;
             fn word(self) -> &'static str { self.as_str() }
         }
@@ -44,14 +43,39 @@ macro_rules! words {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result { f.write_str(self.as_str()) }
         }
 
-        impl serde::Serialize for $name {
-            fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
                 s.serialize_str(self.as_str())
             }
         }
     };
 }
-pub(super) use words;
+
+words! {
+    /// A family of public models, by its `model_type`.
+    Family {
+        /// Our own models.
+        Polysketch = "polysketch",
+        /// Llama, SmolLM and what is built like them.
+        Llama = "llama",
+        /// Mistral without a window.
+        Mistral = "mistral",
+        /// Qwen 2 and 2.5.
+        Qwen2 = "qwen2",
+        /// Qwen 3.
+        Qwen3 = "qwen3",
+        /// GPT-2.
+        Gpt2 = "gpt2",
+        /// GPT-NeoX and Pythia.
+        GptNeox = "gpt_neox",
+        /// StarCoder 2.
+        Starcoder2 = "starcoder2",
+        /// PowerCoder: StarCoder 2 with power retention.
+        Powercoder = "powercoder",
+        /// Brumby: Qwen 3 with power retention.
+        Brumby = "brumby",
+    }
+}
 
 words! {
     /// The kernel of attention, `w_ij` of SPEC §1.
@@ -188,6 +212,8 @@ pub struct ModelConfig {
     pub tie_word_embeddings: bool,
     /// Whether the logits have a bias, `lm_head.bias`.
     pub logit_bias: bool,
+    /// Ids that end a text; none: what other files of the model say, or the tokenizer's own.
+    pub eos_token_id: Vec<u32>,
     /// Attention.
     pub attention: AttentionConfig,
 }
@@ -452,6 +478,11 @@ impl Serialize for ModelConfig {
             m.serialize_entry("learned_positions", &self.learned_positions)?;
         }
         m.serialize_entry("rope", &Rope(&self.rope, self.head_dim))?;
+        match &self.eos_token_id[..] {
+            [] => {}
+            [id] => m.serialize_entry("eos_token_id", id)?,
+            ids => m.serialize_entry("eos_token_id", ids)?,
+        }
         m.serialize_entry("attention", &self.attention)?;
         m.end()
     }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::checkpoint::{Checkpoint, fingerprint};
 use super::config::ModelConfig;
+use super::ends::EndFiles;
 use super::tokenizer::Tokenizer;
 use super::transformer::{self, Build, Ending, Handles};
 use super::weights::{self, Large, Packed, StoredWeights, WeightType};
@@ -102,6 +103,8 @@ pub(super) struct Loaded {
     /// Weights, and constants of the plans.
     pub parameters: Memory,
     pub blueprint: Blueprint,
+    /// Ids that are never sampled, where there are any: those without a text.
+    pub holes: Option<Vec<bool>>,
     /// What sessions needed so far.
     planned: Mutex<Vec<Planned>>,
     pub fingerprint: u64,
@@ -158,7 +161,7 @@ impl ModelSource {
             )
         })?;
         let (config, warnings) = ModelConfig::from_json(&text, &path.display().to_string())?;
-        Self::assemble(config, warnings, Checkpoint::open(dir)?, Tokenizer::open(dir)?)
+        Self::assemble(config, warnings, Checkpoint::open(dir)?, &Tokenizer::open(dir)?, &EndFiles::open(dir))
     }
 
     /// The built-in model: a small one trained on public-domain novels, halves. With the feature
@@ -183,12 +186,26 @@ impl ModelSource {
         weights: impl Into<std::borrow::Cow<'static, [u8]>>,
         tokenizer: Option<&[u8]>,
     ) -> Result<Self> {
+        Self::from_files(config, weights, tokenizer, &EndFiles::default())
+    }
+
+    /// The same with the files that may name the ends of a text.
+    ///
+    /// # Errors
+    /// As [`ModelSource::open`], without I/O.
+    pub fn from_files(
+        config: &str,
+        weights: impl Into<std::borrow::Cow<'static, [u8]>>,
+        tokenizer: Option<&[u8]>,
+        ends: &EndFiles,
+    ) -> Result<Self> {
         let (config, warnings) = ModelConfig::from_json(config, "config.json")?;
         let tokenizer = match tokenizer {
             Some(bytes) => Tokenizer::from_json_bytes(bytes, "tokenizer.json")?,
             None => Tokenizer::bytes(),
         };
-        Self::assemble(config, warnings, Checkpoint::from_bytes(weights, "model.safetensors")?, tokenizer)
+        let checkpoint = Checkpoint::from_bytes(weights, "model.safetensors")?;
+        Self::assemble(config, warnings, checkpoint, &tokenizer, ends)
     }
 
     /// A model from a GGUF file.
@@ -197,7 +214,9 @@ impl ModelSource {
     /// [`ErrorKind::ModelFormat`] or [`ErrorKind::Config`], naming the key or tensor.
     pub fn from_gguf(file: super::gguf::Gguf) -> Result<Self> {
         let map = super::families::gguf::config(&file)?;
-        let (config, warnings) = ModelConfig::from_value(&map.into(), file.label())?;
+        let (config, mut warnings) = ModelConfig::from_value(&map.into(), file.label())?;
+        let label = file.label();
+        warnings.push(format!("{label}: its tokenizer is not read yet; only token ids mean anything to it"));
         Self::assemble(config, warnings, Checkpoint::from_gguf(file)?, Tokenizer::bytes())
     }
 
@@ -205,10 +224,13 @@ impl ModelSource {
         mut config: ModelConfig,
         mut warnings: Vec<String>,
         checkpoint: Checkpoint,
-        tokenizer: Tokenizer,
+        tokenizer: &Tokenizer,
+        ends: &EndFiles,
     ) -> Result<Self> {
         let (checkpoint, notes) = checkpoint.of(&mut config)?;
         warnings.extend(notes);
+        let (tokenizer, odd) = ends.resolve(&config.eos_token_id, tokenizer, config.vocab_size);
+        warnings.extend(odd);
         Ok(Self { config, checkpoint, tokenizer, warnings })
     }
 }
@@ -367,6 +389,7 @@ impl Engine {
         Ok(Model(Arc::new(Loaded {
             attention: transformer::attention(&source.config),
             fingerprint: fingerprint(&source.config, &source.checkpoint),
+            holes: holes(&source.tokenizer, source.config.vocab_size),
             config: source.config,
             tokenizer: source.tokenizer,
             parameters,
@@ -375,6 +398,15 @@ impl Engine {
             warnings: source.warnings,
         })))
     }
+}
+
+/// Ids of a vocabulary that have no text. None has none; nor where the tokenizer is another model's, because
+/// ids are all that such a model writes.
+fn holes(tokenizer: &Tokenizer, vocabulary: usize) -> Option<Vec<bool>> {
+    tokenizer.check_model(vocabulary).ok()?;
+    let hole = |id: u32| !tokenizer.has_text(id) && !tokenizer.ends().contains(&id);
+    let holes: Vec<bool> = (0..vocabulary as u32).map(hole).collect();
+    holes.contains(&true).then_some(holes)
 }
 
 /// What an earlier run found best on an adapter (`bench tune`).

@@ -5,8 +5,9 @@ use std::ops::ControlFlow;
 
 use super::engine::Model;
 use super::sampling::{GenerateOptions, Generated, StopReason};
-use super::session::Session;
-use super::text_stream::{StopStrings, TextStream};
+use super::session::{Session, Unsaid};
+use super::text_stream::{Seam, StopStrings, TextStream};
+use super::tokenizer::Tokenizer;
 use crate::error::Result;
 use crate::exec::Executor;
 
@@ -15,9 +16,8 @@ use crate::exec::Executor;
 pub struct Generation {
     slot: usize,
     options: GenerateOptions,
-    stream: TextStream,
+    tokenizer: Tokenizer,
     stops: StopStrings,
-    end_of_text: Option<u32>,
     done: Generated,
     ended: bool,
     /// Tokens of the next submission, and of the largest.
@@ -26,7 +26,8 @@ pub struct Generation {
 
 impl Session {
     /// Continues a text. `on_text` gets the text piece by piece, always whole characters, and may stop it.
-    /// The state then holds every token up to the one that ended generation.
+    /// The state then holds every token up to the one that ended generation. What the last tokens began, a
+    /// character or a stop string, comes first when the text is continued, or from [`Session::finish_text`].
     ///
     /// # Errors
     /// As [`Generation::new`] and [`Session::decode`].
@@ -57,9 +58,8 @@ impl Generation {
         Ok(Self {
             slot,
             options: options.clone(),
-            stream: tokenizer.text_stream(),
+            tokenizer: tokenizer.clone(),
             stops: StopStrings::new(&options.stop)?,
-            end_of_text: tokenizer.end_of_text(),
             done: Generated { text: String::new(), ids: Vec::new(), reason: StopReason::MaxTokens },
             ended: options.max_tokens == 0,
             steps: [1, most],
@@ -110,43 +110,97 @@ impl Generation {
         if self.ended {
             return Ok(());
         }
-        let [steps, most] = self.steps;
-        let steps = steps.min(self.options.max_tokens - self.done.ids.len());
-        let ids = session.decode(&[self.slot], &[&self.options], steps).await?.swap_remove(0);
-        self.steps[0] = (self.steps[0] * 2).min(most);
-        let kept =
-            ids.iter().position(|id| self.take(*id, on_text).is_break()).map_or(ids.len(), |last| last + 1);
-        session.rewind(self.slot, ids.len() - kept)?;
-        if self.done.ids.len() >= self.options.max_tokens {
-            self.ended = true;
+        // The text stands in the session, not here: another generation goes on where this one ends.
+        let Unsaid { last, held, owed } =
+            session.slots.get(self.slot).map(|s| s.text.clone()).unwrap_or_default();
+        let mut watch = Watch {
+            stream: self.tokenizer.text_stream_from(Seam { begun: true, last, held }),
+            stops: self.stops.clone(),
+        };
+        let mut out = Out { done: &mut self.done, on_text };
+        let mut end = out.say(&owed);
+        if end.is_none() {
+            end = watch.text(None, &mut out);
         }
-        if self.ended && !matches!(self.done.reason, StopReason::StopString | StopReason::Cancelled) {
-            let (text, stopped) = self.stops.push(&self.stream.finish().unwrap_or_default());
-            let rest = if stopped { text } else { text + &self.stops.finish() };
-            if !rest.is_empty() {
-                self.done.text.push_str(&rest);
-                let _ = on_text(&rest);
+        if end.is_none() {
+            let [steps, most] = self.steps;
+            let steps = steps.min(self.options.max_tokens - out.done.ids.len());
+            let ids = match session.decode(&[self.slot], &[&self.options], steps).await {
+                Ok(mut ids) => ids.swap_remove(0),
+                Err(error) => {
+                    // What was said is not said again.
+                    watch.leave(session, self.slot);
+                    return Err(error);
+                }
+            };
+            self.steps[0] = (self.steps[0] * 2).min(most);
+            let mut kept = 0;
+            while kept < ids.len() && end.is_none() {
+                let id = ids[kept];
+                kept += 1;
+                out.done.ids.push(id);
+                end = if self.tokenizer.ends().contains(&id) {
+                    watch.end(&mut out);
+                    Some(StopReason::EndOfText)
+                } else {
+                    watch.text(Some(id), &mut out)
+                };
             }
+            session.rewind(self.slot, ids.len() - kept)?;
         }
+        watch.leave(session, self.slot);
+        if let Some(reason) = end {
+            (self.ended, self.done.reason) = (true, reason);
+        }
+        self.ended |= self.done.ids.len() >= self.options.max_tokens;
         Ok(())
     }
+}
 
-    /// The next token; a break if it is the last.
-    fn take(&mut self, id: u32, on_text: &mut dyn FnMut(&str) -> ControlFlow<()>) -> ControlFlow<()> {
-        let mut end = |reason| (self.ended, self.done.reason) = (true, reason);
-        self.done.ids.push(id);
-        if Some(id) == self.end_of_text {
-            end(StopReason::EndOfText);
-            return ControlFlow::Break(());
+/// Where text goes.
+struct Out<'a> {
+    done: &'a mut Generated,
+    on_text: &'a mut dyn FnMut(&str) -> ControlFlow<()>,
+}
+
+impl Out<'_> {
+    fn say(&mut self, text: &str) -> Option<StopReason> {
+        self.done.text.push_str(text);
+        (!text.is_empty() && (self.on_text)(text).is_break()).then_some(StopReason::Cancelled)
+    }
+}
+
+/// What stands between ids and text that is said.
+struct Watch {
+    stream: TextStream,
+    stops: StopStrings,
+}
+
+impl Watch {
+    /// Says what the next id completes, or what was complete before; tells why that was the last.
+    fn text(&mut self, id: Option<u32>, out: &mut Out<'_>) -> Option<StopReason> {
+        let text = match id {
+            Some(id) => self.stream.push(id),
+            None => self.stream.take(),
+        };
+        let (text, stopped) = self.stops.push(&text.unwrap_or_default());
+        let end = out.say(&text);
+        if stopped { Some(StopReason::StopString) } else { end }
+    }
+
+    /// Says everything: the text is at its end.
+    fn end(&mut self, out: &mut Out<'_>) {
+        let (text, stopped) = self.stops.push(&self.stream.finish().unwrap_or_default());
+        let rest = if stopped { text } else { text + &self.stops.finish() };
+        out.say(&rest);
+    }
+
+    /// Leaves what was held back in the session.
+    fn leave(mut self, session: &mut Session, slot: usize) {
+        if let Some(s) = session.slots.get_mut(slot) {
+            let mut held = self.stops.finish().into_bytes();
+            held.extend(self.stream.into_seam().held);
+            (s.text.held, s.text.owed) = (held, String::new());
         }
-        let (text, stopped) = self.stops.push(&self.stream.push(id).unwrap_or_default());
-        self.done.text.push_str(&text);
-        if stopped {
-            end(StopReason::StopString);
-        }
-        if !text.is_empty() && on_text(&text).is_break() {
-            end(StopReason::Cancelled);
-        }
-        if self.ended { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 }

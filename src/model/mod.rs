@@ -3,8 +3,11 @@
 mod byte_level;
 #[doc(hidden)]
 pub mod checkpoint;
+pub(crate) mod coder;
 pub mod config;
 mod config_json;
+mod config_reader;
+pub(crate) mod ends;
 pub(crate) mod engine;
 pub mod families;
 pub(crate) mod generation;
@@ -12,6 +15,7 @@ pub(crate) mod generation;
 pub mod gguf;
 #[doc(hidden)]
 pub mod parameters;
+mod pieces;
 pub(crate) mod sampling;
 pub(crate) mod session;
 mod session_state;
@@ -19,6 +23,8 @@ mod state_file;
 #[doc(hidden)]
 pub mod tensor_file;
 pub(crate) mod text_stream;
+#[cfg(all(test, not(target_arch = "wasm32")))]
+mod text_tests;
 pub(crate) mod tokenizer;
 #[doc(hidden)]
 pub mod tokenizer_train;
@@ -29,13 +35,14 @@ pub mod weights;
 
 #[doc(hidden)]
 pub use crate::files;
-pub use config::ModelConfig;
+pub use coder::EncodeOptions;
+pub use config::{Family, ModelConfig};
+pub use ends::EndFiles;
 pub use engine::{Blueprint, Engine, LoadOptions, MemoryPlan, Model, ModelSource};
-pub use families::Family;
 pub use generation::Generation;
 pub use parameters::{ParameterKind, ParameterSpec};
 pub use sampling::{GenerateOptions, Generated, StopReason};
 pub use session::Session;
-pub use text_stream::{StopStrings, TextStream};
+pub use text_stream::{Seam, StopStrings, TextStream};
 pub use tokenizer::{Tokenizer, documents};
 pub use weights::{StoredWeights, WeightType};

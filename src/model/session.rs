@@ -10,7 +10,7 @@ use super::transformer::{Ending, Handles};
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::{KernelTime, Memory, Program, Submission, by_kernel, zeros};
 use crate::kernels::rows::nll::UNSCORED;
-use crate::kernels::sample::sample::{SETTINGS, STEPS};
+use crate::kernels::sample::sample::{NEVER, NO_TOKEN, OCCURRED, SETTINGS, STEPS};
 use crate::tensor::{Call, Lane, TensorId, ring_after};
 
 /// Where a text stands.
@@ -25,12 +25,34 @@ pub(super) struct Slot {
     pub(super) pending: Vec<u32>,
     /// Which tokens occurred, for the repetition penalty.
     pub(super) seen: Vec<bool>,
+    /// The text as far as it was not given out.
+    pub(super) text: Unsaid,
+    /// Whether the last logits were no numbers: nothing can be sampled from them.
+    broken: bool,
     /// What the last decoding submission sampled, and whether the text had not had the token before.
     decoded: Vec<(u32, bool)>,
     /// Whether the sampler, which keeps count of what it samples, knows the tokens that occurred.
     sampler_knows: bool,
     /// The sampler's settings, as it has them.
     settings: Option<[u32; SETTINGS]>,
+}
+
+/// What generation held back of a text, and what it needs to go on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Unsaid {
+    /// The last token.
+    pub(super) last: Option<u32>,
+    /// Bytes of a character that is not complete, or of what may be the beginning of a stop string.
+    pub(super) held: Vec<u8>,
+    /// Text that was held back until something else was read: whatever it may have become, it did not.
+    pub(super) owed: String,
+}
+
+impl Unsaid {
+    /// What was held back stays what it is.
+    pub(super) fn settle(&mut self) {
+        self.owed.push_str(&String::from_utf8_lossy(&std::mem::take(&mut self.held)));
+    }
 }
 
 impl Slot {
@@ -43,6 +65,8 @@ impl Slot {
     fn go_on(&mut self, ids: &[u32], block: usize) -> Vec<bool> {
         self.position += ids.len();
         self.ring = ring_after(self.ring, ids.len(), block);
+        self.text.last = ids.last().copied().or(self.text.last);
+        self.broken = false;
         ids.iter().map(|id| !std::mem::replace(&mut self.seen[*id as usize], true)).collect()
     }
 }
@@ -50,6 +74,13 @@ impl Slot {
 /// Why a handle is there.
 const KEEPS_LOGITS: &str = "a graph with Ending::Last keeps logits";
 const SAMPLES: &str = "a graph with Ending::Sample has a sampler";
+
+/// The error of a text whose logits are no numbers, after so many tokens.
+fn no_numbers(slot: usize, position: usize) -> Error {
+    let text = format!("text {slot}: the logits after token {position} are no numbers (NaN or infinite)");
+    Error::new(ErrorKind::Numeric, text)
+        .help("the weights are damaged, or too large for their type: try f32, or another copy of the model")
+}
 
 /// A program of the model, and its tensors.
 #[derive(Debug)]
@@ -195,6 +226,16 @@ impl Session {
         bounds.into_iter().filter(|(most, _)| *most > 0).min_by_key(|(most, _)| *most)
     }
 
+    /// What generation held back of a text: the beginning of a character or of a stop string that the last
+    /// tokens may be. It comes first when the text is continued; this gives it out instead, for a text that
+    /// is not. What is no character becomes U+FFFD.
+    pub fn finish_text(&mut self, slot: usize) -> String {
+        self.slots.get_mut(slot).map_or_else(String::new, |s| {
+            s.text.settle();
+            std::mem::take(&mut s.text.owed)
+        })
+    }
+
     fn block(&self) -> usize {
         self.model.0.attention.layout.block
     }
@@ -261,6 +302,9 @@ impl Session {
         progress: &mut dyn FnMut(usize) -> ControlFlow<()>,
     ) -> Result<()> {
         self.check_ids(slot, ids)?;
+        if !ids.is_empty() {
+            self.slots[slot].text.settle();
+        }
         let carried = self.slots[slot].pending.len();
         let ids = self.with_pending(slot, ids);
         let mut done = 0;
@@ -282,14 +326,19 @@ impl Session {
     /// The logits of a text's next token, `[V]`.
     ///
     /// # Errors
-    /// [`ErrorKind::Input`] for a text that is empty or not there; as [`Session::prefill`].
+    /// [`ErrorKind::Input`] for a text that is empty or not there; [`ErrorKind::Numeric`] for logits that are
+    /// no numbers; as [`Session::prefill`].
     pub async fn logits(&mut self, slot: usize) -> Result<Vec<f32>> {
         self.check_ids(slot, &[])?;
         self.flush(slot).await?;
         let v = self.model.0.config.vocab_size;
         let Decoder { program, handles, .. } = self.decoder(Ending::Last).await?;
         let words = program.read(handles.logits.expect(KEEPS_LOGITS), slot * v..(slot + 1) * v).await?;
-        Ok(words.into_iter().map(f32::from_bits).collect())
+        let logits: Vec<f32> = words.into_iter().map(f32::from_bits).collect();
+        if logits.iter().any(|x| !x.is_finite()) {
+            return Err(no_numbers(slot, self.position(slot)));
+        }
+        Ok(logits)
     }
 
     /// Runs what is pending, so that the logits are those of the text's end.
@@ -309,7 +358,7 @@ impl Session {
     ///
     /// # Errors
     /// [`ErrorKind::Input`] for texts that do not have the same number of tokens, at least one;
-    /// [`ErrorKind::OutOfMemory`]; as [`Session::prefill`].
+    /// [`ErrorKind::Numeric`] for logits that are no numbers; [`ErrorKind::OutOfMemory`]; as [`Session::prefill`].
     pub async fn forward(
         &mut self,
         slots: &[usize],
@@ -329,6 +378,7 @@ impl Session {
             if !self.slots[*slot].pending.is_empty() {
                 self.flush(*slot).await?;
             }
+            self.slots[*slot].text.settle();
         }
         let (v, d) = (self.model.0.config.vocab_size, self.model.0.config.hidden_size);
         let Decoder { program, handles, .. } = self.decoder(Ending::All).await?;
@@ -357,6 +407,12 @@ impl Session {
                     output.iter_mut().zip(words).for_each(|(o, w)| *o = f32::from_bits(*w));
                 }
             }
+            for (lane, &slot) in slots.iter().enumerate() {
+                let mut rows = outputs[0][(lane * n + done) * v..][..tokens * v].chunks_exact(v);
+                if let Some(row) = rows.position(|row| row.iter().any(|x| !x.is_finite())) {
+                    return Err(no_numbers(slot, self.slots[slot].position - tokens + row + 1));
+                }
+            }
         }
         // Generation goes on from the logits of the last token.
         let Decoder { program, handles, .. } = self.decoder(Ending::Last).await?;
@@ -376,7 +432,7 @@ impl Session {
     /// all. `progress` may stop in between.
     ///
     /// # Errors
-    /// As [`Session::prefill`].
+    /// [`ErrorKind::Numeric`] for a likelihood that is no number; as [`Session::prefill`].
     pub async fn score(
         &mut self,
         slot: usize,
@@ -390,6 +446,7 @@ impl Session {
         let Decoder { program, handles, .. } = self.decoder(Ending::Nll).await?;
         let nll = handles.scores.expect("a graph with Ending::Nll gives scores").nll;
         let segment = program.plan().capacity.tokens;
+        self.slots[slot].text.settle();
         let carried = self.slots[slot].pending.len();
         let ids = self.with_pending(slot, ids);
         let mut done = 0;
@@ -402,6 +459,9 @@ impl Session {
             done += tokens;
             let scored = tokens - usize::from(done == ids.len());
             let nll: Vec<f32> = read[0][..scored].iter().map(|w| f32::from_bits(*w)).collect();
+            if let Some(at) = nll.iter().position(|x| !x.is_finite()) {
+                return Err(no_numbers(slot, self.slots[slot].position - tokens + at + 1));
+            }
             if progress(done.saturating_sub(carried), &nll).is_break() {
                 break;
             }
@@ -417,11 +477,13 @@ impl Session {
     }
 
     /// Samples and runs the next `steps` tokens of each text (at most [`STEPS`]), without the host in
-    /// between. Returns ids `[slots.len()][steps]`; fewer if a block or the cache ends before.
+    /// between. Returns ids `[slots.len()][steps]`; fewer if a block or the cache ends before, and of a text
+    /// whose logits are no numbers from some step on. Ids that have no text are never sampled.
     ///
     /// # Errors
     /// [`ErrorKind::Input`] for options outside their range, for no text, or one that is empty, given twice
-    /// or not there; [`ErrorKind::Limit`] at the end of a key-value cache; those of the device.
+    /// or not there; [`ErrorKind::Limit`] at the end of a key-value cache; [`ErrorKind::Numeric`] for logits
+    /// that are no numbers; those of the device.
     pub async fn decode(
         &mut self,
         slots: &[usize],
@@ -441,6 +503,9 @@ impl Session {
         for &slot in slots {
             self.check_ids(slot, &[])?;
             self.flush(slot).await?;
+            if self.slots[slot].broken {
+                return Err(no_numbers(slot, self.position(slot)));
+            }
             steps = self.steps_at_once(slot, steps)?;
         }
         for (&slot, options) in slots.iter().zip(options) {
@@ -454,8 +519,10 @@ impl Session {
         let read = program.run(Submission { calls: &calls, inputs: &[], reads: &reads }).await?;
         let (vocabulary, block) = (self.model.0.config.vocab_size, self.block());
         let mut ids = Vec::new();
+        let mut failed = None;
         for &slot in slots {
-            let mine: Vec<u32> = (0..steps).map(|step| read[0][step * all + slot]).collect();
+            let mut mine: Vec<u32> = (0..steps).map(|step| read[0][step * all + slot]).collect();
+            mine.truncate(mine.iter().position(|id| *id == NO_TOKEN).unwrap_or(steps));
             if let Some(id) = mine.iter().find(|id| **id as usize >= vocabulary) {
                 return Err(Error::new(
                     ErrorKind::Device,
@@ -463,19 +530,46 @@ impl Session {
                 )
                 .help("try another adapter, or --backend cpu"));
             }
-            let new = self.slots[slot].go_on(&mine, block);
-            self.slots[slot].decoded = mine.iter().copied().zip(new).collect();
+            let s = &mut self.slots[slot];
+            if mine.is_empty() {
+                // All that ran is taken back, save that a whole block was folded into the state.
+                if self.model.0.blueprint.build.context == 0 && s.ring == block {
+                    s.ring = 0;
+                }
+                (s.broken, s.sampler_knows) = (true, false);
+                s.decoded.clear();
+                failed = failed.or(Some(slot));
+                continue;
+            }
+            let new = s.go_on(&mine, block);
+            s.decoded = mine.iter().copied().zip(new).collect();
+            let over = steps - mine.len();
+            if over > 0 {
+                s.position += over;
+                s.ring = ring_after(s.ring, over, block);
+                s.decoded.extend(std::iter::repeat_n((0, false), over));
+                self.rewind(slot, over)?;
+            }
             ids.push(mine);
         }
-        Ok(ids)
+        match failed {
+            Some(slot) => Err(no_numbers(slot, self.position(slot))),
+            None => Ok(ids),
+        }
     }
 
     /// Tells the sampler of a text what it does not know yet.
     async fn set_sampler(&mut self, slot: usize, options: &GenerateOptions) -> Result<()> {
-        let (words, s) = (options.words(), &self.slots[slot]);
+        let (mut words, s) = (options.words(), &self.slots[slot]);
+        let holes = self.model.0.holes.as_deref();
+        words[SETTINGS - 1] = u32::from(holes.is_some());
         let new_settings = s.settings != Some(words);
-        let seen: Option<Vec<u32>> = (options.penalty() != 1.0 && !s.sampler_knows)
-            .then(|| s.seen.iter().map(|seen| u32::from(*seen)).collect());
+        let marks = |id: usize, seen: bool| {
+            let never = holes.is_some_and(|holes| holes[id]);
+            u32::from(seen) * OCCURRED + u32::from(never) * NEVER
+        };
+        let seen: Option<Vec<u32>> = ((options.penalty() != 1.0 || holes.is_some()) && !s.sampler_knows)
+            .then(|| s.seen.iter().enumerate().map(|(id, seen)| marks(id, *seen)).collect());
         let Decoder { program, handles, .. } = self.decoder(Ending::Sample).await?;
         let sampler = handles.sampler.expect(SAMPLES);
         if new_settings {
@@ -523,6 +617,7 @@ impl Session {
         // The last kept token runs again with whatever comes next, because the logits are now those of a
         // later one.
         s.pending = vec![s.decoded[kept - 1].0];
+        s.text.last = s.pending.last().copied();
         let back = tokens + 1;
         s.position -= back;
         // Where a ring is folded, it held all of a submission; a cache is never folded, and `ring` only

@@ -2,11 +2,34 @@
 
 use std::ops::Range;
 
-use super::session::{Session, Slot};
+use super::session::{Session, Slot, Unsaid};
 use super::state_file::{SavedState, SavedTensor};
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{Role, Tensor};
 use crate::tensor::{Capacity, Extent, Shape, Unit};
+
+/// The name of what is kept of the text itself. Older files have none, and older programs pass it over.
+const TEXT: &str = "text";
+
+impl Unsaid {
+    /// The last token + 1, the bytes owed and how many they are, the bytes held.
+    fn to_words(&self) -> Vec<u32> {
+        let head = [self.last.map_or(0, |id| id + 1), self.owed.len() as u32];
+        let bytes = self.owed.bytes().chain(self.held.iter().copied()).map(u32::from);
+        head.into_iter().chain(bytes).collect()
+    }
+
+    fn from_words(words: &[u32]) -> Self {
+        let [last, owed, bytes @ ..] = words else { return Self::default() };
+        let bytes: Vec<u8> = bytes.iter().map(|word| *word as u8).collect();
+        let (owed, held) = bytes.split_at((*owed as usize).min(bytes.len()));
+        Self {
+            last: last.checked_sub(1),
+            held: held.to_vec(),
+            owed: String::from_utf8_lossy(owed).into_owned(),
+        }
+    }
+}
 
 impl Session {
     /// The state tensors that a saved text consists of.
@@ -21,7 +44,8 @@ impl Session {
     /// drawings; the model itself reads it on the device.
     ///
     /// # Errors
-    /// [`ErrorKind::Input`] for a text or a layer that is not there; those of the device.
+    /// [`ErrorKind::Input`] for a text or a layer that is not there; [`ErrorKind::Numeric`] for a state that is
+    /// made of no numbers; those of the device.
     pub async fn attention_state(&self, slot: usize, layer: usize) -> Result<Option<[Vec<f32>; 2]>> {
         let attention = self.model.attention();
         let Some(features) = attention.features() else { return Ok(None) };
@@ -37,6 +61,12 @@ impl Session {
             let range = slot * values.len()..(slot + 1) * values.len();
             let words = self.memory.read(&format!("layers.{layer}.attention.state"), range).await?;
             values.iter_mut().zip(words).for_each(|(value, word)| *value = f32::from_bits(word));
+        }
+        if values.iter().any(|x| !x.is_finite()) {
+            let text =
+                format!("text {slot}: the state of layer {layer} is made of no numbers (NaN or infinite)");
+            return Err(Error::new(ErrorKind::Numeric, text)
+                .help("the weights are damaged, or too large: try another copy of the model"));
         }
         let parts = || values.chunks_exact(size).map(|state| state.split_at(features.count * head));
         Ok(Some([
@@ -61,6 +91,8 @@ impl Session {
             }
             tensors.push(SavedTensor { name: tensor.name, words });
         }
+        let text = SavedTensor { name: TEXT.into(), words: s.text.to_words() };
+        tensors.push(text);
         let saved = SavedState {
             fingerprint: self.model.0.fingerprint,
             position: s.position as u64,
@@ -130,7 +162,12 @@ impl Session {
         }
         let mut seen = vec![false; vocabulary];
         saved.seen.iter().for_each(|id| seen[*id as usize] = true);
-        self.place(slot, Slot::at(saved.position as usize, saved.ring as usize, saved.pending, seen));
+        let text = saved.tensors.iter().find(|t| t.name == TEXT).map(|t| Unsaid::from_words(&t.words));
+        let text =
+            text.unwrap_or_else(|| Unsaid { last: saved.pending.last().copied(), ..Unsaid::default() });
+        let mut place = Slot::at(saved.position as usize, saved.ring as usize, saved.pending, seen);
+        place.text = text;
+        self.place(slot, place);
         Ok(())
     }
 

@@ -11,6 +11,7 @@ use safetensors::tensor::{Metadata, SafeTensorError, TensorInfo};
 use serde_json::{Map, Value, json};
 
 use crate::error::{Error, ErrorKind, Result};
+pub(super) use crate::text::clip;
 
 /// An open `.safetensors` file whose header has been checked: every tensor lies inside it and none overlap.
 #[derive(Debug)]
@@ -35,6 +36,9 @@ impl Bytes {
     /// Maps the file at `path`, which must be `what`. It must not be cut short while it is open.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn open(path: &std::path::Path, what: &str) -> Result<Self> {
+        if crate::files::is_standard(path) {
+            return Ok(Bytes::Memory(crate::files::read_bytes(path)?.into()));
+        }
         let io_error = |e: io::Error| Error::io(path.display(), &e);
         let file = std::fs::File::open(path).map_err(io_error)?;
         let meta = file.metadata().map_err(io_error)?;
@@ -78,7 +82,7 @@ impl TensorFile {
     /// `ErrorKind::Io` if it cannot be opened; otherwise as [`TensorFile::from_bytes`].
     #[cfg(not(target_arch = "wasm32"))]
     pub fn open(path: &std::path::Path) -> Result<Self> {
-        Self::new(Bytes::open(path, "a .safetensors file")?, path.display().to_string())
+        Self::new(Bytes::open(path, "a .safetensors file")?, crate::files::source_name(path))
     }
 
     /// A file that is in memory; `label` stands for its path in messages.
@@ -92,7 +96,14 @@ impl TensorFile {
 
     fn new(bytes: Bytes, label: String) -> Result<Self> {
         match SafeTensors::read_metadata(bytes.get()) {
-            Ok((header_len, header)) => Ok(Self { label, data: 8 + header_len, header, bytes }),
+            Ok((header_len, header)) => {
+                // Of two tensors of one name, the last would stand for both.
+                if let Err(what) = crate::text::json_bytes(&bytes.get()[8..8 + header_len]) {
+                    return Err(Error::new(ErrorKind::ModelFormat, format!("{label}: the header is {what}"))
+                        .help("the file is damaged; write it again"));
+                }
+                Ok(Self { label, data: 8 + header_len, header, bytes })
+            }
             Err(e) => Err(damage(bytes.get(), &label, &e)),
         }
     }
@@ -226,19 +237,6 @@ pub(super) fn floats(dtype: Dtype, raw: &[u8]) -> Option<Vec<f32>> {
         Dtype::BF16 => Some(elements(raw, |b| half::bf16::from_le_bytes(b).to_f32())),
         _ => None,
     }
-}
-
-/// A foreign name as a message shows it: one line, not a page.
-pub(super) fn clip(name: &str) -> String {
-    let mut text: String = name
-        .chars()
-        .take(120)
-        .flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] })
-        .collect();
-    if name.chars().nth(120).is_some() {
-        text.push('…');
-    }
-    text
 }
 
 /// "a, b, c and 4 more".

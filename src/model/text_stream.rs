@@ -4,77 +4,71 @@ use super::tokenizer::Tokenizer;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Turns ids into text one by one, at a cost that does not grow with what came before. All pieces together
-/// are [`Tokenizer::decode`] of all ids.
+/// are [`Tokenizer::decode`] of all ids. What it knows of the text is a [`Seam`]: where that is kept, the text
+/// can be cut after any id and continued by another stream, and the pieces are the same.
 #[derive(Clone, Debug)]
 pub struct TextStream {
     tokenizer: Tokenizer,
-    /// Byte-level: bytes of a character that is not complete yet.
-    bytes: Vec<u8>,
-    /// Other decoders: `context` ids that have been printed as `printed`, then ids that have not.
-    ids: Vec<u32>,
-    context: usize,
-    printed: String,
+    seam: Seam,
 }
 
-/// Other decoders: ids that may wait for a character to become complete (4 bytes make the longest).
-const MOST_WAITING: usize = 8;
+/// Where a text was cut.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Seam {
+    /// Whether anything came before.
+    pub begun: bool,
+    /// The text's last id, where it is known.
+    pub last: Option<u32>,
+    /// Bytes of the text that were not given out: a character that is not complete, or what may be the
+    /// beginning of a stop string.
+    pub held: Vec<u8>,
+}
 
 impl Tokenizer {
-    /// A decoder for ids that come one by one.
+    /// A decoder for the ids of a text from its head, one by one.
     pub fn text_stream(&self) -> TextStream {
-        TextStream {
-            tokenizer: self.clone(),
-            bytes: Vec::new(),
-            ids: Vec::new(),
-            context: 0,
-            printed: String::new(),
-        }
+        self.text_stream_from(Seam::default())
+    }
+
+    /// A decoder that goes on where a text was cut.
+    pub fn text_stream_from(&self, seam: Seam) -> TextStream {
+        TextStream { tokenizer: self.clone(), seam }
     }
 }
 
 impl TextStream {
     /// The text that `id` completes, if any.
     pub fn push(&mut self, id: u32) -> Option<String> {
-        let text = match self.tokenizer.token_bytes(id) {
-            Some(bytes) => {
-                self.bytes.extend_from_slice(bytes);
-                take_text(&mut self.bytes, false)
+        if self.tokenizer.has_text(id) {
+            let seam = &mut self.seam;
+            if seam.last.is_some_and(|before| self.tokenizer.ends_word(before)) {
+                seam.held.push(b' ');
             }
-            None => {
-                self.ids.push(id);
-                self.decode_window(false)
+            match seam.begun {
+                false => seam.held.extend(self.tokenizer.first_bytes(id)),
+                true => seam.held.extend_from_slice(self.tokenizer.token_bytes(id)),
             }
-        };
+            (seam.begun, seam.last) = (true, Some(id));
+        }
+        self.take()
+    }
+
+    /// The text that is complete already.
+    pub(super) fn take(&mut self) -> Option<String> {
+        let text = take_text(&mut self.seam.held, false);
         (!text.is_empty()).then_some(text)
     }
 
     /// What was held back, at the end of a text; the stream is ready for another.
     pub fn finish(&mut self) -> Option<String> {
-        let mut text = take_text(&mut self.bytes, true);
-        if self.ids.len() > self.context {
-            text.push_str(&self.decode_window(true));
-        }
-        *self = self.tokenizer.text_stream();
+        let text = take_text(&mut self.seam.held, true);
+        self.seam = Seam::default();
         (!text.is_empty()).then_some(text)
     }
 
-    /// Decodes what is new behind the ids printed last, so that a decoder that treats the beginning of a text
-    /// differently (its space) sees that this is none.
-    fn decode_window(&mut self, last: bool) -> String {
-        let text = self.tokenizer.decode(&self.ids).unwrap_or_default();
-        let waiting = text.ends_with('\u{fffd}') && self.ids.len() - self.context < MOST_WAITING;
-        if waiting && !last {
-            return String::new();
-        }
-        let same = text.char_indices().zip(self.printed.chars()).find(|((_, a), b)| a != b);
-        let new = same.map_or(text.len().min(self.printed.len()), |((at, _), _)| at);
-        let new = text.get(new..).unwrap_or_default().to_string();
-        if !new.is_empty() {
-            self.ids.drain(..self.context);
-            self.context = self.ids.len();
-            self.printed = self.tokenizer.decode(&self.ids).unwrap_or_default();
-        }
-        new
+    /// Where the text stands.
+    pub fn into_seam(self) -> Seam {
+        self.seam
     }
 }
 

@@ -7,7 +7,8 @@ use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::utils::ProgressFormat;
 use tokenizers::{AddedToken, OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer, Trainer};
 
-use super::tokenizer::{END_OF_TEXT, documents, words};
+use super::coder::words;
+use super::tokenizer::{END_OF_TEXT, documents};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Fewest tokens: 256 bytes, `<|endoftext|>` and one merge.

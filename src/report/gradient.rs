@@ -17,11 +17,11 @@ use crate::graph::{Graph, Recompute, TensorId, gradient_name};
 use crate::kernels::Asked;
 use crate::kernels::rows::embed_grad::order;
 use crate::kernels::rows::nll::UNSCORED;
+use crate::model::config::Family;
 use crate::model::config::{
     AttentionConfig, AttentionKind, Biases, Gate, MlpConfig, ModelConfig, NormConfig, RopeConfig, RopeWhere,
     SketchInput,
 };
-use crate::model::families::Family;
 use crate::model::parameters::ParameterKind;
 use crate::model::transformer::{self, Decoder, Ending};
 use crate::model::weights::{self, Packed};
@@ -75,6 +75,7 @@ pub(super) fn config(kind: AttentionKind, degree: usize) -> ModelConfig {
         parallel_residual: false,
         tie_word_embeddings: true,
         logit_bias: false,
+        eos_token_id: Vec::new(),
         attention,
     }
 }

@@ -20,9 +20,12 @@ use super::log::Log;
 use super::settings::Settings;
 use crate::error::{Error, ErrorKind, Result};
 use crate::files::disk::{self, is_temporary};
-use crate::files::{FolderLock, atomic_write, check_file, check_room, create_folders, read_text};
+use crate::files::{
+    FolderLock, atomic_write, check_file, check_room, create_folders, is_standard, read_bytes,
+};
 use crate::model::checkpoint::{INDEX, SINGLE, TensorData, Tensors, write_tensors_to};
 use crate::model::{ModelConfig, ModelSource};
+use crate::text::json_bytes;
 
 const CONFIG: &str = "config.json";
 const TOKENIZER: &str = "tokenizer.json";
@@ -61,7 +64,10 @@ impl Progress {
     /// After `step` steps.
     pub fn new(step: u64, seconds: f64, loss: f64, data_hash: u64, settings: &Settings) -> Self {
         // A run may go on from another working folder.
-        let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
+        let absolute = |path: &PathBuf| match std::path::absolute(path) {
+            Ok(absolute) if !is_standard(path) => absolute,
+            _ => path.clone(),
+        };
         let data = settings.data.iter().map(absolute).collect();
         let settings =
             Settings { data, eval_data: settings.eval_data.as_ref().map(absolute), ..settings.clone() };
@@ -399,8 +405,7 @@ fn read_progress(folder: &Path) -> Result<Progress> {
         Error::new(ErrorKind::Input, format!("{}: {what}", path.display()))
             .help("remove this checkpoint to use an earlier one")
     };
-    let value: serde_json::Value =
-        serde_json::from_str(&read_text(&path)?).map_err(|e| damaged(format!("not valid JSON: {e}")))?;
+    let value = json_bytes(&read_bytes(&path)?).map_err(damaged)?;
     if value["format"] != FORMAT {
         return Err(damaged(format!("has format {}, this version reads {FORMAT}", value["format"])));
     }
@@ -410,10 +415,7 @@ fn read_progress(folder: &Path) -> Result<Progress> {
 /// Whether nothing is missing or cut off. (A rename can reach the disk before what it renames on some file
 /// systems.)
 fn is_complete(folder: &Path) -> bool {
-    let json = |name: &str| {
-        fs::read(folder.join(name))
-            .is_ok_and(|bytes| serde_json::from_slice::<serde_json::Value>(&bytes).is_ok())
-    };
+    let json = |name: &str| fs::read(folder.join(name)).is_ok_and(|bytes| json_bytes(&bytes).is_ok());
     json(CONFIG)
         && json(TRAINING)
         && [SINGLE, OPTIMIZER].iter().all(|name| Tensors::open(&folder.join(name)).is_ok())

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::files::{create_folders, read_bytes, read_text};
-use crate::model::Tokenizer;
+use crate::files::{create_folders, is_standard, read_bytes, read_text, source_name};
 use crate::model::tensor_file::{Dtype, TensorData, TensorFile, write_safetensors};
-use crate::model::tokenizer::documents;
+use crate::model::tokenizer::END_OF_TEXT;
+use crate::model::{EndFiles, ModelConfig, Tokenizer};
 
 /// A tokenizer and the file it came from, which goes into every checkpoint.
 #[derive(Clone, Debug)]
@@ -18,6 +18,8 @@ pub struct Vocabulary {
     pub tokenizer: Tokenizer,
     /// Its `tokenizer.json`; none: bytes.
     pub json: Option<Vec<u8>>,
+    /// What the files beside it say of ends.
+    pub ends: EndFiles,
 }
 
 impl Vocabulary {
@@ -27,30 +29,53 @@ impl Vocabulary {
     /// As [`Tokenizer::open`].
     pub fn open(path: &Path) -> Result<Self> {
         let file = if path.is_dir() { path.join("tokenizer.json") } else { path.to_path_buf() };
+        let ends = file.parent().map(EndFiles::open).unwrap_or_default();
         if path.is_dir() && !file.exists() {
-            return Ok(Self::bytes());
+            return Ok(Self { ends, ..Self::bytes() });
         }
         let json = read_bytes(&file)?;
         Ok(Self {
-            tokenizer: Tokenizer::from_json_bytes(&json, &file.display().to_string())?,
+            tokenizer: Tokenizer::from_json_bytes(&json, &source_name(&file))?,
             json: Some(json),
+            ends,
         })
+    }
+
+    /// Gives the tokenizer the ends that the files of this model name; where those are not the tokenizer's
+    /// own, the configuration names them from now on. Returns what is odd about them.
+    pub fn settle_ends(&mut self, config: &mut ModelConfig) -> Vec<String> {
+        let (tokenizer, odd) = self.ends.resolve(&config.eos_token_id, &self.tokenizer, config.vocab_size);
+        if tokenizer.ends() != self.tokenizer.ends() && tokenizer.vocab_size() <= config.vocab_size {
+            config.eos_token_id = tokenizer.ends().to_vec();
+        }
+        self.tokenizer = tokenizer;
+        odd
     }
 
     /// Plain bytes.
     pub fn bytes() -> Self {
-        Self { tokenizer: Tokenizer::bytes(), json: None }
+        Self { tokenizer: Tokenizer::bytes(), json: None, ends: EndFiles::default() }
     }
 
     fn hash(&self) -> u64 {
-        xxh3_64(self.json.as_deref().unwrap_or_default())
+        let own = xxh3_64(self.json.as_deref().unwrap_or_default());
+        match self.separator() {
+            Some(end) => xxh3_64(&[own.to_le_bytes().as_slice(), &end.to_le_bytes()].concat()),
+            None => own,
+        }
+    }
+
+    /// What stands for `<|endoftext|>` in a text where the tokenizer has no such token.
+    fn separator(&self) -> Option<u32> {
+        let own = self.tokenizer.token_to_id(END_OF_TEXT);
+        self.tokenizer.end_of_text().filter(|end| own != Some(*end))
     }
 }
 
 /// The token ids of some texts, one after the other.
 #[derive(Clone, Debug)]
 pub struct Corpus {
-    /// Token ids; `<|endoftext|>`, where the tokenizer has it, between documents.
+    /// Token ids; what ends a text for the tokenizer, if there is such a token, between documents.
     pub tokens: Arc<[u32]>,
     /// Tells it from others.
     pub hash: u64,
@@ -92,14 +117,18 @@ fn read_one(
 ) -> Result<Vec<u32>> {
     let text = read_text(path)?;
     if text.is_empty() {
-        return Err(Error::new(ErrorKind::Input, format!("{}: is empty", path.display())).help("give a text"));
+        return Err(
+            Error::new(ErrorKind::Input, format!("{}: is empty", source_name(path))).help("give a text")
+        );
     }
+    // What came through a pipe is not asked for again.
+    let cache = cache.filter(|_| !is_standard(path));
     let key = Key { text: xxh3_64(text.as_bytes()), tokenizer: vocabulary.hash() };
     let kept = cache.map(|folder| folder.join(key.name(path)));
     if let Some(tokens) = kept.as_deref().and_then(|kept| key.load(kept)) {
         return Ok(tokens);
     }
-    let tokens = encode(&text, &vocabulary.tokenizer, &mut |done| progress(done, text.len()))?;
+    let tokens = encode(&text, vocabulary, &mut |done| progress(done, text.len()))?;
     progress(text.len(), text.len());
     // It only saves time.
     if let (Some(folder), Some(kept)) = (cache, kept)
@@ -129,15 +158,17 @@ fn forget_old(folder: &Path) {
     aged.iter().rev().skip(KEPT).for_each(|(_, path)| drop(std::fs::remove_file(path)));
 }
 
-fn encode(text: &str, tokenizer: &Tokenizer, progress: &mut dyn FnMut(usize)) -> Result<Vec<u32>> {
-    if tokenizer.end_of_text().is_some() {
+fn encode(text: &str, vocabulary: &Vocabulary, progress: &mut dyn FnMut(usize)) -> Result<Vec<u32>> {
+    let (tokenizer, separator) = (&vocabulary.tokenizer, vocabulary.separator());
+    if separator.is_none() && tokenizer.end_of_text().is_some() {
         return tokenizer.encode_with(text, progress);
     }
-    // There is no such token, and its name is no part of a text.
+    // Its name is no part of a text, whether or not another token stands for it.
     let (mut tokens, mut before) = (Vec::new(), 0);
-    for document in documents(text) {
+    for (i, document) in text.split(END_OF_TEXT).enumerate() {
+        tokens.extend(separator.filter(|_| i > 0));
         tokens.extend(tokenizer.encode_with(document, &mut |done| progress(before + done))?);
-        before += document.len();
+        before += document.len() + END_OF_TEXT.len();
     }
     Ok(tokens)
 }
@@ -199,7 +230,11 @@ mod tests {
             .expect("trains")
             .json
             .into_bytes();
-        Vocabulary { tokenizer: Tokenizer::from_json_bytes(&json, "small").expect("loads"), json: Some(json) }
+        Vocabulary {
+            tokenizer: Tokenizer::from_json_bytes(&json, "small").expect("loads"),
+            json: Some(json),
+            ends: EndFiles::default(),
+        }
     }
 
     fn names(folder: &Path) -> usize {
@@ -303,6 +338,7 @@ mod tests {
         let plain = Vocabulary {
             tokenizer: Tokenizer::from_json_bytes(json, "plain").expect("loads"),
             json: Some(json.to_vec()),
+            ends: EndFiles::default(),
         };
         assert_eq!(read(&paths, &plain, dir.path()).0.expect("reads").tokens[..], [0, 1, 2, 3]);
     }

@@ -3,7 +3,7 @@
 use super::batches::Sequences;
 use super::learner::Learner;
 use super::tasks::Task;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::kernels::rows::nll::UNSCORED;
 use crate::model::{Engine, LoadOptions, ModelSource, Session};
 
@@ -34,7 +34,7 @@ pub struct Evaluation {
 /// Evaluates, `lanes` sequences at a time.
 ///
 /// # Errors
-/// Those of the device.
+/// [`ErrorKind::Numeric`] for a loss that is no number, with its place; those of the device.
 pub async fn evaluate(learner: &mut Learner, set: &mut EvaluationSet, lanes: usize) -> Result<Evaluation> {
     let context = set.data.context();
     let mut positions = vec![(0.0, 0); context];
@@ -45,6 +45,16 @@ pub async fn evaluate(learner: &mut Learner, set: &mut EvaluationSet, lanes: usi
         let nll = learner.score(&batch).await?;
         for (i, (nll, target)) in nll.iter().zip(&batch.targets).enumerate() {
             if *target != UNSCORED {
+                if !nll.is_finite() {
+                    let text = format!(
+                        "evaluation: sequence {}, token {}: the loss is {nll}",
+                        first + i / context,
+                        i % context
+                    );
+                    return Err(Error::new(ErrorKind::Numeric, text).help(
+                        "the weights are damaged, or training went out of bounds: use an earlier checkpoint",
+                    ));
+                }
                 let (sum, n) = &mut positions[i % context];
                 (*sum, *n) = (*sum + f64::from(*nll), *n + 1);
             }

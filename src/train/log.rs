@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::error::{Error, Result};
 use crate::files::{atomic_write, read_text};
+use crate::text::json;
 
 /// The log of a run.
 #[derive(Debug)]
@@ -123,7 +124,7 @@ fn lines(path: &Path) -> Result<impl Iterator<Item = (u64, String, Value)>> {
     let text = if path.exists() { read_text(path)? } else { String::new() };
     let lines: Vec<String> = text.lines().map(str::to_string).collect();
     Ok(lines.into_iter().filter_map(|line| {
-        let value: Value = serde_json::from_str(&line).ok()?;
+        let value: Value = json(&line).ok()?;
         Some((value["step"].as_u64()?, line, value))
     }))
 }

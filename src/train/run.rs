@@ -121,11 +121,10 @@ fn in_files(error: Error, paths: &[PathBuf]) -> Error {
 
 impl From<Resumed> for Start {
     fn from(resumed: Resumed) -> Self {
-        Self {
-            source: resumed.source,
-            vocabulary: resumed.vocabulary,
-            resumed: Some((resumed.moments, resumed.progress)),
-        }
+        let Resumed { mut source, mut vocabulary, .. } = resumed;
+        // What is odd about them was told when the run began.
+        vocabulary.settle_ends(&mut source.config);
+        Self { source, vocabulary, resumed: Some((resumed.moments, resumed.progress)) }
     }
 }
 
@@ -133,8 +132,8 @@ impl From<Resumed> for Start {
 /// the run where the caller did not do so ([`Checkpoints::claim`]).
 ///
 /// # Errors
-/// [`ErrorKind::Input`] if training diverges, or if a run goes on with other data; [`ErrorKind::Io`] if
-/// something cannot be written; those of the device. The message names the last checkpoint.
+/// [`ErrorKind::Numeric`] if training diverges, [`ErrorKind::Input`] if a run goes on with other data;
+/// [`ErrorKind::Io`] if something cannot be written; those of the device. The message names the last checkpoint.
 pub async fn run(
     engine: &Engine,
     settings: &Settings,

@@ -46,7 +46,7 @@ impl Trainer {
     /// The next step.
     ///
     /// # Errors
-    /// [`ErrorKind::Input`] if the loss or the gradients are not finite, naming the step and the layer; those
+    /// [`ErrorKind::Numeric`] if the loss or the gradients are not finite, naming the step and the layer; those
     /// of the device.
     pub async fn step(&mut self) -> Result<Step> {
         let (step, lanes) = (self.step + 1, self.settings.batch);
@@ -85,6 +85,6 @@ impl Trainer {
 /// The error of a run whose numbers went out of bounds.
 pub(super) fn diverged(step: u64, loss: f64, what: &str) -> Error {
     let loss = if loss.is_finite() { format!("{loss:.4}") } else { loss.to_string() };
-    Error::new(ErrorKind::Input, format!("training diverged at step {step}, loss {loss}: {what}"))
+    Error::new(ErrorKind::Numeric, format!("training diverged at step {step}, loss {loss}: {what}"))
         .help("use a smaller --lr or --clip, or a longer --warmup")
 }

@@ -9,7 +9,7 @@ use polysketch::check::random::Rng;
 use polysketch::exec::{Executor, Memory, Program, Submission};
 use polysketch::graph::{Graph, Purpose, TensorId};
 use polysketch::kernels::DeviceTraits;
-use polysketch::kernels::sample::sample::{SETTINGS, STEPS, Sample};
+use polysketch::kernels::sample::sample::{NEVER, NO_TOKEN, OCCURRED, SETTINGS, STEPS, Sample};
 use polysketch::tensor::shape;
 use polysketch::tensor::{Call, Capacity, Lane, TensorType, Unit};
 
@@ -25,9 +25,11 @@ struct Settings {
     top_p: f32,
     min_p: f32,
     penalty: f32,
+    holes: bool,
 }
 
-const PLAIN: Settings = Settings { temperature: 1.0, top_k: 0, top_p: 1.0, min_p: 0.0, penalty: 1.0 };
+const PLAIN: Settings =
+    Settings { temperature: 1.0, top_k: 0, top_p: 1.0, min_p: 0.0, penalty: 1.0, holes: false };
 
 impl Settings {
     fn words(&self, seed: u64) -> [u32; SETTINGS] {
@@ -40,7 +42,7 @@ impl Settings {
             bits(self.penalty),
             seed as u32,
             (seed >> 32) as u32,
-            0,
+            u32::from(self.holes),
         ]
     }
 }
@@ -91,6 +93,19 @@ impl Sampler {
         seed: u64,
         first: usize,
     ) -> Vec<u32> {
+        let marks: Vec<u32> = seen.iter().map(|s| u32::from(*s) * OCCURRED).collect();
+        self.draw_marked(logits, &marks, settings, seed, first)
+    }
+
+    /// The same with any marks of the tokens.
+    fn draw_marked(
+        &mut self,
+        logits: &[f32],
+        marks: &[u32],
+        settings: &Settings,
+        seed: u64,
+        first: usize,
+    ) -> Vec<u32> {
         assert_eq!(logits.len(), self.vocabulary);
         let repeated = |words: Vec<u32>| words.repeat(LANES);
         block_on(async {
@@ -98,8 +113,7 @@ impl Sampler {
             self.program.write(self.settings, 0, &words).await.unwrap();
             let words = repeated(logits.iter().map(|x| x.to_bits()).collect());
             self.program.write(self.logits, 0, &words).await.unwrap();
-            let words = repeated(seen.iter().map(|s| u32::from(*s)).collect());
-            self.program.write(self.seen, 0, &words).await.unwrap();
+            self.program.write(self.seen, 0, &repeated(marks.to_vec())).await.unwrap();
             let lanes: Vec<Lane> =
                 (0..LANES).map(|slot| Lane { slot, position: first + slot, ring: 0 }).collect();
             let calls = [Call { lanes, tokens: 1, lane_base: 0 }];
@@ -232,6 +246,7 @@ fn only_allowed_tokens_are_drawn_and_all_of_them(executor: &Executor) {
             top_p: rng.pick(&[1.0, 0.9, 0.5, 0.05]),
             min_p: rng.pick(&[0.0, 0.05, 0.3]),
             penalty: rng.pick(&[1.0, 1.3, 0.8]),
+            holes: false,
         };
         let values = logits(&mut rng, VOCABULARY);
         let seen: Vec<bool> = (0..VOCABULARY).map(|_| rng.below(3) == 0).collect();
@@ -284,7 +299,7 @@ fn draws_follow_the_distribution(executor: &Executor) {
 fn the_same_seed_draws_the_same(places: &[Arc<Place>]) {
     let _turns: Vec<_> = places.iter().map(|place| place.turn()).collect();
     const VOCABULARY: usize = 517;
-    let cut = Settings { temperature: 0.8, top_k: 40, top_p: 0.95, min_p: 0.05, penalty: 1.1 };
+    let cut = Settings { temperature: 0.8, top_k: 40, top_p: 0.95, min_p: 0.05, penalty: 1.1, holes: false };
     let settings = [
         PLAIN,
         cut,
@@ -328,7 +343,117 @@ fn a_draw_depends_on_seed_and_position_only(executor: &Executor) {
     }
 }
 
+const SMALL: [f32; 4] = [f32::from_bits(1), 1e-38, 1e-30, 1e-20];
+
+/// Every setting at the end of its range gives what it tends to there, and no device makes infinities of it.
+fn every_setting_has_its_limit(executor: &Executor) {
+    const VOCABULARY: usize = 300;
+    let mut sampler = Sampler::new(executor, VOCABULARY);
+    let mut values = logits(&mut Rng(6), VOCABULARY);
+    let best =
+        |of: &dyn Fn(usize) -> f32| (0..VOCABULARY).rev().max_by(|a, b| of(*a).total_cmp(&of(*b))).unwrap();
+    let likeliest = best(&|i| values[i]);
+    let none = vec![false; VOCABULARY];
+    let usual = Settings { top_k: 40, top_p: 0.95, min_p: 0.05, ..PLAIN };
+    let mut alone: Vec<Settings> = vec![
+        Settings { top_k: 1, ..PLAIN },
+        Settings { top_k: 1, temperature: f32::MAX, ..PLAIN },
+        Settings { min_p: 1.0, ..PLAIN },
+        Settings { min_p: 1.0, ..usual },
+    ];
+    for small in SMALL {
+        alone.push(Settings { temperature: small, ..PLAIN });
+        alone.push(Settings { temperature: small, ..usual });
+        alone.push(Settings { top_p: small, ..PLAIN });
+        alone.push(Settings { top_p: small, min_p: small, ..usual });
+    }
+    for settings in &alone {
+        assert_eq!(sampler.draw(&values, &none, settings, 1, 0), [likeliest as u32; LANES], "{settings:?}");
+    }
+    // What cuts nothing off leaves all.
+    let open = Settings { temperature: f32::MAX, min_p: f32::from_bits(1), top_k: u32::MAX, ..PLAIN };
+    let drawn = sampler.draw(&values, &none, &open, 1, 0);
+    assert!(
+        drawn.iter().all(|id| (*id as usize) < VOCABULARY) && drawn[1..].iter().any(|id| *id != drawn[0])
+    );
+    // A penalty that tends to 0 makes of what occurred the likeliest, one without end the least likely.
+    let seen: Vec<bool> = (0..VOCABULARY).map(|i| i % 3 == 0).collect();
+    let again = best(&|i| if seen[i] { values[i] } else { f32::MIN }) as u32;
+    let other = best(&|i| if seen[i] { f32::MIN } else { values[i] }) as u32;
+    for temperature in [0.0, f32::from_bits(1), 1e-3] {
+        for (penalty, want) in
+            SMALL.map(|p| (p, again)).into_iter().chain([1e30, f32::MAX].map(|p| (p, other)))
+        {
+            let settings = Settings { penalty, temperature, ..PLAIN };
+            assert_eq!(sampler.draw(&values, &seen, &settings, 1, 0), [want; LANES], "{settings:?}");
+        }
+    }
+    // The largest numbers are numbers.
+    (values[7], values[8]) = (f32::MAX, f32::MIN);
+    for settings in alone.into_iter().chain([PLAIN, usual]) {
+        assert_eq!(sampler.draw(&values, &none, &settings, 1, 0), [7; LANES], "{settings:?}");
+    }
+    // Of equals the first.
+    let equal = vec![2.5; VOCABULARY];
+    assert_eq!(sampler.draw(&equal, &none, &Settings { top_k: 1, ..PLAIN }, 1, 0), [0; LANES]);
+}
+
+/// Logits that are no numbers give a token that none is, never one of the vocabulary.
+fn no_numbers_give_no_token(executor: &Executor) {
+    const VOCABULARY: usize = 300;
+    let mut sampler = Sampler::new(executor, VOCABULARY);
+    let values = logits(&mut Rng(7), VOCABULARY);
+    let seen: Vec<bool> = (0..VOCABULARY).map(|i| i % 2 == 0).collect();
+    let usual = Settings { top_k: 40, top_p: 0.95, min_p: 0.05, penalty: 1.1, ..PLAIN };
+    for settings in [Settings { temperature: 0.0, ..PLAIN }, PLAIN, usual] {
+        for bits in [0x7f80_0000, 0xff80_0000, 0x7fc0_0000, 0xffc0_0001, 0x7f80_0001] {
+            for at in [0, 131, VOCABULARY - 1] {
+                let mut values = values.clone();
+                values[at] = f32::from_bits(bits);
+                let drawn = sampler.draw(&values, &seen, &settings, 1, 0);
+                assert_eq!(drawn, [NO_TOKEN; LANES], "{settings:?}: {bits:x} at {at}");
+            }
+        }
+        let drawn = sampler.draw(&[f32::NAN; VOCABULARY], &seen, &settings, 1, 0);
+        assert_eq!(drawn, [NO_TOKEN; LANES], "{settings:?}");
+        // Nothing of it stays.
+        assert!(sampler.draw(&values, &seen, &settings, 1, 0).iter().all(|id| *id < VOCABULARY as u32));
+    }
+}
+
+/// A token that is marked is never drawn, however likely it is.
+fn marked_tokens_are_never_drawn(executor: &Executor) {
+    const VOCABULARY: usize = 300;
+    let mut sampler = Sampler::new(executor, VOCABULARY);
+    let mut values = logits(&mut Rng(8), VOCABULARY);
+    let marks: Vec<u32> =
+        (0..VOCABULARY).map(|i| (i % 2) as u32 * OCCURRED + u32::from(i % 5 != 0) * NEVER).collect();
+    values[1] = f32::MAX;
+    let usual = Settings { top_k: 40, top_p: 0.95, min_p: 0.05, penalty: 1.1, holes: true, ..PLAIN };
+    let plain = Settings { holes: true, ..PLAIN };
+    for settings in [
+        Settings { temperature: 0.0, ..plain },
+        plain,
+        usual,
+        Settings { temperature: f32::MAX, ..plain },
+        Settings { top_k: 200, penalty: f32::MAX, ..plain },
+        Settings { penalty: f32::MIN_POSITIVE, top_p: 0.999, ..plain },
+    ] {
+        for seed in 0..4 {
+            let drawn = sampler.draw_marked(&values, &marks, &settings, seed, 0);
+            assert!(drawn.iter().all(|id| id % 5 == 0), "{settings:?}: {drawn:?}");
+        }
+    }
+}
+
 pub fn add(tests: &mut Tests) {
+    for (name, test) in [
+        ("every_setting_has_its_limit", every_setting_has_its_limit as fn(&Executor)),
+        ("no_numbers_give_no_token", no_numbers_give_no_token),
+        ("marked_tokens_are_never_drawn", marked_tokens_are_never_drawn),
+    ] {
+        tests.each(|_| true, "sample", name, move |place| test(place.executor()));
+    }
     tests.each(
         |_| true,
         "sample",

@@ -26,7 +26,7 @@ const LAYERS: [&[&str]; 9] = [
     &["exec"],
     &["graph", "gpu"],
     &["kernels"],
-    &["tensor", "files", "error", "clock"],
+    &["tensor", "text", "files", "error", "clock"],
 ];
 
 /// Files that may name wgpu, beside all of `gpu/`.

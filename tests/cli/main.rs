@@ -5,10 +5,13 @@ mod check;
 mod eval;
 mod failures;
 mod folders;
+mod foreign_files;
 mod generation;
 mod report;
 mod run;
 #[cfg(target_os = "linux")]
 mod stopped;
+mod terminals;
+mod texts;
 mod tokens;
 mod training;

@@ -56,7 +56,10 @@ pub fn fails(output: Output, words: &[&str], help: bool) {
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{stderr}");
     assert!(!stderr.contains("panicked") && !stderr.contains("internal fault"), "{stderr}");
-    let lines: Vec<&str> = stderr.lines().collect();
+    // A slow machine may have told how far it was.
+    let progress =
+        |line: &&str| !line.starts_with("error: ") && (line.contains(" of ") || line.ends_with(" so far"));
+    let lines: Vec<&str> = stderr.lines().skip_while(progress).collect();
     assert_eq!(lines.iter().filter(|line| line.starts_with("error: ")).count(), 1, "{stderr}");
     assert_eq!(lines.iter().filter(|line| line.starts_with("help: ")).count(), usize::from(help), "{stderr}");
     assert_eq!(lines.len(), 1 + usize::from(help), "{stderr}");
@@ -115,4 +118,23 @@ pub fn other_model(folder: &Path) {
 pub fn write_tokens(path: &Path, shape: &[usize], ids: &[i32]) {
     use polysketch::model::tensor_file::{Dtype, TensorData, write_safetensors};
     write_safetensors(path, &[TensorData::new("tokens", Dtype::I32, shape, ids)], &[]).unwrap();
+}
+
+/// Runs it on a terminal of its own (`script`), which is `term`, and returns what is shown there; none where
+/// there is no `script`.
+pub fn on_terminal(term: &str, environment: &[(&str, &str)], arguments: &[&str]) -> Option<String> {
+    let quoted = |word: &str| format!("'{}'", word.replace('\'', r"'\''"));
+    let words = [&[env!("CARGO_BIN_EXE_polysketch")][..], arguments].concat();
+    let line = words.into_iter().map(quoted).collect::<Vec<_>>().join(" ");
+    let mut command = Command::new("script");
+    command.args(["-qec", &line, "/dev/null"]).stdin(Stdio::null());
+    for name in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "CI", "RUST_LOG"] {
+        command.env_remove(name);
+    }
+    let output = command.env("TERM", term).envs(environment.iter().copied()).output();
+    let Ok(output) = output else {
+        println!("skipped: no script of util-linux");
+        return None;
+    };
+    Some(String::from_utf8_lossy(&output.stdout).into_owned())
 }

@@ -3,11 +3,13 @@
 //! | file | what |
 //! |---|---|
 //! | `shader_translation.rs`, `lowered.rs` | what every shader becomes on each backend |
+//! | `texts.rs` | texts that are cut and continued |
 //! | `bad_model_files/` | damaged and impossible models give clean errors |
 
 mod bad_model_files;
 mod lowered;
 mod shader_translation;
+mod texts;
 
 use std::path::PathBuf;
 

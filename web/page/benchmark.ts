@@ -15,7 +15,16 @@ import {
 import { count, nanoseconds, percent, significant } from "./format.js"
 import { measure } from "./measure.js"
 import { disable, Part } from "./part.js"
-import { deviceOf, isSoftware, keyOf, measured, type Measured, parseRows } from "./rows.js"
+import {
+  byDevice,
+  isSoftware,
+  keyOf,
+  lastOfEach,
+  measured,
+  type Measured,
+  parseRows,
+  textOf,
+} from "./rows.js"
 
 const SUITES: Suite[] = ["peaks", "kernels", "attention", "model", "train"]
 const TITLES: Record<Suite, string> = {
@@ -142,11 +151,14 @@ export function startBenchmark() {
   // Other devices
   // -------------------------------------------------------------------------------------------------------
 
-  function compareWith(label: string, found: BenchRow[] | undefined, software: boolean) {
+  function compareWith(label: string, all: BenchRow[] | undefined, software: boolean) {
+    const found = all && lastOfEach(all)
     other = found && { label, rows: found }
+    const again = (all?.length ?? 0) - (found?.length ?? 0)
+    const repeated = again ? ` ${count(again)} more were measured again later.` : ""
     const words = software ? " Software adapter: a GPU emulated on the CPU." : ""
     const above = "Above 1 ×, this device is the faster one."
-    setText("benchmark-other-line", found ? `${label}: ${count(found.length)} rows.${words} ${above}` : "")
+    setText("benchmark-other-line", found ? `${label}: ${count(found.length)} rows.${repeated}${words} ${above}` : "")
     draw()
   }
 
@@ -174,11 +186,16 @@ export function startBenchmark() {
     })
   }).observe(el("benchmark"))
 
+  /** The devices of files that the visitor opened, by the values of their choices. */
+  const opened = new Map<string, { label: string; rows: BenchRow[] }>()
+
   onChange("benchmark-other", async () => {
     try {
       part.clearError()
       const file = value("benchmark-other")
       if (file === "") return compareWith("", undefined, false)
+      const mine = opened.get(file)
+      if (mine) return compareWith(mine.label, mine.rows, mine.rows.some(isSoftware))
       const chosen = (await index)?.find((line) => line.file === file)
       const response = await fetch(`./results/${file}`)
       if (!response.ok) throw new Error(`these results cannot be loaded: the server says ${response.status}`)
@@ -191,9 +208,18 @@ export function startBenchmark() {
   opensFile("benchmark-open", "benchmark-file", async (file) => {
     try {
       part.clearError()
-      const found = parseRows(await file.text())
-      el<HTMLSelectElement>("benchmark-other").value = ""
-      compareWith(`“${file.name}”, ${deviceOf(found[0]!)}`, found, found.some(isSoftware))
+      const devices = byDevice(parseRows(await textOf(file)))
+      const choice = el<HTMLSelectElement>("benchmark-other")
+      for (const [i, [device, rows]] of [...devices].entries()) {
+        const key = `opened:${opened.size}`
+        const label = `“${file.name}”, ${device}`
+        opened.set(key, { label, rows })
+        choice.append(create("option", { value: key }, label))
+        // Two devices are two: the first is shown, the others are there to be chosen.
+        if (i > 0) continue
+        choice.value = key
+        compareWith(label, rows, rows.some(isSoftware))
+      }
     } catch (error) {
       const why = `“${file.name}” cannot be compared with: ${(error as Error).message}`
       part.fail(new InputError(why, "choose a JSONL file of polysketch bench"))

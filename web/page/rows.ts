@@ -121,5 +121,35 @@ export function parseRows(jsonl: string): BenchRow[] {
 /** Whether a row was measured on a device that is software. */
 export const isSoftware = (row: BenchRow) => fields(row.device).kind === "software"
 
-/** Name of the device of a row. */
-export const deviceOf = (row: BenchRow) => string(fields(row.device).name) ?? "another device"
+/** The device of a row for people; of several of one name, which one, and where it is. */
+export function deviceOf(row: BenchRow): string {
+  const device = fields(row.device)
+  const which = number(device.number)
+  const name = `${string(device.name) ?? "another device"}${which === undefined ? "" : ` #${which}`}`
+  const [backend, bus] = [string(device.backend), string(device.bus)]
+  return `${name}${backend === undefined ? "" : ` (${backend})`}${bus === undefined ? "" : `, bus ${bus}`}`
+}
+
+/** Rows by device, in the order they come. */
+export function byDevice(rows: BenchRow[]): Map<string, BenchRow[]> {
+  const devices = new Map<string, BenchRow[]>()
+  for (const row of rows) {
+    const device = deviceOf(row)
+    devices.set(device, [...(devices.get(device) ?? []), row])
+  }
+  return devices
+}
+
+/** The last row of each work: what was measured again replaces what was measured before. */
+export const lastOfEach = (rows: BenchRow[]): BenchRow[] => [
+  ...new Map(rows.map((row) => [keyOf(row), row])).values(),
+]
+
+/** The text of a file; one of another encoding than UTF-8 is an error that names it. */
+export async function textOf(file: Blob): Promise<string> {
+  const [first, second] = new Uint8Array(await file.slice(0, 2).arrayBuffer())
+  if ((first === 0xff && second === 0xfe) || (first === 0xfe && second === 0xff))
+    throw new Error("it is UTF-16, must be UTF-8")
+  // The browser drops a byte order mark of UTF-8.
+  return file.text()
+}

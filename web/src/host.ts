@@ -19,6 +19,7 @@ import type {
   LoadProgress,
   ModelFiles,
   ModelInfo,
+  Source,
   StopReason,
   Trained,
   TrainOptions,
@@ -147,7 +148,7 @@ export class EngineHost {
   }
 
   async #fetch(
-    { config, weights, tokenizer, integrity }: ModelFiles,
+    { config, weights, tokenizer, generationConfig, tokenizerConfig, integrity }: ModelFiles,
     options: Omit<DownloadOptions, "integrity" | "onProgress">,
     onProgress?: (progress: LoadProgress) => void,
   ) {
@@ -155,7 +156,10 @@ export class EngineHost {
       typeof config === "object" &&
       !(config instanceof URL || config instanceof Uint8Array || config instanceof ArrayBuffer) &&
       !(globalThis.Blob !== undefined && config instanceof Blob)
+    const optional = (file?: Source) => (file === undefined ? undefined : bytesOf(file, options))
     return {
+      generationConfig: await optional(generationConfig),
+      tokenizerConfig: await optional(tokenizerConfig),
       config: isObject
         ? config
         : await bytesOf(config as string, { ...options, integrity: integrity?.config }),
@@ -241,8 +245,8 @@ export class ModelHost {
     return { ...info, warnings: [...info.warnings, ...this.notes] }
   }
 
-  encode(text: string): Int32Array {
-    return new Int32Array(this.model.encode(text))
+  encode(text: string, specialAsText: boolean): Int32Array {
+    return new Int32Array(this.model.encode(text, specialAsText))
   }
 
   decode(ids: Int32Array): string {
@@ -287,8 +291,8 @@ export class SessionHost {
   }
 
   /** Begins to read; `readPart` does it. Returns the number of tokens. */
-  begin(text: string | Int32Array): number {
-    this.#ids = typeof text === "string" ? this.model.encode(text) : new Uint32Array(text)
+  begin(text: string | Int32Array, specialAsText: boolean): number {
+    this.#ids = typeof text === "string" ? this.session.encode(text, specialAsText) : new Uint32Array(text)
     this.#done = 0
     return this.#ids.length
   }
@@ -327,6 +331,10 @@ export class SessionHost {
     const piece: Omit<Piece, "position"> = await this.session.advance()
     await breathe()
     return { ...piece, position: this.session.position }
+  }
+
+  finishText(): string {
+    return this.session.finishText()
   }
 
   async saveState(): Promise<Uint8Array> {

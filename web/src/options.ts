@@ -13,6 +13,8 @@ interface Given {
   "load options": types.LoadOptions
   "built-in options": types.BuiltInOptions
   "model files": types.ModelFiles
+  "encode options": types.EncodeOptions
+  "prompt options": types.PromptOptions
   "read options": types.ReadOptions
   "generate options": types.GenerateOptions
   "train options": types.TrainOptions
@@ -20,6 +22,17 @@ interface Given {
 }
 
 const signal = true
+const generate = {
+  maxTokens: true,
+  temperature: true,
+  topK: true,
+  topP: true,
+  minP: true,
+  repetitionPenalty: true,
+  seed: true,
+  stop: true,
+  signal,
+} as const
 
 /**
  * Every name of the types and no other, as the compiler sees to; that Rust has them too, a test of its own
@@ -30,19 +43,18 @@ const NAMES: { [What in keyof Given]: Record<keyof Given[What], true> } = {
   "engine options": { backend: true },
   "load options": { cache: true, maxContext: true, signal },
   "built-in options": { cache: true, maxContext: true, onProgress: true, base: true, signal },
-  "model files": { config: true, weights: true, tokenizer: true, integrity: true },
-  "read options": { score: true, onProgress: true, signal },
-  "generate options": {
-    maxTokens: true,
-    temperature: true,
-    topK: true,
-    topP: true,
-    minP: true,
-    repetitionPenalty: true,
-    seed: true,
-    stop: true,
-    signal,
+  "model files": {
+    config: true,
+    weights: true,
+    tokenizer: true,
+    generationConfig: true,
+    tokenizerConfig: true,
+    integrity: true,
   },
+  "encode options": { specialAsText: true },
+  "prompt options": { ...generate, specialAsText: true },
+  "read options": { score: true, specialAsText: true, onProgress: true, signal },
+  "generate options": generate,
   "train options": {
     config: true,
     task: true,

@@ -23,6 +23,7 @@ import type {
   BenchEvent,
   BenchOptions,
   BuiltInOptions,
+  EncodeOptions,
   EngineInfo,
   EngineOptions,
   Generated,
@@ -33,6 +34,7 @@ import type {
   LoadProgress,
   ModelFiles,
   ModelInfo,
+  PromptOptions,
   ReadOptions,
   ReadProgress,
   Trained,
@@ -211,9 +213,10 @@ export class Model {
   }
 
   /** Token ids of a text. */
-  async encode(given: string): Promise<Int32Array> {
+  async encode(given: string, options: EncodeOptions = {}): Promise<Int32Array> {
+    const { specialAsText = false } = known("encode options", options)
     const whole = text("the text", given)
-    return this.#handle.ask((host) => host.encode(whole))
+    return this.#handle.ask((host) => host.encode(whole, specialAsText))
   }
 
   /** The text of token ids. */
@@ -235,13 +238,17 @@ export class Model {
   }
 
   /** Continues a prompt, piece by piece; always whole characters. */
-  async *generate(prompt: string, options: GenerateOptions = {}): AsyncGenerator<string, Generated> {
-    known("generate options", options)
+  async *generate(prompt: string, options: PromptOptions = {}): AsyncGenerator<string, Generated> {
+    const { specialAsText, ...sampling } = known("prompt options", options)
     text("the prompt", prompt)
     const session = await this.createSession()
     try {
-      await session.read(prompt, { signal: options.signal })
-      return yield* session.generate(options)
+      await session.read(prompt, { specialAsText, signal: sampling.signal })
+      const generated = yield* session.generate(sampling)
+      // The text is not continued: what it begins last is all there is of it.
+      const rest = await session.finishText()
+      if (rest) yield rest
+      return { ...generated, text: generated.text + rest }
     } finally {
       session.close()
     }
@@ -312,12 +319,12 @@ export class Session {
    * cancelled stays read.
    */
   async read(given: string | Int32Array, options: ReadOptions = {}): Promise<void> {
-    const { score = false, onProgress, signal } = known("read options", options)
+    const { score = false, specialAsText = false, onProgress, signal } = known("read options", options)
     const whole = typeof given === "string" ? given : ids("the text", given)
     this.#free("read")
     return this.#queue.run(async () => {
       signal?.throwIfAborted()
-      let left = await this.#handle.last((host) => host.begin(whole))
+      let left = await this.#handle.last((host) => host.begin(whole, specialAsText))
       while (left > 0) {
         signal?.throwIfAborted()
         const part = await this.#handle.last((host) => host.readPart(score))
@@ -334,6 +341,8 @@ export class Session {
    * Continues the text, piece by piece; always whole characters. The iterator's last value says why it ended.
    * A second one meanwhile, or a `read`, is refused with an `InputError`; it ends when its loop is left, or
    * its signal aborts.
+   * What the last tokens begin, a character or a stop string, comes first when the text is continued, here or
+   * from a saved state, or from `finishText`.
    */
   async *generate(options: GenerateOptions = {}): AsyncGenerator<string, Generated> {
     const { signal, ...sampling } = known("generate options", options)
@@ -360,6 +369,12 @@ export class Session {
       signal?.removeEventListener("abort", end)
       end()
     }
+  }
+
+  /** What the last generation held back, for a text that is not continued: mostly nothing. */
+  async finishText(): Promise<string> {
+    this.#free("finishText")
+    return this.#queue.run(() => this.#handle.last((host) => host.finishText()))
   }
 
   /** The state as bytes: to keep, or to go on from elsewhere, also with the native program's `--state-in`. */
@@ -438,5 +453,7 @@ function absolute(files: ModelFiles): ModelFiles {
     config: resolve(files.config),
     weights: resolve(files.weights),
     tokenizer: resolve(files.tokenizer),
+    generationConfig: resolve(files.generationConfig),
+    tokenizerConfig: resolve(files.tokenizerConfig),
   }
 }

@@ -46,6 +46,9 @@ export interface ModelFiles {
   weights: Source
   /** `tokenizer.json`; none: the model reads bytes. */
   tokenizer?: Source
+  /** `generation_config.json` and `tokenizer_config.json`, which may name the tokens that end a text. */
+  generationConfig?: Source
+  tokenizerConfig?: Source
   /** SHA-256 of the files, in hexadecimal; checked after a download and whenever they come from the cache. */
   integrity?: { config?: string; weights?: string; tokenizer?: string }
 }
@@ -131,7 +134,18 @@ export interface Generated {
   reason: StopReason
 }
 
-export interface ReadOptions {
+export interface EncodeOptions {
+  /**
+   * Special tokens in the text (`<|endoftext|>`) are text like any other. Default: they are tokens, which is
+   * for texts that are trusted.
+   */
+  specialAsText?: boolean
+}
+
+/** Of a prompt and its continuation. */
+export interface PromptOptions extends GenerateOptions, EncodeOptions {}
+
+export interface ReadOptions extends EncodeOptions {
   /** Also score every token by what came before it. */
   score?: boolean
   onProgress?: (progress: ReadProgress) => void

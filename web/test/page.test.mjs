@@ -371,8 +371,30 @@ try {
       buffer: Buffer.from("{}\n"),
     })
     await fails("benchmark", /line 1/)
+    // Two devices of one name, in a file of another program: a mark, CRLF, a name that is HTML.
+    const name = "<img src=x onerror=alert(1)>"
+    const on = (number) => (row) => ({ ...row, device: { ...row.device, name, number } })
+    const two = [...lines.map(on(1)), ...lines.map(on(2))].map((row) => JSON.stringify(row)).join("\r\n")
+    const open = (name, buffer) =>
+      page.setInputFiles("#benchmark-file", { name, mimeType: "text/plain", buffer })
+    const otherLine = (text) =>
+      page.waitForFunction(
+        (text) => document.getElementById("benchmark-other-line").textContent.includes(text),
+        text,
+      )
+    await open("two.jsonl", Buffer.from(`\ufeff${two}`))
+    await otherLine(`${name} #1`)
+    const choices = await page.$$eval("#benchmark-other option", (all) =>
+      all.filter((o) => o.textContent.includes("two.jsonl")).map((o) => o.value),
+    )
+    assert.equal(choices.length, 2)
+    await page.selectOption("#benchmark-other", choices[1])
+    await otherLine(`${name} #2`)
+    assert.equal(await page.locator("#benchmark img").count(), 0)
+    await open("wide.jsonl", Buffer.from(`\ufeff${two}`, "utf16le"))
+    await fails("benchmark", /UTF-16/)
     const bundled = await page.$$eval("#benchmark-other option", (all) =>
-      all.map((o) => o.value).filter(Boolean),
+      all.map((o) => o.value).filter((value) => value.endsWith(".jsonl")),
     )
     for (const name of bundled.slice(0, 1)) {
       await page.selectOption("#benchmark-other", name)

@@ -16,7 +16,7 @@ use crate::cli::output::{self, Align, digits3, plural, print, print_json, table}
 /// What `bench compare` takes.
 #[derive(Debug, Args)]
 pub struct Options {
-    /// Files of rows (bench --out). The runs of the others are held against the first one's on the same
+    /// Files of rows (bench --out); -: stdin. The runs of the others are held against the first one's on the same
     /// device, or else its first; one file alone: its other devices against its first
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
@@ -24,7 +24,7 @@ pub struct Options {
 
 /// Runs the command.
 pub fn run(common: &Common, options: &Options) -> Outcome {
-    let found = compare::matches(read(&options.files)?);
+    let found = compare::matches(read(common, &options.files)?);
     if found.is_empty() {
         return Err(Error::new(ErrorKind::Input, "only one run is given")
             .help("give files of at least two runs: polysketch bench --out FILE")

@@ -7,7 +7,7 @@ use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use pollster::block_on;
 use polysketch::bench::{self, BenchModel, BenchOptions, Event, Row, Suite};
-use polysketch::files::{atomic_write, check_place};
+use polysketch::files::{atomic_write, is_standard};
 use polysketch::gpu::{AdapterRequest, Backend, enumerate};
 use polysketch::model::Engine;
 use polysketch::{ErrorKind, Result};
@@ -17,7 +17,7 @@ use super::rows;
 use crate::cli::failure::{Outcome, Stop, catch_interrupt, interrupted, tell, warn};
 use crate::cli::model;
 use crate::cli::options::{BUILT_IN, Common, count, folder_name, natural};
-use crate::cli::output::{self, print, print_json};
+use crate::cli::output::{self, check_place, print, print_as_is, print_json};
 use crate::cli::progress::{Progress, Unit};
 
 /// What is measured, and how.
@@ -30,7 +30,8 @@ pub struct Options {
     /// sizes are given
     #[arg(long)]
     quick: bool,
-    /// File to write the rows to, one JSON object a line; what it held is replaced
+    /// File to write the rows to, one JSON object a line; what it held is replaced; -: stdout, in
+    /// place of the tables
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// On every usable adapter and on the CPU, one after the other
@@ -125,7 +126,7 @@ impl Options {
 /// Measures.
 pub fn run(common: &Common, run: &Options) -> Outcome {
     if let Some(path) = &run.out {
-        check_place(path)?;
+        check_place(common, path)?;
     }
     let name = run.model.as_deref().map_or(BUILT_IN.into(), folder_name);
     let open = || model::source(run.model.as_deref());
@@ -143,7 +144,7 @@ pub fn run(common: &Common, run: &Options) -> Outcome {
             done => done?,
         }
     }
-    if let (Some(path), true) = (&run.out, common.talks()) {
+    if let (Some(path), true) = (run.out.as_deref().filter(|path| !is_standard(path)), common.talks()) {
         tell(format_args!("written: {}, {}", path.display(), output::plural(rows.len(), "row")));
     }
     if common.json { print_json(&json!({ "rows": rows })) } else { Ok(()) }
@@ -177,18 +178,18 @@ fn on_one(
             Event::Started { name, index, of } => {
                 bar.total(of as u64);
                 bar.set(index);
-                bar.say(name);
+                bar.say(&name);
                 Ok(())
             }
             Event::Row(row) => {
                 let suite = row.suite;
                 let ended = rows.get(shown).is_some_and(|first| first.suite != suite);
-                let printed = if ended { show(common, &bar, &rows[shown..]) } else { Ok(()) };
+                let printed = if ended { show(common, run, &bar, &rows[shown..]) } else { Ok(()) };
                 if ended {
                     shown = rows.len();
                 }
                 rows.push(*row);
-                printed.and_then(|()| write(run.out.as_deref(), rows).map_err(Into::into))
+                printed.and_then(|()| write(run.out.as_deref(), rows))
             }
             _ => Ok(()),
         };
@@ -201,7 +202,7 @@ fn on_one(
     let model = BenchModel { name: model.name.clone(), open: model.open };
     let done = block_on(bench::run(engine, Some(model), &options, &mut on_event));
     failed?;
-    show(common, &bar, &rows[shown..])?;
+    show(common, run, &bar, &rows[shown..])?;
     drop(bar);
     done.map_err(|e| match e.kind() {
         ErrorKind::Cancelled if run.out.is_some() => e.help("the rows so far are in the file").into(),
@@ -209,14 +210,21 @@ fn on_one(
     })
 }
 
-fn write(path: Option<&Path>, rows: &[Row]) -> Result<()> {
+/// Writes the rows, of which the last is new.
+fn write(path: Option<&Path>, rows: &[Row]) -> Outcome {
     let Some(path) = path else { return Ok(()) };
+    let last = &rows[rows.len().saturating_sub(1)..];
+    if is_standard(path) {
+        return last.iter().try_for_each(|row| print_as_is(&(row.to_json()? + "\n")));
+    }
+    // What went into a pipe cannot be replaced.
+    let rows = if path.metadata().is_ok_and(|meta| !meta.is_file()) { last } else { rows };
     let lines = rows.iter().map(Row::to_json).collect::<Result<Vec<String>>>()?;
-    atomic_write(path, |w| lines.iter().try_for_each(|line| writeln!(w, "{line}")))
+    Ok(atomic_write(path, |w| lines.iter().try_for_each(|line| writeln!(w, "{line}")))?)
 }
 
-fn show(common: &Common, bar: &Progress, rows: &[Row]) -> Outcome {
-    if common.json {
+fn show(common: &Common, run: &Options, bar: &Progress, rows: &[Row]) -> Outcome {
+    if common.json || run.out.as_deref().is_some_and(is_standard) {
         return Ok(());
     }
     let mut printed = Ok(());

@@ -1,19 +1,61 @@
 //! Rows of measurements: from files, and for people.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::path::{Path, PathBuf};
 
 use polysketch::bench::statistics::Statistics;
 use polysketch::bench::{Row, Suite};
 use polysketch::exec::KernelTime;
+use polysketch::files::source_name;
 use polysketch::{Error, ErrorKind, Result};
 
-use crate::cli::output::{Align, bytes, digits3, seconds, table, thousands};
+use crate::cli::failure::warn;
+use crate::cli::input::read_text;
+use crate::cli::options::Common;
+use crate::cli::output::{Align, bytes, digits3, magnitude, percent, seconds, table, thousands};
 
-/// Rows of files, one after the other.
-pub fn read(paths: &[PathBuf]) -> Result<Vec<Vec<Row>>> {
-    let rows =
-        |path: &PathBuf| Row::parse_all(&polysketch::files::read_text(path)?, &path.display().to_string());
-    paths.iter().map(rows).collect()
+/// Rows of files, one after the other. Of rows of the same work on the same device by the same build in one
+/// file, the last one counts, and a warning says so.
+pub fn read(common: &Common, paths: &[PathBuf]) -> Result<Vec<Vec<Row>>> {
+    paths
+        .iter()
+        .map(|path| {
+            let name = source_name(path);
+            let rows = Row::parse_lines(&read_text(common, path, "rows")?, &name)?;
+            let (rows, repeated) = last_of_each(rows);
+            if let (Some((first, again)), true) = (repeated.first(), common.talks()) {
+                warn(&format!(
+                    "{name}: line {again} measures what line {first} measured{}; the later row counts",
+                    match repeated.len() - 1 {
+                        0 => String::new(),
+                        more => format!(", and so do {more} other lines"),
+                    }
+                ));
+            }
+            Ok(rows)
+        })
+        .collect()
+}
+
+/// Of rows with their lines: the last of each work, device and build, and the lines of those that came again.
+fn last_of_each(rows: Vec<(usize, Row)>) -> (Vec<Row>, Vec<(usize, usize)>) {
+    let mut places: HashMap<(String, String, String), usize> = HashMap::new();
+    let (mut kept, mut repeated): (Vec<(usize, Row)>, _) = (Vec::new(), Vec::new());
+    for (line, row) in rows {
+        match places.entry((row.device.identity(), row.build.label(), row.key())) {
+            Entry::Occupied(place) => {
+                let old = &mut kept[*place.get()];
+                repeated.push((old.0, line));
+                *old = (line, row);
+            }
+            Entry::Vacant(place) => {
+                place.insert(kept.len());
+                kept.push((line, row));
+            }
+        }
+    }
+    (kept.into_iter().map(|(_, row)| row).collect(), repeated)
 }
 
 /// A table of the rows of a suite.
@@ -28,10 +70,10 @@ pub fn table_of(rows: &[Row], columns: Option<usize>) -> Vec<String> {
             row.name.clone(),
             row.label(),
             statistics(&|s| duration(s.median_ns)),
-            statistics(&|s| format!("{:.0} %", 100.0 * s.spread)),
+            statistics(&|s| percent(s.spread)),
             rate(row),
-            row.derived.share_of_peak.map_or(String::new(), |share| format!("{:.0} %", 100.0 * share)),
-            row.check.as_ref().map_or(String::new(), |check| format!("{:.0e}", check.error)),
+            row.derived.share_of_peak.map_or(String::new(), percent),
+            row.check.as_ref().map_or(String::new(), |check| magnitude(check.error)),
             note(row),
         ]
     }));
@@ -57,7 +99,7 @@ pub fn duration(ns: f64) -> String {
 /// The rate that matters most.
 pub fn rate(row: &Row) -> String {
     let d = &row.derived;
-    let number = |x: f64| if x < 1000.0 { digits3(x) } else { thousands(x as u64) };
+    let number = |x: f64| if x.is_finite() && x >= 1000.0 { thousands(x as u64) } else { digits3(x) };
     match (d.tokens_per_second, d.gflops, d.gbps) {
         (Some(rate), _, _) => format!("{} tok/s", number(rate)),
         (_, Some(rate), _) if d.bound.as_deref() != Some("memory") => format!("{} GFLOP/s", number(rate)),
@@ -91,9 +133,8 @@ pub fn note(row: &Row) -> String {
                     String::new()
                 }
             };
-            let share = |k: &KernelTime| {
-                format!("{} {:.0} %{}", k.kernel, 100.0 * k.nanoseconds / all.max(1.0), rate(k))
-            };
+            let share =
+                |k: &KernelTime| format!("{} {}{}", k.kernel, percent(k.nanoseconds / all.max(1.0)), rate(k));
             shares.iter().take(4).map(share).collect::<Vec<_>>().join(", ")
         }),
         d.memory_bytes

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use polysketch::check::golden::{self, Deviation, Golden};
+use polysketch::files::is_standard;
 use polysketch::model::Engine;
 use polysketch::{Error, ErrorKind, Result};
 use serde_json::json;
@@ -30,7 +31,7 @@ pub fn run(common: &Common, folder: &Path, out: Option<&Path>) -> Outcome {
     let mut list = Vec::new();
     for (at, model) in models.iter().enumerate() {
         bar.set(at);
-        bar.say(model.name.clone());
+        bar.say(&model.name);
         let checked = one_model(&engine, model)?;
         file.add(&row(&engine, &checked))?;
         list.push(checked);
@@ -44,7 +45,7 @@ pub fn run(common: &Common, folder: &Path, out: Option<&Path>) -> Outcome {
     if common.json {
         let rows: Vec<_> = list.iter().map(|checked| row(&engine, checked)).collect();
         print_json(&json!({ "device": engine.name(), "models": rows }))?;
-    } else {
+    } else if !out.is_some_and(is_standard) {
         print(&(lines(&engine, &list).join("\n") + "\n"))?;
     }
     let names: Vec<&str> = list.iter().filter(|c| wrong(c)).map(|c| c.name.as_str()).collect();

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use polysketch::check::{self, Case, Check, Finding, Record, TOLERANCE, Time, kernels, names};
 use polysketch::exec::Executor;
+use polysketch::files::is_standard;
 use polysketch::kernels::DeviceTraits;
 use polysketch::model::Engine;
 use polysketch::{Error, ErrorKind, Result};
@@ -97,7 +98,7 @@ pub fn run(common: &Common, options: &Options, out: Option<&Path>) -> Outcome {
     let of = cases.len();
     for (at, (case, _)) in cases.into_iter().enumerate() {
         bar.set(at);
-        bar.say(case.name.clone());
+        bar.say(&case.name);
         let time = options.time && at < WORKING;
         for finding in (Check { time, ..check.clone() }).run(&Record::new(case)?)? {
             lines.add(&row(&engine, &finding))?;
@@ -113,7 +114,7 @@ pub fn run(common: &Common, options: &Options, out: Option<&Path>) -> Outcome {
     if common.json {
         let rows: Vec<_> = findings.iter().map(|finding| row(&engine, finding)).collect();
         print_json(&json!({ "device": engine.name(), "tolerance": TOLERANCE, "findings": rows }))?;
-    } else {
+    } else if !out.is_some_and(is_standard) {
         print(&(report(options, &engine, &findings).join("\n") + "\n"))?;
     }
     verdict(&findings, &wrong)

@@ -1,10 +1,11 @@
 //! Where a check runs, and the file it writes.
 
 use std::fs::File;
-use std::io::Write as _;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use pollster::block_on;
+use polysketch::files::is_standard;
 use polysketch::gpu::{AdapterRequest, Backend};
 use polysketch::model::Engine;
 use polysketch::{Error, Result};
@@ -23,14 +24,17 @@ pub fn engine(common: &Common) -> Result<Engine> {
 }
 
 /// Lines of JSON, written as they come; none where no file is asked for.
-pub struct Lines(Option<(PathBuf, File)>);
+pub struct Lines(Option<(PathBuf, Box<dyn Write>)>);
 
 impl Lines {
-    /// Opens the file.
+    /// Opens the file, or stdout for `-`.
     pub fn create(path: Option<&Path>) -> Result<Self> {
         let open = |path: &Path| {
+            if is_standard(path) {
+                return Ok(("stdout".into(), Box::new(std::io::stdout()) as Box<dyn Write>));
+            }
             let file = File::create(path).map_err(|e| Error::io(path.display(), &e))?;
-            Ok((path.to_path_buf(), file))
+            Ok((path.to_path_buf(), Box::new(file) as Box<dyn Write>))
         };
         path.map(open).transpose().map(Self)
     }

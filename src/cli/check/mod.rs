@@ -14,10 +14,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use polysketch::files::check_place;
-
 use super::failure::Outcome;
 use super::options::Common;
+use super::output::check_place;
 
 /// What `check` takes.
 #[derive(Debug, Args)]
@@ -28,7 +27,8 @@ pub struct Options {
     /// golden.safetensors
     #[arg(long, value_name = "DIR")]
     golden: Option<PathBuf>,
-    /// File to write the results to, one JSON object a line; what it held is replaced
+    /// File to write the results to, one JSON object a line; what it held is replaced; -: stdout,
+    /// in place of the table
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 }
@@ -36,7 +36,7 @@ pub struct Options {
 /// Runs the command.
 pub fn run(common: &Common, options: &Options) -> Outcome {
     let out = options.out.as_deref();
-    out.map(check_place).transpose()?;
+    out.map(|path| check_place(common, path)).transpose()?;
     match &options.golden {
         Some(folder) => golden::run(common, folder, out),
         None => kernels::run(common, &options.kernels, out),

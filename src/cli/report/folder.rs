@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use polysketch::files::{atomic_write, check_place, create_folders};
+use polysketch::files::{atomic_write, create_folders};
 use polysketch::{Error, Result};
 use serde::Serialize;
 
 use crate::cli::failure::{Outcome, tell};
 use crate::cli::options::Common;
-use crate::cli::output::{self, print, print_json};
+use crate::cli::output::{self, check_place, print, print_json};
 
 #[derive(Debug, Args)]
 /// Where to, and how much of it.
@@ -24,10 +24,10 @@ pub struct Folder {
 
 impl Folder {
     /// Makes the folder, before work is put into what goes there.
-    pub fn prepare(&self, name: &str) -> Result<()> {
+    pub fn prepare(&self, common: &Common, name: &str) -> Result<()> {
         let Some(dir) = &self.out else { return Ok(()) };
         create_folders(dir)?;
-        ["json", "svg"].iter().try_for_each(|end| check_place(&dir.join(format!("{name}.{end}"))))
+        ["json", "svg"].iter().try_for_each(|end| check_place(common, &dir.join(format!("{name}.{end}"))))
     }
 
     /// Writes the folder's files, then prints.

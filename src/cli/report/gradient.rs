@@ -52,7 +52,7 @@ const SOFTMAX_MOST: usize = 16 << 10;
 /// Runs the command.
 pub fn run(common: &Common, options: &Options) -> Outcome {
     let (folder, began) = (&options.folder, Instant::now());
-    folder.prepare("gradient")?;
+    folder.prepare(common, "gradient")?;
     let (tokens, max_n, softmax_most) =
         if folder.quick { (192, 4 << 10, 2 << 10) } else { (512, 64 << 10, SOFTMAX_MOST) };
     let max_n = options.max_n.unwrap_or(max_n);

@@ -50,7 +50,7 @@ struct SketchReport {
 /// Runs the command.
 pub fn run(common: &Common, options: &Options) -> Outcome {
     let (folder, began) = (&options.folder, Instant::now());
-    folder.prepare("sketch")?;
+    folder.prepare(common, "sketch")?;
     let source = model::source(options.model.as_deref())?;
     let (vectors, draws, tokens) = if folder.quick { (128, 2, 128) } else { (256, 8, 512) };
     let mut random = Vec::new();

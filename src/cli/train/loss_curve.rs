@@ -5,6 +5,7 @@ use std::path::Path;
 
 use plotters::prelude::*;
 use polysketch::Result;
+use polysketch::text::printable;
 use polysketch::train::log::Curves;
 
 use crate::cli::output::thousands;
@@ -33,7 +34,7 @@ fn loss(svg: &mut String, curves: &Curves, title: &str) -> std::result::Result<(
     let root = SVGBackend::with_string(svg, SIZE).into_drawing_area();
     root.fill(&WHITE)?;
     let mut chart = ChartBuilder::on(&root)
-        .caption(title, font(20))
+        .caption(printable(title), font(20))
         .margin(16)
         .x_label_area_size(46)
         .y_label_area_size(62)

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{ArgGroup, Args};
-use polysketch::files::read_text;
+use polysketch::files::{is_standard, read_text, source_name};
 use polysketch::graph::Recompute;
 use polysketch::model::{ModelConfig, ModelSource};
 use polysketch::train::Settings;
@@ -25,7 +25,7 @@ use crate::cli::options::{Common, Gradients, count, natural};
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("start").required(true).args(["config", "model", "resume"])))]
 pub struct Options {
-    /// A new model of this config.json
+    /// A new model of this config.json; -: stdin
     #[arg(long, value_name = "CONFIG.json")]
     config: Option<PathBuf>,
     /// The model of this folder
@@ -37,7 +37,7 @@ pub struct Options {
     /// Folder to write: the model as it is now, checkpoints, train.jsonl, loss.svg
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
-    /// Texts to train on, UTF-8; `<|endoftext|>` separates documents
+    /// Texts to train on, UTF-8; `<|endoftext|>` separates documents; -: stdin
     #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with = "task")]
     #[arg(required_unless_present_any = ["task", "resume"])]
     data: Option<Vec<PathBuf>>,
@@ -107,7 +107,7 @@ struct Optimiser {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Evaluation")]
 struct EvaluationOptions {
-    /// Text that is not trained on, UTF-8
+    /// Text that is not trained on, UTF-8; -: stdin
     #[arg(long, value_name = "FILE", conflicts_with = "task")]
     eval_data: Option<PathBuf>,
     /// Steps between evaluations; 0: only at the end [default: a tenth of the steps]
@@ -249,6 +249,10 @@ impl Options {
 
     /// Where the run starts, and with which settings, in a folder that is now its own.
     pub fn start(&self, common: &Common) -> Result<(Start, Settings, Checkpoints)> {
+        if is_standard(&self.out) {
+            return Err(Error::new(ErrorKind::Input, "--out -: a run writes a folder, not stdout")
+                .help("give the name of a folder"));
+        }
         let folder = Checkpoints::claim(&self.out)?;
         if self.resume {
             let start = Start::from(folder.newest()?);
@@ -273,7 +277,7 @@ impl Options {
             (source, given.map_or_else(|| Vocabulary::open(dir), Ok)?, settings)
         } else {
             let path = self.config.as_deref().unwrap_or(Path::new("config.json"));
-            let (config, warnings) = ModelConfig::from_json(&read_text(path)?, &path.display().to_string())?;
+            let (config, warnings) = ModelConfig::from_json(&read_text(path)?, &source_name(path))?;
             let settings = self.settings(new, config.vocab_size)?;
             settings.check()?;
             let vocabulary = given.unwrap_or_else(Vocabulary::bytes);
@@ -281,6 +285,12 @@ impl Options {
             (ModelSource { warnings, ..source }, vocabulary, settings)
         };
         settings.check()?;
+        let (mut source, mut vocabulary) = (source, vocabulary);
+        for odd in vocabulary.settle_ends(&mut source.config) {
+            if settings.task.is_none() && !source.warnings.contains(&odd) {
+                source.warnings.push(odd);
+            }
+        }
         if common.talks() {
             source.warnings.iter().for_each(|text| warn(text));
         }
@@ -291,10 +301,11 @@ impl Options {
 /// Refuses a text of an earlier part of a run that cannot be read again: it is gone, or it came from a pipe.
 fn still_there(path: &Path, option: &str) -> Result<()> {
     let why = match path.metadata() {
+        _ if is_standard(path) => "it can be read only once".to_string(),
         Ok(m) if m.is_file() => return Ok(()),
         Ok(_) => "is no file that can be read again".to_string(),
         Err(e) => e.to_string(),
     };
-    let what = format!("{}: the run was started with this text: {why}", path.display());
+    let what = format!("{}: the run was started with this text: {why}", source_name(path));
     Err(Error::new(ErrorKind::Input, what).help(format!("give it with {option}")))
 }

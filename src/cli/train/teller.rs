@@ -12,7 +12,7 @@ use polysketch::train::run::Event;
 use super::loss_curve;
 use crate::cli::failure::{interrupted, tell, warn};
 use crate::cli::options::Common;
-use crate::cli::output::{bytes, rate, seconds, thousands};
+use crate::cli::output::{bytes, rate, thousands};
 use crate::cli::progress::{Progress, Unit};
 
 /// Shows on stderr what happens, and keeps the drawing up to date.
@@ -47,6 +47,7 @@ impl<'a> Teller<'a> {
         match event {
             Event::Started(memory) => {
                 self.spoke.1 = Instant::now();
+                self.bar.begin_at(self.spoke.0);
                 self.line(&self.about);
                 self.line(&format!(
                     "memory: weights {}, gradients and moments {}, state {}, scratch {}",
@@ -74,26 +75,14 @@ impl<'a> Teller<'a> {
     }
 
     fn step(&mut self, step: u64, loss: f64) {
-        /// Time between lines where there is no bar.
+        /// Time over which the speed is told.
         const PAUSE: Duration = Duration::from_secs(10);
         self.bar.set(step as usize);
         let (before, at) = self.spoke;
         let passed = at.elapsed();
-        let speed = || rate(self.settings.tokens(step - before) as usize, passed.as_secs_f64());
-        if self.bar.is_shown() {
-            self.bar.say(format!("loss {loss:.4}, {} tokens/s", speed()));
-            if passed > PAUSE {
-                self.spoke = (step, Instant::now());
-            }
-        } else if passed > PAUSE {
-            let left = (self.settings.steps - step) as f64 * passed.as_secs_f64() / (step - before) as f64;
-            let steps = thousands(self.settings.steps);
-            self.line(&format!(
-                "step {} of {steps}: loss {loss:.4}, {} tokens/s, {} left",
-                thousands(step),
-                speed(),
-                seconds(left)
-            ));
+        let speed = rate(self.settings.tokens(step - before) as usize, passed.as_secs_f64());
+        self.bar.say(&format!("loss {loss:.4}, {speed} tokens/s"));
+        if passed > PAUSE {
             self.spoke = (step, Instant::now());
         }
     }

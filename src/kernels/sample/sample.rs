@@ -7,16 +7,22 @@ use crate::kernels::{DeviceTraits, Dispatch, Kernel, Real, Variant, cpu, shape_e
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::{shape, twins};
 
-/// Words of one slot's settings: temperature, top-k, top-p, min-p, penalty, seed (low, high), 0; floats as
-/// bits.
+/// Words of one slot's settings: temperature, top-k, top-p, min-p, penalty, seed (low, high), whether tokens
+/// are marked as [`NEVER`]; floats as bits.
 pub const SETTINGS: usize = 8;
+/// A mark of a token: it occurred in the text.
+pub const OCCURRED: u32 = 1;
+/// A mark of a token: it is never sampled.
+pub const NEVER: u32 = 2;
+/// What is sampled where a logit is no number.
+pub const NO_TOKEN: u32 = u32::MAX;
 /// Steps of one submission whose tokens the `sampled` tensor can hold.
 pub const STEPS: usize = 64;
 
 /// Repetition penalty, temperature, top-k, top-p, min-p, then Gumbel-max with counter-based noise.
 ///
 /// Arguments: lane table, settings `u32 [slots, 8]`, logits `[slots, vocabulary]`; in place: seen `u32
-/// [slots, vocabulary]`, token `u32 [slots]`, sampled `u32 [STEPS, slots]`.
+/// [slots, vocabulary]` (marks), token `u32 [slots]`, sampled `u32 [STEPS, slots]`.
 #[derive(Debug)]
 pub struct Sample {
     /// Vocabulary size.
@@ -78,6 +84,26 @@ fn argmax(values: impl Iterator<Item = f32>) -> usize {
     values.enumerate().fold((0, f32::MIN), |best, (i, v)| if v > best.1 { (i, v) } else { best }).0
 }
 
+/// Numbers beyond these are taken as these, as in the shader.
+const LARGEST: f32 = 1e38;
+/// Below every logit, and far enough from the lowest number for a difference.
+const BELOW: f32 = -2e38;
+/// Temperatures below are 0.
+const COLDEST: f32 = 1e-30;
+const HOTTEST: f32 = 1e30;
+/// Scores further below the highest have probability 0.
+const FAR: f32 = 1e4;
+
+/// A logit of a token that occurred.
+fn penalized(value: f32, penalty: f32) -> f32 {
+    let penalty = penalty.clamp(1e-20, 1e20);
+    if value > 0.0 {
+        value.min(LARGEST * penalty.min(1.0)) / penalty
+    } else {
+        value.max(-LARGEST / penalty.max(1.0)) * penalty
+    }
+}
+
 impl Sample {
     fn twin<R: Real>(&self, args: shader::Args<'_, R>, call: &Call) {
         let shader::Args { lanes, settings, logits, seen, token, sampled, .. } = args;
@@ -87,30 +113,49 @@ impl Sample {
             let range = lane.slot * self.vocabulary..(lane.slot + 1) * self.vocabulary;
             let settings = &settings[lane.slot * SETTINGS..(lane.slot + 1) * SETTINGS];
             let choice = self.choose(settings, &logits[range.clone()], &seen[range.clone()], lane.position);
-            seen[range.start + choice] = 1;
-            token[lane.slot] = choice as u32;
-            sampled[step * self.slots + lane.slot] = choice as u32;
+            if let Some(choice) = choice {
+                seen[range.start + choice] |= OCCURRED;
+            }
+            token[lane.slot] = choice.unwrap_or(0) as u32;
+            sampled[step * self.slots + lane.slot] = choice.map_or(NO_TOKEN, |choice| choice as u32);
         }
     }
 
-    fn choose<R: Real>(&self, settings: &[u32], logits: &[R], seen: &[u32], position: usize) -> usize {
-        let &[temperature, top_k, top_p, min_p, penalty, seed_low, seed_high, _] =
+    /// None where a logit is no number.
+    fn choose<R: Real>(
+        &self,
+        settings: &[u32],
+        logits: &[R],
+        seen: &[u32],
+        position: usize,
+    ) -> Option<usize> {
+        let &[temperature, top_k, top_p, min_p, penalty, seed_low, seed_high, holes] =
             settings.first_chunk::<SETTINGS>().expect("a slot has eight words of settings");
         let [temperature, top_p, min_p, penalty] = [temperature, top_p, min_p, penalty].map(f32::from_bits);
         let top_k = top_k as usize;
         cpu::with_scratch(logits.len(), |scores: &mut [f32]| {
-            for ((score, logit), seen) in scores.iter_mut().zip(logits).zip(seen) {
-                let mut value = logit.f64() as f32;
-                if penalty != 1.0 && *seen == 1 {
-                    value = if value > 0.0 { value / penalty } else { value * penalty };
+            for ((score, logit), marks) in scores.iter_mut().zip(logits).zip(seen) {
+                let value = logit.f64() as f32;
+                if !value.is_finite() {
+                    return None;
                 }
-                *score = if temperature > 0.0 { value / temperature } else { value };
+                let value = value.clamp(-LARGEST, LARGEST);
+                *score = if holes != 0 && marks & NEVER != 0 {
+                    BELOW
+                } else if penalty != 1.0 && marks & OCCURRED != 0 {
+                    penalized(value, penalty)
+                } else {
+                    value
+                };
             }
             let best = argmax(scores.iter().copied());
-            if temperature <= 0.0 {
-                return best;
+            if temperature < COLDEST || top_k == 1 {
+                return Some(best);
             }
-            let highest = scores[best];
+            let (highest, temperature) = (scores[best], temperature.min(HOTTEST));
+            for score in scores.iter_mut() {
+                *score = (*score - highest).max(-FAR * temperature) / temperature;
+            }
             // The lowest score that stays in; ties at a cut stay in.
             let mut cut = f32::MIN;
             if top_k > 0 && top_k < scores.len() || top_p < 1.0 {
@@ -121,26 +166,26 @@ impl Sample {
                 }
                 if top_p < 1.0 {
                     let kept = &sorted[..sorted.partition_point(|s| *s >= cut)];
-                    let wanted = top_p * kept.iter().map(|s| (s - highest).exp()).sum::<f32>();
+                    let wanted = top_p * kept.iter().map(|s| s.exp()).sum::<f32>();
                     let mut mass = 0.0;
                     let reached = kept.iter().position(|s| {
-                        mass += (s - highest).exp();
+                        mass += s.exp();
                         mass >= wanted
                     });
                     cut = kept[reached.unwrap_or(kept.len() - 1)];
                 }
             }
             if min_p > 0.0 {
-                cut = cut.max(highest + min_p.ln());
+                cut = cut.max(min_p.max(1e-37).ln().min(0.0));
             }
-            argmax(scores.iter().enumerate().map(|(id, score)| {
+            Some(argmax(scores.iter().enumerate().map(|(id, score)| {
                 if *score < cut {
                     return f32::MIN;
                 }
                 let draw = hash([id as u32, position as u32, seed_low, seed_high]);
                 let noise = ((draw >> 8) as f32 + 0.5) / 16_777_216.0;
                 score - (-noise.ln()).ln()
-            }))
+            })))
         })
     }
 }

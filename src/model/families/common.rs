@@ -4,13 +4,12 @@ use serde_json::{Map, Value};
 
 use crate::attention::RopeScaling;
 use crate::model::config::{
-    ActivationKind, AttentionConfig, AttentionKind, Biases, Gate, MlpConfig, ModelConfig, NormConfig,
+    ActivationKind, AttentionConfig, AttentionKind, Biases, Family, Gate, MlpConfig, ModelConfig, NormConfig,
     NormKind, QkNorm, RopeConfig, RopeLayout, RopeWhere, SketchInput,
 };
-use crate::model::config_json::{
+use crate::model::config_reader::{
     Checked, Fault, HEADS, HIDDEN, INTERMEDIATE, LAYERS, Object, VOCAB, head_dim, shown,
 };
-use crate::model::families::Family;
 
 /// Keys that change nothing of what a model computes.
 const IDLE: &[&str] = &[
@@ -22,7 +21,6 @@ const IDLE: &[&str] = &[
     "dtype",
     "embd_pdrop",
     "embedding_dropout",
-    "eos_token_id",
     "gradient_checkpointing",
     "hidden_dropout",
     "initializer_range",
@@ -76,6 +74,7 @@ pub(super) struct Sizes {
     pub key_heads: usize,
     pub head_dim: usize,
     pub intermediate_size: usize,
+    pub eos_token_id: Vec<u32>,
 }
 
 impl Sizes {
@@ -90,6 +89,7 @@ impl Sizes {
             key_heads: o.size("num_key_value_heads", &HEADS)?.unwrap_or(heads),
             head_dim: head_dim(o, hidden_size, heads)?,
             intermediate_size: o.size("intermediate_size", &INTERMEDIATE)?.required(&INTERMEDIATE)?,
+            eos_token_id: ends(o)?,
         })
     }
 
@@ -114,6 +114,7 @@ impl Sizes {
             parallel_residual: false,
             tie_word_embeddings: true,
             logit_bias: false,
+            eos_token_id: self.eos_token_id,
             attention: AttentionConfig {
                 kind: AttentionKind::Softmax,
                 degree: 0,
@@ -131,6 +132,12 @@ impl Sizes {
             },
         }
     }
+}
+
+/// Ids that end a text; those beyond the vocabulary are no ends (PowerCoder's are).
+pub(super) fn ends(o: &mut Object<'_>) -> Checked<Vec<u32>> {
+    let allowed = "a token id, or a list of token ids";
+    Ok(o.read("eos_token_id", &allowed, |v| super::super::ends::ids(v).ok())?.unwrap_or(Vec::new()))
 }
 
 /// Power retention (SPEC §9): degree 2, gate per key head, no constant in the normaliser.

@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
-use super::{Family, Place, layer};
+use super::place::{Place, layer};
 use crate::error::{Error, ErrorKind, Result};
+use crate::model::config::Family;
 use crate::model::gguf::{BlockType, Gguf, Metadata, Value as Meta};
 use crate::model::tensor_file::clip;
 

@@ -3,9 +3,11 @@
 use serde_json::{Map, Value};
 
 use super::common::{self, Sizes};
-use super::{Family, Place, layer};
-use crate::model::config::{Biases, MlpConfig, ModelConfig, NormConfig, NormKind, RopeConfig, RopeWhere};
-use crate::model::config_json::{Checked, HEADS, HIDDEN, INTERMEDIATE, LAYERS, Object, POSITIONS, VOCAB};
+use super::place::{Place, layer};
+use crate::model::config::{
+    Biases, Family, MlpConfig, ModelConfig, NormConfig, NormKind, RopeConfig, RopeWhere,
+};
+use crate::model::config_reader::{Checked, HEADS, HIDDEN, INTERMEDIATE, LAYERS, Object, POSITIONS, VOCAB};
 
 pub(super) fn read(map: &Map<String, Value>, notes: &mut Vec<String>) -> Checked<ModelConfig> {
     let mut o = Object::new("", map);
@@ -19,6 +21,7 @@ pub(super) fn read(map: &Map<String, Value>, notes: &mut Vec<String>) -> Checked
         key_heads: heads,
         head_dim: hidden_size / heads.max(1),
         intermediate_size: o.size("n_inner", &INTERMEDIATE)?.unwrap_or(4 * hidden_size),
+        eos_token_id: common::ends(&mut o)?,
     };
     let mut c = sizes.model(Family::Gpt2, map);
     let eps = o.number("layer_norm_epsilon")?.unwrap_or(1e-5);

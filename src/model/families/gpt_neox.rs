@@ -4,9 +4,9 @@
 use serde_json::{Map, Value};
 
 use super::common::{self, Sizes};
-use super::{Family, Place, layer};
-use crate::model::config::{Biases, MlpConfig, ModelConfig, NormConfig, NormKind, RopeWhere};
-use crate::model::config_json::{Checked, Object};
+use super::place::{Place, layer};
+use crate::model::config::{Biases, Family, MlpConfig, ModelConfig, NormConfig, NormKind, RopeWhere};
+use crate::model::config_reader::{Checked, Object};
 
 pub(super) fn read(map: &Map<String, Value>, notes: &mut Vec<String>) -> Checked<ModelConfig> {
     let mut o = Object::new("", map);

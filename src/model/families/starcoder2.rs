@@ -3,9 +3,9 @@
 use serde_json::{Map, Value};
 
 use super::common::{self, Sizes};
-use super::{Family, Place};
-use crate::model::config::{MlpConfig, ModelConfig, NormConfig, NormKind, RopeWhere};
-use crate::model::config_json::{Checked, Fault, Object};
+use super::place::Place;
+use crate::model::config::{Family, MlpConfig, ModelConfig, NormConfig, NormKind, RopeWhere};
+use crate::model::config_reader::{Checked, Fault, Object};
 
 pub(super) fn read(
     family: Family,

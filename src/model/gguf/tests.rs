@@ -251,7 +251,7 @@ fn broken() -> Vec<(&'static str, Vec<u8>)> {
 fn load(bytes: Vec<u8>) -> Result<()> {
     let file = Gguf::from_bytes(bytes, "f.gguf")?;
     file.tensors().keys().try_for_each(|name| file.raw(name).map(|_| ()).ok_or_else(|| unreachable!()))?;
-    crate::model::families::gguf::config(&file).map(|_| ())
+    crate::model::ModelSource::from_gguf(file).map(|_| ())
 }
 
 #[test]

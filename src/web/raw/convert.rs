@@ -98,7 +98,7 @@ pub(super) fn bytes(value: &JsValue, name: &str) -> Result<Vec<u8>, JsValue> {
 }
 
 pub(super) fn text(value: &JsValue, name: &str) -> Result<String, JsValue> {
-    String::from_utf8(bytes(value, name)?).map_err(|_| unusable(value, name, "give UTF-8 text"))
+    crate::text::decode(bytes(value, name)?, name).map_err(to_js)
 }
 
 fn unusable(value: &JsValue, name: &str, help: &str) -> JsValue {

@@ -6,7 +6,7 @@ use wasm_bindgen::prelude::*;
 use super::convert::{Progress, bytes, field, is_bytes, missing, object, options, text, to_js};
 use super::model::Model;
 use crate::gpu::AdapterRequest;
-use crate::model::{self, ModelSource};
+use crate::model::{self, EndFiles, ModelSource};
 use crate::web::options::{EngineOptions, LoadOptions};
 
 /// Where models run.
@@ -37,7 +37,8 @@ impl Engine {
         })
     }
 
-    /// Loads a model from the contents of its files: `{ config, weights, tokenizer }`. `config` is the text
+    /// Loads a model from the contents of its files: `{ config, weights, tokenizer }`, and `generationConfig`
+    /// and `tokenizerConfig` where they name the end of a text. `config` is the text
     /// of `config.json` or the object in it, `weights` are bytes, `tokenizer` is text or bytes, or missing:
     /// the model then reads bytes. `onProgress(done, total)`, in bytes, may throw to cancel.
     #[wasm_bindgen(js_name = loadModel)]
@@ -65,6 +66,7 @@ pub(super) struct Files {
     config: String,
     weights: Vec<u8>,
     tokenizer: Option<Vec<u8>>,
+    ends: EndFiles,
 }
 
 impl Files {
@@ -79,11 +81,18 @@ impl Files {
             .filter(|t| !missing(t))
             .map(|t| bytes(&t, "tokenizer"))
             .transpose()?;
-        Ok(Self { config, weights, tokenizer })
+        let optional = |name: &str| {
+            Some(field(files, name)).filter(|file| !missing(file)).map(|file| text(&file, name)).transpose()
+        };
+        let ends = EndFiles {
+            generation_config: optional("generationConfig")?,
+            tokenizer_config: optional("tokenizerConfig")?,
+        };
+        Ok(Self { config, weights, tokenizer, ends })
     }
 
     /// The model in them.
     pub fn source(self) -> crate::Result<ModelSource> {
-        ModelSource::from_bytes(&self.config, self.weights, self.tokenizer.as_deref())
+        ModelSource::from_files(&self.config, self.weights, self.tokenizer.as_deref(), &self.ends)
     }
 }

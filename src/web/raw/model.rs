@@ -9,7 +9,7 @@ use super::convert::{Progress, object, to_js};
 use super::session::Session;
 use crate::error::Result;
 use crate::exec::Executor;
-use crate::model;
+use crate::model::{self, EncodeOptions};
 
 /// A loaded model.
 #[wasm_bindgen]
@@ -72,13 +72,14 @@ impl Model {
     }
 
     /// Token ids of a text.
-    pub fn encode(&self, text: &str) -> Result<Vec<u32>, JsValue> {
-        self.model.tokenizer().and_then(|t| t.encode(text)).map_err(to_js)
+    pub fn encode(&self, text: &str, special_as_text: bool) -> Result<Vec<u32>, JsValue> {
+        let how = EncodeOptions { special_as_text, ..EncodeOptions::default() };
+        self.model.tokenizer().and_then(|t| t.encode_as(text, how, &mut |_| {})).map_err(to_js)
     }
 
     /// The text of token ids.
     pub fn decode(&self, ids: &[u32]) -> Result<String, JsValue> {
-        self.model.tokenizer().and_then(|t| t.decode(ids)).map_err(to_js)
+        self.model.tokenizer().map(|t| t.decode(ids)).map_err(to_js)
     }
 
     /// The logits of every token of one sequence that starts from an empty state: `ids.length` rows of the

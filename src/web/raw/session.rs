@@ -7,7 +7,7 @@ use wasm_bindgen::prelude::*;
 
 use super::convert::{object, options, to_js};
 use crate::error::{Error, ErrorKind};
-use crate::model::{self, GenerateOptions, Generation};
+use crate::model::{self, EncodeOptions, GenerateOptions, Generation};
 
 /// A text and its state.
 #[wasm_bindgen]
@@ -37,6 +37,19 @@ impl Session {
         self.session.state_bytes() as f64
     }
 
+    /// Token ids of a text that is to be read next: at the head of the session's text, or a continuation of it.
+    pub fn encode(&self, text: &str, special_as_text: bool) -> Result<Vec<u32>, JsValue> {
+        let how = EncodeOptions { continues: self.session.position(0) > 0, special_as_text };
+        let tokenizer = self.session.model().tokenizer().map_err(to_js)?;
+        tokenizer.encode_as(text, how, &mut |_| {}).map_err(to_js)
+    }
+
+    /// What the last generation held back, for a text that is not continued.
+    #[wasm_bindgen(js_name = finishText)]
+    pub fn finish_text(&mut self) -> String {
+        self.session.finish_text(0)
+    }
+
     /// Reads token ids. Give a part of a long text at a time: a call cannot be cancelled.
     pub async fn read(&mut self, ids: Vec<u32>) -> Result<(), JsValue> {
         self.session.prefill(0, &ids, &mut |_| ControlFlow::Continue(())).await.map_err(to_js)
@@ -49,7 +62,7 @@ impl Session {
         self.session
             .score(0, &ids, &mut |_, nll| {
                 all.extend_from_slice(nll);
-                std::ops::ControlFlow::Continue(())
+                ControlFlow::Continue(())
             })
             .await
             .map_err(to_js)?;

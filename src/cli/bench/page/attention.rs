@@ -5,7 +5,8 @@ use polysketch::bench::compare::Set;
 use polysketch::bench::{Row, Suite};
 
 use super::devices::{device, short};
-use super::html::{Cell, curve, heading, panel, paragraph, plots, table};
+use super::html::{Cell, Html, curve, heading, panel, paragraph, plots, table};
+use super::markdown;
 use crate::cli::output::{digits3, plural, thousands};
 use crate::cli::panels::{Panel, Stroke, power_of_two};
 
@@ -102,7 +103,7 @@ fn fitted(sets: &[Set]) -> Vec<(&Set, [String; 6])> {
 }
 
 /// The section.
-pub fn section(page: &mut String, sets: &[Set]) -> Result<()> {
+pub fn section(page: &mut Html, sets: &[Set]) -> Result<()> {
     let Some(first) = sets.iter().flat_map(|set| &set.rows).find(|row| row.suite == Suite::Attention) else {
         return Ok(());
     };
@@ -124,7 +125,7 @@ pub fn section(page: &mut String, sets: &[Set]) -> Result<()> {
     let cells = fitted(sets).into_iter().map(|(set, [kind, pass, grows, range, crossing, speedup])| {
         let words = [kind, pass].map(Cell::Words).into_iter();
         let rest = [Cell::Number(grows), Cell::Words(range), Cell::Words(crossing), Cell::Number(speedup)];
-        std::iter::once(Cell::Html(device(set))).chain(words).chain(rest).collect()
+        std::iter::once(Cell::Html(device(set, sets))).chain(words).chain(rest).collect()
     });
     table(page, &[&["device"][..], &FITTED].concat(), &cells.collect::<Vec<Vec<Cell>>>());
     Ok(())
@@ -132,13 +133,9 @@ pub fn section(page: &mut String, sets: &[Set]) -> Result<()> {
 
 /// What was fitted of attention, Markdown.
 pub fn scaling_table(sets: &[Set]) -> String {
-    let line = |cells: &[&str]| format!("| {} |\n", cells.join(" | "));
-    let mut text = line(&[&["device"][..], &FITTED].concat()) + &line(&["---"; 7]);
-    for (set, cells) in fitted(sets) {
-        let name = short(set, sets);
-        let cells: Vec<&str> =
-            std::iter::once(name.as_str()).chain(cells.iter().map(String::as_str)).collect();
-        text += &line(&cells);
-    }
-    text
+    let rows: Vec<Vec<String>> = fitted(sets)
+        .into_iter()
+        .map(|(set, cells)| [vec![short(set, sets)], cells.to_vec()].concat())
+        .collect();
+    markdown::table(&[&["device"][..], &FITTED].concat(), &rows)
 }

@@ -1,7 +1,5 @@
 //! Kernels alone: under the roofline, and their shares of a plan.
 
-use std::fmt::Write as _;
-
 use plotters::chart::SeriesLabelPosition;
 use polysketch::Result;
 use polysketch::bench::compare::Set;
@@ -10,12 +8,12 @@ use polysketch::exec::KernelTime;
 
 use super::super::rows::duration;
 use super::devices::{device, short};
-use super::html::{COLORS, curve, escape, heading, panel, paragraph, plots};
+use super::html::{COLORS, Html, beside, card, curve, heading, panel, paragraph, plots};
 use crate::cli::output::{digits3, plural};
 use crate::cli::panels::{Stroke, power_of_ten};
 
 /// The section of rooflines.
-pub fn roofline(page: &mut String, sets: &[Set]) -> Result<()> {
+pub fn roofline(page: &mut Html, sets: &[Set]) -> Result<()> {
     let mut all = Vec::new();
     for set in sets {
         let rate = |name: &str, value: fn(&Row) -> Option<f64>| {
@@ -83,7 +81,7 @@ pub fn roofline(page: &mut String, sets: &[Set]) -> Result<()> {
 }
 
 /// The section of shares.
-pub fn shares(page: &mut String, sets: &[Set]) {
+pub fn shares(page: &mut Html, sets: &[Set]) {
     let found: Vec<(&Set, &Row, &Vec<KernelTime>)> = sets
         .iter()
         .flat_map(|set| set.rows.iter().filter_map(move |row| Some((set, row, row.derived.shares.as_ref()?))))
@@ -92,51 +90,51 @@ pub fn shares(page: &mut String, sets: &[Set]) {
         return;
     }
     heading(page, "Where the time goes");
-    page.push_str("<div class=plots>");
+    let mut cards = Html::default();
     for set in sets {
         let mine: Vec<_> = found.iter().filter(|(owner, ..)| std::ptr::eq(*owner, set)).collect();
         if mine.is_empty() {
             continue;
         }
-        let _ = write!(page, "<div class=card><h3>{}</h3>", device(set));
+        let mut inside = Html::element("h3", &[], device(set, sets));
         // A colour a kernel, whatever the plan.
         let mut names: Vec<&str> = Vec::new();
         for (_, row, shares) in mine {
-            let all: f64 = shares.iter().map(|k| k.nanoseconds).sum::<f64>().max(1.0);
-            let what = match row.suite {
-                Suite::Train => "training call".into(),
-                Suite::Attention => [&row.workload.kind, &row.workload.operation]
-                    .map(|part| escape(part.as_deref().unwrap_or_default()))
-                    .join(", "),
-                _ => row.workload.plan.clone().unwrap_or_default(),
-            };
-            let tokens = plural(row.workload.tokens.unwrap_or(1), "token");
-            let _ = write!(
-                page,
-                "<div class=share>{what}, {tokens}: {} in kernels</div><div class=bar>",
-                duration(all)
-            );
-            let mut legend = String::new();
-            let shown = shares.iter().filter(|k| k.nanoseconds / all >= 0.03);
-            for k in shown {
-                if !names.contains(&k.kernel.as_str()) {
-                    names.push(&k.kernel);
-                }
-                let at = names.iter().position(|name| *name == k.kernel).unwrap_or(0);
-                let c = COLORS[(at + 1) % COLORS.len()];
-                let (color, percent) =
-                    (format!("#{:02x}{:02x}{:02x}", c.0, c.1, c.2), 100.0 * k.nanoseconds / all);
-                let name = escape(&k.kernel);
-                let _ = write!(
-                    page,
-                    "<span style=\"width:{percent:.2}%;background:{color}\" title=\"{name} {percent:.1} %\"></span>"
-                );
-                let _ =
-                    write!(legend, "<span><i style=\"background:{color}\"></i>{name} {percent:.0} %</span>");
-            }
-            let _ = write!(page, "</div><div class=legend>{legend}</div>");
+            inside.push(bar(row, shares, &mut names));
         }
-        page.push_str("</div>");
+        cards.push(card(inside));
     }
-    page.push_str("</div>");
+    page.push(beside(cards));
+}
+
+/// The kernels of a plan as parts of a bar, with a legend.
+fn bar<'a>(row: &Row, shares: &'a [KernelTime], names: &mut Vec<&'a str>) -> Html {
+    let all: f64 = shares.iter().map(|k| k.nanoseconds).sum::<f64>().max(1.0);
+    let w = &row.workload;
+    let what = match row.suite {
+        Suite::Train => "training call".to_string(),
+        Suite::Attention => {
+            [&w.kind, &w.operation].map(|part| part.as_deref().unwrap_or_default()).join(", ")
+        }
+        _ => w.plan.clone().unwrap_or_default(),
+    };
+    let about = format!("{what}, {}: {} in kernels", plural(w.tokens.unwrap_or(1), "token"), duration(all));
+    let (mut parts, mut legend) = (Html::default(), Html::default());
+    for k in shares.iter().filter(|k| k.nanoseconds / all >= 0.03) {
+        if !names.contains(&k.kernel.as_str()) {
+            names.push(&k.kernel);
+        }
+        let at = names.iter().position(|name| *name == k.kernel).unwrap_or(0);
+        let c = COLORS[(at + 1) % COLORS.len()];
+        let ground = format!("background:#{:02x}{:02x}{:02x}", c.0, c.1, c.2);
+        let percent = 100.0 * k.nanoseconds / all;
+        let (style, title) =
+            (format!("width:{percent:.2}%;{ground}"), format!("{} {percent:.1} %", k.kernel));
+        parts.push(Html::element("span", &[("style", &style), ("title", &title)], Html::default()));
+        let mut entry = Html::element("i", &[("style", &ground)], Html::default());
+        entry.push(Html::text(&format!("{} {percent:.0} %", k.kernel)));
+        legend.push(Html::element("span", &[], entry));
+    }
+    let part = |class: &str, inside: Html| Html::element("div", &[("class", class)], inside);
+    [part("share", Html::text(&about)), part("bar", parts), part("legend", legend)].into_iter().collect()
 }

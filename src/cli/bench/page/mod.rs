@@ -4,38 +4,39 @@
 //! | file | what |
 //! |---|---|
 //! | `html.rs` | the pieces of a page; curves in its colours |
+//! | `markdown.rs` | a table in Markdown |
 //! | `devices.rs`, `attention.rs`, `kernels.rs`, `model.rs` | a section each |
 
 mod attention;
 mod devices;
 mod html;
 mod kernels;
+mod markdown;
 mod model;
 
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use polysketch::Result;
 use polysketch::bench::Suite;
 use polysketch::bench::compare::Set;
-use polysketch::files::{atomic_write, check_place};
+use polysketch::files::{atomic_write, is_standard};
+use polysketch::{Error, ErrorKind, Result};
 
 use super::rows::{duration, no_rows, note, rate, read};
 use crate::cli::failure::{Outcome, tell};
 use crate::cli::options::Common;
-use crate::cli::output::plural;
+use crate::cli::output::{check_place, magnitude, percent, plural};
 use crate::cli::panels::{self, Panel};
 use devices::device;
-use html::{Cell, paragraph, table};
+use html::{Cell, Html, paragraph, table};
 
 /// What `bench report` takes.
 #[derive(Debug, Args)]
 pub struct Options {
-    /// Files of rows (bench --out)
+    /// Files of rows (bench --out); -: stdin
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
-    /// The page to write, HTML
+    /// The page to write, HTML; here and below, -: stdout
     #[arg(long, value_name = "FILE", default_value = "report.html")]
     out: PathBuf,
     /// Also its plots of time against length (attention) and against depth (model), SVG
@@ -50,15 +51,21 @@ const TEMPLATE: &str = include_str!("page.html");
 
 /// Runs the command.
 pub fn run(common: &Common, options: &Options) -> Outcome {
-    let sets: Vec<Set> = read(&options.files)?.into_iter().flat_map(Set::split).collect();
+    let sets: Vec<Set> = read(common, &options.files)?.into_iter().flat_map(Set::split).collect();
     let count = sets.iter().map(|set| set.rows.len()).sum();
     if count == 0 {
         return Err(no_rows(&options.files[0]).into());
     }
-    for path in [Some(&options.out), options.svg.as_ref(), options.table.as_ref()].into_iter().flatten() {
-        check_place(path)?;
+    let places = || [Some(&options.out), options.svg.as_ref(), options.table.as_ref()].into_iter().flatten();
+    for path in places() {
+        check_place(common, path)?;
     }
-    let page = TEMPLATE.replace("BODY", &body(&sets)?);
+    if places().filter(|path| is_standard(path)).count() > 1 {
+        return Err(Error::new(ErrorKind::Input, "two files are named -: stdout takes one")
+            .help("give the other one a name")
+            .into());
+    }
+    let page = body(&sets)?.page(TEMPLATE);
     atomic_write(&options.out, |w| w.write_all(page.as_bytes()))?;
     if let Some(path) = &options.svg {
         scaling_plot(path, &sets)?;
@@ -72,8 +79,8 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
     Ok(())
 }
 
-fn body(sets: &[Set]) -> Result<String> {
-    let mut page = String::from("<h1>polysketch bench</h1>");
+fn body(sets: &[Set]) -> Result<Html> {
+    let mut page = Html::element("h1", &[], Html::text("polysketch bench"));
     let dates = || sets.iter().flat_map(|set| &set.rows).map(|row| row.date.get(..10).unwrap_or_default());
     let (first, last) = (dates().min().unwrap_or_default(), dates().max().unwrap_or_default());
     let when = if first == last { first.to_string() } else { format!("{first} to {last}") };
@@ -92,7 +99,7 @@ fn body(sets: &[Set]) -> Result<String> {
     kernels::shares(&mut page, sets);
     model::section(&mut page, sets)?;
     model::training(&mut page, sets)?;
-    all_rows(&mut page, sets);
+    page.push(all_rows(sets));
     Ok(page)
 }
 
@@ -118,10 +125,10 @@ fn scaling_plot(path: &Path, sets: &[Set]) -> Result<()> {
     panels::draw(path, title, "polysketch bench; medians, every result held against f64", &rows)
 }
 
-fn all_rows(page: &mut String, sets: &[Set]) {
-    page.push_str("<details><summary>All rows</summary>");
+fn all_rows(sets: &[Set]) -> Html {
+    let mut page = Html::element("summary", &[], Html::text("All rows"));
     for set in sets {
-        let _ = write!(page, "<h3>{}</h3>", device(set));
+        page.push(Html::element("h3", &[], device(set, sets)));
         let cells = set.rows.iter().map(|row| {
             let s = row.statistics.as_ref();
             vec![
@@ -133,20 +140,14 @@ fn all_rows(page: &mut String, sets: &[Set]) {
                 Cell::Number(s.map_or(String::new(), |s| duration(s.p95_ns))),
                 Cell::Number(s.map_or(String::new(), |s| s.n.to_string())),
                 Cell::Number(rate(row)),
-                Cell::Number(
-                    row.derived
-                        .share_of_peak
-                        .map_or(String::new(), |share| format!("{:.0} %", 100.0 * share)),
-                ),
-                Cell::Number(
-                    row.check.as_ref().map_or(String::new(), |check| format!("{:.0e}", check.error)),
-                ),
+                Cell::Number(row.derived.share_of_peak.map_or(String::new(), percent)),
+                Cell::Number(row.check.as_ref().map_or(String::new(), |check| magnitude(check.error))),
                 Cell::Note(note(row)),
             ]
         });
         let cells: Vec<Vec<Cell>> = cells.collect();
         table(
-            page,
+            &mut page,
             &[
                 "suite", "name", "workload", "median", "least", "p95", "samples", "rate", "of peak", "error",
                 "",
@@ -154,5 +155,5 @@ fn all_rows(page: &mut String, sets: &[Set]) {
             &cells,
         );
     }
-    page.push_str("</details>");
+    Html::element("details", &[], page)
 }

@@ -6,7 +6,7 @@ use polysketch::bench::{Row, Suite};
 
 use super::super::rows::{duration, rate};
 use super::devices::{device, short};
-use super::html::{Cell, curve, heading, panel, paragraph, plots, table};
+use super::html::{Cell, Html, curve, heading, panel, paragraph, plots, table};
 use crate::cli::output::{bytes, thousands};
 use crate::cli::panels::{Curve, Panel, Stroke, plain_power, power_of_two};
 
@@ -57,7 +57,7 @@ pub fn panels(sets: &[Set]) -> Option<[Panel; 2]> {
 }
 
 /// The section of reading and writing.
-pub fn section(page: &mut String, sets: &[Set]) -> Result<()> {
+pub fn section(page: &mut Html, sets: &[Set]) -> Result<()> {
     let mut cells = Vec::new();
     for set in sets {
         for row in set.rows.iter().filter(|row| row.suite == Suite::Model && row.name != "shares") {
@@ -68,7 +68,7 @@ pub fn section(page: &mut String, sets: &[Set]) -> Result<()> {
                 .filter(|n| *n > 0 && row.name != "first_token")
                 .map_or(String::new(), |n| duration(ns / n as f64));
             cells.push(vec![
-                Cell::Html(device(set)),
+                Cell::Html(device(set, sets)),
                 Cell::Words(row.name.replace('_', " ")),
                 Cell::Number(row.workload.tokens.map_or(String::new(), |n| thousands(n as u64))),
                 Cell::Number(row.workload.depth.map_or(String::new(), |n| thousands(n as u64))),
@@ -91,7 +91,7 @@ pub fn section(page: &mut String, sets: &[Set]) -> Result<()> {
 }
 
 /// The section of training.
-pub fn training(page: &mut String, sets: &[Set]) -> Result<()> {
+pub fn training(page: &mut Html, sets: &[Set]) -> Result<()> {
     let points = |set: &Set, value: &dyn Fn(&Row) -> Option<f64>| -> Vec<(f64, f64)> {
         let rows = set
             .rows

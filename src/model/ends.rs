@@ -1,0 +1,144 @@
+//! Which tokens end a text: what the files of a model say.
+
+use serde_json::Value;
+
+use super::tokenizer::Tokenizer;
+
+/// Files beside `config.json` that may name the tokens that end a text.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EndFiles {
+    /// The text of `generation_config.json`: `eos_token_id`, a number or a list.
+    pub generation_config: Option<String>,
+    /// The text of `tokenizer_config.json`: `eos_token`, a token or an object with its `content`.
+    pub tokenizer_config: Option<String>,
+}
+
+impl EndFiles {
+    /// Those of a folder. One that cannot be read is told about by [`EndFiles::resolve`], as a damaged one is.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn open(dir: &std::path::Path) -> Self {
+        let read = |name: &str| {
+            let path = dir.join(name);
+            path.exists().then(|| crate::files::read_text(&path).unwrap_or_default())
+        };
+        Self {
+            generation_config: read("generation_config.json"),
+            tokenizer_config: read("tokenizer_config.json"),
+        }
+    }
+
+    /// The tokenizer with every end that the files name, `config` (the ids of `config.json`) first; with those
+    /// of the known names if they name none. Also tells what is odd about them.
+    pub fn resolve(
+        &self,
+        config: &[u32],
+        tokenizer: &Tokenizer,
+        vocab_size: usize,
+    ) -> (Tokenizer, Vec<String>) {
+        let (mut ends, mut warnings) = (Vec::new(), Vec::new());
+        let mut add = |file: &str, found: Result<Vec<u32>, String>| match found {
+            Err(what) => warnings.push(format!("{file}: {what}; its end of a text is not known")),
+            Ok(ids) => {
+                for id in ids {
+                    if id as usize >= vocab_size {
+                        warnings.push(format!(
+                            "{file}: the end of a text is token {id}, the model's vocab_size is {vocab_size}; it is ignored"
+                        ));
+                    } else if !ends.contains(&id) {
+                        ends.push(id);
+                    }
+                }
+            }
+        };
+        add("config.json", Ok(config.to_vec()));
+        if let Some(text) = &self.generation_config {
+            add("generation_config.json", object(text).and_then(|object| ids(&object["eos_token_id"])));
+        }
+        if let Some(text) = &self.tokenizer_config {
+            let id = object(text).and_then(|object| named(&object["eos_token"], tokenizer));
+            add("tokenizer_config.json", id);
+        }
+        if ends.is_empty() {
+            // A model that is too small for its tokenizer is refused when a text is asked for.
+            ends.extend(tokenizer.ends().iter().filter(|id| (**id as usize) < vocab_size));
+            if ends.is_empty() && tokenizer.vocab_size() <= vocab_size {
+                warnings.push(
+                    "no token is known to end a text: eos_token_id in config.json would name it".to_string(),
+                );
+            }
+        }
+        (tokenizer.with_ends(&ends), warnings)
+    }
+}
+
+fn object(text: &str) -> Result<Value, String> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    match serde_json::from_str(text) {
+        Ok(value @ Value::Object(_)) => Ok(value),
+        Ok(_) => Err("not a JSON object".into()),
+        Err(error) => Err(format!("not valid JSON: {error}")),
+    }
+}
+
+/// Token ids: a number, a list, or nothing.
+pub(super) fn ids(value: &Value) -> Result<Vec<u32>, String> {
+    let one = |value: &Value| value.as_u64().and_then(|id| u32::try_from(id).ok());
+    let found = match value {
+        Value::Null => Some(Vec::new()),
+        Value::Array(list) => list.iter().map(one).collect(),
+        value => one(value).map(|id| vec![id]),
+    };
+    found.ok_or_else(|| "eos_token_id is no token id, nor a list of them".into())
+}
+
+fn named(value: &Value, tokenizer: &Tokenizer) -> Result<Vec<u32>, String> {
+    let token = match value {
+        Value::Null => return Ok(Vec::new()),
+        Value::Object(object) => object.get("content").and_then(Value::as_str),
+        value => value.as_str(),
+    };
+    let token = token.ok_or("eos_token is no token")?;
+    let id = tokenizer.token_to_id(token);
+    id.map(|id| vec![id]).ok_or_else(|| format!("eos_token is {token:?}, the tokenizer has no such token"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tokenizer(words: &[&str]) -> Tokenizer {
+        let vocab: serde_json::Map<String, Value> =
+            words.iter().enumerate().map(|(id, word)| ((*word).to_string(), id.into())).collect();
+        let json = serde_json::json!({ "version": "1.0", "added_tokens": [],
+            "model": { "type": "WordLevel", "vocab": vocab, "unk_token": words[0] } });
+        Tokenizer::from_json_bytes(json.to_string().as_bytes(), "t").expect("loads")
+    }
+
+    #[test]
+    fn every_end_that_the_files_name() {
+        let t = tokenizer(&["<unk>", "a", "</s>", "<stop>", "<turn>", "b"]);
+        let files = |generation: &str, tokenizer: &str| EndFiles {
+            generation_config: (!generation.is_empty()).then(|| generation.to_string()),
+            tokenizer_config: (!tokenizer.is_empty()).then(|| tokenizer.to_string()),
+        };
+        let ends = |config: &[u32], generation: &str, tokenizer: &str| {
+            let (t, warnings) = files(generation, tokenizer).resolve(config, &t, 8);
+            (t.ends().to_vec(), warnings.len())
+        };
+        // As a last resort the names that are known.
+        assert_eq!(ends(&[], "", ""), (vec![2], 0));
+        assert_eq!(ends(&[], "{}", r#"{"eos_token":null}"#), (vec![2], 0));
+        assert_eq!(ends(&[3], "", ""), (vec![3], 0));
+        assert_eq!(
+            ends(&[3], r#"{"eos_token_id":[4,3]}"#, r#"{"eos_token":{"content":"</s>"}}"#),
+            (vec![3, 4, 2], 0)
+        );
+        assert_eq!(ends(&[], "\u{feff}{\"eos_token_id\":5}", r#"{"eos_token":"<stop>"}"#), (vec![5, 3], 0));
+        // What cannot be is told, and the rest holds.
+        assert_eq!(ends(&[], r#"{"eos_token_id":8}"#, ""), (vec![2], 1));
+        assert_eq!(ends(&[1], r#"{"eos_token_id":-1}"#, r#"{"eos_token":"<no>"}"#), (vec![1], 2));
+        assert_eq!(ends(&[], "{", "[]"), (vec![2], 2));
+        let (none, warnings) = EndFiles::default().resolve(&[], &tokenizer(&["x", "y"]), 2);
+        assert!(none.ends().is_empty() && warnings[0].contains("eos_token_id"), "{warnings:?}");
+    }
+}
