@@ -270,8 +270,10 @@ impl Checkpoint {
                 specs.len(),
                 list(missing.into_iter(), 3)
             );
-            return Err(Error::new(ErrorKind::ModelFormat, message)
-                .help("config.json describes another model than these weights, or a shard is missing"));
+            return Err(Error::new(ErrorKind::ModelFormat, message).help(format!(
+                "{} describes another model than these weights, or a part is missing",
+                self.described_by()
+            )));
         }
         for spec in specs {
             self.check_one(spec)?;

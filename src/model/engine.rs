@@ -217,7 +217,13 @@ impl ModelSource {
         let (config, mut warnings) = ModelConfig::from_value(&map.into(), file.label())?;
         let label = file.label();
         warnings.push(format!("{label}: its tokenizer is not read yet; only token ids mean anything to it"));
-        Self::assemble(config, warnings, Checkpoint::from_gguf(file)?, Tokenizer::bytes())
+        Self::assemble(
+            config,
+            warnings,
+            Checkpoint::from_gguf(file)?,
+            &Tokenizer::bytes(),
+            &EndFiles::default(),
+        )
     }
 
     fn assemble(

@@ -448,8 +448,8 @@ impl Packed {
 /// as f32.
 pub fn unpack<'a>(
     parameters: impl IntoIterator<Item = (&'a Packed, &'a [f32])>,
-) -> std::collections::BTreeMap<String, Vec<f32>> {
-    let mut tensors: std::collections::BTreeMap<String, Vec<f32>> = std::collections::BTreeMap::new();
+) -> BTreeMap<String, Vec<f32>> {
+    let mut tensors: BTreeMap<String, Vec<f32>> = BTreeMap::new();
     for (packed, values) in parameters {
         for (part, at) in packed.ranges() {
             if let Part::Tensor { name, range } = part {
@@ -481,7 +481,7 @@ impl Packed {
 
     /// The parameter's values from tensors by name, of the sizes that the configuration gives; a tensor that
     /// is not there counts as zeros.
-    pub fn pack(&self, tensors: &std::collections::BTreeMap<String, Vec<f32>>) -> Vec<f32> {
+    pub fn pack(&self, tensors: &BTreeMap<String, Vec<f32>>) -> Vec<f32> {
         let mut values = Vec::with_capacity(self.elements);
         for part in &self.parts {
             match part {
