@@ -1,7 +1,7 @@
-// permutations: [F16] [BIAS] [RESIDUAL]
+// permutations: [F16|Q4|Q8] [BIAS] [RESIDUAL]
 // y = x W^T (+ bias) (+ residual), many rows. Reference: kernels/linear/linear.rs (GEMM on the CPU); the
 // ladder is in shared/matrix_tile.wgsl.
-#import half4
+#import weight_rows w
 struct Params { rows: u32, first_column: u32 }
 override K: u32;            // inner size, a multiple of 4
 override N: u32;            // rows of W in this dispatch
@@ -19,7 +19,7 @@ fn left_block(row: u32, k: u32) -> mat4x4<f32> {
     return transpose(mat4x4<f32>(x_at(row, k), x_at(row + 1u, k), x_at(row + 2u, k), x_at(row + 3u, k)));
 }
 
-fn w_at(column: u32, k: u32) -> vec4<f32> { return weight4(w[min(column, N - 1u) * (K / 4u) + k / 4u]); }
+fn w_at(column: u32, k: u32) -> vec4<f32> { return w_row4(min(column, N - 1u), k / 4u, K / 4u); }
 fn right_block(vector: u32, k: u32) -> mat4x4<f32> {
     if k >= K { return mat4x4<f32>(); }
     let column = 4u * vector;

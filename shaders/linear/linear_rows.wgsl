@@ -1,10 +1,10 @@
-// permutations: [F16] [NORM|NORM+BIAS|NORM+GLU|BIAS|RESIDUAL|BIAS+RESIDUAL]
+// permutations: [F16|Q4|Q8] [NORM|NORM+BIAS|NORM+GLU|BIAS|RESIDUAL|BIAS+RESIDUAL]
 // y = f(x) W^T (+ bias) (+ residual), few rows: decoding, where reading W is the whole cost.
 //
 // Ladder. Reference: kernels/linear.rs. Here: 16 invocations share one column, so that they read 256
 // contiguous bytes of W at a time, and each such vector serves ROWS rows; the norm of x (NORM) and the
 // gated activation (GLU: W is [gate; up]) are fused, because a dispatch costs more than their arithmetic.
-#import half4
+#import weight_rows w
 struct Params { rows: u32, first_column: u32 }
 override K: u32;            // inner size, a multiple of 4
 override N: u32;            // columns of y in this dispatch (W has 2 N rows with GLU)
@@ -37,16 +37,16 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     var moments = array<vec2<f32>, 4>();
     for (var r = 0u; r < ROWS; r++) { moments[r] = row_moments(min(first + r, params.rows - 1u), local); }
 #endif
-    let base = min(column, N - 1u) * (K / 4u);
+    let w_row = min(column, N - 1u);
 #ifdef GLU
     var sum = array<vec2<f32>, 4>();
 #else
     var sum = array<f32, 4>();
 #endif
     for (var k = across; k < K / 4u; k += ACROSS) {
-        let b = weight4(w[base + k]);
+        let b = w_row4(w_row, k, K / 4u);
 #ifdef GLU
-        let up = weight4(w[base + N * (K / 4u) + k]);
+        let up = w_row4(N + w_row, k, K / 4u);
 #endif
         for (var r = 0u; r < ROWS; r++) {
             var a = x[min(first + r, params.rows - 1u) * (K / 4u) + k];

@@ -1,10 +1,10 @@
-// permutations: [F16] [SINUSOIDAL|LEARNED]
+// permutations: [F16|Q4|Q8] [SINUSOIDAL|LEARNED]
 // Token embedding: x[row] = table[id] (+ position). One invocation per four columns.
 // The table may be cut into shards of rows (a binding holds 128 MiB at the floor): each shard's dispatch
 // writes the rows whose token it holds, the first one zeroes the others.
 #import lanes
 #import grid
-#import half4
+#import weight_rows table
 struct Params { rows: u32, tokens: u32, lane_base: u32, shard_first: u32, shard_rows: u32 }
 override WIDTH: u32;        // columns
 override BY_SLOT: bool;     // ids[slot] (decoding), not ids[row]
@@ -42,7 +42,7 @@ fn main(
     var value = vec4<f32>();
     let here = id >= params.shard_first && id < params.shard_first + params.shard_rows;
     if here {
-        value = weight4(table[(id - params.shard_first) * (WIDTH / 4u) + column]);
+        value = table_row4(id - params.shard_first, column, WIDTH / 4u);
     } else if params.shard_first > 0u {
         return;
     }

@@ -113,7 +113,7 @@ pub(super) async fn run(bench: &mut Bench<'_>) -> Result<()> {
     for packed in &blueprint.parameters {
         values.insert(packed.name.clone(), packed.words(&source.checkpoint)?);
     }
-    let dtype = if blueprint.build.large == DType::F16 { "f16" } else { "f32" };
+    let dtype = blueprint.build.large.name();
     for scene in scenes(&blueprint, block(bench)?) {
         let (ids, _) = token_ids(bench.options.seed, scene.call.tokens, source.config.vocab_size);
         values.insert("ids".into(), ids);
@@ -127,7 +127,7 @@ pub(super) async fn run(bench: &mut Bench<'_>) -> Result<()> {
                 plan: Some(scene.name.into()),
                 operation: Some(step.label.clone()),
                 tokens: Some(scene.call.tokens),
-                dtype: Some(dtype.into()),
+                dtype: Some(dtype.clone()),
                 ..bench.model_workload()
             };
             let mut row = bench.row(Suite::Kernels, step.kernel.stem(), workload);

@@ -13,7 +13,6 @@ use super::timer::{Timer, in_turns, token_ids};
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::{CpuExecutor, Executor};
 use crate::model::{Engine, GenerateOptions, LoadOptions, Model, Session};
-use crate::tensor::DType;
 
 /// Error of logits over the largest logit (SPEC §5).
 const TOLERANCE: f64 = 5e-5;
@@ -36,8 +35,8 @@ pub(super) async fn run(bench: &mut Bench<'_>) -> Result<()> {
     let load =
         LoadOptions { max_context: deepest + read.max(write + 2 * STEPS) + STEPS, ..LoadOptions::default() };
     let source = bench.source()?;
-    let dtype = if source.stored() == DType::F16 { "f16" } else { "f32" };
-    let workload = Workload { dtype: Some(dtype.into()), batch: Some(1), ..bench.model_workload() };
+    let dtype = source.stored().name();
+    let workload = Workload { dtype: Some(dtype), batch: Some(1), ..bench.model_workload() };
     let loaded = async {
         bench.fits(bench.engine.blueprint(&source.config, source.stored(), &load)?.memory().weights)?;
         bench.engine.load(source, &load, &mut |_, _| {}).await

@@ -24,7 +24,7 @@ pub const GRADIENTS: f64 = 5e-4;
 pub struct Golden {
     /// Name of the folder.
     pub name: String,
-    /// Where it lies.
+    /// Where it lies: a folder, or a GGUF file.
     pub folder: PathBuf,
     /// What it should compute.
     pub values: TensorFile,
@@ -57,7 +57,13 @@ pub fn open_all(folder: &Path) -> Result<Vec<Golden>> {
     let mut list = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(|e| fail(&e))? {
         let folder = entry.map_err(|e| fail(&e))?.path();
-        let values = folder.join("golden.safetensors");
+        // Of a folder, or beside a GGUF file.
+        let gguf = folder.extension().is_some_and(|end| end == "gguf");
+        let values = if gguf {
+            folder.with_extension("golden.safetensors")
+        } else {
+            folder.join("golden.safetensors")
+        };
         if values.is_file() {
             let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
             list.push(Golden { name, values: read_tensors(&values)?, folder });
@@ -137,6 +143,8 @@ impl Golden {
             session.forward(&(0..lanes).collect::<Vec<_>>(), &ids, true).await
         })?;
         let named = hidden.iter().enumerate().map(|(layer, x)| (format!("hidden.{layer}"), x));
+        // The files of some models have no hidden states.
+        let named = named.filter(|(tensor, _)| self.values.dtype(tensor).is_some());
         let all = [("logits".to_string(), &logits)].into_iter().chain(named);
         all.map(|(tensor, got)| {
             let error = largest(got, &self.values.f64(&tensor)?);

@@ -50,7 +50,7 @@ impl Scene {
 
     fn build(&self, has_cache: bool) -> Build {
         let context = if has_cache { CONTEXT } else { 0 };
-        Build { large: self.large, max_binding: usize::MAX, slots: self.prefixes.len(), context }
+        Build { large: self.large.into(), max_binding: usize::MAX, slots: self.prefixes.len(), context }
     }
 
     fn call(&self, block: usize) -> Call {

@@ -2,9 +2,9 @@
 
 use clap::{Args, ValueEnum};
 use polysketch::files::read_text;
-use polysketch::model::checkpoint::{Checkpoint, Dtype, INDEX, SINGLE};
+use polysketch::model::checkpoint::{Checkpoint, INDEX, SINGLE};
 use polysketch::model::parameters::{ParameterKind, ParameterSpec};
-use polysketch::model::{Blueprint, Engine, Family, MemoryPlan, ModelConfig};
+use polysketch::model::{Blueprint, Engine, Family, MemoryPlan, ModelConfig, StoredWeights};
 use polysketch::tensor::{Call, DType};
 use polysketch::{Error, Result};
 use serde_json::{Map, Value, json};
@@ -48,7 +48,7 @@ enum Which {
 /// What is known of a model without its numbers.
 struct Facts {
     config: ModelConfig,
-    stored: Option<DType>,
+    stored: Option<StoredWeights>,
     warnings: Vec<String>,
 }
 
@@ -60,7 +60,7 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
     }
     let engine = model::engine(common)?;
     let load = options.model.load.options(options.slots);
-    let blueprint = engine.blueprint(&facts.config, facts.stored.unwrap_or(DType::F32), &load);
+    let blueprint = engine.blueprint(&facts.config, facts.stored.clone().unwrap_or(DType::F32.into()), &load);
     if let Some(which) = options.dot {
         let blueprint = blueprint?;
         return print(&if which == Which::Prefill { &blueprint.prefill } else { &blueprint.decode }.dot());
@@ -95,8 +95,8 @@ fn with_training(mut text: String, training: Option<&inspect_training::Training>
 
 /// A folder may lack the weights: a plan needs only the configuration.
 fn facts(options: &ModelOptions) -> Result<Facts> {
-    let Some(dir) = options.dir() else {
-        let source = model::source(None)?;
+    let Some(dir) = options.dir().filter(|path| !path.is_file()) else {
+        let source = model::source(options.dir())?;
         return Ok(Facts { stored: Some(source.stored()), config: source.config, warnings: source.warnings });
     };
     let path = dir.join("config.json");
@@ -106,24 +106,34 @@ fn facts(options: &ModelOptions) -> Result<Facts> {
     }
     let (checkpoint, notes) = Checkpoint::open(dir)?.of(&mut config)?;
     warnings.extend(notes);
-    let half = checkpoint.dtype("model.embed_tokens.weight") == Some(Dtype::F16);
-    Ok(Facts { config, stored: Some(if half { DType::F16 } else { DType::F32 }), warnings })
+    let stored = StoredWeights::of(&config, &checkpoint);
+    Ok(Facts { config, stored: Some(stored), warnings })
 }
 
 /// Parameters by what they do.
 fn groups(config: &ModelConfig) -> Vec<(&'static str, u64)> {
     let group = |spec: &ParameterSpec| match spec.kind {
+        _ if spec.name.starts_with("lm_head.") => 7,
+        _ if spec.name.contains("embed_positions") => 6,
         ParameterKind::Embedding => 0,
         _ if spec.name.contains(".sketch.") => 2,
         ParameterKind::GateWeight | ParameterKind::GateBias => 3,
         _ if spec.name.contains(".mlp.") => 4,
         ParameterKind::NormScale | ParameterKind::NormBias => 5,
-        ParameterKind::LogitBias => 6,
         _ => 1,
     };
-    let names = ["embedding", "attention projections", "sketch", "gate", "MLP", "norms", "logit bias"];
+    let names = [
+        "embedding",
+        "attention projections",
+        "sketch",
+        "gate",
+        "MLP",
+        "norms",
+        "positions",
+        "output matrix",
+    ];
     // All layers are alike: count one, so that a model of a million layers takes no longer.
-    let mut sums = [0u64; 7];
+    let mut sums = [0u64; 8];
     let mut add = |layers: usize, times: i64| {
         for spec in (ModelConfig { num_hidden_layers: layers, ..config.clone() }).parameters() {
             let elements = spec.shape.iter().fold(1u64, |a, n| a.saturating_mul(*n as u64));
@@ -234,10 +244,10 @@ fn as_text(
     }
     let share = |n: u64| format!("{:.1}%", 100.0 * n as f64 / total.max(1) as f64);
     let rows = groups.iter().map(|(name, n)| [name.to_string(), thousands(*n), share(*n)]);
-    let stored = match facts.stored {
-        Some(DType::F16) => "large matrices stored as f16",
-        Some(_) => "stored as f32",
-        None => "no weights in the folder: a plan for f32",
+    let stored = match &facts.stored {
+        Some(stored) if *stored == DType::F32.into() => "stored as f32".into(),
+        Some(stored) => format!("large matrices stored as {}", stored.name()),
+        None => "no weights in the folder: a plan for f32".to_string(),
     };
     let sum = ["in all".into(), thousands(total), String::new()];
     section(&mut text, &format!("parameters ({}, {stored})", amount(total)), rows.chain([sum]), columns);

@@ -6,8 +6,7 @@ use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use polysketch::gpu::{AdapterRequest, Backend};
 use polysketch::graph::Recompute;
-use polysketch::model::LoadOptions;
-use polysketch::tensor::DType;
+use polysketch::model::{LoadOptions, WeightType};
 
 /// Options of every command.
 #[derive(Debug, Args)]
@@ -59,7 +58,7 @@ pub struct ModelOptions {
 pub struct Load {
     /// Type of the large matrices in memory [default: as stored]
     #[arg(long, value_name = "TYPE", value_parser = dtype(), help_heading = "Memory")]
-    pub weights: Option<DType>,
+    pub weights: Option<WeightType>,
     /// Most tokens of one prefill call [default: what fits, at most 1k]
     #[arg(long, value_name = "N", value_parser = count, help_heading = "Memory")]
     pub segment: Option<usize>,
@@ -129,8 +128,10 @@ pub fn folder_name(dir: &Path) -> String {
     dir.file_name().unwrap_or(dir.as_os_str()).to_string_lossy().into_owned()
 }
 
-fn dtype() -> impl TypedValueParser<Value = DType> {
-    PossibleValuesParser::new(["f32", "f16"]).map(|word| if word == "f16" { DType::F16 } else { DType::F32 })
+fn dtype() -> impl TypedValueParser<Value = WeightType> {
+    PossibleValuesParser::new(WeightType::ALL.map(|(name, _)| name)).map(|word| {
+        WeightType::ALL.into_iter().find(|(name, _)| *name == word).map_or(WeightType::F32, |(_, kind)| kind)
+    })
 }
 
 /// A number of things, at least 1; `k` and `M` stand for 1024 and 1024².

@@ -70,6 +70,7 @@ pub(super) fn run<R: Element>(
             match view(*location, memory, base, own) {
                 Stored::U32(v) => View::Ids(v),
                 Stored::F16(v) => View::Half(v),
+                Stored::Panels(v) => View::Panels(v),
                 other => View::Real(R::view(other).expect(OF_ONE_TYPE)),
             }
         });

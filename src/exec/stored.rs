@@ -9,7 +9,7 @@ use super::available::zeros;
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::Buffer;
 use crate::graph::Step;
-use crate::kernels::cpu::widen;
+use crate::kernels::cpu::{Panels, widen};
 use crate::kernels::{Real, Views};
 use crate::tensor::{Call, DType};
 
@@ -20,6 +20,8 @@ pub(super) enum Stored {
     F32(Vec<f32>),
     /// Half floats of the CPU executor, as they are.
     F16(Vec<u16>),
+    /// Integers of few bits of the CPU executor, as it multiplies them.
+    Panels(Panels),
     /// Floats of the oracle.
     F64(Vec<f64>),
     /// Integers on either.
@@ -32,6 +34,8 @@ pub(super) enum Stored {
 pub(super) trait Element: Real {
     /// Whether half floats stay halves in memory.
     const KEEPS_HALVES: bool;
+    /// Whether integers of few bits stay so in memory.
+    const KEEPS_PANELS: bool;
     /// Stores a vector.
     fn wrap(values: Vec<Self>) -> Stored;
     /// The vector, if this type is stored.
@@ -43,9 +47,10 @@ pub(super) trait Element: Real {
 }
 
 macro_rules! element {
-    ($real:ty, $variant:ident, $twin:ident, $halves:expr) => {
+    ($real:ty, $variant:ident, $twin:ident, $halves:expr, $panels:expr) => {
         impl Element for $real {
             const KEEPS_HALVES: bool = $halves;
+            const KEEPS_PANELS: bool = $panels;
             fn wrap(values: Vec<Self>) -> Stored {
                 Stored::$variant(values)
             }
@@ -62,8 +67,8 @@ macro_rules! element {
     };
 }
 // Without an instruction that widens halves (wasm), it is done once.
-element!(f32, F32, twin_f32, cfg!(not(target_arch = "wasm32")));
-element!(f64, F64, twin_f64, false);
+element!(f32, F32, twin_f32, cfg!(not(target_arch = "wasm32")), true);
+element!(f64, F64, twin_f64, false, false);
 
 impl Stored {
     /// Zeros on a CPU executor.
@@ -89,6 +94,19 @@ impl Stored {
                 widen(&halves, &mut wide);
                 R::wrap(wide)
             }
+            DType::Quant(quant) => {
+                if R::KEEPS_PANELS {
+                    return Self::Panels(Panels::new(quant, words));
+                }
+                let rows = words.chunks_exact(quant.row_words().max(1));
+                let mut row_wide = vec![0.0; quant.columns()];
+                let mut wide = Vec::with_capacity(rows.len() * quant.columns());
+                for row in rows {
+                    quant.widen(row, &mut row_wide);
+                    wide.extend(row_wide.iter().map(|x| R::from_f32(*x)));
+                }
+                R::wrap(wide)
+            }
         }
     }
 
@@ -99,6 +117,7 @@ impl Stored {
             Self::F64(v) => Self::F64(v.clone()),
             Self::U32(v) => Self::U32(v.clone()),
             Self::F16(v) => Self::F16(v.clone()),
+            Self::Panels(v) => Self::Panels(v.clone()),
             Self::Gpu(_) => unreachable!("{ON_THE_HOST}"),
         }
     }
@@ -112,8 +131,8 @@ impl Stored {
             Self::F32(v) => v.len(),
             Self::F64(v) => v.len(),
             Self::U32(v) => v.len(),
-            Self::F16(_) => {
-                let text = format!("{name}: half floats are weights, which nobody writes");
+            Self::F16(_) | Self::Panels(_) => {
+                let text = format!("{name}: what is kept in few bits are weights, which nobody writes");
                 return Err(Error::new(ErrorKind::Shape, text));
             }
             Self::Gpu(_) => unreachable!("{ON_THE_HOST}"),
@@ -129,12 +148,12 @@ impl Stored {
                 v[range].iter_mut().zip(words).for_each(|(x, w)| *x = f64::from(f32::from_bits(*w)));
             }
             Self::U32(v) => v[range].copy_from_slice(words),
-            Self::F16(_) | Self::Gpu(_) => unreachable!("refused above"),
+            Self::F16(_) | Self::Panels(_) | Self::Gpu(_) => unreachable!("refused above"),
         }
         Ok(())
     }
 
-    /// Elements of a tensor of a CPU executor as words; halves and doubles as floats.
+    /// Elements of a tensor of a CPU executor as words; everything that is no integer as floats.
     ///
     /// # Errors
     /// [`ErrorKind::Shape`] for elements that are not there.
@@ -147,6 +166,13 @@ impl Stored {
             Self::F16(v) => {
                 v.get(at).map(|v| v.iter().map(|h| half::f16::from_bits(*h).to_f32().to_bits()).collect())
             }
+            Self::Panels(v) => (at.start <= at.end && at.end <= v.len()).then(|| {
+                let columns = v.quant().columns().max(1);
+                let rows = at.start / columns..at.end.div_ceil(columns);
+                let mut wide = vec![0f32; rows.len() * columns];
+                wide.chunks_exact_mut(columns).zip(rows).for_each(|(out, row)| v.row(row, out));
+                wide[at.start % columns..][..at.len()].iter().map(|x| x.to_bits()).collect()
+            }),
             Self::Gpu(_) => unreachable!("{ON_THE_HOST}"),
         };
         words.ok_or_else(|| Error::new(ErrorKind::Shape, format!("{name} has no elements {range:?}")))

@@ -1,26 +1,97 @@
-//! The weights of a model: one `model.safetensors` or several shards, f32, f16 or bf16 (SPEC §2).
+//! The weights of a model: one `model.safetensors` or several shards, f32, f16 or bf16 (SPEC §2), or a GGUF file
+//! (SPEC §9).
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::config::ModelConfig;
 use super::families::{self, Names};
+use super::gguf::blocks::Block;
+use super::gguf::{BlockType, Gguf, Metadata};
 use super::parameters::ParameterSpec;
 pub use super::tensor_file::{Dtype, TensorData, TensorFile as Tensors, safetensors_bytes, write_tensors_to};
 use super::tensor_file::{clip, floats, list};
 #[cfg(not(target_arch = "wasm32"))]
 pub use super::tensor_file::{read_tensors, write_safetensors};
 use crate::error::{Error, ErrorKind, Result};
+use crate::tensor::Quant;
 
 /// The file of a model in one piece.
 pub const SINGLE: &str = "model.safetensors";
 /// The index of a model in shards.
 pub const INDEX: &str = "model.safetensors.index.json";
 
+/// A file of weights.
+#[derive(Debug)]
+enum File {
+    Tensors(Tensors),
+    Gguf(Box<Gguf>),
+}
+
+impl File {
+    fn label(&self) -> &str {
+        match self {
+            File::Tensors(file) => file.label(),
+            File::Gguf(file) => file.label(),
+        }
+    }
+
+    fn names(&self) -> Vec<String> {
+        match self {
+            File::Tensors(file) => file.names(),
+            File::Gguf(file) => file.tensors().keys().cloned().collect(),
+        }
+    }
+
+    fn stored(&self, name: &str) -> Option<Stored> {
+        match self {
+            File::Tensors(file) => file.dtype(name).map(Stored::Floats),
+            File::Gguf(file) => file.tensors().get(name).map(|info| match info.kind {
+                BlockType::F32 => Stored::Floats(Dtype::F32),
+                BlockType::F16 => Stored::Floats(Dtype::F16),
+                BlockType::BF16 => Stored::Floats(Dtype::BF16),
+                blocks => Stored::Blocks(blocks),
+            }),
+        }
+    }
+
+    fn shape(&self, name: &str) -> Option<&[usize]> {
+        match self {
+            File::Tensors(file) => file.shape(name),
+            File::Gguf(file) => file.tensors().get(name).map(|info| info.shape.as_slice()),
+        }
+    }
+
+    fn raw(&self, name: &str) -> Option<&[u8]> {
+        match self {
+            File::Tensors(file) => file.raw(name),
+            File::Gguf(file) => file.raw(name),
+        }
+    }
+}
+
+/// How a tensor is stored in its file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stored {
+    /// Number by number.
+    Floats(Dtype),
+    /// In blocks of integers.
+    Blocks(BlockType),
+}
+
+impl std::fmt::Display for Stored {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Stored::Floats(dtype) => write!(f, "{dtype:?}"),
+            Stored::Blocks(blocks) => f.write_str(blocks.name()),
+        }
+    }
+}
+
 /// An open checkpoint. Nothing is read (native: mapped files) until a tensor is asked for.
 #[derive(Debug)]
 pub struct Checkpoint {
-    files: Vec<Tensors>,
+    files: Vec<File>,
     /// Tensor name to index in `files`.
     home: BTreeMap<String, usize>,
     /// Where our tensors lie in them.
@@ -58,19 +129,20 @@ impl Checkpoint {
             let at = match shards.get(shard.as_str()) {
                 Some(&at) => at,
                 None => {
-                    files.push(Tensors::open(&dir.join(shard)).map_err(|e| {
+                    let file = Tensors::open(&dir.join(shard)).map_err(|e| {
                         if e.kind() == ErrorKind::Io {
                             Error::new(ErrorKind::Io, format!("{e}"))
                                 .help(format!("{label} names this shard; copy it into the folder too"))
                         } else {
                             e
                         }
-                    })?);
+                    })?;
+                    files.push(File::Tensors(file));
                     shards.insert(shard, files.len() - 1);
                     files.len() - 1
                 }
             };
-            if files[at].dtype(name).is_none() {
+            if files[at].stored(name).is_none() {
                 return Err(Error::new(
                     ErrorKind::ModelFormat,
                     format!("{label}: says that {shard} holds tensor {}, but it does not", clip(name)),
@@ -95,6 +167,30 @@ impl Checkpoint {
     /// # Errors
     /// `ErrorKind::ModelFormat` if two of them hold the same tensor.
     pub fn from_files(files: Vec<Tensors>) -> Result<Self> {
+        Self::new(files.into_iter().map(File::Tensors).collect())
+    }
+
+    /// The tensors of a GGUF file.
+    ///
+    /// # Errors
+    /// None that a file could cause whose header was read.
+    pub fn from_gguf(file: Gguf) -> Result<Self> {
+        Self::new(vec![File::Gguf(Box::new(file))])
+    }
+
+    /// The key-value list of a GGUF file.
+    pub fn metadata(&self) -> Option<&Metadata> {
+        self.gguf().map(Gguf::metadata)
+    }
+
+    fn gguf(&self) -> Option<&Gguf> {
+        match self.files.first() {
+            Some(File::Gguf(file)) => Some(file),
+            _ => None,
+        }
+    }
+
+    fn new(files: Vec<File>) -> Result<Self> {
         let mut home = BTreeMap::new();
         for (i, file) in files.iter().enumerate() {
             for name in file.names() {
@@ -114,7 +210,10 @@ impl Checkpoint {
     /// As [`Checkpoint::check`].
     pub fn of(mut self, config: &mut ModelConfig) -> Result<(Self, Vec<String>)> {
         families::settle(config, |name| self.has(name));
-        self.names = Names::of(config, |name| self.has(name));
+        self.names = match self.gguf() {
+            Some(_) => Names::of_gguf(config),
+            None => Names::of(config, |name| self.has(name)),
+        };
         let warnings = self.check(&config.parameters())?;
         Ok((self, warnings))
     }
@@ -134,10 +233,18 @@ impl Checkpoint {
         self.home.keys().map(String::as_str)
     }
 
-    /// How a tensor is stored.
+    /// How a tensor is stored, number by number.
     pub fn dtype(&self, name: &str) -> Option<Dtype> {
+        match self.stored(name)? {
+            Stored::Floats(dtype) => Some(dtype),
+            Stored::Blocks(_) => None,
+        }
+    }
+
+    /// How a tensor is stored.
+    pub fn stored(&self, name: &str) -> Option<Stored> {
         let name = self.names.place(name).name;
-        self.file(&name)?.dtype(&name)
+        self.file(&name)?.stored(&name)
     }
 
     /// Bytes of all tensors as they are stored.
@@ -163,8 +270,10 @@ impl Checkpoint {
                 specs.len(),
                 list(missing.into_iter(), 3)
             );
-            return Err(Error::new(ErrorKind::ModelFormat, message)
-                .help("config.json describes another model than these weights, or a shard is missing"));
+            return Err(Error::new(ErrorKind::ModelFormat, message).help(format!(
+                "{} describes another model than these weights, or a part is missing",
+                self.described_by()
+            )));
         }
         for spec in specs {
             self.check_one(spec)?;
@@ -172,6 +281,11 @@ impl Checkpoint {
         let known: std::collections::HashSet<&str> = places.iter().map(String::as_str).collect();
         let extra = self.names().filter(|name| !known.contains(name) && !self.names.is_idle(name));
         let extra: Vec<&str> = extra.collect();
+        if let (true, Some(name)) = (self.names.is_strict(), extra.first()) {
+            let text = format!("{}: tensor {} is not understood", self.label(), clip(name));
+            return Err(Error::new(ErrorKind::ModelFormat, text)
+                .help("this program does not know what it does; use a model of a plain architecture"));
+        }
         Ok(match extra.len() {
             0 => Vec::new(),
             1 => vec![format!("{}: unknown tensor {} is ignored", self.label(), clip(extra[0]))],
@@ -185,20 +299,23 @@ impl Checkpoint {
 
     fn check_one(&self, spec: &ParameterSpec) -> Result<()> {
         let place = self.names.place(&spec.name);
-        let (file, dtype, _) = self.find(&place.name)?;
-        if !matches!(dtype, Dtype::F32 | Dtype::F16 | Dtype::BF16) {
-            return Err(type_error(file, &place.name, dtype));
+        let (file, stored, _) = self.find(&place.name)?;
+        if let Stored::Floats(dtype) = stored
+            && !matches!(dtype, Dtype::F32 | Dtype::F16 | Dtype::BF16)
+        {
+            return Err(type_error(file, &place.name, stored));
         }
         let shape = file.shape(&place.name).unwrap_or_default();
         let want = place.shape_in_file(&spec.shape);
         if shape != want {
             let message = format!(
-                "{}: tensor {} has shape {shape:?}, config.json makes it {want:?}",
+                "{}: tensor {} has shape {shape:?}, {} makes it {want:?}",
                 file.label(),
                 clip(&place.name),
+                self.described_by(),
             );
             return Err(Error::new(ErrorKind::ModelFormat, message)
-                .help("config.json and the weights are not of the same model"));
+                .help(format!("{} and the weights are not of the same model", self.described_by())));
         }
         Ok(())
     }
@@ -210,8 +327,17 @@ impl Checkpoint {
     /// an infinity (the message has the first one's index).
     pub fn f32(&self, name: &str) -> Result<Vec<f32>> {
         let place = self.names.place(name);
-        let (file, dtype, raw) = self.find(&place.name)?;
-        let values = floats(dtype, raw).ok_or_else(|| type_error(file, &place.name, dtype))?;
+        let (file, stored, raw) = self.find(&place.name)?;
+        let values = match stored {
+            Stored::Floats(dtype) => {
+                floats(dtype, raw).ok_or_else(|| type_error(file, &place.name, stored))?
+            }
+            Stored::Blocks(blocks) => {
+                let mut values = vec![0.0; raw.len() / blocks.bytes() * blocks.values()];
+                blocks.dequantize(raw, &mut values);
+                values
+            }
+        };
         match first_bad(&values, |x| x.to_bits() & 0x7f80_0000 == 0x7f80_0000) {
             None => Ok(place.take(values, &place.shape_of_ours(file.shape(&place.name).unwrap_or_default()))),
             Some(i) => Err(bad_weight(file, &place.name, values[i], i)),
@@ -226,8 +352,8 @@ impl Checkpoint {
     pub fn f16_bits(&self, name: &str) -> Result<Vec<u16>> {
         let not_finite = |x: u16| x & 0x7c00 == 0x7c00;
         let place = self.names.place(name);
-        let (file, dtype, raw) = self.find(&place.name)?;
-        if dtype != Dtype::F16 {
+        let (file, stored, raw) = self.find(&place.name)?;
+        if stored != Stored::Floats(Dtype::F16) {
             let values = self.f32(name)?;
             let bits: Vec<u16> = values.iter().map(|x| half::f16::from_f32(*x).to_bits()).collect();
             let Some(i) = first_bad(&bits, not_finite) else { return Ok(bits) };
@@ -247,16 +373,73 @@ impl Checkpoint {
         }
     }
 
-    fn label(&self) -> &str {
-        self.files.first().map_or("checkpoint", Tensors::label)
+    /// Rows of a matrix in few bits: exactly, where it is stored in blocks that these rows hold; otherwise
+    /// rounded.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::f32`].
+    pub fn quantized(&self, name: &str, quant: &Quant, rows: std::ops::Range<usize>) -> Result<Vec<u32>> {
+        let place = self.names.place(name);
+        let (file, stored, raw) = self.find(&place.name)?;
+        let (columns, of_row) = (quant.columns(), quant.row_words());
+        let mut words = vec![0; rows.len() * of_row];
+        match stored {
+            Stored::Blocks(blocks) if blocks.fits(quant) && !place.transposed => {
+                let in_file = place.rows_in_file(rows.clone());
+                let bytes = columns / blocks.values() * blocks.bytes();
+                let mut block = Block::default();
+                for (row, (at, words)) in in_file.zip(words.chunks_exact_mut(of_row)).enumerate() {
+                    let Some(raw) = raw.get(at * bytes..(at + 1) * bytes) else {
+                        return Err(bad_weight(file, &place.name, f32::NAN, row * columns));
+                    };
+                    for (i, raw) in raw.chunks_exact(blocks.bytes()).enumerate() {
+                        blocks.open(raw, &mut block);
+                        let used = block.len / block.step;
+                        let scales = block.scales[..used].iter().chain(&block.minima[..used]);
+                        if let Some(bad) = scales.copied().find(|x| !x.is_finite()) {
+                            return Err(bad_weight(file, &place.name, bad, at * columns + i * block.len));
+                        }
+                        block.put(quant, words, i * block.len);
+                    }
+                }
+            }
+            _ => {
+                let values = self.f32(name)?;
+                let Some(values) = values.get(rows.start * columns..rows.end * columns) else {
+                    return Err(bad_weight(file, &place.name, f32::NAN, values.len()));
+                };
+                for (values, words) in values.chunks_exact(columns).zip(words.chunks_exact_mut(of_row)) {
+                    if let Some(block) = quant.round(values, words) {
+                        let text = format!(
+                            "{}: tensor {} holds {} and numbers like it, which are too large for {}",
+                            file.label(),
+                            clip(&place.name),
+                            values[block * quant.block()],
+                            quant.name()
+                        );
+                        return Err(Error::new(ErrorKind::ModelFormat, text).help("load the weights as f32"));
+                    }
+                }
+            }
+        }
+        Ok(words)
     }
 
-    fn file(&self, name: &str) -> Option<&Tensors> {
+    /// What says which model it is.
+    fn described_by(&self) -> &'static str {
+        if self.gguf().is_some() { "the metadata" } else { "config.json" }
+    }
+
+    fn label(&self) -> &str {
+        self.files.first().map_or("checkpoint", File::label)
+    }
+
+    fn file(&self, name: &str) -> Option<&File> {
         self.home.get(name).map(|&i| &self.files[i])
     }
 
-    fn find(&self, name: &str) -> Result<(&Tensors, Dtype, &[u8])> {
-        let found = self.file(name).and_then(|file| Some((file, file.dtype(name)?, file.raw(name)?)));
+    fn find(&self, name: &str) -> Result<(&File, Stored, &[u8])> {
+        let found = self.file(name).and_then(|file| Some((file, file.stored(name)?, file.raw(name)?)));
         found.ok_or_else(|| {
             Error::new(ErrorKind::ModelFormat, format!("{}: tensor {} is missing", self.label(), clip(name)))
                 .help("config.json describes another model than these weights, or a shard is missing")
@@ -264,15 +447,15 @@ impl Checkpoint {
     }
 }
 
-fn type_error(file: &Tensors, name: &str, dtype: Dtype) -> Error {
+fn type_error(file: &File, name: &str, stored: Stored) -> Error {
     Error::new(
         ErrorKind::ModelFormat,
-        format!("{}: tensor {} has type {dtype:?}, must be F32, F16 or BF16", file.label(), clip(name)),
+        format!("{}: tensor {} has type {stored}, must be F32, F16 or BF16", file.label(), clip(name)),
     )
     .help("convert the weights to F32, F16 or BF16")
 }
 
-fn bad_weight(file: &Tensors, name: &str, value: f32, index: usize) -> Error {
+fn bad_weight(file: &File, name: &str, value: f32, index: usize) -> Error {
     let shape = file.shape(name).unwrap_or_default();
     Error::new(
         ErrorKind::ModelFormat,
@@ -334,9 +517,9 @@ pub fn fingerprint(config: &ModelConfig, checkpoint: &Checkpoint) -> u64 {
     names.sort_unstable();
     for name in names {
         let place = checkpoint.names.place(&name).name;
-        if let Ok((file, dtype, raw)) = checkpoint.find(&place) {
+        if let Ok((file, stored, raw)) = checkpoint.find(&place) {
             text(&mut hash, &name);
-            text(&mut hash, &format!("{dtype:?} {:?}", file.shape(&place).unwrap_or_default()));
+            text(&mut hash, &format!("{stored} {:?}", file.shape(&place).unwrap_or_default()));
             hash.update(raw);
         }
     }

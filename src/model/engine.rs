@@ -9,14 +9,14 @@ use super::conventions::Conventions;
 use super::ends::EndFiles;
 use super::tokenizer::Tokenizer;
 use super::transformer::{self, Build, Ending, Handles};
-use super::weights::{self, Packed};
+use super::weights::{self, Large, Packed, StoredWeights, WeightType};
 use crate::attention::{Attention, Mode};
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::{CpuExecutor, Executor, GpuExecutor, Memory, Program, Workspace, available, check_memory};
 use crate::gpu::{Adapter, AdapterKind, AdapterReport, AdapterRequest, Choice, GpuContext, Needs, select};
 use crate::graph::{Plan, Purpose, Role, sum};
 use crate::kernels::{DeviceTraits, Tuning};
-use crate::tensor::{Capacity, DType};
+use crate::tensor::Capacity;
 
 /// Where models run: an adapter, or the CPU.
 #[derive(Debug)]
@@ -50,7 +50,7 @@ pub struct ModelSource {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LoadOptions {
     /// Type of the large matrices in memory; none: as in the checkpoint.
-    pub weights: Option<DType>,
+    pub weights: Option<WeightType>,
     /// Sequences a session can hold.
     pub slots: usize,
     /// Most tokens of one prefill call; none: chosen by what fits.
@@ -144,13 +144,16 @@ pub struct Blueprint {
 }
 
 impl ModelSource {
-    /// Opens a model folder (SPEC §2).
+    /// Opens a model folder (SPEC §2), or a GGUF file (SPEC §9).
     ///
     /// # Errors
     /// [`ErrorKind::Io`], [`ErrorKind::Config`], [`ErrorKind::ModelFormat`] or [`ErrorKind::Tokenizer`],
     /// naming the file.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn open(dir: &std::path::Path) -> Result<Self> {
+        if dir.is_file() {
+            return Self::from_gguf(super::gguf::Gguf::open(dir)?);
+        }
         let path = dir.join("config.json");
         let text = crate::files::read_text(&path).map_err(|e| {
             if !dir.is_dir() {
@@ -207,6 +210,24 @@ impl ModelSource {
         };
         let checkpoint = Checkpoint::from_bytes(weights, "model.safetensors")?;
         Self::assemble(config, warnings, checkpoint, &tokenizer, ends)
+    }
+
+    /// A model from a GGUF file.
+    ///
+    /// # Errors
+    /// [`ErrorKind::ModelFormat`] or [`ErrorKind::Config`], naming the key or tensor.
+    pub fn from_gguf(file: super::gguf::Gguf) -> Result<Self> {
+        let map = super::families::gguf::config(&file)?;
+        let (config, mut warnings) = ModelConfig::from_value(&map.into(), file.label())?;
+        let label = file.label();
+        warnings.push(format!("{label}: its tokenizer is not read yet; only token ids mean anything to it"));
+        Self::assemble(
+            config,
+            warnings,
+            Checkpoint::from_gguf(file)?,
+            &Tokenizer::bytes(),
+            &EndFiles::default(),
+        )
     }
 
     fn assemble(
@@ -337,8 +358,13 @@ impl Engine {
     /// # Errors
     /// [`ErrorKind::Config`] for attention that looks ahead; [`ErrorKind::Input`] for a session of no texts;
     /// [`ErrorKind::Limit`] for what no binding of the device holds.
-    pub fn blueprint(&self, config: &ModelConfig, stored: DType, options: &LoadOptions) -> Result<Blueprint> {
-        Blueprint::new(config, stored, self.traits(), options)
+    pub fn blueprint(
+        &self,
+        config: &ModelConfig,
+        stored: impl Into<StoredWeights>,
+        options: &LoadOptions,
+    ) -> Result<Blueprint> {
+        Blueprint::new(config, &stored.into(), self.traits(), options)
     }
 
     /// Loads a model: plans, checks limits and memory, asks the device for what is needed, uploads the
@@ -407,15 +433,19 @@ fn known(_: &AdapterReport) -> Tuning {
 }
 
 impl ModelSource {
-    /// Type the large matrices are stored in.
-    pub fn stored(&self) -> DType {
-        let stored = self.checkpoint.dtype("model.embed_tokens.weight");
-        if stored == Some(safetensors::Dtype::F16) { DType::F16 } else { DType::F32 }
+    /// How the large matrices are stored.
+    pub fn stored(&self) -> StoredWeights {
+        StoredWeights::of(&self.config, &self.checkpoint)
     }
 }
 
 impl Blueprint {
-    fn new(config: &ModelConfig, stored: DType, traits: DeviceTraits, options: &LoadOptions) -> Result<Self> {
+    fn new(
+        config: &ModelConfig,
+        stored: &StoredWeights,
+        traits: DeviceTraits,
+        options: &LoadOptions,
+    ) -> Result<Self> {
         if options.slots == 0 {
             return Err(Error::new(ErrorKind::Input, "a session of 0 sequences").help("use at least 1"));
         }
@@ -423,11 +453,11 @@ impl Blueprint {
         let attention = transformer::attention(config);
         attention.check()?;
         let context = if attention.has_cache() { options.max_context } else { 0 };
-        let large = options.weights.unwrap_or(stored);
+        let large = Large::choose(config, &attention, stored, options.weights);
         let max_binding =
             traits.max_binding.min(traits.max_buffer).min(options.max_binding.unwrap_or(usize::MAX));
         let build = Build { large, max_binding, slots: options.slots, context };
-        let parameters = weights::packed(config, &attention, large, build.max_binding);
+        let parameters = weights::packed(config, &attention, &build.large, build.max_binding);
         let capacity =
             |tokens: usize| Capacity { lanes: options.slots, tokens, slots: options.slots, context };
         let sampler = transformer::build(config, Mode::Decode, Ending::Sample, &build)?;

@@ -14,6 +14,8 @@ pub(crate) mod engine;
 pub mod families;
 pub(crate) mod generation;
 #[doc(hidden)]
+pub mod gguf;
+#[doc(hidden)]
 pub mod parameters;
 mod pieces;
 pub(crate) mod sampling;
@@ -50,3 +52,4 @@ pub use session::Session;
 pub use text_stream::{Seam, StopStrings, TextStream};
 pub use tokenizer::{Tokenizer, documents};
 pub use vocabulary::GgufVocabulary;
+pub use weights::{StoredWeights, WeightType};

@@ -22,15 +22,41 @@ pub struct TensorFile {
     header: Metadata,
 }
 
+/// The contents of a file of weights.
 #[derive(Debug)]
-enum Bytes {
+pub(super) enum Bytes {
+    /// In memory.
     Memory(Cow<'static, [u8]>),
+    /// Mapped.
     #[cfg(not(target_arch = "wasm32"))]
     Mapped(memmap2::Mmap),
 }
 
 impl Bytes {
-    fn get(&self) -> &[u8] {
+    /// Maps the file at `path`, which must be `what`. It must not be cut short while it is open.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn open(path: &std::path::Path, what: &str) -> Result<Self> {
+        if crate::files::is_standard(path) {
+            return Ok(Bytes::Memory(crate::files::read_bytes(path)?.into()));
+        }
+        let io_error = |e: io::Error| Error::io(path.display(), &e);
+        let file = std::fs::File::open(path).map_err(io_error)?;
+        let meta = file.metadata().map_err(io_error)?;
+        if meta.is_dir() {
+            let text = format!("{}: is a folder, must be {what}", path.display());
+            return Err(Error::new(ErrorKind::Io, text));
+        }
+        if meta.len() == 0 || !meta.is_file() {
+            // Nothing to map: an empty file, a pipe.
+            return Ok(Bytes::Memory(std::fs::read(path).map_err(io_error)?.into()));
+        }
+        // SAFETY: the map is read-only and private to this process; the requirement on others is in the doc
+        // comment.
+        Ok(Bytes::Mapped(unsafe { memmap2::Mmap::map(&file) }.map_err(io_error)?))
+    }
+
+    /// All of them.
+    pub fn get(&self) -> &[u8] {
         match self {
             Bytes::Memory(bytes) => bytes,
             #[cfg(not(target_arch = "wasm32"))]
@@ -56,28 +82,7 @@ impl TensorFile {
     /// `ErrorKind::Io` if it cannot be opened; otherwise as [`TensorFile::from_bytes`].
     #[cfg(not(target_arch = "wasm32"))]
     pub fn open(path: &std::path::Path) -> Result<Self> {
-        let label = super::files::source_name(path);
-        if super::files::is_standard(path) {
-            return Self::new(Bytes::Memory(super::files::read_bytes(path)?.into()), label);
-        }
-        let io_error = |e: io::Error| Error::io(&label, &e);
-        let file = std::fs::File::open(path).map_err(io_error)?;
-        let meta = file.metadata().map_err(io_error)?;
-        if meta.is_dir() {
-            return Err(Error::new(
-                ErrorKind::Io,
-                format!("{label}: is a folder, must be a .safetensors file"),
-            ));
-        }
-        if meta.len() == 0 || !meta.is_file() {
-            // Nothing to map: an empty file, a pipe.
-            let bytes = std::fs::read(path).map_err(io_error)?;
-            return Self::new(Bytes::Memory(bytes.into()), label);
-        }
-        // SAFETY: the map is read-only and private to this process; the requirement on others is in the doc
-        // comment.
-        let map = unsafe { memmap2::Mmap::map(&file) }.map_err(io_error)?;
-        Self::new(Bytes::Mapped(map), label)
+        Self::new(Bytes::open(path, "a .safetensors file")?, crate::files::source_name(path))
     }
 
     /// A file that is in memory; `label` stands for its path in messages.

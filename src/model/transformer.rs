@@ -4,7 +4,7 @@ use super::config::{
     ActivationKind, AttentionKind, ModelConfig, NormKind, QkNorm, RopeLayout, RopeWhere, SketchInput,
     SketchKind,
 };
-use super::weights::shards;
+use super::weights::{Large, shards};
 use crate::attention::{
     Attention, DEFAULT_BLOCK, HeadLayout, Inputs, Kind, LayerHandles, Mask, Mode, Norm, RopeScaling,
     Rotation, Sketch,
@@ -42,10 +42,10 @@ pub enum Ending {
 }
 
 /// What a graph is built for, beside the configuration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Build {
-    /// Type of the large matrices.
-    pub large: DType,
+    /// Types of the large matrices.
+    pub large: Large,
     /// Largest binding: larger matrices are cut.
     pub max_binding: usize,
     /// Sequences of a session.
@@ -263,10 +263,6 @@ struct Builder<'a> {
 }
 
 impl Builder<'_> {
-    fn large(&mut self, name: &str, rows: usize, columns: usize) -> TensorId {
-        self.g.parameter(name, self.options.large, shape![rows, columns])
-    }
-
     fn norm(&mut self, label: &str, x: TensorId, rows: Unit) -> Result<TensorId> {
         let width = self.config.hidden_size;
         let weights = self.g.parameter(label, DType::F32, shape![2, width]);
@@ -286,10 +282,11 @@ impl Builder<'_> {
         has_bias: bool,
         residual: Option<TensorId>,
     ) -> Result<TensorId> {
-        let w = self.large(label, outputs, inputs);
+        let dtype = self.options.large.of(label);
+        let w = self.g.parameter(label, dtype, shape![outputs, inputs]);
         let bias = has_bias.then(|| self.g.parameter(&format!("{label}_bias"), DType::F32, shape![outputs]));
         let kernel = Linear {
-            dtype: self.options.large,
+            dtype,
             addend: Addend::of(has_bias, residual.is_some()),
             ..Linear::new(inputs, outputs)
         };
@@ -297,12 +294,11 @@ impl Builder<'_> {
         self.g.apply1(&format!("{label}.out"), kernel, &arguments)
     }
 
-    fn shards(&self) -> Vec<(usize, usize)> {
-        shards(
-            self.config.vocab_size,
-            self.options.large.bytes(self.config.hidden_size),
-            self.options.max_binding,
-        )
+    /// The type of a table, and how it is cut: (first row, rows).
+    fn shards(&self, table: &str) -> (DType, Vec<(usize, usize)>) {
+        let dtype = self.options.large.of(table);
+        let row = dtype.bytes(self.config.hidden_size);
+        (dtype, shards(self.config.vocab_size, row, self.options.max_binding))
     }
 
     fn embed(&mut self, ids: TensorId, lanes: TensorId, by_slot: bool) -> Result<TensorId> {
@@ -313,9 +309,10 @@ impl Builder<'_> {
             n => Positions::Learned(n),
         };
         let mut x = ids;
-        for (i, (first, rows)) in self.shards().into_iter().enumerate() {
-            let table = self.large(&format!("embedding.{i}"), rows, width);
-            let kernel = Embed { width, first, rows, dtype: self.options.large, positions, by_slot };
+        let (dtype, shards) = self.shards("embedding");
+        for (i, (first, rows)) in shards.into_iter().enumerate() {
+            let table = self.g.parameter(&format!("embedding.{i}"), dtype, shape![rows, width]);
+            let kernel = Embed { width, first, rows, dtype, positions, by_slot };
             let mut arguments = vec![ids, lanes, table];
             match positions {
                 Positions::None => {}
@@ -376,12 +373,12 @@ impl Builder<'_> {
         let y = self.norm("norm", x, rows)?;
         let bias = self.config.logit_bias.then(|| self.g.parameter("logit_bias", DType::F32, shape![v]));
         let mut logits = y;
-        for (i, (first, shard)) in self.shards().into_iter().enumerate() {
-            let label = if self.config.tie_word_embeddings { "embedding" } else { "head" };
-            let w = self.large(&format!("{label}.{i}"), shard, d);
+        let label = if self.config.tie_word_embeddings { "embedding" } else { "head" };
+        let (dtype, shards) = self.shards(label);
+        for (i, (first, shard)) in shards.into_iter().enumerate() {
+            let w = self.g.parameter(&format!("{label}.{i}"), dtype, shape![shard, d]);
             let addend = if bias.is_some() { Addend::Bias } else { Addend::None };
-            let kernel =
-                Linear { first, shard, rows, dtype: self.options.large, addend, ..Linear::new(d, v) };
+            let kernel = Linear { first, shard, rows, dtype, addend, ..Linear::new(d, v) };
             let arguments: Vec<TensorId> = [Some(y), Some(w), bias].into_iter().flatten().collect();
             let updates = if first == 0 { vec![] } else { vec![logits] };
             let outputs = self.g.apply(&format!("logits.{i}"), kernel, &arguments, &updates)?;

@@ -223,6 +223,7 @@ impl Tokenizer {
 ///
 /// # Errors
 /// [`ErrorKind::Tokenizer`] for files that are damaged or do not fit together.
+#[cfg(not(target_arch = "wasm32"))]
 fn from_lists(vocab: &str, merges: &str, config: &Value, label: &str) -> Result<Tokenizer> {
     let damaged = |file: &str, what: String| {
         Error::new(ErrorKind::Tokenizer, format!("{label}/{file}: {what}")).help(

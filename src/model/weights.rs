@@ -2,13 +2,175 @@
 //! and up), how they are cut where a binding is too small, in which type they are kept.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::Arc;
 
-use super::checkpoint::Checkpoint;
+use super::checkpoint::{Checkpoint, Dtype, Stored};
 use super::config::{ModelConfig, QkNorm};
+use super::gguf::BlockType;
 use crate::attention::{Attention, Kind, Sketch};
 use crate::error::{Error, ErrorKind, Result};
-use crate::tensor::DType;
+use crate::tensor::{DType, Quant};
+
+/// Type of the large matrices in memory, as one may ask for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum WeightType {
+    /// Floats.
+    F32,
+    /// Halves.
+    F16,
+    /// 8 bits and a half for each 32; as they are where a file has no more bits.
+    Q8,
+    /// 4 bits and two halves for each 32; as they are where a file has no more bits.
+    Q4,
+}
+
+impl WeightType {
+    /// Every type, by its name.
+    pub const ALL: [(&'static str, Self); 4] =
+        [("f32", Self::F32), ("f16", Self::F16), ("q8", Self::Q8), ("q4", Self::Q4)];
+
+    /// How rows of so many columns are rounded to it.
+    fn dtype(self, columns: usize) -> DType {
+        let quant = |bits, minimum| Quant { bits, block: 32, wide: false, minimum, columns: columns as u32 };
+        match self {
+            Self::F32 => DType::F32,
+            Self::F16 => DType::F16,
+            Self::Q8 => DType::Quant(quant(8, false)),
+            Self::Q4 => DType::Quant(quant(4, true)),
+        }
+    }
+}
+
+/// Types of the large matrices of a graph.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Large {
+    /// The same for all.
+    All(DType),
+    /// By the parameter's name, of tables in shards without its number.
+    Each(Arc<BTreeMap<String, DType>>),
+}
+
+impl From<DType> for Large {
+    fn from(dtype: DType) -> Self {
+        Self::All(dtype)
+    }
+}
+
+impl From<&Large> for Large {
+    fn from(large: &Large) -> Self {
+        large.clone()
+    }
+}
+
+impl Large {
+    /// The type of a parameter.
+    pub fn of(&self, parameter: &str) -> DType {
+        match self {
+            Self::All(dtype) => *dtype,
+            Self::Each(types) => types.get(parameter).copied().unwrap_or(DType::F32),
+        }
+    }
+
+    /// For people: the types that occur.
+    pub fn name(&self) -> String {
+        let name = |dtype: &DType| match dtype {
+            DType::F16 => "f16",
+            DType::Quant(quant) => quant.name(),
+            _ => "f32",
+        };
+        match self {
+            Self::All(dtype) => name(dtype).into(),
+            Self::Each(types) => {
+                let names: std::collections::BTreeSet<&str> = types.values().map(name).collect();
+                names.into_iter().collect::<Vec<_>>().join(", ")
+            }
+        }
+    }
+
+    /// As asked for, or as the file has them. Matrices that are joined have one type, which holds all of them
+    /// exactly.
+    pub fn choose(
+        config: &ModelConfig,
+        attention: &Attention,
+        stored: &StoredWeights,
+        asked: Option<WeightType>,
+    ) -> Self {
+        match asked {
+            Some(WeightType::F32) => return Self::All(DType::F32),
+            Some(WeightType::F16) => return Self::All(DType::F16),
+            None if stored.blocks.is_empty() => return Self::All(stored.floats),
+            _ => {}
+        }
+        let list = packed(config, attention, DType::F32, usize::MAX);
+        let types = list.into_iter().filter_map(|parameter| {
+            let columns = parameter.columns?;
+            let blocks: Vec<Option<&BlockType>> =
+                parameter.tensors().map(|tensor| stored.blocks.get(tensor)).collect();
+            let exact = blocks.iter().copied().collect::<Option<Vec<&BlockType>>>().and_then(|blocks| {
+                blocks.into_iter().filter_map(|b| b.quant(columns)).reduce(|a, b| a.join(&b))
+            });
+            // What is padded within its rows is not cut into blocks.
+            let rows = parameter.parts.iter().all(|part| part.len().is_multiple_of(columns));
+            let dtype = match (asked, exact) {
+                _ if !rows => DType::F32,
+                (None, Some(exact)) => DType::Quant(exact),
+                (Some(WeightType::Q8), Some(exact)) => DType::Quant(exact),
+                (Some(WeightType::Q4), Some(exact)) if exact.bits == 4 => DType::Quant(exact),
+                (Some(asked), _) => asked.dtype(columns),
+                // Some are in blocks and some not.
+                (None, None) if blocks.iter().any(Option::is_some) => DType::F32,
+                (None, None) => stored.floats,
+            };
+            let name = parameter.name.strip_suffix(".0").unwrap_or(&parameter.name).to_string();
+            Some((name, dtype))
+        });
+        Self::Each(Arc::new(types.collect()))
+    }
+}
+
+/// How a checkpoint stores the large matrices.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredWeights {
+    /// The type in memory of those that are stored number by number.
+    pub floats: DType,
+    /// Those that are stored in blocks, by our name of the tensor.
+    pub blocks: Arc<BTreeMap<String, BlockType>>,
+}
+
+impl From<DType> for StoredWeights {
+    fn from(floats: DType) -> Self {
+        Self { floats, blocks: Arc::default() }
+    }
+}
+
+impl StoredWeights {
+    /// Of an open checkpoint.
+    pub fn of(config: &ModelConfig, checkpoint: &Checkpoint) -> Self {
+        let mut blocks = BTreeMap::new();
+        let mut floats = DType::F32;
+        for spec in config.parameters() {
+            match checkpoint.stored(&spec.name) {
+                Some(Stored::Blocks(kind)) => _ = blocks.insert(spec.name, kind),
+                Some(Stored::Floats(Dtype::F16)) if spec.name == "model.embed_tokens.weight" => {
+                    floats = DType::F16;
+                }
+                _ => {}
+            }
+        }
+        Self { floats, blocks: Arc::new(blocks) }
+    }
+
+    /// For people: the types that occur.
+    pub fn name(&self) -> String {
+        if self.blocks.is_empty() {
+            return Large::All(self.floats).name();
+        }
+        let names: std::collections::BTreeSet<&str> = self.blocks.values().map(|kind| kind.name()).collect();
+        names.into_iter().collect::<Vec<_>>().join(", ")
+    }
+}
 
 /// A graph parameter: rows of checkpoint tensors one after the other.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,6 +181,8 @@ pub struct Packed {
     pub dtype: DType,
     /// Elements, padding included.
     pub elements: usize,
+    /// Columns of a large matrix.
+    pub columns: Option<usize>,
     /// What it is made of, in order.
     pub parts: Vec<Part>,
 }
@@ -56,7 +220,13 @@ pub fn shards(rows: usize, row_bytes: usize, max_binding: usize) -> Vec<(usize, 
 
 /// Every parameter of the graph of a model. `large` is the type of the large matrices; norms, biases and
 /// sketches are f32.
-pub fn packed(config: &ModelConfig, attention: &Attention, large: DType, max_binding: usize) -> Vec<Packed> {
+pub fn packed(
+    config: &ModelConfig,
+    attention: &Attention,
+    large: impl Into<Large>,
+    max_binding: usize,
+) -> Vec<Packed> {
+    let large = large.into();
     let (d, m, h) = (config.hidden_size, config.intermediate_size, attention.layout.head);
     let (queries, keys) = (config.num_attention_heads, config.num_key_value_heads);
     // Heads are padded to whole vectors: with rows of zeros in projections to them, columns in the one back.
@@ -72,9 +242,9 @@ pub fn packed(config: &ModelConfig, attention: &Attention, large: DType, max_bin
         (0..heads).flat_map(head).collect()
     };
     let mut list = Vec::new();
-    let mut add = |name: String, dtype, parts: Vec<Part>| {
+    let mut add = |name: String, dtype: DType, columns: Option<usize>, parts: Vec<Part>| {
         let elements = parts.iter().map(Part::len).sum();
-        list.push(Packed { name, dtype, elements, parts });
+        list.push(Packed { name, dtype, elements, columns, parts });
     };
     let whole = |name: String, n: usize| Part::Tensor { name, range: 0..n };
     let or_zeros = |name: String, n: usize, is: bool| if is { whole(name, n) } else { Part::Zeros(n) };
@@ -83,15 +253,16 @@ pub fn packed(config: &ModelConfig, attention: &Attention, large: DType, max_bin
     };
     let tables = [("embedding", "model.embed_tokens.weight"), ("head", "lm_head.weight")];
     for (label, tensor) in tables.into_iter().take(if config.tie_word_embeddings { 1 } else { 2 }) {
-        let cuts = shards(config.vocab_size, large.bytes(d), max_binding);
+        let dtype = large.of(label);
+        let cuts = shards(config.vocab_size, dtype.bytes(d), max_binding);
         for (i, (first, rows)) in cuts.into_iter().enumerate() {
             let range = first * d..(first + rows) * d;
-            add(format!("{label}.{i}"), large, vec![Part::Tensor { name: tensor.into(), range }]);
+            add(format!("{label}.{i}"), dtype, Some(d), vec![Part::Tensor { name: tensor.into(), range }]);
         }
     }
     if config.learned_positions > 0 {
         let table = whole("model.embed_positions.weight".into(), config.learned_positions * d);
-        add("positions".into(), DType::F32, vec![table]);
+        add("positions".into(), DType::F32, None, vec![table]);
     }
     let (norm_bias, biases) = (config.norm.bias, config.biases);
     for i in 0..config.num_hidden_layers {
@@ -100,8 +271,10 @@ pub fn packed(config: &ModelConfig, attention: &Attention, large: DType, max_bin
         add(
             format!("layers.{i}.attention_norm"),
             DType::F32,
+            None,
             norm(format!("{layer}.input_layernorm"), d, norm_bias),
         );
+        let of_type = |name: &str| large.of(&format!("layers.{i}.{name}"));
         let gated = attention.layout.gated;
         let heads = config.num_key_value_heads;
         let rest = heads.next_multiple_of(4) - heads;
@@ -119,9 +292,9 @@ pub fn packed(config: &ModelConfig, attention: &Attention, large: DType, max_bin
             bias.extend([gate_bias, Part::Zeros(rest)]);
         }
         if config.has_qkv_bias() {
-            add(format!("layers.{i}.qkv_bias"), DType::F32, bias);
+            add(format!("layers.{i}.qkv_bias"), DType::F32, None, bias);
         }
-        add(format!("layers.{i}.qkv"), large, qkv);
+        add(format!("layers.{i}.qkv"), of_type("qkv"), Some(d), qkv);
         if config.attention.has_normed_qk() {
             let bias = config.attention.qk_norm == QkNorm::Layer;
             let key = if config.attention.shared_qk_norm {
@@ -130,37 +303,38 @@ pub fn packed(config: &ModelConfig, attention: &Attention, large: DType, max_bin
                 norm(format!("{at}.k_norm"), h, bias)
             };
             let query = norm(format!("{at}.q_norm"), h, bias);
-            add(format!("layers.{i}.norms"), DType::F32, [query, key].concat());
+            add(format!("layers.{i}.norms"), DType::F32, None, [query, key].concat());
         }
         if let Some(parts) = sketch_parts(attention, &format!("{at}.sketch")) {
-            add(format!("layers.{i}.sketch"), DType::F32, parts);
+            add(format!("layers.{i}.sketch"), DType::F32, None, parts);
         }
         let o = if padding == 0 {
             vec![whole(format!("{at}.o_proj.weight"), d * queries * size)]
         } else {
             of_heads(format!("{at}.o_proj.weight"), d * queries, 1)
         };
-        add(format!("layers.{i}.o"), large, o);
+        add(format!("layers.{i}.o"), of_type("o"), Some(queries * h), o);
         if biases.o {
-            add(format!("layers.{i}.o_bias"), DType::F32, vec![whole(format!("{at}.o_proj.bias"), d)]);
+            add(format!("layers.{i}.o_bias"), DType::F32, None, vec![whole(format!("{at}.o_proj.bias"), d)]);
         }
         let mlp_norm = norm(format!("{layer}.post_attention_layernorm"), d, norm_bias);
-        add(format!("layers.{i}.mlp_norm"), DType::F32, mlp_norm);
+        add(format!("layers.{i}.mlp_norm"), DType::F32, None, mlp_norm);
         let up: &[&str] = if config.mlp.gated { &["gate", "up"] } else { &["up"] };
         let of_each = |part: &str, n: usize| -> Vec<Part> {
             up.iter().map(|p| whole(format!("{layer}.mlp.{p}_proj.{part}"), n)).collect()
         };
-        add(format!("layers.{i}.up"), large, of_each("weight", m * d));
-        add(format!("layers.{i}.down"), large, vec![whole(format!("{layer}.mlp.down_proj.weight"), d * m)]);
+        add(format!("layers.{i}.up"), of_type("up"), Some(d), of_each("weight", m * d));
+        let down = vec![whole(format!("{layer}.mlp.down_proj.weight"), d * m)];
+        add(format!("layers.{i}.down"), of_type("down"), Some(m), down);
         if biases.mlp {
-            add(format!("layers.{i}.up_bias"), DType::F32, of_each("bias", m));
+            add(format!("layers.{i}.up_bias"), DType::F32, None, of_each("bias", m));
             let down = vec![whole(format!("{layer}.mlp.down_proj.bias"), d)];
-            add(format!("layers.{i}.down_bias"), DType::F32, down);
+            add(format!("layers.{i}.down_bias"), DType::F32, None, down);
         }
     }
-    add("norm".into(), DType::F32, norm("model.norm".into(), d, norm_bias));
+    add("norm".into(), DType::F32, None, norm("model.norm".into(), d, norm_bias));
     if config.logit_bias {
-        add("logit_bias".into(), DType::F32, vec![whole("lm_head.bias".into(), config.vocab_size)]);
+        add("logit_bias".into(), DType::F32, None, vec![whole("lm_head.bias".into(), config.vocab_size)]);
     }
     list
 }
@@ -223,6 +397,22 @@ impl Packed {
     /// # Errors
     /// As [`Checkpoint::f32`] and [`Checkpoint::f16_bits`].
     pub fn words(&self, checkpoint: &Checkpoint) -> Result<Vec<u32>> {
+        if let DType::Quant(quant) = self.dtype {
+            let mut words = Vec::with_capacity(self.dtype.bytes(self.elements) / 4);
+            for part in &self.parts {
+                match part {
+                    Part::Tensor { name, range } => {
+                        let rows = range.start / quant.columns()..range.end / quant.columns();
+                        words.extend(checkpoint.quantized(name, &quant, rows)?);
+                    }
+                    Part::Zeros(n) => {
+                        words.resize(words.len() + n / quant.columns() * quant.row_words(), 0);
+                    }
+                    Part::Ones(_) => unreachable!("ones are of norms, which are floats"),
+                }
+            }
+            return Ok(words);
+        }
         if self.dtype == DType::F16 {
             let mut halves: Vec<u16> = Vec::with_capacity(self.elements + 1);
             for part in &self.parts {
@@ -258,8 +448,8 @@ impl Packed {
 /// as f32.
 pub fn unpack<'a>(
     parameters: impl IntoIterator<Item = (&'a Packed, &'a [f32])>,
-) -> std::collections::BTreeMap<String, Vec<f32>> {
-    let mut tensors: std::collections::BTreeMap<String, Vec<f32>> = std::collections::BTreeMap::new();
+) -> BTreeMap<String, Vec<f32>> {
+    let mut tensors: BTreeMap<String, Vec<f32>> = BTreeMap::new();
     for (packed, values) in parameters {
         for (part, at) in packed.ranges() {
             if let Part::Tensor { name, range } = part {
@@ -291,7 +481,7 @@ impl Packed {
 
     /// The parameter's values from tensors by name, of the sizes that the configuration gives; a tensor that
     /// is not there counts as zeros.
-    pub fn pack(&self, tensors: &std::collections::BTreeMap<String, Vec<f32>>) -> Vec<f32> {
+    pub fn pack(&self, tensors: &BTreeMap<String, Vec<f32>>) -> Vec<f32> {
         let mut values = Vec::with_capacity(self.elements);
         for part in &self.parts {
             match part {

@@ -5,6 +5,7 @@ use crate::error::Result;
 use crate::exec::{Executor, Memory, Program, Submission};
 use crate::graph::{Graph, TensorId};
 use crate::model::transformer::Build;
+use crate::model::weights::Large;
 use crate::tensor::{Call, Capacity, DType};
 
 /// A graph of one text as a program, with its weights.
@@ -14,7 +15,8 @@ pub(super) struct Bench {
 }
 
 /// How the models of the reports are built: one text, nothing cut.
-pub(super) const BUILD: Build = Build { large: DType::F32, max_binding: usize::MAX, slots: 1, context: 0 };
+pub(super) const BUILD: Build =
+    Build { large: Large::All(DType::F32), max_binding: usize::MAX, slots: 1, context: 0 };
 
 impl Bench {
     /// For texts of `tokens`, with weights as (name in the graph, words).

@@ -6,6 +6,9 @@
 
 use std::fmt;
 
+mod quant;
+pub use quant::Quant;
+
 use crate::error::{Error, ErrorKind, Result};
 
 /// A tensor of a graph.
@@ -22,6 +25,8 @@ pub enum DType {
     F16,
     /// 32-bit unsigned integer (token ids, lane tables, feature indices).
     U32,
+    /// Rows of integers of few bits with a scale for each block; storage only, as halves.
+    Quant(Quant),
 }
 
 impl DType {
@@ -30,6 +35,7 @@ impl DType {
         match self {
             DType::F32 | DType::U32 => n.saturating_mul(4),
             DType::F16 => n.div_ceil(2).saturating_mul(4),
+            DType::Quant(q) => n.div_ceil(q.columns().max(1)).saturating_mul(4 * q.row_words()),
         }
     }
 }
@@ -175,6 +181,7 @@ impl fmt::Display for TensorType {
             DType::F32 => "f32",
             DType::F16 => "f16",
             DType::U32 => "u32",
+            DType::Quant(q) => q.name(),
         };
         write!(f, "{dtype}{}", self.shape)
     }

@@ -136,7 +136,7 @@ impl LearnerPlan {
         let lanes = lanes_of_a_call(traits, options);
         let block = attention.layout.block;
         let build = Build {
-            large: DType::F32,
+            large: DType::F32.into(),
             max_binding: traits.max_binding.min(traits.max_buffer),
             slots: lanes,
             context: 0,
@@ -146,7 +146,7 @@ impl LearnerPlan {
         let at = |segment: usize| -> Result<Self> {
             // The state at every boundary, the end included, where the last segment leaves one too.
             let slots = lanes.saturating_mul(options.context.div_ceil(segment) + 1);
-            let build = Build { slots, ..build };
+            let build = Build { slots, ..build.clone() };
             let capacity = Capacity { lanes, tokens: segment, slots, context: 0 };
             // The largest plan first: a segment that it does not fit costs no other plan.
             let (graph, train_handles) = backward(config, &build, &trained, options.recompute)?;

@@ -12,7 +12,7 @@ use polysketch::model::checkpoint::{TensorData, safetensors_bytes};
 use polysketch::model::{Engine, ModelSource};
 use polysketch::train::{AdamW, Batch, Learner, LearnerOptions};
 
-use crate::places::{Tests, golden_folder, public_folder};
+use crate::places::{Place, Tests, golden_folder, public_folder};
 
 /// All golden models: our own, and public families in their own formats.
 pub fn models() -> Vec<Golden> {
@@ -92,7 +92,22 @@ fn a_checkpoint_holds_all_that_was_learned(golden: &Golden) {
     assert_eq!(step(&mut resumed, 3), third);
 }
 
+/// Models in GGUF files, in every type of block.
+fn packed() -> Vec<Golden> {
+    let list = open_all(&public_folder().join("gguf")).unwrap();
+    assert!(list.len() >= 18, "golden models are missing");
+    list
+}
+
 pub fn add(tests: &mut Tests) {
+    for golden in packed() {
+        let of = golden.name.clone();
+        let judged = move |place: &Place| {
+            let golden = packed().into_iter().find(|golden| golden.name == of).unwrap();
+            judge(&golden.logits(&place.engine()).unwrap());
+        };
+        tests.each(|_| true, "golden_logits", &golden.name, judged);
+    }
     for golden in models() {
         let name = golden.name;
         let of = name.clone();

@@ -229,7 +229,8 @@ impl Bare {
     fn new(executor: &Executor, source: &ModelSource, tokens: usize) -> Self {
         let (config, traits) = (&source.config, executor.traits());
         let attention = transformer::attention(config);
-        let build = Build { large: DType::F32, max_binding: traits.max_binding, slots: 1, context: 256 };
+        let build =
+            Build { large: DType::F32.into(), max_binding: traits.max_binding, slots: 1, context: 256 };
         let context = if attention.has_cache() { 256 } else { 0 };
         let capacity = Capacity { lanes: 1, tokens, slots: 1, context };
         let decoder = transformer::build(config, Mode::Prefill, Ending::All, &build).unwrap();

@@ -10,8 +10,7 @@ use polysketch::check::slug;
 use polysketch::exec::Executor;
 use polysketch::kernels::DeviceTraits;
 use polysketch::model::parameters::ParameterKind;
-use polysketch::model::{Engine, GenerateOptions, LoadOptions, Session};
-use polysketch::tensor::DType;
+use polysketch::model::{Engine, GenerateOptions, LoadOptions, Session, WeightType};
 
 use crate::dense::Dense;
 use crate::golden::models;
@@ -60,7 +59,7 @@ fn compare(executor: &Executor, case: &RandomModel, dense: &Dense, options: Load
 
 fn halves_are_rounded_once_and_then_exact(executor: &Executor, at: usize) {
     let case = &few_models()[at];
-    let options = LoadOptions { weights: Some(DType::F16), ..LoadOptions::default() };
+    let options = LoadOptions { weights: Some(WeightType::F16), ..LoadOptions::default() };
     compare(executor, case, &halved(case), options);
 }
 
@@ -68,14 +67,14 @@ fn a_table_in_shards_is_the_same_table(executor: &Executor) {
     let case = &few_models()[0]; // 269 tokens, 36 columns
     let (full, half) = (Dense::new(case), halved(case));
     for (weights, row, rows) in
-        [(DType::F32, 36 * 4, 100), (DType::F32, 36 * 4, 37), (DType::F16, 36 * 2, 64)]
+        [(WeightType::F32, 36 * 4, 100), (WeightType::F32, 36 * 4, 37), (WeightType::F16, 36 * 2, 64)]
     {
         let max_binding = Some(rows * row + 10);
         let options = LoadOptions { weights: Some(weights), max_binding, ..LoadOptions::default() };
         let model = load(executor, case.source(), options);
         let shards = model.blueprint().parameters.iter().filter(|p| p.name.starts_with("embedding.")).count();
         assert_eq!(shards, 269usize.div_ceil(rows));
-        compare(executor, case, if weights == DType::F16 { &half } else { &full }, options);
+        compare(executor, case, if weights == WeightType::F16 { &half } else { &full }, options);
     }
 }
 

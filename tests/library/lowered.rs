@@ -85,7 +85,7 @@ pub fn pairs() -> Pairs {
         for device in &devices() {
             let context = if cached { 256 } else { 0 };
             for large in [DType::F32, DType::F16] {
-                let build = Build { large, max_binding: device.max_binding, slots: 2, context };
+                let build = Build { large: large.into(), max_binding: device.max_binding, slots: 2, context };
                 let capacity = |tokens| Capacity { lanes: 2, tokens, slots: 2, context };
                 let kinds = [
                     (Mode::Prefill, Ending::Last, 100),

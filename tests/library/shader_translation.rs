@@ -196,7 +196,7 @@ fn kept_translations_are_what_naga_writes_now() {
     let config = ModelSource::open(&crate::golden_folder().join("default-gated")).unwrap().config;
     let device = &devices()[0];
     let build = polysketch::model::transformer::Build {
-        large: polysketch::tensor::DType::F32,
+        large: polysketch::tensor::DType::F32.into(),
         max_binding: device.max_binding,
         slots: 1,
         context: 0,

@@ -14,9 +14,9 @@ static const uint COLUMNS = 4u;
 static const uint LEFT_SIZE = 256u;
 static const uint RIGHT_SIZE = 256u;
 
+ByteAddressBuffer w : register(t2);
 cbuffer params : register(b0) { Params params; }
 ByteAddressBuffer x_1 : register(t1);
-ByteAddressBuffer w_1 : register(t2);
 ByteAddressBuffer bias : register(t3);
 RWByteAddressBuffer y_1 : register(u4);
 groupshared float4 tile_left[256];
@@ -24,9 +24,10 @@ groupshared float4 tile_right[256];
 static float4 sum_1[16] = (float4[16])0;
 static float4x4 next = (float4x4)0;
 
-float4 weight4_(float4 w)
+float4 w_row4_(uint row, uint vector_, uint vectors)
 {
-    return w;
+    float4 _e7 = asfloat(w.Load4(((row * vectors) + vector_)*16));
+    return _e7;
 }
 
 uint inner()
@@ -40,7 +41,7 @@ uint row_count()
     return _e2;
 }
 
-uint vectors()
+uint vectors_1()
 {
     return 25u;
 }
@@ -49,10 +50,10 @@ uint naga_div(uint lhs, uint rhs) {
     return lhs / (rhs == 0u ? 1u : rhs);
 }
 
-float4 x_at(uint row, uint k_1)
+float4 x_at(uint row_1, uint k_1)
 {
     uint _e5 = params.rows;
-    float4 _e18 = asfloat(x_1.Load4(((min(row, (_e5 - 1u)) * 8u) + naga_div(k_1, 4u))*16));
+    float4 _e18 = asfloat(x_1.Load4(((min(row_1, (_e5 - 1u)) * 8u) + naga_div(k_1, 4u))*16));
     return _e18;
 }
 
@@ -60,31 +61,30 @@ float4x4 ZeroValuefloat4x4() {
     return (float4x4)0;
 }
 
-float4x4 left_block(uint row_1, uint k_2)
+float4x4 left_block(uint row_2, uint k_2)
 {
     if ((k_2 >= K)) {
         return ZeroValuefloat4x4();
     }
-    const float4 _e5 = x_at(row_1, k_2);
-    const float4 _e8 = x_at((row_1 + 1u), k_2);
-    const float4 _e11 = x_at((row_1 + 2u), k_2);
-    const float4 _e14 = x_at((row_1 + 3u), k_2);
+    const float4 _e5 = x_at(row_2, k_2);
+    const float4 _e8 = x_at((row_2 + 1u), k_2);
+    const float4 _e11 = x_at((row_2 + 2u), k_2);
+    const float4 _e14 = x_at((row_2 + 3u), k_2);
     return transpose(float4x4(_e5, _e8, _e11, _e14));
 }
 
 float4 w_at(uint column, uint k_3)
 {
-    float4 _e17 = asfloat(w_1.Load4(((min(column, 99u) * 8u) + naga_div(k_3, 4u))*16));
-    const float4 _e18 = weight4_(_e17);
-    return _e18;
+    const float4 _e13 = w_row4_(min(column, 99u), naga_div(k_3, 4u), 8u);
+    return _e13;
 }
 
-float4x4 right_block(uint vector_, uint k_4)
+float4x4 right_block(uint vector_1, uint k_4)
 {
     if ((k_4 >= K)) {
         return ZeroValuefloat4x4();
     }
-    uint column_1 = (4u * vector_);
+    uint column_1 = (4u * vector_1);
     const float4 _e7 = w_at(column_1, k_4);
     const float4 _e10 = w_at((column_1 + 1u), k_4);
     const float4 _e13 = w_at((column_1 + 2u), k_4);
@@ -92,7 +92,7 @@ float4x4 right_block(uint vector_, uint k_4)
     return transpose(float4x4(_e7, _e10, _e13, _e16));
 }
 
-void store(uint row_2, uint vector_1, float4 sum)
+void store(uint row_3, uint vector_2, float4 sum)
 {
     uint c_1 = 0u;
     float value = (float)0;
@@ -114,17 +114,17 @@ void store(uint row_2, uint vector_1, float4 sum)
         }
         {
             uint _e10 = c_1;
-            if ((((4u * vector_1) + _e10) < N)) {
+            if ((((4u * vector_2) + _e10) < N)) {
                 uint _e16 = params.first_column;
                 uint _e20 = c_1;
-                uint out_ = ((_e16 + (4u * vector_1)) + _e20);
+                uint out_ = ((_e16 + (4u * vector_2)) + _e20);
                 uint _e22 = c_1;
                 value = sum[min(uint(_e22), 3u)];
                 float _e25 = value;
                 float _e28 = asfloat(bias.Load(out_*4));
                 value = (_e25 + _e28);
                 float _e35 = value;
-                y_1.Store(((row_2 * STRIDE) + out_)*4, asuint(_e35));
+                y_1.Store(((row_3 * STRIDE) + out_)*4, asuint(_e35));
             }
         }
     }
@@ -144,7 +144,7 @@ void fetch(uint i, uint first_row, uint first_vector, uint k_5)
     } else {
         uint at = (i - 32u);
         if ((at < 32u)) {
-            const uint _e38 = vectors();
+            const uint _e38 = vectors_1();
             const float4x4 _e46 = right_block(min((first_vector + naga_mod(at, 8u)), (_e38 - 1u)), (k_5 + (4u * naga_div(at, 8u))));
             next = _e46;
             return;
@@ -404,7 +404,7 @@ void main(uint3 group : SV_GroupID, uint3 local : SV_GroupThreadID, uint index :
         {
             uint _e47 = r;
             uint _e55 = r;
-            uint row_3 = ((first_row_1 + (4u * (local.y + (naga_div(_e47, 4u) * GROUP_Y)))) + naga_mod(_e55, 4u));
+            uint row_4 = ((first_row_1 + (4u * (local.y + (naga_div(_e47, 4u) * GROUP_Y)))) + naga_mod(_e55, 4u));
             c = 0u;
             uint2 loop_bound_9 = uint2(4294967295u, 4294967295u);
             bool loop_init_9 = true;
@@ -423,11 +423,11 @@ void main(uint3 group : SV_GroupID, uint3 local : SV_GroupThreadID, uint index :
                 }
                 {
                     uint _e69 = c;
-                    uint vector_2 = ((first_vector_1 + local.x) + (_e69 * GROUP_X));
+                    uint vector_3 = ((first_vector_1 + local.x) + (_e69 * GROUP_X));
                     const uint _e73 = row_count();
-                    if ((row_3 < _e73)) {
-                        const uint _e77 = vectors();
-                        local_1 = (vector_2 < _e77);
+                    if ((row_4 < _e73)) {
+                        const uint _e77 = vectors_1();
+                        local_1 = (vector_3 < _e77);
                     } else {
                         local_1 = false;
                     }
@@ -436,7 +436,7 @@ void main(uint3 group : SV_GroupID, uint3 local : SV_GroupThreadID, uint index :
                         uint _e82 = r;
                         uint _e88 = c;
                         float4 _e91 = sum_1[min(uint(((_e82 * 1u) + _e88)), 15u)];
-                        store(row_3, vector_2, _e91);
+                        store(row_4, vector_3, _e91);
                     }
                 }
             }

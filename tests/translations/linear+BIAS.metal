@@ -5,19 +5,19 @@
 using metal::uint;
 
 struct _mslBufferSizes {
-    uint size1;
+    uint size0;
     uint size2;
     uint size3;
     uint size4;
 };
 
 typedef metal::float4 Weight4_;
+typedef Weight4_ type_1[1];
 struct Params {
     uint rows;
     uint first_column;
 };
-typedef metal::float4 type_3[1];
-typedef Weight4_ type_4[1];
+typedef metal::float4 type_4[1];
 typedef float type_5[1];
 struct type_7 {
     metal::float4 inner[256];
@@ -42,10 +42,15 @@ constant uint COLUMNS = 4u;
 constant uint LEFT_SIZE = 256u;
 constant uint RIGHT_SIZE = 256u;
 
-metal::float4 weight4_(
-    Weight4_ w
+metal::float4 w_row4_(
+    uint row,
+    uint vector,
+    uint vectors,
+    device type_1 const& w,
+    constant _mslBufferSizes& _buffer_sizes
 ) {
-    return w;
+    Weight4_ _e7 = w[(row * vectors) + vector];
+    return _e7;
 }
 
 uint inner(
@@ -60,7 +65,7 @@ uint row_count(
     return _e2;
 }
 
-uint vectors(
+uint vectors_1(
 ) {
     return 25u;
 }
@@ -70,65 +75,64 @@ uint naga_div(uint lhs, uint rhs) {
 }
 
 metal::float4 x_at(
-    uint row,
+    uint row_1,
     uint k_1,
     constant Params& params,
-    device type_3 const& x_1,
+    device type_4 const& x_1,
     constant _mslBufferSizes& _buffer_sizes
 ) {
     uint _e5 = params.rows;
-    metal::float4 _e18 = x_1[(metal::min(row, _e5 - 1u) * 8u) + naga_div(k_1, 4u)];
+    metal::float4 _e18 = x_1[(metal::min(row_1, _e5 - 1u) * 8u) + naga_div(k_1, 4u)];
     return _e18;
 }
 
 metal::float4x4 left_block(
-    uint row_1,
+    uint row_2,
     uint k_2,
     constant Params& params,
-    device type_3 const& x_1,
+    device type_4 const& x_1,
     constant _mslBufferSizes& _buffer_sizes
 ) {
     if (k_2 >= K) {
         return metal::float4x4 {};
     }
-    metal::float4 _e5 = x_at(row_1, k_2, params, x_1, _buffer_sizes);
-    metal::float4 _e8 = x_at(row_1 + 1u, k_2, params, x_1, _buffer_sizes);
-    metal::float4 _e11 = x_at(row_1 + 2u, k_2, params, x_1, _buffer_sizes);
-    metal::float4 _e14 = x_at(row_1 + 3u, k_2, params, x_1, _buffer_sizes);
+    metal::float4 _e5 = x_at(row_2, k_2, params, x_1, _buffer_sizes);
+    metal::float4 _e8 = x_at(row_2 + 1u, k_2, params, x_1, _buffer_sizes);
+    metal::float4 _e11 = x_at(row_2 + 2u, k_2, params, x_1, _buffer_sizes);
+    metal::float4 _e14 = x_at(row_2 + 3u, k_2, params, x_1, _buffer_sizes);
     return metal::transpose(metal::float4x4(_e5, _e8, _e11, _e14));
 }
 
 metal::float4 w_at(
     uint column,
     uint k_3,
-    device type_4 const& w_1,
+    device type_1 const& w,
     constant _mslBufferSizes& _buffer_sizes
 ) {
-    Weight4_ _e17 = w_1[(metal::min(column, 99u) * 8u) + naga_div(k_3, 4u)];
-    metal::float4 _e18 = weight4_(_e17);
-    return _e18;
+    metal::float4 _e13 = w_row4_(metal::min(column, 99u), naga_div(k_3, 4u), 8u, w, _buffer_sizes);
+    return _e13;
 }
 
 metal::float4x4 right_block(
-    uint vector,
+    uint vector_1,
     uint k_4,
-    device type_4 const& w_1,
+    device type_1 const& w,
     constant _mslBufferSizes& _buffer_sizes
 ) {
     if (k_4 >= K) {
         return metal::float4x4 {};
     }
-    uint column_1 = 4u * vector;
-    metal::float4 _e7 = w_at(column_1, k_4, w_1, _buffer_sizes);
-    metal::float4 _e10 = w_at(column_1 + 1u, k_4, w_1, _buffer_sizes);
-    metal::float4 _e13 = w_at(column_1 + 2u, k_4, w_1, _buffer_sizes);
-    metal::float4 _e16 = w_at(column_1 + 3u, k_4, w_1, _buffer_sizes);
+    uint column_1 = 4u * vector_1;
+    metal::float4 _e7 = w_at(column_1, k_4, w, _buffer_sizes);
+    metal::float4 _e10 = w_at(column_1 + 1u, k_4, w, _buffer_sizes);
+    metal::float4 _e13 = w_at(column_1 + 2u, k_4, w, _buffer_sizes);
+    metal::float4 _e16 = w_at(column_1 + 3u, k_4, w, _buffer_sizes);
     return metal::transpose(metal::float4x4(_e7, _e10, _e13, _e16));
 }
 
 void store(
-    uint row_2,
-    uint vector_1,
+    uint row_3,
+    uint vector_2,
     metal::float4 sum,
     constant Params& params,
     device type_5 const& bias,
@@ -154,17 +158,17 @@ void store(
         }
         {
             uint _e10 = c_1;
-            if (((4u * vector_1) + _e10) < N) {
+            if (((4u * vector_2) + _e10) < N) {
                 uint _e16 = params.first_column;
                 uint _e20 = c_1;
-                uint out = (_e16 + (4u * vector_1)) + _e20;
+                uint out = (_e16 + (4u * vector_2)) + _e20;
                 uint _e22 = c_1;
                 value = sum[_e22];
                 float _e25 = value;
                 float _e28 = bias[out];
                 value = _e25 + _e28;
                 float _e35 = value;
-                y_1[(row_2 * STRIDE) + out] = _e35;
+                y_1[(row_3 * STRIDE) + out] = _e35;
             }
         }
     }
@@ -180,9 +184,9 @@ void fetch(
     uint first_row,
     uint first_vector,
     uint k_5,
+    device type_1 const& w,
     constant Params& params,
-    device type_3 const& x_1,
-    device type_4 const& w_1,
+    device type_4 const& x_1,
     thread metal::float4x4& next,
     constant _mslBufferSizes& _buffer_sizes
 ) {
@@ -193,8 +197,8 @@ void fetch(
     } else {
         uint at = i - 32u;
         if (at < 32u) {
-            uint _e38 = vectors();
-            metal::float4x4 _e46 = right_block(metal::min(first_vector + naga_mod(at, 8u), _e38 - 1u), k_5 + (4u * naga_div(at, 8u)), w_1, _buffer_sizes);
+            uint _e38 = vectors_1();
+            metal::float4x4 _e46 = right_block(metal::min(first_vector + naga_mod(at, 8u), _e38 - 1u), k_5 + (4u * naga_div(at, 8u)), w, _buffer_sizes);
             next = _e46;
             return;
         } else {
@@ -396,9 +400,9 @@ kernel void main_(
   metal::uint3 group [[threadgroup_position_in_grid]]
 , metal::uint3 local [[thread_position_in_threadgroup]]
 , uint index [[thread_index_in_threadgroup]]
+, device type_1 const& w [[user(fake0)]]
 , constant Params& params [[user(fake0)]]
-, device type_3 const& x_1 [[user(fake0)]]
-, device type_4 const& w_1 [[user(fake0)]]
+, device type_4 const& x_1 [[user(fake0)]]
 , device type_5 const& bias [[user(fake0)]]
 , device type_5& y_1 [[user(fake0)]]
 , threadgroup type_7& tile_left
@@ -423,7 +427,7 @@ kernel void main_(
     bool local_1 = {};
     uint first_row_1 = (group.y * GROUP_Y) * ROWS;
     uint first_vector_1 = group.x * 8u;
-    fetch(index, first_row_1, first_vector_1, 0u, params, x_1, w_1, next, _buffer_sizes);
+    fetch(index, first_row_1, first_vector_1, 0u, w, params, x_1, next, _buffer_sizes);
     keep(index, 0u, tile_left, tile_right, next);
     metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup);
     uint2 loop_bound_7 = uint2(4294967295u);
@@ -444,7 +448,7 @@ kernel void main_(
         }
         {
             uint _e26 = k;
-            fetch(index, first_row_1, first_vector_1, _e26, params, x_1, w_1, next, _buffer_sizes);
+            fetch(index, first_row_1, first_vector_1, _e26, w, params, x_1, next, _buffer_sizes);
             uint _e27 = buffer;
             multiply(_e27, local.x, local.y, tile_left, tile_right, sum_1);
             uint _e31 = buffer;
@@ -474,7 +478,7 @@ kernel void main_(
         {
             uint _e47 = r;
             uint _e55 = r;
-            uint row_3 = (first_row_1 + (4u * (local.y + (naga_div(_e47, 4u) * GROUP_Y)))) + naga_mod(_e55, 4u);
+            uint row_4 = (first_row_1 + (4u * (local.y + (naga_div(_e47, 4u) * GROUP_Y)))) + naga_mod(_e55, 4u);
             c = 0u;
             uint2 loop_bound_9 = uint2(4294967295u);
             bool loop_init_9 = true;
@@ -493,11 +497,11 @@ kernel void main_(
                 }
                 {
                     uint _e69 = c;
-                    uint vector_2 = (first_vector_1 + local.x) + (_e69 * GROUP_X);
+                    uint vector_3 = (first_vector_1 + local.x) + (_e69 * GROUP_X);
                     uint _e73 = row_count(params);
-                    if (row_3 < _e73) {
-                        uint _e77 = vectors();
-                        local_1 = vector_2 < _e77;
+                    if (row_4 < _e73) {
+                        uint _e77 = vectors_1();
+                        local_1 = vector_3 < _e77;
                     } else {
                         local_1 = false;
                     }
@@ -506,7 +510,7 @@ kernel void main_(
                         uint _e82 = r;
                         uint _e88 = c;
                         metal::float4 _e91 = sum_1.inner[(_e82 * 1u) + _e88];
-                        store(row_3, vector_2, _e91, params, bias, y_1, _buffer_sizes);
+                        store(row_4, vector_3, _e91, params, bias, y_1, _buffer_sizes);
                     }
                 }
             }

@@ -1,7 +1,7 @@
 //! The arguments of a CPU twin.
 
 use super::permutation::Permutation;
-use crate::kernels::cpu::{self, Real};
+use crate::kernels::cpu::{self, Panels, Real};
 
 /// A tensor as a CPU twin sees it.
 #[derive(Debug)]
@@ -13,6 +13,8 @@ pub enum View<'a, R> {
     /// Half floats, read (the CPU executor in f32 keeps large matrices so: decoding reads all of them for
     /// each token).
     Half(&'a [u16]),
+    /// Integers of few bits, read (the same).
+    Panels(&'a Panels),
     /// Floats, written.
     RealMut(&'a mut [R]),
     /// Integers, written.
@@ -28,14 +30,21 @@ pub enum Weights<'a, R> {
     Real(&'a [R]),
     /// Half floats.
     Half(&'a [u16]),
+    /// Integers of few bits.
+    Panels(&'a Panels),
 }
 
 impl<R: Real> Weights<'_, R> {
-    /// Elements `range` as floats, in `out`.
+    /// Elements `range` as floats, in `out`; whole rows of integers of few bits.
     pub fn widen(&self, range: std::ops::Range<usize>, out: &mut [R]) {
         match self {
             Weights::Real(v) => out.copy_from_slice(&v[range]),
             Weights::Half(v) => cpu::widen(&v[range], out),
+            Weights::Panels(v) => {
+                let columns = v.quant().columns();
+                let rows = range.start / columns..;
+                out.chunks_exact_mut(columns).zip(rows).for_each(|(out, row)| v.row(row, out));
+            }
         }
     }
 }
@@ -64,10 +73,11 @@ impl<'a, R> Views<'a, R> {
         }
     }
 
-    /// Weight argument `i`, for reading: floats, or halves that the twin widens.
+    /// Weight argument `i`, for reading: floats, or what the twin widens.
     pub fn weights(&mut self, i: usize) -> Weights<'a, R> {
         match self.views[i] {
             View::Half(v) => Weights::Half(v),
+            View::Panels(v) => Weights::Panels(v),
             View::Real(v) => Weights::Real(v),
             ref other => panic!("argument {i} is not a weight but {}", other.what()),
         }
@@ -104,6 +114,7 @@ impl<R> View<'_, R> {
             View::Real(_) => "a float input",
             View::Ids(_) => "an integer input",
             View::Half(_) => "a half float input",
+            View::Panels(_) => "an input in few bits",
             View::RealMut(_) => "a float output",
             View::IdsMut(_) => "an integer output",
             View::Taken => "already taken",

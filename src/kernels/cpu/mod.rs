@@ -6,6 +6,7 @@
 mod activation;
 mod gemm;
 mod norm;
+mod panels;
 mod parallel;
 mod parts;
 #[cfg(not(target_arch = "wasm32"))]
@@ -17,6 +18,7 @@ mod vector;
 pub use activation::{Activation, gelu_tanh, gelu_tanh_with_slope};
 pub use gemm::{Mat, MatMut, matmul, matmul_parallel};
 pub use norm::Norm;
+pub use panels::Panels;
 use parallel::SharedMut;
 pub use parallel::{parallel_chunks, parallel_each, parallel_for, threads, with_scratch};
 pub use parts::{blocks, ranges};

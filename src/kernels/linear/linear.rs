@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::kernels::cpu::{Activation, Mat, MatMut, Norm};
+use crate::kernels::linear::few_bits;
 use crate::kernels::rows::activate::Activate;
 use crate::kernels::rows::norm::{moments, normalize};
 use crate::kernels::shader::{linear, linear_rows, shared};
@@ -143,21 +144,31 @@ impl Kernel for Linear {
     }
 
     fn variant(&self, device: &DeviceTraits, capacity: &Capacity) -> Variant {
-        let f16 = self.dtype == DType::F16;
+        let (f16, few_bits) = (self.dtype == DType::F16, few_bits::overrides(self.dtype));
+        let [q4, q8] = [4, 8].map(|bits| few_bits::has(self.dtype, bits));
         let (bias, residual) = (self.addend.bias(), self.addend.residual());
         let (k, n, stride) = (self.inputs, self.shard, self.outputs);
         if self.few(capacity) {
             let (norm, glu) = (self.norm.is_some(), self.gated.is_some());
-            let flags = linear_rows::Flags { f16, norm, bias, residual, glu };
+            let flags = linear_rows::Flags { f16, q4, q8, norm, bias, residual, glu };
             let rows = capacity.unit(self.rows).min(4);
             let row_moments = self.norm.map(moments);
             let activation = self.gated.map(|a| shared::Activation { activation: a.code() });
-            return linear_rows::Overrides { k, n, stride, rows, width: k, row_moments, activation }
-                .variant(flags);
+            return linear_rows::Overrides {
+                k,
+                n,
+                stride,
+                rows,
+                width: k,
+                few_bits,
+                row_moments,
+                activation,
+            }
+            .variant(flags);
         }
         let tile = Tile::choose(device, capacity.unit(self.rows), self.shard);
-        let flags = linear::Flags { f16, bias, residual };
-        linear::Overrides { k, n, stride, matrix_tile: tile.overrides() }.variant(flags)
+        let flags = linear::Flags { f16, q4, q8, bias, residual };
+        linear::Overrides { k, n, stride, few_bits, matrix_tile: tile.overrides() }.variant(flags)
     }
 
     fn dispatches(&self, variant: &Variant, call: &Call) -> Vec<Dispatch> {
@@ -270,14 +281,20 @@ impl Linear {
     }
 }
 
-/// `y (+)= x Wᵀ`, W `[y.cols, x.cols]`. Halves are widened on the way: for few rows part by part in the first
+/// `y (+)= x Wᵀ`, W `[y.cols, x.cols]`. Halves are widened on the way: for few rows some at a time in the first
 /// cache, so that memory is read once and as halves; for many rows as a whole, which their product repays.
 fn multiply<R: Real>(y: MatMut<'_, R>, x: Mat<'_, R>, w: Weights<'_, R>, accumulate: bool) {
     /// Columns of y of one part: a task of some microseconds.
     const PART: usize = 64;
+    /// Numbers that are widened at a time: half of a first cache of 32 KiB.
+    const WIDE: usize = 4096;
     let (rows, columns, inputs) = (y.rows, y.cols, x.cols);
-    if let Weights::Real(w) = w {
-        return cpu::matmul_parallel(y, x, Mat::new(w, columns, inputs).t(), accumulate);
+    match w {
+        Weights::Real(w) => {
+            return cpu::matmul_parallel(y, x, Mat::new(w, columns, inputs).t(), accumulate);
+        }
+        Weights::Panels(panels) => return panels.multiply(y, x, accumulate),
+        Weights::Half(_) => {}
     }
     if rows > FEW_ROWS {
         return cpu::with_scratch(columns * inputs, |wide: &mut [R]| {
@@ -288,15 +305,22 @@ fn multiply<R: Real>(y: MatMut<'_, R>, x: Mat<'_, R>, w: Weights<'_, R>, accumul
         });
     }
     let parts = columns.div_ceil(PART);
+    // Eight columns fill the registers of a dot product of one row.
+    let at_once = (WIDE / inputs.max(1)).next_multiple_of(8).min(PART);
     let mut out = cpu::blocks(y.data, y.row_stride, [parts, PART], |row, part| part * rows + row);
     cpu::parallel_each(out.chunks_mut(rows), |part, out| {
         let (first, n) = (part * PART, PART.min(columns - part * PART));
-        cpu::with_scratch(n * inputs + rows * n, |scratch: &mut [R]| {
-            let (wide, sums) = scratch.split_at_mut(n * inputs);
-            w.widen(first * inputs..(first + n) * inputs, wide);
-            cpu::matmul(MatMut::new(sums, rows, n), x, Mat::new(wide, n, inputs).t(), false);
-            for (y, sums) in out.iter_mut().zip(sums.chunks_exact(n)) {
-                y.iter_mut().zip(sums).for_each(|(y, s)| *y = if accumulate { *y + *s } else { *s });
+        cpu::with_scratch(at_once * inputs + rows * at_once, |scratch: &mut [R]| {
+            let (wide, sums) = scratch.split_at_mut(at_once * inputs);
+            for at in (0..n).step_by(at_once) {
+                let n = at_once.min(n - at);
+                let (wide, sums) = (&mut wide[..n * inputs], &mut sums[..rows * n]);
+                w.widen((first + at) * inputs..(first + at + n) * inputs, wide);
+                cpu::matmul(MatMut::new(sums, rows, n), x, Mat::new(wide, n, inputs).t(), false);
+                for (y, sums) in out.iter_mut().zip(sums.chunks_exact(n)) {
+                    let y = y[at..at + n].iter_mut();
+                    y.zip(sums).for_each(|(y, s)| *y = if accumulate { *y + *s } else { *s });
+                }
             }
         });
     });

@@ -1,5 +1,6 @@
 //! Products with weight matrices, `y = x Wᵀ`, and their gradients `dx = dy W`, `dW = dyᵀ x`.
 
+pub(in crate::kernels) mod few_bits;
 mod fuse;
 mod gradient;
 pub mod linear;

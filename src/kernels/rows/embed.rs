@@ -2,6 +2,7 @@
 
 use crate::error::Result;
 use crate::kernels::heads::layout::{lane, rotation};
+use crate::kernels::linear::few_bits;
 use crate::kernels::shader::embed as shader;
 use crate::kernels::{DeviceTraits, Dispatch, Gradient, Kernel, Real, Variant, cpu, shape_error};
 use crate::tensor::{Call, Capacity, DType, TensorType, Unit};
@@ -65,10 +66,13 @@ impl Kernel for Embed {
     fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {
         let flags = shader::Flags {
             f16: self.dtype == DType::F16,
+            q4: few_bits::has(self.dtype, 4),
+            q8: few_bits::has(self.dtype, 8),
             sinusoidal: self.positions == Positions::Sinusoidal,
             learned: matches!(self.positions, Positions::Learned(_)),
         };
-        shader::Overrides { width: self.width, by_slot: self.by_slot }.variant(flags)
+        let few_bits = few_bits::overrides(self.dtype);
+        shader::Overrides { width: self.width, by_slot: self.by_slot, few_bits }.variant(flags)
     }
 
     fn dispatches(&self, _: &Variant, call: &Call) -> Vec<Dispatch> {

@@ -38,7 +38,8 @@ impl Tile {
         }
         let ([across, down], invocations) = (self.extent(), self.group[0] * self.group[1]);
         // `linear.wgsl` stages as much as its gradients.
-        let overrides = linear::Overrides { k: 4, n: 4, stride: 4, matrix_tile: self.overrides() };
+        let overrides =
+            linear::Overrides { k: 4, n: 4, stride: 4, few_bits: None, matrix_tile: self.overrides() };
         (across + down) / 4 * (linear::DEPTH / 4) <= invocations
             && invocations <= device.max_invocations
             && overrides.workgroup_bytes(linear::Flags::default()) <= device.workgroup_memory

@@ -205,6 +205,14 @@ fn scaling(o: &mut Object<'_>) -> Checked<RopeScaling> {
             high: number(o, "high_freq_factor")?,
             original: number(o, "original_max_position_embeddings")?,
         }),
+        // Of GGUF files: what each frequency is divided by.
+        "divisors" => {
+            const ALLOWED: &str = "a list of positive numbers";
+            let number = |v: &Value| v.as_f64().map(|x| x as f32).filter(|x| x.is_finite() && *x > 0.0);
+            let list = |v: &Value| v.as_array()?.iter().map(number).collect::<Option<Vec<f32>>>();
+            let divisors = o.read("divisors", &ALLOWED, list)?.required(&ALLOWED)?;
+            Ok(RopeScaling::Divisors(divisors))
+        }
         other => Err(Fault::new("rope_scaling.rope_type", shown(&other.into()), KINDS)),
     }
 }

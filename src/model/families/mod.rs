@@ -8,10 +8,12 @@
 //! | `starcoder2.rs` | starcoder2, powercoder: LayerNorm with biases, plain MLP |
 //! | `gpt2.rs` | gpt2: learned positions, transposed and fused matrices |
 //! | `gpt_neox.rs` | gpt_neox: partial rotation, parallel residual, matrices fused head by head |
+//! | `gguf.rs` | all of them in GGUF files: metadata as a `config.json`, names |
 //! | `place.rs` | where a tensor of ours lies: some rows of one, or turned |
 //! | `common.rs` | keys that several families have, and those that none may have |
 
 mod common;
+pub mod gguf;
 mod gpt2;
 mod gpt_neox;
 mod llama;
@@ -57,6 +59,8 @@ pub struct Names {
     prefixed: bool,
     heads: usize,
     width: usize,
+    /// Of a GGUF file.
+    gguf: Option<gguf::Rows>,
 }
 
 impl Names {
@@ -64,11 +68,25 @@ impl Names {
     pub fn of(config: &ModelConfig, has: impl Fn(&str) -> bool) -> Self {
         let family = Some(config.family).filter(|family| *family != Family::Polysketch);
         let (heads, width) = (config.num_attention_heads, config.hidden_size);
-        Self { family, prefixed: has("transformer.wte.weight"), heads, width }
+        Self { family, prefixed: has("transformer.wte.weight"), heads, width, gguf: None }
+    }
+
+    /// Of a model in a GGUF file.
+    pub fn of_gguf(config: &ModelConfig) -> Self {
+        let rows = gguf::Rows {
+            heads: [config.num_attention_heads, config.num_key_value_heads],
+            head: config.head_dim,
+            paired: config.family == Family::Llama,
+            fused: config.family == Family::Gpt2,
+        };
+        Self { gguf: Some(rows), ..Self::of(config, |_| false) }
     }
 
     /// Where a tensor of ours lies.
     pub fn place(&self, ours: &str) -> Place {
+        if let Some(rows) = &self.gguf {
+            return gguf::place(ours, rows);
+        }
         match self.family {
             None | Some(Family::Polysketch) => Place::whole(ours),
             Some(Family::Gpt2) => gpt2::place(ours, self.prefixed, self.width),
@@ -95,8 +113,17 @@ impl Names {
         list
     }
 
+    /// Whether a tensor that no one asks for is an error: in a GGUF file all of them count.
+    pub fn is_strict(&self) -> bool {
+        self.gguf.is_some()
+    }
+
     /// Whether a tensor that no one asks for says nothing: buffers that older files hold, and heads that are tied.
     pub fn is_idle(&self, name: &str) -> bool {
+        if self.gguf.is_some() {
+            // Frequencies are in the configuration.
+            return name == "rope_freqs.weight" || name.ends_with(".attn_rot_embd");
+        }
         const BUFFERS: [&str; 5] =
             ["rotary_emb.inv_freq", ".attn.bias", ".attn.masked_bias", ".attention.bias", ".masked_bias"];
         self.family.is_some() && (BUFFERS.iter().any(|end| name.ends_with(end)) || name == "lm_head.weight")

@@ -67,6 +67,13 @@ impl Place {
         })
     }
 
+    /// Where some rows of ours lie in the file, of a tensor that is not transposed.
+    pub fn rows_in_file(&self, ours: Range<usize>) -> impl Iterator<Item = usize> {
+        let whole = self.rows.is_empty().then_some(0..usize::MAX);
+        let rows = whole.into_iter().chain(self.rows.iter().cloned()).flatten();
+        rows.skip(ours.start).take(ours.len())
+    }
+
     /// Our tensor, of this shape, from the file's.
     pub fn take<T: Copy>(&self, file: Vec<T>, ours: &[usize]) -> Vec<T> {
         if self.rows.is_empty() && !self.transposed {

@@ -1,0 +1,605 @@
+//! Products with matrices in few bits ([`Quant`]), by f32 arithmetic on their integers.
+//!
+//! On the CPU sixteen rows stand side by side in a panel: word by word of a row, all sixteen. So a vector holds
+//! the same column of as many rows, and needs no sum across its lanes, no shuffle and no table. A column's
+//! integer becomes a float by standing in the right bits of one: with an exponent of 23 - b, what stands in bit
+//! b counts 1. For few rows of x the matrix is read once, as it lies; for many its panels are widened in the
+//! cache and meet the usual product.
+
+use std::any::TypeId;
+
+use pulp::{Arch, Simd, WithSimd};
+
+use super::{Mat, MatMut, Real, blocks, matmul, parallel_each, threads, with_scratch};
+use crate::tensor::Quant;
+
+/// Rows of a panel.
+const ROWS: usize = 16;
+/// Columns that are taken at a time.
+const GROUP: usize = 32;
+/// With at most so many rows of x the integers are multiplied as they lie.
+const FEW: usize = 16;
+/// Multiplications that are worth a task of their own.
+const LEAST: usize = 1 << 17;
+/// Widened numbers of a task, at most.
+const MOST_WIDE: usize = 1 << 18;
+
+/// A matrix in few bits, in panels of sixteen rows.
+#[derive(Clone, Debug)]
+pub struct Panels {
+    quant: Quant,
+    rows: usize,
+    words: Vec<u32>,
+}
+
+impl Panels {
+    /// From rows as devices have them.
+    pub fn new(quant: Quant, words: &[u32]) -> Self {
+        let of_row = quant.row_words();
+        let rows = words.len() / of_row.max(1);
+        let mut panels = Self { quant, rows, words: Vec::new() };
+        let unit = panels.unit_words();
+        let of_panel = panels.panel_words();
+        panels.words = vec![0; rows.div_ceil(ROWS) * of_panel];
+        for (row, words) in words.chunks_exact(of_row.max(1)).enumerate() {
+            let (panel, lane) = (&mut panels.words[row / ROWS * of_panel..][..of_panel], row % ROWS);
+            let (values, scales) = words.split_at(quant.value_words());
+            let (value_words, scale_words) = (quant.unit_value_words(), quant.unit_scale_words());
+            for (at, unit) in panel.chunks_exact_mut(unit).enumerate() {
+                let mut lanes = unit[lane..].iter_mut().step_by(ROWS);
+                let zeros = std::iter::repeat(&0);
+                let values = values.iter().skip(at * value_words).chain(zeros.clone()).take(value_words);
+                for value in values {
+                    // Signed bytes are kept as distances from -128.
+                    let value = if quant.bits == 8 { value ^ 0x8080_8080 } else { *value };
+                    if let Some(word) = lanes.next() {
+                        *word = value;
+                    }
+                }
+                let scales = scales.iter().skip(at * scale_words).chain(zeros).take(scale_words);
+                lanes.zip(scales).for_each(|(word, scale)| *word = *scale);
+            }
+        }
+        panels
+    }
+
+    /// How its rows are kept.
+    pub fn quant(&self) -> &Quant {
+        &self.quant
+    }
+
+    /// Rows.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Numbers.
+    pub fn len(&self) -> usize {
+        self.rows * self.quant.columns()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.rows == 0
+    }
+
+    /// Bytes in memory.
+    pub fn bytes(&self) -> usize {
+        4 * self.words.len()
+    }
+
+    /// Words of a unit of all rows of a panel.
+    fn unit_words(&self) -> usize {
+        ROWS * (self.quant.unit_value_words() + self.quant.unit_scale_words())
+    }
+
+    fn panel_words(&self) -> usize {
+        self.units() * self.unit_words()
+    }
+
+    /// Units of a row.
+    fn units(&self) -> usize {
+        self.quant.columns().div_ceil(self.quant.unit())
+    }
+
+    fn panel(&self, i: usize) -> &[u32] {
+        let words = self.panel_words();
+        &self.words[i * words..][..words]
+    }
+
+    /// The numbers of a row.
+    pub fn row<R: Real>(&self, row: usize, out: &mut [R]) {
+        let quant = &self.quant;
+        let unit_words = self.unit_words() / ROWS;
+        let mut one = vec![0; unit_words];
+        let mut wide = vec![0.0; quant.unit()];
+        let of_unit = quant.of_unit();
+        let units = self.panel(row / ROWS).chunks_exact(unit_words * ROWS);
+        for (unit, out) in units.zip(out.chunks_mut(quant.unit())) {
+            one.iter_mut().zip(unit[row % ROWS..].iter().step_by(ROWS)).for_each(|(to, from)| *to = *from);
+            if quant.bits == 8 {
+                one[..quant.unit_value_words()].iter_mut().for_each(|word| *word ^= 0x8080_8080);
+            }
+            of_unit.widen(&one, &mut wide);
+            out.iter_mut().zip(&wide).for_each(|(x, wide)| *x = R::from_f32(*wide));
+        }
+    }
+
+    /// `y (+)= x Wᵀ`.
+    pub fn multiply<R: Real>(&self, y: MatMut<'_, R>, x: Mat<'_, R>, accumulate: bool) {
+        assert!(TypeId::of::<R>() == TypeId::of::<f32>(), "matrices in few bits are multiplied in f32");
+        assert!(
+            y.cols == self.rows && x.cols == self.quant.columns() && y.rows == x.rows && y.col_stride == 1,
+            "panels: [{}, {}] = [{}, {}] of {} rows",
+            y.rows,
+            y.cols,
+            x.rows,
+            x.cols,
+            self.rows
+        );
+        if x.rows == 0 || self.rows == 0 {
+            return;
+        }
+        if x.rows <= FEW && x.col_stride == 1 {
+            self.multiply_few(y, x, accumulate);
+        } else {
+            self.multiply_many(y, x, accumulate);
+        }
+    }
+
+    fn multiply_few<R: Real>(&self, y: MatMut<'_, R>, x: Mat<'_, R>, accumulate: bool) {
+        let (quant, rows) = (&self.quant, x.rows);
+        let width = self.units() * quant.unit();
+        let sums = width / quant.block();
+        let panels = self.rows.div_ceil(ROWS);
+        let tasks = (panels * ROWS * width / LEAST).clamp(1, 4 * threads()).min(panels);
+        let at_once = panels.div_ceil(tasks);
+        with_scratch(rows * (width + sums), |scratch: &mut [f32]| {
+            let (padded, blocks_of_x) = scratch.split_at_mut(rows * width);
+            padded.fill(0.0);
+            for (row, to) in padded.chunks_exact_mut(width).enumerate() {
+                let from: &[f32] = bytemuck::cast_slice(&x.data[row * x.row_stride..][..x.cols]);
+                to[..x.cols].copy_from_slice(from);
+            }
+            for (sum, x) in blocks_of_x.iter_mut().zip(padded.chunks_exact(quant.block())) {
+                *sum = x.iter().sum();
+            }
+            let (padded, blocks_of_x) = (&*padded, &*blocks_of_x);
+            let mut out = blocks(
+                y.data,
+                y.row_stride,
+                [self.rows.div_ceil(at_once * ROWS), at_once * ROWS],
+                |row, part| part * rows + row,
+            );
+            parallel_each(out.chunks_mut(rows), |part, out| {
+                let first = part * at_once;
+                for panel in first..panels.min(first + at_once) {
+                    let mut sums = [[0f32; ROWS]; FEW];
+                    let words = self.panel(panel);
+                    let few =
+                        Few { quant, words, x: padded, of_blocks: blocks_of_x, width, rows, out: &mut sums };
+                    Arch::new().dispatch(few);
+                    let at = (panel - first) * ROWS;
+                    for (out, sums) in out.iter_mut().zip(&sums) {
+                        let end = (at + ROWS).min(self.rows - first * ROWS);
+                        for (y, sum) in out[at..end].iter_mut().zip(sums) {
+                            let sum = R::from_f32(*sum);
+                            *y = if accumulate { *y + sum } else { sum };
+                        }
+                    }
+                }
+            });
+        });
+    }
+
+    fn multiply_many<R: Real>(&self, y: MatMut<'_, R>, x: Mat<'_, R>, accumulate: bool) {
+        let (rows, depth) = (x.rows, x.cols);
+        let width = self.units() * self.quant.unit();
+        let tasks = (rows * self.len() / LEAST).clamp(1, 4 * threads());
+        let most = (MOST_WIDE / width).max(ROWS);
+        // The inner loops of the product take 48 columns at a time.
+        let columns = self.rows.div_ceil(tasks).min(most).next_multiple_of(3 * ROWS);
+        let parts = self.rows.div_ceil(columns);
+        let mut out = blocks(y.data, y.row_stride, [parts, columns], |row, part| part * rows + row);
+        parallel_each(out.chunks_mut(rows), |part, out| {
+            let n = columns.min(self.rows - part * columns);
+            with_scratch(width * columns + rows * n, |scratch: &mut [R]| {
+                let (wide, sums) = scratch.split_at_mut(width * columns);
+                for panel in 0..n.div_ceil(ROWS) {
+                    let words = self.panel(part * columns / ROWS + panel);
+                    let wide: &mut [f32] = bytemuck::cast_slice_mut(&mut wide[panel * ROWS..]);
+                    Arch::new().dispatch(Widen { quant: &self.quant, words, stride: columns, out: wide });
+                }
+                let w = Mat { data: &*wide, rows: depth, cols: n, row_stride: columns, col_stride: 1 };
+                matmul(MatMut::new(sums, rows, n), x, w, false);
+                for (y, sums) in out.iter_mut().zip(sums.chunks_exact(n)) {
+                    y.iter_mut().zip(sums).for_each(|(y, s)| *y = if accumulate { *y + *s } else { *s });
+                }
+            });
+        });
+    }
+
+    /// The numbers of all rows, row after row.
+    pub fn widen<R: Real>(&self, out: &mut [R]) {
+        let columns = self.quant.columns();
+        super::parallel_chunks(out, columns.max(1), |row, out| self.row(row, out));
+    }
+}
+
+/// What a unit is: the least columns that have whole words of scales.
+impl Quant {
+    /// Columns of a unit.
+    fn unit(&self) -> usize {
+        if !self.wide && !self.minimum && self.block() == GROUP { 2 * GROUP } else { GROUP }
+    }
+
+    fn of_unit(&self) -> Quant {
+        Quant { columns: self.unit() as u32, ..*self }
+    }
+
+    fn unit_value_words(&self) -> usize {
+        self.of_unit().value_words()
+    }
+
+    fn unit_scale_words(&self) -> usize {
+        self.of_unit().scale_words()
+    }
+}
+
+/// The float of a vector's integers of `bits` bits from bit `at` on, less an offset.
+#[inline(always)]
+fn float<S: Simd>(simd: S, words: S::u32s, bits: u32, at: u32, offset: f32) -> S::f32s {
+    let mask = ((1 << bits) - 1) << at;
+    // 2^(23 - at): there, bit `at` of the mantissa counts 1.
+    let one = f32::from_bits((127 + 23 - at) << 23);
+    let inside = simd.or_u32s(simd.and_u32s(words, simd.splat_u32s(mask)), simd.splat_u32s(one.to_bits()));
+    simd.sub_f32s(simd.transmute_f32s_u32s(inside), simd.splat_f32s(one + offset))
+}
+
+#[inline(always)]
+fn shifted<S: Simd>(simd: S, words: S::u32s, by: u32) -> S::u32s {
+    simd.wrapping_dyn_shr_u32s(words, simd.splat_u32s(by))
+}
+
+/// Column `i` of the 32 of a group, of the words of a vector's rows.
+#[inline(always)]
+fn columns<S: Simd>(simd: S, words: S::u32s, bits: u8, offset: f32) -> [S::f32s; 8] {
+    let zero = simd.splat_f32s(0.0);
+    if bits == 4 {
+        let high = shifted(simd, words, 12);
+        let low = |at: u32| float(simd, words, 4, at, offset);
+        let high = |at: u32| float(simd, high, 4, at - 12, offset);
+        [low(0), low(8), low(16), high(24), low(4), low(12), high(20), high(28)]
+    } else {
+        let high = shifted(simd, words, 16);
+        let low = |at: u32| float(simd, words, 8, at, 128.0);
+        let high = |at: u32| float(simd, high, 8, at, 128.0);
+        [low(0), low(8), high(0), high(8), zero, zero, zero, zero]
+    }
+}
+
+/// The floats of halves in the low bits of words.
+#[inline(always)]
+fn halves<S: Simd>(simd: S, words: S::u32s) -> S::f32s {
+    let sign = simd.wrapping_dyn_shl_u32s(simd.and_u32s(words, simd.splat_u32s(0x8000)), simd.splat_u32s(16));
+    let rest = simd.wrapping_dyn_shl_u32s(simd.and_u32s(words, simd.splat_u32s(0x7fff)), simd.splat_u32s(13));
+    // Exponents of halves count from 15, those of floats from 127.
+    let scaled =
+        simd.mul_f32s(simd.transmute_f32s_u32s(rest), simd.splat_f32s(f32::from_bits((127 + 112) << 23)));
+    simd.transmute_f32s_u32s(simd.or_u32s(simd.transmute_u32s_f32s(scaled), sign))
+}
+
+/// Scale and minimum of block `b` of a unit.
+#[inline(always)]
+fn scales<S: Simd>(simd: S, quant: &Quant, words: &[u32], b: usize, lane: usize) -> (S::f32s, S::f32s) {
+    let word = |i: usize| vector::<S>(&words[i * ROWS + lane..]);
+    match (quant.wide, quant.minimum) {
+        (true, true) => (simd.transmute_f32s_u32s(word(2 * b)), simd.transmute_f32s_u32s(word(2 * b + 1))),
+        (true, false) => (simd.transmute_f32s_u32s(word(b)), simd.splat_f32s(-0.0)),
+        (false, true) => {
+            let pair = word(b);
+            (halves(simd, pair), halves(simd, shifted(simd, pair, 16)))
+        }
+        (false, false) => {
+            let pair = word(b / 2);
+            let half = if b % 2 == 1 { shifted(simd, pair, 16) } else { pair };
+            (halves(simd, half), simd.splat_f32s(-0.0))
+        }
+    }
+}
+
+#[inline(always)]
+fn vector<S: Simd>(words: &[u32]) -> S::u32s {
+    S::as_simd_u32s(words).0[0]
+}
+
+/// A panel times few rows of x.
+struct Few<'a> {
+    quant: &'a Quant,
+    words: &'a [u32],
+    /// Rows of `width`.
+    x: &'a [f32],
+    /// Sums of their blocks.
+    of_blocks: &'a [f32],
+    width: usize,
+    rows: usize,
+    out: &'a mut [[f32; ROWS]; FEW],
+}
+
+impl WithSimd for Few<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(mut self, simd: S) {
+        // So that the inner loops know what they read.
+        match (self.quant.bits, self.quant.block()) {
+            (4, 32) => self.rows::<S, 4, 32>(simd),
+            (4, 16) => self.rows::<S, 4, 16>(simd),
+            (4, 8) => self.rows::<S, 4, 8>(simd),
+            (4, _) => self.rows::<S, 4, 4>(simd),
+            (_, 32) => self.rows::<S, 8, 32>(simd),
+            (_, 16) => self.rows::<S, 8, 16>(simd),
+            (_, 8) => self.rows::<S, 8, 8>(simd),
+            _ => self.rows::<S, 8, 4>(simd),
+        }
+    }
+}
+
+impl Few<'_> {
+    #[inline(always)]
+    fn rows<S: Simd, const BITS: u8, const BLOCK: usize>(&mut self, simd: S) {
+        let mut row = 0;
+        while row + 4 <= self.rows {
+            self.some::<S, BITS, BLOCK, 4>(simd, row);
+            row += 4;
+        }
+        if row + 2 <= self.rows {
+            self.some::<S, BITS, BLOCK, 2>(simd, row);
+            row += 2;
+        }
+        while row < self.rows {
+            self.some::<S, BITS, BLOCK, 1>(simd, row);
+            row += 1;
+        }
+    }
+
+    #[inline(always)]
+    fn some<S: Simd, const BITS: u8, const BLOCK: usize, const N: usize>(&mut self, simd: S, row: usize) {
+        let quant = Quant { bits: BITS, block: BLOCK as u8, ..*self.quant };
+        let (unit, value_words) = (quant.unit(), quant.unit_value_words());
+        let unit_words = ROWS * (value_words + quant.unit_scale_words());
+        let zero = simd.splat_f32s(0.0);
+        let offset = f32::from(quant.offset());
+        let (x_rows, of_blocks) = (&self.x[row * self.width..], &self.of_blocks[row * self.width / BLOCK..]);
+        for lane in (0..ROWS).step_by(S::F32_LANES) {
+            let mut sums = [zero; N];
+            for (at, words) in self.words.chunks_exact(unit_words).enumerate() {
+                let x: [&[f32]; N] = std::array::from_fn(|r| &x_rows[r * self.width + at * unit..][..unit]);
+                let minima: [&[f32]; N] = std::array::from_fn(|r| {
+                    &of_blocks[(r * self.width + at * unit) / BLOCK..][..unit / BLOCK]
+                });
+                let (values, scale_words) = words.split_at(ROWS * value_words);
+                // Sums that do not wait for each other.
+                let apart = |j: usize| if N == 1 { j % 4 } else { j / 4 % 2 };
+                if BITS == 4 {
+                    for (group, values) in values.chunks_exact(4 * ROWS).enumerate() {
+                        let mut parts = [[[zero; 4]; N]; 8];
+                        for i in 0..4 {
+                            let columns =
+                                columns(simd, vector::<S>(&values[i * ROWS + lane..]), BITS, offset);
+                            for j in 0..8 {
+                                let column = 4 * i + j % 4 + 16 * (j / 4);
+                                let part = &mut parts[if BLOCK == GROUP { 0 } else { column / BLOCK }];
+                                for r in 0..N {
+                                    let x = simd.splat_f32s(x[r][group * GROUP + column]);
+                                    let sum = &mut part[r][apart(j)];
+                                    *sum = simd.mul_add_e_f32s(columns[j], x, *sum);
+                                }
+                            }
+                        }
+                        for b in 0..GROUP / BLOCK {
+                            let block = group * GROUP / BLOCK + b;
+                            add(simd, &quant, (scale_words, block, lane), &minima, &parts[b], &mut sums);
+                        }
+                    }
+                } else {
+                    for (block, values) in values.chunks_exact(BLOCK / 4 * ROWS).enumerate() {
+                        let mut parts = [[zero; 4]; N];
+                        for i in 0..BLOCK / 4 {
+                            let columns =
+                                columns(simd, vector::<S>(&values[i * ROWS + lane..]), BITS, offset);
+                            for j in 0..4 {
+                                for r in 0..N {
+                                    let x = simd.splat_f32s(x[r][block * BLOCK + 4 * i + j]);
+                                    let sum = &mut parts[r][apart(if N == 1 { j } else { 2 * j })];
+                                    *sum = simd.mul_add_e_f32s(columns[j], x, *sum);
+                                }
+                            }
+                        }
+                        add(simd, &quant, (scale_words, block, lane), &minima, &parts, &mut sums);
+                    }
+                }
+            }
+            for r in 0..N {
+                S::as_mut_simd_f32s(&mut self.out[row + r][lane..]).0[0] = sums[r];
+            }
+        }
+    }
+}
+
+/// Adds what a block's integers gave, times its scale, and its minimum times the sum of x.
+#[inline(always)]
+fn add<S: Simd, const N: usize>(
+    simd: S,
+    quant: &Quant,
+    (scale_words, block, lane): (&[u32], usize, usize),
+    of_blocks: &[&[f32]; N],
+    parts: &[[S::f32s; 4]; N],
+    sums: &mut [S::f32s; N],
+) {
+    let (scale, minimum) = scales(simd, quant, scale_words, block, lane);
+    for r in 0..N {
+        let [a, b, c, d] = parts[r];
+        let part = simd.add_f32s(simd.add_f32s(a, b), simd.add_f32s(c, d));
+        sums[r] = simd.mul_add_e_f32s(scale, part, sums[r]);
+        if quant.minimum {
+            let x = simd.splat_f32s(of_blocks[r][block]);
+            sums[r] = simd.mul_add_e_f32s(minimum, x, sums[r]);
+        }
+    }
+}
+
+/// The numbers of a panel: column after column, `stride` apart.
+struct Widen<'a> {
+    quant: &'a Quant,
+    words: &'a [u32],
+    stride: usize,
+    out: &'a mut [f32],
+}
+
+impl WithSimd for Widen<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { quant, words, stride, out } = self;
+        let (unit, value_words) = (quant.unit(), quant.unit_value_words());
+        let unit_words = ROWS * (value_words + quant.unit_scale_words());
+        let block = quant.block();
+        let per_word = if quant.bits == 4 { 8 } else { 4 };
+        for (at, words) in words.chunks_exact(unit_words).enumerate() {
+            let (values, scale_words) = words.split_at(ROWS * value_words);
+            for lane in (0..ROWS).step_by(S::F32_LANES) {
+                for i in 0..value_words {
+                    let word = vector::<S>(&values[i * ROWS + lane..]);
+                    let columns = columns(simd, word, quant.bits, f32::from(quant.offset()));
+                    for (j, column) in columns.into_iter().take(per_word).enumerate() {
+                        let of_unit = if quant.bits == 4 {
+                            i / 4 * GROUP + 4 * (i % 4) + j % 4 + 16 * (j / 4)
+                        } else {
+                            4 * i + j
+                        };
+                        let (scale, minimum) = scales(simd, quant, scale_words, of_unit / block, lane);
+                        let x = simd.mul_add_e_f32s(scale, column, minimum);
+                        S::as_mut_simd_f32s(&mut out[(at * unit + of_unit) * stride + lane..]).0[0] = x;
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn numbers(n: usize, seed: u32) -> Vec<f32> {
+        let mut state = seed.wrapping_mul(2_654_435_761) | 1;
+        let mut next = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 8) as f32 / (1 << 23) as f32 - 1.0
+        };
+        (0..n).map(|_| next()).collect()
+    }
+
+    /// Rows of random integers and scales, as devices have them, and their numbers.
+    fn matrix(quant: &Quant, rows: usize) -> (Vec<u32>, Vec<f32>) {
+        let columns = quant.columns();
+        let mut words = vec![0; rows * quant.row_words()];
+        let mut wide = vec![0.0; rows * columns];
+        for (r, row) in words.chunks_exact_mut(quant.row_words()).enumerate() {
+            let span = if quant.bits == 4 { 8.0 } else { 128.0 };
+            let from = if quant.bits == 4 && quant.minimum { 8 } else { 0 };
+            let q: Vec<i8> = numbers(columns, r as u32 + 1)
+                .iter()
+                .map(|x| ((x * span).floor() as i8).wrapping_add(from))
+                .collect();
+            quant.put_values(row, 0, &q);
+            for (b, scale) in numbers(quant.blocks(), r as u32 + 77).into_iter().enumerate() {
+                // Of few digits, so that products with integers are exact.
+                let scale = half::f16::from_f32(scale).to_f32();
+                let minimum = if quant.minimum { scale * 3.0 - 0.5 } else { -0.0 };
+                quant.put_scale(row, b, scale / span, minimum);
+            }
+            quant.widen(row, &mut wide[r * columns..][..columns]);
+        }
+        (words, wide)
+    }
+
+    fn all() -> Vec<Quant> {
+        let mut list = Vec::new();
+        for bits in [4, 8] {
+            for (block, columns) in [(32, 64), (32, 96), (16, 80), (8, 40), (4, 36)] {
+                for (wide, minimum) in [(false, false), (false, true), (true, false), (true, true)] {
+                    list.push(Quant { bits, block, wide, minimum, columns });
+                }
+            }
+        }
+        list
+    }
+
+    #[test]
+    fn rows_are_those_that_were_put_in() {
+        for quant in all() {
+            let (words, want) = matrix(&quant, 37);
+            let panels = Panels::new(quant, &words);
+            let mut got = vec![0f32; want.len()];
+            panels.widen(&mut got);
+            assert!(got.iter().zip(&want).all(|(a, b)| a.to_bits() == b.to_bits()), "{quant:?}");
+        }
+    }
+
+    #[test]
+    fn products_are_those_of_the_widened_matrix() {
+        for quant in all() {
+            let rows = 37;
+            let (words, wide) = matrix(&quant, rows);
+            let panels = Panels::new(quant, &words);
+            let columns = quant.columns();
+            for n in [1, 2, 3, 7, 16, 17, 33] {
+                let x = numbers(n * columns, 9);
+                for accumulate in [false, true] {
+                    let stride = rows + 3;
+                    let start = numbers(n * stride, 5);
+                    let mut y = start.clone();
+                    let out = MatMut::strided(&mut y, n, rows, stride);
+                    panels.multiply(out, Mat::new(&x, n, columns), accumulate);
+                    for i in 0..n {
+                        for j in 0..rows {
+                            let sum: f64 = (0..columns)
+                                .map(|k| f64::from(x[i * columns + k]) * f64::from(wide[j * columns + k]))
+                                .sum();
+                            let want = sum + if accumulate { f64::from(start[i * stride + j]) } else { 0.0 };
+                            let got = f64::from(y[i * stride + j]);
+                            assert!(
+                                (got - want).abs() < 2e-5 * columns as f64,
+                                "{quant:?} {n} {i} {j}: {got} {want}"
+                            );
+                        }
+                        assert_eq!(
+                            y[i * stride + rows..(i + 1) * stride],
+                            start[i * stride + rows..(i + 1) * stride]
+                        );
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn widened_panels_are_exact() {
+        for quant in all() {
+            let (words, want) = matrix(&quant, 16);
+            let panels = Panels::new(quant, &words);
+            let width = panels.units() * quant.unit();
+            let mut out = vec![0f32; width * 16];
+            Arch::new().dispatch(Widen { quant: &quant, words: panels.panel(0), stride: 16, out: &mut out });
+            for row in 0..16 {
+                for column in 0..quant.columns() {
+                    let (got, want) = (out[column * 16 + row], want[row * quant.columns() + column]);
+                    assert!(got.to_bits() == want.to_bits(), "{quant:?} {row} {column}: {got} {want}");
+                }
+            }
+        }
+    }
+}
