@@ -187,6 +187,15 @@ impl GgufVocabulary {
 }
 
 impl Tokenizer {
+    /// The tokenizer of `vocab.json` and `merges.txt`, the files of byte-level vocabularies before there was a
+    /// `tokenizer.json`; `config` is `tokenizer_config.json`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Tokenizer`] for files that are damaged or do not fit together.
+    pub fn from_lists(vocab: &str, merges: &str, config: &Value, label: &str) -> Result<Self> {
+        lists(vocab, merges, config, label)
+    }
+
     /// The tokenizer of a model folder: its `tokenizer.json`, else its `vocab.json` with `merges.txt`, else
     /// [`Tokenizer::bytes`].
     ///
@@ -205,7 +214,7 @@ impl Tokenizer {
             let config = read_text(&dir.join("tokenizer_config.json")).unwrap_or_default();
             // A damaged one is told about where its ends are read.
             let config = serde_json::from_str(&config).unwrap_or_default();
-            return from_lists(&vocab?, &merges?, &config, &dir.display().to_string());
+            return Self::from_lists(&vocab?, &merges?, &config, &dir.display().to_string());
         }
         if is_there("tokenizer.model") {
             return Err(Error::new(
@@ -218,13 +227,7 @@ impl Tokenizer {
     }
 }
 
-/// The tokenizer of `vocab.json` and `merges.txt`, the files of byte-level vocabularies before there was a
-/// `tokenizer.json`; `config` is `tokenizer_config.json`.
-///
-/// # Errors
-/// [`ErrorKind::Tokenizer`] for files that are damaged or do not fit together.
-#[cfg(not(target_arch = "wasm32"))]
-fn from_lists(vocab: &str, merges: &str, config: &Value, label: &str) -> Result<Tokenizer> {
+fn lists(vocab: &str, merges: &str, config: &Value, label: &str) -> Result<Tokenizer> {
     let damaged = |file: &str, what: String| {
         Error::new(ErrorKind::Tokenizer, format!("{label}/{file}: {what}")).help(
             "the file is damaged or of another kind of tokenizer; copy it again, or add a tokenizer.json",
