@@ -122,8 +122,16 @@ fn groups(config: &ModelConfig) -> Vec<(&'static str, u64)> {
         ParameterKind::NormScale | ParameterKind::NormBias => 5,
         _ => 1,
     };
-    let names =
-        ["embedding", "attention projections", "sketch", "gate", "MLP", "norms", "positions", "output matrix"];
+    let names = [
+        "embedding",
+        "attention projections",
+        "sketch",
+        "gate",
+        "MLP",
+        "norms",
+        "positions",
+        "output matrix",
+    ];
     // All layers are alike: count one, so that a model of a million layers takes no longer.
     let mut sums = [0u64; 8];
     let mut add = |layers: usize, times: i64| {
