@@ -113,17 +113,27 @@ fn facts(options: &ModelOptions) -> Result<Facts> {
 /// Parameters by what they do.
 fn groups(config: &ModelConfig) -> Vec<(&'static str, u64)> {
     let group = |spec: &ParameterSpec| match spec.kind {
+        _ if spec.name.starts_with("lm_head.") => 7,
+        _ if spec.name.contains("embed_positions") => 6,
         ParameterKind::Embedding => 0,
         _ if spec.name.contains(".sketch.") => 2,
         ParameterKind::GateWeight | ParameterKind::GateBias => 3,
         _ if spec.name.contains(".mlp.") => 4,
         ParameterKind::NormScale | ParameterKind::NormBias => 5,
-        ParameterKind::LogitBias => 6,
         _ => 1,
     };
-    let names = ["embedding", "attention projections", "sketch", "gate", "MLP", "norms", "logit bias"];
+    let names = [
+        "embedding",
+        "attention projections",
+        "sketch",
+        "gate",
+        "MLP",
+        "norms",
+        "positions",
+        "output matrix",
+    ];
     // All layers are alike: count one, so that a model of a million layers takes no longer.
-    let mut sums = [0u64; 7];
+    let mut sums = [0u64; 8];
     let mut add = |layers: usize, times: i64| {
         for spec in (ModelConfig { num_hidden_layers: layers, ..config.clone() }).parameters() {
             let elements = spec.shape.iter().fold(1u64, |a, n| a.saturating_mul(*n as u64));
