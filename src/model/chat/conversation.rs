@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::template::{ChatTemplate, Message};
+use super::message::Message;
+use super::template::ChatTemplate;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::coder::EncodeOptions;
 use crate::model::sampling::Generated;

@@ -7,8 +7,8 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Kwargs, Rest};
 use minijinja::{Environment, ErrorKind as Kind, Value, context};
 
+use super::message::Message;
 use super::python;
-use super::template::Message;
 use crate::error::{Error, ErrorKind, Result};
 
 /// The name of the template in its environment.

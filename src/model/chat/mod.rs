@@ -2,6 +2,7 @@
 //!
 //! | file | what |
 //! |---|---|
+//! | `message` | what is said |
 //! | `template` | which template a model has |
 //! | `jinja` | how it is rendered: as Hugging Face's library does |
 //! | `python` | values as Python writes them |
@@ -9,9 +10,11 @@
 
 mod conversation;
 mod jinja;
+mod message;
 mod python;
 mod template;
 
 pub use conversation::{Conversation, Reading};
+pub use message::Message;
+pub use template::ChatTemplate;
 pub(super) use template::tokens;
-pub use template::{ChatTemplate, Message};

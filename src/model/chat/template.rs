@@ -1,26 +1,10 @@
 //! Which template a model has, and what it is given.
 
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::jinja::Jinja;
+use super::message::Message;
 use crate::error::{Error, ErrorKind, Result};
-
-/// What somebody said in a conversation.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Message {
-    /// Who: `system`, `user`, `assistant`, or what else a template knows.
-    pub role: String,
-    /// What.
-    pub content: String,
-}
-
-impl Message {
-    /// What `role` said.
-    pub fn new(role: impl Into<String>, content: impl Into<String>) -> Self {
-        Self { role: role.into(), content: content.into() }
-    }
-}
 
 /// How a model writes a conversation down: a Jinja template, rendered as Hugging Face's `transformers` does.
 /// Cheap to clone.
