@@ -2,21 +2,23 @@
 
 use super::case::{Case, Data, bits};
 use super::random::Rng;
-use crate::attention::{HeadLayout, LocalAffinity, Rotation};
+use crate::attention::{HeadLayout, LocalAffinity, RopeScaling, Rotation};
 use crate::error::Result;
 use crate::graph::{Graph, Role};
-use crate::kernels::cpu::Norm;
+use crate::kernels::cpu::{Activation, Norm};
 use crate::kernels::dense::attention_dense::{AttentionDense, Keys};
 use crate::kernels::dense::attention_dense_decode::AttentionDenseDecode;
 use crate::kernels::dense::attention_dense_merge::AttentionDenseMerge;
 use crate::kernels::heads::gate_prefix::{Carried, GatePrefix};
 use crate::kernels::heads::join_columns::JoinColumns;
+use crate::kernels::heads::layout::{DIGITS, rotation_table};
 use crate::kernels::linear::linear::{Addend, Linear};
 use crate::kernels::pairs::mask::Mask;
 use crate::kernels::pairs::pair_affinity::PairAffinity;
+use crate::kernels::rows::embed::{Embed, Positions};
 use crate::kernels::rows::multiply_add::MultiplyAdd;
 use crate::shape;
-use crate::tensor::{Call, Capacity, DType, Lane, TensorId, TensorType, Unit};
+use crate::tensor::{Call, Capacity, DType, Lane, Quant, TensorId, TensorType, Unit};
 
 /// The heads of them all.
 fn layout() -> HeadLayout {
@@ -56,6 +58,100 @@ fn linears(list: &mut Vec<(String, Graph)>) -> Result<()> {
     }
     Ok(())
 }
+
+/// Matrices of 4 and 8 bits, whose rows are no multiple of a group: products of many rows and of few with all
+/// that they add and fuse, and embeddings.
+fn quantised(list: &mut Vec<(String, Graph)>) -> Result<()> {
+    const COLUMNS: usize = 40;
+    let form = |bits, block, wide, minimum| Quant { bits, block, wide, minimum, columns: COLUMNS as u32 };
+    let forms = [
+        form(4, 32, false, true),
+        form(8, 32, false, false),
+        form(4, 32, false, false),
+        form(4, 32, true, true),
+        form(8, 16, true, false),
+        form(8, 32, false, true),
+    ];
+    for (at, quant) in forms.into_iter().enumerate() {
+        let dtype = DType::Quant(quant);
+        let name = format!(
+            "{} blocks of {} wide={} minimum={}",
+            quant.name(),
+            quant.block,
+            quant.wide,
+            quant.minimum
+        );
+        // The first of each size with everything, the others alone.
+        let all = at < 2;
+        let addends = [Addend::None, Addend::Bias, Addend::Residual, Addend::Both];
+        let fused = [(false, false), (true, false), (true, true)];
+        for (rows, addend) in
+            [Unit::Rows, Unit::Lanes].into_iter().flat_map(|rows| addends.map(|a| (rows, a)))
+        {
+            for (norm, gated) in fused {
+                let few = rows == Unit::Lanes;
+                let exists = match (norm, gated) {
+                    (false, _) => true,
+                    (true, false) => few && !addend.residual(),
+                    (true, true) => few && addend == Addend::None,
+                };
+                if !exists || !(all || (addend == Addend::None && !norm)) {
+                    continue;
+                }
+                let mut g = Graph::new();
+                let outputs = 9;
+                let x = g.input("x", TensorType::f32(shape![rows, COLUMNS]));
+                let w = g.parameter("w", dtype, shape![outputs * if gated { 2 } else { 1 }, COLUMNS]);
+                let weights = norm.then(|| g.parameter("norm", DType::F32, shape![2, COLUMNS]));
+                let bias = addend.bias().then(|| g.parameter("bias", DType::F32, shape![outputs]));
+                let residual =
+                    addend.residual().then(|| g.input("residual", TensorType::f32(shape![rows, outputs])));
+                let arguments: Vec<_> =
+                    [Some(x), Some(w), weights, bias, residual].into_iter().flatten().collect();
+                let kernel = Linear {
+                    dtype,
+                    addend,
+                    rows,
+                    norm: norm.then_some(Norm::rms(1e-5)),
+                    gated: gated.then_some(Activation::Silu),
+                    ..Linear::new(COLUMNS, outputs)
+                };
+                let y = g.apply1("y", kernel, &arguments)?;
+                g.output(y, "y");
+                list.push((format!("linear {name} {rows:?} {addend:?} norm={norm} gated={gated}"), g));
+            }
+        }
+        for positions in [Positions::None, Positions::Sinusoidal, Positions::Learned(64)] {
+            if !all && positions != Positions::None {
+                continue;
+            }
+            let mut g = Graph::new();
+            let ids = g.input("ids", TensorType::u32(shape![Unit::Rows]));
+            let lanes = g.lanes(1);
+            let table = g.parameter("table", dtype, shape![IDS, COLUMNS]);
+            let mut arguments = vec![ids, lanes, table];
+            match positions {
+                Positions::None => {}
+                Positions::Sinusoidal => {
+                    let turns = rotation_table(&RopeScaling::None.frequencies(COLUMNS, 1e4));
+                    let shape = shape![DIGITS * 256, COLUMNS / 2, 2];
+                    arguments.push(g.constant_f32("constant.positions", shape, &turns));
+                }
+                Positions::Learned(n) => {
+                    arguments.push(g.parameter("positions", DType::F32, shape![n, COLUMNS]));
+                }
+            }
+            let kernel = Embed { width: COLUMNS, first: 0, rows: IDS, dtype, positions, by_slot: false };
+            let x = g.apply1("x", kernel, &arguments)?;
+            g.output(x, "x");
+            list.push((format!("embed {name} {positions:?}"), g));
+        }
+    }
+    Ok(())
+}
+
+/// Token ids of these cases are below it.
+const IDS: usize = 9;
 
 fn gates(list: &mut Vec<(String, Graph)>) -> Result<()> {
     let l = layout();
@@ -138,6 +234,7 @@ fn rows(l: &HeadLayout, place: Keys) -> (Graph, [TensorId; 3]) {
 pub fn graphs() -> Result<Vec<(String, Graph)>> {
     let mut list = Vec::new();
     linears(&mut list)?;
+    quantised(&mut list)?;
     gates(&mut list)?;
     joined(&mut list)?;
     dense(&mut list)?;
@@ -176,7 +273,18 @@ fn data(graph: &Graph, capacity: &Capacity) -> Data {
                 let values = rng.normals(elements.next_multiple_of(2));
                 values.chunks(2).map(|pair| half(pair[0]) | half(pair[1]) << 16).collect()
             }
-            _ => bits(rng.normals(elements)),
+            DType::Quant(quant) => {
+                let mut words = vec![0; t.ty.dtype.bytes(elements) / 4];
+                let values = rng.normals(elements);
+                let rows = values.chunks(quant.columns()).zip(words.chunks_mut(quant.row_words()));
+                for (values, row) in rows {
+                    // A normal number fits every form.
+                    quant.round(values, row);
+                }
+                words
+            }
+            DType::U32 => rng.tokens(elements, IDS),
+            DType::F32 => bits(rng.normals(elements)),
         };
         data.insert(t.name.clone(), words.into());
     }

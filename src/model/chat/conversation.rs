@@ -188,7 +188,7 @@ impl Conversation {
         let Some(saved) = saved else {
             self.read = None;
             return Err(Error::new(ErrorKind::State, format!("{label}: holds a text, not a conversation"))
-                .help("continue it by generate --state-in"));
+                .help("continue it as a text that is no chat"));
         };
         // Where another command went on with it, the position is another, and all is read anew.
         (self.messages, self.read, self.next) = (saved.messages, Some(saved.read), String::new());
