@@ -95,7 +95,7 @@ impl Conventions {
         match &self.template {
             Some(template) => template.as_ref().map_err(Clone::clone),
             None => Err(Error::new(ErrorKind::Config, "the model has no chat template: it continues texts")
-                .help("use generate, or give a template by --template FILE")),
+                .help("continue it as a text, or give a template")),
         }
     }
 }

@@ -15,12 +15,12 @@ fn one_kernel_on_the_cpu() {
 fn rows_go_to_a_file_as_they_come() {
     let dir = folder();
     let out = dir.path().join("rows.jsonl");
-    stdout(&["check", "--backend", "cpu", "layer_norm_grad", "--out", arg(&out)]);
+    stdout(&["check", "--backend", "cpu", "norm_grad", "--out", arg(&out)]);
     let text = std::fs::read_to_string(&out).unwrap();
     let rows: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert!(!rows.is_empty());
     for row in &rows {
-        assert_eq!((&row["kernel"], &row["wrong"]), (&"layer_norm_grad".into(), &false.into()), "{row}");
+        assert_eq!((&row["kernel"], &row["wrong"]), (&"norm_grad".into(), &false.into()), "{row}");
         assert!(row["outputs"][0]["error"].as_f64().unwrap() < 2e-5, "{row}");
     }
 }

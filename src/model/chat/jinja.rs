@@ -79,7 +79,7 @@ impl Jinja {
     }
 }
 
-const OTHER: &str = "write another template into a file and give it by --template";
+const OTHER: &str = "write another template and give that one";
 
 /// Marks the errors of `raise_exception`.
 #[derive(Debug, thiserror::Error)]

@@ -60,7 +60,7 @@ impl ChatTemplate {
                             names.join(", ")
                         ),
                     )
-                    .help("write the one you want into a file and give it by --template")
+                    .help("give the template that you want")
                 })?;
                 Some(Self::new(text, "tokenizer_config.json")?)
             }
@@ -69,7 +69,7 @@ impl ChatTemplate {
                     ErrorKind::Config,
                     "tokenizer_config.json: chat_template is neither a text nor a list",
                 )
-                .help("write the template into a file and give it by --template"));
+                .help("give a template"));
             }
         };
         Ok(template.map(|template| template.with_tokens(named_tokens(&config))))
