@@ -68,7 +68,7 @@ fn main(
                         g_sum += g.x + g.y;
                         gx_sum += dot(g, standard_pair(base, m, position, i, true));
                     }
-                    moments[local] = vec4<f32>(m, g_sum / f32(HEAD), gx_sum / f32(HEAD));
+                    moments[local] = vec4<f32>(m, select(0.0, g_sum, NORM_CENTRED) / f32(HEAD), gx_sum / f32(HEAD));
                 }
                 workgroupBarrier();
             }

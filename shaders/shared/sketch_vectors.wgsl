@@ -68,7 +68,8 @@ fn store_vectors(first: u32, dx: u32, sums: u32, local: u32) {
                 g_sum += g.x + g.y;
                 gx_sum += dot(g, standard_pair(at.x, head[row].xy, at.z, i, false));
             }
-            head[row] = vec4<f32>(head[row].xy, g_sum / f32(HEAD), gx_sum / f32(HEAD));
+            let level = select(0.0, g_sum, NORM_CENTRED) / f32(HEAD);
+            head[row] = vec4<f32>(head[row].xy, level, gx_sum / f32(HEAD));
         }
     }
     workgroupBarrier();
