@@ -83,7 +83,7 @@ pub fn config(file: &Gguf) -> Result<Map<String, Value>> {
     let meta = file.metadata();
     if let Some(n) = meta.count("split.count")?.filter(|n| *n > 1) {
         let e = meta.fault("split.count", n, "1: a model in several files is not supported");
-        return Err(e.help("join the parts with llama-gguf-split --merge"));
+        return Err(e.help("join its parts into one file with llama-gguf-split"));
     }
     if let Some(kind) = meta.text("general.type")?.filter(|kind| *kind != "model") {
         return Err(meta.fault("general.type", format!("\"{}\"", clip(kind)), "\"model\""));
