@@ -224,6 +224,9 @@ fn polysketch(
     case.allowed().then_some(case)
 }
 
+/// Name, sizes, rotation, attention, and what else differs.
+type Block<'a> = (&'a str, Body, (&'a str, &'a str), Value, Value);
+
 /// Blocks as public models have them (SPEC §9): grouped heads, other norms, activations, positions.
 pub fn block_models() -> Vec<RandomModel> {
     let body = |heads: usize, head: usize| Body { vocabulary: 61, heads, head, layers: 2, mlp: 36 };
@@ -287,13 +290,12 @@ pub fn block_models() -> Vec<RandomModel> {
                 "original_max_position_embeddings": 20.0 } } }),
         ),
     ];
-    let model =
-        |(i, (name, body, rope, attention, extra)): (usize, (_, Body, (&str, &str), Value, Value))| {
-            let mut model = RandomModel::new(name, 400 + 5 * i as u64, body, rope, attention);
-            let patch = extra.as_object().into_iter().flatten();
-            patch.for_each(|(key, value)| model.config[key] = value.clone());
-            model
-        };
+    let model = |(i, (name, body, rope, attention, extra)): (usize, Block<'_>)| {
+        let mut model = RandomModel::new(name, 400 + 5 * i as u64, body, rope, attention);
+        let patch = extra.as_object().into_iter().flatten();
+        patch.for_each(|(key, value)| model.config[key] = value.clone());
+        model
+    };
     list.into_iter().enumerate().map(model).collect()
 }
 

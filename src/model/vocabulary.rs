@@ -238,7 +238,7 @@ fn lists(vocab: &str, merges: &str, config: &Value, label: &str) -> Result<Token
     let lines = merges
         .lines()
         .enumerate()
-        .filter(|(at, line)| !line.is_empty() && !(*at == 0 && line.starts_with("#version")));
+        .filter(|(at, line)| !(line.is_empty() || *at == 0 && line.starts_with("#version")));
     let merges = lines.map(|(at, line)| {
         pair(line).ok_or_else(|| damaged("merges.txt", format!("line {} is no merge of two tokens", at + 1)))
     });

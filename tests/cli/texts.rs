@@ -29,7 +29,7 @@ fn bytes_model(folder: &Path, norm: f32, more: &Value) {
                 .map(|i: usize| {
                     state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
                     let x = (state >> 8) as f32 / (1 << 24) as f32 - 0.5;
-                    if last { if i % 2 == 0 { norm } else { -norm } } else { 0.2 * x }
+                    if last { if i.is_multiple_of(2) { norm } else { -norm } } else { 0.2 * x }
                 })
                 .collect()
         })

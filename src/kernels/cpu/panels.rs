@@ -397,9 +397,9 @@ impl Few<'_> {
                                 }
                             }
                         }
-                        for b in 0..GROUP / BLOCK {
+                        for (b, part) in parts.iter().enumerate().take(GROUP / BLOCK) {
                             let block = group * GROUP / BLOCK + b;
-                            add(simd, &quant, (scale_words, block, lane), &minima, &parts[b], &mut sums);
+                            add(simd, &quant, (scale_words, block, lane), &minima, part, &mut sums);
                         }
                     }
                 } else {
@@ -420,8 +420,8 @@ impl Few<'_> {
                     }
                 }
             }
-            for r in 0..N {
-                S::as_mut_simd_f32s(&mut self.out[row + r][lane..]).0[0] = sums[r];
+            for (r, sum) in sums.into_iter().enumerate() {
+                S::as_mut_simd_f32s(&mut self.out[row + r][lane..]).0[0] = sum;
             }
         }
     }

@@ -1,5 +1,5 @@
 //! Public models: their configurations and the names of their tensors, mapped onto our own (SPEC §9). A family
-//! is one short file that says how its `config.json` reads as a [`ModelConfig`](super::ModelConfig) and where
+//! is one short file that says how its `config.json` reads as a [`ModelConfig`] and where
 //! each tensor of ours lies in its checkpoint.
 //!
 //! | file | families |

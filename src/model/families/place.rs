@@ -114,6 +114,6 @@ mod tests {
         let column = Place::rows("f", vec![4..6, 0..2], 8).transposed();
         assert_eq!(column.shape_in_file(&[4, 3]), [3, 8]);
         assert_eq!(column.take((0..24).collect(), &[4, 3])[..4], [4, 12, 20, 5]);
-        assert_eq!(Place::rows("b", vec![2..4], 6).take((0..6).collect(), &[2]), [2, 3]);
+        assert_eq!(Place::rows("b", vec![2..4, 0..1], 6).take((0..6).collect(), &[3]), [2, 3, 0]);
     }
 }

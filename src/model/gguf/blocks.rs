@@ -235,8 +235,8 @@ impl BlockType {
                 block.shape(SUPER, 16);
                 let (low, high, scales) = (&raw[..128], &raw[128..192], &raw[192..208]);
                 let d = half(raw, 208);
-                for i in 0..16 {
-                    block.scales[i] = d * f32::from(scales[i] as i8);
+                for (to, scale) in block.scales.iter_mut().zip(scales) {
+                    *to = d * f32::from(*scale as i8);
                 }
                 for part in 0..2 {
                     let (low, high) = (&low[64 * part..], &high[32 * part..]);

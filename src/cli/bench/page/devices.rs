@@ -102,7 +102,7 @@ mod tests {
         for rows in
             [[row(Some(1), ""), row(Some(2), "")], [row(None, "0000:01:00.0"), row(None, "0000:02:00.0")]]
         {
-            let sets = Set::split(rows.to_vec());
+            let sets = Set::split(rows.into());
             assert_eq!(sets.len(), 2);
             assert_ne!(short(&sets[0], &sets), short(&sets[1], &sets));
             let html = |set: &Set| device(set, &sets).page("BODY");
