@@ -344,7 +344,7 @@ await tests.run("what there is no option for is refused, with what there is", as
     assert.equal(name, "InputError", `${option}: ${JSON.stringify(others[option])}`)
     assert.ok(message.includes(option) && advice, `${option}: ${JSON.stringify(others[option])}`)
   }
-  const there = "maxTokens, temperature, topK, topP, minP, repetitionPenalty, seed, stop, signal"
+  const there = "maxTokens, temperature, topK, topP, minP, repetitionPenalty, seed, stop, signal, specialAsText"
   assert.equal(others.max_tokens.advice, `there are ${there}`)
   assert.match(others.max_tokens.message, /unknown option max_tokens; did you mean maxTokens\?/)
   assert.match(others.temprature.message, /did you mean temperature\?/)
