@@ -8,7 +8,7 @@ use std::time::Instant;
 use clap::Args;
 use pollster::block_on;
 use polysketch::files::{atomic_write, check_room, is_standard, read_bytes, source_name};
-use polysketch::model::{EncodeOptions, GenerateOptions, Generated, Model, Session, StopReason};
+use polysketch::model::{EncodeOptions, GenerateOptions, Generated, Model, Session, StopReason, StopStrings};
 use polysketch::{Error, ErrorKind, Result};
 use serde_json::json;
 
@@ -18,6 +18,7 @@ use super::options::{Common, ModelOptions, natural};
 use super::output::{bytes, check_place, plural, print, print_json, print_text, rate, seconds};
 use super::progress::{Progress, Unit};
 use super::prompt::{self, OPENING, Prompt};
+use super::sampling::Sampling;
 
 /// What `generate` takes.
 #[derive(Debug, Args)]
@@ -43,57 +44,15 @@ pub struct Options {
     sampling: Sampling,
 }
 
-/// What holds where nothing is said.
-fn usual() -> GenerateOptions {
-    GenerateOptions::default()
-}
-
-/// How the next token is chosen.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Sampling")]
-struct Sampling {
-    /// Randomness: 0 is always the likeliest token, 1 the model's own distribution
-    #[arg(long, value_name = "T", default_value_t = usual().temperature, allow_negative_numbers = true)]
-    temperature: f32,
-    /// Only the K likeliest tokens; 0: all
-    #[arg(long, value_name = "K", default_value_t = usual().top_k)]
-    top_k: u32,
-    /// Only the likeliest tokens that together have this probability; 1: all
-    #[arg(long, value_name = "P", default_value_t = usual().top_p, allow_negative_numbers = true)]
-    top_p: f32,
-    /// Only tokens at least this share as likely as the likeliest; 0: all
-    #[arg(long, value_name = "P", default_value_t = usual().min_p, allow_negative_numbers = true)]
-    min_p: f32,
-    /// Makes tokens that occurred less likely; 1: off [default: 1.1, and 1 at temperature 0]
-    #[arg(long, value_name = "R", allow_negative_numbers = true)]
-    repetition_penalty: Option<f32>,
-    /// Seed of the draws: the same seed gives the same text [default: another one each time]
-    #[arg(long, value_name = "N")]
-    seed: Option<u64>,
-}
-
 impl Options {
-    fn sampling(&self) -> Result<GenerateOptions> {
-        let s = &self.sampling;
-        let options = GenerateOptions {
-            max_tokens: self.max_tokens,
-            temperature: s.temperature,
-            top_k: s.top_k,
-            top_p: s.top_p,
-            min_p: s.min_p,
-            repetition_penalty: s.repetition_penalty,
-            seed: s.seed.unwrap_or_else(fresh_seed),
-            stop: self.stop.iter().map(|text| self.prompt.unescape("--stop", text)).collect::<Result<_>>()?,
-        };
-        options.check()?;
-        Ok(options)
+    /// Refuses what cannot be, before a model is loaded.
+    fn check(&self) -> Result<Vec<String>> {
+        self.sampling.check()?;
+        let stop = self.stop.iter().map(|text| self.prompt.unescape("--stop", text));
+        let stop = stop.collect::<Result<_>>()?;
+        StopStrings::new(&stop)?;
+        Ok(stop)
     }
-}
-
-/// A seed short enough to be typed again.
-fn fresh_seed() -> u64 {
-    use std::hash::{BuildHasher as _, RandomState};
-    RandomState::new().hash_one(0) % 1_000_000
 }
 
 /// Times and sizes of a run.
@@ -110,7 +69,7 @@ struct Statistics {
 
 /// Runs the command.
 pub fn run(common: &Common, options: &Options) -> Outcome {
-    let sampling = options.sampling()?;
+    let stop = options.check()?;
     let (text, opening) = match prompt::read(common, &options.prompt)? {
         Prompt::Given(text) => (text, false),
         Prompt::None if options.state_in.is_some() => (String::new(), false),
@@ -130,6 +89,8 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
         check_place(common, path)?;
     }
     let model = super::model::load(common, &options.model)?;
+    let usual = GenerateOptions { max_tokens: options.max_tokens, stop, ..GenerateOptions::default() };
+    let sampling = options.sampling.over(&model.conventions().sampling, usual);
     // Where a text goes on, its continuation has no head.
     let how = EncodeOptions { continues: state_in.is_some(), ..options.prompt.special.how() };
     let ids = encode(common, &model, &text, how)?;
@@ -256,7 +217,8 @@ fn save(session: &Session, path: &Path) -> Result<()> {
     atomic_write(path, |w| w.write_all(&bytes))
 }
 
-fn reason(reason: StopReason) -> &'static str {
+/// Why a text ended, as JSON says it.
+pub fn reason(reason: StopReason) -> &'static str {
     match reason {
         StopReason::MaxTokens => "max-tokens",
         StopReason::EndOfText => "end-of-text",

@@ -4,10 +4,11 @@
 //! |---|---|
 //! | `devices.rs`, `inspect.rs`, `generate.rs`, `eval.rs`, `logits.rs`, `grad.rs` | a command each |
 //! | `tokenizer.rs` | the command of this name |
-//! | `bench/`, `check/`, `report/`, `train/` | a command each, of several files |
+//! | `bench/`, `chat/`, `check/`, `report/`, `train/` | a command each, of several files |
 //! | `inspect_training.rs` | what `inspect` says of training |
 //! | `options.rs` | options that several commands share, and how their values are read |
 //! | `model.rs` | from those options to a loaded model |
+//! | `sampling.rs` | options of sampling |
 //! | `prompt.rs`, `escapes.rs` | where a prompt comes from; backslash escapes in options |
 //! | `input.rs` | files that are read, or stdin |
 //! | `output.rs` | stdout: text, tables, numbers for people, JSON |
@@ -18,6 +19,7 @@
 
 #[cfg(feature = "bench")]
 mod bench;
+mod chat;
 #[cfg(feature = "bench")]
 mod check;
 mod devices;
@@ -43,6 +45,7 @@ mod progress;
 mod prompt;
 #[cfg(feature = "bench")]
 mod report;
+mod sampling;
 mod signals;
 pub mod terminal;
 mod tokenizer;
@@ -72,6 +75,8 @@ enum Command {
     Inspect(inspect::Options),
     /// Continue a text
     Generate(generate::Options),
+    /// Talk with a model, in the terminal
+    Chat(chat::Options),
     /// Measure how well a model predicts a text
     Eval(eval::Options),
     /// Write the logits of given tokens to a file
@@ -104,6 +109,7 @@ pub fn run(cli: Cli) -> Outcome {
         Command::Devices => devices::run(common),
         Command::Inspect(options) => inspect::run(common, options),
         Command::Generate(options) => generate::run(common, options),
+        Command::Chat(options) => chat::run(common, options),
         Command::Eval(options) => eval::run(common, options),
         Command::Logits(options) => logits::run(common, options),
         #[cfg(feature = "train")]

@@ -2,8 +2,9 @@
 //!
 //! Until a command has something worth keeping, a signal ends the program, but never within the writing of a
 //! file. From [`catch_interrupt`] on the first one only sets a flag, so that the command can finish what it is
-//! at and save it; the second one ends the program. What is ignored from the start (`nohup`) stays ignored. A
-//! limit on the size of files is no signal but an error of whoever writes.
+//! at and save it; the second one ends the program. In a conversation ([`catch_turns`]) Ctrl-C ends an answer
+//! only. What is ignored from the start (`nohup`) stays ignored. A limit on the size of files is no signal but
+//! an error of whoever writes.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -11,6 +12,10 @@ use std::time::{Duration, Instant};
 /// Whether the command saves what it has when it is told to stop.
 static CAUGHT: AtomicBool = AtomicBool::new(false);
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+/// Whether Ctrl-C ends only what the program is at.
+static TURNS: AtomicBool = AtomicBool::new(false);
+/// Whether the program is to end.
+static ENDING: AtomicBool = AtomicBool::new(false);
 
 /// Time in which a file may still be written to its end.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -21,9 +26,25 @@ pub fn catch_interrupt() {
     CAUGHT.store(true, Ordering::Relaxed);
 }
 
+/// The same, and Ctrl-C ends only what the program is at, until [`take_interrupt`].
+pub fn catch_turns() {
+    TURNS.store(true, Ordering::Relaxed);
+    catch_interrupt();
+}
+
 /// Whether the command was told to stop.
 pub fn interrupted() -> bool {
     INTERRUPTED.load(Ordering::Relaxed)
+}
+
+/// Whether the command was told to stop; it goes on with something else.
+pub fn take_interrupt() -> bool {
+    INTERRUPTED.swap(false, Ordering::Relaxed)
+}
+
+/// Whether a conversation was told to end, by another signal than Ctrl-C.
+pub fn ending() -> bool {
+    ENDING.load(Ordering::Relaxed)
 }
 
 /// What a signal does.
@@ -42,14 +63,20 @@ struct Watch {
 }
 
 impl Watch {
-    fn effect(&mut self) -> Effect {
+    /// `key`: it is Ctrl-C.
+    fn effect(&mut self, key: bool) -> Effect {
         /// Signals this close to the first are the same one: `timeout` sends it to a program and to its group,
         /// and a terminal that is closed to its shell, which passes it on.
         const SAME: Duration = Duration::from_millis(300);
         if !CAUGHT.load(Ordering::Relaxed) {
             return Effect::End;
         }
-        INTERRUPTED.store(true, Ordering::Relaxed);
+        if !key || !TURNS.load(Ordering::Relaxed) {
+            ENDING.store(true, Ordering::Relaxed);
+        }
+        if !INTERRUPTED.swap(true, Ordering::Relaxed) {
+            self.first = None;
+        }
         let since = self.first.get_or_insert_with(Instant::now).elapsed();
         if since > SAME { Effect::EndNow } else { Effect::Nothing }
     }
@@ -75,7 +102,7 @@ pub fn watch(tell: fn(&str)) {
                     // Whoever waits for this process learns of the signal.
                     let _ = emulate_default_handler(signal);
                 };
-                match watch.effect() {
+                match watch.effect(signal == SIGINT) {
                     Effect::Nothing => {}
                     Effect::EndNow => end(),
                     Effect::End => polysketch::files::until_idle(PATIENCE, || {
@@ -108,7 +135,7 @@ fn is_ignored(signal: i32) -> bool {
 #[cfg(not(unix))]
 pub fn watch(tell: fn(&str)) {
     let mut watch = Watch { first: None };
-    let started = ctrlc::set_handler(move || match watch.effect() {
+    let started = ctrlc::set_handler(move || match watch.effect(true) {
         Effect::Nothing => {}
         Effect::EndNow => std::process::exit(130),
         Effect::End => polysketch::files::until_idle(PATIENCE, || {
@@ -128,11 +155,21 @@ mod tests {
     #[test]
     fn the_second_signal_ends_the_program() {
         let mut watch = Watch { first: None };
-        assert!(watch.effect() == Effect::End && !interrupted(), "there is nothing to keep yet");
+        assert!(watch.effect(true) == Effect::End && !interrupted(), "there is nothing to keep yet");
         catch_interrupt();
-        assert!(watch.effect() == Effect::Nothing && interrupted());
-        assert_eq!(watch.effect(), Effect::Nothing, "the same one, sent to the group too");
-        watch.first = watch.first.and_then(|first| first.checked_sub(Duration::from_secs(1)));
-        assert_eq!(watch.effect(), Effect::EndNow);
+        assert!(watch.effect(true) == Effect::Nothing && interrupted() && ending());
+        assert_eq!(watch.effect(true), Effect::Nothing, "the same one, sent to the group too");
+        let late = |watch: &mut Watch| {
+            watch.first = watch.first.and_then(|first| first.checked_sub(Duration::from_secs(1)));
+            watch.effect(true)
+        };
+        assert_eq!(late(&mut watch), Effect::EndNow);
+        // In a conversation every answer can be ended.
+        catch_turns();
+        for _ in 0..3 {
+            assert!(take_interrupt() && !interrupted());
+            assert!(late(&mut watch) == Effect::Nothing && interrupted());
+        }
+        assert_eq!(late(&mut watch), Effect::EndNow, "nothing ends the answer");
     }
 }

@@ -9,6 +9,7 @@ use super::conventions::Conventions;
 use super::ends::EndFiles;
 use super::tokenizer::Tokenizer;
 use super::transformer::{self, Build, Ending, Handles};
+use super::vocabulary::GgufVocabulary;
 use super::weights::{self, Large, Packed, StoredWeights, WeightType};
 use crate::attention::{Attention, Mode};
 use crate::error::{Error, ErrorKind, Result};
@@ -215,19 +216,18 @@ impl ModelSource {
     /// A model from a GGUF file.
     ///
     /// # Errors
-    /// [`ErrorKind::ModelFormat`] or [`ErrorKind::Config`], naming the key or tensor.
+    /// [`ErrorKind::ModelFormat`], [`ErrorKind::Config`] or [`ErrorKind::Tokenizer`], naming the key or tensor.
     pub fn from_gguf(file: super::gguf::Gguf) -> Result<Self> {
         let map = super::families::gguf::config(&file)?;
-        let (config, mut warnings) = ModelConfig::from_value(&map.into(), file.label())?;
-        let label = file.label();
-        warnings.push(format!("{label}: its tokenizer is not read yet; only token ids mean anything to it"));
-        Self::assemble(
-            config,
-            warnings,
-            Checkpoint::from_gguf(file)?,
-            &Tokenizer::bytes(),
-            &EndFiles::default(),
-        )
+        let (config, warnings) = ModelConfig::from_value(&map.into(), file.label())?;
+        let meta = file.metadata();
+        let vocabulary = GgufVocabulary::of(meta)?;
+        let template = meta.text("tokenizer.chat_template")?;
+        let conventions = vocabulary.conventions(template, file.label());
+        let tokenizer = vocabulary.tokenizer(file.label())?;
+        let checkpoint = Checkpoint::from_gguf(file)?;
+        let source = Self::assemble(config, warnings, checkpoint, &tokenizer, &EndFiles::default())?;
+        Ok(Self { conventions, ..source })
     }
 
     fn assemble(

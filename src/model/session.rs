@@ -228,6 +228,11 @@ impl Session {
         bounds.into_iter().filter(|(most, _)| *most > 0).min_by_key(|(most, _)| *most)
     }
 
+    /// Tokens that a text can still take; none where nothing bounds it.
+    pub fn room(&self, slot: usize) -> Option<usize> {
+        self.most_tokens().map(|(most, _)| most.saturating_sub(self.position(slot)))
+    }
+
     /// What generation held back of a text: the beginning of a character or of a stop string that the last
     /// tokens may be. It comes first when the text is continued; this gives it out instead, for a text that
     /// is not. What is no character becomes U+FFFD.

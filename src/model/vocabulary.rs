@@ -14,6 +14,7 @@ use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::{AddedToken, NormalizerWrapper};
 
 use super::conventions::Conventions;
+use super::gguf::Metadata;
 use super::splits::Cut;
 use super::tensor_file::clip;
 use super::tokenizer::{END_OF_TEXT, Tokenizer};
@@ -49,6 +50,11 @@ pub struct GgufVocabulary {
     pub add_space: Option<bool>,
 }
 
+/// A key of the metadata.
+fn key(name: &str) -> String {
+    format!("tokenizer.ggml.{name}")
+}
+
 /// `token_type`s that matter.
 const UNKNOWN: u32 = 2;
 const CONTROL: u32 = 3;
@@ -56,6 +62,35 @@ const USER: u32 = 4;
 const UNUSED: u32 = 5;
 
 impl GgufVocabulary {
+    /// Of a file's metadata.
+    ///
+    /// # Errors
+    /// [`ErrorKind::ModelFormat`] for a key that is missing or of another kind, by name.
+    pub fn of(meta: &Metadata) -> Result<Self> {
+        let id = |name: &str| {
+            let id = meta.count(&key(name))?;
+            Ok::<_, Error>(id.and_then(|id| u32::try_from(id).ok()))
+        };
+        let texts = |name: &str| Ok::<_, Error>(meta.texts(&key(name))?.unwrap_or_default().to_vec());
+        let model = meta.text(&key("model"))?.ok_or_else(|| meta.missing(&key("model")))?;
+        let types = meta.ints(&key("token_type"))?.unwrap_or_default();
+        let scores = meta.floats(&key("scores"))?.unwrap_or_default();
+        let ends = ["eos_token_id", "eot_token_id", "eom_token_id"].map(id).into_iter();
+        Ok(Self {
+            model: model.into(),
+            pre: meta.text(&key("pre"))?.map(String::from),
+            tokens: texts("tokens")?,
+            types: types.iter().map(|kind| u32::try_from(*kind).unwrap_or(0)).collect(),
+            scores: scores.iter().map(|score| *score as f32).collect(),
+            merges: texts("merges")?,
+            bos: id("bos_token_id")?,
+            ends: ends.filter_map(Result::transpose).collect::<Result<_>>()?,
+            unknown: id("unknown_token_id")?,
+            add_bos: meta.flag(&key("add_bos_token"))?,
+            add_space: meta.flag(&key("add_space_prefix"))?,
+        })
+    }
+
     /// The tokenizer; `label` stands for the file in messages. What ends a text is what the file names, and
     /// special tokens that are known to.
     ///
