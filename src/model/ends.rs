@@ -35,15 +35,12 @@ impl EndFiles {
 
     /// How the model is talked to.
     pub fn conventions(&self) -> Conventions {
-        // A page has no chat yet, and no need to carry what renders templates: a fifth of its code.
-        let template = if cfg!(target_arch = "wasm32") {
-            None
-        } else {
-            ChatTemplate::from_files(self.chat_template.as_deref(), self.tokenizer_config.as_deref())
-                .transpose()
-        };
         Conventions {
-            template,
+            template: ChatTemplate::from_files(
+                self.chat_template.as_deref(),
+                self.tokenizer_config.as_deref(),
+            )
+            .transpose(),
             tokens: tokens(self.tokenizer_config.as_deref()),
             sampling: self.generation_config.as_deref().map(SamplingDefaults::from_json).unwrap_or_default(),
         }
