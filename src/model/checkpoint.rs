@@ -473,7 +473,7 @@ fn first_bad<T: Copy>(values: &[T], bad: impl Fn(T) -> bool) -> Option<usize> {
 
 /// `weight_map` of an index file: tensor name to file name in the same folder.
 #[cfg(not(target_arch = "wasm32"))]
-fn read_index(bytes: &[u8], label: &str) -> Result<BTreeMap<String, String>> {
+pub(super) fn read_index(bytes: &[u8], label: &str) -> Result<BTreeMap<String, String>> {
     #[derive(serde::Deserialize)]
     struct Index {
         weight_map: BTreeMap<String, String>,

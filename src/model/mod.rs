@@ -15,6 +15,8 @@ pub mod families;
 pub(crate) mod generation;
 #[doc(hidden)]
 pub mod gguf;
+#[cfg(all(feature = "hub", not(target_arch = "wasm32")))]
+pub mod hub;
 #[doc(hidden)]
 pub mod parameters;
 mod pieces;

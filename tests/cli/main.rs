@@ -8,6 +8,8 @@ mod failures;
 mod folders;
 mod foreign_files;
 mod generation;
+mod hub;
+mod hub_server;
 mod report;
 mod run;
 #[cfg(target_os = "linux")]
