@@ -2,6 +2,7 @@
 
 mod bench;
 mod check;
+mod convert;
 mod eval;
 mod failures;
 mod folders;
