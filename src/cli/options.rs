@@ -151,7 +151,8 @@ pub fn folder_name(dir: &Path) -> String {
     dir.file_name().unwrap_or(dir.as_os_str()).to_string_lossy().into_owned()
 }
 
-fn dtype() -> impl TypedValueParser<Value = WeightType> {
+/// A type of weights.
+pub fn dtype() -> impl TypedValueParser<Value = WeightType> {
     PossibleValuesParser::new(WeightType::ALL.map(|(name, _)| name)).map(|word| {
         WeightType::ALL.into_iter().find(|(name, _)| *name == word).map_or(WeightType::F32, |(_, kind)| kind)
     })

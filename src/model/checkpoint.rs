@@ -338,10 +338,85 @@ impl Checkpoint {
                 values
             }
         };
-        match first_bad(&values, |x| x.to_bits() & 0x7f80_0000 == 0x7f80_0000) {
+        match first_bad(&values, not_finite) {
             None => Ok(place.take(values, &place.shape_of_ours(file.shape(&place.name).unwrap_or_default()))),
             Some(i) => Err(bad_weight(file, &place.name, values[i], i)),
         }
+    }
+
+    /// Some rows of a tensor as `f32`.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::f32`].
+    pub fn f32_rows(&self, name: &str, rows: std::ops::Range<usize>) -> Result<Vec<f32>> {
+        let place = self.names.place(name);
+        let (file, stored, raw) = self.find(&place.name)?;
+        let shape = file.shape(&place.name).unwrap_or_default();
+        let columns: usize = shape.get(1..).unwrap_or_default().iter().product();
+        let (values, bytes) = match stored {
+            Stored::Floats(dtype) => (1, dtype.bitsize() / 8),
+            Stored::Blocks(blocks) => (blocks.values(), blocks.bytes()),
+        };
+        // Of a vector, and of a matrix that has columns for rows, all is read.
+        if place.transposed || shape.len() < 2 || !columns.is_multiple_of(values) {
+            let columns = place.shape_of_ours(shape).get(1..).unwrap_or_default().iter().product::<usize>();
+            let all = self.f32(name)?;
+            let part = all.get(rows.start * columns..rows.end * columns);
+            return part.map(<[f32]>::to_vec).ok_or_else(|| self.too_few(name, all.len() / columns.max(1)));
+        }
+        let bytes = columns / values * bytes;
+        let mut all = Vec::with_capacity(rows.len() * columns);
+        for at in place.rows_in_file(rows) {
+            let raw = raw.get(at * bytes..(at + 1) * bytes).ok_or_else(|| self.too_few(name, at))?;
+            let start = all.len();
+            match stored {
+                Stored::Floats(dtype) => {
+                    all.extend(floats(dtype, raw).ok_or_else(|| type_error(file, &place.name, stored))?);
+                }
+                Stored::Blocks(blocks) => {
+                    all.resize(start + columns, 0.0);
+                    blocks.dequantize(raw, &mut all[start..]);
+                }
+            }
+            if let Some(i) = first_bad(&all[start..], not_finite) {
+                return Err(bad_weight(file, &place.name, all[start + i], at * columns + i));
+            }
+        }
+        Ok(all)
+    }
+
+    fn too_few(&self, name: &str, rows: usize) -> Error {
+        let text = format!("{}: tensor {} has {rows} rows only", self.label(), clip(name));
+        Error::new(ErrorKind::ModelFormat, text).help("the weights are of another model")
+    }
+
+    /// The blocks of a tensor, by its name in the file, as they are stored.
+    ///
+    /// # Errors
+    /// `ErrorKind::ModelFormat` if it is missing, or a scale in it is no number.
+    pub fn blocks(&self, name_in_file: &str) -> Result<&[u8]> {
+        let (file, stored, raw) = self.find(name_in_file)?;
+        let Stored::Blocks(kind) = stored else { return Err(type_error(file, name_in_file, stored)) };
+        let mut block = Block::default();
+        for (i, raw) in raw.chunks_exact(kind.bytes()).enumerate() {
+            kind.open(raw, &mut block);
+            if let Some(bad) = block.bad_scale() {
+                return Err(bad_weight(file, name_in_file, bad, i * kind.values()));
+            }
+        }
+        Ok(raw)
+    }
+
+    /// The error of a number that a type of the file to be written, or of the memory, does not hold; `place`
+    /// says where it is.
+    pub(super) fn too_large(&self, name: &str, value: f32, place: &str, kind: BlockType) -> Error {
+        let what = match kind {
+            BlockType::F16 => format!("{value}{place}, f16 holds at most {}", half::f16::MAX),
+            kind => format!("{value}{place}, which is too large for {}", kind.name()),
+        };
+        let place = self.names.place(name);
+        let file = self.file(&place.name).map_or(self.label(), File::label);
+        Error::new(ErrorKind::ModelFormat, format!("{file}: tensor {} holds {what}", clip(&place.name)))
     }
 
     /// The bits of a tensor as halves: as they are stored, or rounded.
@@ -350,24 +425,18 @@ impl Checkpoint {
     /// As [`Checkpoint::f32`]; `ErrorKind::ModelFormat` also for a number that is too large for a half, with
     /// its index.
     pub fn f16_bits(&self, name: &str) -> Result<Vec<u16>> {
-        let not_finite = |x: u16| x & 0x7c00 == 0x7c00;
+        let infinite = |x: u16| x & 0x7c00 == 0x7c00;
         let place = self.names.place(name);
         let (file, stored, raw) = self.find(&place.name)?;
         if stored != Stored::Floats(Dtype::F16) {
             let values = self.f32(name)?;
             let bits: Vec<u16> = values.iter().map(|x| half::f16::from_f32(*x).to_bits()).collect();
-            let Some(i) = first_bad(&bits, not_finite) else { return Ok(bits) };
-            let message = format!(
-                "{}: tensor {} holds {} at index {i}, f16 holds at most {}",
-                file.label(),
-                clip(name),
-                values[i],
-                half::f16::MAX
-            );
-            return Err(Error::new(ErrorKind::ModelFormat, message).help("load the weights as f32"));
+            let Some(i) = first_bad(&bits, infinite) else { return Ok(bits) };
+            let error = self.too_large(name, values[i], &format!(" at index {i}"), BlockType::F16);
+            return Err(error.help("load the weights as f32"));
         }
         let bits: Vec<u16> = raw.as_chunks::<2>().0.iter().map(|&b| u16::from_le_bytes(b)).collect();
-        match first_bad(&bits, not_finite) {
+        match first_bad(&bits, infinite) {
             None => Ok(place.take(bits, &place.shape_of_ours(file.shape(&place.name).unwrap_or_default()))),
             Some(i) => Err(bad_weight(file, &place.name, half::f16::from_bits(bits[i]).to_f32(), i)),
         }
@@ -394,9 +463,7 @@ impl Checkpoint {
                     };
                     for (i, raw) in raw.chunks_exact(blocks.bytes()).enumerate() {
                         blocks.open(raw, &mut block);
-                        let used = block.len / block.step;
-                        let scales = block.scales[..used].iter().chain(&block.minima[..used]);
-                        if let Some(bad) = scales.copied().find(|x| !x.is_finite()) {
+                        if let Some(bad) = block.bad_scale() {
                             return Err(bad_weight(file, &place.name, bad, at * columns + i * block.len));
                         }
                         block.put(quant, words, i * block.len);
@@ -430,7 +497,8 @@ impl Checkpoint {
         if self.gguf().is_some() { "the metadata" } else { "config.json" }
     }
 
-    fn label(&self) -> &str {
+    /// The path or label of its first file.
+    pub fn label(&self) -> &str {
         self.files.first().map_or("checkpoint", File::label)
     }
 
@@ -462,6 +530,10 @@ fn bad_weight(file: &File, name: &str, value: f32, index: usize) -> Error {
         format!("{}: tensor {} of shape {shape:?} holds {value} at index {index}", file.label(), clip(name)),
     )
     .help("the weights are damaged or their training diverged; copy them again or use an earlier checkpoint")
+}
+
+fn not_finite(x: f32) -> bool {
+    x.to_bits() & 0x7f80_0000 == 0x7f80_0000
 }
 
 /// Index of the first bad element; checked in strips, which vectorises.

@@ -9,6 +9,8 @@ pub mod config;
 mod config_json;
 mod config_reader;
 pub(crate) mod conventions;
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) mod convert;
 pub(crate) mod ends;
 pub(crate) mod engine;
 pub mod families;
@@ -45,6 +47,8 @@ pub use chat::{ChatTemplate, Conversation, Message, Reading};
 pub use coder::EncodeOptions;
 pub use config::{Family, ModelConfig};
 pub use conventions::{Conventions, SamplingDefaults};
+#[cfg(not(target_arch = "wasm32"))]
+pub use convert::{Conversion, Written};
 pub use ends::EndFiles;
 pub use engine::{Blueprint, Engine, LoadOptions, MemoryPlan, Model, ModelSource};
 pub use generation::Generation;

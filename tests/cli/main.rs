@@ -3,6 +3,7 @@
 mod bench;
 mod chat;
 mod check;
+mod convert;
 mod eval;
 mod failures;
 mod folders;
