@@ -152,24 +152,26 @@ fn an_interrupt_ends_the_answer_and_no_more() {
     let mut input = child.stdin.take().unwrap();
     let mut output = child.stdout.take().unwrap();
     let mut errors = BufReader::new(child.stderr.take().unwrap());
-    let mut answer_stopped = |question: &[u8]| {
-        input.write_all(question).unwrap();
-        // It has begun.
-        output.read_exact(&mut [0]).unwrap();
-        send(&child, "-INT");
-        let mut line = String::new();
-        while !line.contains("interrupted") {
-            line.clear();
-            assert!(errors.read_line(&mut line).unwrap() > 0, "it ended");
-        }
-    };
-    answer_stopped(b"one\n");
-    answer_stopped(b"two\n");
+    input.write_all(b"one\n").unwrap();
+    // It has begun.
+    output.read_exact(&mut [0]).unwrap();
+    send(&child, "-INT");
+    let mut line = String::new();
+    while !line.contains("interrupted") {
+        line.clear();
+        assert!(errors.read_line(&mut line).unwrap() > 0, "it ended");
+    }
+    // It goes on, with what was said so far.
+    let dir = folder();
+    let state = dir.path().join("state");
+    input.write_all(format!("/save {}\n", state.display()).as_bytes()).unwrap();
     drop(input);
     // What is left of the answers must go somewhere.
     let rest = std::thread::spawn(move || output.read_to_end(&mut Vec::new()));
     assert!(child.wait().unwrap().success());
     rest.join().unwrap().unwrap();
+    let talk = talk(&["--state-in", arg(&state)], "");
+    assert!(said(&talk)[0] == ("user", "one") && said(&talk)[1].0 == "assistant");
 }
 
 #[test]
