@@ -44,6 +44,11 @@ impl ChatTemplate {
     pub fn from_files(jinja: Option<&str>, tokenizer_config: Option<&str>) -> Result<Option<Self>> {
         let config = read(tokenizer_config);
         let template = match (jinja, &config["chat_template"]) {
+            // As of a file that cannot be read.
+            (Some(text), _) if text.trim().is_empty() => {
+                let what = "chat_template.jinja: is empty, or not UTF-8";
+                return Err(Error::new(ErrorKind::Config, what).help("give a template"));
+            }
             (Some(text), _) => Some(Self::new(text, "chat_template.jinja")?),
             (None, Value::Null) => None,
             (None, Value::String(text)) => Some(Self::new(text, "tokenizer_config.json")?),
@@ -119,6 +124,8 @@ mod tests {
             Some("a hi")
         );
         assert_eq!(rendered(Some("b"), r#"{"chat_template":"a"}"#).as_deref(), Some("b"));
+        let error = files(Some(" \n"), r#"{"chat_template":"a"}"#).expect_err("no template");
+        assert!(error.message().contains("chat_template.jinja: is empty"), "{error}");
         let list = r#"{"bos_token":{"content":"<s>"},"chat_template":[{"name":"tool_use","template":"t"},
             {"name":"default","template":"{{ bos_token }}{{ eos_token }}d"}]}"#;
         assert_eq!(rendered(None, list).as_deref(), Some("<s>d"));
