@@ -96,7 +96,7 @@ fn with_training(mut text: String, training: Option<&inspect_training::Training>
 /// A folder may lack the weights: a plan needs only the configuration.
 fn facts(common: &Common, options: &ModelOptions) -> Result<Facts> {
     let place = model::place(common, options.model.as_ref())?;
-    let Some(dir) = place.as_deref().filter(|path| !path.is_file()) else {
+    let Some(dir) = place.as_deref().filter(|path| path.is_dir()) else {
         let source = model::open(place.as_deref())?;
         return Ok(Facts { stored: Some(source.stored()), config: source.config, warnings: source.warnings });
     };

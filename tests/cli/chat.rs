@@ -60,6 +60,10 @@ fn a_conversation_that_was_saved_goes_on() {
     assert_eq!(rest["position"], whole["position"]);
     let anew = talk(&["--state-in", arg(&first)], "/reset\none\n");
     assert_eq!(said(&anew), said(&whole)[..2]);
+    // What the model was told before is told again.
+    talk(&["--system", "Be kind.", "--state-out", arg(&first)], "one\n");
+    let anew = talk(&["--state-in", arg(&first)], "/reset\ntwo\n");
+    assert_eq!(said(&anew)[..2], [("system", "Be kind."), ("user", "two")]);
 }
 
 #[test]
@@ -127,6 +131,14 @@ fn a_question_too_long_or_refused_ends_nothing() {
     assert!(output.status.success(), "{stderr}");
     assert!(stderr.contains("fit the key-value cache of 100") && stderr.contains("/reset"), "{stderr}");
     assert_eq!(stderr.matches("wrote").count(), 2, "{stderr}");
+    let nothing = folder();
+    let template = nothing.path().join("template");
+    fs::write(&template, "{% if messages[-1].content != 'one' %}{{ messages[-1].content }}{% endif %}")
+        .unwrap();
+    let output = run_with(&words(&["--chat-template", arg(&template)]), b"one\ntwo\n");
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && stderr.contains("writes nothing"), "{stderr}");
+    assert_eq!(stderr.matches("wrote").count(), 1, "{stderr}");
     // An answer ends where the cache does.
     let short = talk(&["--max-context", "60", "-n", "1000"], "one\n");
     assert_eq!(
@@ -136,6 +148,47 @@ fn a_question_too_long_or_refused_ends_nothing() {
 }
 
 /// A conversation that waits for more.
+#[test]
+fn learned_positions_end_a_conversation() {
+    let (dir, model) = (folder(), repository("tests/public/gguf/gpt2-F16.gguf"));
+    let template = dir.path().join("template");
+    fs::write(&template, "{% for m in messages %}{{ m.content }} {% endfor %}").unwrap();
+    let more = ["--chat-template", arg(&template), "--temperature", "0"];
+    let arguments = [&["chat", "--backend", "cpu", "--model", arg(&model)][..], &more].concat();
+    let output = run_with(&arguments, b"hi\nagain\n");
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && stderr.contains("learned 64 positions"), "{stderr}");
+    assert_eq!(stderr.matches("/reset begins").count(), 2, "{stderr}");
+    assert!(!stderr.contains("--max-context"), "{stderr}");
+}
+
+#[test]
+fn the_seed_that_is_told_gives_the_answers_again() {
+    let talk = |more: &[&str]| talk(&[&["--temperature", "1"], more].concat(), "one\ntwo\n");
+    let first = talk(&[]);
+    let second = talk(&["--seed", &first["seed"].to_string()]);
+    assert_eq!((&second["seed"], said(&second)), (&first["seed"], said(&first)));
+}
+
+#[test]
+fn lines_typed_ahead_are_said() {
+    let line = words(&[]).iter().map(|word| format!("'{word}'")).collect::<Vec<_>>().join(" ");
+    let line = format!("'{}' {line}", env!("CARGO_BIN_EXE_polysketch"));
+    let mut script = Command::new("script");
+    script.args(["-qec", &line, "/dev/null"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let Ok(mut child) = script.env("TERM", "xterm").env("POLYSKETCH_CACHE_DIR", "off").spawn() else {
+        return println!("skipped: no script of util-linux");
+    };
+    // The pipe stays open until all of it is read.
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(b"one\ntwo\nthree\n/quit\n").unwrap();
+    let mut shown = Vec::new();
+    child.stdout.take().unwrap().read_to_end(&mut shown).unwrap();
+    let shown = String::from_utf8_lossy(&shown);
+    assert_eq!(shown.matches("wrote").count(), 3, "{shown}");
+    assert!(child.wait().unwrap().success());
+}
+
 fn open(more: &[&str]) -> Child {
     let mut command = Command::new("env");
     command.args(["--default-signal=INT,HUP,TERM", env!("CARGO_BIN_EXE_polysketch")]).args(words(more));

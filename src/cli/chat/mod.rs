@@ -68,6 +68,8 @@ struct Chat<'a> {
     /// What the model is told before.
     system: Option<String>,
     sampling: GenerateOptions,
+    /// The seed of the first answer.
+    seed: u64,
     answers: Vec<serde_json::Value>,
 }
 
@@ -98,12 +100,17 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
     sampling.check()?;
     let session = start(common, &model)?;
     let conversation = Conversation::new(template, system.as_deref());
-    let mut chat = Chat { common, session, conversation, system, sampling, answers: Vec::new() };
+    let seed = sampling.seed;
+    let mut chat =
+        Chat { common, session, conversation, system: system.clone(), sampling, seed, answers: Vec::new() };
     if let Some((bytes, path)) = state_in {
         chat.load(&bytes, &source_name(path))?;
+        if system.is_some() && chat.conversation.system() != system.as_deref() && common.talks() {
+            warn("--system: the conversation goes on with what it began with, until /reset");
+        }
     }
     signals::catch_turns();
-    let mut lines = Lines::open()?;
+    let mut lines = Lines::open(common.talks())?;
     if common.talks() {
         tell(opening(options, &model, lines.typed));
     }
@@ -124,7 +131,7 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
             "device": model.executor().name(),
             "messages": said,
             "answers": chat.answers,
-            "seed": chat.sampling.seed,
+            "seed": chat.seed,
             "position": chat.session.position(0),
             "state_bytes": chat.session.state_bytes(),
         }));
@@ -148,12 +155,24 @@ fn place(common: &Common, option: &str, path: &Path) -> Result<()> {
     check_place(common, path)
 }
 
+/// What ends a conversation.
+enum Bound {
+    Cache,
+    Positions,
+}
+
+/// Most tokens of a conversation, and what has no room for more.
+fn bound(model: &Model) -> Option<(usize, Bound)> {
+    let positions = model.config().learned_positions;
+    let bounds = [(model.blueprint().build.context, Bound::Cache), (positions, Bound::Positions)];
+    bounds.into_iter().filter(|(most, _)| *most > 0).min_by_key(|(most, _)| *most)
+}
+
 fn opening(options: &Options, model: &Model, typed: bool) -> String {
-    let length = if model.attention().has_cache() {
-        let most = model.blueprint().build.context;
-        format!("its key-value cache holds {}", plural(most, "token"))
-    } else {
-        "its state is the same at any length".into()
+    let length = match bound(model) {
+        Some((most, Bound::Cache)) => format!("its key-value cache holds {}", plural(most, "token")),
+        Some((most, Bound::Positions)) => format!("it has learned {}", plural(most, "position")),
+        None => "its state is the same at any length".into(),
     };
     let help =
         if typed { "\nCtrl-C ends an answer, Ctrl-D the conversation; /help tells more\n" } else { "" };
@@ -190,7 +209,8 @@ impl Chat<'_> {
             Command::Help => command::HELP.to_string(),
             Command::Reset => {
                 self.session.reset(0);
-                self.conversation.reset(self.system.as_deref());
+                let kept = self.conversation.system().map(String::from);
+                self.conversation.reset(self.system.clone().or(kept).as_deref());
                 "a new conversation".into()
             }
             Command::Save(path) => {
@@ -229,7 +249,7 @@ impl Chat<'_> {
         let read = match self.read(question) {
             Ok(read) => read,
             Err(error) if matches!(error.kind(), ErrorKind::Input | ErrorKind::Limit) => {
-                complain(&with_help(&error));
+                complain(&self.with_help(&error));
                 return Ok(());
             }
             Err(error) if error.kind() == ErrorKind::Cancelled => return Ok(()),
@@ -248,7 +268,14 @@ impl Chat<'_> {
         if self.common.talks() {
             let why = match done.reason {
                 StopReason::MaxTokens if self.session.room(0) == Some(0) => {
-                    "; the key-value cache is full: /reset begins anew, --max-context makes it larger"
+                    match bound(self.session.model()) {
+                        Some((_, Bound::Positions)) => {
+                            "; that is all that the model can read: /reset begins anew"
+                        }
+                        _ => {
+                            "; the key-value cache is full: /reset begins anew, --max-context makes it larger"
+                        }
+                    }
                 }
                 StopReason::MaxTokens => "; --max-tokens reached",
                 StopReason::Cancelled => "; interrupted",
@@ -268,6 +295,19 @@ impl Chat<'_> {
             "decode_seconds": took,
         }));
         Ok(())
+    }
+
+    /// The errors of a long conversation, with the way out of it.
+    fn with_help(&self, error: &Error) -> Error {
+        let text = Error::new(error.kind(), error.message());
+        match (error.kind(), error.advice()) {
+            (ErrorKind::Limit, _) => text.help(match bound(self.session.model()) {
+                Some((_, Bound::Positions)) => "/reset begins a new conversation",
+                _ => "/reset begins a new conversation; --max-context makes the cache larger",
+            }),
+            (_, Some(advice)) => text.help(advice),
+            _ => text,
+        }
     }
 
     /// Reads a question; returns its tokens, with what is read again.
@@ -312,18 +352,6 @@ impl Chat<'_> {
         }));
         drop(bar);
         (generation.finish(), ran.map_err(Stop::from).and(outcome))
-    }
-}
-
-/// The errors of a long conversation, with the way out of it.
-fn with_help(error: &Error) -> Error {
-    let text = Error::new(error.kind(), error.message());
-    match (error.kind(), error.advice()) {
-        (ErrorKind::Limit, _) => {
-            text.help("/reset begins a new conversation; --max-context makes the cache larger")
-        }
-        (_, Some(advice)) => text.help(advice),
-        _ => text,
     }
 }
 

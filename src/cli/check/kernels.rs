@@ -35,7 +35,7 @@ pub struct Options {
     #[arg(long, conflicts_with = "golden")]
     all: bool,
     /// Model of --time, as of `generate` [default: the built-in model]
-    #[arg(long, value_name = "MODEL", conflicts_with = "golden")]
+    #[arg(long, value_name = "MODEL", conflicts_with = "golden", requires = "time")]
     model: Option<ModelName>,
 }
 

@@ -256,6 +256,11 @@ impl Options {
         }
         // What takes long comes first: it needs no folder.
         let place = model::place(common, self.model.as_ref())?;
+        if let Some(file) = place.as_deref().filter(|place| place.is_file()) {
+            let what = format!("{}: is a file, training starts from a model folder", source_name(file));
+            return Err(Error::new(ErrorKind::Input, what)
+                .help("give the folder that a GGUF file was made from: config.json, model.safetensors"));
+        }
         let folder = Checkpoints::claim(&self.out)?;
         if self.resume {
             let start = Start::from(folder.newest()?);

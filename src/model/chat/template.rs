@@ -121,6 +121,8 @@ mod tests {
             Some("a hi")
         );
         assert_eq!(rendered(Some("b"), r#"{"chat_template":"a"}"#).as_deref(), Some("b"));
+        let error = files(Some(" \n"), r#"{"chat_template":"a"}"#).expect_err("no template");
+        assert!(error.message().contains("chat_template.jinja: is empty"), "{error}");
         let list = r#"{"bos_token":{"content":"<s>"},"chat_template":[{"name":"tool_use","template":"t"},
             {"name":"default","template":"{{ bos_token }}{{ eos_token }}d"}]}"#;
         assert_eq!(rendered(None, list).as_deref(), Some("<s>d"));

@@ -206,6 +206,11 @@ impl Fetching<'_> {
         let remotes = missing
             .map(|file| self.hub.describe(self.name, commit, file, &mut |text| tell(Event::Note(text))))
             .collect::<Result<Vec<Remote>, Failure>>()?;
+        if let Some(other) = remotes.iter().find(|remote| remote.commit != commit) {
+            let what =
+                format!("{}: asked for commit {commit}, the hub answers with {}", self.name, other.commit);
+            return Err(Error::new(ErrorKind::Io, what).help("check HF_ENDPOINT: it is no hub").into());
+        }
         let there = |remote: &Remote| self.folder.there(&remote.etag).min(remote.size);
         let sum = |size: &dyn Fn(&Remote) -> u64| remotes.iter().map(size).fold(0, u64::saturating_add);
         if let Some(largest) = remotes.iter().map(|remote| remote.size).max() {
