@@ -78,6 +78,11 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
     options.sampling.check()?;
     let system = options.system.as_deref().map(|text| unescape("--system", text)).transpose()?;
     let template = options.chat_template.as_deref();
+    if template.is_some_and(is_standard) {
+        return Err(Error::new(ErrorKind::Input, "--chat-template -: stdin is what is said to the model")
+            .help("give the name of a file")
+            .into());
+    }
     let template = template.map(|path| Ok::<_, Error>((read_text(common, path, "the template")?, path)));
     let template = template.transpose()?;
     let state_in = options.state_in.as_deref();
@@ -115,6 +120,9 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
         tell(opening(options, &model, lines.typed));
     }
     let outcome = chat.talk(&mut lines);
+    if common.json {
+        chat.print(&options.model.name())?;
+    }
     if let Some(path) = &options.state_out
         && !chat.conversation.messages().is_empty()
     {
@@ -123,20 +131,7 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
             tell(format_args!("saved in {}", path.display()));
         }
     }
-    outcome?;
-    if common.json {
-        let said: Vec<_> = chat.conversation.messages().iter().map(|m| json!(m)).collect();
-        return print_json(&json!({
-            "model": options.model.name(),
-            "device": model.executor().name(),
-            "messages": said,
-            "answers": chat.answers,
-            "seed": chat.seed,
-            "position": chat.session.position(0),
-            "state_bytes": chat.session.state_bytes(),
-        }));
-    }
-    Ok(())
+    outcome
 }
 
 fn own_template(model: &Model) -> Result<ChatTemplate> {
@@ -183,18 +178,16 @@ impl Chat<'_> {
     /// Takes lines until there are no more.
     fn talk(&mut self, lines: &mut Lines) -> Outcome {
         while let Some(line) = lines.next()? {
-            match Command::of(&line) {
-                None if line.trim().is_empty() => {}
-                None => self.turn(line.strip_prefix('/').filter(|l| l.starts_with('/')).unwrap_or(&line))?,
+            let done = match Command::of(&line) {
+                None if line.trim().is_empty() => Ok(()),
+                None => self.turn(line.strip_prefix('/').filter(|l| l.starts_with('/')).unwrap_or(&line)),
                 Some(Ok(Command::Quit)) => break,
-                Some(command) => {
-                    let done = command.and_then(|command| self.command(&command));
-                    // A person tries again; a program that misspelt something is to learn of it.
-                    match done {
-                        Err(error) if lines.typed => complain(&error),
-                        done => done?,
-                    }
-                }
+                Some(command) => command.and_then(|command| self.command(&command)).map_err(Stop::from),
+            };
+            // A person says it in another way; a program is to learn that something is missing.
+            match done {
+                Err(Stop::Failed(error)) if lines.typed && mendable(&error) => complain(&error),
+                done => done?,
             }
             signals::take_interrupt();
             if signals::ending() {
@@ -202,6 +195,19 @@ impl Chat<'_> {
             }
         }
         Ok(())
+    }
+
+    /// What was said, as JSON.
+    fn print(&self, model: &str) -> Outcome {
+        print_json(&json!({
+            "model": model,
+            "device": self.session.model().executor().name(),
+            "messages": self.conversation.messages(),
+            "answers": self.answers,
+            "seed": self.seed,
+            "position": self.session.position(0),
+            "state_bytes": self.session.state_bytes(),
+        }))
     }
 
     fn command(&mut self, command: &Command) -> Result<()> {
@@ -243,17 +249,13 @@ impl Chat<'_> {
         block_on(self.conversation.load(&mut self.session, 0, bytes, label))
     }
 
-    /// A question and its answer. What a shorter or another question would mend is told, and ends nothing.
+    /// A question and its answer.
     fn turn(&mut self, question: &str) -> Outcome {
         let began = Instant::now();
         let read = match self.read(question) {
             Ok(read) => read,
-            Err(error) if matches!(error.kind(), ErrorKind::Input | ErrorKind::Limit) => {
-                complain(&self.with_help(&error));
-                return Ok(());
-            }
             Err(error) if error.kind() == ErrorKind::Cancelled => return Ok(()),
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(self.with_help(&error).into()),
         };
         let first = began.elapsed().as_secs_f64();
         let (mut done, outcome) = self.answer();
@@ -353,6 +355,12 @@ impl Chat<'_> {
         drop(bar);
         (generation.finish(), ran.map_err(Stop::from).and(outcome))
     }
+}
+
+/// Whether a conversation can go on after an error.
+fn mendable(error: &Error) -> bool {
+    use ErrorKind::{Config, Input, Io, Limit, ModelFormat, State};
+    matches!(error.kind(), Input | Limit | Io | State | Config | ModelFormat)
 }
 
 /// Tells what went wrong, and goes on.

@@ -66,6 +66,11 @@ pub(in crate::model) fn source(
 ) -> Result<Option<(String, &'static str)>> {
     const FILE: &str = "tokenizer_config.json";
     if let Some(text) = jinja {
+        // As of a file that cannot be read.
+        if text.trim().is_empty() {
+            let text = "chat_template.jinja: is empty, or not UTF-8";
+            return Err(Error::new(ErrorKind::Config, text).help("give a template"));
+        }
         return Ok(Some((text.into(), "chat_template.jinja")));
     }
     match &read(tokenizer_config)["chat_template"] {
