@@ -76,7 +76,7 @@ fn encode(target: &Target, checkpoint: &Checkpoint, values: &[f32], give: Give<'
                 _ => &target.name,
             };
             let error = checkpoint.too_large(ours, values[at], "", target.kind);
-            error.help("convert it with --weights f32")
+            error.help("convert it to weights of f32")
         })?;
         give(&out)?;
     }
