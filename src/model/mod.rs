@@ -1,6 +1,8 @@
 //! Models: configuration, checkpoint, tokenizer, the transformer as a graph, sessions.
 
 mod byte_level;
+#[doc(hidden)]
+pub mod bytes;
 pub(crate) mod chat;
 #[doc(hidden)]
 pub mod checkpoint;
@@ -11,7 +13,9 @@ mod config_reader;
 pub(crate) mod conventions;
 pub(crate) mod ends;
 pub(crate) mod engine;
+mod extract;
 pub mod families;
+mod fingerprint;
 pub(crate) mod generation;
 #[doc(hidden)]
 pub mod gguf;
@@ -33,6 +37,7 @@ pub(crate) mod tokenizer;
 pub mod tokenizer_train;
 #[doc(hidden)]
 pub mod transformer;
+mod upload;
 pub(crate) mod vocabulary;
 #[doc(hidden)]
 pub mod weights;

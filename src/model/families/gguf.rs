@@ -263,9 +263,12 @@ fn rope(
     Ok(())
 }
 
+/// What the frequencies are divided by: part of what a model is, not of its weights.
+pub const DIVISORS: &str = "rope_freqs.weight";
+
 /// What the frequencies are divided by, where a file has that.
 fn divisors(file: &Gguf, rotated: usize) -> Result<Option<Vec<f32>>> {
-    const NAME: &str = "rope_freqs.weight";
+    const NAME: &str = DIVISORS;
     let Some((info, raw)) = file.tensors().get(NAME).zip(file.raw(NAME)) else { return Ok(None) };
     let fault = |what: String| {
         let text = format!("{}: tensor {NAME} {what}", file.label());
