@@ -51,7 +51,9 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     /// An error of `kind` with a one-line message that names the thing and the value.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), help: None }
+        // Names in it may come from files of others, and hold anything.
+        let message = message.into().replace(['\n', '\r', '\u{2028}', '\u{2029}'], " ");
+        Self { kind, message, help: None }
     }
 
     /// Adds the way out, one line.

@@ -214,7 +214,7 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
             }
         }
         if ids.len() > done - before {
-            (ids, size) = tokenizer.encode_head(text, done - before, options.special.how(), &mut |_| {})?;
+            (ids, size) = tokenizer.encode_head(text, done - before, options.special.whole(), &mut |_| {})?;
         }
         (sum.tokens, sum.nll, bytes) = (sum.tokens + score.tokens, sum.nll + score.nll, bytes + size);
         rows.push(Row::new(Some(title), ids.len(), size, score));
@@ -283,7 +283,7 @@ fn encode<'t>(
 ) -> Outcome<Vec<Document<'t>>> {
     let bar = Progress::bar(common, "cutting into tokens", text.len() as u64, Unit::Bytes);
     let most = options.max_tokens.unwrap_or(usize::MAX);
-    let how = options.special.how();
+    let how = options.special.whole();
     let documents = if how.special_as_text { vec![text] } else { tokenizer.documents(text) };
     let mut before = 0;
     let mut work = Vec::new();

@@ -92,7 +92,8 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
     let usual = GenerateOptions { max_tokens: options.max_tokens, stop, ..GenerateOptions::default() };
     let sampling = options.sampling.over(&model.conventions().sampling, usual);
     // Where a text goes on, its continuation has no head.
-    let how = EncodeOptions { continues: state_in.is_some(), ..options.prompt.special.how() };
+    let goes_on = state_in.is_some();
+    let how = EncodeOptions { continues: goes_on, begins: !goes_on, ..options.prompt.special.how() };
     let ids = encode(common, &model, &text, how)?;
     catch_interrupt();
     let mut session = start(common, &model)?;

@@ -56,6 +56,11 @@ impl Special {
     pub fn how(self) -> EncodeOptions {
         EncodeOptions { special_as_text: self.special_as_text, ..EncodeOptions::default() }
     }
+
+    /// How a text is encoded that begins what the model reads.
+    pub fn whole(self) -> EncodeOptions {
+        EncodeOptions { begins: true, ..self.how() }
+    }
 }
 
 /// A prompt.

@@ -20,6 +20,9 @@ pub struct EncodeOptions {
     pub continues: bool,
     /// Special tokens in the text (`<|endoftext|>`) are text like any other, not tokens.
     pub special_as_text: bool,
+    /// The text is the head of what a model reads: [`Tokenizer::begin`](super::Tokenizer::begin) comes first,
+    /// unless the text begins with it.
+    pub begins: bool,
 }
 
 /// A Hugging Face tokenizer.
@@ -49,7 +52,7 @@ impl HuggingFace {
         &self.usual
     }
 
-    fn variant(&self, EncodeOptions { continues, special_as_text }: EncodeOptions) -> &Tokenizer {
+    fn variant(&self, EncodeOptions { continues, special_as_text, .. }: EncodeOptions) -> &Tokenizer {
         let bare = continues && self.prefixes;
         let Some(at) = (usize::from(bare) + 2 * usize::from(special_as_text)).checked_sub(1) else {
             return &self.usual;

@@ -22,7 +22,7 @@ impl Rng {
     }
 }
 
-const CONTINUES: EncodeOptions = EncodeOptions { continues: true, special_as_text: false };
+const CONTINUES: EncodeOptions = EncodeOptions { continues: true, special_as_text: false, begins: false };
 
 fn added(id: u32, content: &str, special: bool, strip: bool) -> Value {
     json!({ "id": id, "content": content, "single_word": false, "lstrip": strip, "rstrip": strip,

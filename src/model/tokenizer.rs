@@ -136,8 +136,9 @@ impl Tokenizer {
     }
 
     /// The ids that a text begins with, where a model wants that (a BOS token): as the post-processor of
-    /// `tokenizer.json`, `add_bos_token` of `tokenizer_config.json` or a GGUF file says. No `encode` adds them:
-    /// they belong to the head of a text only, and a chat template writes its own.
+    /// `tokenizer.json`, `add_bos_token` of `tokenizer_config.json` or a GGUF file says. `encode` adds
+    /// them only where [`EncodeOptions::begins`] says so: they belong to the head of a text, and a chat template
+    /// writes its own.
     pub fn begin(&self) -> &[u32] {
         &self.begin
     }
@@ -226,11 +227,27 @@ impl Tokenizer {
         self.encode_as(text, EncodeOptions::default(), progress)
     }
 
-    /// [`Tokenizer::encode_with`] of a text that continues another, or has special tokens as text.
+    /// [`Tokenizer::encode_with`] of a text that continues another, begins what a model reads, or has special
+    /// tokens as text.
     ///
     /// # Errors
     /// As [`Tokenizer::encode`].
     pub fn encode_as(
+        &self,
+        text: &str,
+        options: EncodeOptions,
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<Vec<u32>> {
+        let ids = self.encode_bare(text, options, progress)?;
+        Ok([self.missing_begin(&ids, options), &ids].concat())
+    }
+
+    /// What is to come before the ids of a text.
+    fn missing_begin(&self, ids: &[u32], options: EncodeOptions) -> &[u32] {
+        if options.begins && !ids.starts_with(&self.begin) { &self.begin } else { &[] }
+    }
+
+    fn encode_bare(
         &self,
         text: &str,
         options: EncodeOptions,
@@ -261,10 +278,13 @@ impl Tokenizer {
         options: EncodeOptions,
         progress: &mut dyn FnMut(usize),
     ) -> Result<(Vec<u32>, usize)> {
-        let mut ids = self.encode_as(text, options, progress)?;
-        if ids.len() <= most {
-            return Ok((ids, text.len()));
+        let mut ids = self.encode_bare(text, options, progress)?;
+        let begin = self.missing_begin(&ids, options);
+        if begin.len() + ids.len() <= most {
+            return Ok(([begin, &ids].concat(), text.len()));
         }
+        let begin = &begin[..begin.len().min(most)];
+        let most = most - begin.len();
         let size = |ids: &[u32]| ids.iter().map(|id| self.token_bytes(*id).len()).sum::<usize>();
         let bytes = match &self.inner.coder {
             // Where the tokens' bytes are those of the text.
@@ -276,7 +296,7 @@ impl Tokenizer {
             _ => 0,
         };
         ids.truncate(most);
-        Ok((ids, bytes))
+        Ok(([begin, &ids].concat(), bytes))
     }
 
     fn failed(&self, error: &tokenizers::Error) -> Error {

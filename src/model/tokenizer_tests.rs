@@ -38,6 +38,22 @@ fn text_survives_encoding_decoding_and_streaming() {
 }
 
 #[test]
+fn what_a_text_begins_with_comes_first_and_once() {
+    let tokenizer = Tokenizer::bytes().with_begin(Some(256));
+    let begins = EncodeOptions { begins: true, ..EncodeOptions::default() };
+    let encode = |text: &str, how| tokenizer.encode_as(text, how, &mut |_| {}).expect("encodes");
+    assert_eq!(encode("ab", begins), [256, 97, 98]);
+    assert_eq!(encode("<|endoftext|>ab", begins), [256, 97, 98]);
+    assert_eq!(encode("ab", EncodeOptions::default()), [97, 98]);
+    let head = |most| tokenizer.encode_head("ab", most, begins, &mut |_| {}).expect("encodes");
+    // It stands for no byte of the text.
+    assert_eq!(
+        [0, 1, 2, 3].map(head),
+        [(vec![], 0), (vec![256], 0), (vec![256, 97], 1), (vec![256, 97, 98], 2)]
+    );
+}
+
+#[test]
 fn a_stream_never_cuts_a_character() {
     let tokenizer = Tokenizer::bytes();
     let mut stream = tokenizer.text_stream();

@@ -1,14 +1,14 @@
-//! An episode: random operations on a session of three texts, each followed by a comparison with what the
-//! dense oracle says of the text as it then stands. So no result may depend on cuts, segments, slots,
-//! neighbours, forms or files.
+//! An episode: random operations on a session of three texts, each followed by a comparison with what is
+//! known of the text as it then stands. So no result may depend on cuts, segments, slots, neighbours, forms
+//! or files.
 
+use std::cell::RefCell;
 use std::ops::ControlFlow;
 
 use pollster::block_on;
-use polysketch::check::models::RandomModel;
 use polysketch::check::random::Rng;
-use polysketch::exec::Executor;
-use polysketch::model::{GenerateOptions, LoadOptions, Model, Session};
+use polysketch::exec::{CpuExecutor, Executor};
+use polysketch::model::{GenerateOptions, LoadOptions, Model, ModelSource, Session};
 
 use crate::dense::Dense;
 use crate::places::{load, max_error};
@@ -23,9 +23,49 @@ pub struct Plan {
     pub tolerance: f64,
 }
 
+/// What is known of a text.
+pub trait Known {
+    /// Its logits, `[n, V]`.
+    fn logits(&self, text: &[u32]) -> Vec<Vec<f64>>;
+
+    /// Those after its last token, `[V]`.
+    fn last(&self, text: &[u32]) -> Vec<f64> {
+        self.logits(text).pop().unwrap()
+    }
+}
+
+impl Known for Dense {
+    fn logits(&self, text: &[u32]) -> Vec<Vec<f64>> {
+        self.logits(text, 0)
+    }
+}
+
+/// The same model in f64, which reads every text anew and in one call: golden files hold it right there.
+pub struct Whole {
+    session: RefCell<Session>,
+}
+
+impl Whole {
+    pub fn new(source: ModelSource, longest: usize) -> Self {
+        let options = LoadOptions { segment: Some(longest), max_context: longest, ..LoadOptions::default() };
+        let model = load(&Executor::Oracle(CpuExecutor::default()), source, options);
+        Self { session: RefCell::new(block_on(Session::new(&model)).unwrap()) }
+    }
+}
+
+impl Known for Whole {
+    fn logits(&self, text: &[u32]) -> Vec<Vec<f64>> {
+        let mut session = self.session.borrow_mut();
+        session.reset(0);
+        let (logits, _) = block_on(session.forward(&[0], &[text], false)).unwrap();
+        let row = |row: &[f32]| row.iter().map(|x| f64::from(*x)).collect();
+        logits.chunks_exact(session.model().config().vocab_size).map(row).collect()
+    }
+}
+
 /// The state of an episode: a session, and the text that each slot should hold.
 pub struct Episode<'a> {
-    dense: &'a Dense,
+    known: &'a dyn Known,
     model: Model,
     session: Session,
     texts: Vec<Vec<u32>>,
@@ -37,7 +77,13 @@ pub struct Episode<'a> {
 }
 
 impl<'a> Episode<'a> {
-    pub fn new(executor: &Executor, case: &RandomModel, dense: &'a Dense, seed: u64, plan: Plan) -> Self {
+    pub fn new(
+        executor: &Executor,
+        source: ModelSource,
+        known: &'a dyn Known,
+        seed: u64,
+        plan: Plan,
+    ) -> Self {
         let mut rng = Rng(seed);
         let segment = rng.pick(&[1, 3, 16, 37, 64, 200]);
         let options = LoadOptions {
@@ -46,10 +92,10 @@ impl<'a> Episode<'a> {
             max_context: 4 * plan.longest,
             ..LoadOptions::default()
         };
-        let model = load(executor, case.source(), options);
+        let model = load(executor, source, options);
         let session = block_on(Session::new(&model)).unwrap();
         let log = vec![format!("segments of {segment}")];
-        Self { dense, model, session, texts: vec![Vec::new(); SLOTS], rng, plan, log, worst: 0.0 }
+        Self { known, model, session, texts: vec![Vec::new(); SLOTS], rng, plan, log, worst: 0.0 }
     }
 
     fn vocabulary(&self) -> usize {
@@ -85,7 +131,7 @@ impl<'a> Episode<'a> {
             return Ok(());
         }
         let logits = block_on(self.session.logits(slot)).map_err(|e| self.failed(&e.to_string()))?;
-        let want = self.dense.last(&self.texts[slot]);
+        let want = self.known.last(&self.texts[slot]);
         self.compare(&logits, &want, &format!("logits of slot {slot}"))?;
         if block_on(self.session.logits(slot)).unwrap() != logits {
             return Err(self.failed("reading the logits changes them"));
@@ -184,7 +230,7 @@ impl<'a> Episode<'a> {
         for ((&slot, ids), got) in slots.iter().zip(&texts).zip(logits.chunks_exact(n * self.vocabulary())) {
             let before = self.texts[slot].len();
             self.texts[slot].extend_from_slice(ids);
-            let want: Vec<f64> = self.dense.logits(&self.texts[slot], 0).split_off(before).concat();
+            let want: Vec<f64> = self.known.logits(&self.texts[slot]).split_off(before).concat();
             self.compare(got, &want, &format!("all logits of slot {slot}"))?;
             self.check(slot)?;
         }

@@ -3,11 +3,13 @@
 //! from fixed seeds.
 
 use std::ops::ControlFlow;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use pollster::block_on;
 use polysketch::ErrorKind;
 use polysketch::attention::Mode;
+use polysketch::check::golden::{Golden, open_all};
 use polysketch::check::models::{Body, RandomModel, few_models, plain_models, polysketch_models};
 use polysketch::check::random::Rng;
 use polysketch::check::slug;
@@ -20,8 +22,8 @@ use polysketch::tensor::{Call, Capacity, DType, Lane};
 use serde_json::json;
 
 use crate::dense::Dense;
-use crate::episode::{Episode, Plan as Operations};
-use crate::places::{Place, Tests, load, max_error};
+use crate::episode::{Episode, Plan as Operations, Whole};
+use crate::places::{Place, Tests, load, max_error, public_folder};
 
 /// SPEC §5.
 const TOLERANCE: f64 = 5e-5;
@@ -41,7 +43,19 @@ fn episode(place: &Place, model: &RandomModel, operations: usize) {
     let dense = Dense::new(model);
     let tolerance = if place.is_oracle() { ORACLE } else { TOLERANCE };
     let plan = Operations { operations, longest: longest(model), tolerance };
-    if let Err(what) = Episode::new(place.executor(), model, &dense, model.seed, plan).run() {
+    if let Err(what) = Episode::new(place.executor(), model.source(), &dense, model.seed, plan).run() {
+        panic!("{what}");
+    }
+}
+
+/// An episode of a public model.
+fn public_episode(place: &Place, golden: &Golden, operations: usize) {
+    let source = golden.source().unwrap();
+    // Those with learned positions have few.
+    let longest = if source.config.learned_positions > 0 { 56 } else { 90 };
+    let known = Whole::new(golden.source().unwrap(), 4 * longest);
+    let plan = Operations { operations, longest, tolerance: TOLERANCE };
+    if let Err(what) = Episode::new(place.executor(), source, &known, 11, plan).run() {
         panic!("{what}");
     }
 }
@@ -128,6 +142,13 @@ fn generation_can_be_cut_anywhere(executor: &Executor, case: RandomModel, rounds
         }
     }
     reasons
+}
+
+/// A model of every public family, and some of few bits.
+fn public_models() -> Vec<Golden> {
+    let open = |folder: PathBuf| open_all(&folder).unwrap();
+    let folder = public_folder();
+    open(folder.clone()).into_iter().chain(open(folder.join("gguf"))).collect()
 }
 
 /// The models that generation is cut in.
@@ -365,9 +386,20 @@ pub fn add(tests: &mut Tests) {
     let sketched = polysketch_models();
     assert!(sketched.len() > 80, "{}", sketched.len());
     sketched.iter().for_each(|model| all(model, 10, tests, &of_cpu));
-    // The dense oracle knows the block of our own models; golden models hold the others.
+    // The dense specification knows the block of our own models.
     let own = |model: &&RandomModel| model.name.starts_with("few:");
     few_models().iter().filter(own).for_each(|model| all(model, 10, tests, &Place::is_gpu));
+
+    for golden in public_models() {
+        let name = golden.name.clone();
+        // On adapters a model of each kind of attention, and blocks of few bits.
+        let on_adapters = ["llama-gqa-tied", "powercoder", "llama-Q4_1_smol"].contains(&name.as_str());
+        let on = move |place: &Place| !place.is_oracle() && (on_adapters || !place.is_gpu());
+        tests.each(on, "public_episode", &name, move |place| {
+            let golden = public_models().into_iter().find(|g| g.name == golden.name).unwrap();
+            public_episode(place, &golden, if place.is_slow() { 6 } else { 14 });
+        });
+    }
 
     tests.add("cpu", "generation", "every_reason_to_stop_occurs", || {
         every_reason_to_stop_occurs(&Executor::Cpu(CpuExecutor::default()));

@@ -17,6 +17,7 @@
 //! | `full_mask.rs`, `alone.rs` | attention with a full mask; attention alone on the caller's device |
 //! | `sampling.rs` | the sampler |
 //! | `sessions.rs` | sessions of one model: memory, neighbours |
+//! | `smollm2.rs` | a real model in a GGUF file |
 //! | `dense.rs` | the model of the specification in f64, written anew |
 
 mod alone;
@@ -32,6 +33,7 @@ mod places;
 mod rows;
 mod sampling;
 mod sessions;
+mod smollm2;
 mod steps;
 mod weak;
 
@@ -55,5 +57,6 @@ fn main() -> ExitCode {
     alone::add(&mut tests);
     sampling::add(&mut tests);
     sessions::add(&mut tests);
+    smollm2::add(&mut tests);
     libtest_mimic::run(&arguments, tests.into_list()).exit_code()
 }

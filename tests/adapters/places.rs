@@ -166,6 +166,18 @@ impl Tests {
         }
     }
 
+    /// Ignores the tests of a suite: what they need is missing.
+    pub fn ignore(&mut self, suite: &str) {
+        let of = format!("::{suite}::");
+        let list = std::mem::take(&mut self.list).into_iter();
+        self.list = list
+            .map(|(place, trial)| {
+                let ignored = trial.name().contains(&of);
+                (place, trial.with_ignored_flag(ignored))
+            })
+            .collect();
+    }
+
     /// The places that are adapters.
     pub fn adapters(&self) -> Vec<Arc<Place>> {
         self.places.iter().filter(|place| place.is_gpu()).cloned().collect()

@@ -1,6 +1,7 @@
 //! The program as its users meet it: what it prints, what it writes, how it fails.
 
 mod bench;
+mod chat;
 mod check;
 mod eval;
 mod failures;

@@ -293,3 +293,28 @@ fn bytes_are_those_of_the_text() {
     let report = json(&[&["eval", "--model", arg(&model), "--data", arg(&text)][..], &CPU].concat());
     assert_eq!(report["bytes"], 17);
 }
+
+#[test]
+fn a_text_begins_as_the_model_wants_it() {
+    let dir = folder();
+    for name in ["config.json", "model.safetensors", "tokenizer.json"] {
+        fs::copy(repository("tests/public/llama-hf").join(name), dir.path().join(name)).unwrap();
+    }
+    let data = dir.path().join("text");
+    fs::write(&data, "one two").unwrap();
+    let state = dir.path().join("state");
+    let count = |arguments: &[&str], at: &[&str]| {
+        let value = json(&[arguments, &["--backend", "cpu", "--model", arg(dir.path())]].concat());
+        at.iter().fold(&value, |value, key| &value[key]).as_u64().unwrap()
+    };
+    let read = |more: &[&str]| {
+        let arguments = [&["generate", "--temperature", "0", "-n", "2", "-p", "one two"], more].concat();
+        count(&arguments, &["statistics", "prompt_tokens"])
+    };
+    let scored = || count(&["eval", "--data", arg(&data)], &["scored_tokens"]);
+    let (plain, judged) = (read(&[]), scored());
+    let config = r#"{"add_bos_token": true, "bos_token": "<|im_start|>"}"#;
+    fs::write(dir.path().join("tokenizer_config.json"), config).unwrap();
+    assert_eq!((read(&["--state-out", arg(&state)]), scored()), (plain + 1, judged + 1));
+    assert_eq!(read(&["--state-in", arg(&state)]), plain, "it goes on");
+}

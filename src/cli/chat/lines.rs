@@ -73,7 +73,11 @@ impl Lines {
                     let _ = self.ask.send(());
                 }
                 Err(RecvTimeoutError::Timeout) if signals::ending() => {
-                    self.terminal.restore();
+                    if self.typed {
+                        self.terminal.restore();
+                        // Below the line that was being typed.
+                        tell("");
+                    }
                     return Ok(None);
                 }
                 Err(RecvTimeoutError::Timeout) if signals::take_interrupt() => {

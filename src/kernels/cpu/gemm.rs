@@ -2,82 +2,9 @@
 
 use std::ops::Range;
 
-use pulp::{Simd, WithSimd};
-
+use super::few_rows::{Few, Form};
+use super::mat::{Mat, MatMut};
 use super::{Real, SharedMut, parallel_for, threads, with_scratch};
-
-/// A matrix to read: element (i, j) is `data[i · row_stride + j · col_stride]`.
-#[derive(Clone, Copy, Debug)]
-pub struct Mat<'a, R> {
-    /// The elements.
-    pub data: &'a [R],
-    /// Rows.
-    pub rows: usize,
-    /// Columns.
-    pub cols: usize,
-    /// Distance between rows.
-    pub row_stride: usize,
-    /// Distance between columns.
-    pub col_stride: usize,
-}
-
-impl<'a, R> Mat<'a, R> {
-    /// Dense, row after row.
-    pub fn new(data: &'a [R], rows: usize, cols: usize) -> Self {
-        Self::strided(data, rows, cols, cols)
-    }
-
-    /// Rows of contiguous elements, `row_stride` apart.
-    pub fn strided(data: &'a [R], rows: usize, cols: usize, row_stride: usize) -> Self {
-        Self { data, rows, cols, row_stride, col_stride: 1 }
-    }
-
-    /// The transpose, as a view.
-    #[must_use]
-    pub fn t(self) -> Self {
-        Self {
-            data: self.data,
-            rows: self.cols,
-            cols: self.rows,
-            row_stride: self.col_stride,
-            col_stride: self.row_stride,
-        }
-    }
-
-    /// Some rows and columns, as a view.
-    fn part(self, rows: Range<usize>, cols: Range<usize>) -> Self {
-        let start = rows.start * self.row_stride + cols.start * self.col_stride;
-        // A matrix without elements has no first one.
-        Self { data: &self.data[start.min(self.data.len())..], rows: rows.len(), cols: cols.len(), ..self }
-    }
-}
-
-/// A matrix to write: element (i, j) is `data[i · row_stride + j · col_stride]`.
-#[derive(Debug)]
-pub struct MatMut<'a, R> {
-    /// The elements.
-    pub data: &'a mut [R],
-    /// Rows.
-    pub rows: usize,
-    /// Columns.
-    pub cols: usize,
-    /// Distance between rows.
-    pub row_stride: usize,
-    /// Distance between columns.
-    pub col_stride: usize,
-}
-
-impl<'a, R> MatMut<'a, R> {
-    /// Dense, row after row.
-    pub fn new(data: &'a mut [R], rows: usize, cols: usize) -> Self {
-        Self::strided(data, rows, cols, cols)
-    }
-
-    /// Rows of contiguous elements, `row_stride` apart.
-    pub fn strided(data: &'a mut [R], rows: usize, cols: usize, row_stride: usize) -> Self {
-        Self { data, rows, cols, row_stride, col_stride: 1 }
-    }
-}
 
 /// `c = a b`, or `c += a b`: `[m, k] [k, n] -> [m, n]`, on this thread.
 ///
@@ -128,8 +55,8 @@ fn most_tasks() -> usize {
 
 /// Multiplications that are worth a task of their own: some microseconds.
 const LEAST: usize = 1 << 18;
-/// The same for dot products, which wait for memory.
-const LEAST_BY_DOTS: usize = 1 << 15;
+/// The same for few rows, which wait for memory.
+const LEAST_FEW: usize = 1 << 15;
 /// Rows, columns and depth that a task takes at a time if `a` is not contiguous in depth. Read where they
 /// lie, its rows are at a distance, which the `gemm` crate answers with packing that costs a quarter of the
 /// product (wide blocks) or, on some machines, with three times as long (narrow ones): they are copied first.
@@ -140,8 +67,6 @@ const UPRIGHT: [usize; 3] = [48, 96, 512];
 const COLS_AT_ONCE: usize = 48;
 /// As [`COLS_AT_ONCE`].
 const ROWS_AT_ONCE: usize = 8;
-/// With at most this many rows and `b` transposed, dot products beat packing `b`.
-const FEW_ROWS: usize = 16;
 
 /// A product to compute; the rows of `c` are contiguous.
 struct Product<'a, R> {
@@ -150,8 +75,8 @@ struct Product<'a, R> {
     a: Mat<'a, R>,
     b: Mat<'a, R>,
     accumulate: bool,
-    /// Whether it is best done by dot products: few rows, and both operands contiguous in depth.
-    by_dots: bool,
+    /// How it is done without packing `b`, where that is best.
+    few: Option<Form>,
 }
 
 impl<'a, R: Real> Product<'a, R> {
@@ -177,14 +102,14 @@ impl<'a, R: Real> Product<'a, R> {
         check("a", a.data.len(), rows, a.cols, a.row_stride, a.col_stride);
         check("b", b.data.len(), a.cols, cols, b.row_stride, b.col_stride);
         check("c", c.data.len(), rows, cols, c_stride, 1);
-        let by_dots = rows <= FEW_ROWS && a.cols > 0 && a.col_stride == 1 && b.row_stride == 1;
-        Self { c: SharedMut::new(c.data), c_stride, a, b, accumulate, by_dots }
+        let few = Form::of(a, b);
+        Self { c: SharedMut::new(c.data), c_stride, a, b, accumulate, few }
     }
 
     /// Rows and columns of a task's block.
     fn blocks(&self) -> [usize; 2] {
         let (rows, cols) = (self.a.rows, self.b.cols);
-        let least = if self.by_dots { LEAST_BY_DOTS } else { LEAST };
+        let least = if self.few.is_some() { LEAST_FEW } else { LEAST };
         let tasks = (rows * cols * self.a.cols / least).clamp(1, most_tasks());
         // Columns first: each task then packs its own part of `b`, none twice.
         let width = cols.div_ceil(tasks).next_multiple_of(COLS_AT_ONCE);
@@ -196,8 +121,10 @@ impl<'a, R: Real> Product<'a, R> {
     /// # Safety
     /// Blocks that are computed at the same time must not overlap.
     unsafe fn block(&self, rows: Range<usize>, cols: Range<usize>) {
-        if self.by_dots {
-            pulp::Arch::new().dispatch(Dots { product: self, rows, cols });
+        if let Some(form) = self.few {
+            let Self { ref c, c_stride, a, b, accumulate, .. } = *self;
+            // SAFETY: handed on to the caller.
+            unsafe { form.compute(Few { c, c_stride, a, b, accumulate, rows, cols }) };
         } else {
             let depth = 0..self.a.cols;
             // SAFETY: handed on to the caller.
@@ -270,17 +197,6 @@ impl<'a, R: Real> Product<'a, R> {
             );
         }
     }
-
-    /// `c[i, j .. j + len]`.
-    ///
-    /// # Safety
-    /// As for [`SharedMut::slice`].
-    #[allow(clippy::mut_from_ref, reason = "the caller promises that parts are apart")]
-    #[inline(always)]
-    unsafe fn row(&self, i: usize, j: usize, len: usize) -> &mut [R] {
-        // SAFETY: handed on to the caller.
-        unsafe { self.c.slice(i * self.c_stride + j, len) }
-    }
 }
 
 /// Panics if a matrix does not fit into its data.
@@ -296,83 +212,6 @@ fn check(name: &str, len: usize, rows: usize, cols: usize, row_stride: usize, co
         end <= len,
         "matmul: {name} [{rows}, {cols}] with strides {row_stride}, {col_stride} needs {end} elements, has {len}"
     );
-}
-
-/// A block of a product by dot products of few rows of `a` with the columns of `b`, which is read once
-/// and where it lies: the decoding step `y = x Wᵀ`.
-struct Dots<'a, R> {
-    product: &'a Product<'a, R>,
-    rows: Range<usize>,
-    cols: Range<usize>,
-}
-
-impl<R: Real> WithSimd for Dots<'_, R> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        let mut j = self.cols.start;
-        if self.rows.len() == 1 {
-            while j + 8 <= self.cols.end {
-                self.dots::<S, 1, 8>(simd, self.rows.start, j);
-                j += 8;
-            }
-        }
-        while j + 4 <= self.cols.end {
-            self.all_rows::<S, 4>(simd, j);
-            j += 4;
-        }
-        while j < self.cols.end {
-            self.all_rows::<S, 1>(simd, j);
-            j += 1;
-        }
-    }
-}
-
-impl<R: Real> Dots<'_, R> {
-    #[inline(always)]
-    fn all_rows<S: Simd, const COLS: usize>(&self, simd: S, j: usize) {
-        let mut i = self.rows.start;
-        while i + 4 <= self.rows.end {
-            self.dots::<S, 4, COLS>(simd, i, j);
-            i += 4;
-        }
-        while i < self.rows.end {
-            self.dots::<S, 1, COLS>(simd, i, j);
-            i += 1;
-        }
-    }
-
-    /// The dot products of `ROWS` rows and `COLS` columns.
-    #[inline(always)]
-    fn dots<S: Simd, const ROWS: usize, const COLS: usize>(&self, simd: S, i: usize, j: usize) {
-        let Product { a, b, accumulate, .. } = *self.product;
-        let depth = a.cols;
-        let rows: [_; ROWS] =
-            std::array::from_fn(|r| R::split::<S>(&a.data[(i + r) * a.row_stride..][..depth]));
-        let cols: [_; COLS] =
-            std::array::from_fn(|c| R::split::<S>(&b.data[(j + c) * b.col_stride..][..depth]));
-        let vectors = depth / R::lanes::<S>();
-        let mut sums = [[R::splat(simd, R::ZERO); COLS]; ROWS];
-        for l in 0..vectors {
-            let x: [_; ROWS] = std::array::from_fn(|r| rows[r].0[l]);
-            for c in 0..COLS {
-                let w = cols[c].0[l];
-                for r in 0..ROWS {
-                    sums[r][c] = R::fma(simd, x[r], w, sums[r][c]);
-                }
-            }
-        }
-        for r in 0..ROWS {
-            // SAFETY: one row at a time of our own block.
-            let out = unsafe { self.product.row(i + r, j, COLS) };
-            for c in 0..COLS {
-                let rest: R = rows[r].1.iter().zip(cols[c].1).map(|(&x, &w)| x * w).sum();
-                let sum = R::vsum(simd, sums[r][c]) + rest;
-                out[c] = if accumulate { out[c] + sum } else { sum };
-            }
-        }
-    }
 }
 
 #[cfg(test)]

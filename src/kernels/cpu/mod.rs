@@ -4,7 +4,9 @@
 //! this module. Nothing here knows a tensor or a model.
 
 mod activation;
+mod few_rows;
 mod gemm;
+mod mat;
 mod norm;
 mod panels;
 mod parallel;
@@ -16,7 +18,8 @@ mod simd;
 mod vector;
 
 pub use activation::{Activation, gelu_tanh, gelu_tanh_with_slope};
-pub use gemm::{Mat, MatMut, matmul, matmul_parallel};
+pub use gemm::{matmul, matmul_parallel};
+pub use mat::{Mat, MatMut};
 pub use norm::Norm;
 pub use panels::Panels;
 use parallel::SharedMut;

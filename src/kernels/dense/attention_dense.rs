@@ -180,7 +180,7 @@ impl AttentionDense {
             cpu::with_scratch(rows * (l.head + 2), |scratch: &mut [R]| {
                 let (sums, rest) = scratch.split_at_mut(rows * l.head);
                 let (totals, highest) = rest.split_at_mut(rows);
-                self.attend(queries, keys, rows, row, sums, totals, highest);
+                self.attend(queries, keys, [0, count], row, [&mut *sums, &mut *totals, &mut *highest]);
                 for (i, out) in task.out.iter_mut().enumerate() {
                     let total = R::of(self.bias) + totals[i];
                     if let Some(kept) = kept.get_mut(i) {
@@ -193,24 +193,20 @@ impl AttentionDense {
         });
     }
 
-    /// Sums and normalisers of `rows` queries over the keys, tile by tile with a running maximum for softmax.
-    /// Query i is row `row + i` of the text's, M a token; no row: it sees every key. `highest` is that maximum,
-    /// which the sums are relative to.
-    #[allow(clippy::too_many_arguments, reason = "as many as the formula has")]
+    /// Sums `[rows, h]`, normalisers `[rows]` and, for softmax, maxima `[rows]` that both are relative to, of
+    /// queries over keys `from..to`, tile by tile. Query i is row `row + i` of the text's, M a token; no row: it
+    /// sees every key.
     pub(in crate::kernels) fn attend<R: Real>(
         &self,
         queries: &[R],
         keys: &[R],
-        rows: usize,
+        [from, to]: [usize; 2],
         row: Option<usize>,
-        sums: &mut [R],
-        totals: &mut [R],
-        highest: &mut [R],
+        [sums, totals, highest]: [&mut [R]; 3],
     ) {
         const TILE: usize = 256;
         let l = &self.layout;
-        let width = l.key_width();
-        let count = keys.len() / width;
+        let (width, rows) = (l.key_width(), totals.len());
         let softmax = self.affinity.softmax();
         let gate = |key: usize| l.gate_sum(&keys[key * width..]);
         let own = |i: usize| row.map(|row| (row + i) / l.group);
@@ -218,8 +214,8 @@ impl AttentionDense {
         totals.fill(R::ZERO);
         highest.fill(R::of(-3e38));
         cpu::with_scratch(rows * TILE, |affinities: &mut [R]| {
-            for start in (0..count).step_by(TILE) {
-                let n = TILE.min(count - start);
+            for start in (from..to).step_by(TILE) {
+                let n = TILE.min(to - start);
                 let affinities = &mut affinities[..rows * n];
                 let tile = &keys[start * width..(start + n) * width];
                 let q = Mat::strided(queries, rows, l.head, l.query_width());

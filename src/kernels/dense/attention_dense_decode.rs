@@ -59,38 +59,46 @@ impl Kernel for AttentionDenseDecode {
     twins!(shader);
 }
 
+/// Keys that a task of the twin takes at least, where the cache has as many.
+const LEAST: usize = 128;
+
 impl AttentionDenseDecode {
+    /// The queries of a key head are rows that read its cache once; a long cache is cut into parts.
     fn twin<R: Real>(&self, args: shader::Args<'_, R>, call: &Call) {
         let l = &self.0.layout;
         let shader::Args { queries, keys, lanes, parts, .. } = args;
-        let stride = self.0.stride(call);
-        let size = l.head + 4;
-        // A twin has no need to cut the cache: the whole of it is the first part.
-        cpu::parallel_chunks(
-            &mut parts[..call.lanes.len() * l.query_heads() * SPLITS * size],
-            SPLITS * size,
-            |task, parts| {
-                let (at, head) = (task / l.query_heads(), task % l.query_heads() / l.group);
-                let lane = lane(lanes, call.lane_base + at);
-                let keys = &keys[(lane.slot * l.heads + head) * stride * l.key_width()..]
-                    [..(lane.position + 1) * l.key_width()];
-                parts.fill(R::ZERO);
-                for part in parts.chunks_exact_mut(size) {
-                    part[l.head + 1] = R::of(-3e38);
+        let (stride, size) = (self.0.stride(call), l.head + 4);
+        let parts = &mut parts[..call.lanes.len() * l.query_heads() * SPLITS * size];
+        let mut tasks = Vec::new();
+        for (at, of_head) in parts.chunks_exact_mut(l.group * SPLITS * size).enumerate() {
+            let lane = lane(lanes, call.lane_base + at / l.heads);
+            let seen = lane.position + 1;
+            let share = seen.div_ceil(seen.div_ceil(LEAST).clamp(1, SPLITS));
+            let place = (lane.slot * l.heads + at % l.heads) * stride * l.key_width();
+            let keys = &keys[place..][..seen * l.key_width()];
+            let queries = &queries[at * l.group * l.query_width()..][..l.group * l.query_width()];
+            let mut of_part: Vec<Vec<&mut [R]>> = (0..SPLITS).map(|_| Vec::with_capacity(l.group)).collect();
+            for (i, part) in of_head.chunks_exact_mut(size).enumerate() {
+                of_part[i % SPLITS].push(part);
+            }
+            for (split, of_part) in of_part.into_iter().enumerate() {
+                let range = [split * share, split * share + share].map(|key| key.min(seen));
+                tasks.push((range, lane.position, queries, keys, of_part));
+            }
+        }
+        cpu::parallel_each(tasks, |_, ([from, to], position, queries, keys, parts)| {
+            cpu::with_scratch(l.group * (l.head + 2), |scratch: &mut [R]| {
+                let (sums, rest) = scratch.split_at_mut(l.group * l.head);
+                let (totals, highest) = rest.split_at_mut(l.group);
+                let row = Some(position * l.group);
+                self.0.attend(queries, keys, [from, to], row, [&mut *sums, &mut *totals, &mut *highest]);
+                for (i, part) in parts.into_iter().enumerate() {
+                    part[..l.head].copy_from_slice(&sums[i * l.head..][..l.head]);
+                    part[l.head] = totals[i];
+                    part[l.head + 1] = highest[i];
+                    part[l.head + 2..].fill(R::ZERO);
                 }
-                let (sums, rest) = parts.split_at_mut(l.head);
-                let (total, rest) = rest.split_at_mut(1);
-                self.0.attend(
-                    &queries[task * l.query_width()..][..l.query_width()],
-                    keys,
-                    1,
-                    Some(lane.position * l.group),
-                    sums,
-                    total,
-                    &mut rest[..1],
-                );
-                rest[0] = if self.0.affinity.softmax() { R::ZERO } else { rest[0] };
-            },
-        );
+            });
+        });
     }
 }

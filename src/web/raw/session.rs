@@ -43,7 +43,8 @@ impl Session {
 
     /// Token ids of a text that is to be read next: at the head of the session's text, or a continuation of it.
     pub fn encode(&self, text: &str, special_as_text: bool) -> Result<Vec<u32>, JsValue> {
-        let how = EncodeOptions { continues: self.session.position(0) > 0, special_as_text };
+        let continues = self.session.position(0) > 0;
+        let how = EncodeOptions { continues, begins: !continues, special_as_text };
         let tokenizer = self.session.model().tokenizer().map_err(to_js)?;
         tokenizer.encode_as(text, how, &mut |_| {}).map_err(to_js)
     }
