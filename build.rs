@@ -90,7 +90,8 @@ fn generate() -> Result<(), String> {
         return Ok(());
     }
     let kernels = shaders.iter().map(|s| reflect::kernel(s, &shared)).collect::<Result<Vec<_>, _>>()?;
-    let text = mark + &emit::everything(&kernels, &shaders, &shared);
+    let small = env::var("CARGO_CFG_TARGET_ARCH").is_ok_and(|arch| arch == "wasm32");
+    let text = mark + &emit::everything(&kernels, &shaders, &shared, small);
     fs::write(&out, text).map_err(|e| format!("{}: {e}", out.display()))
 }
 

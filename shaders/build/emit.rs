@@ -8,8 +8,8 @@ use std::fmt::Write as _;
 use crate::Source;
 use crate::reflect::{Argument, Elements, Kernel, Length, Override, Permutation};
 
-/// The whole of `shaders.rs`.
-pub fn everything(kernels: &[Kernel], shaders: &[Source], shared: &[Source]) -> String {
+/// The whole of `shaders.rs`; `small`: with shaders that nobody reads, of which a download gets shorter.
+pub fn everything(kernels: &[Kernel], shaders: &[Source], shared: &[Source], small: bool) -> String {
     let mut text = String::new();
     let mut pieces: BTreeMap<&str, Vec<&Override>> = BTreeMap::new();
     for kernel in kernels {
@@ -34,8 +34,13 @@ pub fn everything(kernels: &[Kernel], shaders: &[Source], shared: &[Source]) -> 
     {
         let _ = writeln!(text, "/// The {what}.\npub static {list}: &[(&str, &str)] = &[");
         for source in sources {
-            let path = source.path.display().to_string();
-            let _ = writeln!(text, "    ({:?}, include_str!({path:?})),", source.stem);
+            let _ = match small {
+                true => writeln!(text, "    ({:?}, {:?}),", source.stem, bare(&source.text)),
+                false => {
+                    let path = source.path.display().to_string();
+                    writeln!(text, "    ({:?}, include_str!({path:?})),", source.stem)
+                }
+            };
         }
         text.push_str("];\n");
     }
@@ -53,6 +58,12 @@ pub fn everything(kernels: &[Kernel], shaders: &[Source], shared: &[Source]) -> 
         first += kernel.permutations.len();
     }
     text
+}
+
+/// A shader without comments and indentation; its lines stay where they are. (WGSL has no strings.)
+fn bare(source: &str) -> String {
+    let lines = source.lines().map(|line| line.split("//").next().unwrap_or_default().trim());
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 fn table_entry(text: &mut String, kernel: &Kernel, index: usize, permutation: &Permutation) {

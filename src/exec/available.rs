@@ -45,9 +45,48 @@ pub(crate) fn available() -> Option<u64> {
     free.into_iter().chain(granted).min()
 }
 
-#[cfg(not(target_os = "linux"))]
+/// What an address of a page's memory can reach, less what the program has besides.
+#[cfg(target_arch = "wasm32")]
+pub(crate) fn available() -> Option<u64> {
+    Some((1 << 32) - BESIDE)
+}
+
+#[cfg(not(any(target_os = "linux", target_arch = "wasm32")))]
 pub(crate) fn available() -> Option<u64> {
     None
+}
+
+/// Bytes of a page's memory that a model's plan does not count: the vocabulary, pieces of its files, texts.
+#[cfg(target_arch = "wasm32")]
+const BESIDE: u64 = 128 << 20;
+
+/// Refuses `what` if a page's memory cannot grow by so many bytes: browsers and devices have limits of their own
+/// below 4 GiB, and tell them in this way only. Natively [`check_memory`] has told all.
+///
+/// # Errors
+/// As [`check_memory`].
+#[cfg(target_arch = "wasm32")]
+pub(crate) fn check_room(what: &str, bytes: u64, help: &str) -> Result<()> {
+    /// Bytes that are asked for at a time.
+    const PART: usize = 16 << 20;
+    let (mut parts, mut got) = (Vec::new(), 0);
+    while got < bytes + BESIDE {
+        let mut part: Vec<u8> = Vec::new();
+        if part.try_reserve_exact(PART).is_err() {
+            let there = size(got.saturating_sub(BESIDE));
+            let text = format!("{what} needs {} of memory, {there} are available", size(bytes));
+            return Err(Error::new(ErrorKind::OutOfMemory, text).help(help));
+        }
+        got += PART as u64;
+        // It is not left out by the compiler, and none of it is touched.
+        parts.push(std::hint::black_box(part));
+    }
+    Ok(())
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) fn check_room(_: &str, _: u64, _: &str) -> Result<()> {
+    Ok(())
 }
 
 #[cfg(any(test, target_os = "linux"))]

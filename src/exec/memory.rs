@@ -79,17 +79,32 @@ impl Memory {
     /// Stores a tensor: `words` are its 32-bit words (f16 in packed pairs).
     ///
     /// # Errors
-    /// Those of the device.
+    /// [`ErrorKind::OutOfMemory`]; those of the device.
     pub async fn store(&self, name: &str, dtype: DType, words: &[u32]) -> Result<()> {
+        let elements = match dtype {
+            DType::F16 => 2 * words.len(),
+            DType::Quant(quant) => words.len() / quant.row_words().max(1) * quant.columns(),
+            _ => words.len(),
+        };
+        let mut filling = self.fill(name, dtype, elements).await?;
+        filling.put(0, words).await?;
+        filling.finish();
+        Ok(())
+    }
+
+    /// Begins to store a tensor part by part.
+    ///
+    /// # Errors
+    /// [`ErrorKind::OutOfMemory`]; those of the device.
+    pub async fn fill(&self, name: &str, dtype: DType, elements: usize) -> Result<Filling<'_>> {
         let stored = match self.executor() {
-            Executor::Cpu(_) => Stored::from_words::<f32>(dtype, words),
-            Executor::Oracle(_) => Stored::from_words::<f64>(dtype, words),
+            Executor::Cpu(_) => Stored::room::<f32>(name, dtype, elements)?,
+            Executor::Oracle(_) => Stored::room::<f64>(name, dtype, elements)?,
             Executor::Gpu(gpu) => {
-                Stored::Gpu(shared(gpu.context().storage_from(name, bytemuck::cast_slice(words)).await?))
+                Stored::Gpu(shared(gpu.context().create_storage(name, dtype.bytes(elements) as u64).await?))
             }
         };
-        self.tensors_mut().insert(name, dtype, stored);
-        Ok(())
+        Ok(Filling { memory: self, name: name.into(), dtype, stored })
     }
 
     /// Stores a tensor of `elements` zeros.
@@ -226,6 +241,39 @@ impl Memory {
             }
         }
         Ok(Self::with(self.executor().clone(), self.base().cloned(), copies))
+    }
+}
+
+/// A tensor that is stored part by part; nothing before it is [finished](Filling::finish).
+#[derive(Debug)]
+pub struct Filling<'a> {
+    memory: &'a Memory,
+    name: String,
+    dtype: DType,
+    stored: Stored,
+}
+
+impl Filling<'_> {
+    /// Puts words of the tensor, as [`Memory::store`] takes them, from word `first` of it on: whole rows, where
+    /// they are of few bits.
+    ///
+    /// # Errors
+    /// Those of the device.
+    pub async fn put(&mut self, first: usize, words: &[u32]) -> Result<()> {
+        match self.memory.executor() {
+            Executor::Cpu(_) => self.stored.put::<f32>(self.dtype, first, words),
+            Executor::Oracle(_) => self.stored.put::<f64>(self.dtype, first, words),
+            Executor::Gpu(gpu) => {
+                let bytes = bytemuck::cast_slice(words);
+                gpu.context().upload(self.stored.buffer(), 4 * first as u64, bytes).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Stores the tensor.
+    pub fn finish(self) {
+        self.memory.tensors_mut().insert(&self.name, self.dtype, self.stored);
     }
 }
 

@@ -30,13 +30,14 @@ mod wgpu;
 mod workspace;
 
 pub use self::wgpu::GpuExecutor;
-pub(crate) use available::{available, check_memory, zeros};
+pub(crate) use available::{available, check_memory, check_room, zeros};
 pub use cpu::CpuExecutor;
 pub use executor::Executor;
-pub use memory::Memory;
+pub use memory::{Filling, Memory};
 #[cfg(feature = "bench")]
 pub(crate) use profile::add_by_kernel;
 pub use profile::{KernelTime, by_kernel};
 pub use program::Program;
+pub(crate) use stored::stored_bytes;
 pub use submission::Submission;
 pub use workspace::Workspace;

@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::Buffer;
 use crate::graph::Step;
 use crate::kernels::cpu::{Panels, widen};
-use crate::kernels::{Real, Views};
+use crate::kernels::{DeviceTraits, Real, Views};
 use crate::tensor::{Call, DType};
 
 /// One tensor's memory on an executor.
@@ -80,32 +80,58 @@ impl Stored {
         })
     }
 
-    /// Words as a tensor of a CPU executor.
-    pub fn from_words<R: Element>(dtype: DType, words: &[u32]) -> Self {
-        match dtype {
-            DType::U32 => Self::U32(words.to_vec()),
-            DType::F32 => R::wrap(words.iter().map(|w| R::from_f32(f32::from_bits(*w))).collect()),
-            DType::F16 => {
-                let halves: Vec<u16> = words.iter().flat_map(|w| [*w as u16, (*w >> 16) as u16]).collect();
-                if R::KEEPS_HALVES {
-                    return Self::F16(halves);
-                }
-                let mut wide = vec![R::ZERO; halves.len()];
-                widen(&halves, &mut wide);
-                R::wrap(wide)
+    /// Room on a CPU executor for a tensor that [`Stored::put`] fills.
+    ///
+    /// # Errors
+    /// [`ErrorKind::OutOfMemory`].
+    pub fn room<R: Element>(name: &str, dtype: DType, elements: usize) -> Result<Self> {
+        Ok(match dtype {
+            // Pairs of halves may be one more than the tensor has.
+            DType::F16 if R::KEEPS_HALVES => Self::F16(zeros(name, elements.next_multiple_of(2))?),
+            DType::F16 => R::wrap(zeros(name, elements.next_multiple_of(2))?),
+            DType::Quant(quant) if R::KEEPS_PANELS => {
+                let rows = elements / quant.columns().max(1);
+                Self::Panels(Panels::zeros(quant, rows, zeros(name, Panels::room(quant, rows))?))
             }
-            DType::Quant(quant) => {
-                if R::KEEPS_PANELS {
-                    return Self::Panels(Panels::new(quant, words));
+            _ => Self::zeros::<R>(name, dtype, elements)?,
+        })
+    }
+
+    /// Puts words into a tensor that has [`Stored::room`] for them, from word `first` of it on: whole rows,
+    /// where they are of few bits.
+    pub fn put<R: Element>(&mut self, dtype: DType, first: usize, words: &[u32]) {
+        match (self, dtype) {
+            (Self::U32(v), _) => v[first..first + words.len()].copy_from_slice(words),
+            (Self::F16(v), _) => {
+                let halves = v[2 * first..].iter_mut();
+                let of_words = words.iter().flat_map(|w| [*w as u16, (*w >> 16) as u16]);
+                halves.zip(of_words).for_each(|(to, half)| *to = half);
+            }
+            (Self::Panels(panels), DType::Quant(quant)) => {
+                panels.put(first / quant.row_words().max(1), words)
+            }
+            (stored, dtype) => {
+                let Some(values) = R::view_mut(stored) else { return };
+                match dtype {
+                    DType::F16 => {
+                        let of_words: Vec<u16> =
+                            words.iter().flat_map(|w| [*w as u16, (*w >> 16) as u16]).collect();
+                        widen(&of_words, &mut values[2 * first..][..of_words.len()]);
+                    }
+                    DType::Quant(quant) => {
+                        let row = quant.row_words().max(1);
+                        let mut wide = vec![0.0; quant.columns()];
+                        let rows = values[first / row * quant.columns()..].chunks_exact_mut(quant.columns());
+                        for (to, words) in rows.zip(words.chunks_exact(row)) {
+                            quant.widen(words, &mut wide);
+                            to.iter_mut().zip(&wide).for_each(|(to, x)| *to = R::from_f32(*x));
+                        }
+                    }
+                    _ => {
+                        let values = values[first..].iter_mut().zip(words);
+                        values.for_each(|(to, word)| *to = R::from_f32(f32::from_bits(*word)));
+                    }
                 }
-                let rows = words.chunks_exact(quant.row_words().max(1));
-                let mut row_wide = vec![0.0; quant.columns()];
-                let mut wide = Vec::with_capacity(rows.len() * quant.columns());
-                for row in rows {
-                    quant.widen(row, &mut row_wide);
-                    wide.extend(row_wide.iter().map(|x| R::from_f32(*x)));
-                }
-                R::wrap(wide)
             }
         }
     }
@@ -189,6 +215,12 @@ impl Stored {
 
 /// Why a buffer is never met there: a memory is filled by its one executor.
 const ON_THE_HOST: &str = "a CPU's memory holds no buffers of a device";
+
+/// Bytes that a tensor takes on a device.
+pub(crate) fn stored_bytes(device: &DeviceTraits, dtype: DType, elements: usize) -> u64 {
+    let bytes = dtype.bytes(elements) as u64;
+    if dtype == DType::F16 && !device.shaders && !f32::KEEPS_HALVES { 2 * bytes } else { bytes }
+}
 
 /// Tensors by name.
 #[derive(Debug)]

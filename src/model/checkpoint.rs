@@ -3,14 +3,18 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::ops::Range;
 
+use super::bytes::{Bytes, at_once};
 use super::config::ModelConfig;
+pub use super::extract::Stored;
+use super::extract::{Extract, InFile, bad_weight, too_large, type_error};
 use super::families::{self, Names};
 use super::gguf::blocks::Block;
 use super::gguf::{BlockType, Gguf, Metadata};
 use super::parameters::ParameterSpec;
 pub use super::tensor_file::{Dtype, TensorData, TensorFile as Tensors, safetensors_bytes, write_tensors_to};
-use super::tensor_file::{clip, floats, list};
+use super::tensor_file::{clip, list};
 #[cfg(not(target_arch = "wasm32"))]
 pub use super::tensor_file::{read_tensors, write_safetensors};
 use crate::error::{Error, ErrorKind, Result};
@@ -62,29 +66,25 @@ impl File {
         }
     }
 
-    fn raw(&self, name: &str) -> Option<&[u8]> {
+    /// Where the bytes of a tensor lie in it.
+    fn range(&self, name: &str) -> Option<Range<u64>> {
         match self {
-            File::Tensors(file) => file.raw(name),
-            File::Gguf(file) => file.raw(name),
+            File::Tensors(file) => file.range(name),
+            File::Gguf(file) => file.tensors().get(name).map(|info| info.bytes.clone()),
         }
     }
-}
 
-/// How a tensor is stored in its file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stored {
-    /// Number by number.
-    Floats(Dtype),
-    /// In blocks of integers.
-    Blocks(BlockType),
-}
-
-impl std::fmt::Display for Stored {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+    fn bytes(&self) -> &Bytes {
         match self {
-            Stored::Floats(dtype) => write!(f, "{dtype:?}"),
-            Stored::Blocks(blocks) => f.write_str(blocks.name()),
+            File::Tensors(file) => file.bytes(),
+            File::Gguf(file) => file.bytes(),
         }
+    }
+
+    /// A tensor.
+    fn tensor(&self, name: &str) -> Option<InFile<'_>> {
+        let (stored, shape) = (self.stored(name)?, self.shape(name)?);
+        Some(InFile { label: self.label(), stored, shape })
     }
 }
 
@@ -249,7 +249,8 @@ impl Checkpoint {
 
     /// Bytes of all tensors as they are stored.
     pub fn bytes_total(&self) -> u64 {
-        self.home.iter().filter_map(|(name, &i)| self.files[i].raw(name)).map(|raw| raw.len() as u64).sum()
+        let ranges = self.home.iter().filter_map(|(name, &i)| self.files[i].range(name));
+        ranges.map(|range| range.end - range.start).sum()
     }
 
     /// Compares names, shapes and types with what a configuration expects ([`ModelConfig::parameters`]).
@@ -299,13 +300,13 @@ impl Checkpoint {
 
     fn check_one(&self, spec: &ParameterSpec) -> Result<()> {
         let place = self.names.place(&spec.name);
-        let (file, stored, _) = self.find(&place.name)?;
-        if let Stored::Floats(dtype) = stored
+        let (file, tensor, _) = self.find(&place.name)?;
+        if let Stored::Floats(dtype) = tensor.stored
             && !matches!(dtype, Dtype::F32 | Dtype::F16 | Dtype::BF16)
         {
-            return Err(type_error(file, &place.name, stored));
+            return Err(type_error(&tensor, &place.name));
         }
-        let shape = file.shape(&place.name).unwrap_or_default();
+        let shape = tensor.shape;
         let want = place.shape_in_file(&spec.shape);
         if shape != want {
             let message = format!(
@@ -320,176 +321,114 @@ impl Checkpoint {
         Ok(())
     }
 
-    /// A tensor as `f32`.
+    /// A tensor as `f32`, of files that are at hand.
     ///
     /// # Errors
-    /// `ErrorKind::ModelFormat` if it is missing, of another type than F32, F16 and BF16, or holds a NaN or
-    /// an infinity (the message has the first one's index).
+    /// As [`Checkpoint::read_f32`].
     pub fn f32(&self, name: &str) -> Result<Vec<f32>> {
-        let place = self.names.place(name);
-        let (file, stored, raw) = self.find(&place.name)?;
-        let values = match stored {
-            Stored::Floats(dtype) => {
-                floats(dtype, raw).ok_or_else(|| type_error(file, &place.name, stored))?
-            }
-            Stored::Blocks(blocks) => {
-                let mut values = vec![0.0; raw.len() / blocks.bytes() * blocks.values()];
-                blocks.dequantize(raw, &mut values);
-                values
-            }
-        };
-        match first_bad(&values, not_finite) {
-            None => Ok(place.take(values, &place.shape_of_ours(file.shape(&place.name).unwrap_or_default()))),
-            Some(i) => Err(bad_weight(file, &place.name, values[i], i)),
-        }
+        at_once(self.read_f32(name, None))
     }
 
-    /// Some rows of a tensor as `f32`.
+    /// Elements of a tensor as `f32`, of files that are at hand.
     ///
     /// # Errors
-    /// As [`Checkpoint::f32`].
-    pub fn f32_rows(&self, name: &str, rows: std::ops::Range<usize>) -> Result<Vec<f32>> {
-        let place = self.names.place(name);
-        let (file, stored, raw) = self.find(&place.name)?;
-        let shape = file.shape(&place.name).unwrap_or_default();
-        let columns: usize = shape.get(1..).unwrap_or_default().iter().product();
-        let (values, bytes) = match stored {
-            Stored::Floats(dtype) => (1, dtype.bitsize() / 8),
-            Stored::Blocks(blocks) => (blocks.values(), blocks.bytes()),
-        };
-        // Of a vector, and of a matrix that has columns for rows, all is read.
-        if place.transposed || shape.len() < 2 || !columns.is_multiple_of(values) {
-            let columns = place.shape_of_ours(shape).get(1..).unwrap_or_default().iter().product::<usize>();
-            let all = self.f32(name)?;
-            let part = all.get(rows.start * columns..rows.end * columns);
-            return part.map(<[f32]>::to_vec).ok_or_else(|| self.too_few(name, all.len() / columns.max(1)));
-        }
-        let bytes = columns / values * bytes;
-        let mut all = Vec::with_capacity(rows.len() * columns);
-        for at in place.rows_in_file(rows) {
-            let raw = raw.get(at * bytes..(at + 1) * bytes).ok_or_else(|| self.too_few(name, at))?;
-            let start = all.len();
-            match stored {
-                Stored::Floats(dtype) => {
-                    all.extend(floats(dtype, raw).ok_or_else(|| type_error(file, &place.name, stored))?);
-                }
-                Stored::Blocks(blocks) => {
-                    all.resize(start + columns, 0.0);
-                    blocks.dequantize(raw, &mut all[start..]);
-                }
-            }
-            if let Some(i) = first_bad(&all[start..], not_finite) {
-                return Err(bad_weight(file, &place.name, all[start + i], at * columns + i));
-            }
-        }
-        Ok(all)
+    /// As [`Checkpoint::read_f32`].
+    pub fn f32_part(&self, name: &str, elements: Range<usize>) -> Result<Vec<f32>> {
+        at_once(self.read_f32(name, Some(elements)))
     }
 
-    fn too_few(&self, name: &str, rows: usize) -> Error {
-        let text = format!("{}: tensor {} has {rows} rows only", self.label(), clip(name));
-        Error::new(ErrorKind::ModelFormat, text).help("the weights are of another model")
-    }
-
-    /// The blocks of a tensor, by its name in the file, as they are stored.
+    /// The blocks of a tensor, by its name in the file, as they are stored; of files that are at hand.
     ///
     /// # Errors
     /// `ErrorKind::ModelFormat` if it is missing, or a scale in it is no number.
-    pub fn blocks(&self, name_in_file: &str) -> Result<&[u8]> {
-        let (file, stored, raw) = self.find(name_in_file)?;
-        let Stored::Blocks(kind) = stored else { return Err(type_error(file, name_in_file, stored)) };
+    pub fn blocks(&self, name_in_file: &str) -> Result<Cow<'_, [u8]>> {
+        let (file, tensor, range) = self.find(name_in_file)?;
+        let Stored::Blocks(kind) = tensor.stored else { return Err(type_error(&tensor, name_in_file)) };
+        let raw = at_once(file.bytes().read(range))?;
         let mut block = Block::default();
         for (i, raw) in raw.chunks_exact(kind.bytes()).enumerate() {
             kind.open(raw, &mut block);
             if let Some(bad) = block.bad_scale() {
-                return Err(bad_weight(file, name_in_file, bad, i * kind.values()));
+                return Err(bad_weight(&tensor, name_in_file, bad, i * kind.values()));
             }
         }
         Ok(raw)
     }
 
-    /// The error of a number that a type of the file to be written, or of the memory, does not hold; `place`
-    /// says where it is.
-    pub(super) fn too_large(&self, name: &str, value: f32, place: &str, kind: BlockType) -> Error {
-        let what = match kind {
-            BlockType::F16 => format!("{value}{place}, f16 holds at most {}", half::f16::MAX),
-            kind => format!("{value}{place}, which is too large for {}", kind.name()),
-        };
+    /// The error of a number of a tensor that a type of the file to be written does not hold.
+    pub(super) fn too_large(&self, name: &str, value: f32, kind: BlockType) -> Error {
         let place = self.names.place(name);
-        let file = self.file(&place.name).map_or(self.label(), File::label);
-        Error::new(ErrorKind::ModelFormat, format!("{file}: tensor {} holds {what}", clip(&place.name)))
+        too_large(self.file(&place.name).map_or(self.label(), File::label), &place.name, value, "", kind)
     }
 
-    /// The bits of a tensor as halves: as they are stored, or rounded.
+    /// The bits of a tensor as halves, of files that are at hand.
     ///
     /// # Errors
-    /// As [`Checkpoint::f32`]; `ErrorKind::ModelFormat` also for a number that is too large for a half, with
-    /// its index.
+    /// As [`Checkpoint::read_f16`].
     pub fn f16_bits(&self, name: &str) -> Result<Vec<u16>> {
-        let infinite = |x: u16| x & 0x7c00 == 0x7c00;
-        let place = self.names.place(name);
-        let (file, stored, raw) = self.find(&place.name)?;
-        if stored != Stored::Floats(Dtype::F16) {
-            let values = self.f32(name)?;
-            let bits: Vec<u16> = values.iter().map(|x| half::f16::from_f32(*x).to_bits()).collect();
-            let Some(i) = first_bad(&bits, infinite) else { return Ok(bits) };
-            let error = self.too_large(name, values[i], &format!(" at index {i}"), BlockType::F16);
-            return Err(error.help("load the weights as f32"));
-        }
-        let bits: Vec<u16> = raw.as_chunks::<2>().0.iter().map(|&b| u16::from_le_bytes(b)).collect();
-        match first_bad(&bits, infinite) {
-            None => Ok(place.take(bits, &place.shape_of_ours(file.shape(&place.name).unwrap_or_default()))),
-            Some(i) => Err(bad_weight(file, &place.name, half::f16::from_bits(bits[i]).to_f32(), i)),
-        }
+        at_once(self.read_f16(name, None))
     }
 
-    /// Rows of a matrix in few bits: exactly, where it is stored in blocks that these rows hold; otherwise
-    /// rounded.
+    /// Elements of a tensor as `f32`, or all.
     ///
     /// # Errors
-    /// As [`Checkpoint::f32`].
-    pub fn quantized(&self, name: &str, quant: &Quant, rows: std::ops::Range<usize>) -> Result<Vec<u32>> {
+    /// `ErrorKind::ModelFormat` if it is missing, of another type than F32, F16 and BF16, or holds a NaN or
+    /// an infinity (the message has the first one's index); those of its file.
+    pub async fn read_f32(&self, name: &str, elements: Option<Range<usize>>) -> Result<Vec<f32>> {
+        let (extract, raw) = self.extract(name, elements).await?;
+        extract.f32(&raw)
+    }
+
+    /// Their bits as halves: as they are stored, or rounded.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::read_f32`]; `ErrorKind::ModelFormat` also for a number that is too large for a half, with
+    /// its index.
+    pub async fn read_f16(&self, name: &str, elements: Option<Range<usize>>) -> Result<Vec<u16>> {
+        let (extract, raw) = self.extract(name, elements).await?;
+        extract.f16_bits(&raw)
+    }
+
+    /// Rows of a matrix in few bits, put into zeros: exactly, where it is stored in blocks that these rows hold;
+    /// otherwise rounded.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::read_f32`].
+    pub async fn read_quantized(
+        &self,
+        name: &str,
+        quant: &Quant,
+        rows: Range<usize>,
+        words: &mut [u32],
+    ) -> Result<()> {
+        let elements = rows.start * quant.columns()..rows.end * quant.columns();
+        let (extract, raw) = self.extract(name, Some(elements)).await?;
+        extract.quantized(&raw, quant, words)
+    }
+
+    /// Elements of a tensor of ours, and the bytes they are read from.
+    async fn extract(
+        &self,
+        name: &str,
+        elements: Option<Range<usize>>,
+    ) -> Result<(Extract<'_>, Cow<'_, [u8]>)> {
         let place = self.names.place(name);
-        let (file, stored, raw) = self.find(&place.name)?;
-        let (columns, of_row) = (quant.columns(), quant.row_words());
-        let mut words = vec![0; rows.len() * of_row];
-        match stored {
-            Stored::Blocks(blocks) if blocks.fits(quant) && !place.transposed => {
-                let in_file = place.rows_in_file(rows.clone());
-                let bytes = columns / blocks.values() * blocks.bytes();
-                let mut block = Block::default();
-                for (row, (at, words)) in in_file.zip(words.chunks_exact_mut(of_row)).enumerate() {
-                    let Some(raw) = raw.get(at * bytes..(at + 1) * bytes) else {
-                        return Err(bad_weight(file, &place.name, f32::NAN, row * columns));
-                    };
-                    for (i, raw) in raw.chunks_exact(blocks.bytes()).enumerate() {
-                        blocks.open(raw, &mut block);
-                        if let Some(bad) = block.bad_scale() {
-                            return Err(bad_weight(file, &place.name, bad, at * columns + i * block.len));
-                        }
-                        block.put(quant, words, i * block.len);
-                    }
-                }
-            }
-            _ => {
-                let values = self.f32(name)?;
-                let Some(values) = values.get(rows.start * columns..rows.end * columns) else {
-                    return Err(bad_weight(file, &place.name, f32::NAN, values.len()));
-                };
-                for (values, words) in values.chunks_exact(columns).zip(words.chunks_exact_mut(of_row)) {
-                    if let Some(block) = quant.round(values, words) {
-                        let text = format!(
-                            "{}: tensor {} holds {} and numbers like it, which are too large for {}",
-                            file.label(),
-                            clip(&place.name),
-                            values[block * quant.block()],
-                            quant.name()
-                        );
-                        return Err(Error::new(ErrorKind::ModelFormat, text).help("load the weights as f32"));
-                    }
-                }
-            }
+        let (file, tensor, range) = self.find(&place.name)?;
+        if let Stored::Floats(dtype) = tensor.stored
+            && !matches!(dtype, Dtype::F32 | Dtype::F16 | Dtype::BF16)
+        {
+            return Err(type_error(&tensor, &place.name));
         }
-        Ok(words)
+        let extract = Extract::new(tensor, place, elements)?;
+        let bytes = extract.bytes();
+        let raw = file.bytes().read(range.start + bytes.start..range.start + bytes.end).await?;
+        Ok((extract, raw))
+    }
+
+    /// What a tensor of ours is made of in its file: how it is stored, its shape, and its bytes, a few at a time.
+    pub(super) fn stretches(&self, name: &str) -> Option<Stretches<'_>> {
+        let (file, tensor, range) = self.find(&self.names.place(name).name).ok()?;
+        Some(Stretches { tensor, bytes: file.bytes(), range })
     }
 
     /// What says which model it is.
@@ -506,8 +445,8 @@ impl Checkpoint {
         self.home.get(name).map(|&i| &self.files[i])
     }
 
-    fn find(&self, name: &str) -> Result<(&File, Stored, &[u8])> {
-        let found = self.file(name).and_then(|file| Some((file, file.stored(name)?, file.raw(name)?)));
+    fn find(&self, name: &str) -> Result<(&File, InFile<'_>, Range<u64>)> {
+        let found = self.file(name).and_then(|file| Some((file, file.tensor(name)?, file.range(name)?)));
         found.ok_or_else(|| {
             Error::new(ErrorKind::ModelFormat, format!("{}: tensor {} is missing", self.label(), clip(name)))
                 .help("config.json describes another model than these weights, or a shard is missing")
@@ -515,32 +454,24 @@ impl Checkpoint {
     }
 }
 
-fn type_error(file: &File, name: &str, stored: Stored) -> Error {
-    Error::new(
-        ErrorKind::ModelFormat,
-        format!("{}: tensor {} has type {stored}, must be F32, F16 or BF16", file.label(), clip(name)),
-    )
-    .help("convert the weights to F32, F16 or BF16")
+/// The bytes of a tensor in its file, a few at a time.
+#[derive(Debug)]
+pub(super) struct Stretches<'a> {
+    pub tensor: InFile<'a>,
+    bytes: &'a Bytes,
+    range: Range<u64>,
 }
 
-fn bad_weight(file: &File, name: &str, value: f32, index: usize) -> Error {
-    let shape = file.shape(name).unwrap_or_default();
-    Error::new(
-        ErrorKind::ModelFormat,
-        format!("{}: tensor {} of shape {shape:?} holds {value} at index {index}", file.label(), clip(name)),
-    )
-    .help("the weights are damaged or their training diverged; copy them again or use an earlier checkpoint")
-}
-
-fn not_finite(x: f32) -> bool {
-    x.to_bits() & 0x7f80_0000 == 0x7f80_0000
-}
-
-/// Index of the first bad element; checked in strips, which vectorises.
-fn first_bad<T: Copy>(values: &[T], bad: impl Fn(T) -> bool) -> Option<usize> {
-    let strip =
-        values.chunks(1024).position(|strip| strip.iter().fold(false, |any, &x| any | bad(x)))? * 1024;
-    values[strip..].iter().position(|&x| bad(x)).map(|i| strip + i)
+impl<'a> Stretches<'a> {
+    /// The next bytes; none after the last.
+    pub async fn next(&mut self) -> Result<Option<Cow<'a, [u8]>>> {
+        /// Bytes at a time.
+        const MOST: u64 = 8 << 20;
+        let from = self.range.start;
+        let to = self.range.end.min(from + MOST);
+        self.range.start = to;
+        if from == to { Ok(None) } else { self.bytes.read(from..to).await.map(Some) }
+    }
 }
 
 /// `weight_map` of an index file: tensor name to file name in the same folder.
@@ -571,29 +502,4 @@ pub(super) fn read_index(bytes: &[u8], label: &str) -> Result<BTreeMap<String, S
         }
     }
     Ok(index.weight_map)
-}
-
-/// A number that tells models apart: the same on every platform, another one for any other configuration or
-/// weights (XXH3 over the configuration as JSON and, by name, each expected tensor's name, type, shape and
-/// stored bytes).
-pub fn fingerprint(config: &ModelConfig, checkpoint: &Checkpoint) -> u64 {
-    let mut hash = xxhash_rust::xxh3::Xxh3::new();
-    let text = |hash: &mut xxhash_rust::xxh3::Xxh3, s: &str| {
-        hash.update(&(s.len() as u64).to_le_bytes());
-        hash.update(s.as_bytes());
-    };
-    text(&mut hash, "polysketch model 1");
-    // Where a text ends is no part of what is computed.
-    text(&mut hash, &ModelConfig { eos_token_id: Vec::new(), ..config.clone() }.to_json());
-    let mut names: Vec<String> = config.parameters().into_iter().map(|spec| spec.name).collect();
-    names.sort_unstable();
-    for name in names {
-        let place = checkpoint.names.place(&name).name;
-        if let Ok((file, stored, raw)) = checkpoint.find(&place) {
-            text(&mut hash, &name);
-            text(&mut hash, &format!("{stored} {:?}", file.shape(&place).unwrap_or_default()));
-            hash.update(raw);
-        }
-    }
-    hash.digest()
 }

@@ -24,8 +24,10 @@ const TAYLOR_DEGREE: Sizes = Sizes::new(1, 32, 1);
 const POLYSKETCH_DEGREES: [usize; 4] = [4, 8, 16, 32];
 /// Most features of a scan; at h = 64 their state is 17 MB a head.
 const MOST_FEATURES: usize = 1 << 16;
-/// Most parameters: what a model could ever need, and on a 32-bit machine what an address can reach.
-const MOST_PARAMETERS: u64 = if usize::BITS < 64 { 1 << 29 } else { 1 << 40 };
+/// Most parameters: what a model could ever need. What a device holds, the plan of its memory says.
+const MOST_PARAMETERS: u64 = 1 << 40;
+/// Most numbers of a tensor: few enough that a machine can count them.
+const MOST_OF_A_TENSOR: u64 = if usize::BITS < 64 { 1 << 30 } else { MOST_PARAMETERS };
 
 const ATTENTION_KEYS: &[&str] = &[
     "degree",
@@ -303,6 +305,13 @@ impl ModelConfig {
                 "the number of parameters",
                 self.parameter_count(),
                 format!("{MOST_PARAMETERS} or fewer"),
+            ));
+        }
+        if self.largest_tensor() > MOST_OF_A_TENSOR {
+            return Err(Fault::new(
+                "the number of parameters of a tensor",
+                self.largest_tensor(),
+                format!("{MOST_OF_A_TENSOR} or fewer on a 32-bit machine, such as a page"),
             ));
         }
         Ok(())

@@ -3,17 +3,22 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::checkpoint::{Checkpoint, fingerprint};
+use super::checkpoint::Checkpoint;
 use super::config::ModelConfig;
 use super::conventions::Conventions;
 use super::ends::EndFiles;
+use super::fingerprint::fingerprint;
 use super::tokenizer::Tokenizer;
 use super::transformer::{self, Build, Ending, Handles};
+use super::upload::upload;
 use super::vocabulary::GgufVocabulary;
 use super::weights::{self, Large, Packed, StoredWeights, WeightType};
 use crate::attention::{Attention, Mode};
 use crate::error::{Error, ErrorKind, Result};
-use crate::exec::{CpuExecutor, Executor, GpuExecutor, Memory, Program, Workspace, available, check_memory};
+use crate::exec::{
+    CpuExecutor, Executor, GpuExecutor, Memory, Program, Workspace, available, check_memory, check_room,
+    stored_bytes,
+};
 use crate::gpu::{Adapter, AdapterKind, AdapterReport, AdapterRequest, Choice, GpuContext, Needs, select};
 use crate::graph::{Plan, Purpose, Role, sum};
 use crate::kernels::{DeviceTraits, Tuning};
@@ -204,13 +209,34 @@ impl ModelSource {
         tokenizer: Option<&[u8]>,
         ends: &EndFiles,
     ) -> Result<Self> {
-        let (config, warnings) = ModelConfig::from_json(config, "config.json")?;
         let tokenizer = match tokenizer {
             Some(bytes) => Tokenizer::from_json_bytes(bytes, "tokenizer.json")?,
             None => Tokenizer::bytes(),
         };
         let checkpoint = Checkpoint::from_bytes(weights, "model.safetensors")?;
-        Self::assemble(config, warnings, checkpoint, &tokenizer, ends)
+        Self::from_parts(config, checkpoint, &tokenizer, ends)
+    }
+
+    /// A model from an open checkpoint, with the text of its `config.json`.
+    ///
+    /// # Errors
+    /// As [`ModelSource::open`], without I/O.
+    pub fn from_parts(
+        config: &str,
+        checkpoint: Checkpoint,
+        tokenizer: &Tokenizer,
+        ends: &EndFiles,
+    ) -> Result<Self> {
+        let (config, warnings) = ModelConfig::from_json(config, "config.json")?;
+        Self::assemble(config, warnings, checkpoint, tokenizer, ends)
+    }
+
+    /// A model from a GGUF file whose bytes are fetched: its header now, its weights when they are loaded.
+    ///
+    /// # Errors
+    /// As [`ModelSource::from_gguf`]; those of the file.
+    pub async fn fetch_gguf(file: super::bytes::Remote, label: &str) -> Result<Self> {
+        Self::from_gguf(super::gguf::Gguf::fetch(file, label, &[super::families::gguf::FREQUENCIES]).await?)
     }
 
     /// A model from a GGUF file.
@@ -311,7 +337,9 @@ impl Engine {
 
     /// Whether models here take main memory. How much a card has free is not known: there the driver refuses.
     pub(crate) fn takes_main_memory(&self) -> bool {
-        self.adapter().is_none_or(|a| matches!(a.kind, AdapterKind::Software | AdapterKind::Integrated))
+        // A page's memory is its own; what a GPU takes is the browser's.
+        let shared = |kind| matches!(kind, AdapterKind::Software | AdapterKind::Integrated);
+        self.adapter().is_none_or(|a| shared(a.kind) && !cfg!(target_arch = "wasm32"))
     }
 
     /// Bytes that plans may take here without harm to other programs; none where nobody tells (some systems,
@@ -328,11 +356,7 @@ impl Engine {
         if !self.takes_main_memory() {
             return Ok(());
         }
-        check_memory(
-            "the model",
-            plan.total(),
-            "use a smaller model, or a smaller --segment, --max-context or --slots",
-        )
+        check_memory("the model", plan.total(), SMALLER)
     }
 
     /// What runs plans here, with room for buffers of so many bytes: for graphs of the caller's own.
@@ -383,22 +407,18 @@ impl Engine {
         let blueprint = self.blueprint(&source.config, source.stored(), options)?;
         let memory = blueprint.memory();
         self.check_fits(&memory)?;
+        if self.takes_main_memory() {
+            check_room("the model", memory.total(), SMALLER)?;
+        }
         let executor = self.executor(memory.largest_buffer).await?;
         let parameters = Memory::new(&executor);
-        let total: u64 = blueprint.parameters.iter().map(|p| p.dtype.bytes(p.elements) as u64).sum();
-        let mut done = 0;
-        for packed in &blueprint.parameters {
-            progress(done, total);
-            parameters.store(&packed.name, packed.dtype, &packed.words(&source.checkpoint)?).await?;
-            done += packed.dtype.bytes(packed.elements) as u64;
-        }
-        progress(total, total);
+        upload(&parameters, &blueprint.parameters, &source.checkpoint, progress).await?;
         for plan in [&blueprint.prefill, &blueprint.decode] {
             parameters.store_constants(plan).await?;
         }
         Ok(Model(Arc::new(Loaded {
             attention: transformer::attention(&source.config),
-            fingerprint: fingerprint(&source.config, &source.checkpoint),
+            fingerprint: fingerprint(&source.config, &source.checkpoint).await?,
             holes: holes(&source.tokenizer, source.config.vocab_size),
             config: source.config,
             tokenizer: source.tokenizer,
@@ -507,8 +527,9 @@ impl Blueprint {
         }
         let cached = states.values().filter(|(purpose, _)| *purpose == Purpose::Cache);
         let constants = self.prefill.bytes(|r| matches!(r, Role::Constant(_))) as u64;
+        let weights = |p: &Packed| stored_bytes(&self.traits, p.dtype, p.elements);
         MemoryPlan {
-            weights: sum(self.parameters.iter().map(|p| p.dtype.bytes(p.elements) as u64).chain([constants])),
+            weights: sum(self.parameters.iter().map(weights).chain([constants])),
             state: sum(states.values().map(|(_, bytes)| *bytes)),
             cache: sum(cached.map(|(_, bytes)| *bytes)),
             scratch: sum([&self.prefill, &self.decode].map(|plan| plan.bytes(scratch) as u64)),
@@ -518,6 +539,9 @@ impl Blueprint {
         }
     }
 }
+
+/// What helps where memory is short.
+const SMALLER: &str = "use a smaller model, or a smaller --segment, --max-context or --slots";
 
 /// Tokens of a prefill call unless memory says less: enough blocks to fill a GPU, small enough that a CPU
 /// keeps activations of a small model in cache.

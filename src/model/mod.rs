@@ -1,6 +1,8 @@
 //! Models: configuration, checkpoint, tokenizer, the transformer as a graph, sessions.
 
 mod byte_level;
+#[doc(hidden)]
+pub mod bytes;
 pub(crate) mod chat;
 #[doc(hidden)]
 pub mod checkpoint;
@@ -13,7 +15,9 @@ pub(crate) mod conventions;
 pub(crate) mod convert;
 pub(crate) mod ends;
 pub(crate) mod engine;
+mod extract;
 pub mod families;
+mod fingerprint;
 pub(crate) mod generation;
 #[doc(hidden)]
 pub mod gguf;
@@ -37,6 +41,7 @@ pub(crate) mod tokenizer;
 pub mod tokenizer_train;
 #[doc(hidden)]
 pub mod transformer;
+mod upload;
 pub(crate) mod vocabulary;
 #[doc(hidden)]
 pub mod weights;

@@ -82,6 +82,18 @@ impl ModelConfig {
         bare.saturating_add((one - bare).saturating_mul(self.num_hidden_layers as u64))
     }
 
+    /// Elements of the largest tensor.
+    pub(super) fn largest_tensor(&self) -> u64 {
+        let mut most = 0;
+        self.visit(
+            &mut |_, shape, _| {
+                most = most.max(shape.iter().fold(1u64, |a, &n| a.saturating_mul(n as u64)));
+            },
+            0..1,
+        );
+        most
+    }
+
     fn visit(&self, add: &mut dyn FnMut(String, &[usize], ParameterKind), layers: std::ops::Range<usize>) {
         use ParameterKind::{Embedding, LogitBias};
         let (v, d, m) = (self.vocab_size, self.hidden_size, self.intermediate_size);
@@ -195,7 +207,8 @@ mod tests {
     use std::path::{Path, PathBuf};
 
     use super::*;
-    use crate::model::checkpoint::{Checkpoint, fingerprint};
+    use crate::model::bytes::at_once;
+    use crate::model::checkpoint::Checkpoint;
 
     fn golden() -> Vec<PathBuf> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
@@ -204,6 +217,10 @@ mod tests {
             .map(|e| e.expect("lists").path())
             .filter(|p| p.join("config.json").is_file())
             .collect()
+    }
+
+    fn fingerprint(config: &ModelConfig, checkpoint: &Checkpoint) -> u64 {
+        at_once(crate::model::fingerprint::fingerprint(config, checkpoint)).expect("mapped files are at hand")
     }
 
     fn load(dir: &Path) -> (ModelConfig, Checkpoint) {

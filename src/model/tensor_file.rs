@@ -4,12 +4,14 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
+use std::ops::Range;
 
 use safetensors::SafeTensors;
 pub use safetensors::tensor::Dtype;
 use safetensors::tensor::{Metadata, SafeTensorError, TensorInfo};
 use serde_json::{Map, Value, json};
 
+use super::bytes::{Bytes, Remote};
 use crate::error::{Error, ErrorKind, Result};
 pub(super) use crate::text::clip;
 
@@ -18,51 +20,9 @@ pub(super) use crate::text::clip;
 pub struct TensorFile {
     label: String,
     bytes: Bytes,
-    data: usize,
+    /// Where its data begin.
+    data: u64,
     header: Metadata,
-}
-
-/// The contents of a file of weights.
-#[derive(Debug)]
-pub(super) enum Bytes {
-    /// In memory.
-    Memory(Cow<'static, [u8]>),
-    /// Mapped.
-    #[cfg(not(target_arch = "wasm32"))]
-    Mapped(memmap2::Mmap),
-}
-
-impl Bytes {
-    /// Maps the file at `path`, which must be `what`. It must not be cut short while it is open.
-    #[cfg(not(target_arch = "wasm32"))]
-    pub fn open(path: &std::path::Path, what: &str) -> Result<Self> {
-        if crate::files::is_standard(path) {
-            return Ok(Bytes::Memory(crate::files::read_bytes(path)?.into()));
-        }
-        let io_error = |e: io::Error| Error::io(path.display(), &e);
-        let file = std::fs::File::open(path).map_err(io_error)?;
-        let meta = file.metadata().map_err(io_error)?;
-        if meta.is_dir() {
-            let text = format!("{}: is a folder, must be {what}", path.display());
-            return Err(Error::new(ErrorKind::Io, text));
-        }
-        if meta.len() == 0 || !meta.is_file() {
-            // Nothing to map: an empty file, a pipe.
-            return Ok(Bytes::Memory(std::fs::read(path).map_err(io_error)?.into()));
-        }
-        // SAFETY: the map is read-only and private to this process; the requirement on others is in the doc
-        // comment.
-        Ok(Bytes::Mapped(unsafe { memmap2::Mmap::map(&file) }.map_err(io_error)?))
-    }
-
-    /// All of them.
-    pub fn get(&self) -> &[u8] {
-        match self {
-            Bytes::Memory(bytes) => bytes,
-            #[cfg(not(target_arch = "wasm32"))]
-            Bytes::Mapped(map) => map,
-        }
-    }
 }
 
 /// Opens a small file of tensors, such as `tokens` or golden outputs.
@@ -94,17 +54,45 @@ impl TensorFile {
         Self::new(Bytes::Memory(bytes.into()), label.into())
     }
 
+    /// A file whose bytes are fetched: its header now, its tensors when they are asked for.
+    ///
+    /// # Errors
+    /// As [`TensorFile::from_bytes`]; those of the file.
+    pub async fn fetch(file: Remote, label: impl Into<String>) -> Result<Self> {
+        let (bytes, label) = (Bytes::Remote(file), label.into());
+        let claimed = bytes.read(0..8).await?.first_chunk().map_or(0, |b| u64::from_le_bytes(*b));
+        // What is longer than that is refused by what is in front of it.
+        let header = if claimed <= MOST_HEADER { 8 + claimed } else { 8 };
+        let start = bytes.read(0..header).await?;
+        let (data, header) = Self::header(&start, bytes.length(), &label)?;
+        drop(start);
+        Ok(Self { label, data, header, bytes })
+    }
+
     fn new(bytes: Bytes, label: String) -> Result<Self> {
-        match SafeTensors::read_metadata(bytes.get()) {
+        let (data, header) = Self::header(bytes.at_hand().unwrap_or_default(), bytes.length(), &label)?;
+        Ok(Self { label, data, header, bytes })
+    }
+
+    /// Where the data begin, and the header, which `start` holds.
+    fn header(start: &[u8], length: u64, label: &str) -> Result<(u64, Metadata)> {
+        let read = match SafeTensors::read_metadata(start) {
+            // Only the header is here: all is as it must be, but for the tensors.
+            Err(SafeTensorError::MetadataIncompleteBuffer) if (start.len() as u64) < length => {
+                header_alone(start, length)
+            }
+            read => read,
+        };
+        match read {
             Ok((header_len, header)) => {
                 // Of two tensors of one name, the last would stand for both.
-                if let Err(what) = crate::text::json_bytes(&bytes.get()[8..8 + header_len]) {
+                if let Err(what) = crate::text::json_bytes(&start[8..8 + header_len]) {
                     return Err(Error::new(ErrorKind::ModelFormat, format!("{label}: the header is {what}"))
                         .help("the file is damaged; write it again"));
                 }
-                Ok(Self { label, data: 8 + header_len, header, bytes })
+                Ok((8 + header_len as u64, header))
             }
-            Err(e) => Err(damage(bytes.get(), &label, &e)),
+            Err(e) => Err(damage(start, length, label, &e)),
         }
     }
 
@@ -135,10 +123,21 @@ impl TensorFile {
         self.header.info(name).map(|i| i.shape.as_slice())
     }
 
-    /// Little-endian bytes of a tensor.
+    /// Little-endian bytes of a tensor, of a file that is at hand.
     pub fn raw(&self, name: &str) -> Option<&[u8]> {
+        let range = self.range(name)?;
+        self.bytes.at_hand()?.get(range.start as usize..range.end as usize)
+    }
+
+    /// Where the bytes of a tensor lie in the file.
+    pub(super) fn range(&self, name: &str) -> Option<Range<u64>> {
         let TensorInfo { data_offsets: (from, to), .. } = self.header.info(name)?;
-        self.bytes.get().get(self.data + from..self.data + to)
+        Some(self.data + *from as u64..self.data + *to as u64)
+    }
+
+    /// The bytes of the file.
+    pub(super) fn bytes(&self) -> &Bytes {
+        &self.bytes
     }
 
     /// Elements of an integer tensor (I32, I64, U32) as `i32`.
@@ -249,24 +248,38 @@ pub(super) fn list<'a>(names: impl ExactSizeIterator<Item = &'a str>, show: usiz
     if text.is_empty() { "none".into() } else { text }
 }
 
-/// What is wrong with a damaged file, as precisely as its remains allow.
-fn damage(bytes: &[u8], label: &str, error: &SafeTensorError) -> Error {
+/// Most bytes that a header may have.
+const MOST_HEADER: u64 = 100_000_000;
+
+/// The header of a file of `length` bytes of which the tensors are not here.
+fn header_alone(start: &[u8], length: u64) -> Result<(usize, Metadata), SafeTensorError> {
+    let header: Metadata = serde_json::from_slice(&start[8..])?;
+    let data = header.data_len() as u64;
+    if start.len() as u64 + data != length {
+        return Err(SafeTensorError::MetadataIncompleteBuffer);
+    }
+    Ok((start.len() - 8, header))
+}
+
+/// What is wrong with a damaged file of `length` bytes that begins with `bytes`, as precisely as its remains
+/// allow.
+fn damage(bytes: &[u8], length: u64, label: &str, error: &SafeTensorError) -> Error {
     let claimed = bytes.first_chunk().map_or(0, |b| u64::from_le_bytes(*b));
     let what = match error {
         SafeTensorError::HeaderTooSmall => {
-            format!("has only {} bytes, too short for a .safetensors file", bytes.len())
+            format!("has only {length} bytes, too short for a .safetensors file")
         }
         SafeTensorError::HeaderTooLarge => {
             format!("claims a header of {claimed} bytes, more than any .safetensors file may have")
         }
         SafeTensorError::InvalidHeaderLength => {
-            format!("claims a header of {claimed} bytes, but has only {} bytes in all", bytes.len())
+            format!("claims a header of {claimed} bytes, but has only {length} bytes in all")
         }
         SafeTensorError::InvalidHeader(_) => "the header is not UTF-8 text".into(),
         SafeTensorError::InvalidHeaderDeserialization(e) => {
             format!("the header is not valid: {}", clip(&e.to_string()))
         }
-        other => misplaced(bytes, claimed)
+        other => misplaced(bytes, length, claimed)
             .unwrap_or_else(|| format!("the header is not valid: {}", clip(&other.to_string()))),
     };
     let help = if bytes.starts_with(b"version https://git-lfs") {
@@ -280,9 +293,9 @@ fn damage(bytes: &[u8], label: &str, error: &SafeTensorError) -> Error {
 }
 
 /// The first tensor that a header places wrongly.
-fn misplaced(bytes: &[u8], header_len: u64) -> Option<String> {
+fn misplaced(bytes: &[u8], length: u64, header_len: u64) -> Option<String> {
     let start = usize::try_from(header_len).ok()?.checked_add(8)?;
-    let have = bytes.len().checked_sub(start)? as u64;
+    let have = length.checked_sub(start as u64)?;
     let header: Map<String, Value> = serde_json::from_slice(bytes.get(8..start)?).ok()?;
     let mut placed: Vec<(u64, u64, &String)> = Vec::new();
     for (name, info) in header.iter().filter(|(name, _)| *name != "__metadata__") {

@@ -1,7 +1,6 @@
 //! From the tensors of a checkpoint to the parameters of the graph: which are joined (q, k, v and gate; gate
 //! and up), how they are cut where a binding is too small, in which type they are kept.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -10,7 +9,6 @@ use super::checkpoint::{Checkpoint, Dtype, Stored};
 use super::config::{ModelConfig, QkNorm};
 use super::gguf::BlockType;
 use crate::attention::{Attention, Kind, Sketch};
-use crate::error::{Error, ErrorKind, Result};
 use crate::tensor::{DType, Quant};
 
 /// Type of the large matrices in memory, as one may ask for it.
@@ -209,7 +207,8 @@ pub enum Part {
 }
 
 impl Part {
-    fn len(&self) -> usize {
+    /// Elements.
+    pub(super) fn len(&self) -> usize {
         match self {
             Part::Tensor { range, .. } => range.len(),
             Part::Zeros(n) | Part::Ones(n) => *n,
@@ -383,70 +382,6 @@ fn sketch_parts(attention: &Attention, at: &str) -> Option<Vec<Part>> {
 fn tree_path(node: usize, width: usize) -> String {
     let depth = width.trailing_zeros();
     (0..depth).rev().map(|bit| if node >> bit & 1 == 0 { ".left_child" } else { ".right_child" }).collect()
-}
-
-/// A part of a tensor, which must be as large as the configuration says.
-fn part_of<'a, T>(values: &'a [T], name: &str, range: &Range<usize>) -> Result<&'a [T]> {
-    values.get(range.clone()).ok_or_else(|| {
-        Error::new(
-            ErrorKind::ModelFormat,
-            format!("tensor {name} has {} numbers, the model needs {}", values.len(), range.end),
-        )
-        .help("the tensors are of another model")
-    })
-}
-
-impl Packed {
-    /// The parameter as words, from the checkpoint. Halves stay halves; anything else is rounded once.
-    ///
-    /// # Errors
-    /// As [`Checkpoint::f32`] and [`Checkpoint::f16_bits`].
-    pub fn words(&self, checkpoint: &Checkpoint) -> Result<Vec<u32>> {
-        if let DType::Quant(quant) = self.dtype {
-            let mut words = Vec::with_capacity(self.dtype.bytes(self.elements) / 4);
-            for part in &self.parts {
-                match part {
-                    Part::Tensor { name, range } => {
-                        let rows = range.start / quant.columns()..range.end / quant.columns();
-                        words.extend(checkpoint.quantized(name, &quant, rows)?);
-                    }
-                    Part::Zeros(n) => {
-                        words.resize(words.len() + n / quant.columns() * quant.row_words(), 0);
-                    }
-                    Part::Ones(_) => unreachable!("ones are of norms, which are floats"),
-                }
-            }
-            return Ok(words);
-        }
-        if self.dtype == DType::F16 {
-            let mut halves: Vec<u16> = Vec::with_capacity(self.elements + 1);
-            for part in &self.parts {
-                match part {
-                    Part::Tensor { name, range } => {
-                        halves.extend_from_slice(part_of(&checkpoint.f16_bits(name)?, name, range)?);
-                    }
-                    Part::Zeros(n) => halves.resize(halves.len() + n, 0),
-                    Part::Ones(n) => halves.resize(halves.len() + n, half::f16::ONE.to_bits()),
-                }
-            }
-            return Ok(halves
-                .chunks(2)
-                .map(|pair| u32::from(pair[0]) | u32::from(pair.get(1).copied().unwrap_or(0)) << 16)
-                .collect());
-        }
-        let mut words = Vec::with_capacity(self.elements);
-        for part in &self.parts {
-            match part {
-                Part::Tensor { name, range } => {
-                    let values: Cow<'_, [f32]> = checkpoint.f32(name)?.into();
-                    words.extend(part_of(&values, name, range)?.iter().map(|x| x.to_bits()));
-                }
-                Part::Zeros(n) => words.resize(words.len() + n, 0f32.to_bits()),
-                Part::Ones(n) => words.resize(words.len() + n, 1f32.to_bits()),
-            }
-        }
-        Ok(words)
-    }
 }
 
 /// Checkpoint tensors by name from the values of the graph's parameters (or of their gradients, or moments),

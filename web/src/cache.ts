@@ -1,5 +1,9 @@
-/** Downloads that are kept in the browser's Cache API: listed, forgotten, and known to be of today. */
+/**
+ * Downloads that are kept in this browser: small files in the Cache API, large ones in the origin's private
+ * file system. Listed, forgotten, and known to be of today.
+ */
 
+import { clearKept, keptFiles } from "./opfs.js"
 import { address } from "./places.js"
 import type { CachedFile } from "./types.js"
 
@@ -64,16 +68,18 @@ export async function cachedFiles(): Promise<CachedFile[]> {
       saved: saved === null ? undefined : new Date(saved),
     })
   }
-  return files
+  return [...files, ...(await keptFiles())]
 }
 
 /** Forgets the kept download of an address, or all of them. Returns whether there was any. */
 export async function clearCache(url?: string | URL): Promise<boolean> {
+  const given = url === undefined ? undefined : address(url)
+  const kept = await clearKept(given)
   const store = await openStore()
-  if (!store) return false
+  if (!store) return kept
   try {
-    return url === undefined ? await caches.delete(STORE) : await store.delete(address(url))
+    return (given === undefined ? await caches.delete(STORE) : await store.delete(given)) || kept
   } catch {
-    return false
+    return kept
   }
 }

@@ -1,28 +1,22 @@
 /** Files from the network or from this browser's cache, counted, and checked against what they should be. */
 
 import { keep, openStore, sameVersion, type Version, versionOf } from "./cache.js"
-import { DownloadError, InputError, IntegrityError } from "./errors.js"
-import { address, htmlInstead, isHtml, localFile } from "./places.js"
+import { InputError, IntegrityError } from "./errors.js"
+import { alone, Kept, room } from "./opfs.js"
+import { address, HtmlError, htmlInstead, isHtml, localBlob, localFile } from "./places.js"
+import { InBlob, InMemory, MissingError, Transfer } from "./transfer.js"
 import type { Source } from "./types.js"
 
 export interface DownloadOptions {
   /** SHA-256, in hexadecimal. */
   integrity?: string
-  /** Keep the file in the Cache API, and take it from there as long as it is still the right one. */
+  /** Keep the file in this browser, and take it from there as long as it is still the right one. */
   cache: boolean
   onProgress?: (done: number, total: number, cached: boolean) => void
   /** Called if there is no room to keep it. */
   onFull?: () => void
   signal?: AbortSignal
 }
-
-/** Times a transfer is tried before it counts as failed. */
-const ATTEMPTS = 3
-/** Times a server may ask to wait, and the longest wait, in seconds. */
-const WAITS = 4
-const LONGEST_WAIT = 30
-/** A server that says so may answer in a moment. */
-const BUSY = [408, 425, 429, 500, 502, 503, 504]
 
 /** The bytes of a source: as given, from the cache, or downloaded. */
 export async function bytesOf(source: Source, options: DownloadOptions): Promise<Uint8Array> {
@@ -32,11 +26,7 @@ export async function bytesOf(source: Source, options: DownloadOptions): Promise
     await check(given, integrity, "the bytes given")
     return given
   }
-  if (typeof source !== "string" && !(source instanceof URL))
-    throw new InputError(
-      `a file cannot be a value of type ${typeof source}`,
-      "give bytes, a File, or an address",
-    )
+  if (typeof source !== "string" && !(source instanceof URL)) throw noFile(source)
   const url = address(source)
   const local = await localFile(url)
   if (local) {
@@ -47,12 +37,10 @@ export async function bytesOf(source: Source, options: DownloadOptions): Promise
   const store = options.cache && /^https?:/.test(url) ? await openStore() : undefined
   const kept = store && (await fromStore(store, url, options))
   if (kept) return kept
-  let transfer = new Transfer(url, options)
-  let bytes = await transfer.run()
+  let { transfer, bytes } = await download(url, options)
   if (transfer.joined && !(await matches(bytes, integrity))) {
     // Parts of two versions, where no header told.
-    transfer = new Transfer(url, options)
-    bytes = await transfer.run()
+    ;({ transfer, bytes } = await download(url, options))
   }
   if (isHtml(bytes)) throw htmlInstead(url, transfer.status)
   await check(bytes, integrity, url)
@@ -63,6 +51,120 @@ export async function bytesOf(source: Source, options: DownloadOptions): Promise
     if (!(await keep(store, url, bytes, version))) options.onFull?.()
   }
   return bytes
+}
+
+async function download(url: string, { integrity, onProgress, signal }: DownloadOptions) {
+  const sink = new InMemory()
+  const progress = (done: number, total: number) => onProgress?.(done, total, false)
+  const transfer = new Transfer(url, sink, { integrity, onProgress: progress, signal })
+  await transfer.run()
+  return { transfer, bytes: sink.bytes() }
+}
+
+/** The same of a file that need not be: nothing where there is none. */
+export async function bytesIfThere(source: Source, options: DownloadOptions): Promise<Uint8Array | undefined> {
+  return bytesOf(source, options).catch((error: unknown) => {
+    if (error instanceof MissingError || error instanceof HtmlError) return undefined
+    throw error
+  })
+}
+
+/**
+ * A file that is not taken into memory: as given, kept by the browser, or downloaded into where it is kept, or
+ * else into a Blob.
+ */
+export async function blobOf(source: Source, options: DownloadOptions): Promise<Blob> {
+  if (globalThis.Blob !== undefined && source instanceof Blob) return source
+  if (source instanceof Uint8Array || source instanceof ArrayBuffer) return new Blob([source as BlobPart])
+  if (typeof source !== "string" && !(source instanceof URL)) throw noFile(source)
+  const url = address(source)
+  const local = await localBlob(url)
+  if (local) return local
+  if (!options.cache || !/^https?:/.test(url)) return intoBlob(url, options)
+  return alone(url, options.signal, async () => {
+    const kept = await keptBlob(url, options)
+    if (kept) {
+      options.onProgress?.(kept.size, kept.size, true)
+      return kept
+    }
+    try {
+      const made = await intoKept(url, options)
+      if (made) return made
+    } catch (error) {
+      if (!isFull(error, options.signal)) throw error
+      options.onFull?.()
+    }
+    return intoBlob(url, options)
+  })
+}
+
+/** The kept file of an address, whole and of today. */
+export async function keptBlob(url: string, { signal }: DownloadOptions): Promise<File | undefined> {
+  const kept = await Kept.open(url).catch(() => undefined)
+  const file = await kept?.file()
+  return file && (await isCurrent(url, kept!.version, signal, file.size)) ? file : undefined
+}
+
+/** Full disks, and systems that keep nothing though they have a file system. */
+const isFull = (error: unknown, signal?: AbortSignal) => error instanceof DOMException && !signal?.aborted
+
+async function intoKept(url: string, options: DownloadOptions): Promise<Blob | undefined> {
+  const kept = await Kept.open(url)
+  if (!kept) return undefined
+  const { onProgress, signal } = options
+  let keeps = true
+  try {
+    const begun = (await kept.begin()) ? { version: kept.version, total: kept.total } : undefined
+    const transfer = new Transfer(url, kept, {
+      large: true,
+      begun,
+      signal,
+      onProgress: (done, total) => onProgress?.(done, total, false),
+      async onBegin(version, total) {
+        // Without knowing which version this is, a kept one might be of yesterday.
+        keeps = Boolean(version.etag || version.modified)
+        const free = await room()
+        if (free !== undefined && total > free) throw new DOMException("no room", "QuotaExceededError")
+        await kept.is(version, total)
+      },
+    })
+    await transfer.run()
+    await kept.end(keeps)
+    const file = await (await Kept.open(url))!.file()
+    if (keeps && file) {
+      if (await startsAsHtml(file)) {
+        await kept.remove()
+        throw htmlInstead(url, transfer.status)
+      }
+      return file
+    }
+  } catch (error) {
+    // What came is there for the next try, unless it was too much.
+    if (isFull(error, signal)) await kept.remove().catch(() => undefined)
+    else await kept.end(false).catch(() => undefined)
+    throw error
+  }
+  await kept.remove()
+  return undefined
+}
+
+async function intoBlob(url: string, { onProgress, signal }: DownloadOptions): Promise<Blob> {
+  const sink = new InBlob()
+  const progress = (done: number, total: number) => onProgress?.(done, total, false)
+  const transfer = new Transfer(url, sink, { large: true, onProgress: progress, signal })
+  await transfer.run()
+  const blob = sink.blob()
+  if (await startsAsHtml(blob)) throw htmlInstead(url, transfer.status)
+  return blob
+}
+
+const startsAsHtml = async (file: Blob) => isHtml(new Uint8Array(await file.slice(0, 256).arrayBuffer()))
+
+function noFile(source: unknown): InputError {
+  return new InputError(
+    `a file cannot be a value of type ${typeof source}`,
+    "give bytes, a File, or an address",
+  )
 }
 
 async function inHand(source: Source): Promise<Uint8Array | undefined> {
@@ -95,7 +197,12 @@ async function fromStore(
 }
 
 /** Whether the server still has that version. Without a connection, the kept one is the best there is. */
-async function isCurrent(url: string, kept: Version, signal?: AbortSignal): Promise<boolean> {
+async function isCurrent(
+  url: string,
+  kept: Version,
+  signal?: AbortSignal,
+  bytes?: number,
+): Promise<boolean> {
   try {
     let response = await fetch(url, { method: "HEAD", signal, cache: "no-cache" })
     if (!response.ok) {
@@ -103,202 +210,14 @@ async function isCurrent(url: string, kept: Version, signal?: AbortSignal): Prom
       response = await fetch(url, { signal, cache: "no-cache" })
       await response.body?.cancel()
     }
+    const length = response.headers.get("content-length")
+    const encoded = response.headers.has("content-encoding")
+    if (bytes !== undefined && length !== null && !encoded && Number(length) !== bytes) return false
     return response.ok && sameVersion(kept, versionOf(response)) === true
   } catch {
     signal?.throwIfAborted()
     return true
   }
-}
-
-/** The server asks to come again, after so many seconds if it says. */
-class Busy extends Error {
-  readonly seconds?: number
-
-  constructor({ status, statusText, headers }: Response) {
-    super(`${status} ${statusText}`.trimEnd())
-    const after = headers.get("retry-after")
-    if (after === null) return
-    const seconds = /^\d+$/.test(after) ? Number(after) : (Date.parse(after) - Date.now()) / 1000
-    if (!Number.isNaN(seconds)) this.seconds = Math.max(0, seconds)
-  }
-}
-
-/** The download of a file; a broken one goes on where it broke, if the file is still the same. */
-class Transfer {
-  status = 0
-  version: Version = {}
-  /** Whether it was put together from more than one answer. */
-  joined = false
-  #parts: Uint8Array[] = []
-  #done = 0
-  #total = 0
-  #again = false
-
-  constructor(
-    readonly url: string,
-    readonly options: DownloadOptions,
-  ) {}
-
-  async run(): Promise<Uint8Array> {
-    const { url, options } = this
-    let [failures, waits] = [0, 0]
-    for (;;) {
-      try {
-        if (await this.#attempt()) return join(this.#parts, this.#done)
-        // Another file than before, from its beginning.
-        this.#restart()
-        if (++failures >= ATTEMPTS) throw this.#broken("the file changed each time")
-      } catch (error) {
-        options.signal?.throwIfAborted()
-        if (error instanceof DownloadError) throw error
-        if (error instanceof Busy) {
-          const seconds = error.seconds ?? 0.5 * 2 ** waits
-          if (++waits > WAITS || seconds > LONGEST_WAIT)
-            throw new DownloadError(
-              `${url}: the server answers ${error.message}`,
-              `it is busy: try again ${seconds > 1 ? `in ${Math.ceil(seconds)} seconds` : "later"}`,
-            )
-          await pause(1000 * seconds, options.signal)
-          continue
-        }
-        if (++failures >= ATTEMPTS) throw this.#broken(error)
-        await pause(250 * 4 ** failures, options.signal)
-      }
-    }
-  }
-
-  #restart() {
-    ;[this.#parts, this.#done, this.#total, this.version] = [[], 0, 0, {}]
-  }
-
-  #broken(error: unknown): DownloadError {
-    const why = error instanceof Error ? error.message : error
-    if (this.#done === 0)
-      return new DownloadError(
-        `${this.url}: it could not be loaded (${why})`,
-        "check the address and the connection; a server elsewhere must allow this page to read it (CORS)",
-        { cause: error },
-      )
-    const reached = this.#total > 0 ? `${this.#done} of ${this.#total} bytes` : `${this.#done} bytes`
-    const message = `${this.url}: the download broke off after ${reached} (${why})`
-    return new DownloadError(message, "check the connection and try again", { cause: error })
-  }
-
-  /** Headers to go on where it broke. There must be something by which a changed file is known. */
-  #range(): Record<string, string> | undefined {
-    const { etag, modified } = this.version
-    if (this.#done === 0 || !(etag || modified || this.options.integrity)) return undefined
-    const range = { range: `bytes=${this.#done}-` }
-    const strong = etag?.startsWith("W/") ? undefined : etag
-    const condition = strong ?? modified
-    // Other origins are not asked for leave to send it; their answer is looked at all the same.
-    const here = new URL(this.url).origin === globalThis.location?.origin
-    return condition && here ? { ...range, "if-range": condition } : range
-  }
-
-  /** Whether it is complete now; if not, it must begin anew. @throws whatever breaks it */
-  async #attempt(): Promise<boolean> {
-    const range = this.#range()
-    if (!range) this.#restart()
-    // After a break, the browser's own cache may have a part of who knows which version.
-    const cache = this.#again ? "no-store" : "default"
-    this.#again = true
-    const response = await fetch(this.url, { signal: this.options.signal, headers: range, cache })
-    this.status = response.status
-    if (range && response.status === 416) {
-      await response.body?.cancel()
-      // There is nothing behind what is here, if that is the file's length.
-      return Number(/^bytes \*\/(\d+)$/.exec(response.headers.get("content-range") ?? "")?.[1]) === this.#done
-    }
-    if (BUSY.includes(response.status)) {
-      await response.body?.cancel()
-      throw new Busy(response)
-    }
-    if (!response.ok)
-      throw new DownloadError(
-        `${this.url}: the server answers ${response.status} ${response.statusText}`.trimEnd(),
-        "check the address",
-      )
-    if (response.status === 206) {
-      if (!this.#goesOn(response)) {
-        await response.body?.cancel()
-        return false
-      }
-      this.joined = true
-    } else {
-      this.#restart()
-      this.joined = false
-      // A compressed transfer tells its compressed length, which says nothing of ours.
-      const encoded = response.headers.has("content-encoding")
-      this.#total = encoded ? 0 : Number(response.headers.get("content-length") ?? 0)
-      this.version = versionOf(response)
-    }
-    await this.#receive(response)
-    return true
-  }
-
-  /** Whether an answer is of the same file as what is here, and goes on where that ends. */
-  #goesOn(response: Response): boolean {
-    const part = response.headers.get("content-range")
-    const [, first, , all] = /^bytes (\d+)-(\d+)\/(\d+|\*)$/.exec(part ?? "") ?? []
-    // Across origins the header may be hidden; the length then tells.
-    const length = Number(response.headers.get("content-length") ?? 0)
-    if (part === null ? this.#total > 0 && this.#done + length !== this.#total : Number(first) !== this.#done)
-      return false
-    const known = all !== undefined && all !== "*"
-    if (known && this.#total > 0 && Number(all) !== this.#total) return false
-    if (known) this.#total = Number(all)
-    const same = sameVersion(this.version, versionOf(response))
-    return same ?? this.options.integrity !== undefined
-  }
-
-  async #receive(response: Response) {
-    for await (const part of chunks(response)) {
-      this.#parts.push(part)
-      this.#done += part.length
-      this.options.onProgress?.(this.#done, Math.max(this.#total, this.#done), false)
-    }
-    if (this.#total > 0 && this.#done < this.#total)
-      throw new TypeError(`ended after ${this.#done} of ${this.#total} bytes`)
-  }
-}
-
-/** Waits, unless it is cancelled. */
-function pause(milliseconds: number, signal?: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const cancel = () => {
-      clearTimeout(timer)
-      reject(signal!.reason)
-    }
-    const timer = setTimeout(() => {
-      signal?.removeEventListener("abort", cancel)
-      resolve()
-    }, milliseconds)
-    signal?.addEventListener("abort", cancel, { once: true })
-  })
-}
-
-async function* chunks(response: Response): AsyncGenerator<Uint8Array> {
-  const reader = response.body?.getReader()
-  if (!reader) {
-    yield new Uint8Array(await response.arrayBuffer())
-    return
-  }
-  for (;;) {
-    const { done, value } = await reader.read()
-    if (done) return
-    yield value
-  }
-}
-
-function join(parts: Uint8Array[], length: number): Uint8Array {
-  const bytes = new Uint8Array(length)
-  let at = 0
-  for (const part of parts) {
-    bytes.set(part, at)
-    at += part.length
-  }
-  return bytes
 }
 
 async function check(bytes: Uint8Array, integrity: string | undefined, label: string) {

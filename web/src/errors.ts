@@ -57,6 +57,7 @@ const BY_KIND: Record<
   Config: ConfigError,
   Tokenizer: TokenizerError,
   Input: InputError,
+  Io: InputError,
   Shape: InputError,
   State: StateError,
   Numeric: NumericError,

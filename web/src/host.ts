@@ -5,8 +5,8 @@
 
 import * as Comlink from "comlink"
 import initWasm, * as wasm from "../generated/wasm/polysketch.js"
-import { bytesOf, type DownloadOptions } from "./downloads.js"
-import { InputError, toPlain } from "./errors.js"
+import { DownloadError, InputError, toPlain } from "./errors.js"
+import { type AnyModel, glimpsed, isElsewhere, opened } from "./model_files.js"
 import { inNode } from "./places.js"
 import type {
   BenchEvent,
@@ -17,9 +17,8 @@ import type {
   HeadState,
   LoadOptions,
   LoadProgress,
-  ModelFiles,
+  Message,
   ModelInfo,
-  Source,
   StopReason,
   Trained,
   TrainOptions,
@@ -51,7 +50,7 @@ export interface Part {
 export type Remote<T> = Comlink.Remote<T> | T
 export type Sampling = Omit<GenerateOptions, "signal">
 export type Loading = {
-  files: ModelFiles
+  files: AnyModel
   cache: boolean
   options: Omit<LoadOptions, "cache" | "signal">
 }
@@ -107,6 +106,11 @@ async function whyNoGpu(): Promise<string> {
 /** What a model's warnings say when there was no room to keep it. */
 const FULL = "the browser has no room to keep the model: it is downloaded again next time"
 
+/** A look that failed for the server's sake tells nothing of the model; anything else does. */
+const unlessRefused = (signal: AbortSignal) => (error: unknown) => {
+  if (signal.aborted || !(error instanceof DownloadError)) throw error
+}
+
 export class EngineHost {
   #loads = new Map<number, AbortController>()
 
@@ -125,54 +129,42 @@ export class EngineHost {
     { files, cache, options }: Loading,
     onProgress?: (progress: LoadProgress) => void,
   ): Promise<ModelHost> {
-    const abort = new AbortController()
-    this.#loads.set(id, abort)
-    try {
+    return this.#cancellable(id, async (signal) => {
       const notes: string[] = []
       const onFull = () => void (notes.includes(FULL) || notes.push(FULL))
-      const loaded = await this.#fetch(files, { cache, signal: abort.signal, onFull }, onProgress)
+      // What does not fit is refused before it is downloaded, where a server lets one look.
+      if (isElsewhere(files)) await this.#plan({ files, cache, options }, signal).catch(unlessRefused(signal))
+      const loaded = await opened(files, { cache, signal, onFull, onProgress })
       const report = (stage: LoadProgress["stage"]) => (done: number, total: number) => {
-        abort.signal.throwIfAborted()
+        signal.throwIfAborted()
         onProgress?.({ stage, done, total })
       }
       const model = await this.engine.loadModel(loaded, report("upload"), options)
       await model.warmUp(report("compile"))
       return guarded(new ModelHost(model, notes))
-    } finally {
-      this.#loads.delete(id)
-    }
+    })
+  }
+
+  /** What a model is and needs here. */
+  async planModel(id: number, loading: Loading): Promise<ModelInfo> {
+    return this.#cancellable(id, (signal) => this.#plan(loading, signal))
+  }
+
+  async #plan({ files, cache, options }: Loading, signal: AbortSignal): Promise<ModelInfo> {
+    return this.engine.plan(await glimpsed(files, { cache, signal }), options)
   }
 
   cancelLoad(id: number) {
     this.#loads.get(id)?.abort()
   }
 
-  async #fetch(
-    { config, weights, tokenizer, generationConfig, tokenizerConfig, integrity }: ModelFiles,
-    options: Omit<DownloadOptions, "integrity" | "onProgress">,
-    onProgress?: (progress: LoadProgress) => void,
-  ) {
-    const isObject =
-      typeof config === "object" &&
-      !(config instanceof URL || config instanceof Uint8Array || config instanceof ArrayBuffer) &&
-      !(globalThis.Blob !== undefined && config instanceof Blob)
-    const optional = (file?: Source) => (file === undefined ? undefined : bytesOf(file, options))
-    return {
-      generationConfig: await optional(generationConfig),
-      tokenizerConfig: await optional(tokenizerConfig),
-      config: isObject
-        ? config
-        : await bytesOf(config as string, { ...options, integrity: integrity?.config }),
-      tokenizer:
-        tokenizer === undefined
-          ? undefined
-          : await bytesOf(tokenizer, { ...options, integrity: integrity?.tokenizer }),
-      // By far the largest: its bytes are the progress.
-      weights: await bytesOf(weights, {
-        ...options,
-        integrity: integrity?.weights,
-        onProgress: (done, total, cached) => onProgress?.({ stage: "download", done, total, cached }),
-      }),
+  async #cancellable<T>(id: number, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    const abort = new AbortController()
+    this.#loads.set(id, abort)
+    try {
+      return await work(abort.signal)
+    } finally {
+      this.#loads.delete(id)
     }
   }
 
@@ -180,13 +172,9 @@ export class EngineHost {
     return guarded(new TrainerHost(await wasm.Trainer.create(this.engine, options)))
   }
 
-  async bench(options: Omit<BenchOptions, "signal">, files: ModelFiles, name: string): Promise<BenchHost> {
-    return guarded(
-      new BenchHost(this.engine, options, {
-        name,
-        ...(await this.#fetch(files, { cache: true })),
-      }),
-    )
+  async bench(options: Omit<BenchOptions, "signal">, files: AnyModel, name: string): Promise<BenchHost> {
+    const model = await opened(files, { cache: true })
+    return guarded(new BenchHost(this.engine, options, { name, ...model }))
   }
 
   free() {
@@ -323,8 +311,24 @@ export class SessionHost {
     return part
   }
 
-  generate(options: Sampling) {
-    this.session.generate(options)
+  generate(options: Sampling, chat: boolean) {
+    this.session.generate(options, chat)
+  }
+
+  /** Begins to read what is new of a conversation; `readPart` does it. Returns the number of tokens. */
+  ask(messages: Message[], template?: string): number {
+    this.#ids = this.session.ask(messages, template)
+    this.#done = 0
+    return this.#ids.length
+  }
+
+  /** Takes what was written as the answer. Returns the rest of its text. */
+  answered(): string {
+    return this.session.answered()
+  }
+
+  messages(): Message[] {
+    return this.session.messages() as Message[]
   }
 
   async advance(): Promise<Piece> {
@@ -347,7 +351,7 @@ export class SessionHost {
   }
 
   async headStates(layer: number): Promise<HeadState[]> {
-    const { heads, headDim, layers } = this.model.info as ModelInfo
+    const { keyHeads: heads, headDim, layers } = this.model.info as ModelInfo
     if (!(Number.isInteger(layer) && layer >= 0 && layer < layers))
       throw new InputError(`layer ${layer} of a model of ${layers}`, `use 0 to ${layers - 1}`)
     const state = await this.session.attentionState(layer)

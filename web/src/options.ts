@@ -13,10 +13,13 @@ interface Given {
   "load options": types.LoadOptions
   "built-in options": types.BuiltInOptions
   "model files": types.ModelFiles
+  "a GGUF model": types.GgufModel
+  "a model folder": types.ModelFolder
   "encode options": types.EncodeOptions
   "prompt options": types.PromptOptions
   "read options": types.ReadOptions
   "generate options": types.GenerateOptions
+  "chat options": types.ChatOptions
   "train options": types.TrainOptions
   "bench options": types.BenchOptions
 }
@@ -47,14 +50,20 @@ const NAMES: { [What in keyof Given]: Record<keyof Given[What], true> } = {
     config: true,
     weights: true,
     tokenizer: true,
+    vocab: true,
+    merges: true,
     generationConfig: true,
     tokenizerConfig: true,
+    chatTemplate: true,
     integrity: true,
   },
+  "a GGUF model": { gguf: true },
+  "a model folder": { folder: true },
   "encode options": { specialAsText: true },
   "prompt options": { ...generate, specialAsText: true },
   "read options": { score: true, specialAsText: true, onProgress: true, signal },
   "generate options": generate,
+  "chat options": { ...generate, template: true },
   "train options": {
     config: true,
     task: true,
@@ -112,6 +121,7 @@ export function known<What extends keyof Given>(what: What, given: Given[What]):
     if (name === "onProgress" && typeof value !== "function") refuse("a function", "give a callback")
     if ((name === "score" || name === "cache") && typeof value !== "boolean")
       refuse("true or false", "give one of the two")
+    if (name === "template" && typeof value !== "string") refuse("a text", "give a Jinja template")
   }
   return given
 }

@@ -8,6 +8,7 @@ interface Node {
   cwd(): string
   getBuiltinModule?(name: "node:fs/promises"): { readFile(url: URL): Promise<Uint8Array> }
   getBuiltinModule?(name: "node:url"): { pathToFileURL(path: string): URL }
+  getBuiltinModule?(name: "node:fs"): { openAsBlob?(url: URL): Promise<Blob> }
 }
 
 const node = (globalThis as { process?: Node }).process
@@ -52,15 +53,31 @@ export async function localFile(url: string): Promise<Uint8Array | undefined> {
   }
 }
 
+/** The same without reading it. */
+export async function localBlob(url: string): Promise<Blob | undefined> {
+  if (!inNode || !url.startsWith("file:")) return undefined
+  const open = node!.getBuiltinModule?.("node:fs").openAsBlob
+  if (!open) return new Blob([(await localFile(url)) as BlobPart])
+  try {
+    return await open(new URL(url))
+  } catch (error) {
+    const message = `${decodeURI(url.slice("file://".length))}: ${(error as Error).message}`
+    throw new DownloadError(message, "check the path", { cause: error })
+  }
+}
+
 /** What stands where a file should be is often a page: many servers answer with one for what they lack. */
 export function isHtml(bytes: Uint8Array): boolean {
   const text = new TextDecoder().decode(bytes.subarray(0, 256)).trimStart().toLowerCase()
   return text.startsWith("<!doctype html") || text.startsWith("<html")
 }
 
+/** Such a page came instead. */
+export class HtmlError extends DownloadError {}
+
 /** The error for such a page. */
 export function htmlInstead(url: string, status: number): DownloadError {
-  return new DownloadError(
+  return new HtmlError(
     `this is an HTML page, not the file; the server answered ${status} for ${url}`,
     "the file does not lie at that address: servers of single-page apps answer with their page instead",
   )

@@ -14,29 +14,33 @@
 
 import * as Comlink from "comlink"
 import { builtIn, modelName } from "./built_in.js"
-import { ask, configure, connect, type Connection, Handle, Queue, quietly } from "./connection.js"
+import { ask, configure, connect, type Connection, Handle, quietly } from "./connection.js"
 import { ClosedError, InputError } from "./errors.js"
-import type { BenchHost, EngineHost, ModelHost, Remote, SessionHost, TrainerHost } from "./host.js"
+import { ids, text } from "./given.js"
+import type { BenchHost, EngineHost, Loading, ModelHost, Remote, SessionHost, TrainerHost } from "./host.js"
+import type { AnyModel } from "./model_files.js"
 import { known, shown } from "./options.js"
 import { address } from "./places.js"
+import { Session } from "./session.js"
 import type {
+  Answered,
   BenchEvent,
   BenchOptions,
   BuiltInOptions,
+  ChatOptions,
   EncodeOptions,
   EngineInfo,
   EngineOptions,
   Generated,
-  GenerateOptions,
-  HeadState,
+  GgufModel,
   InitOptions,
   LoadOptions,
   LoadProgress,
+  Message,
   ModelFiles,
+  ModelFolder,
   ModelInfo,
   PromptOptions,
-  ReadOptions,
-  ReadProgress,
   Trained,
   TrainOptions,
   TrainStep,
@@ -45,6 +49,7 @@ import type {
 export * from "./errors.js"
 export type * from "./types.js"
 export { cachedFiles, clearCache } from "./cache.js"
+export { Session } from "./session.js"
 
 /**
  * Says how engines run. Without a call they run in a worker where there can be one, with the WebAssembly
@@ -53,23 +58,6 @@ export { cachedFiles, clearCache } from "./cache.js"
  */
 export default async function init(options: InitOptions = {}): Promise<void> {
   configure(options)
-}
-
-/** What must be a text. @throws InputError */
-function text(what: string, given: unknown): string {
-  if (typeof given === "string") return given
-  throw new InputError(`${what} is ${shown(given)}, a text is expected`, "give a string")
-}
-
-/** What must be token ids. @throws InputError */
-function ids(what: string, given: unknown): Int32Array {
-  if (given instanceof Int32Array) return given
-  const list =
-    Array.isArray(given) || given instanceof Uint32Array ? Array.from(given as number[]) : undefined
-  const bad = list?.find((id) => !Number.isInteger(id) || id < 0 || id >= 2 ** 31)
-  if (list && bad === undefined) return Int32Array.from(list)
-  const found = list ? `has ${shown(bad)}` : `is ${shown(given)}`
-  throw new InputError(`${what} ${found}, token ids are expected`, "give the Int32Array that encode returns")
 }
 
 /** Where models run. */
@@ -104,31 +92,49 @@ export class Engine {
   }
 
   /**
-   * Loads a model folder's files: bytes, or addresses, which are downloaded with progress, checked and kept
-   * in the browser's cache.
+   * Loads a model: a GGUF file, a folder, or a folder's files by name. Files are bytes, Files and Blobs, or
+   * addresses, which are downloaded with progress and kept in this browser. Weights go to the device piece by
+   * piece. What is too large for the device is refused before they are read.
    * @throws DownloadError, IntegrityError, ConfigError, ModelFormatError, TokenizerError, LimitError,
    * OutOfMemoryError
    */
   async loadModel(
-    files: ModelFiles,
+    model: ModelFiles | GgufModel | ModelFolder,
     onProgress?: (progress: LoadProgress) => void,
     options: LoadOptions = {},
   ): Promise<Model> {
-    const { signal, cache = true, ...rest } = known("load options", options)
     if (onProgress !== undefined && typeof onProgress !== "function")
       throw new InputError(`onProgress is ${shown(onProgress)}, a function is expected`, "give a callback")
+    const progress = onProgress && Comlink.proxy(onProgress)
+    const host = await this.#load(model, options, (id, loading) => this.#host.loadModel(id, loading, progress))
+    return Model.open(this.#connection, host as Remote<ModelHost>)
+  }
+
+  /**
+   * What a model is and needs here, from what stands in front of its weights: of an address little is
+   * downloaded.
+   * @throws as `loadModel`, for a model that cannot be loaded here.
+   */
+  async planModel(
+    model: ModelFiles | GgufModel | ModelFolder,
+    options: LoadOptions = {},
+  ): Promise<ModelInfo> {
+    return (await this.#load(model, options, (id, loading) => this.#host.planModel(id, loading))) as ModelInfo
+  }
+
+  async #load<T>(
+    model: ModelFiles | GgufModel | ModelFolder,
+    options: LoadOptions,
+    work: (id: number, loading: Loading) => T | Promise<T>,
+  ): Promise<Awaited<T>> {
+    const { signal, cache = true, ...rest } = known("load options", options)
+    const files = absolute(model)
     signal?.throwIfAborted()
     const id = Engine.#loads++
     const cancel = () => quietly(this.#host.cancelLoad(id))
     signal?.addEventListener("abort", cancel, { once: true })
     try {
-      const progress = onProgress && Comlink.proxy(onProgress)
-      const loading = { files: absolute(known("model files", files)), cache, options: rest }
-      const host = (await ask(
-        this.#connection,
-        this.#host.loadModel(id, loading, progress),
-      )) as Remote<ModelHost>
-      return await Model.open(this.#connection, host)
+      return await ask(this.#connection, work(id, { files, cache, options: rest }))
     } finally {
       signal?.removeEventListener("abort", cancel)
     }
@@ -254,6 +260,20 @@ export class Model {
     }
   }
 
+  /**
+   * Answers a conversation, piece by piece, as the model's chat template writes it down. To go on with it, a
+   * session's `chat` reads only what is new.
+   * @throws ConfigError for a model without a template
+   */
+  async *chat(messages: Message[], options: ChatOptions = {}): AsyncGenerator<string, Answered> {
+    const session = await this.createSession()
+    try {
+      return yield* session.chat(messages, options)
+    } finally {
+      session.close()
+    }
+  }
+
   /** Gives the device back at once, with all its memory. Later calls fail with a `DeviceLostError`. */
   async destroy(): Promise<void> {
     await this.#handle.ask((host) => host.destroy())
@@ -266,194 +286,31 @@ export class Model {
 }
 
 /**
- * A text and its state, of constant size however long the text is. Calls wait for one another; only while a
- * continuation is being written, what would change the text under it is refused at once with an `InputError`.
+ * What a model is loaded from, with addresses as the page means them, because a worker has its own. A text that
+ * is JSON already is no address. @throws InputError
  */
-export class Session {
-  readonly #handle: Handle<SessionHost>
-  readonly #queue = new Queue()
-  /** The continuation that is being written. */
-  #writing: object | undefined
-  #where: { position: number; stateBytes: number }
-  /** Negative log-likelihood of everything scored, and of how many tokens. */
-  #nll = 0
-  #scored = 0
-
-  private constructor(handle: Handle<SessionHost>, where: { position: number; stateBytes: number }) {
-    this.#handle = handle
-    this.#where = where
-  }
-
-  /** @internal */
-  static async open(connection: Connection, host: Remote<SessionHost>): Promise<Session> {
-    const handle = new Handle(connection, host, "session")
-    return new Session(handle, await handle.ask((host) => host.where()))
-  }
-
-  /** Tokens of the text so far. */
-  get position(): number {
-    return this.#where.position
-  }
-
-  /** Bytes of the state. */
-  get stateBytes(): number {
-    return this.#where.stateBytes
-  }
-
-  async #settle() {
-    this.#where = await this.#handle.last((host) => host.where())
-  }
-
-  /** Refuses what would change the text under a continuation. */
-  #free(what: string) {
-    this.#handle.check()
-    if (this.#writing)
-      throw new InputError(
-        `this session is being continued: it cannot ${what} meanwhile`,
-        "end that loop first (leave it, or abort its signal), or use a session of its own for each text",
-      )
-  }
-
-  /**
-   * Reads a text, or token ids, on top of what was read and written before. What was read when it is
-   * cancelled stays read.
-   */
-  async read(given: string | Int32Array, options: ReadOptions = {}): Promise<void> {
-    const { score = false, specialAsText = false, onProgress, signal } = known("read options", options)
-    const whole = typeof given === "string" ? given : ids("the text", given)
-    this.#free("read")
-    return this.#queue.run(async () => {
-      signal?.throwIfAborted()
-      let left = await this.#handle.last((host) => host.begin(whole, specialAsText))
-      while (left > 0) {
-        signal?.throwIfAborted()
-        const part = await this.#handle.last((host) => host.readPart(score))
-        left = part.total - part.done
-        this.#where.position = part.position
-        this.#nll += part.nll
-        this.#scored += part.scored
-        onProgress?.(progress(part, this.#nll, this.#scored))
-      }
-    })
-  }
-
-  /**
-   * Continues the text, piece by piece; always whole characters. The iterator's last value says why it ended.
-   * A second one meanwhile, or a `read`, is refused with an `InputError`; it ends when its loop is left, or
-   * its signal aborts.
-   * What the last tokens begin, a character or a stop string, comes first when the text is continued, here or
-   * from a saved state, or from `finishText`.
-   */
-  async *generate(options: GenerateOptions = {}): AsyncGenerator<string, Generated> {
-    const { signal, ...sampling } = known("generate options", options)
-    signal?.throwIfAborted()
-    this.#free("be continued again")
-    const mine = (this.#writing = {})
-    // Also where nobody asks for more.
-    const end = () => {
-      if (this.#writing === mine) this.#writing = undefined
-    }
-    signal?.addEventListener("abort", end, { once: true })
-    try {
-      await this.#queue.run(() => this.#handle.ask((host) => host.generate(sampling)))
-      let text = ""
-      for (;;) {
-        signal?.throwIfAborted()
-        const piece = await this.#queue.run(() => this.#handle.ask((host) => host.advance()))
-        this.#where.position = piece.position
-        text += piece.text
-        if (piece.text) yield piece.text
-        if (piece.ended) return { text, tokens: piece.tokens, reason: piece.reason }
-      }
-    } finally {
-      signal?.removeEventListener("abort", end)
-      end()
-    }
-  }
-
-  /** What the last generation held back, for a text that is not continued: mostly nothing. */
-  async finishText(): Promise<string> {
-    this.#free("finishText")
-    return this.#queue.run(() => this.#handle.last((host) => host.finishText()))
-  }
-
-  /** The state as bytes: to keep, or to go on from elsewhere, also with the native program's `--state-in`. */
-  async saveState(): Promise<Uint8Array> {
-    this.#handle.check()
-    return this.#queue.run(() => this.#handle.last((host) => host.saveState()))
-  }
-
-  /**
-   * Goes on from a saved state.
-   * @throws StateError if it is damaged, or another model's; the text is then as before.
-   */
-  async loadState(bytes: Uint8Array): Promise<void> {
-    if (!(bytes instanceof Uint8Array))
-      throw new InputError("a saved state must be a Uint8Array", "give the bytes that saveState returned")
-    this.#free("load a state")
-    return this.#queue.run(async () => {
-      await this.#handle.last((host) => host.loadState(bytes))
-      await this.#settle()
-      this.#nll = this.#scored = 0
-    })
-  }
-
-  /**
-   * What each head of a layer remembers of the text before its last block; nothing for kinds with a key-value
-   * cache.
-   */
-  async headStates(layer = 0): Promise<HeadState[]> {
-    this.#handle.check()
-    return this.#queue.run(() => this.#handle.last((host) => host.headStates(layer)))
-  }
-
-  /** Empties the text. */
-  async reset(): Promise<void> {
-    this.#free("be emptied")
-    return this.#queue.run(async () => {
-      await this.#handle.last((host) => host.reset())
-      await this.#settle()
-      this.#nll = this.#scored = 0
-    })
-  }
-
-  /** Frees the state, after the calls that wait. Later ones fail with a `ClosedError`. */
-  close() {
-    if (this.#handle.close()) quietly(this.#queue.run(() => this.#handle.last((host) => host.free())))
-  }
-}
-
-function progress(
-  part: Awaited<ReturnType<SessionHost["readPart"]>>,
-  nll: number,
-  scored: number,
-): ReadProgress {
-  const mean = (sum: number, count: number) => (count > 0 ? sum / count : undefined)
-  return {
-    done: part.done,
-    total: part.total,
-    position: part.position,
-    nll: mean(part.nll, part.scored),
-    meanNll: mean(nll, scored),
-    tokensPerSecond: (1000 * part.tokens) / part.milliseconds,
-  }
-}
-
-/**
- * Addresses as the page means them, because a worker has its own. A text that is JSON already is no address.
- */
-function absolute(files: ModelFiles): ModelFiles {
+function absolute(model: ModelFiles | GgufModel | ModelFolder): AnyModel {
   const resolve = <T>(source: T) => {
     if (typeof source === "string" && source.trimStart().startsWith("{"))
       return new TextEncoder().encode(source)
     return typeof source === "string" || source instanceof URL ? address(source) : source
   }
+  if (typeof model !== "object" || model === null)
+    throw new InputError(`a model cannot be ${shown(model)}`, "give { gguf }, { folder } or a folder's files")
+  if ("gguf" in model) return { gguf: resolve(known("a GGUF model", model).gguf) }
+  if ("folder" in model) {
+    const { folder } = known("a model folder", model)
+    if (typeof folder === "string" || folder instanceof URL) return { folder: address(folder) }
+    if (typeof folder !== "object" || folder === null)
+      throw new InputError(`a folder cannot be ${shown(folder)}`, "give its Files, its handle or its address")
+    // A list of the page's does not cross to a worker everywhere; files do.
+    return { folder: "length" in folder ? Array.from(folder) : folder }
+  }
+  const { integrity, weights, ...files } = known("model files", model)
+  const each = Object.entries(files).map(([name, source]) => [name, resolve(source)])
   return {
-    ...files,
-    config: resolve(files.config),
-    weights: resolve(files.weights),
-    tokenizer: resolve(files.tokenizer),
-    generationConfig: resolve(files.generationConfig),
-    tokenizerConfig: resolve(files.tokenizerConfig),
+    ...(Object.fromEntries(each) as Omit<ModelFiles, "integrity" | "weights">),
+    weights: Array.isArray(weights) ? weights.map(resolve) : resolve(weights),
+    integrity,
   }
 }

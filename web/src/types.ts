@@ -38,19 +38,40 @@ export interface EngineInfo {
 /** Bytes, or where they are: an address, and in Node a path too. */
 export type Source = string | URL | Uint8Array | ArrayBuffer | Blob
 
-/** The files of a model folder (SPEC §2). */
+/** The files of a model folder (SPEC §2), each named. */
 export interface ModelFiles {
   /** `config.json`: its text, the object in it, or where it is. */
   config: Source | Record<string, unknown>
-  /** `model.safetensors`. */
-  weights: Source
-  /** `tokenizer.json`; none: the model reads bytes. */
+  /** `model.safetensors`, or its shards. */
+  weights: Source | Source[]
+  /** `tokenizer.json`; none: `vocab` and `merges`, or else the model reads bytes. */
   tokenizer?: Source
-  /** `generation_config.json` and `tokenizer_config.json`, which may name the tokens that end a text. */
+  /** `vocab.json` and `merges.txt`. */
+  vocab?: Source
+  merges?: Source
+  /**
+   * `generation_config.json` and `tokenizer_config.json`, which may name the tokens that end a text, and say how
+   * to sample and to chat.
+   */
   generationConfig?: Source
   tokenizerConfig?: Source
+  /** `chat_template.jinja`. */
+  chatTemplate?: Source
   /** SHA-256 of the files, in hexadecimal; checked after a download and whenever they come from the cache. */
   integrity?: { config?: string; weights?: string; tokenizer?: string }
+}
+
+/** A model in one file, as llama.cpp has them. */
+export interface GgufModel {
+  gguf: Source
+}
+
+/**
+ * A model folder as Hugging Face has them: its files as they were chosen or dropped, a folder's handle, or the
+ * address that they lie under.
+ */
+export interface ModelFolder {
+  folder: File[] | FileList | FileSystemDirectoryHandle | string | URL
 }
 
 export interface LoadProgress {
@@ -64,8 +85,9 @@ export interface LoadProgress {
 
 export interface LoadOptions {
   /**
-   * Keep downloads in the browser's Cache API. A kept file is used again if it has the `integrity` asked for,
-   * or else if the server still names the same version (ETag or Last-Modified). Default: true.
+   * Keep downloads in this browser: large files in the origin's private file system, others in the Cache API. A
+   * kept file is used again if it has the `integrity` asked for, or else if the server still names the same
+   * version (ETag or Last-Modified). Default: true.
    */
   cache?: boolean
   /** Tokens of the key-value cache, for the kinds that have one. Default: 8192. */
@@ -87,24 +109,46 @@ export interface CachedFile {
   saved?: Date
 }
 
+/** What a model is, and what it needs on a device: known before any of its weights is read. */
 export interface ModelInfo {
   /** The model's configuration, as in `config.json`. */
   config: Record<string, unknown>
   parameters: number
-  /** Bytes: parameters on the device, state of one text, scratch of all plans. */
-  memory: { weights: number; state: number; scratch: number; largestBuffer: number }
+  /**
+   * Bytes: parameters on the device, state of one text (of it the key-value cache, 0 where a state is constant),
+   * scratch of all plans.
+   */
+  memory: { weights: number; state: number; cache: number; scratch: number; largestBuffer: number }
+  /** Types of the large matrices on the device: "f32", "f16", "q8", "q4", or several of them. */
+  weights: string
   /** Tokens of one prefill call. */
   segment: number
+  /** Most tokens of a text, where a key-value cache bounds it; else 0. */
+  context: number
   vocabulary: number
   layers: number
   heads: number
+  /** Heads of keys and values, each with a state of its own. */
+  keyHeads: number
   headDim: number
   /** Bytes a softmax model of this shape keeps per token of its text: keys and values of all layers, f32. */
   cacheBytesPerToken: number
+  /** Whether it has a chat template. */
+  chat: boolean
   warnings: string[]
 }
 
-/** Sampling, named as in Hugging Face and llama.cpp. */
+/** What somebody said in a conversation. */
+export interface Message {
+  /** "system", "user", "assistant", or what else the model's template knows. */
+  role: string
+  content: string
+}
+
+/**
+ * Sampling, named as in Hugging Face and llama.cpp. A default gives way to what the model's makers say
+ * (`generation_config.json`).
+ */
 export interface GenerateOptions {
   /** Most tokens to generate. Default: 128. */
   maxTokens?: number
@@ -125,6 +169,15 @@ export interface GenerateOptions {
   signal?: AbortSignal
 }
 
+/**
+ * Of an answer. Where neither these nor the model's makers say otherwise, it has 4096 tokens at most, and no
+ * repetition penalty.
+ */
+export interface ChatOptions extends GenerateOptions {
+  /** A Jinja template in place of the model's own. */
+  template?: string
+}
+
 export type StopReason = "max_tokens" | "end_of_text" | "stop_string"
 
 /** What is left when a generation has ended: the value of the iterator's last `next()`. */
@@ -132,6 +185,12 @@ export interface Generated {
   text: string
   tokens: number
   reason: StopReason
+}
+
+/** What is left of an answer. */
+export interface Answered extends Generated {
+  /** Tokens that were read before it was written: those of the conversation that were new. */
+  read: number
 }
 
 export interface EncodeOptions {

@@ -33,16 +33,33 @@ pub struct Panels {
 }
 
 impl Panels {
+    /// Rows of zeros, in as many zeros as [`Panels::room`] says.
+    pub fn zeros(quant: Quant, rows: usize, words: Vec<u32>) -> Self {
+        let panels = Self { quant, rows, words };
+        assert!(panels.words.len() == panels.rows.div_ceil(ROWS) * panels.panel_words(), "room for its rows");
+        panels
+    }
+
+    /// Words of so many rows.
+    pub fn room(quant: Quant, rows: usize) -> usize {
+        rows.div_ceil(ROWS) * Self { quant, rows, words: Vec::new() }.panel_words()
+    }
+
     /// From rows as devices have them.
-    pub fn new(quant: Quant, words: &[u32]) -> Self {
-        let of_row = quant.row_words();
-        let rows = words.len() / of_row.max(1);
-        let mut panels = Self { quant, rows, words: Vec::new() };
-        let unit = panels.unit_words();
-        let of_panel = panels.panel_words();
-        panels.words = vec![0; rows.div_ceil(ROWS) * of_panel];
-        for (row, words) in words.chunks_exact(of_row.max(1)).enumerate() {
-            let (panel, lane) = (&mut panels.words[row / ROWS * of_panel..][..of_panel], row % ROWS);
+    #[cfg(test)]
+    fn new(quant: Quant, words: &[u32]) -> Self {
+        let rows = words.len() / quant.row_words();
+        let mut panels = Self::zeros(quant, rows, vec![0; Self::room(quant, rows)]);
+        panels.put(0, words);
+        panels
+    }
+
+    /// Puts rows, as devices have them, in the place of zeros, from row `first` on.
+    pub fn put(&mut self, first: usize, words: &[u32]) {
+        let quant = self.quant;
+        let (unit, of_panel) = (self.unit_words(), self.panel_words());
+        for (row, words) in (first..).zip(words.chunks_exact(quant.row_words().max(1))) {
+            let (panel, lane) = (&mut self.words[row / ROWS * of_panel..][..of_panel], row % ROWS);
             let (values, scales) = words.split_at(quant.value_words());
             let (value_words, scale_words) = (quant.unit_value_words(), quant.unit_scale_words());
             for (at, unit) in panel.chunks_exact_mut(unit).enumerate() {
@@ -60,7 +77,6 @@ impl Panels {
                 lanes.zip(scales).for_each(|(word, scale)| *word = *scale);
             }
         }
-        panels
     }
 
     /// How its rows are kept.

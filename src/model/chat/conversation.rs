@@ -56,6 +56,11 @@ impl Conversation {
         Self { template, messages, read: None, next: String::new() }
     }
 
+    /// Writes the conversation down in another way from now on.
+    pub fn set_template(&mut self, template: ChatTemplate) {
+        self.template = template;
+    }
+
     /// What was said.
     pub fn messages(&self) -> &[Message] {
         &self.messages
@@ -185,15 +190,24 @@ impl Conversation {
         label: &str,
     ) -> Result<()> {
         session.load(slot, bytes, label).await?;
+        if self.resume(session, slot) {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::State, format!("{label}: holds a text, not a conversation"))
+            .help("continue it as a text that is no chat"))
+    }
+
+    /// Goes on with the conversation that a text of the session is, if it was saved as one. Returns whether it
+    /// was; one that was not is read anew.
+    pub fn resume(&mut self, session: &Session, slot: usize) -> bool {
         let saved: Option<Saved> = serde_json::from_str(session.note(slot)).ok();
         let Some(saved) = saved else {
             self.read = None;
-            return Err(Error::new(ErrorKind::State, format!("{label}: holds a text, not a conversation"))
-                .help("continue it as a text that is no chat"));
+            return false;
         };
         // Where another command went on with it, the position is another, and all is read anew.
         (self.messages, self.read, self.next) = (saved.messages, Some(saved.read), String::new());
-        Ok(())
+        true
     }
 }
 

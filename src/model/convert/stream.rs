@@ -60,7 +60,8 @@ fn rows(target: &Target, part: &Part, checkpoint: &Checkpoint, give: Give<'_>) -
     };
     let most = (PIECE / columns.max(1)).max(1);
     for first in (0..rows).step_by(most) {
-        let values = checkpoint.f32_rows(&part.name, first..rows.min(first + most))?;
+        let elements = first * columns..rows.min(first + most) * columns;
+        let values = checkpoint.f32_part(&part.name, elements)?;
         encode(target, checkpoint, &values, give)?;
     }
     Ok(())
@@ -75,7 +76,7 @@ fn encode(target: &Target, checkpoint: &Checkpoint, values: &[f32], give: Give<'
                 Content::Parts(parts) => parts.first().map_or("", |part| &part.name),
                 _ => &target.name,
             };
-            let error = checkpoint.too_large(ours, values[at], "", target.kind);
+            let error = checkpoint.too_large(ours, values[at], target.kind);
             error.help("convert it to weights of f32")
         })?;
         give(&out)?;

@@ -2,18 +2,24 @@
 //! memory is taken for it.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::blocks::BlockType;
 use super::metadata::{Array, Metadata, Value};
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::tensor_file::{Bytes, clip};
+use crate::model::bytes::{Bytes, Remote};
+use crate::model::tensor_file::clip;
 
 pub(super) const MAGIC: &[u8; 4] = b"GGUF";
 const ALIGNMENT: &str = "general.alignment";
 /// Dimensions of a tensor at most.
 const MOST_DIMS: u32 = 4;
+/// Bytes of a file that are fetched first: most headers are shorter, or a few times as long.
+const FIRST: u64 = 2 << 20;
+/// Bytes that a header may have where it is fetched; a vocabulary has some ten million.
+const MOST_FETCHED: u64 = 256 << 20;
 
 /// Whether a file begins like GGUF.
 pub fn is_gguf(start: &[u8]) -> bool {
@@ -45,6 +51,8 @@ pub struct TensorInfo {
 pub struct Gguf {
     header: Header,
     bytes: Bytes,
+    /// Tensors that were wanted with the header, of a file that is not at hand.
+    held: BTreeMap<String, Vec<u8>>,
 }
 
 impl Gguf {
@@ -66,8 +74,38 @@ impl Gguf {
     }
 
     fn new(bytes: Bytes, label: &str) -> Result<Self> {
-        let header = Header::parse(bytes.get(), bytes.get().len() as u64, label)?;
-        Ok(Self { header, bytes })
+        let header = Header::parse(bytes.at_hand().unwrap_or_default(), bytes.length(), label)?;
+        Ok(Self { header, bytes, held: BTreeMap::new() })
+    }
+
+    /// A file whose bytes are fetched: its header now with the tensors `wanted`, the others when they are asked
+    /// for.
+    ///
+    /// # Errors
+    /// As [`Header::parse`]; those of the file.
+    pub async fn fetch(file: Remote, label: &str, wanted: &[&str]) -> Result<Self> {
+        let bytes = Bytes::Remote(file);
+        let length = bytes.length();
+        let mut most = FIRST;
+        let header = loop {
+            let start = bytes.read(0..most).await?;
+            match Header::begin(&start, length, label)? {
+                Begun::Header(header) => break header,
+                Begun::Wants(more) if more > MOST_FETCHED => {
+                    let text = format!("{label}: its header needs {more} bytes, more than any known model's");
+                    return Err(Error::new(ErrorKind::ModelFormat, text)
+                        .help("the file is damaged; download it again"));
+                }
+                Begun::Wants(more) => most = more.max(4 * most).min(MOST_FETCHED),
+            }
+        };
+        let mut held = BTreeMap::new();
+        for name in wanted {
+            if let Some(info) = header.tensors.get(*name) {
+                held.insert((*name).to_string(), bytes.read(info.bytes.clone()).await?.into_owned());
+            }
+        }
+        Ok(Self { header, bytes, held })
     }
 
     /// The path or label.
@@ -90,12 +128,28 @@ impl Gguf {
         &self.header.tensors
     }
 
-    /// Bytes of a tensor.
+    /// Bytes of a tensor, where they are at hand.
     pub fn raw(&self, name: &str) -> Option<&[u8]> {
         let info = self.header.tensors.get(name)?;
+        let at_hand = self.bytes.at_hand();
         // The header was checked against these bytes.
-        self.bytes.get().get(info.bytes.start as usize..info.bytes.end as usize)
+        let in_file = at_hand.and_then(|b| b.get(info.bytes.start as usize..info.bytes.end as usize));
+        in_file.or_else(|| self.held.get(name).map(Vec::as_slice))
     }
+
+    /// The bytes of the file.
+    pub(in crate::model) fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+}
+
+/// What the beginning of a file gives.
+#[derive(Debug)]
+enum Begun {
+    /// Its header.
+    Header(Header),
+    /// The header goes on, at least to this byte.
+    Wants(u64),
 }
 
 impl Header {
@@ -105,7 +159,27 @@ impl Header {
     /// # Errors
     /// [`ErrorKind::ModelFormat`] in one line with the file, the key or tensor and the value.
     pub fn parse(start: &[u8], length: u64, label: &str) -> Result<Self> {
-        let mut r = Reader { label, bytes: start, at: 0, part: "header" };
+        match Self::begin(start, length, label)? {
+            Begun::Header(header) => Ok(header),
+            Begun::Wants(more) => {
+                let text = format!("{label}: its header has {more} bytes or more, {} are given", start.len());
+                Err(Error::new(ErrorKind::ModelFormat, text).help("give all of the header"))
+            }
+        }
+    }
+
+    /// The same of as much of the file as is there.
+    fn begin(start: &[u8], length: u64, label: &str) -> Result<Begun> {
+        let mut r = Reader { label, bytes: start, length, at: 0, part: "header", wants: Cell::new(None) };
+        let header = Self::read(&mut r);
+        match r.wants.get() {
+            Some(more) => Ok(Begun::Wants(more)),
+            None => header.map(Begun::Header),
+        }
+    }
+
+    fn read(r: &mut Reader<'_>) -> Result<Self> {
+        let (label, length) = (r.label, r.length);
         if length == 0 {
             return Err(r.damaged("the file has no bytes"));
         }
@@ -205,10 +279,16 @@ fn shown_bytes(bytes: &[u8]) -> String {
 /// A place in the header.
 struct Reader<'a> {
     label: &'a str,
+    /// The beginning of the file.
     bytes: &'a [u8],
+    /// Bytes of the file.
+    length: u64,
     at: usize,
     /// Of the header, for messages.
     part: &'static str,
+    /// How far the header goes at least, where it goes on behind the bytes that are here: what failed then is
+    /// read again.
+    wants: Cell<Option<u64>>,
 }
 
 impl<'a> Reader<'a> {
@@ -217,25 +297,26 @@ impl<'a> Reader<'a> {
             .help("the file is damaged or cut off; download it again")
     }
 
-    fn left(&self) -> usize {
-        self.bytes.len() - self.at
+    /// Bytes of the file from here on.
+    fn left(&self) -> u64 {
+        self.length.saturating_sub(self.at as u64)
     }
 
-    fn bytes(&mut self, n: usize) -> Result<&'a [u8]> {
-        if n > self.left() {
-            return Err(self.damaged(&format!(
-                "ends at byte {}, within the {}",
-                self.bytes.len(),
-                self.part
-            )));
+    fn bytes(&mut self, n: u64) -> Result<&'a [u8]> {
+        if n > (self.bytes.len() - self.at) as u64 {
+            if n <= self.left() {
+                self.wants.set(Some(self.at as u64 + n));
+            }
+            return Err(self.damaged(&format!("ends at byte {}, within the {}", self.length, self.part)));
         }
-        self.at += n;
-        Ok(&self.bytes[self.at - n..self.at])
+        let from = self.at;
+        self.at += n as usize;
+        Ok(&self.bytes[from..self.at])
     }
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N]> {
         let mut array = [0; N];
-        array.copy_from_slice(self.bytes(N)?);
+        array.copy_from_slice(self.bytes(N as u64)?);
         Ok(array)
     }
 
@@ -250,7 +331,7 @@ impl<'a> Reader<'a> {
     /// A number of things of at least so many bytes each, which must be there.
     fn count(&mut self, what: &str, bytes_of_each: u64) -> Result<usize> {
         let n = self.u64()?;
-        let left = self.left() as u64;
+        let left = self.left();
         if n > left / bytes_of_each {
             let text = format!("announces {n} {what}, but only {left} bytes of its {} follow", self.part);
             return Err(self.damaged(&text));
@@ -260,11 +341,11 @@ impl<'a> Reader<'a> {
 
     fn text(&mut self, what: &str) -> Result<String> {
         let n = self.u64()?;
-        if n > self.left() as u64 {
+        if n > self.left() {
             let text = format!("{what} is said to have {n} bytes, but only {} follow", self.left());
             return Err(self.damaged(&text));
         }
-        let bytes = self.bytes(n as usize)?;
+        let bytes = self.bytes(n)?;
         let text = std::str::from_utf8(bytes).map_err(|_| {
             let shown = clip(&String::from_utf8_lossy(bytes));
             self.damaged(&format!("{what} at byte {} is not UTF-8: {shown}", self.at - bytes.len()))

@@ -6,6 +6,7 @@
 pub(super) mod bench;
 #[cfg(all(test, feature = "bench"))]
 mod declared;
+pub(super) mod generate;
 #[cfg(feature = "train")]
 pub(super) mod train;
 pub(super) mod words;

@@ -4,7 +4,13 @@ use std::borrow::Cow;
 
 /// Phrases, and what they are to whoever uses the package; the longest first. A flag that is left is the
 /// option of that name.
-const PHRASES: [(&str, &str); 8] = [
+const PHRASES: [(&str, &str); 11] = [
+    (
+        "say it as the model's template wants it; /reset begins anew",
+        "give messages as the model's template wants them",
+    ),
+    ("continue it as a text, or give a template", "continue texts with generate, or give chat a template"),
+    ("write another template and give that one", "give chat another template"),
     ("or a smaller --segment, --max-context or --slots", "or a smaller maxContext"),
     (
         "a smaller --segment, --recompute layers, or a smaller --context or --batch",
@@ -20,10 +26,10 @@ const PHRASES: [(&str, &str); 8] = [
 
 /// A message or an advice in the package's words.
 pub(in crate::web) fn of_the_package(text: &str) -> Cow<'_, str> {
-    if !text.contains("--") {
+    if !text.contains("--") && !PHRASES.iter().any(|(phrase, _)| text.contains(phrase)) {
         return text.into();
     }
-    let text = PHRASES.iter().fold(text.to_string(), |text, (flag, option)| text.replace(flag, option));
+    let text = PHRASES.iter().fold(text.to_string(), |text, (phrase, said)| text.replace(phrase, said));
     let mut parts = text.split("--");
     let mut said = parts.next().unwrap_or_default().to_string();
     for part in parts {

@@ -6,7 +6,8 @@ use js_sys::{Function, Object, Reflect};
 use wasm_bindgen::prelude::*;
 
 use super::convert::{field, given, object, to_js};
-use super::engine::{Engine, Files};
+use super::engine::Engine;
+use super::files::Files;
 use crate::bench::{self, BenchModel, BenchOptions, Event};
 use crate::web::options::bench::asked_for;
 
@@ -30,7 +31,7 @@ impl Engine {
         let options = BenchOptions { browser: user_agent(), ..options };
         let name = field(&model, "name").as_string().unwrap_or_default();
         let files = Files::read(&model)?;
-        let open = || files.clone().source();
+        let open = || files.at_hand();
         // Opened more than once; what cannot be opened is known before anything runs.
         open().map_err(to_js)?;
         let mut thrown = None;

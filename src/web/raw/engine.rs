@@ -1,12 +1,13 @@
 //! Where to run, and loading.
 
-use js_sys::{Function, JSON, Object};
+use js_sys::{Function, Object};
 use wasm_bindgen::prelude::*;
 
-use super::convert::{Progress, bytes, field, is_bytes, missing, object, options, text, to_js};
-use super::model::Model;
+use super::convert::{Progress, object, options, to_js};
+use super::files::Files;
+use super::model::{Described, Model, described};
 use crate::gpu::AdapterRequest;
-use crate::model::{self, EndFiles, ModelSource};
+use crate::model;
 use crate::web::options::{EngineOptions, LoadOptions};
 
 /// Where models run.
@@ -37,10 +38,28 @@ impl Engine {
         })
     }
 
-    /// Loads a model from the contents of its files: `{ config, weights, tokenizer }`, and `generationConfig`
-    /// and `tokenizerConfig` where they name the end of a text. `config` is the text
-    /// of `config.json` or the object in it, `weights` are bytes, `tokenizer` is text or bytes, or missing:
-    /// the model then reads bytes. `onProgress(done, total)`, in bytes, may throw to cancel.
+    /// What a model is and needs here, `ModelPlan` of the package's types: nothing of its weights is read.
+    pub async fn plan(&self, files: Object, given: Option<Object>) -> Result<JsValue, JsValue> {
+        let given: LoadOptions = options("load options", given)?;
+        let files = Files::read(&files)?;
+        let source = files.source().await.map_err(|error| files.told(error))?;
+        let stored = source.stored();
+        let blueprint = self.0.blueprint(&source.config, stored.clone(), &given.options()).map_err(to_js)?;
+        self.0.check_fits(&blueprint.memory()).map_err(to_js)?;
+        object(&described(&Described {
+            config: &source.config,
+            blueprint: &blueprint,
+            conventions: &source.conventions,
+            warnings: &source.warnings,
+        }))
+    }
+
+    /// Loads a model: `{ gguf }`, a file `{ name, size, read(from, to) }` that is read range by range, or the
+    /// contents of a folder, `{ config, weights, tokenizer }` with `generationConfig`, `tokenizerConfig` and
+    /// `chatTemplate` where there are such, and `vocab` with `merges` where there is no `tokenizer`. `config` is
+    /// the text of `config.json` or the object in it, `weights` are bytes or a list of such files, `tokenizer`
+    /// is text or bytes, or missing: the model then reads bytes. `onProgress(done, total)`, in bytes, may throw
+    /// to cancel.
     #[wasm_bindgen(js_name = loadModel)]
     pub async fn load_model(
         &self,
@@ -49,51 +68,14 @@ impl Engine {
         given: Option<Object>,
     ) -> Result<Model, JsValue> {
         let given: LoadOptions = options("load options", given)?;
-        let source = Files::read(&files)?.source().map_err(to_js)?;
+        let files = Files::read(&files)?;
+        let source = files.source().await.map_err(|error| files.told(error))?;
         let mut progress = Progress::new(on_progress);
         let loaded = self
             .0
             .load(source, &given.options(), &mut |done, total| progress.tell(done as f64, total as f64))
             .await;
         progress.end()?;
-        Ok(Model::new(loaded.map_err(to_js)?))
-    }
-}
-
-/// The contents of a model's files, copied from JavaScript once.
-#[derive(Clone)]
-pub(super) struct Files {
-    config: String,
-    weights: Vec<u8>,
-    tokenizer: Option<Vec<u8>>,
-    ends: EndFiles,
-}
-
-impl Files {
-    pub fn read(files: &Object) -> Result<Self, JsValue> {
-        let config = field(files, "config");
-        let config = match config.is_object() && !is_bytes(&config) {
-            true => String::from(JSON::stringify(&config)?),
-            false => text(&config, "config")?,
-        };
-        let weights = bytes(&field(files, "weights"), "weights")?;
-        let tokenizer = Some(field(files, "tokenizer"))
-            .filter(|t| !missing(t))
-            .map(|t| bytes(&t, "tokenizer"))
-            .transpose()?;
-        let optional = |name: &str| {
-            Some(field(files, name)).filter(|file| !missing(file)).map(|file| text(&file, name)).transpose()
-        };
-        let ends = EndFiles {
-            generation_config: optional("generationConfig")?,
-            tokenizer_config: optional("tokenizerConfig")?,
-            chat_template: None,
-        };
-        Ok(Self { config, weights, tokenizer, ends })
-    }
-
-    /// The model in them.
-    pub fn source(self) -> crate::Result<ModelSource> {
-        ModelSource::from_files(&self.config, self.weights, self.tokenizer.as_deref(), &self.ends)
+        Ok(Model::new(loaded.map_err(|error| files.told(error))?))
     }
 }

@@ -4,9 +4,10 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `engine.rs` | where to run; loading |
+//! | `engine.rs` | where to run; planning, loading |
+//! | `files.rs` | the files of a model, some of them read range by range |
 //! | `model.rs` | tokens, logits, what is known of a model |
-//! | `session.rs` | reading, writing, saved states |
+//! | `session.rs` | reading, writing, conversations, saved states |
 //! | `train.rs` | a small model learns a task |
 //! | `bench.rs` | the benchmark's suites |
 //! | `convert.rs` | values and errors between the two languages |
@@ -15,6 +16,7 @@
 mod bench;
 mod convert;
 mod engine;
+mod files;
 mod model;
 mod session;
 #[cfg(feature = "train")]

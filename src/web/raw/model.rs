@@ -9,7 +9,7 @@ use super::convert::{Progress, object, to_js};
 use super::session::Session;
 use crate::error::Result;
 use crate::exec::Executor;
-use crate::model::{self, EncodeOptions};
+use crate::model::{self, Blueprint, Conventions, EncodeOptions, ModelConfig};
 
 /// A loaded model.
 #[wasm_bindgen]
@@ -39,26 +39,53 @@ impl Model {
     }
 }
 
+/// What is told of a model.
+pub(super) struct Described<'a> {
+    pub config: &'a ModelConfig,
+    pub blueprint: &'a Blueprint,
+    pub conventions: &'a Conventions,
+    pub warnings: &'a [String],
+}
+
+/// `ModelInfo` of the package's types.
+pub(super) fn described(of: &Described<'_>) -> serde_json::Value {
+    let Described { config, blueprint, conventions, warnings } = of;
+    let memory = blueprint.memory();
+    let json: serde_json::Value = serde_json::from_str(&config.to_json()).unwrap_or_default();
+    serde_json::json!({
+        "config": json,
+        "parameters": config.parameter_count(),
+        "memory": {
+            "weights": memory.weights,
+            "state": memory.state,
+            "cache": memory.cache,
+            "scratch": memory.scratch,
+            "largestBuffer": memory.largest_buffer,
+        },
+        "weights": blueprint.build.large.name(),
+        "segment": memory.segment,
+        "context": blueprint.build.context,
+        "vocabulary": config.vocab_size,
+        "layers": config.num_hidden_layers,
+        "heads": config.num_attention_heads,
+        "keyHeads": config.num_key_value_heads,
+        "headDim": config.head_size(),
+        "cacheBytesPerToken": config.softmax_cache_bytes(1),
+        "chat": conventions.template.is_some(),
+        "warnings": warnings,
+    })
+}
+
 #[wasm_bindgen]
 impl Model {
     /// `ModelInfo` of the package's types.
     #[wasm_bindgen(getter)]
     pub fn info(&self) -> Result<JsValue, JsValue> {
-        let config = self.model.config();
-        let memory = self.model.blueprint().memory();
-        let parameters: usize = config.parameters().iter().map(|p| p.shape.iter().product::<usize>()).sum();
-        let json: serde_json::Value = serde_json::from_str(&config.to_json()).unwrap_or_default();
-        object(&serde_json::json!({
-            "config": json,
-            "parameters": parameters,
-            "memory": { "weights": memory.weights, "state": memory.state, "scratch": memory.scratch, "largestBuffer": memory.largest_buffer },
-            "segment": memory.segment,
-            "vocabulary": config.vocab_size,
-            "layers": config.num_hidden_layers,
-            "heads": config.num_attention_heads,
-            "headDim": config.head_size(),
-            "cacheBytesPerToken": config.softmax_cache_bytes(1),
-            "warnings": self.model.warnings(),
+        object(&described(&Described {
+            config: self.model.config(),
+            blueprint: self.model.blueprint(),
+            conventions: self.model.conventions(),
+            warnings: self.model.warnings(),
         }))
     }
 

@@ -1,13 +1,15 @@
-//! A text: reading, writing, saved states. Calls must not overlap; the package queues them.
+//! A text: reading, writing, conversations, saved states. Calls must not overlap; the package queues them.
 
 use std::ops::ControlFlow;
 
 use js_sys::{Float32Array, Object, Reflect};
 use wasm_bindgen::prelude::*;
 
-use super::convert::{object, options, to_js};
+use super::convert::{given, object, to_js};
 use crate::error::{Error, ErrorKind};
-use crate::model::{self, EncodeOptions, GenerateOptions, Generation};
+use crate::model::{self, Conversation, EncodeOptions, GenerateOptions, Generation, Message};
+use crate::web::options::generate::{asked_for, usual_chat};
+use crate::web::options::read;
 
 /// A text and its state.
 #[wasm_bindgen]
@@ -15,11 +17,13 @@ use crate::model::{self, EncodeOptions, GenerateOptions, Generation};
 pub struct Session {
     session: model::Session,
     generation: Option<Generation>,
+    /// What the text is, if it is one.
+    conversation: Option<Conversation>,
 }
 
 impl Session {
     pub(super) fn new(session: model::Session) -> Self {
-        Self { session, generation: None }
+        Self { session, generation: None, conversation: None }
     }
 }
 
@@ -70,11 +74,64 @@ impl Session {
         Ok(all)
     }
 
-    /// Begins to continue the text; [`Session::advance`] does it.
-    pub fn generate(&mut self, given: Option<Object>) -> Result<(), JsValue> {
-        let given: GenerateOptions = options("generate options", given)?;
-        self.generation = Some(Generation::new(self.session.model(), 0, &given).map_err(to_js)?);
+    /// Begins to continue the text; [`Session::advance`] does it. `chat`: as an answer, with what is usual there.
+    pub fn generate(&mut self, asked: Option<Object>, chat: bool) -> Result<(), JsValue> {
+        let what = if chat { "chat options" } else { "generate options" };
+        let usual = if chat { usual_chat() } else { GenerateOptions::default() };
+        let model = &self.session.model().conventions().sampling;
+        let mut options = asked_for(what, given(what, asked)?, model, usual).map_err(to_js)?;
+        if chat {
+            // A cache that is full ends an answer, not the conversation.
+            options.max_tokens = options.max_tokens.min(self.session.room(0).unwrap_or(usize::MAX));
+        }
+        self.generation = Some(Generation::new(self.session.model(), 0, &options).map_err(to_js)?);
         Ok(())
+    }
+
+    /// Takes all messages of a conversation, `[{ role, content }]`; returns the tokens that are to be read
+    /// before it is answered: those that the text does not have yet. `template`: instead of the model's own.
+    pub fn ask(&mut self, messages: Object, template: Option<String>) -> Result<Vec<u32>, JsValue> {
+        let messages: Vec<Message> = read("messages", given("messages", Some(messages))?).map_err(to_js)?;
+        let conventions = self.session.model().conventions();
+        let template = match &template {
+            Some(text) => conventions.other_template(text, "the template"),
+            None => conventions.template().cloned(),
+        };
+        let template = template.map_err(to_js)?;
+        self.generation = None;
+        let session = &mut self.session;
+        let conversation = match &mut self.conversation {
+            Some(conversation) => {
+                conversation.set_template(template);
+                conversation
+            }
+            None => {
+                let mut new = Conversation::new(template, None);
+                new.resume(session, 0);
+                self.conversation.insert(new)
+            }
+        };
+        Ok(conversation.ask_all(session, 0, messages).map_err(to_js)?.ids)
+    }
+
+    /// Takes the answer into the conversation, as far as it was generated; returns the rest of its text, which
+    /// was held back.
+    pub fn answered(&mut self) -> Result<String, JsValue> {
+        let Some(conversation) = &mut self.conversation else { return Ok(String::new()) };
+        match self.generation.take() {
+            Some(generation) => {
+                conversation.answered(&mut self.session, 0, &mut generation.finish()).map_err(to_js)
+            }
+            None => {
+                conversation.take_back();
+                Ok(String::new())
+            }
+        }
+    }
+
+    /// What was said in the conversation that the text is: `[{ role, content }]`.
+    pub fn messages(&self) -> Result<JsValue, JsValue> {
+        object(&self.conversation.as_ref().map(Conversation::messages).unwrap_or_default())
     }
 
     /// Runs one submission of the continuation: `{ text, ended, tokens, reason }`.
@@ -97,7 +154,7 @@ impl Session {
         }
         let done = generation.done();
         let said = serde_json::json!({ "text": text, "ended": generation.ended(), "tokens": done.ids.len(), "reason": done.reason });
-        if generation.ended() {
+        if generation.ended() && self.conversation.is_none() {
             self.generation = None;
         }
         object(&said)
@@ -106,20 +163,31 @@ impl Session {
     /// Empties the text.
     pub fn reset(&mut self) {
         self.generation = None;
+        self.conversation = None;
         self.session.reset(0);
     }
 
     /// The text's state as bytes, as the native program's `--state-out` writes it.
     #[wasm_bindgen(js_name = saveState)]
-    pub async fn save_state(&self) -> Result<Vec<u8>, JsValue> {
-        self.session.save(0).await.map_err(to_js)
+    pub async fn save_state(&mut self) -> Result<Vec<u8>, JsValue> {
+        match &self.conversation {
+            Some(conversation) => conversation.save(&mut self.session, 0).await,
+            None => self.session.save(0).await,
+        }
+        .map_err(to_js)
     }
 
     /// Loads a saved state, from here or from the native program.
     #[wasm_bindgen(js_name = loadState)]
     pub async fn load_state(&mut self, bytes: Vec<u8>) -> Result<(), JsValue> {
         self.generation = None;
-        self.session.load(0, &bytes, "the saved state").await.map_err(to_js)
+        self.session.load(0, &bytes, "the saved state").await.map_err(to_js)?;
+        self.conversation = None;
+        if let Ok(template) = self.session.model().conventions().template() {
+            let mut saved = Conversation::new(template.clone(), None);
+            self.conversation = saved.resume(&self.session, 0).then_some(saved);
+        }
+        Ok(())
     }
 
     /// What the heads of a layer remember: `{ sums [H, F, h], normaliser [H, F] }`; nothing for kinds with a
