@@ -79,12 +79,10 @@ export async function glimpsed(model: AnyModel, opening: Opening): Promise<RawFi
 /** A server from which a file comes only as a whole. */
 export class NoPartsError extends DownloadError {}
 
-/** Whether anything of it is to be downloaded. */
+/** Whether it is one address, whose size nobody has seen. */
 export function isElsewhere(model: AnyModel): boolean {
   const isAddress = (source: unknown) => typeof source === "string" || source instanceof URL
-  if ("gguf" in model) return isAddress(model.gguf)
-  if ("folder" in model) return isAddress(model.folder)
-  return isAddress(model.weights) && model.integrity?.weights === undefined
+  return isAddress((model as Partial<GgufModel>).gguf) || isAddress((model as Partial<ModelFolder>).folder)
 }
 
 type Held = (source: Source, onProgress: DownloadOptions["onProgress"]) => Promise<RangeFile>

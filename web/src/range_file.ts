@@ -37,23 +37,23 @@ export async function ofAddress(url: string, signal?: AbortSignal): Promise<Rang
   const part = async (from: number, to: number) => {
     const headers = { range: `bytes=${from}-${to - 1}` }
     const response = await fetch(url, { headers, signal, cache: "no-store" })
-    if (response.status === 206) return response
+    const size = /^bytes \d+-\d+\/(\d+)$/.exec(response.headers.get("content-range") ?? "")?.[1]
+    if (response.status === 206 && size !== undefined)
+      return { size: Number(size), bytes: new Uint8Array(await response.arrayBuffer()) }
     await response.body?.cancel()
     return undefined
   }
   const first = await part(0, WINDOW).catch(() => undefined)
   signal?.throwIfAborted()
-  const size = /^bytes 0-\d+\/(\d+)$/.exec(first?.headers.get("content-range") ?? "")?.[1]
-  if (!first || size === undefined) return undefined
-  const begin = new Uint8Array(await first.arrayBuffer())
-  return windowed(url, Number(size), async (from, to) => {
-    if (to <= begin.length) return begin.subarray(from, to)
-    const response = await part(from, to).catch((error: unknown) => {
+  if (!first) return undefined
+  return windowed(url, first.size, async (from, to) => {
+    if (to <= first.bytes.length) return first.bytes.subarray(from, to)
+    const next = await part(from, to).catch((error: unknown) => {
       signal?.throwIfAborted()
       throw downloadFailed(url, error)
     })
-    if (!response) throw new DownloadError(`${url}: the server gave a part, and then none`, "try again")
-    return new Uint8Array(await response.arrayBuffer())
+    if (next?.bytes.length === to - from) return next.bytes
+    throw new DownloadError(`${url}: the server gave a part of it, and then another`, "try again")
   })
 }
 

@@ -3,7 +3,7 @@
 import { spawnSync } from "node:child_process"
 import { fileURLToPath } from "node:url"
 
-const SUITES = ["state", "golden", "package", "downloads", "places", "page"]
+const SUITES = ["state", "golden", "package", "downloads", "gguf", "places", "page"]
 const chosen = process.argv.length > 2 ? process.argv.slice(2) : SUITES
 const unknown = chosen.find((name) => !SUITES.includes(name))
 if (unknown !== undefined) {

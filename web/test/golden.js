@@ -8,7 +8,7 @@ const get = async (url) => {
 }
 
 /** The tensors of a safetensors file whose types occur in golden files, by name. */
-function readTensors(file) {
+export function readTensors(file) {
   const length = Number(new DataView(file.buffer).getBigUint64(0, true))
   const header = JSON.parse(new TextDecoder().decode(file.subarray(8, 8 + length)))
   const types = { I32: Int32Array, F32: Float32Array, F64: Float64Array }
@@ -24,7 +24,7 @@ function readTensors(file) {
 }
 
 /** Largest difference over the largest magnitude of the reference (SPEC §5). */
-function relativeError(got, want) {
+export function relativeError(got, want) {
   if (got.length !== want.length) return Infinity
   let [difference, largest] = [0, 0]
   for (let i = 0; i < want.length; i++) {

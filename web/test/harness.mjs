@@ -9,6 +9,8 @@ import { serve } from "../serve.mjs"
 
 const web = fileURLToPath(new URL("..", import.meta.url))
 export const golden = join(web, "../tests/golden")
+/** Models in the formats of others, with what they compute. */
+export const models = join(web, "../tests/public")
 
 /** Chromium with WebGPU on SwiftShader; `webgpu: false` without any. */
 export function launch({ webgpu = true } = {}) {
@@ -21,13 +23,16 @@ export function launch({ webgpu = true } = {}) {
   })
 }
 
-/** Serves the page at /, the package at /pkg/, the golden models at /golden/ and these tests at /test/. */
+/**
+ * Serves the page at /, the package at /pkg/, the golden models at /golden/, those of others at /public/ and
+ * these tests at /test/.
+ */
 export function serveAll(headers) {
   const folders = { "/": "site", "/pkg/": "pkg", "/test/": "test", "/generated/": "generated" }
   const joined = Object.fromEntries(
     Object.entries(folders).map(([prefix, folder]) => [prefix, join(web, folder)]),
   )
-  return serve({ ...joined, "/golden/": golden }, 0, headers)
+  return serve({ ...joined, "/golden/": golden, "/public/": models }, 0, headers)
 }
 
 /** A page, and what its console complained about. */
