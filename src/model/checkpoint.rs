@@ -8,7 +8,7 @@ use std::ops::Range;
 use super::bytes::{Bytes, at_once};
 use super::config::ModelConfig;
 pub use super::extract::Stored;
-use super::extract::{Extract, InFile, bad_weight, too_large, type_error};
+use super::extract::{Extract, InFile, bad_weight, type_error};
 use super::families::{self, Names};
 use super::gguf::blocks::Block;
 use super::gguf::{BlockType, Gguf, Metadata};
@@ -356,9 +356,16 @@ impl Checkpoint {
     }
 
     /// The error of a number of a tensor that a type of the file to be written does not hold.
+    #[cfg(not(target_arch = "wasm32"))]
     pub(super) fn too_large(&self, name: &str, value: f32, kind: BlockType) -> Error {
         let place = self.names.place(name);
-        too_large(self.file(&place.name).map_or(self.label(), File::label), &place.name, value, "", kind)
+        super::extract::too_large(
+            self.file(&place.name).map_or(self.label(), File::label),
+            &place.name,
+            value,
+            "",
+            kind,
+        )
     }
 
     /// The bits of a tensor as halves, of files that are at hand.
