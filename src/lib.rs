@@ -51,6 +51,7 @@
 //! * `cli`: the command line program, with its argument parser, progress bars and plots.
 //! * `builtin-model`: a small model inside the library, 4.4 MB of it
 //!   ([`ModelSource::builtin`]).
+//! * `hub`: models by their names on the Hugging Face hub (`model::hub`), fetched over HTTPS into its cache.
 //! * `train`: the module [`train`].
 //! * `bench`: the modules [`mod@bench`], `check` and `report`; needs `train`, which it measures.
 

@@ -179,6 +179,9 @@ fn decode(
     began: Instant,
     statistics: &mut Statistics,
 ) -> (Generated, Outcome) {
+    // A text ends where the model can take no more of it.
+    let room = session.room(0).unwrap_or(usize::MAX);
+    let sampling = &GenerateOptions { max_tokens: sampling.max_tokens.min(room), ..sampling.clone() };
     // On a terminal the text itself shows the progress.
     let bar = (!stdout().is_terminal()).then(|| Progress::spinner(common, "writing"));
     let decoding = Instant::now();
@@ -274,6 +277,9 @@ fn summary(options: &Options, model: &Model, sampling: &GenerateOptions, done: &
     }
     if s.generated > 0 {
         let why = match done.reason {
+            StopReason::MaxTokens if s.generated < options.max_tokens => {
+                "the model takes no more (--max-context, or its positions)"
+            }
             StopReason::MaxTokens => "--max-tokens reached",
             StopReason::EndOfText => "the text is at its end",
             StopReason::StopString => "stop string found",

@@ -15,16 +15,16 @@ use serde_json::json;
 
 use super::failure::{Outcome, catch_interrupt, interrupted, tell, warn};
 use super::logits::Tokens;
-use super::options::{Common, Gradients};
+use super::options::{Common, Gradients, ModelName};
 use super::output::{bytes, check_place, plural, print_json, rate, seconds};
 use super::progress::{Progress, Unit};
 
 /// What `grad` takes.
 #[derive(Debug, Args)]
 pub struct Options {
-    /// Model folder: config.json, model.safetensors [default: the built-in model]
-    #[arg(long, value_name = "DIR")]
-    model: Option<PathBuf>,
+    /// Model: a folder, a .gguf file, or hf:OWNER/NAME[@REVISION][:FILE.gguf] [default: the built-in model]
+    #[arg(long, value_name = "MODEL")]
+    model: Option<ModelName>,
     /// File with the tensor `tokens`, i32 [B, n]; -: stdin
     #[arg(long, value_name = "FILE.safetensors")]
     tokens: PathBuf,
@@ -49,7 +49,7 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
             .into());
     }
     check_place(common, &options.out)?;
-    let source = super::model::source(options.model.as_deref())?;
+    let source = super::model::source(common, options.model.as_ref())?;
     tokens.check(source.config.vocab_size)?;
     let size = source.config.parameter_count().saturating_mul(4);
     check_room(&options.out, size, size)?;

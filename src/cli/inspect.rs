@@ -54,7 +54,7 @@ struct Facts {
 
 /// Runs the command.
 pub fn run(common: &Common, options: &Options) -> Outcome {
-    let facts = facts(&options.model)?;
+    let facts = facts(common, &options.model)?;
     if common.talks() {
         facts.warnings.iter().for_each(|text| warn(text));
     }
@@ -94,9 +94,10 @@ fn with_training(mut text: String, training: Option<&inspect_training::Training>
 }
 
 /// A folder may lack the weights: a plan needs only the configuration.
-fn facts(options: &ModelOptions) -> Result<Facts> {
-    let Some(dir) = options.dir().filter(|path| !path.is_file()) else {
-        let source = model::source(options.dir())?;
+fn facts(common: &Common, options: &ModelOptions) -> Result<Facts> {
+    let place = model::place(common, options.model.as_ref())?;
+    let Some(dir) = place.as_deref().filter(|path| path.is_dir()) else {
+        let source = model::open(place.as_deref())?;
         return Ok(Facts { stored: Some(source.stored()), config: source.config, warnings: source.warnings });
     };
     let path = dir.join("config.json");

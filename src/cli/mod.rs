@@ -3,6 +3,7 @@
 //! | file | what |
 //! |---|---|
 //! | `devices.rs`, `inspect.rs`, `generate.rs`, `eval.rs`, `logits.rs`, `grad.rs` | a command each |
+//! | `convert.rs` | a command, too: models as other files |
 //! | `tokenizer.rs` | the command of this name |
 //! | `bench/`, `chat/`, `check/`, `report/`, `train/` | a command each, of several files |
 //! | `inspect_training.rs` | what `inspect` says of training |
@@ -22,6 +23,7 @@ mod bench;
 mod chat;
 #[cfg(feature = "bench")]
 mod check;
+mod convert;
 mod devices;
 mod escapes;
 mod eval;
@@ -79,6 +81,8 @@ enum Command {
     Chat(chat::Options),
     /// Measure how well a model predicts a text
     Eval(eval::Options),
+    /// Write a model as other files: a folder, or a GGUF file with weights of few bits
+    Convert(convert::Options),
     /// Write the logits of given tokens to a file
     Logits(logits::Options),
     /// Write the loss of given tokens, and its gradients, to a file
@@ -111,6 +115,7 @@ pub fn run(cli: Cli) -> Outcome {
         Command::Generate(options) => generate::run(common, options),
         Command::Chat(options) => chat::run(common, options),
         Command::Eval(options) => eval::run(common, options),
+        Command::Convert(options) => convert::run(common, options),
         Command::Logits(options) => logits::run(common, options),
         #[cfg(feature = "train")]
         Command::Grad(options) => grad::run(common, options),

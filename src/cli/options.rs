@@ -1,5 +1,6 @@
 //! Options that several commands share, and how their values are read.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -46,9 +47,9 @@ fn backend() -> impl TypedValueParser<Value = Backend> {
 /// Which model, and how it is loaded.
 #[derive(Debug, Args)]
 pub struct ModelOptions {
-    /// Model folder: config.json, model.safetensors, tokenizer.json [default: the built-in model]
-    #[arg(long, value_name = "DIR")]
-    pub model: Option<PathBuf>,
+    /// Model: a folder, a .gguf file, or hf:OWNER/NAME[@REVISION][:FILE.gguf] [default: the built-in model]
+    #[arg(long, value_name = "MODEL")]
+    pub model: Option<ModelName>,
     #[command(flatten)]
     pub load: Load,
 }
@@ -103,24 +104,46 @@ fn recompute() -> impl TypedValueParser<Value = Recompute> {
         .map(|word| if word == "layers" { Recompute::Sections } else { Recompute::Nothing })
 }
 
-impl ModelOptions {
-    /// The folder, unless it is the built-in model.
-    pub fn dir(&self) -> Option<&Path> {
-        self.model.as_deref()
+/// What --model says: a folder, a GGUF file, or a name on the hub.
+#[derive(Clone, Debug)]
+pub struct ModelName(PathBuf);
+
+impl From<OsString> for ModelName {
+    fn from(given: OsString) -> Self {
+        Self(given.into())
+    }
+}
+
+impl ModelName {
+    /// As it was given.
+    pub fn given(&self) -> &Path {
+        &self.0
     }
 
+    /// Whether it is a name on the hub; what is there under this name comes first.
+    pub fn on_hub(&self) -> Option<&str> {
+        self.0.to_str().filter(|text| text.starts_with("hf:") && !self.0.exists())
+    }
+
+    /// For people.
+    pub fn name(&self) -> String {
+        self.on_hub().map_or_else(|| folder_name(&self.0), |text| text.trim_start_matches("hf:").into())
+    }
+}
+
+impl ModelOptions {
     /// The model's name for people.
     pub fn name(&self) -> String {
-        model_name(self.dir())
+        model_name(self.model.as_ref())
     }
 }
 
 /// The built-in model's name.
 pub const BUILT_IN: &str = "novels-2m";
 
-/// A model's name for people: its folder's, or the built-in one's.
-pub fn model_name(dir: Option<&Path>) -> String {
-    dir.map_or_else(|| format!("{BUILT_IN} (built in)"), folder_name)
+/// A model's name for people.
+pub fn model_name(model: Option<&ModelName>) -> String {
+    model.map_or_else(|| format!("{BUILT_IN} (built in)"), ModelName::name)
 }
 
 /// A folder's own name, or its whole path where it has none.
@@ -128,7 +151,8 @@ pub fn folder_name(dir: &Path) -> String {
     dir.file_name().unwrap_or(dir.as_os_str()).to_string_lossy().into_owned()
 }
 
-fn dtype() -> impl TypedValueParser<Value = WeightType> {
+/// A type of weights.
+pub fn dtype() -> impl TypedValueParser<Value = WeightType> {
     PossibleValuesParser::new(WeightType::ALL.map(|(name, _)| name)).map(|word| {
         WeightType::ALL.into_iter().find(|(name, _)| *name == word).map_or(WeightType::F32, |(_, kind)| kind)
     })

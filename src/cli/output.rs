@@ -172,11 +172,13 @@ pub fn amount(n: impl TryInto<u64>) -> String {
 pub const NO_NUMBER: &str = "–";
 
 /// A share as `35 %`.
+#[cfg(any(test, feature = "bench"))]
 pub fn percent(share: f64) -> String {
     if share.is_finite() { format!("{:.0} %", 100.0 * share) } else { NO_NUMBER.into() }
 }
 
 /// An error as `3e-7`.
+#[cfg(any(test, feature = "bench"))]
 pub fn magnitude(error: f64) -> String {
     if error.is_finite() { format!("{error:.0e}") } else { NO_NUMBER.into() }
 }

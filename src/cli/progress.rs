@@ -203,7 +203,7 @@ impl Progress {
 }
 
 /// What only long work asks for.
-#[cfg(feature = "train")]
+#[cfg(any(feature = "hub", feature = "train"))]
 impl Progress {
     /// So many units were done before: they say nothing about the time left.
     pub fn begin_at(&self, done: u64) {
@@ -213,6 +213,7 @@ impl Progress {
     }
 
     /// What is being done, by now.
+    #[cfg(feature = "train")]
     pub fn say(&self, what: &str) {
         let what = printable(what);
         self.bar.set_message(what.clone());

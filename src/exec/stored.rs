@@ -108,7 +108,7 @@ impl Stored {
                 halves.zip(of_words).for_each(|(to, half)| *to = half);
             }
             (Self::Panels(panels), DType::Quant(quant)) => {
-                panels.put(first / quant.row_words().max(1), words)
+                panels.put(first / quant.row_words().max(1), words);
             }
             (stored, dtype) => {
                 let Some(values) = R::view_mut(stored) else { return };

@@ -13,6 +13,7 @@
 #[cfg(not(target_arch = "wasm32"))]
 mod cache;
 #[cfg(not(target_arch = "wasm32"))]
+#[cfg_attr(not(feature = "train"), allow(dead_code, reason = "training alone removes and links"))]
 pub(crate) mod disk;
 #[cfg(test)]
 pub(crate) mod faults;

@@ -8,8 +8,9 @@ use std::ops::Range;
 use super::bytes::{Bytes, at_once};
 use super::config::ModelConfig;
 pub use super::extract::Stored;
-use super::extract::{Extract, InFile, type_error};
+use super::extract::{Extract, InFile, bad_weight, too_large, type_error};
 use super::families::{self, Names};
+use super::gguf::blocks::Block;
 use super::gguf::{BlockType, Gguf, Metadata};
 use super::parameters::ParameterSpec;
 pub use super::tensor_file::{Dtype, TensorData, TensorFile as Tensors, safetensors_bytes, write_tensors_to};
@@ -328,6 +329,38 @@ impl Checkpoint {
         at_once(self.read_f32(name, None))
     }
 
+    /// Elements of a tensor as `f32`, of files that are at hand.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::read_f32`].
+    pub fn f32_part(&self, name: &str, elements: Range<usize>) -> Result<Vec<f32>> {
+        at_once(self.read_f32(name, Some(elements)))
+    }
+
+    /// The blocks of a tensor, by its name in the file, as they are stored; of files that are at hand.
+    ///
+    /// # Errors
+    /// `ErrorKind::ModelFormat` if it is missing, or a scale in it is no number.
+    pub fn blocks(&self, name_in_file: &str) -> Result<Cow<'_, [u8]>> {
+        let (file, tensor, range) = self.find(name_in_file)?;
+        let Stored::Blocks(kind) = tensor.stored else { return Err(type_error(&tensor, name_in_file)) };
+        let raw = at_once(file.bytes().read(range))?;
+        let mut block = Block::default();
+        for (i, raw) in raw.chunks_exact(kind.bytes()).enumerate() {
+            kind.open(raw, &mut block);
+            if let Some(bad) = block.bad_scale() {
+                return Err(bad_weight(&tensor, name_in_file, bad, i * kind.values()));
+            }
+        }
+        Ok(raw)
+    }
+
+    /// The error of a number of a tensor that a type of the file to be written does not hold.
+    pub(super) fn too_large(&self, name: &str, value: f32, kind: BlockType) -> Error {
+        let place = self.names.place(name);
+        too_large(self.file(&place.name).map_or(self.label(), File::label), &place.name, value, "", kind)
+    }
+
     /// The bits of a tensor as halves, of files that are at hand.
     ///
     /// # Errors
@@ -403,7 +436,8 @@ impl Checkpoint {
         if self.gguf().is_some() { "the metadata" } else { "config.json" }
     }
 
-    fn label(&self) -> &str {
+    /// The path or label of its first file.
+    pub fn label(&self) -> &str {
         self.files.first().map_or("checkpoint", File::label)
     }
 
@@ -442,7 +476,7 @@ impl<'a> Stretches<'a> {
 
 /// `weight_map` of an index file: tensor name to file name in the same folder.
 #[cfg(not(target_arch = "wasm32"))]
-fn read_index(bytes: &[u8], label: &str) -> Result<BTreeMap<String, String>> {
+pub(super) fn read_index(bytes: &[u8], label: &str) -> Result<BTreeMap<String, String>> {
     #[derive(serde::Deserialize)]
     struct Index {
         weight_map: BTreeMap<String, String>,

@@ -39,7 +39,8 @@ impl SamplingDefaults {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         // A damaged file is told about where the ends of a text are read from it.
         let config: Value = serde_json::from_str(text).unwrap_or_default();
-        let number = |name: &str| config[name].as_f64().map(|value| value as f32);
+        let number =
+            |name: &str| config[name].as_f64().map(|value| value as f32).filter(|value| value.is_finite());
         let usual = match config["do_sample"].as_bool() {
             Some(true) => Self {
                 temperature: Some(1.0),
@@ -111,6 +112,7 @@ mod tests {
         assert_eq!(read("damaged"), SamplingDefaults::default());
         let some = read(r#"{"temperature":0.6,"top_p":7,"eos_token_id":2}"#);
         assert_eq!(some, SamplingDefaults { temperature: Some(0.6), ..SamplingDefaults::default() });
+        assert_eq!(read(r#"{"temperature":1e300,"repetition_penalty":1e300}"#), SamplingDefaults::default());
         let all = read("\u{feff}{\"do_sample\":true,\"temperature\":0.7,\"top_k\":20}");
         let options = all.over(GenerateOptions::default());
         assert_eq!((options.temperature, options.top_k, options.top_p, options.min_p), (0.7, 20, 1.0, 0.0));

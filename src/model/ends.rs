@@ -74,7 +74,7 @@ impl EndFiles {
             add("generation_config.json", object(text).and_then(|object| ids(&object["eos_token_id"])));
         }
         if let Some(text) = &self.tokenizer_config {
-            let id = object(text).and_then(|object| named(&object["eos_token"], tokenizer));
+            let id = object(text).and_then(|object| named("eos_token", &object, tokenizer));
             add("tokenizer_config.json", id);
         }
         if ends.is_empty() {
@@ -89,8 +89,13 @@ impl EndFiles {
         let tokenizer = tokenizer.with_ends(&ends);
         let config = self.tokenizer_config.as_deref().and_then(|text| object(text).ok()).unwrap_or_default();
         let begun = match config["add_bos_token"].as_bool() {
-            // What is odd about it has been told with the ends, which are named in the same way.
-            Some(true) => named(&config["bos_token"], &tokenizer).ok().and_then(|ids| ids.first().copied()),
+            Some(true) => match named("bos_token", &config, &tokenizer) {
+                Ok(ids) => ids.first().copied(),
+                Err(what) => {
+                    warnings.push(format!("tokenizer_config.json: {what}; texts begin without it"));
+                    None
+                }
+            },
             Some(false) => None,
             None => return (tokenizer, warnings),
         };
@@ -118,15 +123,16 @@ pub(super) fn ids(value: &Value) -> Result<Vec<u32>, String> {
     found.ok_or_else(|| "eos_token_id is no token id, nor a list of them".into())
 }
 
-fn named(value: &Value, tokenizer: &Tokenizer) -> Result<Vec<u32>, String> {
-    let token = match value {
+/// The token under a key of `tokenizer_config.json`, if there is one.
+fn named(key: &str, config: &Value, tokenizer: &Tokenizer) -> Result<Vec<u32>, String> {
+    let token = match &config[key] {
         Value::Null => return Ok(Vec::new()),
         Value::Object(object) => object.get("content").and_then(Value::as_str),
         value => value.as_str(),
     };
-    let token = token.ok_or("eos_token is no token")?;
+    let token = token.ok_or_else(|| format!("{key} is no token"))?;
     let id = tokenizer.token_to_id(token);
-    id.map(|id| vec![id]).ok_or_else(|| format!("eos_token is {token:?}, the tokenizer has no such token"))
+    id.map(|id| vec![id]).ok_or_else(|| format!("{key} is {token:?}, the tokenizer has no such token"))
 }
 
 #[cfg(test)]

@@ -160,16 +160,16 @@ impl ModelSource {
         if dir.is_file() {
             return Self::from_gguf(super::gguf::Gguf::open(dir)?);
         }
+        let about = "a model is a .gguf file, or a folder with config.json, model.safetensors and, unless it \
+                     reads bytes, tokenizer.json";
+        if !dir.is_dir() {
+            std::fs::metadata(dir).map_err(|e| Error::io(dir.display(), &e))?;
+            let what = format!("{}: is neither a folder nor a file", dir.display());
+            return Err(Error::new(ErrorKind::Io, what).help(about));
+        }
         let path = dir.join("config.json");
-        let text = crate::files::read_text(&path).map_err(|e| {
-            if !dir.is_dir() {
-                return e;
-            }
-            e.help(
-                "a model folder holds config.json, model.safetensors and, unless it reads bytes, \
-                 tokenizer.json",
-            )
-        })?;
+        let text =
+            crate::files::read_text(&path).map_err(|e| if path.exists() { e } else { e.help(about) })?;
         let (config, warnings) = ModelConfig::from_json(&text, &path.display().to_string())?;
         Self::assemble(config, warnings, Checkpoint::open(dir)?, &Tokenizer::open(dir)?, &EndFiles::open(dir))
     }
@@ -236,7 +236,7 @@ impl ModelSource {
     /// # Errors
     /// As [`ModelSource::from_gguf`]; those of the file.
     pub async fn fetch_gguf(file: super::bytes::Remote, label: &str) -> Result<Self> {
-        Self::from_gguf(super::gguf::Gguf::fetch(file, label, &[super::families::gguf::DIVISORS]).await?)
+        Self::from_gguf(super::gguf::Gguf::fetch(file, label, &[super::families::gguf::FREQUENCIES]).await?)
     }
 
     /// A model from a GGUF file.

@@ -126,15 +126,9 @@ impl<'a> Extract<'a> {
             let values = self.f32(raw)?;
             let bits: Vec<u16> = values.iter().map(|x| half::f16::from_f32(*x).to_bits()).collect();
             let Some(i) = first_bad(&bits, not_finite) else { return Ok(bits) };
-            let message = format!(
-                "{}: tensor {} holds {} at index {}, f16 holds at most {}",
-                self.tensor.label,
-                clip(&self.place.name),
-                values[i],
-                self.elements.start + i,
-                half::f16::MAX
-            );
-            return Err(Error::new(ErrorKind::ModelFormat, message).help("load the weights as f32"));
+            let at = format!(" at index {}", self.elements.start + i);
+            let error = too_large(self.tensor.label, &self.place.name, values[i], &at, BlockType::F16);
+            return Err(error.help("load the weights as f32"));
         }
         let bits: Vec<u16> = raw.as_chunks::<2>().0.iter().map(|&b| u16::from_le_bytes(b)).collect();
         match first_bad(&bits, not_finite) {
@@ -163,9 +157,7 @@ impl<'a> Extract<'a> {
                     };
                     for (i, raw) in raw.chunks_exact(blocks.bytes()).enumerate() {
                         blocks.open(raw, &mut block);
-                        let used = block.len / block.step;
-                        let scales = block.scales[..used].iter().chain(&block.minima[..used]);
-                        if let Some(bad) = scales.copied().find(|x| !x.is_finite()) {
+                        if let Some(bad) = block.bad_scale() {
                             return Err(self.bad_weight(bad, at * columns + i * block.len));
                         }
                         block.put(quant, words, i * block.len);
@@ -224,15 +216,26 @@ impl<'a> Extract<'a> {
     }
 
     fn bad_weight(&self, value: f32, index: usize) -> Error {
-        let InFile { label, shape, .. } = self.tensor;
-        Error::new(
-            ErrorKind::ModelFormat,
-            format!("{label}: tensor {} of shape {shape:?} holds {value} at index {index}", clip(&self.place.name)),
-        )
-        .help(
-            "the weights are damaged or their training diverged; copy them again or use an earlier checkpoint",
-        )
+        bad_weight(&self.tensor, &self.place.name, value, index)
     }
+}
+
+/// The error of a weight that is no number.
+pub(super) fn bad_weight(tensor: &InFile<'_>, name: &str, value: f32, index: usize) -> Error {
+    let InFile { label, shape, .. } = tensor;
+    let text = format!("{label}: tensor {} of shape {shape:?} holds {value} at index {index}", clip(name));
+    Error::new(ErrorKind::ModelFormat, text).help(
+        "the weights are damaged or their training diverged; copy them again or use an earlier checkpoint",
+    )
+}
+
+/// The error of a number that a type does not hold; `place` says where it is.
+pub(super) fn too_large(label: &str, name: &str, value: f32, place: &str, kind: BlockType) -> Error {
+    let what = match kind {
+        BlockType::F16 => format!("{value}{place}, f16 holds at most {}", half::f16::MAX),
+        kind => format!("{value}{place}, which is too large for {}", kind.name()),
+    };
+    Error::new(ErrorKind::ModelFormat, format!("{label}: tensor {} holds {what}", clip(name)))
 }
 
 /// The error of a tensor whose type holds no weights.

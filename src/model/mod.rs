@@ -11,6 +11,8 @@ pub mod config;
 mod config_json;
 mod config_reader;
 pub(crate) mod conventions;
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) mod convert;
 pub(crate) mod ends;
 pub(crate) mod engine;
 mod extract;
@@ -19,6 +21,8 @@ mod fingerprint;
 pub(crate) mod generation;
 #[doc(hidden)]
 pub mod gguf;
+#[cfg(all(feature = "hub", not(target_arch = "wasm32")))]
+pub mod hub;
 #[doc(hidden)]
 pub mod parameters;
 mod pieces;
@@ -48,6 +52,8 @@ pub use chat::{ChatTemplate, Conversation, Message, Reading};
 pub use coder::EncodeOptions;
 pub use config::{Family, ModelConfig};
 pub use conventions::{Conventions, SamplingDefaults};
+#[cfg(not(target_arch = "wasm32"))]
+pub use convert::{Conversion, Written};
 pub use ends::EndFiles;
 pub use engine::{Blueprint, Engine, LoadOptions, MemoryPlan, Model, ModelSource};
 pub use generation::Generation;

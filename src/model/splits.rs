@@ -10,16 +10,17 @@ use tokenizers::{PreTokenizerWrapper, SplitDelimiterBehavior};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Cut {
     /// Patterns that come before the last cut.
-    patterns: &'static [&'static str],
+    pub patterns: &'static [&'static str],
     /// Whether the last cut is GPT-2's.
-    gpt2: bool,
+    pub gpt2: bool,
     /// Whether a piece that is a token is that token, whatever the merges say.
     pub whole: bool,
     /// Whether a text begins with the first token where the file does not say.
     pub begins: bool,
 }
 
-const DIGIT: &str = r"\p{N}";
+/// One digit.
+pub(super) const DIGIT: &str = r"\p{N}";
 const LLAMA3: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 const QWEN2: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 const QWEN35: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";

@@ -365,6 +365,45 @@ impl<'a> TensorData<'a> {
     }
 }
 
+/// The order of tensors in a file: the widest types first, so that all are aligned; then by name.
+pub(super) fn order(a: (Dtype, &str), b: (Dtype, &str)) -> std::cmp::Ordering {
+    b.0.bitsize().cmp(&a.0.bitsize()).then_with(|| a.1.cmp(b.1))
+}
+
+/// Bytes of a tensor; none where there are more than memory could hold, or half ones.
+fn bytes_of(dtype: Dtype, shape: &[usize]) -> Option<usize> {
+    let bits = shape.iter().try_fold(dtype.bitsize(), |a, &n| a.checked_mul(n))?;
+    bits.is_multiple_of(8).then_some(bits / 8)
+}
+
+/// What stands in a file before the bytes of its tensors, which follow one after the other in this order
+/// ([`order`]).
+///
+/// # Errors
+/// `InvalidInput` if a name comes twice, or a tensor is too large.
+pub(super) fn head<'a>(
+    tensors: impl IntoIterator<Item = (&'a str, Dtype, &'a [usize])>,
+    notes: &[(&str, &str)],
+) -> io::Result<Vec<u8>> {
+    let mut header = BTreeMap::new();
+    let mut at = 0usize;
+    for (name, dtype, shape) in tensors {
+        let end = bytes_of(dtype, shape).and_then(|bytes| at.checked_add(bytes));
+        let info = json!({ "dtype": dtype, "shape": shape, "data_offsets": [at, end] });
+        if end.is_none() || header.insert(name, info).is_some() || name == "__metadata__" {
+            let what = format!("tensor {} {dtype:?}{shape:?} comes twice or is too large", clip(name));
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
+        }
+        at = end.unwrap_or(at);
+    }
+    if !notes.is_empty() {
+        header.insert("__metadata__", json!(notes.iter().copied().collect::<BTreeMap<_, _>>()));
+    }
+    let mut text = serde_json::to_vec(&header)?;
+    text.resize(text.len().next_multiple_of(8), b' ');
+    Ok([&(text.len() as u64).to_le_bytes()[..], &text].concat())
+}
+
 /// Writes a `.safetensors` file to `w`. The same tensors always make the same bytes, whatever their order.
 ///
 /// # Errors
@@ -375,34 +414,19 @@ pub fn write_tensors_to(
     notes: &[(&str, &str)],
 ) -> io::Result<()> {
     let mut sorted: Vec<&TensorData<'_>> = tensors.iter().collect();
-    sorted.sort_by(|a, b| b.dtype.bitsize().cmp(&a.dtype.bitsize()).then_with(|| a.name.cmp(&b.name)));
-    let mut header = BTreeMap::new();
-    let mut at = 0usize;
-    for t in &sorted {
-        let bits = t.shape.iter().try_fold(t.dtype.bitsize(), |a, &n| a.checked_mul(n));
-        let info = json!({ "dtype": t.dtype, "shape": t.shape, "data_offsets": [at, at + t.bytes.len()] });
-        if bits != Some(t.bytes.len() * 8)
-            || header.insert(t.name.as_str(), info).is_some()
-            || t.name == "__metadata__"
-        {
-            let what = format!(
-                "tensor {} {:?}{:?} comes twice or does not have {} bytes",
-                clip(&t.name),
-                t.dtype,
-                t.shape,
-                t.bytes.len()
-            );
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
-        }
-        at += t.bytes.len();
+    sorted.sort_by(|a, b| order((a.dtype, &a.name), (b.dtype, &b.name)));
+    if let Some(t) = sorted.iter().find(|t| bytes_of(t.dtype, &t.shape) != Some(t.bytes.len())) {
+        let what = format!(
+            "tensor {} {:?}{:?} does not have {} bytes",
+            clip(&t.name),
+            t.dtype,
+            t.shape,
+            t.bytes.len()
+        );
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
     }
-    if !notes.is_empty() {
-        header.insert("__metadata__", json!(notes.iter().copied().collect::<BTreeMap<_, _>>()));
-    }
-    let mut text = serde_json::to_vec(&header)?;
-    text.resize(text.len().next_multiple_of(8), b' ');
-    w.write_all(&(text.len() as u64).to_le_bytes())?;
-    w.write_all(&text)?;
+    let list = sorted.iter().map(|t| (t.name.as_str(), t.dtype, t.shape.as_slice()));
+    w.write_all(&head(list, notes)?)?;
     sorted.iter().try_for_each(|t| w.write_all(&t.bytes))
 }
 

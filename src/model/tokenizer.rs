@@ -143,6 +143,15 @@ impl Tokenizer {
         &self.begin
     }
 
+    /// The library's tokenizer; none: bytes.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(super) fn library(&self) -> Option<&tokenizers::Tokenizer> {
+        match &self.inner.coder {
+            Coder::Bytes => None,
+            Coder::HuggingFace(coder) => Some(coder.usual()),
+        }
+    }
+
     /// Ids of special tokens that are known to end a text, in this order.
     pub(super) fn known_ends(&self) -> impl Iterator<Item = u32> {
         KNOWN_ENDS.iter().filter_map(|token| self.token_to_id(token))

@@ -14,7 +14,7 @@ use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::{AddedToken, NormalizerWrapper};
 
 use super::conventions::Conventions;
-use super::gguf::Metadata;
+use super::gguf::{Metadata, NO_TOKENIZER};
 use super::splits::Cut;
 use super::tensor_file::clip;
 use super::tokenizer::{END_OF_TEXT, Tokenizer};
@@ -26,7 +26,7 @@ const SPACE: &str = "▁";
 /// The vocabulary of a GGUF file: its metadata `tokenizer.ggml.*`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct GgufVocabulary {
-    /// `model`: `gpt2` (byte-level) or `llama` (SentencePiece).
+    /// `model`: `gpt2` (byte-level), `llama` (SentencePiece) or `none`.
     pub model: String,
     /// `pre`: how a text is cut before bytes are merged.
     pub pre: Option<String>,
@@ -55,11 +55,16 @@ fn key(name: &str) -> String {
     format!("tokenizer.ggml.{name}")
 }
 
-/// `token_type`s that matter.
-const UNKNOWN: u32 = 2;
-const CONTROL: u32 = 3;
-const USER: u32 = 4;
-const UNUSED: u32 = 5;
+/// `token_type`: a token like any other.
+pub(super) const NORMAL: u32 = 1;
+/// What no token stands for.
+pub(super) const UNKNOWN: u32 = 2;
+/// A special token.
+pub(super) const CONTROL: u32 = 3;
+/// A token of its own, wherever its text stands.
+pub(super) const USER: u32 = 4;
+/// A hole.
+pub(super) const UNUSED: u32 = 5;
 
 impl GgufVocabulary {
     /// Of a file's metadata.
@@ -97,6 +102,10 @@ impl GgufVocabulary {
     /// # Errors
     /// [`ErrorKind::Tokenizer`] for a kind that is not known, or tokens and merges that do not fit together.
     pub fn tokenizer(&self, label: &str) -> Result<Tokenizer> {
+        if matches!(self.model.as_str(), NO_TOKENIZER | "no_vocab") {
+            // As a folder without one.
+            return Ok(Tokenizer::bytes().with_ends(&self.ends));
+        }
         let damaged = |what: String| {
             Error::new(ErrorKind::Tokenizer, format!("{label}: {what}"))
                 .help("the vocabulary in the file is damaged: copy the file again")
@@ -162,7 +171,7 @@ impl GgufVocabulary {
     }
 
     fn kind(&self, id: usize) -> u32 {
-        self.types.get(id).copied().unwrap_or(1)
+        self.types.get(id).copied().unwrap_or(NORMAL)
     }
 
     fn vocabulary(&self) -> HashMap<String, u32> {
@@ -182,7 +191,7 @@ impl GgufVocabulary {
         let vocabulary = self.vocabulary();
         let mut merges = Vec::new();
         for (token, id) in &vocabulary {
-            if self.kind(*id as usize) > 1 {
+            if self.kind(*id as usize) > NORMAL {
                 continue;
             }
             for (at, _) in token.char_indices().skip(1) {

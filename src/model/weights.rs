@@ -29,6 +29,11 @@ impl WeightType {
     pub const ALL: [(&'static str, Self); 4] =
         [("f32", Self::F32), ("f16", Self::F16), ("q8", Self::Q8), ("q4", Self::Q4)];
 
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        Self::ALL.into_iter().find(|(_, kind)| *kind == self).map_or("", |(name, _)| name)
+    }
+
     /// How rows of so many columns are rounded to it.
     fn dtype(self, columns: usize) -> DType {
         let quant = |bits, minimum| Quant { bits, block: 32, wide: false, minimum, columns: columns as u32 };

@@ -144,15 +144,11 @@ fn perplexity(place: &Place) {
 }
 
 pub fn add(tests: &mut Tests) {
-    let whole: [(&str, fn(&Place)); 4] = [
-        ("tokens_of_texts", tokens_of_texts),
-        ("chats", chats),
-        ("texts_go_on", texts_go_on),
-        ("perplexity", perplexity),
-    ];
-    for (case, test) in whole {
-        tests.each(|place| place.name == "cpu", SUITE, case, test);
-    }
+    let on_the_cpu = |place: &Place| place.name == "cpu";
+    tests.each(on_the_cpu, SUITE, "tokens_of_texts", tokens_of_texts);
+    tests.each(on_the_cpu, SUITE, "chats", chats);
+    tests.each(on_the_cpu, SUITE, "texts_go_on", texts_go_on);
+    tests.each(on_the_cpu, SUITE, "perplexity", perplexity);
     tests.each(|place| place.name == "lavapipe", SUITE, "a_text_goes_on", a_text_goes_on);
     if file().is_none() {
         tests.ignore(SUITE);

@@ -60,6 +60,10 @@ fn a_conversation_that_was_saved_goes_on() {
     assert_eq!(rest["position"], whole["position"]);
     let anew = talk(&["--state-in", arg(&first)], "/reset\none\n");
     assert_eq!(said(&anew), said(&whole)[..2]);
+    // What the model was told before is told again.
+    talk(&["--system", "Be kind.", "--state-out", arg(&first)], "one\n");
+    let anew = talk(&["--state-in", arg(&first)], "/reset\ntwo\n");
+    assert_eq!(said(&anew)[..2], [("system", "Be kind."), ("user", "two")]);
 }
 
 #[test]
@@ -119,20 +123,71 @@ fn what_cannot_be_is_told_in_a_line() {
 }
 
 #[test]
-fn a_question_too_long_or_refused_ends_nothing() {
+fn a_question_that_cannot_be_answered_is_an_error() {
+    let dir = folder();
+    let state = dir.path().join("state");
     let long = "word ".repeat(200);
-    let arguments = words(&["--max-context", "100"]);
+    let arguments = words(&["--max-context", "100", "--state-out", arg(&state), "--json", "--quiet"]);
     let output = run_with(&arguments, format!("one\n{long}\ntwo\n").as_bytes());
-    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success(), "{stderr}");
-    assert!(stderr.contains("fit the key-value cache of 100") && stderr.contains("/reset"), "{stderr}");
-    assert_eq!(stderr.matches("wrote").count(), 2, "{stderr}");
+    // What was said before is told and saved.
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(said(&told).len(), 2);
+    fails(output, &["fit the key-value cache of 100"], true);
+    assert_eq!(said(&talk(&["--state-in", arg(&state)], "")), said(&told));
+    let template = dir.path().join("template");
+    fs::write(&template, "{% if messages[-1].content != 'one' %}{{ messages[-1].content }}{% endif %}")
+        .unwrap();
+    let arguments = words(&["--chat-template", arg(&template), "--quiet"]);
+    fails(run_with(&arguments, b"one\ntwo\n"), &["writes nothing"], true);
+    let arguments = words(&["--chat-template", "-"]);
+    fails(run_with(&arguments, b"one\n"), &["--chat-template"], true);
     // An answer ends where the cache does.
     let short = talk(&["--max-context", "60", "-n", "1000"], "one\n");
     assert_eq!(
         (short["position"].as_u64(), &short["answers"][0]["stop_reason"]),
         (Some(60), &"max-tokens".into())
     );
+}
+
+#[test]
+fn learned_positions_end_a_conversation() {
+    let (dir, model) = (folder(), repository("tests/public/gguf/gpt2-F16.gguf"));
+    let template = dir.path().join("template");
+    fs::write(&template, "{% for m in messages %}{{ m.content }} {% endfor %}").unwrap();
+    let more = ["--chat-template", arg(&template), "--temperature", "0"];
+    let arguments = [&["chat", "--backend", "cpu", "--model", arg(&model)][..], &more].concat();
+    let output = run_with(&arguments, b"hi\nagain\n");
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && stderr.contains("learned 64 positions"), "{stderr}");
+    assert_eq!(stderr.matches("/reset begins").count(), 2, "{stderr}");
+    assert!(!stderr.contains("--max-context"), "{stderr}");
+}
+
+#[test]
+fn the_seed_that_is_told_gives_the_answers_again() {
+    let talk = |more: &[&str]| talk(&[&["--temperature", "1"], more].concat(), "one\ntwo\n");
+    let first = talk(&[]);
+    let second = talk(&["--seed", &first["seed"].to_string()]);
+    assert_eq!((&second["seed"], said(&second)), (&first["seed"], said(&first)));
+}
+
+#[test]
+fn lines_typed_ahead_are_said() {
+    let line = words(&[]).iter().map(|word| format!("'{word}'")).collect::<Vec<_>>().join(" ");
+    let line = format!("'{}' {line}", env!("CARGO_BIN_EXE_polysketch"));
+    let mut script = Command::new("script");
+    script.args(["-qec", &line, "/dev/null"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let Ok(mut child) = script.env("TERM", "xterm").env("POLYSKETCH_CACHE_DIR", "off").spawn() else {
+        return println!("skipped: no script of util-linux");
+    };
+    // The pipe stays open until all of it is read.
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(b"one\ntwo\nthree\n/quit\n").unwrap();
+    let mut shown = Vec::new();
+    child.stdout.take().unwrap().read_to_end(&mut shown).unwrap();
+    let shown = String::from_utf8_lossy(&shown);
+    assert_eq!(shown.matches("wrote").count(), 3, "{shown}");
+    assert!(child.wait().unwrap().success());
 }
 
 /// A conversation that waits for more.
@@ -152,24 +207,26 @@ fn an_interrupt_ends_the_answer_and_no_more() {
     let mut input = child.stdin.take().unwrap();
     let mut output = child.stdout.take().unwrap();
     let mut errors = BufReader::new(child.stderr.take().unwrap());
-    let mut answer_stopped = |question: &[u8]| {
-        input.write_all(question).unwrap();
-        // It has begun.
-        output.read_exact(&mut [0]).unwrap();
-        send(&child, "-INT");
-        let mut line = String::new();
-        while !line.contains("interrupted") {
-            line.clear();
-            assert!(errors.read_line(&mut line).unwrap() > 0, "it ended");
-        }
-    };
-    answer_stopped(b"one\n");
-    answer_stopped(b"two\n");
+    input.write_all(b"one\n").unwrap();
+    // It has begun.
+    output.read_exact(&mut [0]).unwrap();
+    send(&child, "-INT");
+    let mut line = String::new();
+    while !line.contains("interrupted") {
+        line.clear();
+        assert!(errors.read_line(&mut line).unwrap() > 0, "it ended");
+    }
+    // It goes on, with what was said so far.
+    let dir = folder();
+    let state = dir.path().join("state");
+    input.write_all(format!("/save {}\n", state.display()).as_bytes()).unwrap();
     drop(input);
     // What is left of the answers must go somewhere.
     let rest = std::thread::spawn(move || output.read_to_end(&mut Vec::new()));
     assert!(child.wait().unwrap().success());
     rest.join().unwrap().unwrap();
+    let talk = talk(&["--state-in", arg(&state)], "");
+    assert!(said(&talk)[0] == ("user", "one") && said(&talk)[1].0 == "assistant");
 }
 
 #[test]

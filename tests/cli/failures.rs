@@ -94,11 +94,15 @@ fn models_that_are_not_there() {
         vec!["eval", "--data", arg(&repository("tests/data/openings.txt"))],
         vec!["logits", "--tokens", arg(&tokens), "--out", arg(&out)],
     ] {
-        fails(
-            run(&[&arguments[..], &["--model", arg(&missing)], &CPU].concat()),
-            &["nothing", "config.json"],
-            true,
-        );
+        fails(run(&[&arguments[..], &["--model", arg(&missing)], &CPU].concat()), &["nothing: "], true);
+    }
+    // Quantised weights have no gradients.
+    let file = repository("tests/public/gguf/llama-Q4_0.gguf");
+    let text = repository("assets/passage.txt");
+    let train = ["train", "--model", arg(&file), "--data", arg(&text), "--out", arg(&out)];
+    for more in [&[][..], &["--tokenizer", arg(&repository("tests/public/llama-hf"))]] {
+        fails(run(&[&train[..], more, &CPU].concat()), &["llama-Q4_0.gguf", "model folder"], true);
+        assert!(!out.exists());
     }
     fs::create_dir(&missing).unwrap();
     fails(run(&["generate", "--prompt", "x", "--model", arg(&missing)]), &["config.json"], true);

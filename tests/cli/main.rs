@@ -3,11 +3,14 @@
 mod bench;
 mod chat;
 mod check;
+mod convert;
 mod eval;
 mod failures;
 mod folders;
 mod foreign_files;
 mod generation;
+mod hub;
+mod hub_server;
 mod report;
 mod run;
 #[cfg(target_os = "linux")]

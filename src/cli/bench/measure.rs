@@ -16,7 +16,7 @@ use serde_json::json;
 use super::rows;
 use crate::cli::failure::{Outcome, Stop, catch_interrupt, interrupted, tell, warn};
 use crate::cli::model;
-use crate::cli::options::{BUILT_IN, Common, count, folder_name, natural};
+use crate::cli::options::{BUILT_IN, Common, ModelName, count, natural};
 use crate::cli::output::{self, check_place, print, print_as_is, print_json};
 use crate::cli::progress::{Progress, Unit};
 
@@ -46,9 +46,9 @@ pub struct Options {
     /// Seed of all random numbers
     #[arg(long, value_name = "N", default_value = "1")]
     seed: u64,
-    /// Model folder of the suites kernels, model and train [default: the built-in model]
-    #[arg(long, value_name = "DIR")]
-    model: Option<PathBuf>,
+    /// Model of the suites kernels, model and train, as of `generate` [default: the built-in model]
+    #[arg(long, value_name = "MODEL")]
+    model: Option<ModelName>,
     #[command(flatten)]
     sizes: Sizes,
 }
@@ -128,8 +128,9 @@ pub fn run(common: &Common, run: &Options) -> Outcome {
     if let Some(path) = &run.out {
         check_place(common, path)?;
     }
-    let name = run.model.as_deref().map_or(BUILT_IN.into(), folder_name);
-    let open = || model::source(run.model.as_deref());
+    let name = run.model.as_ref().map_or(BUILT_IN.into(), ModelName::name);
+    let place = model::place(common, run.model.as_ref())?;
+    let open = || model::open(place.as_deref());
     // A folder without a model is told of before anything is measured.
     open()?;
     catch_interrupt();

@@ -1,7 +1,6 @@
 //! `bench tune`: which variants suit an adapter, measured once and kept.
 
 use std::ops::ControlFlow;
-use std::path::PathBuf;
 
 use clap::Args;
 use pollster::block_on;
@@ -14,7 +13,7 @@ use serde_json::json;
 
 use crate::cli::failure::{Outcome, catch_interrupt, interrupted, warn};
 use crate::cli::model;
-use crate::cli::options::Common;
+use crate::cli::options::{Common, ModelName};
 use crate::cli::output::{self, Align, digits3, print, print_json, table};
 use crate::cli::progress::Progress;
 
@@ -27,9 +26,9 @@ pub struct Options {
     /// Forget what was found on this adapter: the defaults hold again
     #[arg(long, conflicts_with_all = ["quick", "model"])]
     forget: bool,
-    /// Model folder whose layers are measured [default: the built-in model]
-    #[arg(long, value_name = "DIR")]
-    model: Option<PathBuf>,
+    /// Model whose layers are measured, as of `generate` [default: the built-in model]
+    #[arg(long, value_name = "MODEL")]
+    model: Option<ModelName>,
 }
 
 /// Runs the command.
@@ -49,7 +48,8 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
         quick: options.quick,
         ..BenchOptions::default()
     };
-    let open = || model::source(options.model.as_deref());
+    let place = model::place(common, options.model.as_ref())?;
+    let open = || model::open(place.as_deref());
     catch_interrupt();
     let spinner = Progress::spinner(common, &format!("measuring variants on {}", engine.name()));
     let mut choices: Vec<Choice> = Vec::new();

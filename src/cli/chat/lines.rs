@@ -2,7 +2,7 @@
 //!
 //! They are read by a thread, so that a program that is told to end does not wait for a line.
 
-use std::io::{BufRead as _, IsTerminal as _, stdin, stdout};
+use std::io::{BufRead as _, IsTerminal as _, Write as _, stdin, stdout};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
@@ -34,18 +34,18 @@ pub struct Lines {
 }
 
 impl Lines {
-    /// From stdin.
+    /// From stdin; `talks`: tells what is odd about the history.
     ///
     /// # Errors
     /// [`ErrorKind::Io`] where the terminal, or a thread, is not to be had.
-    pub fn open() -> Result<Self> {
+    pub fn open(talks: bool) -> Result<Self> {
         let typed = stdin().is_terminal() && stdout().is_terminal();
         let terminal = Terminal::remember();
         let (ask, asked) = channel();
         let (say, said) = channel();
         let failed = |error: &std::io::Error| Error::io("stdin", error);
         let mut source = if typed {
-            Source::Editor(Box::new(editor().map_err(|e| failed(&std::io::Error::other(e)))?))
+            Source::Editor(Box::new(editor(talks).map_err(|e| failed(&std::io::Error::other(e)))?))
         } else {
             Source::Plain(0)
         };
@@ -103,7 +103,7 @@ enum Source {
 impl Source {
     fn next(&mut self) -> Result<Said> {
         match self {
-            Source::Editor(editor) => match editor.readline("> ") {
+            Source::Editor(editor) => match typed(editor) {
                 Ok(line) => {
                     remember(editor, &line);
                     Ok(Said::Line(line))
@@ -125,8 +125,22 @@ impl Source {
                     let text = format!("stdin: line {lines} is not UTF-8, from byte {at}");
                     Error::new(ErrorKind::Input, text).help("convert it to UTF-8")
                 })?;
+                // The mark that some editors put before a text.
+                let text = if *lines == 1 { text.strip_prefix('\u{feff}').unwrap_or(&text) } else { &text };
                 Ok(Said::Line(text.trim_end_matches(['\n', '\r']).into()))
             }
+        }
+    }
+}
+
+/// The next line of a person, who goes on after a key that is no character.
+fn typed(editor: &mut Editor) -> rustyline::Result<String> {
+    loop {
+        match editor.readline("> ") {
+            Err(ReadlineError::Io(error)) if error.kind() == std::io::ErrorKind::InvalidData => {
+                warn("what was typed is not UTF-8, and was not said");
+            }
+            result => return result,
         }
     }
 }
@@ -146,13 +160,14 @@ fn remember(editor: &mut Editor, line: &str) {
     }
 }
 
-fn editor() -> rustyline::Result<Editor> {
+fn editor(talks: bool) -> rustyline::Result<Editor> {
     let config = rustyline::Config::builder().max_history_size(REMEMBERED)?.auto_add_history(false).build();
     let mut editor = Editor::with_config(config)?;
     if let Some(file) = history().filter(|file| file.exists())
         && let Err(error) = editor.load_history(&file)
+        && talks
     {
-        warn(&format!("{}: the history is not read: {error}", file.display()));
+        warn(&format!("{}: the history is not read: {error}; delete it", file.display()));
     }
     Ok(editor)
 }
@@ -176,6 +191,11 @@ impl Terminal {
 
     fn restore(&self) {
         if let Some(was) = &self.was {
+            // The editor asked it to mark what is pasted.
+            if std::env::var_os("TERM").is_some_and(|term| term != "dumb") {
+                let _ = stdout().write_all(b"\x1b[?2004l");
+                let _ = stdout().flush();
+            }
             let _ = rustix::termios::tcsetattr(stdin(), rustix::termios::OptionalActions::Now, was);
         }
     }

@@ -68,6 +68,8 @@ struct Chat<'a> {
     /// What the model is told before.
     system: Option<String>,
     sampling: GenerateOptions,
+    /// The seed of the first answer.
+    seed: u64,
     answers: Vec<serde_json::Value>,
 }
 
@@ -76,6 +78,11 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
     options.sampling.check()?;
     let system = options.system.as_deref().map(|text| unescape("--system", text)).transpose()?;
     let template = options.chat_template.as_deref();
+    if template.is_some_and(is_standard) {
+        return Err(Error::new(ErrorKind::Input, "--chat-template -: stdin is what is said to the model")
+            .help("give the name of a file")
+            .into());
+    }
     let template = template.map(|path| Ok::<_, Error>((read_text(common, path, "the template")?, path)));
     let template = template.transpose()?;
     let state_in = options.state_in.as_deref();
@@ -98,16 +105,24 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
     sampling.check()?;
     let session = start(common, &model)?;
     let conversation = Conversation::new(template, system.as_deref());
-    let mut chat = Chat { common, session, conversation, system, sampling, answers: Vec::new() };
+    let seed = sampling.seed;
+    let mut chat =
+        Chat { common, session, conversation, system: system.clone(), sampling, seed, answers: Vec::new() };
     if let Some((bytes, path)) = state_in {
         chat.load(&bytes, &source_name(path))?;
+        if system.is_some() && chat.conversation.system() != system.as_deref() && common.talks() {
+            warn("--system: the conversation goes on with what it began with, until /reset");
+        }
     }
     signals::catch_turns();
-    let mut lines = Lines::open()?;
+    let mut lines = Lines::open(common.talks())?;
     if common.talks() {
         tell(opening(options, &model, lines.typed));
     }
     let outcome = chat.talk(&mut lines);
+    if common.json {
+        chat.print(&options.model.name())?;
+    }
     if let Some(path) = &options.state_out
         && !chat.conversation.messages().is_empty()
     {
@@ -116,20 +131,7 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
             tell(format_args!("saved in {}", path.display()));
         }
     }
-    outcome?;
-    if common.json {
-        let said: Vec<_> = chat.conversation.messages().iter().map(|m| json!(m)).collect();
-        return print_json(&json!({
-            "model": options.model.name(),
-            "device": model.executor().name(),
-            "messages": said,
-            "answers": chat.answers,
-            "seed": chat.sampling.seed,
-            "position": chat.session.position(0),
-            "state_bytes": chat.session.state_bytes(),
-        }));
-    }
-    Ok(())
+    outcome
 }
 
 fn own_template(model: &Model) -> Result<ChatTemplate> {
@@ -148,12 +150,24 @@ fn place(common: &Common, option: &str, path: &Path) -> Result<()> {
     check_place(common, path)
 }
 
+/// What ends a conversation.
+enum Bound {
+    Cache,
+    Positions,
+}
+
+/// Most tokens of a conversation, and what has no room for more.
+fn bound(model: &Model) -> Option<(usize, Bound)> {
+    let positions = model.config().learned_positions;
+    let bounds = [(model.blueprint().build.context, Bound::Cache), (positions, Bound::Positions)];
+    bounds.into_iter().filter(|(most, _)| *most > 0).min_by_key(|(most, _)| *most)
+}
+
 fn opening(options: &Options, model: &Model, typed: bool) -> String {
-    let length = if model.attention().has_cache() {
-        let most = model.blueprint().build.context;
-        format!("its key-value cache holds {}", plural(most, "token"))
-    } else {
-        "its state is the same at any length".into()
+    let length = match bound(model) {
+        Some((most, Bound::Cache)) => format!("its key-value cache holds {}", plural(most, "token")),
+        Some((most, Bound::Positions)) => format!("it has learned {}", plural(most, "position")),
+        None => "its state is the same at any length".into(),
     };
     let help =
         if typed { "\nCtrl-C ends an answer, Ctrl-D the conversation; /help tells more\n" } else { "" };
@@ -164,18 +178,16 @@ impl Chat<'_> {
     /// Takes lines until there are no more.
     fn talk(&mut self, lines: &mut Lines) -> Outcome {
         while let Some(line) = lines.next()? {
-            match Command::of(&line) {
-                None if line.trim().is_empty() => {}
-                None => self.turn(line.strip_prefix('/').filter(|l| l.starts_with('/')).unwrap_or(&line))?,
+            let done = match Command::of(&line) {
+                None if line.trim().is_empty() => Ok(()),
+                None => self.turn(line.strip_prefix('/').filter(|l| l.starts_with('/')).unwrap_or(&line)),
                 Some(Ok(Command::Quit)) => break,
-                Some(command) => {
-                    let done = command.and_then(|command| self.command(&command));
-                    // A person tries again; a program that misspelt something is to learn of it.
-                    match done {
-                        Err(error) if lines.typed => complain(&error),
-                        done => done?,
-                    }
-                }
+                Some(command) => command.and_then(|command| self.command(&command)).map_err(Stop::from),
+            };
+            // A person says it in another way; a program is to learn that something is missing.
+            match done {
+                Err(Stop::Failed(error)) if lines.typed && mendable(&error) => complain(&error),
+                done => done?,
             }
             signals::take_interrupt();
             if signals::ending() {
@@ -185,12 +197,26 @@ impl Chat<'_> {
         Ok(())
     }
 
+    /// What was said, as JSON.
+    fn print(&self, model: &str) -> Outcome {
+        print_json(&json!({
+            "model": model,
+            "device": self.session.model().executor().name(),
+            "messages": self.conversation.messages(),
+            "answers": self.answers,
+            "seed": self.seed,
+            "position": self.session.position(0),
+            "state_bytes": self.session.state_bytes(),
+        }))
+    }
+
     fn command(&mut self, command: &Command) -> Result<()> {
         let told = match command {
             Command::Help => command::HELP.to_string(),
             Command::Reset => {
                 self.session.reset(0);
-                self.conversation.reset(self.system.as_deref());
+                let kept = self.conversation.system().map(String::from);
+                self.conversation.reset(self.system.clone().or(kept).as_deref());
                 "a new conversation".into()
             }
             Command::Save(path) => {
@@ -223,17 +249,13 @@ impl Chat<'_> {
         block_on(self.conversation.load(&mut self.session, 0, bytes, label))
     }
 
-    /// A question and its answer. What a shorter or another question would mend is told, and ends nothing.
+    /// A question and its answer.
     fn turn(&mut self, question: &str) -> Outcome {
         let began = Instant::now();
         let read = match self.read(question) {
             Ok(read) => read,
-            Err(error) if matches!(error.kind(), ErrorKind::Input | ErrorKind::Limit) => {
-                complain(&with_help(&error));
-                return Ok(());
-            }
             Err(error) if error.kind() == ErrorKind::Cancelled => return Ok(()),
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(self.with_help(&error).into()),
         };
         let first = began.elapsed().as_secs_f64();
         let (mut done, outcome) = self.answer();
@@ -248,7 +270,14 @@ impl Chat<'_> {
         if self.common.talks() {
             let why = match done.reason {
                 StopReason::MaxTokens if self.session.room(0) == Some(0) => {
-                    "; the key-value cache is full: /reset begins anew, --max-context makes it larger"
+                    match bound(self.session.model()) {
+                        Some((_, Bound::Positions)) => {
+                            "; that is all that the model can read: /reset begins anew"
+                        }
+                        _ => {
+                            "; the key-value cache is full: /reset begins anew, --max-context makes it larger"
+                        }
+                    }
                 }
                 StopReason::MaxTokens => "; --max-tokens reached",
                 StopReason::Cancelled => "; interrupted",
@@ -268,6 +297,19 @@ impl Chat<'_> {
             "decode_seconds": took,
         }));
         Ok(())
+    }
+
+    /// The errors of a long conversation, with the way out of it.
+    fn with_help(&self, error: &Error) -> Error {
+        let text = Error::new(error.kind(), error.message());
+        match (error.kind(), error.advice()) {
+            (ErrorKind::Limit, _) => text.help(match bound(self.session.model()) {
+                Some((_, Bound::Positions)) => "/reset begins a new conversation",
+                _ => "/reset begins a new conversation; --max-context makes the cache larger",
+            }),
+            (_, Some(advice)) => text.help(advice),
+            _ => text,
+        }
     }
 
     /// Reads a question; returns its tokens, with what is read again.
@@ -315,16 +357,10 @@ impl Chat<'_> {
     }
 }
 
-/// The errors of a long conversation, with the way out of it.
-fn with_help(error: &Error) -> Error {
-    let text = Error::new(error.kind(), error.message());
-    match (error.kind(), error.advice()) {
-        (ErrorKind::Limit, _) => {
-            text.help("/reset begins a new conversation; --max-context makes the cache larger")
-        }
-        (_, Some(advice)) => text.help(advice),
-        _ => text,
-    }
+/// Whether a conversation can go on after an error.
+fn mendable(error: &Error) -> bool {
+    use ErrorKind::{Config, Input, Io, Limit, ModelFormat, State};
+    matches!(error.kind(), Input | Limit | Io | State | Config | ModelFormat)
 }
 
 /// Tells what went wrong, and goes on.

@@ -1,6 +1,6 @@
 //! `check` itself: kernels against their twins in f64.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use clap::Args;
 use polysketch::check::{self, Case, Check, Finding, Record, TOLERANCE, Time, kernels, names};
@@ -15,7 +15,7 @@ use super::lines::{Lines, engine};
 use crate::cli::bench::rows::duration;
 use crate::cli::failure::{Outcome, catch_interrupt, interrupted, tell, warn};
 use crate::cli::model;
-use crate::cli::options::Common;
+use crate::cli::options::{Common, ModelName};
 use crate::cli::output::{self, Align, digits3, plural, print, print_json, table};
 use crate::cli::progress::{Progress, Unit};
 
@@ -34,20 +34,19 @@ pub struct Options {
     /// Every case: many random models too, which takes minutes
     #[arg(long, conflicts_with = "golden")]
     all: bool,
-    /// Model folder of --time [default: the built-in model]
-    #[arg(long, value_name = "DIR", conflicts_with = "golden")]
-    model: Option<PathBuf>,
+    /// Model of --time, as of `generate` [default: the built-in model]
+    #[arg(long, value_name = "MODEL", conflicts_with = "golden", requires = "time")]
+    model: Option<ModelName>,
 }
 
 /// The cases to run, with the kernels of each.
-fn selected(options: &Options) -> Result<Vec<(Case, Vec<&'static str>)>> {
+fn selected(common: &Common, options: &Options) -> Result<Vec<(Case, Vec<&'static str>)>> {
     let mut list = check::cases()?;
     if options.time {
-        let dir = options.model.clone();
-        let folder = dir.as_ref().and_then(|dir| dir.file_name());
-        let name = folder.map_or("built in".into(), |name| name.to_string_lossy().into_owned());
+        let place = model::place(common, options.model.as_ref())?;
+        let name = options.model.as_ref().map_or("built in".into(), ModelName::name);
         // First, because they were asked for.
-        list.splice(0..0, check::working_cases(&name, move || model::source(dir.as_deref()))?);
+        list.splice(0..0, check::working_cases(&name, move || model::open(place.as_deref()))?);
     }
     let list =
         list.into_iter().map(|case| kernels(&case).map(|of| (case, of))).collect::<Result<Vec<_>>>()?;
@@ -79,7 +78,7 @@ fn known(kernel: &str, list: &[(Case, Vec<&'static str>)]) -> Result<()> {
 
 /// Checks them.
 pub fn run(common: &Common, options: &Options, out: Option<&Path>) -> Outcome {
-    let cases = selected(options)?;
+    let cases = selected(common, options)?;
     let engine = engine(common)?;
     let executor = check::executor(&engine)?;
     let devices = [engine.traits(), DeviceTraits::floor()];

@@ -1,6 +1,6 @@
 //! `report sketch`: random and learned sketches against their kernels.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 
 use clap::Args;
@@ -16,7 +16,7 @@ use super::cells::{WIDTH, figures, named, strings};
 use super::folder::Folder;
 use crate::cli::failure::Outcome;
 use crate::cli::model;
-use crate::cli::options::{Common, model_name};
+use crate::cli::options::{Common, ModelName, model_name};
 use crate::cli::output::{table, wrap};
 use crate::cli::panels::{self, COLORS, Curve, GREY, Panel, Stroke, power_of_ten, power_of_two};
 use crate::cli::progress::Progress;
@@ -26,9 +26,9 @@ use crate::cli::progress::Progress;
 pub struct Options {
     #[command(flatten)]
     folder: Folder,
-    /// Model folder whose learned sketch is measured [default: the built-in model]
-    #[arg(long, value_name = "DIR")]
-    model: Option<PathBuf>,
+    /// Model whose learned sketch is measured, as of `generate` [default: the built-in model]
+    #[arg(long, value_name = "MODEL")]
+    model: Option<ModelName>,
 }
 
 #[derive(Debug, Serialize)]
@@ -51,7 +51,7 @@ struct SketchReport {
 pub fn run(common: &Common, options: &Options) -> Outcome {
     let (folder, began) = (&options.folder, Instant::now());
     folder.prepare(common, "sketch")?;
-    let source = model::source(options.model.as_deref())?;
+    let source = model::source(common, options.model.as_ref())?;
     let (vectors, draws, tokens) = if folder.quick { (128, 2, 128) } else { (256, 8, 512) };
     let mut random = Vec::new();
     let spinner = Progress::spinner(common, "random sketches");
@@ -72,7 +72,7 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
         draws,
         delta: sketch::DELTA,
         random,
-        model: model_name(options.model.as_deref()),
+        model: model_name(options.model.as_ref()),
         learned,
         seconds: began.elapsed().as_secs_f64(),
     };

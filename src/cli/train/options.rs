@@ -19,7 +19,8 @@ use polysketch::{Error, ErrorKind, Result};
 use serde::Serialize;
 
 use crate::cli::failure::warn;
-use crate::cli::options::{Common, Gradients, count, natural};
+use crate::cli::model;
+use crate::cli::options::{Common, Gradients, ModelName, count, natural};
 
 /// What `train` takes. Options are absent unless given, so that a run that goes on keeps its own.
 #[derive(Debug, Args)]
@@ -28,9 +29,9 @@ pub struct Options {
     /// A new model of this config.json; -: stdin
     #[arg(long, value_name = "CONFIG.json")]
     config: Option<PathBuf>,
-    /// The model of this folder
-    #[arg(long, value_name = "DIR")]
-    model: Option<PathBuf>,
+    /// This model: a folder, or hf:OWNER/NAME[@REVISION]
+    #[arg(long, value_name = "MODEL")]
+    model: Option<ModelName>,
     /// The run in --out, from its newest checkpoint
     #[arg(long)]
     resume: bool,
@@ -253,6 +254,13 @@ impl Options {
             return Err(Error::new(ErrorKind::Input, "--out -: a run writes a folder, not stdout")
                 .help("give the name of a folder"));
         }
+        // What takes long comes first: it needs no folder.
+        let place = model::place(common, self.model.as_ref())?;
+        if let Some(file) = place.as_deref().filter(|place| place.is_file()) {
+            let what = format!("{}: is a file, training starts from a model folder", source_name(file));
+            return Err(Error::new(ErrorKind::Input, what)
+                .help("give the folder that a GGUF file was made from: config.json, model.safetensors"));
+        }
         let folder = Checkpoints::claim(&self.out)?;
         if self.resume {
             let start = Start::from(folder.newest()?);
@@ -271,7 +279,7 @@ impl Options {
         folder.check_new()?;
         let given = self.tokenizer.as_deref().map(Vocabulary::open).transpose()?;
         let new = Recorded(None);
-        let (source, vocabulary, settings) = if let Some(dir) = &self.model {
+        let (source, vocabulary, settings) = if let Some(dir) = &place {
             let source = ModelSource::open(dir)?;
             let settings = self.settings(new, source.config.vocab_size)?;
             (source, given.map_or_else(|| Vocabulary::open(dir), Ok)?, settings)

@@ -116,7 +116,8 @@ impl Conversation {
             Some(new) => (encode(new, true), false),
             None => (encode(&whole, false), true),
         };
-        let ids = match ids {
+        let some = |ids: Vec<u32>| if ids.is_empty() { Err(nothing()) } else { Ok(ids) };
+        let ids = match ids.and_then(some) {
             Ok(ids) => ids,
             Err(error) => {
                 self.read = read;
@@ -208,6 +209,11 @@ impl Conversation {
         (self.messages, self.read, self.next) = (saved.messages, Some(saved.read), String::new());
         true
     }
+}
+
+fn nothing() -> Error {
+    Error::new(ErrorKind::Input, "the chat template writes nothing: there is nothing to answer")
+        .help("write another template and give that one")
 }
 
 /// What ids add to a text.

@@ -17,4 +17,6 @@ mod template;
 pub use conversation::{Conversation, Reading};
 pub use message::Message;
 pub use template::ChatTemplate;
+#[cfg(not(target_arch = "wasm32"))]
+pub(super) use template::source;
 pub(super) use template::tokens;

@@ -42,37 +42,8 @@ impl ChatTemplate {
     /// As [`ChatTemplate::new`]; [`ErrorKind::Config`] where there are several templates and none is the
     /// default.
     pub fn from_files(jinja: Option<&str>, tokenizer_config: Option<&str>) -> Result<Option<Self>> {
-        let config = read(tokenizer_config);
-        let template = match (jinja, &config["chat_template"]) {
-            (Some(text), _) => Some(Self::new(text, "chat_template.jinja")?),
-            (None, Value::Null) => None,
-            (None, Value::String(text)) => Some(Self::new(text, "tokenizer_config.json")?),
-            (None, Value::Array(list)) => {
-                let named = |name| list.iter().find(|entry| entry["name"] == name);
-                let only = list.first().filter(|_| list.len() == 1);
-                let entry = named("default").or(only).and_then(|entry| entry["template"].as_str());
-                let text = entry.ok_or_else(|| {
-                    let names: Vec<_> = list.iter().filter_map(|entry| entry["name"].as_str()).collect();
-                    Error::new(
-                        ErrorKind::Config,
-                        format!(
-                            "tokenizer_config.json: no chat template is named default, only {}",
-                            names.join(", ")
-                        ),
-                    )
-                    .help("give the template that you want")
-                })?;
-                Some(Self::new(text, "tokenizer_config.json")?)
-            }
-            (None, _) => {
-                return Err(Error::new(
-                    ErrorKind::Config,
-                    "tokenizer_config.json: chat_template is neither a text nor a list",
-                )
-                .help("give a template"));
-            }
-        };
-        Ok(template.map(|template| template.with_tokens(named_tokens(&config))))
+        let Some((text, file)) = source(jinja, tokenizer_config)? else { return Ok(None) };
+        Ok(Some(Self::new(&text, file)?.with_tokens(tokens(tokenizer_config))))
     }
 
     /// The conversation as the model reads it; `open`: with the beginning of an answer.
@@ -84,6 +55,45 @@ impl ChatTemplate {
     }
 }
 
+/// The text of the template that a model's files hold, and the file it is from: see
+/// [`ChatTemplate::from_files`].
+///
+/// # Errors
+/// [`ErrorKind::Config`] where there is no one template.
+pub(in crate::model) fn source(
+    jinja: Option<&str>,
+    tokenizer_config: Option<&str>,
+) -> Result<Option<(String, &'static str)>> {
+    const FILE: &str = "tokenizer_config.json";
+    if let Some(text) = jinja {
+        // As of a file that cannot be read.
+        if text.trim().is_empty() {
+            let text = "chat_template.jinja: is empty, or not UTF-8";
+            return Err(Error::new(ErrorKind::Config, text).help("give a template"));
+        }
+        return Ok(Some((text.into(), "chat_template.jinja")));
+    }
+    match &read(tokenizer_config)["chat_template"] {
+        Value::Null => Ok(None),
+        Value::String(text) => Ok(Some((text.clone(), FILE))),
+        Value::Array(list) => {
+            let named = |name| list.iter().find(|entry| entry["name"] == name);
+            let only = list.first().filter(|_| list.len() == 1);
+            let entry = named("default").or(only).and_then(|entry| entry["template"].as_str());
+            let text = entry.ok_or_else(|| {
+                let names: Vec<_> = list.iter().filter_map(|entry| entry["name"].as_str()).collect();
+                let text = format!("{FILE}: no chat template is named default, only {}", names.join(", "));
+                Error::new(ErrorKind::Config, text).help("give the template that you want")
+            })?;
+            Ok(Some((text.into(), FILE)))
+        }
+        _ => {
+            let text = format!("{FILE}: chat_template is neither a text nor a list");
+            Err(Error::new(ErrorKind::Config, text).help("give a template"))
+        }
+    }
+}
+
 /// A damaged file is told about where the ends of a text are read from it.
 fn read(tokenizer_config: Option<&str>) -> Value {
     let text = tokenizer_config.map(|text| text.strip_prefix('\u{feff}').unwrap_or(text));
@@ -92,10 +102,7 @@ fn read(tokenizer_config: Option<&str>) -> Value {
 
 /// The special tokens of a `tokenizer_config.json`.
 pub(in crate::model) fn tokens(tokenizer_config: Option<&str>) -> Vec<(String, String)> {
-    named_tokens(&read(tokenizer_config))
-}
-
-fn named_tokens(config: &Value) -> Vec<(String, String)> {
+    let config = read(tokenizer_config);
     let content = |token: &Value| token.as_str().or(token["content"].as_str()).map(String::from);
     TOKENS.iter().filter_map(|name| Some(((*name).to_string(), content(&config[*name])?))).collect()
 }
@@ -119,6 +126,8 @@ mod tests {
             Some("a hi")
         );
         assert_eq!(rendered(Some("b"), r#"{"chat_template":"a"}"#).as_deref(), Some("b"));
+        let error = files(Some(" \n"), r#"{"chat_template":"a"}"#).expect_err("no template");
+        assert!(error.message().contains("chat_template.jinja: is empty"), "{error}");
         let list = r#"{"bos_token":{"content":"<s>"},"chat_template":[{"name":"tool_use","template":"t"},
             {"name":"default","template":"{{ bos_token }}{{ eos_token }}d"}]}"#;
         assert_eq!(rendered(None, list).as_deref(), Some("<s>d"));

@@ -8,12 +8,15 @@ use serde_json::{Map, Value, json};
 use super::place::{Place, layer};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::config::Family;
-use crate::model::gguf::{BlockType, Gguf, Metadata, Value as Meta};
+use crate::model::gguf::{BlockType, Gguf, Header, Metadata, Value as Meta};
 use crate::model::tensor_file::clip;
 
 /// The architectures that are read, by `general.architecture`.
-const ARCHITECTURES: [Family; 5] =
+pub(super) const ARCHITECTURES: [Family; 5] =
     [Family::Llama, Family::Qwen2, Family::Qwen3, Family::Starcoder2, Family::Gpt2];
+
+/// What the frequencies of rotation are divided by.
+pub const FREQUENCIES: &str = "rope_freqs.weight";
 
 /// Keys of an architecture that change nothing, or are looked at elsewhere.
 const IDLE: [&str; 9] = [
@@ -80,7 +83,15 @@ impl Keys<'_> {
 /// [`ErrorKind::ModelFormat`] for keys that are missing or impossible, and for what would change the result and
 /// is not supported, by name.
 pub fn config(file: &Gguf) -> Result<Map<String, Value>> {
-    let meta = file.metadata();
+    of_header(file.header(), file.raw(FREQUENCIES))
+}
+
+/// The same of a header, with the bytes of the tensor [`FREQUENCIES`] if there is one.
+///
+/// # Errors
+/// As [`config`].
+pub fn of_header(file: &Header, frequencies: Option<&[u8]>) -> Result<Map<String, Value>> {
+    let meta = &file.metadata;
     if let Some(n) = meta.count("split.count")?.filter(|n| *n > 1) {
         let e = meta.fault("split.count", n, "1: a model in several files is not supported");
         return Err(e.help("join its parts into one file with llama-gguf-split"));
@@ -122,7 +133,7 @@ pub fn config(file: &Gguf) -> Result<Map<String, Value>> {
     if family == Family::Gpt2 && (key_heads != heads || head * heads != width) {
         return Err(keys.fault("attention.head_count_kv", key_heads, heads));
     }
-    let blocks = file.tensors().keys().filter_map(|name| block(name)).max().map_or(0, |last| last + 1);
+    let blocks = file.tensors.keys().filter_map(|name| block(name)).max().map_or(0, |last| last + 1);
     if layers != blocks {
         return Err(keys.fault(
             "block_count",
@@ -141,7 +152,7 @@ pub fn config(file: &Gguf) -> Result<Map<String, Value>> {
     }
     // A float of 32 bits, which stood for a decimal number.
     let eps: f64 = (eps as f32).to_string().parse().unwrap_or(eps);
-    let has = |name: &str| file.tensors().contains_key(name);
+    let has = |name: &str| file.tensors.contains_key(name);
     let tied = !has("output.weight");
     let bias = has("blk.0.attn_q.bias");
     let mut map = Map::new();
@@ -159,7 +170,7 @@ pub fn config(file: &Gguf) -> Result<Map<String, Value>> {
         put("n_inner", json!(inner));
         put("layer_norm_epsilon", json!(eps));
         put("activation_function", json!("gelu_new"));
-        let table = file.tensors().get("position_embd.weight").and_then(|t| t.shape.first());
+        let table = file.tensors.get("position_embd.weight").and_then(|t| t.shape.first());
         put("n_positions", json!(table.copied().unwrap_or(1024)));
     } else {
         put("hidden_size", json!(width));
@@ -182,7 +193,7 @@ pub fn config(file: &Gguf) -> Result<Map<String, Value>> {
             Family::Qwen3 => _ = put("attention_bias", json!(bias)),
             _ => {}
         }
-        rope(file, &mut keys, family, head, &mut map)?;
+        rope(file, frequencies, &mut keys, family, head, &mut map)?;
     }
     window(&mut keys)?;
     refuse_unknown(&keys)?;
@@ -195,19 +206,23 @@ fn block(name: &str) -> Option<usize> {
 }
 
 /// Tokens of the model: as many as the tokenizer has, and rows the embedding.
-fn vocabulary(file: &Gguf, keys: &mut Keys<'_>) -> Result<usize> {
+fn vocabulary(file: &Header, keys: &mut Keys<'_>) -> Result<usize> {
     const TOKENS: &str = "tokenizer.ggml.tokens";
     const TABLE: &str = "token_embd.weight";
-    let meta = file.metadata();
-    let tokens = meta.texts(TOKENS)?.ok_or_else(|| meta.missing(TOKENS))?.len();
-    let rows = file.tensors().get(TABLE).and_then(|t| t.shape.first().copied());
+    let meta = &file.metadata;
+    let tokens = match meta.texts(TOKENS)? {
+        Some(tokens) => Some(tokens.len()),
+        None if meta.has_no_tokenizer()? => None,
+        None => return Err(meta.missing(TOKENS)),
+    };
+    let rows = file.tensors.get(TABLE).and_then(|t| t.shape.first().copied());
     let Some(rows) = rows else {
-        let text = format!("{}: tensor {TABLE} is missing", file.label());
+        let text = format!("{}: tensor {TABLE} is missing", meta.label());
         return Err(
             Error::new(ErrorKind::ModelFormat, text).help("the file is not complete; download it again")
         );
     };
-    if tokens != rows {
+    if let Some(tokens) = tokens.filter(|n| *n != rows) {
         return Err(meta.fault(
             TOKENS,
             format!("a list of {tokens}"),
@@ -222,7 +237,8 @@ fn vocabulary(file: &Gguf, keys: &mut Keys<'_>) -> Result<usize> {
 
 /// Rotary position.
 fn rope(
-    file: &Gguf,
+    file: &Header,
+    frequencies: Option<&[u8]>,
     keys: &mut Keys<'_>,
     family: Family,
     head: usize,
@@ -247,7 +263,7 @@ fn rope(
             return Err(keys.fault("rope.scaling.type", format!("\"{}\"", clip(other)), must));
         }
     };
-    if let Some(divisors) = divisors(file, rotated)? {
+    if let Some(divisors) = divisors(file, frequencies, rotated)? {
         if scaling.is_some() {
             return Err(keys.fault("rope.scaling.factor", factor, "1 in a file with rope_freqs.weight"));
         }
@@ -263,15 +279,11 @@ fn rope(
     Ok(())
 }
 
-/// What the frequencies are divided by: part of what a model is, not of its weights.
-pub const DIVISORS: &str = "rope_freqs.weight";
-
 /// What the frequencies are divided by, where a file has that.
-fn divisors(file: &Gguf, rotated: usize) -> Result<Option<Vec<f32>>> {
-    const NAME: &str = DIVISORS;
-    let Some((info, raw)) = file.tensors().get(NAME).zip(file.raw(NAME)) else { return Ok(None) };
+fn divisors(file: &Header, raw: Option<&[u8]>, rotated: usize) -> Result<Option<Vec<f32>>> {
+    let Some((info, raw)) = file.tensors.get(FREQUENCIES).zip(raw) else { return Ok(None) };
     let fault = |what: String| {
-        let text = format!("{}: tensor {NAME} {what}", file.label());
+        let text = format!("{}: tensor {FREQUENCIES} {what}", file.metadata.label());
         Error::new(ErrorKind::ModelFormat, text).help("the file is damaged; download it again")
     };
     if info.kind != BlockType::F32 || info.shape != [rotated / 2] {

@@ -9,11 +9,14 @@
 //! | `gpt2.rs` | gpt2: learned positions, transposed and fused matrices |
 //! | `gpt_neox.rs` | gpt_neox: partial rotation, parallel residual, matrices fused head by head |
 //! | `gguf.rs` | all of them in GGUF files: metadata as a `config.json`, names |
+//! | `gguf_keys.rs` | from a configuration to those metadata |
 //! | `place.rs` | where a tensor of ours lies: some rows of one, or turned |
 //! | `common.rs` | keys that several families have, and those that none may have |
 
 mod common;
 pub mod gguf;
+#[cfg(not(target_arch = "wasm32"))]
+pub(super) mod gguf_keys;
 mod gpt2;
 mod gpt_neox;
 mod llama;
@@ -122,7 +125,7 @@ impl Names {
     pub fn is_idle(&self, name: &str) -> bool {
         if self.gguf.is_some() {
             // Frequencies are in the configuration.
-            return name == "rope_freqs.weight" || name.ends_with(".attn_rot_embd");
+            return name == gguf::FREQUENCIES || name.ends_with(".attn_rot_embd");
         }
         const BUFFERS: [&str; 5] =
             ["rotary_emb.inv_freq", ".attn.bias", ".attn.masked_bias", ".attention.bias", ".masked_bias"];

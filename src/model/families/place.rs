@@ -29,6 +29,11 @@ impl Place {
         Self { transposed: true, ..self }
     }
 
+    /// Whether it is a tensor of the file as it is there.
+    pub fn is_whole(&self) -> bool {
+        self.rows.is_empty() && !self.transposed
+    }
+
     /// The shape of the tensor in the file, of one of ours of this shape.
     pub fn shape_in_file(&self, ours: &[usize]) -> Vec<usize> {
         let mut shape = ours.to_vec();
@@ -76,7 +81,7 @@ impl Place {
 
     /// Our tensor, of this shape, from the file's.
     pub fn take<T: Copy>(&self, file: Vec<T>, ours: &[usize]) -> Vec<T> {
-        if self.rows.is_empty() && !self.transposed {
+        if self.is_whole() {
             return file;
         }
         self.elements(ours).map(|at| file[at]).collect()

@@ -279,6 +279,12 @@ impl Block {
         (self.len, self.step, self.minima) = (len, step, [-0.0; 16]);
     }
 
+    /// A scale or minimum that is no number, if there is one.
+    pub fn bad_scale(&self) -> Option<f32> {
+        let used = self.len / self.step;
+        self.scales[..used].iter().chain(&self.minima[..used]).copied().find(|x| !x.is_finite())
+    }
+
     /// Puts it into a row that holds it exactly, from a column on.
     pub fn put(&self, quant: &Quant, row: &mut [u32], column: usize) {
         let mut q = self.q;

@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::tensor_file::clip;
 
+/// The `tokenizer.ggml.model` of a file without a tokenizer.
+pub const NO_TOKENIZER: &str = "none";
+
 /// A value of the key-value list. Integers of every width are one kind, and so are floats.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
@@ -119,6 +122,14 @@ impl Metadata {
     /// [`ErrorKind::ModelFormat`] for a value of another kind; so all that follow.
     pub fn text(&self, key: &str) -> Result<Option<&str>> {
         self.read(key, "a text", |v| if let Value::Text(text) = v { Some(text.as_str()) } else { None })
+    }
+
+    /// Whether the file says that it has no tokenizer.
+    ///
+    /// # Errors
+    /// As [`Metadata::text`].
+    pub fn has_no_tokenizer(&self) -> Result<bool> {
+        Ok(matches!(self.text("tokenizer.ggml.model")?, Some(NO_TOKENIZER | "no_vocab")))
     }
 
     /// A flag, if it is there.

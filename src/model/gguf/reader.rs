@@ -12,7 +12,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::bytes::{Bytes, Remote};
 use crate::model::tensor_file::clip;
 
-const MAGIC: &[u8; 4] = b"GGUF";
+pub(super) const MAGIC: &[u8; 4] = b"GGUF";
 const ALIGNMENT: &str = "general.alignment";
 /// Dimensions of a tensor at most.
 const MOST_DIMS: u32 = 4;
@@ -111,6 +111,11 @@ impl Gguf {
     /// The path or label.
     pub fn label(&self) -> &str {
         self.header.metadata.label()
+    }
+
+    /// What stands before the tensors' bytes.
+    pub fn header(&self) -> &Header {
+        &self.header
     }
 
     /// The key-value list.
@@ -219,11 +224,7 @@ impl Header {
             }
         }
         let metadata = Metadata::new(label, values);
-        let alignment = match metadata.count(ALIGNMENT)? {
-            None => 32,
-            Some(n) if n.is_power_of_two() && n >= 8 => n as u64,
-            Some(n) => return Err(metadata.fault(ALIGNMENT, n, "a power of two from 8 on")),
-        };
+        let alignment = alignment(&metadata)?;
         r.part = "list of tensors";
         let mut entries = BTreeMap::new();
         for _ in 0..tensors {
@@ -258,6 +259,15 @@ impl Header {
             }
         }
         Ok(Self { metadata, tensors })
+    }
+}
+
+/// Of what the places of tensors are multiples.
+pub(super) fn alignment(metadata: &Metadata) -> Result<u64> {
+    match metadata.count(ALIGNMENT)? {
+        None => Ok(32),
+        Some(n) if n.is_power_of_two() && n >= 8 => Ok(n as u64),
+        Some(n) => Err(metadata.fault(ALIGNMENT, n, "a power of two from 8 on")),
     }
 }
 

@@ -84,7 +84,7 @@ impl File {
             ("tokenizer.ggml.model", typed(TEXT, &text(b"gpt2"))),
             ("tokenizer.ggml.pre", typed(TEXT, &text(b"gpt-2"))),
             ("tokenizer.ggml.tokens", words(&tokens)),
-            ("tokenizer.ggml.merges", words(&["t h", "h e"])),
+            ("tokenizer.ggml.merges", words(&[])),
             ("tokenizer.ggml.eos_token_id", int(0)),
             ("tokenizer.ggml.add_bos_token", typed(BOOL, &[0])),
         ] {
