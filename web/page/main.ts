@@ -1,8 +1,9 @@
-/** Starts the page: theme, tabs, the line about the device, and the five parts. */
+/** Starts the page: theme, tabs, the line about the device, and the six parts. */
 import type { Backend, EngineInfo } from "polysketch"
 import { isAbort } from "./abort.js"
 import { startBenchmark } from "./benchmark.js"
 import { redrawCharts } from "./charts.js"
+import { startChat } from "./chat.js"
 import { el, onChange, onClick, setText, value } from "./dom.js"
 import { browserAdvice, getModel, onDevice, startWith, switchTo } from "./engine.js"
 import { bytes, count } from "./format.js"
@@ -64,7 +65,7 @@ function startTheme() {
 // Tabs
 // ---------------------------------------------------------------------------------------------------------
 
-const PARTS = ["read", "race", "benchmark", "train", "inside"]
+const PARTS = ["read", "chat", "race", "benchmark", "train", "inside"]
 
 function startTabs() {
   const tabs = PARTS.map((part) => el(`tab-${part}`))
@@ -214,6 +215,7 @@ function startDevice() {
 startTheme()
 startTabs()
 startRead()
+startChat()
 startRace()
 startBenchmark()
 startTrain()

@@ -12,6 +12,11 @@ export class Opened<T> {
     return this.openedIn === epoch() ? this.opening : undefined
   }
 
+  /** Forgets the one at hand; the next is opened anew. */
+  close() {
+    this.opening = undefined
+  }
+
   get(): Promise<T> {
     if (this.current) return this.current
     this.openedIn = epoch()

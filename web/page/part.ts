@@ -1,5 +1,5 @@
 /**
- * What the five parts share: a line of status, a line for errors, and the rule that one thing runs at a time.
+ * What the parts share: a line of status, a line for errors, and the rule that one thing runs at a time.
  * They share one device, and a measurement beside a running text would measure both.
  *
  * In index.html, `data-run` marks a control that must wait while anything runs, `data-stop="PART"` the button
@@ -109,9 +109,13 @@ export class Part {
 
   /**
    * Runs `body` unless something runs already. Errors end up in this part's line; resolves to whether it went
-   * through.
+   * through. `reveal`: whether what it does is seen in the display.
    */
-  async run(what: string, body: (signal: AbortSignal) => Promise<void>): Promise<boolean> {
+  async run(
+    what: string,
+    body: (signal: AbortSignal) => Promise<void>,
+    { reveal = true } = {},
+  ): Promise<boolean> {
     if (active) {
       if (active.part !== this)
         this.status(`${active.part.title} is running. Stop it first, there is one device.`)
@@ -122,7 +126,7 @@ export class Part {
     let finish = () => {}
     active = { part: this, what, controller, done: new Promise((resolve) => (finish = resolve)) }
     refresh()
-    this.reveal()
+    if (reveal) this.reveal()
     try {
       await body(controller.signal)
       return true

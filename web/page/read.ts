@@ -2,12 +2,13 @@
  * Read a book: a text streams through the model; its state and what softmax would need; the continuation; the
  * state as a file. Here is what the buttons do; `reading.ts` holds the state, `read_view.ts` shows it.
  */
-import { InputError, type Session } from "polysketch"
+import { InputError, type Model, type Session } from "polysketch"
 import { abortable } from "./abort.js"
-import { download, isChecked, numberIn, onClick, opensFile } from "./dom.js"
+import { download, el, isChecked, numberIn, onChange, onClick, opensFile, setText, value } from "./dom.js"
 import { forgetLost, getModel, isLost, onDevice, onSwitch } from "./engine.js"
 import { bytes, count } from "./format.js"
 import { Opened } from "./opened.js"
+import { getOwn, onOwn, ownOrigin } from "./own_model.js"
 import { activity, Part } from "./part.js"
 import { ReadView } from "./read_view.js"
 import { Reading } from "./reading.js"
@@ -25,7 +26,7 @@ class ReadPart {
   private readonly part = new Part("read", "Read")
   private readonly reading = new Reading()
   private readonly view = new ReadView(this.reading, () => this.part.running)
-  private readonly session = new Opened(async () => this.reading.open(await getModel()))
+  private readonly session = new Opened(async () => this.reading.open(await this.model()))
 
   start() {
     const given = textField("read-text")
@@ -41,6 +42,8 @@ class ReadPart {
       this.run("loading a state", (session) => this.load(session, file)),
     )
     onClick("read-lose", () => this.lose())
+    onChange("read-model", () => this.anotherModel())
+    onOwn(() => this.offerModels())
     // Another backend goes on where this one stopped.
     onSwitch(() => this.keep())
     onDevice((event) => {
@@ -48,6 +51,32 @@ class ReadPart {
       void this.session.get().then(this.view.draw, (error) => this.part.fail(error))
     })
     this.view.draw()
+  }
+
+  /** The built-in model, or the one that was opened under Chat. */
+  private model(): Promise<Model> {
+    return value("read-model") === "own" ? getOwn() : getModel()
+  }
+
+  private offerModels() {
+    const choice = el<HTMLSelectElement>("read-model")
+    const origin = ownOrigin()
+    el("read-model-choice").hidden = origin === undefined
+    setText("read-model-own", origin ? `${origin.name}, as opened under Chat` : "")
+    if (choice.value !== "own") return
+    if (!origin) choice.value = "builtin"
+    this.anotherModel()
+  }
+
+  /** What was read is in the state of the other one. */
+  private anotherModel() {
+    if (this.part.running) this.part.stop()
+    void this.session.current?.then((session) => session.close()).catch(() => {})
+    this.session.close()
+    this.reading.another()
+    this.view.showTail()
+    this.part.status("Another model, which has read nothing yet. Choose a text.")
+    void this.session.get().then(this.view.draw, (error) => this.part.fail(error))
   }
 
   /**
@@ -115,7 +144,7 @@ class ReadPart {
 
   private async readOn(session: Session, signal: AbortSignal, text: Text) {
     try {
-      await this.reading.readOn(session, await getModel(), text, { signal, changed: this.view.draw })
+      await this.reading.readOn(session, await this.model(), text, { signal, changed: this.view.draw })
     } finally {
       this.view.showTail()
     }
@@ -179,7 +208,7 @@ class ReadPart {
   private async lose() {
     try {
       this.part.clearError()
-      const model = await getModel()
+      const model = await this.model()
       await model.destroy()
       // Whoever is at work with it notices by itself; at rest, nobody does.
       if (activity()) return

@@ -2,6 +2,7 @@
 import { Chart } from "./charts.js"
 import { create, el, oncePerFrame, setText } from "./dom.js"
 import { bytes, count, significant } from "./format.js"
+import { drawPicture } from "./memory_picture.js"
 import { CONTEXT, type Reading } from "./reading.js"
 
 export class ReadView {
@@ -48,19 +49,7 @@ export class ReadView {
   private drawMemory() {
     const { sizes, position } = this.reading
     if (!sizes) return
-    const cache = sizes.cachePerToken * position
-    const most = Math.max(cache, sizes.state)
-    el("read-state-bar").style.width = `${(100 * sizes.state) / most}%`
-    el("read-cache-bar").style.width = `${(100 * cache) / most}%`
-    setText("read-state-bytes", bytes(sizes.state))
-    setText("read-cache-bytes", bytes(cache))
-    const equal = Math.ceil(sizes.state / sizes.cachePerToken)
-    const perToken = bytes(sizes.cachePerToken)
-    const rule =
-      `A softmax model of this shape keeps ${perToken} of keys and values for every token ` +
-      `(all layers, f32; f16 would halve it). The two are equal at ${count(equal)} tokens.`
-    setText("read-memory-rule", rule)
-    setText("read-memory-words", compared(sizes.state, cache))
+    drawPicture("read", sizes, position)
   }
 
   /** The text so far: its end. */
@@ -99,13 +88,4 @@ export class ReadView {
       show()
     }
   }
-}
-
-/** What softmax would keep, beside the state. */
-function compared(state: number, cache: number): string {
-  const times = (ratio: number) => significant(ratio, ratio < 10 ? 2 : 3)
-  if (cache === 0) return "Nothing has been read yet."
-  return cache < state
-    ? `At this position, a softmax model would still keep less, by a factor of ${times(state / cache)}.`
-    : `At this position, a softmax model would keep ${times(cache / state)} times as much.`
 }

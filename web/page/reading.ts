@@ -5,6 +5,7 @@
 import type { Generated, GenerateOptions, Model, ReadProgress, Session } from "polysketch"
 import { isAbort } from "./abort.js"
 import { remaining } from "./format.js"
+import { type Sizes, sizesOf } from "./memory_picture.js"
 import { piece, type Text } from "./text.js"
 import { Trace } from "./trace.js"
 
@@ -44,8 +45,8 @@ export interface Following {
 export class Reading {
   readonly loss = new Trace(2)
   readonly speed = new Trace(1)
-  /** Bytes of the state, and of what softmax would keep of a token; known once a session is open. */
-  sizes: { state: number; cachePerToken: number } | undefined
+  /** What the model keeps of a text; known once a session is open. */
+  sizes: Sizes | undefined
   text: Text | undefined
   /** Tokens the state has seen. */
   position = 0
@@ -79,7 +80,7 @@ export class Reading {
   /** A session where the last state was kept. */
   async open(model: Model): Promise<Session> {
     const session = await model.createSession()
-    this.sizes = { state: session.stateBytes, cachePerToken: model.info.cacheBytesPerToken }
+    this.sizes = { ...sizesOf(model.info), state: session.stateBytes }
     if (this.kept.state) await session.loadState(this.kept.state)
     ;({ position: this.position, scored: this.scored, sum: this.sum, tail: this.tail } = this.kept)
     this.cursor = { ...this.kept.cursor }
@@ -103,6 +104,14 @@ export class Reading {
     this.timeLeft = this.tail = ""
     this.text = undefined
     this.cursor = { ...NOTHING.cursor }
+  }
+
+  /** Forgets all of it for another model, whose state is of another kind. */
+  another() {
+    this.clear()
+    this.position = 0
+    this.kept = NOTHING
+    this.sizes = undefined
   }
 
   /** Forgets the state too. */

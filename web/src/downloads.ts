@@ -62,7 +62,10 @@ async function download(url: string, { integrity, onProgress, signal }: Download
 }
 
 /** The same of a file that need not be: nothing where there is none. */
-export async function bytesIfThere(source: Source, options: DownloadOptions): Promise<Uint8Array | undefined> {
+export async function bytesIfThere(
+  source: Source,
+  options: DownloadOptions,
+): Promise<Uint8Array | undefined> {
   return bytesOf(source, options).catch((error: unknown) => {
     if (error instanceof MissingError || error instanceof HtmlError) return undefined
     throw error
@@ -197,12 +200,7 @@ async function fromStore(
 }
 
 /** Whether the server still has that version. Without a connection, the kept one is the best there is. */
-async function isCurrent(
-  url: string,
-  kept: Version,
-  signal?: AbortSignal,
-  bytes?: number,
-): Promise<boolean> {
+async function isCurrent(url: string, kept: Version, signal?: AbortSignal, bytes?: number): Promise<boolean> {
   try {
     let response = await fetch(url, { method: "HEAD", signal, cache: "no-cache" })
     if (!response.ok) {

@@ -29,7 +29,8 @@ export function conversation(given: unknown): Message[] {
   return given.map((message: unknown, at) => {
     const { role, content } = (message ?? {}) as Record<string, unknown>
     if (typeof role !== "string") throw refuse(`${at}: its role is ${shown(role)}, a text is expected`)
-    if (typeof content !== "string") throw refuse(`${at}: its content is ${shown(content)}, a text is expected`)
+    if (typeof content !== "string")
+      throw refuse(`${at}: its content is ${shown(content)}, a text is expected`)
     return { role, content }
   })
 }

@@ -1,12 +1,6 @@
 /** The files of a model, wherever they are: from what a page gives to what the engine's raw face takes. */
 
-import {
-  blobOf,
-  bytesIfThere,
-  bytesOf,
-  type DownloadOptions,
-  keptBlob,
-} from "./downloads.js"
+import { blobOf, bytesIfThere, bytesOf, type DownloadOptions, keptBlob } from "./downloads.js"
 import { DownloadError, InputError } from "./errors.js"
 import { address } from "./places.js"
 import { ofAddress, ofBlob, type RangeFile } from "./range_file.js"
@@ -94,7 +88,11 @@ async function raw(sources: Sources, options: Opening, held: Held): Promise<RawF
   const { config, weights, small, guessed, integrity } = sources
   const files: Record<string, unknown> = { config }
   if (!isJson(config))
-    files.config = await bytesOf(config as Source, { ...options, onProgress: undefined, integrity: integrity.config })
+    files.config = await bytesOf(config as Source, {
+      ...options,
+      onProgress: undefined,
+      integrity: integrity.config,
+    })
   for (const [name, source] of Object.entries(small)) {
     // Lists of an older kind, for a model that has no other tokenizer.
     if ((name === "vocab" || name === "merges") && files.tokenizer !== undefined) continue

@@ -63,7 +63,13 @@ export class Kept implements Sink {
   /** None where nothing can be kept. */
   static async open(url: string): Promise<Kept | undefined> {
     const dir = await folder(true)
-    if (!dir || !("createSyncAccessHandle" in FileSystemFileHandle.prototype || "createWritable" in FileSystemFileHandle.prototype))
+    if (
+      !dir ||
+      !(
+        "createSyncAccessHandle" in FileSystemFileHandle.prototype ||
+        "createWritable" in FileSystemFileHandle.prototype
+      )
+    )
       return undefined
     const name = await nameOf(url)
     const entry = await readEntry(dir, name)
@@ -235,7 +241,7 @@ async function openWriter(handle: FileSystemFileHandle): Promise<Writer> {
     return {
       size: sync.getSize(),
       async write(part, at) {
-        for (let done = 0; done < part.length; ) {
+        for (let done = 0; done < part.length;) {
           const wrote = sync.write(part.subarray(done), { at: at + done })
           if (wrote === 0) throw new DOMException("the disk is full", "QuotaExceededError")
           done += wrote

@@ -106,7 +106,9 @@ export class Engine {
     if (onProgress !== undefined && typeof onProgress !== "function")
       throw new InputError(`onProgress is ${shown(onProgress)}, a function is expected`, "give a callback")
     const progress = onProgress && Comlink.proxy(onProgress)
-    const host = await this.#load(model, options, (id, loading) => this.#host.loadModel(id, loading, progress))
+    const host = await this.#load(model, options, (id, loading) =>
+      this.#host.loadModel(id, loading, progress),
+    )
     return Model.open(this.#connection, host as Remote<ModelHost>)
   }
 

@@ -4,6 +4,7 @@ import init, {
   Engine,
   PolysketchError,
   type Generated,
+  type Message,
   type TrainStep,
 } from "../pkg/polysketch.js"
 
@@ -32,6 +33,14 @@ export async function use(book: string, weights: Uint8Array): Promise<string> {
   let next = await stream.next()
   while (!next.done) next = await stream.next()
   const end: Generated = next.value
+  const file: File = new File([], "model.gguf")
+  const { memory, chat } = await engine.planModel({ gguf: file }, { maxContext: 4096 })
+  const own = await engine.loadModel(chat ? { gguf: file } : { folder: [file] })
+  const messages: Message[] = [{ role: "user", content: String(memory.weights) }]
+  const answer = own.chat(messages, { temperature: 0, template: "{{ messages }}" })
+  let said = await answer.next()
+  while (!said.done) said = await answer.next()
+  messages.push({ role: "assistant", content: said.value.text })
   // @ts-expect-error there is no such option
   model.generate("", { max_tokens: 3 })
   return end.text

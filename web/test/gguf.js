@@ -44,7 +44,9 @@ export async function run({ backend, worker, models }) {
     const stages = new Set()
     const progress = ({ stage, done, total }) => done === total && stages.add(stage)
     const model = await engine.loadModel(await given(name, how), progress, { cache: false })
-    const golden = name.endsWith(".gguf") ? name.replace(".gguf", ".golden.safetensors") : `${name}/golden.safetensors`
+    const golden = name.endsWith(".gguf")
+      ? name.replace(".gguf", ".golden.safetensors")
+      : `${name}/golden.safetensors`
     results.push({ name, error: await errorOf(model, `/public/${golden}`), stages: [...stages] })
     model.close()
   }

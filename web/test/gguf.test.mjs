@@ -112,41 +112,55 @@ const chat = ({ model, questions, options, backend = "cpu" }) =>
 
 const QUESTIONS = ["one two", "three", "and now?"]
 
-await tests.run("conversations as the native program has them, of which only new tokens are read", async () => {
-  if (!native) return "not compared with the native program: POLYSKETCH does not name it"
-  for (const [model, path] of [
-    [{ folder: "/public/llama-hf" }, "llama-hf"],
-    [{ gguf: "/public/gguf/llama-Q4_1_smol.gguf" }, "gguf/llama-Q4_1_smol.gguf"],
-  ]) {
-    const template = model.gguf
-      ? "{% for m in messages %}<{{ m.role }}>{{ m.content }}\n{% endfor %}<assistant>"
-      : undefined
-    const greedy = { temperature: 0, maxTokens: 6, ...(template && { template }) }
-    const here = await chat({ model, questions: QUESTIONS, options: greedy })
-    assert.deepEqual(here.said, here.messages)
-    for (const { text, streamed, before, after, tokens, read } of here.turns) {
-      assert.equal(text, streamed)
-      assert.ok(after - before <= read + tokens, "all of it was read again")
-    }
-    assert.ok(here.turns[2].read < here.turns[0].read + here.turns[0].tokens + here.turns[1].read)
-    const folder = await mkdtemp(join(tmpdir(), "polysketch-"))
-    try {
-      const more = []
-      if (template) {
-        await writeFile(join(folder, "template.jinja"), template)
-        more.push("--chat-template", join(folder, "template.jinja"))
+await tests.run(
+  "conversations as the native program has them, of which only new tokens are read",
+  async () => {
+    if (!native) return "not compared with the native program: POLYSKETCH does not name it"
+    for (const [model, path] of [
+      [{ folder: "/public/llama-hf" }, "llama-hf"],
+      [{ gguf: "/public/gguf/llama-Q4_1_smol.gguf" }, "gguf/llama-Q4_1_smol.gguf"],
+    ]) {
+      const template = model.gguf
+        ? "{% for m in messages %}<{{ m.role }}>{{ m.content }}\n{% endfor %}<assistant>"
+        : undefined
+      const greedy = { temperature: 0, maxTokens: 6, ...(template && { template }) }
+      const here = await chat({ model, questions: QUESTIONS, options: greedy })
+      assert.deepEqual(here.said, here.messages)
+      for (const { text, streamed, before, after, tokens, read } of here.turns) {
+        assert.equal(text, streamed)
+        assert.ok(after - before <= read + tokens, "all of it was read again")
       }
-      const there = await talk(QUESTIONS, "--backend", "cpu", "--temperature", "0", "-n", "6", "--model", join(models, path), ...more)
-      assert.deepEqual(here.messages, there.messages)
-      assert.deepEqual(
-        here.turns.map(({ read }) => read),
-        there.answers.map((answer) => answer.prompt_tokens),
-      )
-    } finally {
-      await rm(folder, { recursive: true })
+      assert.ok(here.turns[2].read < here.turns[0].read + here.turns[0].tokens + here.turns[1].read)
+      const folder = await mkdtemp(join(tmpdir(), "polysketch-"))
+      try {
+        const more = []
+        if (template) {
+          await writeFile(join(folder, "template.jinja"), template)
+          more.push("--chat-template", join(folder, "template.jinja"))
+        }
+        const there = await talk(
+          QUESTIONS,
+          "--backend",
+          "cpu",
+          "--temperature",
+          "0",
+          "-n",
+          "6",
+          "--model",
+          join(models, path),
+          ...more,
+        )
+        assert.deepEqual(here.messages, there.messages)
+        assert.deepEqual(
+          here.turns.map(({ read }) => read),
+          there.answers.map((answer) => answer.prompt_tokens),
+        )
+      } finally {
+        await rm(folder, { recursive: true })
+      }
     }
-  }
-})
+  },
+)
 
 await tests.run("an answer that is cut short is part of the conversation", async () => {
   const got = await inPage(
@@ -184,7 +198,17 @@ await tests.run("an answer that is cut short is part of the conversation", async
       const state = await session.saveState()
       const other = await model.createSession()
       await other.loadState(state)
-      return { thrown, said, cut, position, read: next.value.read, after: session.position, texts, kept: await other.messages(), whole: await session.messages() }
+      return {
+        thrown,
+        said,
+        cut,
+        position,
+        read: next.value.read,
+        after: session.position,
+        texts,
+        kept: await other.messages(),
+        whole: await session.messages(),
+      }
     },
     undefined,
     { complain: true },
@@ -279,7 +303,11 @@ const visit = (at, url, { worker = true, prepare } = {}) =>
         const progress = (p) => (cached = p.cached ?? cached)
         const model = await engine.loadModel({ gguf: url }, progress)
         const [first] = await model.logits(new Int32Array([5, 6, 7]))
-        const kept = (await cachedFiles()).map(({ url, bytes, saved }) => ({ url, bytes, whole: saved !== undefined }))
+        const kept = (await cachedFiles()).map(({ url, bytes, saved }) => ({
+          url,
+          bytes,
+          whole: saved !== undefined,
+        }))
         return { first, cached, kept, warnings: model.info.warnings }
       } catch ({ name, message, advice }) {
         return { name, message, advice }
@@ -301,14 +329,20 @@ await tests.run("a second visit downloads nothing; a changed file is another", a
     const server = await serving(now)
     const context = await browser.newContext()
     try {
-      const [first, second] = [await visit(context, server.url, { worker }), await visit(context, server.url, { worker })]
+      const [first, second] = [
+        await visit(context, server.url, { worker }),
+        await visit(context, server.url, { worker }),
+      ]
       assert.equal(typeof first.first, "number", JSON.stringify(first))
       assert.deepEqual(second.kept, [{ url: server.url, bytes: gguf.length, whole: true }])
       assert.deepEqual([first.cached, second.cached, second.first], [false, true, first.first])
       const [look, download, ...later] = server.asked
       assert.match(look, /^GET bytes=0-/, "it is looked at before it is downloaded")
       assert.equal(download, "GET all")
-      assert.deepEqual(later.filter((request) => request.startsWith("GET")), [])
+      assert.deepEqual(
+        later.filter((request) => request.startsWith("GET")),
+        [],
+      )
       Object.assign(now, { body: other, etag: '"2"' })
       const third = await visit(context, server.url, { worker })
       assert.notEqual(third.first, first.first)
@@ -371,7 +405,11 @@ await tests.run("a full disk, or none, costs the cache, not the model", async ()
       FileSystemWritableFileStream.prototype.write = () =>
         Promise.reject(new DOMException("full", "QuotaExceededError"))
     }
-    for (const [prepare, told] of [[full, true], [none, false], [fills, true]]) {
+    for (const [prepare, told] of [
+      [full, true],
+      [none, false],
+      [fills, true],
+    ]) {
       const context = await browser.newContext()
       const got = await visit(context, server.url, { worker: false, prepare })
       assert.equal(typeof got.first, "number", JSON.stringify(got))
@@ -402,7 +440,10 @@ await tests.run("broken files give one line each", async () => {
     await write("changed.gguf", gguf)
     await page.setContent('<input type="file" id="file" multiple>')
     const names = ["cut.gguf", "header.gguf", "zip.gguf", "empty.gguf", "nan.gguf", "changed.gguf"]
-    await page.setInputFiles("#file", names.map((name) => join(folder, name)))
+    await page.setInputFiles(
+      "#file",
+      names.map((name) => join(folder, name)),
+    )
     await write("changed.gguf", other)
     const told = await page.evaluate(async () => {
       const { Engine } = await import("/pkg/polysketch.js")
@@ -475,17 +516,33 @@ await tests.run("a large model is planned from its header, and refused before it
       }
       results[name] = { seconds: (performance.now() - started) / 1000, read, heap: heap(), plan, error }
     }
-    const [three, seven] = [largeGguf(), largeGguf({ layers: 32, width: 4096, inner: 14336, heads: 32, matrices: "F16" })]
+    const [three, seven] = [
+      largeGguf(),
+      largeGguf({ layers: 32, width: 4096, inner: 14336, heads: 32, matrices: "F16" }),
+    ]
     const make = { three: three.file, seven: seven.file }
-    results.sizes = { three: three.file.size, seven: seven.file.size, header: three.header, parameters: three.parameters }
+    results.sizes = {
+      three: three.file.size,
+      seven: seven.file.size,
+      header: three.header,
+      parameters: three.parameters,
+    }
     const cpu = await Engine.create({ backend: "cpu" })
-    await watch("plan", async () => (await cpu.planModel({ gguf: make.three }, { maxContext: 2048 })))
-    await watch("context", async () => (await cpu.planModel({ gguf: make.three }, { maxContext: 32768 })))
+    await watch("plan", async () => await cpu.planModel({ gguf: make.three }, { maxContext: 2048 }))
+    await watch("context", async () => await cpu.planModel({ gguf: make.three }, { maxContext: 32768 }))
     await watch("seven", async () => void (await cpu.loadModel({ gguf: make.seven })))
     const gpu = await Engine.create({ backend: "gpu" })
-    await watch("gpu", async () => (await gpu.planModel({ gguf: make.three }, { maxContext: 2048 })))
+    await watch("gpu", async () => await gpu.planModel({ gguf: make.three }, { maxContext: 2048 }))
     await watch("buffer", async () => {
-      const { file } = largeGguf({ layers: 1, width: 16384, inner: 65536, heads: 128, vocabulary: 1000, embedding: "Q4_0", matrices: "F16" })
+      const { file } = largeGguf({
+        layers: 1,
+        width: 16384,
+        inner: 65536,
+        heads: 128,
+        vocabulary: 1000,
+        embedding: "Q4_0",
+        matrices: "F16",
+      })
       await gpu.loadModel({ gguf: file })
     })
     results.limits = gpu.info.limits
@@ -513,21 +570,19 @@ await tests.run("a large model is planned from its header, and refused before it
 })
 
 await tests.run("loading is cancelled between two pieces", async () => {
-  const got = await inPage(
-    async ({ Engine }) => {
-      const engine = await Engine.create({ backend: "cpu" })
-      const abort = new AbortController()
-      const { file } = (await import("/test/large_gguf.js")).largeGguf({ layers: 2 })
-      let last
-      const progress = (progress) => {
-        last = progress
-        if (progress.stage === "upload") abort.abort()
-      }
-      const options = { signal: abort.signal, maxContext: 64 }
-      const thrown = await engine.loadModel({ gguf: file }, progress, options).catch((error) => error)
-      return { name: thrown.name, last }
-    },
-  )
+  const got = await inPage(async ({ Engine }) => {
+    const engine = await Engine.create({ backend: "cpu" })
+    const abort = new AbortController()
+    const { file } = (await import("/test/large_gguf.js")).largeGguf({ layers: 2 })
+    let last
+    const progress = (progress) => {
+      last = progress
+      if (progress.stage === "upload") abort.abort()
+    }
+    const options = { signal: abort.signal, maxContext: 64 }
+    const thrown = await engine.loadModel({ gguf: file }, progress, options).catch((error) => error)
+    return { name: thrown.name, last }
+  })
   assert.equal(got.name, "AbortError", JSON.stringify(got))
   assert.ok(got.last.done < 0.9 * got.last.total, JSON.stringify(got.last))
 })
@@ -550,7 +605,11 @@ if (!smollm2 || !existsSync(smollm2)) {
           const { Engine } = await import("/pkg/polysketch.js")
           const engine = await Engine.create({ backend: "cpu" })
           const started = performance.now()
-          const model = await engine.loadModel({ gguf: document.querySelector("#file").files[0] }, undefined, { maxContext: 512 })
+          const model = await engine.loadModel(
+            { gguf: document.querySelector("#file").files[0] },
+            undefined,
+            { maxContext: 512 },
+          )
           const loaded = performance.now()
           const ids = await model.encode(text)
           const session = await model.createSession()

@@ -71,9 +71,13 @@ export function largeGguf({
     ["tokenizer.ggml.pre", STRING, "llama-bpe"],
     ["tokenizer.ggml.eos_token_id", U32, 1],
   ]
-  const tensors = [["token_embd.weight", embedding, [width, vocabulary]], ["output_norm.weight", "F32", [width]]]
+  const tensors = [
+    ["token_embd.weight", embedding, [width, vocabulary]],
+    ["output_norm.weight", "F32", [width]],
+  ]
   for (let i = 0; i < layers; i++) {
-    const matrix = (name, rows, columns) => tensors.push([`blk.${i}.${name}.weight`, matrices, [columns, rows]])
+    const matrix = (name, rows, columns) =>
+      tensors.push([`blk.${i}.${name}.weight`, matrices, [columns, rows]])
     tensors.push([`blk.${i}.attn_norm.weight`, "F32", [width]], [`blk.${i}.ffn_norm.weight`, "F32", [width]])
     matrix("attn_q", width, width)
     matrix("attn_k", keyHeads * head, width)
@@ -93,7 +97,10 @@ export function largeGguf({
     writer.value(type, value)
   }
   writer.text("tokenizer.ggml.tokens")
-  writer.list(STRING, Array.from({ length: vocabulary }, (_, i) => `token${i}`))
+  writer.list(
+    STRING,
+    Array.from({ length: vocabulary }, (_, i) => `token${i}`),
+  )
   writer.text("tokenizer.ggml.merges")
   writer.list(STRING, [])
   let [at, parameters] = [0, 0]

@@ -9,11 +9,12 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { serve } from "../serve.mjs"
-import { launch, Tests } from "./harness.mjs"
+import { launch, models, Tests } from "./harness.mjs"
+import { chats } from "./page_chat.mjs"
 
 const site = process.env.SITE ?? fileURLToPath(new URL("../site", import.meta.url))
 const pictures = fileURLToPath(new URL("screenshots", import.meta.url))
-const PARTS = ["read", "race", "benchmark", "train", "inside"]
+const PARTS = ["read", "chat", "race", "benchmark", "train", "inside"]
 /** For one step of a part: SwiftShader on a busy machine is slow. */
 const PATIENCE = 120_000
 
@@ -131,7 +132,7 @@ async function visit(query, options = {}, at = browser) {
 await rm(pictures, { recursive: true, force: true })
 await mkdir(pictures, { recursive: true })
 const files = await mkdtemp(join(tmpdir(), "polysketch-page-"))
-const { address, close } = await serve({ "/": site })
+const { address, close } = await serve({ "/": site, "/public/": models })
 const browser = await launch()
 const without = await launch({ webgpu: false })
 
@@ -146,8 +147,8 @@ try {
     await page.focus("#tab-read")
     const chosen = () => page.evaluate(() => document.activeElement.id)
     for (const [key, tab] of [
+      ["ArrowRight", "chat"],
       ["ArrowRight", "race"],
-      ["ArrowRight", "benchmark"],
       ["End", "inside"],
       ["ArrowRight", "read"],
       ["ArrowLeft", "inside"],
@@ -600,6 +601,8 @@ try {
     assert.equal(await cpu.number("read-position"), rest)
     await cpu.page.click("#read-write")
     await cpu.shows("read-status", /^Wrote 16 tokens/)
+
+    await chats(cpu, files)
 
     await cpu.page.click("#tab-race")
     await cpu.page.selectOption("#race-longest", "2048")
