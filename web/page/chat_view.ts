@@ -6,6 +6,8 @@ import { bytes, count } from "./format.js"
 export class ChatView {
   private readonly log = el("chat-log")
   private answering: HTMLElement | undefined
+  /** Shows what has come of the answer and is not drawn yet. */
+  private draw = () => {}
 
   // The model
   // -------------------------------------------------------------------------------------------------------
@@ -102,13 +104,14 @@ export class ChatView {
     words.parentElement!.classList.add("now")
     this.answering = words
     let fresh = ""
-    const show = oncePerFrame(() => {
+    this.draw = () => {
       // Who has scrolled up is left there.
       const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 60
       words.append(fresh)
       fresh = ""
       if (atEnd) log.scrollTop = log.scrollHeight
-    })
+    }
+    const show = oncePerFrame(this.draw)
     return (text) => {
       fresh += text
       show()
@@ -116,6 +119,7 @@ export class ChatView {
   }
 
   endAnswer() {
+    this.draw()
     this.answering?.parentElement!.classList.remove("now")
     this.log.removeAttribute("aria-busy")
   }

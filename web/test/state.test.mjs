@@ -25,7 +25,7 @@ const asRead = words.replaceAll("\r\n", "\n")
 
 /** A word with the white space before it is a token. */
 class Model {
-  info = { cacheBytesPerToken: 10 }
+  info = { cacheBytesPerToken: 10, context: 0, memory: { state: 100, cache: 0 } }
   #known = []
   #ids = new Map()
 
