@@ -4,6 +4,9 @@ use crate::kernels::shader::linear;
 use crate::kernels::shader::shared::MatrixTile;
 use crate::kernels::{DeviceTraits, Tile};
 
+/// Inner indices of a step.
+const DEPTH: usize = 16;
+
 impl Tile {
     /// The tile for a product of so many rows and columns: the one that was measured best on the device, or
     /// else the default.
@@ -13,7 +16,7 @@ impl Tile {
     }
 
     /// The tile where nothing was measured: the largest that still gives every part of the device something
-    /// to do. The figures are in `shared/matrix_tile.wgsl`.
+    /// to do. The figures are in `shared/matrix_product.wgsl`.
     pub fn default_for(rows: usize, columns: usize) -> Self {
         // An H100 has 132 processors; 1024 x 1536 is faster in 384 workgroups of 256 than of 128 invocations.
         let enough = [448, 256, 96];
@@ -40,7 +43,7 @@ impl Tile {
         // `linear.wgsl` stages as much as its gradients.
         let overrides =
             linear::Overrides { k: 4, n: 4, stride: 4, few_bits: None, matrix_tile: self.overrides() };
-        (across + down) / 4 * (linear::DEPTH / 4) <= invocations
+        (across + down) / 4 * (DEPTH / 4) <= invocations
             && invocations <= device.max_invocations
             && overrides.workgroup_bytes(linear::Flags::default()) <= device.workgroup_memory
     }
@@ -54,8 +57,8 @@ impl Tile {
     pub(in crate::kernels) fn overrides(&self) -> MatrixTile {
         let ([group_x, group_y], rows, columns) = (self.group, self.rows, self.columns);
         let [across, down] = self.extent();
-        let [left_size, right_size] = [down, across].map(|n| 2 * linear::DEPTH * n / 4);
-        MatrixTile { group_x, group_y, rows, columns, left_size, right_size }
+        let [left_size, right_size] = [down, across].map(|n| 2 * DEPTH * n / 4);
+        MatrixTile { group_x, group_y, rows, columns, depth: DEPTH, left_size, right_size }
     }
 }
 
