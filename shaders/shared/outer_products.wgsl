@@ -1,21 +1,28 @@
 // $ += the outer products of a step: of invocation (x, y) vectors_$() vectors a row.
 fn multiply_$() {
+    // Four are written out: not every driver unrolls loops as large as these, and loads want company.
+    for (var k = 0u; k < DEPTH; k += 4u) {
+        outer_$(k);
+        outer_$(k + 1u);
+        outer_$(k + 2u);
+        outer_$(k + 3u);
+    }
+}
+fn outer_$(k: u32) {
     let across = GROUP_Y * ROWS / 4u;
     let wide = GROUP_X * vectors_$();
+    let left = turn * (LEFT_SIZE / 2u) + k * across + here.y;
+    let right = turn * (RIGHT_SIZE / 2u) + k * wide + here.x;
     var b = array<vec4<f32>, 4>(); // [vectors_$()]
-    for (var k = 0u; k < DEPTH; k++) {
-        let left = turn * (LEFT_SIZE / 2u) + k * across + here.y;
-        let right = turn * (RIGHT_SIZE / 2u) + k * wide + here.x;
-        for (var c = 0u; c < vectors_$(); c++) { b[c] = tile_right[right + c * GROUP_X]; }
-        for (var r = 0u; r < ROWS / 4u; r++) {
-            let a = tile_left[left + r * GROUP_Y];
-            for (var c = 0u; c < vectors_$(); c++) {
-                let at = 4u * r * vectors_$() + c;
-                $[at] = fma(vec4<f32>(a.x), b[c], $[at]);
-                $[at + vectors_$()] = fma(vec4<f32>(a.y), b[c], $[at + vectors_$()]);
-                $[at + 2u * vectors_$()] = fma(vec4<f32>(a.z), b[c], $[at + 2u * vectors_$()]);
-                $[at + 3u * vectors_$()] = fma(vec4<f32>(a.w), b[c], $[at + 3u * vectors_$()]);
-            }
+    for (var c = 0u; c < vectors_$(); c++) { b[c] = tile_right[right + c * GROUP_X]; }
+    for (var r = 0u; r < ROWS / 4u; r++) {
+        let a = tile_left[left + r * GROUP_Y];
+        for (var c = 0u; c < vectors_$(); c++) {
+            let at = 4u * r * vectors_$() + c;
+            $[at] = fma(vec4<f32>(a.x), b[c], $[at]);
+            $[at + vectors_$()] = fma(vec4<f32>(a.y), b[c], $[at + vectors_$()]);
+            $[at + 2u * vectors_$()] = fma(vec4<f32>(a.z), b[c], $[at + 2u * vectors_$()]);
+            $[at + 3u * vectors_$()] = fma(vec4<f32>(a.w), b[c], $[at + 3u * vectors_$()]);
         }
     }
 }

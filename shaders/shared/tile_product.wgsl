@@ -27,11 +27,13 @@ fn add_$(inner: u32) {
     fetch_$(0u);
     keep_$();
     workgroupBarrier();
-    for (var k = DEPTH; k < inner; k += DEPTH) {
-        fetch_$(k);
+    for (var k = 0u; k < inner; k += DEPTH) {
+        let more = k + DEPTH < inner;
+        if more { fetch_$(k + DEPTH); }
         multiply_$();
-        keep_$();
-        workgroupBarrier();
+        if more {
+            keep_$();
+            workgroupBarrier();
+        }
     }
-    multiply_$();
 }
