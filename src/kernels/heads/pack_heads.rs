@@ -81,9 +81,12 @@ impl Kernel for PackHeads {
             KeysAt::Ring => 1,
             KeysAt::Cache(_) => 2,
         };
+        let width = (l.head / 2).next_power_of_two().min(32);
         shader::Overrides {
             x_normed: l.exact && l.normed,
             sketch: l.sketch,
+            width,
+            span: shader::THREADS as usize / width * 4,
             keys_at,
             head_layout: l.overrides(),
             head_vector: l.vector_overrides(),
@@ -91,14 +94,14 @@ impl Kernel for PackHeads {
         .variant(shader::Flags { s: l.sketch > 0, g: self.sums })
     }
 
-    fn dispatches(&self, _: &Variant, call: &Call) -> Vec<Dispatch> {
+    fn dispatches(&self, variant: &Variant, call: &Call) -> Vec<Dispatch> {
         let params = shader::Params {
             lanes: call.lanes.len() as u32,
             tokens: call.tokens as u32,
             lane_base: call.lane_base as u32,
             stride: self.stride(call) as u32,
         };
-        let groups = call.tokens.div_ceil(shader::INVOCATIONS);
+        let groups = call.tokens.div_ceil(shader::Overrides::of(variant).span);
         let parts = self.layout.query_heads() + 2 * self.layout.heads;
         Dispatch::once(&params, [groups, parts, call.lanes.len()])
     }

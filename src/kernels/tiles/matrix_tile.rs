@@ -18,8 +18,9 @@ impl Tile {
     /// The tile where nothing was measured: the largest that still gives every part of the device something
     /// to do. The figures are in `shared/matrix_product.wgsl`.
     pub fn default_for(rows: usize, columns: usize) -> Self {
-        // An H100 has 132 processors; 1024 x 1536 is faster in 384 workgroups of 256 than of 128 invocations.
-        let enough = [448, 256, 96];
+        // An H100 has 132 processors: 256 workgroups of 64 x 64 were faster there than more of fewer columns, 64
+        // of them slower than 128 of half as many.
+        let enough = [192, 96];
         let [tiles @ .., least] = TILES;
         let chosen = tiles.into_iter().zip(enough).find(|(tile, enough)| {
             let [across, down] = tile.extent();
@@ -63,9 +64,8 @@ impl Tile {
 }
 
 /// From the most work an invocation to the least.
-const TILES: [Tile; 4] = [
+const TILES: [Tile; 3] = [
     Tile { rows: 8, columns: 4, group: [16, 8] },
-    Tile { rows: 4, columns: 4, group: [16, 16] },
     Tile { rows: 4, columns: 4, group: [8, 16] },
     Tile { rows: 4, columns: 4, group: [8, 8] },
 ];
