@@ -4,7 +4,7 @@ use super::schema::*;
 use super::statistics::Statistics;
 use crate::error::ErrorKind;
 use crate::exec::KernelTime;
-use crate::gpu::AdapterFeatures;
+use crate::gpu::{AdapterFeatures, Hardware};
 
 /// A row in which every field is set.
 fn complete() -> Row {
@@ -17,6 +17,7 @@ fn complete() -> Row {
         number: Some(2),
         driver: "llvmpipe".into(),
         driver_info: "Mesa".into(),
+        hardware: Some(Hardware::default()),
         limits: serde_json::from_str(limits).expect("limits"),
         features: Some(AdapterFeatures::default()),
         browser: Some("Chromium".into()),
