@@ -31,6 +31,7 @@
 //!
 //! * `check` (native): every shader against its CPU twin, and models against results that are known.
 //! * `report` (native): what the theory of gradients and sketches promises, measured.
+//! * `gauge` (Linux, a feature of its own): what the compilers of four vendors make of the kernels.
 //! * [`mod@bench`]: suites of measurements, one documented row each.
 //! * [`train`]: gradients of whole models in linear time and constant memory, the optimiser, the training
 //!   loop.
@@ -46,7 +47,7 @@
 //!
 //! # Features
 //!
-//! All are on unless `default-features = false` says otherwise.
+//! All but the last are on unless `default-features = false` says otherwise.
 //!
 //! * `cli`: the command line program, with its argument parser, progress bars and plots.
 //! * `builtin-model`: a small model inside the library, 4.4 MB of it
@@ -54,6 +55,7 @@
 //! * `hub`: models by their names on the Hugging Face hub (`model::hub`), fetched over HTTPS into its cache.
 //! * `train`: the module [`train`].
 //! * `bench`: the modules [`mod@bench`], `check` and `report`; needs `train`, which it measures.
+//! * `gauge`: the module and command of this name, for work on kernels; off unless asked for.
 
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
@@ -68,6 +70,8 @@ pub mod error;
 pub mod exec;
 #[doc(hidden)]
 pub mod files;
+#[cfg(all(feature = "gauge", target_os = "linux"))]
+pub mod gauge;
 pub mod gpu;
 pub mod graph;
 pub mod kernels;

@@ -8,7 +8,7 @@ use super::schema::{Check, Row, Suite, Workload};
 use super::timer::{Samples, Subject, Timer, in_turns, token_ids};
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::{CpuExecutor, Executor};
-use crate::graph::{Plan, PlannedTensor, Purpose, Role};
+use crate::graph::{Plan, PlannedTensor, Purpose, Role, Step};
 use crate::model::LoadOptions;
 use crate::model::engine::Blueprint;
 use crate::model::transformer;
@@ -176,7 +176,7 @@ async fn measure(
     let d = &mut row.derived;
     d.flops = Some(step.kernel.flops(&scene.call)).filter(|flops| *flops > 0);
     d.flops_formula = d.flops.map(|_| "2 · multiply-adds, as the kernel counts them".into());
-    d.bytes = Some(moved(&plan, &scene.call));
+    d.bytes = Some(moved(&plan, step, &scene.call));
     d.bytes_formula = Some("every argument once, of tables looked up in only the rows".into());
     let calls = vec![scene.call.clone()];
     let preparation = bench.pace.begin(&[&plan])?;
@@ -235,12 +235,11 @@ pub(crate) fn variant(variant: &crate::kernels::Variant) -> String {
 }
 
 /// Bytes of a step's arguments in a call.
-pub(crate) fn moved(plan: &Plan, call: &Call) -> u64 {
+pub(crate) fn moved(plan: &Plan, step: &Step, call: &Call) -> u64 {
     let bytes = |at: usize| -> usize {
         let ty = &plan.tensors[at].tensor.ty;
         ty.dtype.bytes(ty.shape.elements_of(plan, call))
     };
-    let Some(step) = plan.steps.first() else { return 0 };
     let looked_up =
         |at: usize| step.kernel.stem() == "embed" && plan.tensors[at].tensor.role == Role::Parameter;
     let all = step.args.iter().map(|arg| arg.tensor.0);

@@ -22,7 +22,7 @@ const LEAST_CHECKED: usize = 2;
 
 /// What is timed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Pass {
+pub(crate) enum Pass {
     Forward,
     ForwardBackward,
 }
@@ -37,7 +37,7 @@ impl Pass {
 }
 
 /// A kind of attention, a pass, and how many tokens.
-pub(super) struct Layer<'a> {
+pub(crate) struct Layer<'a> {
     pub attention: &'a Attention,
     pub pass: Pass,
     pub tokens: usize,
@@ -128,7 +128,7 @@ impl Layer<'_> {
 
     /// Plans, allocates, and holds the result against f64; the nanoseconds that this run took, or would have
     /// taken over all tokens.
-    pub async fn prepare(
+    pub(super) async fn prepare(
         &self,
         bench: &mut Bench<'_>,
         executor: &Executor,

@@ -24,7 +24,7 @@ mod clock;
 pub mod compare;
 pub mod fit;
 pub(crate) mod kernels;
-mod layer;
+pub(crate) mod layer;
 mod model;
 mod options;
 mod pace;

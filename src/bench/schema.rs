@@ -14,6 +14,7 @@
 //! | `device.bus` | PCI address, where the API tells it |
 //! | `device.number` | which of several adapters of this name and backend, from 1 |
 //! | `device.driver`, `device.driver_info` | the driver and its version |
+//! | `device.hardware` | who made it (`vendor`), and where the chip is known its `architecture`, `processors` and `registers` of 32 bits in each |
 //! | `device.limits` | the limits that matter, with the range of subgroup sizes |
 //! | `device.features` | the optional features it has |
 //! | `device.threads` | threads of the CPU executor, which also computes the references |
@@ -76,7 +77,7 @@ use serde::{Deserialize, Serialize};
 use super::statistics::Statistics;
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::KernelTime;
-use crate::gpu::{AdapterFeatures, AdapterLimits, AdapterReport};
+use crate::gpu::{AdapterFeatures, AdapterLimits, AdapterReport, Hardware};
 use crate::text::{clip, json};
 
 /// Name and version of the schema.
@@ -164,6 +165,8 @@ pub struct Device {
     #[serde(skip_serializing_if = "String::is_empty")]
     pub driver_info: String,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub hardware: Option<Hardware>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub limits: Option<AdapterLimits>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub features: Option<AdapterFeatures>,
@@ -199,6 +202,7 @@ impl Device {
                 number: a.number,
                 driver: a.driver.clone(),
                 driver_info: a.driver_info.clone(),
+                hardware: Some(a.hardware.clone()),
                 limits: Some(a.limits.clone()),
                 features: Some(a.features.clone()),
                 ..program

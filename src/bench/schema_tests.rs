@@ -4,7 +4,7 @@ use super::schema::*;
 use super::statistics::Statistics;
 use crate::error::ErrorKind;
 use crate::exec::KernelTime;
-use crate::gpu::AdapterFeatures;
+use crate::gpu::{AdapterFeatures, Hardware};
 
 /// A row in which every field is set.
 fn complete() -> Row {
@@ -17,6 +17,7 @@ fn complete() -> Row {
         number: Some(2),
         driver: "llvmpipe".into(),
         driver_info: "Mesa".into(),
+        hardware: Some(Hardware::default()),
         limits: serde_json::from_str(limits).expect("limits"),
         features: Some(AdapterFeatures::default()),
         browser: Some("Chromium".into()),
@@ -148,8 +149,14 @@ fn rows_of_any_origin_are_read_or_refused_by_line() {
     let device = old["device"].as_object_mut().expect("an object");
     device.remove("bus");
     device.remove("number");
+    device.remove("hardware");
     let old = read(&old.to_string()).expect("an older row").remove(0);
-    assert!(old.device.bus.is_empty() && old.device.number.is_none());
+    assert!(old.device.bus.is_empty() && old.device.number.is_none() && old.device.hardware.is_none());
+    // A vendor that this build does not know is another one.
+    let mut later: serde_json::Value = serde_json::from_str(&line).expect("JSON");
+    later["device"]["hardware"] = serde_json::json!({ "vendor": "imagination", "processors": 4 });
+    let hardware = read(&later.to_string()).expect("a later row").remove(0).device.hardware.expect("is set");
+    assert_eq!((hardware.vendor, hardware.processors), (crate::kernels::Vendor::Other, Some(4)));
     // An error that is no number is no reason to lose the file.
     let wrong = Check { error: f64::NAN, ..row.check.clone().expect("is set") };
     let line = Row { check: Some(wrong), ..row }.to_json().expect("plain data");

@@ -200,11 +200,10 @@ impl Check<'_> {
             Ok::<f64, crate::Error>(taken.map_or(f64::NAN, |s| s.median_ns))
         })?;
         let flops = Some(kernel.flops(call)).filter(|flops| *flops > 0);
-        let alone = Plan { steps: vec![plan.steps[at].clone()], ..plan.clone() };
         Ok(Time {
             nanoseconds,
             gflops: flops.map(|flops| flops as f64 / nanoseconds),
-            gbps: moved(&alone, call) as f64 / nanoseconds,
+            gbps: moved(plan, &plan.steps[at], call) as f64 / nanoseconds,
         })
     }
 }

@@ -2,7 +2,8 @@
 
 use pollster::block_on;
 use polysketch::gpu::select::choose;
-use polysketch::gpu::{AdapterReport, enumerate};
+use polysketch::gpu::{AdapterReport, Hardware, enumerate};
+use polysketch::kernels::Vendor;
 use polysketch::kernels::cpu::threads;
 use serde_json::json;
 
@@ -84,13 +85,24 @@ fn driver(r: &AdapterReport) -> String {
     format!("{} {}", r.driver, r.driver_info).trim().to_string()
 }
 
+/// Who made it, and what is known of the chip.
+fn made_by(hardware: &Hardware) -> Vec<String> {
+    if matches!(hardware.vendor, Vendor::Other | Vendor::Software) {
+        return Vec::new();
+    }
+    let mut parts = vec![format!("{} {}", hardware.vendor, hardware.architecture).trim().to_string()];
+    parts.extend(hardware.processors.map(|n| plural(n as usize, "processor")));
+    parts.extend(hardware.registers.map(|n| format!("{} of registers each", bytes(u64::from(n) * 4))));
+    parts
+}
+
 /// What matters of one adapter, or why it cannot be used.
 fn details(r: &AdapterReport, all: &[AdapterReport]) -> String {
     if let Some(reason) = &r.unusable {
         return format!("cannot be used: {reason}");
     }
     let (l, f) = (&r.limits, &r.features);
-    let mut parts = Vec::new();
+    let mut parts = made_by(&r.hardware);
     if !r.bus.is_empty() {
         parts.push(format!("on bus {}", r.bus));
     }

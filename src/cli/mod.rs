@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `devices.rs`, `inspect.rs`, `generate.rs`, `eval.rs`, `logits.rs`, `grad.rs` | a command each |
 //! | `convert.rs` | a command, too: models as other files |
+//! | `gauge.rs` | a command for work on kernels, with a feature of its own |
 //! | `tokenizer.rs` | the command of this name |
 //! | `bench/`, `chat/`, `check/`, `report/`, `train/` | a command each, of several files |
 //! | `inspect_training.rs` | what `inspect` says of training |
@@ -28,6 +29,8 @@ mod devices;
 mod escapes;
 mod eval;
 pub mod failure;
+#[cfg(all(feature = "gauge", target_os = "linux"))]
+mod gauge;
 mod generate;
 #[cfg(feature = "train")]
 mod grad;
@@ -97,6 +100,9 @@ enum Command {
     /// Measure what this machine does: peaks, kernels, attention against its length, a model, its training
     #[cfg(feature = "bench")]
     Bench(Box<bench::Options>),
+    /// What the compilers of four vendors make of the kernels, and an estimate of their times; no GPU needed
+    #[cfg(all(feature = "gauge", target_os = "linux"))]
+    Gauge(Box<gauge::Options>),
     /// What the theory of gradients and sketches promises, measured on this machine's CPU
     #[command(subcommand)]
     #[cfg(feature = "bench")]
@@ -125,6 +131,8 @@ pub fn run(cli: Cli) -> Outcome {
         Command::Check(options) => check::run(common, options),
         #[cfg(feature = "bench")]
         Command::Bench(options) => bench::run(common, options),
+        #[cfg(all(feature = "gauge", target_os = "linux"))]
+        Command::Gauge(options) => gauge::run(common, options),
         #[cfg(feature = "bench")]
         Command::Report(command) => report::run(common, command),
         Command::Tokenizer(command) => tokenizer::run(common, command),

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::hardware::{Hardware, Names};
 use super::switches;
 use crate::kernels::DeviceTraits;
 
@@ -106,6 +107,9 @@ pub struct AdapterReport {
     pub driver: String,
     /// Driver version, may be empty.
     pub driver_info: String,
+    /// Who made it, and what is known of the chip; nothing of a weak device.
+    #[serde(default)]
+    pub hardware: Hardware,
     /// Limits.
     pub limits: AdapterLimits,
     /// Features.
@@ -197,6 +201,7 @@ async fn named_by_browser(mut report: AdapterReport) -> AdapterReport {
     if words.iter().any(|word| word == "swiftshader") {
         report.kind = AdapterKind::Software;
     }
+    report.hardware = report.known_hardware();
     report
 }
 
@@ -419,7 +424,7 @@ impl AdapterReport {
             wgpu::DeviceType::Other | wgpu::DeviceType::Cpu => AdapterKind::Other,
         };
         let name = if info.name.is_empty() { UNNAMED.to_string() } else { info.name.clone() };
-        Self {
+        let mut report = Self {
             index: 0,
             name,
             backend: backend_name(info.backend).to_string(),
@@ -430,6 +435,7 @@ impl AdapterReport {
             number: None,
             driver: info.driver.clone(),
             driver_info: info.driver_info.clone(),
+            hardware: Hardware::default(),
             limits: AdapterLimits {
                 max_storage_buffer_binding_size: limits.max_storage_buffer_binding_size,
                 max_buffer_size: limits.max_buffer_size,
@@ -458,7 +464,18 @@ impl AdapterReport {
             },
             unusable,
             duplicate_of: None,
+        };
+        report.hardware = report.known_hardware();
+        report
+    }
+
+    /// Who made it, by its name, ids and driver. Of a weak device kernels know nothing.
+    fn known_hardware(&self) -> Hardware {
+        if switches::weak() {
+            return Hardware::default();
         }
+        let software = self.kind == AdapterKind::Software;
+        Hardware::of(&Names { software, vendor: self.vendor, name: &self.name, driver: &self.driver })
     }
 
     /// Whether this engine can run on it, or why not.
@@ -482,6 +499,10 @@ impl AdapterReport {
         DeviceTraits {
             shaders: true,
             software,
+            vendor: self.hardware.vendor,
+            subgroups: self.limits.subgroup_size.map(|range| range.map(|size| size as usize)),
+            processors: self.hardware.processors.map(|count| count as usize),
+            registers: self.hardware.registers.map(|count| count as usize),
             // Mesa, LP_MAX_TGSI_LOOP_ITERATIONS: a guard against shaders that never end.
             loop_iterations: self.name.contains("llvmpipe").then_some(65_535),
             max_binding: size(self.limits.max_storage_buffer_binding_size.min(self.limits.max_buffer_size)),

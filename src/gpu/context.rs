@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::adapter::{Adapter, AdapterReport, below_floor};
 use super::counted::Ledger;
 use super::fault::{self, Faults};
+use super::hardware::Hardware;
 use super::staging::StagingPool;
 use super::switches;
 use crate::error::{Error, ErrorKind, Result};
@@ -96,6 +97,7 @@ impl GpuContext {
         // What the list of adapters found out goes beyond what a driver says.
         (got.index, got.name, got.kind, got.number, got.duplicate_of) =
             (report.index, report.name.clone(), report.kind, report.number, report.duplicate_of);
+        got.hardware = if needs.weak { Hardware::default() } else { report.hardware.clone() };
         let context = Self::assemble(device, queue, got);
         context.watch();
         log::debug!("device on {}: {:?}", context.report().label(), context.traits());

@@ -4,7 +4,7 @@
 //! | file | what |
 //! |---|---|
 //! | `switches.rs` | the environment variables this module reads |
-//! | `adapter.rs` | what adapters there are, what they can do |
+//! | `adapter.rs`, `hardware.rs` | what adapters there are, what they can do; who made them |
 //! | `select.rs` | which of them to take |
 //! | `context.rs` | [`GpuContext`]: a device with the limits a model needs |
 //! | `fault.rs` | driver errors as values: nothing here panics or aborts |
@@ -26,6 +26,7 @@ mod counted;
 mod fault;
 #[cfg(not(target_arch = "wasm32"))]
 mod footprint;
+mod hardware;
 #[cfg(not(target_arch = "wasm32"))]
 mod pipeline_cache;
 pub(crate) mod pipelines;
@@ -47,6 +48,7 @@ pub use adapter::{Adapter, AdapterFeatures, AdapterKind, AdapterLimits, AdapterR
 pub use context::{GpuContext, Needs};
 pub use counted::Buffer;
 pub use fault::hush_driver_panics;
+pub use hardware::Hardware;
 pub use pipelines::{Layout, Pipeline, Pipelines, Region, Shader};
 pub use readback::Readback;
 pub use select::{AdapterRequest, Backend, Choice, select};

@@ -460,7 +460,8 @@ impl ModelSource {
 }
 
 impl Blueprint {
-    fn new(
+    /// [`Engine::blueprint`], for a device that need not be there.
+    pub(crate) fn new(
         config: &ModelConfig,
         stored: &StoredWeights,
         traits: DeviceTraits,

@@ -19,7 +19,7 @@ use imports::{Import, Tree, circles};
 /// The layers, from the top; a module may use its own layer and those below.
 const LAYERS: [&[&str]; 9] = [
     &["cli", "web"],
-    &["report", "bench", "check"],
+    &["report", "gauge", "bench", "check"],
     &["train"],
     &["model"],
     &["attention"],

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::tuning::Tuning;
+use super::vendor::Vendor;
 
 /// What a kernel may know of a device when it chooses its variant. Plain data: no wgpu here.
 #[derive(Clone, Debug, PartialEq)]
@@ -12,6 +13,14 @@ pub struct DeviceTraits {
     pub shaders: bool,
     /// A CPU that pretends to be a GPU: workgroup memory is plain memory there.
     pub software: bool,
+    /// Who made it; [`Vendor::Other`] where nobody knows, and in a weak device.
+    pub vendor: Vendor,
+    /// Subgroup sizes, smallest and largest; none without subgroups.
+    pub subgroups: Option<[usize; 2]>,
+    /// What runs workgroups of its own (multiprocessors, compute units, cores), where the chip is known.
+    pub processors: Option<usize>,
+    /// Registers of 32 bits in one processor, where the chip is known.
+    pub registers: Option<usize>,
     /// Largest storage binding, bytes.
     pub max_binding: usize,
     /// Largest buffer, bytes.
@@ -42,6 +51,10 @@ impl DeviceTraits {
         Self {
             shaders: true,
             software: false,
+            vendor: Vendor::Other,
+            subgroups: None,
+            processors: None,
+            registers: None,
             loop_iterations: None,
             max_binding: 128 << 20,
             max_buffer: 256 << 20,
@@ -56,6 +69,10 @@ impl DeviceTraits {
         Self {
             shaders: false,
             software: false,
+            vendor: Vendor::Other,
+            subgroups: None,
+            processors: None,
+            registers: None,
             loop_iterations: None,
             max_binding: usize::MAX,
             max_buffer: usize::MAX,

@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `kernel.rs` | the traits [`Kernel`] (types, variant, dispatches, CPU twins), [`Gradient`], [`Backward`] |
 //! | `gradient.rs` | shorthands of gradient rules |
-//! | `device.rs` | [`DeviceTraits`] |
+//! | `device.rs`, `vendor.rs` | [`DeviceTraits`]; who made a device |
 //! | `tuning.rs` | plain data: what was measured on a device |
 //! | `variant.rs` | [`Variant`], [`Dispatch`] |
 //! | `args.rs` | the tensors of a CPU twin |
@@ -25,6 +25,7 @@ pub mod preprocess;
 pub mod shader;
 pub(crate) mod tuning;
 pub(crate) mod variant;
+pub(crate) mod vendor;
 
 pub use args::{View, Views, Weights};
 pub use device::DeviceTraits;
@@ -35,3 +36,4 @@ pub use own_shader::OwnShader;
 pub use permutation::Permutation;
 pub use tuning::{Tile, Tuning};
 pub use variant::{Dispatch, Shader, Variant};
+pub use vendor::Vendor;

@@ -1,0 +1,226 @@
+//! `gauge`: what the compilers of four vendors make of the kernels.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use polysketch::gauge::table::{self, Comparison, compare, microseconds};
+use polysketch::gauge::{Checks, MACHINES, Machine, Options as Gauge, Row, Setting, run as gauge, serve};
+use polysketch::{Error, ErrorKind};
+
+use super::failure::Outcome;
+use super::options::Common;
+use super::output::{Align, columns, plural, print, print_json, table as lines, wrap};
+use super::progress::Progress;
+
+/// What `gauge` takes.
+#[derive(Debug, Args)]
+pub struct Options {
+    /// Only kernels or scenes whose name holds this
+    kernel: Option<String>,
+    /// Whose compilers: nvidia, amd, apple, adreno
+    #[arg(long, value_delimiter = ',', value_name = "WORDS")]
+    vendor: Vec<String>,
+    /// The folder that tests/gauge/setup filled [default: ~/.cache/polysketch-tests/mesa26]
+    #[arg(long, value_name = "DIR")]
+    mesa: Option<PathBuf>,
+    /// Hold the rows against this table, and fail where a kernel became worse
+    #[arg(long, value_name = "FILE")]
+    table: Option<PathBuf>,
+    /// Write the table anew (--table, or tests/gauge/table.txt)
+    #[arg(long)]
+    update: bool,
+    /// Shaders without checks of bounds and divisors
+    #[arg(long)]
+    unchecked: bool,
+    /// Keep the compilers' texts in this folder
+    #[arg(long, value_name = "DIR")]
+    isa: Option<PathBuf>,
+    /// Compile what comes on stdin: the command runs itself so
+    #[arg(long, hide = true)]
+    worker: bool,
+}
+
+/// Runs the command.
+pub fn run(common: &Common, options: &Options) -> Outcome {
+    if options.worker {
+        return Ok(serve()?);
+    }
+    let asked = gauged(options)?;
+    let whole = asked.filter.is_none();
+    if options.update && (!whole || asked.machines.len() < MACHINES.len() || options.unchecked) {
+        let what = "--update wants every kernel of every vendor, as the engine runs it";
+        return Err(Error::new(ErrorKind::Input, what).help("leave out the other options").into());
+    }
+    // A table that is wrong is told before minutes of work.
+    let path = options.table.clone().unwrap_or_else(|| "tests/gauge/table.txt".into());
+    let kept = match (&options.table, options.update) {
+        (Some(path), false) => {
+            let text = polysketch::files::read_text(path)?;
+            Some(table::parse(&text, &path.display().to_string())?)
+        }
+        _ => None,
+    };
+    if options.update {
+        polysketch::files::check_place(&path)?;
+    }
+    let spinner = Progress::spinner(common, "gauging");
+    let rows = gauge(&asked, &|what| spinner.say(what))?;
+    drop(spinner);
+    if options.update {
+        polysketch::files::atomic_write(&path, |file| file.write_all(table::text(&rows).as_bytes()))?;
+    }
+    let found = kept.map(|kept| compare(&rows, &kept, whole));
+    if common.json {
+        print_json(&rows)?;
+    } else {
+        print(&shown(&rows, &asked.machines))?;
+        if let Some(found) = &found {
+            print(&difference(found))?;
+        }
+    }
+    found.map_or(Ok(()), |found| verdict(&found, &path.display().to_string()))
+}
+
+fn gauged(options: &Options) -> Outcome<Gauge> {
+    let mut machines: Vec<&'static Machine> = Vec::new();
+    for word in &options.vendor {
+        let machine = Machine::named(word).ok_or_else(|| {
+            let words: Vec<&str> = MACHINES.iter().map(|machine| machine.word).collect();
+            Error::new(ErrorKind::Input, format!("no compiler of '{word}'"))
+                .help(format!("one of: {}", words.join(", ")))
+        })?;
+        if !machines.iter().any(|known| known.word == machine.word) {
+            machines.push(machine);
+        }
+    }
+    if machines.is_empty() {
+        machines.extend(&MACHINES);
+    }
+    let program = std::env::current_exe().map_err(|e| Error::io("this program's own file", &e))?;
+    let mesa = options.mesa.clone().unwrap_or_else(|| {
+        let home = |name, rest: &str| std::env::var_os(name).map(|home| PathBuf::from(home).join(rest));
+        let cache = home("XDG_CACHE_HOME", "").or_else(|| home("HOME", ".cache")).unwrap_or_default();
+        cache.join("polysketch-tests/mesa26")
+    });
+    Ok(Gauge {
+        setting: Setting { program, mesa },
+        machines,
+        filter: options.kernel.clone(),
+        checks: if options.unchecked { Checks::Off } else { Checks::Kept },
+        isa: options.isa.clone(),
+    })
+}
+
+/// The rows by scene, vendors beside each other, and the estimate of each scene.
+fn shown(rows: &[Row], machines: &[&'static Machine]) -> String {
+    const HEAD: [&str; 15] = [
+        "step", "kernel", "×", "vendor", "regs", "occ", "spill", "instr", "cycles", "fma", "w/fma", "wg mem",
+        "wgs/proc", "GFLOP", "µs",
+    ];
+    const LEFT: [usize; 3] = [0, 1, 3];
+    let align: Vec<Align> =
+        (0..HEAD.len()).map(|at| if LEFT.contains(&at) { Align::Left } else { Align::Right }).collect();
+    let mut text = String::new();
+    for scene in scenes(rows) {
+        let of_scene: Vec<&Row> = rows.iter().filter(|row| row.scene == scene).collect();
+        let about = of_scene.first().map_or("", |row| row.about.as_str());
+        text += &format!("{scene}: {about}\n");
+        let mut cells = vec![HEAD.map(String::from).to_vec()];
+        let mut last = String::new();
+        for row in of_scene {
+            let new = row.key() != last;
+            last = row.key();
+            cells.push(numbers(row, new));
+        }
+        lines(&align, 0, &cells, columns()).into_iter().for_each(|line| text += &(line + "\n"));
+        text.push('\n');
+    }
+    text += &totals(rows, machines);
+    text
+}
+
+fn numbers(row: &Row, new: bool) -> Vec<String> {
+    let name = |text: &str| if new { text.to_string() } else { String::new() };
+    let times = if new { row.times.to_string() } else { String::new() };
+    let mut cells = vec![name(&row.step), name(&row.kernel), times, row.vendor.to_string()];
+    if let Some(why) = &row.failed {
+        cells.extend(["-", "-", "-", "-", "-", "-", "-", "-", "-", "-"].map(String::from));
+        cells.push(why.clone());
+        return cells;
+    }
+    cells.extend([
+        row.registers.to_string(),
+        row.occupancy.to_string(),
+        row.spills.to_string(),
+        row.instructions.to_string(),
+        row.cycles.map_or("-".into(), |cycles| cycles.to_string()),
+        format!("{:.0} %", 100.0 * row.multiply_adds),
+        format!("{:.2}", row.words),
+        row.workgroup_memory.to_string(),
+        format!("{:.1}", row.workgroups_a_processor),
+        format!("{:.3}", 1e-9 * row.flops),
+        microseconds(row.seconds),
+    ]);
+    cells
+}
+
+/// Scenes in the order of their rows.
+fn scenes(rows: &[Row]) -> Vec<&str> {
+    let mut scenes: Vec<&str> = Vec::new();
+    for row in rows {
+        if !scenes.contains(&row.scene.as_str()) {
+            scenes.push(&row.scene);
+        }
+    }
+    scenes
+}
+
+fn totals(rows: &[Row], machines: &[&'static Machine]) -> String {
+    let mut cells =
+        vec![["scene".to_string()].into_iter().chain(machines.iter().map(|m| m.word.into())).collect()];
+    for scene in scenes(rows) {
+        let of = |machine: &&'static Machine| {
+            let of_both = rows.iter().filter(|row| row.scene == scene && row.vendor == machine.word);
+            let seconds: Vec<Option<f64>> =
+                of_both.map(|row| row.failed.is_none().then_some(row.seconds)).collect();
+            match seconds.iter().copied().collect::<Option<Vec<f64>>>() {
+                Some(all) if !all.is_empty() => microseconds(all.iter().sum()),
+                _ => "-".into(),
+            }
+        };
+        cells.push([scene.to_string()].into_iter().chain(machines.iter().map(of)).collect());
+    }
+    let align: Vec<Align> =
+        (0..=machines.len()).map(|at| if at == 0 { Align::Left } else { Align::Right }).collect();
+    let mut text = "estimates, µs\n".to_string();
+    lines(&align, 0, &cells, columns()).into_iter().for_each(|line| text += &(line + "\n"));
+    for machine in machines {
+        let about = format!("{}: {}; occ: {}", machine.word, machine.about, machine.occupancy_of);
+        wrap(&about, 0, columns()).into_iter().for_each(|line| text += &(line + "\n"));
+    }
+    text
+}
+
+fn difference(found: &Comparison) -> String {
+    let mut text = String::new();
+    let [before, after] = found.estimates.map(microseconds);
+    text += &format!("\nestimates of the rows that the table has: {before} µs before, {after} µs now\n");
+    for line in found.worse.iter().chain(&found.strange) {
+        wrap(line, 0, columns()).into_iter().for_each(|line| text += &(line + "\n"));
+    }
+    text
+}
+
+fn verdict(found: &Comparison, table: &str) -> Outcome {
+    let (worse, strange) = (found.worse.len(), found.strange.len());
+    if worse == 0 && strange == 0 {
+        return Ok(());
+    }
+    let what = match worse {
+        0 => format!("{table} is out of date: {} came or went", plural(strange, "row")),
+        _ => format!("{} became worse than {table} says: {}", plural(worse, "kernel"), found.worse[0]),
+    };
+    Err(Error::new(ErrorKind::Limit, what)
+        .help("mend it, or if it is worth it: polysketch gauge --update, and say why in the commit")
+        .into())
+}
