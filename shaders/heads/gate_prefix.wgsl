@@ -1,11 +1,13 @@
 // permutations: [CARRY] [CACHE]
 // Prefix sums of log sigmoid(gate), which restart at every block (CACHE: never). A sum is kept as
 // (integer, fraction), so that the difference of two sums is exact however long the text is.
-// One invocation a block: a block is short, and there are lanes * heads * blocks of them.
+// A workgroup a block: each invocation sums a run of its tokens, the sums of runs are added up in workgroup
+// memory, and each goes over its run again from what is before it. One invocation a block, the first form, took a
+// third of a prefill call by the gauge.
 #import lanes
 #import gate_sum
 #import head_layout
-struct Params { lanes: u32, tokens: u32, lane_base: u32, blocks: u32 }
+struct Params { tokens: u32, lane_base: u32 }
 override KEYS_STRIDE: u32;     // rows of one head in the carried keys: ring or cache
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -18,17 +20,28 @@ override KEYS_STRIDE: u32;     // rows of one head in the carried keys: ring or 
 @group(0) @binding(3) var<storage, read_write> sums: array<vec2<f32>>; // [lanes, HEADS, tokens]
 #endif
 
+fn logit(at: u32, token: u32, head: u32) -> f32 {
+    return qkv[(at * params.tokens + token) * QKV_WIDTH + GATE_OFFSET + head];
+}
+
+const RUNS: u32 = 64u;
+var<workgroup> runs: array<vec2<f32>, RUNS>;
+
+fn sum_of(a: vec2<f32>, b: vec2<f32>) -> vec2<f32> {
+    let fraction = a.y + b.y;
+    return vec2<f32>(a.x + b.x + floor(fraction), fraction - floor(fraction));
+}
+
 @compute @workgroup_size(64)
-fn main(@builtin(global_invocation_id) id: vec3<u32>) {
-    let block = id.x % params.blocks;
-    let head = id.x / params.blocks % HEADS;
-    let at = id.x / (params.blocks * HEADS);
-    if at >= params.lanes { return; }
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) index: u32) {
+    let block = group.x;
+    let head = group.y;
+    let at = group.z;
     let lane = lanes[params.lane_base + at];
     var sum = vec2<f32>();
 #ifdef CACHE
     // Never restarts: goes on from the row before the call.
-    var i = 0u;
+    var begin = 0u;
     let end = params.tokens;
 #ifdef CARRY
     if lane.position > 0u {
@@ -41,10 +54,10 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let first = block * BLOCK;
     let last = min(first + BLOCK, lane.ring + params.tokens);
     if last <= lane.ring { return; }
-    var i = 0u;
+    var begin = 0u;
     let end = last - lane.ring;
     if first > lane.ring {
-        i = first - lane.ring;
+        begin = first - lane.ring;
     }
 #ifdef CARRY
     if first < lane.ring {
@@ -53,9 +66,23 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     }
 #endif
 #endif
-    for (; i < end; i++) {
-        let logit = qkv[(at * params.tokens + i) * QKV_WIDTH + GATE_OFFSET + head];
-        sum = gate_add(sum, logit);
+    let length = (end - begin + RUNS - 1u) / RUNS;
+    let first_of_run = min(begin + index * length, end);
+    let end_of_run = min(first_of_run + length, end);
+    var run = vec2<f32>();
+    for (var i = first_of_run; i < end_of_run; i++) { run = gate_add(run, logit(at, i, head)); }
+    runs[index] = run;
+    for (var step = 1u; step < RUNS; step *= 2u) {
+        workgroupBarrier();
+        var more = vec2<f32>();
+        if index >= step { more = runs[index - step]; }
+        workgroupBarrier();
+        runs[index] = sum_of(more, runs[index]);
+    }
+    workgroupBarrier();
+    if index > 0u { sum = sum_of(sum, runs[index - 1u]); }
+    for (var i = first_of_run; i < end_of_run; i++) {
+        sum = gate_add(sum, logit(at, i, head));
         sums[(at * HEADS + head) * params.tokens + i] = sum;
     }
 }

@@ -51,6 +51,7 @@ var<private> first_vector: u32;
 var<private> last_gate: vec2<f32>;
 var<private> packed: vec4<u32>;                // of the features that this invocation stages
 var<private> total: vec4<f32>;                 // of the same
+fn left_of_sum(k: u32, r: u32) -> vec4<f32> { return staged_left(k, r); }
 fn vectors_rows() -> u32 { return vectors_sum(); }
 fn multiply_rows() { multiply_sum(); }
 // Of the block's last row those beyond it, without weight.

@@ -18,6 +18,7 @@
 #import tile_product whole
 var<private> corner: vec2<u32>; // first row and vector of the tile
 
+fn left_of_sum(k: u32, r: u32) -> vec4<f32> { return staged_left(k, r); }
 fn vectors_whole() -> u32 { return vectors_sum(); }
 fn multiply_whole() { multiply_sum(); }
 fn left_whole(row: u32, k: u32) -> mat4x4<f32> { return left_block(corner.x + row, k); }

@@ -19,7 +19,7 @@ var<workgroup> tile_right: array<vec4<f32>, RIGHT_SIZE>; // [2, DEPTH, GROUP_X *
 // registers.
 var<private> sum: array<vec4<f32>, 16>;                  // [ROWS, COLUMNS / 4]
 var<private> next: mat4x4<f32>;                          // this invocation's block of the next step
-var<private> turn: u32;                                  // the buffer of the step at hand
+var<private> buffer: u32;                                  // the buffer of the step at hand
 var<private> here: vec3<u32>;                            // x, y, index in the workgroup
 
 // Row r of an invocation, and its vector c of columns, in the tile.
@@ -27,15 +27,19 @@ fn row_of(r: u32) -> u32 { return 4u * (here.y + r / 4u * GROUP_Y) + r % 4u; }
 fn vector_of(c: u32) -> u32 { return here.x + c * GROUP_X; }
 fn vectors_sum() -> u32 { return COLUMNS / 4u; }
 
+// Of the staged left operand at inner index k of the step, the invocation's rows 4 r .. 4 r + 3.
+fn staged_left(k: u32, r: u32) -> vec4<f32> {
+    return tile_left[buffer * (LEFT_SIZE / 2u) + k * (GROUP_Y * ROWS / 4u) + here.y + r * GROUP_Y];
+}
 // Blocks of the left operand in a step.
 fn left_blocks() -> u32 { return GROUP_Y * ROWS / 4u * (DEPTH / 4u); }
 fn keep_left(block: u32) {
     let across = GROUP_Y * ROWS / 4u;
-    let at = turn * (LEFT_SIZE / 2u) + 4u * (block / across) * across + block % across;
+    let at = buffer * (LEFT_SIZE / 2u) + 4u * (block / across) * across + block % across;
     for (var j = 0u; j < 4u; j++) { tile_left[at + j * across] = next[j]; }
 }
 // `wide`: vectors of columns of the operand.
 fn keep_right(block: u32, wide: u32) {
-    let at = turn * (RIGHT_SIZE / 2u) + 4u * (block / wide) * wide + block % wide;
+    let at = buffer * (RIGHT_SIZE / 2u) + 4u * (block / wide) * wide + block % wide;
     for (var j = 0u; j < 4u; j++) { tile_right[at + j * wide] = next[j]; }
 }

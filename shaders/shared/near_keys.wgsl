@@ -9,6 +9,8 @@ override LOCAL_OFFSET: u32;    // its column in query and key rows
 override BIAS: f32;            // β
 override ROW_TILE: u32;        // GROUP_Y * ROWS
 #import matrix_tile
+#import register_operand
+#import right_product values
 #import outer_products sum
 #import outer_products dots
 #import tile_product dots
@@ -33,7 +35,6 @@ var<private> first_key: u32;                   // of the tile of keys
 // SOFTMAX: running maximum and what sums so far are to be multiplied with; else the gate sum. At the end the
 // total.
 var<workgroup> row_state: array<vec2<f32>, ROW_TILE>;
-var<private> dots: array<vec4<f32>, 8>;        // [ROWS], of the keys 4 x .. 4 x + 3 of the tile
 var<private> total: array<vec4<f32>, 2>;       // [ROWS / 4], the part of this invocation's keys
 
 // Rows outside of the call are computed from its first or last one, and not stored.
@@ -50,7 +51,8 @@ fn keep_row_gates() {
     }
 }
 
-fn vectors_dots() -> u32 { return 1u; }
+fn left_of_dots(k: u32, r: u32) -> vec4<f32> { return staged_left(k, r); }
+fn left_of_sum(k: u32, r: u32) -> vec4<f32> { return staged_left(k, r); }
 fn query_at(row: u32, k: u32) -> vec4<f32> {
     return queries[(query_row(row) * QUERY_WIDTH + LOCAL_OFFSET + k) / 4u];
 }
@@ -98,11 +100,6 @@ fn relate() {
     }
 }
 
-// Of the invocation's rows 4 r .. 4 r + 3, a key a column.
-fn dots_of(r: u32) -> mat4x4<f32> {
-    return transpose(mat4x4<f32>(dots[4u * r], dots[4u * r + 1u], dots[4u * r + 2u], dots[4u * r + 3u]));
-}
-
 #ifdef SOFTMAX
 // The maximum of a row goes through the left operand's place [ROW_TILE / 4, GROUP_X]; one invocation finds it
 // for all.
@@ -138,31 +135,12 @@ fn raise() {
 fn value_at(key: u32, vector: u32) -> vec4<f32> {
     return keys[(key_row(first_key + key) * KEY_WIDTH + V_OFFSET) / 4u + min(near.vector + vector, HEAD / 4u - 1u)];
 }
-fn fetch_values(k: u32) {
-    let wide = GROUP_X * vectors_sum();
-    if here.z < wide * (DEPTH / 4u) {
-        let vector = here.z % wide;
-        let key = k + 4u * (here.z / wide);
-        next = mat4x4<f32>(
-            value_at(key, vector), value_at(key + 1u, vector), value_at(key + 2u, vector),
-            value_at(key + 3u, vector)
-        );
-    }
-}
-// A step's weights come from the invocations that hold them.
-fn keep_weights_and_values(k: u32) {
-    let wide = GROUP_X * vectors_sum();
-    let across = ROW_TILE / 4u;
-    let x = here.x - k / 4u;
-    turn = 1u - turn;
-    if x < DEPTH / 4u {
-        for (var r = 0u; r < ROWS / 4u; r++) {
-            let at = turn * (LEFT_SIZE / 2u) + 4u * x * across + here.y + r * GROUP_Y;
-            let weights = dots_of(r);
-            for (var j = 0u; j < 4u; j++) { tile_left[at + j * across] = weights[j]; }
-        }
-    }
-    if here.z < wide * (DEPTH / 4u) { keep_right(here.z, wide); }
+fn vectors_values() -> u32 { return vectors_sum(); }
+fn multiply_values() { multiply_sum(); }
+fn prepare_values(k: u32) { keep_columns(k); }
+fn right_values(vector: u32, k: u32) -> mat4x4<f32> {
+    return mat4x4<f32>(
+        value_at(k, vector), value_at(k + 1u, vector), value_at(k + 2u, vector), value_at(k + 3u, vector));
 }
 
 // `end`: keys that any row sees.
@@ -179,14 +157,7 @@ fn add_near_keys(end: u32) {
             let d = dots_of(r);
             total[r] += d[0] + d[1] + d[2] + d[3];
         }
-        let here_end = min(4u * GROUP_X, end - start);
-        fetch_values(0u);
-        for (var k = 0u; k < here_end; k += DEPTH) {
-            keep_weights_and_values(k);
-            workgroupBarrier();
-            fetch_values(k + DEPTH);
-            multiply_sum();
-        }
+        add_values(min(4u * GROUP_X, end - start));
     }
 }
 

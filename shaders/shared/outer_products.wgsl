@@ -1,4 +1,5 @@
-// $ += the outer products of a step: of invocation (x, y) vectors_$() vectors a row.
+// $ += the outer products of a step: of invocation (x, y) vectors_$() vectors a row. The importing shader says
+// where its rows 4 r .. 4 r + 3 of the left operand are: left_of_$(k, r), such as staged_left.
 fn multiply_$() {
     // Four are written out: not every driver unrolls loops as large as these, and loads want company.
     for (var k = 0u; k < DEPTH; k += 4u) {
@@ -9,14 +10,12 @@ fn multiply_$() {
     }
 }
 fn outer_$(k: u32) {
-    let across = GROUP_Y * ROWS / 4u;
     let wide = GROUP_X * vectors_$();
-    let left = turn * (LEFT_SIZE / 2u) + k * across + here.y;
-    let right = turn * (RIGHT_SIZE / 2u) + k * wide + here.x;
+    let right = buffer * (RIGHT_SIZE / 2u) + k * wide + here.x;
     var b = array<vec4<f32>, 4>(); // [vectors_$()]
     for (var c = 0u; c < vectors_$(); c++) { b[c] = tile_right[right + c * GROUP_X]; }
     for (var r = 0u; r < ROWS / 4u; r++) {
-        let a = tile_left[left + r * GROUP_Y];
+        let a = left_of_$(k, r);
         for (var c = 0u; c < vectors_$(); c++) {
             let at = 4u * r * vectors_$() + c;
             $[at] = fma(vec4<f32>(a.x), b[c], $[at]);

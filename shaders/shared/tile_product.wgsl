@@ -15,7 +15,7 @@ fn fetch_$(k: u32) {
 fn keep_$() {
     let wide = GROUP_X * vectors_$();
     let block = here.z - left_blocks();
-    turn = 1u - turn;
+    buffer = 1u - buffer;
     if here.z < left_blocks() {
         keep_left(here.z);
     } else if block < wide * (DEPTH / 4u) {

@@ -61,14 +61,8 @@ impl Kernel for GatePrefix {
 
     fn dispatches(&self, _: &Variant, call: &Call) -> Vec<Dispatch> {
         let blocks = if self.unbroken { 1 } else { call.unit(Unit::Blocks(self.layout.block)) };
-        let params = shader::Params {
-            lanes: call.lanes.len() as u32,
-            tokens: call.tokens as u32,
-            lane_base: call.lane_base as u32,
-            blocks: blocks as u32,
-        };
-        let invocations = call.lanes.len() * self.layout.heads * blocks;
-        Dispatch::once(&params, [invocations.div_ceil(shader::INVOCATIONS), 1, 1])
+        let params = shader::Params { tokens: call.tokens as u32, lane_base: call.lane_base as u32 };
+        Dispatch::once(&params, [blocks, self.layout.heads, call.lanes.len()])
     }
 
     fn gradient(&self) -> Option<&dyn Gradient> {

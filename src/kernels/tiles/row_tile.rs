@@ -22,6 +22,9 @@ pub(in crate::kernels) const STATES: Wish = Wish { tile: 64, enough: 32 };
 /// The state of one block, while decoding waits: few features a workgroup.
 pub(in crate::kernels) const FOLD: Wish = Wish { tile: 16, enough: 16 };
 
+/// Learned sketches.
+pub(in crate::kernels) const SKETCH: Wish = Wish { tile: 64, enough: 16 };
+
 /// So many workgroups keep a device busy.
 const ENOUGH: usize = 256;
 /// Most columns of a workgroup: wider heads are cut into parts.
@@ -68,7 +71,8 @@ fn cut(head: usize, tile: usize, rows: usize) -> Option<MatrixTile> {
     // A row of invocations stands side by side in two halves of a subgroup.
     let owned = vectors.div_ceil(32).next_power_of_two();
     let group_x = vectors.div_ceil(owned).next_multiple_of(4);
-    let fits = tile.is_multiple_of(rows) && tile >= rows;
+    // Fewer invocations than two subgroups have too little to stage with.
+    let fits = tile.is_multiple_of(rows) && tile >= rows && (rows == 4 || group_x * (tile / rows) >= 64);
     let [group_y, columns, depth] = [tile / rows, 4 * owned, 4];
     let tile = MatrixTile { group_x, group_y, rows, columns, depth, left_size: 0, right_size: 0 };
     fits.then(|| staging(tile, depth))
