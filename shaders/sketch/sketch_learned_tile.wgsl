@@ -11,7 +11,7 @@
 #import sketch_net
 struct Params { vectors: u32, lanes: u32, tokens: u32, lane_base: u32 }
 override ROW_TILE: u32;        // GROUP_Y * ROWS
-override VECTOR_SIZE: u32;     // max(HEAD, SIZE) * ROW_TILE / 4
+override VECTOR_SIZE: u32;     // ROW_TILE / 4 times max(HEAD, SIZE), which is rounded up to whole steps
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> qkv: array<f32>;              // [rows, QKV_WIDTH]
@@ -32,36 +32,29 @@ override VECTOR_SIZE: u32;     // max(HEAD, SIZE) * ROW_TILE / 4
 #import vector_place
 #import gelu
 
-// [max(HEAD, SIZE), ROW_TILE / 4]: input of the level, four vectors side by side, normed in place.
+// [max(HEAD, SIZE) in whole steps, ROW_TILE / 4]: input of the level, four vectors side by side, normed in place.
 var<workgroup> vector: array<vec4<f32>, VECTOR_SIZE>;
-var<workgroup> moments: array<vec2<f32>, ROW_TILE>;
+var<workgroup> moments: array<vec2<f32>, ROW_TILE>;  // of the level's input
 var<private> width: u32;                       // of the level's input
 var<private> matrix: u32;                      // where the one at hand begins in w
 var<private> first_unit: u32;                  // of the hidden layer
 var<private> first_inner: u32;                 // of the step
 
-// Vectors beyond the last are computed like it, and not stored.
-fn place_of(v: u32) -> vec3<u32> { return vector_place(min(v, params.vectors - 1u)); }
-fn input_pair(place: vec3<u32>, row: u32, i: u32) -> vec2<f32> {
-    if INPUT_NORMED { return normed_pair(place.x, moments[row], place.y, place.z, i); }
-    return raw_pair(place.x, place.z, i);
+// Where the vectors come from; those beyond the last are computed like it, and not stored.
+var<workgroup> places: array<vec3<u32>, ROW_TILE>;
+fn input_pair(row: u32, i: u32) -> vec2<f32> {
+    let at = places[row];
+    if INPUT_NORMED { return normed_pair(at.x, moments[row], at.y, at.z, i); }
+    return raw_pair(at.x, at.z, i);
 }
-fn load_input(first: u32) {
-    if INPUT_NORMED {
-        for (var row = here.z; row < ROW_TILE; row += GROUP_X * GROUP_Y) {
-            let at = place_of(first + row);
-            moments[row] = head_moments(at.x, at.z);
-        }
-        workgroupBarrier();
-    }
+fn load_input() {
     for (var i = here.z; i < ROW_TILE / 4u * (HEAD / 2u); i += GROUP_X * GROUP_Y) {
         let rows = i % (ROW_TILE / 4u);
         let c = i / (ROW_TILE / 4u);
-        let row = 4u * rows;
-        let p0 = input_pair(place_of(first + row), row, c);
-        let p1 = input_pair(place_of(first + row + 1u), row + 1u, c);
-        let p2 = input_pair(place_of(first + row + 2u), row + 2u, c);
-        let p3 = input_pair(place_of(first + row + 3u), row + 3u, c);
+        let p0 = input_pair(4u * rows, c);
+        let p1 = input_pair(4u * rows + 1u, c);
+        let p2 = input_pair(4u * rows + 2u, c);
+        let p3 = input_pair(4u * rows + 3u, c);
         let to = pair_places(c);
         vector[to.x * (ROW_TILE / 4u) + rows] = vec4<f32>(p0.x, p1.x, p2.x, p3.x);
         vector[to.y * (ROW_TILE / 4u) + rows] = vec4<f32>(p0.y, p1.y, p2.y, p3.y);
@@ -82,8 +75,14 @@ fn normalize_rows(norm: u32) {
         moments[row] = vec2<f32>(mean, inverseSqrt(square / f32(width) + 1e-5));
     }
     workgroupBarrier();
-    for (var i = here.z; i < ROW_TILE / 4u * width; i += GROUP_X * GROUP_Y) {
+    // The last step may go beyond.
+    let steps = (width + DEPTH - 1u) / DEPTH * DEPTH;
+    for (var i = here.z; i < ROW_TILE / 4u * steps; i += GROUP_X * GROUP_Y) {
         let c = i / (ROW_TILE / 4u);
+        if c >= width {
+            vector[i] = vec4<f32>();
+            continue;
+        }
         let row = 4u * (i % (ROW_TILE / 4u));
         let m0 = moments[row];
         let m1 = moments[row + 1u];
@@ -98,7 +97,7 @@ fn normalize_rows(norm: u32) {
 
 // dots = the units 4 GROUP_X of the hidden layer, before their activation.
 fn left_of_dots(k: u32, r: u32) -> vec4<f32> {
-    return vector[min(first_inner + k, width - 1u) * (ROW_TILE / 4u) + here.y + r * GROUP_Y];
+    return vector[(first_inner + k) * (ROW_TILE / 4u) + here.y + r * GROUP_Y];
 }
 fn vectors_up() -> u32 { return 1u; }
 fn multiply_up() { multiply_dots(); }
@@ -142,6 +141,16 @@ fn keep_outputs() {
     workgroupBarrier();
 }
 
+fn store(at: u32, value: vec4<f32>, last: bool) {
+    var s = value;
+    if last {
+        let left = vec4<f32>(sketch[at], sketch[at + 1u], sketch[at + 2u], sketch[at + 3u]);
+        let root = sqrt(f32(SIZE));
+        s = root * tanh(clamp(left * value / root, vec4<f32>(-15.0), vec4<f32>(15.0)));
+    }
+    for (var j = 0u; j < 4u; j++) { sketch[at + j] = s[j]; }
+}
+
 @compute @workgroup_size(GROUP_X, GROUP_Y)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -152,10 +161,15 @@ fn main(
     here = vec3<u32>(local.xy, index);
     let first = (group.y * groups.x + group.x) * ROW_TILE;
     if first >= params.vectors { return; }
-    var left = array<vec4<f32>, 16>(); // sum of the first branch
     var at = 0u; // of the level in w
     for (var branch = 0u; branch < 2u; branch++) {
-        load_input(first);
+        for (var row = index; row < ROW_TILE; row += GROUP_X * GROUP_Y) {
+            let place = vector_place(min(first + row, params.vectors - 1u));
+            places[row] = place;
+            if INPUT_NORMED { moments[row] = head_moments(place.x, place.z); }
+        }
+        workgroupBarrier();
+        load_input();
         for (var level = 0u; level < LEVELS; level++) {
             let inner = select(SIZE, HEAD, level == 0u);
             width = inner;
@@ -172,17 +186,14 @@ fn main(
             keep_outputs();
             at += 2u * inner + HIDDEN * (inner + SIZE);
         }
-        if branch == 0u { left = sum; }
-    }
-    let root = sqrt(f32(SIZE));
-    for (var r = 0u; r < ROWS; r++) {
-        let v = first + row_of(r);
-        for (var c = 0u; c < COLUMNS / 4u; c++) {
-            let output = 4u * vector_of(c);
-            let i = r * (COLUMNS / 4u) + c;
-            if output < SIZE && v < params.vectors {
-                let s = root * tanh(clamp(left[i] * sum[i] / root, vec4<f32>(-15.0), vec4<f32>(15.0)));
-                for (var j = 0u; j < 4u; j++) { sketch[v * SIZE + output + j] = s[j]; }
+        // What the first branch gave waits where the result will be.
+        for (var r = 0u; r < ROWS; r++) {
+            let v = first + row_of(r);
+            for (var c = 0u; c < COLUMNS / 4u; c++) {
+                let output = 4u * vector_of(c);
+                if output < SIZE && v < params.vectors {
+                    store(v * SIZE + output, sum[r * (COLUMNS / 4u) + c], branch == 1u);
+                }
             }
         }
     }

@@ -55,7 +55,7 @@ impl SketchLearned {
         let (l, row_tile) = (&self.layout, rows(&tile));
         tile::Overrides {
             row_tile,
-            vector_size: l.head.max(l.sketch) * row_tile / 4,
+            vector_size: l.head.max(l.sketch).next_multiple_of(tile.depth) * row_tile / 4,
             matrix_tile: tile,
             sketch_net: self.net(),
             head_layout: l.overrides(),
