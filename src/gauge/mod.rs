@@ -33,7 +33,7 @@ use std::path::{Path, PathBuf};
 
 pub use compiler::serve;
 pub use process::Setting;
-pub use row::Row;
+pub use row::{Report, Row};
 pub use spirv::Checks;
 pub use vendor::{Built, MACHINES, Machine};
 
@@ -65,19 +65,26 @@ pub struct Options {
 /// # Errors
 /// [`ErrorKind::Device`] where a compiler is missing or gives no device; [`ErrorKind::Input`] for a filter
 /// that nothing meets. A shader that fails is a row with its reason.
-pub fn run(options: &Options, tell: &(dyn Fn(&str) + Sync)) -> Result<Vec<Row>> {
+pub fn run(options: &Options, tell: &(dyn Fn(&str) + Sync)) -> Result<Report> {
     options.machines.iter().try_for_each(|machine| options.setting.check(machine))?;
     if let Some(folder) = &options.isa {
         crate::files::create_folders(folder)?;
     }
-    let of_machine = |machine: &'static Machine| Gauge::start(options, machine)?.rows(tell);
-    let rows: Vec<Result<Vec<Row>>> = std::thread::scope(|scope| {
+    let of_machine = |machine: &'static Machine| {
+        let gauge = Gauge::start(options, machine)?;
+        let version = gauge.compiler.device.adapter.driver_info.clone();
+        Ok((version, gauge.rows(tell)?))
+    };
+    let found: Vec<Result<(String, Vec<Row>)>> = std::thread::scope(|scope| {
         let threads: Vec<_> =
             options.machines.iter().map(|machine| scope.spawn(|| of_machine(machine))).collect();
         let died = || Err(Error::new(ErrorKind::Device, "internal fault: a thread of the gauge died"));
         threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| died())).collect()
     });
-    let mut rows = rows.into_iter().collect::<Result<Vec<_>>>()?.concat();
+    let (mut versions, rows): (Vec<_>, Vec<_>) =
+        found.into_iter().collect::<Result<Vec<_>>>()?.into_iter().unzip();
+    versions.dedup();
+    let mut rows: Vec<Row> = rows.concat();
     if rows.is_empty() {
         let asked = options.filter.as_deref().unwrap_or_default();
         return Err(Error::new(ErrorKind::Input, format!("no kernel or scene is named like '{asked}'"))
@@ -98,7 +105,7 @@ pub fn run(options: &Options, tell: &(dyn Fn(&str) + Sync)) -> Result<Vec<Row>> 
     });
     let scene = |row: &Row| scenes.iter().position(|name| *name == row.scene);
     rows.sort_by_key(|row| (scene(row), place(row)));
-    Ok(rows)
+    Ok(Report { compilers: versions.join(", "), rows })
 }
 
 /// One device, and what was compiled for it.

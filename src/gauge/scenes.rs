@@ -195,6 +195,7 @@ fn product(rows: usize, inner: usize, columns: usize, traits: &DeviceTraits) -> 
     let w = graph.parameter("w", DType::F32, shape![columns, inner]);
     let seed = graph.parameter("seed", DType::F32, shape![Unit::Rows, columns]);
     let y = graph.apply1("product", Linear::new(inner, columns), &[x, w])?;
+    graph.output(y, "y");
     graph.backward(&[(y, seed)], &|name| name != "seed", Recompute::Nothing)?;
     let capacity = Capacity { lanes: 1, tokens: rows, slots: 1, context: 0 };
     Ok(Scene {

@@ -1,7 +1,7 @@
 //! IR3's assembly: labels `l9:`, an instruction a line, with what it waits for and how often it is repeated
 //! in front: `(sy)(rpt2)mad.f32 r46.z, r23.z, r21.x, r46.z`.
 
-use super::{Code, Count, Share};
+use super::code::{Code, Count, Share};
 
 /// The inner loop of a shader.
 pub fn read(text: &str) -> Share {

@@ -1,7 +1,7 @@
 //! ACO's assembly: labels `BB4:`, an instruction a line, its encoding behind `;`. `v_dual_…  :: v_dual_…` is
 //! two operations in one.
 
-use super::{Code, Count, Share, words_of_bits};
+use super::code::{Code, Count, Share, words_of_bits};
 
 /// The inner loop of a shader.
 pub fn read(text: &str) -> Share {

@@ -1,7 +1,7 @@
 //! The AGX compiler's listing after register allocation: `block4 {` … `} -> block5 block6  from block3`. It
 //! is the last listing before the bytes of the shader, which are followed by those of its preamble.
 
-use super::{Code, Count, Share};
+use super::code::{Code, Count, Share};
 
 /// The inner loop of a shader.
 pub fn read(text: &str) -> Share {

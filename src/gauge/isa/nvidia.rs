@@ -1,7 +1,7 @@
 //! NAK's text. A block is `block.u 4 L6 [3, 4] -> {` … `} -> [5, 4]`, by number; behind `//` is the
 //! schedule.
 
-use super::{Code, Count, Share, words_of_bits};
+use super::code::{Code, Count, Share, words_of_bits};
 
 /// The inner loop of a shader.
 pub fn read(text: &str) -> Share {
