@@ -57,7 +57,7 @@ fn cells(row: &Row) -> Vec<String> {
             row.spills.to_string(),
             row.instructions.to_string(),
             row.cycles.map_or("-".into(), |cycles| cycles.to_string()),
-            format!("{:.0}", 100.0 * row.multiply_adds),
+            percent(row),
             format!("{:.2}", row.words),
             row.workgroup_memory.to_string(),
             row.workgroups.to_string(),
@@ -65,6 +65,10 @@ fn cells(row: &Row) -> Vec<String> {
         ],
     };
     first.into_iter().chain(rest).collect()
+}
+
+fn percent(row: &Row) -> String {
+    format!("{:.0}", 100.0 * row.multiply_adds)
 }
 
 /// Three digits that count.
@@ -122,7 +126,7 @@ impl Code {
             occupancy: row.occupancy,
             spills: row.spills,
             instructions: row.instructions,
-            multiply_adds: (100.0 * row.multiply_adds).round() as u64,
+            multiply_adds: percent(row).parse().unwrap_or(0),
             microseconds: microseconds(row.seconds).parse().unwrap_or(0.0),
         })
     }

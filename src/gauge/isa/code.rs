@@ -8,15 +8,18 @@ pub struct Count {
     pub instructions: u32,
     /// f32 multiply-adds: two in an instruction that does two.
     pub multiply_adds: u32,
-    /// Words that are read from workgroup or global memory.
-    pub words: u32,
+    /// Words read from workgroup memory.
+    pub near: u32,
+    /// Words read from buffers.
+    pub far: u32,
 }
 
 impl Count {
     fn add(&mut self, other: Count) {
         self.instructions += other.instructions;
         self.multiply_adds += other.multiply_adds;
-        self.words += other.words;
+        self.near += other.near;
+        self.far += other.far;
     }
 }
 
@@ -35,9 +38,9 @@ impl Share {
         f64::from(self.count.multiply_adds) / f64::from(self.count.instructions.max(1))
     }
 
-    /// Words read for a multiply-add.
+    /// Words read for a multiply-add, from workgroup memory and from buffers.
     pub fn words(&self) -> f64 {
-        f64::from(self.count.words) / f64::from(self.count.multiply_adds.max(1))
+        f64::from(self.count.near + self.count.far) / f64::from(self.count.multiply_adds.max(1))
     }
 }
 
@@ -216,7 +219,7 @@ mod tests {
 
     fn block(code: &mut Code, name: &str, multiply_adds: u32, instructions: u32) {
         code.label(name);
-        code.count(Count { instructions, multiply_adds, words: 0 });
+        code.count(Count { instructions, multiply_adds, near: 0, far: 0 });
     }
 
     #[test]
@@ -228,7 +231,7 @@ mod tests {
         block(&mut code, "rest", 1, 50);
         code.branch("outer", false);
         block(&mut code, "end", 100, 100);
-        assert_eq!(code.hot_loop().count, Count { instructions: 20, multiply_adds: 16, words: 0 });
+        assert_eq!(code.hot_loop().count, Count { instructions: 20, multiply_adds: 16, near: 0, far: 0 });
         // A staging loop within is no reason to overlook the work around it.
         let mut code = Code::default();
         block(&mut code, "outer", 40, 50);
@@ -236,7 +239,7 @@ mod tests {
         code.branch("staging", false);
         block(&mut code, "rest", 24, 30);
         code.branch("outer", false);
-        assert_eq!(code.hot_loop().count, Count { instructions: 80, multiply_adds: 64, words: 0 });
+        assert_eq!(code.hot_loop().count, Count { instructions: 80, multiply_adds: 64, near: 0, far: 0 });
     }
 
     #[test]
