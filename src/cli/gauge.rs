@@ -32,6 +32,10 @@ pub struct Options {
     /// Shaders without checks of bounds and divisors
     #[arg(long)]
     unchecked: bool,
+    /// Take shaders from this folder (FAMILY/KERNEL.wgsl, shared/NAME.wgsl), as they are edited, in place of the
+    /// program's own; overrides and bindings stay
+    #[arg(long, value_name = "DIR")]
+    shaders: Option<PathBuf>,
     /// Keep the compilers' texts in this folder
     #[arg(long, value_name = "DIR")]
     isa: Option<PathBuf>,
@@ -47,7 +51,9 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
     }
     let asked = gauged(options)?;
     let whole = asked.filter.is_none();
-    if options.update && (!whole || asked.machines.len() < MACHINES.len() || options.unchecked) {
+    if options.update
+        && (!whole || asked.machines.len() < MACHINES.len() || options.unchecked || options.shaders.is_some())
+    {
         let what = "--update wants every kernel of every vendor, as the engine runs it";
         return Err(Error::new(ErrorKind::Input, what).help("leave out the other options").into());
     }
@@ -105,6 +111,7 @@ fn gauged(options: &Options) -> Outcome<Gauge> {
         machines,
         filter: options.kernel.clone(),
         checks: if options.unchecked { Checks::Off } else { Checks::Kept },
+        shaders: options.shaders.clone(),
         isa: options.isa.clone(),
     })
 }

@@ -7,7 +7,7 @@
 //! |---|---|
 //! | `vendor.rs` | the four devices: driver, machine numbers, the drivers' own words for statistics |
 //! | `scenes.rs` | what is gauged: plans and their calls |
-//! | `spirv.rs` | WGSL to SPIR-V as wgpu writes it |
+//! | `sources.rs`, `spirv.rs` | a variant's WGSL; to SPIR-V as wgpu writes it |
 //! | `process.rs`, `protocol.rs` | a worker's process, and what is said to it |
 //! | `compiler.rs` | the worker: a Vulkan device that compiles and tells |
 //! | `isa/` | the inner loop in a compiler's text, and its multiply-adds |
@@ -24,6 +24,7 @@ mod process;
 mod protocol;
 mod row;
 mod scenes;
+mod sources;
 mod spirv;
 pub mod table;
 mod vendor;
@@ -55,6 +56,8 @@ pub struct Options {
     pub filter: Option<String>,
     /// Which checks shaders carry.
     pub checks: Checks,
+    /// A folder of shaders in place of the program's own.
+    pub shaders: Option<PathBuf>,
     /// A folder for the compilers' texts.
     pub isa: Option<PathBuf>,
 }
@@ -169,8 +172,7 @@ impl<'a> Gauge<'a> {
     }
 
     fn build(&mut self, variant: &Variant) -> Result<Built> {
-        let source = variant.source()?;
-        let source = source.ok_or_else(|| Error::new(ErrorKind::Device, "it has no shader"))?;
+        let source = sources::source(variant, self.options.shaders.as_deref())?;
         let constants: Vec<(&str, f64)> = variant.constants().collect();
         let target = &self.compiler.device.target;
         let words = spirv::translate(variant.name(), &source, &constants, target, self.options.checks)?;
