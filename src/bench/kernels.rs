@@ -240,8 +240,11 @@ pub(crate) fn moved(plan: &Plan, step: &Step, call: &Call) -> u64 {
         let ty = &plan.tensors[at].tensor.ty;
         ty.dtype.bytes(ty.shape.elements_of(plan, call))
     };
-    let looked_up =
-        |at: usize| step.kernel.stem() == "embed" && plan.tensors[at].tensor.role == Role::Parameter;
+    let looked_up = |at: usize| match step.kernel.stem() {
+        "embed" => plan.tensors[at].tensor.role == Role::Parameter,
+        "take_last" => true,
+        _ => false,
+    };
     let all = step.args.iter().map(|arg| arg.tensor.0);
     let written: usize = step.args.iter().filter(|arg| arg.written).map(|arg| bytes(arg.tensor.0)).sum();
     all.map(|at| if looked_up(at) { bytes(at).min(written) } else { bytes(at) } as u64).sum()

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use polysketch::gauge::table::{self, Comparison, compare, microseconds};
+use polysketch::gauge::table::{self, Comparison, microseconds};
 use polysketch::gauge::{Checks, MACHINES, Machine, Options as Gauge, Row, Setting, run as gauge, serve};
 use polysketch::{Error, ErrorKind};
 
@@ -32,6 +32,10 @@ pub struct Options {
     /// Shaders without checks of bounds and divisors
     #[arg(long)]
     unchecked: bool,
+    /// Take shaders from this folder (FAMILY/KERNEL.wgsl, shared/NAME.wgsl), as they are edited, in place of the
+    /// program's own; overrides and bindings stay
+    #[arg(long, value_name = "DIR")]
+    shaders: Option<PathBuf>,
     /// Keep the compilers' texts in this folder
     #[arg(long, value_name = "DIR")]
     isa: Option<PathBuf>,
@@ -47,7 +51,9 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
     }
     let asked = gauged(options)?;
     let whole = asked.filter.is_none();
-    if options.update && (!whole || asked.machines.len() < MACHINES.len() || options.unchecked) {
+    if options.update
+        && (!whole || asked.machines.len() < MACHINES.len() || options.unchecked || options.shaders.is_some())
+    {
         let what = "--update wants every kernel of every vendor, as the engine runs it";
         return Err(Error::new(ErrorKind::Input, what).help("leave out the other options").into());
     }
@@ -64,19 +70,17 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
         polysketch::files::check_place(&path)?;
     }
     let spinner = Progress::spinner(common, "gauging");
-    let rows = gauge(&asked, &|what| spinner.say(what))?;
+    let report = gauge(&asked, &|what| spinner.say(what))?;
     drop(spinner);
     if options.update {
-        polysketch::files::atomic_write(&path, |file| file.write_all(table::text(&rows).as_bytes()))?;
+        polysketch::files::atomic_write(&path, |file| file.write_all(table::text(&report).as_bytes()))?;
     }
-    let found = kept.map(|kept| compare(&rows, &kept, whole));
-    if common.json {
-        print_json(&rows)?;
-    } else {
-        print(&shown(&rows, &asked.machines))?;
-        if let Some(found) = &found {
-            print(&difference(found))?;
-        }
+    let found = kept.map(|kept| kept.compare(&report, whole));
+    match &found {
+        _ if common.json => print_json(&report.rows)?,
+        // All rows are in the table; what is new is what differs.
+        Some(found) => print(&difference(found))?,
+        None => print(&shown(&report.rows, &asked.machines))?,
     }
     found.map_or(Ok(()), |found| verdict(&found, &path.display().to_string()))
 }
@@ -107,6 +111,7 @@ fn gauged(options: &Options) -> Outcome<Gauge> {
         machines,
         filter: options.kernel.clone(),
         checks: if options.unchecked { Checks::Off } else { Checks::Kept },
+        shaders: options.shaders.clone(),
         isa: options.isa.clone(),
     })
 }
@@ -203,16 +208,31 @@ fn totals(rows: &[Row], machines: &[&'static Machine]) -> String {
 
 fn difference(found: &Comparison) -> String {
     let mut text = String::new();
-    let [before, after] = found.estimates.map(microseconds);
-    text += &format!("\nestimates of the rows that the table has: {before} µs before, {after} µs now\n");
-    for line in found.worse.iter().chain(&found.strange) {
-        wrap(line, 0, columns()).into_iter().for_each(|line| text += &(line + "\n"));
+    let lists = [("changed", &found.changed), ("worse", &found.worse), ("came or went", &found.strange)];
+    for (what, list) in lists.into_iter().filter(|(_, list)| !list.is_empty()) {
+        text += &format!("{what}:\n");
+        for line in list {
+            wrap(line, 2, columns()).into_iter().for_each(|line| text += &(line + "\n"));
+        }
+        text.push('\n');
     }
+    let mut cells = vec![["estimates", "vendor", "µs before", "µs now", "times"].map(String::from).to_vec()];
+    for (scene, vendor, [before, now]) in &found.estimates {
+        let times = format!("{:.2}", now / before);
+        cells.push(vec![scene.clone(), (*vendor).into(), microseconds(*before), microseconds(*now), times]);
+    }
+    let align = [Align::Left, Align::Left, Align::Right, Align::Right, Align::Right];
+    lines(&align, 0, &cells, columns()).into_iter().for_each(|line| text += &(line + "\n"));
     text
 }
 
 fn verdict(found: &Comparison, table: &str) -> Outcome {
     let (worse, strange) = (found.worse.len(), found.strange.len());
+    if let Some([of_table, here]) = &found.compilers {
+        // Other compilers, other numbers: nobody here made a kernel worse.
+        let text = format!("skipped: {table} is of {of_table}, the compilers here are {here}\n");
+        return print(&text);
+    }
     if worse == 0 && strange == 0 {
         return Ok(());
     }

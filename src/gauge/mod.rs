@@ -7,7 +7,7 @@
 //! |---|---|
 //! | `vendor.rs` | the four devices: driver, machine numbers, the drivers' own words for statistics |
 //! | `scenes.rs` | what is gauged: plans and their calls |
-//! | `spirv.rs` | WGSL to SPIR-V as wgpu writes it |
+//! | `sources.rs`, `spirv.rs` | a variant's WGSL; to SPIR-V as wgpu writes it |
 //! | `process.rs`, `protocol.rs` | a worker's process, and what is said to it |
 //! | `compiler.rs` | the worker: a Vulkan device that compiles and tells |
 //! | `isa/` | the inner loop in a compiler's text, and its multiply-adds |
@@ -24,6 +24,7 @@ mod process;
 mod protocol;
 mod row;
 mod scenes;
+mod sources;
 mod spirv;
 pub mod table;
 mod vendor;
@@ -33,7 +34,7 @@ use std::path::{Path, PathBuf};
 
 pub use compiler::serve;
 pub use process::Setting;
-pub use row::Row;
+pub use row::{Report, Row};
 pub use spirv::Checks;
 pub use vendor::{Built, MACHINES, Machine};
 
@@ -55,6 +56,8 @@ pub struct Options {
     pub filter: Option<String>,
     /// Which checks shaders carry.
     pub checks: Checks,
+    /// A folder of shaders in place of the program's own.
+    pub shaders: Option<PathBuf>,
     /// A folder for the compilers' texts.
     pub isa: Option<PathBuf>,
 }
@@ -65,19 +68,26 @@ pub struct Options {
 /// # Errors
 /// [`ErrorKind::Device`] where a compiler is missing or gives no device; [`ErrorKind::Input`] for a filter
 /// that nothing meets. A shader that fails is a row with its reason.
-pub fn run(options: &Options, tell: &(dyn Fn(&str) + Sync)) -> Result<Vec<Row>> {
+pub fn run(options: &Options, tell: &(dyn Fn(&str) + Sync)) -> Result<Report> {
     options.machines.iter().try_for_each(|machine| options.setting.check(machine))?;
     if let Some(folder) = &options.isa {
         crate::files::create_folders(folder)?;
     }
-    let of_machine = |machine: &'static Machine| Gauge::start(options, machine)?.rows(tell);
-    let rows: Vec<Result<Vec<Row>>> = std::thread::scope(|scope| {
+    let of_machine = |machine: &'static Machine| {
+        let gauge = Gauge::start(options, machine)?;
+        let version = gauge.compiler.device.adapter.driver_info.clone();
+        Ok((version, gauge.rows(tell)?))
+    };
+    let found: Vec<Result<(String, Vec<Row>)>> = std::thread::scope(|scope| {
         let threads: Vec<_> =
             options.machines.iter().map(|machine| scope.spawn(|| of_machine(machine))).collect();
         let died = || Err(Error::new(ErrorKind::Device, "internal fault: a thread of the gauge died"));
         threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| died())).collect()
     });
-    let mut rows = rows.into_iter().collect::<Result<Vec<_>>>()?.concat();
+    let (mut versions, rows): (Vec<_>, Vec<_>) =
+        found.into_iter().collect::<Result<Vec<_>>>()?.into_iter().unzip();
+    versions.dedup();
+    let mut rows: Vec<Row> = rows.concat();
     if rows.is_empty() {
         let asked = options.filter.as_deref().unwrap_or_default();
         return Err(Error::new(ErrorKind::Input, format!("no kernel or scene is named like '{asked}'"))
@@ -98,7 +108,7 @@ pub fn run(options: &Options, tell: &(dyn Fn(&str) + Sync)) -> Result<Vec<Row>> 
     });
     let scene = |row: &Row| scenes.iter().position(|name| *name == row.scene);
     rows.sort_by_key(|row| (scene(row), place(row)));
-    Ok(rows)
+    Ok(Report { compilers: versions.join(", "), rows })
 }
 
 /// One device, and what was compiled for it.
@@ -162,8 +172,7 @@ impl<'a> Gauge<'a> {
     }
 
     fn build(&mut self, variant: &Variant) -> Result<Built> {
-        let source = variant.source()?;
-        let source = source.ok_or_else(|| Error::new(ErrorKind::Device, "it has no shader"))?;
+        let source = sources::source(variant, self.options.shaders.as_deref())?;
         let constants: Vec<(&str, f64)> = variant.constants().collect();
         let target = &self.compiler.device.target;
         let words = spirv::translate(variant.name(), &source, &constants, target, self.options.checks)?;

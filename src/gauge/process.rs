@@ -242,4 +242,81 @@ mod tests {
         let kept = kept.into_inner().expect("no thread died");
         assert!(kept.len() == LAST_WORDS && kept.ends_with(b"athe end"));
     }
+
+    /// A folder whose loader is a script: it says what a worker says first, and dies over the first request.
+    fn dying(hello: &Hello) -> tempfile::TempDir {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::create_dir_all(libraries(folder.path())).expect("folders");
+        let script = loader(folder.path());
+        for file in [MACHINES[0].driver(folder.path()), MACHINES[0].shim(folder.path())] {
+            std::fs::write(file, "").expect("written");
+        }
+        let text =
+            "#!/bin/sh\ncat \"$0.hello\"; head -c 4 >/dev/null; echo 'too many registers' >&2; exit 3\n";
+        std::fs::write(&script, text).expect("written");
+        std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).expect("executable");
+        let mut words = Vec::new();
+        send(&mut words, hello).expect("written");
+        std::fs::write(script.with_extension("2.hello"), words).expect("written");
+        folder
+    }
+
+    /// Another test's process, just forked, may still hold the script open: it cannot be run until that is over.
+    fn started(setting: &Setting) -> Result<Compiler> {
+        loop {
+            match Compiler::start(setting, &MACHINES[0]) {
+                Err(e) if e.message().contains("busy") => std::thread::yield_now(),
+                result => return result,
+            }
+        }
+    }
+
+    #[test]
+    fn a_compiler_that_dies_is_told_of_and_starts_again() {
+        let limits: serde_json::Value = [
+            "max_storage_buffer_binding_size",
+            "max_buffer_size",
+            "max_storage_buffers_per_shader_stage",
+            "max_compute_workgroup_storage_size",
+            "max_compute_invocations_per_workgroup",
+            "max_compute_workgroups_per_dimension",
+            "min_uniform_buffer_offset_alignment",
+            "min_storage_buffer_offset_alignment",
+            "max_immediate_size",
+        ]
+        .map(|name| (name.to_string(), serde_json::json!(1)))
+        .into_iter()
+        .chain([("max_compute_workgroup_size".to_string(), serde_json::json!([1, 1, 1]))])
+        .collect();
+        let features: serde_json::Value = [
+            "subgroups",
+            "shader_f16",
+            "timestamp_query",
+            "timestamp_query_inside_passes",
+            "pipeline_cache",
+            "immediates",
+        ]
+        .map(|name| (name.to_string(), serde_json::json!(false)))
+        .into_iter()
+        .collect();
+        let adapter = serde_json::from_value(serde_json::json!({
+            "index": 0, "name": "NVK", "backend": "vulkan", "kind": "discrete", "vendor": 0x10de, "device": 0,
+            "driver": "NVK", "driver_info": "Mesa", "limits": limits, "features": features,
+        }))
+        .expect("a report");
+        let device = Device { adapter, target: super::super::protocol::Target::default() };
+        let folder = dying(&Hello::Ready(Box::new(device)));
+        let setting = Setting { program: "polysketch".into(), mesa: folder.path().to_path_buf() };
+        let mut compiler = started(&setting).expect("it says that it has a device");
+        let request = Request { words: vec![0; 1000], storage: 1, texts: false };
+        for _ in 0..2 {
+            let error = compiler.compile(&request).expect_err("it dies");
+            assert!(error.message().contains("exit status: 3"), "{error}");
+        }
+        let folder = dying(&Hello::Failed("no such chip".into()));
+        let setting = Setting { program: "polysketch".into(), mesa: folder.path().to_path_buf() };
+        let error = started(&setting).map(|_| ()).expect_err("it has no device");
+        assert_eq!(error.message(), "nvidia: no device: no such chip");
+    }
 }

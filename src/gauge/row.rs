@@ -7,6 +7,15 @@ use super::scenes::{Part, Scene};
 use super::vendor::{Built, Machine};
 use crate::bench::kernels::variant;
 
+/// What a run found.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// Version of the compilers.
+    pub compilers: String,
+    /// All rows.
+    pub rows: Vec<Row>,
+}
+
 /// A kernel of a scene on a device.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Row {

@@ -195,6 +195,7 @@ fn product(rows: usize, inner: usize, columns: usize, traits: &DeviceTraits) -> 
     let w = graph.parameter("w", DType::F32, shape![columns, inner]);
     let seed = graph.parameter("seed", DType::F32, shape![Unit::Rows, columns]);
     let y = graph.apply1("product", Linear::new(inner, columns), &[x, w])?;
+    graph.output(y, "y");
     graph.backward(&[(y, seed)], &|name| name != "seed", Recompute::Nothing)?;
     let capacity = Capacity { lanes: 1, tokens: rows, slots: 1, context: 0 };
     Ok(Scene {
@@ -275,5 +276,45 @@ impl Scene {
             }));
         }
         all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn scenes_hold_the_work_of_their_plans_once() {
+        let all = scenes(&DeviceTraits::floor()).expect("plans");
+        let names: HashSet<&str> = all.iter().map(|scene| scene.name.as_str()).collect();
+        assert!(names.len() == all.len() && names.contains("learned.backward"), "{names:?}");
+        for scene in &all {
+            let name = &scene.name;
+            let plan = scene.plan.as_ref().expect("the floor has room for each");
+            let parts = scene.parts();
+            let labels: HashSet<&str> = parts.iter().map(|part| part.step.label.as_str()).collect();
+            assert!(labels.len() == parts.len() && !parts.is_empty(), "{name}: {labels:?}");
+            let steps = plan.steps.iter().filter(|step| step.kernel.stem().starts_with(scene.only));
+            let want: f64 = steps
+                .flat_map(|step| scene.calls.iter().map(move |(call, weight)| (step, call, weight)))
+                .filter(|(step, call, _)| step.kernel.runs(call))
+                .map(|(step, call, weight)| step.kernel.flops(call) as f64 * weight)
+                .sum();
+            let dispatches = parts.iter().flat_map(|part| &part.dispatches);
+            let got: f64 = dispatches.clone().map(|d| d.flops * d.weight).sum();
+            assert!((got - want).abs() <= 1e-9 * want && want > 0.0, "{name}: {got} for {want}");
+            assert!(dispatches.clone().all(|d| d.workgroups > 0 && d.bytes > 0.0), "{name}");
+        }
+        // As often as calls and blocks say, whatever a device binds.
+        let tokens = |name: &str| {
+            let scene = all.iter().find(|scene| scene.name == name).expect("is there");
+            scene.calls.iter().map(|(call, weight)| call.tokens as f64 * weight).sum::<f64>()
+        };
+        assert_eq!(
+            [tokens("random.forward"), tokens("learned.backward"), tokens("decode")],
+            [32768.0, 32768.0, 1.0]
+        );
     }
 }

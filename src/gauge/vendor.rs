@@ -27,6 +27,10 @@ pub struct Machine {
     pub registers: usize,
     /// f32 operations a second.
     pub flops: f64,
+    /// Cycles a second.
+    pub clock: f64,
+    /// Words of workgroup memory that the load unit gives in the time of a multiply-add.
+    pub words: f64,
     /// Bytes a second from memory.
     pub bandwidth: f64,
     /// Seconds of an empty dispatch among others.
@@ -80,6 +84,8 @@ pub static MACHINES: [Machine; 4] = [
         processors: 132,
         registers: 65536,
         flops: 61.1e12,
+        clock: 1.755e9,
+        words: 0.25,
         bandwidth: 1.77e12,
         dispatch: 2.2e-6,
         resident: 2048,
@@ -100,6 +106,8 @@ pub static MACHINES: [Machine; 4] = [
         processors: 96,
         registers: 98304,
         flops: 96.0 * 64.0 * 2.5e9 * FMA,
+        clock: 2.5e9,
+        words: 0.5,
         bandwidth: 0.96e12,
         dispatch: 3e-6,
         resident: 2048,
@@ -121,6 +129,8 @@ pub static MACHINES: [Machine; 4] = [
         processors: 8,
         registers: 53248,
         flops: 8.0 * 128.0 * 1.278e9 * FMA,
+        clock: 1.278e9,
+        words: 0.25,
         bandwidth: 68e9,
         dispatch: 5e-6,
         resident: 1024,
@@ -141,6 +151,8 @@ pub static MACHINES: [Machine; 4] = [
         processors: 2,
         registers: 24576,
         flops: 2.0 * 256.0 * 0.71e9 * FMA,
+        clock: 0.71e9,
+        words: 0.25,
         bandwidth: 29.8e9,
         dispatch: 20e-6,
         resident: 2048,

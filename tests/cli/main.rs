@@ -8,6 +8,8 @@ mod eval;
 mod failures;
 mod folders;
 mod foreign_files;
+#[cfg(all(feature = "gauge", target_os = "linux"))]
+mod gauge;
 mod generation;
 mod hub;
 mod hub_server;

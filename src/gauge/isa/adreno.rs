@@ -1,7 +1,7 @@
 //! IR3's assembly: labels `l9:`, an instruction a line, with what it waits for and how often it is repeated
 //! in front: `(sy)(rpt2)mad.f32 r46.z, r23.z, r21.x, r46.z`.
 
-use super::{Code, Count, Share};
+use super::code::{Code, Count, Share};
 
 /// The inner loop of a shader.
 pub fn read(text: &str) -> Share {
@@ -36,7 +36,8 @@ fn code(text: &str) -> Code {
             word => code.count(Count {
                 instructions: repeats(flags),
                 multiply_adds: if name == "mad.f32" { repeats(flags) } else { 0 },
-                words: if matches!(word, "ldl" | "ldg" | "ldib" | "isam") { words(operation) } else { 0 },
+                near: if word == "ldl" { words(operation) } else { 0 },
+                far: if matches!(word, "ldg" | "ldib" | "isam") { words(operation) } else { 0 },
             }),
         }
     }
@@ -93,7 +94,7 @@ end
         // Three in one, and one.
         assert_eq!(
             read(text),
-            Share { count: Count { instructions: 9, multiply_adds: 4, words: 6 }, looped: true }
+            Share { count: Count { instructions: 9, multiply_adds: 4, near: 2, far: 4 }, looped: true }
         );
     }
 }

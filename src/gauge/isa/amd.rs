@@ -1,7 +1,7 @@
 //! ACO's assembly: labels `BB4:`, an instruction a line, its encoding behind `;`. `v_dual_…  :: v_dual_…` is
 //! two operations in one.
 
-use super::{Code, Count, Share, words_of_bits};
+use super::code::{Code, Count, Share, words_of_bits};
 
 /// The inner loop of a shader.
 pub fn read(text: &str) -> Share {
@@ -32,10 +32,14 @@ fn code(text: &str) -> Code {
 
 fn instruction(line: &str, name: &str) -> Count {
     let multiply_adds = line.split("::").filter(|half| multiplies_and_adds(half)).count() as u32;
-    let loads = (name.contains("_load_") && !name.starts_with("s_")) || name.starts_with("ds_read");
     let bits = name.rsplit("_b").next().unwrap_or_default();
-    let parts = if name.contains("_2addr_") { 2 } else { 1 };
-    Count { instructions: 1, multiply_adds, words: if loads { parts * words_of_bits(bits) } else { 0 } }
+    let words = words_of_bits(bits) * if name.contains("_2addr_") { 2 } else { 1 };
+    let mut count = Count { instructions: 1, multiply_adds, ..Count::default() };
+    // Scalar loads are one for all invocations.
+    if name.contains("_load_") && !name.starts_with("s_") {
+        *(if name.starts_with("ds_") { &mut count.near } else { &mut count.far }) = words;
+    }
+    count
 }
 
 fn multiplies_and_adds(half: &str) -> bool {
@@ -68,7 +72,7 @@ BB2:
 ";
         assert_eq!(
             read(text),
-            Share { count: Count { instructions: 7, multiply_adds: 5, words: 8 }, looped: true }
+            Share { count: Count { instructions: 7, multiply_adds: 5, near: 8, far: 0 }, looped: true }
         );
     }
 }

@@ -1,7 +1,7 @@
 //! The AGX compiler's listing after register allocation: `block4 {` … `} -> block5 block6  from block3`. It
 //! is the last listing before the bytes of the shader, which are followed by those of its preamble.
 
-use super::{Code, Count, Share};
+use super::code::{Code, Count, Share};
 
 /// The inner loop of a shader.
 pub fn read(text: &str) -> Share {
@@ -33,8 +33,13 @@ fn instruction(line: &str) -> Count {
     if matches!(name, "wait" | "nop" | "logical_end") {
         return Count::default();
     }
-    let words = if matches!(name, "device_load" | "local_load") { components(operation) } else { 0 };
-    Count { instructions: 1, multiply_adds: name.starts_with("ffma").into(), words }
+    let of = |load: &str| if name == load { components(operation) } else { 0 };
+    Count {
+        instructions: 1,
+        multiply_adds: name.starts_with("ffma").into(),
+        near: of("local_load"),
+        far: of("device_load"),
+    }
 }
 
 /// `device_load ^r28:r29, ^r27.abs, xyzw, #0x0, slot 0` reads four words.
@@ -81,7 +86,7 @@ block0 {
 ";
         assert_eq!(
             read(text),
-            Share { count: Count { instructions: 8, multiply_adds: 3, words: 5 }, looped: true }
+            Share { count: Count { instructions: 8, multiply_adds: 3, near: 1, far: 4 }, looped: true }
         );
     }
 }

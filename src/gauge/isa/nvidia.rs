@@ -1,7 +1,7 @@
 //! NAK's text. A block is `block.u 4 L6 [3, 4] -> {` … `} -> [5, 4]`, by number; behind `//` is the
 //! schedule.
 
-use super::{Code, Count, Share, words_of_bits};
+use super::code::{Code, Count, Share, words_of_bits};
 
 /// The inner loop of a shader.
 pub fn read(text: &str) -> Share {
@@ -29,12 +29,17 @@ fn instruction(line: &str) -> Count {
     let operation = line.split_once(" = ").map_or(line, |(_, right)| right).trim();
     let name = operation.split_whitespace().find(|word| !word.starts_with('@')).unwrap_or_default();
     let mut parts = name.split('.');
-    let words = match parts.next().unwrap_or_default() {
-        "nop" => return Count::default(),
-        "ld" => parts.next_back().and_then(|last| last.strip_prefix('b')).map_or(1, words_of_bits),
-        _ => 0,
-    };
-    Count { instructions: 1, multiply_adds: name.starts_with("ffma").into(), words }
+    let mut count =
+        Count { instructions: 1, multiply_adds: name.starts_with("ffma").into(), ..Count::default() };
+    match (parts.next().unwrap_or_default(), parts.next().unwrap_or_default()) {
+        ("nop", _) => return Count::default(),
+        ("ld", space) => {
+            let words = parts.next_back().and_then(|last| last.strip_prefix('b')).map_or(1, words_of_bits);
+            *(if space == "shared" { &mut count.near } else { &mut count.far }) = words;
+        }
+        _ => {}
+    }
+    count
 }
 
 #[cfg(test)]
@@ -67,7 +72,7 @@ block.u 3 L3 [1] -> {
 ";
         assert_eq!(
             read(text),
-            Share { count: Count { instructions: 7, multiply_adds: 2, words: 5 }, looped: true }
+            Share { count: Count { instructions: 7, multiply_adds: 2, near: 4, far: 1 }, looped: true }
         );
     }
 }
