@@ -8,7 +8,7 @@ use super::schema::{Check, Row, Suite, Workload};
 use super::timer::{Samples, Subject, Timer, in_turns, token_ids};
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::{CpuExecutor, Executor};
-use crate::graph::{Plan, PlannedTensor, Purpose, Role};
+use crate::graph::{Plan, PlannedTensor, Purpose, Role, Step};
 use crate::model::LoadOptions;
 use crate::model::engine::Blueprint;
 use crate::model::transformer;
@@ -27,13 +27,14 @@ struct Scene<'a> {
     call: Call,
 }
 
-fn load_options(bench: &Bench<'_>) -> LoadOptions {
-    LoadOptions { segment: bench.options.quick.then_some(256), ..LoadOptions::default() }
-}
-
 fn blueprint(bench: &Bench<'_>) -> Result<Blueprint> {
     let source = bench.source()?;
-    bench.engine.blueprint(&source.config, source.stored(), &load_options(bench))
+    let mut options = LoadOptions { segment: bench.options.quick.then_some(256), ..LoadOptions::default() };
+    // A call and the token after it are within a text that the model can have.
+    if let Some(most) = source.config.longest_text() {
+        options.segment = Some(options.segment.unwrap_or(1024).min((most / 2).max(1)));
+    }
+    bench.engine.blueprint(&source.config, source.stored(), &options)
 }
 
 /// Rows of the suite.
@@ -234,13 +235,17 @@ pub(crate) fn variant(variant: &crate::kernels::Variant) -> String {
     }
 }
 
-/// Bytes of a step's arguments in a call.
+/// Bytes of the first step's arguments in a call.
 pub(crate) fn moved(plan: &Plan, call: &Call) -> u64 {
+    plan.steps.first().map_or(0, |step| moved_by(plan, step, call))
+}
+
+/// Bytes of a step's arguments in a call.
+pub(super) fn moved_by(plan: &Plan, step: &Step, call: &Call) -> u64 {
     let bytes = |at: usize| -> usize {
         let ty = &plan.tensors[at].tensor.ty;
         ty.dtype.bytes(ty.shape.elements_of(plan, call))
     };
-    let Some(step) = plan.steps.first() else { return 0 };
     let looked_up =
         |at: usize| step.kernel.stem() == "embed" && plan.tensors[at].tensor.role == Role::Parameter;
     let all = step.args.iter().map(|arg| arg.tensor.0);

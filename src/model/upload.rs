@@ -106,7 +106,8 @@ impl Packed {
         let row = self.columns.unwrap_or(1).max(1);
         // Rows that begin with a word wherever they are cut.
         let rows = if self.dtype == DType::F16 && !row.is_multiple_of(2) { 2 * row } else { row };
-        let groups = (most / (self.dtype.bytes(rows) / 4).max(1)).clamp(1, self.elements.div_ceil(rows).max(1));
+        let groups =
+            (most / (self.dtype.bytes(rows) / 4).max(1)).clamp(1, self.elements.div_ceil(rows).max(1));
         let size = groups * rows;
         (0..self.elements).step_by(size).map(move |from| {
             let piece = from..self.elements.min(from + size);
