@@ -1,5 +1,5 @@
-//! What grouped heads spare (SPEC §9): a layer of attention of nine query heads with three key heads, and with
-//! nine. Operations and bytes are counted from the plan; the time is measured by
+//! What grouped heads spare (SPEC §9): a layer of attention of nine query heads with three key heads, and
+//! with nine. Operations and bytes are counted from the plan; the time is measured by
 //! `cargo test --release --lib grouped_heads -- --ignored --nocapture`.
 
 use super::kernels::moved_by;

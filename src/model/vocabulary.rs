@@ -255,7 +255,7 @@ impl Tokenizer {
             return Self::from_json_bytes(&read_bytes(&path, Whole::Settings)?, &path.display().to_string());
         }
         if is_there("vocab.json") && is_there("merges.txt") {
-            let [vocab, merges] = ["vocab.json", "merges.txt"].map(|name| text(name));
+            let [vocab, merges] = ["vocab.json", "merges.txt"].map(text);
             let config = text("tokenizer_config.json").unwrap_or_default();
             // A damaged one is told about where its ends are read.
             let config = serde_json::from_str(&config).unwrap_or_default();

@@ -102,7 +102,10 @@ impl Download<'_> {
                 part.clear()?;
                 let what = format!("{}: {file} {flaw}; it was not kept", self.name);
                 return Err(Error::new(ErrorKind::Io, what)
-                    .help("see the file on the hub; if it is sound there, something on the way answers for it: check HF_ENDPOINT and the proxy")
+                    .help(
+                        "see the file on the hub; if it is sound there, something on the way answers for it: \
+                         check HF_ENDPOINT and the proxy",
+                    )
                     .into());
             }
             if sha256.is_none() || sha256 == &found {
