@@ -5,14 +5,22 @@
 //! cargo run --release --example attention
 //! ```
 
+use std::process::ExitCode;
+
 use polysketch::attention::{Attention, AttentionLayer, Buffers, LayerCapacity, Sketch, Weights};
 
 const HEADS: usize = 4;
 const HEAD: usize = 16;
 const PIECE: usize = 256;
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
-    pollster::block_on(run())
+fn main() -> ExitCode {
+    match pollster::block_on(run()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 async fn run() -> Result<(), Box<dyn std::error::Error>> {

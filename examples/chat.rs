@@ -5,7 +5,8 @@
 //! cargo run --release --example chat -- MODEL.gguf "What is the capital of France?" "And of Italy?"
 //! ```
 
-use std::io::Write;
+use std::ffi::OsString;
+use std::io::{Write, stdout};
 use std::ops::ControlFlow;
 use std::path::Path;
 
@@ -15,9 +16,10 @@ use polysketch::{
 };
 
 fn main() -> polysketch::Result<()> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
     let Some((path, questions)) = arguments.split_first() else {
-        return Err(Error::new(ErrorKind::Input, "give a model, and what to say to it"));
+        let error = Error::new(ErrorKind::Input, "give a model, and what to say to it");
+        return Err(error.help("such as MODEL.gguf \"What is the capital of France?\""));
     };
     pollster::block_on(async {
         // A folder, or a GGUF file: its weights stay in the file's own few bits.
@@ -30,13 +32,13 @@ fn main() -> polysketch::Result<()> {
         let mut session = Session::new(&model).await?;
         let greedy = GenerateOptions::greedy(200);
         for question in questions {
+            let question = question.to_string_lossy();
             println!("> {question}");
-            let reading = conversation.ask(&mut session, 0, question)?;
+            let reading = conversation.ask(&mut session, 0, &question)?;
             session.prefill(0, &reading.ids, &mut |_| ControlFlow::Continue(())).await?;
             let mut print = |piece: &str| {
-                print!("{piece}");
                 // A reader who has gone away ends it.
-                if std::io::stdout().flush().is_ok() {
+                if write!(stdout(), "{piece}").and_then(|()| stdout().flush()).is_ok() {
                     ControlFlow::Continue(())
                 } else {
                     ControlFlow::Break(())

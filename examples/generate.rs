@@ -4,13 +4,14 @@
 //! cargo run --release --example generate -- "It was a dark and stormy night"
 //! ```
 
-use std::io::Write;
+use std::io::{Write, stdout};
 use std::ops::ControlFlow;
 
 use polysketch::{AdapterRequest, Engine, GenerateOptions, LoadOptions, ModelSource, Session};
 
 fn main() -> polysketch::Result<()> {
-    let prompt = std::env::args().nth(1).unwrap_or_else(|| "The old man looked at the sea, and".to_string());
+    let given = std::env::args_os().nth(1).map(|text| text.to_string_lossy().into_owned());
+    let prompt = given.unwrap_or_else(|| "The old man looked at the sea, and".to_string());
     pollster::block_on(async {
         // A real GPU, or else the CPU. `ModelSource::open(folder)` loads a model of one's own.
         let engine = Engine::create(&AdapterRequest::default()).await?;
@@ -25,9 +26,8 @@ fn main() -> polysketch::Result<()> {
         let options = GenerateOptions { max_tokens: 200, seed: 1, ..GenerateOptions::default() };
         let done = session
             .generate(0, &options, &mut |piece| {
-                print!("{piece}");
                 // A reader who has gone away ends it.
-                if std::io::stdout().flush().is_ok() {
+                if write!(stdout(), "{piece}").and_then(|()| stdout().flush()).is_ok() {
                     ControlFlow::Continue(())
                 } else {
                     ControlFlow::Break(())

@@ -8,6 +8,7 @@
 
 use std::io::Read;
 use std::ops::ControlFlow;
+use std::path::PathBuf;
 use std::time::Instant;
 
 use polysketch::{AdapterRequest, Engine, Error, LoadOptions, ModelSource, Result, Session};
@@ -20,12 +21,13 @@ const CHARACTERS: usize = 1_000_000;
 const PIECE: usize = 1 << 14;
 
 fn main() -> Result<()> {
-    let path = std::env::args().nth(1);
-    let document: Box<dyn Read> = match &path {
-        Some(path) => Box::new(std::fs::File::open(path).map_err(|e| Error::io(path, &e))?),
+    let path = std::env::args_os().nth(1).map(PathBuf::from);
+    let name = path.as_ref().map_or("the built-in text".into(), |path| path.display().to_string());
+    let document: Box<dyn Read> = match path {
+        Some(path) => Box::new(std::fs::File::open(path).map_err(|e| Error::io(&name, &e))?),
         None => Box::new(Repeated { at: 0 }),
     };
-    pollster::block_on(read(document, path.as_deref().unwrap_or("the built-in text")))
+    pollster::block_on(read(document, &name))
 }
 
 async fn read(mut document: Box<dyn Read>, name: &str) -> Result<()> {
@@ -46,8 +48,9 @@ async fn read(mut document: Box<dyn Read>, name: &str) -> Result<()> {
     loop {
         let n = document.read(&mut piece).map_err(|e| Error::io(name, &e))?;
         bytes.extend_from_slice(&piece[..n]);
-        // Only whole words go on, so that the tokens do not depend on where the pieces end.
-        let end = if n == 0 {
+        // Only whole words go on, so that the tokens do not depend on where the pieces end; but no word is
+        // longer than a few pieces.
+        let end = if n == 0 || bytes.len() > 4 * PIECE {
             bytes.len()
         } else {
             bytes.iter().rposition(|b| *b == b' ' || *b == b'\n').unwrap_or(0)

@@ -8,23 +8,22 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::path::Path;
+use std::path::PathBuf;
 
 use half::f16;
-use polysketch::files::{atomic_write, check_room, create_folders, read_text};
+use polysketch::files::{Whole, atomic_write, check_room, create_folders, read_text};
 use polysketch::model::families::Names;
 use polysketch::model::{ModelConfig, ParameterKind};
 use polysketch::{Error, ErrorKind, Result};
 use serde_json::json;
 
 fn main() -> Result<()> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();
     let [config, out] = &arguments[..] else {
         let error = Error::new(ErrorKind::Input, "give a config.json and the folder to make");
         return Err(error.help("such as assets/configs/powercoder-3b.json /tmp/powercoder"));
     };
-    let (config, out) = (Path::new(config), Path::new(out));
-    let text = read_text(config)?;
+    let text = read_text(config, Whole::Settings)?;
     let (model, _) = ModelConfig::from_json(&text, &config.display().to_string())?;
     // Tensors as the family's files have them; several of ours may be parts of one.
     let names = Names::of(&model, |_| false);

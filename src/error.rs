@@ -38,7 +38,10 @@ pub enum ErrorKind {
 }
 
 /// The error of every fallible function of this crate.
-#[derive(Debug, Clone)]
+///
+/// `Debug` is for people too, as a program prints it whose `main` returns the error: the message, and the way
+/// out on a line of its own. `{:#?}` shows the fields.
+#[derive(Clone)]
 pub struct Error {
     kind: ErrorKind,
     message: String,
@@ -104,4 +107,30 @@ impl fmt::Display for Error {
     }
 }
 
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { kind, message, help } = self;
+        if f.alternate() {
+            let mut fields = f.debug_struct("Error");
+            return fields.field("kind", kind).field("message", message).field("help", help).finish();
+        }
+        f.write_str(message)?;
+        help.as_ref().map_or(Ok(()), |help| write!(f, "\nhelp: {help}"))
+    }
+}
+
 impl std::error::Error for Error {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_program_prints_that_returns_it() {
+        let error = Error::new(ErrorKind::Io, "x.gguf: not\nthere");
+        assert_eq!(format!("{error:?}"), "x.gguf: not there");
+        let error = error.help("check the path");
+        assert_eq!(format!("{error:?}"), "x.gguf: not there\nhelp: check the path");
+        assert!(format!("{error:#?}").contains("kind: Io"), "{error:#?}");
+    }
+}

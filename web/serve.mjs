@@ -35,6 +35,7 @@ export async function serve(folders, port = 0, headers = {}) {
       response
         .writeHead(200, {
           "content-type": TYPES[extname(file)] ?? "application/octet-stream",
+          "content-length": body.length,
           "cache-control": "no-cache",
           ...headers,
         })

@@ -27,13 +27,14 @@ struct Scene<'a> {
     call: Call,
 }
 
-fn load_options(bench: &Bench<'_>) -> LoadOptions {
-    LoadOptions { segment: bench.options.quick.then_some(256), ..LoadOptions::default() }
-}
-
 fn blueprint(bench: &Bench<'_>) -> Result<Blueprint> {
     let source = bench.source()?;
-    bench.engine.blueprint(&source.config, source.stored(), &load_options(bench))
+    let mut options = LoadOptions { segment: bench.options.quick.then_some(256), ..LoadOptions::default() };
+    // A call and the token after it are within a text that the model can have.
+    if let Some(most) = source.config.longest_text() {
+        options.segment = Some(options.segment.unwrap_or(1024).min((most / 2).max(1)));
+    }
+    bench.engine.blueprint(&source.config, source.stored(), &options)
 }
 
 /// Rows of the suite.

@@ -23,6 +23,8 @@ mod attention;
 mod clock;
 pub mod compare;
 pub mod fit;
+#[cfg(test)]
+mod grouped_tests;
 pub(crate) mod kernels;
 pub(crate) mod layer;
 mod model;

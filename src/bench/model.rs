@@ -86,11 +86,23 @@ async fn write(session: &mut Session, tokens: usize) -> Result<Vec<u32>> {
     Ok(ids)
 }
 
+/// Tokens that a text of the model can have.
+fn longest(model: &Model) -> usize {
+    model.config().longest_text().unwrap_or(usize::MAX)
+}
+
+/// Tokens that are read and written: those of the options, or as many as a short text has.
+fn read_write(bench: &Bench<'_>, model: &Model) -> [usize; 2] {
+    let [read, write] = bench.options.read_write;
+    [read.min((longest(model) / 2).max(1)), write]
+}
+
 /// Logits after reading a text in calls and writing on, against f64 after the same tokens.
 async fn checked(bench: &mut Bench<'_>, model: &Model) -> Result<Check> {
     let plans = model.blueprint();
     let preparation = bench.pace.begin(&[&plans.prefill, &plans.decode])?;
-    let n = if bench.options.quick { 150 } else { 600 };
+    let most = longest(model).saturating_sub(STEPS).max(8);
+    let n = if bench.options.quick { 150 } else { 600 }.min(most);
     let (ids, _) = token_ids(bench.options.seed, n, model.config().vocab_size);
     let mut session = Session::new(model).await?;
     read(&mut session, &ids[..n - 7]).await?;
@@ -117,7 +129,7 @@ async fn first_token(
     check: &Result<Check>,
     workload: &Workload,
 ) -> Result<()> {
-    let n = bench.options.read_write[0];
+    let [n, _] = read_write(bench, model);
     bench.started(Suite::Model, &format!("first_token, n {n}")).await?;
     let mut row = bench.row(
         Suite::Model,
@@ -176,7 +188,15 @@ async fn depths(
         };
         texts.push((depth, saved));
     }
-    let [n, written] = bench.options.read_write;
+    let [n, written] = read_write(bench, model);
+    let longest = longest(model);
+    for (depth, saved) in &mut texts {
+        let end = *depth + n.max(written + 2 * STEPS);
+        if end > longest && saved.is_ok() {
+            let text = format!("a text of {end} tokens: this model has learned {longest} positions");
+            *saved = Err(Error::new(ErrorKind::Limit, text));
+        }
+    }
     for (name, tokens) in [("prefill", n), ("decode", written)] {
         bench.started(Suite::Model, &format!("{name}, n {tokens}, in turns")).await?;
         let mut reached: Vec<(usize, &[u8])> =
@@ -248,7 +268,9 @@ async fn shares(
     check: &Result<Check>,
     workload: &Workload,
 ) -> Result<()> {
-    let n = model.blueprint().capacity.tokens.min(if bench.options.quick { 256 } else { 1024 });
+    let most = if bench.options.quick { 256 } else { 1024 };
+    // A call to warm up, and one to look at.
+    let n = model.blueprint().capacity.tokens.min(most).min((longest(model) / 4).max(1));
     let (ids, _) = token_ids(bench.options.seed, n, model.config().vocab_size);
     for (plan, ids) in [("prefill", &ids[..]), ("decode", &[])] {
         bench.started(Suite::Model, &format!("shares, {plan}")).await?;

@@ -116,7 +116,8 @@ impl School<'_> {
 
 /// Gradients of a short text in segments on the device, against the whole in f64.
 async fn checked(bench: &mut Bench<'_>, engine: &Engine, source: &ModelSource) -> Result<Check> {
-    let n = if bench.options.quick { 140 } else { 600 };
+    let most = source.config.longest_text().unwrap_or(usize::MAX);
+    let n = if bench.options.quick { 140 } else { 600 }.min(most);
     let (tokens, targets) = token_ids(bench.options.seed, n, source.config.vocab_size);
     let batch = Batch { context: n, tokens, targets };
     let oracle = Engine::on(Executor::Oracle(CpuExecutor::default()));
@@ -151,7 +152,8 @@ async fn gradients(
 async fn shares(bench: &mut Bench<'_>, school: &School<'_>) -> Result<()> {
     let School { engine, source, .. } = *school;
     bench.started(Suite::Train, "shares").await?;
-    let n = if bench.options.quick { 64 } else { 1024 };
+    let most = source.config.longest_text().unwrap_or(usize::MAX);
+    let n = if bench.options.quick { 64 } else { 1024 }.min(most);
     let row = bench.row(
         Suite::Train,
         "shares",

@@ -61,7 +61,7 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
     let path = options.table.clone().unwrap_or_else(|| "tests/gauge/table.txt".into());
     let kept = match (&options.table, options.update) {
         (Some(path), false) => {
-            let text = polysketch::files::read_text(path)?;
+            let text = polysketch::files::read_text(path, polysketch::files::Whole::Settings)?;
             Some(table::parse(&text, &path.display().to_string())?)
         }
         _ => None,

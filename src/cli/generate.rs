@@ -7,8 +7,10 @@ use std::time::Instant;
 
 use clap::Args;
 use pollster::block_on;
-use polysketch::files::{atomic_write, check_room, is_standard, read_bytes, source_name};
-use polysketch::model::{EncodeOptions, GenerateOptions, Generated, Model, Session, StopReason, StopStrings};
+use polysketch::files::{atomic_write, check_room, is_standard, source_name};
+use polysketch::model::{
+    EncodeOptions, GenerateOptions, Generated, Model, Session, StopReason, StopStrings, read_state,
+};
 use polysketch::{Error, ErrorKind, Result};
 use serde_json::json;
 
@@ -78,7 +80,7 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
     let state_in = options
         .state_in
         .as_deref()
-        .map(|path| Ok::<_, Error>((waiting(common, path, "the state", || read_bytes(path))?, path)))
+        .map(|path| Ok::<_, Error>((waiting(common, path, "the state", || read_state(path))?, path)))
         .transpose()?;
     if let Some(path) = &options.state_out {
         if is_standard(path) {

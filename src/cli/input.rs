@@ -5,7 +5,7 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
 use polysketch::Result;
-use polysketch::files::{self, is_standard};
+use polysketch::files::{self, Whole, is_standard};
 
 use super::failure::tell;
 use super::options::Common;
@@ -15,7 +15,7 @@ use super::options::Common;
 /// # Errors
 /// As [`files::read_text`].
 pub fn read_text(common: &Common, path: &Path, what: &str) -> Result<String> {
-    waiting(common, path, what, || files::read_text(path))
+    waiting(common, path, what, || files::read_text(path, Whole::Content))
 }
 
 /// Reads something by its path, and tells what is waited for if nobody writes to stdin: a program that waits

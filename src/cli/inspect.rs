@@ -1,10 +1,12 @@
 //! `inspect`: configuration, parameters, memory plan, and the graph as a drawing. Nothing is allocated.
 
+use std::path::Path;
+
 use clap::{Args, ValueEnum};
-use polysketch::files::read_text;
+use polysketch::files::{Whole, read_text};
 use polysketch::model::checkpoint::{Checkpoint, INDEX, SINGLE};
 use polysketch::model::parameters::{ParameterKind, ParameterSpec};
-use polysketch::model::{Blueprint, Engine, Family, MemoryPlan, ModelConfig, StoredWeights};
+use polysketch::model::{Blueprint, Engine, Family, MemoryPlan, ModelConfig, StoredWeights, WeightType};
 use polysketch::tensor::{Call, DType};
 use polysketch::{Error, Result};
 use serde_json::{Map, Value, json};
@@ -93,19 +95,28 @@ fn with_training(mut text: String, training: Option<&inspect_training::Training>
     text
 }
 
-/// A folder may lack the weights: a plan needs only the configuration.
+/// A folder may lack the weights, and a `config.json` alone will do: a plan needs only the configuration.
 fn facts(common: &Common, options: &ModelOptions) -> Result<Facts> {
     let place = model::place(common, options.model.as_ref())?;
-    let Some(dir) = place.as_deref().filter(|path| path.is_dir()) else {
+    let is_config = |path: &Path| path.is_file() && path.extension().is_some_and(|end| end == "json");
+    let Some(path) = place.as_deref().filter(|path| path.is_dir() || is_config(path)) else {
         let source = model::open(place.as_deref())?;
         return Ok(Facts { stored: Some(source.stored()), config: source.config, warnings: source.warnings });
     };
-    let path = dir.join("config.json");
-    let (mut config, mut warnings) = ModelConfig::from_json(&read_text(&path)?, &path.display().to_string())?;
-    if ![SINGLE, INDEX].iter().any(|name| dir.join(name).exists()) {
+    planned(path).map_err(|error| model::if_damaged(path, error))
+}
+
+/// Of a folder, or a `config.json`.
+fn planned(path: &Path) -> Result<Facts> {
+    let folder = Some(path).filter(|path| path.is_dir());
+    let path = folder.map_or(path.to_path_buf(), |folder| folder.join("config.json"));
+    let (mut config, mut warnings) =
+        ModelConfig::from_json(&read_text(&path, Whole::Settings)?, &path.display().to_string())?;
+    let weights = folder.filter(|folder| [SINGLE, INDEX].iter().any(|name| folder.join(name).exists()));
+    let Some(folder) = weights else {
         return Ok(Facts { config, stored: None, warnings });
-    }
-    let (checkpoint, notes) = Checkpoint::open(dir)?.of(&mut config)?;
+    };
+    let (checkpoint, notes) = Checkpoint::open(folder)?.of(&mut config)?;
     warnings.extend(notes);
     let stored = StoredWeights::of(&config, &checkpoint);
     Ok(Facts { config, stored: Some(stored), warnings })
@@ -248,7 +259,10 @@ fn as_text(
     let stored = match &facts.stored {
         Some(stored) if *stored == DType::F32.into() => "stored as f32".into(),
         Some(stored) => format!("large matrices stored as {}", stored.name()),
-        None => "no weights in the folder: a plan for f32".to_string(),
+        None => {
+            let as_type = options.model.load.weights.map_or("f32", WeightType::name);
+            format!("no weights here: a plan for {as_type}")
+        }
     };
     let sum = ["in all".into(), thousands(total), String::new()];
     section(&mut text, &format!("parameters ({}, {stored})", amount(total)), rows.chain([sum]), columns);

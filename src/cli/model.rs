@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use pollster::block_on;
-use polysketch::Result;
 use polysketch::model::{Engine, Model, ModelSource};
+use polysketch::{Error, ErrorKind, Result};
 
 use super::failure::warn;
 use super::options::{Common, ModelName, ModelOptions};
@@ -20,9 +20,33 @@ pub fn engine(common: &Common) -> Result<Engine> {
 pub fn place(common: &Common, model: Option<&ModelName>) -> Result<Option<PathBuf>> {
     let find = |model: &ModelName| match model.on_hub() {
         Some(name) => fetch(common, name),
-        None => Ok(model.given().to_path_buf()),
+        None => on_disk(model.given()),
     };
     model.map(find).transpose()
+}
+
+/// A path, unless nothing is there and it comes near to a name on the hub.
+fn on_disk(path: &Path) -> Result<PathBuf> {
+    let text = path.to_string_lossy();
+    let (what, help) = match near(&text).filter(|_| !path.exists()) {
+        Some(name) => (format!("; the hub's model is {name}"), format!("check the path, or give {name}")),
+        None if text.contains("://") && !path.exists() => {
+            (String::new(), "an address is not fetched: give a path, or hf:OWNER/NAME".into())
+        }
+        None => return Ok(path.to_path_buf()),
+    };
+    let text = format!("{text}: there is no such folder or file{what}");
+    Err(Error::new(ErrorKind::Io, text).help(help))
+}
+
+#[cfg(feature = "hub")]
+fn near(text: &str) -> Option<String> {
+    polysketch::model::hub::HubName::near(text).map(|name| name.to_string())
+}
+
+#[cfg(not(feature = "hub"))]
+fn near(_: &str) -> Option<String> {
+    None
 }
 
 #[cfg(feature = "hub")]
@@ -43,16 +67,35 @@ fn fetch(common: &Common, name: &str) -> Result<PathBuf> {
 
 #[cfg(not(feature = "hub"))]
 fn fetch(_: &Common, name: &str) -> Result<PathBuf> {
-    Err(polysketch::Error::new(
-        polysketch::ErrorKind::Input,
-        format!("{name}: this program was built without the hub"),
-    )
-    .help("give a folder or a .gguf file, or build it with the feature hub"))
+    Err(Error::new(ErrorKind::Input, format!("{name}: this program was built without the hub"))
+        .help("give a folder or a .gguf file, or build it with the feature hub"))
 }
 
 /// Opens the model at a path, or the built-in model.
 pub fn open(place: Option<&Path>) -> Result<ModelSource> {
-    place.map_or_else(builtin, ModelSource::open)
+    place.map_or_else(builtin, |path| ModelSource::open(path).map_err(|error| if_damaged(path, error)))
+}
+
+/// Adds to what is wrong with a model of the hub's how to fetch it anew.
+pub fn if_damaged(path: &Path, error: Error) -> Error {
+    let of_hub = |folder: &&Path| {
+        folder.file_name().is_some_and(|name| name.to_string_lossy().starts_with("models--"))
+            && folder.join("snapshots").is_dir()
+    };
+    let damaged = match error.kind() {
+        ErrorKind::ModelFormat | ErrorKind::Tokenizer => true,
+        // Others are of a model that came as it is, and is not known.
+        ErrorKind::Config => error.message().contains("not valid JSON"),
+        _ => false,
+    };
+    match path.ancestors().find(of_hub).filter(|_| damaged) {
+        Some(folder) => {
+            let anew = format!("if it came damaged, remove {}: it is fetched anew then", folder.display());
+            let help = error.advice().map_or_else(|| anew.clone(), |help| format!("{help}; {anew}"));
+            error.help(help)
+        }
+        None => error,
+    }
 }
 
 /// Opens the model that --model names, or the built-in model.
@@ -67,7 +110,7 @@ fn builtin() -> Result<ModelSource> {
 
 #[cfg(not(feature = "builtin-model"))]
 fn builtin() -> Result<ModelSource> {
-    Err(polysketch::Error::new(polysketch::ErrorKind::Input, "this program was built without a model")
+    Err(Error::new(ErrorKind::Input, "this program was built without a model")
         .help("give one: --model MODEL"))
 }
 

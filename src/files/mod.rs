@@ -32,7 +32,7 @@ pub use cache::cache_dir;
 #[cfg(not(target_arch = "wasm32"))]
 pub use lock::FolderLock;
 #[cfg(not(target_arch = "wasm32"))]
-pub use read::{is_standard, read_bytes, read_text, source_name};
+pub use read::{Whole, is_standard, read_begun, read_bytes, read_text, source_name};
 #[cfg(not(target_arch = "wasm32"))]
 pub use room::{check_place, check_room};
 #[cfg(not(target_arch = "wasm32"))]

@@ -125,7 +125,7 @@ fn replace(target: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) 
 mod tests {
     use super::*;
     use crate::ErrorKind;
-    use crate::files::{faults, read_text};
+    use crate::files::{Whole, faults, read_text};
 
     fn names(folder: &Path) -> Vec<String> {
         let mut names: Vec<String> = std::fs::read_dir(folder)
@@ -142,7 +142,7 @@ mod tests {
         let path = folder.path().join("a.bin");
         for text in ["one", "a longer two", "3"] {
             atomic_write(&path, |w| w.write_all(text.as_bytes())).unwrap();
-            assert_eq!(read_text(&path).unwrap(), text);
+            assert_eq!(read_text(&path, Whole::Content).unwrap(), text);
         }
         assert_eq!(names(folder.path()), ["a.bin"]);
     }
@@ -159,7 +159,7 @@ mod tests {
         .unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Io);
         assert!(error.message().contains("a.bin") && error.advice().is_some(), "{error}");
-        assert_eq!(read_text(&path).unwrap(), "old");
+        assert_eq!(read_text(&path, Whole::Content).unwrap(), "old");
         assert_eq!(names(folder.path()), ["a.bin"]);
     }
 
@@ -176,7 +176,7 @@ mod tests {
                     (0..3).try_for_each(|_| w.write_all(&vec![b'n'; 1 << 20]))
                 })
             });
-            let found = read_text(&path).unwrap();
+            let found = read_text(&path, Whole::Content).unwrap();
             match written {
                 Ok(()) => assert_eq!(found.len(), 3 << 20, "{k}"),
                 Err(error) => {
@@ -201,13 +201,13 @@ mod tests {
         for (name, words) in [("1.txt.38d394c2.tokens", "earlier version"), ("w.safetensors", "tensors")] {
             let path = folder.path().join(name);
             std::fs::write(&path, &bytes).unwrap();
-            let error = read_text(&path).unwrap_err();
+            let error = read_text(&path, Whole::Content).unwrap_err();
             assert!(error.message().contains(name) && error.message().contains(words), "{error}");
             assert!(error.kind() == ErrorKind::Input && error.advice().is_some(), "{error}");
         }
         let text = folder.path().join("text.tokens");
         std::fs::write(&text, "a text of that name").unwrap();
-        assert!(read_text(&text).is_ok());
+        assert!(read_text(&text, Whole::Content).is_ok());
     }
 
     #[test]
@@ -225,7 +225,7 @@ mod tests {
         std::fs::set_permissions(&path, permissions).unwrap();
         let error = atomic_write(&path, |w| w.write_all(b"new")).unwrap_err();
         assert!(error.message().contains("read-only") && error.advice().is_some(), "{error}");
-        assert_eq!(read_text(&path).unwrap(), "old");
+        assert_eq!(read_text(&path, Whole::Content).unwrap(), "old");
     }
 
     #[cfg(unix)]
@@ -237,12 +237,12 @@ mod tests {
         std::fs::write(&path, "old").unwrap();
         std::os::unix::fs::symlink(&path, &link).unwrap();
         atomic_write(&link, |w| w.write_all(b"new")).unwrap();
-        assert_eq!(read_text(&path).unwrap(), "new");
+        assert_eq!(read_text(&path, Whole::Content).unwrap(), "new");
         assert!(std::fs::symlink_metadata(&link).unwrap().is_symlink());
         let (new, dangling) = (folder.path().join("new"), folder.path().join("dangling"));
         std::os::unix::fs::symlink("new", &dangling).unwrap();
         atomic_write(&dangling, |w| w.write_all(b"text")).unwrap();
-        assert_eq!(read_text(&new).unwrap(), "text");
+        assert_eq!(read_text(&new, Whole::Content).unwrap(), "text");
         assert!(std::fs::symlink_metadata(&dangling).unwrap().is_symlink());
         let (plain, ours) = (folder.path().join("plain"), folder.path().join("ours"));
         std::fs::write(&plain, "").unwrap();

@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::files::Whole;
 use crate::kernels::Variant;
 use crate::kernels::contract::preprocess::preprocess;
 
@@ -16,7 +17,7 @@ pub fn source(variant: &Variant, folder: Option<&Path>) -> Result<String> {
         let none = || Error::new(ErrorKind::Device, format!("{} has no shader", variant.name()));
         return variant.source()?.ok_or_else(none);
     };
-    let text = crate::files::read_text(&file(folder, permutation.stem)?)?;
+    let text = crate::files::read_text(&file(folder, permutation.stem)?, Whole::Settings)?;
     let shared =
         |name: &str| std::fs::read_to_string(folder.join("shared").join(format!("{name}.wgsl"))).ok();
     preprocess(&text, permutation.flags, &shared)

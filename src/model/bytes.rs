@@ -45,8 +45,9 @@ impl Bytes {
     /// [`ErrorKind::Io`], naming the path.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn open(path: &std::path::Path, what: &str) -> Result<Self> {
+        use crate::files::{Whole, read_bytes};
         if crate::files::is_standard(path) {
-            return Ok(Bytes::Memory(crate::files::read_bytes(path)?.into()));
+            return Ok(Bytes::Memory(read_bytes(path, Whole::Content)?.into()));
         }
         let io_error = |e: std::io::Error| Error::io(path.display(), &e);
         let file = std::fs::File::open(path).map_err(io_error)?;
@@ -57,7 +58,7 @@ impl Bytes {
         }
         if meta.len() == 0 || !meta.is_file() {
             // Nothing to map: an empty file, a pipe.
-            return Ok(Bytes::Memory(std::fs::read(path).map_err(io_error)?.into()));
+            return Ok(Bytes::Memory(read_bytes(path, Whole::Content)?.into()));
         }
         // SAFETY: the map is read-only and private to this process; the requirement on others is in the doc
         // comment.

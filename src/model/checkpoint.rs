@@ -120,8 +120,9 @@ impl Checkpoint {
 
     #[cfg(not(target_arch = "wasm32"))]
     fn open_shards(dir: &std::path::Path, index: &std::path::Path) -> Result<Self> {
+        use crate::files::{Whole, read_bytes};
         let label = index.display().to_string();
-        let map = read_index(&crate::files::read_bytes(index)?, &label)?;
+        let map = read_index(&read_bytes(index, Whole::Settings)?, &label)?;
         let mut shards: BTreeMap<&str, usize> = BTreeMap::new();
         let mut files = Vec::new();
         let mut home = BTreeMap::new();

@@ -396,6 +396,11 @@ impl ModelConfig {
         self.num_attention_heads * self.head_dim
     }
 
+    /// Tokens of the longest text that the model can have, where its positions are learned.
+    pub fn longest_text(&self) -> Option<usize> {
+        Some(self.learned_positions).filter(|most| *most > 0)
+    }
+
     /// Whether the joined projection to queries, keys, values and gates has a bias.
     pub fn has_qkv_bias(&self) -> bool {
         let gated = self.attention.gate == Gate::Scalar && self.attention.kind != AttentionKind::Softmax;

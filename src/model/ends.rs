@@ -22,9 +22,10 @@ impl EndFiles {
     /// Those of a folder. One that cannot be read is told about by [`EndFiles::resolve`], as a damaged one is.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn open(dir: &std::path::Path) -> Self {
+        use crate::files::{Whole, read_text};
         let read = |name: &str| {
             let path = dir.join(name);
-            path.exists().then(|| crate::files::read_text(&path).unwrap_or_default())
+            path.exists().then(|| read_text(&path, Whole::Settings).unwrap_or_default())
         };
         Self {
             generation_config: read("generation_config.json"),

@@ -157,6 +157,7 @@ impl ModelSource {
     /// naming the file.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn open(dir: &std::path::Path) -> Result<Self> {
+        use crate::files::{Whole, read_text};
         if dir.is_file() {
             return Self::from_gguf(super::gguf::Gguf::open(dir)?);
         }
@@ -169,7 +170,7 @@ impl ModelSource {
         }
         let path = dir.join("config.json");
         let text =
-            crate::files::read_text(&path).map_err(|e| if path.exists() { e } else { e.help(about) })?;
+            read_text(&path, Whole::Settings).map_err(|e| if path.exists() { e } else { e.help(about) })?;
         let (config, warnings) = ModelConfig::from_json(&text, &path.display().to_string())?;
         Self::assemble(config, warnings, Checkpoint::open(dir)?, &Tokenizer::open(dir)?, &EndFiles::open(dir))
     }

@@ -60,6 +60,8 @@ pub use generation::Generation;
 pub use parameters::{ParameterKind, ParameterSpec};
 pub use sampling::{GenerateOptions, Generated, StopReason};
 pub use session::Session;
+#[cfg(not(target_arch = "wasm32"))]
+pub use state_file::read_state;
 pub use text_stream::{Seam, StopStrings, TextStream};
 pub use tokenizer::{Tokenizer, documents};
 pub use vocabulary::GgufVocabulary;

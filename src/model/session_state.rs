@@ -299,7 +299,8 @@ mod tests {
     /// Whatever fails while a state is saved: the file is the old state or the new one.
     #[test]
     fn a_state_is_saved_whole_or_not_at_all() {
-        use crate::files::{atomic_write, faults, read_bytes};
+        use crate::files::{atomic_write, faults};
+        use crate::model::read_state;
         let engine = Engine::on(Executor::Cpu(CpuExecutor::default()));
         let model = pollster::block_on(engine.load(
             ModelSource::open("assets/novels-2m".as_ref()).expect("opens"),
@@ -319,7 +320,7 @@ mod tests {
         faults::every(|k, fault| {
             std::fs::write(&path, &old).expect("writes");
             let (saved, hit) = faults::with(k, fault, || atomic_write(&path, |w| w.write_all(&new)));
-            let found = read_bytes(&path).expect("reads");
+            let found = read_state(&path).expect("reads");
             pollster::block_on(session.load(0, &found, "found")).expect("loads");
             assert_eq!(session.position(0), if saved.is_ok() { 5 } else { 3 }, "{k}");
             assert!(saved.is_ok_and(|()| true) || found == old);

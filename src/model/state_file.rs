@@ -7,6 +7,21 @@ use crate::error::{Error, ErrorKind, Result};
 const MAGIC: &[u8; 8] = b"POLYSKST";
 const VERSION: u32 = 1;
 
+/// The bytes of a state file, for [`Session::load`](super::Session::load); of another file no more than its
+/// first are read.
+///
+/// # Errors
+/// As [`read_bytes`](crate::files::read_bytes); [`ErrorKind::State`] for a file that is none.
+#[cfg(not(target_arch = "wasm32"))]
+pub fn read_state(path: &std::path::Path) -> Result<Vec<u8>> {
+    crate::files::read_begun(path, crate::files::Whole::Content, MAGIC, no_state)
+}
+
+fn no_state(label: &str) -> Error {
+    Error::new(ErrorKind::State, format!("{label}: not a polysketch state file"))
+        .help("give a file that --state-out wrote")
+}
+
 /// One text's state.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct SavedState {
@@ -56,7 +71,7 @@ impl SavedState {
             Err(Error::new(ErrorKind::State, format!("{label}: {what}")).help(help))
         };
         if !bytes.starts_with(MAGIC) {
-            return fail("not a polysketch state file".into(), "give a file that --state-out wrote");
+            return Err(no_state(label));
         }
         let version = bytes.get(8..12).map_or(0, |b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]));
         if version != VERSION {

@@ -247,15 +247,16 @@ impl Tokenizer {
     /// `ErrorKind::Io` if a file cannot be read; otherwise as [`Tokenizer::from_json_bytes`].
     #[cfg(not(target_arch = "wasm32"))]
     pub fn open(dir: &std::path::Path) -> Result<Self> {
-        use crate::files::{read_bytes, read_text};
+        use crate::files::{Whole, read_bytes, read_text};
+        let text = |name: &str| read_text(&dir.join(name), Whole::Settings);
         let is_there = |name: &str| !matches!(dir.join(name).try_exists(), Ok(false));
         if is_there("tokenizer.json") {
             let path = dir.join("tokenizer.json");
-            return Self::from_json_bytes(&read_bytes(&path)?, &path.display().to_string());
+            return Self::from_json_bytes(&read_bytes(&path, Whole::Settings)?, &path.display().to_string());
         }
         if is_there("vocab.json") && is_there("merges.txt") {
-            let [vocab, merges] = ["vocab.json", "merges.txt"].map(|name| read_text(&dir.join(name)));
-            let config = read_text(&dir.join("tokenizer_config.json")).unwrap_or_default();
+            let [vocab, merges] = ["vocab.json", "merges.txt"].map(text);
+            let config = text("tokenizer_config.json").unwrap_or_default();
             // A damaged one is told about where its ends are read.
             let config = serde_json::from_str(&config).unwrap_or_default();
             return Self::from_lists(&vocab?, &merges?, &config, &dir.display().to_string());

@@ -21,7 +21,7 @@ use super::settings::Settings;
 use crate::error::{Error, ErrorKind, Result};
 use crate::files::disk::{self, is_temporary};
 use crate::files::{
-    FolderLock, atomic_write, check_file, check_room, create_folders, is_standard, read_bytes,
+    FolderLock, Whole, atomic_write, check_file, check_room, create_folders, is_standard, read_bytes,
 };
 use crate::model::checkpoint::{INDEX, SINGLE, TensorData, Tensors, write_tensors_to};
 use crate::model::{ModelConfig, ModelSource};
@@ -202,11 +202,12 @@ impl Checkpoints {
     /// # Errors
     /// [`ErrorKind::Input`], naming the file.
     pub fn check_own(&self) -> Result<()> {
+        let own = |path: &Path| read_bytes(path, Whole::Settings);
         let saved: Vec<PathBuf> = self.all().into_iter().map(|(_, path)| path).collect();
         for name in [CONFIG, TOKENIZER] {
             let path = self.out.join(name);
-            let Ok(content) = fs::read(&path) else { continue };
-            if !saved.iter().any(|folder| fs::read(folder.join(name)).is_ok_and(|own| own == content)) {
+            let Ok(content) = own(&path) else { continue };
+            if !saved.iter().any(|folder| own(&folder.join(name)).is_ok_and(|own| own == content)) {
                 let what = format!("{}: is not what the run wrote, and would be replaced", path.display());
                 return Err(Error::new(ErrorKind::Input, what).help("move it away"));
             }
@@ -349,7 +350,7 @@ impl Checkpoints {
     fn publish(&self, place: &Path, snapshot: &Snapshot<'_>) -> Result<()> {
         let text = |name: &str, bytes: &[u8]| {
             let path = self.out.join(name);
-            let same = fs::read(&path).is_ok_and(|old| old == bytes);
+            let same = read_bytes(&path, Whole::Settings).is_ok_and(|old| old == bytes);
             if same { Ok(()) } else { atomic_write(&path, |w| w.write_all(bytes)) }
         };
         text(CONFIG, snapshot.config.to_json().as_bytes())?;
@@ -405,7 +406,7 @@ fn read_progress(folder: &Path) -> Result<Progress> {
         Error::new(ErrorKind::Input, format!("{}: {what}", path.display()))
             .help("remove this checkpoint to use an earlier one")
     };
-    let value = json_bytes(&read_bytes(&path)?).map_err(damaged)?;
+    let value = json_bytes(&read_bytes(&path, Whole::Settings)?).map_err(damaged)?;
     if value["format"] != FORMAT {
         return Err(damaged(format!("has format {}, this version reads {FORMAT}", value["format"])));
     }
@@ -415,7 +416,9 @@ fn read_progress(folder: &Path) -> Result<Progress> {
 /// Whether nothing is missing or cut off. (A rename can reach the disk before what it renames on some file
 /// systems.)
 fn is_complete(folder: &Path) -> bool {
-    let json = |name: &str| fs::read(folder.join(name)).is_ok_and(|bytes| json_bytes(&bytes).is_ok());
+    let json = |name: &str| {
+        read_bytes(&folder.join(name), Whole::Settings).is_ok_and(|bytes| json_bytes(&bytes).is_ok())
+    };
     json(CONFIG)
         && json(TRAINING)
         && [SINGLE, OPTIMIZER].iter().all(|name| Tensors::open(&folder.join(name)).is_ok())

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::files::{create_folders, is_standard, read_bytes, read_text, source_name};
+use crate::files::{Whole, create_folders, is_standard, read_bytes, read_text, source_name};
 use crate::model::tensor_file::{Dtype, TensorData, TensorFile, write_safetensors};
 use crate::model::tokenizer::END_OF_TEXT;
-use crate::model::{EndFiles, ModelConfig, Tokenizer};
+use crate::model::{EncodeOptions, EndFiles, ModelConfig, Tokenizer};
 
 /// A tokenizer and the file it came from, which goes into every checkpoint.
 #[derive(Clone, Debug)]
@@ -33,7 +33,7 @@ impl Vocabulary {
         if path.is_dir() && !file.exists() {
             return Ok(Self { ends, ..Self::bytes() });
         }
-        let json = read_bytes(&file)?;
+        let json = read_bytes(&file, Whole::Settings)?;
         Ok(Self {
             tokenizer: Tokenizer::from_json_bytes(&json, &source_name(&file))?,
             json: Some(json),
@@ -59,10 +59,13 @@ impl Vocabulary {
 
     fn hash(&self) -> u64 {
         let own = xxh3_64(self.json.as_deref().unwrap_or_default());
-        match self.separator() {
-            Some(end) => xxh3_64(&[own.to_le_bytes().as_slice(), &end.to_le_bytes()].concat()),
-            None => own,
+        let begin = self.tokenizer.begin();
+        if self.separator().is_none() && begin.is_empty() {
+            return own;
         }
+        let more = bytemuck::cast_slice(begin);
+        let end = self.separator().unwrap_or(u32::MAX).to_le_bytes();
+        xxh3_64(&[own.to_le_bytes().as_slice(), &end, more].concat())
     }
 
     /// What stands for `<|endoftext|>` in a text where the tokenizer has no such token.
@@ -75,7 +78,8 @@ impl Vocabulary {
 /// The token ids of some texts, one after the other.
 #[derive(Clone, Debug)]
 pub struct Corpus {
-    /// Token ids; what ends a text for the tokenizer, if there is such a token, between documents.
+    /// Token ids; what ends a text for the tokenizer, if there is such a token, between documents, and before
+    /// each what a text begins with (BOS), where the model's files say so.
     pub tokens: Arc<[u32]>,
     /// Tells it from others.
     pub hash: u64,
@@ -115,7 +119,7 @@ fn read_one(
     cache: Option<&Path>,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Vec<u32>> {
-    let text = read_text(path)?;
+    let text = read_text(path, Whole::Content)?;
     if text.is_empty() {
         return Err(
             Error::new(ErrorKind::Input, format!("{}: is empty", source_name(path))).help("give a text")
@@ -159,15 +163,17 @@ fn forget_old(folder: &Path) {
 }
 
 fn encode(text: &str, vocabulary: &Vocabulary, progress: &mut dyn FnMut(usize)) -> Result<Vec<u32>> {
-    let (tokenizer, separator) = (&vocabulary.tokenizer, vocabulary.separator());
-    if separator.is_none() && tokenizer.end_of_text().is_some() {
+    let tokenizer = &vocabulary.tokenizer;
+    let (end, begins) = (tokenizer.end_of_text(), !tokenizer.begin().is_empty());
+    if !begins && vocabulary.separator().is_none() && end.is_some() {
         return tokenizer.encode_with(text, progress);
     }
     // Its name is no part of a text, whether or not another token stands for it.
     let (mut tokens, mut before) = (Vec::new(), 0);
     for (i, document) in text.split(END_OF_TEXT).enumerate() {
-        tokens.extend(separator.filter(|_| i > 0));
-        tokens.extend(tokenizer.encode_with(document, &mut |done| progress(before + done))?);
+        tokens.extend(end.filter(|_| i > 0));
+        let how = EncodeOptions { begins: !document.is_empty(), ..EncodeOptions::default() };
+        tokens.extend(tokenizer.encode_as(document, how, &mut |done| progress(before + done))?);
         before += document.len() + END_OF_TEXT.len();
     }
     Ok(tokens)
@@ -341,6 +347,34 @@ mod tests {
             ends: EndFiles::default(),
         };
         assert_eq!(read(&paths, &plain, dir.path()).0.expect("reads").tokens[..], [0, 1, 2, 3]);
+    }
+
+    /// As `tokenizer(text)` of Hugging Face's, document by document.
+    #[test]
+    fn where_texts_begin_with_a_token_documents_do() {
+        let dir = tempfile::tempdir().expect("folder");
+        let paths = ["a", "b"].map(|name| dir.path().join(name));
+        std::fs::write(&paths[0], "xy<|endoftext|>z<|endoftext|>").expect("writes");
+        std::fs::write(&paths[1], "w").expect("writes");
+        let ids = |text: &str| -> Vec<u32> {
+            let id = |c: char| match c {
+                '|' => 256,
+                '^' => 94,
+                c => c as u32,
+            };
+            text.chars().map(id).collect()
+        };
+        let mut vocabulary = Vocabulary::bytes();
+        let cache = dir.path().join("cache");
+        assert_eq!(read(&paths, &vocabulary, &cache).0.expect("reads").tokens[..], ids("xy|z|w"));
+        vocabulary.tokenizer = vocabulary.tokenizer.with_begin(Some(94));
+        // What was kept without it is not taken.
+        assert_eq!(read(&paths, &vocabulary, &cache).0.expect("reads").tokens[..], ids("^xy|^z|^w"));
+        // With another end; and where a text has it already.
+        vocabulary.tokenizer = vocabulary.tokenizer.with_ends(&[1]);
+        std::fs::write(&paths[1], "^w").expect("writes");
+        let want: Vec<u32> = ids("^xy|^z|^w").into_iter().map(|id| if id == 256 { 1 } else { id }).collect();
+        assert_eq!(read(&paths, &vocabulary, &cache).0.expect("reads").tokens[..], want);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::error::{Error, Result};
-use crate::files::{atomic_write, read_text};
+use crate::files::{Whole, atomic_write, read_text};
 use crate::text::json;
 
 /// The log of a run.
@@ -121,7 +121,7 @@ impl Curves {
 
 /// Step, text and content of the lines that are whole.
 fn lines(path: &Path) -> Result<impl Iterator<Item = (u64, String, Value)>> {
-    let text = if path.exists() { read_text(path)? } else { String::new() };
+    let text = if path.exists() { read_text(path, Whole::Content)? } else { String::new() };
     let lines: Vec<String> = text.lines().map(str::to_string).collect();
     Ok(lines.into_iter().filter_map(|line| {
         let value: Value = json(&line).ok()?;
@@ -145,12 +145,12 @@ mod tests {
             }
         }
         let path = dir.path().join(Log::NAME);
-        let whole = read_text(&path).expect("reads");
+        let whole = read_text(&path, Whole::Content).expect("reads");
         // A line that was cut off.
         std::fs::write(&path, format!("{whole}{{\"step\": 3, \"lo")).expect("writes");
         let mut log = Log::open(dir.path(), 4).expect("opens");
         log.write(&json!({ "step": 5, "loss": 0.2 })).expect("writes");
-        assert_eq!(read_text(&path).expect("reads"), whole);
+        assert_eq!(read_text(&path, Whole::Content).expect("reads"), whole);
         let curves = Curves::read(dir.path()).expect("reads");
         assert_eq!((curves.training.len(), curves.training[2]), (5, (3, 1.0 / 3.0)));
         assert_eq!(curves.evaluation, [(2, 2.0), (4, 4.0)]);

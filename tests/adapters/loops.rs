@@ -118,7 +118,8 @@ fn name_numbers(source: &str, known: &mut HashMap<String, i64>) {
     // One may return another, in any order.
     for _ in 0..3 {
         for line in source.lines() {
-            if let Some((name, rest)) = line.trim().strip_prefix("fn ").and_then(|l| l.split_once("() -> u32"))
+            if let Some((name, rest)) =
+                line.trim().strip_prefix("fn ").and_then(|l| l.split_once("() -> u32"))
                 && let Some((_, rest)) = rest.split_once("return ")
                 && let Some(number) = rest.split_once(';').and_then(|(number, _)| value(number, known))
             {

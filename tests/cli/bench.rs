@@ -197,3 +197,30 @@ fn what_cannot_be_measured_or_read_is_refused() {
     fails(run(&["bench", "report", arg(&path)]), &["no rows"], true);
     fails(run(&["bench", "compare", arg(&path)]), &["only one run"], true);
 }
+
+#[test]
+fn a_model_of_short_texts_is_measured_and_where_nothing_is_that_is_an_error() {
+    let gpt2 = repository("tests/public/gpt2");
+    let bench = |more: &[&str]| {
+        let common = ["bench", "--quick", "--backend", "cpu", "--seed", "3", "--model", arg(&gpt2)];
+        run(&[&common[..], more].concat())
+    };
+    let dir = folder();
+    let file = dir.path().join("rows.jsonl");
+    let output = bench(&["kernels", "model", "train", "--out", arg(&file)]);
+    assert!(output.status.success(), "{output:?}");
+    let rows = rows(&file);
+    // How a cache is cut is the shader's own business: it alone is not checked.
+    let (_, checked): (Vec<Row>, Vec<Row>) =
+        rows.iter().cloned().partition(|row| row.name == "attention_dense_decode");
+    check(&checked);
+    for suite in [Suite::Kernels, Suite::Model, Suite::Train] {
+        let measured = rows.iter().filter(|row| row.suite == suite && !row.samples_ns.is_empty()).count();
+        assert!(measured > 0, "{suite}");
+    }
+    assert!(rows.iter().any(|row| row.skipped.as_deref().is_some_and(|why| why.contains("64 positions"))));
+    // Lengths that it cannot have.
+    let output = bench(&["peaks", "train", "--quiet", "--train-lengths", "128,256", "--out", arg(&file)]);
+    assert!(fs::metadata(&file).unwrap().len() > 0);
+    fails(output, &["bench train: nothing was measured on CPU", "64 positions"], true);
+}

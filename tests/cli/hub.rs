@@ -460,3 +460,48 @@ fn every_command_takes_such_a_name() {
         fails(output, &["hf:tiny/nothing: is not in the cache"], true);
     }
 }
+
+#[test]
+fn what_cannot_be_what_it_should_is_not_kept() {
+    let dir = folder();
+    let good = files(FOLDER);
+    let with = |name: &str, bytes: &[u8]| {
+        let mut all = good.clone();
+        all.insert(name.into(), bytes.to_vec());
+        all
+    };
+    let hub = Hub::new(with("config.json", b"<!doctype html><title>Log in</title>"));
+    fails(
+        hub.run(dir.path(), &inspect(MODEL)),
+        &["hf:tiny/llama: config.json is a web page", "not kept"],
+        true,
+    );
+    hub.put("main", with("tokenizer.json", b"{\"version\": "));
+    fails(hub.run(dir.path(), &inspect(MODEL)), &["tokenizer.json is no JSON", "not kept"], true);
+    hub.put("main", good.clone());
+    hub.inspect(dir.path(), MODEL);
+    // What is in the cache already is not looked at again; but it is told how to get rid of it.
+    let config = cache(dir.path()).join("snapshots").join(hub.commit()).join("config.json");
+    fs::write(config.canonicalize().unwrap(), "<html>").unwrap();
+    let root = cache(dir.path());
+    fails(hub.run(dir.path(), &inspect(MODEL)), &["config.json", "not valid JSON"], true);
+    let output = hub.run(dir.path(), &inspect(MODEL));
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(text.contains(&format!("remove {}", root.display())), "{text}");
+    fs::remove_dir_all(root).unwrap();
+    hub.inspect(dir.path(), MODEL);
+}
+
+#[test]
+fn names_that_come_near() {
+    for (given, name) in [
+        ("HF:tiny/llama", MODEL),
+        ("tiny/llama", MODEL),
+        ("https://huggingface.co/tiny/llama", MODEL),
+        ("https://huggingface.co/tiny/llama/resolve/main/x.gguf", "hf:tiny/llama:x.gguf"),
+    ] {
+        fails(run(&inspect(given)), &[given, "no such folder or file", name], true);
+    }
+    fails(run(&inspect("https://example.com/x.gguf")), &["https://example.com/x.gguf", "no such"], true);
+    fails(run(&inspect("nowhere")), &["nowhere"], true);
+}

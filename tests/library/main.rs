@@ -5,12 +5,14 @@
 //! | `shader_translation.rs`, `lowered.rs` | what every shader becomes on each backend |
 //! | `texts.rs` | texts that are cut and continued |
 //! | `conversations.rs` | vocabularies and chat templates of public models |
+//! | `memory.rs` | what power retention keeps of a text, however long |
 //! | `mutations.rs` | files with changed bytes: read or refused, never a panic |
 //! | `bad_model_files/` | damaged and impossible models give clean errors |
 
 mod bad_model_files;
 mod conversations;
 mod lowered;
+mod memory;
 mod mutations;
 mod shader_translation;
 mod texts;

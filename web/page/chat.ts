@@ -76,6 +76,9 @@ class ChatPart {
   private async load(origin: Given & { maxContext: number }, signal: AbortSignal) {
     this.part.status(`Opening ${origin.name}.`)
     this.view.opening(origin.name)
+    // An address is that of the model, or none.
+    if (!("gguf" in origin.from && typeof origin.from.gguf === "string"))
+      el<HTMLInputElement>("chat-address").value = ""
     const started = performance.now()
     const model = await openOwn(origin, {
       signal,
@@ -86,10 +89,11 @@ class ChatPart {
     this.view.plan(model.info)
     this.view.loaded(origin.name)
     const seconds = significant((performance.now() - started) / 1000)
+    const loaded = `${origin.name} is loaded, after ${seconds} s`
     this.part.status(
       model.info.chat
-        ? `${origin.name} is loaded, after ${seconds} s. Say something.`
-        : `${origin.name} is loaded, after ${seconds} s. It has no chat template: it continues texts, under Read.`,
+        ? `Say something: ${loaded}.`
+        : `No chat template, but it continues texts, under Read: ${loaded}.`,
     )
     el("chat-input").focus()
   }

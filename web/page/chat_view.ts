@@ -24,10 +24,9 @@ export class ChatView {
   /** What it is and needs. */
   plan(info: ModelInfo) {
     const { memory, parameters, layers, context } = info
-    const size =
-      parameters >= 1e9
-        ? `${(parameters / 1e9).toFixed(2)} billion`
-        : `${(parameters / 1e6).toFixed(1)} million`
+    const [scale, digits, word] =
+      parameters >= 1e9 ? [1e9, 2, "billion"] : parameters >= 5e4 ? [1e6, 1, "million"] : [1e3, 0, "thousand"]
+    const size = `${(parameters / scale).toFixed(digits)} ${word}`
     const family = String(info.config.model_type ?? "polysketch")
     setText("chat-shape", `${family}, ${size} parameters, ${layers} layers`)
     setText("chat-weights", `${bytes(memory.weights)} (${info.weights})`)
@@ -46,15 +45,22 @@ export class ChatView {
   loading({ stage, done, total, cached }: LoadProgress) {
     el("chat-loading").hidden = false
     const bar = el<HTMLProgressElement>("chat-progress")
+    // A server need not say how much there is; then all is what has come.
+    const known = stage !== "download" || total > done
     bar.max = Math.max(1, total)
-    bar.value = done
+    if (known) bar.value = done
+    else bar.removeAttribute("value")
     const words = {
       download: cached ? "Taken from this browser" : "Downloading",
       upload: "Loading",
       compile: "Compiling shaders",
     }[stage]
     const amount =
-      stage === "compile" ? `${count(done)} of ${count(total)}` : `${bytes(done)} of ${bytes(total)}`
+      stage === "compile"
+        ? `${count(done)} of ${count(total)}`
+        : known
+          ? `${bytes(done)} of ${bytes(total)}`
+          : bytes(done)
     setText("chat-done", `${words}, ${amount}`)
   }
 
@@ -85,6 +91,7 @@ export class ChatView {
     this.answering = undefined
     for (const id of ["chat-speed", "chat-kept"]) setText(id, "–")
     setText("chat-position", "0")
+    setText("chat-kept-name", "Its state")
   }
 
   say(role: "user" | "assistant", text: string): HTMLElement {

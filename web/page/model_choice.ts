@@ -20,7 +20,7 @@ export function ofFiles(files: File[]): Given {
 
 const folderOf = (files: File[]) => {
   const path = files[0]!.webkitRelativePath
-  return path.includes("/") ? path.slice(0, path.indexOf("/")) : "the model's folder"
+  return path.includes("/") ? path.slice(0, path.indexOf("/")) : "a folder"
 }
 
 /** What stands in the field for an address. */

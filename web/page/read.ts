@@ -18,6 +18,9 @@ import { onDrop, textField } from "./text_inputs.js"
 /** How often one place is tried again after a lost device. */
 const TRIES = 3
 
+/** What the built-in model is called in a sentence. */
+const BUILT_IN = "the built-in model, a small one trained on public-domain novels"
+
 export function startRead() {
   new ReadPart().start()
 }
@@ -71,6 +74,8 @@ class ReadPart {
   /** What was read is in the state of the other one. */
   private anotherModel() {
     if (this.part.running) this.part.stop()
+    const origin = value("read-model") === "own" ? ownOrigin() : undefined
+    setText("read-through", origin ? `your model, ${origin.name}` : BUILT_IN)
     void this.session.current?.then((session) => session.close()).catch(() => {})
     this.session.close()
     this.reading.another()

@@ -121,6 +121,7 @@ export async function chats(at, files) {
   await page.click("#tab-read")
   await page.selectOption("#read-model", "own")
   await shows("read-state-name", /^Key-value cache of this model/)
+  assert.equal(await text("read-through"), "your model, qwen3-Q4_1.gguf")
   await page.fill("#read-text", "A text that another model reads.")
   await page.click("#read-paste")
   await shows("read-status", /^Read your text/)
@@ -128,4 +129,5 @@ export async function chats(at, files) {
   assert.match(await text("read-cache-name"), /Reserved for 1,024 tokens/)
   await page.selectOption("#read-model", "builtin")
   await shows("read-state-name", /constant/)
+  assert.match(await text("read-through"), /^the built-in model/)
 }

@@ -10,7 +10,7 @@ use polysketch::bench::{self, BenchModel, BenchOptions, Event, Row, Suite};
 use polysketch::files::{atomic_write, is_standard};
 use polysketch::gpu::{AdapterRequest, Backend, enumerate};
 use polysketch::model::Engine;
-use polysketch::{ErrorKind, Result};
+use polysketch::{Error, ErrorKind, Result};
 use serde_json::json;
 
 use super::rows;
@@ -123,6 +123,9 @@ impl Options {
     }
 }
 
+/// What may help where nothing was measured.
+const LESS: &str = "give smaller sizes, a larger --budget, or another model";
+
 /// Measures.
 pub fn run(common: &Common, run: &Options) -> Outcome {
     if let Some(path) = &run.out {
@@ -134,9 +137,11 @@ pub fn run(common: &Common, run: &Options) -> Outcome {
     // A folder without a model is told of before anything is measured.
     open()?;
     catch_interrupt();
-    let mut rows = Vec::new();
+    let mut rows: Vec<Row> = Vec::new();
+    let mut nothing: Option<Error> = None;
     let engines = if run.all_devices { every_engine(common)? } else { vec![model::engine(common)?] };
     for engine in engines {
+        let before = rows.len();
         match on_one(common, run, &engine, &BenchModel { name: name.clone(), open: &open }, &mut rows) {
             // One device that breaks is no reason to leave out the others.
             Err(Stop::Failed(error)) if run.all_devices && error.kind() != ErrorKind::Cancelled => {
@@ -144,11 +149,32 @@ pub fn run(common: &Common, run: &Options) -> Outcome {
             }
             done => done?,
         }
+        nothing = nothing.or_else(|| unmeasured(&engine, &run.suites, &rows[before..]));
     }
     if let (Some(path), true) = (run.out.as_deref().filter(|path| !is_standard(path)), common.talks()) {
         tell(format_args!("written: {}, {}", path.display(), output::plural(rows.len(), "row")));
     }
-    if common.json { print_json(&json!({ "rows": rows })) } else { Ok(()) }
+    if common.json {
+        print_json(&json!({ "rows": rows }))?;
+    }
+    nothing.map_or(Ok(()), |error| Err(error.into()))
+}
+
+/// Where a suite that was asked for, or all of them, measured nothing on a device: an error that says why.
+fn unmeasured(engine: &Engine, asked: &[Suite], rows: &[Row]) -> Option<Error> {
+    let why_not = |name: &str, rows: &[&Row]| {
+        let measured = |row: &&Row| !row.samples_ns.is_empty();
+        let why = rows.iter().find_map(|row| row.skipped.as_deref()).unwrap_or("there is nothing to measure");
+        let text = format!("bench{name}: nothing was measured on {}: {why}", engine.name());
+        (!rows.iter().any(measured)).then(|| Error::new(ErrorKind::Input, text).help(LESS))
+    };
+    let of = |suite: Option<&Suite>| -> Vec<&Row> {
+        rows.iter().filter(|row| suite.is_none_or(|suite| row.suite == *suite)).collect()
+    };
+    match asked {
+        [] => why_not("", &of(None)),
+        asked => asked.iter().find_map(|suite| why_not(&format!(" {suite}"), &of(Some(suite)))),
+    }
 }
 
 fn every_engine(common: &Common) -> Result<Vec<Engine>> {

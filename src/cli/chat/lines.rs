@@ -2,7 +2,7 @@
 //!
 //! They are read by a thread, so that a program that is told to end does not wait for a line.
 
-use std::io::{BufRead as _, IsTerminal as _, Write as _, stdin, stdout};
+use std::io::{BufRead as _, IsTerminal as _, Read as _, Write as _, stdin, stdout};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
@@ -15,6 +15,8 @@ use super::super::signals;
 
 /// Lines that the editor remembers.
 const REMEMBERED: usize = 1000;
+/// The most bytes of a line that nobody types.
+const MOST: u64 = 64 << 20;
 
 /// What came instead of a line, or the line.
 enum Said {
@@ -115,11 +117,19 @@ impl Source {
             },
             Source::Plain(lines) => {
                 let mut line = Vec::new();
-                let n = stdin().lock().read_until(b'\n', &mut line).map_err(|e| Error::io("stdin", &e))?;
+                let n = stdin()
+                    .lock()
+                    .take(MOST + 1)
+                    .read_until(b'\n', &mut line)
+                    .map_err(|e| Error::io("stdin", &e))?;
                 if n == 0 {
                     return Ok(Said::End);
                 }
                 *lines += 1;
+                if n as u64 > MOST {
+                    let text = format!("stdin: line {lines} has more than {} MiB", MOST >> 20);
+                    return Err(Error::new(ErrorKind::Input, text).help("each line is a question"));
+                }
                 let text = String::from_utf8(line).map_err(|e| {
                     let at = e.utf8_error().valid_up_to();
                     let text = format!("stdin: line {lines} is not UTF-8, from byte {at}");

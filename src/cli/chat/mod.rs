@@ -16,9 +16,10 @@ use std::time::Instant;
 
 use clap::Args;
 use pollster::block_on;
-use polysketch::files::{atomic_write, check_room, is_standard, read_bytes, source_name};
+use polysketch::files::{Whole, atomic_write, check_room, is_standard, read_text, source_name};
 use polysketch::model::{
     ChatTemplate, Conversation, GenerateOptions, Generated, Generation, Model, Session, StopReason,
+    read_state,
 };
 use polysketch::{Error, ErrorKind, Result};
 use serde_json::json;
@@ -28,7 +29,7 @@ use self::lines::Lines;
 use super::escapes::unescape;
 use super::failure::{Outcome, Stop, interrupted, tell, warn};
 use super::generate::{reason, start};
-use super::input::{read_text, waiting};
+use super::input::waiting;
 use super::options::{Common, ModelOptions, count};
 use super::output::{bytes, check_place, plural, print, print_json, print_text, rate};
 use super::progress::{Progress, Unit};
@@ -83,10 +84,10 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
             .help("give the name of a file")
             .into());
     }
-    let template = template.map(|path| Ok::<_, Error>((read_text(common, path, "the template")?, path)));
+    let template = template.map(|path| Ok::<_, Error>((read_text(path, Whole::Settings)?, path)));
     let template = template.transpose()?;
     let state_in = options.state_in.as_deref();
-    let state_in = state_in.map(|path| Ok::<_, Error>((read_bytes(path)?, path))).transpose()?;
+    let state_in = state_in.map(|path| Ok::<_, Error>((read_state(path)?, path))).transpose()?;
     if let Some(path) = &options.state_out {
         place(common, "--state-out", path)?;
     }
@@ -224,7 +225,7 @@ impl Chat<'_> {
                 format!("saved in {}: {}", path.display(), bytes(self.save(path)?))
             }
             Command::Load(path) => {
-                let file = waiting(self.common, path, "the conversation", || read_bytes(path))?;
+                let file = waiting(self.common, path, "the conversation", || read_state(path))?;
                 self.load(&file, &source_name(path))?;
                 let n = self.conversation.messages().len();
                 format!("{}, {}", plural(n, "message"), plural(self.session.position(0), "token"))

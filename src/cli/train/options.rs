@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{ArgGroup, Args};
-use polysketch::files::{is_standard, read_text, source_name};
+use polysketch::files::{Whole, is_standard, read_text, source_name};
 use polysketch::graph::Recompute;
 use polysketch::model::{ModelConfig, ModelSource};
 use polysketch::train::Settings;
@@ -285,7 +285,8 @@ impl Options {
             (source, given.map_or_else(|| Vocabulary::open(dir), Ok)?, settings)
         } else {
             let path = self.config.as_deref().unwrap_or(Path::new("config.json"));
-            let (config, warnings) = ModelConfig::from_json(&read_text(path)?, &source_name(path))?;
+            let (config, warnings) =
+                ModelConfig::from_json(&read_text(path, Whole::Settings)?, &source_name(path))?;
             let settings = self.settings(new, config.vocab_size)?;
             settings.check()?;
             let vocabulary = given.unwrap_or_else(Vocabulary::bytes);

@@ -77,47 +77,85 @@ impl ScanDecode {
         let (s, l) = (&self.0, &self.0.layout);
         let shader::Args { queries, ring, lanes, table, state, o, .. } = args;
         let size = s.features.state(l.head);
-        cpu::parallel_chunks(&mut o[..call.lanes.len() * l.width()], l.head, |task, out| {
-            let lane = lane(lanes, call.lane_base + task / l.query_heads());
-            let slot_head = lane.slot * l.heads + task % l.query_heads() / l.group;
+        let share = share(l.group, call.lanes.len() * l.heads, cpu::threads());
+        cpu::parallel_chunks(&mut o[..call.lanes.len() * l.width()], share * l.head, |task, out| {
+            let first = task * share;
+            let lane = lane(lanes, call.lane_base + first / l.query_heads());
+            let slot_head = lane.slot * l.heads + first % l.query_heads() / l.group;
             let rows = lane.ring % l.block + 1;
             let ring = &ring[slot_head * l.block * l.key_width()..][..rows * l.key_width()];
-            let query = &queries[task * l.query_width()..][..l.query_width()];
+            let queries = &queries[first * l.query_width()..][..share * l.query_width()];
             out.fill(R::ZERO);
             let gate = l.gate_sum(&ring[(rows - 1) * l.key_width()..]);
-            let mut total = R::ZERO;
-            cpu::with_scratch(rows.max(s.features.count), |affinities: &mut [R]| {
-                let local = &query[s.local_offset..s.local_offset + s.local_width];
-                for (w, key) in affinities.iter_mut().zip(ring.chunks_exact(l.key_width())) {
-                    *w = cpu::dot(local, &key[s.local_offset..s.local_offset + s.local_width]);
-                }
-                s.local.apply(&mut affinities[..rows]);
-                for (w, key) in affinities.iter().zip(ring.chunks_exact(l.key_width())) {
-                    let w = if l.gated { *w * gate_decay(gate, l.gate_sum(key)) } else { *w };
-                    total += w;
-                    cpu::axpy(w, &key[l.value_offset()..l.sum_offset()], out);
+            let most = rows.max(s.features.count);
+            cpu::with_scratch(share * (most + 1), |scratch: &mut [R]| {
+                let (totals, affinities) = scratch.split_at_mut(share);
+                let each = out.chunks_exact_mut(l.head).zip(queries.chunks_exact(l.query_width()));
+                for (((out, query), total), affinities) in
+                    each.zip(totals.iter_mut()).zip(affinities.chunks_exact_mut(most))
+                {
+                    *total = R::ZERO;
+                    let local = &query[s.local_offset..s.local_offset + s.local_width];
+                    for (w, key) in affinities.iter_mut().zip(ring.chunks_exact(l.key_width())) {
+                        *w = cpu::dot(local, &key[s.local_offset..s.local_offset + s.local_width]);
+                    }
+                    s.local.apply(&mut affinities[..rows]);
+                    for (w, key) in affinities.iter().zip(ring.chunks_exact(l.key_width())) {
+                        let w = if l.gated { *w * gate_decay(gate, l.gate_sum(key)) } else { *w };
+                        *total += w;
+                        cpu::axpy(w, &key[l.value_offset()..l.sum_offset()], out);
+                    }
                 }
                 if lane.position >= l.block {
                     let decay = if l.gated { gate_decay(gate, [R::ZERO; 2]) } else { R::ONE };
-                    let source = &query[s.source_offset..s.source_offset + s.features.source];
                     let (z, z_total) = state[slot_head * size..][..size].split_at(s.features.count * l.head);
                     let features = FeatureTable::new(&s.features, table);
-                    features.tile(source, 1, 0, s.features.count, Some(&[decay]), affinities);
-                    total += cpu::dot(&affinities[..s.features.count], z_total);
+                    let each = queries.chunks_exact(l.query_width()).zip(totals.iter_mut());
+                    for ((query, total), affinities) in each.zip(affinities.chunks_exact_mut(most)) {
+                        let source = &query[s.source_offset..s.source_offset + s.features.source];
+                        features.tile(source, 1, 0, s.features.count, Some(&[decay]), affinities);
+                        *total += cpu::dot(&affinities[..s.features.count], z_total);
+                    }
+                    // Each row of the state is read once for all of the group's queries.
                     cpu::vectorized(
                         #[inline(always)]
                         || {
-                            for (p, z) in affinities.iter().zip(z.chunks_exact(l.head)) {
-                                for (o, z) in out.iter_mut().zip(z) {
-                                    *o += *p * *z;
+                            for (i, z) in z.chunks_exact(l.head).enumerate() {
+                                for (out, p) in
+                                    out.chunks_exact_mut(l.head).zip(affinities[i..].iter().step_by(most))
+                                {
+                                    for (o, z) in out.iter_mut().zip(z) {
+                                        *o += *p * *z;
+                                    }
                                 }
                             }
                         },
                     );
                 }
+                for (out, total) in out.chunks_exact_mut(l.head).zip(totals) {
+                    let scale = R::ONE / (R::of(s.bias) + *total);
+                    out.iter_mut().for_each(|o| *o *= scale);
+                }
             });
-            let scale = R::ONE / (R::of(s.bias) + total);
-            out.iter_mut().for_each(|o| *o *= scale);
         });
+    }
+}
+
+/// Queries of a key head that a task takes: all, so that its state is read once, or fewer where threads would
+/// have nothing to do. A row of the state costs as much to read as to use once.
+fn share(group: usize, key_heads: usize, threads: usize) -> usize {
+    let time = |share: usize| (key_heads * group / share).div_ceil(threads.max(1)) * (share + 1);
+    (1..=group).filter(|share| group.is_multiple_of(*share)).min_by_key(|share| time(*share)).unwrap_or(1)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn tasks_share_a_state_unless_threads_would_wait() {
+        for (group, key_heads, threads, want) in
+            [(1, 9, 2, 1), (3, 3, 2, 3), (12, 2, 2, 12), (12, 2, 8, 3), (12, 2, 1, 12), (4, 1, 64, 1)]
+        {
+            assert_eq!(super::share(group, key_heads, threads), want, "{group} {key_heads} {threads}");
+        }
     }
 }

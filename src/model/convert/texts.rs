@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::attention::RopeScaling;
 use crate::error::{Error, ErrorKind, Result};
-use crate::files::read_bytes;
+use crate::files::{Whole, read_bytes};
 use crate::model::config::Family;
 use crate::model::engine::ModelSource;
 use crate::model::families::gguf_keys::llama3;
@@ -51,7 +51,7 @@ pub(super) fn texts(
                     for name in COPIED {
                         let path = folder.join(name);
                         if path.exists() {
-                            list.push((name.into(), read_bytes(&path)?));
+                            list.push((name.into(), read_bytes(&path, Whole::Settings)?));
                         }
                     }
                 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use ring::digest::{Context, SHA256};
 
 use super::cache::Folder;
+use super::content;
 use super::failure::Failure;
 use super::name::HubName;
 use super::request::{Hub, Remote};
@@ -95,6 +96,18 @@ impl Download<'_> {
                 return Ok(false);
             }
             let found = part.sha256();
+            if sha256.is_none()
+                && let Some(flaw) = content::flaw(file, &mut part.file)
+            {
+                part.clear()?;
+                let what = format!("{}: {file} {flaw}; it was not kept", self.name);
+                return Err(Error::new(ErrorKind::Io, what)
+                    .help(
+                        "see the file on the hub; if it is sound there, something on the way answers for it: \
+                         check HF_ENDPOINT and the proxy",
+                    )
+                    .into());
+            }
             if sha256.is_none() || sha256 == &found {
                 part.finish(blob)?;
                 return Ok(true);

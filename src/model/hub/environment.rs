@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::files::{Whole, read_text};
 
 /// Where the hub is, where its cache is, and who asks.
 #[derive(Clone, PartialEq, Eq)]
@@ -86,7 +87,7 @@ fn wrong(name: &str, what: &str) -> Error {
 
 /// What `hf auth login` left.
 fn token_in(path: &Path) -> Option<String> {
-    let text = std::fs::read_to_string(path).ok()?;
+    let text = read_text(path, Whole::Settings).ok()?;
     Some(text.trim().to_string()).filter(|token| !token.is_empty())
 }
 

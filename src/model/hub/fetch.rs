@@ -10,7 +10,7 @@ use super::failure::Failure;
 use super::name::{HubName, is_commit};
 use super::request::{Hub, Remote, check_commit};
 use crate::error::{Error, ErrorKind, Result};
-use crate::files::{check_room, create_folders, read_bytes};
+use crate::files::{Whole, check_room, create_folders, read_bytes};
 use crate::model::checkpoint::{INDEX, read_index};
 
 /// What happens while a model is fetched.
@@ -106,7 +106,7 @@ fn missing(folder: &Folder, name: &HubName) -> Error {
 /// The shards that the index in a folder names.
 fn shards(folder: &Path) -> Result<Vec<String>> {
     let path = folder.join(INDEX);
-    let map = read_index(&read_bytes(&path)?, &path.display().to_string())?;
+    let map = read_index(&read_bytes(&path, Whole::Settings)?, &path.display().to_string())?;
     let mut shards: Vec<String> = map.into_values().collect();
     shards.sort_unstable();
     shards.dedup();

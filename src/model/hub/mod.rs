@@ -8,6 +8,7 @@
 //! | `choice.rs` | which files of a repository make a model |
 //! | `request.rs` | one request: redirects, waiting, what is told of a file |
 //! | `download.rs` | one file: resumed, checked, never a mixture |
+//! | `content.rs` | whether bytes can be what their name says, where no hash tells |
 //! | `failure.rs` | what the hub answers when it does not give a file, and what to do then |
 //! | `fetch.rs` | from a name to a path |
 //!
@@ -17,6 +18,7 @@
 
 mod cache;
 mod choice;
+mod content;
 mod download;
 mod environment;
 mod failure;

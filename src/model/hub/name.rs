@@ -47,6 +47,37 @@ impl HubName {
         Ok(Self { repository: repository.into(), revision: own(revision), file: own(file) })
     }
 
+    /// The name that a text comes near to: `HF:a/b`, `https://huggingface.co/a/b`, `a/b`.
+    pub fn near(text: &str) -> Option<Self> {
+        let cut = |text: &str, head: &str| {
+            let there = text.get(..head.len()).is_some_and(|found| found.eq_ignore_ascii_case(head));
+            there.then(|| text[head.len()..].to_string())
+        };
+        let bare = ["https://", "http://"].iter().find_map(|head| cut(text, head));
+        let place = bare.as_deref().unwrap_or(text);
+        let hosts = ["huggingface.co/", "www.huggingface.co/", "hf.co/"];
+        let rest = match hosts.iter().find_map(|host| cut(place, host)) {
+            // OWNER/NAME, OWNER/NAME/tree/REVISION, OWNER/NAME/blob/REVISION/FILE.gguf?download=true
+            Some(path) => {
+                let path = path.split(['?', '#']).next()?.trim_end_matches('/');
+                let parts: Vec<&str> = path.splitn(5, '/').collect();
+                let revision = parts.get(3).filter(|name| **name != "main");
+                let revision = revision.map_or(String::new(), |revision| format!("@{revision}"));
+                let file = parts.get(4).map_or(String::new(), |file| format!(":{file}"));
+                format!("{}/{}{revision}{file}", parts[0], parts.get(1)?)
+            }
+            None if bare.is_some() => return None,
+            None => ["hf://", "hf:", "huggingface:"]
+                .iter()
+                .find_map(|head| cut(text, head))
+                .unwrap_or_else(|| text.to_string()),
+        };
+        let name = Self::parse(&format!("{}{rest}", Self::PREFIX)).ok()?;
+        // A path that looks like a name.
+        let is_file = [".gguf", ".safetensors", ".json"].iter().any(|end| text.ends_with(end));
+        (rest != text || !is_file).then_some(name)
+    }
+
     /// The revision, `main` unless one was named.
     pub fn revision(&self) -> &str {
         self.revision.as_deref().unwrap_or("main")
@@ -143,6 +174,26 @@ mod tests {
             let error = HubName::parse(text).expect_err(text);
             assert!(error.message().starts_with(text) && error.message().contains(word), "{error}");
             assert!(error.kind() == ErrorKind::Input && error.advice().is_some(), "{error}");
+        }
+        for (text, near) in [
+            ("HF:a/b", Some("hf:a/b")),
+            ("hf://a/b", Some("hf:a/b")),
+            ("Hf:a/b@v1:x.gguf", Some("hf:a/b@v1:x.gguf")),
+            ("a/b", Some("hf:a/b")),
+            ("https://huggingface.co/a/b", Some("hf:a/b")),
+            ("HTTPS://HuggingFace.co/a/b/", Some("hf:a/b")),
+            ("huggingface.co/a/b/tree/main", Some("hf:a/b")),
+            ("https://hf.co/a/b/blob/v1/sub/x.gguf?download=true", Some("hf:a/b@v1:sub/x.gguf")),
+            ("https://huggingface.co/a/b/resolve/main/x.gguf", Some("hf:a/b:x.gguf")),
+            ("https://huggingface.co/a", None),
+            ("https://example.com/a/b", None),
+            ("models/x.gguf", None),
+            ("./a/b", None),
+            ("ä", None),
+            ("hä", None),
+            ("x", None),
+        ] {
+            assert_eq!(HubName::near(text).map(|name| name.to_string()).as_deref(), near, "{text}");
         }
         assert!(is_commit(&"0a".repeat(20)) && !is_commit("main") && !is_commit(&"0A".repeat(20)));
     }

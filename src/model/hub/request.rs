@@ -12,6 +12,7 @@ use super::environment::Environment;
 use super::failure::Failure;
 use super::name::HubName;
 use crate::error::{Error, ErrorKind};
+use crate::files::{Whole, read_bytes};
 
 /// Redirects that are followed.
 const REDIRECTS: usize = 10;
@@ -251,7 +252,7 @@ fn certificates(path: &Path) -> Result<RootCerts, Error> {
         Error::new(ErrorKind::Input, format!("SSL_CERT_FILE: {}: {what}", path.display()))
             .help("give a file of certificates (PEM), or unset the variable")
     };
-    let bytes = std::fs::read(path).map_err(|e| wrong(e.to_string()))?;
+    let bytes = read_bytes(path, Whole::Settings).map_err(|e| wrong(e.to_string()))?;
     let mut list = Vec::new();
     for item in parse_pem(&bytes) {
         if let PemItem::Certificate(certificate) = item.map_err(|e| wrong(e.to_string()))? {
