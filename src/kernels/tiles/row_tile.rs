@@ -46,10 +46,15 @@ impl Wish {
     ) -> MatrixTile {
         let memory = MEMORY.min(device.workgroup_memory);
         let mut tile = self.tile;
-        while tile > self.enough && workgroups(tile) < ENOUGH && workgroups(tile / 2) > workgroups(tile) {
+        // Half of the rows may be empty.
+        let empty = |tile| workgroups(tile / 2) <= workgroups(tile);
+        while tile > 8 && (empty(tile) || tile > self.enough && workgroups(tile) < ENOUGH) {
             tile /= 2;
         }
-        let cuts = std::iter::successors(Some(tile), |tile| (*tile > 4).then_some(tile / 2));
+        // Smaller ones take less memory; in larger ones more invocations stage the columns of a wide head.
+        let smaller = std::iter::successors(Some(tile), |tile| (*tile > 4).then_some(tile / 2));
+        let larger = std::iter::successors(Some(2 * tile), |tile| (*tile < 64).then_some(2 * tile));
+        let cuts = smaller.chain(larger);
         let owned = [8, 4].into_iter().filter(|rows| *rows <= self.rows);
         let mut all = cuts.flat_map(|tile| owned.clone().filter_map(move |rows| cut(head, tile, rows)));
         let deepest = |tile: MatrixTile| {
@@ -111,7 +116,7 @@ mod tests {
     fn many_rows_get_the_largest_cut() {
         let device = DeviceTraits { workgroup_memory: 48 << 10, ..DeviceTraits::floor() };
         let of = |tokens: usize| OUTPUTS.row_tile(&device, 64, |rows| 4 * tokens.div_ceil(rows), bytes);
-        assert_eq!([32 << 10, 1 << 10, 16].map(|tokens| rows(&of(tokens))), [64, 32, 32]);
+        assert_eq!([32 << 10, 1 << 10, 16].map(|tokens| rows(&of(tokens))), [64, 32, 16]);
         let tile = of(32 << 10);
         assert_eq!([tile.group_x, tile.group_y, tile.rows, tile.columns, tile.depth], [16, 8, 8, 4, 16]);
     }
