@@ -5,9 +5,8 @@
 // (training), and the normaliser is kept, or the log-sum-exp.
 //
 // Ladder. Reference: kernels/dense/attention_dense.rs. Naive tiles: an affinity and a vector of v loaded for
-// each multiply-add of four. Tiles in registers that read v from memory: 23 % of the H100's peak. Here: both
-// products as outer products from staged steps (shared/near_keys.wgsl, shared/matrix_tile.wgsl); not measured on
-// a real GPU yet.
+// each multiply-add of four. Here: a workgroup owns ROW_TILE queries (a group's lie side by side) and all columns, affinities and sums are
+// tiles in registers (shared/near_keys.wgsl, shared/row_tile.wgsl); not measured on a real GPU yet.
 #import lanes
 #import gate_sum
 struct Params { tokens: u32, lane_base: u32, stride: u32 }
@@ -61,12 +60,10 @@ fn main(
 #else
     let end = (own + rows - 1u) / GROUP + 1u;
 #endif
-    near =
-        Near(group.z * queries_end, i32(tile), first, own, end, group.y * (GROUP_X * COLUMNS / 4u));
+    let near = Near(group.z * queries_end, i32(tile), first, own, end);
 #ifndef SOFTMAX
-    keep_row_gates();
+    keep_row_gates(near);
 #endif
-    add_near_keys(end);
-    share_totals(vec4<f32>());
-    store_outputs(rows, group.z / HEADS, head);
+    add_near_keys(near);
+    store_outputs(near, rows, group.z / HEADS, head);
 }

@@ -1,6 +1,6 @@
 // permutations: [F16|Q4|Q8] [BIAS] [RESIDUAL]
 // y = x W^T (+ bias) (+ residual), many rows. Reference: kernels/linear/linear.rs (GEMM on the CPU); the
-// ladder is in shared/matrix_product.wgsl.
+// ladder is in shared/matrix_tile.wgsl.
 #import weight_rows w
 struct Params { rows: u32, first_column: u32 }
 override K: u32;            // inner size, a multiple of 4
@@ -42,4 +42,4 @@ fn store(row: u32, vector: u32, sum: vec4<f32>) {
         }
     }
 }
-#import matrix_product
+#import matrix_tile

@@ -1,5 +1,5 @@
 // dx (+)= dy W: the gradient of a linear layer's input. Reference: kernels/linear/linear_grad_input.rs; the
-// ladder is in shared/matrix_product.wgsl.
+// ladder is in shared/matrix_tile.wgsl.
 struct Params { rows: u32, first_column: u32 }
 override K: u32;            // rows of W: columns of dy that belong to it
 override N: u32;            // columns of W and dx, a multiple of 4
@@ -40,4 +40,4 @@ fn store(row: u32, vector: u32, sum: vec4<f32>) {
     let at = row * (N / 4u) + vector;
     if ACCUMULATE == 1u { dx[at] += sum; } else { dx[at] = sum; }
 }
-#import matrix_product
+#import matrix_tile

@@ -1,5 +1,5 @@
 // dW += dy^T x: the gradient of a linear layer's weights. Reference: kernels/linear/linear_grad_weight.rs;
-// the ladder is in shared/matrix_product.wgsl. Every workgroup goes over all rows: where dW is small and the
+// the ladder is in shared/matrix_tile.wgsl. Every workgroup goes over all rows: where dW is small and the
 // rows are many, cutting the rows as well would keep more of a large GPU busy. Not done: it takes partial
 // sums and another pass.
 struct Params { rows: u32, first_column: u32 }
@@ -37,4 +37,4 @@ fn right_block(vector: u32, k: u32) -> mat4x4<f32> {
 }
 
 fn store(row: u32, vector: u32, sum: vec4<f32>) { dw[row * (N / 4u) + vector] += sum; }
-#import matrix_product
+#import matrix_tile
