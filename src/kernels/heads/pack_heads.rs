@@ -86,7 +86,7 @@ impl Kernel for PackHeads {
             x_normed: l.exact && l.normed,
             sketch: l.sketch,
             width,
-            span: shader::THREADS as usize / width * 4,
+            span: shader::THREADS / width * 4,
             keys_at,
             head_layout: l.overrides(),
             head_vector: l.vector_overrides(),
