@@ -51,52 +51,16 @@ fn distance(a: &str, b: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
-
-    fn report(name: &str, backend: &str) -> AdapterReport {
-        let limits = [
-            "max_storage_buffer_binding_size",
-            "max_buffer_size",
-            "max_storage_buffers_per_shader_stage",
-            "max_compute_workgroup_storage_size",
-            "max_compute_invocations_per_workgroup",
-            "max_compute_workgroups_per_dimension",
-            "min_uniform_buffer_offset_alignment",
-            "min_storage_buffer_offset_alignment",
-            "max_immediate_size",
-        ];
-        let mut limits: serde_json::Value =
-            limits.map(|name| (name.to_string(), json!(0))).into_iter().collect();
-        limits["max_compute_workgroup_size"] = json!([0, 0, 0]);
-        let features: serde_json::Value = [
-            "subgroups",
-            "shader_f16",
-            "timestamp_query",
-            "timestamp_query_inside_passes",
-            "pipeline_cache",
-            "immediates",
-        ]
-        .map(|name| (name.to_string(), json!(false)))
-        .into_iter()
-        .collect();
-        let value = json!({
-            "index": 0, "name": name, "backend": backend, "kind": "other", "vendor": 0, "device": 0,
-            "driver": "", "driver_info": "", "limits": limits, "features": features, "unusable": null,
-            "duplicate_of": null,
-        });
-        serde_json::from_value(value).expect("a report")
-    }
 
     #[test]
     fn adapters_of_one_name_are_told_apart() {
         let reports = [
-            report("llvmpipe (LLVM 15.0.6, 256 bits)", "vulkan"),
-            report("SwiftShader Device (Subzero)", "vulkan"),
-            report("llvmpipe (LLVM 15.0.6, 256 bits)", "gl"),
-            report("NVIDIA H100 80GB HBM3", "vulkan"),
-            report("NVIDIA H100 80GB HBM3", "vulkan"),
+            AdapterReport::named("llvmpipe (LLVM 15.0.6, 256 bits)", "vulkan"),
+            AdapterReport::named("SwiftShader Device (Subzero)", "vulkan"),
+            AdapterReport::named("llvmpipe (LLVM 15.0.6, 256 bits)", "gl"),
+            AdapterReport::named("NVIDIA H100 80GB HBM3", "vulkan"),
+            AdapterReport::named("NVIDIA H100 80GB HBM3", "vulkan"),
         ];
         let names = adapters(&reports.iter().collect::<Vec<_>>());
         let h100 = "nvidia_h100_80gb_hbm3_vulkan";

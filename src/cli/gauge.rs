@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 use polysketch::gauge::table::{self, Comparison, microseconds};
-use polysketch::gauge::{Checks, MACHINES, Machine, Options as Gauge, Row, Setting, run as gauge, serve};
+use polysketch::gauge::{
+    Checks, MACHINES, Machine, Options as Gauge, Row, Setting, run as gauge, scenes_of, serve,
+};
 use polysketch::{Error, ErrorKind};
 
 use super::failure::Outcome;
@@ -126,7 +128,7 @@ fn shown(rows: &[Row], machines: &[&'static Machine]) -> String {
     let align: Vec<Align> =
         (0..HEAD.len()).map(|at| if LEFT.contains(&at) { Align::Left } else { Align::Right }).collect();
     let mut text = String::new();
-    for scene in scenes(rows) {
+    for scene in scenes_of(rows) {
         let of_scene: Vec<&Row> = rows.iter().filter(|row| row.scene == scene).collect();
         let about = of_scene.first().map_or("", |row| row.about.as_str());
         text += &format!("{scene}: {about}\n");
@@ -169,21 +171,10 @@ fn numbers(row: &Row, new: bool) -> Vec<String> {
     cells
 }
 
-/// Scenes in the order of their rows.
-fn scenes(rows: &[Row]) -> Vec<&str> {
-    let mut scenes: Vec<&str> = Vec::new();
-    for row in rows {
-        if !scenes.contains(&row.scene.as_str()) {
-            scenes.push(&row.scene);
-        }
-    }
-    scenes
-}
-
 fn totals(rows: &[Row], machines: &[&'static Machine]) -> String {
     let mut cells =
         vec![["scene".to_string()].into_iter().chain(machines.iter().map(|m| m.word.into())).collect()];
-    for scene in scenes(rows) {
+    for scene in scenes_of(rows) {
         let of = |machine: &&'static Machine| {
             let of_both = rows.iter().filter(|row| row.scene == scene && row.vendor == machine.word);
             let seconds: Vec<Option<f64>> =

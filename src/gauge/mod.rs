@@ -34,7 +34,7 @@ use std::path::{Path, PathBuf};
 
 pub use compiler::serve;
 pub use process::Setting;
-pub use row::{Report, Row};
+pub use row::{Report, Row, scenes_of};
 pub use spirv::Checks;
 pub use vendor::{Built, MACHINES, Machine};
 
@@ -100,12 +100,7 @@ pub fn run(options: &Options, tell: &(dyn Fn(&str) + Sync)) -> Result<Report> {
         }
     }
     let place = |row: &Row| order.iter().position(|key| *key == row.key());
-    let scenes: Vec<String> = rows.iter().fold(Vec::new(), |mut list: Vec<String>, row| {
-        if !list.contains(&row.scene) {
-            list.push(row.scene.clone());
-        }
-        list
-    });
+    let scenes: Vec<String> = scenes_of(&rows).into_iter().map(String::from).collect();
     let scene = |row: &Row| scenes.iter().position(|name| *name == row.scene);
     rows.sort_by_key(|row| (scene(row), place(row)));
     Ok(Report { compilers: versions.join(", "), rows })

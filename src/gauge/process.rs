@@ -223,6 +223,7 @@ fn keep_last(mut from: impl Read, kept: &Mutex<Vec<u8>>) {
 mod tests {
     use super::super::vendor::MACHINES;
     use super::*;
+    use crate::gpu::AdapterReport;
 
     #[test]
     fn without_compilers_one_line_says_what_brings_them() {
@@ -274,37 +275,7 @@ mod tests {
 
     #[test]
     fn a_compiler_that_dies_is_told_of_and_starts_again() {
-        let limits: serde_json::Value = [
-            "max_storage_buffer_binding_size",
-            "max_buffer_size",
-            "max_storage_buffers_per_shader_stage",
-            "max_compute_workgroup_storage_size",
-            "max_compute_invocations_per_workgroup",
-            "max_compute_workgroups_per_dimension",
-            "min_uniform_buffer_offset_alignment",
-            "min_storage_buffer_offset_alignment",
-            "max_immediate_size",
-        ]
-        .map(|name| (name.to_string(), serde_json::json!(1)))
-        .into_iter()
-        .chain([("max_compute_workgroup_size".to_string(), serde_json::json!([1, 1, 1]))])
-        .collect();
-        let features: serde_json::Value = [
-            "subgroups",
-            "shader_f16",
-            "timestamp_query",
-            "timestamp_query_inside_passes",
-            "pipeline_cache",
-            "immediates",
-        ]
-        .map(|name| (name.to_string(), serde_json::json!(false)))
-        .into_iter()
-        .collect();
-        let adapter = serde_json::from_value(serde_json::json!({
-            "index": 0, "name": "NVK", "backend": "vulkan", "kind": "discrete", "vendor": 0x10de, "device": 0,
-            "driver": "NVK", "driver_info": "Mesa", "limits": limits, "features": features,
-        }))
-        .expect("a report");
+        let adapter = AdapterReport::named("NVK", "vulkan");
         let device = Device { adapter, target: super::super::protocol::Target::default() };
         let folder = dying(&Hello::Ready(Box::new(device)));
         let setting = Setting { program: "polysketch".into(), mesa: folder.path().to_path_buf() };

@@ -156,3 +156,14 @@ impl Row {
         format!("{} {}", self.scene, self.step)
     }
 }
+
+/// Scenes in the order of their rows.
+pub fn scenes_of(rows: &[Row]) -> Vec<&str> {
+    let mut scenes: Vec<&str> = Vec::new();
+    for row in rows {
+        if !scenes.contains(&row.scene.as_str()) {
+            scenes.push(&row.scene);
+        }
+    }
+    scenes
+}

@@ -39,7 +39,7 @@ impl std::fmt::Display for AdapterKind {
 }
 
 /// The limits that matter to compute.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AdapterLimits {
     /// Largest storage binding, bytes.
     pub max_storage_buffer_binding_size: u64,
@@ -406,6 +406,28 @@ pub(super) fn backend_name(backend: wgpu::Backend) -> &'static str {
 }
 
 impl AdapterReport {
+    /// One of which no more is known.
+    #[cfg(test)]
+    pub(crate) fn named(name: &str, backend: &str) -> Self {
+        Self {
+            index: 0,
+            name: name.into(),
+            backend: backend.into(),
+            kind: AdapterKind::Other,
+            vendor: 0,
+            device: 0,
+            bus: String::new(),
+            number: None,
+            driver: String::new(),
+            driver_info: String::new(),
+            hardware: Hardware::default(),
+            limits: AdapterLimits::default(),
+            features: AdapterFeatures::default(),
+            unusable: None,
+            duplicate_of: None,
+        }
+    }
+
     /// The report of one adapter or device, not yet numbered.
     pub(super) fn new(
         info: &wgpu::AdapterInfo,

@@ -1,6 +1,6 @@
 /** Chat, what is seen: the model and its plan, how far it is loaded, what was said. */
 import type { LoadProgress, ModelInfo } from "polysketch"
-import { create, el, oncePerFrame, setText } from "./dom.js"
+import { create, el, growing, setText } from "./dom.js"
 import { bytes, count } from "./format.js"
 
 export class ChatView {
@@ -110,19 +110,9 @@ export class ChatView {
     const words = this.say("assistant", "")
     words.parentElement!.classList.add("now")
     this.answering = words
-    let fresh = ""
-    this.draw = () => {
-      // Who has scrolled up is left there.
-      const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 60
-      words.append(fresh)
-      fresh = ""
-      if (atEnd) log.scrollTop = log.scrollHeight
-    }
-    const show = oncePerFrame(this.draw)
-    return (text) => {
-      fresh += text
-      show()
-    }
+    const { add, draw } = growing(words, log)
+    this.draw = draw
+    return add
   }
 
   endAnswer() {

@@ -44,6 +44,25 @@ export function oncePerFrame(draw: () => void): () => void {
   }
 }
 
+/** Text that comes piece by piece into `words`, drawn once a frame at the end of what `scroller` shows. */
+export function growing(words: HTMLElement, scroller: HTMLElement, drawn: () => void = () => {}) {
+  let fresh = ""
+  const draw = () => {
+    // Who has scrolled up is left there.
+    const atEnd = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < 60
+    words.append(fresh)
+    fresh = ""
+    if (atEnd) scroller.scrollTop = scroller.scrollHeight
+    drawn()
+  }
+  const show = oncePerFrame(draw)
+  const add = (text: string) => {
+    fresh += text
+    show()
+  }
+  return { add, draw }
+}
+
 export const value = (id: string) => el<HTMLInputElement | HTMLSelectElement | HTMLTextAreaElement>(id).value
 export const isChecked = (id: string) => el<HTMLInputElement>(id).checked
 export const onClick = (id: string, act: () => unknown) => el(id).addEventListener("click", () => void act())

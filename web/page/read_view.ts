@@ -1,6 +1,6 @@
 /** Read a book, what is seen: numbers, charts, the two bars of memory, the end of the text. */
 import { Chart } from "./charts.js"
-import { create, el, oncePerFrame, setText } from "./dom.js"
+import { create, el, growing, oncePerFrame, setText } from "./dom.js"
 import { bytes, count, significant } from "./format.js"
 import { drawPicture } from "./memory_picture.js"
 import { CONTEXT, type Reading } from "./reading.js"
@@ -74,18 +74,6 @@ export class ReadView {
     const written = create("span")
     output.append(written)
     this.toEnd()
-    let fresh = ""
-    const show = oncePerFrame(() => {
-      // Who has scrolled up is left there.
-      const atEnd = output.scrollHeight - output.scrollTop - output.clientHeight < 60
-      written.append(fresh)
-      fresh = ""
-      if (atEnd) this.toEnd()
-      this.draw()
-    })
-    return (text) => {
-      fresh += text
-      show()
-    }
+    return growing(written, output, () => this.draw()).add
   }
 }

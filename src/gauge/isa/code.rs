@@ -207,8 +207,7 @@ fn loops(successors: &[Vec<usize>]) -> Vec<Loop> {
     found
 }
 
-/// Words that a load of `name` reads: by the number of bits behind its last `b` or `u`, with a count of
-/// parts; at least one.
+/// Words of a load of so many bits, as its name gives them; one where it gives none.
 pub(super) fn words_of_bits(bits: &str) -> u32 {
     bits.parse::<u32>().map_or(1, |bits| bits.div_ceil(32))
 }
