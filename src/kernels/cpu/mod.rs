@@ -6,6 +6,7 @@
 mod activation;
 mod few_rows;
 mod gemm;
+mod halves;
 mod mat;
 mod norm;
 mod panels;
@@ -19,6 +20,7 @@ mod vector;
 
 pub use activation::{Activation, gelu_tanh, gelu_tanh_with_slope};
 pub use gemm::{matmul, matmul_parallel};
+pub use halves::{half_dots, widen};
 pub use mat::{Mat, MatMut};
 pub use norm::Norm;
 pub use panels::Panels;
@@ -26,4 +28,4 @@ use parallel::SharedMut;
 pub use parallel::{parallel_chunks, parallel_each, parallel_for, threads, with_scratch};
 pub use parts::{blocks, ranges};
 pub use real::Real;
-pub use simd::{axpy, dot, exp_slice, largest, multiply_adds, scaled_tanh, sum, vectorized, widen};
+pub use simd::{axpy, dot, exp_slice, largest, multiply_adds, scaled_tanh, sum, vectorized};

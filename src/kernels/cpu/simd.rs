@@ -13,37 +13,6 @@ pub fn vectorized<T>(f: impl FnOnce() -> T) -> T {
     Arch::new().dispatch(f)
 }
 
-/// Half floats as floats: by the CPU's own instruction where it has one.
-pub fn widen<R: Real>(halves: &[u16], out: &mut [R]) {
-    assert_eq!(halves.len(), out.len(), "widen: {} halves into {} numbers", halves.len(), out.len());
-    #[cfg(target_arch = "x86_64")]
-    if std::any::TypeId::of::<R>() == std::any::TypeId::of::<f32>() && is_x86_feature_detected!("f16c") {
-        // SAFETY: the CPU has the instruction, and the lengths are equal.
-        return unsafe { widen_f16c(halves, bytemuck::cast_slice_mut(out)) };
-    }
-    out.iter_mut().zip(halves).for_each(|(x, h)| *x = R::from_f32(half::f16::from_bits(*h).to_f32()));
-}
-
-/// [`widen`] eight at a time. (The `half` crate has this too, but as a call for each eight, which costs more
-/// than a token's whole product with the matrix.)
-///
-/// # Safety
-/// The CPU has F16C, and `out` is as long as `halves`.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx,f16c")]
-unsafe fn widen_f16c(halves: &[u16], out: &mut [f32]) {
-    use std::arch::x86_64::{_mm_loadu_si128, _mm256_cvtph_ps, _mm256_storeu_ps};
-    let (eights, rest) = halves.as_chunks::<8>();
-    let (wide, wide_rest) = out.as_chunks_mut::<8>();
-    for (eight, wide) in eights.iter().zip(wide) {
-        // SAFETY: both arrays hold eight elements; the instructions take any alignment.
-        unsafe {
-            _mm256_storeu_ps(wide.as_mut_ptr(), _mm256_cvtph_ps(_mm_loadu_si128(eight.as_ptr().cast())));
-        };
-    }
-    wide_rest.iter_mut().zip(rest).for_each(|(x, h)| *x = half::f16::from_bits(*h).to_f32());
-}
-
 /// `xs <- e^xs`.
 pub fn exp_slice<R: Real>(xs: &mut [R]) {
     vectorized(
@@ -256,22 +225,6 @@ mod tests {
             }
         });
         worst
-    }
-
-    #[test]
-    fn widens_every_half() {
-        let halves: Vec<u16> = (0..=u16::MAX).collect();
-        let mut wide = vec![0f32; halves.len()];
-        widen(&halves, &mut wide);
-        let mut wider = vec![0f64; halves.len()];
-        widen(&halves, &mut wider);
-        for (h, (x, y)) in halves.iter().zip(wide.iter().zip(&wider)) {
-            let want = half::f16::from_bits(*h).to_f64();
-            assert!(
-                (f64::from(*x) == want && *y == want) || (want.is_nan() && x.is_nan() && y.is_nan()),
-                "{h:#x}: {x} {y} {want}"
-            );
-        }
     }
 
     #[test]

@@ -281,21 +281,22 @@ impl Linear {
     }
 }
 
-/// `y (+)= x Wᵀ`, W `[y.cols, x.cols]`. Halves are widened on the way: for few rows some at a time in the first
-/// cache, so that memory is read once and as halves; for many rows as a whole, which their product repays.
+/// `y (+)= x Wᵀ`, W `[y.cols, x.cols]`. Halves are widened on the way: for one row in registers, for few some at a
+/// time in the first cache, so that memory is read once and as halves; for many as a whole, which their product
+/// repays.
 fn multiply<R: Real>(y: MatMut<'_, R>, x: Mat<'_, R>, w: Weights<'_, R>, accumulate: bool) {
     /// Columns of y of one part: a task of some microseconds.
     const PART: usize = 64;
     /// Numbers that are widened at a time: half of a first cache of 32 KiB.
     const WIDE: usize = 4096;
     let (rows, columns, inputs) = (y.rows, y.cols, x.cols);
-    match w {
+    let halves = match w {
         Weights::Real(w) => {
             return cpu::matmul_parallel(y, x, Mat::new(w, columns, inputs).t(), accumulate);
         }
         Weights::Panels(panels) => return panels.multiply(y, x, accumulate),
-        Weights::Half(_) => {}
-    }
+        Weights::Half(v) => v,
+    };
     if rows > FEW_ROWS {
         return cpu::with_scratch(columns * inputs, |wide: &mut [R]| {
             cpu::parallel_chunks(wide, PART * inputs, |part, out| {
@@ -310,6 +311,12 @@ fn multiply<R: Real>(y: MatMut<'_, R>, x: Mat<'_, R>, w: Weights<'_, R>, accumul
     let mut out = cpu::blocks(y.data, y.row_stride, [parts, PART], |row, part| part * rows + row);
     cpu::parallel_each(out.chunks_mut(rows), |part, out| {
         let (first, n) = (part * PART, PART.min(columns - part * PART));
+        if let [y] = out
+            && x.col_stride == 1
+            && cpu::half_dots(&x.data[..inputs], &halves[first * inputs..][..n * inputs], y, accumulate)
+        {
+            return;
+        }
         cpu::with_scratch(at_once * inputs + rows * at_once, |scratch: &mut [R]| {
             let (wide, sums) = scratch.split_at_mut(at_once * inputs);
             for at in (0..n).step_by(at_once) {
