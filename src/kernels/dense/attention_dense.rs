@@ -232,14 +232,10 @@ impl AttentionDense {
                     match self.affinity {
                         PairAffinity::Softmax if seen > 0 => {
                             let scale = R::of(1.0 / (l.size as f64).sqrt());
-                            let mut high = highest[i];
+                            let high = highest[i].max(scale * cpu::largest(row));
                             cpu::vectorized(
                                 #[inline(always)]
-                                || {
-                                    row.iter_mut().for_each(|w| *w *= scale);
-                                    high = row.iter().fold(high, |a, b| a.max(*b));
-                                    row.iter_mut().for_each(|w| *w -= high);
-                                },
+                                || row.iter_mut().for_each(|w| *w = *w * scale - high),
                             );
                             cpu::exp_slice(row);
                             let rescale = (highest[i] - high).exp();
@@ -258,7 +254,7 @@ impl AttentionDense {
                             }
                         }
                     }
-                    totals[i] += row.iter().copied().sum();
+                    totals[i] += cpu::sum(row);
                 }
                 let values = Mat::strided(&tile[l.value_offset()..], n, l.head, width);
                 assert!(!softmax || self.bias == 0.0);

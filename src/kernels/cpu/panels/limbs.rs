@@ -94,11 +94,13 @@ impl Fill<'_> {
                 *unit = round(x, whole);
             }
             if quant.bits == 4 {
-                // Bytes that count from -128, so that none borrows from the next.
-                let limbs = whole.map(|x| (x as u32).wrapping_add(0x0080_8080) ^ 0x0080_8080);
+                // Bytes that count from -128, so that none borrows from the next. (No `map` of arrays: it would not
+                // be compiled for V3.)
                 let bytes: &mut [u8] = bytemuck::cast_slice_mut(words);
-                for (to, shift) in bytes.chunks_exact_mut(GROUP).zip([16, 8, 0]) {
-                    to.iter_mut().zip(limbs).for_each(|(to, limb)| *to = (limb >> shift) as u8);
+                for (to, shift) in bytes.as_chunks_mut::<GROUP>().0.iter_mut().zip([16, 8, 0]) {
+                    for (to, x) in to.iter_mut().zip(&whole) {
+                        *to = (((*x as u32).wrapping_add(0x0080_8080) ^ 0x0080_8080) >> shift) as u8;
+                    }
                 }
             } else {
                 // Two columns a word, two apart.
@@ -107,17 +109,24 @@ impl Fill<'_> {
                 for ((x, upper), lower) in
                     whole.as_chunks::<4>().0.iter().zip(upper).zip(lower.as_chunks_mut::<2>().0)
                 {
-                    let high = x.map(|x| ((x + 128) >> 8) as u16 as u32);
-                    let low = x.map(|x| x as i8 as u16 as u32);
-                    *upper = [high[0] | high[2] << 16, high[1] | high[3] << 16];
-                    *lower = [low[0] | low[2] << 16, low[1] | low[3] << 16];
+                    for i in 0..2 {
+                        let high = [x[i], x[i + 2]].map(|x| (x + 128) >> 8);
+                        upper[i] = u32::from(high[0] as u16) | (high[1] as u32) << 16;
+                        lower[i] = u32::from(x[i] as i8 as u16) | (i32::from(x[i + 2] as i8) as u32) << 16;
+                    }
                 }
             }
-            let shift = if quant.bits == 4 { 16 } else { 8 };
+            if offset == 0 {
+                starts.fill([0; 2]);
+                continue;
+            }
+            let (shift, half) = if quant.bits == 4 { (16, 0x8080) } else { (8, 0x80) };
             for (whole, start) in whole.as_chunks::<BLOCK>().0.iter().zip(starts) {
-                let half = if quant.bits == 4 { 0x8080 } else { 0x80 };
-                let high: i32 = whole.iter().map(|x| (x + half) >> shift).sum();
-                let all: i32 = whole.iter().sum();
+                let [mut all, mut high] = [0; 2];
+                for x in whole {
+                    all += x;
+                    high += (x + half) >> shift;
+                }
                 *start = [-offset * high, -offset * (all - (high << shift))];
             }
         }
