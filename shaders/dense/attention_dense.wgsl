@@ -5,14 +5,16 @@
 // (training), and the normaliser is kept, or the log-sum-exp.
 //
 // Ladder. Reference: kernels/dense/attention_dense.rs. Naive tiles: an affinity and a vector of v loaded for
-// each multiply-add of four. Here: a workgroup owns ROW_TILE queries (a group's lie side by side) and all columns, affinities and sums are
-// tiles in registers (shared/near_keys.wgsl, shared/row_tile.wgsl); not measured on a real GPU yet.
+// each multiply-add of four. Tiles in registers that read v from memory: 23 % of the H100's peak. Here: both
+// products as outer products from staged steps (shared/near_keys.wgsl, shared/matrix_tile.wgsl); not measured
+// on a real GPU yet.
 #import lanes
 #import gate_sum
 struct Params { tokens: u32, lane_base: u32, stride: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> queries: array<vec4<f32>>; // [lanes, HEADS, tokens, GROUP, QUERY_WIDTH]
+// [lanes, HEADS, tokens, GROUP, QUERY_WIDTH]
+@group(0) @binding(1) var<storage, read> queries: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> keys: array<vec4<f32>>; // [slots or lanes, HEADS, stride, KEY_WIDTH]
 @group(0) @binding(3) var<storage, read> lanes: array<Lane>; // [lanes]
 @group(0) @binding(4) var<storage, read_write> o: array<vec4<f32>>; // [rows, HEADS * GROUP * HEAD]
@@ -60,10 +62,12 @@ fn main(
 #else
     let end = (own + rows - 1u) / GROUP + 1u;
 #endif
-    let near = Near(group.z * queries_end, i32(tile), first, own, end);
+    near =
+        Near(group.z * queries_end, i32(tile), first, own, end, group.y * (GROUP_X * COLUMNS / 4u));
 #ifndef SOFTMAX
-    keep_row_gates(near);
+    keep_row_gates();
 #endif
-    add_near_keys(near);
-    store_outputs(near, rows, group.z / HEADS, head);
+    add_near_keys(end);
+    share_totals(vec4<f32>());
+    store_outputs(rows, group.z / HEADS, head);
 }

@@ -2,8 +2,8 @@
 // Prefix sums of log sigmoid(gate), which restart at every block (CACHE: never). A sum is kept as
 // (integer, fraction), so that the difference of two sums is exact however long the text is.
 // A workgroup a block: each invocation sums a run of its tokens, the sums of runs are added up in workgroup
-// memory, and each goes over its run again from what is before it. One invocation a block, the first form, took a
-// third of a prefill call by the gauge.
+// memory, and each goes over its run again from what is before it. One invocation a block, the first form,
+// took a third of a prefill call by the gauge.
 #import lanes
 #import gate_sum
 #import head_layout

@@ -23,7 +23,8 @@ override KEYS_AT: u32;         // keys go to 0 the window [lanes], 1 the ring [s
 @group(0) @binding(5) var<storage, read> sketch: array<f32>;           // vectors of queries, then of keys
 #ifdef G
 @group(0) @binding(6) var<storage, read> sums: array<vec2<f32>>;       // [lanes, HEADS, tokens]
-@group(0) @binding(7) var<storage, read_write> queries: array<f32>; // [lanes, HEADS, tokens, GROUP, QUERY_WIDTH]
+// [lanes, HEADS, tokens, GROUP, QUERY_WIDTH]
+@group(0) @binding(7) var<storage, read_write> queries: array<f32>;
 @group(0) @binding(8) var<storage, read_write> keys: array<f32>; // [lanes or slots, HEADS, stride, KEY_WIDTH]
 #else
 @group(0) @binding(6) var<storage, read_write> queries: array<f32>;
@@ -145,15 +146,17 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let at = group.z;
     let lane = lanes[params.lane_base + at];
     let x = index % WIDTH;
-    for (var start = group.x * SPAN; start < min((group.x + 1u) * SPAN, params.tokens); start += THREADS / WIDTH) {
+    let end = min((group.x + 1u) * SPAN, params.tokens);
+    for (var start = group.x * SPAN; start < end; start += THREADS / WIDTH) {
         let token = start + index / WIDTH;
         // Nothing is written of those beyond the last.
         let base = head_base(
             at * params.tokens + min(token, params.tokens - 1u), part, select(head, all, part == 0u));
         let position = lane.position + min(token, params.tokens - 1u);
         var row = ((at * HEADS + head) * params.stride + lane.ring + token) * KEY_WIDTH;
-        if KEYS_AT == 1u { row = ((lane.slot * HEADS + head) * params.stride + lane.ring % BLOCK) * KEY_WIDTH; }
-        if KEYS_AT == 2u { row = ((lane.slot * HEADS + head) * params.stride + position) * KEY_WIDTH; }
+        let cached = (lane.slot * HEADS + head) * params.stride;
+        if KEYS_AT == 1u { row = (cached + lane.ring % BLOCK) * KEY_WIDTH; }
+        if KEYS_AT == 2u { row = (cached + position) * KEY_WIDTH; }
         var moments = vec2<f32>();
         if X_NORMED && part < 2u { moments = moments_of(index, base, position); }
         if token < params.tokens {

@@ -1,6 +1,6 @@
 // permutations: [F16|Q4|Q8] [BIAS] [RESIDUAL]
 // y = x W^T (+ bias) (+ residual), many rows. Reference: kernels/linear/linear.rs (GEMM on the CPU); the
-// ladder is in shared/matrix_tile.wgsl.
+// ladder is in shared/matrix_product.wgsl.
 #import weight_rows w
 struct Params { rows: u32, first_column: u32 }
 override K: u32;            // inner size, a multiple of 4
@@ -16,15 +16,17 @@ fn vectors() -> u32 { return (N + 3u) / 4u; }
 fn x_at(row: u32, k: u32) -> vec4<f32> { return x[min(row, params.rows - 1u) * (K / 4u) + k / 4u]; }
 fn left_block(row: u32, k: u32) -> mat4x4<f32> {
     if k >= K { return mat4x4<f32>(); }
-    return transpose(mat4x4<f32>(x_at(row, k), x_at(row + 1u, k), x_at(row + 2u, k), x_at(row + 3u, k)));
+    var block = mat4x4<f32>();
+    for (var i = 0u; i < 4u; i++) { block[i] = x_at(row + i, k); }
+    return transpose(block);
 }
 
 fn w_at(column: u32, k: u32) -> vec4<f32> { return w_row4(min(column, N - 1u), k / 4u, K / 4u); }
 fn right_block(vector: u32, k: u32) -> mat4x4<f32> {
     if k >= K { return mat4x4<f32>(); }
-    let column = 4u * vector;
-    return transpose(mat4x4<f32>(
-        w_at(column, k), w_at(column + 1u, k), w_at(column + 2u, k), w_at(column + 3u, k)));
+    var block = mat4x4<f32>();
+    for (var j = 0u; j < 4u; j++) { block[j] = w_at(4u * vector + j, k); }
+    return transpose(block);
 }
 
 fn store(row: u32, vector: u32, sum: vec4<f32>) {
@@ -42,4 +44,4 @@ fn store(row: u32, vector: u32, sum: vec4<f32>) {
         }
     }
 }
-#import matrix_tile
+#import matrix_product

@@ -1,5 +1,5 @@
 // dx (+)= dy W: the gradient of a linear layer's input. Reference: kernels/linear/linear_grad_input.rs; the
-// ladder is in shared/matrix_tile.wgsl.
+// ladder is in shared/matrix_product.wgsl.
 struct Params { rows: u32, first_column: u32 }
 override K: u32;            // rows of W: columns of dy that belong to it
 override N: u32;            // columns of W and dx, a multiple of 4
@@ -21,23 +21,27 @@ fn dy_at(row: u32, k: u32) -> f32 {
 }
 // Four numbers of a row lie together, but need not start at a multiple of four.
 fn dy_vector(row: u32, k: u32) -> vec4<f32> {
-    return vec4<f32>(dy_at(row, k), dy_at(row, k + 1u), dy_at(row, k + 2u), dy_at(row, k + 3u));
+    var vector = vec4<f32>();
+    for (var j = 0u; j < 4u; j++) { vector[j] = dy_at(row, k + j); }
+    return vector;
 }
 fn left_block(row: u32, k: u32) -> mat4x4<f32> {
-    return transpose(mat4x4<f32>(
-        dy_vector(row, k), dy_vector(row + 1u, k), dy_vector(row + 2u, k), dy_vector(row + 3u, k)));
+    var block = mat4x4<f32>();
+    for (var i = 0u; i < 4u; i++) { block[i] = dy_vector(row + i, k); }
+    return transpose(block);
 }
 
 fn w_at(vector: u32, k: u32) -> vec4<f32> {
-    if k >= K { return vec4<f32>(); }
-    return w[k * (N / 4u) + vector];
+    return select(vec4<f32>(), w[min(k, K - 1u) * (N / 4u) + vector], k < K);
 }
 fn right_block(vector: u32, k: u32) -> mat4x4<f32> {
-    return mat4x4<f32>(w_at(vector, k), w_at(vector, k + 1u), w_at(vector, k + 2u), w_at(vector, k + 3u));
+    var block = mat4x4<f32>();
+    for (var j = 0u; j < 4u; j++) { block[j] = w_at(vector, k + j); }
+    return block;
 }
 
 fn store(row: u32, vector: u32, sum: vec4<f32>) {
     let at = row * (N / 4u) + vector;
     if ACCUMULATE == 1u { dx[at] += sum; } else { dx[at] = sum; }
 }
-#import matrix_tile
+#import matrix_product

@@ -1,5 +1,5 @@
 // dW += dy^T x: the gradient of a linear layer's weights. Reference: kernels/linear/linear_grad_weight.rs;
-// the ladder is in shared/matrix_tile.wgsl. Every workgroup goes over all rows: where dW is small and the
+// the ladder is in shared/matrix_product.wgsl. Every workgroup goes over all rows: where dW is small and the
 // rows are many, cutting the rows as well would keep more of a large GPU busy. Not done: it takes partial
 // sums and another pass.
 struct Params { rows: u32, first_column: u32 }
@@ -17,24 +17,27 @@ fn row_count() -> u32 { return M; }
 fn vectors() -> u32 { return N / 4u; }
 
 fn dy_vector(row: u32, k: u32) -> vec4<f32> {
-    if k >= params.rows { return vec4<f32>(); }
-    let at = k * STRIDE + params.first_column;
-    return vec4<f32>(
-        dy[at + min(row, M - 1u)], dy[at + min(row + 1u, M - 1u)], dy[at + min(row + 2u, M - 1u)],
-        dy[at + min(row + 3u, M - 1u)]);
+    var vector = vec4<f32>();
+    if k < params.rows {
+        let at = k * STRIDE + params.first_column;
+        for (var i = 0u; i < 4u; i++) { vector[i] = dy[at + min(row + i, M - 1u)]; }
+    }
+    return vector;
 }
 fn left_block(row: u32, k: u32) -> mat4x4<f32> {
-    return mat4x4<f32>(
-        dy_vector(row, k), dy_vector(row, k + 1u), dy_vector(row, k + 2u), dy_vector(row, k + 3u));
+    var block = mat4x4<f32>();
+    for (var j = 0u; j < 4u; j++) { block[j] = dy_vector(row, k + j); }
+    return block;
 }
 
 fn x_at(vector: u32, k: u32) -> vec4<f32> {
-    if k >= params.rows { return vec4<f32>(); }
-    return x[k * (N / 4u) + vector];
+    return select(vec4<f32>(), x[min(k, params.rows - 1u) * (N / 4u) + vector], k < params.rows);
 }
 fn right_block(vector: u32, k: u32) -> mat4x4<f32> {
-    return mat4x4<f32>(x_at(vector, k), x_at(vector, k + 1u), x_at(vector, k + 2u), x_at(vector, k + 3u));
+    var block = mat4x4<f32>();
+    for (var j = 0u; j < 4u; j++) { block[j] = x_at(vector, k + j); }
+    return block;
 }
 
 fn store(row: u32, vector: u32, sum: vec4<f32>) { dw[row * (N / 4u) + vector] += sum; }
-#import matrix_tile
+#import matrix_product

@@ -3,20 +3,22 @@
 // then [F].
 //
 // Ladder. Reference: kernels/scan/scan_states.rs. Naive tiles: a feature and a vector of v loaded for each
-// multiply-add of four. Here: a workgroup owns ROW_TILE features x all columns of one block; φ is built once
-// a (token, feature) in workgroup memory and never leaves it, then multiplied with v as tiles in registers
-// (shared/row_tile.wgsl); not measured on a real GPU yet. ALL: the last, perhaps partial block too (training,
+// multiply-add of four. Tiles in registers that read v from memory, φ in workgroup memory: 15 % of the H100's
+// peak. Here: outer products from staged steps, of which φ is the left operand and built on the way
+// (shared/matrix_tile.wgsl); a prototype did 41 % there, not measured here yet.
+// ALL: the last, perhaps partial block too (training,
 // and not causal). QUERIES: all blocks, of queries and their gradient rows: dZ_l = Σ_i e^{g_i} φ(q_i) dN_iᵀ,
 // without the scales of keys. FOLD: the block comes from the ring of a slot, and the result goes onto its
 // state [slots, HEADS, FEATURES * (HEAD + 1)] (decoding), or replaces it if it is the first block of a text.
 #import lanes
 #import gate_sum
 #import head_layout
-struct Params { blocks: u32, lane_base: u32, stride: u32, tokens: u32 }
+struct Params { blocks: u32, lane_base: u32, stride: u32, tokens: u32, parts: u32 }
 override WIDTH: u32;           // columns of a key row; QUERIES: of a query row
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> keys: array<vec4<f32>>; // [lanes or slots, HEADS, stride, WIDTH], stride in rows
+// [lanes or slots, HEADS, stride, WIDTH], stride in rows
+@group(0) @binding(1) var<storage, read> keys: array<vec4<f32>>;
 #ifdef QUERIES
 @group(0) @binding(2) var<storage, read> drows: array<vec4<f32>>; // [lanes, HEADS, tokens, GROUP, HEAD + 4]
 #else
@@ -25,27 +27,57 @@ override WIDTH: u32;           // columns of a key row; QUERIES: of a query row
 @group(0) @binding(3) var<storage, read> table: array<u32>; // [2 * FEATURES]
 @group(0) @binding(4) var<storage, read_write> states: array<vec4<f32>>; // [lanes, HEADS, blocks, STATE]
 
-#import row_tile
-#import feature_tile
-#import row_tile_product rows
+#import matrix_tile
+#import outer_products sum
+#import tile_product rows
+#import feature_memory keys
 
 // What a row adds to the normaliser, its gate sum, its decay to the block's end (QUERIES: from its
 // beginning).
 #ifdef QUERIES
-fn value_rows(first: u32, row: u32, vector: u32) -> vec4<f32> {
-    return drows[(first + row) * (HEAD / 4u + 1u) + vector];
-}
+fn value(row: u32, vector: u32) -> vec4<f32> { return drows[row * (HEAD / 4u + 1u) + vector]; }
 fn part_of_total(row: u32) -> f32 { return drows[row * (HEAD / 4u + 1u) + HEAD / 4u].x; }
 fn gate_sum(row: u32) -> vec2<f32> { return drows[row * (HEAD / 4u + 1u) + HEAD / 4u].zw; }
 fn decay(last: vec2<f32>, row: u32) -> f32 { return gate_decay(gate_sum(row), last); }
 #else
-fn value_rows(first: u32, row: u32, vector: u32) -> vec4<f32> {
-    return keys[((first + row) * WIDTH + V_OFFSET) / 4u + vector];
-}
+fn value(row: u32, vector: u32) -> vec4<f32> { return keys[(row * WIDTH + V_OFFSET) / 4u + vector]; }
 fn part_of_total(row: u32) -> f32 { return 1.0; }
 fn gate_sum(row: u32) -> vec2<f32> { return keys[(row * WIDTH + G_OFFSET) / 4u].xy; }
 fn decay(last: vec2<f32>, row: u32) -> f32 { return gate_decay(last, gate_sum(row)); }
 #endif
+
+var<private> first: u32;                       // row of the block's first token
+var<private> rows: u32;
+var<private> first_vector: u32;
+var<private> last_gate: vec2<f32>;
+var<private> packed: vec4<u32>;                // of the features that this invocation stages
+var<private> total: vec4<f32>;                 // of the same
+fn left_of_sum(k: u32, r: u32) -> vec4<f32> { return staged_left(k, r); }
+fn vectors_rows() -> u32 { return vectors_sum(); }
+fn multiply_rows() { multiply_sum(); }
+// Of the block's last row those beyond it, without weight.
+fn row_at(j: u32) -> u32 { return first + min(j, rows - 1u); }
+fn features(j: u32) -> vec4<f32> {
+    let row = row_at(j);
+    let at = row * WIDTH + SOURCE_OFFSET;
+    var scale = select(0.0, 1.0, j < rows);
+    if GATED { scale *= decay(last_gate, row); }
+    let phi = scale *
+        vec4<f32>(feature(at, packed.x), feature(at, packed.y), feature(at, packed.z), feature(at, packed.w));
+    total += phi * part_of_total(row);
+    return phi;
+}
+fn left_rows(feature: u32, j: u32) -> mat4x4<f32> {
+    var block = mat4x4<f32>();
+    for (var i = 0u; i < 4u; i++) { block[i] = features(j + i); }
+    return block;
+}
+fn right_rows(vector: u32, j: u32) -> mat4x4<f32> {
+    let at = min(first_vector + vector, HEAD / 4u - 1u);
+    var block = mat4x4<f32>();
+    for (var i = 0u; i < 4u; i++) { block[i] = value(row_at(j + i), at); }
+    return block;
+}
 
 @compute @workgroup_size(GROUP_X, GROUP_Y)
 fn main(
@@ -54,88 +86,57 @@ fn main(
     @builtin(local_invocation_index) index: u32
 ) {
     here = vec3<u32>(local.xy, index);
-    let first_feature = group.x * ROW_TILE;
+    let across = GROUP_Y * ROWS / 4u;
+    let first_feature = group.x / params.parts * (4u * across);
+    let part = group.x % params.parts;
+    first_vector = part * (GROUP_X * COLUMNS / 4u);
     let block = group.y;
 #ifdef QUERIES
-    let rows = min(BLOCK, params.tokens - block * BLOCK) * GROUP;
-    let first = group.z * params.stride + block * BLOCK * GROUP;
+    let count = min(BLOCK, params.tokens - block * BLOCK) * GROUP;
+    first = group.z * params.stride + block * BLOCK * GROUP;
     let out = (group.z * params.blocks + block) * FEATURES * (HEAD + 1u);
 #else
     let lane = lanes[params.lane_base + group.z / HEADS];
     let head = group.z % HEADS;
 #ifdef FOLD
     if lane.ring != BLOCK { return; }
-    let first = (lane.slot * HEADS + head) * params.stride;
+    first = (lane.slot * HEADS + head) * params.stride;
     let out = (lane.slot * HEADS + head) * FEATURES * (HEAD + 1u);
-    let rows = BLOCK;
+    let count = BLOCK;
 #else
 #ifdef ALL
     if block * BLOCK >= lane.ring + params.tokens { return; }
-    let rows = min(BLOCK, lane.ring + params.tokens - block * BLOCK);
+    let count = min(BLOCK, lane.ring + params.tokens - block * BLOCK);
 #else
     // The last block a lane touches stays in the ring.
     if (block + 1u) * BLOCK >= lane.ring + params.tokens { return; }
-    let rows = BLOCK;
+    let count = BLOCK;
 #endif
-    let first = group.z * params.stride + block * BLOCK;
+    first = group.z * params.stride + block * BLOCK;
     let out = (group.z * params.blocks + block) * FEATURES * (HEAD + 1u);
 #endif
 #endif
-    var last_gate = vec2<f32>();
+    rows = count;
 #ifndef QUERIES
-    if GATED { last_gate = gate_sum(first + rows - 1u); }
+    if GATED { last_gate = gate_sum(first + count - 1u); }
 #endif
-    var packed = array<u32, 8>(); // [ROWS]
-    for (var r = 0u; r < ROWS; r++) { packed[r] = table[min(first_feature + row_of(r), FEATURES - 1u)]; }
-    for (var start = 0u; start < rows; start += TILE) {
-        for (var i = here.z; i < TILE * (SOURCE / 4u + 1u); i += GROUP_X * GROUP_Y) {
-            let c = i % (SOURCE / 4u + 1u);
-            let j = i / (SOURCE / 4u + 1u);
-            stage_vector(
-                j, c,
-                keys[((first + min(start + j, rows - 1u)) * WIDTH + SOURCE_OFFSET) / 4u +
-                    min(c, SOURCE / 4u - 1u)]
-            );
-        }
-        workgroupBarrier();
-        for (var k = 0u; k < KEYS; k++) {
-            let j = tile_keys(k);
-            let at = vec4<u32>(first) + min(j + vec4<u32>(start), vec4<u32>(rows - 1u));
-            var scale = select(vec4<f32>(), vec4<f32>(1.0), j + vec4<u32>(start) < vec4<u32>(rows));
-            if GATED {
-                scale *= vec4<f32>(
-                    decay(last_gate, at.x), decay(last_gate, at.y),
-                    decay(last_gate, at.z), decay(last_gate, at.w)
-                );
-            }
-            let parts = vec4<f32>(
-                part_of_total(at.x), part_of_total(at.y), part_of_total(at.z), part_of_total(at.w)
-            );
-            for (var r = 0u; r < ROWS; r++) {
-                let f = packed[r];
-                let phi = scale *
-                    vec4<f32>(feature(j.x, f), feature(j.y, f), feature(j.z, f), feature(j.w, f));
-                total[r] = total[r] + phi.x * parts.x + phi.y * parts.y + phi.z * parts.z + phi.w * parts.w;
-                coefficients[coefficient_at(row_of(r), k * GROUP_X + here.x)] = phi;
-            }
-        }
-        workgroupBarrier();
-        add_rows(first, start, rows);
-    }
+    let staged = vec4<u32>(first_feature + 4u * (here.z % across)) + vec4<u32>(0u, 1u, 2u, 3u);
+    let known = min(staged, vec4<u32>(FEATURES - 1u));
+    packed = vec4<u32>(table[known.x], table[known.y], table[known.z], table[known.w]);
+    add_rows(count);
 #ifdef FOLD
     // The first block of a text replaces what an earlier text left.
     let replaces = lane.position <= BLOCK;
     var before = 1.0;
     if GATED { before = gate_decay(last_gate, vec2<f32>()); }
 #endif
-    share_totals();
     for (var r = 0u; r < ROWS; r++) {
         let f = first_feature + row_of(r);
-        for (var c = 0u; c < VECTORS; c++) {
-            let vector = here.x + c * GROUP_X;
+        for (var c = 0u; c < COLUMNS / 4u; c++) {
+            let vector = first_vector + vector_of(c);
             if f < FEATURES && vector < HEAD / 4u {
                 let at = (out + f * HEAD) / 4u + vector;
-                var value = sum[r * VECTORS + c];
+                var value = sum[r * (COLUMNS / 4u) + c];
 #ifndef QUERIES
                 value *= key_scale(f);
 #endif
@@ -146,20 +147,22 @@ fn main(
             }
         }
     }
-    for (var i = here.z; i < ROW_TILE / 4u; i += GROUP_X * GROUP_Y) {
-        let f = first_feature + 4u * i;
-        if f < FEATURES {
-            let at = (out + FEATURES * HEAD + f) / 4u;
-            var value = vec4<f32>(
-                row_total(4u * i), row_total(4u * i + 1u), row_total(4u * i + 2u), row_total(4u * i + 3u)
-            );
+    if part > 0u { return; }
+    // The totals, from all that have staged the same features.
+    workgroupBarrier();
+    if here.z < left_blocks() { tile_left[here.z] = total; }
+    workgroupBarrier();
+    if here.z < across && staged.x < FEATURES {
+        let f = staged.x;
+        let at = (out + FEATURES * HEAD + f) / 4u;
+        var value = vec4<f32>();
+        for (var i = 0u; i < DEPTH / 4u; i++) { value += tile_left[i * across + here.z]; }
 #ifndef QUERIES
-            value *= vec4<f32>(key_scale(f), key_scale(f + 1u), key_scale(f + 2u), key_scale(f + 3u));
+        value *= vec4<f32>(key_scale(f), key_scale(f + 1u), key_scale(f + 2u), key_scale(f + 3u));
 #endif
 #ifdef FOLD
-            value += select(states[at] * before, vec4<f32>(), replaces);
+        value += select(states[at] * before, vec4<f32>(), replaces);
 #endif
-            states[at] = value;
-        }
+        states[at] = value;
     }
 }

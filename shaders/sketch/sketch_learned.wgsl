@@ -1,13 +1,10 @@
-// The learned sketch (SPEC §1): two branches of levels x (LN -> Linear(i -> e r) -> GELU -> Linear(e r ->
-// r)), s = sqrt(r) tanh(left * right / sqrt(r)), of the query and key vectors straight from the projections.
+// The learned sketch of few vectors (SPEC §1): two branches of levels x (LN -> Linear(i -> e r) -> GELU ->
+// Linear(e r -> r)), s = sqrt(r) tanh(left * right / sqrt(r)), of the query and key vectors straight from the
+// projections. For many vectors: sketch_learned_tile.wgsl, where the ladder is.
 //
-// Ladder. Reference: kernels/sketch/sketch_learned.rs. Unfused: a dozen dispatches and e r floats a token,
-// head and level in memory. Here: a workgroup takes ROW_TILE vectors through the whole net, the hidden layer
-// in workgroup memory, CHUNK units at a time. Neighbours hold neighbouring vectors, so that they read
-// different banks of workgroup memory and the same weights, which are read once for the ROWS vectors of an
-// invocation. Counted, not measured: the version before it, whose neighbours held different units and read
-// weights rows apart, ran at 2.6 TFLOP/s on an H100 (f32 peak 61) at h = 48, r = 16, e = 4, 1024 tokens of 4
-// heads.
+// A workgroup takes ROW_TILE vectors through the whole net, the hidden layer in workgroup memory, CHUNK units
+// at a time. Neighbours hold neighbouring vectors, so that they read different banks of workgroup memory and
+// the same weights, which are read once for the ROWS vectors of an invocation.
 #import lanes
 #import sketch_net
 struct Params { vectors: u32, lanes: u32, tokens: u32, lane_base: u32 }

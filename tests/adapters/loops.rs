@@ -113,6 +113,22 @@ fn constants(source: &str) -> HashMap<String, i64> {
     known
 }
 
+/// Adds the functions that only name a number: `fn vectors_sum() -> u32 { return COLUMNS / 4u; }`.
+fn name_numbers(source: &str, known: &mut HashMap<String, i64>) {
+    // One may return another, in any order.
+    for _ in 0..3 {
+        for line in source.lines() {
+            if let Some((name, rest)) =
+                line.trim().strip_prefix("fn ").and_then(|l| l.split_once("() -> u32"))
+                && let Some((_, rest)) = rest.split_once("return ")
+                && let Some(number) = rest.split_once(';').and_then(|(number, _)| value(number, known))
+            {
+                known.insert(format!("{name}()"), number);
+            }
+        }
+    }
+}
+
 /// Counts every entry of a loop, and every iteration: a driver goes once more to the head of a loop than
 /// through its body. Loops that drivers write out are left alone. Returns the text and the number of loops.
 fn with_counters(source: &str, known: &HashMap<String, i64>) -> (String, usize) {
@@ -150,6 +166,7 @@ fn counting(source: &str, binding: usize, overrides: &[(&str, f64)]) -> String {
     let mut known: HashMap<String, i64> =
         overrides.iter().map(|(name, value)| (name.to_string(), *value as i64)).collect();
     known.extend(constants(&source));
+    name_numbers(&source, &mut known);
     let (text, loops) = with_counters(&source, &known);
     assert!(loops < COUNTERS, "{loops} loops");
     let entry = text.find("@compute").unwrap();

@@ -24,24 +24,21 @@ struct Params {
     uint lane_base;
     uint blocks;
     uint stride;
-    uint tiles;
+    uint parts;
 };
 typedef metal::float4 type_4[1];
 typedef Lane type_5[1];
 typedef uint type_6[1];
 struct type_8 {
-    metal::float4 inner[144];
+    metal::float4 inner[64];
 };
 struct type_9 {
-    metal::float4 inner[200];
+    metal::float4 inner[64];
 };
 struct type_10 {
     metal::float4 inner[16];
 };
-struct type_11 {
-    float inner[8];
-};
-struct type_14 {
+struct type_13 {
     metal::float4 inner[8];
 };
 struct Near {
@@ -50,11 +47,18 @@ struct Near {
     uint keys;
     uint own;
     uint end;
+    uint vector;
+};
+struct type_15 {
+    metal::float4 inner[4];
 };
 struct type_16 {
     metal::float2 inner[16];
 };
 struct type_17 {
+    metal::float4 inner[2];
+};
+struct type_19 {
     metal::float2 inner[4];
 };
 constant uint HEADS = 2u;
@@ -69,23 +73,21 @@ constant bool GATED = true;
 constant uint LOCAL = 16u;
 constant uint LOCAL_OFFSET = 0u;
 constant float BIAS = 1.0;
-constant uint CHUNK = 4u;
-constant uint GROUP_X = 4u;
-constant uint GROUP_Y = 16u;
-constant uint ROWS = 1u;
-constant uint VECTORS = 1u;
-constant uint KEYS = 2u;
-constant uint TILE = 32u;
 constant uint ROW_TILE = 16u;
-constant uint COEFFICIENTS = 144u;
-constant uint STAGED = 200u;
+constant uint GROUP_X = 4u;
+constant uint GROUP_Y = 4u;
+constant uint ROWS = 4u;
+constant uint COLUMNS = 4u;
+constant uint DEPTH = 8u;
+constant uint LEFT_SIZE = 64u;
+constant uint RIGHT_SIZE = 64u;
 constant float SCALE = 0.25;
 constant uint DEGREE = 4u;
 constant uint SOURCE = 8u;
 constant uint SOURCE_OFFSET = 16u;
 constant uint FEATURES = 36u;
 constant uint ORDER = 2u;
-constant uint PITCH = 12u;
+constant bool EXTENDED = false;
 
 float gate_decay(
     metal::float2 a,
@@ -94,256 +96,935 @@ float gate_decay(
     return metal::exp(metal::min((a.x - b.x) + (a.y - b.y), 0.0));
 }
 
+uint naga_div(uint lhs, uint rhs) {
+    return lhs / metal::select(rhs, 1u, rhs == 0u);
+}
+
+uint naga_mod(uint lhs, uint rhs) {
+    return lhs % metal::select(rhs, 1u, rhs == 0u);
+}
+
 uint row_of(
     uint r,
     thread metal::uint3& here
 ) {
-    uint _e3 = here.y;
-    return _e3 + (r * GROUP_Y);
+    uint _e4 = here.y;
+    return (4u * (_e4 + (naga_div(r, 4u) * GROUP_Y))) + naga_mod(r, 4u);
 }
 
-uint coefficient_at(
-    uint row,
-    uint vector
+uint vector_of(
+    uint c,
+    thread metal::uint3& here
 ) {
-    return (row * 9u) + vector;
+    uint _e3 = here.x;
+    return _e3 + (c * GROUP_X);
 }
 
-metal::uint4 tile_keys(
+uint vectors_sum(
+) {
+    return 1u;
+}
+
+metal::float4 staged_left(
     uint k,
+    uint r_1,
+    threadgroup type_8& tile_left,
+    thread uint& buffer,
     thread metal::uint3& here
 ) {
-    uint _e8 = here.x;
-    return metal::uint4((16u * k) + _e8) + metal::uint4(0u, 4u, 8u, 12u);
+    uint _e4 = buffer;
+    uint _e21 = here.y;
+    metal::float4 _e27 = tile_left.inner[(((_e4 * 32u) + (k * 4u)) + _e21) + (r_1 * GROUP_Y)];
+    return _e27;
 }
 
-void share_totals(
-    threadgroup type_8& coefficients,
-    thread type_11& total,
-    thread metal::uint3& here
+uint left_blocks(
 ) {
-    uint r_1 = 0u;
-    metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup);
+    return 8u;
+}
+
+void keep_left(
+    uint block,
+    threadgroup type_8& tile_left,
+    thread metal::float4x4& next,
+    thread uint& buffer
+) {
+    uint j = 0u;
+    uint _e9 = buffer;
+    uint at_2 = ((_e9 * 32u) + ((4u * naga_div(block, 4u)) * 4u)) + naga_mod(block, 4u);
     uint2 loop_bound = uint2(4294967295u);
     bool loop_init = true;
     while(true) {
         if (metal::all(loop_bound == uint2(0u))) { break; }
         loop_bound -= uint2(loop_bound.y == 0u, 1u);
         if (!loop_init) {
-            uint _e19 = r_1;
-            r_1 = _e19 + 1u;
+            uint _e37 = j;
+            j = _e37 + 1u;
         }
         loop_init = false;
-        uint _e2 = r_1;
-        if (_e2 < ROWS) {
+        uint _e24 = j;
+        if (_e24 < 4u) {
         } else {
             break;
         }
         {
-            uint _e6 = r_1;
-            uint _e7 = row_of(_e6, here);
-            uint _e10 = here.x;
-            uint _e11 = coefficient_at(_e7, _e10);
-            uint _e14 = r_1;
-            float _e16 = total.inner[_e14];
-            coefficients.inner[_e11] = metal::float4(_e16);
+            uint _e28 = j;
+            uint _e33 = j;
+            metal::float4 _e35 = next[_e33];
+            tile_left.inner[at_2 + (_e28 * 4u)] = _e35;
         }
     }
-    metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup);
     return;
 }
 
-float row_total(
-    uint row_1,
-    threadgroup type_8& coefficients
+void keep_right(
+    uint block_1,
+    uint wide,
+    threadgroup type_9& tile_right,
+    thread metal::float4x4& next,
+    thread uint& buffer
 ) {
-    float all = 0.0;
-    uint x = 0u;
+    uint j_1 = 0u;
+    uint _e3 = buffer;
+    uint at_3 = ((_e3 * 32u) + ((4u * naga_div(block_1, wide)) * wide)) + naga_mod(block_1, wide);
     uint2 loop_bound_1 = uint2(4294967295u);
     bool loop_init_1 = true;
     while(true) {
         if (metal::all(loop_bound_1 == uint2(0u))) { break; }
         loop_bound_1 -= uint2(loop_bound_1.y == 0u, 1u);
         if (!loop_init_1) {
-            uint _e17 = x;
-            x = _e17 + 1u;
+            uint _e31 = j_1;
+            j_1 = _e31 + 1u;
         }
         loop_init_1 = false;
-        uint _e5 = x;
-        if (_e5 < GROUP_X) {
+        uint _e18 = j_1;
+        if (_e18 < 4u) {
         } else {
             break;
         }
         {
-            float _e8 = all;
-            uint _e10 = x;
-            uint _e11 = coefficient_at(row_1, _e10);
-            float _e14 = coefficients.inner[_e11].x;
-            all = _e8 + _e14;
+            uint _e22 = j_1;
+            uint _e27 = j_1;
+            metal::float4 _e29 = next[_e27];
+            tile_right.inner[at_3 + (_e22 * wide)] = _e29;
         }
     }
-    float _e19 = all;
-    return _e19;
+    return;
 }
 
-uint naga_div(uint lhs, uint rhs) {
-    return lhs / metal::select(rhs, 1u, rhs == 0u);
-}
-
-metal::float4 value_near(
-    uint first,
-    uint key,
-    uint vector_1,
-    device type_4 const& keys,
-    constant _mslBufferSizes& _buffer_sizes
+uint vectors_dots(
 ) {
-    metal::float4 _e13 = keys[naga_div(((first + key) * KEY_WIDTH) + V_OFFSET, 4u) + vector_1];
-    return _e13;
+    return 1u;
 }
 
-void add_near(
-    uint first_1,
-    uint start,
-    uint end,
-    device type_4 const& keys,
-    threadgroup type_8& coefficients,
-    thread type_10& sum,
+metal::float4x4 dots_of(
+    uint r_2,
+    thread type_13& dots
+) {
+    metal::float4 _e5 = dots.inner[4u * r_2];
+    metal::float4 _e12 = dots.inner[(4u * r_2) + 1u];
+    metal::float4 _e19 = dots.inner[(4u * r_2) + 2u];
+    metal::float4 _e26 = dots.inner[(4u * r_2) + 3u];
+    return metal::transpose(metal::float4x4(_e5, _e12, _e19, _e26));
+}
+
+void keep_columns(
+    uint k_1,
+    threadgroup type_8& tile_left,
+    thread uint& buffer,
     thread metal::uint3& here,
-    constant _mslBufferSizes& _buffer_sizes
+    thread type_13& dots
 ) {
-    type_14 a_1 = type_14 {};
-    uint k_1 = 0u;
-    uint x_1 = {};
-    uint r_2 = {};
-    uint c = {};
-    uint r_3 = {};
+    uint r_3 = 0u;
+    uint j_2 = {};
+    uint _e10 = here.x;
+    uint x_1 = _e10 - naga_div(k_1, 4u);
+    if (x_1 >= 2u) {
+        return;
+    }
     uint2 loop_bound_2 = uint2(4294967295u);
     bool loop_init_2 = true;
     while(true) {
         if (metal::all(loop_bound_2 == uint2(0u))) { break; }
         loop_bound_2 -= uint2(loop_bound_2.y == 0u, 1u);
         if (!loop_init_2) {
-            uint _e146 = k_1;
-            k_1 = _e146 + 1u;
+            uint _e64 = r_3;
+            r_3 = _e64 + 1u;
         }
         loop_init_2 = false;
-        uint _e7 = k_1;
-        if (_e7 < KEYS) {
+        uint _e21 = r_3;
+        if (_e21 < 1u) {
         } else {
             break;
         }
         {
-            x_1 = 0u;
+            uint _e28 = buffer;
+            uint _e40 = here.y;
+            uint _e42 = r_3;
+            uint at_4 = (((_e28 * 32u) + ((4u * x_1) * 4u)) + _e40) + (_e42 * GROUP_Y);
+            uint _e46 = r_3;
+            metal::float4x4 _e47 = dots_of(_e46, dots);
+            j_2 = 0u;
             uint2 loop_bound_3 = uint2(4294967295u);
             bool loop_init_3 = true;
             while(true) {
                 if (metal::all(loop_bound_3 == uint2(0u))) { break; }
                 loop_bound_3 -= uint2(loop_bound_3.y == 0u, 1u);
                 if (!loop_init_3) {
-                    uint _e143 = x_1;
-                    x_1 = _e143 + 1u;
+                    uint _e61 = j_2;
+                    j_2 = _e61 + 1u;
                 }
                 loop_init_3 = false;
-                uint _e12 = x_1;
-                if (_e12 < GROUP_X) {
+                uint _e50 = j_2;
+                if (_e50 < 4u) {
                 } else {
                     break;
                 }
                 {
-                    uint _e19 = k_1;
-                    uint _e22 = x_1;
-                    uint key_2 = (start + (16u * _e19)) + _e22;
-                    uint k0_ = metal::min(key_2, end - 1u);
-                    uint k1_ = metal::min(key_2 + GROUP_X, end - 1u);
-                    uint k2_ = metal::min(key_2 + 8u, end - 1u);
-                    uint k3_ = metal::min(key_2 + 12u, end - 1u);
-                    r_2 = 0u;
-                    uint2 loop_bound_4 = uint2(4294967295u);
-                    bool loop_init_4 = true;
-                    while(true) {
-                        if (metal::all(loop_bound_4 == uint2(0u))) { break; }
-                        loop_bound_4 -= uint2(loop_bound_4.y == 0u, 1u);
-                        if (!loop_init_4) {
-                            uint _e67 = r_2;
-                            r_2 = _e67 + 1u;
-                        }
-                        loop_init_4 = false;
-                        uint _e50 = r_2;
-                        if (_e50 < ROWS) {
-                        } else {
-                            break;
-                        }
-                        {
-                            uint _e53 = r_2;
-                            uint _e56 = r_2;
-                            uint _e57 = row_of(_e56, here);
-                            uint _e58 = k_1;
-                            uint _e61 = x_1;
-                            uint _e63 = coefficient_at(_e57, (_e58 * GROUP_X) + _e61);
-                            metal::float4 _e65 = coefficients.inner[_e63];
-                            a_1.inner[_e53] = _e65;
-                        }
-                    }
-                    c = 0u;
-                    uint2 loop_bound_5 = uint2(4294967295u);
-                    bool loop_init_5 = true;
-                    while(true) {
-                        if (metal::all(loop_bound_5 == uint2(0u))) { break; }
-                        loop_bound_5 -= uint2(loop_bound_5.y == 0u, 1u);
-                        if (!loop_init_5) {
-                            uint _e140 = c;
-                            c = _e140 + 1u;
-                        }
-                        loop_init_5 = false;
-                        uint _e71 = c;
-                        if (_e71 < VECTORS) {
-                        } else {
-                            break;
-                        }
-                        {
-                            uint _e76 = here.x;
-                            uint _e77 = c;
-                            uint vector_5 = metal::min(_e76 + (_e77 * GROUP_X), 3u);
-                            metal::float4 _e88 = value_near(first_1, k0_, vector_5, keys, _buffer_sizes);
-                            metal::float4 _e89 = value_near(first_1, k1_, vector_5, keys, _buffer_sizes);
-                            metal::float4 _e90 = value_near(first_1, k2_, vector_5, keys, _buffer_sizes);
-                            metal::float4 _e91 = value_near(first_1, k3_, vector_5, keys, _buffer_sizes);
-                            r_3 = 0u;
-                            uint2 loop_bound_6 = uint2(4294967295u);
-                            bool loop_init_6 = true;
-                            while(true) {
-                                if (metal::all(loop_bound_6 == uint2(0u))) { break; }
-                                loop_bound_6 -= uint2(loop_bound_6.y == 0u, 1u);
-                                if (!loop_init_6) {
-                                    uint _e137 = r_3;
-                                    r_3 = _e137 + 1u;
-                                }
-                                loop_init_6 = false;
-                                uint _e94 = r_3;
-                                if (_e94 < ROWS) {
-                                } else {
-                                    break;
-                                }
-                                {
-                                    uint _e98 = r_3;
-                                    uint _e101 = c;
-                                    uint _e105 = r_3;
-                                    uint _e108 = c;
-                                    metal::float4 _e111 = sum.inner[(_e105 * VECTORS) + _e108];
-                                    uint _e112 = r_3;
-                                    float _e115 = a_1.inner[_e112].x;
-                                    uint _e118 = r_3;
-                                    float _e121 = a_1.inner[_e118].y;
-                                    uint _e124 = r_3;
-                                    float _e127 = a_1.inner[_e124].z;
-                                    uint _e130 = r_3;
-                                    float _e133 = a_1.inner[_e130].w;
-                                    sum.inner[(_e98 * VECTORS) + _e101] = (((_e111 + (_e115 * _e88)) + (_e121 * _e89)) + (_e127 * _e90)) + (_e133 * _e91);
-                                }
-                            }
-                        }
-                    }
+                    uint _e54 = j_2;
+                    uint _e58 = j_2;
+                    tile_left.inner[at_4 + (_e54 * 4u)] = _e47[_e58];
                 }
+            }
+        }
+    }
+    return;
+}
+
+uint vectors_values(
+) {
+    uint _e0 = vectors_sum();
+    return _e0;
+}
+
+uint key_row(
+    uint key,
+    thread Near& near
+) {
+    uint _e3 = near.keys;
+    uint _e6 = near.end;
+    return _e3 + metal::min(key, _e6 - 1u);
+}
+
+metal::float4 value_at(
+    uint key_1,
+    uint vector,
+    device type_4 const& keys,
+    thread Near& near,
+    thread uint& first_key,
+    constant _mslBufferSizes& _buffer_sizes
+) {
+    uint _e4 = near.vector;
+    uint at_5 = metal::min(_e4 + vector, 3u);
+    uint _e15 = first_key;
+    uint _e17 = key_row(_e15 + key_1, near);
+    metal::float4 _e26 = keys[naga_div((_e17 * KEY_WIDTH) + V_OFFSET, 4u) + at_5];
+    return _e26;
+}
+
+metal::float4x4 right_values(
+    uint vector_1,
+    uint k_2,
+    device type_4 const& keys,
+    thread Near& near,
+    thread uint& first_key,
+    constant _mslBufferSizes& _buffer_sizes
+) {
+    metal::float4x4 block_2 = metal::float4x4 {};
+    uint j_3 = 0u;
+    uint2 loop_bound_4 = uint2(4294967295u);
+    bool loop_init_4 = true;
+    while(true) {
+        if (metal::all(loop_bound_4 == uint2(0u))) { break; }
+        loop_bound_4 -= uint2(loop_bound_4.y == 0u, 1u);
+        if (!loop_init_4) {
+            uint _e15 = j_3;
+            j_3 = _e15 + 1u;
+        }
+        loop_init_4 = false;
+        uint _e6 = j_3;
+        if (_e6 < 4u) {
+        } else {
+            break;
+        }
+        {
+            uint _e9 = j_3;
+            uint _e11 = j_3;
+            metal::float4 _e13 = value_at(k_2 + _e11, vector_1, keys, near, first_key, _buffer_sizes);
+            block_2[_e9] = _e13;
+        }
+    }
+    metal::float4x4 _e17 = block_2;
+    return _e17;
+}
+
+void fetch_values(
+    uint k_3,
+    device type_4 const& keys,
+    thread metal::float4x4& next,
+    thread metal::uint3& here,
+    thread Near& near,
+    thread uint& first_key,
+    constant _mslBufferSizes& _buffer_sizes
+) {
+    uint _e2 = vectors_values();
+    uint wide_1 = GROUP_X * _e2;
+    uint _e6 = here.z;
+    if (_e6 < (wide_1 * 2u)) {
+        uint _e16 = here.z;
+        uint _e21 = here.z;
+        metal::float4x4 _e25 = right_values(naga_mod(_e16, wide_1), k_3 + (4u * naga_div(_e21, wide_1)), keys, near, first_key, _buffer_sizes);
+        next = _e25;
+        return;
+    } else {
+        return;
+    }
+}
+
+void prepare_values(
+    uint k_4,
+    threadgroup type_8& tile_left,
+    thread uint& buffer,
+    thread metal::uint3& here,
+    thread type_13& dots
+) {
+    keep_columns(k_4, tile_left, buffer, here, dots);
+    return;
+}
+
+metal::float4 left_of_sum(
+    uint k_5,
+    uint r_4,
+    threadgroup type_8& tile_left,
+    thread uint& buffer,
+    thread metal::uint3& here
+) {
+    metal::float4 _e2 = staged_left(k_5, r_4, tile_left, buffer, here);
+    return _e2;
+}
+
+void outer_sum(
+    uint k_6,
+    threadgroup type_8& tile_left,
+    threadgroup type_9& tile_right,
+    thread type_10& sum,
+    thread uint& buffer,
+    thread metal::uint3& here
+) {
+    type_15 b_1 = type_15 {};
+    uint c_1 = 0u;
+    uint r_5 = 0u;
+    uint c_2 = {};
+    uint _e2 = vectors_sum();
+    uint wide_2 = GROUP_X * _e2;
+    uint _e5 = buffer;
+    uint _e15 = here.x;
+    uint right = ((_e5 * 32u) + (k_6 * wide_2)) + _e15;
+    uint2 loop_bound_5 = uint2(4294967295u);
+    bool loop_init_5 = true;
+    while(true) {
+        if (metal::all(loop_bound_5 == uint2(0u))) { break; }
+        loop_bound_5 -= uint2(loop_bound_5.y == 0u, 1u);
+        if (!loop_init_5) {
+            uint _e34 = c_1;
+            c_1 = _e34 + 1u;
+        }
+        loop_init_5 = false;
+        uint _e21 = c_1;
+        uint _e22 = vectors_sum();
+        if (_e21 < _e22) {
+        } else {
+            break;
+        }
+        {
+            uint _e24 = c_1;
+            uint _e27 = c_1;
+            metal::float4 _e32 = tile_right.inner[right + (_e27 * GROUP_X)];
+            b_1.inner[_e24] = _e32;
+        }
+    }
+    uint2 loop_bound_6 = uint2(4294967295u);
+    bool loop_init_6 = true;
+    while(true) {
+        if (metal::all(loop_bound_6 == uint2(0u))) { break; }
+        loop_bound_6 -= uint2(loop_bound_6.y == 0u, 1u);
+        if (!loop_init_6) {
+            uint _e126 = r_5;
+            r_5 = _e126 + 1u;
+        }
+        loop_init_6 = false;
+        uint _e38 = r_5;
+        if (_e38 < 1u) {
+        } else {
+            break;
+        }
+        {
+            uint _e44 = r_5;
+            metal::float4 _e45 = left_of_sum(k_6, _e44, tile_left, buffer, here);
+            c_2 = 0u;
+            uint2 loop_bound_7 = uint2(4294967295u);
+            bool loop_init_7 = true;
+            while(true) {
+                if (metal::all(loop_bound_7 == uint2(0u))) { break; }
+                loop_bound_7 -= uint2(loop_bound_7.y == 0u, 1u);
+                if (!loop_init_7) {
+                    uint _e123 = c_2;
+                    c_2 = _e123 + 1u;
+                }
+                loop_init_7 = false;
+                uint _e48 = c_2;
+                uint _e49 = vectors_sum();
+                if (_e48 < _e49) {
+                } else {
+                    break;
+                }
+                {
+                    uint _e52 = r_5;
+                    uint _e54 = vectors_sum();
+                    uint _e56 = c_2;
+                    uint at_6 = ((4u * _e52) * _e54) + _e56;
+                    uint _e62 = c_2;
+                    metal::float4 _e64 = b_1.inner[_e62];
+                    metal::float4 _e67 = sum.inner[at_6];
+                    sum.inner[at_6] = metal::fma(metal::float4(_e45.x), _e64, _e67);
+                    uint _e70 = vectors_sum();
+                    uint _e75 = c_2;
+                    metal::float4 _e77 = b_1.inner[_e75];
+                    uint _e79 = vectors_sum();
+                    metal::float4 _e82 = sum.inner[at_6 + _e79];
+                    sum.inner[at_6 + _e70] = metal::fma(metal::float4(_e45.y), _e77, _e82);
+                    uint _e86 = vectors_sum();
+                    uint _e92 = c_2;
+                    metal::float4 _e94 = b_1.inner[_e92];
+                    uint _e97 = vectors_sum();
+                    metal::float4 _e101 = sum.inner[at_6 + (2u * _e97)];
+                    sum.inner[at_6 + (2u * _e86)] = metal::fma(metal::float4(_e45.z), _e94, _e101);
+                    uint _e105 = vectors_sum();
+                    uint _e111 = c_2;
+                    metal::float4 _e113 = b_1.inner[_e111];
+                    uint _e116 = vectors_sum();
+                    metal::float4 _e120 = sum.inner[at_6 + (3u * _e116)];
+                    sum.inner[at_6 + (3u * _e105)] = metal::fma(metal::float4(_e45.w), _e113, _e120);
+                }
+            }
+        }
+    }
+    return;
+}
+
+void multiply_sum(
+    threadgroup type_8& tile_left,
+    threadgroup type_9& tile_right,
+    thread type_10& sum,
+    thread uint& buffer,
+    thread metal::uint3& here
+) {
+    uint k_7 = 0u;
+    uint j_4 = {};
+    uint2 loop_bound_8 = uint2(4294967295u);
+    bool loop_init_8 = true;
+    while(true) {
+        if (metal::all(loop_bound_8 == uint2(0u))) { break; }
+        loop_bound_8 -= uint2(loop_bound_8.y == 0u, 1u);
+        if (!loop_init_8) {
+            uint _e16 = k_7;
+            k_7 = _e16 + 4u;
+        }
+        loop_init_8 = false;
+        uint _e2 = k_7;
+        if (_e2 < DEPTH) {
+        } else {
+            break;
+        }
+        {
+            j_4 = 0u;
+            uint2 loop_bound_9 = uint2(4294967295u);
+            bool loop_init_9 = true;
+            while(true) {
+                if (metal::all(loop_bound_9 == uint2(0u))) { break; }
+                loop_bound_9 -= uint2(loop_bound_9.y == 0u, 1u);
+                if (!loop_init_9) {
+                    uint _e14 = j_4;
+                    j_4 = _e14 + 1u;
+                }
+                loop_init_9 = false;
+                uint _e7 = j_4;
+                if (_e7 < 4u) {
+                } else {
+                    break;
+                }
+                {
+                    uint _e10 = k_7;
+                    uint _e11 = j_4;
+                    outer_sum(_e10 + _e11, tile_left, tile_right, sum, buffer, here);
+                }
+            }
+        }
+    }
+    return;
+}
+
+void multiply_values(
+    threadgroup type_8& tile_left,
+    threadgroup type_9& tile_right,
+    thread type_10& sum,
+    thread uint& buffer,
+    thread metal::uint3& here
+) {
+    multiply_sum(tile_left, tile_right, sum, buffer, here);
+    return;
+}
+
+void add_values(
+    uint inner,
+    device type_4 const& keys,
+    threadgroup type_8& tile_left,
+    threadgroup type_9& tile_right,
+    thread type_10& sum,
+    thread metal::float4x4& next,
+    thread uint& buffer,
+    thread metal::uint3& here,
+    thread type_13& dots,
+    thread Near& near,
+    thread uint& first_key,
+    constant _mslBufferSizes& _buffer_sizes
+) {
+    uint k_8 = 0u;
+    uint _e2 = vectors_values();
+    uint wide_3 = GROUP_X * _e2;
+    fetch_values(0u, keys, next, here, near, first_key, _buffer_sizes);
+    uint2 loop_bound_10 = uint2(4294967295u);
+    bool loop_init_10 = true;
+    while(true) {
+        if (metal::all(loop_bound_10 == uint2(0u))) { break; }
+        loop_bound_10 -= uint2(loop_bound_10.y == 0u, 1u);
+        if (!loop_init_10) {
+            uint _e30 = k_8;
+            k_8 = _e30 + DEPTH;
+        }
+        loop_init_10 = false;
+        uint _e7 = k_8;
+        if (_e7 < inner) {
+        } else {
+            break;
+        }
+        {
+            uint _e12 = buffer;
+            buffer = 1u - _e12;
+            uint _e14 = k_8;
+            prepare_values(_e14, tile_left, buffer, here, dots);
+            uint _e17 = here.z;
+            if (_e17 < (wide_3 * 2u)) {
+                uint _e26 = here.z;
+                keep_right(_e26, wide_3, tile_right, next, buffer);
+            }
+            metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup);
+            uint _e27 = k_8;
+            fetch_values(_e27 + DEPTH, keys, next, here, near, first_key, _buffer_sizes);
+            multiply_values(tile_left, tile_right, sum, buffer, here);
+        }
+    }
+    return;
+}
+
+metal::float4 left_of_dots(
+    uint k_9,
+    uint r_6,
+    threadgroup type_8& tile_left,
+    thread uint& buffer,
+    thread metal::uint3& here
+) {
+    metal::float4 _e2 = staged_left(k_9, r_6, tile_left, buffer, here);
+    return _e2;
+}
+
+void outer_dots(
+    uint k_10,
+    threadgroup type_8& tile_left,
+    threadgroup type_9& tile_right,
+    thread uint& buffer,
+    thread metal::uint3& here,
+    thread type_13& dots
+) {
+    type_15 b_2 = type_15 {};
+    uint c_3 = 0u;
+    uint r_7 = 0u;
+    uint c_4 = {};
+    uint _e2 = vectors_dots();
+    uint wide_4 = GROUP_X * _e2;
+    uint _e5 = buffer;
+    uint _e15 = here.x;
+    uint right_1 = ((_e5 * 32u) + (k_10 * wide_4)) + _e15;
+    uint2 loop_bound_11 = uint2(4294967295u);
+    bool loop_init_11 = true;
+    while(true) {
+        if (metal::all(loop_bound_11 == uint2(0u))) { break; }
+        loop_bound_11 -= uint2(loop_bound_11.y == 0u, 1u);
+        if (!loop_init_11) {
+            uint _e34 = c_3;
+            c_3 = _e34 + 1u;
+        }
+        loop_init_11 = false;
+        uint _e21 = c_3;
+        uint _e22 = vectors_dots();
+        if (_e21 < _e22) {
+        } else {
+            break;
+        }
+        {
+            uint _e24 = c_3;
+            uint _e27 = c_3;
+            metal::float4 _e32 = tile_right.inner[right_1 + (_e27 * GROUP_X)];
+            b_2.inner[_e24] = _e32;
+        }
+    }
+    uint2 loop_bound_12 = uint2(4294967295u);
+    bool loop_init_12 = true;
+    while(true) {
+        if (metal::all(loop_bound_12 == uint2(0u))) { break; }
+        loop_bound_12 -= uint2(loop_bound_12.y == 0u, 1u);
+        if (!loop_init_12) {
+            uint _e126 = r_7;
+            r_7 = _e126 + 1u;
+        }
+        loop_init_12 = false;
+        uint _e38 = r_7;
+        if (_e38 < 1u) {
+        } else {
+            break;
+        }
+        {
+            uint _e44 = r_7;
+            metal::float4 _e45 = left_of_dots(k_10, _e44, tile_left, buffer, here);
+            c_4 = 0u;
+            uint2 loop_bound_13 = uint2(4294967295u);
+            bool loop_init_13 = true;
+            while(true) {
+                if (metal::all(loop_bound_13 == uint2(0u))) { break; }
+                loop_bound_13 -= uint2(loop_bound_13.y == 0u, 1u);
+                if (!loop_init_13) {
+                    uint _e123 = c_4;
+                    c_4 = _e123 + 1u;
+                }
+                loop_init_13 = false;
+                uint _e48 = c_4;
+                uint _e49 = vectors_dots();
+                if (_e48 < _e49) {
+                } else {
+                    break;
+                }
+                {
+                    uint _e52 = r_7;
+                    uint _e54 = vectors_dots();
+                    uint _e56 = c_4;
+                    uint at_7 = ((4u * _e52) * _e54) + _e56;
+                    uint _e62 = c_4;
+                    metal::float4 _e64 = b_2.inner[_e62];
+                    metal::float4 _e67 = dots.inner[at_7];
+                    dots.inner[at_7] = metal::fma(metal::float4(_e45.x), _e64, _e67);
+                    uint _e70 = vectors_dots();
+                    uint _e75 = c_4;
+                    metal::float4 _e77 = b_2.inner[_e75];
+                    uint _e79 = vectors_dots();
+                    metal::float4 _e82 = dots.inner[at_7 + _e79];
+                    dots.inner[at_7 + _e70] = metal::fma(metal::float4(_e45.y), _e77, _e82);
+                    uint _e86 = vectors_dots();
+                    uint _e92 = c_4;
+                    metal::float4 _e94 = b_2.inner[_e92];
+                    uint _e97 = vectors_dots();
+                    metal::float4 _e101 = dots.inner[at_7 + (2u * _e97)];
+                    dots.inner[at_7 + (2u * _e86)] = metal::fma(metal::float4(_e45.z), _e94, _e101);
+                    uint _e105 = vectors_dots();
+                    uint _e111 = c_4;
+                    metal::float4 _e113 = b_2.inner[_e111];
+                    uint _e116 = vectors_dots();
+                    metal::float4 _e120 = dots.inner[at_7 + (3u * _e116)];
+                    dots.inner[at_7 + (3u * _e105)] = metal::fma(metal::float4(_e45.w), _e113, _e120);
+                }
+            }
+        }
+    }
+    return;
+}
+
+void multiply_dots(
+    threadgroup type_8& tile_left,
+    threadgroup type_9& tile_right,
+    thread uint& buffer,
+    thread metal::uint3& here,
+    thread type_13& dots
+) {
+    uint k_11 = 0u;
+    uint j_5 = {};
+    uint2 loop_bound_14 = uint2(4294967295u);
+    bool loop_init_14 = true;
+    while(true) {
+        if (metal::all(loop_bound_14 == uint2(0u))) { break; }
+        loop_bound_14 -= uint2(loop_bound_14.y == 0u, 1u);
+        if (!loop_init_14) {
+            uint _e16 = k_11;
+            k_11 = _e16 + 4u;
+        }
+        loop_init_14 = false;
+        uint _e2 = k_11;
+        if (_e2 < DEPTH) {
+        } else {
+            break;
+        }
+        {
+            j_5 = 0u;
+            uint2 loop_bound_15 = uint2(4294967295u);
+            bool loop_init_15 = true;
+            while(true) {
+                if (metal::all(loop_bound_15 == uint2(0u))) { break; }
+                loop_bound_15 -= uint2(loop_bound_15.y == 0u, 1u);
+                if (!loop_init_15) {
+                    uint _e14 = j_5;
+                    j_5 = _e14 + 1u;
+                }
+                loop_init_15 = false;
+                uint _e7 = j_5;
+                if (_e7 < 4u) {
+                } else {
+                    break;
+                }
+                {
+                    uint _e10 = k_11;
+                    uint _e11 = j_5;
+                    outer_dots(_e10 + _e11, tile_left, tile_right, buffer, here, dots);
+                }
+            }
+        }
+    }
+    return;
+}
+
+uint query_row(
+    uint row,
+    constant Params& params,
+    thread Near& near
+) {
+    uint _e3 = near.queries;
+    int _e6 = near.row;
+    uint _e11 = params.tokens;
+    return _e3 + static_cast<uint>(metal::clamp(as_type<int>(as_type<uint>(_e6) + as_type<uint>(static_cast<int>(row))), 0, as_type<int>(as_type<uint>(static_cast<int>(_e11 * GROUP)) - as_type<uint>(1))));
+}
+
+metal::float4 query_at(
+    uint row_1,
+    uint k_12,
+    constant Params& params,
+    device type_4 const& queries,
+    thread Near& near,
+    constant _mslBufferSizes& _buffer_sizes
+) {
+    uint _e3 = query_row(row_1, params, near);
+    metal::float4 _e12 = queries[naga_div(((_e3 * QUERY_WIDTH) + LOCAL_OFFSET) + k_12, 4u)];
+    return _e12;
+}
+
+metal::float4x4 left_dots(
+    uint row_2,
+    uint k_13,
+    constant Params& params,
+    device type_4 const& queries,
+    thread Near& near,
+    constant _mslBufferSizes& _buffer_sizes
+) {
+    metal::float4x4 block_3 = metal::float4x4 {};
+    uint i = 0u;
+    if (k_13 >= LOCAL) {
+        return metal::float4x4 {};
+    }
+    uint2 loop_bound_16 = uint2(4294967295u);
+    bool loop_init_16 = true;
+    while(true) {
+        if (metal::all(loop_bound_16 == uint2(0u))) { break; }
+        loop_bound_16 -= uint2(loop_bound_16.y == 0u, 1u);
+        if (!loop_init_16) {
+            uint _e18 = i;
+            i = _e18 + 1u;
+        }
+        loop_init_16 = false;
+        uint _e9 = i;
+        if (_e9 < 4u) {
+        } else {
+            break;
+        }
+        {
+            uint _e12 = i;
+            uint _e14 = i;
+            metal::float4 _e16 = query_at(row_2 + _e14, k_13, params, queries, near, _buffer_sizes);
+            block_3[_e12] = _e16;
+        }
+    }
+    metal::float4x4 _e20 = block_3;
+    return metal::transpose(_e20);
+}
+
+metal::float4 key_at(
+    uint key_2,
+    uint k_14,
+    device type_4 const& keys,
+    thread Near& near,
+    thread uint& first_key,
+    constant _mslBufferSizes& _buffer_sizes
+) {
+    uint _e4 = first_key;
+    uint _e6 = key_row(_e4 + key_2, near);
+    metal::float4 _e15 = keys[naga_div(((_e6 * KEY_WIDTH) + LOCAL_OFFSET) + k_14, 4u)];
+    return _e15;
+}
+
+metal::float4x4 right_dots(
+    uint vector_2,
+    uint k_15,
+    device type_4 const& keys,
+    thread Near& near,
+    thread uint& first_key,
+    constant _mslBufferSizes& _buffer_sizes
+) {
+    metal::float4x4 block_4 = metal::float4x4 {};
+    uint j_6 = 0u;
+    if (k_15 >= LOCAL) {
+        return metal::float4x4 {};
+    }
+    uint2 loop_bound_17 = uint2(4294967295u);
+    bool loop_init_17 = true;
+    while(true) {
+        if (metal::all(loop_bound_17 == uint2(0u))) { break; }
+        loop_bound_17 -= uint2(loop_bound_17.y == 0u, 1u);
+        if (!loop_init_17) {
+            uint _e20 = j_6;
+            j_6 = _e20 + 1u;
+        }
+        loop_init_17 = false;
+        uint _e9 = j_6;
+        if (_e9 < 4u) {
+        } else {
+            break;
+        }
+        {
+            uint _e12 = j_6;
+            uint _e16 = j_6;
+            metal::float4 _e18 = key_at((4u * vector_2) + _e16, k_15, keys, near, first_key, _buffer_sizes);
+            block_4[_e12] = _e18;
+        }
+    }
+    metal::float4x4 _e22 = block_4;
+    return metal::transpose(_e22);
+}
+
+void fetch_dots(
+    uint k_16,
+    constant Params& params,
+    device type_4 const& queries,
+    device type_4 const& keys,
+    thread metal::float4x4& next,
+    thread metal::uint3& here,
+    thread Near& near,
+    thread uint& first_key,
+    constant _mslBufferSizes& _buffer_sizes
+) {
+    uint _e9 = vectors_dots();
+    uint wide_5 = GROUP_X * _e9;
+    uint _e13 = here.z;
+    uint _e14 = left_blocks();
+    uint block_6 = _e13 - _e14;
+    uint _e18 = here.z;
+    uint _e19 = left_blocks();
+    if (_e18 < _e19) {
+        uint _e25 = here.z;
+        uint _e31 = here.z;
+        metal::float4x4 _e35 = left_dots(4u * naga_mod(_e25, 4u), k_16 + (4u * naga_div(_e31, 4u)), params, queries, near, _buffer_sizes);
+        next = _e35;
+        return;
+    } else {
+        if (block_6 < (wide_5 * 2u)) {
+            metal::float4x4 _e48 = right_dots(naga_mod(block_6, wide_5), k_16 + (4u * naga_div(block_6, wide_5)), keys, near, first_key, _buffer_sizes);
+            next = _e48;
+            return;
+        } else {
+            return;
+        }
+    }
+}
+
+void keep_dots(
+    threadgroup type_8& tile_left,
+    threadgroup type_9& tile_right,
+    thread metal::float4x4& next,
+    thread uint& buffer,
+    thread metal::uint3& here
+) {
+    uint _e1 = vectors_dots();
+    uint wide_6 = GROUP_X * _e1;
+    uint _e5 = here.z;
+    uint _e6 = left_blocks();
+    uint block_7 = _e5 - _e6;
+    uint _e11 = buffer;
+    buffer = 1u - _e11;
+    uint _e15 = here.z;
+    uint _e16 = left_blocks();
+    if (_e15 < _e16) {
+        uint _e20 = here.z;
+        keep_left(_e20, tile_left, next, buffer);
+        return;
+    } else {
+        if (block_7 < (wide_6 * 2u)) {
+            keep_right(block_7, wide_6, tile_right, next, buffer);
+            return;
+        } else {
+            return;
+        }
+    }
+}
+
+void add_dots(
+    uint inner_1,
+    constant Params& params,
+    device type_4 const& queries,
+    device type_4 const& keys,
+    threadgroup type_8& tile_left,
+    threadgroup type_9& tile_right,
+    thread metal::float4x4& next,
+    thread uint& buffer,
+    thread metal::uint3& here,
+    thread type_13& dots,
+    thread Near& near,
+    thread uint& first_key,
+    constant _mslBufferSizes& _buffer_sizes
+) {
+    uint k_17 = 0u;
+    fetch_dots(0u, params, queries, keys, next, here, near, first_key, _buffer_sizes);
+    keep_dots(tile_left, tile_right, next, buffer, here);
+    metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup);
+    uint2 loop_bound_18 = uint2(4294967295u);
+    bool loop_init_18 = true;
+    while(true) {
+        if (metal::all(loop_bound_18 == uint2(0u))) { break; }
+        loop_bound_18 -= uint2(loop_bound_18.y == 0u, 1u);
+        if (!loop_init_18) {
+            uint _e13 = k_17;
+            k_17 = _e13 + DEPTH;
+        }
+        loop_init_18 = false;
+        uint _e4 = k_17;
+        if (_e4 < inner_1) {
+        } else {
+            break;
+        }
+        {
+            uint _e6 = k_17;
+            bool more = (_e6 + DEPTH) < inner_1;
+            if (more) {
+                uint _e10 = k_17;
+                fetch_dots(_e10 + DEPTH, params, queries, keys, next, here, near, first_key, _buffer_sizes);
+            }
+            multiply_dots(tile_left, tile_right, buffer, here, dots);
+            if (more) {
+                keep_dots(tile_left, tile_right, next, buffer, here);
+                metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup);
             }
         }
     }
@@ -357,16 +1038,16 @@ float local_affinity(
     uint m = 0u;
     float s = SCALE * t;
     float square = s * s;
-    uint2 loop_bound_7 = uint2(4294967295u);
-    bool loop_init_7 = true;
+    uint2 loop_bound_19 = uint2(4294967295u);
+    bool loop_init_19 = true;
     while(true) {
-        if (metal::all(loop_bound_7 == uint2(0u))) { break; }
-        loop_bound_7 -= uint2(loop_bound_7.y == 0u, 1u);
-        if (!loop_init_7) {
+        if (metal::all(loop_bound_19 == uint2(0u))) { break; }
+        loop_bound_19 -= uint2(loop_bound_19.y == 0u, 1u);
+        if (!loop_init_19) {
             uint _e17 = m;
             m = _e17 + 1u;
         }
-        loop_init_7 = false;
+        loop_init_19 = false;
         uint _e8 = m;
         if (_e8 < 2u) {
         } else {
@@ -382,34 +1063,20 @@ float local_affinity(
 }
 
 metal::float2 gate_of_key(
-    Near near,
-    uint key_1,
+    uint key_3,
     device type_4 const& keys,
+    thread Near& near,
     constant _mslBufferSizes& _buffer_sizes
 ) {
-    metal::float4 _e16 = keys[naga_div(((near.keys + metal::min(key_1, near.end - 1u)) * KEY_WIDTH) + G_OFFSET, 4u)];
-    return _e16.xy;
-}
-
-metal::float4 query_vector(
-    Near near_1,
-    uint row_2,
-    uint column,
-    uint vector_2,
-    constant Params& params,
-    device type_4 const& queries,
-    constant _mslBufferSizes& _buffer_sizes
-) {
-    uint _e9 = params.tokens;
-    int own = metal::clamp(as_type<int>(as_type<uint>(near_1.row) + as_type<uint>(static_cast<int>(row_2))), 0, as_type<int>(as_type<uint>(static_cast<int>(_e9 * GROUP)) - as_type<uint>(1)));
-    metal::float4 _e28 = queries[naga_div(((near_1.queries + static_cast<uint>(own)) * QUERY_WIDTH) + column, 4u) + vector_2];
-    return _e28;
+    uint _e2 = key_row(key_3, near);
+    metal::float4 _e10 = keys[naga_div((_e2 * KEY_WIDTH) + G_OFFSET, 4u)];
+    return _e10.xy;
 }
 
 void keep_row_gates(
-    Near near_2,
     device type_4 const& keys,
     thread metal::uint3& here,
+    thread Near& near,
     threadgroup type_16& row_state,
     constant _mslBufferSizes& _buffer_sizes
 ) {
@@ -417,428 +1084,325 @@ void keep_row_gates(
     if (false) {
         return;
     }
-    uint _e6 = here.z;
-    row_3 = _e6;
-    uint2 loop_bound_8 = uint2(4294967295u);
-    bool loop_init_8 = true;
+    uint _e5 = here.z;
+    row_3 = _e5;
+    uint2 loop_bound_20 = uint2(4294967295u);
+    bool loop_init_20 = true;
     while(true) {
-        if (metal::all(loop_bound_8 == uint2(0u))) { break; }
-        loop_bound_8 -= uint2(loop_bound_8.y == 0u, 1u);
-        if (!loop_init_8) {
-            uint _e20 = row_3;
-            row_3 = _e20 + 64u;
+        if (metal::all(loop_bound_20 == uint2(0u))) { break; }
+        loop_bound_20 -= uint2(loop_bound_20.y == 0u, 1u);
+        if (!loop_init_20) {
+            uint _e21 = row_3;
+            row_3 = _e21 + 16u;
         }
-        loop_init_8 = false;
-        uint _e8 = row_3;
-        if (_e8 < ROW_TILE) {
+        loop_init_20 = false;
+        uint _e7 = row_3;
+        if (_e7 < ROW_TILE) {
         } else {
             break;
         }
         {
-            uint _e12 = row_3;
-            uint _e15 = row_3;
-            metal::float2 _e19 = gate_of_key(near_2, naga_div(near_2.own + _e15, GROUP), keys, _buffer_sizes);
-            row_state.inner[_e12] = _e19;
-        }
-    }
-    return;
-}
-
-void add_dots(
-    threadgroup type_9& staged,
-    thread metal::uint3& here,
-    thread type_10& dots
-) {
-    uint c_1 = 0u;
-    uint k_2 = {};
-    uint r_4 = {};
-    uint2 loop_bound_9 = uint2(4294967295u);
-    bool loop_init_9 = true;
-    while(true) {
-        if (metal::all(loop_bound_9 == uint2(0u))) { break; }
-        loop_bound_9 -= uint2(loop_bound_9.y == 0u, 1u);
-        if (!loop_init_9) {
-            uint _e152 = c_1;
-            c_1 = _e152 + 1u;
-        }
-        loop_init_9 = false;
-        uint _e2 = c_1;
-        if (_e2 < CHUNK) {
-        } else {
-            break;
-        }
-        {
-            uint _e12 = c_1;
-            uint key_3 = 68u + (_e12 * 33u);
-            k_2 = 0u;
-            uint2 loop_bound_10 = uint2(4294967295u);
-            bool loop_init_10 = true;
-            while(true) {
-                if (metal::all(loop_bound_10 == uint2(0u))) { break; }
-                loop_bound_10 -= uint2(loop_bound_10.y == 0u, 1u);
-                if (!loop_init_10) {
-                    uint _e149 = k_2;
-                    k_2 = _e149 + 1u;
-                }
-                loop_init_10 = false;
-                uint _e21 = k_2;
-                if (_e21 < KEYS) {
-                } else {
-                    break;
-                }
-                {
-                    uint _e24 = k_2;
-                    metal::uint4 _e25 = tile_keys(_e24, here);
-                    metal::uint4 j = _e25 + metal::uint4(key_3);
-                    metal::float4 b0_ = staged.inner[j.x];
-                    metal::float4 b1_ = staged.inner[j.y];
-                    metal::float4 b2_ = staged.inner[j.z];
-                    metal::float4 b3_ = staged.inner[j.w];
-                    r_4 = 0u;
-                    uint2 loop_bound_11 = uint2(4294967295u);
-                    bool loop_init_11 = true;
-                    while(true) {
-                        if (metal::all(loop_bound_11 == uint2(0u))) { break; }
-                        loop_bound_11 -= uint2(loop_bound_11.y == 0u, 1u);
-                        if (!loop_init_11) {
-                            uint _e146 = r_4;
-                            r_4 = _e146 + 1u;
-                        }
-                        loop_init_11 = false;
-                        uint _e46 = r_4;
-                        if (_e46 < ROWS) {
-                        } else {
-                            break;
-                        }
-                        {
-                            uint _e50 = c_1;
-                            uint _e56 = r_4;
-                            uint _e57 = row_of(_e56, here);
-                            metal::float4 a_3 = staged.inner[(_e50 * 17u) + _e57];
-                            uint _e62 = r_4;
-                            uint _e65 = k_2;
-                            metal::float4 d = dots.inner[(_e62 * KEYS) + _e65];
-                            uint _e70 = r_4;
-                            uint _e73 = k_2;
-                            dots.inner[(_e70 * KEYS) + _e73] = metal::float4((((d.x + (a_3.x * b0_.x)) + (a_3.y * b0_.y)) + (a_3.z * b0_.z)) + (a_3.w * b0_.w), (((d.y + (a_3.x * b1_.x)) + (a_3.y * b1_.y)) + (a_3.z * b1_.z)) + (a_3.w * b1_.w), (((d.z + (a_3.x * b2_.x)) + (a_3.y * b2_.y)) + (a_3.z * b2_.z)) + (a_3.w * b2_.w), (((d.w + (a_3.x * b3_.x)) + (a_3.y * b3_.y)) + (a_3.z * b3_.z)) + (a_3.w * b3_.w));
-                        }
-                    }
-                }
-            }
+            uint _e11 = row_3;
+            uint _e15 = near.own;
+            uint _e16 = row_3;
+            metal::float2 _e20 = gate_of_key(naga_div(_e15 + _e16, GROUP), keys, near, _buffer_sizes);
+            row_state.inner[_e11] = _e20;
         }
     }
     return;
 }
 
 void relate(
-    Near near_3,
-    uint start_1,
     device type_4 const& keys,
     thread metal::uint3& here,
+    thread type_13& dots,
+    thread Near& near,
+    thread uint& first_key,
     threadgroup type_16& row_state,
-    thread type_10& dots,
     constant _mslBufferSizes& _buffer_sizes
 ) {
-    uint k_3 = 0u;
-    type_17 gates = {};
-    uint r_5 = {};
+    type_19 gates = type_19 {};
+    uint r_8 = 0u;
     metal::float4 w_1 = {};
-    uint2 loop_bound_12 = uint2(4294967295u);
-    bool loop_init_12 = true;
+    uint _e1 = first_key;
+    uint _e5 = here.x;
+    metal::uint4 j_9 = metal::uint4(_e1 + (4u * _e5)) + metal::uint4(0u, 1u, 2u, 3u);
+    if (GATED) {
+        metal::float2 _e19 = gate_of_key(j_9.x, keys, near, _buffer_sizes);
+        metal::float2 _e21 = gate_of_key(j_9.y, keys, near, _buffer_sizes);
+        metal::float2 _e23 = gate_of_key(j_9.z, keys, near, _buffer_sizes);
+        metal::float2 _e25 = gate_of_key(j_9.w, keys, near, _buffer_sizes);
+        gates = type_19 {{_e19, _e21, _e23, _e25}};
+    }
+    uint2 loop_bound_21 = uint2(4294967295u);
+    bool loop_init_21 = true;
     while(true) {
-        if (metal::all(loop_bound_12 == uint2(0u))) { break; }
-        loop_bound_12 -= uint2(loop_bound_12.y == 0u, 1u);
-        if (!loop_init_12) {
-            uint _e93 = k_3;
-            k_3 = _e93 + 1u;
+        if (metal::all(loop_bound_21 == uint2(0u))) { break; }
+        loop_bound_21 -= uint2(loop_bound_21.y == 0u, 1u);
+        if (!loop_init_21) {
+            uint _e90 = r_8;
+            r_8 = _e90 + 1u;
         }
-        loop_init_12 = false;
-        uint _e4 = k_3;
-        if (_e4 < KEYS) {
+        loop_init_21 = false;
+        uint _e29 = r_8;
+        if (_e29 < ROWS) {
         } else {
             break;
         }
         {
-            uint _e7 = k_3;
-            metal::uint4 _e8 = tile_keys(_e7, here);
-            metal::uint4 j_1 = _e8 + metal::uint4(start_1);
-            gates = type_17 {};
+            uint _e33 = r_8;
+            metal::float4 d = dots.inner[_e33];
+            uint _e38 = near.end;
+            uint _e41 = near.own;
+            uint _e42 = r_8;
+            uint _e43 = row_of(_e42, here);
+            metal::bool4 seen = j_9 < metal::uint4(metal::min(_e38, naga_div(_e41 + _e43, GROUP) + 1u));
+            float _e53 = local_affinity(d.x);
+            float _e55 = local_affinity(d.y);
+            float _e57 = local_affinity(d.z);
+            float _e59 = local_affinity(d.w);
+            w_1 = metal::float4(_e53, _e55, _e57, _e59);
             if (GATED) {
-                metal::float2 _e15 = gate_of_key(near_3, j_1.x, keys, _buffer_sizes);
-                metal::float2 _e17 = gate_of_key(near_3, j_1.y, keys, _buffer_sizes);
-                metal::float2 _e19 = gate_of_key(near_3, j_1.z, keys, _buffer_sizes);
-                metal::float2 _e21 = gate_of_key(near_3, j_1.w, keys, _buffer_sizes);
-                gates = type_17 {{_e15, _e17, _e19, _e21}};
+                uint _e64 = r_8;
+                uint _e65 = row_of(_e64, here);
+                metal::float2 own = row_state.inner[_e65];
+                metal::float4 _e68 = w_1;
+                metal::float2 _e70 = gates.inner[0];
+                float _e71 = gate_decay(own, _e70);
+                metal::float2 _e73 = gates.inner[1];
+                float _e74 = gate_decay(own, _e73);
+                metal::float2 _e76 = gates.inner[2];
+                float _e77 = gate_decay(own, _e76);
+                metal::float2 _e79 = gates.inner[3];
+                float _e80 = gate_decay(own, _e79);
+                w_1 = _e68 * metal::float4(_e71, _e74, _e77, _e80);
             }
-            r_5 = 0u;
-            uint2 loop_bound_13 = uint2(4294967295u);
-            bool loop_init_13 = true;
-            while(true) {
-                if (metal::all(loop_bound_13 == uint2(0u))) { break; }
-                loop_bound_13 -= uint2(loop_bound_13.y == 0u, 1u);
-                if (!loop_init_13) {
-                    uint _e90 = r_5;
-                    r_5 = _e90 + 1u;
-                }
-                loop_init_13 = false;
-                uint _e25 = r_5;
-                if (_e25 < ROWS) {
-                } else {
-                    break;
-                }
-                {
-                    uint _e29 = r_5;
-                    uint _e32 = k_3;
-                    metal::float4 d_1 = dots.inner[(_e29 * KEYS) + _e32];
-                    uint _e38 = r_5;
-                    uint _e39 = row_of(_e38, here);
-                    metal::bool4 seen = j_1 < metal::uint4(metal::min(near_3.end, naga_div(near_3.own + _e39, GROUP) + 1u));
-                    float _e49 = local_affinity(d_1.x);
-                    float _e51 = local_affinity(d_1.y);
-                    float _e53 = local_affinity(d_1.z);
-                    float _e55 = local_affinity(d_1.w);
-                    w_1 = metal::float4(_e49, _e51, _e53, _e55);
-                    if (GATED) {
-                        uint _e60 = r_5;
-                        uint _e61 = row_of(_e60, here);
-                        metal::float2 own_1 = row_state.inner[_e61];
-                        metal::float4 _e64 = w_1;
-                        metal::float2 _e66 = gates.inner[0];
-                        float _e67 = gate_decay(own_1, _e66);
-                        metal::float2 _e69 = gates.inner[1];
-                        float _e70 = gate_decay(own_1, _e69);
-                        metal::float2 _e72 = gates.inner[2];
-                        float _e73 = gate_decay(own_1, _e72);
-                        metal::float2 _e75 = gates.inner[3];
-                        float _e76 = gate_decay(own_1, _e75);
-                        w_1 = _e64 * metal::float4(_e67, _e70, _e73, _e76);
-                    }
-                    uint _e80 = r_5;
-                    uint _e83 = k_3;
-                    metal::float4 _e87 = w_1;
-                    dots.inner[(_e80 * KEYS) + _e83] = metal::select(metal::float4 {}, _e87, seen);
-                }
-            }
+            uint _e84 = r_8;
+            metal::float4 _e87 = w_1;
+            dots.inner[_e84] = metal::select(metal::float4 {}, _e87, seen);
         }
     }
     return;
 }
 
-uint naga_mod(uint lhs, uint rhs) {
-    return lhs % metal::select(rhs, 1u, rhs == 0u);
-}
-
 void add_near_keys(
-    Near near_4,
+    uint end,
     constant Params& params,
     device type_4 const& queries,
     device type_4 const& keys,
-    threadgroup type_8& coefficients,
-    threadgroup type_9& staged,
+    threadgroup type_8& tile_left,
+    threadgroup type_9& tile_right,
     thread type_10& sum,
-    thread type_11& total,
+    thread metal::float4x4& next,
+    thread uint& buffer,
     thread metal::uint3& here,
+    thread type_13& dots,
+    thread Near& near,
+    thread uint& first_key,
     threadgroup type_16& row_state,
-    thread type_10& dots,
+    thread type_17& total,
     constant _mslBufferSizes& _buffer_sizes
 ) {
-    uint start_2 = 0u;
-    uint i = {};
-    uint chunk = {};
-    bool local_2 = {};
-    uint i_1 = {};
-    uint i_2 = {};
-    uint r_6 = {};
-    uint k_4 = {};
-    uint2 loop_bound_14 = uint2(4294967295u);
-    bool loop_init_14 = true;
+    uint start = 0u;
+    uint r_9 = {};
+    uint r_10 = {};
+    uint2 loop_bound_22 = uint2(4294967295u);
+    bool loop_init_22 = true;
     while(true) {
-        if (metal::all(loop_bound_14 == uint2(0u))) { break; }
-        loop_bound_14 -= uint2(loop_bound_14.y == 0u, 1u);
-        if (!loop_init_14) {
-            uint _e211 = start_2;
-            start_2 = _e211 + TILE;
+        if (metal::all(loop_bound_22 == uint2(0u))) { break; }
+        loop_bound_22 -= uint2(loop_bound_22.y == 0u, 1u);
+        if (!loop_init_22) {
+            uint _e52 = start;
+            start = _e52 + 16u;
         }
-        loop_init_14 = false;
-        uint _e3 = start_2;
-        if (_e3 < near_4.end) {
+        loop_init_22 = false;
+        uint _e3 = start;
+        if (_e3 < end) {
         } else {
             break;
         }
         {
-            i = 0u;
-            uint2 loop_bound_15 = uint2(4294967295u);
-            bool loop_init_15 = true;
+            uint _e6 = start;
+            first_key = _e6;
+            r_9 = 0u;
+            uint2 loop_bound_23 = uint2(4294967295u);
+            bool loop_init_23 = true;
             while(true) {
-                if (metal::all(loop_bound_15 == uint2(0u))) { break; }
-                loop_bound_15 -= uint2(loop_bound_15.y == 0u, 1u);
-                if (!loop_init_15) {
-                    uint _e20 = i;
-                    i = _e20 + 1u;
+                if (metal::all(loop_bound_23 == uint2(0u))) { break; }
+                loop_bound_23 -= uint2(loop_bound_23.y == 0u, 1u);
+                if (!loop_init_23) {
+                    uint _e17 = r_9;
+                    r_9 = _e17 + 1u;
                 }
-                loop_init_15 = false;
-                uint _e8 = i;
-                if (_e8 < 2u) {
+                loop_init_23 = false;
+                uint _e9 = r_9;
+                if (_e9 < ROWS) {
                 } else {
                     break;
                 }
                 {
-                    uint _e16 = i;
-                    dots.inner[_e16] = metal::float4 {};
+                    uint _e13 = r_9;
+                    dots.inner[_e13] = metal::float4 {};
                 }
             }
-            chunk = 0u;
-            uint2 loop_bound_16 = uint2(4294967295u);
-            bool loop_init_16 = true;
+            add_dots(LOCAL, params, queries, keys, tile_left, tile_right, next, buffer, here, dots, near, first_key, _buffer_sizes);
+            relate(keys, here, dots, near, first_key, row_state, _buffer_sizes);
+            r_10 = 0u;
+            uint2 loop_bound_24 = uint2(4294967295u);
+            bool loop_init_24 = true;
             while(true) {
-                if (metal::all(loop_bound_16 == uint2(0u))) { break; }
-                loop_bound_16 -= uint2(loop_bound_16.y == 0u, 1u);
-                if (!loop_init_16) {
-                    uint _e156 = chunk;
-                    chunk = _e156 + CHUNK;
+                if (metal::all(loop_bound_24 == uint2(0u))) { break; }
+                loop_bound_24 -= uint2(loop_bound_24.y == 0u, 1u);
+                if (!loop_init_24) {
+                    uint _e43 = r_10;
+                    r_10 = _e43 + 1u;
                 }
-                loop_init_16 = false;
-                uint _e24 = chunk;
-                if (_e24 < 4u) {
+                loop_init_24 = false;
+                uint _e22 = r_10;
+                if (_e22 < 1u) {
                 } else {
                     break;
                 }
                 {
-                    uint _e30 = chunk;
-                    if (_e30 > 0u) {
-                        metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup);
-                    }
-                    uint _e33 = start_2;
-                    if (!((_e33 == 0u))) {
-                        local_2 = false;
-                    } else {
-                        local_2 = true;
-                    }
-                    bool _e47 = local_2;
-                    if (_e47) {
-                        uint _e50 = here.z;
-                        i_1 = _e50;
-                        uint2 loop_bound_17 = uint2(4294967295u);
-                        bool loop_init_17 = true;
-                        while(true) {
-                            if (metal::all(loop_bound_17 == uint2(0u))) { break; }
-                            loop_bound_17 -= uint2(loop_bound_17.y == 0u, 1u);
-                            if (!loop_init_17) {
-                                uint _e83 = i_1;
-                                i_1 = _e83 + 64u;
-                            }
-                            loop_init_17 = false;
-                            uint _e52 = i_1;
-                            if (_e52 < 64u) {
-                            } else {
-                                break;
-                            }
-                            {
-                                uint _e60 = i_1;
-                                uint _e68 = i_1;
-                                uint _e73 = i_1;
-                                uint _e77 = chunk;
-                                uint _e78 = i_1;
-                                metal::float4 _e82 = query_vector(near_4, naga_div(_e73, CHUNK), LOCAL_OFFSET, _e77 + naga_mod(_e78, CHUNK), params, queries, _buffer_sizes);
-                                staged.inner[(naga_mod(_e60, CHUNK) * 17u) + naga_div(_e68, CHUNK)] = _e82;
-                            }
-                        }
-                    }
-                    uint _e92 = here.z;
-                    i_2 = _e92;
-                    uint2 loop_bound_18 = uint2(4294967295u);
-                    bool loop_init_18 = true;
-                    while(true) {
-                        if (metal::all(loop_bound_18 == uint2(0u))) { break; }
-                        loop_bound_18 -= uint2(loop_bound_18.y == 0u, 1u);
-                        if (!loop_init_18) {
-                            uint _e149 = i_2;
-                            i_2 = _e149 + 64u;
-                        }
-                        loop_init_18 = false;
-                        uint _e94 = i_2;
-                        if (_e94 < 128u) {
-                        } else {
-                            break;
-                        }
-                        {
-                            uint _e102 = start_2;
-                            uint _e103 = i_2;
-                            uint key_4 = near_4.keys + metal::min(_e102 + naga_div(_e103, CHUNK), near_4.end - 1u);
-                            uint _e120 = i_2;
-                            uint _e129 = i_2;
-                            uint _e141 = chunk;
-                            uint _e143 = i_2;
-                            metal::float4 _e148 = keys[(naga_div((key_4 * KEY_WIDTH) + LOCAL_OFFSET, 4u) + _e141) + naga_mod(_e143, CHUNK)];
-                            staged.inner[(68u + (naga_mod(_e120, CHUNK) * 33u)) + naga_div(_e129, CHUNK)] = _e148;
-                        }
-                    }
-                    metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup);
-                    add_dots(staged, here, dots);
+                    uint _e28 = r_10;
+                    metal::float4x4 _e29 = dots_of(_e28, dots);
+                    uint _e31 = r_10;
+                    metal::float4 _e33 = total.inner[_e31];
+                    total.inner[_e31] = _e33 + (((_e29[0] + _e29[1]) + _e29[2]) + _e29[3]);
                 }
             }
-            uint _e159 = start_2;
-            relate(near_4, _e159, keys, here, row_state, dots, _buffer_sizes);
-            r_6 = 0u;
-            uint2 loop_bound_19 = uint2(4294967295u);
-            bool loop_init_19 = true;
-            while(true) {
-                if (metal::all(loop_bound_19 == uint2(0u))) { break; }
-                loop_bound_19 -= uint2(loop_bound_19.y == 0u, 1u);
-                if (!loop_init_19) {
-                    uint _e206 = r_6;
-                    r_6 = _e206 + 1u;
-                }
-                loop_init_19 = false;
-                uint _e162 = r_6;
-                if (_e162 < ROWS) {
-                } else {
-                    break;
-                }
-                {
-                    k_4 = 0u;
-                    uint2 loop_bound_20 = uint2(4294967295u);
-                    bool loop_init_20 = true;
-                    while(true) {
-                        if (metal::all(loop_bound_20 == uint2(0u))) { break; }
-                        loop_bound_20 -= uint2(loop_bound_20.y == 0u, 1u);
-                        if (!loop_init_20) {
-                            uint _e203 = k_4;
-                            k_4 = _e203 + 1u;
-                        }
-                        loop_init_20 = false;
-                        uint _e167 = k_4;
-                        if (_e167 < KEYS) {
-                        } else {
-                            break;
-                        }
-                        {
-                            uint _e171 = r_6;
-                            uint _e174 = k_4;
-                            metal::float4 w_2 = dots.inner[(_e171 * KEYS) + _e174];
-                            uint _e179 = r_6;
-                            float _e181 = total.inner[_e179];
-                            total.inner[_e179] = _e181 + (((w_2.x + w_2.y) + w_2.z) + w_2.w);
-                            uint _e191 = r_6;
-                            uint _e192 = row_of(_e191, here);
-                            uint _e193 = k_4;
-                            uint _e198 = here.x;
-                            uint _e200 = coefficient_at(_e192, (_e193 * GROUP_X) + _e198);
-                            coefficients.inner[_e200] = w_2;
-                        }
-                    }
-                }
-            }
-            metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup);
-            uint _e209 = start_2;
-            add_near(near_4.keys, _e209, near_4.end, keys, coefficients, sum, here, _buffer_sizes);
+            uint _e49 = start;
+            add_values(metal::min(16u, end - _e49), keys, tile_left, tile_right, sum, next, buffer, here, dots, near, first_key, _buffer_sizes);
         }
     }
+    return;
+}
+
+void share_totals(
+    metal::float4 far,
+    threadgroup type_8& tile_left,
+    threadgroup type_9& tile_right,
+    thread metal::uint3& here,
+    threadgroup type_16& row_state,
+    thread type_17& total
+) {
+    uint r_11 = 0u;
+    uint row_4 = {};
+    float all = {};
+    uint x = {};
+    uint i_1 = {};
+    metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup);
+    uint2 loop_bound_25 = uint2(4294967295u);
+    bool loop_init_25 = true;
+    while(true) {
+        if (metal::all(loop_bound_25 == uint2(0u))) { break; }
+        loop_bound_25 -= uint2(loop_bound_25.y == 0u, 1u);
+        if (!loop_init_25) {
+            uint _e33 = r_11;
+            r_11 = _e33 + 1u;
+        }
+        loop_init_25 = false;
+        uint _e7 = r_11;
+        if (_e7 < 1u) {
+        } else {
+            break;
+        }
+        {
+            uint _e16 = here.y;
+            uint _e17 = r_11;
+            uint _e25 = here.x;
+            uint _e29 = r_11;
+            metal::float4 _e31 = total.inner[_e29];
+            tile_left.inner[((_e16 + (_e17 * GROUP_Y)) * GROUP_X) + _e25] = _e31;
+        }
+    }
+    uint _e37 = here.z;
+    uint _e38 = left_blocks();
+    if (_e37 < _e38) {
+        uint _e43 = here.z;
+        tile_right.inner[_e43] = far;
+    }
+    metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup);
+    uint _e47 = here.z;
+    row_4 = _e47;
+    uint2 loop_bound_26 = uint2(4294967295u);
+    bool loop_init_26 = true;
+    while(true) {
+        if (metal::all(loop_bound_26 == uint2(0u))) { break; }
+        loop_bound_26 -= uint2(loop_bound_26.y == 0u, 1u);
+        if (!loop_init_26) {
+            uint _e109 = row_4;
+            row_4 = _e109 + 16u;
+        }
+        loop_init_26 = false;
+        uint _e49 = row_4;
+        if (_e49 < ROW_TILE) {
+        } else {
+            break;
+        }
+        {
+            all = 0.0;
+            x = 0u;
+            uint2 loop_bound_27 = uint2(4294967295u);
+            bool loop_init_27 = true;
+            while(true) {
+                if (metal::all(loop_bound_27 == uint2(0u))) { break; }
+                loop_bound_27 -= uint2(loop_bound_27.y == 0u, 1u);
+                if (!loop_init_27) {
+                    uint _e76 = x;
+                    x = _e76 + 1u;
+                }
+                loop_init_27 = false;
+                uint _e56 = x;
+                if (_e56 < GROUP_X) {
+                } else {
+                    break;
+                }
+                {
+                    float _e59 = all;
+                    uint _e61 = row_4;
+                    uint _e66 = x;
+                    uint _e69 = row_4;
+                    float _e73 = tile_left.inner[(naga_div(_e61, 4u) * GROUP_X) + _e66][naga_mod(_e69, 4u)];
+                    all = _e59 + _e73;
+                }
+            }
+            i_1 = 0u;
+            uint2 loop_bound_28 = uint2(4294967295u);
+            bool loop_init_28 = true;
+            while(true) {
+                if (metal::all(loop_bound_28 == uint2(0u))) { break; }
+                loop_bound_28 -= uint2(loop_bound_28.y == 0u, 1u);
+                if (!loop_init_28) {
+                    uint _e102 = i_1;
+                    i_1 = _e102 + 1u;
+                }
+                loop_init_28 = false;
+                uint _e80 = i_1;
+                if (_e80 < 2u) {
+                } else {
+                    break;
+                }
+                {
+                    float _e86 = all;
+                    uint _e88 = i_1;
+                    uint _e90 = row_4;
+                    uint _e95 = row_4;
+                    float _e99 = tile_right.inner[(_e88 * 4u) + naga_div(_e90, 4u)][naga_mod(_e95, 4u)];
+                    all = _e86 + _e99;
+                }
+            }
+            uint _e105 = row_4;
+            float _e108 = all;
+            row_state.inner[_e105].y = _e108;
+        }
+    }
+    metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup);
     return;
 }
 
 void keep(
-    uint row_4,
+    uint row_5,
     uint query,
     float all_1
 ) {
@@ -846,91 +1410,93 @@ void keep(
 }
 
 void store_outputs(
-    Near near_5,
     uint rows,
     uint lane,
     uint head,
     constant Params& params,
     device type_4& o,
-    threadgroup type_8& coefficients,
     thread type_10& sum,
-    thread type_11& total,
     thread metal::uint3& here,
+    thread Near& near,
+    threadgroup type_16& row_state,
     constant _mslBufferSizes& _buffer_sizes
 ) {
-    uint r_7 = 0u;
+    uint r_12 = 0u;
+    bool local_2 = {};
     bool local_3 = {};
-    bool local_4 = {};
-    uint c_2 = {};
-    share_totals(coefficients, total, here);
-    uint2 loop_bound_21 = uint2(4294967295u);
-    bool loop_init_21 = true;
+    uint c_5 = {};
+    uint2 loop_bound_29 = uint2(4294967295u);
+    bool loop_init_29 = true;
     while(true) {
-        if (metal::all(loop_bound_21 == uint2(0u))) { break; }
-        loop_bound_21 -= uint2(loop_bound_21.y == 0u, 1u);
-        if (!loop_init_21) {
-            uint _e99 = r_7;
-            r_7 = _e99 + 1u;
+        if (metal::all(loop_bound_29 == uint2(0u))) { break; }
+        loop_bound_29 -= uint2(loop_bound_29.y == 0u, 1u);
+        if (!loop_init_29) {
+            uint _e114 = r_12;
+            r_12 = _e114 + 1u;
         }
-        loop_init_21 = false;
-        uint _e6 = r_7;
-        if (_e6 < ROWS) {
+        loop_init_29 = false;
+        uint _e5 = r_12;
+        if (_e5 < ROWS) {
         } else {
             break;
         }
         {
-            uint _e9 = r_7;
-            uint _e10 = row_of(_e9, here);
-            int own_2 = as_type<int>(as_type<uint>(near_5.row) + as_type<uint>(static_cast<int>(_e10)));
-            if (_e10 < rows) {
-                local_3 = own_2 >= 0;
+            uint _e8 = r_12;
+            uint _e9 = row_of(_e8, here);
+            int _e12 = near.row;
+            int own_1 = as_type<int>(as_type<uint>(_e12) + as_type<uint>(static_cast<int>(_e9)));
+            if (_e9 < rows) {
+                local_2 = own_1 >= 0;
+            } else {
+                local_2 = false;
+            }
+            bool _e21 = local_2;
+            if (_e21) {
+                uint _e26 = params.tokens;
+                local_3 = own_1 < static_cast<int>(_e26 * GROUP);
             } else {
                 local_3 = false;
             }
-            bool _e20 = local_3;
-            if (_e20) {
-                uint _e25 = params.tokens;
-                local_4 = own_2 < static_cast<int>(_e25 * GROUP);
-            } else {
-                local_4 = false;
-            }
-            bool _e31 = local_4;
-            if (_e31) {
-                float _e32 = row_total(_e10, coefficients);
-                uint _e35 = params.tokens;
-                uint token = (lane * _e35) + naga_div(static_cast<uint>(own_2), GROUP);
-                uint to = ((((token * HEADS) + head) * GROUP) + naga_mod(static_cast<uint>(own_2), GROUP)) * 4u;
-                c_2 = 0u;
-                uint2 loop_bound_22 = uint2(4294967295u);
-                bool loop_init_22 = true;
+            bool _e32 = local_3;
+            if (_e32) {
+                float all_2 = row_state.inner[_e9].y;
+                uint _e39 = params.tokens;
+                uint token = (lane * _e39) + naga_div(static_cast<uint>(own_1), GROUP);
+                uint to = ((((token * HEADS) + head) * GROUP) + naga_mod(static_cast<uint>(own_1), GROUP)) * 4u;
+                c_5 = 0u;
+                uint2 loop_bound_30 = uint2(4294967295u);
+                bool loop_init_30 = true;
                 while(true) {
-                    if (metal::all(loop_bound_22 == uint2(0u))) { break; }
-                    loop_bound_22 -= uint2(loop_bound_22.y == 0u, 1u);
-                    if (!loop_init_22) {
-                        uint _e88 = c_2;
-                        c_2 = _e88 + 1u;
+                    if (metal::all(loop_bound_30 == uint2(0u))) { break; }
+                    loop_bound_30 -= uint2(loop_bound_30.y == 0u, 1u);
+                    if (!loop_init_30) {
+                        uint _e97 = c_5;
+                        c_5 = _e97 + 1u;
                     }
-                    loop_init_22 = false;
-                    uint _e57 = c_2;
-                    if (_e57 < VECTORS) {
+                    loop_init_30 = false;
+                    uint _e61 = c_5;
+                    if (_e61 < 1u) {
                     } else {
                         break;
                     }
                     {
-                        uint _e62 = here.x;
-                        uint _e63 = c_2;
-                        uint vector_6 = _e62 + (_e63 * GROUP_X);
-                        if (vector_6 < 4u) {
-                            uint _e76 = r_7;
-                            uint _e79 = c_2;
-                            metal::float4 _e82 = sum.inner[(_e76 * VECTORS) + _e79];
-                            o[to + vector_6] = _e82 / metal::float4(BIAS + _e32);
+                        uint _e69 = near.vector;
+                        uint _e70 = c_5;
+                        uint _e71 = vector_of(_e70, here);
+                        uint vector_5 = _e69 + _e71;
+                        if (vector_5 < 4u) {
+                            uint _e82 = r_12;
+                            uint _e88 = c_5;
+                            metal::float4 _e91 = sum.inner[(_e82 * 1u) + _e88];
+                            o[to + vector_5] = _e91 / metal::float4(BIAS + all_2);
                         }
                     }
                 }
-                uint _e92 = here.x;
-                if (_e92 == 0u) {
-                    keep(_e10, near_5.queries + static_cast<uint>(own_2), _e32);
+                uint _e101 = near.vector;
+                uint _e104 = here.x;
+                if ((_e101 + _e104) == 0u) {
+                    uint _e110 = near.queries;
+                    keep(_e9, _e110 + static_cast<uint>(own_1), all_2);
                 }
             }
         }
@@ -939,380 +1505,386 @@ void store_outputs(
 }
 
 float factor(
-    uint row_5,
+    uint at,
     uint index_1,
-    threadgroup type_9& staged
+    device type_4 const& queries,
+    constant _mslBufferSizes& _buffer_sizes
 ) {
-    uint at = (row_5 * PITCH) + index_1;
-    float _e12 = staged.inner[naga_div(at, 4u)][naga_mod(at, 4u)];
-    return _e12;
+    uint i_2 = at + (EXTENDED ? metal::min(index_1, 7u) : index_1);
+    float _e17 = queries[naga_div(i_2, 4u)][naga_mod(i_2, 4u)];
+    return (EXTENDED & (index_1 == SOURCE)) ? 1.0 : _e17;
 }
 
 float feature(
     uint row_6,
     uint packed,
-    threadgroup type_9& staged
+    device type_4 const& queries,
+    constant _mslBufferSizes& _buffer_sizes
 ) {
     float value = {};
-    float _e4 = factor(row_6, packed & 255u, staged);
+    float _e4 = factor(row_6, packed & 255u, queries, _buffer_sizes);
     value = _e4;
     if (true) {
         float _e10 = value;
-        float _e15 = factor(row_6, (packed >> 8u) & 255u, staged);
+        float _e15 = factor(row_6, (packed >> 8u) & 255u, queries, _buffer_sizes);
         value = _e10 * _e15;
     }
     if (false) {
         float _e21 = value;
-        float _e26 = factor(row_6, (packed >> 16u) & 255u, staged);
+        float _e26 = factor(row_6, (packed >> 16u) & 255u, queries, _buffer_sizes);
         value = _e21 * _e26;
     }
     if (false) {
         float _e32 = value;
-        float _e35 = factor(row_6, packed >> 24u, staged);
+        float _e35 = factor(row_6, packed >> 24u, queries, _buffer_sizes);
         value = _e32 * _e35;
     }
     float _e37 = value;
     return _e37;
 }
 
-metal::float4 features(
-    uint row_7,
-    metal::uint4 packed_1,
-    threadgroup type_9& staged
+uint vectors_far(
 ) {
-    float _e3 = feature(row_7, packed_1.x, staged);
-    float _e5 = feature(row_7, packed_1.y, staged);
-    float _e7 = feature(row_7, packed_1.z, staged);
-    float _e9 = feature(row_7, packed_1.w, staged);
+    uint _e0 = vectors_sum();
+    return _e0;
+}
+
+metal::float4 features(
+    metal::uint4 at_1,
+    uint packed_1,
+    device type_4 const& queries,
+    constant _mslBufferSizes& _buffer_sizes
+) {
+    float _e3 = feature(at_1.x, packed_1, queries, _buffer_sizes);
+    float _e5 = feature(at_1.y, packed_1, queries, _buffer_sizes);
+    float _e7 = feature(at_1.z, packed_1, queries, _buffer_sizes);
+    float _e9 = feature(at_1.w, packed_1, queries, _buffer_sizes);
     return metal::float4(_e3, _e5, _e7, _e9);
 }
 
-void stage_vector(
-    uint row_8,
-    uint vector_3,
-    metal::float4 value_1,
-    threadgroup type_9& staged
-) {
-    staged.inner[(row_8 * 3u) + vector_3] = (vector_3 < 2u) ? value_1 : metal::float4(1.0);
-    return;
-}
-
-metal::float4 value_far(
-    uint z,
-    uint f,
-    uint vector_4,
-    device type_4 const& prefix,
-    constant _mslBufferSizes& _buffer_sizes
-) {
-    metal::float4 _e11 = prefix[naga_div(z + (f * HEAD), 4u) + vector_4];
-    return _e11;
-}
-
-void add_far(
-    uint first_2,
-    uint start_3,
-    uint end_1,
-    device type_4 const& prefix,
-    threadgroup type_8& coefficients,
-    thread type_10& sum,
-    thread metal::uint3& here,
-    constant _mslBufferSizes& _buffer_sizes
-) {
-    type_14 a_2 = type_14 {};
-    uint k_5 = 0u;
-    uint x_2 = {};
-    uint r_8 = {};
-    uint c_3 = {};
-    uint r_9 = {};
-    uint2 loop_bound_23 = uint2(4294967295u);
-    bool loop_init_23 = true;
-    while(true) {
-        if (metal::all(loop_bound_23 == uint2(0u))) { break; }
-        loop_bound_23 -= uint2(loop_bound_23.y == 0u, 1u);
-        if (!loop_init_23) {
-            uint _e146 = k_5;
-            k_5 = _e146 + 1u;
-        }
-        loop_init_23 = false;
-        uint _e7 = k_5;
-        if (_e7 < KEYS) {
-        } else {
-            break;
-        }
-        {
-            x_2 = 0u;
-            uint2 loop_bound_24 = uint2(4294967295u);
-            bool loop_init_24 = true;
-            while(true) {
-                if (metal::all(loop_bound_24 == uint2(0u))) { break; }
-                loop_bound_24 -= uint2(loop_bound_24.y == 0u, 1u);
-                if (!loop_init_24) {
-                    uint _e143 = x_2;
-                    x_2 = _e143 + 1u;
-                }
-                loop_init_24 = false;
-                uint _e12 = x_2;
-                if (_e12 < GROUP_X) {
-                } else {
-                    break;
-                }
-                {
-                    uint _e19 = k_5;
-                    uint _e22 = x_2;
-                    uint key_5 = (start_3 + (16u * _e19)) + _e22;
-                    uint k0_1 = metal::min(key_5, end_1 - 1u);
-                    uint k1_1 = metal::min(key_5 + GROUP_X, end_1 - 1u);
-                    uint k2_1 = metal::min(key_5 + 8u, end_1 - 1u);
-                    uint k3_1 = metal::min(key_5 + 12u, end_1 - 1u);
-                    r_8 = 0u;
-                    uint2 loop_bound_25 = uint2(4294967295u);
-                    bool loop_init_25 = true;
-                    while(true) {
-                        if (metal::all(loop_bound_25 == uint2(0u))) { break; }
-                        loop_bound_25 -= uint2(loop_bound_25.y == 0u, 1u);
-                        if (!loop_init_25) {
-                            uint _e67 = r_8;
-                            r_8 = _e67 + 1u;
-                        }
-                        loop_init_25 = false;
-                        uint _e50 = r_8;
-                        if (_e50 < ROWS) {
-                        } else {
-                            break;
-                        }
-                        {
-                            uint _e53 = r_8;
-                            uint _e56 = r_8;
-                            uint _e57 = row_of(_e56, here);
-                            uint _e58 = k_5;
-                            uint _e61 = x_2;
-                            uint _e63 = coefficient_at(_e57, (_e58 * GROUP_X) + _e61);
-                            metal::float4 _e65 = coefficients.inner[_e63];
-                            a_2.inner[_e53] = _e65;
-                        }
-                    }
-                    c_3 = 0u;
-                    uint2 loop_bound_26 = uint2(4294967295u);
-                    bool loop_init_26 = true;
-                    while(true) {
-                        if (metal::all(loop_bound_26 == uint2(0u))) { break; }
-                        loop_bound_26 -= uint2(loop_bound_26.y == 0u, 1u);
-                        if (!loop_init_26) {
-                            uint _e140 = c_3;
-                            c_3 = _e140 + 1u;
-                        }
-                        loop_init_26 = false;
-                        uint _e71 = c_3;
-                        if (_e71 < VECTORS) {
-                        } else {
-                            break;
-                        }
-                        {
-                            uint _e76 = here.x;
-                            uint _e77 = c_3;
-                            uint vector_7 = metal::min(_e76 + (_e77 * GROUP_X), 3u);
-                            metal::float4 _e88 = value_far(first_2, k0_1, vector_7, prefix, _buffer_sizes);
-                            metal::float4 _e89 = value_far(first_2, k1_1, vector_7, prefix, _buffer_sizes);
-                            metal::float4 _e90 = value_far(first_2, k2_1, vector_7, prefix, _buffer_sizes);
-                            metal::float4 _e91 = value_far(first_2, k3_1, vector_7, prefix, _buffer_sizes);
-                            r_9 = 0u;
-                            uint2 loop_bound_27 = uint2(4294967295u);
-                            bool loop_init_27 = true;
-                            while(true) {
-                                if (metal::all(loop_bound_27 == uint2(0u))) { break; }
-                                loop_bound_27 -= uint2(loop_bound_27.y == 0u, 1u);
-                                if (!loop_init_27) {
-                                    uint _e137 = r_9;
-                                    r_9 = _e137 + 1u;
-                                }
-                                loop_init_27 = false;
-                                uint _e94 = r_9;
-                                if (_e94 < ROWS) {
-                                } else {
-                                    break;
-                                }
-                                {
-                                    uint _e98 = r_9;
-                                    uint _e101 = c_3;
-                                    uint _e105 = r_9;
-                                    uint _e108 = c_3;
-                                    metal::float4 _e111 = sum.inner[(_e105 * VECTORS) + _e108];
-                                    uint _e112 = r_9;
-                                    float _e115 = a_2.inner[_e112].x;
-                                    uint _e118 = r_9;
-                                    float _e121 = a_2.inner[_e118].y;
-                                    uint _e124 = r_9;
-                                    float _e127 = a_2.inner[_e124].z;
-                                    uint _e130 = r_9;
-                                    float _e133 = a_2.inner[_e130].w;
-                                    sum.inner[(_e98 * VECTORS) + _e101] = (((_e111 + (_e115 * _e88)) + (_e121 * _e89)) + (_e127 * _e90)) + (_e133 * _e91);
-                                }
-                            }
-                        }
-                    }
-                }
-            }
-        }
-    }
-    return;
-}
-
-float z_total(
-    uint z_1,
-    uint f_1,
-    device type_4 const& prefix,
-    constant _mslBufferSizes& _buffer_sizes
-) {
-    float _e16 = prefix[naga_div((z_1 + 576u) + f_1, 4u)][naga_mod(f_1, 4u)];
-    return _e16;
-}
-
-void add_far_state(
-    Near near_6,
-    uint z_2,
+metal::float4x4 left_far(
+    uint row_7,
+    uint k_18,
     constant Params& params,
     device type_4 const& queries,
     device type_6 const& table,
     device type_4 const& prefix,
-    threadgroup type_8& coefficients,
-    threadgroup type_9& staged,
-    thread type_10& sum,
-    thread type_11& total,
-    thread metal::uint3& here,
-    threadgroup type_16& row_state,
+    thread Near& near,
+    thread metal::float4& far_total,
+    thread uint& z,
     constant _mslBufferSizes& _buffer_sizes
 ) {
-    uint i_3 = {};
-    uint start_4 = 0u;
-    uint k_6 = {};
-    uint r_10 = {};
-    metal::float4 phi = {};
-    uint _e4 = here.z;
-    i_3 = _e4;
-    uint2 loop_bound_28 = uint2(4294967295u);
-    bool loop_init_28 = true;
+    metal::float4x4 phi = metal::float4x4 {};
+    uint j_7 = 0u;
+    if (k_18 >= FEATURES) {
+        return metal::float4x4 {};
+    }
+    uint _e5 = query_row(row_7, params, near);
+    uint _e8 = query_row(row_7 + 1u, params, near);
+    uint _e11 = query_row(row_7 + 2u, params, near);
+    uint _e14 = query_row(row_7 + 3u, params, near);
+    metal::uint4 at_8 = (metal::uint4(_e5, _e8, _e11, _e14) * QUERY_WIDTH) + metal::uint4(16u);
+    uint2 loop_bound_31 = uint2(4294967295u);
+    bool loop_init_31 = true;
     while(true) {
-        if (metal::all(loop_bound_28 == uint2(0u))) { break; }
-        loop_bound_28 -= uint2(loop_bound_28.y == 0u, 1u);
-        if (!loop_init_28) {
-            uint _e50 = i_3;
-            i_3 = _e50 + 64u;
+        if (metal::all(loop_bound_31 == uint2(0u))) { break; }
+        loop_bound_31 -= uint2(loop_bound_31.y == 0u, 1u);
+        if (!loop_init_31) {
+            uint _e38 = j_7;
+            j_7 = _e38 + 1u;
         }
-        loop_init_28 = false;
-        uint _e6 = i_3;
-        if (_e6 < 48u) {
+        loop_init_31 = false;
+        uint _e26 = j_7;
+        if (_e26 < 4u) {
         } else {
             break;
         }
         {
-            uint _e17 = i_3;
-            uint c_4 = naga_mod(_e17, 3u);
-            uint _e25 = i_3;
-            uint _e33 = i_3;
-            metal::float4 _e49 = query_vector(near_6, naga_div(_e33, 3u), SOURCE_OFFSET, metal::min(c_4, 1u), params, queries, _buffer_sizes);
-            stage_vector(naga_div(_e25, 3u), c_4, _e49, staged);
+            uint _e29 = j_7;
+            uint _e32 = j_7;
+            uint _e35 = table[k_18 + _e32];
+            metal::float4 _e36 = features(at_8, _e35, queries, _buffer_sizes);
+            phi[_e29] = _e36;
         }
     }
-    metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup);
-    uint2 loop_bound_29 = uint2(4294967295u);
-    bool loop_init_29 = true;
+    metal::float4 _e41 = far_total;
+    metal::float4x4 _e42 = phi;
+    uint _e45 = z;
+    metal::float4 _e56 = prefix[naga_div((_e45 + 576u) + k_18, 4u)];
+    far_total = _e41 + (_e42 * _e56);
+    metal::float4x4 _e59 = phi;
+    return _e59;
+}
+
+metal::float4 z_at(
+    uint f,
+    uint vector_3,
+    device type_4 const& prefix,
+    thread Near& near,
+    thread uint& z,
+    constant _mslBufferSizes& _buffer_sizes
+) {
+    uint _e4 = z;
+    uint _e12 = near.vector;
+    metal::float4 _e23 = prefix[naga_div(_e4 + (f * HEAD), 4u) + metal::min(_e12 + vector_3, 3u)];
+    return _e23;
+}
+
+metal::float4x4 right_far(
+    uint vector_4,
+    uint k_19,
+    device type_4 const& prefix,
+    thread Near& near,
+    thread uint& z,
+    constant _mslBufferSizes& _buffer_sizes
+) {
+    metal::float4x4 block_5 = metal::float4x4 {};
+    uint j_8 = 0u;
+    if (k_19 >= FEATURES) {
+        return metal::float4x4 {};
+    }
+    uint2 loop_bound_32 = uint2(4294967295u);
+    bool loop_init_32 = true;
     while(true) {
-        if (metal::all(loop_bound_29 == uint2(0u))) { break; }
-        loop_bound_29 -= uint2(loop_bound_29.y == 0u, 1u);
-        if (!loop_init_29) {
-            uint _e173 = start_4;
-            start_4 = _e173 + TILE;
+        if (metal::all(loop_bound_32 == uint2(0u))) { break; }
+        loop_bound_32 -= uint2(loop_bound_32.y == 0u, 1u);
+        if (!loop_init_32) {
+            uint _e18 = j_8;
+            j_8 = _e18 + 1u;
         }
-        loop_init_29 = false;
-        uint _e59 = start_4;
-        if (_e59 < FEATURES) {
+        loop_init_32 = false;
+        uint _e9 = j_8;
+        if (_e9 < 4u) {
         } else {
             break;
         }
         {
-            k_6 = 0u;
-            uint2 loop_bound_30 = uint2(4294967295u);
-            bool loop_init_30 = true;
+            uint _e12 = j_8;
+            uint _e14 = j_8;
+            metal::float4 _e16 = z_at(k_19 + _e14, vector_4, prefix, near, z, _buffer_sizes);
+            block_5[_e12] = _e16;
+        }
+    }
+    metal::float4x4 _e20 = block_5;
+    return _e20;
+}
+
+void fetch_far(
+    uint k_20,
+    constant Params& params,
+    device type_4 const& queries,
+    device type_6 const& table,
+    device type_4 const& prefix,
+    thread metal::float4x4& next,
+    thread metal::uint3& here,
+    thread Near& near,
+    thread metal::float4& far_total,
+    thread uint& z,
+    constant _mslBufferSizes& _buffer_sizes
+) {
+    uint _e9 = vectors_far();
+    uint wide_7 = GROUP_X * _e9;
+    uint _e13 = here.z;
+    uint _e14 = left_blocks();
+    uint block_8 = _e13 - _e14;
+    uint _e18 = here.z;
+    uint _e19 = left_blocks();
+    if (_e18 < _e19) {
+        uint _e25 = here.z;
+        uint _e31 = here.z;
+        metal::float4x4 _e35 = left_far(4u * naga_mod(_e25, 4u), k_20 + (4u * naga_div(_e31, 4u)), params, queries, table, prefix, near, far_total, z, _buffer_sizes);
+        next = _e35;
+        return;
+    } else {
+        if (block_8 < (wide_7 * 2u)) {
+            metal::float4x4 _e48 = right_far(naga_mod(block_8, wide_7), k_20 + (4u * naga_div(block_8, wide_7)), prefix, near, z, _buffer_sizes);
+            next = _e48;
+            return;
+        } else {
+            return;
+        }
+    }
+}
+
+void keep_far(
+    threadgroup type_8& tile_left,
+    threadgroup type_9& tile_right,
+    thread metal::float4x4& next,
+    thread uint& buffer,
+    thread metal::uint3& here
+) {
+    uint _e1 = vectors_far();
+    uint wide_8 = GROUP_X * _e1;
+    uint _e5 = here.z;
+    uint _e6 = left_blocks();
+    uint block_9 = _e5 - _e6;
+    uint _e11 = buffer;
+    buffer = 1u - _e11;
+    uint _e15 = here.z;
+    uint _e16 = left_blocks();
+    if (_e15 < _e16) {
+        uint _e20 = here.z;
+        keep_left(_e20, tile_left, next, buffer);
+        return;
+    } else {
+        if (block_9 < (wide_8 * 2u)) {
+            keep_right(block_9, wide_8, tile_right, next, buffer);
+            return;
+        } else {
+            return;
+        }
+    }
+}
+
+void multiply_far(
+    threadgroup type_8& tile_left,
+    threadgroup type_9& tile_right,
+    thread type_10& sum,
+    thread uint& buffer,
+    thread metal::uint3& here
+) {
+    multiply_sum(tile_left, tile_right, sum, buffer, here);
+    return;
+}
+
+void add_far(
+    uint inner_2,
+    constant Params& params,
+    device type_4 const& queries,
+    device type_6 const& table,
+    device type_4 const& prefix,
+    threadgroup type_8& tile_left,
+    threadgroup type_9& tile_right,
+    thread type_10& sum,
+    thread metal::float4x4& next,
+    thread uint& buffer,
+    thread metal::uint3& here,
+    thread Near& near,
+    thread metal::float4& far_total,
+    thread uint& z,
+    constant _mslBufferSizes& _buffer_sizes
+) {
+    uint k_21 = 0u;
+    fetch_far(0u, params, queries, table, prefix, next, here, near, far_total, z, _buffer_sizes);
+    keep_far(tile_left, tile_right, next, buffer, here);
+    metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup);
+    uint2 loop_bound_33 = uint2(4294967295u);
+    bool loop_init_33 = true;
+    while(true) {
+        if (metal::all(loop_bound_33 == uint2(0u))) { break; }
+        loop_bound_33 -= uint2(loop_bound_33.y == 0u, 1u);
+        if (!loop_init_33) {
+            uint _e13 = k_21;
+            k_21 = _e13 + DEPTH;
+        }
+        loop_init_33 = false;
+        uint _e4 = k_21;
+        if (_e4 < inner_2) {
+        } else {
+            break;
+        }
+        {
+            uint _e6 = k_21;
+            bool more_1 = (_e6 + DEPTH) < inner_2;
+            if (more_1) {
+                uint _e10 = k_21;
+                fetch_far(_e10 + DEPTH, params, queries, table, prefix, next, here, near, far_total, z, _buffer_sizes);
+            }
+            multiply_far(tile_left, tile_right, sum, buffer, here);
+            if (more_1) {
+                keep_far(tile_left, tile_right, next, buffer, here);
+                metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup);
+            }
+        }
+    }
+    return;
+}
+
+void add_far_state(
+    constant Params& params,
+    device type_4 const& queries,
+    device type_6 const& table,
+    device type_4 const& prefix,
+    threadgroup type_8& tile_left,
+    threadgroup type_9& tile_right,
+    thread type_10& sum,
+    thread metal::float4x4& next,
+    thread uint& buffer,
+    thread metal::uint3& here,
+    thread Near& near,
+    threadgroup type_16& row_state,
+    thread metal::float4& far_total,
+    thread uint& z,
+    constant _mslBufferSizes& _buffer_sizes
+) {
+    uint r_13 = 0u;
+    uint c_6 = {};
+    add_far(FEATURES, params, queries, table, prefix, tile_left, tile_right, sum, next, buffer, here, near, far_total, z, _buffer_sizes);
+    if (false) {
+        return;
+    }
+    uint2 loop_bound_34 = uint2(4294967295u);
+    bool loop_init_34 = true;
+    while(true) {
+        if (metal::all(loop_bound_34 == uint2(0u))) { break; }
+        loop_bound_34 -= uint2(loop_bound_34.y == 0u, 1u);
+        if (!loop_init_34) {
+            uint _e40 = r_13;
+            r_13 = _e40 + 1u;
+        }
+        loop_init_34 = false;
+        uint _e6 = r_13;
+        if (_e6 < ROWS) {
+        } else {
+            break;
+        }
+        {
+            uint _e10 = r_13;
+            uint _e11 = row_of(_e10, here);
+            metal::float2 _e13 = row_state.inner[_e11];
+            float _e15 = gate_decay(_e13, metal::float2 {});
+            c_6 = 0u;
+            uint2 loop_bound_35 = uint2(4294967295u);
+            bool loop_init_35 = true;
             while(true) {
-                if (metal::all(loop_bound_30 == uint2(0u))) { break; }
-                loop_bound_30 -= uint2(loop_bound_30.y == 0u, 1u);
-                if (!loop_init_30) {
-                    uint _e169 = k_6;
-                    k_6 = _e169 + 1u;
+                if (metal::all(loop_bound_35 == uint2(0u))) { break; }
+                loop_bound_35 -= uint2(loop_bound_35.y == 0u, 1u);
+                if (!loop_init_35) {
+                    uint _e37 = c_6;
+                    c_6 = _e37 + 1u;
                 }
-                loop_init_30 = false;
-                uint _e64 = k_6;
-                if (_e64 < KEYS) {
+                loop_init_35 = false;
+                uint _e18 = c_6;
+                if (_e18 < 1u) {
                 } else {
                     break;
                 }
                 {
-                    uint _e67 = k_6;
-                    metal::uint4 _e68 = tile_keys(_e67, here);
-                    uint _e69 = start_4;
-                    metal::uint4 f_2 = _e68 + metal::uint4(_e69);
-                    metal::bool4 seen_1 = f_2 < metal::uint4(36u);
-                    metal::uint4 at_1 = metal::min(f_2, metal::uint4(35u));
-                    uint _e85 = table[at_1.x];
-                    uint _e89 = table[at_1.y];
-                    uint _e93 = table[at_1.z];
-                    uint _e97 = table[at_1.w];
-                    metal::uint4 packed_2 = metal::uint4(_e85, _e89, _e93, _e97);
-                    float _e100 = z_total(z_2, at_1.x, prefix, _buffer_sizes);
-                    float _e102 = z_total(z_2, at_1.y, prefix, _buffer_sizes);
-                    float _e104 = z_total(z_2, at_1.z, prefix, _buffer_sizes);
-                    float _e106 = z_total(z_2, at_1.w, prefix, _buffer_sizes);
-                    metal::float4 totals = metal::float4(_e100, _e102, _e104, _e106);
-                    r_10 = 0u;
-                    uint2 loop_bound_31 = uint2(4294967295u);
-                    bool loop_init_31 = true;
-                    while(true) {
-                        if (metal::all(loop_bound_31 == uint2(0u))) { break; }
-                        loop_bound_31 -= uint2(loop_bound_31.y == 0u, 1u);
-                        if (!loop_init_31) {
-                            uint _e166 = r_10;
-                            r_10 = _e166 + 1u;
-                        }
-                        loop_init_31 = false;
-                        uint _e110 = r_10;
-                        if (_e110 < ROWS) {
-                        } else {
-                            break;
-                        }
-                        {
-                            uint _e113 = r_10;
-                            uint _e114 = row_of(_e113, here);
-                            metal::float4 _e116 = features(_e114, packed_2, staged);
-                            phi = metal::select(metal::float4 {}, _e116, seen_1);
-                            if (GATED) {
-                                metal::float4 _e120 = phi;
-                                metal::float2 _e123 = row_state.inner[_e114];
-                                float _e125 = gate_decay(_e123, metal::float2 {});
-                                phi = _e120 * _e125;
-                            }
-                            uint _e128 = r_10;
-                            uint _e131 = r_10;
-                            float _e133 = total.inner[_e131];
-                            float _e135 = phi.x;
-                            float _e140 = phi.y;
-                            float _e145 = phi.z;
-                            float _e150 = phi.w;
-                            total.inner[_e128] = (((_e133 + (_e135 * totals.x)) + (_e140 * totals.y)) + (_e145 * totals.z)) + (_e150 * totals.w);
-                            uint _e155 = k_6;
-                            uint _e160 = here.x;
-                            uint _e162 = coefficient_at(_e114, (_e155 * GROUP_X) + _e160);
-                            metal::float4 _e164 = phi;
-                            coefficients.inner[_e162] = _e164;
-                        }
-                    }
+                    uint _e25 = r_13;
+                    uint _e31 = c_6;
+                    metal::float4 _e34 = sum.inner[(_e25 * 1u) + _e31];
+                    sum.inner[(_e25 * 1u) + _e31] = _e34 * _e15;
                 }
             }
-            metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup);
-            uint _e171 = start_4;
-            add_far(z_2, _e171, FEATURES, prefix, coefficients, sum, here, _buffer_sizes);
-            metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup);
         }
     }
+    uint _e44 = here.z;
+    uint _e45 = left_blocks();
+    if (_e44 >= _e45) {
+        return;
+    }
+    uint _e50 = here.z;
+    uint row_8 = 4u * naga_mod(_e50, 4u);
+    metal::float4 _e59 = far_total;
+    metal::float2 _e62 = row_state.inner[row_8];
+    float _e63 = gate_decay(_e62, metal::float2 {});
+    metal::float2 _e68 = row_state.inner[row_8 + 1u];
+    float _e69 = gate_decay(_e68, metal::float2 {});
+    metal::float2 _e74 = row_state.inner[row_8 + 2u];
+    float _e75 = gate_decay(_e74, metal::float2 {});
+    metal::float2 _e80 = row_state.inner[row_8 + 3u];
+    float _e81 = gate_decay(_e80, metal::float2 {});
+    far_total = _e59 * metal::float4(_e63, _e69, _e75, _e81);
     return;
 }
 
@@ -1329,21 +1901,27 @@ kernel void main_(
 , device type_6 const& table [[user(fake0)]]
 , device type_4 const& prefix [[user(fake0)]]
 , device type_4& o [[user(fake0)]]
-, threadgroup type_8& coefficients
-, threadgroup type_9& staged
+, threadgroup type_8& tile_left
+, threadgroup type_9& tile_right
 , threadgroup type_16& row_state
 , constant _mslBufferSizes& _buffer_sizes [[user(fake0)]]
 ) {
     type_10 sum = {};
-    type_11 total = {};
+    metal::float4x4 next = {};
+    uint buffer = {};
     metal::uint3 here = {};
-    type_10 dots = {};
+    type_13 dots = {};
+    Near near = {};
+    uint first_key = {};
+    type_17 total = {};
+    metal::float4 far_total = {};
+    uint z = {};
     if (index == 0u) {
-        for (int __i0 = 0; __i0 < 144; __i0++) {
-            coefficients.inner[__i0] = {};
+        for (int __i0 = 0; __i0 < 64; __i0++) {
+            tile_left.inner[__i0] = {};
         }
-        for (int __i0 = 0; __i0 < 200; __i0++) {
-            staged.inner[__i0] = {};
+        for (int __i0 = 0; __i0 < 64; __i0++) {
+            tile_right.inner[__i0] = {};
         }
         for (int __i0 = 0; __i0 < 16; __i0++) {
             row_state.inner[__i0] = {};
@@ -1352,36 +1930,40 @@ kernel void main_(
     metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup);
     bool local_1 = {};
     here = metal::uint3(local.xy, index);
-    uint block = group.y;
+    uint block_10 = group.y;
     uint _e10 = params.lane_base;
     Lane lane_1 = lanes[_e10 + naga_div(group.z, HEADS)];
     uint head_1 = naga_mod(group.z, HEADS);
     uint _e23 = params.tokens;
-    uint end_2 = (lane_1.ring + _e23) * GROUP;
-    uint tile = group.x * ROW_TILE;
-    uint first_3 = ((block * BLOCK) * GROUP) + tile;
+    uint end_1 = (lane_1.ring + _e23) * GROUP;
+    uint parts = params.parts;
+    uint tile = naga_div(group.x, parts) * ROW_TILE;
+    uint first = ((block_10 * BLOCK) * GROUP) + tile;
     uint rows_1 = metal::min(16u - tile, ROW_TILE);
-    if (!((first_3 >= end_2))) {
-        local_1 = (first_3 + rows_1) <= (lane_1.ring * GROUP);
+    if (!((first >= end_1))) {
+        local_1 = (first + rows_1) <= (lane_1.ring * GROUP);
     } else {
         local_1 = true;
     }
-    bool _e53 = local_1;
-    if (_e53) {
+    bool _e57 = local_1;
+    if (_e57) {
         return;
     }
-    uint _e64 = params.tokens;
-    uint keys_end = metal::min(naga_div((tile + rows_1) - 1u, GROUP) + 1u, (lane_1.ring + _e64) - (block * BLOCK));
-    uint _e73 = params.tokens;
-    uint _e86 = params.stride;
-    Near near_7 = Near {(group.z * _e73) * GROUP, as_type<int>(as_type<uint>(static_cast<int>(first_3)) - as_type<uint>(static_cast<int>(lane_1.ring * GROUP))), (group.z * _e86) + (block * BLOCK), tile, keys_end};
-    keep_row_gates(near_7, keys, here, row_state, _buffer_sizes);
-    add_near_keys(near_7, params, queries, keys, coefficients, staged, sum, total, here, row_state, dots, _buffer_sizes);
-    if ((lane_1.position + (block * BLOCK)) > lane_1.ring) {
-        metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup);
-        uint _e101 = params.blocks;
-        add_far_state(near_7, (((group.z * _e101) + block) * FEATURES) * 17u, params, queries, table, prefix, coefficients, staged, sum, total, here, row_state, _buffer_sizes);
+    uint _e68 = params.tokens;
+    uint keys_end = metal::min(naga_div((tile + rows_1) - 1u, GROUP) + 1u, (lane_1.ring + _e68) - (block_10 * BLOCK));
+    uint _e78 = params.tokens;
+    uint _e91 = params.stride;
+    near = Near {(group.z * _e78) * GROUP, as_type<int>(as_type<uint>(static_cast<int>(first)) - as_type<uint>(static_cast<int>(lane_1.ring * GROUP))), (group.z * _e91) + (block_10 * BLOCK), tile, keys_end, naga_mod(group.x, parts) * 4u};
+    keep_row_gates(keys, here, near, row_state, _buffer_sizes);
+    metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup);
+    if ((lane_1.position + (block_10 * BLOCK)) > lane_1.ring) {
+        uint _e117 = params.blocks;
+        z = (((group.z * _e117) + block_10) * FEATURES) * 17u;
+        add_far_state(params, queries, table, prefix, tile_left, tile_right, sum, next, buffer, here, near, row_state, far_total, z, _buffer_sizes);
     }
-    store_outputs(near_7, rows_1, naga_div(group.z, HEADS), head_1, params, o, coefficients, sum, total, here, _buffer_sizes);
+    add_near_keys(keys_end, params, queries, keys, tile_left, tile_right, sum, next, buffer, here, dots, near, first_key, row_state, total, _buffer_sizes);
+    metal::float4 _e128 = far_total;
+    share_totals(_e128, tile_left, tile_right, here, row_state, total);
+    store_outputs(rows_1, naga_div(group.z, HEADS), head_1, params, o, sum, here, near, row_state, _buffer_sizes);
     return;
 }

@@ -11,8 +11,8 @@ use crate::kernels::heads::row_tasks::{by_head, row_tasks};
 use crate::kernels::pairs::mask::Mask;
 use crate::kernels::pairs::pair_affinity::PairAffinity;
 use crate::kernels::shader::attention_dense as shader;
-use crate::kernels::shader::shared::{NearKeys, RowTile};
-use crate::kernels::tiles::row_tile::{OUTPUTS, dots, staging};
+use crate::kernels::shader::shared::{MatrixTile, NearKeys};
+use crate::kernels::tiles::row_tile::{OUTPUTS, parts, rows};
 use crate::kernels::{DeviceTraits, Dispatch, Kernel, Real, Variant, cpu, shape_error};
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::{shape, twins};
@@ -64,13 +64,13 @@ impl AttentionDense {
         Ok(())
     }
 
-    fn overrides(&self, tile: RowTile, chunk: usize) -> shader::Overrides {
+    fn overrides(&self, tile: MatrixTile) -> shader::Overrides {
         let (l, bias) = (&self.layout, self.bias);
         let (softmax, local_affinity) = self.affinity.overrides(l.size);
         shader::Overrides {
             head_layout: l.overrides(),
-            near_keys: NearKeys { local: l.head, local_offset: 0, bias, chunk },
-            row_tile: staging(tile, dots(&tile, chunk)),
+            near_keys: NearKeys { local: l.head, local_offset: 0, bias, row_tile: rows(&tile) },
+            matrix_tile: tile,
             softmax,
             local_affinity,
         }
@@ -100,10 +100,8 @@ impl Kernel for AttentionDense {
         let workgroups = |rows| {
             (capacity.tokens * group).div_ceil(rows).saturating_mul(capacity.lanes.saturating_mul(heads))
         };
-        let bytes = |tile, chunk| self.overrides(tile, chunk).workgroup_bytes(flags);
-        let tile = OUTPUTS.row_tile(device, head, workgroups, |tile| bytes(tile, 1));
-        let chunk = OUTPUTS.chunk(device, head, |chunk| bytes(tile, chunk));
-        self.overrides(tile, chunk).variant(flags)
+        let bytes = |tile| self.overrides(tile).workgroup_bytes(flags);
+        self.overrides(OUTPUTS.row_tile(device, head, workgroups, bytes)).variant(flags)
     }
 
     fn check(&self, _: &Variant, device: &DeviceTraits, capacity: &Capacity) -> Result<()> {
@@ -129,11 +127,9 @@ impl Kernel for AttentionDense {
             lane_base: call.lane_base as u32,
             stride: self.stride(call) as u32,
         };
-        let rows = shader::Overrides::of(variant).row_tile.row_tile;
-        Dispatch::once(
-            &params,
-            [(call.tokens * self.layout.group).div_ceil(rows), 1, call.lanes.len() * self.layout.heads],
-        )
+        let (tile, l) = (shader::Overrides::of(variant).matrix_tile, &self.layout);
+        let tiles = (call.tokens * l.group).div_ceil(rows(&tile));
+        Dispatch::once(&params, [tiles, parts(&tile, l.head), call.lanes.len() * l.heads])
     }
 
     fn flops(&self, call: &Call) -> u64 {

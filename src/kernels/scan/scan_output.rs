@@ -9,8 +9,8 @@ use crate::kernels::pairs::local_affinity::{LocalAffinity, whole_vectors};
 use crate::kernels::pairs::mask::Mask;
 use crate::kernels::scan::features::{FeatureTable, Features};
 use crate::kernels::shader::scan_output as shader;
-use crate::kernels::shader::shared::{FeatureTile, NearKeys, RowTile};
-use crate::kernels::tiles::row_tile::{OUTPUTS, dots, staging};
+use crate::kernels::shader::shared::{MatrixTile, NearKeys};
+use crate::kernels::tiles::row_tile::{OUTPUTS, parts, rows};
 use crate::kernels::{DeviceTraits, Dispatch, Gradient, Kernel, Real, Variant, cpu, shape_error};
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::{shape, twins};
@@ -44,22 +44,19 @@ pub struct ScanOutput {
 }
 
 impl ScanOutput {
-    fn overrides(&self, tile: RowTile, chunk: usize) -> shader::Overrides {
+    fn overrides(&self, tile: MatrixTile) -> shader::Overrides {
         let l = &self.layout;
-        // Neighbours read features of the same row.
-        let pitch = self.features.source + tile.group_x;
         shader::Overrides {
             head_layout: l.overrides(),
             near_keys: NearKeys {
                 local: self.local_width,
                 local_offset: self.local_offset,
                 bias: self.bias,
-                chunk,
+                row_tile: rows(&tile),
             },
-            row_tile: staging(tile, dots(&tile, chunk).max(tile.row_tile * pitch / 4)),
+            matrix_tile: tile,
             local_affinity: self.local.overrides(),
             features: self.features.overrides(self.source_offset),
-            feature_tile: FeatureTile { pitch },
         }
     }
 }
@@ -103,24 +100,23 @@ impl Kernel for ScanOutput {
         let workgroups = |rows| {
             blocks.saturating_mul(capacity.lanes).saturating_mul(l.heads * (l.block * l.group).div_ceil(rows))
         };
-        let bytes = |tile, chunk| self.overrides(tile, chunk).workgroup_bytes(flags);
-        let tile = OUTPUTS.row_tile(device, l.head, workgroups, |tile| bytes(tile, 1));
-        let chunk = OUTPUTS.chunk(device, self.local_width, |chunk| bytes(tile, chunk));
-        self.overrides(tile, chunk).variant(flags)
+        let bytes = |tile| self.overrides(tile).workgroup_bytes(flags);
+        self.overrides(OUTPUTS.row_tile(device, l.head, workgroups, bytes)).variant(flags)
     }
 
     fn dispatches(&self, variant: &Variant, call: &Call) -> Vec<Dispatch> {
         let l = &self.layout;
-        let rows = shader::Overrides::of(variant).row_tile.row_tile;
-        let (blocks, tiles) = (call.unit(Unit::Blocks(l.block)), (l.block * l.group).div_ceil(rows));
+        let tile = shader::Overrides::of(variant).matrix_tile;
+        let (blocks, parts) = (call.unit(Unit::Blocks(l.block)), parts(&tile, l.head));
+        let tiles = (l.block * l.group).div_ceil(rows(&tile));
         let params = shader::Params {
             tokens: call.tokens as u32,
             lane_base: call.lane_base as u32,
             blocks: blocks as u32,
             stride: call.unit(Unit::Window(l.block)) as u32,
-            tiles: tiles as u32,
+            parts: parts as u32,
         };
-        Dispatch::once(&params, [tiles, blocks, call.lanes.len() * l.heads])
+        Dispatch::once(&params, [tiles * parts, blocks, call.lanes.len() * l.heads])
     }
 
     fn flops(&self, call: &Call) -> u64 {

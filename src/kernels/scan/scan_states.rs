@@ -7,8 +7,8 @@ use crate::kernels::heads::gate_sum::gate_decay;
 use crate::kernels::heads::layout::{HeadLayout, lane};
 use crate::kernels::scan::features::{FeatureTable, Features};
 use crate::kernels::shader::scan_states as shader;
-use crate::kernels::shader::shared::{FeatureTile, RowTile};
-use crate::kernels::tiles::row_tile::{FOLD, STATES, staging};
+use crate::kernels::shader::shared::MatrixTile;
+use crate::kernels::tiles::row_tile::{FOLD, STATES, parts, rows};
 use crate::kernels::{DeviceTraits, Dispatch, Gradient, Kernel, Real, Variant, cpu, shape_error};
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::{shape, twins};
@@ -68,15 +68,12 @@ impl ScanStates {
         if self.blocks == States::Queries { self.layout.query_width() } else { self.layout.key_width() }
     }
 
-    fn overrides(&self, tile: RowTile) -> shader::Overrides {
-        // Neighbours read rows side by side.
-        let pitch = self.features.source + 4;
+    fn overrides(&self, tile: MatrixTile) -> shader::Overrides {
         shader::Overrides {
             width: self.width(),
             head_layout: self.layout.overrides(),
-            row_tile: staging(tile, tile.tile * pitch / 4),
+            matrix_tile: tile,
             features: self.features.overrides(self.source_offset),
-            feature_tile: FeatureTile { pitch },
         }
     }
 }
@@ -129,18 +126,17 @@ impl Kernel for ScanStates {
     }
 
     fn dispatches(&self, variant: &Variant, call: &Call) -> Vec<Dispatch> {
-        let blocks = self.block_count(call);
+        let (blocks, tile) = (self.block_count(call), shader::Overrides::of(variant).matrix_tile);
+        let parts = parts(&tile, self.layout.head);
         let params = shader::Params {
             blocks: blocks as u32,
             lane_base: call.lane_base as u32,
             stride: self.stride(call) as u32,
             tokens: call.tokens as u32,
+            parts: parts as u32,
         };
-        let features = shader::Overrides::of(variant).row_tile.row_tile;
-        Dispatch::once(
-            &params,
-            [self.features.count.div_ceil(features), blocks, call.lanes.len() * self.layout.heads],
-        )
+        let tiles = self.features.count.div_ceil(rows(&tile));
+        Dispatch::once(&params, [tiles * parts, blocks, call.lanes.len() * self.layout.heads])
     }
 
     fn flops(&self, call: &Call) -> u64 {

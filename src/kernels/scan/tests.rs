@@ -7,8 +7,9 @@ use crate::kernels::pairs::mask::Mask;
 use crate::kernels::scan::features::Features;
 use crate::kernels::scan::scan_output::ScanOutput;
 use crate::kernels::scan::scan_states::{ScanStates, States};
-use crate::kernels::shader::shared::RowTile;
+use crate::kernels::shader::shared::MatrixTile;
 use crate::kernels::shader::{scan_output, scan_states};
+use crate::kernels::tiles::row_tile::{parts, rows};
 use crate::kernels::{DeviceTraits, Kernel};
 use crate::tensor::Capacity;
 
@@ -32,27 +33,20 @@ fn layout(head: usize, sketch: usize) -> HeadLayout {
     }
 }
 
-fn check(device: &DeviceTraits, head: usize, tile: &RowTile) {
-    assert!(
-        tile.group_x * tile.vectors >= head / 4 && tile.group_x * tile.group_y <= device.max_invocations,
-        "{head}: {tile:?}"
-    );
-    assert!(
-        tile.rows <= 8 && tile.rows * tile.vectors <= 16 && tile.rows * tile.keys <= 16,
-        "{head}: {tile:?}"
-    );
-    assert!(tile.row_tile.is_multiple_of(4), "totals of states are stored in fours: {tile:?}");
+fn check(device: &DeviceTraits, head: usize, tile: &MatrixTile) {
+    let (invocations, columns) = (tile.group_x * tile.group_y, tile.group_x * tile.columns);
+    assert!(parts(tile, head) * columns >= head && invocations <= device.max_invocations, "{head}: {tile:?}");
+    assert!(tile.rows <= 8 && tile.rows * tile.columns <= 64, "{head}: {tile:?}");
+    let blocks = (rows(tile) + columns) / 4 * (tile.depth / 4);
+    assert!(blocks <= invocations, "an invocation stages one block at most: {tile:?}");
+    assert!((4 * tile.group_x).is_multiple_of(tile.depth), "whole steps of keys: {tile:?}");
 }
 
 #[test]
 fn every_head_fits_the_floor() {
     let device = DeviceTraits::floor();
     for head in (4..=1024).step_by(4) {
-        // Wide heads with wide sketches would need more.
-        for (sketch, tokens) in [(4, 1), (8, 1 << 20), (64, 1), (128, 1 << 20), (208, 1)]
-            .into_iter()
-            .filter(|s| s.0 <= 8 || head <= 256)
-        {
+        for (sketch, tokens) in [(4, 1), (8, 1 << 20), (64, 1), (128, 1 << 20), (208, 1)] {
             let layout = layout(head, sketch);
             let features = Features {
                 source: sketch,
@@ -67,7 +61,7 @@ fn every_head_fits_the_floor() {
                 let kernel = ScanStates { layout, features, source_offset: 0, blocks };
                 let variant = kernel.variant(&device, &capacity);
                 assert!(variant.workgroup_bytes() <= device.workgroup_memory, "{head} {sketch} {blocks:?}");
-                check(&device, head, &scan_states::Overrides::of(&variant).row_tile);
+                check(&device, head, &scan_states::Overrides::of(&variant).matrix_tile);
             }
             let kernel = ScanOutput {
                 layout,
@@ -82,7 +76,7 @@ fn every_head_fits_the_floor() {
             };
             let variant = kernel.variant(&device, &capacity);
             assert!(variant.workgroup_bytes() <= device.workgroup_memory, "{head} {sketch}: outputs");
-            check(&device, head, &scan_output::Overrides::of(&variant).row_tile);
+            check(&device, head, &scan_output::Overrides::of(&variant).matrix_tile);
         }
     }
 }

@@ -3,9 +3,10 @@
 use crate::error::Result;
 use crate::kernels::cpu::{Mat, MatMut};
 use crate::kernels::heads::layout::{HeadLayout, HeadSource};
-use crate::kernels::shader::{shared, sketch_learned as shader};
+use crate::kernels::shader::{shared, sketch_learned as shader, sketch_learned_tile as tile};
 use crate::kernels::sketch::vectors::{Vectors, infer_sketch, vector_count};
-use crate::kernels::{DeviceTraits, Dispatch, Gradient, Kernel, Real, Variant, cpu};
+use crate::kernels::tiles::row_tile::{SKETCH, rows};
+use crate::kernels::{DeviceTraits, Dispatch, Gradient, Kernel, Real, Variant, Views, cpu};
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::twins;
 
@@ -49,6 +50,19 @@ impl SketchLearned {
         }
     }
 
+    /// Many vectors.
+    fn tile(&self, tile: shared::MatrixTile) -> tile::Overrides {
+        let (l, row_tile) = (&self.layout, rows(&tile));
+        tile::Overrides {
+            row_tile,
+            vector_size: l.head.max(l.sketch).next_multiple_of(tile.depth) * row_tile / 4,
+            matrix_tile: tile,
+            sketch_net: self.net(),
+            head_layout: l.overrides(),
+            head_vector: l.vector_overrides(),
+        }
+    }
+
     /// A workgroup of so many invocations along vectors, each with so many vectors.
     fn cut(&self, [across, rows]: [usize; 2]) -> shader::Overrides {
         let l = &self.layout;
@@ -69,6 +83,9 @@ impl SketchLearned {
     }
 }
 
+/// Up to so many vectors the kernel for few of them runs.
+const FEW: usize = 64;
+
 impl Kernel for SketchLearned {
     fn stem(&self) -> &'static str {
         "sketch_learned"
@@ -81,10 +98,13 @@ impl Kernel for SketchLearned {
     fn variant(&self, device: &DeviceTraits, capacity: &Capacity) -> Variant {
         /// Outputs that an invocation can hold.
         const OUTPUTS: usize = 8;
-        // Many vectors, or few where there are few.
         let vectors = capacity.unit(Unit::Rows).saturating_mul(self.layout.vectors());
-        let sizes: &[[usize; 2]] =
-            if vectors <= 64 { &[[4, 1]] } else { &[[32, 2], [32, 1], [16, 1], [8, 1], [4, 1]] };
+        if vectors > FEW {
+            let bytes = |tile| self.tile(tile).workgroup_bytes();
+            let groups = |rows| vectors.div_ceil(rows);
+            return self.tile(SKETCH.row_tile(device, self.layout.sketch, groups, bytes)).variant();
+        }
+        let sizes = [[4, 1]];
         let memory = device.workgroup_memory.min(32 << 10);
         let fits = |cut: &shader::Overrides| cut.workgroup_bytes() <= memory && cut.outputs <= OUTPUTS;
         let cut = sizes.iter().map(|size| self.cut(*size)).find(fits);
@@ -99,7 +119,11 @@ impl Kernel for SketchLearned {
             tokens: call.tokens as u32,
             lane_base: call.lane_base as u32,
         };
-        let groups = vectors.div_ceil(shader::Overrides::of(variant).row_tile);
+        let row_tile = match tile::is(variant) {
+            true => tile::Overrides::of(variant).row_tile,
+            false => shader::Overrides::of(variant).row_tile,
+        };
+        let groups = vectors.div_ceil(row_tile);
         Dispatch::once(&params, Dispatch::linear(groups))
     }
 
@@ -111,12 +135,20 @@ impl Kernel for SketchLearned {
         Some(self)
     }
 
-    twins!(shader);
+    twins!();
 }
 
 impl SketchLearned {
-    fn twin<R: Real>(&self, args: shader::Args<'_, R>, call: &Call) {
-        let shader::Args { qkv, lanes, norms, rotations, w, sketch, .. } = args;
+    fn twin<R: Real>(&self, views: &mut Views<'_, R>, call: &Call) {
+        let (qkv, lanes, norms, rotations, w, sketch) = match tile::Args::try_bind(views) {
+            Some(tile::Args { qkv, lanes, norms, rotations, w, sketch, .. }) => {
+                (qkv, lanes, norms, rotations, w, sketch)
+            }
+            None => {
+                let shader::Args { qkv, lanes, norms, rotations, w, sketch, .. } = shader::Args::bind(views);
+                (qkv, lanes, norms, rotations, w, sketch)
+            }
+        };
         let (left, right) = w.split_at(w.len() / 2);
         let root = R::of((self.layout.sketch as f64).sqrt());
         let source = HeadSource { layout: &self.layout, qkv, norms, rotations };

@@ -4,6 +4,9 @@ use crate::kernels::shader::linear;
 use crate::kernels::shader::shared::MatrixTile;
 use crate::kernels::{DeviceTraits, Tile};
 
+/// Inner indices of a step.
+const DEPTH: usize = 16;
+
 impl Tile {
     /// The tile for a product of so many rows and columns: the one that was measured best on the device, or
     /// else the default.
@@ -13,10 +16,11 @@ impl Tile {
     }
 
     /// The tile where nothing was measured: the largest that still gives every part of the device something
-    /// to do. The figures are in `shared/matrix_tile.wgsl`.
+    /// to do. The figures are in `shared/matrix_product.wgsl`.
     pub fn default_for(rows: usize, columns: usize) -> Self {
-        // An H100 has 132 processors; 1024 x 1536 is faster in 384 workgroups of 256 than of 128 invocations.
-        let enough = [448, 256, 96];
+        // An H100 has 132 processors: 256 workgroups of 64 x 64 were faster there than more of fewer columns, 64
+        // of them slower than 128 of half as many.
+        let enough = [192, 96];
         let [tiles @ .., least] = TILES;
         let chosen = tiles.into_iter().zip(enough).find(|(tile, enough)| {
             let [across, down] = tile.extent();
@@ -40,7 +44,7 @@ impl Tile {
         // `linear.wgsl` stages as much as its gradients.
         let overrides =
             linear::Overrides { k: 4, n: 4, stride: 4, few_bits: None, matrix_tile: self.overrides() };
-        (across + down) / 4 * (linear::DEPTH / 4) <= invocations
+        (across + down) / 4 * (DEPTH / 4) <= invocations
             && invocations <= device.max_invocations
             && overrides.workgroup_bytes(linear::Flags::default()) <= device.workgroup_memory
     }
@@ -54,15 +58,14 @@ impl Tile {
     pub(in crate::kernels) fn overrides(&self) -> MatrixTile {
         let ([group_x, group_y], rows, columns) = (self.group, self.rows, self.columns);
         let [across, down] = self.extent();
-        let [left_size, right_size] = [down, across].map(|n| 2 * linear::DEPTH * n / 4);
-        MatrixTile { group_x, group_y, rows, columns, left_size, right_size }
+        let [left_size, right_size] = [down, across].map(|n| 2 * DEPTH * n / 4);
+        MatrixTile { group_x, group_y, rows, columns, depth: DEPTH, left_size, right_size }
     }
 }
 
 /// From the most work an invocation to the least.
-const TILES: [Tile; 4] = [
+const TILES: [Tile; 3] = [
     Tile { rows: 8, columns: 4, group: [16, 8] },
-    Tile { rows: 4, columns: 4, group: [16, 16] },
     Tile { rows: 4, columns: 4, group: [8, 16] },
     Tile { rows: 4, columns: 4, group: [8, 8] },
 ];
