@@ -17,6 +17,7 @@
 #import outer_products sum
 #import tile_product whole
 var<private> corner: vec2<u32>; // first row and vector of the tile
+var<private> slice: u32;        // number of the product, of those that share a dispatch
 
 fn left_of_sum(k: u32, r: u32) -> vec4<f32> { return staged_left(k, r); }
 fn vectors_whole() -> u32 { return vectors_sum(); }
@@ -33,6 +34,7 @@ fn main(
     @builtin(local_invocation_index) index: u32,
 ) {
     here = vec3<u32>(local.xy, index);
+    slice = group.z;
     corner = vec2<u32>(group.y * GROUP_Y * ROWS, group.x * (GROUP_X * COLUMNS / 4u));
     add_whole(inner());
     // No early exit: a loop that may break is not unrolled, and the sums would live in memory.

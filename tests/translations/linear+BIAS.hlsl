@@ -26,6 +26,7 @@ static float4x4 next = (float4x4)0;
 static uint buffer = (uint)0;
 static uint3 here = (uint3)0;
 static uint2 corner = (uint2)0;
+static uint slice = (uint)0;
 
 float4 w_row4_(uint row, uint vector_, uint vectors)
 {
@@ -566,29 +567,30 @@ void main(uint3 group : SV_GroupID, uint3 local : SV_GroupThreadID, uint index :
     bool local_1 = (bool)0;
 
     here = uint3(local.xy, index);
+    slice = group.z;
     corner = uint2(((group.y * GROUP_Y) * ROWS), (group.x * 8u));
-    const uint _e22 = inner();
-    add_whole(_e22);
+    const uint _e24 = inner();
+    add_whole(_e24);
     uint2 loop_bound_11 = uint2(4294967295u, 4294967295u);
     bool loop_init_11 = true;
     while(true) {
         if (all(loop_bound_11 == uint2(0u, 0u))) { break; }
         loop_bound_11 -= uint2(loop_bound_11.y == 0u, 1u);
         if (!loop_init_11) {
-            uint _e71 = r;
-            r = (_e71 + 1u);
+            uint _e73 = r;
+            r = (_e73 + 1u);
         }
         loop_init_11 = false;
-        uint _e25 = r;
-        if ((_e25 < ROWS)) {
+        uint _e27 = r;
+        if ((_e27 < ROWS)) {
         } else {
             break;
         }
         {
-            uint _e30 = corner.x;
-            uint _e31 = r;
-            const uint _e32 = row_of(_e31);
-            uint row_5 = (_e30 + _e32);
+            uint _e32 = corner.x;
+            uint _e33 = r;
+            const uint _e34 = row_of(_e33);
+            uint row_5 = (_e32 + _e34);
             c = 0u;
             uint2 loop_bound_12 = uint2(4294967295u, 4294967295u);
             bool loop_init_12 = true;
@@ -596,33 +598,33 @@ void main(uint3 group : SV_GroupID, uint3 local : SV_GroupThreadID, uint index :
                 if (all(loop_bound_12 == uint2(0u, 0u))) { break; }
                 loop_bound_12 -= uint2(loop_bound_12.y == 0u, 1u);
                 if (!loop_init_12) {
-                    uint _e68 = c;
-                    c = (_e68 + 1u);
+                    uint _e70 = c;
+                    c = (_e70 + 1u);
                 }
                 loop_init_12 = false;
-                uint _e36 = c;
-                if ((_e36 < 1u)) {
+                uint _e38 = c;
+                if ((_e38 < 1u)) {
                 } else {
                     break;
                 }
                 {
-                    uint _e44 = corner.y;
-                    uint _e45 = c;
-                    const uint _e46 = vector_of(_e45);
-                    uint vector_4 = (_e44 + _e46);
-                    const uint _e48 = row_count();
-                    if ((row_5 < _e48)) {
-                        const uint _e52 = vectors_1();
-                        local_1 = (vector_4 < _e52);
+                    uint _e46 = corner.y;
+                    uint _e47 = c;
+                    const uint _e48 = vector_of(_e47);
+                    uint vector_4 = (_e46 + _e48);
+                    const uint _e50 = row_count();
+                    if ((row_5 < _e50)) {
+                        const uint _e54 = vectors_1();
+                        local_1 = (vector_4 < _e54);
                     } else {
                         local_1 = false;
                     }
-                    bool _e55 = local_1;
-                    if (_e55) {
-                        uint _e57 = r;
-                        uint _e63 = c;
-                        float4 _e66 = sum_1[min(uint(((_e57 * 1u) + _e63)), 15u)];
-                        store(row_5, vector_4, _e66);
+                    bool _e57 = local_1;
+                    if (_e57) {
+                        uint _e59 = r;
+                        uint _e65 = c;
+                        float4 _e68 = sum_1[min(uint(((_e59 * 1u) + _e65)), 15u)];
+                        store(row_5, vector_4, _e68);
                     }
                 }
             }

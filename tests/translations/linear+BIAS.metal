@@ -677,6 +677,7 @@ kernel void main_(
     uint buffer = {};
     metal::uint3 here = {};
     metal::uint2 corner = {};
+    uint slice = {};
     if (index == 0u) {
         for (int __i0 = 0; __i0 < 256; __i0++) {
             tile_left.inner[__i0] = {};
@@ -690,29 +691,30 @@ kernel void main_(
     uint c = {};
     bool local_1 = {};
     here = metal::uint3(local.xy, index);
+    slice = group.z;
     corner = metal::uint2((group.y * GROUP_Y) * ROWS, group.x * 8u);
-    uint _e22 = inner();
-    add_whole(_e22, w, params, x, tile_left, tile_right, sum_1, next, buffer, here, corner, _buffer_sizes);
+    uint _e24 = inner();
+    add_whole(_e24, w, params, x, tile_left, tile_right, sum_1, next, buffer, here, corner, _buffer_sizes);
     uint2 loop_bound_11 = uint2(4294967295u);
     bool loop_init_11 = true;
     while(true) {
         if (metal::all(loop_bound_11 == uint2(0u))) { break; }
         loop_bound_11 -= uint2(loop_bound_11.y == 0u, 1u);
         if (!loop_init_11) {
-            uint _e71 = r;
-            r = _e71 + 1u;
+            uint _e73 = r;
+            r = _e73 + 1u;
         }
         loop_init_11 = false;
-        uint _e25 = r;
-        if (_e25 < ROWS) {
+        uint _e27 = r;
+        if (_e27 < ROWS) {
         } else {
             break;
         }
         {
-            uint _e30 = corner.x;
-            uint _e31 = r;
-            uint _e32 = row_of(_e31, here);
-            uint row_5 = _e30 + _e32;
+            uint _e32 = corner.x;
+            uint _e33 = r;
+            uint _e34 = row_of(_e33, here);
+            uint row_5 = _e32 + _e34;
             c = 0u;
             uint2 loop_bound_12 = uint2(4294967295u);
             bool loop_init_12 = true;
@@ -720,33 +722,33 @@ kernel void main_(
                 if (metal::all(loop_bound_12 == uint2(0u))) { break; }
                 loop_bound_12 -= uint2(loop_bound_12.y == 0u, 1u);
                 if (!loop_init_12) {
-                    uint _e68 = c;
-                    c = _e68 + 1u;
+                    uint _e70 = c;
+                    c = _e70 + 1u;
                 }
                 loop_init_12 = false;
-                uint _e36 = c;
-                if (_e36 < 1u) {
+                uint _e38 = c;
+                if (_e38 < 1u) {
                 } else {
                     break;
                 }
                 {
-                    uint _e44 = corner.y;
-                    uint _e45 = c;
-                    uint _e46 = vector_of(_e45, here);
-                    uint vector_4 = _e44 + _e46;
-                    uint _e48 = row_count(params);
-                    if (row_5 < _e48) {
-                        uint _e52 = vectors_1();
-                        local_1 = vector_4 < _e52;
+                    uint _e46 = corner.y;
+                    uint _e47 = c;
+                    uint _e48 = vector_of(_e47, here);
+                    uint vector_4 = _e46 + _e48;
+                    uint _e50 = row_count(params);
+                    if (row_5 < _e50) {
+                        uint _e54 = vectors_1();
+                        local_1 = vector_4 < _e54;
                     } else {
                         local_1 = false;
                     }
-                    bool _e55 = local_1;
-                    if (_e55) {
-                        uint _e57 = r;
-                        uint _e63 = c;
-                        metal::float4 _e66 = sum_1.inner[(_e57 * 1u) + _e63];
-                        store(row_5, vector_4, _e66, params, bias, y, _buffer_sizes);
+                    bool _e57 = local_1;
+                    if (_e57) {
+                        uint _e59 = r;
+                        uint _e65 = c;
+                        metal::float4 _e68 = sum_1.inner[(_e59 * 1u) + _e65];
+                        store(row_5, vector_4, _e68, params, bias, y, _buffer_sizes);
                     }
                 }
             }
