@@ -56,7 +56,8 @@ fn main(
 #endif
 #ifdef LEARNED
     if params.shard_first == 0u || here {
-        value += positions[(lane.position + row % params.tokens) * (WIDTH / 4u) + column];
+        let last = arrayLength(&positions) / (WIDTH / 4u) - 1u;
+        value += positions[min(lane.position + row % params.tokens, last) * (WIDTH / 4u) + column];
     }
 #endif
     x[row * (WIDTH / 4u) + column] = value;

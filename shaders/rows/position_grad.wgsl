@@ -19,6 +19,7 @@ fn main(
     let at = grid_index(group, groups);
     if at >= params.count { return; }
     let position = params.first + at;
+    if position >= arrayLength(&table) / (WIDTH / 4u) { return; }
     for (var c = local; c < WIDTH / 4u; c += 64u) {
         var sum = vec4<f32>();
         for (var i = 0u; i < params.lanes; i++) {

@@ -187,12 +187,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     if local == 0u {
         token[slot] = choice;
-        if first == NO_TOKEN {
-            // What the next steps of the submission make of it is taken back.
-            sampled[params.step * params.slots + slot] = NO_TOKEN;
-        } else {
-            seen[slot * VOCABULARY + choice] |= OCCURRED;
-            sampled[params.step * params.slots + slot] = choice;
-        }
+        // Of a number that is none, the next steps of the submission make something that is taken back.
+        if first != NO_TOKEN { seen[slot * VOCABULARY + choice] |= OCCURRED; }
+        let at = params.step * params.slots + slot;
+        // A plan has room for so many steps; calls are numbered by the caller.
+        if at < arrayLength(&sampled) { sampled[at] = select(choice, NO_TOKEN, first == NO_TOKEN); }
     }
 }

@@ -13,7 +13,7 @@ use super::{cpu, wgpu};
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{Plan, Role, Tensor, TensorId};
 use crate::kernels::Dispatch;
-use crate::tensor::{Call, lane_table};
+use crate::tensor::{Call, Unit, lane_table};
 
 /// A plan with its memory, on the executor of that memory. Programs may share a memory: what one of them
 /// leaves there, the next one finds.
@@ -23,6 +23,8 @@ pub struct Program {
     memory: Memory,
     /// Where the lane table of the calls goes.
     lanes: Option<TensorId>,
+    /// Rows of a ring at most, where the plan has windows.
+    window: Option<usize>,
     workspace: Workspace,
     /// Where the arguments of the steps lay when twins last ran.
     located: Option<cpu::Located>,
@@ -54,15 +56,19 @@ impl Program {
         memory.reserve_states(&plan).await?;
         let lanes = plan.tensors.iter().position(|t| t.bytes > 0 && t.tensor.role == Role::Lanes);
         let lanes = lanes.map(TensorId);
+        let extents = plan.tensors.iter().filter(|t| t.bytes > 0).flat_map(|t| &t.tensor.ty.shape.0);
+        let window = |unit| if let Unit::Window(rows) = unit { Some(rows) } else { None };
+        let window = extents.filter_map(|extent| window(extent.unit)).min();
         let (memory, workspace) = (memory.clone(), workspace.clone());
-        Ok(Self { plan, memory, lanes, workspace, located: None, bound: None })
+        Ok(Self { plan, memory, lanes, window, workspace, located: None, bound: None })
     }
 
     /// A program of the same plan on another memory that holds all that this one's does (a
     /// [duplicate](Memory::duplicate)), in the same workspace.
     pub fn over(&self, memory: &Memory) -> Self {
         let (plan, memory, workspace) = (self.plan.clone(), memory.clone(), self.workspace.clone());
-        Self { plan, memory, lanes: self.lanes, workspace, located: None, bound: None }
+        let (lanes, window) = (self.lanes, self.window);
+        Self { plan, memory, lanes, window, workspace, located: None, bound: None }
     }
 
     /// The plan.
@@ -176,6 +182,13 @@ impl Program {
         let refuse =
             |what: String| Err(Error::new(ErrorKind::Shape, format!("plan {}: {what}", self.plan.name)));
         submission.calls.iter().try_for_each(|call| call.check(&self.plan.capacity))?;
+        // Shaders place rows in a window behind those of the ring.
+        let ring = submission.calls.iter().flat_map(|call| &call.lanes).map(|lane| lane.ring).max();
+        if let (Some(ring), Some(window)) = (ring, self.window)
+            && ring > window
+        {
+            return refuse(format!("a ring of {ring} rows is none: blocks have {window}"));
+        }
         for (id, words) in submission.inputs {
             let t = self.plan.input(*id)?;
             let (name, ty) = (&t.tensor.name, &t.tensor.ty);

@@ -13,8 +13,7 @@ use polysketch::check::attention_cases::{attention, from_packed_rows, of_rows, w
 use polysketch::check::case::{Data, bits};
 use polysketch::check::random::Rng;
 use polysketch::check::{Case, Check, Record, slug};
-use polysketch::exec::{Executor, GpuExecutor, Memory, Program, Submission};
-use polysketch::gpu::GpuContext;
+use polysketch::exec::{Memory, Program, Submission};
 use polysketch::graph::{Graph, Purpose, Role};
 use polysketch::kernels::contract::OwnShader;
 use polysketch::kernels::dense::attention_dense::{AttentionDense, Keys};
@@ -24,36 +23,12 @@ use polysketch::tensor::{Call, Capacity, Lane, TensorId, TensorType, Unit, shape
 use polysketch::{ErrorKind, Result};
 
 use crate::places::{Place, Tests};
+use crate::wrapped::{bare, closes, roomy, with_main};
 
 /// Iterations after which llvmpipe ends an invocation's loops.
 const MOST: usize = 65_535;
 /// Counters of a kernel: all its loops together, then each of them.
 const COUNTERS: usize = 64;
-
-/// WGSL without comments.
-fn bare(source: &str) -> String {
-    source.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n")
-}
-
-/// Where the bracket that opens at `open` closes.
-fn closes(text: &[u8], open: usize) -> usize {
-    let pair = match text[open] {
-        b'(' => (b'(', b')'),
-        _ => (b'{', b'}'),
-    };
-    let mut depth = 0;
-    for (at, byte) in text.iter().enumerate().skip(open) {
-        if *byte == pair.0 {
-            depth += 1;
-        } else if *byte == pair.1 {
-            depth -= 1;
-            if depth == 0 {
-                return at;
-            }
-        }
-    }
-    panic!("a bracket stays open")
-}
 
 /// Iterations up to which Mesa writes a loop out whose number it knows.
 const WRITTEN_OUT: i64 = 32;
@@ -169,29 +144,14 @@ fn counting(source: &str, binding: usize, overrides: &[(&str, f64)]) -> String {
     name_numbers(&source, &mut known);
     let (text, loops) = with_counters(&source, &known);
     assert!(loops < COUNTERS, "{loops} loops");
-    let entry = text.find("@compute").unwrap();
-    let function = entry + text[entry..].find("fn main").unwrap();
-    let open = function + text[function..].find('(').unwrap();
-    let close = closes(text.as_bytes(), open);
-    let (stage, parameters) = (&text[entry..function], &text[open + 1..close]);
-    // `@builtin(workgroup_id) group: vec3<u32>` → `group: vec3<u32>`.
-    let plain: Vec<&str> =
-        parameters.split("@builtin").skip(1).map(|p| p[p.find(')').unwrap() + 1..].trim()).collect();
-    let names: Vec<&str> = plain.iter().map(|p| p.split(':').next().unwrap().trim()).collect();
     let each = |at: usize| format!("sum += counted[{at}]; atomicMax(&counts[{}], counted[{at}]);\n", at + 1);
-    format!(
-        "{}fn counted_main({}{}\n\
-         @group(0) @binding({binding}) var<storage, read_write> counts: array<atomic<u32>>;\n\
-         var<private> counted: array<u32, {}>;\n\
-         {stage}fn main({parameters}) {{\n\
-         counted_main({});\nvar sum = 0u;\n{}atomicMax(&counts[0], sum);\n}}\n",
-        &text[..entry],
-        plain.join(" "),
-        &text[close..],
-        loops.max(1),
-        names.join(", "),
-        (0..loops).map(each).collect::<String>(),
-    )
+    let globals = format!(
+        "@group(0) @binding({binding}) var<storage, read_write> counts: array<atomic<u32>>;\n\
+         var<private> counted: array<u32, {}>;",
+        loops.max(1)
+    );
+    let all: String = (0..loops).map(each).collect();
+    with_main(&text, &globals, &format!("var sum = 0u;\n{all}atomicMax(&counts[0], sum);\n"))
 }
 
 /// A kernel whose shader counts; the counters are one more tensor that it updates.
@@ -277,16 +237,6 @@ fn numbers(graph: &mut Graph, capacity: &Capacity) -> Data {
         graph.tensors[at].role = Role::State(Purpose::Exposed);
     }
     data
-}
-
-/// A device with all that the adapter has: a shader binds one buffer more when it counts.
-fn roomy(place: &Place) -> Executor {
-    let adapter = place.adapter().expect("loops are counted on adapters");
-    let required_limits = adapter.raw.limits();
-    let descriptor = wgpu::DeviceDescriptor { required_limits, ..Default::default() };
-    let (device, queue) = block_on(adapter.raw.request_device(&descriptor)).unwrap();
-    let context = GpuContext::from_device(device, queue).unwrap();
-    Executor::Gpu(block_on(GpuExecutor::new(context)))
 }
 
 /// Runs the kernels of these stems of a case, with counters.
@@ -512,7 +462,7 @@ fn loops_are_found() {
     let main = "@compute @workgroup_size(4, X)\nfn main(@builtin(workgroup_id) g: vec3<u32>, \
                 @builtin(local_invocation_index) i: u32) { let form = 1; }";
     let text = counting(main, 3, &[]);
-    assert!(text.contains("fn counted_main(g: vec3<u32>, i: u32) { let form = 1; }"), "{text}");
+    assert!(text.contains("fn watched_main(g: vec3<u32>, i: u32) { let form = 1; }"), "{text}");
     assert!(text.contains("@workgroup_size(4, X)\nfn main(@builtin(workgroup_id) g"), "{text}");
-    assert!(text.contains("counted_main(g, i);"), "{text}");
+    assert!(text.contains("watched_main(g, i);"), "{text}");
 }

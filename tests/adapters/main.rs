@@ -10,6 +10,8 @@
 //! | `kernels.rs` | every kernel against its twin, step by step |
 //! | `steps.rs` | that a wrong step is found, and only it |
 //! | `loops.rs` | how often loops go round, where a driver bounds them |
+//! | `bounds` | that no index leaves its array, and nothing is divided by zero |
+//! | `wrapped.rs` | shaders that watch themselves |
 //! | `golden.rs` | golden models: logits, gradients |
 //! | `rows.rs`, `finite_differences.rs` | gradients of row-wise operations; the optimiser |
 //! | `invariants.rs`, `episode.rs` | any cut, fork, save and take-back changes nothing |
@@ -21,6 +23,7 @@
 //! | `dense.rs` | the model of the specification in f64, written anew |
 
 mod alone;
+mod bounds;
 mod dense;
 mod episode;
 mod finite_differences;
@@ -36,6 +39,7 @@ mod sessions;
 mod smollm2;
 mod steps;
 mod weak;
+mod wrapped;
 
 use std::process::ExitCode;
 
@@ -49,6 +53,7 @@ fn main() -> ExitCode {
     kernels::add(&mut tests);
     steps::add(&mut tests);
     loops::add(&mut tests);
+    bounds::add(&mut tests);
     golden::add(&mut tests);
     rows::add(&mut tests);
     invariants::add(&mut tests);

@@ -6,7 +6,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::kernels::Gradient;
 use crate::kernels::cpu::{Mat, MatMut};
 use crate::kernels::heads::gate_sum::gate_decay;
-use crate::kernels::heads::layout::{HeadLayout, lane};
+use crate::kernels::heads::layout::{HeadLayout, check_cache, lane};
 use crate::kernels::heads::row_tasks::{by_head, row_tasks};
 use crate::kernels::pairs::mask::Mask;
 use crate::kernels::pairs::pair_affinity::PairAffinity;
@@ -105,6 +105,9 @@ impl Kernel for AttentionDense {
     }
 
     fn check(&self, _: &Variant, device: &DeviceTraits, capacity: &Capacity) -> Result<()> {
+        if let Keys::Cache(context) = self.keys {
+            check_cache(context, capacity)?;
+        }
         let head = self.layout.head;
         // Loops of a tile of keys: for heads of 64 what was seen to be right, up to 32k in lavapipe (wrong at
         // 48k), 16k in OpenGL.

@@ -1,8 +1,8 @@
 //! One query a lane against its whole cache, in parts.
 
 use crate::error::Result;
-use crate::kernels::dense::attention_dense::AttentionDense;
-use crate::kernels::heads::layout::{lane, shared_queries};
+use crate::kernels::dense::attention_dense::{AttentionDense, Keys};
+use crate::kernels::heads::layout::{check_cache, lane, shared_queries};
 use crate::kernels::shader::attention_dense_decode as shader;
 use crate::kernels::{DeviceTraits, Dispatch, Kernel, Real, Variant, cpu};
 use crate::tensor::{Call, Capacity, TensorType, Unit};
@@ -42,6 +42,10 @@ impl Kernel for AttentionDenseDecode {
         };
         let share = shared_queries(l, device, |share| overrides(share).workgroup_bytes(flags));
         overrides(share).variant(flags)
+    }
+
+    fn check(&self, _: &Variant, _: &DeviceTraits, capacity: &Capacity) -> Result<()> {
+        if let Keys::Cache(context) = self.0.keys { check_cache(context, capacity) } else { Ok(()) }
     }
 
     fn dispatches(&self, variant: &Variant, call: &Call) -> Vec<Dispatch> {

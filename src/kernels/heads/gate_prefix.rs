@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::kernels::heads::gate_sum::gate_add;
-use crate::kernels::heads::layout::{HeadLayout, lane};
+use crate::kernels::heads::layout::{HeadLayout, check_cache, lane};
 use crate::kernels::shader::gate_prefix as shader;
 use crate::kernels::{DeviceTraits, Dispatch, Gradient, Kernel, Real, Variant, cpu, shape_error};
 use crate::tensor::{Call, Capacity, TensorType, Unit};
@@ -57,6 +57,10 @@ impl Kernel for GatePrefix {
         };
         let flags = shader::Flags { carry: self.carried != Carried::Nothing, cache: self.unbroken };
         shader::Overrides { keys_stride, head_layout: self.layout.overrides() }.variant(flags)
+    }
+
+    fn check(&self, _: &Variant, _: &DeviceTraits, capacity: &Capacity) -> Result<()> {
+        if let Carried::Cache(context) = self.carried { check_cache(context, capacity) } else { Ok(()) }
     }
 
     fn dispatches(&self, _: &Variant, call: &Call) -> Vec<Dispatch> {

@@ -1,11 +1,12 @@
 //! What the attention kernels share: the layout of query and key rows and the vectors in them. CPU twin of
 //! `shaders/shared/{head_layout,head_vector,rotation,lanes}.wgsl`.
 
+use crate::error::{Error, ErrorKind, Result};
 use crate::kernels::cpu::Norm;
 use crate::kernels::shader::shared;
 use crate::kernels::{DeviceTraits, Real, cpu};
 use crate::shape;
-use crate::tensor::{Lane, Shape, Unit};
+use crate::tensor::{Capacity, Lane, Shape, Unit};
 
 /// Which vectors are rotated by position (SPEC §1, Position).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -59,6 +60,19 @@ pub struct HeadLayout {
     pub interleaved: bool,
     /// Block size b.
     pub block: usize,
+}
+
+/// Refuses a plan whose calls may go past a cache of so many rows: shaders find a token's row by its position,
+/// and what [`Capacity::context`] bounds is checked of every call.
+///
+/// # Errors
+/// [`ErrorKind::Limit`].
+pub(in crate::kernels) fn check_cache(rows: usize, capacity: &Capacity) -> Result<()> {
+    if (1..=rows).contains(&capacity.context) {
+        return Ok(());
+    }
+    let text = format!("a cache of {rows} tokens in a plan for a context of {}", capacity.context);
+    Err(Error::new(ErrorKind::Limit, text).help("give the plan's capacity a context that the cache holds"))
 }
 
 impl HeadLayout {

@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::kernels::heads::gate_sum::gate_add;
-use crate::kernels::heads::layout::{HeadLayout, HeadSource, Rotation, lane};
+use crate::kernels::heads::layout::{HeadLayout, HeadSource, Rotation, check_cache, lane};
 use crate::kernels::shader::pack_heads as shader;
 use crate::kernels::{DeviceTraits, Dispatch, Gradient, Kernel, Real, Variant, cpu, shape_error};
 use crate::tensor::{Call, Capacity, TensorType, Unit};
@@ -92,6 +92,10 @@ impl Kernel for PackHeads {
             head_vector: l.vector_overrides(),
         }
         .variant(shader::Flags { s: l.sketch > 0, g: self.sums })
+    }
+
+    fn check(&self, _: &Variant, _: &DeviceTraits, capacity: &Capacity) -> Result<()> {
+        if let KeysAt::Cache(context) = self.keys { check_cache(context, capacity) } else { Ok(()) }
     }
 
     fn dispatches(&self, variant: &Variant, call: &Call) -> Vec<Dispatch> {
