@@ -13,15 +13,15 @@ override STRIDE: u32;       // columns of dy (more than M where W is a shard)
 @group(0) @binding(3) var<storage, read_write> dw: array<vec4<f32>>;   // [M, N]; in parts [parts, M, N]
 
 // Rows before this part, and in it.
-fn before() -> u32 { return min(slice * params.share, params.rows); }
-fn inner() -> u32 { return min(params.share, params.rows - before()); }
+fn before(part: u32) -> u32 { return min(part * params.share, params.rows); }
+fn inner(part: u32) -> u32 { return min(params.share, params.rows - before(part)); }
 fn row_count() -> u32 { return M; }
 fn vectors() -> u32 { return N / 4u; }
 
 fn dy_vector(row: u32, k: u32) -> vec4<f32> {
     var vector = vec4<f32>();
-    if k < inner() {
-        let at = (before() + k) * STRIDE + params.first_column;
+    if k < inner(slice) {
+        let at = (before(slice) + k) * STRIDE + params.first_column;
         for (var i = 0u; i < 4u; i++) { vector[i] = dy[at + min(row + i, M - 1u)]; }
     }
     return vector;
@@ -33,8 +33,8 @@ fn left_block(row: u32, k: u32) -> mat4x4<f32> {
 }
 
 fn x_at(vector: u32, k: u32) -> vec4<f32> {
-    let row = min(before() + k, params.rows - 1u);
-    return select(vec4<f32>(), x[row * (N / 4u) + vector], k < inner());
+    let row = min(before(slice) + k, params.rows - 1u);
+    return select(vec4<f32>(), x[row * (N / 4u) + vector], k < inner(slice));
 }
 fn right_block(vector: u32, k: u32) -> mat4x4<f32> {
     var block = mat4x4<f32>();
