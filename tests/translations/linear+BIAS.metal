@@ -54,6 +54,7 @@ metal::float4 w_row4_(
 }
 
 uint inner(
+    uint part
 ) {
     return K;
 }
@@ -693,28 +694,28 @@ kernel void main_(
     here = metal::uint3(local.xy, index);
     slice = group.z;
     corner = metal::uint2((group.y * GROUP_Y) * ROWS, group.x * 8u);
-    uint _e24 = inner();
-    add_whole(_e24, w, params, x, tile_left, tile_right, sum_1, next, buffer, here, corner, _buffer_sizes);
+    uint _e25 = inner(group.z);
+    add_whole(_e25, w, params, x, tile_left, tile_right, sum_1, next, buffer, here, corner, _buffer_sizes);
     uint2 loop_bound_11 = uint2(4294967295u);
     bool loop_init_11 = true;
     while(true) {
         if (metal::all(loop_bound_11 == uint2(0u))) { break; }
         loop_bound_11 -= uint2(loop_bound_11.y == 0u, 1u);
         if (!loop_init_11) {
-            uint _e73 = r;
-            r = _e73 + 1u;
+            uint _e74 = r;
+            r = _e74 + 1u;
         }
         loop_init_11 = false;
-        uint _e27 = r;
-        if (_e27 < ROWS) {
+        uint _e28 = r;
+        if (_e28 < ROWS) {
         } else {
             break;
         }
         {
-            uint _e32 = corner.x;
-            uint _e33 = r;
-            uint _e34 = row_of(_e33, here);
-            uint row_5 = _e32 + _e34;
+            uint _e33 = corner.x;
+            uint _e34 = r;
+            uint _e35 = row_of(_e34, here);
+            uint row_5 = _e33 + _e35;
             c = 0u;
             uint2 loop_bound_12 = uint2(4294967295u);
             bool loop_init_12 = true;
@@ -722,33 +723,33 @@ kernel void main_(
                 if (metal::all(loop_bound_12 == uint2(0u))) { break; }
                 loop_bound_12 -= uint2(loop_bound_12.y == 0u, 1u);
                 if (!loop_init_12) {
-                    uint _e70 = c;
-                    c = _e70 + 1u;
+                    uint _e71 = c;
+                    c = _e71 + 1u;
                 }
                 loop_init_12 = false;
-                uint _e38 = c;
-                if (_e38 < 1u) {
+                uint _e39 = c;
+                if (_e39 < 1u) {
                 } else {
                     break;
                 }
                 {
-                    uint _e46 = corner.y;
-                    uint _e47 = c;
-                    uint _e48 = vector_of(_e47, here);
-                    uint vector_4 = _e46 + _e48;
-                    uint _e50 = row_count(params);
-                    if (row_5 < _e50) {
-                        uint _e54 = vectors_1();
-                        local_1 = vector_4 < _e54;
+                    uint _e47 = corner.y;
+                    uint _e48 = c;
+                    uint _e49 = vector_of(_e48, here);
+                    uint vector_4 = _e47 + _e49;
+                    uint _e51 = row_count(params);
+                    if (row_5 < _e51) {
+                        uint _e55 = vectors_1();
+                        local_1 = vector_4 < _e55;
                     } else {
                         local_1 = false;
                     }
-                    bool _e57 = local_1;
-                    if (_e57) {
-                        uint _e59 = r;
-                        uint _e65 = c;
-                        metal::float4 _e68 = sum_1.inner[(_e59 * 1u) + _e65];
-                        store(row_5, vector_4, _e68, params, bias, y, _buffer_sizes);
+                    bool _e58 = local_1;
+                    if (_e58) {
+                        uint _e60 = r;
+                        uint _e66 = c;
+                        metal::float4 _e69 = sum_1.inner[(_e60 * 1u) + _e66];
+                        store(row_5, vector_4, _e69, params, bias, y, _buffer_sizes);
                     }
                 }
             }
