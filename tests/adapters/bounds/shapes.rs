@@ -196,8 +196,11 @@ fn linear_case(rng: &mut Rng) -> Case {
     })
 }
 
+/// Makes a case of one sort.
+type Make = fn(&mut Rng) -> Case;
+
 /// Sorts of calls: a name, and a case from a random number.
-pub const SORTS: [(&str, fn(&mut Rng) -> Case); 4] =
+pub const SORTS: [(&str, Make); 4] =
     [("attention", attention_case), ("sketch", sketch_case), ("model", model_case), ("linear", linear_case)];
 
 /// The case of a sort and a number.
