@@ -1,7 +1,7 @@
-// permutations: [SOFTMAX|TAYLOR]
-// One token a lane against its whole cache, SHARE queries of a key head a workgroup. The cache is cut into SPLITS ranges, one workgroup each, so that
-// a long cache is read by the whole device; attention_dense_merge adds the parts: each a sum, a total and a
-// maximum.
+// permutations: [SOFTMAX|TAYLOR] [RING]
+// One token a lane against its whole cache (RING: against the near blocks of its ring, and the sinks), SHARE queries
+// of a key head a workgroup. The cache is cut into SPLITS ranges, one workgroup each, so that a long cache is read by
+// the whole device; attention_dense_merge adds the parts: each a sum, a total and a maximum.
 #import lanes
 #import gate_sum
 #import head_layout
@@ -28,10 +28,26 @@ var<workgroup> totals: array<f32, THREADS>;
 #import local_affinity
 #endif
 
+#ifdef RING
+var<private> old_from: u32;
+var<private> old_count: u32;
+fn row_of_key(j: u32) -> u32 { return select(j + old_count, j, j < old_from); }
+#else
+fn row_of_key(j: u32) -> u32 { return j; }
+#endif
+
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     let lane = lanes[params.lane_base + group.y / HEADS];
-    let rows = lane.position + 1u;                         // the token's own row is already there
+    var rows = lane.position + 1u;                         // the token's own row is already there
+#ifdef RING
+    // Of its own block, rows behind its own are of an older one.
+    let ring_rows = NEAR * BLOCK;
+    let own_row = lane.position % ring_rows;
+    old_from = own_row + 1u;
+    old_count = (own_row / BLOCK + 1u) * BLOCK - old_from;
+    if lane.position >= ring_rows { rows = ring_rows - old_count + SINKS; } else { old_from = rows; }
+#endif
     let share = (rows + SPLITS - 1u) / SPLITS;
     let begin = group.x * share;
     let end = min(begin + share, rows);
@@ -55,7 +71,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         var t = array<f32, 8>();
         if j < end {
             for (var c = 0u; c < HEAD / 4u; c++) {
-                let x = keys[(first + j) * (KEY_WIDTH / 4u) + c];
+                let x = keys[(first + row_of_key(j)) * (KEY_WIDTH / 4u) + c];
                 for (var q = 0u; q < SHARE; q++) {
                     let i = q * HEAD + c * 4u;
                     t[q] += dot(x, vec4<f32>(source[i], source[i + 1u], source[i + 2u], source[i + 3u]));
@@ -89,7 +105,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 #endif
         if part < sharing {
             for (var jj = part; jj < min(THREADS, end - start); jj += sharing) {
-                let v = keys[((first + start + jj) * KEY_WIDTH + V_OFFSET) / 4u + column];
+                let v = keys[((first + row_of_key(start + jj)) * KEY_WIDTH + V_OFFSET) / 4u + column];
                 for (var q = 0u; q < SHARE; q++) {
                     let w = affinities[q * THREADS + jj];
                     sum[q] += w * v;

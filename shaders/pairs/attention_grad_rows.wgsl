@@ -32,7 +32,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     }
     var known = vec2<f32>();
     if SOFTMAX { known.x = kept; }
-    if GATED {
+    if GATED && !SOFTMAX {
         let g = (id.z * params.stride + token) * KEY_WIDTH + G_OFFSET;
         known = vec2<f32>(keys[g], keys[g + 1u]);
     }

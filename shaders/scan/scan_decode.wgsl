@@ -1,6 +1,6 @@
-// permutations: [TAYLOR]
+// permutations: [TAYLOR] [FAR_ROWS]
 // One token a lane against the constant state: the ring's rows exactly, everything before through Zᵀφ(q)
-// (SPEC §1). A workgroup takes SHARE queries of a (lane, key head): it reads the state once for them, which is
+// (SPEC §1). FAR_ROWS: only the latter, N itself. A workgroup takes SHARE queries of a (lane, key head): it reads the state once for them, which is
 // the floor of a decoding step.
 #import lanes
 #import gate_sum
@@ -16,11 +16,15 @@ const THREADS: u32 = 256u;
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> queries: array<f32>;        // [lanes, HEADS, 1, GROUP, QUERY_WIDTH]
-@group(0) @binding(2) var<storage, read> ring: array<vec4<f32>>;     // [slots, HEADS, BLOCK, KEY_WIDTH]
+@group(0) @binding(2) var<storage, read> ring: array<vec4<f32>>;     // [slots, HEADS, NEAR * BLOCK + SINKS, KEY_WIDTH]
 @group(0) @binding(3) var<storage, read> lanes: array<Lane>;         // [lanes]
 @group(0) @binding(4) var<storage, read> table: array<u32>;          // [2 * FEATURES]
 @group(0) @binding(5) var<storage, read> state: array<vec4<f32>>;    // [slots, HEADS, STATE]
+#ifdef FAR_ROWS
+@group(0) @binding(6) var<storage, read_write> far: array<vec4<f32>>;  // [lanes, HEADS, 1, GROUP, HEAD + 4]
+#else
 @group(0) @binding(6) var<storage, read_write> o: array<vec4<f32>>;  // [lanes, HEADS * GROUP * HEAD]
+#endif
 
 var<workgroup> source: array<f32, QUERY_NUMBERS>;
 var<workgroup> affinities: array<f32, AFFINITIES>;  // [SHARE, THREADS]
@@ -33,8 +37,14 @@ var<workgroup> totals: array<f32, THREADS>;
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     let lane = lanes[params.lane_base + group.x / HEADS];
     let slot_head = lane.slot * HEADS + group.x % HEADS;
-    let rows = lane.ring % BLOCK + 1u;                     // the token's own row is already there
-    let first = slot_head * BLOCK;
+    let ring_first = slot_head * (NEAR * BLOCK + SINKS);
+    let own = lane.position % (NEAR * BLOCK);              // the token's own row is already there
+    let first = ring_first + own / BLOCK * BLOCK;          // row of its block's first token
+#ifdef FAR_ROWS
+    let rows = 0u;
+#else
+    let rows = own % BLOCK + 1u;
+#endif
     let column = local % (HEAD / 4u);
     let part = local / (HEAD / 4u);
     let sharing = THREADS / (HEAD / 4u);                   // invocations that share four columns
@@ -44,8 +54,16 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     var decay = 1.0;
     var gate = vec2<f32>();
     if GATED {
-        gate = ring[((first + rows - 1u) * KEY_WIDTH + G_OFFSET) / 4u].xy;
+        gate = ring[((ring_first + own) * KEY_WIDTH + G_OFFSET) / 4u].xy;
         decay = gate_decay(gate, vec2<f32>());
+        // Blocks between its own and the state.
+        for (var i = 1u; i < NEAR; i++) {
+            let other = (own / BLOCK + i) % NEAR;
+            if lane.position >= NEAR * BLOCK {
+                let last = ring[((ring_first + (other + 1u) * BLOCK - 1u) * KEY_WIDTH + G_OFFSET) / 4u].xy;
+                decay *= gate_decay(last, vec2<f32>());
+            }
+        }
     }
     for (var i = local; i < SHARE * LOCAL; i += THREADS) {
         source[i] = queries[(query + i / LOCAL) * QUERY_WIDTH + LOCAL_OFFSET + i % LOCAL];
@@ -81,8 +99,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         }
         workgroupBarrier();
     }
-    // The far part is zero in the first block of a text.
-    if lane.position >= BLOCK {
+    // The far part is zero in the first blocks of a text.
+    if lane.position >= NEAR * BLOCK {
         for (var i = local; i < SHARE * SOURCE; i += THREADS) {
             source[i] = queries[(query + i / SOURCE) * QUERY_WIDTH + SOURCE_OFFSET + i % SOURCE];
         }
@@ -113,7 +131,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
                 all += sums[local + i * (HEAD / 4u)];
                 weight += totals[local + i * (HEAD / 4u)];
             }
+#ifdef FAR_ROWS
+            far[(query + q) * (HEAD / 4u + 1u) + column] = all;
+            if column == 0u { far[(query + q) * (HEAD / 4u + 1u) + HEAD / 4u] = vec4<f32>(weight, 0.0, 0.0, 0.0); }
+#else
             o[(query + q) * (HEAD / 4u) + column] = all / (BIAS + weight);
+#endif
         }
     }
 }

@@ -1,4 +1,4 @@
-// permutations: [TAYLOR] [FAR_ONLY|NORMALISER]
+// permutations: [TAYLOR] [FAR_ONLY|NORMALISER|FAR_ROWS]
 // o_i = N_i[0..h] / (β + N_i[h]),  N_i = Σ_{j in block, j <= i} e^{g_i - g_j} w_ij v̂_j + e^{g_i} Z_lᵀ φ(q_i)
 //   (SPEC §1).
 //
@@ -7,7 +7,7 @@
 // and far part as outer products from staged steps; φ(q) is the left operand of the far one and is built on
 // the way (shared/near_keys.wgsl, shared/matrix_tile.wgsl). A prototype of the far part did 38 % there; not
 // measured as a whole yet. FAR_ONLY (not causal): every key counts for every query, one state for all blocks.
-// NORMALISER: kept for the gradient.
+// NORMALISER: kept for the gradient. FAR_ROWS: the far part alone, N itself.
 #import lanes
 #import gate_sum
 struct Params { tokens: u32, lane_base: u32, blocks: u32, stride: u32, parts: u32 }
@@ -19,7 +19,11 @@ struct Params { tokens: u32, lane_base: u32, blocks: u32, stride: u32, parts: u3
 @group(0) @binding(3) var<storage, read> lanes: array<Lane>;            // [lanes]
 @group(0) @binding(4) var<storage, read> table: array<u32>;             // [2 * FEATURES]
 @group(0) @binding(5) var<storage, read> prefix: array<vec4<f32>>;      // [lanes, HEADS, blocks or 1, STATE]
+#ifdef FAR_ROWS
+@group(0) @binding(6) var<storage, read_write> far: array<vec4<f32>>;   // [lanes, HEADS, tokens, GROUP, HEAD + 4]
+#else
 @group(0) @binding(6) var<storage, read_write> o: array<vec4<f32>>;     // [rows, HEADS * GROUP * HEAD]
+#endif
 #ifdef NORMALISER
 @group(0) @binding(7) var<storage, read_write> normaliser: array<f32>;  // [lanes, HEADS, tokens, GROUP]
 #endif
@@ -101,10 +105,11 @@ fn main(
     near = Near(
         group.z * params.tokens * GROUP,
         i32(first) - i32(lane.ring * GROUP),
-        group.z * params.stride + block * BLOCK,
+        group.z * params.stride + (block + LEAD) * BLOCK,
         tile,
         keys_end,
-        group.x % parts * (GROUP_X * COLUMNS / 4u)
+        group.x % parts * (GROUP_X * COLUMNS / 4u),
+        0u
     );
     keep_row_gates();
     workgroupBarrier();
@@ -112,12 +117,14 @@ fn main(
     z = group.z * FEATURES * (HEAD + 1u);
     add_far_state();
 #else
-    // The far part is zero in the first block of a text.
-    if lane.position + block * BLOCK > lane.ring {
+    // The far part is zero in the first blocks of a text.
+    if (lane.position - lane.ring) / BLOCK + block >= NEAR {
         z = (group.z * params.blocks + block) * FEATURES * (HEAD + 1u);
         add_far_state();
     }
+#ifndef FAR_ROWS
     add_near_keys(keys_end);
+#endif
 #endif
     share_totals(far_total);
     store_outputs(rows, group.z / HEADS, head);

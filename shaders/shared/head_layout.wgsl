@@ -14,3 +14,6 @@ override S_OFFSET: u32;        // column of s in query and key rows; 0: rows car
 override V_OFFSET: u32;        // column of v in key rows
 override G_OFFSET: u32;        // column of the gate sum in key rows
 override GATED: bool;          // rows carry a gate sum
+override NEAR: u32;            // blocks that a query sees exactly, its own among them; a ring holds as many
+override SINKS: u32;           // first tokens of a text that every query sees exactly
+override LEAD: u32;            // blocks of a window before the one that the ring is filling

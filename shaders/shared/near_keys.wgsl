@@ -29,6 +29,7 @@ struct Near {
     own: u32,     // the tile's first row, counted from those of the first key's token
     end: u32,     // keys that any row sees
     vector: u32,  // of the result, the tile's first
+    later: u32,   // 1: keys before these were added
 }
 var<private> near: Near;
 var<private> first_key: u32;                   // of the tile of keys
@@ -115,7 +116,7 @@ fn raise() {
     }
     workgroupBarrier();
     for (var row = here.z; row < ROW_TILE; row += GROUP_X * GROUP_Y) {
-        let before = select(row_state[row].x, -3.0e38, first_key == 0u);
+        let before = select(row_state[row].x, -3.0e38, first_key + near.later == 0u);
         var high = before;
         for (var x = 0u; x < GROUP_X; x++) { high = max(high, tile_left[row / 4u * GROUP_X + x][row % 4u]); }
         row_state[row] = vec2<f32>(high, exp(before - high));
@@ -192,13 +193,38 @@ fn store_outputs(rows: u32, lane: u32, head: u32) {
         let own = near.row + i32(row);
         if row < rows && own >= 0 && own < i32(params.tokens * GROUP) {
             let all = row_state[row].y;
-            let token = lane * params.tokens + u32(own) / GROUP;
-            let to = ((token * HEADS + head) * GROUP + u32(own) % GROUP) * (HEAD / 4u);
+#ifdef FAR_ROWS
+            let to = (near.queries + u32(own)) * (HEAD / 4u + 1u);
             for (var c = 0u; c < COLUMNS / 4u; c++) {
                 let vector = near.vector + vector_of(c);
-                if vector < HEAD / 4u { o[to + vector] = sum[r * (COLUMNS / 4u) + c] / (BIAS + all); }
+                if vector < HEAD / 4u { far[to + vector] = sum[r * (COLUMNS / 4u) + c]; }
             }
+            if near.vector + here.x == 0u { far[to + HEAD / 4u] = vec4<f32>(all, 0.0, 0.0, 0.0); }
+#else
+            let token = lane * params.tokens + u32(own) / GROUP;
+            let to = ((token * HEADS + head) * GROUP + u32(own) % GROUP) * (HEAD / 4u);
+#ifdef NEAR_ONLY
+            // What a state knows, on the scale of the largest near score.
+            let share = exp(-row_state[row].x);
+            let of_far = (near.queries + u32(own)) * (HEAD / 4u + 1u);
+            let joined = all + share * far[of_far + HEAD / 4u].x;
+#endif
+            for (var c = 0u; c < COLUMNS / 4u; c++) {
+                let vector = near.vector + vector_of(c);
+#ifdef NEAR_ONLY
+                if vector < HEAD / 4u {
+                    o[to + vector] = (sum[r * (COLUMNS / 4u) + c] + share * far[of_far + vector]) / joined;
+                }
+#else
+                if vector < HEAD / 4u { o[to + vector] = sum[r * (COLUMNS / 4u) + c] / (BIAS + all); }
+#endif
+            }
+#ifdef NEAR_ONLY
+            if near.vector + here.x == 0u { keep(row, near.queries + u32(own), joined); }
+#else
             if near.vector + here.x == 0u { keep(row, near.queries + u32(own), all); }
+#endif
+#endif
         }
     }
 }

@@ -10,4 +10,5 @@ override STAGED_VALUES: u32;   // ROW_TILE * HEAD / 4
 override TILE_PAIRS: u32;      // ROW_TILE * TILE
 override ITEMS: u32;           // vectors of dx an invocation holds, at most 8
 override PAIRS: u32;           // pairs of a tile an invocation computes, at most 8
+override REACH: u32;           // kernels/pairs/pairs.rs: 0 the text, 1 the block, 2 near keys and sinks, 3 none
 override AT_ONCE: u32;         // of the other side in a dispatch, from its `first` on; later ones add

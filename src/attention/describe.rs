@@ -32,6 +32,9 @@ impl Attention {
             rotated: head,
             interleaved: false,
             block: DEFAULT_BLOCK,
+            near: 1,
+            sinks: 0,
+            lead: 0,
         };
         Self { layout, kind, bias: 1.0, theta: 10_000.0, scaling: RopeScaling::None, mask: Mask::Causal }
     }
@@ -61,6 +64,26 @@ impl Attention {
             Self::new(heads, head, Kind::Polysketch { degree, scale: root(head), local_exact: true, sketch });
         (attention.layout.sketch, attention.layout.block) = (size, POLYSKETCH_BLOCK);
         attention
+    }
+
+    /// Softmax over the own block and the one before it, both of 128, and the first 4 tokens; every other key
+    /// through an affine sketch of `size` columns with `hidden` units (SPEC §10).
+    pub fn linearized(heads: usize, head: usize, size: usize, hidden: usize) -> Self {
+        let mut attention = Self::new(heads, head, Kind::Linearized { hidden, turned: 1024.0 });
+        let l = &mut attention.layout;
+        (l.sketch, l.block, l.near, l.sinks, l.normed) = (size, POLYSKETCH_BLOCK, 2, 4, false);
+        attention.bias = 0.0;
+        attention
+    }
+
+    /// The blocks that a query of a linearised layer sees exactly, its own among them, and the first tokens of a
+    /// text.
+    #[must_use]
+    pub fn with_near(mut self, blocks: usize, sinks: usize) -> Self {
+        if let Kind::Linearized { .. } = self.kind {
+            (self.layout.near, self.layout.sinks) = (blocks, sinks);
+        }
+        self
     }
 
     /// c, the factor of ⟨q̄,k̄⟩ (not softmax).
@@ -194,6 +217,19 @@ impl Attention {
         }
         let (degree, scale) = match &self.kind {
             Kind::Softmax => return Ok(()),
+            Kind::Linearized { hidden, turned } => {
+                if full {
+                    return refuse("mask", "full", "causal where the near keys are exact");
+                }
+                within("sketch size", l.sketch, 4, MOST_SOURCE, 4)?;
+                within("hidden units of the sketch", *hidden, 4, 1 << 12, 4)?;
+                within("near blocks", l.near, 1, 1 << 12, 1)?;
+                within("sinks", l.sinks, 0, l.block, 1)?;
+                if !(*turned >= 0.0) {
+                    return refuse("longest wavelength of the sketch", turned, "at least 0");
+                }
+                return Ok(());
+            }
             Kind::Polynomial { degree, scale } => {
                 within("degree", *degree, 2, 32, 2)?;
                 if *degree == 2 {

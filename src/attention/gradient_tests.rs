@@ -50,6 +50,9 @@ fn attention(kind: Kind, gated: bool, block: usize) -> Attention {
         rotated: HEAD,
         interleaved: false,
         block,
+        near: 1,
+        sinks: 0,
+        lead: 0,
     };
     let bias = if kind == Kind::Softmax { 0.0 } else { 1.0 };
     Attention { layout, kind, bias, theta: 1e4, scaling: RopeScaling::None, mask: Mask::Causal }
@@ -260,6 +263,7 @@ fn dense(a: &Attention, rows: &Rows) -> Vec<f64> {
                     power(x, scale, degree)
                 }
                 Kind::Polysketch { .. } => s * s,
+                Kind::Linearized { .. } => unreachable!("linearized_tests"),
             } * f64::exp(gate);
             sum.iter_mut().zip(&key[l.value_offset()..]).for_each(|(s, v)| *s += w * v);
             total += w;

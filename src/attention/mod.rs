@@ -4,6 +4,8 @@
 mod describe;
 #[cfg(test)]
 mod gradient_tests;
+#[cfg(test)]
+mod linearized_tests;
 mod standalone;
 
 use std::sync::Arc;
@@ -27,9 +29,10 @@ use crate::kernels::heads::pack_heads::{KeysAt, PackHeads};
 use crate::kernels::heads::ring_copy::RingCopy;
 use crate::kernels::pairs::pair_affinity::PairAffinity;
 use crate::kernels::scan::scan_decode::ScanDecode;
-use crate::kernels::scan::scan_output::ScanOutput;
+use crate::kernels::scan::scan_output::{Leaves, ScanOutput};
 use crate::kernels::scan::scan_prefix::{Prefix, ScanPrefix};
 use crate::kernels::scan::scan_states::{ScanStates, States};
+use crate::kernels::sketch::sketch_affine::SketchAffine;
 use crate::kernels::sketch::sketch_learned::SketchLearned;
 use crate::kernels::sketch::sketch_random::SketchRandom;
 use crate::shape;
@@ -72,6 +75,14 @@ pub enum Kind {
         local_exact: bool,
         /// s.
         sketch: Sketch,
+    },
+    /// Softmax over the near blocks and the sinks of the layout; every other key through an affine sketch of squared
+    /// inner products, on one scale and with one normaliser (SPEC §10).
+    Linearized {
+        /// Units of the sketch's hidden layer.
+        hidden: usize,
+        /// Rotary pairs of a longer wavelength, in tokens, are not turned in what the sketch sees.
+        turned: f64,
     },
 }
 
@@ -121,8 +132,11 @@ pub enum Mode {
     Decode,
     /// The forward part of a plan that is differentiated: a call is a segment of a text, a multiple of the
     /// block unless it is the last one, on top of the slot's state, which stays as it is. Rings are empty.
-    /// The dense kinds take a whole text at once.
+    /// The dense kinds take a whole text at once, [`Kind::Linearized`] too.
     Train,
+    /// [`Mode::Train`] of a [`Kind::Linearized`] of which only what belongs to the sketches is trained: near pairs
+    /// have no gradient.
+    Transfer,
     /// Over the segments of a text as [`Mode::Train`] cuts it, leaving the state after segment s of lane a of
     /// `lanes` in slot `(s + 1) * lanes + a`, where the next one starts from: what [`Mode::Train`] needs,
     /// last segment first.
@@ -194,7 +208,9 @@ impl Attention {
                     .collect();
                 Some(Features::polynomial(self.layout.head, &coefficients))
             }
-            Kind::Polysketch { .. } => Some(Features::polynomial(self.layout.sketch, &[0.0, 0.0, 1.0])),
+            Kind::Polysketch { .. } | Kind::Linearized { .. } => {
+                Some(Features::polynomial(self.layout.sketch, &[0.0, 0.0, 1.0]))
+            }
         }
     }
 
@@ -208,6 +224,9 @@ impl Attention {
             Kind::Polysketch { sketch: Sketch::Random { leaves, gain }, .. } => Some(
                 SketchRandom { layout: self.layout.clone(), leaves: *leaves, gain: *gain }.weight_count(),
             ),
+            Kind::Linearized { hidden, .. } => {
+                Some(SketchAffine { layout: self.layout.clone(), hidden: *hidden }.weight_count())
+            }
             _ => None,
         }
     }
@@ -244,6 +263,11 @@ impl Attention {
         };
         let rows = Rows { qkv: inputs.qkv, lanes: inputs.lanes, norms, rotations, sketch: inputs.sketch };
         match self.features() {
+            Some(features) if matches!(self.kind, Kind::Linearized { .. }) => {
+                let lead = if matches!(mode, Mode::Prefill | Mode::Decode) { l.near - 1 } else { 0 };
+                let layout = HeadLayout { lead, ..l.clone() };
+                Self { layout, ..self.clone() }.near_and_far(g, label, mode, rows, features)
+            }
             Some(features) => self.scan(g, label, mode, rows, features),
             None => self.dense(g, label, mode, rows, context),
         }
@@ -261,6 +285,19 @@ impl Attention {
     ) -> Result<[TensorId; 2]> {
         let l = &self.layout;
         let mut inputs = vec![from.qkv, from.lanes, from.norms, from.rotations];
+        if let Kind::Linearized { hidden, turned } = self.kind {
+            let weights = from
+                .sketch
+                .ok_or_else(|| Error::new(ErrorKind::Shape, format!("{label}: no sketch weights")))?;
+            let rotations = g.constant_f32(
+                &format!("constant.rotations.{}.{}.{:?}.{turned}", l.rotated, self.theta, self.scaling),
+                shape![DIGITS * 256, l.rotated / 2, 2],
+                &rotation_table(&self.sketch_frequencies()),
+            );
+            let arguments = [from.qkv, from.lanes, from.norms, rotations, weights];
+            let kernel = SketchAffine { layout: l.clone(), hidden };
+            inputs.push(g.apply1(&format!("{label}.sketch"), kernel, &arguments)?);
+        }
         if let Kind::Polysketch { sketch, .. } = &self.kind {
             let weights = from
                 .sketch
@@ -322,7 +359,7 @@ impl Attention {
             ),
             Kind::Taylor { degree, scale } => (LocalAffinity::Taylor { scale, degree }, 0, l.head, 0),
             Kind::Polynomial { degree, scale } => (LocalAffinity::Power { scale, degree }, 0, l.head, 0),
-            Kind::Softmax => {
+            Kind::Softmax | Kind::Linearized { .. } => {
                 return Err(Error::new(ErrorKind::Shape, format!("{label}: softmax has no scan")));
             }
         };
@@ -335,7 +372,7 @@ impl Attention {
             local_width,
             bias: self.bias,
             mask: self.mask,
-            keeps_normaliser: mode == Mode::Train,
+            leaves: if mode == Mode::Train { Leaves::Normaliser } else { Leaves::Outputs },
         };
         let states =
             |blocks| ScanStates { layout: l.clone(), features: features.clone(), source_offset, blocks };
@@ -413,6 +450,82 @@ impl Attention {
         Ok(LayerHandles { ring: Some(ring), state: Some(state), ..LayerHandles::of(rows, o) })
     }
 
+    /// Angle a token of each rotary pair, as the sketch of [`Kind::Linearized`] sees it: slow pairs do not turn.
+    pub fn sketch_frequencies(&self) -> Vec<f64> {
+        let turned = if let Kind::Linearized { turned, .. } = self.kind { turned } else { f64::INFINITY };
+        let slow = |frequency: f64| std::f64::consts::TAU / frequency > turned;
+        let mut frequencies = self.scaling.frequencies(self.layout.rotated, self.theta);
+        frequencies.iter_mut().filter(|f| slow(**f)).for_each(|f| *f = 0.0);
+        frequencies
+    }
+
+    /// Near keys and sinks exactly, joined with the rows of what a state knows of all others.
+    fn near_and_far(
+        &self,
+        g: &mut Graph,
+        label: &str,
+        mode: Mode,
+        from: Rows,
+        features: Features,
+    ) -> Result<LayerHandles> {
+        let l = &self.layout;
+        let (size, source_offset, lanes) = (features.state(l.head), l.sketch_offset(), from.lanes);
+        let name = format!("constant.features.{}.{}.{:?}", features.source, features.order, self.kind_tag());
+        let table = g.constant_u32(&name, shape![2 * features.count], Arc::clone(&features.table));
+        let far = ScanOutput {
+            layout: l.clone(),
+            features: features.clone(),
+            source_offset,
+            local: LocalAffinity::Power { scale: 1.0, degree: 2 },
+            local_offset: source_offset,
+            local_width: l.sketch,
+            bias: 0.0,
+            mask: self.mask,
+            leaves: Leaves::Far,
+        };
+        let near =
+            |keys| AttentionDense { layout: l.clone(), affinity: PairAffinity::Softmax, bias: 0.0, keys };
+        let states =
+            |blocks| ScanStates { layout: l.clone(), features: features.clone(), source_offset, blocks };
+        let prefix = |prefix| ScanPrefix { layout: l.clone(), size, prefix };
+        let of_slots = TensorType::f32(shape![Unit::Slots, l.heads, size]);
+        let state = g.state(&format!("{label}.state"), Purpose::Scan, of_slots);
+        let near_label = format!("{label}.output");
+        if matches!(mode, Mode::Train | Mode::Transfer | Mode::Forward) {
+            let rows @ [queries, keys] = self.rows(g, label, from, KeysAt::Window, None, false)?;
+            let blocks = g.apply1(&format!("{label}.states"), states(States::All), &[keys, lanes, table])?;
+            let arguments = [blocks, keys, lanes, state];
+            let z = g.apply1(&format!("{label}.prefix"), prefix(Prefix::Resume), &arguments)?;
+            let far = g.apply1(&format!("{label}.far"), far, &[queries, keys, lanes, table, z])?;
+            let kernel = near(Keys::Near { trained: mode == Mode::Train });
+            let o = g.apply(&near_label, kernel, &[queries, keys, lanes, far], &[])?[0];
+            return Ok(LayerHandles { state: Some(state), ..LayerHandles::of(rows, o) });
+        }
+        let rows = TensorType::f32(shape![Unit::Slots, l.heads, l.ring_rows(), l.key_width()]);
+        let ring = g.state(&format!("{label}.ring"), Purpose::Ring, rows);
+        if mode == Mode::Decode {
+            g.apply(&format!("{label}.fold"), states(States::Fold), &[ring, lanes, table], &[state])?;
+            let rows @ [queries, _] = self.rows(g, label, from, KeysAt::Ring, Some(ring), true)?;
+            let arguments = [queries, ring, lanes, table, state];
+            let far = g.apply1(&format!("{label}.far"), ScanDecode(far), &arguments)?;
+            let parts = AttentionDenseDecode(near(Keys::Ring));
+            let parts = g.apply1(&format!("{label}.parts"), parts, &[queries, ring, lanes])?;
+            let o = g.apply1(&near_label, AttentionDenseMerge(near(Keys::Ring)), &[parts, far])?;
+            return Ok(LayerHandles { ring: Some(ring), state: Some(state), ..LayerHandles::of(rows, o) });
+        }
+        let copy = |load| RingCopy { layout: l.clone(), load };
+        let rows @ [queries, keys] = self.rows(g, label, from, KeysAt::Window, Some(ring), false)?;
+        g.apply(&format!("{label}.ring_load"), copy(true), &[lanes, ring], &[keys])?;
+        let blocks = g.apply1(&format!("{label}.states"), states(States::Finished), &[keys, lanes, table])?;
+        let z =
+            g.apply(&format!("{label}.prefix"), prefix(Prefix::Carry), &[blocks, keys, lanes], &[state])?[0];
+        let far = g.apply1(&format!("{label}.far"), far, &[queries, keys, lanes, table, z])?;
+        let kernel = near(Keys::Near { trained: false });
+        let o = g.apply(&near_label, kernel, &[queries, keys, lanes, far], &[])?[0];
+        g.apply(&format!("{label}.ring_store"), copy(false), &[lanes, keys], &[ring])?;
+        Ok(LayerHandles { ring: Some(ring), state: Some(state), ..LayerHandles::of(rows, o) })
+    }
+
     fn dense(
         &self,
         g: &mut Graph,
@@ -462,7 +575,7 @@ impl Attention {
     /// Tells feature tables of different kinds apart.
     fn kind_tag(&self) -> String {
         match &self.kind {
-            Kind::Polysketch { .. } => "sketch".to_string(),
+            Kind::Polysketch { .. } | Kind::Linearized { .. } => "sketch".to_string(),
             Kind::Polynomial { scale, .. } => format!("power.{scale}"),
             Kind::Taylor { scale, .. } => format!("taylor.{scale}"),
             Kind::Softmax => "softmax".to_string(),

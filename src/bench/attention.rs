@@ -196,7 +196,7 @@ async fn at_length(
 fn workload(options: &BenchOptions, c: &Contender, tokens: Option<usize>) -> Workload {
     let l = &c.attention.layout;
     let degree = match c.attention.kind {
-        Kind::Softmax => None,
+        Kind::Softmax | Kind::Linearized { .. } => None,
         Kind::Polynomial { degree, .. } | Kind::Taylor { degree, .. } | Kind::Polysketch { degree, .. } => {
             Some(degree)
         }

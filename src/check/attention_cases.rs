@@ -45,6 +45,9 @@ pub fn attention(
         rotated: head,
         interleaved: false,
         block,
+        near: 1,
+        sinks: 0,
+        lead: 0,
     };
     let bias = if kind == Kind::Softmax { 0.0 } else { 1.0 };
     Attention { layout, kind, bias, theta: 1e4, scaling: RopeScaling::None, mask: Mask::Causal }
@@ -150,8 +153,7 @@ pub fn dense_taylor(l: &HeadLayout, scale: f64, degree: usize) -> Result<Graph> 
         DType::F32,
         shape![Unit::Lanes, l.heads, Unit::Tokens, l.group, l.query_width()],
     );
-    let keys =
-        g.parameter("keys", DType::F32, shape![Unit::Lanes, l.heads, Unit::Window(l.block), l.key_width()]);
+    let keys = g.parameter("keys", DType::F32, shape![Unit::Lanes, l.heads, l.window(), l.key_width()]);
     let affinity = PairAffinity::Kernel(LocalAffinity::Taylor { scale, degree });
     let kernel = AttentionDense { layout: l.clone(), affinity, bias: 1.0, keys: Keys::Window(Mask::Causal) };
     let o = g.apply1("attention", kernel, &[queries, keys, lanes])?;
@@ -218,6 +220,7 @@ fn described(a: &Attention) -> String {
     let l = &a.layout;
     let kind = match &a.kind {
         Kind::Softmax => "softmax".to_string(),
+        Kind::Linearized { .. } => format!("linearized near={}+{}", l.near, l.sinks),
         Kind::Polynomial { degree, .. } => format!("polynomial p={degree}"),
         Kind::Taylor { degree, .. } => format!("taylor g={degree}"),
         Kind::Polysketch { local_exact, .. } => format!("sketch local={local_exact}"),

@@ -38,6 +38,9 @@ fn layout() -> HeadLayout {
         rotated: 12,
         interleaved: false,
         block: 16,
+        near: 1,
+        sinks: 0,
+        lead: 0,
     }
 }
 
@@ -221,7 +224,7 @@ fn rows(l: &HeadLayout, place: Keys) -> (Graph, [TensorId; 3]) {
     let queries = g.input("queries", TensorType::f32(queries));
     let keys = match place {
         Keys::Cache(rows) => shape![Unit::Slots, l.heads, rows, l.key_width()],
-        _ => shape![Unit::Lanes, l.heads, Unit::Window(l.block), l.key_width()],
+        _ => shape![Unit::Lanes, l.heads, l.window(), l.key_width()],
     };
     let keys = g.input("keys", TensorType::f32(keys));
     (g, [queries, keys, lanes])

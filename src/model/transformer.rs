@@ -98,6 +98,9 @@ pub fn attention(config: &ModelConfig) -> Attention {
         },
         interleaved: config.rope.layout == RopeLayout::Interleaved,
         block: if sketch > 0 { a.block_size } else { DEFAULT_BLOCK },
+        near: 1,
+        sinks: 0,
+        lead: 0,
     };
     let mask = if a.causal { Mask::Causal } else { Mask::Full };
     let (theta, scaling) = (config.rope.theta, config.rope.scaling.clone());

@@ -7,7 +7,7 @@ use crate::kernels::Gradient;
 use crate::kernels::cpu::{Mat, MatMut};
 use crate::kernels::heads::gate_sum::gate_decay;
 use crate::kernels::heads::layout::{HeadLayout, check_cache, lane};
-use crate::kernels::heads::row_tasks::{by_head, row_tasks};
+use crate::kernels::heads::row_tasks::{BlockTask, block_tasks, by_head, row_tasks};
 use crate::kernels::pairs::mask::Mask;
 use crate::kernels::pairs::pair_affinity::PairAffinity;
 use crate::kernels::shader::attention_dense as shader;
@@ -24,11 +24,22 @@ pub enum Keys {
     Cache(usize),
     /// In the call's window (training: a call is a whole text).
     Window(Mask),
+    /// In the call's window: those of the query's own block and the near ones before it, and the sinks.
+    Near {
+        /// Affinities have a gradient; else only what is joined has.
+        trained: bool,
+    },
+    /// The same in the ring (one token a lane).
+    Ring,
 }
 
 /// Arguments: queries `[lanes, G, tokens, M, query_width]`, keys (cache or window), lane table → o `[rows, H
-/// h]`; with a causal window also what the gradient reads `[lanes, G, tokens, M]`: the normaliser with β, for
-/// softmax the log-sum-exp.
+/// h]`; with a causal or near window also what the gradient reads `[lanes, G, tokens, M]`: the normaliser with β,
+/// for softmax the log-sum-exp.
+///
+/// Near keys are joined with what a state knows of all others: the fourth argument are its rows
+/// ([`Leaves::Far`](crate::kernels::scan::scan_output::Leaves)), whose sums are taken relative to the largest near
+/// score like those of the near ones, and have one normaliser with them (SPEC §10).
 #[derive(Clone, Debug)]
 pub struct AttentionDense {
     /// Row layouts.
@@ -45,12 +56,17 @@ impl AttentionDense {
     pub(in crate::kernels) fn stride(&self, call: &Call) -> usize {
         match self.keys {
             Keys::Cache(context) => context,
-            Keys::Window(_) => call.unit(Unit::Window(self.layout.block)),
+            Keys::Ring => self.layout.ring_rows(),
+            Keys::Window(_) | Keys::Near { .. } => call.unit(self.layout.window()),
         }
     }
 
     pub(in crate::kernels) fn check(&self, stem: &str, inputs: &[&TensorType]) -> Result<()> {
         let l = &self.layout;
+        let inputs = match (self.keys, inputs) {
+            (Keys::Near { .. }, [rest @ .., far]) if far.shape.last() == Some(l.gradient_width()) => rest,
+            _ => inputs,
+        };
         if inputs.len() != 3
             || inputs[0].shape.last() != Some(l.query_width())
             || inputs[1].shape.last() != Some(l.key_width())
@@ -86,7 +102,7 @@ impl Kernel for AttentionDense {
         self.check(self.stem(), inputs)?;
         let l = &self.layout;
         let mut outputs = vec![TensorType::f32(shape![Unit::Rows, l.width()])];
-        if self.keys == Keys::Window(Mask::Causal) {
+        if matches!(self.keys, Keys::Window(Mask::Causal) | Keys::Near { .. }) {
             outputs.push(TensorType::f32(shape![Unit::Lanes, l.heads, Unit::Tokens, l.group]));
         }
         Ok(outputs)
@@ -96,7 +112,8 @@ impl Kernel for AttentionDense {
         let (heads, group, head) = (self.layout.heads, self.layout.group, self.layout.head);
         let (softmax, taylor) = (self.affinity.softmax(), self.affinity.taylor());
         let (full, causal) = (self.keys == Keys::Window(Mask::Full), self.keys == Keys::Window(Mask::Causal));
-        let flags = shader::Flags { softmax, taylor, full, causal };
+        let near = matches!(self.keys, Keys::Near { .. });
+        let flags = shader::Flags { softmax, taylor, full, causal, near_only: near };
         let workgroups = |rows| {
             (capacity.tokens * group).div_ceil(rows).saturating_mul(capacity.lanes.saturating_mul(heads))
         };
@@ -112,7 +129,11 @@ impl Kernel for AttentionDense {
         // Loops of a tile of keys: for heads of 64 what was seen to be right, up to 32k in lavapipe (wrong at
         // 48k), 16k in OpenGL.
         let most = 32 * device.rounds(0, 2 * head.max(32) - 1);
-        let keys = if let Keys::Cache(context) = self.keys { context } else { capacity.tokens };
+        let keys = match self.keys {
+            Keys::Cache(context) => context,
+            Keys::Window(_) => capacity.tokens,
+            Keys::Near { .. } | Keys::Ring => self.layout.ring_rows(),
+        };
         if keys <= most {
             return Ok(());
         }
@@ -125,18 +146,29 @@ impl Kernel for AttentionDense {
     }
 
     fn dispatches(&self, variant: &Variant, call: &Call) -> Vec<Dispatch> {
+        let (tile, l) = (shader::Overrides::of(variant).matrix_tile, &self.layout);
+        let parts = parts(&tile, l.head);
         let params = shader::Params {
             tokens: call.tokens as u32,
             lane_base: call.lane_base as u32,
             stride: self.stride(call) as u32,
+            parts: parts as u32,
         };
-        let (tile, l) = (shader::Overrides::of(variant).matrix_tile, &self.layout);
+        if let Keys::Near { .. } = self.keys {
+            let tiles = (l.block * l.group).div_ceil(rows(&tile));
+            let blocks = call.unit(Unit::Blocks(l.block));
+            return Dispatch::once(&params, [tiles * parts, blocks, call.lanes.len() * l.heads]);
+        }
         let tiles = (call.tokens * l.group).div_ceil(rows(&tile));
-        Dispatch::once(&params, [tiles, parts(&tile, l.head), call.lanes.len() * l.heads])
+        Dispatch::once(&params, [tiles, parts, call.lanes.len() * l.heads])
     }
 
     fn flops(&self, call: &Call) -> u64 {
-        let pairs: usize = call.lanes.iter().map(|l| call.tokens * (l.position + call.tokens / 2)).sum();
+        let near = self.layout.near * self.layout.block - self.layout.block / 2 + self.layout.sinks;
+        let pairs: usize = match self.keys {
+            Keys::Near { .. } | Keys::Ring => call.unit(Unit::Rows) * near,
+            _ => call.lanes.iter().map(|l| call.tokens * (l.position + call.tokens / 2)).sum(),
+        };
         (4 * pairs * self.layout.width()) as u64
     }
 
@@ -151,7 +183,10 @@ impl AttentionDense {
     fn twin<R: Real>(&self, args: shader::Args<'_, R>, call: &Call) {
         const ROWS: usize = 64;
         let l = &self.layout;
-        let shader::Args { queries, keys, lanes, o, normaliser, .. } = args;
+        let shader::Args { queries, keys, lanes, far, o, normaliser, .. } = args;
+        if let (Keys::Near { .. }, Some(far)) = (self.keys, far) {
+            return self.near(queries, keys, lanes, far, o, normaliser.unwrap_or_default(), call);
+        }
         let (rows_of_head, stride, heads) = (call.tokens * l.group, self.stride(call), l.heads);
         let mut outputs = by_head(o, l, call);
         let cut = [rows_of_head, ROWS];
@@ -172,14 +207,17 @@ impl AttentionDense {
             let (place, row) = match self.keys {
                 Keys::Cache(_) => (lane.slot * l.heads + head, Some(lane.position * l.group + first)),
                 Keys::Window(Mask::Full) => (lane_head, None),
-                Keys::Window(Mask::Causal) => (lane_head, Some(first)),
+                _ => (lane_head, Some(first)),
             };
             let count = row.map_or(call.tokens, |row| (row + rows - 1) / l.group + 1);
             let keys = &keys[place * stride * l.key_width()..][..count * l.key_width()];
             cpu::with_scratch(rows * (l.head + 2), |scratch: &mut [R]| {
                 let (sums, rest) = scratch.split_at_mut(rows * l.head);
                 let (totals, highest) = rest.split_at_mut(rows);
-                self.attend(queries, keys, [0, count], row, [&mut *sums, &mut *totals, &mut *highest]);
+                let mut sums_of = Sums { sums, totals, highest };
+                sums_of.clear();
+                self.attend(queries, keys, [0, count], row, &mut sums_of);
+                let Sums { sums, totals, highest } = sums_of;
                 for (i, out) in task.out.iter_mut().enumerate() {
                     let total = R::of(self.bias) + totals[i];
                     if let Some(kept) = kept.get_mut(i) {
@@ -192,16 +230,73 @@ impl AttentionDense {
         });
     }
 
-    /// Sums `[rows, h]`, normalisers `[rows]` and, for softmax, maxima `[rows]` that both are relative to, of
-    /// queries over keys `from..to`, tile by tile. Query i is row `row + i` of the text's, M a token; no row: it
-    /// sees every key.
+    /// The twin over near keys and what is joined with them.
+    #[allow(clippy::too_many_arguments, reason = "as many as the kernel has")]
+    fn near<R: Real>(
+        &self,
+        queries: &[R],
+        keys: &[R],
+        lanes: &[u32],
+        far: &[R],
+        o: &mut [R],
+        kept: &mut [R],
+        call: &Call,
+    ) {
+        let l = &self.layout;
+        let (all, stride, width) = (call.tokens * l.group, self.stride(call), l.key_width());
+        let tasks = block_tasks(l, lanes, call);
+        let of_call =
+            || tasks.iter().map(|t| t.lane_head * all + t.query..t.lane_head * all + t.query + t.rows);
+        let mut outputs = by_head(o, l, call);
+        let outputs = cpu::ranges(&mut outputs, of_call()).zip(cpu::ranges(kept, of_call()));
+        cpu::parallel_each(tasks.iter().zip(outputs), |_, (task, (out, kept))| {
+            let &BlockTask { lane_head, block, first, query, rows } = task;
+            let lane = lane(lanes, call.lane_base + lane_head / l.heads);
+            let at = lane_head * all + query;
+            let queries = &queries[at * l.query_width()..][..rows * l.query_width()];
+            let far = &far[at * l.gradient_width()..][..rows * l.gradient_width()];
+            let keys = &keys[lane_head * stride * width..][..stride * width];
+            // Rows of the window that hold the near blocks; those before the text are not there.
+            let of_text = l.first_block(lane) + block;
+            let before = (l.near - 1).min(of_text).min(block + l.lead);
+            let from = (block + l.lead - before) * l.block;
+            let own = l.lead * l.block * l.group + first;
+            let to = (own + rows - 1) / l.group + 1;
+            cpu::with_scratch(rows * (l.head + 2), |scratch: &mut [R]| {
+                let (sums, rest) = scratch.split_at_mut(rows * l.head);
+                let (totals, highest) = rest.split_at_mut(rows);
+                let mut sums = Sums { sums, totals, highest };
+                sums.clear();
+                if of_text >= l.near && l.sinks > 0 {
+                    let first = l.sink_row(lane, stride);
+                    self.attend(queries, keys, [first, first + l.sinks], None, &mut sums);
+                }
+                self.attend(queries, keys, [from, to], Some(own), &mut sums);
+                let of_row = far.chunks_exact(l.gradient_width()).zip(out.iter_mut()).zip(kept);
+                for (i, ((far, out), kept)) in of_row.enumerate() {
+                    let high = sums.highest[i];
+                    let share = (-high).exp();
+                    let total = sums.totals[i] + share * far[l.head];
+                    let scale = R::ONE / total;
+                    let near = &sums.sums[i * l.head..(i + 1) * l.head];
+                    for ((o, near), far) in out.iter_mut().zip(near).zip(far) {
+                        *o = (*near + share * *far) * scale;
+                    }
+                    *kept = high + total.ln();
+                }
+            });
+        });
+    }
+
+    /// Adds to sums, normalisers and, for softmax, maxima that both are relative to, of queries over keys
+    /// `from..to`, tile by tile. Query i is row `row + i` of the text's, M a token; no row: it sees every key.
     pub(in crate::kernels) fn attend<R: Real>(
         &self,
         queries: &[R],
         keys: &[R],
         [from, to]: [usize; 2],
         row: Option<usize>,
-        [sums, totals, highest]: [&mut [R]; 3],
+        Sums { sums, totals, highest }: &mut Sums<'_, R>,
     ) {
         const TILE: usize = 256;
         let l = &self.layout;
@@ -209,9 +304,6 @@ impl AttentionDense {
         let softmax = self.affinity.softmax();
         let gate = |key: usize| l.gate_sum(&keys[key * width..]);
         let own = |i: usize| row.map(|row| (row + i) / l.group);
-        sums.fill(R::ZERO);
-        totals.fill(R::ZERO);
-        highest.fill(R::of(-3e38));
         cpu::with_scratch(rows * TILE, |affinities: &mut [R]| {
             for start in (from..to).step_by(TILE) {
                 let n = TILE.min(to - start);
@@ -260,5 +352,22 @@ impl AttentionDense {
                 cpu::matmul(MatMut::new(sums, rows, l.head), Mat::new(affinities, rows, n), values, true);
             }
         });
+    }
+}
+
+/// What queries have summed so far: sums `[rows, h]`, normalisers `[rows]`, and the maxima `[rows]` that both are
+/// relative to, of softmax.
+pub(in crate::kernels) struct Sums<'a, R> {
+    pub sums: &'a mut [R],
+    pub totals: &'a mut [R],
+    pub highest: &'a mut [R],
+}
+
+impl<R: Real> Sums<'_, R> {
+    /// Nothing yet.
+    pub fn clear(&mut self) {
+        self.sums.fill(R::ZERO);
+        self.totals.fill(R::ZERO);
+        self.highest.fill(R::of(-3e38));
     }
 }

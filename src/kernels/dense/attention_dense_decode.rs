@@ -1,7 +1,7 @@
 //! One query a lane against its whole cache, in parts.
 
 use crate::error::Result;
-use crate::kernels::dense::attention_dense::{AttentionDense, Keys};
+use crate::kernels::dense::attention_dense::{AttentionDense, Keys, Sums};
 use crate::kernels::heads::layout::{check_cache, lane, shared_queries};
 use crate::kernels::shader::attention_dense_decode as shader;
 use crate::kernels::{DeviceTraits, Dispatch, Kernel, Real, Variant, cpu};
@@ -11,7 +11,7 @@ use crate::{shape, twins};
 /// Ranges a cache is cut into, one workgroup each.
 pub const SPLITS: usize = 16;
 
-/// Arguments: queries `[lanes, G, 1, M, query_width]`, cache `[slots, G, context, key_width]`, lane table →
+/// Arguments: queries `[lanes, G, 1, M, query_width]`, cache `[slots, G, context, key_width]` or ring, lane table →
 /// parts `[lanes, H, SPLITS, h + 4]` (sum, total, maximum).
 #[derive(Debug)]
 pub struct AttentionDenseDecode(pub AttentionDense);
@@ -29,7 +29,8 @@ impl Kernel for AttentionDenseDecode {
 
     fn variant(&self, device: &DeviceTraits, _: &Capacity) -> Variant {
         let (l, affinity) = (&self.0.layout, self.0.affinity);
-        let flags = shader::Flags { softmax: affinity.softmax(), taylor: affinity.taylor() };
+        let (softmax, taylor) = (affinity.softmax(), affinity.taylor());
+        let flags = shader::Flags { softmax, taylor, ring: self.0.keys == Keys::Ring };
         let (softmax, local_affinity) = affinity.overrides(l.size);
         let overrides = |share| shader::Overrides {
             splits: SPLITS,
@@ -57,7 +58,7 @@ impl Kernel for AttentionDenseDecode {
     }
 
     fn flops(&self, call: &Call) -> u64 {
-        call.lanes.iter().map(|l| (4 * (l.position + 1) * self.0.layout.width()) as u64).sum()
+        call.lanes.iter().map(|lane| (4 * self.seen(lane.position) * self.0.layout.width()) as u64).sum()
     }
 
     twins!(shader);
@@ -67,6 +68,26 @@ impl Kernel for AttentionDenseDecode {
 const LEAST: usize = 128;
 
 impl AttentionDenseDecode {
+    /// Keys that a token at a position sees.
+    fn seen(&self, position: usize) -> usize {
+        self.ranges(position).iter().map(|range| range[1] - range[0]).sum()
+    }
+
+    /// Where they lie. In a ring: its block up to it, the blocks that lie there before and behind, and the sinks once
+    /// their block is no longer near.
+    fn ranges(&self, position: usize) -> [[usize; 2]; 3] {
+        let l = &self.0.layout;
+        if self.0.keys != Keys::Ring {
+            return [[0, position + 1], [0; 2], [0; 2]];
+        }
+        let near = l.near * l.block;
+        if position < near {
+            return [[0, position + 1], [0; 2], [0; 2]];
+        }
+        let own = l.ring_row(position);
+        [[0, own + 1], [(own / l.block + 1) * l.block, near], [near, near + l.sinks]]
+    }
+
     /// The queries of a key head are rows that read its cache once; a long cache is cut into parts.
     fn twin<R: Real>(&self, args: shader::Args<'_, R>, call: &Call) {
         let l = &self.0.layout;
@@ -76,26 +97,39 @@ impl AttentionDenseDecode {
         let mut tasks = Vec::new();
         for (at, of_head) in parts.chunks_exact_mut(l.group * SPLITS * size).enumerate() {
             let lane = lane(lanes, call.lane_base + at / l.heads);
-            let seen = lane.position + 1;
+            let seen = self.seen(lane.position);
             let share = seen.div_ceil(seen.div_ceil(LEAST).clamp(1, SPLITS));
             let place = (lane.slot * l.heads + at % l.heads) * stride * l.key_width();
-            let keys = &keys[place..][..seen * l.key_width()];
+            let keys = &keys[place..][..stride * l.key_width()];
             let queries = &queries[at * l.group * l.query_width()..][..l.group * l.query_width()];
             let mut of_part: Vec<Vec<&mut [R]>> = (0..SPLITS).map(|_| Vec::with_capacity(l.group)).collect();
             for (i, part) in of_head.chunks_exact_mut(size).enumerate() {
                 of_part[i % SPLITS].push(part);
             }
             for (split, of_part) in of_part.into_iter().enumerate() {
-                let range = [split * share, split * share + share].map(|key| key.min(seen));
-                tasks.push((range, lane.position, queries, keys, of_part));
+                // So many of the keys, wherever they lie.
+                let (mut before, mut ranges) = (0, self.ranges(lane.position));
+                for range in &mut ranges {
+                    let [from, to] = *range;
+                    let inside = |key: usize| (from + key.saturating_sub(before)).min(to);
+                    *range = [inside(split * share), inside(split * share + share)];
+                    before += to - from;
+                }
+                tasks.push((ranges, lane.position, queries, keys, of_part));
             }
         }
-        cpu::parallel_each(tasks, |_, ([from, to], position, queries, keys, parts)| {
+        cpu::parallel_each(tasks, |_, (ranges, position, queries, keys, parts)| {
             cpu::with_scratch(l.group * (l.head + 2), |scratch: &mut [R]| {
                 let (sums, rest) = scratch.split_at_mut(l.group * l.head);
                 let (totals, highest) = rest.split_at_mut(l.group);
-                let row = Some(position * l.group);
-                self.0.attend(queries, keys, [from, to], row, [&mut *sums, &mut *totals, &mut *highest]);
+                // In a ring, a query sees all that lies there.
+                let row = Some(position * l.group).filter(|_| self.0.keys != Keys::Ring);
+                let mut sums_of = Sums { sums, totals, highest };
+                sums_of.clear();
+                for range in ranges.into_iter().filter(|[from, to]| from < to) {
+                    self.0.attend(queries, keys, range, row, &mut sums_of);
+                }
+                let Sums { sums, totals, highest } = sums_of;
                 for (i, part) in parts.into_iter().enumerate() {
                     part[..l.head].copy_from_slice(&sums[i * l.head..][..l.head]);
                     part[l.head] = totals[i];

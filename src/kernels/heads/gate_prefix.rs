@@ -13,7 +13,7 @@ use crate::{shape, twins};
 pub enum Carried {
     /// Nowhere: every call starts a text.
     Nothing,
-    /// In the ring `[slots, G, block, key_width]`; sums restart at every block.
+    /// In the ring `[slots, G, ring rows, key_width]`; sums restart at every block.
     Ring,
     /// In the cache `[slots, G, context, key_width]` of so many tokens; sums never restart.
     Cache(usize),
@@ -52,7 +52,7 @@ impl Kernel for GatePrefix {
     fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {
         let keys_stride = match self.carried {
             Carried::Nothing => 0,
-            Carried::Ring => self.layout.block,
+            Carried::Ring => self.layout.ring_rows(),
             Carried::Cache(context) => context,
         };
         let flags = shader::Flags { carry: self.carried != Carried::Nothing, cache: self.unbroken };
@@ -90,7 +90,9 @@ impl GatePrefix {
             let lane = lane(lanes, call.lane_base + at);
             let mut sum = match self.carried {
                 Carried::Nothing => [R::ZERO; 2],
-                Carried::Ring if lane.ring > 0 => row_of(l.block, lane.slot, head, lane.ring - 1),
+                Carried::Ring if lane.ring > 0 => {
+                    row_of(l.ring_rows(), lane.slot, head, l.ring_row(lane.position - 1))
+                }
                 Carried::Cache(context) if lane.position > 0 => {
                     row_of(context, lane.slot, head, lane.position - 1)
                 }

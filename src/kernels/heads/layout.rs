@@ -6,7 +6,7 @@ use crate::kernels::cpu::Norm;
 use crate::kernels::shader::shared;
 use crate::kernels::{DeviceTraits, Real, cpu};
 use crate::shape;
-use crate::tensor::{Capacity, Lane, Shape, Unit};
+use crate::tensor::{Capacity, Lane, Shape, TensorType, Unit};
 
 /// Which vectors are rotated by position (SPEC §1, Position).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -60,6 +60,13 @@ pub struct HeadLayout {
     pub interleaved: bool,
     /// Block size b.
     pub block: usize,
+    /// Blocks that a query sees exactly: its own and those before it. The ring holds as many.
+    pub near: usize,
+    /// The first tokens of a text that every query sees exactly; never in the state. In a block at most.
+    pub sinks: usize,
+    /// Blocks of a window before the one that its lane's ring is filling: `near - 1`, or none where every call
+    /// starts a text.
+    pub lead: usize,
 }
 
 /// Refuses a plan whose calls may go past a cache of so many rows: shaders find a token's row by its position,
@@ -107,7 +114,7 @@ impl HeadLayout {
     }
 
     /// Column of a query head's projection in `qkv` (part 0), or of a key head's key (1) or value (2).
-    pub(in crate::kernels) fn column(&self, part: usize, head: usize) -> usize {
+    pub fn column(&self, part: usize, head: usize) -> usize {
         let before = if part == 0 { 0 } else { self.query_heads() + (part - 1) * self.heads };
         (before + head) * self.head
     }
@@ -137,6 +144,46 @@ impl HeadLayout {
         self.sum_offset() + if self.gated { 4 } else { 0 }
     }
 
+    /// Rows of a ring: blocks at their place modulo [`HeadLayout::near`], then the sinks.
+    pub fn ring_rows(&self) -> usize {
+        self.near * self.block + self.sinks
+    }
+
+    /// Rows of a lane's window: the blocks before the ring's last one, what that holds, the call's tokens, and
+    /// at its end the sinks.
+    pub fn window(&self) -> Unit {
+        Unit::Window((self.lead + 1) * self.block + self.sinks)
+    }
+
+    /// Row of a window that holds the first token of a call.
+    pub(in crate::kernels) fn window_row(&self, lane: Lane) -> usize {
+        self.lead * self.block + lane.ring
+    }
+
+    /// Row of a ring that holds a token.
+    pub(in crate::kernels) fn ring_row(&self, position: usize) -> usize {
+        position % (self.near * self.block)
+    }
+
+    /// The block that the ring of a lane is filling, or has filled: what block 0 of a call is of the text.
+    pub(in crate::kernels) fn first_block(&self, lane: Lane) -> usize {
+        (lane.position - lane.ring) / self.block
+    }
+
+    /// Row of a window of so many that holds the first sink, where that is no longer near.
+    pub(in crate::kernels) fn sink_row(&self, lane: Lane, window: usize) -> usize {
+        // A window that begins with the text has its sinks in its blocks.
+        match self.lead.checked_sub(self.first_block(lane)) {
+            Some(before) => before * self.block,
+            None => window - self.sinks,
+        }
+    }
+
+    /// What [`Leaves::Far`](crate::kernels::scan::scan_output::Leaves) leaves, and `AttentionGradRows`.
+    pub(in crate::kernels) fn gradient_rows(&self) -> TensorType {
+        TensorType::f32(shape![Unit::Lanes, self.heads, Unit::Tokens, self.group, self.gradient_width()])
+    }
+
     /// Columns of a row of `AttentionGradRows`.
     pub(in crate::kernels) fn gradient_width(&self) -> usize {
         self.head + 4
@@ -157,6 +204,9 @@ impl HeadLayout {
             v_offset: self.value_offset(),
             g_offset: self.sum_offset(),
             gated: self.gated,
+            near: self.near,
+            sinks: self.sinks,
+            lead: self.lead,
         }
     }
 

@@ -13,7 +13,7 @@ use crate::{shape, twins};
 pub enum KeysAt {
     /// A fresh window `[lanes, G, window, key_width]`, the call's tokens after the ring's rows.
     Window,
-    /// The ring `[slots, G, block, key_width]`, in place (one token a lane).
+    /// The ring `[slots, G, ring rows, key_width]`, in place (one token a lane).
     Ring,
     /// The cache `[slots, G, context, key_width]` of so many tokens, in place.
     Cache(usize),
@@ -42,8 +42,8 @@ impl PackHeads {
 
     fn stride(&self, call: &Call) -> usize {
         match self.keys {
-            KeysAt::Window => call.unit(Unit::Window(self.layout.block)),
-            KeysAt::Ring => self.layout.block,
+            KeysAt::Window => call.unit(self.layout.window()),
+            KeysAt::Ring => self.layout.ring_rows(),
             KeysAt::Cache(context) => context,
         }
     }
@@ -69,7 +69,7 @@ impl Kernel for PackHeads {
         let mut outputs =
             vec![TensorType::f32(shape![Unit::Lanes, l.heads, Unit::Tokens, l.group, l.query_width()])];
         if self.keys == KeysAt::Window {
-            outputs.push(TensorType::f32(shape![Unit::Lanes, l.heads, Unit::Window(l.block), l.key_width()]));
+            outputs.push(TensorType::f32(shape![Unit::Lanes, l.heads, l.window(), l.key_width()]));
         }
         Ok(outputs)
     }
@@ -123,6 +123,8 @@ struct Run<'a, R> {
     keys: &'a mut [R],
     /// The key rows of the head before the call's.
     before: &'a [R],
+    /// Where the ring keeps the row as well, if it is a sink's.
+    sink: Option<&'a mut [R]>,
 }
 
 impl PackHeads {
@@ -160,6 +162,9 @@ impl PackHeads {
                             };
                             key[l.sum_offset()..l.sum_offset() + 2].copy_from_slice(&sum);
                         }
+                        if let Some(sink) = &mut run.sink {
+                            sink.copy_from_slice(key);
+                        }
                     }
                 }
             });
@@ -185,19 +190,23 @@ impl PackHeads {
             let (at, head) = (lane_head / l.heads, lane_head % l.heads);
             let lane = lane(lanes, call.lane_base + at);
             let (owner, first) = match self.keys {
-                KeysAt::Window => (at, lane.ring),
-                KeysAt::Ring => (lane.slot, lane.ring % l.block),
+                KeysAt::Window => (at, l.window_row(lane)),
+                KeysAt::Ring => (lane.slot, l.ring_row(lane.position)),
                 KeysAt::Cache(_) => (lane.slot, lane.position),
             };
             // Lanes of a call have slots of their own; a second one would find no rows left.
             let rows = std::mem::take(&mut keys[owner * l.heads + head]);
             let (before, rows) = rows.split_at_mut(first * key_width);
-            let before = &*before;
-            let pieces = queries
-                .chunks_mut(length * query_width)
-                .zip(rows[..tokens * key_width].chunks_mut(length * key_width));
+            let (rows, behind) = rows.split_at_mut(tokens * key_width);
+            // Sums restart at blocks.
+            let restarts = self.keys == KeysAt::Ring && first.is_multiple_of(l.block);
+            let before = if restarts { &[] } else { &*before };
+            let is_sink = self.keys == KeysAt::Ring && lane.position < l.sinks;
+            let sink = (l.near * l.block + lane.position).checked_sub(first + tokens).filter(|_| is_sink);
+            let mut sink = sink.map(|row| &mut behind[row * key_width..][..key_width]);
+            let pieces = queries.chunks_mut(length * query_width).zip(rows.chunks_mut(length * key_width));
             for (run, (queries, keys)) in pieces.enumerate() {
-                all[at * runs + run].push(Run { queries, keys, before });
+                all[at * runs + run].push(Run { queries, keys, before, sink: sink.take() });
             }
         }
         all

@@ -59,7 +59,7 @@ impl Kernel for PackHeadsGrad {
             lanes: call.lanes.len() as u32,
             tokens: call.tokens as u32,
             lane_base: call.lane_base as u32,
-            stride: call.unit(Unit::Window(self.layout.block)) as u32,
+            stride: call.unit(self.layout.window()) as u32,
         };
         Dispatch::once(&params, [call.unit(Unit::Blocks(PARTIAL_ROWS)), 1, call.lanes.len()])
     }
@@ -73,7 +73,7 @@ impl PackHeadsGrad {
         let l = &self.layout;
         let (h, width) = (l.head, l.qkv_width());
         let source = HeadSource { layout: l, qkv, norms, rotations };
-        let (tokens, stride) = (call.tokens, call.unit(Unit::Window(l.block)));
+        let (tokens, stride) = (call.tokens, call.unit(l.window()));
         let parts = Parts::of(Unit::Rows, call);
         let elements = |part: usize| {
             let rows = parts.rows(part);

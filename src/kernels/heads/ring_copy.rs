@@ -1,14 +1,18 @@
-//! The last block of key rows, from call to call.
+//! The last blocks of key rows, and the sinks, from call to call.
 
 use crate::error::Result;
 use crate::kernels::heads::layout::{HeadLayout, lane};
 use crate::kernels::shader::ring_copy as shader;
 use crate::kernels::{DeviceTraits, Dispatch, Kernel, Real, Variant, shape_error};
-use crate::tensor::{Call, Capacity, TensorType, Unit};
+use crate::tensor::{Call, Capacity, Lane, TensorType};
 use crate::twins;
 
 /// Load: lane table, ring; in place: window. Store: lane table, window; in place: ring.
-/// Ring `[slots, G, block, key_width]`, window `[lanes, G, window, key_width]`.
+/// Ring `[slots, G, ring rows, key_width]`, window `[lanes, G, window, key_width]`.
+///
+/// A ring holds a block at its number modulo [`HeadLayout::near`], so that what stays is not moved; a window
+/// holds blocks in order. The sinks lie at the end of either; those of a window that begins with the text are in
+/// its blocks.
 #[derive(Debug)]
 pub struct RingCopy {
     /// Row layouts.
@@ -39,7 +43,8 @@ impl Kernel for RingCopy {
     }
 
     fn runs(&self, call: &Call) -> bool {
-        !self.load || call.lanes.iter().any(|lane| lane.ring > 0)
+        !self.load
+            || call.lanes.iter().any(|lane| lane.position > 0 && (lane.ring > 0 || self.layout.lead > 0))
     }
 
     fn dispatches(&self, _: &Variant, call: &Call) -> Vec<Dispatch> {
@@ -47,9 +52,9 @@ impl Kernel for RingCopy {
         let params = shader::Params {
             tokens: call.tokens as u32,
             lane_base: call.lane_base as u32,
-            window: call.unit(Unit::Window(l.block)) as u32,
+            window: call.unit(l.window()) as u32,
         };
-        let vectors = l.block * l.key_width() / 4;
+        let vectors = l.ring_rows() * l.key_width() / 4;
         Dispatch::once(&params, [vectors.div_ceil(shader::INVOCATIONS), 1, call.lanes.len() * l.heads])
     }
 
@@ -61,24 +66,53 @@ impl RingCopy {
         let shader::Args { lanes, ring, keys, ring_mut, keys_mut, .. } = args;
         let (mut of_ring, mut of_window) = (ring.zip(keys_mut), keys.zip(ring_mut));
         let l = &self.layout;
-        let window = call.unit(Unit::Window(l.block));
+        let window = call.unit(l.window());
         for at in 0..call.lanes.len() {
             let lane = lane(lanes, call.lane_base + at);
-            let total = lane.ring + call.tokens;
-            let first = (total - 1) / l.block * l.block;
             for head in 0..l.heads {
-                let ring = (lane.slot * l.heads + head) * l.block * l.key_width();
-                let rows = (at * l.heads + head) * window * l.key_width();
+                let ring = (lane.slot * l.heads + head) * l.ring_rows();
+                let rows = (at * l.heads + head) * window;
+                let row_of = |row: usize| row * l.key_width()..(row + 1) * l.key_width();
                 if let Some((from, keys)) = &mut of_ring {
-                    let n = lane.ring * l.key_width();
-                    keys[rows..rows + n].copy_from_slice(&from[ring..ring + n]);
+                    for (row, place) in self.loaded(lane, window) {
+                        keys[row_of(rows + row)].copy_from_slice(&from[row_of(ring + place)]);
+                    }
                 }
                 if let Some((from, to)) = &mut of_window {
-                    let n = (total - first) * l.key_width();
-                    let rows = rows + first * l.key_width();
-                    to[ring..ring + n].copy_from_slice(&from[rows..rows + n]);
+                    for (row, place) in self.stored(lane, call.tokens) {
+                        to[row_of(ring + place)].copy_from_slice(&from[row_of(rows + row)]);
+                    }
                 }
             }
         }
+    }
+
+    /// Rows of a lane's window and of its ring: what a call finds.
+    fn loaded(&self, lane: Lane, window: usize) -> impl Iterator<Item = (usize, usize)> {
+        let l = self.layout.clone();
+        let block = l.first_block(lane);
+        let first = block.saturating_sub(l.lead) * l.block;
+        // A window that begins with the text has its sinks in its blocks.
+        let sinks = if block > l.lead { 0..l.sinks } else { 0..0 };
+        let sinks = sinks.map({
+            let l = l.clone();
+            move |i| (window - l.sinks + i, l.near * l.block + i)
+        });
+        let base = l.window_row(lane);
+        (first..lane.position).map(move |at| (base + at - lane.position, l.ring_row(at))).chain(sinks)
+    }
+
+    /// The same of what a call leaves: those of its tokens that stay near, and those that are sinks.
+    fn stored(&self, lane: Lane, tokens: usize) -> impl Iterator<Item = (usize, usize)> {
+        let l = self.layout.clone();
+        let end = lane.position + tokens;
+        let oldest = ((end - 1) / l.block + 1).saturating_sub(l.near) * l.block;
+        let sinks = (lane.position..end.min(l.sinks)).map({
+            let l = l.clone();
+            move |at| (l.window_row(lane) + at - lane.position, l.near * l.block + at)
+        });
+        let base = l.window_row(lane);
+        let near = lane.position.max(oldest)..end;
+        near.map(move |at| (base + at - lane.position, l.ring_row(at))).chain(sinks)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::layout::HeadLayout;
+use super::layout::{HeadLayout, lane};
 use crate::kernels::cpu;
 use crate::tensor::Call;
 
@@ -40,6 +40,43 @@ pub(in crate::kernels) fn row_tasks<'a, R>(
                     rows: first..first + out.len() / width,
                     out,
                 });
+            }
+        }
+    }
+    tasks
+}
+
+/// Query rows of one block, of one (lane, key head).
+pub(in crate::kernels) struct BlockTask {
+    /// Number of the (lane, key head).
+    pub lane_head: usize,
+    /// Of the call: 0 is the block that the ring is filling.
+    pub block: usize,
+    /// First query row, counted from the first one of block 0.
+    pub first: usize,
+    /// First query row in the call.
+    pub query: usize,
+    /// Query rows.
+    pub rows: usize,
+}
+
+/// Cuts the queries of a call by blocks and into tasks.
+pub(in crate::kernels) fn block_tasks(layout: &HeadLayout, lanes: &[u32], call: &Call) -> Vec<BlockTask> {
+    /// Queries of one task: few enough that the upper triangle a task computes in vain stays small.
+    const ROWS: usize = 64;
+    // In query rows.
+    let (group, mut tasks) = (layout.group, Vec::new());
+    let b = layout.block * group;
+    for lane_head in 0..call.lanes.len() * layout.heads {
+        let lane = lane(lanes, call.lane_base + lane_head / layout.heads);
+        let (begin, end) = (lane.ring * group, (lane.ring + call.tokens) * group);
+        for block in 0..end.div_ceil(b) {
+            for tile in (block * b..block * b + b).step_by(ROWS) {
+                let first = tile.max(begin);
+                let rows = (tile + ROWS).min(block * b + b).min(end).saturating_sub(first);
+                if rows > 0 {
+                    tasks.push(BlockTask { lane_head, block, first, query: first - begin, rows });
+                }
             }
         }
     }

@@ -75,7 +75,7 @@ impl Kernel for UnpackHeads {
             lanes: call.lanes.len() as u32,
             tokens: call.tokens as u32,
             lane_base: call.lane_base as u32,
-            stride: call.unit(Unit::Window(self.layout.block)) as u32,
+            stride: call.unit(self.layout.window()) as u32,
         };
         let rows = self.rows_of_token() * call.unit(Unit::Rows);
         Dispatch::once(&params, Dispatch::linear(rows.div_ceil(shader::INVOCATIONS)))
@@ -89,7 +89,7 @@ impl UnpackHeads {
         let shader::Args { lanes, dqueries, dkeys, columns, .. } = args;
         let l = &self.layout;
         let (parts, width, query, key) = self.shape();
-        let (tokens, stride) = (call.tokens, call.unit(Unit::Window(l.block)));
+        let (tokens, stride) = (call.tokens, call.unit(l.window()));
         let lane_heads = call.lanes.len() * l.heads;
         // Tasks of queries come first: M times as many rows of each (lane, key head), as M tasks.
         let of_queries = if parts == 1 { 0 } else { lane_heads * l.group };

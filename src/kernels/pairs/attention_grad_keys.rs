@@ -32,7 +32,7 @@ impl Kernel for AttentionGradKeys {
     fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
         self.0.check(self.stem(), inputs)?;
         let l = &self.0.layout;
-        Ok(vec![TensorType::f32(shape![Unit::Lanes, l.heads, Unit::Window(l.block), l.key_width()])])
+        Ok(vec![TensorType::f32(shape![Unit::Lanes, l.heads, l.window(), l.key_width()])])
     }
 
     fn variant(&self, device: &DeviceTraits, _: &Capacity) -> Variant {
@@ -53,7 +53,7 @@ impl Kernel for AttentionGradKeys {
         let tile = shader::Overrides::of(variant).pair_tile;
         self.0.dispatches(&tile, [1, self.0.layout.group], call, |first| shader::Params {
             tokens: call.tokens as u32,
-            stride: call.unit(Unit::Window(self.0.layout.block)) as u32,
+            stride: call.unit(self.0.layout.window()) as u32,
             span: self.0.span(call) as u32,
             first,
         })
@@ -71,7 +71,7 @@ impl AttentionGradKeys {
         let (pairs, l) = (&self.0, &self.0.layout);
         let shader::Args { queries, keys, drows, dkeys, .. } = args;
         let (q, k, d) = (l.query_width(), l.key_width(), l.gradient_width());
-        let (all, stride) = (call.tokens * l.group, call.unit(Unit::Window(l.block)));
+        let (all, stride) = (call.tokens * l.group, call.unit(l.window()));
         let mut tasks = row_tasks(dkeys, [l.heads, stride, k], 1, [pairs.span(call), TASK], call);
         // The first keys are seen by the most queries.
         tasks.sort_by_key(|task| task.rows.start - task.span.start);
@@ -85,7 +85,12 @@ impl AttentionGradKeys {
                 let (affinities, rest) = scratch.split_at_mut(TASK * count);
                 let (dt, totals) = rest.split_at_mut(TASK * count);
                 totals.fill(R::ZERO);
+                let all_see = start < pairs.sinks();
                 for first in (start * l.group..end).step_by(TASK) {
+                    // From here on these keys are no longer near.
+                    if !all_see && pairs.first_key(first / l.group) >= start + count {
+                        break;
+                    }
                     let rows = TASK.min(end - first);
                     let at = lane_head * all + first;
                     let (queries, drows) =
@@ -106,13 +111,13 @@ impl AttentionGradKeys {
                         Mat::strided(drows, rows, l.head, d),
                         true,
                     );
-                    if l.gated {
+                    if pairs.gated() {
                         for (row, w) in drows.chunks_exact(d).zip(affinities.chunks_exact(count)) {
                             cpu::axpy(row[l.head], w, totals);
                         }
                     }
                 }
-                if l.gated {
+                if pairs.gated() {
                     let own = &drows[(lane_head * all + start * l.group) * d..];
                     for (j, (out, key)) in out.chunks_exact_mut(k).zip(keys.chunks_exact(k)).enumerate() {
                         let values = l.value_offset()..l.sum_offset();

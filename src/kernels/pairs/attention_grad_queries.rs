@@ -49,7 +49,7 @@ impl Kernel for AttentionGradQueries {
         let tile = shader::Overrides::of(variant).pair_tile;
         self.0.dispatches(&tile, [self.0.layout.group, 1], call, |first| shader::Params {
             tokens: call.tokens as u32,
-            stride: call.unit(Unit::Window(self.0.layout.block)) as u32,
+            stride: call.unit(self.0.layout.window()) as u32,
             span: self.0.span(call) as u32,
             first,
         })
@@ -67,7 +67,7 @@ impl AttentionGradQueries {
         let (pairs, l) = (&self.0, &self.0.layout);
         let shader::Args { queries, keys, drows, dqueries, .. } = args;
         let (q, k, d) = (l.query_width(), l.key_width(), l.gradient_width());
-        let (all, stride) = (call.tokens * l.group, call.unit(Unit::Window(l.block)));
+        let (all, stride) = (call.tokens * l.group, call.unit(l.window()));
         let cut = [pairs.span(call) * l.group, TASK];
         let mut tasks = row_tasks(dqueries, [l.heads, all, q], l.group, cut, call);
         // The longest rows first, so that no thread is left with them at the end.
@@ -83,6 +83,10 @@ impl AttentionGradQueries {
                 let (affinities, dt) = scratch.split_at_mut(rows * TASK);
                 for start in (base..end).step_by(TASK) {
                     let count = TASK.min(end - start);
+                    let none = pairs.first_key(first / l.group) >= start + count;
+                    if none && start >= pairs.sinks() {
+                        continue;
+                    }
                     let keys = &keys[(lane_head * stride + start) * k..][..count * k];
                     let (affinities, dt) = (&mut affinities[..rows * count], &mut dt[..rows * count]);
                     pairs.tile([queries, keys, drows], [first, rows], [start, count], affinities, dt);

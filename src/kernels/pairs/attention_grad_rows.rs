@@ -46,7 +46,7 @@ impl Kernel for AttentionGradRows {
                 format_args!("needs outputs of {} and key rows of {}", l.width(), l.key_width()),
             ));
         }
-        Ok(vec![TensorType::f32(shape![Unit::Lanes, l.heads, Unit::Tokens, l.group, l.gradient_width()])])
+        Ok(vec![l.gradient_rows()])
     }
 
     fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {
@@ -55,7 +55,7 @@ impl Kernel for AttentionGradRows {
     }
 
     fn dispatches(&self, _: &Variant, call: &Call) -> Vec<Dispatch> {
-        let stride = call.unit(Unit::Window(self.layout.block));
+        let stride = call.unit(self.layout.window());
         let params = shader::Params { tokens: call.tokens as u32, stride: stride as u32 };
         let rows = call.tokens * self.layout.group;
         Dispatch::once(&params, [rows.div_ceil(shader::INVOCATIONS), 1, call.lanes.len() * self.layout.heads])
@@ -70,7 +70,7 @@ impl AttentionGradRows {
         const RUN: usize = 64;
         let l = &self.layout;
         let shader::Args { dout, o, normaliser, keys, drows, .. } = args;
-        let (tokens, width, stride) = (call.tokens, l.gradient_width(), call.unit(Unit::Window(l.block)));
+        let (tokens, width, stride) = (call.tokens, l.gradient_width(), call.unit(l.window()));
         let softmax = self.affinity.softmax();
         let rows = tokens * l.group;
         let tasks = row_tasks(drows, [l.heads, rows, width], l.group, [rows, RUN], call);

@@ -16,20 +16,29 @@ impl Pairs {
         &self,
         pass: &mut dyn Backward,
         bias: f64,
+        wants: [bool; 2],
     ) -> Result<(TensorId, Option<TensorId>, Option<TensorId>)> {
-        let (queries, keys) = (pass.input(0), pass.input(1));
+        let keys = pass.input(1);
         let rows = AttentionGradRows { layout: self.layout.clone(), affinity: self.affinity, bias };
         let arguments = [pass.gradient(0)?, pass.output(0), pass.output(1), keys];
         let drows = pass.apply1("drows", rows, &arguments)?;
-        let inputs = [queries, keys, drows];
-        let dqueries = pass
-            .wants(0)
+        let (dqueries, dkeys) = self.of_rows(pass, drows, wants)?;
+        Ok((drows, dqueries, dkeys))
+    }
+
+    /// The same from gradient rows.
+    pub(in crate::kernels) fn of_rows(
+        &self,
+        pass: &mut dyn Backward,
+        drows: TensorId,
+        wants: [bool; 2],
+    ) -> Result<(Option<TensorId>, Option<TensorId>)> {
+        let inputs = [pass.input(0), pass.input(1), drows];
+        let dqueries = wants[0]
             .then(|| pass.apply1("dqueries", AttentionGradQueries(self.clone()), &inputs))
             .transpose()?;
-        let dkeys = pass
-            .wants(1)
-            .then(|| pass.apply1("dkeys", AttentionGradKeys(self.clone()), &inputs))
-            .transpose()?;
-        Ok((drows, dqueries, dkeys))
+        let dkeys =
+            wants[1].then(|| pass.apply1("dkeys", AttentionGradKeys(self.clone()), &inputs)).transpose()?;
+        Ok((dqueries, dkeys))
     }
 }

@@ -29,10 +29,12 @@
 //! | `mask.rs` | which keys a query sees |
 //! | `pairs.rs` | which pairs, how the two passes are cut, a tile of pairs on the CPU |
 //! | `attention_grad_rows.rs` | dN |
+//! | `attention_grad_far.rs` | dN of what a state adds to exact softmax |
 //! | `attention_grad_queries.rs` | dx of queries |
 //! | `attention_grad_keys.rs` | dx and dv̂ of keys, dG |
 //! | `gradient.rs` | what a kind of attention appends to get them |
 
+pub mod attention_grad_far;
 pub mod attention_grad_keys;
 pub mod attention_grad_queries;
 pub mod attention_grad_rows;

@@ -24,8 +24,21 @@ pub struct Pairs {
     pub offset: usize,
     /// Elements of the vector the affinity reads.
     pub width: usize,
-    /// Only pairs inside a block.
-    pub in_block: bool,
+    /// Which pairs.
+    pub reach: Reach,
+}
+
+/// Which keys up to a query it makes pairs with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// All.
+    Text,
+    /// Those of its block.
+    Block,
+    /// Those of its block and the near ones before it, and the sinks.
+    Near,
+    /// None: gradients have zeros, and the part of the gates that is the queries' own.
+    Nothing,
 }
 
 /// Queries, or keys, of one task of the twins.
@@ -34,7 +47,28 @@ pub(in crate::kernels) const TASK: usize = 64;
 impl Pairs {
     /// Tokens among which there are pairs.
     pub(in crate::kernels) fn span(&self, call: &Call) -> usize {
-        if self.in_block { self.layout.block.min(call.tokens) } else { call.tokens }
+        if self.reach == Reach::Block { self.layout.block.min(call.tokens) } else { call.tokens }
+    }
+
+    /// The first key, sinks apart, that a token makes pairs with.
+    pub(in crate::kernels) fn first_key(&self, token: usize) -> usize {
+        let l = &self.layout;
+        match self.reach {
+            Reach::Text => 0,
+            Reach::Block => token / l.block * l.block,
+            Reach::Near => (token / l.block + 1).saturating_sub(l.near) * l.block,
+            Reach::Nothing => usize::MAX,
+        }
+    }
+
+    /// First keys that all tokens make pairs with.
+    pub(in crate::kernels) fn sinks(&self) -> usize {
+        if self.reach == Reach::Near { self.layout.sinks } else { 0 }
+    }
+
+    /// Whether affinities have gates.
+    pub(in crate::kernels) fn gated(&self) -> bool {
+        self.layout.gated && !self.affinity.softmax()
     }
 
     pub(in crate::kernels) fn check(&self, stem: &str, inputs: &[&TensorType]) -> Result<()> {
@@ -64,6 +98,7 @@ impl Pairs {
             tile_pairs: rows * TILE,
             items: (rows * local / 4).div_ceil(THREADS),
             pairs: rows * TILE / THREADS,
+            reach: self.reach as usize,
             at_once: TILE * device.rounds(4096, 2 * each),
         }
     }
@@ -114,7 +149,7 @@ impl Pairs {
         let values = Mat::strided(&keys[l.value_offset()..], count, l.head, k);
         cpu::matmul(MatMut::new(affinities, rows, count), x_q, x_k.t(), false);
         cpu::matmul(MatMut::new(dt, rows, count), Mat::strided(drows, rows, l.head, d), values.t(), false);
-        let gates = if l.gated { count } else { 0 };
+        let gates = if self.gated() { count } else { 0 };
         cpu::with_scratch(2 * count + 2 * gates, |scratch: &mut [R]| {
             let (slope, rest) = scratch.split_at_mut(count);
             let (decay, sums) = rest.split_at_mut(count);
@@ -135,6 +170,12 @@ impl Pairs {
                 );
                 w[own..].fill(R::ZERO);
                 dt[own..].fill(R::ZERO);
+                if self.reach == Reach::Near {
+                    let from = self.first_key((first + i) / l.group).saturating_sub(start).min(count);
+                    let sinks = self.sinks().saturating_sub(start).min(from);
+                    w[sinks..from].fill(R::ZERO);
+                    dt[sinks..from].fill(R::ZERO);
+                }
             }
         });
     }

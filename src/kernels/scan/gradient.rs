@@ -1,12 +1,12 @@
 //! The rules that give the gradients of this family.
 
-use super::scan_output::ScanOutput;
+use super::scan_output::{Leaves, ScanOutput};
 use super::scan_prefix::ScanPrefix;
 use super::scan_states::ScanStates;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernels::pairs::mask::Mask;
 use crate::kernels::pairs::pair_affinity::PairAffinity;
-use crate::kernels::pairs::pairs::Pairs;
+use crate::kernels::pairs::pairs::{Pairs, Reach};
 use crate::kernels::scan::scan_grad_keys::ScanGradKeys;
 use crate::kernels::scan::scan_grad_queries::ScanGradQueries;
 use crate::kernels::scan::scan_prefix::Prefix;
@@ -22,7 +22,7 @@ impl Gradient for ScanOutput {
     /// dQ and dK of the pairs inside a block and through the state before it, and the gradient of that state.
     /// What the keys of a block do to later blocks is the rule of [`ScanStates`].
     fn backward(&self, pass: &mut dyn Backward) -> Result<()> {
-        if self.mask == Mask::Full || !self.keeps_normaliser {
+        if self.mask == Mask::Full || self.leaves == Leaves::Outputs {
             let what =
                 if self.mask == Mask::Full { "with a full mask" } else { "without its normaliser kept" };
             return Err(Error::new(
@@ -35,9 +35,17 @@ impl Gradient for ScanOutput {
             affinity: PairAffinity::Kernel(self.local),
             offset: self.local_offset,
             width: self.local_width,
-            in_block: true,
+            reach: if self.leaves == Leaves::Far { Reach::Nothing } else { Reach::Block },
         };
-        let (drows, dqueries, dkeys) = pairs.backward(pass, self.bias)?;
+        let wants = [pass.wants(0), pass.wants(1)];
+        let (drows, dqueries, dkeys) = if self.leaves == Leaves::Far {
+            // What joins the far rows gives their gradient as gradient rows.
+            let drows = pass.gradient(0)?;
+            let (dqueries, dkeys) = pairs.of_rows(pass, drows, wants)?;
+            (drows, dqueries, dkeys)
+        } else {
+            pairs.backward(pass, self.bias, wants)?
+        };
         let [queries, lanes, table, prefix] = [0, 2, 3, 4].map(|i| pass.input(i));
         let (layout, features, source_offset) =
             (self.layout.clone(), self.features.clone(), self.source_offset);

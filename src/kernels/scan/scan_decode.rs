@@ -4,16 +4,17 @@ use crate::error::Result;
 use crate::kernels::heads::gate_sum::gate_decay;
 use crate::kernels::heads::layout::{lane, shared_queries};
 use crate::kernels::scan::features::FeatureTable;
-use crate::kernels::scan::scan_output::ScanOutput;
+use crate::kernels::scan::scan_output::{Leaves, ScanOutput};
 use crate::kernels::shader::scan_decode as shader;
 use crate::kernels::{DeviceTraits, Dispatch, Kernel, Real, Variant, cpu, shape_error};
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::{shape, twins};
 
-/// The recurrent form of [`ScanOutput`]: the ring's rows exactly, everything before them through `Zᵀφ(q)`.
+/// The recurrent form of [`ScanOutput`]: the ring's rows exactly, everything before them through `Zᵀφ(q)`, or
+/// ([`Leaves::Far`]) the latter alone.
 ///
-/// Arguments: queries `[lanes, G, 1, M, query_width]`, ring `[slots, G, block, key_width]`, lane table, feature
-/// table, state `[slots, G, F (h + 1)]` → o `[rows, H h]`.
+/// Arguments: queries `[lanes, G, 1, M, query_width]`, ring `[slots, G, ring rows, key_width]`, lane table, feature
+/// table, state `[slots, G, F (h + 1)]` → o `[rows, H h]`, or far rows `[lanes, G, 1, M, h + 4]`.
 #[derive(Debug)]
 pub struct ScanDecode(pub ScanOutput);
 
@@ -34,7 +35,10 @@ impl Kernel for ScanDecode {
                 format_args!("needs query rows of {} and key rows of {}", l.query_width(), l.key_width()),
             ));
         }
-        Ok(vec![TensorType::f32(shape![Unit::Rows, l.width()])])
+        Ok(vec![match self.0.leaves {
+            Leaves::Far => l.gradient_rows(),
+            _ => TensorType::f32(shape![Unit::Rows, l.width()]),
+        }])
     }
 
     fn variant(&self, device: &DeviceTraits, _: &Capacity) -> Variant {
@@ -50,7 +54,7 @@ impl Kernel for ScanDecode {
             features: s.features.overrides(s.source_offset),
             local_affinity: s.local.overrides(),
         };
-        let flags = shader::Flags { taylor: s.local.taylor() };
+        let flags = shader::Flags { taylor: s.local.taylor(), far_rows: s.leaves == Leaves::Far };
         let share = shared_queries(l, device, |share| overrides(share).workgroup_bytes(flags));
         overrides(share).variant(flags)
     }
@@ -75,39 +79,58 @@ impl Kernel for ScanDecode {
 impl ScanDecode {
     fn twin<R: Real>(&self, args: shader::Args<'_, R>, call: &Call) {
         let (s, l) = (&self.0, &self.0.layout);
-        let shader::Args { queries, ring, lanes, table, state, o, .. } = args;
+        let shader::Args { queries, ring, lanes, table, state, o, far, .. } = args;
+        let (width, out) = match (o, far) {
+            (Some(o), _) => (l.head, o),
+            (_, far) => (l.gradient_width(), far.unwrap_or_default()),
+        };
         let size = s.features.state(l.head);
         let share = share(l.group, call.lanes.len() * l.heads, cpu::threads());
-        cpu::parallel_chunks(&mut o[..call.lanes.len() * l.width()], share * l.head, |task, out| {
+        let out = &mut out[..call.lanes.len() * l.query_heads() * width];
+        cpu::parallel_chunks(out, share * width, |task, out| {
             let first = task * share;
             let lane = lane(lanes, call.lane_base + first / l.query_heads());
             let slot_head = lane.slot * l.heads + first % l.query_heads() / l.group;
-            let rows = lane.ring % l.block + 1;
-            let ring = &ring[slot_head * l.block * l.key_width()..][..rows * l.key_width()];
+            let own = l.ring_row(lane.position);
+            let ring = &ring[slot_head * l.ring_rows() * l.key_width()..][..l.ring_rows() * l.key_width()];
+            let gate = l.gate_sum(&ring[own * l.key_width()..]);
+            // The rows of the token's block.
+            let ring_row = |row: usize| &ring[row * l.key_width()..];
+            let block = own / l.block * l.block;
+            let rows = if s.leaves == Leaves::Far { 0 } else { own - block + 1 };
+            let block = &ring_row(block)[..rows * l.key_width()];
             let queries = &queries[first * l.query_width()..][..share * l.query_width()];
             out.fill(R::ZERO);
-            let gate = l.gate_sum(&ring[(rows - 1) * l.key_width()..]);
             let most = rows.max(s.features.count);
             cpu::with_scratch(share * (most + 1), |scratch: &mut [R]| {
                 let (totals, affinities) = scratch.split_at_mut(share);
-                let each = out.chunks_exact_mut(l.head).zip(queries.chunks_exact(l.query_width()));
+                let each = out.chunks_exact_mut(width).zip(queries.chunks_exact(l.query_width()));
                 for (((out, query), total), affinities) in
                     each.zip(totals.iter_mut()).zip(affinities.chunks_exact_mut(most))
                 {
                     *total = R::ZERO;
+                    let out = &mut out[..l.head];
                     let local = &query[s.local_offset..s.local_offset + s.local_width];
-                    for (w, key) in affinities.iter_mut().zip(ring.chunks_exact(l.key_width())) {
+                    for (w, key) in affinities.iter_mut().zip(block.chunks_exact(l.key_width())) {
                         *w = cpu::dot(local, &key[s.local_offset..s.local_offset + s.local_width]);
                     }
                     s.local.apply(&mut affinities[..rows]);
-                    for (w, key) in affinities.iter().zip(ring.chunks_exact(l.key_width())) {
+                    for (w, key) in affinities.iter().zip(block.chunks_exact(l.key_width())) {
                         let w = if l.gated { *w * gate_decay(gate, l.gate_sum(key)) } else { *w };
                         *total += w;
                         cpu::axpy(w, &key[l.value_offset()..l.sum_offset()], out);
                     }
                 }
-                if lane.position >= l.block {
-                    let decay = if l.gated { gate_decay(gate, [R::ZERO; 2]) } else { R::ONE };
+                if lane.position >= l.near * l.block {
+                    let mut decay = R::ONE;
+                    if l.gated {
+                        // Its own block's part, and the blocks between it and the state.
+                        decay = gate_decay(gate, [R::ZERO; 2]);
+                        for other in (0..l.near).filter(|other| *other != own / l.block) {
+                            let last = l.gate_sum(ring_row((other + 1) * l.block - 1));
+                            decay *= gate_decay(last, [R::ZERO; 2]);
+                        }
+                    }
                     let (z, z_total) = state[slot_head * size..][..size].split_at(s.features.count * l.head);
                     let features = FeatureTable::new(&s.features, table);
                     let each = queries.chunks_exact(l.query_width()).zip(totals.iter_mut());
@@ -122,7 +145,7 @@ impl ScanDecode {
                         || {
                             for (i, z) in z.chunks_exact(l.head).enumerate() {
                                 for (out, p) in
-                                    out.chunks_exact_mut(l.head).zip(affinities[i..].iter().step_by(most))
+                                    out.chunks_exact_mut(width).zip(affinities[i..].iter().step_by(most))
                                 {
                                     for (o, z) in out.iter_mut().zip(z) {
                                         *o += *p * *z;
@@ -132,7 +155,11 @@ impl ScanDecode {
                         },
                     );
                 }
-                for (out, total) in out.chunks_exact_mut(l.head).zip(totals) {
+                for (out, total) in out.chunks_exact_mut(width).zip(totals) {
+                    if s.leaves == Leaves::Far {
+                        out[l.head] = *total;
+                        continue;
+                    }
                     let scale = R::ONE / (R::of(s.bias) + *total);
                     out.iter_mut().for_each(|o| *o *= scale);
                 }

@@ -67,7 +67,7 @@ impl Kernel for ScanGradKeys {
         let params = shader::Params {
             tokens: call.tokens as u32,
             blocks: blocks as u32,
-            stride: call.unit(Unit::Window(l.block)) as u32,
+            stride: call.unit(l.window()) as u32,
         };
         let rows = shader::Overrides::of(variant).feature_columns.row_tile;
         Dispatch::once(&params, [l.block.div_ceil(rows), blocks, call.lanes.len() * l.heads])
@@ -85,13 +85,13 @@ impl ScanGradKeys {
         let (l, f) = (&self.layout, &self.features);
         let shader::Args { keys, dstates, table, dkeys, .. } = args;
         let table = FeatureTable::new(f, table);
-        let (k, size, stride) = (l.key_width(), f.state(l.head), call.unit(Unit::Window(l.block)));
+        let (k, size, stride) = (l.key_width(), f.state(l.head), call.unit(l.window()));
         let blocks = call.unit(Unit::Blocks(l.block));
         let tasks = row_tasks(dkeys, [l.heads, stride, k], 1, [l.block, ROWS], call);
         cpu::parallel_each(tasks, |_, task| {
             let (lane_head, block, out) = (task.lane_head, task.span.start / l.block, task.out);
             let state = &dstates[(lane_head * blocks + block) * size..][..size];
-            // The last block of a text has nothing after it.
+            // The last blocks of a text have nothing after them.
             if state.iter().all(|t| *t == R::ZERO) {
                 return;
             }
@@ -136,6 +136,9 @@ impl ScanGradKeys {
                     cpu::matmul(MatMut::new(dvalues, rows, l.head), Mat::new(phi, n, rows).t(), t, true);
                 }
                 for (j, (out, key)) in out.chunks_exact_mut(k).zip(keys.chunks_exact(k)).enumerate() {
+                    if task.rows.start + j < l.sinks {
+                        continue;
+                    }
                     let decay = if l.gated { gate_decay(last, l.gate_sum(key)) } else { R::ONE };
                     for (c, out) in out[self.source_offset..][..f.source].iter_mut().enumerate() {
                         *out += decay * dcolumns[c * rows + j];

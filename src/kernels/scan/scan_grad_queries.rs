@@ -90,8 +90,8 @@ impl ScanGradQueries {
         let tasks = row_tasks(dqueries, [l.heads, all, q], l.group, [span, ROWS], call);
         cpu::parallel_each(tasks, |_, task| {
             let (lane_head, block) = (task.lane_head, task.span.start / span);
-            // The first block of a text has nothing before it.
-            if lane(lanes, call.lane_base + lane_head / l.heads).position + block == 0 {
+            // The first blocks of a text have nothing before what is near.
+            if l.first_block(lane(lanes, call.lane_base + lane_head / l.heads)) + block < l.near {
                 return;
             }
             let (z, z_total) =

@@ -4,7 +4,7 @@ use crate::error::Result;
 use crate::kernels::cpu::{Mat, MatMut};
 use crate::kernels::heads::gate_sum::{gate_decay, gate_decays};
 use crate::kernels::heads::layout::{HeadLayout, lane};
-use crate::kernels::heads::row_tasks::by_head;
+use crate::kernels::heads::row_tasks::{BlockTask, block_tasks, by_head};
 use crate::kernels::pairs::local_affinity::{LocalAffinity, whole_vectors};
 use crate::kernels::pairs::mask::Mask;
 use crate::kernels::scan::features::{FeatureTable, Features};
@@ -19,8 +19,8 @@ use crate::{shape, twins};
 /// φ(q_i)` (SPEC §1).
 ///
 /// Arguments: queries `[lanes, G, tokens, M, query_width]`, keys `[lanes, G, window, key_width]`, lane table,
-/// feature table, prefix `[lanes, G, blocks, F (h + 1)]` → o `[rows, H h]`, with `keeps_normaliser` also `β +
-/// N_i[h]` `[lanes, G, tokens, M]`.
+/// feature table, prefix `[lanes, G, blocks, F (h + 1)]` → o `[rows, H h]`; what else or instead, [`Leaves`]
+/// says.
 #[derive(Clone, Debug)]
 pub struct ScanOutput {
     /// Row layouts.
@@ -39,8 +39,20 @@ pub struct ScanOutput {
     pub bias: f64,
     /// Full: only `Zᵀφ(q)`, with the prefix `[lanes, G, F (h + 1)]`.
     pub mask: Mask,
-    /// The normaliser is a second output, for the gradient.
-    pub keeps_normaliser: bool,
+    /// Outputs.
+    pub leaves: Leaves,
+}
+
+/// What [`ScanOutput`] leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leaves {
+    /// o alone.
+    Outputs,
+    /// Also `β + N_i[h]` `[lanes, G, tokens, M]`, for the gradient.
+    Normaliser,
+    /// Nothing but N of the part before the near blocks, to be joined with an exact one: `[lanes, G, tokens, M, h +
+    /// 4]`, rows of `Σ w v`, `Σ w`, and zeros.
+    Far,
 }
 
 impl ScanOutput {
@@ -82,11 +94,14 @@ impl Kernel for ScanOutput {
                 ),
             ));
         }
-        let mut outputs = vec![TensorType::f32(shape![Unit::Rows, l.width()])];
-        if self.keeps_normaliser {
-            outputs.push(TensorType::f32(shape![Unit::Lanes, l.heads, Unit::Tokens, l.group]));
-        }
-        Ok(outputs)
+        let o = TensorType::f32(shape![Unit::Rows, l.width()]);
+        Ok(match self.leaves {
+            Leaves::Outputs => vec![o],
+            Leaves::Normaliser => {
+                vec![o, TensorType::f32(shape![Unit::Lanes, l.heads, Unit::Tokens, l.group])]
+            }
+            Leaves::Far => vec![l.gradient_rows()],
+        })
     }
 
     fn variant(&self, device: &DeviceTraits, capacity: &Capacity) -> Variant {
@@ -94,7 +109,8 @@ impl Kernel for ScanOutput {
         let flags = shader::Flags {
             taylor: self.local.taylor(),
             far_only: self.mask == Mask::Full,
-            normaliser: self.keeps_normaliser,
+            normaliser: self.leaves == Leaves::Normaliser,
+            far_rows: self.leaves == Leaves::Far,
         };
         let blocks = capacity.unit(Unit::Blocks(l.block));
         let workgroups = |rows| {
@@ -113,7 +129,7 @@ impl Kernel for ScanOutput {
             tokens: call.tokens as u32,
             lane_base: call.lane_base as u32,
             blocks: blocks as u32,
-            stride: call.unit(Unit::Window(l.block)) as u32,
+            stride: call.unit(l.window()) as u32,
             parts: parts as u32,
         };
         Dispatch::once(&params, [tiles * parts, blocks, call.lanes.len() * l.heads])
@@ -122,7 +138,7 @@ impl Kernel for ScanOutput {
     fn flops(&self, call: &Call) -> u64 {
         let l = &self.layout;
         // Half of a block's pairs are seen.
-        let local = l.block * (self.local_width + l.head + 1);
+        let local = if self.leaves == Leaves::Far { 0 } else { l.block * (self.local_width + l.head + 1) };
         (call.unit(Unit::Rows) * l.query_heads() * (local + 2 * self.features.state(l.head))) as u64
     }
 
@@ -136,23 +152,26 @@ impl Kernel for ScanOutput {
 impl ScanOutput {
     fn twin<R: Real>(&self, args: shader::Args<'_, R>, call: &Call) {
         let l = &self.layout;
-        let shader::Args { queries, keys, lanes, table, prefix, o, normaliser, .. } = args;
+        let shader::Args { queries, keys, lanes, table, prefix, o, normaliser, far, .. } = args;
         let table = FeatureTable::new(&self.features, table);
-        let (blocks, stride) = (call.unit(Unit::Blocks(l.block)), call.unit(Unit::Window(l.block)));
+        let (blocks, stride) = (call.unit(Unit::Blocks(l.block)), call.unit(l.window()));
         let (size, all, heads) = (self.features.state(l.head), call.tokens * l.group, l.heads);
-        let tasks = self.tasks(lanes, call);
+        let tasks = block_tasks(l, lanes, call);
         let of_call =
             || tasks.iter().map(|t| t.lane_head * all + t.query..t.lane_head * all + t.query + t.rows);
-        let mut outputs = by_head(o, l, call);
+        let mut outputs = match (o, far) {
+            (Some(o), _) => by_head(o, l, call),
+            (_, far) => far.into_iter().flat_map(|far| far.chunks_mut(l.gradient_width())).collect(),
+        };
         let kept = normaliser.map(|all| cpu::ranges(all, of_call()));
         let kept = kept.into_iter().flatten().chain(std::iter::repeat_with(Default::default));
         let outputs = cpu::ranges(&mut outputs, of_call()).zip(kept);
         cpu::parallel_each(tasks.iter().zip(outputs), |_, (task, (out, kept))| {
-            let &Task { lane_head, block, first, query, rows } = task;
+            let &BlockTask { lane_head, block, first, query, rows } = task;
             let lane = lane(lanes, call.lane_base + lane_head / heads);
             let end = (first + rows - 1) / l.group + 1;
             let queries = &queries[(lane_head * all + query) * l.query_width()..][..rows * l.query_width()];
-            let block_keys = &keys[(lane_head * stride + block * l.block) * l.key_width()..]
+            let block_keys = &keys[(lane_head * stride + (block + l.lead) * l.block) * l.key_width()..]
                 [..(end - block * l.block) * l.key_width()];
             let gates = |key: usize| l.gate_sum(&block_keys[key * l.key_width()..]);
             let in_block = first - block * l.block * l.group;
@@ -160,7 +179,7 @@ impl ScanOutput {
                 let (sums, totals) = sums.split_at_mut(rows * l.head);
                 sums.fill(R::ZERO);
                 totals.fill(R::ZERO);
-                if self.mask == Mask::Causal {
+                if self.mask == Mask::Causal && self.leaves != Leaves::Far {
                     self.add_local(queries, block_keys, rows, in_block, sums, totals);
                 }
                 let z = if self.mask == Mask::Causal {
@@ -168,7 +187,7 @@ impl ScanOutput {
                 } else {
                     &prefix[lane_head * size..][..size]
                 };
-                if self.mask == Mask::Full || lane.position + block * l.block > lane.ring {
+                if self.mask == Mask::Full || l.first_block(lane) + block >= l.near {
                     let decay = |i: usize| {
                         if l.gated {
                             gate_decay(gates((in_block + i) / l.group), [R::ZERO; 2])
@@ -179,6 +198,11 @@ impl ScanOutput {
                     self.add_far(&table, queries, rows, decay, z, sums, totals);
                 }
                 for (i, out) in out.iter_mut().enumerate() {
+                    if self.leaves == Leaves::Far {
+                        out[..l.head].copy_from_slice(&sums[i * l.head..][..l.head]);
+                        out[l.head..].copy_from_slice(&[totals[i], R::ZERO, R::ZERO, R::ZERO]);
+                        continue;
+                    }
                     let total = R::of(self.bias) + totals[i];
                     if let Some(kept) = kept.get_mut(i) {
                         *kept = total;
@@ -188,30 +212,6 @@ impl ScanOutput {
                 }
             });
         });
-    }
-
-    /// The tasks of the twin: rows of one block, of one (lane, head).
-    fn tasks(&self, lanes: &[u32], call: &Call) -> Vec<Task> {
-        /// Queries of one task: few enough that the upper triangle a task computes in vain stays small.
-        const ROWS: usize = 64;
-        // In query rows.
-        let (group, mut tasks) = (self.layout.group, Vec::new());
-        let b = self.layout.block * group;
-        for lane_head in 0..call.lanes.len() * self.layout.heads {
-            let lane = lane(lanes, call.lane_base + lane_head / self.layout.heads);
-            // Rows of the window that belong to the call.
-            let (begin, end) = (lane.ring * group, (lane.ring + call.tokens) * group);
-            for block in 0..end.div_ceil(b) {
-                for tile in (block * b..block * b + b).step_by(ROWS) {
-                    let first = tile.max(begin);
-                    let rows = (tile + ROWS).min(block * b + b).min(end).saturating_sub(first);
-                    if rows > 0 {
-                        tasks.push(Task { lane_head, block, first, query: first - begin, rows });
-                    }
-                }
-            }
-        }
-        tasks
     }
 
     /// `sums[i] += Σ_{j <= i} e^{g_i - g_j} w_ij v_j`, `totals[i] += Σ …` over the keys of the block; query i
@@ -310,16 +310,4 @@ impl ScanOutput {
             }
         });
     }
-}
-
-/// Rows of one task of the twin.
-struct Task {
-    lane_head: usize,
-    /// Of the window.
-    block: usize,
-    /// First query row in the window.
-    first: usize,
-    /// First query row in the call.
-    query: usize,
-    rows: usize,
 }

@@ -23,7 +23,11 @@ pub enum Prefix {
     Total,
 }
 
-/// `Z_0 = state, Z_{l+1} = e^{g_last(l)} Z_l + H_l`.
+/// `Z_0 = state, Z_{l+1} = e^{g_last(l)} Z_l + H_l`, for the queries of a block the sum over all blocks that are
+/// no longer near it.
+///
+/// Where more than a query's own block is near, `Z_l` ends `near - 1` blocks before the queries' block, and the
+/// prefix is `e^G Z_l` with G the log gates of the blocks between; the state is Z itself.
 ///
 /// Arguments: states `[lanes, G, blocks, size]`, keys `[lanes, G, window, key_width]` (for the gates), lane
 /// table, with `Resume` state `[slots, G, size]` → prefix `[lanes, G, blocks, size]`; in place with `Carry`
@@ -77,7 +81,7 @@ impl Kernel for ScanPrefix {
         let params = shader::Params {
             blocks: call.unit(Unit::Blocks(self.layout.block)) as u32,
             lane_base: call.lane_base as u32,
-            stride: call.unit(Unit::Window(self.layout.block)) as u32,
+            stride: call.unit(self.layout.window()) as u32,
             tokens: call.tokens as u32,
             given: self.given(call) as u32,
             lanes: call.lanes.len() as u32,
@@ -132,7 +136,7 @@ impl ScanPrefix {
             let lane = lane_of(task);
             let before = match (&own, carried) {
                 // At the start of a text the state is whatever an earlier text left.
-                _ if lane.position <= lane.ring => None,
+                _ if l.first_block(lane) < l.near => None,
                 (Some(own), _) => Some(&**own),
                 (None, carried) => carried.map(|all| &all[at * size..][..size]),
             };
@@ -151,7 +155,34 @@ impl ScanPrefix {
                 (None, Some(own)) => own.copy_from_slice(z),
                 (None, None) => {}
             }
+            if l.gated && l.near > 1 {
+                for (b, z) in out.chunks_exact_mut(size).enumerate().take(last + 1) {
+                    let decay = self.between(keys, call, lane, task, b);
+                    z.iter_mut().for_each(|z| *z *= decay);
+                }
+            }
         });
+    }
+
+    /// The decay of the blocks between a state and the queries of block `block` of a call.
+    fn between<R: Real>(&self, keys: &[R], call: &Call, lane: Lane, lane_head: usize, block: usize) -> R {
+        let l = &self.layout;
+        let rows = lane_head * call.unit(l.window());
+        let of_text = l.first_block(lane) + block;
+        let near = (block + l.lead).saturating_sub(l.near - 1)..block + l.lead;
+        let inside = near.filter(|b| of_text + b >= l.lead + block);
+        inside.fold(R::ONE, |decay, b| {
+            let last = &keys[(rows + (b + 1) * l.block - 1) * l.key_width()..];
+            decay * gate_decay(l.gate_sum(last), [R::ZERO; 2])
+        })
+    }
+
+    /// Which block of a window is no longer near the block after `block` of the call; none where that lies before
+    /// the text, or before the window.
+    fn leaves(&self, lane: Lane, block: usize) -> Option<usize> {
+        let l = &self.layout;
+        let at = (block + 1 + l.lead).checked_sub(l.near)?;
+        (l.first_block(lane) + at >= l.lead).then_some(at)
     }
 
     /// Z of the block after `block` of a (lane, head), from the one before it.
@@ -166,8 +197,10 @@ impl ScanPrefix {
         z: &[R],
         next: &mut [R],
     ) {
-        let (l, stride) = (&self.layout, call.unit(Unit::Window(self.layout.block)));
-        let end = ((block + 1) * l.block).min(lane.ring + call.tokens);
+        let (l, stride) = (&self.layout, call.unit(self.layout.window()));
+        // The block that comes to lie behind the near ones; none before the text.
+        let Some(block) = self.leaves(lane, block) else { return next.copy_from_slice(z) };
+        let end = ((block + 1) * l.block).min(l.window_row(lane) + call.tokens);
         let last = &keys[(lane_head * stride + end - 1) * l.key_width()..];
         let decay = gate_decay(l.gate_sum(last), [R::ZERO; 2]);
         let h = &states[(lane_head * self.given(call) + block) * self.size..][..self.size];

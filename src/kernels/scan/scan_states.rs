@@ -16,13 +16,14 @@ use crate::{shape, twins};
 /// Which blocks are summed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum States {
-    /// All blocks of a window but the last one, which stays in the ring.
+    /// The blocks of a window that leave the ring in this call.
     Finished,
     /// All blocks of a window (training, and with a full mask).
     All,
     /// All blocks, of queries and their gradient rows instead of keys: dZ of each block (training).
     Queries,
-    /// A full ring, folded onto the state of its slot in place (decoding).
+    /// The block of a ring that the next token's is to replace, folded onto the state of its slot in place
+    /// (decoding).
     Fold,
 }
 
@@ -57,9 +58,9 @@ impl ScanStates {
 
     fn stride(&self, call: &Call) -> usize {
         match self.blocks {
-            States::Fold => self.layout.block,
+            States::Fold => self.layout.ring_rows(),
             States::Queries => call.tokens * self.layout.group,
-            _ => call.unit(Unit::Window(self.layout.block)),
+            _ => call.unit(self.layout.window()),
         }
     }
 
@@ -188,16 +189,24 @@ impl ScanStates {
         let (l, blocks) = (&self.layout, self.block_count(call));
         let (lane_head, block) = (task / blocks, task % blocks);
         let lane = lane(lanes, call.lane_base + lane_head / l.heads);
-        let (first, end) = (block * l.block, lane.ring + call.tokens);
-        let left_out = if self.blocks == States::Finished { first + l.block >= end } else { first >= end };
+        // Of the window's blocks, the first ones may lie before the text.
+        let (first, end) = (block * l.block, l.window_row(lane) + call.tokens);
+        let left_out = if self.blocks == States::Finished {
+            first + (l.lead + 1) * l.block >= end || l.first_block(lane) + block < l.lead
+        } else {
+            first >= end
+        };
+        let sinks = if l.first_block(lane) + block == l.lead { l.sinks } else { 0 };
         if !left_out {
             let rows = l.block.min(end - first);
             let first = lane_head * self.stride(call) + first;
-            self.add_keys(table, &keys[first * l.key_width()..(first + rows) * l.key_width()], out, false);
+            let keys = &keys[first * l.key_width()..(first + rows) * l.key_width()];
+            self.add_keys(table, keys, sinks, out, false);
         }
     }
 
-    /// Task `(slot, head)`: the ring of a slot onto its state, if a lane of the call has filled it.
+    /// Task `(slot, head)`: the oldest block of a ring onto the state of its slot, if a lane of the call has filled
+    /// the ring's newest.
     fn fold<R: Real>(
         &self,
         table: &FeatureTable<'_>,
@@ -212,18 +221,36 @@ impl ScanStates {
         let Some(lane) = of_call.find(|lane| lane.slot == slot_head / l.heads && lane.ring == l.block) else {
             return;
         };
-        let ring = &rings[slot_head * l.block * l.key_width()..][..l.block * l.key_width()];
+        // The block that takes the place of the oldest one.
+        let Some(oldest) = (l.first_block(lane) + 1).checked_sub(l.near) else { return };
+        let first = slot_head * l.ring_rows() + l.ring_row(oldest * l.block);
+        let ring = &rings[first * l.key_width()..][..l.block * l.key_width()];
         let decay = gate_decay(l.gate_sum(&ring[(l.block - 1) * l.key_width()..]), [R::ZERO; 2]);
         // The first block of a text replaces what an earlier text left.
-        out.iter_mut().for_each(|z| *z = if lane.position > l.block { *z * decay } else { R::ZERO });
-        self.add_keys(table, ring, out, true);
+        out.iter_mut().for_each(|z| *z = if oldest > 0 { *z * decay } else { R::ZERO });
+        self.add_keys(table, ring, if oldest > 0 { 0 } else { l.sinks }, out, true);
     }
 
-    /// `out (+)= Σ_j e^{g_last - g_j} φ(k_j) v̂_jᵀ` over key rows.
-    fn add_keys<R: Real>(&self, table: &FeatureTable<'_>, keys: &[R], out: &mut [R], accumulate: bool) {
+    /// `out (+)= Σ_j e^{g_last - g_j} φ(k_j) v̂_jᵀ` over key rows but the first `left_out`.
+    fn add_keys<R: Real>(
+        &self,
+        table: &FeatureTable<'_>,
+        keys: &[R],
+        left_out: usize,
+        out: &mut [R],
+        accumulate: bool,
+    ) {
         let l = &self.layout;
         let rows = keys.len() / l.key_width();
         let last = l.gate_sum(&keys[(rows - 1) * l.key_width()..]);
+        // A text that ends within its sinks.
+        let (keys, rows) = (&keys[left_out.min(rows) * l.key_width()..], rows.saturating_sub(left_out));
+        if rows == 0 {
+            if !accumulate {
+                out.fill(R::ZERO);
+            }
+            return;
+        }
         let block = Block {
             vectors: &keys[self.source_offset..],
             scale: |j: usize| gate_decay(last, l.gate_sum(&keys[j * l.key_width()..])),

@@ -11,6 +11,9 @@ use crate::{shape, twins};
 /// dH from dZ: `dH_last = carry`, `dH_{l-1} = dZ_l + e^{g_last(l)} dH_l`; what comes before the first block
 /// is the new carry, the gradient of the state that the call resumed from.
 ///
+/// Where more than a query's own block is near, a state is first read `near - 1` blocks later than it ends, behind
+/// their decay: `dH_{l-near} = e^G dZ_l + e^{g_last} dH_{l-near+1}`.
+///
 /// Arguments: dprefix `[lanes, G, blocks, size]`, keys `[lanes, G, window, key_width]` (for the gates) →
 /// dstates `[lanes, G, blocks, size]`; in place: carry `[lanes, G, size]`.
 #[derive(Debug)]
@@ -46,7 +49,7 @@ impl Kernel for ScanSuffix {
         let l = &self.layout;
         let params = shader::Params {
             blocks: call.unit(Unit::Blocks(l.block)) as u32,
-            stride: call.unit(Unit::Window(l.block)) as u32,
+            stride: call.unit(l.window()) as u32,
             tokens: call.tokens as u32,
         };
         let vectors = self.size / 4;
@@ -67,7 +70,7 @@ impl ScanSuffix {
         const PART: usize = 4096;
         let (l, size) = (&self.layout, self.size);
         let shader::Args { dprefix, keys, dstates, carry, .. } = args;
-        let (blocks, stride) = (call.unit(Unit::Blocks(l.block)), call.unit(Unit::Window(l.block)));
+        let (blocks, stride) = (call.unit(Unit::Blocks(l.block)), call.unit(l.window()));
         // A task has a part of the carry of a (lane, head), and the same part of the state of each block.
         let mut tasks = Vec::new();
         let of_lane_head = carry.chunks_mut(size).zip(dstates.chunks_mut(blocks * size));
@@ -82,13 +85,23 @@ impl ScanSuffix {
             tasks.append(&mut parts);
         }
         cpu::parallel_each(tasks, |_, (lane_head, start, t, dstates)| {
-            for (block, dstate) in dstates.into_iter().enumerate().rev() {
-                dstate.copy_from_slice(t);
+            let decay_of = |block: usize| {
                 let end = ((block + 1) * l.block).min(call.tokens);
                 let last = &keys[(lane_head * stride + end - 1) * l.key_width()..];
-                let decay = gate_decay(l.gate_sum(last), [R::ZERO; 2]);
-                let dz = &dprefix[(lane_head * blocks + block) * size + start..][..t.len()];
-                t.iter_mut().zip(dz).for_each(|(t, dz)| *t = *dz + decay * *t);
+                gate_decay(l.gate_sum(last), [R::ZERO; 2])
+            };
+            for (block, dstate) in dstates.into_iter().enumerate().rev() {
+                dstate.copy_from_slice(t);
+                // The queries that are the first to read the state before this block.
+                let readers = block + l.near - 1;
+                let decay = decay_of(block);
+                if readers >= blocks {
+                    t.iter_mut().for_each(|t| *t *= decay);
+                    continue;
+                }
+                let between = (block..readers).fold(R::ONE, |all, block| all * decay_of(block));
+                let dz = &dprefix[(lane_head * blocks + readers) * size + start..][..t.len()];
+                t.iter_mut().zip(dz).for_each(|(t, dz)| *t = between * *dz + decay * *t);
             }
         });
     }

@@ -5,7 +5,7 @@ use crate::kernels::heads::layout::{HeadLayout, Rotation};
 use crate::kernels::pairs::local_affinity::LocalAffinity;
 use crate::kernels::pairs::mask::Mask;
 use crate::kernels::scan::features::Features;
-use crate::kernels::scan::scan_output::ScanOutput;
+use crate::kernels::scan::scan_output::{Leaves, ScanOutput};
 use crate::kernels::scan::scan_states::{ScanStates, States};
 use crate::kernels::shader::shared::MatrixTile;
 use crate::kernels::shader::{scan_output, scan_states};
@@ -30,6 +30,9 @@ fn layout(head: usize, sketch: usize) -> HeadLayout {
         rotated: head,
         interleaved: false,
         block: 1024,
+        near: 1,
+        sinks: 0,
+        lead: 0,
     }
 }
 
@@ -72,7 +75,7 @@ fn every_head_fits_the_floor() {
                 local_width: sketch,
                 bias: 1.0,
                 mask: Mask::Causal,
-                keeps_normaliser: false,
+                leaves: Leaves::Outputs,
             };
             let variant = kernel.variant(&device, &capacity);
             assert!(variant.workgroup_bytes() <= device.workgroup_memory, "{head} {sketch}: outputs");

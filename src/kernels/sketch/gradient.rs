@@ -5,19 +5,23 @@
 //! learned   t = tanh(a ⊙ b / √r) of the branches' outputs a and b:  da = ds (1 - t²) b,  db = ds (1 - t²) a
 //!           of a level y = D z, z = gelu(c), c = U n, n = LN(x):
 //!           dD += dy zᵀ,  dc = (Dᵀ dy) · gelu'(c),  dU += dc nᵀ,  dn = Uᵀ dc,  then LayerNorm's rule
+//! affine    dplain = e^{γ/2} ds,  dγ = ⟨dplain, plain⟩ / 2,  dW += dplain dᵀ,  dB += dplain gelu(A d)ᵀ,
+//!           dc = Bᵀ dplain · gelu',  dA += dc dᵀ,  dx = Wᵀ dplain + Aᵀ dc + dγ u,  du += dγ x
 //! random    of a node y = gain (L a) ⊙ (R b):  da = gain Lᵀ (dy ⊙ R b),  db = gain Rᵀ (dy ⊙ L a)
 //!           dx is the sum over the leaves; the matrices are not trained
 //! ```
 
 use std::sync::Arc;
 
+use super::sketch_affine::SketchAffine;
+use super::sketch_affine_grad::SketchAffineGrad;
 use super::sketch_learned::SketchLearned;
 use super::sketch_learned_grad::SketchLearnedGrad;
 use super::sketch_random::SketchRandom;
 use super::sketch_random_grad::SketchRandomGrad;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernels::rows::sum_partials::SumPartials;
-use crate::kernels::{Backward, Gradient, Kernel};
+use crate::kernels::{Backward, BackwardExt, Gradient, Kernel};
 use crate::tensor::TensorId;
 
 impl Gradient for SketchLearned {
@@ -32,6 +36,29 @@ impl Gradient for SketchLearned {
         if let (true, true, Some(norms)) = (self.layout.sketch_normed, pass.wants(2), pass.accumulate_into(2))
         {
             let sum = SumPartials { ty: slabs, offset: self.weight_count(), width: 4 * self.layout.head };
+            pass.append("norms", Arc::new(sum), &[partial], &[norms])?;
+        }
+        Ok(())
+    }
+}
+
+impl Gradient for SketchAffine {
+    fn backward(&self, pass: &mut dyn Backward) -> Result<()> {
+        let of_vectors = pass.wants(0);
+        let kernel = SketchAffineGrad { sketch: self.clone(), of_vectors };
+        let (slabs, count) = (kernel.slabs(), self.weight_count());
+        let partial = if of_vectors {
+            sketch_backward(pass, kernel)?
+        } else {
+            let arguments: Vec<TensorId> = (0..5).map(|i| pass.input(i)).chain([pass.gradient(0)?]).collect();
+            pass.apply1("weights_of_rows", kernel, &arguments)?
+        };
+        if let (true, Some(weights)) = (pass.wants(4), pass.accumulate_into(4)) {
+            let sum = SumPartials { ty: slabs.clone(), offset: 0, width: count };
+            pass.append("weights", Arc::new(sum), &[partial], &[weights])?;
+        }
+        if let (true, true, Some(norms)) = (self.layout.normed, pass.wants(2), pass.accumulate_into(2)) {
+            let sum = SumPartials { ty: slabs, offset: count, width: 4 * self.layout.head };
             pass.append("norms", Arc::new(sum), &[partial], &[norms])?;
         }
         Ok(())
