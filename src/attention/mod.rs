@@ -459,6 +459,23 @@ impl Attention {
         frequencies
     }
 
+    /// What softmax gives of the rows that a layer of [`Mode::Transfer`] has packed `[rows, H h]`: its teacher's outputs.
+    ///
+    /// # Errors
+    /// As [`Attention::build`].
+    pub fn teacher(
+        &self,
+        g: &mut Graph,
+        label: &str,
+        lanes: TensorId,
+        of: &LayerHandles,
+    ) -> Result<TensorId> {
+        let layout = HeadLayout { lead: 0, ..self.layout.clone() };
+        let keys = Keys::Window(self.mask);
+        let kernel = AttentionDense { layout, affinity: PairAffinity::Softmax, bias: 0.0, keys };
+        Ok(g.apply(label, kernel, &[of.queries, of.keys, lanes], &[])?[0])
+    }
+
     /// Near keys and sinks exactly, joined with the rows of what a state knows of all others.
     fn near_and_far(
         &self,

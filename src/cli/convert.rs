@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use clap::Args;
 use polysketch::model::{Conversion, WeightType, Written};
+use polysketch::{Error, ErrorKind};
 use serde_json::json;
 
 use super::failure::{Outcome, catch_interrupt, interrupted, tell, warn};
@@ -32,12 +33,16 @@ pub struct Options {
 pub fn run(common: &Common, options: &Options) -> Outcome {
     Conversion::check(&options.out, options.weights)?;
     let from = model::place(common, options.model.as_ref())?;
-    let source = model::open(from.as_deref())?;
+    if let Some(path) = &from.adapter {
+        let text = format!("--adapter {}: a model is written without its adapter", path.display());
+        return Err(Error::new(ErrorKind::Input, text).help("leave it out, and give it to the other commands").into());
+    }
+    let source = model::open(&from)?;
     if common.talks() {
         source.warnings.iter().for_each(|text| warn(text));
     }
     let name = model_name(options.model.as_ref());
-    let folder = from.as_deref().filter(|path| path.is_dir());
+    let folder = from.model.as_deref().filter(|path| path.is_dir());
     let conversion = Conversion { source: &source, name: &name, folder, weights: options.weights };
     // From here on something is half written.
     catch_interrupt();

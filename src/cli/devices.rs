@@ -70,7 +70,7 @@ pub fn run(common: &Common) -> Outcome {
         Some(i) => format!("adapter {i}, {}", reports[i].label()),
         None => "the CPU itself, which beats a software adapter".to_string(),
     };
-    let asked = match (&common.adapter, common.backend) {
+    let asked = match (common.request().adapter, common.backend) {
         (Some(adapter), _) => format!("--adapter {adapter:?} takes {chosen}"),
         (None, backend) => format!(
             "--backend {backend} takes {}",

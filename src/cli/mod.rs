@@ -5,6 +5,7 @@
 //! | `devices.rs`, `inspect.rs`, `generate.rs`, `eval.rs`, `logits.rs`, `grad.rs` | a command each |
 //! | `convert.rs` | a command, too: models as other files |
 //! | `gauge.rs` | a command for work on kernels, with a feature of its own |
+//! | `linearize.rs` | a softmax model's attention made linear |
 //! | `tokenizer.rs` | the command of this name |
 //! | `bench/`, `chat/`, `check/`, `report/`, `train/` | a command each, of several files |
 //! | `inspect_training.rs` | what `inspect` says of training |
@@ -38,6 +39,8 @@ mod input;
 mod inspect;
 #[cfg(feature = "train")]
 mod inspect_training;
+#[cfg(feature = "train")]
+mod linearize;
 mod logits;
 mod model;
 mod options;
@@ -94,6 +97,9 @@ enum Command {
     /// Train a model, from new weights, from a model, or from where a run stopped
     #[cfg(feature = "train")]
     Train(Box<train::Options>),
+    /// Make a softmax model linear: constant memory at any length, as an adapter beside its file
+    #[cfg(feature = "train")]
+    Linearize(Box<linearize::Options>),
     #[cfg(feature = "bench")]
     /// Check kernels against their twins on the CPU, on any adapter; or whole models whose results are known
     Check(Box<check::Options>),
@@ -127,6 +133,8 @@ pub fn run(cli: Cli) -> Outcome {
         Command::Grad(options) => grad::run(common, options),
         #[cfg(feature = "train")]
         Command::Train(options) => train::run(common, options),
+        #[cfg(feature = "train")]
+        Command::Linearize(options) => linearize::run(common, options),
         #[cfg(feature = "bench")]
         Command::Check(options) => check::run(common, options),
         #[cfg(feature = "bench")]

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use pollster::block_on;
-use polysketch::model::{Engine, Model, ModelSource};
+use polysketch::model::{Adapter, Engine, Model, ModelSource};
 use polysketch::{Error, ErrorKind, Result};
 
 use super::failure::warn;
@@ -16,8 +16,21 @@ pub fn engine(common: &Common) -> Result<Engine> {
     block_on(Engine::create(&common.request()))
 }
 
-/// Where the model is that --model names: what is on the hub is fetched. None is the built-in model.
-pub fn place(common: &Common, model: Option<&ModelName>) -> Result<Option<PathBuf>> {
+/// Where a model is.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// Its folder or file; none is the built-in model.
+    pub model: Option<PathBuf>,
+    /// What makes it linear.
+    pub adapter: Option<PathBuf>,
+}
+
+/// Where the model is that --model names, and its --adapter: what is on the hub is fetched.
+pub fn place(common: &Common, model: Option<&ModelName>) -> Result<Place> {
+    Ok(Place { model: on_disk_or_hub(common, model)?, adapter: common.model_adapter()? })
+}
+
+fn on_disk_or_hub(common: &Common, model: Option<&ModelName>) -> Result<Option<PathBuf>> {
     let find = |model: &ModelName| match model.on_hub() {
         Some(name) => fetch(common, name),
         None => on_disk(model.given()),
@@ -71,9 +84,14 @@ fn fetch(_: &Common, name: &str) -> Result<PathBuf> {
         .help("give a folder or a .gguf file, or build it with the feature hub"))
 }
 
-/// Opens the model at a path, or the built-in model.
-pub fn open(place: Option<&Path>) -> Result<ModelSource> {
-    place.map_or_else(builtin, |path| ModelSource::open(path).map_err(|error| if_damaged(path, error)))
+/// Opens a model, with its adapter.
+pub fn open(place: &Place) -> Result<ModelSource> {
+    let damaged = |path: &Path| ModelSource::open(path).map_err(|error| if_damaged(path, error));
+    let source = place.model.as_deref().map_or_else(builtin, damaged)?;
+    match &place.adapter {
+        Some(path) => block_on(source.adapt(Adapter::open(path)?)),
+        None => Ok(source),
+    }
 }
 
 /// Adds to what is wrong with a model of the hub's how to fetch it anew.
@@ -100,7 +118,7 @@ pub fn if_damaged(path: &Path, error: Error) -> Error {
 
 /// Opens the model that --model names, or the built-in model.
 pub fn source(common: &Common, model: Option<&ModelName>) -> Result<ModelSource> {
-    open(place(common, model)?.as_deref())
+    open(&place(common, model)?)
 }
 
 #[cfg(feature = "builtin-model")]

@@ -8,6 +8,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use polysketch::gpu::{AdapterRequest, Backend};
 use polysketch::graph::Recompute;
 use polysketch::model::{LoadOptions, WeightType};
+use polysketch::{Error, ErrorKind, Result};
 
 /// Options of every command.
 #[derive(Debug, Args)]
@@ -16,10 +17,11 @@ pub struct Common {
     #[arg(long, global = true, value_name = "WHERE", default_value = "auto", value_parser = backend())]
     #[arg(help_heading = "Common options")]
     pub backend: Backend,
-    /// Which adapter: its number in `devices`, its PCI bus, or a part of its name, with #2 for the second of that
-    /// name
-    #[arg(long, global = true, value_name = "INDEX|NAME", help_heading = "Common options")]
-    pub adapter: Option<String>,
+    /// Which adapter of this machine: its number in `devices`, its PCI bus, or a part of its name, with #2 for the
+    /// second of that name. Or what makes the model linear: a file that `linearize` wrote, or its folder. Both may
+    /// be given
+    #[arg(long, global = true, value_name = "INDEX|NAME|FILE", help_heading = "Common options")]
+    pub adapter: Vec<String>,
     /// Nothing on stderr but errors
     #[arg(long, short, global = true, help_heading = "Common options")]
     pub quiet: bool,
@@ -31,13 +33,35 @@ pub struct Common {
 impl Common {
     /// What to run on.
     pub fn request(&self) -> AdapterRequest {
-        AdapterRequest { backend: self.backend, adapter: self.adapter.clone() }
+        let adapter = self.adapter.iter().rfind(|text| !is_file(text)).cloned();
+        AdapterRequest { backend: self.backend, adapter }
+    }
+
+    /// The file that makes the model linear.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Input`] for more than one.
+    pub fn model_adapter(&self) -> Result<Option<PathBuf>> {
+        let mut files = self.adapter.iter().filter(|text| is_file(text)).map(PathBuf::from);
+        let (first, more) = (files.next(), files.next());
+        if let (Some(first), Some(more)) = (&first, more) {
+            let text = format!("--adapter {} and --adapter {}", first.display(), more.display());
+            return Err(Error::new(ErrorKind::Input, text).help("a model has one such file"));
+        }
+        Ok(first.map(|path| if path.is_dir() { path.join("adapter.safetensors") } else { path }))
     }
 
     /// Whether statistics and warnings are wanted on stderr.
     pub fn talks(&self) -> bool {
         !self.quiet && !self.json
     }
+}
+
+/// Whether --adapter names a file, and not an adapter of the machine: those are numbers and parts of names.
+fn is_file(text: &str) -> bool {
+    let path = Path::new(text);
+    let number = text.bytes().all(|b| b.is_ascii_digit());
+    !number && (text.ends_with(".safetensors") || path.is_file() || path.is_dir())
 }
 
 fn backend() -> impl TypedValueParser<Value = Backend> {
@@ -159,7 +183,7 @@ pub fn dtype() -> impl TypedValueParser<Value = WeightType> {
 }
 
 /// A number of things, at least 1; `k` and `M` stand for 1024 and 1024².
-pub fn count(text: &str) -> Result<usize, String> {
+pub fn count(text: &str) -> std::result::Result<usize, String> {
     match natural(text)? {
         0 => Err("must be at least 1".into()),
         n => Ok(n),
@@ -167,7 +191,7 @@ pub fn count(text: &str) -> Result<usize, String> {
 }
 
 /// A number of things; `k` and `M` stand for 1024 and 1024².
-pub fn natural(text: &str) -> Result<usize, String> {
+pub fn natural(text: &str) -> std::result::Result<usize, String> {
     let (digits, unit) = match text.as_bytes().last() {
         Some(b'k' | b'K') => (&text[..text.len() - 1], 1 << 10),
         Some(b'M') => (&text[..text.len() - 1], 1 << 20),

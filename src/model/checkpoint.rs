@@ -204,6 +204,22 @@ impl Checkpoint {
         Ok(Self { files, home, names: Names::default() })
     }
 
+    /// Puts the tensors of an adapter beside those of the model.
+    ///
+    /// # Errors
+    /// `ErrorKind::ModelFormat` for a tensor that is there already.
+    pub fn add(&mut self, file: Tensors) -> Result<()> {
+        for name in file.names() {
+            if self.has(&name) {
+                let text = format!("{}: tensor {} is there already", file.label(), clip(&name));
+                return Err(Error::new(ErrorKind::ModelFormat, text).help("give one --adapter"));
+            }
+            self.home.insert(name, self.files.len());
+        }
+        self.files.push(File::Tensors(file));
+        Ok(())
+    }
+
     /// The weights of a model of this configuration, which learns from them what it does not say itself. From
     /// here on tensors are asked for by our names. Returns warnings too.
     ///

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use serde::ser::SerializeMap;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
 use crate::attention::RopeScaling;
@@ -173,6 +173,31 @@ words! {
     }
 }
 
+/// How the softmax attention of a model is made linear (SPEC §10): what an adapter says beside its tensors.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Linearized {
+    /// b.
+    pub block_size: usize,
+    /// Blocks that queries see exactly, of each layer.
+    pub near: Vec<usize>,
+    /// First tokens of a text that they see exactly.
+    pub sinks: usize,
+    /// r.
+    pub sketch: usize,
+    /// Units of the sketch's hidden layer.
+    pub hidden: usize,
+    /// Rotary pairs of a longer wavelength, in tokens, are not turned in what the sketch sees.
+    pub turned: f64,
+}
+
+impl Linearized {
+    /// Two blocks of 128 and 4 sinks, sketches of 16 with 64 hidden units: what trials found.
+    pub fn usual(layers: usize) -> Self {
+        Self { block_size: 128, near: vec![2; layers], sinks: 4, sketch: 16, hidden: 64, turned: 1024.0 }
+    }
+}
+
 /// A whole model, as `config.json` describes it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ModelConfig {
@@ -180,6 +205,8 @@ pub struct ModelConfig {
     pub family: Family,
     /// The `config.json` of another family than ours, which is written as it was read.
     pub origin: Option<Arc<Map<String, Value>>>,
+    /// How its softmax attention was made linear, if an adapter does so.
+    pub linearized: Option<Linearized>,
     /// Rows of the embedding, V.
     pub vocab_size: usize,
     /// Width of the residual stream, d.
@@ -404,7 +431,7 @@ impl ModelConfig {
     /// Whether the joined projection to queries, keys, values and gates has a bias.
     pub fn has_qkv_bias(&self) -> bool {
         let gated = self.attention.gate == Gate::Scalar && self.attention.kind != AttentionKind::Softmax;
-        self.biases.qkv || (gated && self.attention.gate_bias)
+        self.biases.qkv || (gated && self.attention.gate_bias) || self.linearized.is_some()
     }
 
     /// Columns of all key heads together, G h.

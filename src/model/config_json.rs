@@ -109,6 +109,7 @@ fn model(map: &Map<String, Value>, notes: &mut Vec<String>) -> Checked<ModelConf
     let config = ModelConfig {
         family: Family::Polysketch,
         origin: None,
+        linearized: None,
         vocab_size: o.size("vocab_size", &VOCAB)?.required(&VOCAB)?,
         hidden_size,
         num_hidden_layers: o.size("num_hidden_layers", &LAYERS)?.required(&LAYERS)?,

@@ -21,6 +21,9 @@ pub async fn fingerprint(config: &ModelConfig, checkpoint: &Checkpoint) -> Resul
     text(&mut hash, "polysketch model 1");
     // Where a text ends is no part of what is computed.
     text(&mut hash, &ModelConfig { eos_token_id: Vec::new(), ..config.clone() }.to_json());
+    if let Some(linearized) = &config.linearized {
+        text(&mut hash, &format!("{linearized:?}"));
+    }
     let mut names: Vec<String> = config.parameters().into_iter().map(|spec| spec.name).collect();
     names.sort_unstable();
     for name in names {

@@ -1,5 +1,6 @@
 //! Models: configuration, checkpoint, tokenizer, the transformer as a graph, sessions.
 
+pub(crate) mod adapter;
 mod byte_level;
 #[doc(hidden)]
 pub mod bytes;
@@ -48,6 +49,7 @@ pub mod weights;
 
 #[doc(hidden)]
 pub use crate::files;
+pub use adapter::Adapter;
 pub use chat::{ChatTemplate, Conversation, Message, Reading};
 pub use coder::EncodeOptions;
 pub use config::{Family, ModelConfig};

@@ -1,6 +1,7 @@
 //! The tensors that a configuration expects in its checkpoint (SPEC §2).
 
 use super::config::{AttentionKind, Gate, ModelConfig, QkNorm, SketchConfig};
+use crate::kernels::sketch::sketch_affine::Weights;
 
 /// What a parameter is, for those who initialise or decay it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -96,7 +97,7 @@ impl ModelConfig {
 
     fn visit(&self, add: &mut dyn FnMut(String, &[usize], ParameterKind), layers: std::ops::Range<usize>) {
         use ParameterKind::{Embedding, LogitBias};
-        let (v, d, m) = (self.vocab_size, self.hidden_size, self.intermediate_size);
+        let (v, d, m, h) = (self.vocab_size, self.hidden_size, self.intermediate_size, self.head_dim);
         let (bias, mlp) = (self.norm.bias, self.biases.mlp);
         add("model.embed_tokens.weight".into(), &[v, d], Embedding);
         if self.learned_positions > 0 {
@@ -112,6 +113,14 @@ impl ModelConfig {
             }
             linear(add, &format!("{layer}.mlp.up_proj"), [m, d], mlp);
             linear(add, &format!("{layer}.mlp.down_proj"), [d, m], mlp);
+            if let Some(l) = &self.linearized {
+                let (sketch, gate) = (linear_sketch(i), linear_gate(i));
+                let group = self.num_attention_heads / self.num_key_value_heads.max(1);
+                let of = |gains| Weights { head: h, size: l.sketch, hidden: l.hidden, gains }.count();
+                let numbers = self.num_key_value_heads * (of(group) + of(1));
+                add(sketch, &[numbers], ParameterKind::LinearBias);
+                add(gate, &[self.num_key_value_heads], ParameterKind::GateBias);
+            }
         }
         norm(add, "model.norm", d, bias);
         if !self.tie_word_embeddings {
@@ -153,6 +162,19 @@ impl ModelConfig {
         linear(add, &format!("{at}.o_proj"), [d, self.query_width()], self.biases.o);
     }
 }
+
+/// The tensor of an adapter with the sketches of a layer, as their kernel reads them.
+pub fn linear_sketch(layer: usize) -> String {
+    format!("{ADAPTED}layers.{layer}.sketch")
+}
+
+/// The tensor of an adapter with the gates of a layer, `[G]`.
+pub fn linear_gate(layer: usize) -> String {
+    format!("{ADAPTED}layers.{layer}.gate")
+}
+
+/// What the names of an adapter's tensors begin with.
+pub const ADAPTED: &str = "linear.";
 
 fn linear(add: &mut dyn FnMut(String, &[usize], ParameterKind), at: &str, shape: [usize; 2], bias: bool) {
     add(format!("{at}.weight"), &shape, ParameterKind::Linear);

@@ -10,17 +10,20 @@ use crate::attention::{
     Rotation, Sketch,
 };
 use crate::error::Result;
-use crate::graph::{Graph, Plan, Purpose, TensorId};
+use crate::graph::{Graph, Plan, Purpose, Recompute, TensorId};
 use crate::kernels::DeviceTraits;
 use crate::kernels::cpu::Activation;
 use crate::kernels::heads::layout::{DIGITS, rotation_table};
 use crate::kernels::linear::linear::{Addend, Linear};
 use crate::kernels::rows::activate::Activate;
+use crate::kernels::rows::add::Add;
 use crate::kernels::rows::embed::{Embed, Positions};
 use crate::kernels::rows::nll::Nll;
 use crate::kernels::rows::norm::Normalize;
 use crate::kernels::rows::scatter_rows::ScatterRows;
 use crate::kernels::rows::take_last::TakeLast;
+use crate::kernels::rows::transfer_error::TransferError;
+use crate::kernels::rows::transfer_error_grad::TransferErrorGrad;
 use crate::kernels::sample::sample::{SETTINGS, STEPS, Sample};
 use crate::shape;
 use crate::tensor::{Capacity, DType, TensorType, Unit};
@@ -58,7 +61,11 @@ pub struct Build {
 pub fn attention(config: &ModelConfig) -> Attention {
     let a = &config.attention;
     let (degree, scale) = (a.degree, a.qk_scale);
+    let linearized = config.linearized.as_ref();
     let kind = match (a.kind, &a.sketch) {
+        (AttentionKind::Softmax, _) if let Some(l) = linearized => {
+            Kind::Linearized { hidden: l.hidden, turned: l.turned }
+        }
         (AttentionKind::Polynomial, _) => Kind::Polynomial { degree, scale },
         (AttentionKind::Taylor, _) => Kind::Taylor { degree, scale },
         (AttentionKind::Polysketch, Some(s)) => {
@@ -72,19 +79,26 @@ pub fn attention(config: &ModelConfig) -> Attention {
         }
         _ => Kind::Softmax,
     };
-    let sketch = if let Kind::Polysketch { .. } = kind { a.sketch.as_ref().map_or(0, |s| s.size) } else { 0 };
+    let sketch = match (&kind, linearized) {
+        (Kind::Polysketch { .. }, _) => a.sketch.as_ref().map_or(0, |s| s.size),
+        (Kind::Linearized { .. }, Some(l)) => l.sketch,
+        _ => 0,
+    };
     let layout = HeadLayout {
         heads: config.num_key_value_heads,
         group: config.num_attention_heads / config.num_key_value_heads.max(1),
         head: config.head_dim.next_multiple_of(4),
         size: config.head_dim,
-        exact: sketch == 0 || a.local_exact,
+        exact: sketch == 0 || a.local_exact || linearized.is_some(),
         normed: a.has_normed_qk(),
         norm: Norm { centred: a.qk_norm != QkNorm::Rms, eps: config.norm.eps },
         shared_norm: a.shared_qk_norm,
         sketch,
         sketch_normed: a.sketch_input == SketchInput::Normed,
-        gated: a.gate == super::config::Gate::Scalar && a.kind != AttentionKind::Softmax,
+        gated: match linearized {
+            Some(_) => true,
+            None => a.gate == super::config::Gate::Scalar && a.kind != AttentionKind::Softmax,
+        },
         rotation: match config.rope.where_ {
             RopeWhere::None => Rotation::None,
             RopeWhere::Raw => Rotation::Raw,
@@ -97,9 +111,14 @@ pub fn attention(config: &ModelConfig) -> Attention {
             config.rope.rotary_dim
         },
         interleaved: config.rope.layout == RopeLayout::Interleaved,
-        block: if sketch > 0 { a.block_size } else { DEFAULT_BLOCK },
-        near: 1,
-        sinks: 0,
+        block: match linearized {
+            Some(l) => l.block_size,
+            None if sketch > 0 => a.block_size,
+            None => DEFAULT_BLOCK,
+        },
+        // Of the first layer; the others may see more or less.
+        near: linearized.and_then(|l| l.near.first().copied()).unwrap_or(1),
+        sinks: linearized.map_or(0, |l| l.sinks),
         lead: 0,
     };
     let mask = if a.causal { Mask::Causal } else { Mask::Full };
@@ -244,6 +263,77 @@ pub fn build_with(
     Ok(Decoder { graph: b.g, handles })
 }
 
+/// The teacher of a linearised model with its students: what attention transfer runs (SPEC §10).
+#[derive(Clone, Debug)]
+pub struct Transfer {
+    /// The operations: layer by layer the teacher's, and beside its attention the student's, with the gradients of its
+    /// sketches where they learn.
+    pub graph: Graph,
+    /// The lane table.
+    pub lanes: TensorId,
+    /// Input `u32 [rows]`: the tokens.
+    pub ids: TensorId,
+    /// Outputs `[rows, 2]` of each layer: squares of error and of the teacher's output, both behind the projection o.
+    pub errors: Vec<TensorId>,
+    /// Outputs `[rows, qkv_width]` of each layer, where asked for.
+    pub projections: Vec<TensorId>,
+    /// What backward passes carry, to be cleared before each call.
+    pub carries: Vec<TensorId>,
+}
+
+/// What [`transfer`] makes beside the errors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transferring {
+    /// Nothing.
+    Errors,
+    /// The projections of each layer.
+    Projections,
+    /// The gradients of the sketches' weights.
+    Gradients,
+}
+
+/// The graph of attention transfer of a linearised model. Students see their teacher's input, so that layers are
+/// independent; positions that are exact count for nothing.
+///
+/// # Errors
+/// As [`build`].
+pub fn transfer(config: &ModelConfig, what: Transferring, options: &Build) -> Result<Transfer> {
+    let mut b = Builder { g: Graph::new(), config, options, attention: attention(config) };
+    let lanes = b.g.lanes(1);
+    let ids = b.g.input("ids", TensorType::u32(shape![Unit::Rows]));
+    let mut x = b.embed(ids, lanes, false)?;
+    let (mut errors, mut projections, mut carries) = (Vec::new(), Vec::new(), Vec::new());
+    let d = config.hidden_size;
+    for i in 0..config.num_hidden_layers {
+        let own = b.attention_of(i);
+        let l = own.layout.clone();
+        let (qkv, student) = b.attend(i, &own, Mode::Transfer, x, lanes)?;
+        if what == Transferring::Projections {
+            b.g.output(qkv, &format!("projections.{i}"));
+            projections.push(qkv);
+        }
+        let teacher = own.teacher(&mut b.g, &format!("layers.{i}.teacher"), lanes, &student)?;
+        let o = format!("layers.{i}.o");
+        let y = b.linear(&o, student.output, l.width(), d, config.biases.o, None)?;
+        let t = b.linear(&o, teacher, l.width(), d, config.biases.o, None)?;
+        let kernel = TransferError { width: d, first: l.near * l.block };
+        let error = b.g.apply1(&format!("layers.{i}.error"), kernel.clone(), &[y, t, lanes])?;
+        if what == Transferring::Gradients {
+            let label = format!("layers.{i}.error_grad");
+            let dy = b.g.apply1(&label, TransferErrorGrad(kernel), &[y, t, error, lanes])?;
+            let sketch = format!("layers.{i}.sketch");
+            let found = b.g.backward(&[(y, dy)], &|name| name == sketch, Recompute::Nothing)?;
+            carries.extend(found.carries);
+        }
+        b.g.output(error, &format!("errors.{i}"));
+        errors.push(error);
+        let ty = b.g.tensors[x.0].ty.clone();
+        let between = b.g.apply1(&format!("layers.{i}.between"), Add { ty, in_place: false }, &[x, t])?;
+        x = b.feed_forward(i, x, between)?;
+    }
+    Ok(Transfer { graph: b.g, lanes, ids, errors, projections, carries })
+}
+
 /// The norm of the residual stream.
 fn row_norm(config: &ModelConfig) -> Norm {
     Norm { centred: config.norm.kind == NormKind::Layer, eps: config.norm.eps }
@@ -335,6 +425,18 @@ impl Builder<'_> {
         Ok(x)
     }
 
+    /// The attention of a layer: layers of a linearised model see more or less exactly.
+    fn attention_of(&self, layer: usize) -> Attention {
+        let attention = self.attention.clone();
+        match self.config.linearized.as_ref().and_then(|l| l.near.get(layer).copied()) {
+            Some(near) => {
+                let sinks = attention.layout.sinks;
+                attention.with_near(near, sinks)
+            }
+            None => attention,
+        }
+    }
+
     /// `x += attention(norm(x)); x += mlp(norm(x))`, or both on the same x (SPEC §9).
     fn layer(
         &mut self,
@@ -343,31 +445,48 @@ impl Builder<'_> {
         x: TensorId,
         lanes: TensorId,
     ) -> Result<(TensorId, LayerHandles)> {
-        let (d, m) = (self.config.hidden_size, self.config.intermediate_size);
-        let l = self.attention.layout.clone();
+        let (d, attention) = (self.config.hidden_size, self.attention_of(i));
+        let (_, handles) = self.attend(i, &attention, mode, x, lanes)?;
+        let (width, bias) = (attention.layout.width(), self.config.biases.o);
+        let between = self.linear(&format!("layers.{i}.o"), handles.output, width, d, bias, Some(x))?;
+        Ok((self.feed_forward(i, x, between)?, handles))
+    }
+
+    /// The projections of a layer `[rows, qkv_width]`, and its attention of them.
+    fn attend(
+        &mut self,
+        i: usize,
+        attention: &Attention,
+        mode: Mode,
+        x: TensorId,
+        lanes: TensorId,
+    ) -> Result<(TensorId, LayerHandles)> {
+        let (d, l) = (self.config.hidden_size, attention.layout.clone());
         let y = self.norm(&format!("layers.{i}.attention_norm"), x, Unit::Rows)?;
         let has_bias = self.config.has_qkv_bias();
         let qkv = self.linear(&format!("layers.{i}.qkv"), y, d, l.qkv_width(), has_bias, None)?;
         let norms =
             l.normed.then(|| self.g.parameter(&format!("layers.{i}.norms"), DType::F32, shape![4, l.head]));
-        let sketch = self
-            .attention
+        let sketch = attention
             .sketch_weights()
             .map(|n| self.g.parameter(&format!("layers.{i}.sketch"), DType::F32, shape![n]));
         let inputs = Inputs { qkv, lanes, norms, sketch };
         let label = format!("layers.{i}.attention");
-        let handles = self.attention.build(&mut self.g, &label, mode, inputs, self.options.context)?;
-        let o = handles.output;
+        let handles = attention.build(&mut self.g, &label, mode, inputs, self.options.context)?;
+        Ok((qkv, handles))
+    }
+
+    /// `between + mlp(norm(between))`, or of a parallel residual `between + mlp(norm(x))`.
+    fn feed_forward(&mut self, i: usize, x: TensorId, between: TensorId) -> Result<TensorId> {
+        let (d, m) = (self.config.hidden_size, self.config.intermediate_size);
         let (biases, mlp) = (self.config.biases, self.config.mlp);
-        let between = self.linear(&format!("layers.{i}.o"), o, l.width(), d, biases.o, Some(x))?;
         let input = if self.config.parallel_residual { x } else { between };
         let y = self.norm(&format!("layers.{i}.mlp_norm"), input, Unit::Rows)?;
         let hidden = if mlp.gated { 2 * m } else { m };
         let both = self.linear(&format!("layers.{i}.up"), y, d, hidden, biases.mlp, None)?;
         let kernel = Activate { width: m, activation: activation(mlp.activation), gated: mlp.gated };
         let z = self.g.apply1(&format!("layers.{i}.activate"), kernel, &[both])?;
-        let x = self.linear(&format!("layers.{i}.down"), z, m, d, biases.mlp, Some(between))?;
-        Ok((x, handles))
+        self.linear(&format!("layers.{i}.down"), z, m, d, biases.mlp, Some(between))
     }
 
     /// Final norm, then the output projection, the embedding or a matrix of its own, shard by shard.

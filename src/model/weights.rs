@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::checkpoint::{Checkpoint, Dtype, Stored};
 use super::config::{ModelConfig, QkNorm};
 use super::gguf::BlockType;
+use super::parameters::{linear_gate, linear_sketch};
 use crate::attention::{Attention, Kind, Sketch};
 use crate::tensor::{DType, Quant};
 
@@ -290,7 +291,11 @@ pub fn packed(
             false => vec![Part::Zeros(heads * h)],
         };
         let mut bias = projections.map(of_bias).concat();
-        if gated {
+        if config.linearized.is_some() {
+            // Gates of their own, the same for every token.
+            qkv.push(Part::Zeros((heads + rest) * d));
+            bias.extend([whole(linear_gate(i), heads), Part::Zeros(rest)]);
+        } else if gated {
             qkv.extend([whole(format!("{at}.gate_proj.weight"), heads * d), Part::Zeros(rest * d)]);
             let gate_bias = or_zeros(format!("{at}.gate_proj.bias"), heads, config.attention.gate_bias);
             bias.extend([gate_bias, Part::Zeros(rest)]);
@@ -309,7 +314,9 @@ pub fn packed(
             let query = norm(format!("{at}.q_norm"), h, bias);
             add(format!("layers.{i}.norms"), DType::F32, None, [query, key].concat());
         }
-        if let Some(parts) = sketch_parts(attention, &format!("{at}.sketch")) {
+        if let (Some(_), Some(n)) = (&config.linearized, attention.sketch_weights()) {
+            add(format!("layers.{i}.sketch"), DType::F32, None, vec![whole(linear_sketch(i), n)]);
+        } else if let Some(parts) = sketch_parts(attention, &format!("{at}.sketch")) {
             add(format!("layers.{i}.sketch"), DType::F32, None, parts);
         }
         let o = if padding == 0 {

@@ -59,6 +59,7 @@ pub(super) fn config(kind: AttentionKind, degree: usize) -> ModelConfig {
     ModelConfig {
         family: Family::Polysketch,
         origin: None,
+        linearized: None,
         vocab_size: 256,
         hidden_size,
         num_hidden_layers: 3,

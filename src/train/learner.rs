@@ -365,7 +365,7 @@ impl Learner {
 }
 
 /// Runs a plan that measures the gradients, and returns their global norm.
-async fn measured(
+pub(super) async fn measured(
     program: &mut Program,
     measure: &Measure,
     settings: &[u32],

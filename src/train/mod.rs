@@ -7,6 +7,7 @@
 //! | `plan.rs`, `learner.rs`, `optimizer.rs` | the numeric core: plans and memory; losses and gradients; the optimiser's plans |
 //! | `settings.rs`, `schedule.rs` | what a run is asked to do; the learning rate of a step |
 //! | `trainer.rs`, `evaluation.rs` | one step after the other; how good the model is by now |
+//! | `linearize/` | softmax models made linear |
 //! | `checkpoints.rs`, `log.rs`, `run.rs` | what a run leaves in its folder, and the loop around it all |
 //!
 //! A step is a function of the weights, the settings and its own number, so a run that goes on from a
@@ -20,6 +21,7 @@ pub mod corpus;
 pub mod evaluation;
 pub mod initial;
 pub(crate) mod learner;
+pub mod linearize;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod log;
 mod optimizer;

@@ -133,7 +133,7 @@ pub fn run(common: &Common, run: &Options) -> Outcome {
     }
     let name = run.model.as_ref().map_or(BUILT_IN.into(), ModelName::name);
     let place = model::place(common, run.model.as_ref())?;
-    let open = || model::open(place.as_deref());
+    let open = || model::open(&place);
     // A folder without a model is told of before anything is measured.
     open()?;
     catch_interrupt();

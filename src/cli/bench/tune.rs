@@ -49,7 +49,7 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
         ..BenchOptions::default()
     };
     let place = model::place(common, options.model.as_ref())?;
-    let open = || model::open(place.as_deref());
+    let open = || model::open(&place);
     catch_interrupt();
     let spinner = Progress::spinner(common, &format!("measuring variants on {}", engine.name()));
     let mut choices: Vec<Choice> = Vec::new();

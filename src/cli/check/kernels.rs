@@ -46,7 +46,7 @@ fn selected(common: &Common, options: &Options) -> Result<Vec<(Case, Vec<&'stati
         let place = model::place(common, options.model.as_ref())?;
         let name = options.model.as_ref().map_or("built in".into(), ModelName::name);
         // First, because they were asked for.
-        list.splice(0..0, check::working_cases(&name, move || model::open(place.as_deref()))?);
+        list.splice(0..0, check::working_cases(&name, move || model::open(&place))?);
     }
     let list =
         list.into_iter().map(|case| kernels(&case).map(|of| (case, of))).collect::<Result<Vec<_>>>()?;

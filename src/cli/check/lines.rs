@@ -16,7 +16,7 @@ use crate::cli::progress::Progress;
 /// Any adapter is better than none here: the CPU has nothing to check but its own rounding.
 pub fn engine(common: &Common) -> Result<Engine> {
     let _spinner = Progress::spinner(common, "looking for adapters");
-    if common.backend != Backend::Auto || common.adapter.is_some() {
+    if common.backend != Backend::Auto || common.request().adapter.is_some() {
         return block_on(Engine::create(&common.request()));
     }
     let on = |backend| block_on(Engine::create(&AdapterRequest { backend, adapter: None }));

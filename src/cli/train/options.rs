@@ -256,6 +256,11 @@ impl Options {
         }
         // What takes long comes first: it needs no folder.
         let place = model::place(common, self.model.as_ref())?;
+        if let Some(adapter) = &place.adapter {
+            let what = format!("--adapter {}: training begins from a model without one", source_name(adapter));
+            return Err(Error::new(ErrorKind::Input, what).help("leave it out"));
+        }
+        let place = place.model;
         if let Some(file) = place.as_deref().filter(|place| place.is_file()) {
             let what = format!("{}: is a file, training starts from a model folder", source_name(file));
             return Err(Error::new(ErrorKind::Input, what)

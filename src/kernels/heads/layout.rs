@@ -416,6 +416,24 @@ impl<R: Real> HeadSource<'_, R> {
     }
 }
 
+/// The vector of the exact kernel of a query (0) or key (1) head, from a token's projections.
+pub fn head_vector(
+    layout: &HeadLayout,
+    projections: &[f32],
+    norms: &[f32],
+    rotations: &[f32],
+    position: usize,
+    [part, head]: [usize; 2],
+) -> Vec<f32> {
+    let source = HeadSource { layout, qkv: projections, norms, rotations };
+    let (mut turn, mut x) = (vec![0.0; layout.head], vec![0.0; layout.head]);
+    if layout.rotation != Rotation::None {
+        source.turn_at(position, &mut turn);
+    }
+    source.exact(0, part, head, &turn, &mut x);
+    x
+}
+
 /// Queries of a token that a workgroup of a decoding kernel takes at once, so that it loads keys and states
 /// once for them: the largest divisor of the group that an invocation has registers and a workgroup has memory
 /// for.

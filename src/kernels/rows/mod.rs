@@ -43,3 +43,5 @@ pub mod position_grad;
 pub mod scatter_rows;
 pub mod sum_partials;
 pub mod take_last;
+pub mod transfer_error;
+pub mod transfer_error_grad;

@@ -98,6 +98,7 @@ impl Sizes {
         ModelConfig {
             family,
             origin: Some(std::sync::Arc::new(map.clone())),
+            linearized: None,
             vocab_size: self.vocab_size,
             hidden_size: self.hidden_size,
             num_hidden_layers: self.layers,

@@ -27,6 +27,7 @@ use serde_json::{Map, Value};
 
 use super::config::{Family, ModelConfig};
 use super::config_reader::{Checked, Fault};
+use super::parameters::ADAPTED;
 pub use place::Place;
 
 /// Reads the `config.json` of a public family.
@@ -87,6 +88,9 @@ impl Names {
 
     /// Where a tensor of ours lies.
     pub fn place(&self, ours: &str) -> Place {
+        if ours.starts_with(ADAPTED) {
+            return Place::whole(ours);
+        }
         if let Some(rows) = &self.gguf {
             return gguf::place(ours, rows);
         }

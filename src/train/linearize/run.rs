@@ -1,0 +1,178 @@
+//! Attention transfer as a run that can be interrupted: the loop, and what it leaves in its folder.
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use serde::Serialize;
+
+use super::settings::TransferSettings;
+use super::texts::Texts;
+use super::transfer::Transfer;
+use crate::error::{Error, ErrorKind, Result};
+use crate::files::atomic_write;
+use crate::model::tensor_file::{TensorData, TensorFile, safetensors_bytes};
+use crate::train::log::Log;
+
+/// The adapter as it is now.
+pub const ADAPTER: &str = "adapter.safetensors";
+/// What a run goes on from.
+const STATE: &str = "state.safetensors";
+
+/// What a run tells.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// After a step: its number, relative L2 of each layer before it, seconds since the run began.
+    Step(u64, &'a [f64], f64),
+    /// Relative L2 of each layer over what was held out.
+    Evaluation(u64, &'a [f64]),
+    /// The files are written.
+    Saved(&'a Path),
+}
+
+/// How often a run does what.
+#[derive(Clone, Copy, Debug)]
+pub struct Rhythm {
+    /// Steps between evaluations.
+    pub evaluate: u64,
+    /// Steps between saved states.
+    pub save: u64,
+}
+
+/// A line of a step.
+#[derive(Serialize)]
+struct StepLine<'a> {
+    step: u64,
+    tokens: u64,
+    lr: f64,
+    error: f64,
+    layers: &'a [f64],
+    seconds: f64,
+}
+
+/// A line of an evaluation.
+#[derive(Serialize)]
+struct EvaluationLine<'a> {
+    step: u64,
+    held_out_error: f64,
+    held_out_layers: &'a [f64],
+}
+
+fn mean(errors: &[f64]) -> f64 {
+    errors.iter().sum::<f64>() / errors.len().max(1) as f64
+}
+
+/// A run in its folder.
+#[derive(Debug)]
+pub struct Run {
+    /// The folder.
+    pub out: PathBuf,
+    /// What is asked for.
+    pub settings: TransferSettings,
+    /// The command, for the adapter's notes.
+    pub command: String,
+}
+
+impl Run {
+    /// The settings and steps of the run in a folder, if there is one.
+    ///
+    /// # Errors
+    /// [`ErrorKind::ModelFormat`] for a damaged state.
+    pub fn found(out: &Path) -> Result<Option<(TransferSettings, u64, f64)>> {
+        let path = out.join(STATE);
+        if !path.exists() {
+            return Ok(None);
+        }
+        let notes = TensorFile::open(&path)?.notes();
+        let note = |key: &str| notes.get(key).map(String::as_str).unwrap_or_default();
+        let damaged = || {
+            Error::new(ErrorKind::ModelFormat, format!("{}: is no state of a run", path.display()))
+                .help("begin anew with another --out")
+        };
+        let settings = serde_json::from_str(note("settings")).map_err(|_| damaged())?;
+        let step = note("step").parse().map_err(|_| damaged())?;
+        Ok(Some((settings, step, note("seconds").parse().unwrap_or(0.0))))
+    }
+
+    /// Runs from the first step, or from where the folder's run stopped, to the last one, or until `tell` says to stop
+    /// after a step; then saves.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Input`] for a folder with a run of other settings; [`ErrorKind::Numeric`] where it diverges; those
+    /// of files and device.
+    pub async fn run(
+        &self,
+        transfer: &mut Transfer,
+        [training, held_out]: [&Texts; 2],
+        rhythm: Rhythm,
+        tell: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>,
+    ) -> Result<u64> {
+        let settings = &self.settings;
+        let (mut step, earlier) = match Self::found(&self.out)? {
+            Some((before, ..)) if before != *settings => {
+                let text = format!("{}: holds a run of other settings", self.out.display());
+                return Err(Error::new(ErrorKind::Input, text).help("give the same options, or another --out"));
+            }
+            Some((_, step, seconds)) => {
+                let file = TensorFile::open(&self.out.join(STATE))?;
+                let read = |name: String| Ok((name.clone(), file.f32(&name)?));
+                let state = file.names().into_iter().map(read).collect::<Result<Vec<_>>>()?;
+                transfer.restore(&state).await?;
+                (step, seconds)
+            }
+            None => {
+                let text = training.of_step(1, settings.context.min(1024), settings.seed, 0);
+                transfer.calibrate(&text[0]).await?;
+                (0, 0.0)
+            }
+        };
+        let mut log = Log::open(&self.out, step)?;
+        let window = held_out.spread(2, settings.context.max(2048));
+        let began = Instant::now();
+        let seconds = || earlier + began.elapsed().as_secs_f64();
+        if step == 0 {
+            let layers = transfer.errors(&window).await?;
+            log.write(&EvaluationLine { step, held_out_error: mean(&layers), held_out_layers: &layers })?;
+            let _ = tell(Event::Evaluation(step, &layers));
+        }
+        while step < settings.steps {
+            step += 1;
+            let texts = training.of_step(settings.batch, settings.context, settings.seed, step);
+            let layers = transfer.step(&texts, step).await?;
+            let (tokens, lr) = (settings.tokens(step), settings.schedule().rate(step));
+            let line =
+                StepLine { step, tokens, lr, error: mean(&layers), layers: &layers, seconds: seconds() };
+            log.write(&line)?;
+            let stop = tell(Event::Step(step, &layers, seconds())).is_break() || step == settings.steps;
+            if step.is_multiple_of(rhythm.evaluate) || step == settings.steps {
+                let layers = transfer.errors(&window).await?;
+                log.write(&EvaluationLine { step, held_out_error: mean(&layers), held_out_layers: &layers })?;
+                let _ = tell(Event::Evaluation(step, &layers));
+            }
+            if step.is_multiple_of(rhythm.save) || stop {
+                self.save(transfer, step, seconds()).await?;
+                let _ = tell(Event::Saved(&self.out.join(ADAPTER)));
+            }
+            if stop {
+                break;
+            }
+        }
+        Ok(step)
+    }
+
+    async fn save(&self, transfer: &Transfer, step: u64, seconds: f64) -> Result<()> {
+        let tokens = self.settings.tokens(step).to_string();
+        let notes = [("command", self.command.as_str()), ("tokens", tokens.as_str())];
+        let adapter = transfer.adapter(&notes).await?;
+        let state = transfer.state().await?;
+        let tensors: Vec<TensorData<'_>> =
+            state.iter().map(|(name, values)| TensorData::f32(name, &[values.len()], values)).collect();
+        let settings = serde_json::to_string(&self.settings).unwrap_or_default();
+        let (step, seconds) = (step.to_string(), seconds.to_string());
+        let notes = [("settings", settings.as_str()), ("step", step.as_str()), ("seconds", seconds.as_str())];
+        let state = safetensors_bytes(&tensors, &notes)?;
+        // The state last: what it says was saved is there.
+        atomic_write(&self.out.join(ADAPTER), |w| w.write_all(&adapter))?;
+        atomic_write(&self.out.join(STATE), |w| w.write_all(&state))
+    }
+}

@@ -1,0 +1,60 @@
+//! What attention transfer is asked to do.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::config::Linearized;
+use crate::train::schedule::{Decay, Schedule};
+
+/// Everything that decides what attention transfer computes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TransferSettings {
+    /// The student.
+    pub linearized: Linearized,
+    /// Tokens of a text.
+    pub context: usize,
+    /// Texts of a step.
+    pub batch: usize,
+    /// Steps in all.
+    pub steps: u64,
+    /// Largest learning rate.
+    pub lr: f64,
+    /// Steps of the warm-up.
+    pub warmup: u64,
+    /// Decides all that is random.
+    pub seed: u64,
+}
+
+impl TransferSettings {
+    /// The learning rate of each step.
+    pub fn schedule(&self) -> Schedule {
+        let (last, warmup) = (0.05 * self.lr, self.warmup.min(self.steps));
+        Schedule { peak: self.lr, last, warmup, steps: self.steps, decay: Decay::Cosine }
+    }
+
+    /// Tokens of so many steps.
+    pub fn tokens(&self, steps: u64) -> u64 {
+        steps.saturating_mul((self.batch as u64).saturating_mul(self.context as u64))
+    }
+
+    /// Refuses what cannot be run.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Input`].
+    pub fn check(&self) -> Result<()> {
+        let exact = self.linearized.near.iter().map(|near| near * self.linearized.block_size).min();
+        let least = exact.unwrap_or(0) + self.linearized.block_size;
+        if self.batch == 0 || self.steps == 0 || self.context < least {
+            let text = format!(
+                "{} steps of {} texts of {} tokens; all is exact up to {} tokens",
+                self.steps,
+                self.batch,
+                self.context,
+                exact.unwrap_or(0)
+            );
+            return Err(Error::new(ErrorKind::Input, text)
+                .help(format!("use at least 1 step, 1 text, and a --context of {least} tokens")));
+        }
+        self.schedule().check()
+    }
+}
