@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::GpuContext;
+use super::adapter::AdapterKind;
 use super::context::Verdict;
+use super::switches;
 #[cfg(not(target_arch = "wasm32"))]
 use super::{footprint::Parsed, pipeline_cache::DiskCache};
 use crate::error::{Error, ErrorKind, Result};
@@ -77,6 +79,8 @@ struct Key {
 #[derive(Debug)]
 pub struct Pipelines {
     context: GpuContext,
+    /// What our own shaders carry here.
+    checks: Checks,
     known: Mutex<Known>,
     compiled: AtomicUsize,
     #[cfg(not(target_arch = "wasm32"))]
@@ -98,6 +102,28 @@ struct Known {
     pipelines: HashMap<Key, Arc<Pipeline>>,
 }
 
+/// What a shader of ours carries against indices outside their arrays and divisors of zero. A caller's own has
+/// all checks everywhere, and in a browser, so has ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Checks {
+    /// Both are checked.
+    Kept,
+    /// Neither is.
+    Off,
+}
+
+impl Checks {
+    /// On real GPUs they cost registers and instructions in the innermost loops; software adapters, where the
+    /// tests run, keep them. The guard that ends infinite loops is off everywhere: it puts a counter into every
+    /// loop (5 to 10 % on SwiftShader) and keeps drivers from unrolling.
+    fn of(kind: AdapterKind, forced: bool) -> Self {
+        match kind {
+            AdapterKind::Discrete | AdapterKind::Integrated if !forced => Self::Off,
+            _ => Self::Kept,
+        }
+    }
+}
+
 impl std::fmt::Debug for Known {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} modules, {} pipelines", self.modules.len(), self.pipelines.len())
@@ -110,7 +136,19 @@ impl Pipelines {
         #[cfg(not(target_arch = "wasm32"))]
         return Self::kept_in(context, crate::files::cache_dir().as_deref()).await;
         #[cfg(target_arch = "wasm32")]
-        Self { context: context.clone(), known: Mutex::default(), compiled: AtomicUsize::new(0) }
+        Self::empty(context)
+    }
+
+    fn empty(context: &GpuContext) -> Self {
+        let checks = Checks::of(context.report().kind, switches::checked());
+        Self {
+            context: context.clone(),
+            checks,
+            known: Mutex::default(),
+            compiled: AtomicUsize::new(0),
+            #[cfg(not(target_arch = "wasm32"))]
+            disk: None,
+        }
     }
 
     /// No pipelines yet; what the driver compiles is kept in `folder`, or nowhere.
@@ -120,7 +158,9 @@ impl Pipelines {
             Some(folder) => DiskCache::open(context, folder).await,
             None => None,
         };
-        Self { context: context.clone(), known: Mutex::default(), compiled: AtomicUsize::new(0), disk }
+        let mut pipelines = Self::empty(context);
+        pipelines.disk = disk;
+        pipelines
     }
 
     /// The pipeline of `shader` with these `override` values (in any order) and this layout.
@@ -185,7 +225,7 @@ impl Pipelines {
             let module = known
                 .modules
                 .entry((key.source.clone(), key.trusted))
-                .or_insert_with(|| module(device, &shader))
+                .or_insert_with(|| module(device, &shader, self.checks))
                 .clone();
             let bind_group_layout = known
                 .layouts
@@ -280,16 +320,16 @@ fn describe(shader: Shader<'_>, constants: &[(&str, f64)]) -> String {
     }
 }
 
-fn module(device: &wgpu::Device, shader: &Shader<'_>) -> Module {
+fn module(device: &wgpu::Device, shader: &Shader<'_>, checks: Checks) -> Module {
     Module {
-        raw: raw_module(device, shader),
+        raw: raw_module(device, shader, checks),
         #[cfg(not(target_arch = "wasm32"))]
         parsed: (!shader.trusted).then(|| Parsed::new(shader.source).map(Arc::new)).flatten(),
     }
 }
 
 /// Compiles to wgpu's own form.
-fn raw_module(device: &wgpu::Device, shader: &Shader<'_>) -> wgpu::ShaderModule {
+fn raw_module(device: &wgpu::Device, shader: &Shader<'_>, checks: Checks) -> wgpu::ShaderModule {
     let descriptor = wgpu::ShaderModuleDescriptor {
         label: Some(shader.name),
         source: wgpu::ShaderSource::Wgsl(shader.source.into()),
@@ -297,13 +337,17 @@ fn raw_module(device: &wgpu::Device, shader: &Shader<'_>) -> wgpu::ShaderModule 
     if !shader.trusted {
         return device.create_shader_module(descriptor);
     }
-    let checks =
-        wgpu::ShaderRuntimeChecks { force_loop_bounding: false, ..wgpu::ShaderRuntimeChecks::checked() };
-    // The guard costs a counter in every loop (5 to 10 % on SwiftShader, nothing on lavapipe) and keeps
-    // drivers from unrolling; bounds checks are not measurable, and stay.
-    // SAFETY: only the guard that ends infinite loops is off, so every loop must end. `trusted` is set
-    // for the shaders of this crate alone: they loop over ranges given by overrides and uniforms, which
-    // the tests run.
+    let kept = checks == Checks::Kept;
+    let checks = wgpu::ShaderRuntimeChecks {
+        bounds_checks: kept,
+        int_div_checks: kept,
+        force_loop_bounding: false,
+        ..wgpu::ShaderRuntimeChecks::checked()
+    };
+    // SAFETY: `trusted` is set for the shaders of this crate alone, and these neither loop without end, nor
+    // leave an array, nor divide by zero. The argument for each family stands in docs/DEVELOPING.md ("Without
+    // checks"); `bounds` in tests/adapters runs all of them with every index and divisor watched, in every case
+    // of `check`, in random shapes, and on numbers that are any bits.
     unsafe { device.create_shader_module_trusted(descriptor, checks) }
 }
 
@@ -379,5 +423,20 @@ impl Pipeline {
         context
             .scoped(format!("shader {}: bindings", self.name), |device| device.create_bind_group(&descriptor))
             .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_shaders_are_checked_but_on_real_gpus() {
+        use AdapterKind::{Discrete, Integrated, Other, Software, Virtual};
+        for kind in [Discrete, Integrated, Virtual, Other, Software] {
+            let real = matches!(kind, Discrete | Integrated);
+            assert_eq!(Checks::of(kind, false), if real { Checks::Off } else { Checks::Kept });
+            assert_eq!(Checks::of(kind, true), Checks::Kept, "POLYSKETCH_CHECKED=1");
+        }
     }
 }

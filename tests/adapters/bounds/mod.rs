@@ -1,7 +1,7 @@
-//! That no index of our shaders leaves its array, and nothing is divided by zero: on real GPUs they run without
-//! the checks of either (`gpu::pipelines`). Every shader of a plan runs as the engine runs it, but watches its
-//! own indices and divisors (`watch.rs`), in the plans of `check`'s cases and in calls of random shapes
-//! (`shapes.rs`), with every tensor in a buffer of just its size.
+//! That no index of our shaders leaves its array, and nothing is divided by zero: on real GPUs they run
+//! without the checks of either (`gpu::pipelines`). Every shader of a plan runs as the engine runs it, but
+//! watches its own indices and divisors (`watch.rs`), in the plans of `check`'s cases and in calls of random
+//! shapes (`shapes.rs`), with every tensor in a buffer of just the size that the call needs.
 
 mod shapes;
 mod watch;
@@ -17,7 +17,7 @@ use polysketch::exec::{Executor, Memory, Program, Submission};
 use polysketch::graph::{Arg, Plan, PlannedBuffer, PlannedTensor, Purpose, Role, Tensor};
 use polysketch::kernels::contract::OwnShader;
 use polysketch::kernels::{DeviceTraits, Dispatch, Kernel, Variant, Views};
-use polysketch::tensor::{Call, Capacity, DType, TensorId, TensorType, lane_table, shape};
+use polysketch::tensor::{Call, Capacity, DType, TensorId, TensorType, Unit, lane_table, shape};
 
 use crate::places::{Place, Tests};
 use crate::wrapped::roomy;
@@ -110,13 +110,31 @@ fn watch(mut plan: Plan, call: &Call, edit: Option<Edit>) -> Watch {
     Watch { plan, steps }
 }
 
-/// What a case reads.
+/// What a case reads, and where its lanes stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Numbers {
-    /// Its own data.
+    /// Its own data and call.
     Given,
-    /// Any bits, as a caller may give them: ids of no token, floats that are no numbers.
+    /// Any bits, as a caller may give them: ids of no token, floats that are no numbers; lanes anywhere that
+    /// a program lets them stand, in rings that do not belong to their positions.
     Any,
+}
+
+/// The call of a case with its lanes anywhere.
+fn anywhere(case: &Case, plan: &Plan, rng: &mut Rng) -> Call {
+    let mut call = case.call.clone();
+    let extents = plan.tensors.iter().filter(|t| t.bytes > 0).flat_map(|t| &t.tensor.ty.shape.0);
+    let window =
+        extents.filter_map(|e| if let Unit::Window(rows) = e.unit { Some(rows) } else { None }).min();
+    for lane in &mut call.lanes {
+        lane.slot = rng.below(case.capacity.slots);
+        lane.position = match case.capacity.context {
+            0 => rng.below(1 << 14),
+            context => rng.below(context - call.tokens + 1),
+        };
+        lane.ring = rng.within(0, window.unwrap_or(case.call.tokens));
+    }
+    call
 }
 
 /// Runs a case in its plan for a device, and lists what left its array.
@@ -129,18 +147,20 @@ fn faults(
 ) -> Vec<String> {
     let plan = case.plan(traits).unwrap();
     let mut data = case.data().unwrap();
+    let mut call = case.call.clone();
     if numbers == Numbers::Any {
         let mut rng = Rng(3);
+        call = anywhere(case, &plan, &mut rng);
         for words in data.values_mut() {
             *words = Arc::new(words.iter().map(|_| rng.bits() as u32).collect());
         }
     }
     let original: Vec<Tensor> = plan.tensors.iter().map(|t| t.tensor.clone()).collect();
-    let Watch { plan, steps } = watch(plan, &case.call, edit);
+    let Watch { plan, steps } = watch(plan, &call, edit);
     let memory = Memory::new(executor);
     block_on(async {
         for (t, before) in plan.tensors.iter().zip(&original).filter(|(t, _)| t.bytes > 0) {
-            let lanes = Arc::new(lane_table(std::slice::from_ref(&case.call)));
+            let lanes = Arc::new(lane_table(std::slice::from_ref(&call)));
             let words = match &before.role {
                 Role::Constant(words) => Some(words.clone()),
                 Role::Lanes => Some(lanes),
@@ -153,7 +173,7 @@ fn faults(
             }
         }
         let reads: Vec<(TensorId, usize)> = steps.iter().map(|(_, id)| (*id, 2 * PLACES)).collect();
-        let running: Vec<bool> = plan.steps.iter().map(|step| step.kernel.runs(&case.call)).collect();
+        let running: Vec<bool> = plan.steps.iter().map(|step| step.kernel.runs(&call)).collect();
         let names: Vec<String> = plan
             .steps
             .iter()
@@ -163,7 +183,7 @@ fn faults(
             })
             .collect();
         let mut program = Program::new(plan, &memory).await.unwrap();
-        let calls = std::slice::from_ref(&case.call);
+        let calls = std::slice::from_ref(&call);
         let counted = program.run(Submission { calls, inputs: &[], reads: &reads }).await.unwrap();
         let mut list = Vec::new();
         for (at, (places, _)) in steps.iter().enumerate().filter(|(at, _)| running[*at]) {
@@ -187,7 +207,8 @@ fn devices(place: &Place) -> [DeviceTraits; 3] {
     [own, DeviceTraits::floor(), real]
 }
 
-fn judge(executor: &Executor, place: &Place, case: &Case) {
+/// `any`: on any numbers too, though nothing is looked up by them.
+fn judge(executor: &Executor, place: &Place, case: &Case, any: bool) {
     let mut list = Vec::new();
     let mut known: Vec<Vec<Variant>> = Vec::new();
     let given = |t: &Tensor| t.ty.dtype == DType::U32 && matches!(t.role, Role::Input | Role::Parameter);
@@ -197,8 +218,8 @@ fn judge(executor: &Executor, place: &Place, case: &Case) {
         if known.contains(&variants) {
             continue;
         }
-        // Numbers that are no indices change nothing.
-        if known.is_empty() && ids {
+        // Other numbers than ids change nothing.
+        if known.is_empty() && (any || ids) {
             list.extend(faults(executor, case, &traits, Numbers::Any, None));
         }
         known.push(variants);
@@ -239,7 +260,7 @@ pub fn add(tests: &mut Tests) {
     for case in check::cases().unwrap().into_iter().filter(|case| case.core) {
         let (name, executor) = (case.name.clone(), executor.clone());
         let of = place.clone();
-        tests.add(&place.name, "bounds", &name, move || judge(&executor(&of), &of, &case));
+        tests.add(&place.name, "bounds", &name, move || judge(&executor(&of), &of, &case, false));
     }
     // Random shapes: the same few, or others for as long as one likes.
     let seconds = std::env::var("POLYSKETCH_FUZZ_SECONDS").ok().and_then(|s| s.parse().ok());
@@ -252,7 +273,7 @@ pub fn add(tests: &mut Tests) {
                 Some(seconds) => start.elapsed() >= Duration::from_secs(seconds),
             };
             for number in (0..).take_while(|done| !enough(*done)) {
-                judge(&executor(place), place, &shapes::case(sort, number));
+                judge(&executor(place), place, &shapes::case(sort, number), true);
             }
         });
     }
