@@ -9,7 +9,7 @@ override STRIDE: u32;       // columns of y (more than N where W is a shard)
 
 #import linear_bindings
 
-fn inner() -> u32 { return K; }
+fn inner(part: u32) -> u32 { return K; }
 fn row_count() -> u32 { return params.rows; }
 fn vectors() -> u32 { return (N + 3u) / 4u; }
 

@@ -11,7 +11,7 @@ override ACCUMULATE: u32;   // 1: dx is added to
 @group(0) @binding(2) var<storage, read> w: array<vec4<f32>>;          // [K, N]
 @group(0) @binding(3) var<storage, read_write> dx: array<vec4<f32>>;   // [rows, N]
 
-fn inner() -> u32 { return K; }
+fn inner(part: u32) -> u32 { return K; }
 fn row_count() -> u32 { return params.rows; }
 fn vectors() -> u32 { return N / 4u; }
 

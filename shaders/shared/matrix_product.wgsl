@@ -1,8 +1,8 @@
 // A product [rows, inner] [inner, columns], a tile a workgroup.
 //
-// The importing shader gives inner(), row_count(), vectors() (of four columns of the result), store(row,
+// The importing shader gives inner(part), row_count(), vectors() (of four columns of the result), store(row,
 // vector, sum), and blocks of 4 x 4 of the operands, column j of the matrix for inner index k + j, zero where
-// that is not below inner(): left_block(row, k), right_block(vector, k). Vectors are clamped before.
+// that is not below inner(slice): left_block(row, k), right_block(vector, k). Vectors are clamped before.
 //
 // Ladder, H100 (Vulkan), f32, prototypes, GFLOP/s of 61 100 at 1024^3 | 4096 x 256 x 768 | 1024 x 256 x 256:
 //   vectors along k, dot products, two barriers    20 300 | 19 900 |  4 600  (replaced)
@@ -17,6 +17,7 @@
 #import outer_products sum
 #import tile_product whole
 var<private> corner: vec2<u32>; // first row and vector of the tile
+var<private> slice: u32;        // the part of the inner indices, where kernels cut those
 
 fn left_of_sum(k: u32, r: u32) -> vec4<f32> { return staged_left(k, r); }
 fn vectors_whole() -> u32 { return vectors_sum(); }
@@ -33,8 +34,9 @@ fn main(
     @builtin(local_invocation_index) index: u32,
 ) {
     here = vec3<u32>(local.xy, index);
+    slice = group.z;
     corner = vec2<u32>(group.y * GROUP_Y * ROWS, group.x * (GROUP_X * COLUMNS / 4u));
-    add_whole(inner());
+    add_whole(inner(group.z));
     // No early exit: a loop that may break is not unrolled, and the sums would live in memory.
     for (var r = 0u; r < ROWS; r++) {
         let row = corner.x + row_of(r);

@@ -19,7 +19,10 @@ use crate::tensor::lane_table;
 #[derive(Debug)]
 pub struct Record {
     case: Case,
+    /// Of the plan that executors without shaders run.
     steps: Vec<Recorded>,
+    /// Of the plan for shaders, where it splits operations.
+    split: Option<Vec<Recorded>>,
 }
 
 /// One step: its arguments before it, and after it.
@@ -38,6 +41,14 @@ impl Record {
     /// Whatever can go wrong with the case's data; [`ErrorKind::Input`] for a tensor they lack.
     pub fn new(case: Case) -> Result<Self> {
         let plan = case.plan(&DeviceTraits::cpu())?;
+        let split = case.plan(&DeviceTraits { shaders: true, ..DeviceTraits::cpu() })?;
+        let steps = Self::steps_of(&case, &plan)?;
+        let differs = plan.steps.len() != split.steps.len();
+        let split = differs.then(|| Self::steps_of(&case, &split)).transpose()?;
+        Ok(Self { case, steps, split })
+    }
+
+    fn steps_of(case: &Case, plan: &Plan) -> Result<Vec<Recorded>> {
         let data = case.data()?;
         let mut values: Vec<Option<Words>> = plan.tensors.iter().map(|_| None).collect();
         for (t, value) in plan.tensors.iter().zip(&mut values).filter(|(t, _)| t.bytes > 0) {
@@ -54,12 +65,12 @@ impl Record {
         let oracle = Executor::Oracle(CpuExecutor::default());
         let mut steps = Vec::new();
         for (at, step) in plan.steps.iter().enumerate() {
-            let runs = runs(step, &case);
+            let runs = runs(step, case);
             let value = |id: usize| values[id].clone().unwrap_or_else(|| unwritten(&plan.tensors[id]));
             let before: Vec<Words> = step.args.iter().map(|arg| value(arg.tensor.0)).collect();
             let mut after = before.clone();
             if runs {
-                let mut alone = Alone::new(&oracle, &plan, at..at + 1, &case, &|id| value(id))?;
+                let mut alone = Alone::new(&oracle, plan, at..at + 1, case, &|id| value(id))?;
                 alone.run()?;
                 for (place, arg) in step.args.iter().enumerate().filter(|(_, arg)| arg.written) {
                     after[place] = Arc::new(alone.words(arg.tensor.0)?);
@@ -68,7 +79,12 @@ impl Record {
             }
             steps.push(Recorded { runs, before, after });
         }
-        Ok(Self { case, steps })
+        Ok(steps)
+    }
+
+    /// What was recorded of a plan's steps.
+    fn recorded(&self, plan: &Plan) -> &[Recorded] {
+        self.split.as_ref().filter(|split| split.len() == plan.steps.len()).unwrap_or(&self.steps)
     }
 
     /// The case.
@@ -82,7 +98,8 @@ impl Record {
     /// # Errors
     /// Whatever can go wrong on a device.
     pub fn check(&self, executor: &Executor, plan: &Plan, at: usize) -> Result<Vec<Difference>> {
-        if !self.steps[at].runs {
+        let recorded = self.recorded(plan);
+        if !recorded[at].runs {
             return Ok(Vec::new());
         }
         let range = at..self.last(plan, at) + 1;
@@ -98,20 +115,17 @@ impl Record {
             }
             let t = &plan.tensors[arg.tensor.0].tensor;
             let got = alone.words(arg.tensor.0)?;
-            differences.push(compare(&t.name, t.ty.dtype, &got, &self.steps[at].after[place]));
+            differences.push(compare(&t.name, t.ty.dtype, &got, &recorded[at].after[place]));
         }
         Ok(differences)
     }
 
     /// Step `at` alone, ready to run.
     pub(crate) fn alone(&self, executor: &Executor, plan: &Plan, range: Range<usize>) -> Result<Alone> {
+        let recorded = self.recorded(plan);
         let before = |id: usize| {
             let mut arguments = range.clone().flat_map(|at| {
-                plan.steps[at]
-                    .args
-                    .iter()
-                    .zip(&self.steps[at].before)
-                    .map(|(arg, words)| (arg.tensor.0, words))
+                plan.steps[at].args.iter().zip(&recorded[at].before).map(|(arg, words)| (arg.tensor.0, words))
             });
             let first = arguments.find(|(tensor, _)| *tensor == id);
             first.map(|(_, words)| words.clone()).expect("a tensor that a step uses is recorded with it")

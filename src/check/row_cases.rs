@@ -130,7 +130,8 @@ fn linear(
 /// None: the shapes fit.
 pub(super) fn cases() -> Result<Vec<Case>> {
     /// Names begin so: compiling a shader takes a software adapter a second.
-    const CORE: [&str; 8] = [
+    const CORE: [&str; 9] = [
+        "linear 1x1100",
         "linear 2x70 20 [9] Bias",
         "linear 3x41 12 [7, 30, 7] Residual",
         "linear 2x130 36 [52] None",
@@ -156,6 +157,11 @@ pub(super) fn cases() -> Result<Vec<Case>> {
 /// None: the shapes fit.
 pub fn differentiable() -> Result<Vec<Differentiable>> {
     let mut list = Vec::new();
+    // So many rows that a gradient of few weights is computed in parts, the last of them smaller.
+    list.push(Differentiable::new("linear 1x1100 8 [7, 12] None", &start(1, 1100), |g| {
+        let x = matrix(g, "x", Unit::Rows, 8);
+        Ok(vec![linear(g, x, &Linear::new(8, 19), &[], &[7, 12])?])
+    })?);
     for (lanes, tokens, inputs, shards) in
         [(1, 3, 8, &[12][..]), (2, 70, 20, &[9]), (3, 41, 12, &[7, 30, 7]), (2, 130, 36, &[52])]
     {

@@ -8,6 +8,7 @@ mod dot;
 mod fuse;
 mod handles;
 mod plan;
+mod split;
 mod tensor;
 #[cfg(test)]
 mod tests;

@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use super::{Graph, Role, Tensor, TensorId, fuse};
+use super::{Graph, Role, Tensor, TensorId, fuse, split};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernels::{DeviceTraits, Dispatch, Kernel, Variant};
 use crate::tensor::{Call, Capacity};
@@ -75,13 +75,16 @@ pub struct Plan {
 }
 
 impl Graph {
-    /// Lowers the graph: fuses, chooses variants, plans memory.
+    /// Lowers the graph: fuses, splits, chooses variants, plans memory.
     ///
     /// # Errors
     /// [`ErrorKind::Limit`] if a tensor is larger than a binding or buffer of the device, naming it;
     /// [`ErrorKind::Shape`] for a graph whose names clash, or that reads what nothing writes.
     pub fn lower(&self, name: &str, device: &DeviceTraits, capacity: Capacity) -> Result<Plan> {
-        let graph = fuse::fuse(self, &capacity);
+        let mut graph = fuse::fuse(self, &capacity);
+        if device.shaders {
+            split::split(&mut graph, &capacity);
+        }
         graph.check_order()?;
         let steps = graph
             .nodes

@@ -43,6 +43,6 @@ pub mod tiles;
 pub(crate) use contract::shape_error;
 pub use contract::{
     Asked, Backward, BackwardExt, DeviceTraits, Dispatch, Fused, Gradient, Kernel, Operand, OwnShader,
-    Permutation, Shader, Tile, Tuning, Variant, Vendor, View, Views, Weights, shader, twins,
+    Permutation, Shader, Split, Tile, Tuning, Variant, Vendor, View, Views, Weights, shader, twins,
 };
 pub use cpu::Real;

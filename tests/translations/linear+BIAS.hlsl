@@ -26,6 +26,7 @@ static float4x4 next = (float4x4)0;
 static uint buffer = (uint)0;
 static uint3 here = (uint3)0;
 static uint2 corner = (uint2)0;
+static uint slice = (uint)0;
 
 float4 w_row4_(uint row, uint vector_, uint vectors)
 {
@@ -33,7 +34,7 @@ float4 w_row4_(uint row, uint vector_, uint vectors)
     return _e7;
 }
 
-uint inner()
+uint inner(uint part)
 {
     return K;
 }
@@ -566,29 +567,30 @@ void main(uint3 group : SV_GroupID, uint3 local : SV_GroupThreadID, uint index :
     bool local_1 = (bool)0;
 
     here = uint3(local.xy, index);
+    slice = group.z;
     corner = uint2(((group.y * GROUP_Y) * ROWS), (group.x * 8u));
-    const uint _e22 = inner();
-    add_whole(_e22);
+    const uint _e25 = inner(group.z);
+    add_whole(_e25);
     uint2 loop_bound_11 = uint2(4294967295u, 4294967295u);
     bool loop_init_11 = true;
     while(true) {
         if (all(loop_bound_11 == uint2(0u, 0u))) { break; }
         loop_bound_11 -= uint2(loop_bound_11.y == 0u, 1u);
         if (!loop_init_11) {
-            uint _e71 = r;
-            r = (_e71 + 1u);
+            uint _e74 = r;
+            r = (_e74 + 1u);
         }
         loop_init_11 = false;
-        uint _e25 = r;
-        if ((_e25 < ROWS)) {
+        uint _e28 = r;
+        if ((_e28 < ROWS)) {
         } else {
             break;
         }
         {
-            uint _e30 = corner.x;
-            uint _e31 = r;
-            const uint _e32 = row_of(_e31);
-            uint row_5 = (_e30 + _e32);
+            uint _e33 = corner.x;
+            uint _e34 = r;
+            const uint _e35 = row_of(_e34);
+            uint row_5 = (_e33 + _e35);
             c = 0u;
             uint2 loop_bound_12 = uint2(4294967295u, 4294967295u);
             bool loop_init_12 = true;
@@ -596,33 +598,33 @@ void main(uint3 group : SV_GroupID, uint3 local : SV_GroupThreadID, uint index :
                 if (all(loop_bound_12 == uint2(0u, 0u))) { break; }
                 loop_bound_12 -= uint2(loop_bound_12.y == 0u, 1u);
                 if (!loop_init_12) {
-                    uint _e68 = c;
-                    c = (_e68 + 1u);
+                    uint _e71 = c;
+                    c = (_e71 + 1u);
                 }
                 loop_init_12 = false;
-                uint _e36 = c;
-                if ((_e36 < 1u)) {
+                uint _e39 = c;
+                if ((_e39 < 1u)) {
                 } else {
                     break;
                 }
                 {
-                    uint _e44 = corner.y;
-                    uint _e45 = c;
-                    const uint _e46 = vector_of(_e45);
-                    uint vector_4 = (_e44 + _e46);
-                    const uint _e48 = row_count();
-                    if ((row_5 < _e48)) {
-                        const uint _e52 = vectors_1();
-                        local_1 = (vector_4 < _e52);
+                    uint _e47 = corner.y;
+                    uint _e48 = c;
+                    const uint _e49 = vector_of(_e48);
+                    uint vector_4 = (_e47 + _e49);
+                    const uint _e51 = row_count();
+                    if ((row_5 < _e51)) {
+                        const uint _e55 = vectors_1();
+                        local_1 = (vector_4 < _e55);
                     } else {
                         local_1 = false;
                     }
-                    bool _e55 = local_1;
-                    if (_e55) {
-                        uint _e57 = r;
-                        uint _e63 = c;
-                        float4 _e66 = sum_1[min(uint(((_e57 * 1u) + _e63)), 15u)];
-                        store(row_5, vector_4, _e66);
+                    bool _e58 = local_1;
+                    if (_e58) {
+                        uint _e60 = r;
+                        uint _e66 = c;
+                        float4 _e69 = sum_1[min(uint(((_e60 * 1u) + _e66)), 15u)];
+                        store(row_5, vector_4, _e69);
                     }
                 }
             }

@@ -54,6 +54,7 @@ metal::float4 w_row4_(
 }
 
 uint inner(
+    uint part
 ) {
     return K;
 }
@@ -677,6 +678,7 @@ kernel void main_(
     uint buffer = {};
     metal::uint3 here = {};
     metal::uint2 corner = {};
+    uint slice = {};
     if (index == 0u) {
         for (int __i0 = 0; __i0 < 256; __i0++) {
             tile_left.inner[__i0] = {};
@@ -690,29 +692,30 @@ kernel void main_(
     uint c = {};
     bool local_1 = {};
     here = metal::uint3(local.xy, index);
+    slice = group.z;
     corner = metal::uint2((group.y * GROUP_Y) * ROWS, group.x * 8u);
-    uint _e22 = inner();
-    add_whole(_e22, w, params, x, tile_left, tile_right, sum_1, next, buffer, here, corner, _buffer_sizes);
+    uint _e25 = inner(group.z);
+    add_whole(_e25, w, params, x, tile_left, tile_right, sum_1, next, buffer, here, corner, _buffer_sizes);
     uint2 loop_bound_11 = uint2(4294967295u);
     bool loop_init_11 = true;
     while(true) {
         if (metal::all(loop_bound_11 == uint2(0u))) { break; }
         loop_bound_11 -= uint2(loop_bound_11.y == 0u, 1u);
         if (!loop_init_11) {
-            uint _e71 = r;
-            r = _e71 + 1u;
+            uint _e74 = r;
+            r = _e74 + 1u;
         }
         loop_init_11 = false;
-        uint _e25 = r;
-        if (_e25 < ROWS) {
+        uint _e28 = r;
+        if (_e28 < ROWS) {
         } else {
             break;
         }
         {
-            uint _e30 = corner.x;
-            uint _e31 = r;
-            uint _e32 = row_of(_e31, here);
-            uint row_5 = _e30 + _e32;
+            uint _e33 = corner.x;
+            uint _e34 = r;
+            uint _e35 = row_of(_e34, here);
+            uint row_5 = _e33 + _e35;
             c = 0u;
             uint2 loop_bound_12 = uint2(4294967295u);
             bool loop_init_12 = true;
@@ -720,33 +723,33 @@ kernel void main_(
                 if (metal::all(loop_bound_12 == uint2(0u))) { break; }
                 loop_bound_12 -= uint2(loop_bound_12.y == 0u, 1u);
                 if (!loop_init_12) {
-                    uint _e68 = c;
-                    c = _e68 + 1u;
+                    uint _e71 = c;
+                    c = _e71 + 1u;
                 }
                 loop_init_12 = false;
-                uint _e36 = c;
-                if (_e36 < 1u) {
+                uint _e39 = c;
+                if (_e39 < 1u) {
                 } else {
                     break;
                 }
                 {
-                    uint _e44 = corner.y;
-                    uint _e45 = c;
-                    uint _e46 = vector_of(_e45, here);
-                    uint vector_4 = _e44 + _e46;
-                    uint _e48 = row_count(params);
-                    if (row_5 < _e48) {
-                        uint _e52 = vectors_1();
-                        local_1 = vector_4 < _e52;
+                    uint _e47 = corner.y;
+                    uint _e48 = c;
+                    uint _e49 = vector_of(_e48, here);
+                    uint vector_4 = _e47 + _e49;
+                    uint _e51 = row_count(params);
+                    if (row_5 < _e51) {
+                        uint _e55 = vectors_1();
+                        local_1 = vector_4 < _e55;
                     } else {
                         local_1 = false;
                     }
-                    bool _e55 = local_1;
-                    if (_e55) {
-                        uint _e57 = r;
-                        uint _e63 = c;
-                        metal::float4 _e66 = sum_1.inner[(_e57 * 1u) + _e63];
-                        store(row_5, vector_4, _e66, params, bias, y, _buffer_sizes);
+                    bool _e58 = local_1;
+                    if (_e58) {
+                        uint _e60 = r;
+                        uint _e66 = c;
+                        metal::float4 _e69 = sum_1.inner[(_e60 * 1u) + _e66];
+                        store(row_5, vector_4, _e69, params, bias, y, _buffer_sizes);
                     }
                 }
             }

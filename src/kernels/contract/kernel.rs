@@ -76,6 +76,23 @@ pub trait Kernel: Debug + Send + Sync + std::any::Any {
     fn fuse_before(&self, _after: &dyn Kernel, _capacity: &Capacity) -> Option<Arc<dyn Kernel>> {
         None
     }
+
+    /// The two operations that do this one's work with more workgroups, where its own would leave a large device
+    /// idle at this capacity. The twins run it whole.
+    fn split(&self, _capacity: &Capacity) -> Option<Split> {
+        None
+    }
+}
+
+/// An operation without fresh outputs as two: partial results, and what adds them up.
+#[derive(Clone, Debug)]
+pub struct Split {
+    /// Reads what the whole reads; makes the partial results.
+    pub parts: Arc<dyn Kernel>,
+    /// What they are.
+    pub ty: TensorType,
+    /// Reads the partial results; updates what the whole updates.
+    pub sum: Arc<dyn Kernel>,
 }
 
 /// Two operations as one.

@@ -31,7 +31,7 @@ pub use args::{View, Views, Weights};
 pub use device::DeviceTraits;
 pub use gradient::BackwardExt;
 pub(crate) use kernel::shape_error;
-pub use kernel::{Asked, Backward, Fused, Gradient, Kernel, Operand, twins};
+pub use kernel::{Asked, Backward, Fused, Gradient, Kernel, Operand, Split, twins};
 pub use own_shader::OwnShader;
 pub use permutation::Permutation;
 pub use tuning::{Tile, Tuning};

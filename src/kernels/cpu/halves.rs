@@ -1,8 +1,7 @@
 //! Half floats: as floats, and their products with a row of x.
 
-use std::any::TypeId;
 #[cfg(target_arch = "x86_64")]
-use std::arch::x86_64 as x86;
+use std::{any::TypeId, arch::x86_64 as x86};
 
 use super::Real;
 

@@ -31,7 +31,7 @@ impl Gradient for Linear {
             let dw = pass.accumulator(1)?;
             pass.append(
                 "grad_weight",
-                Arc::new(LinearGradWeight { inputs, outputs, first, shard, rows }),
+                Arc::new(LinearGradWeight { inputs, outputs, first, shard, rows, parts: None }),
                 &[dy, x],
                 &[dw],
             )?;

@@ -5,7 +5,7 @@ use crate::kernels::shader::shared::MatrixTile;
 use crate::kernels::{DeviceTraits, Tile};
 
 /// Inner indices of a step.
-const DEPTH: usize = 16;
+pub(in crate::kernels) const DEPTH: usize = 16;
 
 impl Tile {
     /// The tile for a product of so many rows and columns: the one that was measured best on the device, or
@@ -31,7 +31,7 @@ impl Tile {
 
     /// Tiles worth measuring on a device.
     pub fn candidates(device: &DeviceTraits) -> Vec<Self> {
-        TILES.into_iter().filter(|tile| tile.fits(device)).collect()
+        TILES.into_iter().chain([MORE_INVOCATIONS]).filter(|tile| tile.fits(device)).collect()
     }
 
     /// Whether a device can run it, and the shader can stage it: a block of 4 x 4 an invocation.
@@ -70,6 +70,10 @@ const TILES: [Tile; 3] = [
     Tile { rows: 4, columns: 4, group: [8, 8] },
 ];
 
+/// Large, with half the work an invocation: slower on an H100, where half of its invocations stage; others may hide
+/// more with it.
+const MORE_INVOCATIONS: Tile = Tile { rows: 4, columns: 4, group: [16, 16] };
+
 /// Workgroups of a result of so many rows and columns.
 pub(in crate::kernels) fn workgroups(tile: &MatrixTile, rows: usize, columns: usize) -> [usize; 3] {
     [columns.div_ceil(tile.group_x * tile.columns), rows.div_ceil(tile.group_y * tile.rows), 1]
@@ -90,7 +94,7 @@ mod tests {
                 assert!(tile.fits(&floor), "{rows} x {columns}: {tile:?}");
             }
         }
-        assert_eq!(Tile::candidates(&floor).len(), TILES.len());
+        assert_eq!(Tile::candidates(&floor).len(), TILES.len() + 1);
     }
 
     #[test]

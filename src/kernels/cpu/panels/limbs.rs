@@ -17,8 +17,8 @@
 use pulp::x86::V3;
 use pulp::{NullaryFnOnce, cast, i8x32, i16x16, i32x8, u16x16};
 
+use super::layout::{GROUP, ROWS};
 use super::widened::{scales, vector};
-use super::{GROUP, ROWS};
 use crate::tensor::Quant;
 
 /// Largest integer that x becomes: with room for an error of rounding before the upper limb loses its sign.

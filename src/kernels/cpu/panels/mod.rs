@@ -7,8 +7,10 @@
 //! | file | holds |
 //! |---|---|
 //! | `widened` | integers that become floats, on any CPU |
+//! | `layout` | how a panel is cut |
 //! | `limbs` | one row of x in integers of three bytes, by integer products, on x86-64 with AVX2 |
 
+mod layout;
 #[cfg(target_arch = "x86_64")]
 mod limbs;
 mod widened;
@@ -17,6 +19,7 @@ use std::any::TypeId;
 
 use pulp::Arch;
 
+use layout::{FEW, ROWS};
 #[cfg(target_arch = "x86_64")]
 use limbs::Limbs;
 use widened::{Few, Widen};
@@ -24,12 +27,6 @@ use widened::{Few, Widen};
 use super::{Mat, MatMut, Real, blocks, matmul, parallel_each, threads, with_scratch};
 use crate::tensor::Quant;
 
-/// Rows of a panel.
-const ROWS: usize = 16;
-/// Columns that are taken at a time.
-const GROUP: usize = 32;
-/// With at most so many rows of x the integers are multiplied as they lie.
-const FEW: usize = 16;
 /// Multiplications that are worth a task of their own.
 const LEAST: usize = 1 << 17;
 /// Widened numbers of a task, at most.
@@ -278,26 +275,6 @@ fn sums_of_blocks(x: &[f32], block: usize, sums: &mut [f32]) {
             lanes.iter_mut().zip(x).for_each(|(lane, x)| *lane += x);
         }
         *sum = lanes.iter().sum();
-    }
-}
-
-/// What a unit is: the least columns that have whole words of scales.
-impl Quant {
-    /// Columns of a unit.
-    fn unit(&self) -> usize {
-        if !self.wide && !self.minimum && self.block() == GROUP { 2 * GROUP } else { GROUP }
-    }
-
-    fn of_unit(&self) -> Quant {
-        Quant { columns: self.unit() as u32, ..*self }
-    }
-
-    fn unit_value_words(&self) -> usize {
-        self.of_unit().value_words()
-    }
-
-    fn unit_scale_words(&self) -> usize {
-        self.of_unit().scale_words()
     }
 }
 

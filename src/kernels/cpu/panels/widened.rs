@@ -3,7 +3,7 @@
 
 use pulp::{Simd, WithSimd};
 
-use super::{FEW, GROUP, ROWS};
+use super::layout::{FEW, GROUP, ROWS};
 use crate::tensor::Quant;
 
 /// The float of a vector's integers of `bits` bits from bit `at` on, less an offset.
