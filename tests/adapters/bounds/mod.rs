@@ -17,7 +17,7 @@ use polysketch::exec::{Executor, Memory, Program, Submission};
 use polysketch::graph::{Arg, Plan, PlannedBuffer, PlannedTensor, Purpose, Role, Tensor};
 use polysketch::kernels::contract::OwnShader;
 use polysketch::kernels::{DeviceTraits, Dispatch, Kernel, Variant, Views};
-use polysketch::tensor::{Call, Capacity, DType, TensorId, TensorType, Unit, lane_table, shape};
+use polysketch::tensor::{Call, Capacity, DType, Lane, TensorId, TensorType, Unit, lane_table, shape};
 
 use crate::places::{Place, Tests};
 use crate::wrapped::roomy;
@@ -123,16 +123,27 @@ enum Numbers {
 /// The call of a case with its lanes anywhere.
 fn anywhere(case: &Case, plan: &Plan, rng: &mut Rng) -> Call {
     let mut call = case.call.clone();
+    let tight = Capacity { lanes: call.lanes.len(), tokens: call.tokens, ..plan.capacity };
     let extents = plan.tensors.iter().filter(|t| t.bytes > 0).flat_map(|t| &t.tensor.ty.shape.0);
-    let window =
-        extents.filter_map(|e| if let Unit::Window(rows) = e.unit { Some(rows) } else { None }).min();
+    let units: Vec<Unit> = extents.map(|extent| extent.unit).collect();
+    // As `Program` has it.
+    let fits = |ring: usize| {
+        let lanes = vec![Lane { slot: 0, position: 0, ring }];
+        let call = Call { lanes, tokens: call.tokens, lane_base: 0 };
+        units.iter().all(|unit| match *unit {
+            Unit::Window(block) => ring <= block,
+            unit @ Unit::Blocks(_) => call.unit(unit) <= tight.unit(unit),
+            _ => true,
+        })
+    };
+    let most = (0..=128).rev().find(|ring| fits(*ring)).unwrap_or(0);
     for lane in &mut call.lanes {
         lane.slot = rng.below(case.capacity.slots);
         lane.position = match case.capacity.context {
             0 => rng.below(1 << 14),
-            context => rng.below(context - call.tokens + 1),
+            context => rng.below(context - case.call.tokens + 1),
         };
-        lane.ring = rng.within(0, window.unwrap_or(case.call.tokens));
+        lane.ring = rng.pick(&[0, most, rng.clone().within(0, most)]);
     }
     call
 }
