@@ -196,15 +196,15 @@ fn linear_case(rng: &mut Rng) -> Case {
     })
 }
 
-/// A sort of calls: its name, and a case from random numbers.
-pub type Sort = (&'static str, fn(&mut Rng) -> Case);
+/// Makes a case of one sort.
+pub type Make = fn(&mut Rng) -> Case;
 
-/// All of them.
-pub const SORTS: [Sort; 4] =
+/// Sorts of calls: a name, and a case from a random number.
+pub const SORTS: [(&str, Make); 4] =
     [("attention", attention_case), ("sketch", sketch_case), ("model", model_case), ("linear", linear_case)];
 
 /// The case of a sort and a number.
-pub fn case(sort: Sort, number: u64) -> Case {
+pub fn case(sort: (&str, Make), number: u64) -> Case {
     let mut case = sort.1(&mut Rng(number << 8 | 5));
     case.name = slug(&format!("{} of random shape {number}", sort.0));
     case
