@@ -168,7 +168,7 @@ impl Program {
         self.give(&mut scratch, submission.calls, submission.inputs).await?;
         if let Executor::Gpu(gpu) = self.memory.executor().clone() {
             let dispatches = self.plan.dispatches(submission.calls);
-            return self.dispatch(&gpu, scratch, &dispatches, submission.reads, clock).await;
+            return self.dispatch(&gpu, scratch, &dispatches, submission, clock).await;
         }
         let mut times = Vec::new();
         for call in submission.calls {
@@ -196,6 +196,13 @@ impl Program {
             };
             if !fits {
                 return refuse(format!("a ring of {ring} rows is more than a block"));
+            }
+        }
+        let table = lane_table(submission.calls);
+        for call in submission.calls {
+            let own = lane_table(&[Call { lane_base: 0, ..call.clone() }]);
+            if table[4 * call.lane_base..][..own.len()] != own {
+                return refuse(format!("two calls have other lanes in row {} of the table", call.lane_base));
             }
         }
         for (id, words) in submission.inputs {
@@ -307,19 +314,21 @@ impl Program {
         gpu: &wgpu::GpuExecutor,
         mut scratch: Taken,
         dispatches: &[(usize, Dispatch)],
-        reads: &[(TensorId, usize)],
+        submission: &Submission<'_>,
         clock: Clock,
     ) -> Result<Timed<Vec<(usize, f64)>>> {
         gpu.context().check()?;
         let shaders = self.shaders(gpu).await?;
         gpu.upload_parameters(scratch.gpu_mut(), dispatches).await?;
         let (plan, bound) = (&self.plan, &self.bound);
-        let resolved =
-            self.memory.reach(|reach| scratch.gpu().resolve(plan, reach, bound.as_ref(), reads))?;
+        let resolved = self
+            .memory
+            .reach(|reach| scratch.gpu().resolve(plan, reach, bound.as_ref(), submission.reads))?;
         if let Some(fresh) = gpu.bind(plan, &shaders, scratch.gpu(), &resolved).await? {
             self.bound = Some(fresh);
         }
         let bound = self.bound.as_ref().expect("what was not bound is bound now");
+        bound.check(plan, submission.calls)?;
         let recording = wgpu::Recording { plan, shaders: &shaders, bound, dispatches, clock };
         let submitted = gpu.submit(&recording, &resolved).await?;
         // Whoever takes it now is behind what was submitted.
