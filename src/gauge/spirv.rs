@@ -15,7 +15,7 @@ pub enum Checks {
     /// Neither bounds nor divisors are checked: as the engine runs its own shaders on real GPUs.
     #[default]
     Off,
-    /// Both are, as on software adapters, and with `POLYSKETCH_CHECKED=1`.
+    /// Both are, as on software adapters, and with `POLYSKETCH_CHECKS=on`.
     Kept,
 }
 

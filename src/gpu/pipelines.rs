@@ -6,9 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::GpuContext;
-use super::adapter::AdapterKind;
+use super::checks::Checks;
 use super::context::Verdict;
-use super::switches;
 #[cfg(not(target_arch = "wasm32"))]
 use super::{footprint::Parsed, pipeline_cache::DiskCache};
 use crate::error::{Error, ErrorKind, Result};
@@ -79,8 +78,6 @@ struct Key {
 #[derive(Debug)]
 pub struct Pipelines {
     context: GpuContext,
-    /// What our own shaders carry here.
-    checks: Checks,
     known: Mutex<Known>,
     compiled: AtomicUsize,
     #[cfg(not(target_arch = "wasm32"))]
@@ -102,28 +99,6 @@ struct Known {
     pipelines: HashMap<Key, Arc<Pipeline>>,
 }
 
-/// What a shader of ours carries against indices outside their arrays and divisors of zero. A caller's own has
-/// all checks everywhere, and in a browser, so has ours.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Checks {
-    /// Both are checked.
-    Kept,
-    /// Neither is.
-    Off,
-}
-
-impl Checks {
-    /// On real GPUs they cost registers and instructions in the innermost loops; software adapters, where the
-    /// tests run, keep them. The guard that ends infinite loops is off everywhere: it puts a counter into every
-    /// loop (5 to 10 % on SwiftShader) and keeps drivers from unrolling.
-    fn of(kind: AdapterKind, forced: bool) -> Self {
-        match kind {
-            AdapterKind::Discrete | AdapterKind::Integrated if !forced => Self::Off,
-            _ => Self::Kept,
-        }
-    }
-}
-
 impl std::fmt::Debug for Known {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} modules, {} pipelines", self.modules.len(), self.pipelines.len())
@@ -140,10 +115,8 @@ impl Pipelines {
     }
 
     fn empty(context: &GpuContext) -> Self {
-        let checks = Checks::of(context.report().kind, switches::checked());
         Self {
             context: context.clone(),
-            checks,
             known: Mutex::default(),
             compiled: AtomicUsize::new(0),
             #[cfg(not(target_arch = "wasm32"))]
@@ -225,7 +198,7 @@ impl Pipelines {
             let module = known
                 .modules
                 .entry((key.source.clone(), key.trusted))
-                .or_insert_with(|| module(device, &shader, self.checks))
+                .or_insert_with(|| module(device, &shader, self.context.checks()))
                 .clone();
             let bind_group_layout = known
                 .layouts
@@ -338,16 +311,18 @@ fn raw_module(device: &wgpu::Device, shader: &Shader<'_>, checks: Checks) -> wgp
         return device.create_shader_module(descriptor);
     }
     let kept = checks == Checks::Kept;
+    // The guard that ends infinite loops is off everywhere: it puts a counter into every loop (5 to 10 % on
+    // SwiftShader, nothing on lavapipe) and keeps drivers from unrolling. Rays and meshes are none of ours.
     let checks = wgpu::ShaderRuntimeChecks {
         bounds_checks: kept,
         int_div_checks: kept,
         force_loop_bounding: false,
         ..wgpu::ShaderRuntimeChecks::checked()
     };
-    // SAFETY: `trusted` is set for the shaders of this crate alone, and these neither loop without end, nor
-    // leave an array, nor divide by zero. The argument for each family stands in docs/DEVELOPING.md ("Without
-    // checks"); `bounds` in tests/adapters runs all of them with every index and divisor watched, in every case
-    // of `check`, in random shapes, and on numbers that are any bits.
+    // SAFETY: `trusted` is set for the shaders of this crate alone. Every loop of theirs ends: it runs over a
+    // range given by overrides and uniforms. With `Checks::Off`, moreover, no index leaves its array and nothing
+    // is divided by zero: docs/DEVELOPING.md ("Without checks") has the argument for each family of shaders and
+    // names the tests that hold it, which run every shader with every index and divisor watched.
     unsafe { device.create_shader_module_trusted(descriptor, checks) }
 }
 
@@ -423,20 +398,5 @@ impl Pipeline {
         context
             .scoped(format!("shader {}: bindings", self.name), |device| device.create_bind_group(&descriptor))
             .await
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn our_shaders_are_checked_but_on_real_gpus() {
-        use AdapterKind::{Discrete, Integrated, Other, Software, Virtual};
-        for kind in [Discrete, Integrated, Virtual, Other, Software] {
-            let real = matches!(kind, Discrete | Integrated);
-            assert_eq!(Checks::of(kind, false), if real { Checks::Off } else { Checks::Kept });
-            assert_eq!(Checks::of(kind, true), Checks::Kept, "POLYSKETCH_CHECKED=1");
-        }
     }
 }
