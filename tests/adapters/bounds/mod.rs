@@ -1,5 +1,5 @@
 //! That no index of our shaders leaves its array, and nothing is divided by zero: on real GPUs they run
-//! without the checks of either (`gpu::pipelines`). Every shader of a plan runs as the engine runs it, but
+//! without the checks of either (`src/gpu/checks.rs`). Every shader of a plan runs as the engine runs it, but
 //! watches its own indices and divisors (`watch.rs`), in the plans of `check`'s cases and in calls of random
 //! shapes (`shapes.rs`), with every tensor in a buffer of just the size that the call needs.
 
@@ -10,14 +10,16 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use pollster::block_on;
-use polysketch::Result;
 use polysketch::check::random::Rng;
 use polysketch::check::{self, Case};
 use polysketch::exec::{Executor, Memory, Program, Submission};
-use polysketch::graph::{Arg, Plan, PlannedBuffer, PlannedTensor, Purpose, Role, Tensor};
+use polysketch::graph::{Arg, Graph, Plan, PlannedBuffer, PlannedTensor, Purpose, Role, Tensor};
 use polysketch::kernels::contract::OwnShader;
+use polysketch::kernels::contract::shader::PERMUTATIONS;
+use polysketch::kernels::rows::add::Add;
 use polysketch::kernels::{DeviceTraits, Dispatch, Kernel, Variant, Views};
 use polysketch::tensor::{Call, Capacity, DType, Lane, TensorId, TensorType, Unit, lane_table, shape};
+use polysketch::{ErrorKind, Result};
 
 use crate::places::{Place, Tests};
 use crate::wrapped::roomy;
@@ -68,6 +70,10 @@ fn watch(mut plan: Plan, call: &Call, edit: Option<Edit>) -> Watch {
     let tight = Capacity { lanes: call.lanes.len(), tokens: call.tokens, ..plan.capacity };
     plan.capacity = tight;
     for t in plan.tensors.iter_mut().filter(|t| t.bytes > 0) {
+        // A plan's lane table holds many calls; this is one.
+        if t.tensor.role == Role::Lanes {
+            t.tensor.ty = TensorType::u32(shape![call.lanes.len(), 4]);
+        }
         t.bytes = t.tensor.ty.bytes(&tight).max(16);
         plan.buffers[t.buffer.0].bytes = t.bytes;
     }
@@ -258,6 +264,58 @@ fn mistakes_are_found(executor: &Executor, place: &Place) {
     }
 }
 
+/// No permutation goes unwatched: each is in a plan that these tests run.
+fn every_shader_is_watched(place: &Place) {
+    let mut missing: Vec<&str> = PERMUTATIONS.iter().map(|permutation| permutation.key).collect();
+    let random = shapes::SORTS.into_iter().flat_map(|sort| (0..ROUNDS).map(move |at| shapes::case(sort, at)));
+    for case in check::cases().unwrap().into_iter().filter(|case| case.core).chain(random) {
+        for traits in devices(place) {
+            let plan = case.plan(&traits).unwrap();
+            missing.retain(|key| plan.steps.iter().all(|step| step.variant.name() != *key));
+        }
+    }
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+/// A shader without checks would read on behind a buffer that is shorter than its plan has it.
+fn short_tensors_are_refused(executor: &Executor) {
+    let Executor::Gpu(gpu) = executor else { unreachable!("shaders run on devices") };
+    let ty = TensorType::f32(shape![Unit::Rows, 4]);
+    let plan = |source: &dyn Fn(&mut Graph) -> TensorId| {
+        let mut g = Graph::new();
+        let x = source(&mut g);
+        let sum = g.state("sum", Purpose::Exposed, ty.clone());
+        g.apply("count", Add { ty: ty.clone(), in_place: true }, &[x], &[sum]).unwrap();
+        g.lower("short", &executor.traits(), Capacity { lanes: 1, tokens: 8, slots: 1, context: 0 }).unwrap()
+    };
+    let run = |program: &mut Program, tokens| {
+        block_on(program.run(Submission { calls: &[Call::start(tokens)], inputs: &[], reads: &[] }))
+    };
+    let refused = |program: &mut Program, tokens, says: &str| {
+        let error = run(program, tokens).expect_err("is refused");
+        assert!(error.kind() == ErrorKind::Shape && error.message().contains(says), "{error}");
+    };
+    let stored = plan(&|g| g.parameter("x", DType::F32, ty.shape.clone()));
+    for (rows, fits) in [(7, false), (8, true)] {
+        let memory = Memory::new(executor);
+        block_on(memory.store("x", DType::F32, &vec![0; 4 * rows])).unwrap();
+        let mut program = block_on(Program::new(stored.clone(), &memory)).unwrap();
+        if fits {
+            run(&mut program, 1).unwrap();
+        } else {
+            refused(&mut program, 1, "x has 112 bytes, it needs 128");
+        }
+    }
+    // What a caller lends is as long as its calls.
+    let memory = Memory::new(executor);
+    let (size, usage) = (16 * 7, wgpu::BufferUsages::STORAGE);
+    let descriptor = wgpu::BufferDescriptor { label: None, size, usage, mapped_at_creation: false };
+    memory.lend("x", DType::F32, &gpu.context().device().create_buffer(&descriptor)).unwrap();
+    let mut program = block_on(Program::new(plan(&|g| g.external("x", ty.clone())), &memory)).unwrap();
+    run(&mut program, 7).unwrap();
+    refused(&mut program, 8, "x has 112 bytes, it needs 128");
+}
+
 pub fn add(tests: &mut Tests) {
     tests.add("cpu", "bounds", "places_are_found", watch::places_are_found);
     // What is watched does not depend on the device: one is enough.
@@ -267,6 +325,11 @@ pub fn add(tests: &mut Tests) {
     let mistakes = executor.clone();
     tests.on(&place, "bounds", "mistakes_are_found", move |place| {
         mistakes_are_found(&mistakes(place), place);
+    });
+    tests.on(&place, "bounds", "every_shader_is_watched", every_shader_is_watched);
+    let short = executor.clone();
+    tests.on(&place, "bounds", "short_tensors_are_refused", move |place| {
+        short_tensors_are_refused(&short(place));
     });
     for case in check::cases().unwrap().into_iter().filter(|case| case.core) {
         let (name, executor) = (case.name.clone(), executor.clone());
