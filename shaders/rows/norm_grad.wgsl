@@ -76,7 +76,9 @@ fn main(
         var dbias = vec4<f32>();
         if c < WIDTH / 4u {
             let weight = norm[c];
-            for (var row = local / 64u; row < count; row += 4u) {
+            // What counts is no index into moments: IR3 would write the loop out, as often as that has rows.
+            for (var above = 0u; above + local / 64u < count; above += 4u) {
+                let row = above + local / 64u;
                 let at = base + row * (WIDTH / 4u) + c;
                 let m = moments[row];
                 let n = (x[at] - m.x) * m.y;

@@ -56,7 +56,9 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     }
 #ifdef CARRY
 #ifdef KEEP
-    carried[slot + params.lanes * HEADS * (STATE / 4u)] = z;
+    // A plan that keeps boundaries has a slot behind each lane's own, unless a caller chose others.
+    let behind = slot + params.lanes * HEADS * (STATE / 4u);
+    if behind < arrayLength(&carried) { carried[behind] = z; }
 #else
     carried[slot] = z;
 #endif

@@ -92,6 +92,7 @@ fn main(
     first_vector = part * (GROUP_X * COLUMNS / 4u);
     let block = group.y;
 #ifdef QUERIES
+    if block * BLOCK >= params.tokens { return; }
     let count = min(BLOCK, params.tokens - block * BLOCK) * GROUP;
     first = group.z * params.stride + block * BLOCK * GROUP;
     let out = (group.z * params.blocks + block) * FEATURES * (HEAD + 1u);

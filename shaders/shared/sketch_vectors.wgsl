@@ -1,7 +1,7 @@
 // What the gradients of both sketches share: a tile of vectors in a slab of storage, loaded from the
 // projections and, once their gradient is known, handed back to them. A workgroup of THREADS owns slab
 // `group.x`; `sums` of it starts with the partial sums. Needs sketch_grad_bindings, INPUT_NORMED,
-// ROW_TILE and THREADS; x [ROW_TILE, HEAD] and dx lie at the given places.
+// ROW_TILE, at most THREADS; x [ROW_TILE, HEAD] and dx lie at the given places.
 #import head_vector
 #import head_vector_backward
 #import vector_place
@@ -57,7 +57,8 @@ fn load_vectors(first: u32, x: u32, local: u32) {
 fn store_vectors(first: u32, dx: u32, sums: u32, local: u32) {
     let count = min(ROW_TILE, params.vectors - first);
     if INPUT_NORMED {
-        for (var row = local; row < count; row += THREADS) {
+        if local < count {
+            let row = local;
             let at = places[row];
             var g_sum = 0.0;
             var gx_sum = 0.0;
@@ -77,7 +78,9 @@ fn store_vectors(first: u32, dx: u32, sums: u32, local: u32) {
     for (var i = local; i < HEAD / 2u; i += THREADS) {
         let at_dx = pair_places(i);
         let to = raw_places(i, false);
-        for (var t = 0u; t < count; t++) {
+        // What counts is no index into places: IR3 would write the loop out, as often as that has rows.
+        for (var left = count; left > 0u; left--) {
+            let t = count - left;
             let at = places[t];
             var d = vec2<f32>(slabs[dx + t * HEAD + at_dx.x], slabs[dx + t * HEAD + at_dx.y]);
             if INPUT_NORMED {

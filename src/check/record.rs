@@ -192,7 +192,10 @@ impl Alone {
         let plan = opened(plan, range);
         let fill = |t: &PlannedTensor| {
             let id = plan.tensors.iter().position(|other| other.tensor.name == t.tensor.name)?;
-            Some(words(id).to_vec())
+            let mut words = words(id).to_vec();
+            // A plan's lane table holds many calls; this is one.
+            words.resize(words.len().max(t.tensor.ty.bytes(&plan.capacity) / 4), 0);
+            Some(words)
         };
         let subject = block_on(Subject::new(executor, &plan, vec![case.call.clone()], &fill))?;
         Ok(Self { subject, plan })

@@ -31,9 +31,9 @@ pub struct Options {
     /// Write the table anew (--table, or tests/gauge/table.txt)
     #[arg(long)]
     update: bool,
-    /// Shaders without checks of bounds and divisors
+    /// Shaders with checks of bounds and divisors, as software adapters have them
     #[arg(long)]
-    unchecked: bool,
+    checked: bool,
     /// Take shaders from this folder (FAMILY/KERNEL.wgsl, shared/NAME.wgsl), as they are edited, in place of the
     /// program's own; overrides and bindings stay
     #[arg(long, value_name = "DIR")]
@@ -54,7 +54,7 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
     let asked = gauged(options)?;
     let whole = asked.filter.is_none();
     if options.update
-        && (!whole || asked.machines.len() < MACHINES.len() || options.unchecked || options.shaders.is_some())
+        && (!whole || asked.machines.len() < MACHINES.len() || options.checked || options.shaders.is_some())
     {
         let what = "--update wants every kernel of every vendor, as the engine runs it";
         return Err(Error::new(ErrorKind::Input, what).help("leave out the other options").into());
@@ -112,7 +112,7 @@ fn gauged(options: &Options) -> Outcome<Gauge> {
         setting: Setting { program, mesa },
         machines,
         filter: options.kernel.clone(),
-        checks: if options.unchecked { Checks::Off } else { Checks::Kept },
+        checks: if options.checked { Checks::Kept } else { Checks::Off },
         shaders: options.shaders.clone(),
         isa: options.isa.clone(),
     })

@@ -23,8 +23,8 @@ pub struct Program {
     memory: Memory,
     /// Where the lane table of the calls goes.
     lanes: Option<TensorId>,
-    /// Rows of a ring at most, where the plan has windows.
-    window: Option<usize>,
+    /// What of the plan's tensors grows with the rings of a call.
+    rings: Vec<Unit>,
     workspace: Workspace,
     /// Where the arguments of the steps lay when twins last ran.
     located: Option<cpu::Located>,
@@ -57,18 +57,22 @@ impl Program {
         let lanes = plan.tensors.iter().position(|t| t.bytes > 0 && t.tensor.role == Role::Lanes);
         let lanes = lanes.map(TensorId);
         let extents = plan.tensors.iter().filter(|t| t.bytes > 0).flat_map(|t| &t.tensor.ty.shape.0);
-        let window = |unit| if let Unit::Window(rows) = unit { Some(rows) } else { None };
-        let window = extents.filter_map(|extent| window(extent.unit)).min();
+        let mut rings: Vec<Unit> = Vec::new();
+        for extent in extents {
+            if matches!(extent.unit, Unit::Window(_) | Unit::Blocks(_)) && !rings.contains(&extent.unit) {
+                rings.push(extent.unit);
+            }
+        }
         let (memory, workspace) = (memory.clone(), workspace.clone());
-        Ok(Self { plan, memory, lanes, window, workspace, located: None, bound: None })
+        Ok(Self { plan, memory, lanes, rings, workspace, located: None, bound: None })
     }
 
     /// A program of the same plan on another memory that holds all that this one's does (a
     /// [duplicate](Memory::duplicate)), in the same workspace.
     pub fn over(&self, memory: &Memory) -> Self {
         let (plan, memory, workspace) = (self.plan.clone(), memory.clone(), self.workspace.clone());
-        let (lanes, window) = (self.lanes, self.window);
-        Self { plan, memory, lanes, window, workspace, located: None, bound: None }
+        let (lanes, rings) = (self.lanes, self.rings.clone());
+        Self { plan, memory, lanes, rings, workspace, located: None, bound: None }
     }
 
     /// The plan.
@@ -164,7 +168,7 @@ impl Program {
         self.give(&mut scratch, submission.calls, submission.inputs).await?;
         if let Executor::Gpu(gpu) = self.memory.executor().clone() {
             let dispatches = self.plan.dispatches(submission.calls);
-            return self.dispatch(&gpu, scratch, &dispatches, submission.reads, clock).await;
+            return self.dispatch(&gpu, scratch, &dispatches, submission, clock).await;
         }
         let mut times = Vec::new();
         for call in submission.calls {
@@ -182,12 +186,24 @@ impl Program {
         let refuse =
             |what: String| Err(Error::new(ErrorKind::Shape, format!("plan {}: {what}", self.plan.name)));
         submission.calls.iter().try_for_each(|call| call.check(&self.plan.capacity))?;
-        // Shaders place rows in a window behind those of the ring.
-        let ring = submission.calls.iter().flat_map(|call| &call.lanes).map(|lane| lane.ring).max();
-        if let (Some(ring), Some(window)) = (ring, self.window)
-            && ring > window
+        // Shaders place rows behind those of the ring.
+        for (call, unit) in submission.calls.iter().flat_map(|call| self.rings.iter().map(move |u| (call, u)))
         {
-            return refuse(format!("a ring of {ring} rows is none: blocks have {window}"));
+            let ring = call.lanes.iter().map(|lane| lane.ring).max().unwrap_or(0);
+            let fits = match *unit {
+                Unit::Window(block) => ring <= block,
+                unit => call.unit(unit) <= self.plan.capacity.unit(unit),
+            };
+            if !fits {
+                return refuse(format!("a ring of {ring} rows is more than a block"));
+            }
+        }
+        let table = lane_table(submission.calls);
+        for call in submission.calls {
+            let own = lane_table(&[Call { lane_base: 0, ..call.clone() }]);
+            if table[4 * call.lane_base..][..own.len()] != own {
+                return refuse(format!("two calls have other lanes in row {} of the table", call.lane_base));
+            }
         }
         for (id, words) in submission.inputs {
             let t = self.plan.input(*id)?;
@@ -298,19 +314,21 @@ impl Program {
         gpu: &wgpu::GpuExecutor,
         mut scratch: Taken,
         dispatches: &[(usize, Dispatch)],
-        reads: &[(TensorId, usize)],
+        submission: &Submission<'_>,
         clock: Clock,
     ) -> Result<Timed<Vec<(usize, f64)>>> {
         gpu.context().check()?;
         let shaders = self.shaders(gpu).await?;
         gpu.upload_parameters(scratch.gpu_mut(), dispatches).await?;
         let (plan, bound) = (&self.plan, &self.bound);
-        let resolved =
-            self.memory.reach(|reach| scratch.gpu().resolve(plan, reach, bound.as_ref(), reads))?;
+        let resolved = self
+            .memory
+            .reach(|reach| scratch.gpu().resolve(plan, reach, bound.as_ref(), submission.reads))?;
         if let Some(fresh) = gpu.bind(plan, &shaders, scratch.gpu(), &resolved).await? {
             self.bound = Some(fresh);
         }
         let bound = self.bound.as_ref().expect("what was not bound is bound now");
+        bound.check(plan, submission.calls)?;
         let recording = wgpu::Recording { plan, shaders: &shaders, bound, dispatches, clock };
         let submitted = gpu.submit(&recording, &resolved).await?;
         // Whoever takes it now is behind what was submitted.

@@ -120,3 +120,14 @@ fn lanes_stand_where_their_call_looks_for_them() {
     // Repetitions of a call share their rows.
     assert_eq!(lane_table(&[call(&[3], 0), call(&[3], 0)]), [3, 5, 1, 0]);
 }
+
+#[test]
+fn calls_that_would_read_the_lanes_of_others_are_refused() {
+    let mut program = program(&Memory::new(&cpu()));
+    let at =
+        |position, lane_base| Call { lanes: vec![Lane { slot: 0, position, ring: 0 }], tokens: 1, lane_base };
+    let mut run = |calls: &[Call]| block_on(program.run(Submission { calls, inputs: &[], reads: &[] }));
+    run(&[at(0, 0), at(1, 1), at(0, 0)]).expect("runs");
+    let error = run(&[at(0, 0), at(1, 0)]).expect_err("the first has the lane of the second");
+    assert!(error.kind() == ErrorKind::Shape && error.message().contains("row 0"), "{error}");
+}

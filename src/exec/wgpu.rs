@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::location::{Location, Reach, Versions, is_own};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Buffer, GpuContext, Layout, Pipeline, Pipelines, Readback, Region, Shader, Timestamps};
 use crate::graph::{Arg, Plan, Role, TensorId};
 use crate::kernels::{Dispatch, Variant};
-use crate::tensor::Call;
+use crate::tensor::{Call, Capacity};
 
 /// Alignment of a dynamic uniform offset that every device accepts.
 const ALIGN: usize = 256;
@@ -50,6 +50,8 @@ pub(super) struct Scratch {
 pub(super) struct Bound {
     versions: (Versions, u64),
     groups: Vec<wgpu::BindGroup>,
+    /// Callers' own tensors, with the bytes of their buffers, which may be as short as a call.
+    lent: Vec<(TensorId, u64)>,
 }
 
 /// Buffers of one submission, as they lie now.
@@ -177,6 +179,10 @@ impl GpuExecutor {
     }
 
     /// Binds every step's arguments, where others are bound.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`] for a stored tensor that is shorter than the plan takes it to be: shaders may not
+    /// notice. Those of the device.
     pub(super) async fn bind(
         &self,
         plan: &Plan,
@@ -185,8 +191,16 @@ impl GpuExecutor {
         resolved: &Resolved,
     ) -> Result<Option<Bound>> {
         let Some(arguments) = &resolved.arguments else { return Ok(None) };
-        let mut groups = Vec::new();
+        let (mut groups, mut lent) = (Vec::new(), Vec::new());
         for ((step, pipeline), buffers) in plan.steps.iter().zip(&**shaders).zip(arguments) {
+            for (arg, buffer) in step.args.iter().zip(buffers) {
+                let tensor = &plan.tensors[arg.tensor.0].tensor;
+                if tensor.role == Role::External {
+                    lent.push((arg.tensor, buffer.size()));
+                } else {
+                    covers(plan, arg.tensor, &plan.capacity, buffer.size())?;
+                }
+            }
             let bytes = |arg: &Arg, buffer: &Buffer| {
                 // A caller's buffer may be larger than a binding.
                 let planned = &plan.tensors[arg.tensor.0];
@@ -199,7 +213,7 @@ impl GpuExecutor {
                 .collect();
             groups.push(pipeline.bind(&self.context, Some(&scratch.uniforms), &regions).await?);
         }
-        Ok(Some(Bound { versions: resolved.versions, groups }))
+        Ok(Some(Bound { versions: resolved.versions, groups, lent }))
     }
 
     /// Submits dispatches whose parameters were uploaded.
@@ -240,6 +254,30 @@ impl GpuExecutor {
         context.check()?;
         Ok((read, times))
     }
+}
+
+impl Bound {
+    /// Refuses calls that callers' own buffers are too short for.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`].
+    pub fn check(&self, plan: &Plan, calls: &[Call]) -> Result<()> {
+        calls.iter().try_for_each(|call| {
+            let taken = Capacity { lanes: call.lanes.len(), tokens: call.tokens, ..plan.capacity };
+            self.lent.iter().try_for_each(|(id, bytes)| covers(plan, *id, &taken, *bytes))
+        })
+    }
+}
+
+/// Whether a buffer of `bytes` holds a tensor at that capacity.
+fn covers(plan: &Plan, id: TensorId, capacity: &Capacity, bytes: u64) -> Result<()> {
+    let t = &plan.tensors[id.0].tensor;
+    let needs = t.ty.bytes(capacity) as u64;
+    if bytes < needs {
+        let text = format!("plan {}: {} has {bytes} bytes, it needs {needs}", plan.name, t.name);
+        return Err(Error::new(ErrorKind::Shape, text));
+    }
+    Ok(())
 }
 
 fn next_version() -> u64 {

@@ -12,11 +12,11 @@ use crate::error::{Error, ErrorKind, Result};
 /// Which checks a shader carries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Checks {
-    /// As the engine runs it.
+    /// Neither bounds nor divisors are checked: as the engine runs its own shaders on real GPUs.
     #[default]
-    Kept,
-    /// Neither bounds nor divisors are checked.
     Off,
+    /// Both are, as on software adapters, and with `POLYSKETCH_CHECKS=on`.
+    Kept,
 }
 
 /// SPIR-V words of a shader with these `override` values.
@@ -44,7 +44,7 @@ pub fn translate(
         .map_err(|e| refused(e.to_string()))
 }
 
-/// What wgpu-hal 30 gives naga on a Vulkan device, with the checks that the engine leaves on.
+/// What wgpu-hal 30 gives naga on a Vulkan device.
 fn options(target: &Target, checks: Checks) -> spv::Options<'static> {
     let restrict_if = |yes: bool| match (yes, checks) {
         (true, Checks::Kept) => BoundsCheckPolicy::Restrict,

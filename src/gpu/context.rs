@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use super::adapter::{Adapter, AdapterReport, below_floor};
+use super::checks::Checks;
 use super::counted::Ledger;
 use super::fault::{self, Faults};
 use super::hardware::Hardware;
@@ -47,6 +48,7 @@ struct Inner {
     queue: wgpu::Queue,
     report: AdapterReport,
     features: wgpu::Features,
+    checks: Checks,
     faults: Arc<Faults>,
     ledger: Arc<Ledger>,
     staging: StagingPool,
@@ -67,7 +69,8 @@ impl GpuContext {
     ///
     /// # Errors
     /// [`ErrorKind::Adapter`] for an adapter that cannot be used; [`ErrorKind::Limit`] for needs beyond its
-    /// limits; [`ErrorKind::Device`] if the driver gives no device.
+    /// limits; [`ErrorKind::Device`] if the driver gives no device; [`ErrorKind::Input`] for a
+    /// `POLYSKETCH_CHECKS` that is neither `on` nor `off`.
     pub async fn create(adapter: &Adapter, needs: Needs) -> Result<Self> {
         #[cfg(target_arch = "wasm32")]
         let adapter = &adapter.renewed().await;
@@ -98,9 +101,10 @@ impl GpuContext {
         (got.index, got.name, got.kind, got.number, got.duplicate_of) =
             (report.index, report.name.clone(), report.kind, report.number, report.duplicate_of);
         got.hardware = if needs.weak { Hardware::default() } else { report.hardware.clone() };
-        let context = Self::assemble(device, queue, got);
+        let context = Self::assemble(device, queue, got)?;
         context.watch();
-        log::debug!("device on {}: {:?}", context.report().label(), context.traits());
+        let checks = context.checks();
+        log::debug!("device on {}: {:?}, checks {checks:?}", context.report().label(), context.traits());
         Ok(context)
     }
 
@@ -108,32 +112,35 @@ impl GpuContext {
     /// replaces them by this context's, which never panic.
     ///
     /// # Errors
-    /// [`ErrorKind::Limit`] for a device below the floor.
+    /// [`ErrorKind::Limit`] for a device below the floor; [`ErrorKind::Input`] for a `POLYSKETCH_CHECKS` that is
+    /// neither `on` nor `off`.
     pub fn from_device(device: wgpu::Device, queue: wgpu::Queue) -> Result<Self> {
         if let Some(reason) = below_floor(&device.limits()) {
             return Err(Error::new(ErrorKind::Limit, format!("the device's limits are too low: {reason}"))
                 .help("create the device with wgpu::Limits::defaults() or better"));
         }
         let report = AdapterReport::new(&device.adapter_info(), &device.limits(), device.features(), None);
-        Ok(Self::assemble(device, queue, report))
+        Self::assemble(device, queue, report)
     }
 
-    fn assemble(device: wgpu::Device, queue: wgpu::Queue, report: AdapterReport) -> Self {
+    fn assemble(device: wgpu::Device, queue: wgpu::Queue, report: AdapterReport) -> Result<Self> {
         let features = device.features();
+        let checks = Checks::on(report.kind)?;
         // Send and Sync natively; in a browser wgpu's handles are neither, and there is one thread.
         #[allow(
             clippy::arc_with_non_send_sync,
             reason = "in a browser, what wgpu hands out stays on its thread"
         )]
-        Self(Arc::new(Inner {
+        Ok(Self(Arc::new(Inner {
             device,
             queue,
             report,
             features,
+            checks,
             faults: Arc::default(),
             ledger: Arc::default(),
             staging: StagingPool::default(),
-        }))
+        })))
     }
 
     /// Routes the device's uncaptured errors and its loss to [`Self::check`].
@@ -160,6 +167,11 @@ impl GpuContext {
     /// The features that this device got.
     pub fn features(&self) -> wgpu::Features {
         self.0.features
+    }
+
+    /// What shaders of ours carry here.
+    pub(super) fn checks(&self) -> Checks {
+        self.0.checks
     }
 
     /// What kernels may know of the device.

@@ -6,6 +6,7 @@
 //! | `switches.rs` | the environment variables this module reads |
 //! | `adapter.rs`, `hardware.rs` | what adapters there are, what they can do; who made them |
 //! | `select.rs` | which of them to take |
+//! | `checks.rs` | where our own shaders go without checks of bounds and divisors |
 //! | `context.rs` | [`GpuContext`]: a device with the limits a model needs |
 //! | `fault.rs` | driver errors as values: nothing here panics or aborts |
 //! | `wait.rs` | waiting for the device without blocking a browser |
@@ -21,6 +22,7 @@
 
 pub(crate) mod adapter;
 mod buffers;
+mod checks;
 pub(crate) mod context;
 mod counted;
 mod fault;

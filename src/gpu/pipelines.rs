@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::GpuContext;
+use super::checks::Checks;
 use super::context::Verdict;
 #[cfg(not(target_arch = "wasm32"))]
 use super::{footprint::Parsed, pipeline_cache::DiskCache};
@@ -110,7 +111,17 @@ impl Pipelines {
         #[cfg(not(target_arch = "wasm32"))]
         return Self::kept_in(context, crate::files::cache_dir().as_deref()).await;
         #[cfg(target_arch = "wasm32")]
-        Self { context: context.clone(), known: Mutex::default(), compiled: AtomicUsize::new(0) }
+        Self::empty(context)
+    }
+
+    fn empty(context: &GpuContext) -> Self {
+        Self {
+            context: context.clone(),
+            known: Mutex::default(),
+            compiled: AtomicUsize::new(0),
+            #[cfg(not(target_arch = "wasm32"))]
+            disk: None,
+        }
     }
 
     /// No pipelines yet; what the driver compiles is kept in `folder`, or nowhere.
@@ -120,7 +131,9 @@ impl Pipelines {
             Some(folder) => DiskCache::open(context, folder).await,
             None => None,
         };
-        Self { context: context.clone(), known: Mutex::default(), compiled: AtomicUsize::new(0), disk }
+        let mut pipelines = Self::empty(context);
+        pipelines.disk = disk;
+        pipelines
     }
 
     /// The pipeline of `shader` with these `override` values (in any order) and this layout.
@@ -185,7 +198,7 @@ impl Pipelines {
             let module = known
                 .modules
                 .entry((key.source.clone(), key.trusted))
-                .or_insert_with(|| module(device, &shader))
+                .or_insert_with(|| module(device, &shader, self.context.checks()))
                 .clone();
             let bind_group_layout = known
                 .layouts
@@ -280,16 +293,16 @@ fn describe(shader: Shader<'_>, constants: &[(&str, f64)]) -> String {
     }
 }
 
-fn module(device: &wgpu::Device, shader: &Shader<'_>) -> Module {
+fn module(device: &wgpu::Device, shader: &Shader<'_>, checks: Checks) -> Module {
     Module {
-        raw: raw_module(device, shader),
+        raw: raw_module(device, shader, checks),
         #[cfg(not(target_arch = "wasm32"))]
         parsed: (!shader.trusted).then(|| Parsed::new(shader.source).map(Arc::new)).flatten(),
     }
 }
 
 /// Compiles to wgpu's own form.
-fn raw_module(device: &wgpu::Device, shader: &Shader<'_>) -> wgpu::ShaderModule {
+fn raw_module(device: &wgpu::Device, shader: &Shader<'_>, checks: Checks) -> wgpu::ShaderModule {
     let descriptor = wgpu::ShaderModuleDescriptor {
         label: Some(shader.name),
         source: wgpu::ShaderSource::Wgsl(shader.source.into()),
@@ -297,13 +310,19 @@ fn raw_module(device: &wgpu::Device, shader: &Shader<'_>) -> wgpu::ShaderModule 
     if !shader.trusted {
         return device.create_shader_module(descriptor);
     }
-    let checks =
-        wgpu::ShaderRuntimeChecks { force_loop_bounding: false, ..wgpu::ShaderRuntimeChecks::checked() };
-    // The guard costs a counter in every loop (5 to 10 % on SwiftShader, nothing on lavapipe) and keeps
-    // drivers from unrolling; bounds checks are not measurable, and stay.
-    // SAFETY: only the guard that ends infinite loops is off, so every loop must end. `trusted` is set
-    // for the shaders of this crate alone: they loop over ranges given by overrides and uniforms, which
-    // the tests run.
+    let kept = checks == Checks::Kept;
+    // The guard that ends infinite loops is off everywhere: it puts a counter into every loop (5 to 10 % on
+    // SwiftShader, nothing on lavapipe) and keeps drivers from unrolling. Rays and meshes are none of ours.
+    let checks = wgpu::ShaderRuntimeChecks {
+        bounds_checks: kept,
+        int_div_checks: kept,
+        force_loop_bounding: false,
+        ..wgpu::ShaderRuntimeChecks::checked()
+    };
+    // SAFETY: `trusted` is set for the shaders of this crate alone. Every loop of theirs ends: it runs over a
+    // range given by overrides and uniforms. With `Checks::Off`, moreover, no index leaves its array and nothing
+    // is divided by zero: docs/DEVELOPING.md ("Without checks") has the argument for each family of shaders and
+    // names the tests that hold it, which run every shader with every index and divisor watched.
     unsafe { device.create_shader_module_trusted(descriptor, checks) }
 }
 

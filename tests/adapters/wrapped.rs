@@ -1,4 +1,5 @@
-//! Shaders that watch themselves: WGSL edited as text, whose entry point leaves what it saw in one more buffer.
+//! Shaders that watch themselves: WGSL edited as text, whose entry point leaves what it saw in one more
+//! buffer.
 
 use pollster::block_on;
 use polysketch::exec::{Executor, GpuExecutor};

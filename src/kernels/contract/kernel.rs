@@ -45,7 +45,8 @@ pub trait Kernel: Debug + Send + Sync + std::any::Any {
 
     /// Parameters and workgroup counts for one call that [runs](Kernel::runs): one dispatch
     /// ([`Dispatch::once`]), or several one after the other, where a device does not take all in one
-    /// ([`DeviceTraits::loop_iterations`]); none from a kernel without a shader.
+    /// ([`DeviceTraits::loop_iterations`]); none from a kernel without a shader. Whoever lends a shader of ours
+    /// must give it what our kernel would: on real GPUs it does not check its indices.
     fn dispatches(&self, variant: &Variant, call: &Call) -> Vec<Dispatch>;
 
     /// The CPU twin in f32.

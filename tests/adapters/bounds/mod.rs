@@ -1,7 +1,7 @@
-//! That no index of our shaders leaves its array, and nothing is divided by zero: on real GPUs they run without
-//! the checks of either (`gpu::pipelines`). Every shader of a plan runs as the engine runs it, but watches its
-//! own indices and divisors (`watch.rs`), in the plans of `check`'s cases and in calls of random shapes
-//! (`shapes.rs`), with every tensor in a buffer of just its size.
+//! That no index of our shaders leaves its array, and nothing is divided by zero: on real GPUs they run
+//! without the checks of either (`src/gpu/checks.rs`). Every shader of a plan runs as the engine runs it, but
+//! watches its own indices and divisors (`watch.rs`), in the plans of `check`'s cases and in calls of random
+//! shapes (`shapes.rs`), with every tensor in a buffer of just the size that the call needs.
 
 mod shapes;
 mod watch;
@@ -10,14 +10,16 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use pollster::block_on;
-use polysketch::Result;
 use polysketch::check::random::Rng;
 use polysketch::check::{self, Case};
 use polysketch::exec::{Executor, Memory, Program, Submission};
-use polysketch::graph::{Arg, Plan, PlannedBuffer, PlannedTensor, Purpose, Role, Tensor};
+use polysketch::graph::{Arg, Graph, Plan, PlannedBuffer, PlannedTensor, Purpose, Role, Tensor};
 use polysketch::kernels::contract::OwnShader;
+use polysketch::kernels::contract::shader::PERMUTATIONS;
+use polysketch::kernels::rows::add::Add;
 use polysketch::kernels::{DeviceTraits, Dispatch, Kernel, Variant, Views};
-use polysketch::tensor::{Call, Capacity, DType, TensorId, TensorType, lane_table, shape};
+use polysketch::tensor::{Call, Capacity, DType, Lane, TensorId, TensorType, Unit, lane_table, shape};
+use polysketch::{ErrorKind, Result};
 
 use crate::places::{Place, Tests};
 use crate::wrapped::roomy;
@@ -68,6 +70,10 @@ fn watch(mut plan: Plan, call: &Call, edit: Option<Edit>) -> Watch {
     let tight = Capacity { lanes: call.lanes.len(), tokens: call.tokens, ..plan.capacity };
     plan.capacity = tight;
     for t in plan.tensors.iter_mut().filter(|t| t.bytes > 0) {
+        // A plan's lane table holds many calls; this is one.
+        if t.tensor.role == Role::Lanes {
+            t.tensor.ty = TensorType::u32(shape![call.lanes.len(), 4]);
+        }
         t.bytes = t.tensor.ty.bytes(&tight).max(16);
         plan.buffers[t.buffer.0].bytes = t.bytes;
     }
@@ -110,13 +116,42 @@ fn watch(mut plan: Plan, call: &Call, edit: Option<Edit>) -> Watch {
     Watch { plan, steps }
 }
 
-/// What a case reads.
+/// What a case reads, and where its lanes stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Numbers {
-    /// Its own data.
+    /// Its own data and call.
     Given,
-    /// Any bits, as a caller may give them: ids of no token, floats that are no numbers.
+    /// Any bits, as a caller may give them: ids of no token, floats that are no numbers; lanes anywhere that
+    /// a program lets them stand, in rings that do not belong to their positions.
     Any,
+}
+
+/// The call of a case with its lanes anywhere.
+fn anywhere(case: &Case, plan: &Plan, rng: &mut Rng) -> Call {
+    let mut call = case.call.clone();
+    let tight = Capacity { lanes: call.lanes.len(), tokens: call.tokens, ..plan.capacity };
+    let extents = plan.tensors.iter().filter(|t| t.bytes > 0).flat_map(|t| &t.tensor.ty.shape.0);
+    let units: Vec<Unit> = extents.map(|extent| extent.unit).collect();
+    // As `Program` has it.
+    let fits = |ring: usize| {
+        let lanes = vec![Lane { slot: 0, position: 0, ring }];
+        let call = Call { lanes, tokens: call.tokens, lane_base: 0 };
+        units.iter().all(|unit| match *unit {
+            Unit::Window(block) => ring <= block,
+            unit @ Unit::Blocks(_) => call.unit(unit) <= tight.unit(unit),
+            _ => true,
+        })
+    };
+    let most = (0..=128).rev().find(|ring| fits(*ring)).unwrap_or(0);
+    for lane in &mut call.lanes {
+        lane.slot = rng.below(case.capacity.slots);
+        lane.position = match case.capacity.context {
+            0 => rng.below(1 << 14),
+            context => rng.below(context - case.call.tokens + 1),
+        };
+        lane.ring = rng.pick(&[0, most, rng.clone().within(0, most)]);
+    }
+    call
 }
 
 /// Runs a case in its plan for a device, and lists what left its array.
@@ -129,18 +164,20 @@ fn faults(
 ) -> Vec<String> {
     let plan = case.plan(traits).unwrap();
     let mut data = case.data().unwrap();
+    let mut call = case.call.clone();
     if numbers == Numbers::Any {
         let mut rng = Rng(3);
+        call = anywhere(case, &plan, &mut rng);
         for words in data.values_mut() {
             *words = Arc::new(words.iter().map(|_| rng.bits() as u32).collect());
         }
     }
     let original: Vec<Tensor> = plan.tensors.iter().map(|t| t.tensor.clone()).collect();
-    let Watch { plan, steps } = watch(plan, &case.call, edit);
+    let Watch { plan, steps } = watch(plan, &call, edit);
     let memory = Memory::new(executor);
     block_on(async {
         for (t, before) in plan.tensors.iter().zip(&original).filter(|(t, _)| t.bytes > 0) {
-            let lanes = Arc::new(lane_table(std::slice::from_ref(&case.call)));
+            let lanes = Arc::new(lane_table(std::slice::from_ref(&call)));
             let words = match &before.role {
                 Role::Constant(words) => Some(words.clone()),
                 Role::Lanes => Some(lanes),
@@ -153,7 +190,7 @@ fn faults(
             }
         }
         let reads: Vec<(TensorId, usize)> = steps.iter().map(|(_, id)| (*id, 2 * PLACES)).collect();
-        let running: Vec<bool> = plan.steps.iter().map(|step| step.kernel.runs(&case.call)).collect();
+        let running: Vec<bool> = plan.steps.iter().map(|step| step.kernel.runs(&call)).collect();
         let names: Vec<String> = plan
             .steps
             .iter()
@@ -163,7 +200,7 @@ fn faults(
             })
             .collect();
         let mut program = Program::new(plan, &memory).await.unwrap();
-        let calls = std::slice::from_ref(&case.call);
+        let calls = std::slice::from_ref(&call);
         let counted = program.run(Submission { calls, inputs: &[], reads: &reads }).await.unwrap();
         let mut list = Vec::new();
         for (at, (places, _)) in steps.iter().enumerate().filter(|(at, _)| running[*at]) {
@@ -187,7 +224,8 @@ fn devices(place: &Place) -> [DeviceTraits; 3] {
     [own, DeviceTraits::floor(), real]
 }
 
-fn judge(executor: &Executor, place: &Place, case: &Case) {
+/// `any`: on any numbers too, though nothing is looked up by them.
+fn judge(executor: &Executor, place: &Place, case: &Case, any: bool) {
     let mut list = Vec::new();
     let mut known: Vec<Vec<Variant>> = Vec::new();
     let given = |t: &Tensor| t.ty.dtype == DType::U32 && matches!(t.role, Role::Input | Role::Parameter);
@@ -197,8 +235,8 @@ fn judge(executor: &Executor, place: &Place, case: &Case) {
         if known.contains(&variants) {
             continue;
         }
-        // Numbers that are no indices change nothing.
-        if known.is_empty() && ids {
+        // Other numbers than ids change nothing.
+        if known.is_empty() && (any || ids) {
             list.extend(faults(executor, case, &traits, Numbers::Any, None));
         }
         known.push(variants);
@@ -226,6 +264,58 @@ fn mistakes_are_found(executor: &Executor, place: &Place) {
     }
 }
 
+/// No permutation goes unwatched: each is in a plan that these tests run.
+fn every_shader_is_watched(place: &Place) {
+    let mut missing: Vec<&str> = PERMUTATIONS.iter().map(|permutation| permutation.key).collect();
+    let random = shapes::SORTS.into_iter().flat_map(|sort| (0..ROUNDS).map(move |at| shapes::case(sort, at)));
+    for case in check::cases().unwrap().into_iter().filter(|case| case.core).chain(random) {
+        for traits in devices(place) {
+            let plan = case.plan(&traits).unwrap();
+            missing.retain(|key| plan.steps.iter().all(|step| step.variant.name() != *key));
+        }
+    }
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+/// A shader without checks would read on behind a buffer that is shorter than its plan has it.
+fn short_tensors_are_refused(executor: &Executor) {
+    let Executor::Gpu(gpu) = executor else { unreachable!("shaders run on devices") };
+    let ty = TensorType::f32(shape![Unit::Rows, 4]);
+    let plan = |source: &dyn Fn(&mut Graph) -> TensorId| {
+        let mut g = Graph::new();
+        let x = source(&mut g);
+        let sum = g.state("sum", Purpose::Exposed, ty.clone());
+        g.apply("count", Add { ty: ty.clone(), in_place: true }, &[x], &[sum]).unwrap();
+        g.lower("short", &executor.traits(), Capacity { lanes: 1, tokens: 8, slots: 1, context: 0 }).unwrap()
+    };
+    let run = |program: &mut Program, tokens| {
+        block_on(program.run(Submission { calls: &[Call::start(tokens)], inputs: &[], reads: &[] }))
+    };
+    let refused = |program: &mut Program, tokens, says: &str| {
+        let error = run(program, tokens).expect_err("is refused");
+        assert!(error.kind() == ErrorKind::Shape && error.message().contains(says), "{error}");
+    };
+    let stored = plan(&|g| g.parameter("x", DType::F32, ty.shape.clone()));
+    for (rows, fits) in [(7, false), (8, true)] {
+        let memory = Memory::new(executor);
+        block_on(memory.store("x", DType::F32, &vec![0; 4 * rows])).unwrap();
+        let mut program = block_on(Program::new(stored.clone(), &memory)).unwrap();
+        if fits {
+            run(&mut program, 1).unwrap();
+        } else {
+            refused(&mut program, 1, "x has 112 bytes, it needs 128");
+        }
+    }
+    // What a caller lends is as long as its calls.
+    let memory = Memory::new(executor);
+    let (size, usage) = (16 * 7, wgpu::BufferUsages::STORAGE);
+    let descriptor = wgpu::BufferDescriptor { label: None, size, usage, mapped_at_creation: false };
+    memory.lend("x", DType::F32, &gpu.context().device().create_buffer(&descriptor)).unwrap();
+    let mut program = block_on(Program::new(plan(&|g| g.external("x", ty.clone())), &memory)).unwrap();
+    run(&mut program, 7).unwrap();
+    refused(&mut program, 8, "x has 112 bytes, it needs 128");
+}
+
 pub fn add(tests: &mut Tests) {
     tests.add("cpu", "bounds", "places_are_found", watch::places_are_found);
     // What is watched does not depend on the device: one is enough.
@@ -236,10 +326,15 @@ pub fn add(tests: &mut Tests) {
     tests.on(&place, "bounds", "mistakes_are_found", move |place| {
         mistakes_are_found(&mistakes(place), place);
     });
+    tests.on(&place, "bounds", "every_shader_is_watched", every_shader_is_watched);
+    let short = executor.clone();
+    tests.on(&place, "bounds", "short_tensors_are_refused", move |place| {
+        short_tensors_are_refused(&short(place));
+    });
     for case in check::cases().unwrap().into_iter().filter(|case| case.core) {
         let (name, executor) = (case.name.clone(), executor.clone());
         let of = place.clone();
-        tests.add(&place.name, "bounds", &name, move || judge(&executor(&of), &of, &case));
+        tests.add(&place.name, "bounds", &name, move || judge(&executor(&of), &of, &case, false));
     }
     // Random shapes: the same few, or others for as long as one likes.
     let seconds = std::env::var("POLYSKETCH_FUZZ_SECONDS").ok().and_then(|s| s.parse().ok());
@@ -252,7 +347,7 @@ pub fn add(tests: &mut Tests) {
                 Some(seconds) => start.elapsed() >= Duration::from_secs(seconds),
             };
             for number in (0..).take_while(|done| !enough(*done)) {
-                judge(&executor(place), place, &shapes::case(sort, number));
+                judge(&executor(place), place, &shapes::case(sort, number), true);
             }
         });
     }

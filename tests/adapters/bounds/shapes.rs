@@ -1,5 +1,5 @@
-//! Calls of random shapes: odd sizes, one token or many, lanes in the middle of blocks, plans for more than the
-//! call has.
+//! Calls of random shapes: odd sizes, one token or many, lanes in the middle of blocks, plans for more than
+//! the call has.
 
 use std::sync::Arc;
 
@@ -197,14 +197,14 @@ fn linear_case(rng: &mut Rng) -> Case {
 }
 
 /// Makes a case of one sort.
-type Make = fn(&mut Rng) -> Case;
+pub type Make = fn(&mut Rng) -> Case;
 
 /// Sorts of calls: a name, and a case from a random number.
 pub const SORTS: [(&str, Make); 4] =
     [("attention", attention_case), ("sketch", sketch_case), ("model", model_case), ("linear", linear_case)];
 
 /// The case of a sort and a number.
-pub fn case(sort: (&str, fn(&mut Rng) -> Case), number: u64) -> Case {
+pub fn case(sort: (&str, Make), number: u64) -> Case {
     let mut case = sort.1(&mut Rng(number << 8 | 5));
     case.name = slug(&format!("{} of random shape {number}", sort.0));
     case

@@ -163,7 +163,7 @@ fn divisor(text: &str) -> usize {
     panic!("no operator: {text}")
 }
 
-/// Everything to be looked at, by where it ends: what is written once is one place, however often naga has it.
+/// Everything to be looked at, by place: what is written once is one place, however often naga has it.
 fn edits(module: &Module, info: &naga::valid::ModuleInfo, text: &str) -> Vec<Edit> {
     let mut found: BTreeMap<(usize, usize), Edit> = BTreeMap::new();
     for (function, of) in functions(module, info) {
