@@ -35,7 +35,9 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
     let from = model::place(common, options.model.as_ref())?;
     if let Some(path) = &from.adapter {
         let text = format!("--adapter {}: a model is written without its adapter", path.display());
-        return Err(Error::new(ErrorKind::Input, text).help("leave it out, and give it to the other commands").into());
+        return Err(Error::new(ErrorKind::Input, text)
+            .help("leave it out, and give it to the other commands")
+            .into());
     }
     let source = model::open(&from)?;
     if common.talks() {

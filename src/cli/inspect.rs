@@ -99,7 +99,9 @@ fn with_training(mut text: String, training: Option<&inspect_training::Training>
 fn facts(common: &Common, options: &ModelOptions) -> Result<Facts> {
     let place = model::place(common, options.model.as_ref())?;
     let is_config = |path: &Path| path.is_file() && path.extension().is_some_and(|end| end == "json");
-    let Some(path) = place.model.as_deref().filter(|path| (path.is_dir() && place.adapter.is_none()) || is_config(path)) else {
+    let Some(path) =
+        place.model.as_deref().filter(|path| (path.is_dir() && place.adapter.is_none()) || is_config(path))
+    else {
         let source = model::open(&place)?;
         return Ok(Facts { stored: Some(source.stored()), config: source.config, warnings: source.warnings });
     };

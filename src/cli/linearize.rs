@@ -96,7 +96,8 @@ impl Options {
         for Long(which, blocks) in &self.long {
             for &layer in which {
                 let Some(near) = near.get_mut(layer) else {
-                    let text = format!("--long names layer {layer} of a model of {}", plural(layers, "layer"));
+                    let text =
+                        format!("--long names layer {layer} of a model of {}", plural(layers, "layer"));
                     return Err(Error::new(ErrorKind::Input, text).help("layers are counted from 0"));
                 };
                 *near = *blocks;
@@ -140,7 +141,10 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
     let layers = teacher.config.num_hidden_layers;
     if common.talks() {
         let tokens = thousands(settings.tokens(settings.steps));
-        tell(&format!("{name}: {layers} layers learn from themselves, {tokens} tokens, on {}", engine.name()));
+        tell(&format!(
+            "{name}: {layers} layers learn from themselves, {tokens} tokens, on {}",
+            engine.name()
+        ));
     }
     let mut transfer = {
         let _spinner = Progress::spinner(common, "loading the teacher");
@@ -198,6 +202,7 @@ fn described(layers: &[f64]) -> String {
 
 /// The command as it was given, with the program's own name.
 fn command() -> String {
-    let given = std::env::args().skip(1).map(|text| if text.contains(' ') { format!("'{text}'") } else { text });
+    let given =
+        std::env::args().skip(1).map(|text| if text.contains(' ') { format!("'{text}'") } else { text });
     std::iter::once("polysketch".to_string()).chain(given).collect::<Vec<_>>().join(" ")
 }

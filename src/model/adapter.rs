@@ -1,7 +1,7 @@
 //! Adapters: what makes the softmax attention of a public model linear (SPEC §10), as a small file beside the
 //! unchanged one of the model.
 
-use super::checkpoint::{Tensors, TensorData, safetensors_bytes};
+use super::checkpoint::{TensorData, Tensors, safetensors_bytes};
 use super::config::Linearized;
 use super::engine::ModelSource;
 use super::fingerprint::fingerprint;
@@ -61,7 +61,8 @@ impl Adapter {
         let linearized = match serde_json::from_str::<Linearized>(note("linearized")) {
             Ok(linearized) => linearized,
             Err(e) => {
-                let what = format!("what it says of the attention is not understood: {}", clip(&e.to_string()));
+                let what =
+                    format!("what it says of the attention is not understood: {}", clip(&e.to_string()));
                 return fail(&what, "it is damaged, or of a later version of this program");
             }
         };

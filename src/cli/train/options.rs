@@ -257,7 +257,8 @@ impl Options {
         // What takes long comes first: it needs no folder.
         let place = model::place(common, self.model.as_ref())?;
         if let Some(adapter) = &place.adapter {
-            let what = format!("--adapter {}: training begins from a model without one", source_name(adapter));
+            let what =
+                format!("--adapter {}: training begins from a model without one", source_name(adapter));
             return Err(Error::new(ErrorKind::Input, what).help("leave it out"));
         }
         let place = place.model;

@@ -8,8 +8,8 @@
 //! and α from the mass that the teacher gives to far keys.
 
 use crate::attention::{Attention, Kind};
-use crate::kernels::sketch::sketch_affine::{MOST_GAIN, SketchAffine, Weights};
 use crate::kernels::heads::layout::{head_vector, rotation_table};
+use crate::kernels::sketch::sketch_affine::{MOST_GAIN, SketchAffine, Weights};
 use crate::train::random::Rng;
 
 /// What is calibrated: a layer, and the projections of one text that begins at position 0.

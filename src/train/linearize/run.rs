@@ -111,7 +111,9 @@ impl Run {
         let (mut step, earlier) = match Self::found(&self.out)? {
             Some((before, ..)) if before != *settings => {
                 let text = format!("{}: holds a run of other settings", self.out.display());
-                return Err(Error::new(ErrorKind::Input, text).help("give the same options, or another --out"));
+                return Err(
+                    Error::new(ErrorKind::Input, text).help("give the same options, or another --out")
+                );
             }
             Some((_, step, seconds)) => {
                 let file = TensorFile::open(&self.out.join(STATE))?;

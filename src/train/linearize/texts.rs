@@ -36,7 +36,9 @@ impl Texts {
             let tokens = Corpus::read(std::slice::from_ref(path), &vocabulary, cache, progress)?.tokens;
             if tokens.len() < window {
                 let text = format!("{}: has {} tokens, a window {window}", path.display(), tokens.len());
-                return Err(Error::new(ErrorKind::Input, text).help("give longer texts, or a smaller --context"));
+                return Err(
+                    Error::new(ErrorKind::Input, text).help("give longer texts, or a smaller --context")
+                );
             }
             files.push(tokens);
         }

@@ -76,7 +76,8 @@ impl Transfer {
         teacher.check_softmax()?;
         let layers = teacher.config.num_hidden_layers;
         if settings.linearized.near.len() != layers {
-            let text = format!("near blocks of {} layers, the model has {layers}", settings.linearized.near.len());
+            let text =
+                format!("near blocks of {} layers, the model has {layers}", settings.linearized.near.len());
             return Err(Error::new(ErrorKind::Input, text));
         }
         let base = teacher.fingerprint().await?;
@@ -91,7 +92,8 @@ impl Transfer {
         let transfer = transformer::transfer(&config, Transferring::Gradients, &build)?;
         let capacity = Capacity { lanes: 1, tokens: settings.context, slots: 1, context: 0 };
         let plan = transfer.graph.lower("transfer", &traits, capacity)?;
-        let carries: Vec<_> = transfer.carries.iter().map(|id| transfer.graph.tensors[id.0].clone()).collect();
+        let carries: Vec<_> =
+            transfer.carries.iter().map(|id| transfer.graph.tensors[id.0].clone()).collect();
         let read = |p: &&Packed| plan.tensors.iter().any(|t| t.bytes > 0 && t.tensor.name == p.name);
         let parameters = weights::packed(&config, &attention, DType::F32, build.max_binding);
         let parameters: Vec<Packed> = parameters.iter().filter(read).cloned().collect();
@@ -109,11 +111,8 @@ impl Transfer {
         for packed in &parameters {
             memory.store(&packed.name, DType::F32, &packed.read(&source.checkpoint).await?).await?;
         }
-        let learn = Pass {
-            program: Program::new(plan, &memory).await?,
-            ids: transfer.ids,
-            errors: transfer.errors,
-        };
+        let learn =
+            Pass { program: Program::new(plan, &memory).await?, ids: transfer.ids, errors: transfer.errors };
         let one = Capacity { tokens: 1, ..capacity };
         let clear = optimizer::clear(&carries)?.lower("clear", &traits, one)?;
         let clear = Program::new(clear, &memory).await?;
@@ -125,7 +124,18 @@ impl Transfer {
         let (linearized, settings) = (settings.linearized.clone(), settings.clone());
         let observe = None;
         Ok(Self {
-            config, linearized, base, settings, traits, build, memory, sketches, learn, clear, updates, observe,
+            config,
+            linearized,
+            base,
+            settings,
+            traits,
+            build,
+            memory,
+            sketches,
+            learn,
+            clear,
+            updates,
+            observe,
         })
     }
 
@@ -236,7 +246,9 @@ impl Transfer {
     /// [`ErrorKind::Numeric`] for weights that are not finite; those of the device.
     pub async fn adapter(&self, notes: &[(&str, &str)]) -> Result<Vec<u8>> {
         let sketches = self.sketches().await?;
-        if let Some(layer) = sketches.iter().position(|s| s.iter().any(|x| !x.is_finite() || x.abs() > 65504.0)) {
+        if let Some(layer) =
+            sketches.iter().position(|s| s.iter().any(|x| !x.is_finite() || x.abs() > 65504.0))
+        {
             let text = format!("the sketches of layer {layer} are no numbers that an adapter can hold");
             return Err(Error::new(ErrorKind::Numeric, text).help("lower --lr"));
         }
