@@ -5,6 +5,7 @@ use std::path::Path;
 use clap::{Args, ValueEnum};
 use polysketch::files::{Whole, read_text};
 use polysketch::model::checkpoint::{Checkpoint, INDEX, SINGLE};
+use polysketch::model::config::Linearized;
 use polysketch::model::parameters::{ParameterKind, ParameterSpec};
 use polysketch::model::{Blueprint, Engine, Family, MemoryPlan, ModelConfig, StoredWeights, WeightType};
 use polysketch::tensor::{Call, DType};
@@ -36,7 +37,8 @@ pub struct Options {
 
 /// Whether the state grows with the text.
 fn has_cache(facts: &Facts) -> bool {
-    facts.config.attention.feature_count(facts.config.head_size()).is_none()
+    let made_linear = facts.config.linearized.is_some();
+    !made_linear && facts.config.attention.feature_count(facts.config.head_size()).is_none()
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -318,6 +320,28 @@ fn as_text(
     text
 }
 
+/// What an adapter makes of softmax attention, in words.
+fn made_linear(l: &Linearized) -> String {
+    let usual = l.near.iter().copied().min().unwrap_or(0);
+    let long = |near: usize| l.near.iter().filter(|n| **n == near).count();
+    let mut others: Vec<usize> = l.near.iter().copied().filter(|near| *near > usual).collect();
+    others.sort_unstable();
+    others.dedup();
+    let others = others.into_iter().map(|near| {
+        format!(", {} in {}", output::plural(near, "block"), output::plural(long(near), "layer"))
+    });
+    format!(
+        " made linear: {} of {} and the first {} exactly{}, all others through sketches of {} with {} hidden units, \
+         constant state",
+        output::plural(usual, "block"),
+        l.block_size,
+        output::plural(l.sinks, "token"),
+        others.collect::<String>(),
+        l.sketch,
+        l.hidden
+    )
+}
+
 /// The configuration in words.
 fn sentences(c: &ModelConfig) -> Vec<String> {
     let a = &c.attention;
@@ -350,15 +374,16 @@ fn sentences(c: &ModelConfig) -> Vec<String> {
         attention += &format!(", {} sketch of size {} on {} input", sketch.kind, sketch.size, a.sketch_input);
         attention += if a.local_exact { ", exact inside blocks" } else { "" };
     }
-    match a.feature_count(c.head_size()) {
-        Some(features) => {
+    match (&c.linearized, a.feature_count(c.head_size())) {
+        (Some(l), _) => attention += &made_linear(l),
+        (_, Some(features)) => {
             attention += &format!(
                 ", blocks of {}, {} features a head, constant state",
                 a.block_size,
                 thousands(features as u64)
             );
         }
-        None => attention += ", state grows with the text (key-value cache)",
+        (_, None) => attention += ", state grows with the text (key-value cache)",
     }
     let gate = if a.gate.as_str() == "none" { "no gate".to_string() } else { format!("{} gate", a.gate) };
     let rope = if c.rope.where_.as_str() == "none" {

@@ -2,7 +2,7 @@
 //! unchanged one of the model.
 
 use super::checkpoint::{TensorData, Tensors, safetensors_bytes};
-use super::config::Linearized;
+use super::config::{Linearized, ModelConfig};
 use super::engine::ModelSource;
 use super::fingerprint::fingerprint;
 use super::parameters::{ADAPTED, linear_gate, linear_sketch};
@@ -69,6 +69,23 @@ impl Adapter {
         Ok(Self { linearized, base, tensors })
     }
 
+    /// One whose far part is silent: only near keys and sinks count.
+    ///
+    /// # Errors
+    /// As [`Adapter::to_bytes`].
+    pub fn silent(linearized: &Linearized, base: u64, model: &ModelSource, gate: f32) -> Result<Self> {
+        let config = ModelConfig { linearized: Some(linearized.clone()), ..model.config.clone() };
+        let specs = config.parameters();
+        let numbers = |layer: usize| {
+            let name = linear_sketch(layer);
+            specs.iter().find(|spec| spec.name == name).map_or(0, |spec| spec.elements())
+        };
+        let layers = config.num_hidden_layers;
+        let sketches: Vec<Vec<f32>> = (0..layers).map(|layer| vec![0.0; numbers(layer)]).collect();
+        let gates = vec![vec![gate; config.num_key_value_heads]; layers];
+        Self::from_bytes(Self::to_bytes(linearized, base, &sketches, &gates, &[])?, "adapter")
+    }
+
     /// The bytes of a file, halves where numbers may be, with notes beside what it must say.
     ///
     /// # Errors
@@ -105,7 +122,10 @@ impl ModelSource {
         if self.config.linearized.is_some() {
             return fail("this model has an adapter already".into(), "give one --adapter");
         }
-        self.check_softmax().map_err(|e| Error::new(e.kind(), format!("{label}: {}", e.message())))?;
+        self.check_softmax().map_err(|e| {
+            let help = e.advice().unwrap_or_default().to_string();
+            Error::new(e.kind(), format!("{label}: {}", e.message())).help(help)
+        })?;
         let base = fingerprint(&self.config, &self.checkpoint).await?;
         if base != adapter.base {
             let model = self.checkpoint.label();

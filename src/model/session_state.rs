@@ -191,6 +191,11 @@ impl Session {
         4 * (numbers + self.model.0.config.vocab_size.min(tokens)) + SMALL
     }
 
+    /// Bytes of state that a text of so many tokens fills.
+    pub fn bytes_of(&self, tokens: usize) -> usize {
+        self.state_tensors().iter().map(|tensor| 4 * tensor.elements_at(tokens)).sum()
+    }
+
     /// Bytes of state of one text.
     pub fn state_bytes(&self) -> usize {
         self.state_tensors().iter().map(|tensor| 4 * tensor.elements()).sum()

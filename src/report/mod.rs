@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `gradient.rs` | gradients of a whole model with truncated exponentials, against exact softmax |
 //! | `cost.rs` | their time and memory against the length of the text |
+//! | `linearize.rs` | a linearised model beside its teacher |
 //! | `sketch.rs` | random and learned sketches against the kernels they stand for |
 //! | `bench.rs`, `peak.rs` | running a graph; resident memory |
 
@@ -13,6 +14,7 @@ mod bench;
 mod closed_form_tests;
 pub mod cost;
 pub mod gradient;
+pub mod linearize;
 mod peak;
 pub mod sketch;
 

@@ -6,11 +6,13 @@
 //! | `texts.rs` | texts that are cut and continued |
 //! | `conversations.rs` | vocabularies and chat templates of public models |
 //! | `memory.rs` | what power retention keeps of a text, however long |
+//! | `linearize.rs` | softmax models made linear: learning, states, adapters |
 //! | `mutations.rs` | files with changed bytes: read or refused, never a panic |
 //! | `bad_model_files/` | damaged and impossible models give clean errors |
 
 mod bad_model_files;
 mod conversations;
+mod linearize;
 mod lowered;
 mod memory;
 mod mutations;

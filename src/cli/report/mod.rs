@@ -2,13 +2,14 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `gradient.rs`, `sketch.rs` | a report each |
+//! | `gradient.rs`, `sketch.rs`, `linearize.rs` | a report each |
 //! | `folder.rs` | where a report is written to |
 //! | `cells.rs` | numbers and rows of their tables |
 
 mod cells;
 mod folder;
 mod gradient;
+mod linearize;
 mod sketch;
 
 use clap::Subcommand;
@@ -27,6 +28,8 @@ pub enum Command {
     Gradient(gradient::Options),
     /// Random and learned sketches against their kernels, beside the theorem's bound
     Sketch(sketch::Options),
+    /// A linearised model beside its teacher: perplexity and KL by position, recall, state and speed, answers
+    Linearize(Box<linearize::Options>),
     /// One cost of `report gradient`, which measures each in a process of its own
     #[command(hide = true)]
     Cost {
@@ -47,6 +50,7 @@ pub fn run(common: &Common, command: &Command) -> Outcome {
     match command {
         Command::Gradient(options) => gradient::run(common, options),
         Command::Sketch(options) => sketch::run(common, options),
+        Command::Linearize(options) => linearize::run(common, options),
         Command::Cost { kind, tokens } => print_json(&block_on(cost::cost(*kind, *tokens))?),
     }
 }

@@ -8,7 +8,6 @@ use crate::exec::{Memory, Program, Submission, check_memory};
 use crate::graph::{Plan, Role, sum};
 use crate::kernels::DeviceTraits;
 use crate::model::config::Linearized;
-use crate::model::parameters::linear_sketch;
 use crate::model::transformer::{self, Build, Transferring};
 use crate::model::weights::{self, Packed};
 use crate::model::{Adapter, Engine, ModelSource};
@@ -81,8 +80,8 @@ impl Transfer {
             return Err(Error::new(ErrorKind::Input, text));
         }
         let base = teacher.fingerprint().await?;
-        let empty = empty_adapter(&teacher, &settings.linearized, base)?;
-        let source = teacher.adapt(empty).await?;
+        let silent = Adapter::silent(&settings.linearized, base, &teacher, GATE)?;
+        let source = teacher.adapt(silent).await?;
         let config = source.config.clone();
         let traits = engine.traits();
         let attention = transformer::attention(&config);
@@ -303,19 +302,4 @@ impl Transfer {
 fn largest(plan: &Plan, parameters: &[Packed]) -> u64 {
     let weights = parameters.iter().map(|p| 4 * p.elements as u64).max().unwrap_or(0);
     weights.max(plan.largest_buffer() as u64)
-}
-
-/// An adapter whose students know nothing.
-fn empty_adapter(teacher: &ModelSource, linearized: &Linearized, base: u64) -> Result<Adapter> {
-    let mut config = teacher.config.clone();
-    config.linearized = Some(linearized.clone());
-    let specs = config.parameters();
-    let numbers = |layer: usize| {
-        let name = linear_sketch(layer);
-        specs.iter().find(|spec| spec.name == name).map_or(0, |spec| spec.elements())
-    };
-    let layers = config.num_hidden_layers;
-    let sketches: Vec<Vec<f32>> = (0..layers).map(|layer| vec![0.0; numbers(layer)]).collect();
-    let gates = vec![vec![GATE; config.num_key_value_heads]; layers];
-    Adapter::from_bytes(Adapter::to_bytes(linearized, base, &sketches, &gates, &[])?, "adapter")
 }
