@@ -118,7 +118,8 @@ impl Pairs {
             call.tokens.div_ceil(span),
             call.lanes.len() * self.layout.heads,
         ];
-        (0..span * others)
+        let all = if self.reach == Reach::Nothing { 1 } else { span * others };
+        (0..all)
             .step_by(tile.at_once)
             .map(|first| Dispatch::new(&params(first as u32), workgroups))
             .collect()
