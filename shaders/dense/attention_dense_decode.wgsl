@@ -44,9 +44,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     // Of its own block, rows behind its own are of an older one.
     let ring_rows = NEAR * BLOCK;
     let own_row = lane.position % ring_rows;
+    let old = (own_row / BLOCK + 1u) * BLOCK - own_row - 1u;
+    if lane.position >= ring_rows { rows = ring_rows - old + SINKS; }
+    // For browsers, what is private is not uniform: no loop may end by it.
     old_from = own_row + 1u;
-    old_count = (own_row / BLOCK + 1u) * BLOCK - old_from;
-    if lane.position >= ring_rows { rows = ring_rows - old_count + SINKS; } else { old_from = rows; }
+    old_count = old;
 #endif
     let share = (rows + SPLITS - 1u) / SPLITS;
     let begin = group.x * share;

@@ -58,7 +58,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let own = local / TILE;
     let apart = THREADS / TILE;
     var queries_end = min(queries_of_span, queries_first + params.first + AT_ONCE);
-    if REACH == NO_KEYS { queries_end = 0u; }
     if REACH == NEAR_KEYS && first >= SINKS {
         // From there on these keys are no longer near.
         queries_end = min(queries_end, ((first + rows - 1u) / BLOCK + NEAR) * BLOCK * GROUP);
@@ -66,7 +65,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     var dx = array<vec4<f32>, 8>();
     var dv = array<vec4<f32>, 8>();
     var gate_sum = array<f32, 8>();                        // ⟨dv̂_j, v̂_j⟩, of this invocation's pairs
-    for (var start = queries_first + params.first; start < queries_end; start += TILE) {
+    for (var start = queries_first + params.first; REACH != NO_KEYS && start < queries_end; start += TILE) {
         let i = start + local % TILE;
         var t = array<f32, 8>();
         var dw = array<f32, 8>();

@@ -54,11 +54,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     // This invocation computes the pairs of one key with rows own, own + apart, ..
     let own = local / TILE;
     let apart = THREADS / TILE;
-    var keys_here = min(keys_end, base + params.first + AT_ONCE);
-    if REACH == NO_KEYS { keys_here = 0u; }
+    let keys_here = min(keys_end, base + params.first + AT_ONCE);
     let nearest = first_near(first / GROUP) / TILE * TILE; // the first tile that is near any of these
     var sum = array<vec4<f32>, 8>();
-    for (var start = base + params.first; start < keys_here; start += TILE) {
+    for (var start = base + params.first; REACH != NO_KEYS && start < keys_here; start += TILE) {
         if REACH == NEAR_KEYS && start >= SINKS && start < nearest {
             start = nearest;
             if start >= keys_here { break; }

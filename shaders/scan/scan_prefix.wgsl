@@ -57,7 +57,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let begin = max(LEAD, first_block) - first_block;
     for (var l = 0u; l <= last; l++) {
         var between = 1.0;
-        if GATED {
+        if GATED && NEAR > 1u {
             for (var b = max(max(l + LEAD + 1u, NEAR) - NEAR, begin); b < l + LEAD; b++) {
                 between *= decay_of(b, window, end);
             }

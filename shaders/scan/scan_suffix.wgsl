@@ -31,7 +31,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
         let readers = block + NEAR - 1u;
         if readers < params.blocks {
             var between = 1.0;
-            if GATED {
+            if GATED && NEAR > 1u {
                 for (var b = block; b < readers; b++) { between *= decay_of(b, window); }
             }
             t += between * dprefix[(id.z * params.blocks + readers) * (STATE / 4u) + item];

@@ -14,7 +14,11 @@ use crate::tensor::{Call, Capacity, DType, Lane, TensorType, Unit, ring_after};
 
 /// A layer of so many key heads with a group of queries each, whose sketch has `r` columns and as many hidden units
 /// as a head has columns.
-pub fn layer([heads, group, head, r]: [usize; 4], [block, near, sinks]: [usize; 3], gated: bool) -> Attention {
+pub fn layer(
+    [heads, group, head, r]: [usize; 4],
+    [block, near, sinks]: [usize; 3],
+    gated: bool,
+) -> Attention {
     let mut a = Attention::linearized(heads, head, r, head).with_block_size(block).with_near(near, sinks);
     a.layout.group = group;
     a.layout.gated = gated;
