@@ -1,4 +1,4 @@
-// permutations: [SOFTMAX|TAYLOR] [FULL|CAUSAL|NEAR_ONLY]
+// permutations: [SOFTMAX|SOFTMAX+FULL|SOFTMAX+CAUSAL|SOFTMAX+NEAR_ONLY|TAYLOR|TAYLOR+FULL|TAYLOR+CAUSAL|FULL|CAUSAL]
 // The baselines with a key-value cache: softmax (flash style: tiles, running maximum, nothing of size n x n
 // in memory) and the exact polynomial kernel. Queries of one call against all keys of the slot up to their
 // own position; FULL: against all keys of the window; CAUSAL: against those of the window up to their own

@@ -1,4 +1,4 @@
-// permutations: [SOFTMAX|TAYLOR] [RING]
+// permutations: [SOFTMAX|SOFTMAX+RING|TAYLOR]
 // One token a lane against its whole cache (RING: against the near blocks of its ring, and the sinks), SHARE queries
 // of a key head a workgroup. The cache is cut into SPLITS ranges, one workgroup each, so that a long cache is read by
 // the whole device; attention_dense_merge adds the parts: each a sum, a total and a maximum.
@@ -44,9 +44,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     // Of its own block, rows behind its own are of an older one.
     let ring_rows = NEAR * BLOCK;
     let own_row = lane.position % ring_rows;
+    let old = (own_row / BLOCK + 1u) * BLOCK - own_row - 1u;
+    if lane.position >= ring_rows { rows = ring_rows - old + SINKS; }
+    // For browsers, what is private is not uniform: no loop may end by it.
     old_from = own_row + 1u;
-    old_count = (own_row / BLOCK + 1u) * BLOCK - old_from;
-    if lane.position >= ring_rows { rows = ring_rows - old_count + SINKS; } else { old_from = rows; }
+    old_count = old;
 #endif
     let share = (rows + SPLITS - 1u) / SPLITS;
     let begin = group.x * share;

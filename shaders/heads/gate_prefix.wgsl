@@ -61,7 +61,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
 #ifdef CARRY
     if first < lane.ring {
-        let row = ((lane.slot * HEADS + head) * KEYS_STRIDE + lane.ring - 1u) * KEY_WIDTH + G_OFFSET;
+        // Where the ring has the row of the token before.
+        let before = (lane.position - 1u) % (NEAR * BLOCK);
+        let row = ((lane.slot * HEADS + head) * KEYS_STRIDE + before) * KEY_WIDTH + G_OFFSET;
         sum = vec2<f32>(carried[row], carried[row + 1u]);
     }
 #endif

@@ -82,6 +82,12 @@ struct Place {
     token: u32,
     head: u32,    // the key head
     row: u32,     // where the key row begins
+    sink: u32,    // where the ring keeps it as well, if it is a sink's; else the same
+}
+
+fn write_key(place: Place, column: u32, value: f32) {
+    keys[place.row + column] = value;
+    if SINKS > 0u && place.sink != place.row { keys[place.sink + column] = value; }
 }
 
 // The exact kernel's vector and the sketch of one query or key.
@@ -102,8 +108,8 @@ fn write_vector(place: Place, lane: Lane, part: u32, all: u32, base: u32, moment
                 queries[query + to.x] = pair.x;
                 queries[query + to.y] = pair.y;
             } else {
-                keys[place.row + to.x] = pair.x;
-                keys[place.row + to.y] = pair.y;
+                write_key(place, to.x, pair.x);
+                write_key(place, to.y, pair.y);
             }
         }
     }
@@ -113,7 +119,7 @@ fn write_vector(place: Place, lane: Lane, part: u32, all: u32, base: u32, moment
         if part == 0u {
             queries[query + S_OFFSET + i] = sketch[vector * SKETCH + i];
         } else {
-            keys[place.row + S_OFFSET + i] = sketch[vector * SKETCH + i];
+            write_key(place, S_OFFSET + i, sketch[vector * SKETCH + i]);
         }
     }
 #endif
@@ -121,21 +127,23 @@ fn write_vector(place: Place, lane: Lane, part: u32, all: u32, base: u32, moment
 
 // v, and by one invocation the gate sum.
 fn write_value(place: Place, lane: Lane, base: u32, x: u32) {
-    for (var i = x; i < HEAD; i += WIDTH) { keys[place.row + V_OFFSET + i] = qkv[base + i]; }
+    for (var i = x; i < HEAD; i += WIDTH) { write_key(place, V_OFFSET + i, qkv[base + i]); }
     if !GATED || x > 0u { return; }
-    let g = place.row + G_OFFSET;
 #ifdef G
     let sum = sums[(place.at * HEADS + place.head) * params.tokens + place.token];
 #else
     // One token a lane: the row before it is already there, no prefix pass is needed.
     var sum = vec2<f32>();
     let logit = qkv[(place.at * params.tokens + place.token) * QKV_WIDTH + GATE_OFFSET + place.head];
-    let first = select(lane.ring % BLOCK == 0u, lane.position + place.token == 0u, KEYS_AT == 2u);
-    if !first { sum = vec2<f32>(keys[g - KEY_WIDTH], keys[g + 1u - KEY_WIDTH]); }
+    let first = select(lane.position % BLOCK == 0u, lane.position + place.token == 0u, KEYS_AT == 2u);
+    if !first {
+        let before = place.row + G_OFFSET - KEY_WIDTH;
+        sum = vec2<f32>(keys[before], keys[before + 1u]);
+    }
     sum = gate_add(sum, logit);
 #endif
-    keys[g] = sum.x;
-    keys[g + 1u] = sum.y;
+    write_key(place, G_OFFSET, sum.x);
+    write_key(place, G_OFFSET + 1u, sum.y);
 }
 
 @compute @workgroup_size(128)
@@ -153,14 +161,16 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         let base = head_base(
             at * params.tokens + min(token, params.tokens - 1u), part, select(head, all, part == 0u));
         let position = lane.position + min(token, params.tokens - 1u);
-        var row = ((at * HEADS + head) * params.stride + lane.ring + token) * KEY_WIDTH;
+        var row = ((at * HEADS + head) * params.stride + LEAD * BLOCK + lane.ring + token) * KEY_WIDTH;
         let cached = (lane.slot * HEADS + head) * params.stride;
-        if KEYS_AT == 1u { row = (cached + lane.ring % BLOCK) * KEY_WIDTH; }
+        if KEYS_AT == 1u { row = (cached + position % (NEAR * BLOCK)) * KEY_WIDTH; }
         if KEYS_AT == 2u { row = (cached + position) * KEY_WIDTH; }
+        var sink = row;
+        if KEYS_AT == 1u && position < SINKS { sink = (cached + NEAR * BLOCK + position) * KEY_WIDTH; }
         var moments = vec2<f32>();
         if X_NORMED && part < 2u { moments = moments_of(index, base, position); }
         if token < params.tokens {
-            let place = Place(at, token, head, row);
+            let place = Place(at, token, head, row, sink);
             if part == 2u {
                 write_value(place, lane, base, x);
             } else {

@@ -1,6 +1,7 @@
 // permutations: [SOFTMAX|TAYLOR]
 // dx_j = Σ_i dt_ij x_i and dv̂_j = Σ_i e^{g_i - g_j} w_ij dN_i over the pairs of key j with the queries from
-// it on, of its block (the scan) or of the text (the dense kinds); dG_j = ⟨dN_j, N_j⟩ - ⟨dv̂_j, v̂_j⟩.
+// it on, of its block (the scan), of the text (the dense kinds), or those that it is near, all for a sink; dG_j =
+// ⟨dN_j, N_j⟩ - ⟨dv̂_j, v̂_j⟩, where affinities have gates.
 //
 // Ladder. Reference: kernels/pairs/attention_grad_keys.rs. Here: a workgroup owns ROW_TILE keys; affinities
 // and dt of TILE queries are built in workgroup memory, then multiplied with their dN and x from registers.
@@ -56,11 +57,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     // This invocation computes the pairs of one query with rows own, own + apart, ..
     let own = local / TILE;
     let apart = THREADS / TILE;
-    let queries_end = min(queries_of_span, queries_first + params.first + AT_ONCE);
+    var queries_end = min(queries_of_span, queries_first + params.first + AT_ONCE);
+    if REACH == NEAR_KEYS && first >= SINKS {
+        // From there on these keys are no longer near.
+        queries_end = min(queries_end, ((first + rows - 1u) / BLOCK + NEAR) * BLOCK * GROUP);
+    }
     var dx = array<vec4<f32>, 8>();
     var dv = array<vec4<f32>, 8>();
     var gate_sum = array<f32, 8>();                        // ⟨dv̂_j, v̂_j⟩, of this invocation's pairs
-    for (var start = queries_first + params.first; start < queries_end; start += TILE) {
+    for (var start = queries_first + params.first; REACH != NO_KEYS && start < queries_end; start += TILE) {
         let i = start + local % TILE;
         var t = array<f32, 8>();
         var dw = array<f32, 8>();
@@ -85,7 +90,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         for (var k = 0u; k < PAIRS; k++) {
             let row = own + k * apart;
             var pair = vec2<f32>();
-            if i / GROUP >= first + row && i < queries_of_span {
+            if i / GROUP >= first + row && i < queries_of_span && is_near(first + row, i / GROUP) {
                 pair = attention_pair(t[k], dw[k] + known.x, known.zw, gate[row]);
                 gate_sum[k] += pair.x * (dw[k] + known.x);
             }
@@ -134,6 +139,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             dkeys[(key + i / (V_OFFSET / 4u)) * (KEY_WIDTH / 4u) + c] = vec4<f32>();
         }
     }
+#ifdef SOFTMAX
+    if GATED && local < rows { dkeys[((key + local) * KEY_WIDTH + G_OFFSET) / 4u] = vec4<f32>(); }
+#else
     if GATED {
         for (var k = 0u; k < PAIRS; k++) {
             affinities[(own + k * apart) * TILE + local % TILE] = gate_sum[k];
@@ -154,4 +162,5 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             dkeys[out] = vec4<f32>(value, 0.0, 0.0, 0.0);
         }
     }
+#endif
 }

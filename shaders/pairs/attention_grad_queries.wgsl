@@ -1,6 +1,6 @@
 // permutations: [SOFTMAX|TAYLOR]
-// dx_i = Σ_j dt_ij x_j over the pairs of query i with the keys up to it, of its block (the scan) or of the
-// text (the dense kinds).
+// dx_i = Σ_j dt_ij x_j over the pairs of query i with the keys up to it, of its block (the scan), of the text
+// (the dense kinds), or those that are near and the sinks.
 //
 // Ladder. Reference: kernels/pairs/attention_grad_queries.rs. Here: a workgroup owns ROW_TILE queries; dt of
 // TILE keys is built in workgroup memory, then multiplied with their x from registers, as in scan_output.
@@ -55,8 +55,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let own = local / TILE;
     let apart = THREADS / TILE;
     let keys_here = min(keys_end, base + params.first + AT_ONCE);
+    let nearest = first_near(first / GROUP) / TILE * TILE; // the first tile that is near any of these
     var sum = array<vec4<f32>, 8>();
-    for (var start = base + params.first; start < keys_here; start += TILE) {
+    for (var start = base + params.first; REACH != NO_KEYS && start < keys_here; start += TILE) {
+        if REACH == NEAR_KEYS && start >= SINKS && start < nearest {
+            start = nearest;
+            if start >= keys_here { break; }
+        }
         let j = start + local % TILE;
         var t = array<f32, 8>();
         var dw = array<f32, 8>();
@@ -80,7 +85,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         for (var k = 0u; k < PAIRS; k++) {
             let row = own + k * apart;
             var value = 0.0;
-            if j <= (first + row) / GROUP && j < keys_end {
+            if j <= (first + row) / GROUP && j < keys_end && is_near(j, (first + row) / GROUP) {
                 value = attention_pair(t[k], dw[k] + known[row].x, known[row].zw, gate).y;
             }
             dt[row * TILE + local % TILE] = value;

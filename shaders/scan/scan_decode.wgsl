@@ -1,7 +1,7 @@
-// permutations: [TAYLOR] [FAR_ROWS]
+// permutations: [TAYLOR|FAR_ROWS]
 // One token a lane against the constant state: the ring's rows exactly, everything before through Zᵀφ(q)
-// (SPEC §1). FAR_ROWS: only the latter, N itself. A workgroup takes SHARE queries of a (lane, key head): it reads the state once for them, which is
-// the floor of a decoding step.
+// (SPEC §1). FAR_ROWS: only the latter, N itself. A workgroup takes SHARE queries of a (lane, key head): it
+// reads the state once for them, which is the floor of a decoding step.
 #import lanes
 #import gate_sum
 #import head_layout
@@ -16,7 +16,7 @@ const THREADS: u32 = 256u;
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> queries: array<f32>;        // [lanes, HEADS, 1, GROUP, QUERY_WIDTH]
-@group(0) @binding(2) var<storage, read> ring: array<vec4<f32>>;     // [slots, HEADS, NEAR * BLOCK + SINKS, KEY_WIDTH]
+@group(0) @binding(2) var<storage, read> ring: array<vec4<f32>>;     // [slots, HEADS, ring rows, KEY_WIDTH]
 @group(0) @binding(3) var<storage, read> lanes: array<Lane>;         // [lanes]
 @group(0) @binding(4) var<storage, read> table: array<u32>;          // [2 * FEATURES]
 @group(0) @binding(5) var<storage, read> state: array<vec4<f32>>;    // [slots, HEADS, STATE]

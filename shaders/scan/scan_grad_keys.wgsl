@@ -53,6 +53,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         if GATED && local < rows {
             decay[local] = gate_decay(key_gate(group.z * params.stride + end - 1u), key_gate(key + local));
         }
+        // The state has no sinks.
+        if first + local < SINKS { decay[local] = 0.0; }
     }
     workgroupBarrier();
     let t = (group.z * params.blocks + group.y) * FEATURES * (HEAD + 1u);

@@ -26,8 +26,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     // Rows are of queries, GROUP a token.
     let first = group.y * BLOCK * GROUP + group.x * ROW_TILE;
     let end = min((group.y + 1u) * BLOCK, params.tokens) * GROUP;
-    // The first block of a text has nothing before it.
-    if first >= end || lanes[params.lane_base + group.z / HEADS].position + group.y == 0u { return; }
+    // The first blocks of a text have nothing before what is near.
+    let lane = lanes[params.lane_base + group.z / HEADS];
+    if first >= end || (lane.position - lane.ring) / BLOCK + group.y < NEAR { return; }
     let rows = min(ROW_TILE, end - first);
     let token = group.z * params.tokens * GROUP + first;   // row of the first query
     for (var i = local; i < ROW_TILE * SOURCE; i += THREADS) {

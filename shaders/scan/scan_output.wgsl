@@ -1,4 +1,4 @@
-// permutations: [TAYLOR] [FAR_ONLY|NORMALISER|FAR_ROWS]
+// permutations: [TAYLOR|TAYLOR+FAR_ONLY|TAYLOR+NORMALISER|FAR_ONLY|NORMALISER|FAR_ROWS]
 // o_i = N_i[0..h] / (β + N_i[h]),  N_i = Σ_{j in block, j <= i} e^{g_i - g_j} w_ij v̂_j + e^{g_i} Z_lᵀ φ(q_i)
 //   (SPEC §1).
 //

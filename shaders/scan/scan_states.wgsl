@@ -6,10 +6,11 @@
 // multiply-add of four. Tiles in registers that read v from memory, φ in workgroup memory: 15 % of the H100's
 // peak. Here: outer products from staged steps, of which φ is the left operand and built on the way
 // (shared/matrix_tile.wgsl); a prototype did 41 % there, not measured here yet.
-// ALL: the last, perhaps partial block too (training,
+// The blocks of a window that leave the ring in this call; ALL: the last, perhaps partial block too (training,
 // and not causal). QUERIES: all blocks, of queries and their gradient rows: dZ_l = Σ_i e^{g_i} φ(q_i) dN_iᵀ,
-// without the scales of keys. FOLD: the block comes from the ring of a slot, and the result goes onto its
-// state [slots, HEADS, FEATURES * (HEAD + 1)] (decoding), or replaces it if it is the first block of a text.
+// without the scales of keys. FOLD: the block comes from the ring of a slot, the oldest one, and the result goes
+// onto its state [slots, HEADS, FEATURES * (HEAD + 1)] (decoding), or replaces it if it is the first block of a
+// text. Sinks are left out: every query sees them exactly.
 #import lanes
 #import gate_sum
 #import head_layout
@@ -48,6 +49,7 @@ fn decay(last: vec2<f32>, row: u32) -> f32 { return gate_decay(last, gate_sum(ro
 
 var<private> first: u32;                       // row of the block's first token
 var<private> rows: u32;
+var<private> sinks: u32;                       // first rows of the block that are left out
 var<private> first_vector: u32;
 var<private> last_gate: vec2<f32>;
 var<private> packed: vec4<u32>;                // of the features that this invocation stages
@@ -61,6 +63,7 @@ fn features(j: u32) -> vec4<f32> {
     let row = row_at(j);
     let at = row * WIDTH + SOURCE_OFFSET;
     var scale = select(0.0, 1.0, j < rows);
+    if SINKS > 0u && j < sinks { scale = 0.0; }
     if GATED { scale *= decay(last_gate, row); }
     let phi = scale *
         vec4<f32>(feature(at, packed.x), feature(at, packed.y), feature(at, packed.z), feature(at, packed.w));
@@ -100,21 +103,29 @@ fn main(
     let lane = lanes[params.lane_base + group.z / HEADS];
     let head = group.z % HEADS;
 #ifdef FOLD
-    if lane.ring != BLOCK { return; }
-    first = (lane.slot * HEADS + head) * params.stride;
+    // The block whose place the next token takes; the first blocks of a text have places of their own.
+    let newest = (lane.position - lane.ring) / BLOCK;
+    if lane.ring != BLOCK || newest + 1u < NEAR { return; }
+    let oldest = newest + 1u - NEAR;
+    first = (lane.slot * HEADS + head) * params.stride + oldest % NEAR * BLOCK;
     let out = (lane.slot * HEADS + head) * FEATURES * (HEAD + 1u);
     let count = BLOCK;
+    sinks = select(SINKS, 0u, oldest > 0u);
 #else
+    // Of the window's blocks, the first ones may lie before the text.
+    let of_text = (lane.position - lane.ring) / BLOCK + block;
+    let end = LEAD * BLOCK + lane.ring + params.tokens;
 #ifdef ALL
-    if block * BLOCK >= lane.ring + params.tokens { return; }
-    let count = min(BLOCK, lane.ring + params.tokens - block * BLOCK);
+    if block * BLOCK >= end { return; }
+    let count = min(BLOCK, end - block * BLOCK);
 #else
-    // The last block a lane touches stays in the ring.
-    if (block + 1u) * BLOCK >= lane.ring + params.tokens { return; }
+    // The last blocks a lane touches stay in the ring.
+    if (block + LEAD + 1u) * BLOCK >= end || of_text < LEAD { return; }
     let count = BLOCK;
 #endif
     first = group.z * params.stride + block * BLOCK;
     let out = (group.z * params.blocks + block) * FEATURES * (HEAD + 1u);
+    sinks = select(0u, SINKS, of_text == LEAD);
 #endif
 #endif
     rows = count;
@@ -127,7 +138,7 @@ fn main(
     add_rows(count);
 #ifdef FOLD
     // The first block of a text replaces what an earlier text left.
-    let replaces = lane.position <= BLOCK;
+    let replaces = oldest == 0u;
     var before = 1.0;
     if GATED { before = gate_decay(last_gate, vec2<f32>()); }
 #endif

@@ -103,7 +103,7 @@ fn trained() -> Vec<Attention> {
 /// How many of [`trained`] software adapters check.
 const CORE: usize = 11;
 
-fn inputs(g: &mut Graph, a: &Attention, qkv: TensorId) -> Inputs {
+pub(super) fn inputs(g: &mut Graph, a: &Attention, qkv: TensorId) -> Inputs {
     let lanes = g.lanes(1);
     let norms = g.parameter("norms", DType::F32, shape![4, a.layout.head]);
     let sketch = a.sketch_weights().map(|n| g.parameter("sketch", DType::F32, shape![n]));
@@ -116,7 +116,7 @@ fn differentiate(g: &mut Graph, o: TensorId) -> Result<()> {
 }
 
 /// An attention layer in a training plan, from its packed rows on, which are parameters; with its gradients
-/// in [`Mode::Train`].
+/// in [`Mode::Train`] and [`Mode::Transfer`].
 ///
 /// # Errors
 /// Where the layer is impossible.
@@ -133,7 +133,7 @@ pub fn from_packed_rows(a: &Attention, mode: Mode) -> Result<Graph> {
         (tensor.role, tensor.name) = (Role::Parameter, name.to_string());
     }
     g.nodes.drain(..=pack);
-    if mode == Mode::Train {
+    if matches!(mode, Mode::Train | Mode::Transfer) {
         differentiate(&mut g, o)?;
     }
     g.output(o, "o");
@@ -162,8 +162,8 @@ pub fn dense_taylor(l: &HeadLayout, scale: f64, degree: usize) -> Result<Graph> 
     Ok(g)
 }
 
-/// One call of a graph of [`from_packed_rows`]: the second lane in the middle of a text. `unbroken`: gates
-/// are summed over the whole window, not from block to block.
+/// One call of a graph of [`from_packed_rows`]: the second lane in the middle of a text, unless the kind takes a
+/// whole text at once. `unbroken`: gates are summed over the whole window, not from block to block.
 pub fn of_rows(
     name: &str,
     graph: Graph,
@@ -173,7 +173,8 @@ pub fn of_rows(
     tokens: usize,
 ) -> Case {
     let capacity = Capacity { lanes, tokens, slots: 2 * lanes, context: 0 };
-    let lane = |slot| Lane { slot, position: 3 * slot * l.block, ring: 0 };
+    let whole = l.near > 1 || l.sinks > 0;
+    let lane = |slot| Lane { slot, position: if whole { 0 } else { 3 * slot * l.block }, ring: 0 };
     let call = Call { lanes: (0..lanes).map(lane).collect(), tokens, lane_base: 0 };
     let (given, l) = (graph.clone(), l.clone());
     Case::new(name, graph, capacity, call, move || {
@@ -185,7 +186,7 @@ pub fn of_rows(
                 _ => continue,
             };
             if t.name == "keys" && l.gated {
-                sum_gates(&mut values, &l, tokens, unbroken);
+                sum_gates(&mut values, &l, l.block + l.sinks + tokens, unbroken);
             }
             if t.role == Role::State(Purpose::Scan) {
                 // Smaller than what the block itself gives: real states keep the normaliser away from zero,
@@ -198,14 +199,14 @@ pub fn of_rows(
     })
 }
 
-/// Two lanes, the last block not full.
-fn rows_of(name: &str, graph: Graph, l: &HeadLayout, unbroken: bool) -> Case {
-    of_rows(name, graph, l, unbroken, 2, 2 * l.block + 5)
+/// Two lanes, the last block not full, and a block that is no longer near it.
+pub(super) fn rows_of(name: &str, graph: Graph, l: &HeadLayout, unbroken: bool) -> Case {
+    of_rows(name, graph, l, unbroken, 2, (l.near + 1) * l.block + 5)
 }
 
-/// Replaces the gate sums of key rows by sums that fall.
-fn sum_gates(keys: &mut [f32], l: &HeadLayout, tokens: usize, unbroken: bool) {
-    for window in keys.chunks_mut((l.block + tokens) * l.key_width()) {
+/// Replaces the gate sums of key rows, in windows of so many, by sums that fall.
+fn sum_gates(keys: &mut [f32], l: &HeadLayout, rows: usize, unbroken: bool) {
+    for window in keys.chunks_mut(rows * l.key_width()) {
         let mut sum = 0.0f64;
         for (i, row) in window.chunks_mut(l.key_width()).enumerate() {
             sum = if i % l.block == 0 && !unbroken { 0.0 } else { sum }
@@ -216,7 +217,7 @@ fn sum_gates(keys: &mut [f32], l: &HeadLayout, tokens: usize, unbroken: bool) {
     }
 }
 
-fn described(a: &Attention) -> String {
+pub(super) fn described(a: &Attention) -> String {
     let l = &a.layout;
     let kind = match &a.kind {
         Kind::Softmax => "softmax".to_string(),
@@ -243,10 +244,15 @@ pub fn with_sketch(head: usize, r: usize, sketch: Sketch, gated: bool, tokens: u
     let inputs = inputs(&mut g, &a, qkv);
     let o = a.build(&mut g, "attention", Mode::Train, inputs, 0)?.output;
     differentiate(&mut g, o)?;
+    let name = format!("{} sketch h={head} r={r}", if learned { "learned" } else { "random" });
+    Ok(from_projections(&name, g, tokens))
+}
+
+/// The case of a graph from projections on: two lanes of `tokens`, from the start of a text.
+pub(super) fn from_projections(name: &str, g: Graph, tokens: usize) -> Case {
     let capacity = Capacity { lanes: 2, tokens, slots: 2, context: 0 };
     let given = g.clone();
-    let name = format!("{} sketch h={head} r={r}", if learned { "learned" } else { "random" });
-    Ok(Case::new(&name, g, capacity, start(2, tokens), move || {
+    Case::new(name, g, capacity, start(2, tokens), move || {
         let mut rng = Rng(5);
         let mut data = Data::new();
         for t in &given.tensors {
@@ -261,7 +267,7 @@ pub fn with_sketch(head: usize, r: usize, sketch: Sketch, gated: bool, tokens: u
             data.insert(t.name.clone(), bits(values).into());
         }
         Ok(data)
-    }))
+    })
 }
 
 /// Attention alone with a full mask: only the library has it.

@@ -4,7 +4,7 @@
 //! | file | what |
 //! |---|---|
 //! | `case.rs` | a case: one call of a small plan, with everything it reads |
-//! | `model_cases.rs`, `attention_cases.rs`, `row_cases.rs`, `small_cases.rs` | the cases |
+//! | `model_cases.rs`, `attention_cases.rs`, `linearized_cases.rs`, `row_cases.rs`, `small_cases.rs` | the cases |
 //! | `models.rs`, `random.rs` | random models of every kind; random numbers |
 //! | `record.rs` | what each step of a case reads and writes by the twins; one step alone on a device |
 //! | `compare.rs` | how far two tensors lie apart |
@@ -15,6 +15,7 @@ pub mod attention_cases;
 pub mod case;
 mod compare;
 pub mod golden;
+pub mod linearized_cases;
 pub mod model_cases;
 pub mod models;
 pub mod names;
@@ -49,6 +50,7 @@ pub fn cases() -> Result<Vec<Case>> {
     let mut list = small_cases::cases()?;
     list.extend(row_cases::cases()?);
     list.extend(attention_cases::cases()?);
+    list.extend(linearized_cases::cases()?);
     list.extend(model_cases::cases()?);
     list.sort_by_key(|case| !case.core);
     Ok(list)

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::attention::{Attention, Sketch};
+use crate::attention::{Attention, Inputs, Mode, Rotation, Sketch};
 use crate::bench::kernels::{moved, variant};
 use crate::bench::layer::{Layer, Pass};
 use crate::error::{ErrorKind, Result};
@@ -14,7 +14,7 @@ use crate::model::engine::Blueprint;
 use crate::model::weights::WeightType;
 use crate::model::{LoadOptions, ModelSource, transformer};
 use crate::shape;
-use crate::tensor::{Call, Capacity, DType, Lane, Unit, ring_after};
+use crate::tensor::{Call, Capacity, DType, Lane, TensorType, Unit, ring_after};
 use crate::train::{LearnerOptions, LearnerPlan};
 
 /// A plan and the calls that are gauged.
@@ -68,6 +68,8 @@ const SEGMENT: usize = 4096;
 const LEAST: usize = 2048;
 /// Sequences and tokens of a training step of the built-in model.
 const BATCH: [usize; 2] = [8, 1024];
+/// Tokens of the calls of linearised attention.
+const LINEARIZED: usize = 1024;
 /// Tokens of a prefill call of the public model.
 const PUBLIC_CALL: usize = 512;
 
@@ -89,6 +91,7 @@ pub fn scenes(traits: &DeviceTraits) -> Result<Vec<Scene>> {
         all.push(alone(name, attention, Pass::Forward, traits));
         all.push(alone(name, attention, Pass::ForwardBackward, traits));
     }
+    all.extend(linearized(traits)?);
     for [rows, inner, columns] in [[1024, 1024, 1024], [4096, 256, 768]] {
         all.push(product(rows, inner, columns, traits)?);
     }
@@ -186,6 +189,53 @@ fn alone(name: &str, attention: &Attention, pass: Pass, traits: &DeviceTraits) -
         calls: calls.into_iter().map(|call| (call, weight)).collect(),
         only: "",
     }
+}
+
+/// Linearised attention of SmolLM2-135M's shape, from the projections on: a prefill call behind another, a token
+/// after it, gradients of a text.
+fn linearized(traits: &DeviceTraits) -> Result<Vec<Scene>> {
+    let mut attention = Attention::linearized(3, 64, 16, 64);
+    let l = &mut attention.layout;
+    (l.group, l.gated, l.rotation) = (3, true, Rotation::Raw);
+    let block = l.block;
+    let plan = |mode: Mode, tokens: usize| -> Result<Plan> {
+        let (l, mut graph) = (&attention.layout, Graph::new());
+        let qkv = graph.parameter("qkv", DType::F32, shape![Unit::Rows, l.qkv_width()]);
+        let lanes = graph.lanes(1);
+        let sketch = attention.sketch_weights().map(|n| graph.parameter("sketch", DType::F32, shape![n]));
+        let inputs = Inputs { qkv, lanes, norms: None, sketch };
+        let o = attention.build(&mut graph, "attention", mode, inputs, 0)?.output;
+        if mode == Mode::Train {
+            let seed = graph.input("seed", TensorType::f32(shape![Unit::Rows, l.width()]));
+            graph.backward(&[(o, seed)], &|_| true, Recompute::Nothing)?;
+        }
+        graph.output(o, "o");
+        graph.lower("attention", traits, Capacity { lanes: 1, tokens, slots: 1, context: 0 })
+    };
+    let at = |position: usize, tokens: usize| {
+        let lanes = vec![Lane { slot: 0, position, ring: ring_after(0, position, block) }];
+        Call { lanes, tokens, lane_base: 0 }
+    };
+    let n = LINEARIZED;
+    let folds = 1.0 / block as f64;
+    let scenes = [
+        ("prefill", format!("a call of {n} tokens"), plan(Mode::Prefill, n), vec![(at(n, n), 1.0)]),
+        (
+            "decode",
+            "a token".to_string(),
+            plan(Mode::Decode, 1),
+            vec![(at(n + block / 2, 1), 1.0 - folds), (at(n, 1), folds)],
+        ),
+        ("train", format!("gradients of {n} tokens"), plan(Mode::Train, n), vec![(Call::start(n), 1.0)]),
+    ];
+    let scene = |(word, what, plan, calls)| Scene {
+        name: format!("linearized.{word}"),
+        about: format!("linearised attention of SmolLM2-135M's shape, {what}"),
+        plan,
+        calls,
+        only: "",
+    };
+    Ok(scenes.map(scene).into())
 }
 
 /// A product with a matrix, and its gradients.

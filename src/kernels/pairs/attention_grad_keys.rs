@@ -60,7 +60,7 @@ impl Kernel for AttentionGradKeys {
     }
 
     fn flops(&self, call: &Call) -> u64 {
-        self.0.flops(call) + (call.unit(Unit::Rows) * self.0.span(call) * self.0.layout.width()) as u64
+        self.0.flops(call) + (2 * self.0.count(call) * self.0.layout.width()) as u64
     }
 
     twins!(shader);

@@ -118,15 +118,25 @@ impl Pairs {
             call.tokens.div_ceil(span),
             call.lanes.len() * self.layout.heads,
         ];
-        (0..span * others)
-            .step_by(tile.at_once)
-            .map(|first| Dispatch::new(&params(first as u32), workgroups))
-            .collect()
+        let all = if self.reach == Reach::Nothing { 1 } else { span * others };
+        (0..all).step_by(tile.at_once).map(|first| Dispatch::new(&params(first as u32), workgroups)).collect()
+    }
+
+    /// Pairs of a call's queries, of one head each.
+    pub(in crate::kernels) fn count(&self, call: &Call) -> usize {
+        let l = &self.layout;
+        let half = self.span(call) / 2;
+        let of_token = match self.reach {
+            Reach::Text | Reach::Block => half,
+            Reach::Near => half.min(l.near * l.block - l.block / 2 + l.sinks),
+            Reach::Nothing => 0,
+        };
+        call.unit(Unit::Rows) * of_token
     }
 
     /// f32 operations of one of the two gradients: `products` of rows by columns of every pair.
     pub(in crate::kernels) fn flops(&self, call: &Call) -> u64 {
-        let pairs = call.unit(Unit::Rows) * self.span(call) / 2;
+        let pairs = self.count(call);
         (pairs * self.layout.query_heads() * (2 * self.layout.head + 4 * self.width)) as u64
     }
 

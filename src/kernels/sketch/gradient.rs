@@ -46,7 +46,7 @@ impl Gradient for SketchAffine {
     fn backward(&self, pass: &mut dyn Backward) -> Result<()> {
         let of_vectors = pass.wants(0);
         let kernel = SketchAffineGrad { sketch: self.clone(), of_vectors };
-        let (slabs, count) = (kernel.slabs(), self.weight_count());
+        let (slabs, count, norm_sums) = (kernel.slabs(), self.weight_count(), kernel.norm_sums());
         let partial = if of_vectors {
             sketch_backward(pass, kernel)?
         } else {
@@ -58,8 +58,11 @@ impl Gradient for SketchAffine {
             pass.append("weights", Arc::new(sum), &[partial], &[weights])?;
         }
         if let (true, true, Some(norms)) = (self.layout.normed, pass.wants(2), pass.accumulate_into(2)) {
-            let sum = SumPartials { ty: slabs, offset: count, width: 4 * self.layout.head };
-            pass.append("norms", Arc::new(sum), &[partial], &[norms])?;
+            let width = 4 * self.layout.head;
+            for at in 0..norm_sums {
+                let sum = SumPartials { ty: slabs.clone(), offset: count + at * width, width };
+                pass.append(&format!("norms.{at}"), Arc::new(sum), &[partial], &[norms])?;
+            }
         }
         Ok(())
     }

@@ -27,6 +27,9 @@ pub struct SketchAffine {
 /// Largest log gain: its exponential and those of the scores stay numbers.
 pub const MOST_GAIN: f64 = 60.0;
 
+/// Units of the hidden layer that shaders have at a time.
+pub(in crate::kernels) const UNITS: usize = 64;
+
 /// Where the weights of one side of one key head lie: mean `[h]`, c `[r]`, W `[r, h]`, A `[hidden, h]`, B `[r,
 /// hidden]`, u `[m, h]`, α `[m]`, padded to a multiple of 4; m is M for queries and 1 for keys. All of queries
 /// stand before those of keys.
@@ -107,20 +110,34 @@ impl Kernel for SketchAffine {
         infer_sketch(self.stem(), &self.layout, self.weight_count(), inputs)
     }
 
-    fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {
+    fn variant(&self, device: &DeviceTraits, _: &Capacity) -> Variant {
         let l = &self.layout;
-        shader::Overrides {
-            vector_size: shader::ROW_TILE * l.head,
-            hidden_size: shader::ROW_TILE * self.hidden,
+        let units = self.hidden.min(UNITS);
+        let overrides = |row_tile| shader::Overrides {
+            row_tile,
+            units,
+            vector_size: row_tile * l.head,
+            units_size: row_tile * units,
+            output_size: row_tile * l.sketch,
             x_normed: l.normed,
             affine_net: self.net(),
             head_layout: l.overrides(),
             head_vector: l.vector_overrides(),
-        }
-        .variant()
+        };
+        // Iterations of an invocation's loops, generously.
+        let of = |items: usize| items.div_ceil(shader::THREADS) + 1;
+        let loops = |rows: usize| {
+            let of_units = of(rows * units) * (l.head + 2) + of(rows * l.sketch) * (units + 2);
+            12 * l.head + of(rows * l.sketch) * (l.head + 2) + self.hidden.div_ceil(units) * of_units
+        };
+        let fits = |rows: &usize| {
+            overrides(*rows).workgroup_bytes() <= device.workgroup_memory
+                && device.loop_iterations.is_none_or(|most| 2 * loops(*rows) <= most)
+        };
+        overrides([32, 16, 8, 4, 2].into_iter().find(fits).unwrap_or(1)).variant()
     }
 
-    fn dispatches(&self, _: &Variant, call: &Call) -> Vec<Dispatch> {
+    fn dispatches(&self, variant: &Variant, call: &Call) -> Vec<Dispatch> {
         let params = shader::Params {
             tokens: call.tokens as u32,
             lane_base: call.lane_base as u32,
@@ -128,7 +145,7 @@ impl Kernel for SketchAffine {
         };
         let vectors = call.tokens * self.layout.group;
         let heads = call.lanes.len() * self.layout.heads;
-        Dispatch::once(&params, [vectors.div_ceil(shader::ROW_TILE), 2, heads])
+        Dispatch::once(&params, [vectors.div_ceil(shader::Overrides::of(variant).row_tile), 2, heads])
     }
 
     fn flops(&self, call: &Call) -> u64 {

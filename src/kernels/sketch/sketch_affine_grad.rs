@@ -5,14 +5,15 @@ use crate::kernels::cpu::{Mat, MatMut};
 use crate::kernels::heads::layout::{HeadSource, Rotation, lane};
 use crate::kernels::heads::vector_grad::Vector;
 use crate::kernels::shader::sketch_affine_grad as shader;
-use crate::kernels::sketch::sketch_affine::{SketchAffine, Tile};
+use crate::kernels::sketch::sketch_affine::{SketchAffine, Tile, UNITS};
 use crate::kernels::{DeviceTraits, Dispatch, Kernel, Real, Variant, cpu, shape_error};
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::{shape, twins};
 
-/// Arguments: qkv, lane table, norms `[4, h]`, rotation table, weights, dsketch (as the sketch) → slabs `[shares,
-/// weights + 4 h]`: partial sums of the gradients of the weights, then of the norms, one for each share of the
-/// call's rows; in place, where the vectors have a gradient: dqkv `[rows, qkv_width]`.
+/// Arguments: qkv, lane table, norms `[4, h]`, rotation table, weights, dsketch (as the sketch) → slabs, one for each
+/// share of the call's rows: partial sums of the gradients of the weights, then, where vectors are normed, of the
+/// norms `[2, G, 4, h]`, which queries and keys and each head have apart; in place, where the vectors have a
+/// gradient: dqkv `[rows, qkv_width]`.
 #[derive(Debug)]
 pub struct SketchAffineGrad {
     /// The sketch.
@@ -27,7 +28,30 @@ const SHARES: Unit = Unit::Shares { rows: 64, most: 64 };
 impl SketchAffineGrad {
     /// The partial sums.
     pub(in crate::kernels) fn slabs(&self) -> TensorType {
-        TensorType::f32(shape![SHARES, self.sketch.weight_count() + 4 * self.sketch.layout.head])
+        let net = &self.sketch;
+        TensorType::f32(shape![SHARES, net.weight_count() + self.norm_sums() * 4 * net.layout.head])
+    }
+
+    /// Iterations of an invocation's loops over a tile of so many vectors, generously.
+    fn loops(&self, rows: usize) -> usize {
+        let (l, hidden) = (&self.sketch.layout, self.sketch.hidden);
+        let (h, r, units) = (l.head, l.sketch, hidden.min(UNITS));
+        let of = |items: usize| items.div_ceil(shader::THREADS) + 1;
+        // Rotations take up to four digits of a position.
+        let vectors = 5 * (2 * h + 2 * of(rows * h) + of(h) * rows);
+        let linear = of(rows * h) * (r + 3) + of(rows * r) + (of(r) + of(r * h)) * (rows + 1) + 2 * h + r;
+        let of_units = of(rows * units) * (h + r + 2)
+            + units
+            + (of(units * h) + of(r * units)) * (rows + 1)
+            + of(rows * h) * (units + 1);
+        let gains = (of(h) + of(l.group * h) + of(l.group)) * (rows + 1);
+        vectors + linear + hidden.div_ceil(units) * of_units + gains
+    }
+
+    /// How many sums of the norms' gradients a slab has side by side, `4 h` numbers each.
+    pub(in crate::kernels) fn norm_sums(&self) -> usize {
+        let l = &self.sketch.layout;
+        if l.normed { 2 * l.heads } else { 0 }
     }
 }
 
@@ -45,30 +69,42 @@ impl Kernel for SketchAffineGrad {
         Ok(vec![self.slabs()])
     }
 
-    fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {
+    fn variant(&self, device: &DeviceTraits, _: &Capacity) -> Variant {
         let l = &self.sketch.layout;
-        shader::Overrides {
-            vector_size: shader::ROW_TILE * l.head,
-            hidden_size: shader::ROW_TILE * self.sketch.hidden,
-            size_size: shader::ROW_TILE * l.sketch,
+        let units = self.sketch.hidden.min(UNITS);
+        let flags = shader::Flags { vectors: self.of_vectors };
+        let overrides = |row_tile| shader::Overrides {
+            row_tile,
+            units,
+            at_once: row_tile * device.rounds(4096, 2 * self.loops(row_tile)),
+            vector_size: row_tile * l.head,
+            units_size: row_tile * units,
+            output_size: row_tile * l.sketch,
             weights: self.sketch.weight_count(),
+            slab: self.slabs().shape.last().unwrap_or(0),
             x_normed: l.normed,
             affine_net: self.sketch.net(),
             head_layout: l.overrides(),
             head_vector: l.vector_overrides(),
-        }
-        .variant(shader::Flags { vectors: self.of_vectors })
+        };
+        let fits = |row_tile: &usize| overrides(*row_tile).workgroup_bytes(flags) <= device.workgroup_memory;
+        overrides([16, 8, 4, 2].into_iter().find(fits).unwrap_or(1)).variant(flags)
     }
 
-    fn dispatches(&self, _: &Variant, call: &Call) -> Vec<Dispatch> {
-        let shares = call.unit(SHARES);
-        let params = shader::Params {
+    fn dispatches(&self, variant: &Variant, call: &Call) -> Vec<Dispatch> {
+        let (shares, l) = (call.unit(SHARES), &self.sketch.layout);
+        let share = call.unit(Unit::Rows).div_ceil(shares);
+        let params = |first: usize| shader::Params {
             tokens: call.tokens as u32,
             lane_base: call.lane_base as u32,
             rows: call.unit(Unit::Rows) as u32,
-            share: call.unit(Unit::Rows).div_ceil(shares) as u32,
+            share: share as u32,
+            first: first as u32,
         };
-        Dispatch::once(&params, [shares, 2, self.sketch.layout.heads])
+        (0..share * l.group)
+            .step_by(shader::Overrides::of(variant).at_once)
+            .map(|first| Dispatch::new(&params(first), [shares, 2, l.heads]))
+            .collect()
     }
 
     fn flops(&self, call: &Call) -> u64 {
@@ -87,7 +123,7 @@ impl SketchAffineGrad {
         let source = HeadSource { layout: l, qkv, norms, rotations };
         let (rows, tokens, shares) = (call.unit(Unit::Rows), call.tokens, call.unit(SHARES));
         let share = rows.div_ceil(shares);
-        let slab = net.weight_count() + 4 * l.head;
+        let slab = net.weight_count() + self.norm_sums() * 4 * l.head;
         // Of each share and side and key head: its sums, and the gradients of its vectors, row by row.
         let mut dvectors: Vec<&mut [R]> = match dqkv {
             Some(dqkv) => {
@@ -108,22 +144,22 @@ impl SketchAffineGrad {
         let mut tasks = Vec::new();
         for (at, sums) in slabs.chunks_mut(slab).take(shares).enumerate() {
             let own = (at * share).min(rows)..((at + 1) * share).min(rows);
-            let (mut sums, norms) = sums.split_at_mut(net.weight_count());
-            norms.fill(R::ZERO);
+            let (mut sums, mut norms) = sums.split_at_mut(net.weight_count());
             for side in 0..2 {
                 let weights = net.weights(side);
                 for head in 0..l.heads {
                     let sums = sums.split_off_mut(..weights.count()).expect("as many as the weights");
                     let vectors = if self.of_vectors { own.len() * weights.gains } else { 0 };
                     let vectors = rest.split_off_mut(..vectors).expect("one of each row");
-                    tasks.push((side, head, own.clone(), sums, vectors));
+                    let of_norms = if l.normed { 4 * l.head } else { 0 };
+                    let norms = norms.split_off_mut(..of_norms).expect("one of each head");
+                    tasks.push((side, head, own.clone(), sums, norms, vectors));
                 }
             }
         }
-        let mut norms_of_tasks = vec![R::ZERO; tasks.len() * 4 * l.head];
-        let tasks = tasks.into_iter().zip(norms_of_tasks.chunks_mut(4 * l.head));
-        cpu::parallel_each(tasks, |_, ((side, head, own, sums, mut vectors), dnorms)| {
+        cpu::parallel_each(tasks, |_, (side, head, own, sums, dnorms, mut vectors)| {
             sums.fill(R::ZERO);
+            dnorms.fill(R::ZERO);
             let m = net.weights(side).gains;
             for first in own.clone().step_by(TILE) {
                 let tile_rows = first..own.end.min(first + TILE);
@@ -165,11 +201,6 @@ impl SketchAffineGrad {
                 });
             }
         });
-        // The norms' sums are few: the first slab has those of all.
-        for of_task in norms_of_tasks.chunks(4 * l.head) {
-            let all = &mut slabs[net.weight_count()..][..4 * l.head];
-            all.iter_mut().zip(of_task).for_each(|(all, own)| *all += *own);
-        }
     }
 
     /// dx `[n, h]` of a tile, given `[weights, ds [n, r]]`; adds to dweights.
