@@ -16,6 +16,8 @@ use crate::kernels::rows::embed::{Embed, Positions};
 use crate::kernels::rows::embed_grad;
 use crate::kernels::rows::nll::{Nll, UNSCORED};
 use crate::kernels::rows::norm::Normalize;
+use crate::kernels::rows::transfer_error::TransferError;
+use crate::kernels::rows::transfer_error_grad::TransferErrorGrad;
 use crate::shape;
 use crate::tensor::{Call, Capacity, DType, Extent, Shape, TensorType, Unit};
 
@@ -148,6 +150,7 @@ pub(super) fn cases() -> Result<Vec<Case>> {
         list.push(if core { case } else { case.wide() });
     }
     list.push(optimiser_case()?);
+    list.push(transfer_case()?);
     Ok(list)
 }
 
@@ -370,6 +373,34 @@ pub(super) fn optimiser_case() -> Result<Case> {
             clip: 1.0,
         };
         data.insert("settings".into(), bits(settings.at(3)).into());
+        Ok(data)
+    }))
+}
+
+/// A student's outputs beside a teacher's, and the gradient of their relative error: one lane at the start of a text,
+/// of which the first positions do not count, one behind them.
+///
+/// # Errors
+/// None: the shapes fit.
+pub(super) fn transfer_case() -> Result<Case> {
+    let (width, tokens) = (12, 37);
+    let capacity = Capacity { lanes: 2, tokens: tokens + 2, slots: 2, context: 0 };
+    let mut g = Graph::new();
+    let lanes = g.lanes(1);
+    let [y, t] = ["y", "t"].map(|name| g.parameter(name, DType::F32, shape![Unit::Rows, width]));
+    let kernel = TransferError { width, first: 20 };
+    let errors = g.apply1("errors", kernel.clone(), &[y, t, lanes])?;
+    let dy = g.apply1("dy", TransferErrorGrad(kernel), &[y, t, errors, lanes])?;
+    g.output(errors, "squares");
+    g.output(dy, "gradient");
+    let mut call = start(2, tokens);
+    call.lanes[1].position = 40;
+    Ok(Case::new("attention transfer", g, capacity, call, move || {
+        let mut rng = Rng(9);
+        let mut data = Data::new();
+        for name in ["y", "t"] {
+            data.insert(name.into(), bits(rng.normals(2 * tokens * width)).into());
+        }
         Ok(data)
     }))
 }

@@ -7,6 +7,7 @@ use std::time::Instant;
 use clap::Args;
 use pollster::block_on;
 use polysketch::files::{cache_dir, create_folders};
+use polysketch::model::Adapter;
 use polysketch::model::config::Linearized;
 use polysketch::train::linearize::run::{Event, Rhythm, Run};
 use polysketch::train::linearize::texts::Texts;
@@ -35,8 +36,11 @@ pub struct Options {
     /// Folder to write: adapter.safetensors, train.jsonl, and what the run goes on from
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Steps in all
-    #[arg(long, value_name = "N", default_value = "100", value_parser = count)]
+    /// Begin from the students of this adapter, near blocks apart, instead of from one text
+    #[arg(long, value_name = "FILE")]
+    begin: Option<PathBuf>,
+    /// Steps in all; 0: the adapter as it begins
+    #[arg(long, value_name = "N", default_value = "100", value_parser = natural)]
     steps: usize,
     /// Texts of a step
     #[arg(long, value_name = "N", default_value = "2", value_parser = count)]
@@ -152,7 +156,8 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
     };
     catch_interrupt();
     let command = command();
-    let run = Run { out: options.out.clone(), settings, command };
+    let begin = options.begin.as_deref().map(Adapter::open).transpose()?;
+    let run = Run { out: options.out.clone(), settings, command, begin };
     let rhythm = Rhythm { evaluate: options.eval_every as u64, save: options.save_every as u64 };
     let began = Instant::now();
     let last = options.stop_after.map_or(u64::MAX, |steps| first + steps as u64);

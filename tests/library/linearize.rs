@@ -184,7 +184,7 @@ fn run_in(folder: &Path, stops: &[u64]) -> Vec<u8> {
         let layers = source.config.num_hidden_layers;
         let settings = TransferSettings { linearized: linearized(&vec![2; layers]), ..settings(6) };
         let mut transfer = block_on(Transfer::new(&engine(), source, &settings)).expect("plans");
-        let run = Run { out: out.clone(), settings, command: "test".into() };
+        let run = Run { out: out.clone(), settings, command: "test".into(), begin: None };
         let rhythm = Rhythm { evaluate: 100, save: 2 };
         let last = block_on(run.run(&mut transfer, [&texts, &texts], rhythm, &mut |event| match event {
             Event::Step(step, ..) if step == stop => ControlFlow::Break(()),

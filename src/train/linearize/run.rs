@@ -11,6 +11,7 @@ use super::texts::Texts;
 use super::transfer::Transfer;
 use crate::error::{Error, ErrorKind, Result};
 use crate::files::atomic_write;
+use crate::model::Adapter;
 use crate::model::tensor_file::{TensorData, TensorFile, safetensors_bytes};
 use crate::train::log::Log;
 
@@ -71,6 +72,8 @@ pub struct Run {
     pub settings: TransferSettings,
     /// The command, for the adapter's notes.
     pub command: String,
+    /// Begins from the students of another adapter; else from what one text gives.
+    pub begin: Option<Adapter>,
 }
 
 impl Run {
@@ -123,8 +126,13 @@ impl Run {
                 (step, seconds)
             }
             None => {
-                let text = training.of_step(1, settings.context.min(1024), settings.seed, 0);
-                transfer.calibrate(&text[0]).await?;
+                match &self.begin {
+                    Some(begin) => transfer.begin(begin).await?,
+                    None => {
+                        let text = training.of_step(1, settings.context.min(1024), settings.seed, 0);
+                        transfer.calibrate(&text[0]).await?;
+                    }
+                }
                 (0, 0.0)
             }
         };
@@ -136,6 +144,10 @@ impl Run {
             let layers = transfer.errors(&window).await?;
             log.write(&EvaluationLine { step, held_out_error: mean(&layers), held_out_layers: &layers })?;
             let _ = tell(Event::Evaluation(step, &layers));
+        }
+        if settings.steps == 0 {
+            self.save(transfer, step, seconds()).await?;
+            let _ = tell(Event::Saved(&self.out.join(ADAPTER)));
         }
         while step < settings.steps {
             step += 1;

@@ -44,7 +44,7 @@ impl TransferSettings {
     pub fn check(&self) -> Result<()> {
         let exact = self.linearized.near.iter().map(|near| near * self.linearized.block_size).min();
         let least = exact.unwrap_or(0) + self.linearized.block_size;
-        if self.batch == 0 || self.steps == 0 || self.context < least {
+        if self.batch == 0 || self.context < least {
             let text = format!(
                 "{} steps of {} texts of {} tokens; all is exact up to {} tokens",
                 self.steps,
@@ -53,7 +53,7 @@ impl TransferSettings {
                 exact.unwrap_or(0)
             );
             return Err(Error::new(ErrorKind::Input, text)
-                .help(format!("use at least 1 step, 1 text, and a --context of {least} tokens")));
+                .help(format!("use at least 1 text, and a --context of {least} tokens")));
         }
         self.schedule().check()
     }

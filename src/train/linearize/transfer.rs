@@ -8,6 +8,7 @@ use crate::exec::{Memory, Program, Submission, check_memory};
 use crate::graph::{Plan, Role, sum};
 use crate::kernels::DeviceTraits;
 use crate::model::config::Linearized;
+use crate::model::parameters::linear_sketch;
 use crate::model::transformer::{self, Build, Transferring};
 use crate::model::weights::{self, Packed};
 use crate::model::{Adapter, Engine, ModelSource};
@@ -279,6 +280,27 @@ impl Transfer {
             all.extend(names(&of).into_iter().zip(self.read(&of).await?));
         }
         Ok(all)
+    }
+
+    /// The students of another adapter of the same teacher, whatever is near in it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::ModelFormat`] for an adapter of another teacher, or with sketches of another size; those of the
+    /// device.
+    pub async fn begin(&mut self, adapter: &Adapter) -> Result<()> {
+        let label = adapter.tensors.label();
+        if adapter.base != self.base {
+            let text =
+                format!("{label}: is for the model {:016x}, the teacher is {:016x}", adapter.base, self.base);
+            return Err(
+                Error::new(ErrorKind::ModelFormat, text).help("begin from an adapter of this teacher")
+            );
+        }
+        let mut state = Vec::new();
+        for (layer, sketch) in self.sketches.iter().enumerate() {
+            state.push((sketch.name.clone(), adapter.tensors.f32(&linear_sketch(layer))?));
+        }
+        self.restore(&state).await
     }
 
     /// Puts back what [`Transfer::state`] returned, or the weights alone.
