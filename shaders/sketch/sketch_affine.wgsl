@@ -1,8 +1,7 @@
 // s(x) = e^{γ(x) / 2} (c + W d + B gelu(A d)), d = x - mean, γ = α + ⟨u, x⟩ (SPEC §10): queries and keys of
-// each key head by weights of their own.
-//
-// Ladder. Reference: kernels/sketch/sketch_affine.rs. Here: a workgroup has a tile of vectors of one side of one
-// head in its memory, an invocation an output at a time. Not tiled in registers yet.
+// each key head by weights of their own. Of few vectors: a workgroup has those of one side of one head in its
+// memory, an invocation an output at a time, so that many share the little there is to do. The ladder is in
+// sketch_affine_tile.wgsl.
 #import lanes
 #import head_layout
 struct Params { tokens: u32, lane_base: u32, lanes: u32 }

@@ -1,58 +1,79 @@
 // permutations: [VECTORS]
 // Gradient of the affine sketch (SPEC §10): the net again, a tile of vectors at a time, and back through it.
-//
-// Ladder. Reference: kernels/sketch/sketch_affine_grad.rs. Here: a workgroup has one side of one key head of a
-// share of the rows, and its part of a slab; a weight's gradient is one invocation's. Not tiled in registers yet.
 // VECTORS: the vectors have a gradient too, and their norms.
+//
+// Ladder. Reference: kernels/sketch/sketch_affine_grad.rs. An invocation a number of each product: a multiply-add
+// loads two words; by the gauge 5 % of an NVIDIA's instructions are multiply-adds. Here: a workgroup has one side of
+// one key head of a share of the rows, and its part of a slab; activations of ROW_TILE vectors lie in its memory, four
+// vectors side by side, weights come from buffers, which caches hold, and each product goes through registers in
+// blocks of 4 x 4. Not measured on a real GPU yet.
 #import lanes
 #import head_layout
 struct Params { tokens: u32, lane_base: u32, rows: u32, share: u32, first: u32 }
 override X_NORMED: bool;
-override ROW_TILE: u32;        // vectors of a tile, at most THREADS
-override UNITS: u32;           // of the hidden layer at a time
-override VECTOR_SIZE: u32;     // ROW_TILE * HEAD
-override UNITS_SIZE: u32;      // ROW_TILE * UNITS
-override OUTPUT_SIZE: u32;     // ROW_TILE * SIZE
+override ROW_TILE: u32;        // vectors of a tile, a multiple of 4, at most THREADS
+override UNITS: u32;           // of the hidden layer at a time, a multiple of 4
+override VECTOR_SIZE: u32;     // ROW_TILE / 4 * HEAD
+override UNITS_SIZE: u32;      // ROW_TILE / 4 * UNITS
+override OUTPUT_SIZE: u32;     // ROW_TILE / 4 * SIZE
+override PARTS_SIZE: u32;      // ROW_TILE / 4 * max(HEAD, UNITS) / 4
 override AT_ONCE: u32;         // vectors of a dispatch, from its `first` on
 override WEIGHTS: u32;         // of all heads
 override SLAB: u32;            // numbers of a slab: weights, then norms [2, HEADS, 4, HEAD] if there are any
-const THREADS: u32 = 128u;
+const THREADS: u32 = 64u;
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> qkv: array<f32>;              // [rows, QKV_WIDTH]
 @group(0) @binding(2) var<storage, read> lanes: array<Lane>;           // [lanes]
 @group(0) @binding(3) var<storage, read> norms: array<f32>;            // [4, HEAD]
 @group(0) @binding(4) var<storage, read> rotations: array<vec2<f32>>;  // [4 * 256, HEAD / 2]
-@group(0) @binding(5) var<storage, read> w: array<f32>;                // [2, HEADS], as net_of has them
-@group(0) @binding(6) var<storage, read> dsketch: array<f32>;          // [vectors, SIZE]
+@group(0) @binding(5) var<storage, read> w: array<vec4<f32>>;          // [2, HEADS], as net_of has them
+@group(0) @binding(6) var<storage, read> dsketch: array<vec4<f32>>;    // [vectors, SIZE]
 @group(0) @binding(7) var<storage, read_write> slabs: array<f32>;      // [shares, SLAB]
 #ifdef VECTORS
 @group(0) @binding(8) var<storage, read_write> dqkv: array<f32>;       // [rows, QKV_WIDTH]
 #endif
 
-var<workgroup> vector: array<f32, VECTOR_SIZE>;     // [ROW_TILE, HEAD], d = x - mean
-var<workgroup> dx: array<f32, VECTOR_SIZE>;         // [ROW_TILE, HEAD]
-var<workgroup> hidden: array<f32, UNITS_SIZE>;      // [ROW_TILE, UNITS]
-var<workgroup> units: array<f32, UNITS_SIZE>;       // gradients of A d
-var<workgroup> products: array<f32, UNITS_SIZE>;    // what units give ⟨dplain, plain⟩
-var<workgroup> dplain: array<f32, OUTPUT_SIZE>;     // [ROW_TILE, SIZE]
+// Columns of ROW_TILE / 4 blocks of four vectors.
+var<workgroup> vector: array<vec4<f32>, VECTOR_SIZE>;   // [HEAD]: x, then d = x - mean
+var<workgroup> dx: array<vec4<f32>, VECTOR_SIZE>;       // [HEAD]
+var<workgroup> hidden: array<vec4<f32>, UNITS_SIZE>;    // [UNITS]
+var<workgroup> units: array<vec4<f32>, UNITS_SIZE>;     // [UNITS], gradients of A d
+var<workgroup> dplain: array<vec4<f32>, OUTPUT_SIZE>;   // [SIZE]
+var<workgroup> inner_parts: array<vec4<f32>, PARTS_SIZE>; // what four of them give ⟨dplain, plain⟩
 var<workgroup> gain: array<f32, ROW_TILE>;
 var<workgroup> dlog: array<f32, ROW_TILE>;          // a half where the gain may move, then its log's gradient
-// Of each vector: where its projection begins, and its position; its moments, then the two means that its norm's
-// gradient takes.
-var<workgroup> places: array<vec2<u32>, ROW_TILE>;
+// Of each vector: where its projection begins, its position, its row in the sketch; its moments, then the two means
+// that its norm's gradient takes.
+var<workgroup> places: array<vec3<u32>, ROW_TILE>;
 var<workgroup> moments: array<vec4<f32>, ROW_TILE>;
 #import head_vector
 #import head_vector_backward
 #import gelu_with_slope
 #import affine_net
 
+fn input_pair(row: u32, side: u32, i: u32) -> vec2<f32> {
+    let at = places[row];
+    if X_NORMED { return exact_pair(at.x, moments[row].xy, side, at.y, i); }
+    return raw_pair(at.x, at.y, i);
+}
+
 // Pair i of dx of a row, before the rotation of normed vectors.
 fn dx_pair(row: u32, i: u32) -> vec2<f32> {
-    let at = row * HEAD + pair_places(i);
-    let d = vec2<f32>(dx[at.x], dx[at.y]);
+    let at = pair_places(i) * (ROW_TILE / 4u) + row / 4u;
+    let d = vec2<f32>(dx[at.x][row % 4u], dx[at.y][row % 4u]);
     if X_NORMED { return normed_gradient(d, places[row].y, i, true); }
     return d;
+}
+
+fn weight(at: u32) -> f32 { return w[at / 4u][at % 4u]; }
+
+// A block of 4 x 4 of a matrix of `width` columns gains such a one.
+fn gain_block(matrix: u32, width: u32, block: mat4x4<f32>) {
+    for (var i = 0u; i < 4u; i++) {
+        let at = matrix + i * width;
+        for (var j = 0u; j < 4u; j++) { slabs[at + j] += block[i][j]; }
+    }
 }
 
 @compute @workgroup_size(THREADS)
@@ -69,6 +90,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     if X_NORMED && params.first == 0u {
         for (var i = local; i < 4u * HEAD; i += THREADS) { slabs[slab_norms + i] = 0.0; }
     }
+    let across = ROW_TILE / 4u;
     let begin = min(group.x * params.share, params.rows) * net.gains + params.first;
     let end = min(min((group.x + 1u) * params.share, params.rows) * net.gains, begin + AT_ONCE);
     for (var first = begin; first < end; first += ROW_TILE) {
@@ -80,145 +102,195 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             let at = v / net.gains;
             let position = lanes[params.lane_base + at / params.tokens].position + at % params.tokens;
             let base = head_base(at, side, head * net.gains + v % net.gains);
-            places[local] = vec2<u32>(base, position);
+            let of_head = (at / params.tokens * HEADS + head) * params.tokens + at % params.tokens;
+            let of_keys = params.rows * HEADS * GROUP + of_head;
+            places[local] =
+                vec3<u32>(base, position, select(of_keys, of_head * GROUP + v % net.gains, side == 0u));
             if X_NORMED { moments[local] = vec4<f32>(head_moments(base, position), 0.0, 0.0); }
         }
         workgroupBarrier();
-        for (var i = local; i < ROW_TILE * (HEAD / 2u); i += THREADS) {
-            let row = i / (HEAD / 2u);
-            let c = i % (HEAD / 2u);
-            let at = places[row];
-            var pair = raw_pair(at.x, at.y, c);
-            if X_NORMED { pair = exact_pair(at.x, moments[row].xy, side, at.y, c); }
+        for (var i = local; i < across * (HEAD / 2u); i += THREADS) {
+            let rows = i % across;
+            let c = i / across;
+            let p0 = input_pair(4u * rows, side, c);
+            let p1 = input_pair(4u * rows + 1u, side, c);
+            let p2 = input_pair(4u * rows + 2u, side, c);
+            let p3 = input_pair(4u * rows + 3u, side, c);
             let to = pair_places(c);
-            vector[row * HEAD + to.x] = pair.x;
-            vector[row * HEAD + to.y] = pair.y;
+            vector[to.x * across + rows] = vec4<f32>(p0.x, p1.x, p2.x, p3.x);
+            vector[to.y * across + rows] = vec4<f32>(p0.y, p1.y, p2.y, p3.y);
         }
         workgroupBarrier();
-        for (var row = local; row < ROW_TILE; row += THREADS) {
-            let m = min(first + row, end - 1u) % net.gains;
-            var log_gain = w[net.level + m];
+        if local < ROW_TILE {
+            let m = (first + local) % net.gains;
+            var log_gain = weight(net.level + m);
             for (var c = 0u; c < HEAD; c++) {
-                log_gain += w[net.tilt + m * HEAD + c] * vector[row * HEAD + c];
+                log_gain += weight(net.tilt + m * HEAD + c) * vector[c * across + local / 4u][local % 4u];
             }
             let within = log_gain > -MOST_GAIN && log_gain < MOST_GAIN;
-            gain[row] = exp(0.5 * clamp(log_gain, -MOST_GAIN, MOST_GAIN));
-            dlog[row] = select(0.0, 0.5, within);
+            gain[local] = exp(0.5 * clamp(log_gain, -MOST_GAIN, MOST_GAIN));
+            dlog[local] = select(0.0, 0.5, within);
         }
         workgroupBarrier();
-        for (var i = local; i < ROW_TILE * HEAD; i += THREADS) { vector[i] -= w[net.mean + i % HEAD]; }
-        for (var i = local; i < ROW_TILE * SIZE; i += THREADS) {
-            let row = i / SIZE;
-            let v = min(first + row, end - 1u);
-            let at = v / net.gains;
-            let of_head = (at / params.tokens * HEADS + head) * params.tokens + at % params.tokens;
-            var place = of_head * GROUP + v % net.gains;
-            if side == 1u { place = params.rows * HEADS * GROUP + of_head; }
-            dplain[i] = select(0.0, gain[row] * dsketch[place * SIZE + i % SIZE], row < count);
-        }
-        workgroupBarrier();
-        // What is linear: into dx, and ⟨dplain, plain⟩, which the hidden units add to.
-        for (var i = local; i < ROW_TILE * HEAD; i += THREADS) {
-            var sum = 0.0;
-            for (var output = 0u; output < SIZE; output++) {
-                sum += w[net.linear + output * HEAD + i % HEAD] * dplain[i / HEAD * SIZE + output];
+        for (var i = local; i < across * HEAD; i += THREADS) { vector[i] -= weight(net.mean + i / across); }
+        // Vectors beyond the last give nothing.
+        for (var i = local; i < across * (SIZE / 4u); i += THREADS) {
+            let rows = i % across;
+            let output = i / across;
+            var block = mat4x4<f32>();
+            for (var j = 0u; j < 4u; j++) {
+                let row = 4u * rows + j;
+                let given = gain[row] * dsketch[places[row].z * (SIZE / 4u) + output];
+                block[j] = select(vec4<f32>(), given, row < count);
             }
-            dx[i] = sum;
+            block = transpose(block);
+            for (var j = 0u; j < 4u; j++) { dplain[(4u * output + j) * across + rows] = block[j]; }
+        }
+        workgroupBarrier();
+        // What is linear: into dx, the weights' gradients, and ⟨dplain, plain⟩, which the hidden units add to.
+        for (var i = local; i < across * (HEAD / 4u); i += THREADS) {
+            let rows = i % across;
+            let c = i / across;
+            var block = mat4x4<f32>();
+            for (var output = 0u; output < SIZE; output++) {
+                let row = w[(net.linear + output * HEAD) / 4u + c];
+                let d = dplain[output * across + rows];
+                for (var j = 0u; j < 4u; j++) { block[j] += row[j] * d; }
+            }
+            var part = vec4<f32>();
+            for (var j = 0u; j < 4u; j++) {
+                dx[(4u * c + j) * across + rows] = block[j];
+                part += block[j] * vector[(4u * c + j) * across + rows];
+            }
+            inner_parts[i] = part;
         }
         for (var i = local; i < SIZE; i += THREADS) {
-            var sum = 0.0;
-            for (var row = 0u; row < count; row++) { sum += dplain[row * SIZE + i]; }
-            slabs[slab + net.base + i] += sum;
+            var sum = vec4<f32>();
+            for (var rows = 0u; rows < across; rows++) { sum += dplain[i * across + rows]; }
+            slabs[slab + net.base + i] += sum.x + sum.y + sum.z + sum.w;
         }
-        for (var i = local; i < SIZE * HEAD; i += THREADS) {
-            var sum = 0.0;
-            for (var row = 0u; row < count; row++) {
-                sum += dplain[row * SIZE + i / HEAD] * vector[row * HEAD + i % HEAD];
+        for (var i = local; i < SIZE / 4u * (HEAD / 4u); i += THREADS) {
+            let c = i % (HEAD / 4u);
+            let output = i / (HEAD / 4u);
+            var block = mat4x4<f32>();
+            for (var rows = 0u; rows < across; rows++) {
+                var d = mat4x4<f32>();
+                for (var j = 0u; j < 4u; j++) { d[j] = vector[(4u * c + j) * across + rows]; }
+                for (var j = 0u; j < 4u; j++) { block[j] += dplain[(4u * output + j) * across + rows] * d; }
             }
-            slabs[slab + net.linear + i] += sum;
+            gain_block(slab + net.linear + 4u * output * HEAD + 4u * c, HEAD, block);
         }
         workgroupBarrier();
-        var inner = 0.0;                                   // of this invocation's row
-        if local < ROW_TILE {
-            for (var c = 0u; c < HEAD; c++) { inner += dx[local * HEAD + c] * vector[local * HEAD + c]; }
+        var inner = vec4<f32>();                           // of four rows of this invocation
+        if local < across {
+            for (var c = 0u; c < HEAD / 4u; c++) { inner += inner_parts[c * across + local]; }
             for (var output = 0u; output < SIZE; output++) {
-                inner += w[net.base + output] * dplain[local * SIZE + output];
+                inner += weight(net.base + output) * dplain[output * across + local];
             }
         }
         for (var start = 0u; start < HIDDEN; start += UNITS) {
             let here = min(UNITS, HIDDEN - start);
             workgroupBarrier();
-            for (var i = local; i < ROW_TILE * here; i += THREADS) {
-                let row = i / here;
-                let unit = i % here;
-                var sum = 0.0;
-                for (var c = 0u; c < HEAD; c++) {
-                    sum += w[net.up + (start + unit) * HEAD + c] * vector[row * HEAD + c];
+            for (var i = local; i < across * (here / 4u); i += THREADS) {
+                let rows = i % across;
+                let unit = start + 4u * (i / across);
+                var block = mat4x4<f32>();
+                for (var c = 0u; c < HEAD / 4u; c++) {
+                    var d = mat4x4<f32>();
+                    for (var j = 0u; j < 4u; j++) { d[j] = vector[(4u * c + j) * across + rows]; }
+                    for (var j = 0u; j < 4u; j++) { block[j] += d * w[(net.up + (unit + j) * HEAD) / 4u + c]; }
                 }
-                let both = gelu_with_slope4(vec4<f32>(sum));
-                var given = 0.0;
+                var given = mat4x4<f32>();
                 for (var output = 0u; output < SIZE; output++) {
-                    given += w[net.down + output * HIDDEN + start + unit] * dplain[row * SIZE + output];
+                    let row = w[(net.down + output * HIDDEN + unit) / 4u];
+                    let d = dplain[output * across + rows];
+                    for (var j = 0u; j < 4u; j++) { given[j] += row[j] * d; }
                 }
-                hidden[row * UNITS + unit] = both.value.x;
-                units[row * UNITS + unit] = given * both.slope.x;
-                products[row * UNITS + unit] = given * both.value.x;
+                var part = vec4<f32>();
+                for (var j = 0u; j < 4u; j++) {
+                    let curve = gelu_with_slope4(block[j]);
+                    let at = (unit - start + j) * across + rows;
+                    hidden[at] = curve.value;
+                    units[at] = given[j] * curve.slope;
+                    part += given[j] * curve.value;
+                }
+                inner_parts[i] = part;
             }
             workgroupBarrier();
-            if local < ROW_TILE {
-                for (var u = 0u; u < here; u++) { inner += products[local * UNITS + u]; }
+            if local < across {
+                for (var u = 0u; u < here / 4u; u++) { inner += inner_parts[u * across + local]; }
             }
-            for (var i = local; i < here * HEAD; i += THREADS) {
-                var sum = 0.0;
-                for (var row = 0u; row < count; row++) {
-                    sum += units[row * UNITS + i / HEAD] * vector[row * HEAD + i % HEAD];
+            for (var i = local; i < here / 4u * (HEAD / 4u); i += THREADS) {
+                let c = i % (HEAD / 4u);
+                let unit = 4u * (i / (HEAD / 4u));
+                var block = mat4x4<f32>();
+                for (var rows = 0u; rows < across; rows++) {
+                    var d = mat4x4<f32>();
+                    for (var j = 0u; j < 4u; j++) { d[j] = vector[(4u * c + j) * across + rows]; }
+                    for (var j = 0u; j < 4u; j++) { block[j] += units[(unit + j) * across + rows] * d; }
                 }
-                slabs[slab + net.up + start * HEAD + i] += sum;
+                gain_block(slab + net.up + (start + unit) * HEAD + 4u * c, HEAD, block);
             }
-            for (var i = local; i < SIZE * here; i += THREADS) {
-                var sum = 0.0;
-                for (var row = 0u; row < count; row++) {
-                    sum += dplain[row * SIZE + i / here] * hidden[row * UNITS + i % here];
+            for (var i = local; i < SIZE / 4u * (here / 4u); i += THREADS) {
+                let unit = 4u * (i % (here / 4u));
+                let output = 4u * (i / (here / 4u));
+                var block = mat4x4<f32>();
+                for (var rows = 0u; rows < across; rows++) {
+                    var h = mat4x4<f32>();
+                    for (var j = 0u; j < 4u; j++) { h[j] = hidden[(unit + j) * across + rows]; }
+                    for (var j = 0u; j < 4u; j++) { block[j] += dplain[(output + j) * across + rows] * h; }
                 }
-                slabs[slab + net.down + i / here * HIDDEN + start + i % here] += sum;
+                gain_block(slab + net.down + output * HIDDEN + start + unit, HIDDEN, block);
             }
-            for (var i = local; i < ROW_TILE * HEAD; i += THREADS) {
-                var sum = 0.0;
+            for (var i = local; i < across * (HEAD / 4u); i += THREADS) {
+                let rows = i % across;
+                let c = i / across;
+                var block = mat4x4<f32>();
                 for (var u = 0u; u < here; u++) {
-                    sum += w[net.up + (start + u) * HEAD + i % HEAD] * units[i / HEAD * UNITS + u];
+                    let row = w[(net.up + (start + u) * HEAD) / 4u + c];
+                    let d = units[u * across + rows];
+                    for (var j = 0u; j < 4u; j++) { block[j] += row[j] * d; }
                 }
-                dx[i] += sum;
+                for (var j = 0u; j < 4u; j++) { dx[(4u * c + j) * across + rows] += block[j]; }
             }
         }
-        if local < ROW_TILE { dlog[local] *= inner; }
+        if local < across {
+            for (var j = 0u; j < 4u; j++) { dlog[4u * local + j] *= inner[j]; }
+        }
         workgroupBarrier();
         for (var c = local; c < HEAD; c += THREADS) {
-            var sum = 0.0;
-            for (var row = 0u; row < count; row++) { sum += dx[row * HEAD + c]; }
-            slabs[slab + net.mean + c] -= sum;
+            var sum = vec4<f32>();
+            for (var rows = 0u; rows < across; rows++) { sum += dx[c * across + rows]; }
+            slabs[slab + net.mean + c] -= sum.x + sum.y + sum.z + sum.w;
         }
         for (var i = local; i < net.gains * HEAD; i += THREADS) {
-            let mean = w[net.mean + i % HEAD];
+            let c = i % HEAD;
+            let mean = weight(net.mean + c);
             var sum = 0.0;
-            for (var row = 0u; row < count; row++) {
+            for (var row = 0u; row < ROW_TILE; row++) {
                 if (first + row) % net.gains == i / HEAD {
-                    sum += dlog[row] * (vector[row * HEAD + i % HEAD] + mean);
+                    sum += dlog[row] * (vector[c * across + row / 4u][row % 4u] + mean);
                 }
             }
             slabs[slab + net.tilt + i] += sum;
         }
         for (var i = local; i < net.gains; i += THREADS) {
             var sum = 0.0;
-            for (var row = 0u; row < count; row++) {
+            for (var row = 0u; row < ROW_TILE; row++) {
                 if (first + row) % net.gains == i { sum += dlog[row]; }
             }
             slabs[slab + net.level + i] += sum;
         }
 #ifdef VECTORS
         workgroupBarrier();
-        for (var i = local; i < ROW_TILE * HEAD; i += THREADS) {
-            let m = (first + i / HEAD) % net.gains;
-            dx[i] += dlog[i / HEAD] * w[net.tilt + m * HEAD + i % HEAD];
+        for (var i = local; i < across * HEAD; i += THREADS) {
+            let row = 4u * (i % across);
+            var tilts = vec4<f32>();
+            for (var j = 0u; j < 4u; j++) {
+                let m = (first + row + j) % net.gains;
+                tilts[j] = dlog[row + j] * weight(net.tilt + m * HEAD + i / across);
+            }
+            dx[i] += tilts;
         }
         workgroupBarrier();
         if X_NORMED && local < count {
@@ -235,8 +307,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         }
         workgroupBarrier();
         // With norms an invocation keeps its columns: nothing is added by two.
-        let across = select(count * (HEAD / 2u), HEAD / 2u, X_NORMED);
-        for (var item = local; item < across; item += THREADS) {
+        let items = select(count * (HEAD / 2u), HEAD / 2u, X_NORMED);
+        for (var item = local; item < items; item += THREADS) {
             let i = item % (HEAD / 2u);
             let to = raw_places(i, X_NORMED);
             let rows = select(1u, count, X_NORMED);

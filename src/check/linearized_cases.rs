@@ -47,7 +47,10 @@ const CORE: usize = 3;
 
 /// The sketch of a layer with its gradients, from the projections on; in [`Mode::Transfer`] only the sketch is
 /// trained.
-fn with_sketch(a: &Attention, mode: Mode, tokens: usize, what: &str) -> Result<Case> {
+///
+/// # Errors
+/// Where the layer is impossible.
+pub fn with_sketch(a: &Attention, mode: Mode, tokens: usize, what: &str) -> Result<Case> {
     let mut g = Graph::new();
     let qkv = g.parameter("qkv", DType::F32, shape![Unit::Rows, a.layout.qkv_width()]);
     let inputs = inputs(&mut g, a, qkv);
@@ -79,7 +82,10 @@ fn projections(a: &Attention, rows: usize, rng: &mut Rng) -> Vec<f32> {
 }
 
 /// A call of `tokens` tokens in every slot, after prefixes of these lengths.
-fn after(a: &Attention, mode: Mode, prefixes: &[usize], tokens: usize) -> Result<Case> {
+///
+/// # Errors
+/// Where the layer is impossible.
+pub fn after(a: &Attention, mode: Mode, prefixes: &[usize], tokens: usize) -> Result<Case> {
     let (graph, _) = whole(a, mode)?;
     let slots = prefixes.len();
     let lane = |(slot, &position): (usize, &usize)| {
@@ -173,6 +179,10 @@ pub(super) fn cases() -> Result<Vec<Case>> {
     let mut shared = normed(Norm::rms(1e-6), Rotation::Raw);
     (shared.layout.shared_norm, shared.layout.interleaved) = (true, true);
     list.push(with_sketch(&shared, Mode::Train, 70, "shared norm")?.wide());
+    // More hidden units than a workgroup has at a time, and a last few of them.
+    let mut wide = layer([1, 1, 32, 20], [16, 2, 2], false);
+    wide.kind = Kind::Linearized { hidden: 148, turned: 0.0 };
+    list.push(with_sketch(&wide, Mode::Train, 40, "wide")?);
     states(&mut list, &layer([2, 1, 12, 8], [12, 2, 3], true), true)?;
     states(&mut list, &layer([1, 3, 64, 16], [16, 3, 4], true), true)?;
     states(&mut list, &layer([2, 2, 20, 12], [8, 1, 8], false), false)?;

@@ -251,14 +251,14 @@ impl Backward for Pass<'_> {
         if !self.wants(i) {
             return Ok(());
         }
-        let ty = self.graph.tensors[gradient.0].ty.clone();
+        let (ty, what) = (self.graph.tensors[gradient.0].ty.clone(), format!("add.{i}"));
         if let Some(sum) = self.accumulate_into(i) {
-            return self.append("add", Arc::new(Add { ty, in_place: true }), &[gradient], &[sum]).map(drop);
+            return self.append(&what, Arc::new(Add { ty, in_place: true }), &[gradient], &[sum]).map(drop);
         }
         let id = self.node().inputs[i];
         let sum = match self.gradients.get(&id).copied() {
             Some(so_far) => {
-                self.append("add", Arc::new(Add { ty, in_place: false }), &[so_far, gradient], &[])?[0]
+                self.append(&what, Arc::new(Add { ty, in_place: false }), &[so_far, gradient], &[])?[0]
             }
             None => gradient,
         };

@@ -11,6 +11,7 @@ use pollster::block_on;
 use polysketch::attention::{Attention, HeadLayout, Kind, LocalAffinity, Mode, Sketch};
 use polysketch::check::attention_cases::{attention, from_packed_rows, of_rows, with_sketch};
 use polysketch::check::case::{Data, bits};
+use polysketch::check::linearized_cases;
 use polysketch::check::random::Rng;
 use polysketch::check::{Case, Check, Record, slug};
 use polysketch::exec::{Memory, Program, Submission};
@@ -433,6 +434,7 @@ pub fn add(tests: &mut Tests) {
             }),
         );
     }
+    linearized(&mut add);
     for (head, r, sketch, tokens) in [
         (16, 8, Sketch::Random { leaves: 2, gain: 1.0 }, 31_000),
         (64, 32, Sketch::Random { leaves: 1, gain: 0.2 }, 7_400),
@@ -443,6 +445,44 @@ pub fn add(tests: &mut Tests) {
             Box::new(move |place| {
                 let case = with_sketch(head, r, sketch, false, tokens).unwrap();
                 judge(&count(place, case, &["sketch_learned_grad", "sketch_random_grad"], None), true);
+            }),
+        );
+    }
+}
+
+/// Linearised attention: the gradients of near pairs, and its sketch, of so many hidden units.
+fn linearized(add: &mut dyn FnMut(&str, Box<dyn FnOnce(&Place) + Send>)) {
+    let layer = |group, head, hidden| {
+        let mut a = linearized_cases::layer([1, group, head, 16], [64, 2, 4], false);
+        a.kind = Kind::Linearized { hidden, turned: 1000.0 };
+        a
+    };
+    add(
+        "gradients of near pairs",
+        Box::new(move |place| {
+            let case = gradient_case(&layer(1, 64, 64), &bounded(place));
+            let counts = count(place, case, &GRADIENTS, None);
+            judge(&counts, false);
+            assert!(counts.iter().any(|count| count.dispatches > 1), "the work is not cut: {counts:?}");
+        }),
+    );
+    for (group, head, hidden, tokens) in [(3, 64, 64, 4000), (1, 256, 1024, 2000)] {
+        add(
+            &format!("gradient of affine sketch h={head} hidden={hidden}"),
+            Box::new(move |place| {
+                let a = layer(group, head, hidden);
+                let case = linearized_cases::with_sketch(&a, Mode::Train, tokens, "").unwrap();
+                judge(&count(place, case, &["sketch_affine_grad"], None), true);
+            }),
+        );
+    }
+    for (head, hidden, tokens) in [(64, 64, 1), (64, 64, 100), (256, 4096, 1), (256, 4096, 100)] {
+        add(
+            &format!("affine sketch h={head} hidden={hidden} of {tokens}"),
+            Box::new(move |place| {
+                let a = layer(1, head, hidden);
+                let case = linearized_cases::with_sketch(&a, Mode::Transfer, tokens, "").unwrap();
+                judge(&count(place, case, &["sketch_affine"], None), false);
             }),
         );
     }

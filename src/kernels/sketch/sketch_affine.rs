@@ -3,9 +3,10 @@
 use crate::error::Result;
 use crate::kernels::cpu::{Mat, MatMut};
 use crate::kernels::heads::layout::{HeadLayout, HeadSource, Rotation, lane};
-use crate::kernels::shader::{shared, sketch_affine as shader};
+use crate::kernels::shader::{shared, sketch_affine as shader, sketch_affine_tile as tile};
 use crate::kernels::sketch::vectors::{infer_sketch, vector_count};
-use crate::kernels::{DeviceTraits, Dispatch, Gradient, Kernel, Real, Variant, cpu};
+use crate::kernels::tiles::row_tile::{SKETCH, rows};
+use crate::kernels::{DeviceTraits, Dispatch, Gradient, Kernel, Real, Variant, Views, cpu};
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::twins;
 
@@ -27,8 +28,10 @@ pub struct SketchAffine {
 /// Largest log gain: its exponential and those of the scores stay numbers.
 pub const MOST_GAIN: f64 = 60.0;
 
-/// Units of the hidden layer that shaders have at a time.
-pub(in crate::kernels) const UNITS: usize = 64;
+/// Up to so many vectors of a key head the kernel for few of them runs.
+const FEW: usize = 16;
+/// Units of the hidden layer that it has at a time.
+const UNITS: usize = 64;
 
 /// Where the weights of one side of one key head lie: mean `[h]`, c `[r]`, W `[r, h]`, A `[hidden, h]`, B `[r,
 /// hidden]`, u `[m, h]`, α `[m]`, padded to a multiple of 4; m is M for queries and 1 for keys. All of queries
@@ -89,6 +92,20 @@ impl SketchAffine {
         self.layout.heads * (self.weights(0).count() + self.weights(1).count())
     }
 
+    /// Many vectors.
+    fn tile(&self, tile: shared::MatrixTile) -> tile::Overrides {
+        let (l, row_tile) = (&self.layout, rows(&tile));
+        tile::Overrides {
+            row_tile,
+            vector_size: l.head.next_multiple_of(tile.depth) * row_tile / 4,
+            x_normed: l.normed,
+            matrix_tile: tile,
+            affine_net: self.net(),
+            head_layout: l.overrides(),
+            head_vector: l.vector_overrides(),
+        }
+    }
+
     /// The `override`s of `shared/affine_net.wgsl`.
     pub(in crate::kernels) fn net(&self) -> shared::AffineNet {
         shared::AffineNet {
@@ -110,8 +127,15 @@ impl Kernel for SketchAffine {
         infer_sketch(self.stem(), &self.layout, self.weight_count(), inputs)
     }
 
-    fn variant(&self, device: &DeviceTraits, _: &Capacity) -> Variant {
+    fn variant(&self, device: &DeviceTraits, capacity: &Capacity) -> Variant {
         let l = &self.layout;
+        let vectors = capacity.tokens.saturating_mul(l.group);
+        if vectors > FEW {
+            let bytes = |tile| self.tile(tile).workgroup_bytes();
+            let sides = 2 * l.heads;
+            let groups = |rows| vectors.div_ceil(rows).saturating_mul(capacity.lanes.saturating_mul(sides));
+            return self.tile(SKETCH.row_tile(device, l.sketch, groups, bytes)).variant();
+        }
         let units = self.hidden.min(UNITS);
         let overrides = |row_tile| shader::Overrides {
             row_tile,
@@ -134,7 +158,9 @@ impl Kernel for SketchAffine {
             overrides(*rows).workgroup_bytes() <= device.workgroup_memory
                 && device.loop_iterations.is_none_or(|most| 2 * loops(*rows) <= most)
         };
-        overrides([32, 16, 8, 4, 2].into_iter().find(fits).unwrap_or(1)).variant()
+        // A tile that the vectors fill by more than half.
+        let mut tiles = [16, 8, 4, 2].into_iter().filter(|rows| rows / 2 < vectors);
+        overrides(tiles.find(fits).unwrap_or(1)).variant()
     }
 
     fn dispatches(&self, variant: &Variant, call: &Call) -> Vec<Dispatch> {
@@ -143,9 +169,13 @@ impl Kernel for SketchAffine {
             lane_base: call.lane_base as u32,
             lanes: call.lanes.len() as u32,
         };
+        let row_tile = match tile::is(variant) {
+            true => tile::Overrides::of(variant).row_tile,
+            false => shader::Overrides::of(variant).row_tile,
+        };
         let vectors = call.tokens * self.layout.group;
         let heads = call.lanes.len() * self.layout.heads;
-        Dispatch::once(&params, [vectors.div_ceil(shader::Overrides::of(variant).row_tile), 2, heads])
+        Dispatch::once(&params, [vectors.div_ceil(row_tile), 2, heads])
     }
 
     fn flops(&self, call: &Call) -> u64 {
@@ -157,7 +187,7 @@ impl Kernel for SketchAffine {
         Some(self)
     }
 
-    twins!(shader);
+    twins!();
 }
 
 /// Vectors of one side of one key head, the m of a token side by side, as the net works on them.
@@ -222,10 +252,18 @@ impl<'a, R: Real> Tile<'a, R> {
 }
 
 impl SketchAffine {
-    fn twin<R: Real>(&self, args: shader::Args<'_, R>, call: &Call) {
+    fn twin<R: Real>(&self, views: &mut Views<'_, R>, call: &Call) {
         /// Vectors of a tile: their hidden layer stays in the second cache.
         const TILE: usize = 256;
-        let shader::Args { qkv, lanes, norms, rotations, w, sketch, .. } = args;
+        let (qkv, lanes, norms, rotations, w, sketch) = match tile::Args::try_bind(views) {
+            Some(tile::Args { qkv, lanes, norms, rotations, w, sketch, .. }) => {
+                (qkv, lanes, norms, rotations, w, sketch)
+            }
+            None => {
+                let shader::Args { qkv, lanes, norms, rotations, w, sketch, .. } = shader::Args::bind(views);
+                (qkv, lanes, norms, rotations, w, sketch)
+            }
+        };
         let l = &self.layout;
         let source = HeadSource { layout: l, qkv, norms, rotations };
         let vectors = vector_count(l, call);

@@ -5,7 +5,7 @@ use crate::kernels::cpu::{Mat, MatMut};
 use crate::kernels::heads::layout::{HeadSource, Rotation, lane};
 use crate::kernels::heads::vector_grad::Vector;
 use crate::kernels::shader::sketch_affine_grad as shader;
-use crate::kernels::sketch::sketch_affine::{SketchAffine, Tile, UNITS};
+use crate::kernels::sketch::sketch_affine::{SketchAffine, Tile};
 use crate::kernels::{DeviceTraits, Dispatch, Kernel, Real, Variant, cpu, shape_error};
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::{shape, twins};
@@ -32,19 +32,23 @@ impl SketchAffineGrad {
         TensorType::f32(shape![SHARES, net.weight_count() + self.norm_sums() * 4 * net.layout.head])
     }
 
-    /// Iterations of an invocation's loops over a tile of so many vectors, generously.
-    fn loops(&self, rows: usize) -> usize {
+    /// Iterations of an invocation's loops over a tile of so many vectors and hidden units, generously.
+    fn loops(&self, [rows, units]: [usize; 2]) -> usize {
         let (l, hidden) = (&self.sketch.layout, self.sketch.hidden);
-        let (h, r, units) = (l.head, l.sketch, hidden.min(UNITS));
+        let (h, r, blocks) = (l.head, l.sketch, rows / 4);
         let of = |items: usize| items.div_ceil(shader::THREADS) + 1;
         // Rotations take up to four digits of a position.
-        let vectors = 5 * (2 * h + 2 * of(rows * h) + of(h) * rows);
-        let linear = of(rows * h) * (r + 3) + of(rows * r) + (of(r) + of(r * h)) * (rows + 1) + 2 * h + r;
-        let of_units = of(rows * units) * (h + r + 2)
-            + units
-            + (of(units * h) + of(r * units)) * (rows + 1)
-            + of(rows * h) * (units + 1);
-        let gains = (of(h) + of(l.group * h) + of(l.group)) * (rows + 1);
+        let vectors = 20 * of(blocks * h) + 16 * h + of(h) * rows * 5;
+        let linear = of(blocks * r) * 2
+            + of(blocks * h / 4) * (r + 2)
+            + (of(r) + of(r * h / 16)) * (blocks + 2)
+            + h / 4
+            + r;
+        let of_units = of(blocks * units / 4) * (h / 4 + r + 2)
+            + units / 4
+            + (of(units * h / 16) + of(r * units / 16)) * (blocks + 2)
+            + of(blocks * h / 4) * (units + 2);
+        let gains = of(h) * (blocks + 1) + (of(l.group * h) + of(l.group)) * (rows + 1);
         vectors + linear + hidden.div_ceil(units) * of_units + gains
     }
 
@@ -71,24 +75,29 @@ impl Kernel for SketchAffineGrad {
 
     fn variant(&self, device: &DeviceTraits, _: &Capacity) -> Variant {
         let l = &self.sketch.layout;
-        let units = self.sketch.hidden.min(UNITS);
         let flags = shader::Flags { vectors: self.of_vectors };
-        let overrides = |row_tile| shader::Overrides {
-            row_tile,
-            units,
-            at_once: row_tile * device.rounds(4096, 2 * self.loops(row_tile)),
-            vector_size: row_tile * l.head,
-            units_size: row_tile * units,
-            output_size: row_tile * l.sketch,
-            weights: self.sketch.weight_count(),
-            slab: self.slabs().shape.last().unwrap_or(0),
-            x_normed: l.normed,
-            affine_net: self.sketch.net(),
-            head_layout: l.overrides(),
-            head_vector: l.vector_overrides(),
+        let overrides = |[rows, units]: [usize; 2]| {
+            let units = units.min(self.sketch.hidden);
+            shader::Overrides {
+                row_tile: rows,
+                units,
+                at_once: rows * device.rounds(4096, 2 * self.loops([rows, units])),
+                vector_size: rows / 4 * l.head,
+                units_size: rows / 4 * units,
+                output_size: rows / 4 * l.sketch,
+                parts_size: rows / 4 * l.head.max(units) / 4,
+                weights: self.sketch.weight_count(),
+                slab: self.slabs().shape.last().unwrap_or(0),
+                x_normed: l.normed,
+                affine_net: self.sketch.net(),
+                head_layout: l.overrides(),
+                head_vector: l.vector_overrides(),
+            }
         };
-        let fits = |row_tile: &usize| overrides(*row_tile).workgroup_bytes(flags) <= device.workgroup_memory;
-        overrides([16, 8, 4, 2].into_iter().find(fits).unwrap_or(1)).variant(flags)
+        // Larger tiles would leave a processor few workgroups.
+        let cuts = [[16, 64], [16, 32], [8, 64], [8, 32], [4, 64], [4, 32], [4, 16], [4, 8], [4, 4]];
+        let fits = |cut: &[usize; 2]| overrides(*cut).workgroup_bytes(flags) <= device.workgroup_memory;
+        overrides(cuts.into_iter().find(fits).unwrap_or([4, 4])).variant(flags)
     }
 
     fn dispatches(&self, variant: &Variant, call: &Call) -> Vec<Dispatch> {

@@ -3,9 +3,10 @@
 
 use std::sync::Arc;
 
-use polysketch::attention::{Attention, Kind, Mode, Sketch};
+use polysketch::attention::{Attention, Kind, Mode, Rotation, Sketch};
 use polysketch::check::attention_cases::{attention, from_packed_rows, of_rows, with_sketch};
 use polysketch::check::case::{Data, bits};
+use polysketch::check::linearized_cases::{self, after};
 use polysketch::check::model_cases::{Scene, training};
 use polysketch::check::models::{Body, RandomModel};
 use polysketch::check::random::Rng;
@@ -61,6 +62,40 @@ fn attention_case(rng: &mut Rng) -> Case {
         lane.position = rng.below(5) * block;
     }
     case
+}
+
+/// Linearised attention: from its packed rows on, its sketch, or on top of states.
+fn linearized_case(rng: &mut Rng) -> Case {
+    let block = four(rng, 44);
+    let (heads, group) = (rng.within(1, 3), rng.pick(&[1, 1, 2, 3, 5]));
+    let (head, r) = (four(rng, 68), four(rng, 24));
+    let sinks = rng.below(block.min(9) + 1);
+    let (near, gated) = (rng.within(1, 4), rng.below(2) == 0);
+    let mut a = linearized_cases::layer([heads, group, head, r], [block, near, sinks], gated);
+    a.kind = Kind::Linearized { hidden: four(rng, 100), turned: 30.0 };
+    a.layout.normed = rng.below(3) == 0;
+    a.layout.rotation = rng.pick(&[Rotation::Raw, Rotation::Raw, Rotation::Normed]);
+    a.layout.interleaved = rng.below(4) == 0;
+    let trained = rng.pick(&[Mode::Train, Mode::Train, Mode::Transfer, Mode::Forward]);
+    let some = tokens(rng, block);
+    let tokens = rng.pick(&[some, (near + 2) * block + 1]);
+    let prefix = |rng: &mut Rng| {
+        let far = near * block;
+        rng.pick(&[1, sinks.max(1), block, far, far + 1, far + block, rng.clone().within(1, far + block)])
+    };
+    let prefixes: Vec<usize> = (0..rng.within(1, 4)).map(|_| prefix(rng)).collect();
+    match rng.below(5) {
+        0 | 1 => {
+            let graph = from_packed_rows(&a, trained).unwrap();
+            of_rows("linearized", graph, &a.layout, false, rng.within(1, 3), tokens)
+        }
+        2 if trained != Mode::Forward => linearized_cases::with_sketch(&a, trained, tokens, "").unwrap(),
+        3 => after(&a, Mode::Decode, &prefixes, 1).unwrap(),
+        _ => {
+            let prefixes: Vec<usize> = prefixes.into_iter().map(|n| n - rng.below(2).min(n)).collect();
+            after(&a, Mode::Prefill, &prefixes, tokens).unwrap()
+        }
+    }
 }
 
 fn random(rng: &mut Rng) -> Sketch {
@@ -200,8 +235,13 @@ fn linear_case(rng: &mut Rng) -> Case {
 pub type Make = fn(&mut Rng) -> Case;
 
 /// Sorts of calls: a name, and a case from a random number.
-pub const SORTS: [(&str, Make); 4] =
-    [("attention", attention_case), ("sketch", sketch_case), ("model", model_case), ("linear", linear_case)];
+pub const SORTS: [(&str, Make); 5] = [
+    ("attention", attention_case),
+    ("linearized", linearized_case),
+    ("sketch", sketch_case),
+    ("model", model_case),
+    ("linear", linear_case),
+];
 
 /// The case of a sort and a number.
 pub fn case(sort: (&str, Make), number: u64) -> Case {
