@@ -225,7 +225,7 @@ impl Attention {
                 within("hidden units of the sketch", *hidden, 4, 1 << 12, 4)?;
                 within("near blocks", l.near, 1, 1 << 12, 1)?;
                 within("sinks", l.sinks, 0, l.block, 1)?;
-                if !(*turned >= 0.0) {
+                if turned.is_nan() || *turned < 0.0 {
                     return refuse("longest wavelength of the sketch", turned, "at least 0");
                 }
                 return Ok(());

@@ -145,10 +145,7 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
     let layers = teacher.config.num_hidden_layers;
     if common.talks() {
         let tokens = thousands(settings.tokens(settings.steps));
-        tell(&format!(
-            "{name}: {layers} layers learn from themselves, {tokens} tokens, on {}",
-            engine.name()
-        ));
+        tell(format!("{name}: {layers} layers learn from themselves, {tokens} tokens, on {}", engine.name()));
     }
     let mut transfer = {
         let _spinner = Progress::spinner(common, "loading the teacher");
@@ -166,7 +163,7 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
         match event {
             Event::Step(step, layers, _) => {
                 if common.talks() {
-                    tell(&format!("step {step}: error {}", described(layers)));
+                    tell(format!("step {step}: error {}", described(layers)));
                 }
                 if interrupted() || step >= last {
                     return ControlFlow::Break(());
@@ -175,7 +172,7 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
             Event::Evaluation(step, layers) => {
                 result = layers.to_vec();
                 if common.talks() {
-                    tell(&format!("step {step}: held out {}", described(layers)));
+                    tell(format!("step {step}: held out {}", described(layers)));
                 }
             }
             Event::Saved(_) => {}

@@ -450,8 +450,11 @@ pub fn add(tests: &mut Tests) {
     }
 }
 
+/// What is run on an adapter.
+type Test = Box<dyn FnOnce(&Place) + Send>;
+
 /// Linearised attention: the gradients of near pairs, and its sketch, of so many hidden units.
-fn linearized(add: &mut dyn FnMut(&str, Box<dyn FnOnce(&Place) + Send>)) {
+fn linearized(add: &mut dyn FnMut(&str, Test)) {
     let layer = |group, head, hidden| {
         let mut a = linearized_cases::layer([1, group, head, 16], [64, 2, 4], false);
         a.kind = Kind::Linearized { hidden, turned: 1000.0 };
