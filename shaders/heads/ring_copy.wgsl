@@ -27,17 +27,16 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let window_first = id.z * params.window;
     let own = LEAD * BLOCK + lane.ring;                    // the window's row of the call's first token
 #ifdef LOAD
-    let block = (lane.position - lane.ring) / BLOCK;       // that the ring is filling
-    // The token of this row, and the rows of both.
-    let at = (max(block, LEAD) - LEAD) * BLOCK + row;
-    var ring_row = at % ring_rows;
-    var window_row = own + at - lane.position;
+    // Rows of the window before the call's, but those before the text.
+    var ring_row = (lane.position + row - own) % ring_rows;
+    var window_row = row;
     if row >= ring_rows {
         // A window that begins with the text has its sinks in its blocks.
+        let block = (lane.position - lane.ring) / BLOCK;   // that the ring is filling
         if block <= LEAD || row >= ring_rows + SINKS { return; }
         ring_row = row;
         window_row = params.window - SINKS + row - ring_rows;
-    } else if at >= lane.position {
+    } else if row >= own || lane.position + row < own {
         return;
     }
     let to = (window_first + window_row) * (KEY_WIDTH / 4u) + column;

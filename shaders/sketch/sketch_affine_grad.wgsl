@@ -127,9 +127,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             for (var c = 0u; c < HEAD; c++) {
                 log_gain += weight(net.tilt + m * HEAD + c) * vector[c * across + local / 4u][local % 4u];
             }
-            let within = log_gain > -MOST_GAIN && log_gain < MOST_GAIN;
+            let bounded = log_gain > -MOST_GAIN && log_gain < MOST_GAIN;
             gain[local] = exp(0.5 * clamp(log_gain, -MOST_GAIN, MOST_GAIN));
-            dlog[local] = select(0.0, 0.5, within);
+            dlog[local] = select(0.0, 0.5, bounded);
         }
         workgroupBarrier();
         for (var i = local; i < across * HEAD; i += THREADS) { vector[i] -= weight(net.mean + i / across); }

@@ -1,7 +1,7 @@
 //! `linearize`: a softmax model's attention made linear, as an adapter beside its file (SPEC §10).
 
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::Args;
@@ -202,9 +202,12 @@ fn described(layers: &[f64]) -> String {
     format!("{mean:.4}, worst {:.3} in layer {worst}", layers.get(worst).copied().unwrap_or(0.0))
 }
 
-/// The command as it was given, with the program's own name.
+/// The command as it was given, with the program's own name, and files without their folders: an adapter goes
+/// elsewhere.
 fn command() -> String {
-    let given =
-        std::env::args().skip(1).map(|text| if text.contains(' ') { format!("'{text}'") } else { text });
+    let given = std::env::args_os().skip(1).map(|text| {
+        let name = Path::new(&text).file_name().unwrap_or(&text).to_string_lossy().into_owned();
+        if name.contains(' ') { format!("'{name}'") } else { name }
+    });
     std::iter::once("polysketch".to_string()).chain(given).collect::<Vec<_>>().join(" ")
 }

@@ -167,7 +167,7 @@ impl HeadLayout {
 
     /// The block that the ring of a lane is filling, or has filled: what block 0 of a call is of the text.
     pub(in crate::kernels) fn first_block(&self, lane: Lane) -> usize {
-        (lane.position - lane.ring) / self.block
+        lane.position.saturating_sub(lane.ring) / self.block
     }
 
     /// Row of a window of so many that holds the first sink, where that is no longer near.

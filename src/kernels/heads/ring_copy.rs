@@ -90,16 +90,16 @@ impl RingCopy {
     /// Rows of a lane's window and of its ring: what a call finds.
     fn loaded(&self, lane: Lane, window: usize) -> impl Iterator<Item = (usize, usize)> {
         let l = self.layout.clone();
-        let block = l.first_block(lane);
-        let first = block.saturating_sub(l.lead) * l.block;
         // A window that begins with the text has its sinks in its blocks.
-        let sinks = if block > l.lead { 0..l.sinks } else { 0..0 };
+        let sinks = if l.first_block(lane) > l.lead { 0..l.sinks } else { 0..0 };
         let sinks = sinks.map({
             let l = l.clone();
             move |i| (window - l.sinks + i, l.near * l.block + i)
         });
         let base = l.window_row(lane);
-        (first..lane.position).map(move |at| (base + at - lane.position, l.ring_row(at))).chain(sinks)
+        // Not those before the text.
+        let rows = base.saturating_sub(lane.position)..base;
+        rows.map(move |row| (row, l.ring_row(lane.position + row - base))).chain(sinks)
     }
 
     /// The same of what a call leaves: those of its tokens that stay near, and those that are sinks.
