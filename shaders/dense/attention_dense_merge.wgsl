@@ -32,7 +32,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
         total += scale * parts[at + HEAD];
     }
 #ifdef FAR
-    let share = exp(-highest);
+    let share = exp(min(-highest, 80.0));
     sum += share * far[id.y * (HEAD + 4u) + id.x];
     total += share * far[id.y * (HEAD + 4u) + HEAD];
 #endif

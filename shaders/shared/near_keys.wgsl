@@ -205,7 +205,7 @@ fn store_outputs(rows: u32, lane: u32, head: u32) {
             let to = ((token * HEADS + head) * GROUP + u32(own) % GROUP) * (HEAD / 4u);
 #ifdef NEAR_ONLY
             // What a state knows, on the scale of the largest near score.
-            let share = exp(-row_state[row].x);
+            let share = exp(min(-row_state[row].x, 80.0));
             let of_far = (near.queries + u32(own)) * (HEAD / 4u + 1u);
             let joined = all + share * far[of_far + HEAD / 4u].x;
 #endif

@@ -132,7 +132,7 @@ fn groups(config: &ModelConfig) -> Vec<(&'static str, u64)> {
         _ if spec.name.starts_with("lm_head.") => 7,
         _ if spec.name.contains("embed_positions") => 6,
         ParameterKind::Embedding => 0,
-        _ if spec.name.contains(".sketch.") => 2,
+        _ if spec.name.contains(".sketch.") || spec.name.ends_with(".sketch") => 2,
         ParameterKind::GateWeight | ParameterKind::GateBias => 3,
         _ if spec.name.contains(".mlp.") => 4,
         ParameterKind::NormScale | ParameterKind::NormBias => 5,

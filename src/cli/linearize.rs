@@ -8,6 +8,7 @@ use clap::Args;
 use pollster::block_on;
 use polysketch::files::{cache_dir, create_folders};
 use polysketch::model::Adapter;
+use polysketch::model::adapter::ADAPTER;
 use polysketch::model::config::Linearized;
 use polysketch::train::linearize::run::{Event, Rhythm, Run};
 use polysketch::train::linearize::texts::Texts;
@@ -124,10 +125,25 @@ impl Options {
 /// Runs the command.
 pub fn run(common: &Common, options: &Options) -> Outcome {
     let place = model::place(common, Some(&options.teacher))?;
+    if let Some(path) = &place.adapter {
+        let text = format!("--adapter {}: the teacher is a model without one", path.display());
+        return Err(Error::new(ErrorKind::Input, text)
+            .help("leave it out; --begin FILE goes on from one")
+            .into());
+    }
+    let begin = options.begin.as_deref().map(|path| match path.is_dir() {
+        true => Adapter::open(&path.join(ADAPTER)),
+        false => Adapter::open(path),
+    });
+    let begin = begin.transpose()?;
     let teacher = model::open(&place)?;
     let settings = options.settings(teacher.config.num_hidden_layers)?;
     settings.check()?;
-    create_folders(&options.out)?;
+    settings.check_student(&teacher.config)?;
+    if options.out.is_file() {
+        let text = format!("--out {}: is a file", options.out.display());
+        return Err(Error::new(ErrorKind::Input, text).help("give the name of a folder").into());
+    }
     let found = Run::found(&options.out)?;
     let first = found.as_ref().map_or(0, |(_, step, _)| *step);
     let fingerprint = block_on(teacher.fingerprint())?;
@@ -140,6 +156,7 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
         })
     };
     let (training, held_out) = (texts(&options.data, settings.context)?, texts(&options.held_out, 2)?);
+    create_folders(&options.out)?;
     let engine = model::engine(common)?;
     let name = options.teacher.name();
     let layers = teacher.config.num_hidden_layers;
@@ -153,7 +170,6 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
     };
     catch_interrupt();
     let command = command();
-    let begin = options.begin.as_deref().map(Adapter::open).transpose()?;
     let run = Run { out: options.out.clone(), settings, command, begin };
     let rhythm = Rhythm { evaluate: options.eval_every as u64, save: options.save_every as u64 };
     let began = Instant::now();

@@ -7,6 +7,7 @@ use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use polysketch::gpu::{AdapterRequest, Backend};
 use polysketch::graph::Recompute;
+use polysketch::model::adapter::ADAPTER;
 use polysketch::model::{LoadOptions, WeightType};
 use polysketch::{Error, ErrorKind, Result};
 
@@ -48,7 +49,7 @@ impl Common {
             let text = format!("--adapter {} and --adapter {}", first.display(), more.display());
             return Err(Error::new(ErrorKind::Input, text).help("a model has one such file"));
         }
-        Ok(first.map(|path| if path.is_dir() { path.join("adapter.safetensors") } else { path }))
+        Ok(first.map(|path| if path.is_dir() { path.join(ADAPTER) } else { path }))
     }
 
     /// Whether statistics and warnings are wanted on stderr.
@@ -61,7 +62,7 @@ impl Common {
 fn is_file(text: &str) -> bool {
     let path = Path::new(text);
     let number = text.bytes().all(|b| b.is_ascii_digit());
-    !number && (text.ends_with(".safetensors") || path.is_file() || path.is_dir())
+    !number && (text.ends_with(".safetensors") || text.contains('/') || path.is_file() || path.is_dir())
 }
 
 fn backend() -> impl TypedValueParser<Value = Backend> {

@@ -10,6 +10,10 @@ use super::transformer;
 use crate::error::{Error, ErrorKind, Result};
 use crate::text::clip;
 
+/// The logit of every gate: what a far key weighs falls to a half in 5 600 tokens.
+pub const GATE: f32 = 9.0;
+/// The name of an adapter's file in a folder.
+pub const ADAPTER: &str = "adapter.safetensors";
 /// What the notes of an adapter's file say of it.
 const FORMAT: &str = "polysketch adapter 1";
 
@@ -73,7 +77,7 @@ impl Adapter {
     ///
     /// # Errors
     /// As [`Adapter::to_bytes`].
-    pub fn silent(linearized: &Linearized, base: u64, model: &ModelSource, gate: f32) -> Result<Self> {
+    pub fn silent(linearized: &Linearized, base: u64, model: &ModelSource) -> Result<Self> {
         let config = ModelConfig { linearized: Some(linearized.clone()), ..model.config.clone() };
         let specs = config.parameters();
         let numbers = |layer: usize| {
@@ -82,7 +86,7 @@ impl Adapter {
         };
         let layers = config.num_hidden_layers;
         let sketches: Vec<Vec<f32>> = (0..layers).map(|layer| vec![0.0; numbers(layer)]).collect();
-        let gates = vec![vec![gate; config.num_key_value_heads]; layers];
+        let gates = vec![vec![GATE; config.num_key_value_heads]; layers];
         Self::from_bytes(Self::to_bytes(linearized, base, &sketches, &gates, &[])?, "adapter")
     }
 
@@ -138,7 +142,7 @@ impl ModelSource {
             return fail(what, "the file is damaged; write it again");
         }
         self.config.linearized = Some(adapter.linearized);
-        transformer::attention(&self.config).check().map_err(|e| {
+        transformer::check_layers(&self.config).map_err(|e| {
             Error::new(ErrorKind::ModelFormat, format!("{label}: {}", e.message()))
                 .help("the file is damaged; write it again")
         })?;

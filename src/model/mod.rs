@@ -1,6 +1,6 @@
 //! Models: configuration, checkpoint, tokenizer, the transformer as a graph, sessions.
 
-pub(crate) mod adapter;
+pub mod adapter;
 mod byte_level;
 #[doc(hidden)]
 pub mod bytes;

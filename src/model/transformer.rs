@@ -9,7 +9,7 @@ use crate::attention::{
     Attention, DEFAULT_BLOCK, HeadLayout, Inputs, Kind, LayerHandles, Mask, Mode, Norm, RopeScaling,
     Rotation, Sketch,
 };
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::graph::{Graph, Plan, Purpose, Recompute, TensorId};
 use crate::kernels::DeviceTraits;
 use crate::kernels::cpu::Activation;
@@ -124,6 +124,20 @@ pub fn attention(config: &ModelConfig) -> Attention {
     let mask = if a.causal { Mask::Causal } else { Mask::Full };
     let (theta, scaling) = (config.rope.theta, config.rope.scaling.clone());
     Attention { layout, kind, bias: a.denominator_bias, theta, scaling, mask }
+}
+
+/// Refuses a linearised configuration of which some layer cannot be run.
+///
+/// # Errors
+/// As [`Attention::check`], naming the layer.
+pub fn check_layers(config: &ModelConfig) -> Result<()> {
+    let attention = attention(config);
+    let Some(l) = &config.linearized else { return attention.check() };
+    for (layer, near) in l.near.iter().enumerate() {
+        let of_layer = attention.clone().with_near(*near, l.sinks).check();
+        of_layer.map_err(|e| Error::new(e.kind(), format!("layer {layer}: {}", e.message())))?;
+    }
+    Ok(())
 }
 
 /// A decoder's graph, and what its caller writes, reads and keeps of it.

@@ -210,13 +210,18 @@ pub async fn costs(model: &Model, text: &[u32], lengths: &[usize]) -> Result<Vec
     const WRITTEN: usize = 16;
     let mut session = Session::new(model).await?;
     let mut costs = Vec::new();
-    let (mut read, mut time) = (0, 0.0);
+    let (mut read, mut time, mut of_reading) = (0, 0.0, 0);
     for &tokens in lengths {
         // What was written at the last length is a part of the text.
-        let part = &text[read % text.len()..][..(tokens - read).min(text.len() - read % text.len())];
+        let Some(part) = text.get(read..tokens).filter(|part| !part.is_empty()) else {
+            let what = format!("a length of {tokens} tokens after {read}, of a text of {}", text.len());
+            return Err(Error::new(ErrorKind::Input, what)
+                .help("give lengths that grow by at least 32, and a text as long as the last"));
+        };
         let began = Instant::now();
         session.prefill(0, part, &mut |_| std::ops::ControlFlow::Continue(())).await?;
         time += began.elapsed().as_secs_f64();
+        of_reading += part.len();
         let options = GenerateOptions::greedy(WRITTEN);
         session.decode(&[0], &[&options], 1).await?;
         let began = Instant::now();
@@ -231,7 +236,7 @@ pub async fn costs(model: &Model, text: &[u32], lengths: &[usize]) -> Result<Vec
         }
         let writing = began.elapsed().as_secs_f64() / written.max(1) as f64;
         let bytes = session.bytes_of(tokens);
-        costs.push(Cost { tokens, bytes, reading: tokens as f64 / time, writing });
+        costs.push(Cost { tokens, bytes, reading: of_reading as f64 / time, writing });
         read = session.position(0);
     }
     Ok(costs)

@@ -85,7 +85,7 @@ fn a_toy_teacher_is_learned_from() {
 /// An adapter for a model whose sketches are some small numbers.
 fn some_adapter(source: &ModelSource, near: &[usize]) -> Vec<u8> {
     let base = block_on(source.fingerprint()).expect("reads");
-    let silent = Adapter::silent(&linearized(near), base, source, 4.0).expect("fits");
+    let silent = Adapter::silent(&linearized(near), base, source).expect("fits");
     let layers = source.config.num_hidden_layers;
     let numbers = silent.tensors.shape("linear.layers.0.sketch").expect("is there")[0];
     let number = |i: usize| ((i * 37 % 101) as f32 / 101.0 - 0.4) * 0.3;

@@ -92,11 +92,24 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
             .help("give what makes it linear: --adapter FILE")
             .into());
     };
+    if options.tokens < 2 {
+        return Err(Error::new(ErrorKind::Input, "--tokens 1: the first token is not predicted")
+            .help("use at least 2")
+            .into());
+    }
+    // Those that a quick look has no time for.
+    let few = |all: &[usize]| -> Vec<usize> {
+        let mut all: Vec<usize> = all.iter().copied().filter(|n| !folder.quick || *n <= 1024).collect();
+        all.sort_unstable();
+        all.dedup();
+        all
+    };
+    let (distances, lengths) = (few(&options.recall), few(&options.lengths));
     let (texts, tokens, trials, prompts) = match folder.quick {
         true => (1, options.tokens.min(512), 2, options.answers.min(1)),
         false => (options.texts, options.tokens, options.trials, options.answers),
     };
-    let longest = options.lengths.iter().chain(&options.recall).copied().max().unwrap_or(0).max(tokens);
+    let longest = lengths.iter().chain(&distances).copied().max().unwrap_or(0).max(tokens);
     let models = models(common, &place, &path, longest + 256)?;
     let [teacher, near, student] = &models;
     let all = [teacher, near, student];
@@ -109,6 +122,14 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
         }
         read.push((name.clone(), ids));
     }
+    let filler = &read[0].1;
+    if filler.len() < longest {
+        let what =
+            format!("{}: has {} tokens, {longest} are needed", options.data[0].1.display(), filler.len());
+        return Err(Error::new(ErrorKind::Input, what)
+            .help("put a longer text first, or use fewer --lengths and --recall")
+            .into());
+    }
     let mut kinds = Vec::new();
     for (name, ids) in &read {
         let bar = Progress::bar(common, name, (texts * tokens) as u64, Unit::Tokens);
@@ -117,17 +138,16 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
         let positions = block_on(linearize::predictions(&all, &parts, &mut |done| bar.set(done)))?;
         kinds.push(Kind { name: name.clone(), positions });
     }
-    let filler = &read[0].1;
     let mut recall = Vec::new();
     for model in all {
         let _spinner = Progress::spinner(common, "recall");
         let of = |distance: &usize| block_on(linearize::recall(model, filler, *distance, trials));
-        recall.push(options.recall.iter().map(of).collect::<Result<Vec<_>>>()?);
+        recall.push(distances.iter().map(of).collect::<Result<Vec<_>>>()?);
     }
     let mut costs = Vec::new();
     for model in [teacher, student] {
         let _spinner = Progress::spinner(common, "state and speed");
-        costs.push(block_on(linearize::costs(model, filler, &options.lengths))?);
+        costs.push(block_on(linearize::costs(model, filler, &lengths))?);
     }
     let answers = {
         let _spinner = Progress::spinner(common, "answers");
@@ -156,7 +176,7 @@ fn models(common: &Common, place: &Place, adapter: &Path, context: usize) -> Res
     let _spinner = Progress::spinner(common, "loading teacher and student");
     let teacher = model::open(&bare)?;
     let adapter = Adapter::open(adapter)?;
-    let silent = Adapter::silent(&adapter.linearized, adapter.base, &teacher, 9.0)?;
+    let silent = Adapter::silent(&adapter.linearized, adapter.base, &teacher)?;
     let near = block_on(model::open(&bare)?.adapt(silent))?;
     Ok([load(teacher)?, load(near)?, load(model::open(place)?)?])
 }

@@ -275,7 +275,7 @@ impl AttentionDense {
                 let of_row = far.chunks_exact(l.gradient_width()).zip(out.iter_mut()).zip(kept);
                 for (i, ((far, out), kept)) in of_row.enumerate() {
                     let high = sums.highest[i];
-                    let share = (-high).exp();
+                    let share = far_share(high);
                     let total = sums.totals[i] + share * far[l.head];
                     let scale = R::ONE / total;
                     let near = &sums.sums[i * l.head..(i + 1) * l.head];
@@ -353,6 +353,12 @@ impl AttentionDense {
             }
         });
     }
+}
+
+/// What far sums are multiplied with beside near ones that are relative to the largest score: bounded, so that a far
+/// part of nothing stays nothing where all scores are very low.
+pub(in crate::kernels) fn far_share<R: Real>(highest: R) -> R {
+    (-highest).min(R::of(80.0)).exp()
 }
 
 /// What queries have summed so far: sums `[rows, h]`, normalisers `[rows]`, and the maxima `[rows]` that both are

@@ -1,7 +1,7 @@
 //! Adds the parts of `attention_dense_decode`.
 
 use crate::error::Result;
-use crate::kernels::dense::attention_dense::{AttentionDense, Keys};
+use crate::kernels::dense::attention_dense::{AttentionDense, Keys, far_share};
 use crate::kernels::dense::attention_dense_decode::SPLITS;
 use crate::kernels::shader::attention_dense_merge as shader;
 use crate::kernels::{DeviceTraits, Dispatch, Kernel, Real, Variant, shape_error};
@@ -63,7 +63,7 @@ impl AttentionDenseMerge {
                 o.iter_mut().zip(part).for_each(|(o, p)| *o += scale * *p);
             }
             if let Some(far) = far {
-                let share = (-highest).exp();
+                let share = far_share(highest);
                 let far = &far[at * (head + 4)..];
                 total += share * far[head];
                 o.iter_mut().zip(far).for_each(|(o, far)| *o += share * *far);

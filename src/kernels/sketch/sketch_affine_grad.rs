@@ -22,14 +22,22 @@ pub struct SketchAffineGrad {
     pub of_vectors: bool,
 }
 
-/// Shares of a call's rows: enough to keep a GPU busy, few enough to add up.
-const SHARES: Unit = Unit::Shares { rows: 64, most: 64 };
-
 impl SketchAffineGrad {
     /// The partial sums.
     pub(in crate::kernels) fn slabs(&self) -> TensorType {
-        let net = &self.sketch;
-        TensorType::f32(shape![SHARES, net.weight_count() + self.norm_sums() * 4 * net.layout.head])
+        TensorType::f32(shape![self.shares(), self.slab()])
+    }
+
+    /// Numbers of a slab.
+    fn slab(&self) -> usize {
+        self.sketch.weight_count() + self.norm_sums() * 4 * self.sketch.layout.head
+    }
+
+    /// Shares of a call's rows: enough to keep a GPU busy, few enough to add up, and to be bound at once.
+    fn shares(&self) -> Unit {
+        /// Numbers of all slabs: 64 MiB.
+        const NUMBERS: usize = 16 << 20;
+        Unit::Shares { rows: 64, most: (NUMBERS / self.slab()).clamp(4, 64) }
     }
 
     /// Iterations of an invocation's loops over a tile of so many vectors and hidden units, generously.
@@ -101,7 +109,7 @@ impl Kernel for SketchAffineGrad {
     }
 
     fn dispatches(&self, variant: &Variant, call: &Call) -> Vec<Dispatch> {
-        let (shares, l) = (call.unit(SHARES), &self.sketch.layout);
+        let (shares, l) = (call.unit(self.shares()), &self.sketch.layout);
         let share = call.unit(Unit::Rows).div_ceil(shares);
         let params = |first: usize| shader::Params {
             tokens: call.tokens as u32,
@@ -130,7 +138,7 @@ impl SketchAffineGrad {
         let shader::Args { qkv, lanes, norms, rotations, w, dsketch, slabs, dqkv, .. } = args;
         let (net, l) = (&self.sketch, &self.sketch.layout);
         let source = HeadSource { layout: l, qkv, norms, rotations };
-        let (rows, tokens, shares) = (call.unit(Unit::Rows), call.tokens, call.unit(SHARES));
+        let (rows, tokens, shares) = (call.unit(Unit::Rows), call.tokens, call.unit(self.shares()));
         let share = rows.div_ceil(shares);
         let slab = net.weight_count() + self.norm_sums() * 4 * l.head;
         // Of each share and side and key head: its sums, and the gradients of its vectors, row by row.

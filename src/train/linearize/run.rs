@@ -12,11 +12,10 @@ use super::transfer::Transfer;
 use crate::error::{Error, ErrorKind, Result};
 use crate::files::atomic_write;
 use crate::model::Adapter;
+pub use crate::model::adapter::ADAPTER;
 use crate::model::tensor_file::{TensorData, TensorFile, safetensors_bytes};
 use crate::train::log::Log;
 
-/// The adapter as it is now.
-pub const ADAPTER: &str = "adapter.safetensors";
 /// What a run goes on from.
 const STATE: &str = "state.safetensors";
 
@@ -120,6 +119,10 @@ impl Run {
             }
             Some((_, step, seconds)) => {
                 let file = TensorFile::open(&self.out.join(STATE))?;
+                if file.notes().get("base") != Some(&format!("{:016x}", transfer.base())) {
+                    let text = format!("{}: holds a run of another teacher", self.out.display());
+                    return Err(Error::new(ErrorKind::Input, text).help("give its teacher, or another --out"));
+                }
                 let read = |name: String| Ok((name.clone(), file.f32(&name)?));
                 let state = file.names().into_iter().map(read).collect::<Result<Vec<_>>>()?;
                 transfer.restore(&state).await?;
@@ -129,7 +132,11 @@ impl Run {
                 match &self.begin {
                     Some(begin) => transfer.begin(begin).await?,
                     None => {
-                        let text = training.of_step(1, settings.context.min(1024), settings.seed, 0);
+                        // Long enough that every layer has far keys.
+                        let l = &settings.linearized;
+                        let exact = l.near.iter().max().map_or(0, |near| near * l.block_size);
+                        let tokens = settings.context.min(1024.max(exact + 4 * l.block_size));
+                        let text = training.of_step(1, tokens, settings.seed, 0);
                         transfer.calibrate(&text[0]).await?;
                     }
                 }
@@ -183,7 +190,13 @@ impl Run {
             state.iter().map(|(name, values)| TensorData::f32(name, &[values.len()], values)).collect();
         let settings = serde_json::to_string(&self.settings).unwrap_or_default();
         let (step, seconds) = (step.to_string(), seconds.to_string());
-        let notes = [("settings", settings.as_str()), ("step", step.as_str()), ("seconds", seconds.as_str())];
+        let base = format!("{:016x}", transfer.base());
+        let notes = [
+            ("settings", settings.as_str()),
+            ("step", step.as_str()),
+            ("seconds", seconds.as_str()),
+            ("base", base.as_str()),
+        ];
         let state = safetensors_bytes(&tensors, &notes)?;
         // The state last: what it says was saved is there.
         atomic_write(&self.out.join(ADAPTER), |w| w.write_all(&adapter))?;

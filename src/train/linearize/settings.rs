@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::model::ModelConfig;
 use crate::model::config::Linearized;
+use crate::model::transformer;
 use crate::train::schedule::{Decay, Schedule};
 
 /// Everything that decides what attention transfer computes.
@@ -37,13 +39,32 @@ impl TransferSettings {
         steps.saturating_mul((self.batch as u64).saturating_mul(self.context as u64))
     }
 
+    /// Refuses a student that a model cannot have.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Input`].
+    pub fn check_student(&self, teacher: &ModelConfig) -> Result<()> {
+        let layers = teacher.num_hidden_layers;
+        if self.linearized.near.len() != layers {
+            let text =
+                format!("near blocks of {} layers, the model has {layers}", self.linearized.near.len());
+            return Err(Error::new(ErrorKind::Input, text).help("give one number a layer"));
+        }
+        let config = ModelConfig { linearized: Some(self.linearized.clone()), ..teacher.clone() };
+        transformer::check_layers(&config).map_err(|e| {
+            Error::new(ErrorKind::Input, e.message()).help("choose another student: linearize --help")
+        })
+    }
+
     /// Refuses what cannot be run.
     ///
     /// # Errors
     /// [`ErrorKind::Input`].
     pub fn check(&self) -> Result<()> {
-        let exact = self.linearized.near.iter().map(|near| near * self.linearized.block_size).min();
-        let least = exact.unwrap_or(0) + self.linearized.block_size;
+        let exact = self.linearized.near.iter().map(|near| near.saturating_mul(self.linearized.block_size));
+        // What is exact over the whole context has nothing to learn, and would count as perfect.
+        let exact = if self.steps > 0 { exact.max() } else { exact.min() };
+        let least = exact.unwrap_or(0).saturating_add(self.linearized.block_size);
         if self.batch == 0 || self.context < least {
             let text = format!(
                 "{} steps of {} texts of {} tokens; all is exact up to {} tokens",

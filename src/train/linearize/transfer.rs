@@ -7,6 +7,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::exec::{Memory, Program, Submission, check_memory};
 use crate::graph::{Plan, Role, sum};
 use crate::kernels::DeviceTraits;
+use crate::model::adapter::GATE;
 use crate::model::config::Linearized;
 use crate::model::parameters::linear_sketch;
 use crate::model::transformer::{self, Build, Transferring};
@@ -16,9 +17,6 @@ use crate::tensor::{Call, Capacity, DType, TensorId};
 use crate::train::learner::measured;
 use crate::train::optimizer::{self, AdamW, Measure, Moment};
 use crate::train::random::Rng;
-
-/// The logit of every gate: what a far key weighs falls to a half in 5 600 tokens.
-pub const GATE: f32 = 9.0;
 
 /// The teacher of a linearised model and its students, with the optimiser's moments.
 #[derive(Debug)]
@@ -74,14 +72,9 @@ impl Transfer {
     pub async fn new(engine: &Engine, teacher: ModelSource, settings: &TransferSettings) -> Result<Self> {
         settings.check()?;
         teacher.check_softmax()?;
-        let layers = teacher.config.num_hidden_layers;
-        if settings.linearized.near.len() != layers {
-            let text =
-                format!("near blocks of {} layers, the model has {layers}", settings.linearized.near.len());
-            return Err(Error::new(ErrorKind::Input, text));
-        }
         let base = teacher.fingerprint().await?;
-        let silent = Adapter::silent(&settings.linearized, base, &teacher, GATE)?;
+        settings.check_student(&teacher.config)?;
+        let silent = Adapter::silent(&settings.linearized, base, &teacher)?;
         let source = teacher.adapt(silent).await?;
         let config = source.config.clone();
         let traits = engine.traits();
