@@ -179,6 +179,6 @@ impl ModelSource {
             kind => format!("{} attention", kind.as_str()),
         };
         Err(Error::new(ErrorKind::Config, format!("{}: this model has {what}", self.checkpoint.label()))
-            .help("only softmax attention is made linear"))
+            .help("only softmax attention is made linear: give the model that the adapter was made from"))
     }
 }

@@ -94,7 +94,7 @@ impl SavedState {
         if state.fingerprint != fingerprint {
             return fail(
                 format!("saved by model {:016x}, the loaded one is {fingerprint:016x}", state.fingerprint),
-                "load the model that saved it (--model)",
+                "load the model that saved it (--model, --adapter)",
             );
         }
         Ok(state)

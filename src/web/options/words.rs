@@ -57,7 +57,7 @@ mod tests {
         for (said, in_a_page) in [
             ("raise --max-context, shorten the text", "raise maxContext, shorten the text"),
             ("another adapter, or --backend cpu", "another adapter, or backend \"cpu\""),
-            ("load the model that saved it (--model)", "load the model that saved it"),
+            ("load the model that saved it (--model, --adapter)", "load the model that saved it"),
             ("use a smaller --lr or --clip", "use a smaller lr or clip"),
             ("nothing to say -- so", "nothing to say  so"),
             ("as it is", "as it is"),
