@@ -176,7 +176,8 @@ impl LearnerPlan {
             })
         };
         let whole = options.context.next_multiple_of(block);
-        if attention.has_cache() {
+        // What is near reaches over the ends of segments.
+        if attention.has_cache() || config.linearized.is_some() {
             return at(options.context);
         }
         match options.segment {

@@ -9,8 +9,8 @@ use polysketch::check::row_cases::{differentiable, optimiser};
 use polysketch::check::{golden, small_cases};
 use polysketch::graph::{Plan, Recompute};
 use polysketch::kernels::DeviceTraits;
-use polysketch::model::config::ModelConfig;
-use polysketch::model::transformer::{self, Build, Ending};
+use polysketch::model::config::{AttentionKind, Linearized, ModelConfig};
+use polysketch::model::transformer::{self, Build, Ending, Transferring};
 use polysketch::tensor::{Capacity, DType};
 use polysketch::train::{LearnerOptions, LearnerPlan};
 
@@ -59,6 +59,29 @@ pub fn configs() -> Vec<ModelConfig> {
     list
 }
 
+/// Those of a softmax model made linear: reading, writing, attention transfer, training.
+fn linearized(pairs: &mut Pairs) {
+    let softmax =
+        |c: &ModelConfig| c.attention.kind == AttentionKind::Softmax && c.head_dim.is_multiple_of(4);
+    let mut config = configs().into_iter().find(softmax).expect("a model has softmax");
+    let usual = Linearized::usual(config.num_hidden_layers);
+    config.linearized = Some(Linearized { block_size: 16, sketch: 8, hidden: 8, ..usual });
+    for device in &devices() {
+        let build = Build { large: DType::F32.into(), max_binding: device.max_binding, slots: 2, context: 0 };
+        for (mode, ending, tokens) in [(Mode::Prefill, Ending::Last, 100), (Mode::Decode, Ending::Sample, 1)]
+        {
+            let decoder = transformer::build(&config, mode, ending, &build).unwrap();
+            let capacity = Capacity { lanes: 2, tokens, slots: 2, context: 0 };
+            pairs.add(&decoder.lower("", device, capacity).unwrap());
+        }
+        let transfer = transformer::transfer(&config, Transferring::Gradients, &build).unwrap();
+        let capacity = Capacity { lanes: 1, tokens: 100, slots: 1, context: 0 };
+        pairs.add(&transfer.graph.lower("", device, capacity).unwrap());
+        let options = LearnerOptions { lanes: 2, context: 50, segment: None, recompute: Recompute::Nothing };
+        pairs.add(&LearnerPlan::new(&config, device, &options).unwrap().train);
+    }
+}
+
 /// The pairs of all of them, for all devices and both weight types.
 pub fn pairs() -> Pairs {
     let mut pairs = Pairs::default();
@@ -80,6 +103,7 @@ pub fn pairs() -> Pairs {
         let capacity = Capacity { lanes: 1, tokens: 20, slots: 1, context: 0 };
         pairs.add(&dense_taylor(&layout, 0.1, 3).unwrap().lower("", device, capacity).unwrap());
     }
+    linearized(&mut pairs);
     for config in configs() {
         let cached = transformer::attention(&config).has_cache();
         for device in &devices() {
