@@ -20,6 +20,7 @@ struct Near {
     uint own;
     uint end;
     uint vector_;
+    uint later;
 };
 
 static const uint HEADS = 2u;
@@ -31,6 +32,8 @@ static const uint KEY_WIDTH = 44u;
 static const uint V_OFFSET = 24u;
 static const uint G_OFFSET = 40u;
 static const bool GATED = true;
+static const uint NEAR = 1u;
+static const uint LEAD = 0u;
 static const uint LOCAL = 16u;
 static const uint LOCAL_OFFSET = 0u;
 static const float BIAS = 1.0;
@@ -1628,7 +1631,7 @@ void add_far_state()
     return;
 }
 
-Near ConstructNear(uint arg0, int arg1, uint arg2, uint arg3, uint arg4, uint arg5) {
+Near ConstructNear(uint arg0, int arg1, uint arg2, uint arg3, uint arg4, uint arg5, uint arg6) {
     Near ret = (Near)0;
     ret.queries = arg0;
     ret.row = arg1;
@@ -1636,6 +1639,7 @@ Near ConstructNear(uint arg0, int arg1, uint arg2, uint arg3, uint arg4, uint ar
     ret.own = arg3;
     ret.end = arg4;
     ret.vector_ = arg5;
+    ret.later = arg6;
     return ret;
 }
 
@@ -1683,17 +1687,17 @@ void main(uint3 group : SV_GroupID, uint3 local : SV_GroupThreadID, uint index :
     uint keys_end = min((naga_div(((tile + rows_1) - 1u), GROUP) + 1u), ((lane_1.ring + _e68) - (block_10 * BLOCK)));
     uint _e78 = params.tokens;
     uint _e91 = params.stride;
-    near = ConstructNear(((group.z * _e78) * GROUP), asint(asuint(int(first)) - asuint(int((lane_1.ring * GROUP)))), ((group.z * _e91) + (block_10 * BLOCK)), tile, keys_end, (naga_mod(group.x, parts) * 4u));
+    near = ConstructNear(((group.z * _e78) * GROUP), asint(asuint(int(first)) - asuint(int((lane_1.ring * GROUP)))), ((group.z * _e91) + ((block_10 + LEAD) * BLOCK)), tile, keys_end, (naga_mod(group.x, parts) * 4u), 0u);
     keep_row_gates();
     GroupMemoryBarrierWithGroupSync();
-    if (((lane_1.position + (block_10 * BLOCK)) > lane_1.ring)) {
-        uint _e117 = params.blocks;
-        z = ((((group.z * _e117) + block_10) * FEATURES) * 17u);
+    if (((naga_div((lane_1.position - lane_1.ring), BLOCK) + block_10) >= NEAR)) {
+        uint _e122 = params.blocks;
+        z = ((((group.z * _e122) + block_10) * FEATURES) * 17u);
         add_far_state();
     }
     add_near_keys(keys_end);
-    float4 _e128 = far_total;
-    share_totals(_e128);
+    float4 _e133 = far_total;
+    share_totals(_e133);
     store_outputs(rows_1, naga_div(group.z, HEADS), head_1);
     return;
 }

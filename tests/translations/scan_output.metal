@@ -48,6 +48,7 @@ struct Near {
     uint own;
     uint end;
     uint vector;
+    uint later;
 };
 struct type_15 {
     metal::float4 inner[4];
@@ -70,6 +71,8 @@ constant uint KEY_WIDTH = 44u;
 constant uint V_OFFSET = 24u;
 constant uint G_OFFSET = 40u;
 constant bool GATED = true;
+constant uint NEAR = 1u;
+constant uint LEAD = 0u;
 constant uint LOCAL = 16u;
 constant uint LOCAL_OFFSET = 0u;
 constant float BIAS = 1.0;
@@ -1953,17 +1956,17 @@ kernel void main_(
     uint keys_end = metal::min(naga_div((tile + rows_1) - 1u, GROUP) + 1u, (lane_1.ring + _e68) - (block_10 * BLOCK));
     uint _e78 = params.tokens;
     uint _e91 = params.stride;
-    near = Near {(group.z * _e78) * GROUP, as_type<int>(as_type<uint>(static_cast<int>(first)) - as_type<uint>(static_cast<int>(lane_1.ring * GROUP))), (group.z * _e91) + (block_10 * BLOCK), tile, keys_end, naga_mod(group.x, parts) * 4u};
+    near = Near {(group.z * _e78) * GROUP, as_type<int>(as_type<uint>(static_cast<int>(first)) - as_type<uint>(static_cast<int>(lane_1.ring * GROUP))), (group.z * _e91) + ((block_10 + LEAD) * BLOCK), tile, keys_end, naga_mod(group.x, parts) * 4u, 0u};
     keep_row_gates(keys, here, near, row_state, _buffer_sizes);
     metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup);
-    if ((lane_1.position + (block_10 * BLOCK)) > lane_1.ring) {
-        uint _e117 = params.blocks;
-        z = (((group.z * _e117) + block_10) * FEATURES) * 17u;
+    if ((naga_div(lane_1.position - lane_1.ring, BLOCK) + block_10) >= NEAR) {
+        uint _e122 = params.blocks;
+        z = (((group.z * _e122) + block_10) * FEATURES) * 17u;
         add_far_state(params, queries, table, prefix, tile_left, tile_right, sum, next, buffer, here, near, row_state, far_total, z, _buffer_sizes);
     }
     add_near_keys(keys_end, params, queries, keys, tile_left, tile_right, sum, next, buffer, here, dots, near, first_key, row_state, total, _buffer_sizes);
-    metal::float4 _e128 = far_total;
-    share_totals(_e128, tile_left, tile_right, here, row_state, total);
+    metal::float4 _e133 = far_total;
+    share_totals(_e133, tile_left, tile_right, here, row_state, total);
     store_outputs(rows_1, naga_div(group.z, HEADS), head_1, params, o, sum, here, near, row_state, _buffer_sizes);
     return;
 }

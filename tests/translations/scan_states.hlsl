@@ -19,6 +19,8 @@ static const uint BLOCK = 16u;
 static const uint V_OFFSET = 24u;
 static const uint G_OFFSET = 40u;
 static const bool GATED = true;
+static const uint SINKS = 0u;
+static const uint LEAD = 0u;
 static const uint WIDTH = 44u;
 static const uint GROUP_X = 4u;
 static const uint GROUP_Y = 8u;
@@ -46,6 +48,7 @@ static uint buffer = (uint)0;
 static uint3 here = (uint3)0;
 static uint first = (uint)0;
 static uint rows = (uint)0;
+static uint sinks = (uint)0;
 static float2 last_gate = (float2)0;
 static uint4 packed_1 = (uint4)0;
 static float4 total = (float4)0;
@@ -385,30 +388,41 @@ float part_of_total(uint row_3)
 float4 features(uint j_4)
 {
     float scale = (float)0;
+    bool local_4 = (bool)0;
 
     const uint _e1 = row_at(j_4);
     uint at_4 = ((_e1 * WIDTH) + SOURCE_OFFSET);
     uint _e7 = rows;
     scale = ((j_4 < _e7) ? 1.0 : 0.0);
-    if (GATED) {
-        float _e14 = scale;
-        float2 _e16 = last_gate;
-        const float _e17 = decay(_e16, _e1);
-        scale = (_e14 * _e17);
+    if (false) {
+        uint _e20 = sinks;
+        local_4 = (j_4 < _e20);
+    } else {
+        local_4 = false;
     }
-    float _e19 = scale;
-    uint _e22 = packed_1.x;
-    const float _e23 = feature(at_4, _e22);
-    uint _e26 = packed_1.y;
-    const float _e27 = feature(at_4, _e26);
-    uint _e30 = packed_1.z;
-    const float _e31 = feature(at_4, _e30);
-    uint _e34 = packed_1.w;
+    bool _e23 = local_4;
+    if (_e23) {
+        scale = 0.0;
+    }
+    if (GATED) {
+        float _e26 = scale;
+        float2 _e28 = last_gate;
+        const float _e29 = decay(_e28, _e1);
+        scale = (_e26 * _e29);
+    }
+    float _e31 = scale;
+    uint _e34 = packed_1.x;
     const float _e35 = feature(at_4, _e34);
-    float4 phi = (_e19 * float4(_e23, _e27, _e31, _e35));
-    float4 _e39 = total;
-    const float _e40 = part_of_total(_e1);
-    total = (_e39 + (phi * _e40));
+    uint _e38 = packed_1.y;
+    const float _e39 = feature(at_4, _e38);
+    uint _e42 = packed_1.z;
+    const float _e43 = feature(at_4, _e42);
+    uint _e46 = packed_1.w;
+    const float _e47 = feature(at_4, _e46);
+    float4 phi = (_e31 * float4(_e35, _e39, _e43, _e47));
+    float4 _e51 = total;
+    const float _e52 = part_of_total(_e1);
+    total = (_e51 + (phi * _e52));
     return phi;
 }
 
@@ -610,11 +624,12 @@ void main(uint3 group : SV_GroupID, uint3 local : SV_GroupThreadID, uint index :
         tile_right = (float4[64])0;
     }
     GroupMemoryBarrierWithGroupSync();
+    bool local_1 = (bool)0;
     uint r = 0u;
     uint c = (uint)0;
-    bool local_1 = (bool)0;
-    float4 value = (float4)0;
     bool local_2 = (bool)0;
+    float4 value = (float4)0;
+    bool local_3 = (bool)0;
     float4 value_1 = ZeroValuefloat4();
     uint i = 0u;
 
@@ -628,28 +643,37 @@ void main(uint3 group : SV_GroupID, uint3 local : SV_GroupThreadID, uint index :
     uint _e39 = params.lane_base;
     Lane lane = ConstructLane(asuint(lanes.Load((_e39 + naga_div(group.z, HEADS))*16+0)), asuint(lanes.Load((_e39 + naga_div(group.z, HEADS))*16+4)), asuint(lanes.Load((_e39 + naga_div(group.z, HEADS))*16+8)), asuint(lanes.Load((_e39 + naga_div(group.z, HEADS))*16+12)));
     uint head = naga_mod(group.z, HEADS);
-    uint _e56 = params.tokens;
-    if ((((block_6 + 1u) * BLOCK) >= (lane.ring + _e56))) {
+    uint of_text = (naga_div((lane.position - lane.ring), BLOCK) + block_6);
+    uint _e64 = params.tokens;
+    uint end = ((0u + lane.ring) + _e64);
+    if (!(((((block_6 + LEAD) + 1u) * BLOCK) >= end))) {
+        local_1 = (of_text < LEAD);
+    } else {
+        local_1 = true;
+    }
+    bool _e79 = local_1;
+    if (_e79) {
         return;
     }
-    uint _e64 = params.stride;
-    first = ((group.z * _e64) + (block_6 * BLOCK));
-    uint _e72 = params.blocks;
-    uint out_ = ((((group.z * _e72) + block_6) * FEATURES) * 17u);
+    uint _e85 = params.stride;
+    first = ((group.z * _e85) + (block_6 * BLOCK));
+    uint _e93 = params.blocks;
+    uint out_ = ((((group.z * _e93) + block_6) * FEATURES) * 17u);
+    sinks = ((of_text == LEAD) ? SINKS : 0u);
     rows = BLOCK;
     if (GATED) {
-        uint _e86 = first;
-        const float2 _e90 = gate_sum(((_e86 + BLOCK) - 1u));
-        last_gate = _e90;
+        uint _e113 = first;
+        const float2 _e117 = gate_sum(((_e113 + BLOCK) - 1u));
+        last_gate = _e117;
     }
-    uint _e94 = here.z;
-    uint4 staged = (((first_feature + (4u * naga_mod(_e94, 8u)))).xxxx + uint4(0u, 1u, 2u, 3u));
+    uint _e121 = here.z;
+    uint4 staged = (((first_feature + (4u * naga_mod(_e121, 8u)))).xxxx + uint4(0u, 1u, 2u, 3u));
     uint4 known = min(staged, (35u).xxxx);
-    uint _e115 = asuint(table.Load(known.x*4));
-    uint _e119 = asuint(table.Load(known.y*4));
-    uint _e123 = asuint(table.Load(known.z*4));
-    uint _e127 = asuint(table.Load(known.w*4));
-    packed_1 = uint4(_e115, _e119, _e123, _e127);
+    uint _e142 = asuint(table.Load(known.x*4));
+    uint _e146 = asuint(table.Load(known.y*4));
+    uint _e150 = asuint(table.Load(known.z*4));
+    uint _e154 = asuint(table.Load(known.w*4));
+    packed_1 = uint4(_e142, _e146, _e150, _e154);
     add_rows(BLOCK);
     uint2 loop_bound_10 = uint2(4294967295u, 4294967295u);
     bool loop_init_10 = true;
@@ -657,19 +681,19 @@ void main(uint3 group : SV_GroupID, uint3 local : SV_GroupThreadID, uint index :
         if (all(loop_bound_10 == uint2(0u, 0u))) { break; }
         loop_bound_10 -= uint2(loop_bound_10.y == 0u, 1u);
         if (!loop_init_10) {
-            uint _e189 = r;
-            r = (_e189 + 1u);
+            uint _e216 = r;
+            r = (_e216 + 1u);
         }
         loop_init_10 = false;
-        uint _e131 = r;
-        if ((_e131 < ROWS)) {
+        uint _e158 = r;
+        if ((_e158 < ROWS)) {
         } else {
             break;
         }
         {
-            uint _e134 = r;
-            const uint _e135 = row_of(_e134);
-            uint f_1 = (first_feature + _e135);
+            uint _e161 = r;
+            const uint _e162 = row_of(_e161);
+            uint f_1 = (first_feature + _e162);
             c = 0u;
             uint2 loop_bound_11 = uint2(4294967295u, 4294967295u);
             bool loop_init_11 = true;
@@ -677,37 +701,37 @@ void main(uint3 group : SV_GroupID, uint3 local : SV_GroupThreadID, uint index :
                 if (all(loop_bound_11 == uint2(0u, 0u))) { break; }
                 loop_bound_11 -= uint2(loop_bound_11.y == 0u, 1u);
                 if (!loop_init_11) {
-                    uint _e186 = c;
-                    c = (_e186 + 1u);
+                    uint _e213 = c;
+                    c = (_e213 + 1u);
                 }
                 loop_init_11 = false;
-                uint _e139 = c;
-                if ((_e139 < 1u)) {
+                uint _e166 = c;
+                if ((_e166 < 1u)) {
                 } else {
                     break;
                 }
                 {
-                    uint _e146 = first_vector;
-                    uint _e147 = c;
-                    const uint _e148 = vector_of(_e147);
-                    uint vector_2 = (_e146 + _e148);
+                    uint _e173 = first_vector;
+                    uint _e174 = c;
+                    const uint _e175 = vector_of(_e174);
+                    uint vector_2 = (_e173 + _e175);
                     if ((f_1 < FEATURES)) {
-                        local_1 = (vector_2 < 4u);
+                        local_2 = (vector_2 < 4u);
                     } else {
-                        local_1 = false;
+                        local_2 = false;
                     }
-                    bool _e160 = local_1;
-                    if (_e160) {
+                    bool _e187 = local_2;
+                    if (_e187) {
                         uint at_6 = (naga_div((out_ + (f_1 * HEAD)), 4u) + vector_2);
-                        uint _e168 = r;
-                        uint _e174 = c;
-                        float4 _e177 = sum[min(uint(((_e168 * 1u) + _e174)), 15u)];
-                        value = _e177;
-                        float4 _e179 = value;
-                        const float _e180 = key_scale(f_1);
-                        value = (_e179 * _e180);
-                        float4 _e184 = value;
-                        states.Store4(at_6*16, asuint(_e184));
+                        uint _e195 = r;
+                        uint _e201 = c;
+                        float4 _e204 = sum[min(uint(((_e195 * 1u) + _e201)), 15u)];
+                        value = _e204;
+                        float4 _e206 = value;
+                        const float _e207 = key_scale(f_1);
+                        value = (_e206 * _e207);
+                        float4 _e211 = value;
+                        states.Store4(at_6*16, asuint(_e211));
                     }
                 }
             }
@@ -717,22 +741,22 @@ void main(uint3 group : SV_GroupID, uint3 local : SV_GroupThreadID, uint index :
         return;
     }
     GroupMemoryBarrierWithGroupSync();
-    uint _e195 = here.z;
-    const uint _e196 = left_blocks();
-    if ((_e195 < _e196)) {
-        uint _e201 = here.z;
-        float4 _e204 = total;
-        tile_left[min(uint(_e201), 127u)] = _e204;
+    uint _e222 = here.z;
+    const uint _e223 = left_blocks();
+    if ((_e222 < _e223)) {
+        uint _e228 = here.z;
+        float4 _e231 = total;
+        tile_left[min(uint(_e228), 127u)] = _e231;
     }
     GroupMemoryBarrierWithGroupSync();
-    uint _e207 = here.z;
-    if ((_e207 < 8u)) {
-        local_2 = (staged.x < FEATURES);
+    uint _e234 = here.z;
+    if ((_e234 < 8u)) {
+        local_3 = (staged.x < FEATURES);
     } else {
-        local_2 = false;
+        local_3 = false;
     }
-    bool _e215 = local_2;
-    if (_e215) {
+    bool _e242 = local_3;
+    if (_e242) {
         uint f_2 = staged.x;
         uint at_7 = naga_div(((out_ + 576u) + f_2), 4u);
         uint2 loop_bound_12 = uint2(4294967295u, 4294967295u);
@@ -741,31 +765,31 @@ void main(uint3 group : SV_GroupID, uint3 local : SV_GroupThreadID, uint index :
             if (all(loop_bound_12 == uint2(0u, 0u))) { break; }
             loop_bound_12 -= uint2(loop_bound_12.y == 0u, 1u);
             if (!loop_init_12) {
-                uint _e248 = i;
-                i = (_e248 + 1u);
+                uint _e275 = i;
+                i = (_e275 + 1u);
             }
             loop_init_12 = false;
-            uint _e230 = i;
-            if ((_e230 < 2u)) {
+            uint _e257 = i;
+            if ((_e257 < 2u)) {
             } else {
                 break;
             }
             {
-                float4 _e236 = value_1;
-                uint _e238 = i;
-                uint _e242 = here.z;
-                float4 _e245 = tile_left[min(uint(((_e238 * 8u) + _e242)), 127u)];
-                value_1 = (_e236 + _e245);
+                float4 _e263 = value_1;
+                uint _e265 = i;
+                uint _e269 = here.z;
+                float4 _e272 = tile_left[min(uint(((_e265 * 8u) + _e269)), 127u)];
+                value_1 = (_e263 + _e272);
             }
         }
-        float4 _e250 = value_1;
-        const float _e251 = key_scale(f_2);
-        const float _e254 = key_scale((f_2 + 1u));
-        const float _e257 = key_scale((f_2 + 2u));
-        const float _e260 = key_scale((f_2 + 3u));
-        value_1 = (_e250 * float4(_e251, _e254, _e257, _e260));
-        float4 _e265 = value_1;
-        states.Store4(at_7*16, asuint(_e265));
+        float4 _e277 = value_1;
+        const float _e278 = key_scale(f_2);
+        const float _e281 = key_scale((f_2 + 1u));
+        const float _e284 = key_scale((f_2 + 2u));
+        const float _e287 = key_scale((f_2 + 3u));
+        value_1 = (_e277 * float4(_e278, _e281, _e284, _e287));
+        float4 _e292 = value_1;
+        states.Store4(at_7*16, asuint(_e292));
         return;
     } else {
         return;

@@ -45,6 +45,8 @@ constant uint BLOCK = 16u;
 constant uint V_OFFSET = 24u;
 constant uint G_OFFSET = 40u;
 constant bool GATED = true;
+constant uint SINKS = 0u;
+constant uint LEAD = 0u;
 constant uint WIDTH = 44u;
 constant uint GROUP_X = 4u;
 constant uint GROUP_Y = 8u;
@@ -440,35 +442,47 @@ metal::float4 features(
     device type_5 const& keys,
     thread uint& first,
     thread uint& rows,
+    thread uint& sinks,
     thread metal::float2& last_gate,
     thread metal::uint4& packed_1,
     thread metal::float4& total,
     constant _mslBufferSizes& _buffer_sizes
 ) {
     float scale = {};
+    bool local_4 = {};
     uint _e1 = row_at(j_4, first, rows);
     uint at_4 = (_e1 * WIDTH) + SOURCE_OFFSET;
     uint _e7 = rows;
     scale = (j_4 < _e7) ? 1.0 : 0.0;
-    if (GATED) {
-        float _e14 = scale;
-        metal::float2 _e16 = last_gate;
-        float _e17 = decay(_e16, _e1, keys, _buffer_sizes);
-        scale = _e14 * _e17;
+    if (false) {
+        uint _e20 = sinks;
+        local_4 = j_4 < _e20;
+    } else {
+        local_4 = false;
     }
-    float _e19 = scale;
-    uint _e22 = packed_1.x;
-    float _e23 = feature(at_4, _e22, keys, _buffer_sizes);
-    uint _e26 = packed_1.y;
-    float _e27 = feature(at_4, _e26, keys, _buffer_sizes);
-    uint _e30 = packed_1.z;
-    float _e31 = feature(at_4, _e30, keys, _buffer_sizes);
-    uint _e34 = packed_1.w;
+    bool _e23 = local_4;
+    if (_e23) {
+        scale = 0.0;
+    }
+    if (GATED) {
+        float _e26 = scale;
+        metal::float2 _e28 = last_gate;
+        float _e29 = decay(_e28, _e1, keys, _buffer_sizes);
+        scale = _e26 * _e29;
+    }
+    float _e31 = scale;
+    uint _e34 = packed_1.x;
     float _e35 = feature(at_4, _e34, keys, _buffer_sizes);
-    metal::float4 phi = _e19 * metal::float4(_e23, _e27, _e31, _e35);
-    metal::float4 _e39 = total;
-    float _e40 = part_of_total(_e1);
-    total = _e39 + (phi * _e40);
+    uint _e38 = packed_1.y;
+    float _e39 = feature(at_4, _e38, keys, _buffer_sizes);
+    uint _e42 = packed_1.z;
+    float _e43 = feature(at_4, _e42, keys, _buffer_sizes);
+    uint _e46 = packed_1.w;
+    float _e47 = feature(at_4, _e46, keys, _buffer_sizes);
+    metal::float4 phi = _e31 * metal::float4(_e35, _e39, _e43, _e47);
+    metal::float4 _e51 = total;
+    float _e52 = part_of_total(_e1);
+    total = _e51 + (phi * _e52);
     return phi;
 }
 
@@ -478,6 +492,7 @@ metal::float4x4 left_rows(
     device type_5 const& keys,
     thread uint& first,
     thread uint& rows,
+    thread uint& sinks,
     thread metal::float2& last_gate,
     thread metal::uint4& packed_1,
     thread metal::float4& total,
@@ -503,7 +518,7 @@ metal::float4x4 left_rows(
         {
             uint _e9 = i_1;
             uint _e11 = i_1;
-            metal::float4 _e13 = features(j_5 + _e11, keys, first, rows, last_gate, packed_1, total, _buffer_sizes);
+            metal::float4 _e13 = features(j_5 + _e11, keys, first, rows, sinks, last_gate, packed_1, total, _buffer_sizes);
             block_2[_e9] = _e13;
         }
     }
@@ -568,6 +583,7 @@ void fetch_rows(
     thread metal::uint3& here,
     thread uint& first,
     thread uint& rows,
+    thread uint& sinks,
     thread metal::float2& last_gate,
     thread metal::uint4& packed_1,
     thread metal::float4& total,
@@ -584,7 +600,7 @@ void fetch_rows(
     if (_e18 < _e19) {
         uint _e25 = here.z;
         uint _e31 = here.z;
-        metal::float4x4 _e35 = left_rows(4u * naga_mod(_e25, 8u), k_4 + (4u * naga_div(_e31, 8u)), keys, first, rows, last_gate, packed_1, total, _buffer_sizes);
+        metal::float4x4 _e35 = left_rows(4u * naga_mod(_e25, 8u), k_4 + (4u * naga_div(_e31, 8u)), keys, first, rows, sinks, last_gate, packed_1, total, _buffer_sizes);
         next = _e35;
         return;
     } else {
@@ -650,6 +666,7 @@ void add_rows(
     thread metal::uint3& here,
     thread uint& first,
     thread uint& rows,
+    thread uint& sinks,
     thread metal::float2& last_gate,
     thread metal::uint4& packed_1,
     thread metal::float4& total,
@@ -657,7 +674,7 @@ void add_rows(
     constant _mslBufferSizes& _buffer_sizes
 ) {
     uint k_5 = 0u;
-    fetch_rows(0u, keys, next, here, first, rows, last_gate, packed_1, total, first_vector, _buffer_sizes);
+    fetch_rows(0u, keys, next, here, first, rows, sinks, last_gate, packed_1, total, first_vector, _buffer_sizes);
     keep_rows(tile_left, tile_right, next, buffer, here);
     metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup);
     uint2 loop_bound_9 = uint2(4294967295u);
@@ -680,7 +697,7 @@ void add_rows(
             bool more = (_e6 + DEPTH) < inner;
             if (more) {
                 uint _e10 = k_5;
-                fetch_rows(_e10 + DEPTH, keys, next, here, first, rows, last_gate, packed_1, total, first_vector, _buffer_sizes);
+                fetch_rows(_e10 + DEPTH, keys, next, here, first, rows, sinks, last_gate, packed_1, total, first_vector, _buffer_sizes);
             }
             multiply_rows(tile_left, tile_right, sum, buffer, here);
             if (more) {
@@ -722,6 +739,7 @@ kernel void main_(
     metal::uint3 here = {};
     uint first = {};
     uint rows = {};
+    uint sinks = {};
     metal::float2 last_gate = {};
     metal::uint4 packed_1 = {};
     metal::float4 total = {};
@@ -735,11 +753,12 @@ kernel void main_(
         }
     }
     metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup);
+    bool local_1 = {};
     uint r = 0u;
     uint c = {};
-    bool local_1 = {};
-    metal::float4 value = {};
     bool local_2 = {};
+    metal::float4 value = {};
+    bool local_3 = {};
     metal::float4 value_1 = metal::float4 {};
     uint i = 0u;
     here = metal::uint3(local.xy, index);
@@ -752,48 +771,57 @@ kernel void main_(
     uint _e39 = params.lane_base;
     Lane lane = lanes[_e39 + naga_div(group.z, HEADS)];
     uint head = naga_mod(group.z, HEADS);
-    uint _e56 = params.tokens;
-    if (((block_6 + 1u) * BLOCK) >= (lane.ring + _e56)) {
+    uint of_text = naga_div(lane.position - lane.ring, BLOCK) + block_6;
+    uint _e64 = params.tokens;
+    uint end = (0u + lane.ring) + _e64;
+    if (!(((((block_6 + LEAD) + 1u) * BLOCK) >= end))) {
+        local_1 = of_text < LEAD;
+    } else {
+        local_1 = true;
+    }
+    bool _e79 = local_1;
+    if (_e79) {
         return;
     }
-    uint _e64 = params.stride;
-    first = (group.z * _e64) + (block_6 * BLOCK);
-    uint _e72 = params.blocks;
-    uint out = (((group.z * _e72) + block_6) * FEATURES) * 17u;
+    uint _e85 = params.stride;
+    first = (group.z * _e85) + (block_6 * BLOCK);
+    uint _e93 = params.blocks;
+    uint out = (((group.z * _e93) + block_6) * FEATURES) * 17u;
+    sinks = (of_text == LEAD) ? SINKS : 0u;
     rows = BLOCK;
     if (GATED) {
-        uint _e86 = first;
-        metal::float2 _e90 = gate_sum((_e86 + BLOCK) - 1u, keys, _buffer_sizes);
-        last_gate = _e90;
+        uint _e113 = first;
+        metal::float2 _e117 = gate_sum((_e113 + BLOCK) - 1u, keys, _buffer_sizes);
+        last_gate = _e117;
     }
-    uint _e94 = here.z;
-    metal::uint4 staged = metal::uint4(first_feature + (4u * naga_mod(_e94, 8u))) + metal::uint4(0u, 1u, 2u, 3u);
+    uint _e121 = here.z;
+    metal::uint4 staged = metal::uint4(first_feature + (4u * naga_mod(_e121, 8u))) + metal::uint4(0u, 1u, 2u, 3u);
     metal::uint4 known = metal::min(staged, metal::uint4(35u));
-    uint _e115 = table[known.x];
-    uint _e119 = table[known.y];
-    uint _e123 = table[known.z];
-    uint _e127 = table[known.w];
-    packed_1 = metal::uint4(_e115, _e119, _e123, _e127);
-    add_rows(BLOCK, keys, tile_left, tile_right, sum, next, buffer, here, first, rows, last_gate, packed_1, total, first_vector, _buffer_sizes);
+    uint _e142 = table[known.x];
+    uint _e146 = table[known.y];
+    uint _e150 = table[known.z];
+    uint _e154 = table[known.w];
+    packed_1 = metal::uint4(_e142, _e146, _e150, _e154);
+    add_rows(BLOCK, keys, tile_left, tile_right, sum, next, buffer, here, first, rows, sinks, last_gate, packed_1, total, first_vector, _buffer_sizes);
     uint2 loop_bound_10 = uint2(4294967295u);
     bool loop_init_10 = true;
     while(true) {
         if (metal::all(loop_bound_10 == uint2(0u))) { break; }
         loop_bound_10 -= uint2(loop_bound_10.y == 0u, 1u);
         if (!loop_init_10) {
-            uint _e189 = r;
-            r = _e189 + 1u;
+            uint _e216 = r;
+            r = _e216 + 1u;
         }
         loop_init_10 = false;
-        uint _e131 = r;
-        if (_e131 < ROWS) {
+        uint _e158 = r;
+        if (_e158 < ROWS) {
         } else {
             break;
         }
         {
-            uint _e134 = r;
-            uint _e135 = row_of(_e134, here);
-            uint f_1 = first_feature + _e135;
+            uint _e161 = r;
+            uint _e162 = row_of(_e161, here);
+            uint f_1 = first_feature + _e162;
             c = 0u;
             uint2 loop_bound_11 = uint2(4294967295u);
             bool loop_init_11 = true;
@@ -801,37 +829,37 @@ kernel void main_(
                 if (metal::all(loop_bound_11 == uint2(0u))) { break; }
                 loop_bound_11 -= uint2(loop_bound_11.y == 0u, 1u);
                 if (!loop_init_11) {
-                    uint _e186 = c;
-                    c = _e186 + 1u;
+                    uint _e213 = c;
+                    c = _e213 + 1u;
                 }
                 loop_init_11 = false;
-                uint _e139 = c;
-                if (_e139 < 1u) {
+                uint _e166 = c;
+                if (_e166 < 1u) {
                 } else {
                     break;
                 }
                 {
-                    uint _e146 = first_vector;
-                    uint _e147 = c;
-                    uint _e148 = vector_of(_e147, here);
-                    uint vector_2 = _e146 + _e148;
+                    uint _e173 = first_vector;
+                    uint _e174 = c;
+                    uint _e175 = vector_of(_e174, here);
+                    uint vector_2 = _e173 + _e175;
                     if (f_1 < FEATURES) {
-                        local_1 = vector_2 < 4u;
+                        local_2 = vector_2 < 4u;
                     } else {
-                        local_1 = false;
+                        local_2 = false;
                     }
-                    bool _e160 = local_1;
-                    if (_e160) {
+                    bool _e187 = local_2;
+                    if (_e187) {
                         uint at_6 = naga_div(out + (f_1 * HEAD), 4u) + vector_2;
-                        uint _e168 = r;
-                        uint _e174 = c;
-                        metal::float4 _e177 = sum.inner[(_e168 * 1u) + _e174];
-                        value = _e177;
-                        metal::float4 _e179 = value;
-                        float _e180 = key_scale(f_1, table, _buffer_sizes);
-                        value = _e179 * _e180;
-                        metal::float4 _e184 = value;
-                        states[at_6] = _e184;
+                        uint _e195 = r;
+                        uint _e201 = c;
+                        metal::float4 _e204 = sum.inner[(_e195 * 1u) + _e201];
+                        value = _e204;
+                        metal::float4 _e206 = value;
+                        float _e207 = key_scale(f_1, table, _buffer_sizes);
+                        value = _e206 * _e207;
+                        metal::float4 _e211 = value;
+                        states[at_6] = _e211;
                     }
                 }
             }
@@ -841,22 +869,22 @@ kernel void main_(
         return;
     }
     metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup);
-    uint _e195 = here.z;
-    uint _e196 = left_blocks();
-    if (_e195 < _e196) {
-        uint _e201 = here.z;
-        metal::float4 _e204 = total;
-        tile_left.inner[_e201] = _e204;
+    uint _e222 = here.z;
+    uint _e223 = left_blocks();
+    if (_e222 < _e223) {
+        uint _e228 = here.z;
+        metal::float4 _e231 = total;
+        tile_left.inner[_e228] = _e231;
     }
     metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup);
-    uint _e207 = here.z;
-    if (_e207 < 8u) {
-        local_2 = staged.x < FEATURES;
+    uint _e234 = here.z;
+    if (_e234 < 8u) {
+        local_3 = staged.x < FEATURES;
     } else {
-        local_2 = false;
+        local_3 = false;
     }
-    bool _e215 = local_2;
-    if (_e215) {
+    bool _e242 = local_3;
+    if (_e242) {
         uint f_2 = staged.x;
         uint at_7 = naga_div((out + 576u) + f_2, 4u);
         uint2 loop_bound_12 = uint2(4294967295u);
@@ -865,31 +893,31 @@ kernel void main_(
             if (metal::all(loop_bound_12 == uint2(0u))) { break; }
             loop_bound_12 -= uint2(loop_bound_12.y == 0u, 1u);
             if (!loop_init_12) {
-                uint _e248 = i;
-                i = _e248 + 1u;
+                uint _e275 = i;
+                i = _e275 + 1u;
             }
             loop_init_12 = false;
-            uint _e230 = i;
-            if (_e230 < 2u) {
+            uint _e257 = i;
+            if (_e257 < 2u) {
             } else {
                 break;
             }
             {
-                metal::float4 _e236 = value_1;
-                uint _e238 = i;
-                uint _e242 = here.z;
-                metal::float4 _e245 = tile_left.inner[(_e238 * 8u) + _e242];
-                value_1 = _e236 + _e245;
+                metal::float4 _e263 = value_1;
+                uint _e265 = i;
+                uint _e269 = here.z;
+                metal::float4 _e272 = tile_left.inner[(_e265 * 8u) + _e269];
+                value_1 = _e263 + _e272;
             }
         }
-        metal::float4 _e250 = value_1;
-        float _e251 = key_scale(f_2, table, _buffer_sizes);
-        float _e254 = key_scale(f_2 + 1u, table, _buffer_sizes);
-        float _e257 = key_scale(f_2 + 2u, table, _buffer_sizes);
-        float _e260 = key_scale(f_2 + 3u, table, _buffer_sizes);
-        value_1 = _e250 * metal::float4(_e251, _e254, _e257, _e260);
-        metal::float4 _e265 = value_1;
-        states[at_7] = _e265;
+        metal::float4 _e277 = value_1;
+        float _e278 = key_scale(f_2, table, _buffer_sizes);
+        float _e281 = key_scale(f_2 + 1u, table, _buffer_sizes);
+        float _e284 = key_scale(f_2 + 2u, table, _buffer_sizes);
+        float _e287 = key_scale(f_2 + 3u, table, _buffer_sizes);
+        value_1 = _e277 * metal::float4(_e278, _e281, _e284, _e287);
+        metal::float4 _e292 = value_1;
+        states[at_7] = _e292;
         return;
     } else {
         return;
