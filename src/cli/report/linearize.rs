@@ -306,7 +306,14 @@ impl LinearizeReport {
                     color: COLORS[who],
                     strength: 1.0,
                     stroke: Stroke::Solid,
-                    points: kind.positions[who].0.iter().enumerate().map(of_bucket).collect(),
+                    // Where all is exact, there is no KL to draw.
+                    points: kind.positions[who]
+                        .0
+                        .iter()
+                        .enumerate()
+                        .map(of_bucket)
+                        .filter(|(_, value)| *value > 1e-6)
+                        .collect(),
                 }
             };
             Panel {
@@ -323,7 +330,7 @@ impl LinearizeReport {
         let perplexity =
             |kind| panel(kind, kind.name.clone(), "perplexity", Prediction::perplexity, &[0, 1, 2]);
         let title = |kind: &Kind| format!("{}: KL to the teacher", kind.name);
-        let kl = |kind| panel(kind, title(kind), "nats a token", |p| p.kl().max(1e-4), &[1, 2]);
+        let kl = |kind| panel(kind, title(kind), "nats a token", Prediction::kl, &[1, 2]);
         let rows =
             vec![self.kinds.iter().map(perplexity).collect(), self.kinds.iter().map(kl).collect::<Vec<_>>()];
         let about = format!("{} texts of {} tokens of each kind", self.texts, thousands(self.tokens));
