@@ -2,8 +2,8 @@
 // The baselines with a key-value cache: softmax (flash style: tiles, running maximum, nothing of size n x n
 // in memory) and the exact polynomial kernel. Queries of one call against all keys of the slot up to their
 // own position; FULL: against all keys of the window; CAUSAL: against those of the window up to their own
-// (training), and the normaliser is kept, or the log-sum-exp; NEAR_ONLY: against those of the window that are near,
-// and the sinks, joined with what a state knows of all others (SPEC §10).
+// (training), and the normaliser is kept, or the log-sum-exp; NEAR_ONLY: against those of the window that are
+// near, and the sinks, joined with what a state knows of all others (SPEC §10).
 //
 // Ladder. Reference: kernels/dense/attention_dense.rs. Naive tiles: an affinity and a vector of v loaded for
 // each multiply-add of four. Tiles in registers that read v from memory: 23 % of the H100's peak. Here: both
@@ -70,7 +70,8 @@ fn main(
     var later = 0u;
     if SINKS > 0u && first_block + block >= NEAR {
         // A window that begins with the text has its sinks in its blocks.
-        let sinks = select(params.stride - SINKS, (LEAD - min(first_block, LEAD)) * BLOCK, first_block <= LEAD);
+        let in_blocks = (LEAD - min(first_block, LEAD)) * BLOCK;
+        let sinks = select(params.stride - SINKS, in_blocks, first_block <= LEAD);
         near = Near(queries_first, row, window + sinks, SINKS * GROUP, SINKS, vector, 0u);
         add_near_keys(SINKS);
         later = 1u;

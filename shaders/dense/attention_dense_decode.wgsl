@@ -1,7 +1,7 @@
 // permutations: [SOFTMAX|SOFTMAX+RING|TAYLOR]
-// One token a lane against its whole cache (RING: against the near blocks of its ring, and the sinks), SHARE queries
-// of a key head a workgroup. The cache is cut into SPLITS ranges, one workgroup each, so that a long cache is read by
-// the whole device; attention_dense_merge adds the parts: each a sum, a total and a maximum.
+// One token a lane against its whole cache (RING: against the near blocks of its ring, and the sinks), SHARE
+// queries of a key head a workgroup. The cache is cut into SPLITS ranges, one workgroup each, so that a long
+// cache is read by the whole device; attention_dense_merge adds the parts: each a sum, a total and a maximum.
 #import lanes
 #import gate_sum
 #import head_layout

@@ -1,6 +1,6 @@
 // permutations: [FAR]
-// Adds the parts of attention_dense_decode: o = Σ e^{m_s - m} sum_s / (β + Σ e^{m_s - m} total_s); FAR: and what a
-// state knows, e^{-m} of its sums and total.
+// Adds the parts of attention_dense_decode: o = Σ e^{m_s - m} sum_s / (β + Σ e^{m_s - m} total_s); FAR: and
+// what a state knows, e^{-m} of its sums and total.
 #import head_layout
 struct Params { lanes: u32 }
 override SPLITS: u32;

@@ -1,7 +1,7 @@
 // permutations: [SOFTMAX|TAYLOR]
 // dx_j = Σ_i dt_ij x_i and dv̂_j = Σ_i e^{g_i - g_j} w_ij dN_i over the pairs of key j with the queries from
-// it on, of its block (the scan), of the text (the dense kinds), or those that it is near, all for a sink; dG_j =
-// ⟨dN_j, N_j⟩ - ⟨dv̂_j, v̂_j⟩, where affinities have gates.
+// it on, of its block (the scan), of the text (the dense kinds), or those that it is near, all for a sink;
+// dG_j = ⟨dN_j, N_j⟩ - ⟨dv̂_j, v̂_j⟩, where affinities have gates.
 //
 // Ladder. Reference: kernels/pairs/attention_grad_keys.rs. Here: a workgroup owns ROW_TILE keys; affinities
 // and dt of TILE queries are built in workgroup memory, then multiplied with their dN and x from registers.

@@ -132,8 +132,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
                 weight += totals[local + i * (HEAD / 4u)];
             }
 #ifdef FAR_ROWS
-            far[(query + q) * (HEAD / 4u + 1u) + column] = all;
-            if column == 0u { far[(query + q) * (HEAD / 4u + 1u) + HEAD / 4u] = vec4<f32>(weight, 0.0, 0.0, 0.0); }
+            let row = (query + q) * (HEAD / 4u + 1u);
+            far[row + column] = all;
+            if column == 0u { far[row + HEAD / 4u] = vec4<f32>(weight, 0.0, 0.0, 0.0); }
 #else
             o[(query + q) * (HEAD / 4u) + column] = all / (BIAS + weight);
 #endif

@@ -1,7 +1,7 @@
 // permutations: [CARRY|CARRY+KEEP|TOTAL]
-// Exclusive prefix over blocks: Z_0 = the state, Z_{l+1} = e^{g_last(l)} Z_l + H_l. Where more than a query's
-// own block is near, Z_l ends NEAR - 1 blocks before the queries' block, and the prefix is Z_l behind the decay
-// of those between.
+// Exclusive prefix over blocks: Z_0 = the state, Z_{l+1} = e^{g_last(l)} Z_l + H_l. Where more than a
+// query's own block is near, Z_l ends NEAR - 1 blocks before the queries' block, and the prefix is Z_l behind
+// the decay of those between.
 // One invocation four numbers of the state; blocks of a call are few, heads and features many.
 // CARRY: the last one is the slot's new state; KEEP: the one after all blocks is the state of another slot.
 // TOTAL (not causal): one Z = Σ_l H_l over all blocks.

@@ -6,11 +6,11 @@
 // multiply-add of four. Tiles in registers that read v from memory, φ in workgroup memory: 15 % of the H100's
 // peak. Here: outer products from staged steps, of which φ is the left operand and built on the way
 // (shared/matrix_tile.wgsl); a prototype did 41 % there, not measured here yet.
-// The blocks of a window that leave the ring in this call; ALL: the last, perhaps partial block too (training,
-// and not causal). QUERIES: all blocks, of queries and their gradient rows: dZ_l = Σ_i e^{g_i} φ(q_i) dN_iᵀ,
-// without the scales of keys. FOLD: the block comes from the ring of a slot, the oldest one, and the result goes
-// onto its state [slots, HEADS, FEATURES * (HEAD + 1)] (decoding), or replaces it if it is the first block of a
-// text. Sinks are left out: every query sees them exactly.
+// The blocks of a window that leave the ring in this call; ALL: the last, perhaps partial block too
+// (training, and not causal). QUERIES: all blocks, of queries and their gradient rows: dZ_l = Σ_i e^{g_i}
+// φ(q_i) dN_iᵀ, without the scales of keys. FOLD: the block comes from the ring of a slot, the oldest one,
+// and the result goes onto its state [slots, HEADS, FEATURES * (HEAD + 1)] (decoding), or replaces it if it
+// is the first block of a text. Sinks are left out: every query sees them exactly.
 #import lanes
 #import gate_sum
 #import head_layout

@@ -1,6 +1,6 @@
-// dH from dZ: dH_last = the carry, dH_{l-1} = dZ_l + e^{g_last(l)} dH_l; what comes before the first block is
-// the new carry. Where more than a query's own block is near, a state is first read NEAR - 1 blocks later than it
-// ends, behind their decay. One invocation four numbers of the state, as in scan_prefix.
+// dH from dZ: dH_last = the carry, dH_{l-1} = dZ_l + e^{g_last(l)} dH_l; what comes before the first block
+// is the new carry. Where more than a query's own block is near, a state is first read NEAR - 1 blocks
+// later than it ends, behind their decay. One invocation four numbers of the state, as in scan_prefix.
 #import gate_sum
 #import head_layout
 struct Params { blocks: u32, stride: u32, tokens: u32 }

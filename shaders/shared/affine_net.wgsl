@@ -1,6 +1,6 @@
-// The affine sketch's net (kernels/sketch/sketch_affine.rs): its sizes, and where its weights lie. Of each side of
-// each key head mean [HEAD], c [SIZE], W [SIZE, HEAD], A [HIDDEN, HEAD], B [SIZE, HIDDEN], u [m, HEAD], level [m],
-// padded.
+// The affine sketch's net (kernels/sketch/sketch_affine.rs): its sizes, and where its weights lie. Of each
+// side of each key head mean [HEAD], c [SIZE], W [SIZE, HEAD], A [HIDDEN, HEAD], B [SIZE, HIDDEN], u [m,
+// HEAD], level [m], padded.
 override SIZE: u32;            // outputs, r
 override HIDDEN: u32;          // rows of A
 override MOST_GAIN: f32;       // the log gain's bound, either way

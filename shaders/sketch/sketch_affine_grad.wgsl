@@ -2,14 +2,15 @@
 // Gradient of the affine sketch (SPEC §10): the net again, a tile of vectors at a time, and back through it.
 // VECTORS: the vectors have a gradient too, and their norms.
 //
-// Ladder. Reference: kernels/sketch/sketch_affine_grad.rs. An invocation a number of each product: a multiply-add
-// loads two words; by the gauge 5 % of an NVIDIA's instructions are multiply-adds. Here: a workgroup has one side of
-// one key head of a share of the rows, and its part of a slab; activations of ROW_TILE vectors lie in its memory, four
-// vectors side by side, weights come from buffers, which caches hold, and each product goes through registers in
-// blocks of 4 x 4. Not measured on a real GPU yet.
+// Ladder. Reference: kernels/sketch/sketch_affine_grad.rs. An invocation a number of each product: a
+// multiply-add loads two words; by the gauge 5 % of the inner loop's instructions are multiply-adds. Here:
+// a workgroup has one side of one key head of a share of the rows, and its part of a slab; activations of
+// ROW_TILE vectors lie in its memory, four vectors side by side, weights come from buffers, which caches
+// hold, and each product goes through registers in blocks of 4 x 4. Not measured on a real GPU yet.
 #import lanes
 #import head_layout
-struct Params { tokens: u32, lane_base: u32, rows: u32, share: u32, first: u32 }
+// Outputs are SIZE: a bound that compilers know makes them write loops out until registers no longer suffice.
+struct Params { tokens: u32, lane_base: u32, rows: u32, share: u32, first: u32, outputs: u32 }
 override X_NORMED: bool;
 override ROW_TILE: u32;        // vectors of a tile, a multiple of 4, at most THREADS
 override UNITS: u32;           // of the hidden layer at a time, a multiple of 4
@@ -43,8 +44,8 @@ var<workgroup> dplain: array<vec4<f32>, OUTPUT_SIZE>;   // [SIZE]
 var<workgroup> inner_parts: array<vec4<f32>, PARTS_SIZE>; // what four of them give ⟨dplain, plain⟩
 var<workgroup> gain: array<f32, ROW_TILE>;
 var<workgroup> dlog: array<f32, ROW_TILE>;          // a half where the gain may move, then its log's gradient
-// Of each vector: where its projection begins, its position, its row in the sketch; its moments, then the two means
-// that its norm's gradient takes.
+// Of each vector: where its projection begins, its position, its row in the sketch; its moments, then the two
+// means that its norm's gradient takes.
 var<workgroup> places: array<vec3<u32>, ROW_TILE>;
 var<workgroup> moments: array<vec4<f32>, ROW_TILE>;
 #import head_vector
@@ -95,6 +96,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let end = min(min((group.x + 1u) * params.share, params.rows) * net.gains, begin + AT_ONCE);
     for (var first = begin; first < end; first += ROW_TILE) {
         let count = min(ROW_TILE, end - first);
+        let filled = (count + 3u) / 4u;                    // blocks of vectors that are not empty
         workgroupBarrier();
         storageBarrier();
         if local < ROW_TILE {
@@ -132,7 +134,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             dlog[local] = select(0.0, 0.5, bounded);
         }
         workgroupBarrier();
-        for (var i = local; i < across * HEAD; i += THREADS) { vector[i] -= weight(net.mean + i / across); }
+        for (var i = local; i < across * HEAD; i += THREADS) {
+            vector[i] -= weight(net.mean + i / across);
+        }
         // Vectors beyond the last give nothing.
         for (var i = local; i < across * (SIZE / 4u); i += THREADS) {
             let rows = i % across;
@@ -152,7 +156,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             let rows = i % across;
             let c = i / across;
             var block = mat4x4<f32>();
-            for (var output = 0u; output < SIZE; output++) {
+            for (var output = 0u; output < params.outputs; output++) {
                 let row = w[(net.linear + output * HEAD) / 4u + c];
                 let d = dplain[output * across + rows];
                 for (var j = 0u; j < 4u; j++) { block[j] += row[j] * d; }
@@ -166,17 +170,18 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         }
         for (var i = local; i < SIZE; i += THREADS) {
             var sum = vec4<f32>();
-            for (var rows = 0u; rows < across; rows++) { sum += dplain[i * across + rows]; }
+            for (var rows = 0u; rows < filled; rows++) { sum += dplain[i * across + rows]; }
             slabs[slab + net.base + i] += sum.x + sum.y + sum.z + sum.w;
         }
         for (var i = local; i < SIZE / 4u * (HEAD / 4u); i += THREADS) {
             let c = i % (HEAD / 4u);
             let output = i / (HEAD / 4u);
             var block = mat4x4<f32>();
-            for (var rows = 0u; rows < across; rows++) {
+            for (var rows = 0u; rows < filled; rows++) {
                 var d = mat4x4<f32>();
                 for (var j = 0u; j < 4u; j++) { d[j] = vector[(4u * c + j) * across + rows]; }
-                for (var j = 0u; j < 4u; j++) { block[j] += dplain[(4u * output + j) * across + rows] * d; }
+                let row = 4u * output * across + rows;
+                for (var j = 0u; j < 4u; j++) { block[j] += dplain[row + j * across] * d; }
             }
             gain_block(slab + net.linear + 4u * output * HEAD + 4u * c, HEAD, block);
         }
@@ -184,7 +189,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         var inner = vec4<f32>();                           // of four rows of this invocation
         if local < across {
             for (var c = 0u; c < HEAD / 4u; c++) { inner += inner_parts[c * across + local]; }
-            for (var output = 0u; output < SIZE; output++) {
+            for (var output = 0u; output < params.outputs; output++) {
                 inner += weight(net.base + output) * dplain[output * across + local];
             }
         }
@@ -198,10 +203,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
                 for (var c = 0u; c < HEAD / 4u; c++) {
                     var d = mat4x4<f32>();
                     for (var j = 0u; j < 4u; j++) { d[j] = vector[(4u * c + j) * across + rows]; }
-                    for (var j = 0u; j < 4u; j++) { block[j] += d * w[(net.up + (unit + j) * HEAD) / 4u + c]; }
+                    let row = (net.up + unit * HEAD) / 4u + c;
+                    for (var j = 0u; j < 4u; j++) { block[j] += d * w[row + j * (HEAD / 4u)]; }
                 }
                 var given = mat4x4<f32>();
-                for (var output = 0u; output < SIZE; output++) {
+                for (var output = 0u; output < params.outputs; output++) {
                     let row = w[(net.down + output * HIDDEN + unit) / 4u];
                     let d = dplain[output * across + rows];
                     for (var j = 0u; j < 4u; j++) { given[j] += row[j] * d; }
@@ -224,7 +230,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
                 let c = i % (HEAD / 4u);
                 let unit = 4u * (i / (HEAD / 4u));
                 var block = mat4x4<f32>();
-                for (var rows = 0u; rows < across; rows++) {
+                for (var rows = 0u; rows < filled; rows++) {
                     var d = mat4x4<f32>();
                     for (var j = 0u; j < 4u; j++) { d[j] = vector[(4u * c + j) * across + rows]; }
                     for (var j = 0u; j < 4u; j++) { block[j] += units[(unit + j) * across + rows] * d; }
@@ -235,7 +241,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
                 let unit = 4u * (i % (here / 4u));
                 let output = 4u * (i / (here / 4u));
                 var block = mat4x4<f32>();
-                for (var rows = 0u; rows < across; rows++) {
+                for (var rows = 0u; rows < filled; rows++) {
                     var h = mat4x4<f32>();
                     for (var j = 0u; j < 4u; j++) { h[j] = hidden[(unit + j) * across + rows]; }
                     for (var j = 0u; j < 4u; j++) { block[j] += dplain[(output + j) * across + rows] * h; }
@@ -260,7 +266,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         workgroupBarrier();
         for (var c = local; c < HEAD; c += THREADS) {
             var sum = vec4<f32>();
-            for (var rows = 0u; rows < across; rows++) { sum += dx[c * across + rows]; }
+            for (var rows = 0u; rows < filled; rows++) { sum += dx[c * across + rows]; }
             slabs[slab + net.mean + c] -= sum.x + sum.y + sum.z + sum.w;
         }
         for (var i = local; i < net.gains * HEAD; i += THREADS) {

@@ -1,11 +1,12 @@
-// The affine sketch of many vectors: s(x) = e^{γ(x) / 2} (c + W d + B gelu(A d)), d = x - mean, γ = α + ⟨u, x⟩
-// (SPEC §10). For few vectors: sketch_affine.wgsl.
+// The affine sketch of many vectors: s(x) = e^{γ(x) / 2} (c + W d + B gelu(A d)), d = x - mean, γ = α +
+// ⟨u, x⟩ (SPEC §10). For few vectors: sketch_affine.wgsl.
 //
-// Ladder. Reference: kernels/sketch/sketch_affine.rs. sketch_affine.wgsl, where an invocation has an output at a
-// time: a multiply-add loads two words; by the gauge 5 % of an NVIDIA's instructions are multiply-adds. Here: a
-// workgroup takes ROW_TILE vectors of one side of one head, which stay in workgroup memory; the matrices pass by in
-// steps, and the hidden layer goes from the registers of one product into the other (shared/register_operand.wgsl),
-// 4 GROUP_X units at a time, as in sketch_learned_tile.wgsl. Not measured on a real GPU yet.
+// Ladder. Reference: kernels/sketch/sketch_affine.rs. sketch_affine.wgsl, where an invocation has an output
+// at a time: a multiply-add loads two words; by the gauge 5 % of the inner loop's instructions are
+// multiply-adds. Here: a workgroup takes ROW_TILE vectors of one side of one head, which stay in workgroup
+// memory; the matrices pass by in steps, and the hidden layer goes from the registers of one product into
+// the other (shared/register_operand.wgsl), 4 GROUP_X units at a time, as in sketch_learned_tile.wgsl. Not
+// measured on a real GPU yet.
 #import lanes
 #import head_layout
 struct Params { tokens: u32, lane_base: u32, lanes: u32 }

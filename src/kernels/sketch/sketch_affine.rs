@@ -5,7 +5,7 @@ use crate::kernels::cpu::{Mat, MatMut};
 use crate::kernels::heads::layout::{HeadLayout, HeadSource, Rotation, lane};
 use crate::kernels::shader::{shared, sketch_affine as shader, sketch_affine_tile as tile};
 use crate::kernels::sketch::vectors::{infer_sketch, vector_count};
-use crate::kernels::tiles::row_tile::{SKETCH, rows};
+use crate::kernels::tiles::row_tile::{AFFINE, rows};
 use crate::kernels::{DeviceTraits, Dispatch, Gradient, Kernel, Real, Variant, Views, cpu};
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::twins;
@@ -134,7 +134,7 @@ impl Kernel for SketchAffine {
             let bytes = |tile| self.tile(tile).workgroup_bytes();
             let sides = 2 * l.heads;
             let groups = |rows| vectors.div_ceil(rows).saturating_mul(capacity.lanes.saturating_mul(sides));
-            return self.tile(SKETCH.row_tile(device, l.sketch, groups, bytes)).variant();
+            return self.tile(AFFINE.row_tile(device, l.sketch, groups, bytes)).variant();
         }
         let units = self.hidden.min(UNITS);
         let overrides = |row_tile| shader::Overrides {

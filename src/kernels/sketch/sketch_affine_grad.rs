@@ -37,7 +37,7 @@ impl SketchAffineGrad {
     fn shares(&self) -> Unit {
         /// Numbers of all slabs: 64 MiB.
         const NUMBERS: usize = 16 << 20;
-        Unit::Shares { rows: 64, most: (NUMBERS / self.slab()).clamp(4, 64) }
+        Unit::Shares { rows: 16, most: (NUMBERS / self.slab()).clamp(4, 64) }
     }
 
     /// Iterations of an invocation's loops over a tile of so many vectors and hidden units, generously.
@@ -95,7 +95,7 @@ impl Kernel for SketchAffineGrad {
                 output_size: rows / 4 * l.sketch,
                 parts_size: rows / 4 * l.head.max(units) / 4,
                 weights: self.sketch.weight_count(),
-                slab: self.slabs().shape.last().unwrap_or(0),
+                slab: self.slab(),
                 x_normed: l.normed,
                 affine_net: self.sketch.net(),
                 head_layout: l.overrides(),
@@ -117,6 +117,7 @@ impl Kernel for SketchAffineGrad {
             rows: call.unit(Unit::Rows) as u32,
             share: share as u32,
             first: first as u32,
+            outputs: l.sketch as u32,
         };
         (0..share * l.group)
             .step_by(shader::Overrides::of(variant).at_once)
@@ -140,7 +141,7 @@ impl SketchAffineGrad {
         let source = HeadSource { layout: l, qkv, norms, rotations };
         let (rows, tokens, shares) = (call.unit(Unit::Rows), call.tokens, call.unit(self.shares()));
         let share = rows.div_ceil(shares);
-        let slab = net.weight_count() + self.norm_sums() * 4 * l.head;
+        let slab = self.slab();
         // Of each share and side and key head: its sums, and the gradients of its vectors, row by row.
         let mut dvectors: Vec<&mut [R]> = match dqkv {
             Some(dqkv) => {

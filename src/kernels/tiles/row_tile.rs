@@ -27,6 +27,9 @@ pub(in crate::kernels) const FOLD: Wish = Wish { tile: 16, rows: 8, enough: 16 }
 /// Learned sketches: of eight rows Apple's compiler spills, and AMD's processors stay half empty.
 pub(in crate::kernels) const SKETCH: Wish = Wish { tile: 64, rows: 4, enough: 16 };
 
+/// Affine sketches, which have few columns: larger tiles leave few workgroups room in a processor's memory.
+pub(in crate::kernels) const AFFINE: Wish = Wish { tile: 32, rows: 4, enough: 16 };
+
 /// So many workgroups keep a device busy.
 const ENOUGH: usize = 256;
 /// Most columns of a workgroup: wider heads are cut into parts.
