@@ -191,7 +191,9 @@ impl Program {
         {
             let ring = call.lanes.iter().map(|lane| lane.ring).max().unwrap_or(0);
             let fits = match *unit {
-                Unit::Window(block) => ring <= block,
+                Unit::Window(rows) => ring <= rows,
+                // A window may hold more than the ring's block.
+                Unit::Blocks(block) if ring > block => false,
                 unit => call.unit(unit) <= self.plan.capacity.unit(unit),
             };
             if !fits {

@@ -137,8 +137,8 @@ fn anywhere(case: &Case, plan: &Plan, rng: &mut Rng) -> Call {
         let lanes = vec![Lane { slot: 0, position: 0, ring }];
         let call = Call { lanes, tokens: call.tokens, lane_base: 0 };
         units.iter().all(|unit| match *unit {
-            Unit::Window(block) => ring <= block,
-            unit @ Unit::Blocks(_) => call.unit(unit) <= tight.unit(unit),
+            Unit::Window(rows) => ring <= rows,
+            Unit::Blocks(block) => ring <= block && call.unit(*unit) <= tight.unit(*unit),
             _ => true,
         })
     };
