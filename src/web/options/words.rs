@@ -19,7 +19,7 @@ const PHRASES: [(&str, &str); 11] = [
     ("give a file that --state-out wrote", "give the bytes that saveState returned"),
     ("give either --backend cpu or --adapter", "give backend \"cpu\""),
     ("give --adapter or --backend gpu", "give backend \"gpu\""),
-    (" (--model)", ""),
+    (" (--model, --adapter)", ""),
     ("--backend cpu", "backend \"cpu\""),
     ("--task-vocab", "vocabulary"),
 ];
