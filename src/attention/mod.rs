@@ -476,6 +476,13 @@ impl Attention {
         Ok(g.apply(label, kernel, &[of.queries, of.keys, lanes], &[])?[0])
     }
 
+    /// Softmax over projections of this layer's width: of a [`Kind::Linearized`], the teacher.
+    #[must_use]
+    pub fn as_softmax(&self) -> Self {
+        let layout = HeadLayout { sketch: 0, near: 1, sinks: 0, lead: 0, ..self.layout.clone() };
+        Self { kind: Kind::Softmax, layout, ..self.clone() }
+    }
+
     /// Near keys and sinks exactly, joined with the rows of what a state knows of all others.
     fn near_and_far(
         &self,

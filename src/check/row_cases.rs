@@ -12,6 +12,7 @@ use crate::kernels::optimizer::settings::{SETTINGS, Settings};
 use crate::kernels::optimizer::square_sums::{SquareSums, norms};
 use crate::kernels::rows::activate::Activate;
 use crate::kernels::rows::clear::Clear;
+use crate::kernels::rows::divergence::Divergence;
 use crate::kernels::rows::embed::{Embed, Positions};
 use crate::kernels::rows::embed_grad;
 use crate::kernels::rows::nll::{Nll, UNSCORED};
@@ -282,6 +283,12 @@ pub fn differentiable() -> Result<Vec<Differentiable>> {
             Ok(vec![g.apply1("nll", Nll { vocabulary }, &[logits, targets])?])
         })?;
         list.push(case.with("targets", targets));
+        list.push(Differentiable::new(format!("divergence {lanes}x{tokens} {vocabulary}"), &call, |g| {
+            let x = matrix(g, "x", Unit::Rows, 8);
+            let logits = linear(g, x, &Linear::new(8, vocabulary), &[], shards)?;
+            let teacher = g.input("teacher", TensorType::f32(shape![Unit::Rows, vocabulary]));
+            Ok(vec![g.apply1("divergence", Divergence { vocabulary }, &[logits, teacher])?])
+        })?);
     }
     Ok(list)
 }

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use pollster::block_on;
 use polysketch::files::{cache_dir, create_folders};
 use polysketch::model::Adapter;
@@ -12,13 +12,13 @@ use polysketch::model::adapter::ADAPTER;
 use polysketch::model::config::Linearized;
 use polysketch::train::linearize::run::{Event, Rhythm, Run};
 use polysketch::train::linearize::texts::Texts;
-use polysketch::train::linearize::{Transfer, TransferSettings};
+use polysketch::train::linearize::{Distance, Learning, LinearizeSettings, Stage};
 use polysketch::{Error, ErrorKind, Result};
 use serde_json::json;
 
 use super::failure::{Outcome, catch_interrupt, interrupted, tell};
 use super::model;
-use super::options::{Common, ModelName, count, natural};
+use super::options::{Again, Common, ModelName, count, natural};
 use super::output::{plural, print, print_json, seconds, thousands};
 use super::progress::{Progress, Unit};
 
@@ -28,7 +28,7 @@ pub struct Options {
     /// The softmax model: a folder, a .gguf file, or hf:OWNER/NAME[@REVISION][:FILE.gguf]
     #[arg(long, value_name = "MODEL")]
     teacher: ModelName,
-    /// Texts to learn from, UTF-8, each file as often as any other
+    /// Texts to learn from, UTF-8, or .jsonl with the `messages` of a chat a line; each file as often as any other
     #[arg(long, value_name = "FILE", num_args = 1.., required = true)]
     data: Vec<PathBuf>,
     /// Texts to be judged by
@@ -37,9 +37,12 @@ pub struct Options {
     /// Folder to write: adapter.safetensors, train.jsonl, and what the run goes on from
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Begin from the students of this adapter, near blocks apart, instead of from one text
+    /// Begin from the student of this adapter instead of from one text; logits always do
     #[arg(long, value_name = "FILE")]
     begin: Option<PathBuf>,
+    /// Learn from the teacher's attention, layer by layer, or from its logits, as a whole
+    #[arg(long, value_name = "STAGE", value_enum, default_value = "attention")]
+    stage: StageName,
     /// Steps in all; 0: the adapter as it begins
     #[arg(long, value_name = "N", default_value = "100", value_parser = natural)]
     steps: usize,
@@ -49,30 +52,33 @@ pub struct Options {
     /// Tokens of a text
     #[arg(long, value_name = "N", default_value = "2k", value_parser = count)]
     context: usize,
-    /// Largest learning rate
-    #[arg(long, value_name = "X", default_value_t = 0.01)]
-    lr: f64,
+    /// Largest learning rate [default: 0.01, with --stage logits 0.0005]
+    #[arg(long, value_name = "X")]
+    lr: Option<f64>,
     /// Decides all that is random
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
-    /// Blocks that a query sees exactly, its own among them
-    #[arg(long, value_name = "N", default_value = "2", value_parser = count, help_heading = "The student")]
-    near: usize,
+    /// Blocks that a query sees exactly, its own among them [default: 2]
+    #[arg(long, value_name = "N", value_parser = count, help_heading = "The student")]
+    near: Option<usize>,
     /// Layers that see more blocks exactly, as LAYER,LAYER,…=BLOCKS
     #[arg(long, value_name = "LAYERS=BLOCKS", value_parser = long, help_heading = "The student")]
     long: Vec<Long>,
-    /// Tokens of a block
-    #[arg(long, value_name = "N", default_value = "128", value_parser = count, help_heading = "The student")]
-    block: usize,
-    /// First tokens of a text that every query sees exactly
-    #[arg(long, value_name = "N", default_value = "4", value_parser = natural, help_heading = "The student")]
-    sinks: usize,
-    /// Outputs of a sketch
-    #[arg(long, value_name = "R", default_value = "16", value_parser = count, help_heading = "The student")]
-    sketch: usize,
-    /// Hidden units of a sketch
-    #[arg(long, value_name = "N", default_value = "64", value_parser = count, help_heading = "The student")]
-    hidden: usize,
+    /// Tokens of a block [default: 128]
+    #[arg(long, value_name = "N", value_parser = count, help_heading = "The student")]
+    block: Option<usize>,
+    /// First tokens of a text that every query sees exactly [default: 4]
+    #[arg(long, value_name = "N", value_parser = natural, help_heading = "The student")]
+    sinks: Option<usize>,
+    /// Outputs of a sketch [default: 16]
+    #[arg(long, value_name = "R", value_parser = count, help_heading = "The student")]
+    sketch: Option<usize>,
+    /// Hidden units of a sketch [default: 64]
+    #[arg(long, value_name = "N", value_parser = count, help_heading = "The student")]
+    hidden: Option<usize>,
+    /// With --stage logits: rank of what is added to q, k, v, gates and o [default: that of --begin, or 8]
+    #[arg(long, value_name = "R", value_parser = count, help_heading = "The student")]
+    rank: Option<usize>,
     /// Steps between evaluations
     #[arg(long, value_name = "N", default_value = "20", value_parser = count, help_heading = "The run")]
     eval_every: usize,
@@ -82,6 +88,8 @@ pub struct Options {
     /// End after so many steps of this part of the run; the next one goes on
     #[arg(long, value_name = "N", value_parser = count, help_heading = "The run")]
     stop_after: Option<usize>,
+    #[command(flatten)]
+    again: Again,
 }
 
 /// Layers and their near blocks.
@@ -95,9 +103,45 @@ fn long(text: &str) -> std::result::Result<Long, String> {
     Ok(Long(layers.map_err(|_| wrong())?, count(blocks)?))
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum StageName {
+    /// Relative L2 of each layer's output
+    Attention,
+    /// KL to its predictions
+    Logits,
+}
+
 impl Options {
-    fn settings(&self, layers: usize) -> Result<TransferSettings> {
-        let mut near = vec![self.near; layers];
+    fn settings(&self, layers: usize, begin: Option<&Adapter>) -> Result<LinearizeSettings> {
+        let (stage, lr) = match self.stage {
+            StageName::Attention => (Stage::Attention, self.lr.unwrap_or(0.01)),
+            StageName::Logits => (Stage::Logits, self.lr.unwrap_or(0.0005)),
+        };
+        let linearized = match (stage, begin) {
+            (Stage::Attention, _) => self.student(layers)?,
+            (Stage::Logits, Some(begin)) => self.same_student(begin)?,
+            (Stage::Logits, None) => {
+                let text = "--stage logits needs a student to begin from";
+                return Err(Error::new(ErrorKind::Input, text)
+                    .help("give --begin FILE, an adapter of --stage attention"));
+            }
+        };
+        let steps = self.steps as u64;
+        let (context, batch, seed) = (self.context, self.batch, self.seed);
+        Ok(LinearizeSettings { stage, linearized, context, batch, steps, lr, warmup: 10, seed })
+    }
+
+    /// The student that is asked for.
+    fn student(&self, layers: usize) -> Result<Linearized> {
+        if self.rank.is_some() {
+            let text = "--rank: stage attention adds nothing to projections";
+            return Err(Error::new(ErrorKind::Input, text).help("leave it out, or learn with --stage logits"));
+        }
+        let usual = Linearized::usual(layers);
+        let mut near = match self.near {
+            Some(near) => vec![near; layers],
+            None => usual.near,
+        };
         for Long(which, blocks) in &self.long {
             for &layer in which {
                 let Some(near) = near.get_mut(layer) else {
@@ -108,17 +152,44 @@ impl Options {
                 *near = *blocks;
             }
         }
-        let linearized = Linearized {
-            block_size: self.block,
+        Ok(Linearized {
+            block_size: self.block.unwrap_or(usual.block_size),
             near,
-            sinks: self.sinks,
-            sketch: self.sketch,
-            hidden: self.hidden,
-            ..Linearized::usual(layers)
+            sinks: self.sinks.unwrap_or(usual.sinks),
+            sketch: self.sketch.unwrap_or(usual.sketch),
+            hidden: self.hidden.unwrap_or(usual.hidden),
+            turned: usual.turned,
+            rank: 0,
+        })
+    }
+
+    /// The student of an adapter, with what is added to projections.
+    fn same_student(&self, begin: &Adapter) -> Result<Linearized> {
+        let given = [
+            ("--near", self.near.is_some()),
+            ("--long", !self.long.is_empty()),
+            ("--block", self.block.is_some()),
+            ("--sinks", self.sinks.is_some()),
+            ("--sketch", self.sketch.is_some()),
+            ("--hidden", self.hidden.is_some()),
+        ];
+        if let Some((name, _)) = given.iter().find(|(_, given)| *given) {
+            let text = format!("{name}: with --stage logits the student is that of --begin");
+            return Err(Error::new(ErrorKind::Input, text).help(
+                "leave it out; --stage attention --steps 0 makes another student of the same sketches",
+            ));
+        }
+        let before = begin.linearized.rank;
+        let rank = match self.rank {
+            Some(rank) if before > 0 && rank != before => {
+                let text = format!("--rank {rank}: {} has rank {before}", begin.tensors.label());
+                return Err(Error::new(ErrorKind::Input, text).help("leave it out"));
+            }
+            Some(rank) => rank,
+            None if before > 0 => before,
+            None => 8,
         };
-        let steps = self.steps as u64;
-        let (context, batch, lr, seed) = (self.context, self.batch, self.lr, self.seed);
-        Ok(TransferSettings { linearized, context, batch, steps, lr, warmup: 10, seed })
+        Ok(Linearized { rank, ..begin.linearized.clone() })
     }
 }
 
@@ -137,7 +208,7 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
     });
     let begin = begin.transpose()?;
     let teacher = model::open(&place)?;
-    let settings = options.settings(teacher.config.num_hidden_layers)?;
+    let settings = options.settings(teacher.config.num_hidden_layers, begin.as_ref())?;
     settings.check()?;
     settings.check_student(&teacher.config)?;
     if options.out.is_file() {
@@ -164,9 +235,9 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
         let tokens = thousands(settings.tokens(settings.steps));
         tell(format!("{name}: {layers} layers learn from themselves, {tokens} tokens, on {}", engine.name()));
     }
-    let mut transfer = {
+    let mut learning = {
         let _spinner = Progress::spinner(common, "loading the teacher");
-        block_on(Transfer::new(&engine, teacher, &settings))?
+        block_on(Learning::new(&engine, teacher, &settings, options.again.recompute.unwrap_or_default()))?
     };
     catch_interrupt();
     let command = command();
@@ -174,21 +245,21 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
     let rhythm = Rhythm { evaluate: options.eval_every as u64, save: options.save_every as u64 };
     let began = Instant::now();
     let last = options.stop_after.map_or(u64::MAX, |steps| first + steps as u64);
-    let mut result = Vec::new();
-    let step = block_on(run.run(&mut transfer, [&training, &held_out], rhythm, &mut |event| {
+    let mut result = None;
+    let step = block_on(run.run(&mut learning, [&training, &held_out], rhythm, &mut |event| {
         match event {
-            Event::Step(step, layers, _) => {
+            Event::Step(step, distance, _) => {
                 if common.talks() {
-                    tell(format!("step {step}: error {}", described(layers)));
+                    tell(format!("step {step}: {}", described(distance)));
                 }
                 if interrupted() || step >= last {
                     return ControlFlow::Break(());
                 }
             }
-            Event::Evaluation(step, layers) => {
-                result = layers.to_vec();
+            Event::Evaluation(step, distance) => {
+                result = Some(distance.clone());
                 if common.talks() {
-                    tell(format!("step {step}: held out {}", described(layers)));
+                    tell(format!("step {step}: held out, {}", described(distance)));
                 }
             }
             Event::Saved(_) => {}
@@ -199,8 +270,14 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
     let time = began.elapsed().as_secs_f64();
     if common.json {
         let speed = tokens as f64 / time;
-        return print_json(&json!({ "step": step, "steps": run.settings.steps, "held_out_layers": result,
-            "tokens_per_second": speed, "out": options.out.display().to_string() }));
+        let mut line = json!({ "step": step, "steps": run.settings.steps, "tokens_per_second": speed,
+            "out": options.out.display().to_string() });
+        match &result {
+            Some(Distance::Layers(layers)) => line["held_out_layers"] = json!(layers),
+            Some(Distance::Kl(kl)) => line["held_out_kl"] = json!(kl),
+            None => {}
+        }
+        return print_json(&line);
     }
     print(&format!(
         "step {step} of {}, {} tokens in {}, {:.0} tokens/s\n",
@@ -211,11 +288,12 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
     ))
 }
 
-/// Mean and worst relative L2.
-fn described(layers: &[f64]) -> String {
-    let mean = layers.iter().sum::<f64>() / layers.len().max(1) as f64;
+/// Mean and worst relative L2, or KL.
+fn described(distance: &Distance) -> String {
+    let mean = distance.mean();
+    let Some(layers) = distance.layers() else { return format!("KL {mean:.4}") };
     let worst = (0..layers.len()).max_by(|a, b| layers[*a].total_cmp(&layers[*b])).unwrap_or(0);
-    format!("{mean:.4}, worst {:.3} in layer {worst}", layers.get(worst).copied().unwrap_or(0.0))
+    format!("error {mean:.4}, worst {:.3} in layer {worst}", layers.get(worst).copied().unwrap_or(0.0))
 }
 
 /// The command as it was given, with the program's own name, and files without their folders: an adapter goes

@@ -1,11 +1,13 @@
 //! Adapters: what makes the softmax attention of a public model linear (SPEC §10), as a small file beside the
 //! unchanged one of the model.
 
+use std::collections::BTreeMap;
+
 use super::checkpoint::{TensorData, Tensors, safetensors_bytes};
 use super::config::{Linearized, ModelConfig};
 use super::engine::ModelSource;
 use super::fingerprint::fingerprint;
-use super::parameters::{ADAPTED, linear_gate, linear_sketch};
+use super::parameters::{ADAPTED, ParameterKind, ParameterSpec};
 use super::transformer;
 use crate::error::{Error, ErrorKind, Result};
 use crate::text::clip;
@@ -24,7 +26,7 @@ pub struct Adapter {
     pub linearized: Linearized,
     /// The fingerprint of the model it is for.
     pub base: u64,
-    /// Its tensors, by the names of [`linear_sketch`] and [`linear_gate`].
+    /// Its tensors: those of [`ModelConfig::parameters`] whose names begin with [`ADAPTED`].
     pub tensors: Tensors,
 }
 
@@ -73,43 +75,57 @@ impl Adapter {
         Ok(Self { linearized, base, tensors })
     }
 
-    /// One whose far part is silent: only near keys and sinks count.
+    /// One whose far part is silent, and which adds nothing: only near keys and sinks count.
     ///
     /// # Errors
     /// As [`Adapter::to_bytes`].
     pub fn silent(linearized: &Linearized, base: u64, model: &ModelSource) -> Result<Self> {
         let config = ModelConfig { linearized: Some(linearized.clone()), ..model.config.clone() };
-        let specs = config.parameters();
-        let numbers = |layer: usize| {
-            let name = linear_sketch(layer);
-            specs.iter().find(|spec| spec.name == name).map_or(0, |spec| spec.elements())
-        };
-        let layers = config.num_hidden_layers;
-        let sketches: Vec<Vec<f32>> = (0..layers).map(|layer| vec![0.0; numbers(layer)]).collect();
-        let gates = vec![vec![GATE; config.num_key_value_heads]; layers];
-        Self::from_bytes(Self::to_bytes(linearized, base, &sketches, &gates, &[])?, "adapter")
+        let gate = |spec: &&ParameterSpec| spec.kind == ParameterKind::GateBias;
+        let specs = adapted(&config);
+        let gates = specs.iter().filter(gate).map(|spec| (spec.name.clone(), vec![GATE; spec.elements()]));
+        Self::from_bytes(Self::to_bytes(&config, base, &gates.collect(), &[])?, "adapter")
     }
 
-    /// The bytes of a file, halves where numbers may be, with notes beside what it must say.
+    /// The bytes of a file for a linearised model, halves where numbers may be, with notes beside what it must say. What
+    /// has no values is zeros.
     ///
     /// # Errors
     /// [`ErrorKind::Limit`] for more than a file can hold.
     pub fn to_bytes(
-        linearized: &Linearized,
+        config: &ModelConfig,
         base: u64,
-        sketches: &[Vec<f32>],
-        gates: &[Vec<f32>],
+        values: &BTreeMap<String, Vec<f32>>,
         notes: &[(&str, &str)],
     ) -> Result<Vec<u8>> {
-        let mut tensors = Vec::new();
-        for (layer, (sketch, gate)) in sketches.iter().zip(gates).enumerate() {
-            tensors.push(TensorData::f16(linear_sketch(layer), &[sketch.len()], sketch));
-            tensors.push(TensorData::f16(linear_gate(layer), &[gate.len()], gate));
-        }
-        let (base, text) = (format!("{base:016x}"), serde_json::to_string(linearized).unwrap_or_default());
+        let tensor = |spec: &ParameterSpec| {
+            let none = vec![0.0; spec.elements()];
+            TensorData::f16(&spec.name, &spec.shape, values.get(&spec.name).unwrap_or(&none))
+        };
+        let tensors: Vec<TensorData<'_>> = adapted(config).iter().map(tensor).collect();
+        let text = config.linearized.as_ref().and_then(|l| serde_json::to_string(l).ok()).unwrap_or_default();
+        let base = format!("{base:016x}");
         let own = [("format", FORMAT), ("base", base.as_str()), ("linearized", text.as_str())];
         safetensors_bytes(&tensors, &[&own[..], notes].concat())
     }
+
+    /// Refuses another model than the one it is for.
+    ///
+    /// # Errors
+    /// [`ErrorKind::ModelFormat`].
+    pub fn check_base(&self, base: u64, model: &str, help: &str) -> Result<()> {
+        if base == self.base {
+            return Ok(());
+        }
+        let label = self.tensors.label();
+        let text = format!("{label}: is for the model {:016x}, and {model} is {base:016x}", self.base);
+        Err(Error::new(ErrorKind::ModelFormat, text).help(help))
+    }
+}
+
+/// The tensors of a linearised model that its adapter has.
+fn adapted(config: &ModelConfig) -> Vec<ParameterSpec> {
+    config.parameters().into_iter().filter(|spec| spec.name.starts_with(ADAPTED)).collect()
 }
 
 impl ModelSource {
@@ -131,11 +147,8 @@ impl ModelSource {
             Error::new(e.kind(), format!("{label}: {}", e.message())).help(help)
         })?;
         let base = fingerprint(&self.config, &self.checkpoint).await?;
-        if base != adapter.base {
-            let model = self.checkpoint.label();
-            let what = format!("is for the model {:016x}, and {model} is {base:016x}", adapter.base);
-            return fail(what, "give the file that it was made from, or linearize this one");
-        }
+        let help = "give the file that it was made from, or linearize this one";
+        adapter.check_base(base, self.checkpoint.label(), help)?;
         let layers = self.config.num_hidden_layers;
         if adapter.linearized.near.len() != layers {
             let what = format!("is for {} layers, the model has {layers}", adapter.linearized.near.len());

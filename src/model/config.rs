@@ -189,12 +189,23 @@ pub struct Linearized {
     pub hidden: usize,
     /// Rotary pairs of a longer wavelength, in tokens, are not turned in what the sketch sees.
     pub turned: f64,
+    /// Rank of what is added to the projections of attention; 0: nothing.
+    #[serde(default)]
+    pub rank: usize,
 }
 
 impl Linearized {
     /// Two blocks of 128 and 4 sinks, sketches of 16 with 64 hidden units: what trials found.
     pub fn usual(layers: usize) -> Self {
-        Self { block_size: 128, near: vec![2; layers], sinks: 4, sketch: 16, hidden: 64, turned: 1024.0 }
+        Self {
+            block_size: 128,
+            near: vec![2; layers],
+            sinks: 4,
+            sketch: 16,
+            hidden: 64,
+            turned: 1024.0,
+            rank: 0,
+        }
     }
 }
 

@@ -120,6 +120,14 @@ impl ModelConfig {
                 let numbers = self.num_key_value_heads * (of(group) + of(1));
                 add(sketch, &[numbers], ParameterKind::LinearBias);
                 add(gate, &[self.num_key_value_heads], ParameterKind::GateBias);
+                let (qkv, queries) = (self.linear_qkv_width(), self.query_width());
+                for (projection, [outputs, inputs]) in [("qkv", [qkv, d]), ("o", [d, queries])] {
+                    if l.rank > 0 {
+                        let [a, b] = linear_update(i, projection);
+                        add(a, &[l.rank, inputs], ParameterKind::Linear);
+                        add(b, &[outputs, l.rank], ParameterKind::Linear);
+                    }
+                }
             }
         }
         norm(add, "model.norm", d, bias);
@@ -129,6 +137,11 @@ impl ModelConfig {
         if self.logit_bias {
             add("lm_head.bias".into(), &[v], LogitBias);
         }
+    }
+
+    /// Outputs of the joined projection of a linearised layer: queries, keys, values, gates padded to whole vectors.
+    pub(super) fn linear_qkv_width(&self) -> usize {
+        self.query_width() + 2 * self.key_width() + self.num_key_value_heads.next_multiple_of(4)
     }
 
     fn visit_attention(&self, add: &mut dyn FnMut(String, &[usize], ParameterKind), at: &str) {
@@ -171,6 +184,12 @@ pub fn linear_sketch(layer: usize) -> String {
 /// The tensor of an adapter with the gates of a layer, `[G]`.
 pub fn linear_gate(layer: usize) -> String {
     format!("{ADAPTED}layers.{layer}.gate")
+}
+
+/// The tensors of an adapter that are added to a projection, `qkv` or `o`, of a layer: `x Aᵀ Bᵀ` with A `[rank, inputs]`,
+/// B `[outputs, rank]` (Hu et al. 2021).
+pub fn linear_update(layer: usize, projection: &str) -> [String; 2] {
+    ["a", "b"].map(|part| format!("{ADAPTED}layers.{layer}.{projection}.lora_{part}"))
 }
 
 /// What the names of an adapter's tensors begin with.

@@ -17,6 +17,7 @@ use crate::kernels::heads::layout::{DIGITS, rotation_table};
 use crate::kernels::linear::linear::{Addend, Linear};
 use crate::kernels::rows::activate::Activate;
 use crate::kernels::rows::add::Add;
+use crate::kernels::rows::divergence::Divergence;
 use crate::kernels::rows::embed::{Embed, Positions};
 use crate::kernels::rows::nll::Nll;
 use crate::kernels::rows::norm::Normalize;
@@ -231,7 +232,7 @@ pub fn build_with(
     options: &Build,
 ) -> Result<Decoder> {
     let attention = attention.clone();
-    let mut b = Builder { g: Graph::new(), config, options, attention };
+    let mut b = Builder::new(config, options, attention);
     let lanes = b.g.lanes(STEPS);
     let sampler = if ending == Ending::Sample { Some(b.sample(lanes)?) } else { None };
     let ids = match sampler {
@@ -312,7 +313,7 @@ pub enum Transferring {
 /// # Errors
 /// As [`build`].
 pub fn transfer(config: &ModelConfig, what: Transferring, options: &Build) -> Result<Transfer> {
-    let mut b = Builder { g: Graph::new(), config, options, attention: attention(config) };
+    let mut b = Builder::new(config, options, attention(config));
     let lanes = b.g.lanes(1);
     let ids = b.g.input("ids", TensorType::u32(shape![Unit::Rows]));
     let mut x = b.embed(ids, lanes, false)?;
@@ -362,14 +363,78 @@ fn activation(kind: ActivationKind) -> Activation {
     }
 }
 
+/// A linearised model beside its teacher: what learning from logits runs (SPEC §10).
+#[derive(Clone, Debug)]
+pub struct Distillation {
+    /// The operations: the teacher's, then the student's, then gradients where it learns.
+    pub graph: Graph,
+    /// Input `u32 [rows]`: the tokens.
+    pub ids: TensorId,
+    /// Output `[rows]`: KL of the student's predictions to the teacher's.
+    pub kl: TensorId,
+    /// Input `[rows]`: what the KL of each row counts in the loss, where it learns.
+    pub weights: Option<TensorId>,
+    /// What the backward pass carries, to be cleared before each call.
+    pub carries: Vec<TensorId>,
+}
+
+/// The graph of learning from the teacher's logits: both models read the same text from its start. `trained` says which
+/// parameters learn, none: neither do the others.
+///
+/// # Errors
+/// As [`build`].
+pub fn distillation(
+    config: &ModelConfig,
+    trained: Option<(&dyn Fn(&str) -> bool, Recompute)>,
+    options: &Build,
+) -> Result<Distillation> {
+    let own = attention(config);
+    let mut b = Builder::new(config, options, own.as_softmax());
+    let lanes = b.g.lanes(1);
+    let ids = b.g.input("ids", TensorType::u32(shape![Unit::Rows]));
+    let first = b.embed(ids, lanes, false)?;
+    b.rank = 0;
+    let mut x = first;
+    for layer in 0..config.num_hidden_layers {
+        (x, _) = b.layer_with(layer, &b.attention.clone(), Mode::Train, x, lanes)?;
+    }
+    let teacher = b.logits(x, Unit::Rows)?;
+    b.rank = config.linearized.as_ref().map_or(0, |l| l.rank);
+    b.attention = own;
+    x = first;
+    for layer in 0..config.num_hidden_layers {
+        let begin = b.g.nodes.len();
+        (x, _) = b.layer(layer, Mode::Train, x, lanes)?;
+        b.g.section(begin);
+    }
+    let logits = b.logits(x, Unit::Rows)?;
+    let kl = Divergence { vocabulary: config.vocab_size };
+    let kl = b.g.apply1("divergence", kl, &[logits, teacher])?;
+    b.g.output(kl, "kl");
+    let (mut weights, mut carries) = (None, Vec::new());
+    if let Some((trained, recompute)) = trained {
+        let counts = b.g.input("weights", TensorType::f32(shape![Unit::Rows]));
+        carries = b.g.backward(&[(kl, counts)], trained, recompute)?.carries;
+        weights = Some(counts);
+    }
+    Ok(Distillation { graph: b.g, ids, kl, weights, carries })
+}
+
 struct Builder<'a> {
     g: Graph,
     config: &'a ModelConfig,
     options: &'a Build,
     attention: Attention,
+    /// Of what an adapter adds to the projections of attention.
+    rank: usize,
 }
 
-impl Builder<'_> {
+impl<'a> Builder<'a> {
+    fn new(config: &'a ModelConfig, options: &'a Build, attention: Attention) -> Self {
+        let rank = config.linearized.as_ref().map_or(0, |l| l.rank);
+        Self { g: Graph::new(), config, options, attention, rank }
+    }
+
     fn norm(&mut self, label: &str, x: TensorId, rows: Unit) -> Result<TensorId> {
         let width = self.config.hidden_size;
         let weights = self.g.parameter(label, DType::F32, shape![2, width]);
@@ -399,6 +464,28 @@ impl Builder<'_> {
         };
         let arguments: Vec<TensorId> = [Some(x), Some(w), bias, residual].into_iter().flatten().collect();
         self.g.apply1(&format!("{label}.out"), kernel, &arguments)
+    }
+
+    /// [`Builder::linear`] of a projection of attention, with what an adapter adds to it.
+    fn projection(
+        &mut self,
+        layer: usize,
+        which: &str,
+        x: TensorId,
+        [inputs, outputs]: [usize; 2],
+        has_bias: bool,
+        residual: Option<TensorId>,
+    ) -> Result<TensorId> {
+        let label = format!("layers.{layer}.{which}");
+        let y = self.linear(&label, x, inputs, outputs, has_bias, residual)?;
+        if self.rank == 0 {
+            return Ok(y);
+        }
+        let a = self.g.parameter(&format!("{label}.lora_a"), DType::F32, shape![self.rank, inputs]);
+        let b = self.g.parameter(&format!("{label}.lora_b"), DType::F32, shape![outputs, self.rank]);
+        let low = self.g.apply1(&format!("{label}.low"), Linear::new(inputs, self.rank), &[x, a])?;
+        let kernel = Linear { addend: Addend::of(false, true), ..Linear::new(self.rank, outputs) };
+        self.g.apply1(&format!("{label}.sum"), kernel, &[low, b, y])
     }
 
     /// The type of a table, and how it is cut: (first row, rows).
@@ -459,10 +546,21 @@ impl Builder<'_> {
         x: TensorId,
         lanes: TensorId,
     ) -> Result<(TensorId, LayerHandles)> {
-        let (d, attention) = (self.config.hidden_size, self.attention_of(i));
-        let (_, handles) = self.attend(i, &attention, mode, x, lanes)?;
-        let (width, bias) = (attention.layout.width(), self.config.biases.o);
-        let between = self.linear(&format!("layers.{i}.o"), handles.output, width, d, bias, Some(x))?;
+        let attention = self.attention_of(i);
+        self.layer_with(i, &attention, mode, x, lanes)
+    }
+
+    fn layer_with(
+        &mut self,
+        i: usize,
+        attention: &Attention,
+        mode: Mode,
+        x: TensorId,
+        lanes: TensorId,
+    ) -> Result<(TensorId, LayerHandles)> {
+        let (_, handles) = self.attend(i, attention, mode, x, lanes)?;
+        let (shape, bias) = ([attention.layout.width(), self.config.hidden_size], self.config.biases.o);
+        let between = self.projection(i, "o", handles.output, shape, bias, Some(x))?;
         Ok((self.feed_forward(i, x, between)?, handles))
     }
 
@@ -478,7 +576,7 @@ impl Builder<'_> {
         let (d, l) = (self.config.hidden_size, attention.layout.clone());
         let y = self.norm(&format!("layers.{i}.attention_norm"), x, Unit::Rows)?;
         let has_bias = self.config.has_qkv_bias();
-        let qkv = self.linear(&format!("layers.{i}.qkv"), y, d, l.qkv_width(), has_bias, None)?;
+        let qkv = self.projection(i, "qkv", y, [d, l.qkv_width()], has_bias, None)?;
         let norms =
             l.normed.then(|| self.g.parameter(&format!("layers.{i}.norms"), DType::F32, shape![4, l.head]));
         let sketch = attention

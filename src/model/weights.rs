@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::checkpoint::{Checkpoint, Dtype, Stored};
 use super::config::{ModelConfig, QkNorm};
 use super::gguf::BlockType;
-use super::parameters::{linear_gate, linear_sketch};
+use super::parameters::{ADAPTED, linear_gate, linear_sketch, linear_update};
 use crate::attention::{Attention, Kind, Sketch};
 use crate::tensor::{DType, Quant};
 
@@ -318,6 +318,15 @@ pub fn packed(
             add(format!("layers.{i}.sketch"), DType::F32, None, vec![whole(linear_sketch(i), n)]);
         } else if let Some(parts) = sketch_parts(attention, &format!("{at}.sketch")) {
             add(format!("layers.{i}.sketch"), DType::F32, None, parts);
+        }
+        if let Some(l) = config.linearized.as_ref().filter(|l| l.rank > 0) {
+            let qkv = config.linear_qkv_width();
+            for (projection, [outputs, inputs]) in [("qkv", [qkv, d]), ("o", [d, queries * h])] {
+                for (name, n) in linear_update(i, projection).into_iter().zip([inputs, outputs]) {
+                    let short = name.trim_start_matches(ADAPTED).to_string();
+                    add(short, DType::F32, None, vec![whole(name, l.rank * n)]);
+                }
+            }
         }
         let o = if padding == 0 {
             vec![whole(format!("{at}.o_proj.weight"), d * queries * size)]

@@ -6,12 +6,16 @@ use std::path::{Path, PathBuf};
 
 use pollster::block_on;
 use polysketch::exec::{CpuExecutor, Executor};
+use polysketch::graph::Recompute;
 use polysketch::model::config::Linearized;
-use polysketch::model::{Adapter, Engine, LoadOptions, Model, ModelConfig, ModelSource, Session, Tokenizer};
+use polysketch::model::parameters::{ADAPTED, ParameterKind};
+use polysketch::model::{
+    Adapter, ChatTemplate, Engine, LoadOptions, Model, ModelConfig, ModelSource, Session, Tokenizer,
+};
 use polysketch::train::initial::new_model;
 use polysketch::train::linearize::run::{ADAPTER, Event, Rhythm, Run};
 use polysketch::train::linearize::texts::Texts;
-use polysketch::train::linearize::{Transfer, TransferSettings};
+use polysketch::train::linearize::{Distill, Learning, LinearizeSettings, Stage, Transfer};
 use polysketch::{Error, ErrorKind};
 
 fn engine() -> Engine {
@@ -28,7 +32,7 @@ fn load(source: ModelSource) -> Model {
 
 fn linearized(near: &[usize]) -> Linearized {
     let (sinks, sketch, hidden) = (2, 8, 8);
-    Linearized { block_size: 8, near: near.to_vec(), sinks, sketch, hidden, turned: 1024.0 }
+    Linearized { block_size: 8, near: near.to_vec(), sinks, sketch, hidden, turned: 1024.0, rank: 0 }
 }
 
 /// A settled way through the vocabulary: what the same text is for all tests.
@@ -37,9 +41,10 @@ fn ids(model: &ModelSource, count: usize, seed: u64) -> Vec<u32> {
     (0..count as u64).map(|i| ((i * i * 7 + i * (3 + seed) + seed) % 97 % vocabulary) as u32).collect()
 }
 
-fn settings(steps: u64) -> TransferSettings {
+fn settings(steps: u64) -> LinearizeSettings {
     let linearized = Linearized { sketch: 16, hidden: 32, ..linearized(&[2, 3]) };
-    TransferSettings { linearized, context: 96, batch: 2, steps, lr: 0.01, warmup: 5, seed: 3 }
+    let stage = Stage::Attention;
+    LinearizeSettings { stage, linearized, context: 96, batch: 2, steps, lr: 0.01, warmup: 5, seed: 3 }
 }
 
 /// A new model of two layers of softmax attention: its attention is broad, as that of most heads is.
@@ -82,22 +87,22 @@ fn a_toy_teacher_is_learned_from() {
     lost("qwen3", open("qwen3"), 0.2);
 }
 
-/// An adapter for a model whose sketches are some small numbers.
-fn some_adapter(source: &ModelSource, near: &[usize]) -> Vec<u8> {
+/// An adapter for a model whose sketches are some small numbers, and what it adds to projections smaller ones.
+fn some_adapter(source: &ModelSource, linearized: &Linearized) -> Vec<u8> {
     let base = block_on(source.fingerprint()).expect("reads");
-    let silent = Adapter::silent(&linearized(near), base, source).expect("fits");
-    let layers = source.config.num_hidden_layers;
-    let numbers = silent.tensors.shape("linear.layers.0.sketch").expect("is there")[0];
-    let number = |i: usize| ((i * 37 % 101) as f32 / 101.0 - 0.4) * 0.3;
-    let sketches: Vec<Vec<f32>> =
-        (0..layers).map(|layer| (0..numbers).map(|i| number(i + layer)).collect()).collect();
-    let gates = vec![vec![4.0; source.config.num_key_value_heads]; layers];
-    Adapter::to_bytes(&linearized(near), base, &sketches, &gates, &[]).expect("fits")
+    let config = ModelConfig { linearized: Some(linearized.clone()), ..source.config.clone() };
+    let values = config.parameters().into_iter().filter(|spec| spec.name.starts_with(ADAPTED)).map(|spec| {
+        let size = if spec.name.contains("lora") { 0.1 } else { 0.3 };
+        let number = |i: usize| ((i * 37 % 101) as f32 / 101.0 - 0.4) * size;
+        let (gates, n) = (spec.kind == ParameterKind::GateBias, spec.elements());
+        (spec.name, (0..n).map(|i| if gates { 4.0 } else { number(i) }).collect())
+    });
+    Adapter::to_bytes(&config, base, &values.collect(), &[]).expect("fits")
 }
 
-fn student(name: &str, near: &[usize]) -> Model {
+fn student(name: &str, linearized: &Linearized) -> Model {
     let source = open(name);
-    let adapter = Adapter::from_bytes(some_adapter(&source, near), "a").expect("is one");
+    let adapter = Adapter::from_bytes(some_adapter(&source, linearized), "a").expect("is one");
     load(block_on(source.adapt(adapter)).expect("fits"))
 }
 
@@ -117,16 +122,22 @@ fn what_is_near_to_the_end_is_the_teacher() {
             block_on(session.forward(&[0], &[&text], false)).expect("runs").0
         };
         let teacher = logits(&load(source));
-        let long = logits(&student(name, &vec![8; layers]));
+        let long = logits(&student(name, &linearized(&vec![8; layers])));
         assert!(worst(&long, &teacher) < 1e-5, "{name}: {}", worst(&long, &teacher));
-        let short = logits(&student(name, &vec![2; layers]));
+        let short = logits(&student(name, &linearized(&vec![2; layers])));
         assert!(worst(&short, &teacher) > 1e-3, "{name}: the far part does something");
     }
 }
 
 #[test]
 fn a_text_may_be_cut_saved_and_taken_back() {
-    let model = student("llama-gqa-tied", &[2, 4]);
+    for rank in [0, 3] {
+        cut_saved_and_taken_back(&Linearized { rank, ..linearized(&[2, 4]) });
+    }
+}
+
+fn cut_saved_and_taken_back(linearized: &Linearized) {
+    let model = student("llama-gqa-tied", linearized);
     let text = ids(&open("llama-gqa-tied"), 150, 2);
     let start = || block_on(Session::new(&model)).expect("starts");
     let read = |session: &mut Session, ids: &[u32]| {
@@ -170,7 +181,7 @@ fn a_text_may_be_cut_saved_and_taken_back() {
 }
 
 /// Runs in a folder until a step, then to the end.
-fn run_in(folder: &Path, stops: &[u64]) -> Vec<u8> {
+fn run_in(folder: &Path, stage: Stage, stops: &[u64]) -> Vec<u8> {
     let text = folder.join("text.txt");
     let words: Vec<String> = (0..4000u64).map(|i| format!("w{}", i * i % 89)).collect();
     std::fs::write(&text, words.join(" ")).expect("writes");
@@ -181,12 +192,17 @@ fn run_in(folder: &Path, stops: &[u64]) -> Vec<u8> {
         let print = block_on(source.fingerprint()).expect("reads");
         let texts = Texts::open(&source, print, std::slice::from_ref(&text), 96, None, &mut |_, _| {})
             .expect("reads");
-        let layers = source.config.num_hidden_layers;
-        let settings = TransferSettings { linearized: linearized(&vec![2; layers]), ..settings(6) };
-        let mut transfer = block_on(Transfer::new(&engine(), source, &settings)).expect("plans");
-        let run = Run { out: out.clone(), settings, command: "test".into(), begin: None };
+        let near = linearized(&vec![2; source.config.num_hidden_layers]);
+        let begin = (stage == Stage::Logits)
+            .then(|| Adapter::from_bytes(some_adapter(&source, &near), "a").expect("is one"));
+        let rank = if stage == Stage::Logits { 2 } else { 0 };
+        let settings = LinearizeSettings { stage, linearized: Linearized { rank, ..near }, ..settings(6) };
+        let engine = engine();
+        let learning = Learning::new(&engine, source, &settings, Recompute::Nothing);
+        let mut learning = block_on(learning).expect("plans");
+        let run = Run { out: out.clone(), settings, command: "test".into(), begin };
         let rhythm = Rhythm { evaluate: 100, save: 2 };
-        let last = block_on(run.run(&mut transfer, [&texts, &texts], rhythm, &mut |event| match event {
+        let last = block_on(run.run(&mut learning, [&texts, &texts], rhythm, &mut |event| match event {
             Event::Step(step, ..) if step == stop => ControlFlow::Break(()),
             _ => ControlFlow::Continue(()),
         }));
@@ -200,8 +216,83 @@ fn run_in(folder: &Path, stops: &[u64]) -> Vec<u8> {
 
 #[test]
 fn to_go_on_is_not_to_have_stopped() {
-    let [once, thrice] = [(); 2].map(|()| tempfile::tempdir().expect("is made"));
-    assert_eq!(run_in(once.path(), &[6]), run_in(thrice.path(), &[1, 4, 6]));
+    for stage in [Stage::Attention, Stage::Logits] {
+        let [once, thrice] = [(); 2].map(|()| tempfile::tempdir().expect("is made"));
+        assert_eq!(run_in(once.path(), stage, &[6]), run_in(thrice.path(), stage, &[1, 4, 6]));
+    }
+}
+
+/// Mean KL over texts, by the logits of two models.
+fn divergence(teacher: &Model, student: &Model, texts: &[Vec<u32>]) -> f64 {
+    let (mut sum, mut tokens) = (0.0, 0);
+    for text in texts {
+        let [t, s] = [teacher, student].map(|model| {
+            let mut session = block_on(Session::new(model)).expect("starts");
+            block_on(session.forward(&[0], &[text], false)).expect("runs").0
+        });
+        let vocabulary = t.len() / text.len();
+        for (t, s) in t.chunks(vocabulary).zip(s.chunks(vocabulary)) {
+            let norm = |row: &[f32]| row.iter().map(|x| f64::from(*x).exp()).sum::<f64>().ln();
+            let (of_t, of_s) = (norm(t), norm(s));
+            let logs = t.iter().zip(s).map(|(t, s)| (f64::from(*t) - of_t, f64::from(*s) - of_s));
+            sum += logs.map(|(t, s)| t.exp() * (t - s)).sum::<f64>();
+            tokens += 1;
+        }
+    }
+    sum / f64::from(tokens)
+}
+
+/// Stage 2: what it measures is the KL of the models as they run, it learns, and its adapter is what has learned.
+#[test]
+fn a_student_learns_from_logits() {
+    for (name, recompute) in [("llama-gqa-tied", Recompute::Nothing), ("qwen3", Recompute::Sections)] {
+        let source = || open(name);
+        let layers = source().config.num_hidden_layers;
+        let begin = || Adapter::from_bytes(some_adapter(&source(), &linearized(&vec![2; layers])), "a");
+        let given = linearized(&vec![2; layers]);
+        let linearized = Linearized { rank: 4, ..given };
+        let settings = LinearizeSettings { stage: Stage::Logits, linearized, ..settings(40) };
+        let texts: Vec<Vec<u32>> = (0..8).map(|seed| ids(&source(), 96, seed)).collect();
+        let mut distill = block_on(Distill::new(&engine(), source(), &settings, recompute)).expect("plans");
+        block_on(distill.student.begin(&begin().expect("is one"))).expect("fits");
+        let first = block_on(distill.divergence(&texts)).expect("runs");
+        let teacher = load(source());
+        let adapted = |adapter| load(block_on(source().adapt(adapter)).expect("fits"));
+        let measured = divergence(&teacher, &adapted(begin().expect("is one")), &texts);
+        assert!((first - measured).abs() < 1e-4 * (1.0 + measured), "{name}: {first}, measured {measured}");
+        for step in 1..=40 {
+            let at = 2 * (step as usize % 4);
+            block_on(distill.step(&texts[at..at + 2], step)).expect("runs");
+        }
+        let last = block_on(distill.divergence(&texts)).expect("runs");
+        assert!(last < 0.7 * first, "{name}: {first} before, {last} after");
+        let bytes = block_on(distill.student.adapter(&[])).expect("is finite");
+        let adapter = Adapter::from_bytes(bytes, "b").expect("is one");
+        let measured = divergence(&teacher, &adapted(adapter), &texts);
+        // It is kept in halves.
+        assert!((last - measured).abs() < 0.02 * last + 1e-4, "{name}: {last}, measured {measured}");
+    }
+}
+
+#[test]
+fn chats_are_read_through_the_template() {
+    let folder = tempfile::tempdir().expect("is made");
+    let path = folder.path().join("chats.jsonl");
+    let open = |lines: &str| {
+        std::fs::write(&path, lines).expect("writes");
+        let mut source = open("gguf/llama-Q4_1.gguf");
+        let template = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}";
+        source.conventions.template = Some(ChatTemplate::new(template, "t"));
+        let texts = Texts::open(&source, 1, std::slice::from_ref(&path), 4, None, &mut |_, _| {});
+        texts.map(|texts| source.tokenizer.decode(&texts.spread(1, 1000)[0]))
+    };
+    let good = "{\"messages\":[{\"role\":\"user\",\"content\":\"Hello\"},{\"role\":\"assistant\",\"content\":\"Hi\"}]}\n\n";
+    let text = open(&good.repeat(2)).expect("reads");
+    assert_eq!(text, "user: Hello\nassistant: Hi\nuser: Hello\nassistant: Hi\n");
+    for (wrong, line) in [("hello\n".to_string(), 1), (format!("{good}{{\"text\":\"a\"}}\n"), 3)] {
+        let error = open(&wrong).expect_err("is refused");
+        assert!(error.message().contains(&format!("line {line}")) && error.advice().is_some(), "{error}");
+    }
 }
 
 /// What is said of an adapter that does not fit.
@@ -213,7 +304,7 @@ fn refused(bytes: Vec<u8>, name: &str) -> Error {
 #[test]
 fn adapters_of_others_are_refused() {
     let source = open("llama-gqa-tied");
-    let good = some_adapter(&source, &[2, 2]);
+    let good = some_adapter(&source, &linearized(&[2, 2]));
     let said = |bytes: Vec<u8>, name: &str, words: &str| {
         let error = refused(bytes, name);
         assert!(
@@ -227,7 +318,7 @@ fn adapters_of_others_are_refused() {
     said(good.clone(), "gpt2", "heads of 9");
     said(good.clone(), "llama-rope-linear", "heads of 10");
     said(good[..good.len() / 2].to_vec(), "llama-gqa-tied", "");
-    said(some_adapter(&source, &[2, 2, 2]), "llama-gqa-tied", "is for 3 layers");
+    said(some_adapter(&source, &linearized(&[2, 2, 2])), "llama-gqa-tied", "is for 3 layers");
     said(vec![1; 40], "llama-gqa-tied", "");
     let plain = std::fs::read(
         PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/default/model.safetensors"),

@@ -77,6 +77,14 @@ fn linearized(pairs: &mut Pairs) {
         let transfer = transformer::transfer(&config, Transferring::Gradients, &build).unwrap();
         let capacity = Capacity { lanes: 1, tokens: 100, slots: 1, context: 0 };
         pairs.add(&transfer.graph.lower("", device, capacity).unwrap());
+        let mut config = config.clone();
+        config.linearized.as_mut().expect("given above").rank = 4;
+        let learns = |name: &str| name.ends_with(".sketch") || name.contains(".lora_");
+        let trained = Some((&learns as &dyn Fn(&str) -> bool, Recompute::Nothing));
+        let distillation = transformer::distillation(&config, trained, &build).unwrap();
+        pairs.add(&distillation.graph.lower("", device, capacity).unwrap());
+        let decoder = transformer::build(&config, Mode::Decode, Ending::Sample, &build).unwrap();
+        pairs.add(&decoder.lower("", device, Capacity { tokens: 1, ..capacity }).unwrap());
         let options = LearnerOptions { lanes: 2, context: 50, segment: None, recompute: Recompute::Nothing };
         pairs.add(&LearnerPlan::new(&config, device, &options).unwrap().train);
     }

@@ -7,12 +7,15 @@
 //!              dweight = Σ_rows dy · n,  dbias = Σ_rows dy
 //! activate     dgate = dz · up · act'(gate),  dup = dz · act(gate);  plain: dy = dz · act'(y)
 //! nll          dlogits = dℓ (softmax(logits) - onehot(target)), in the place of the logits
+//! divergence   dlogits = dKL (softmax(logits) - softmax(teacher)), likewise
 //! ```
 
 use std::sync::Arc;
 
 use super::activate::Activate;
 use super::activate_grad::ActivateGrad;
+use super::divergence::Divergence;
+use super::divergence_grad::DivergenceGrad;
 use super::embed::{Embed, Positions};
 use super::embed_grad::EmbedGrad;
 use super::nll::Nll;
@@ -76,6 +79,15 @@ impl Gradient for Nll {
         let (logits, targets, dnll) = (pass.input(0), pass.input(1), pass.gradient(0)?);
         // Nobody reads the logits afterwards: their gradient takes their place.
         pass.append("grad", Arc::new(NllGrad { vocabulary: self.vocabulary }), &[targets, dnll], &[logits])?;
+        pass.give(0, logits)
+    }
+}
+
+impl Gradient for Divergence {
+    fn backward(&self, pass: &mut dyn Backward) -> Result<()> {
+        let (logits, teacher, dkl) = (pass.input(0), pass.input(1), pass.gradient(0)?);
+        let kernel = DivergenceGrad { vocabulary: self.vocabulary };
+        pass.append("grad", Arc::new(kernel), &[teacher, dkl], &[logits])?;
         pass.give(0, logits)
     }
 }

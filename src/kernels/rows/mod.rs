@@ -8,6 +8,7 @@
 //!              y = n · weight + bias
 //! activate     z = act(y[..width]) · y[width..], or act(y);  act: GELU in both forms, SiLU, ReLU
 //! nll          ℓ = log Σ_i exp(logit_i) - logit_target
+//! divergence   KL = Σ_i p_i (log p_i - log softmax(logits)_i),  p the teacher's softmax
 //! ```
 //!
 //! A gradient that belongs to a parameter is summed over rows in two steps, without atomics: first over the
@@ -19,6 +20,7 @@
 //! | `norm.rs` | LayerNorm, RMSNorm |
 //! | `activate.rs` | activations, gated or plain |
 //! | `nll.rs` | negative log-likelihood of the next token |
+//! | `divergence.rs`, `divergence_grad.rs` | how far predictions are from a teacher's |
 //! | `take_last.rs`, `scatter_rows.rs` | the last row of each lane; rows of lanes to their slots |
 //! | `gradient.rs` | the rules that give gradients |
 //! | `embed_grad.rs`, `position_grad.rs`, `norm_grad.rs`, `activate_grad.rs`, `nll_grad.rs` | what the rules append |
@@ -31,6 +33,8 @@ pub mod activate_grad;
 pub mod add;
 pub mod clear;
 pub mod column_sums;
+pub mod divergence;
+pub mod divergence_grad;
 pub mod embed;
 pub mod embed_grad;
 mod gradient;

@@ -1,4 +1,4 @@
-//! Attention transfer as a run that can be interrupted: the loop, and what it leaves in its folder.
+//! Linearising as a run that can be interrupted: the loop, and what it leaves in its folder.
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -6,9 +6,10 @@ use std::time::Instant;
 
 use serde::Serialize;
 
-use super::settings::TransferSettings;
+use super::learning::{Distance, Learning};
+use super::settings::LinearizeSettings;
+use super::student::Student;
 use super::texts::Texts;
-use super::transfer::Transfer;
 use crate::error::{Error, ErrorKind, Result};
 use crate::files::atomic_write;
 use crate::model::Adapter;
@@ -22,10 +23,10 @@ const STATE: &str = "state.safetensors";
 /// What a run tells.
 #[derive(Debug)]
 pub enum Event<'a> {
-    /// After a step: its number, relative L2 of each layer before it, seconds since the run began.
-    Step(u64, &'a [f64], f64),
-    /// Relative L2 of each layer over what was held out.
-    Evaluation(u64, &'a [f64]),
+    /// After a step: its number, the distance from the teacher before it, seconds since the run began.
+    Step(u64, &'a Distance, f64),
+    /// The distance over what was held out.
+    Evaluation(u64, &'a Distance),
     /// The files are written.
     Saved(&'a Path),
 }
@@ -45,8 +46,12 @@ struct StepLine<'a> {
     step: u64,
     tokens: u64,
     lr: f64,
-    error: f64,
-    layers: &'a [f64],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    layers: Option<&'a [f64]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kl: Option<f64>,
     seconds: f64,
 }
 
@@ -54,12 +59,25 @@ struct StepLine<'a> {
 #[derive(Serialize)]
 struct EvaluationLine<'a> {
     step: u64,
-    held_out_error: f64,
-    held_out_layers: &'a [f64],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    held_out_error: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    held_out_layers: Option<&'a [f64]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    held_out_kl: Option<f64>,
 }
 
-fn mean(errors: &[f64]) -> f64 {
-    errors.iter().sum::<f64>() / errors.len().max(1) as f64
+impl<'a> EvaluationLine<'a> {
+    fn of(step: u64, distance: &'a Distance) -> Self {
+        let (error, kl) = either(distance);
+        Self { step, held_out_error: error, held_out_layers: distance.layers(), held_out_kl: kl }
+    }
+}
+
+/// Mean relative L2, or KL.
+fn either(distance: &Distance) -> (Option<f64>, Option<f64>) {
+    let mean = Some(distance.mean());
+    if distance.layers().is_some() { (mean, None) } else { (None, mean) }
 }
 
 /// A run in its folder.
@@ -68,7 +86,7 @@ pub struct Run {
     /// The folder.
     pub out: PathBuf,
     /// What is asked for.
-    pub settings: TransferSettings,
+    pub settings: LinearizeSettings,
     /// The command, for the adapter's notes.
     pub command: String,
     /// Begins from the students of another adapter; else from what one text gives.
@@ -80,7 +98,7 @@ impl Run {
     ///
     /// # Errors
     /// [`ErrorKind::ModelFormat`] for a damaged state.
-    pub fn found(out: &Path) -> Result<Option<(TransferSettings, u64, f64)>> {
+    pub fn found(out: &Path) -> Result<Option<(LinearizeSettings, u64, f64)>> {
         let path = out.join(STATE);
         if !path.exists() {
             return Ok(None);
@@ -104,12 +122,15 @@ impl Run {
     /// of files and device.
     pub async fn run(
         &self,
-        transfer: &mut Transfer,
+        learning: &mut Learning,
         [training, held_out]: [&Texts; 2],
         rhythm: Rhythm,
         tell: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>,
     ) -> Result<u64> {
         let settings = &self.settings;
+        if let Some(begin) = &self.begin {
+            learning.student_mut().begin(begin).await?;
+        }
         let (mut step, earlier) = match Self::found(&self.out)? {
             Some((before, ..)) if before != *settings => {
                 let text = format!("{}: holds a run of other settings", self.out.display());
@@ -119,25 +140,29 @@ impl Run {
             }
             Some((_, step, seconds)) => {
                 let file = TensorFile::open(&self.out.join(STATE))?;
-                if file.notes().get("base") != Some(&format!("{:016x}", transfer.base())) {
+                if file.notes().get("base") != Some(&format!("{:016x}", learning.student().base())) {
                     let text = format!("{}: holds a run of another teacher", self.out.display());
                     return Err(Error::new(ErrorKind::Input, text).help("give its teacher, or another --out"));
                 }
                 let read = |name: String| Ok((name.clone(), file.f32(&name)?));
                 let state = file.names().into_iter().map(read).collect::<Result<Vec<_>>>()?;
-                transfer.restore(&state).await?;
+                learning.student_mut().restore(&state).await?;
                 (step, seconds)
             }
             None => {
-                match &self.begin {
-                    Some(begin) => transfer.begin(begin).await?,
-                    None => {
+                match learning {
+                    _ if self.begin.is_some() => {}
+                    Learning::Attention(transfer) => {
                         // Long enough that every layer has far keys.
                         let l = &settings.linearized;
                         let exact = l.near.iter().max().map_or(0, |near| near * l.block_size);
                         let tokens = settings.context.min(1024.max(exact + 4 * l.block_size));
                         let text = training.of_step(1, tokens, settings.seed, 0);
                         transfer.calibrate(&text[0]).await?;
+                    }
+                    Learning::Logits(_) => {
+                        let text = "learning from logits begins from an adapter";
+                        return Err(Error::new(ErrorKind::Input, text).help("give --begin FILE"));
                     }
                 }
                 (0, 0.0)
@@ -148,30 +173,29 @@ impl Run {
         let began = Instant::now();
         let seconds = || earlier + began.elapsed().as_secs_f64();
         if step == 0 {
-            let layers = transfer.errors(&window).await?;
-            log.write(&EvaluationLine { step, held_out_error: mean(&layers), held_out_layers: &layers })?;
-            let _ = tell(Event::Evaluation(step, &layers));
+            let distance = learning.distance(&window).await?;
+            log.write(&EvaluationLine::of(step, &distance))?;
+            let _ = tell(Event::Evaluation(step, &distance));
         }
         if settings.steps == 0 {
-            self.save(transfer, step, seconds()).await?;
+            self.save(learning.student(), step, seconds()).await?;
             let _ = tell(Event::Saved(&self.out.join(ADAPTER)));
         }
         while step < settings.steps {
             step += 1;
             let texts = training.of_step(settings.batch, settings.context, settings.seed, step);
-            let layers = transfer.step(&texts, step).await?;
+            let distance = learning.step(&texts, step).await?;
             let (tokens, lr) = (settings.tokens(step), settings.schedule().rate(step));
-            let line =
-                StepLine { step, tokens, lr, error: mean(&layers), layers: &layers, seconds: seconds() };
-            log.write(&line)?;
-            let stop = tell(Event::Step(step, &layers, seconds())).is_break() || step == settings.steps;
+            let ((error, kl), layers) = (either(&distance), distance.layers());
+            log.write(&StepLine { step, tokens, lr, error, layers, kl, seconds: seconds() })?;
+            let stop = tell(Event::Step(step, &distance, seconds())).is_break() || step == settings.steps;
             if step.is_multiple_of(rhythm.evaluate) || step == settings.steps {
-                let layers = transfer.errors(&window).await?;
-                log.write(&EvaluationLine { step, held_out_error: mean(&layers), held_out_layers: &layers })?;
-                let _ = tell(Event::Evaluation(step, &layers));
+                let distance = learning.distance(&window).await?;
+                log.write(&EvaluationLine::of(step, &distance))?;
+                let _ = tell(Event::Evaluation(step, &distance));
             }
             if step.is_multiple_of(rhythm.save) || stop {
-                self.save(transfer, step, seconds()).await?;
+                self.save(learning.student(), step, seconds()).await?;
                 let _ = tell(Event::Saved(&self.out.join(ADAPTER)));
             }
             if stop {
@@ -181,16 +205,16 @@ impl Run {
         Ok(step)
     }
 
-    async fn save(&self, transfer: &Transfer, step: u64, seconds: f64) -> Result<()> {
+    async fn save(&self, student: &Student, step: u64, seconds: f64) -> Result<()> {
         let tokens = self.settings.tokens(step).to_string();
         let notes = [("command", self.command.as_str()), ("tokens", tokens.as_str())];
-        let adapter = transfer.adapter(&notes).await?;
-        let state = transfer.state().await?;
+        let adapter = student.adapter(&notes).await?;
+        let state = student.state().await?;
         let tensors: Vec<TensorData<'_>> =
             state.iter().map(|(name, values)| TensorData::f32(name, &[values.len()], values)).collect();
         let settings = serde_json::to_string(&self.settings).unwrap_or_default();
         let (step, seconds) = (step.to_string(), seconds.to_string());
-        let base = format!("{:016x}", transfer.base());
+        let base = format!("{:016x}", student.base());
         let notes = [
             ("settings", settings.as_str()),
             ("step", step.as_str()),

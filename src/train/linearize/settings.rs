@@ -1,4 +1,4 @@
-//! What attention transfer is asked to do.
+//! What linearising is asked to do.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,9 +8,23 @@ use crate::model::config::Linearized;
 use crate::model::transformer;
 use crate::train::schedule::{Decay, Schedule};
 
-/// Everything that decides what attention transfer computes.
+/// What a student learns from (SPEC §10).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stage {
+    /// Its teacher's attention, layer by layer: only the sketches learn.
+    #[default]
+    Attention,
+    /// Its teacher's logits: the sketches learn, and what is added to the projections of attention.
+    Logits,
+}
+
+/// Everything that decides what linearising computes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct TransferSettings {
+pub struct LinearizeSettings {
+    /// What the student learns from.
+    #[serde(default)]
+    pub stage: Stage,
     /// The student.
     pub linearized: Linearized,
     /// Tokens of a text.
@@ -27,7 +41,7 @@ pub struct TransferSettings {
     pub seed: u64,
 }
 
-impl TransferSettings {
+impl LinearizeSettings {
     /// The learning rate of each step.
     pub fn schedule(&self) -> Schedule {
         let (last, warmup) = (0.05 * self.lr, self.warmup.min(self.steps));
@@ -63,7 +77,8 @@ impl TransferSettings {
     pub fn check(&self) -> Result<()> {
         let exact = self.linearized.near.iter().map(|near| near.saturating_mul(self.linearized.block_size));
         // What is exact over the whole context has nothing to learn, and would count as perfect.
-        let exact = if self.steps > 0 { exact.max() } else { exact.min() };
+        let all_learn = self.steps > 0 && self.stage == Stage::Attention;
+        let exact = if all_learn { exact.max() } else { exact.min() };
         let least = exact.unwrap_or(0).saturating_add(self.linearized.block_size);
         if self.batch == 0 || self.context < least {
             let text = format!(

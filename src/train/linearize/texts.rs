@@ -3,8 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use serde::Deserialize;
+
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{EndFiles, ModelSource};
+use crate::files::{Whole, read_text};
+use crate::model::{EndFiles, Message, ModelSource};
+use crate::text::clip;
 use crate::train::corpus::{Corpus, Vocabulary};
 use crate::train::random::Rng;
 
@@ -15,10 +19,12 @@ pub struct Texts {
 }
 
 impl Texts {
-    /// Reads files; as [`Corpus::read`].
+    /// Reads files; as [`Corpus::read`]. Of a `.jsonl` file each line is a chat `{"messages": [{"role", "content"}, …]}`,
+    /// written as the teacher's template has it.
     ///
     /// # Errors
-    /// As there, and [`ErrorKind::Input`] for a file that is shorter than a window of so many tokens.
+    /// As there, and [`ErrorKind::Input`] for a file that is shorter than a window of so many tokens, and for a line that
+    /// is no chat; [`ErrorKind::Config`] for a teacher without a template.
     pub fn open(
         teacher: &ModelSource,
         fingerprint: u64,
@@ -33,7 +39,10 @@ impl Texts {
         let vocabulary = Vocabulary { tokenizer: teacher.tokenizer.clone(), json, ends: EndFiles::default() };
         let mut files = Vec::new();
         for path in paths {
-            let tokens = Corpus::read(std::slice::from_ref(path), &vocabulary, cache, progress)?.tokens;
+            let tokens = match path.extension().is_some_and(|end| end == "jsonl") {
+                true => chats(teacher, path)?.into(),
+                false => Corpus::read(std::slice::from_ref(path), &vocabulary, cache, progress)?.tokens,
+            };
             if tokens.len() < window {
                 let text = format!("{}: has {} tokens, a window {window}", path.display(), tokens.len());
                 return Err(
@@ -65,4 +74,29 @@ impl Texts {
         };
         self.files.iter().flat_map(of_file).collect()
     }
+}
+
+/// A line of a file of chats.
+#[derive(Deserialize)]
+struct Chat {
+    messages: Vec<Message>,
+}
+
+/// The tokens of a file of chats, one after the other.
+fn chats(teacher: &ModelSource, path: &Path) -> Result<Vec<u32>> {
+    let template = teacher.conventions.template()?;
+    let mut tokens = Vec::new();
+    for (number, line) in read_text(path, Whole::Content)?.lines().enumerate() {
+        if line.trim().is_empty() {
+            continue;
+        }
+        let fail = |what: &str| {
+            Error::new(ErrorKind::Input, format!("{}: line {}: {what}", path.display(), number + 1))
+                .help("a line is {\"messages\": [{\"role\": \"user\", \"content\": \"…\"}, …]}")
+        };
+        let chat: Chat = serde_json::from_str(line).map_err(|e| fail(&clip(&e.to_string())))?;
+        let text = template.render(&chat.messages, false).map_err(|e| fail(e.message()))?;
+        tokens.extend(teacher.tokenizer.encode(&text)?);
+    }
+    Ok(tokens)
 }

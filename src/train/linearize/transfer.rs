@@ -1,34 +1,24 @@
-//! Teacher and students on an executor.
+//! Stage 1: each layer's student learns its teacher's attention.
 
 use super::calibrate::Given;
-use super::settings::TransferSettings;
+use super::settings::LinearizeSettings;
+use super::student::{Prepared, Student};
 use crate::attention::Attention;
-use crate::error::{Error, ErrorKind, Result};
-use crate::exec::{Memory, Program, Submission, check_memory};
-use crate::graph::{Plan, Role, sum};
-use crate::kernels::DeviceTraits;
+use crate::error::Result;
+use crate::exec::{Program, Submission};
 use crate::model::adapter::GATE;
-use crate::model::config::Linearized;
-use crate::model::parameters::linear_sketch;
-use crate::model::transformer::{self, Build, Transferring};
-use crate::model::weights::{self, Packed};
-use crate::model::{Adapter, Engine, ModelSource};
-use crate::tensor::{Call, Capacity, DType, TensorId};
+use crate::model::transformer::{self, Transferring};
+use crate::model::{Engine, ModelSource};
+use crate::tensor::{Call, TensorId};
 use crate::train::learner::measured;
-use crate::train::optimizer::{self, AdamW, Measure, Moment};
+use crate::train::optimizer::{self, AdamW, Measure};
 use crate::train::random::Rng;
 
-/// The teacher of a linearised model and its students, with the optimiser's moments.
+/// Attention transfer: a student, and the plans that teach it.
 #[derive(Debug)]
 pub struct Transfer {
-    config: crate::model::ModelConfig,
-    linearized: Linearized,
-    base: u64,
-    settings: TransferSettings,
-    traits: DeviceTraits,
-    build: Build,
-    memory: Memory,
-    sketches: Vec<Packed>,
+    /// What learns.
+    pub student: Student,
     learn: Pass,
     clear: Program,
     updates: Vec<(Program, Measure)>,
@@ -64,87 +54,37 @@ fn relative(sums: &[[f64; 2]]) -> Vec<f64> {
 }
 
 impl Transfer {
-    /// Plans, allocates, uploads; the students know nothing yet ([`Transfer::calibrate`], [`Transfer::restore`]).
+    /// Plans, allocates, uploads; the students know nothing yet ([`Transfer::calibrate`], [`Student::begin`],
+    /// [`Student::restore`]).
     ///
     /// # Errors
-    /// [`ErrorKind::Config`] for a teacher without softmax attention; [`ErrorKind::OutOfMemory`] before anything is
-    /// allocated; those of the device.
-    pub async fn new(engine: &Engine, teacher: ModelSource, settings: &TransferSettings) -> Result<Self> {
-        settings.check()?;
-        teacher.check_softmax()?;
-        let base = teacher.fingerprint().await?;
-        settings.check_student(&teacher.config)?;
-        let silent = Adapter::silent(&settings.linearized, base, &teacher)?;
-        let source = teacher.adapt(silent).await?;
-        let config = source.config.clone();
-        let traits = engine.traits();
-        let attention = transformer::attention(&config);
-        attention.check()?;
-        let max_binding = traits.max_binding.min(traits.max_buffer);
-        let build = Build { large: DType::F32.into(), max_binding, slots: 1, context: 0 };
-        let transfer = transformer::transfer(&config, Transferring::Gradients, &build)?;
-        let capacity = Capacity { lanes: 1, tokens: settings.context, slots: 1, context: 0 };
-        let plan = transfer.graph.lower("transfer", &traits, capacity)?;
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) for a teacher without softmax attention;
+    /// [`ErrorKind::OutOfMemory`](crate::ErrorKind::OutOfMemory) before anything is allocated; those of the device.
+    pub async fn new(engine: &Engine, teacher: ModelSource, settings: &LinearizeSettings) -> Result<Self> {
+        let prepared = Prepared::new(engine, teacher, settings).await?;
+        let transfer = transformer::transfer(prepared.config(), Transferring::Gradients, &prepared.build)?;
+        let plan = prepared.lower(&transfer.graph, "transfer")?;
         let carries: Vec<_> =
             transfer.carries.iter().map(|id| transfer.graph.tensors[id.0].clone()).collect();
-        let read = |p: &&Packed| plan.tensors.iter().any(|t| t.bytes > 0 && t.tensor.name == p.name);
-        let parameters = weights::packed(&config, &attention, DType::F32, build.max_binding);
-        let parameters: Vec<Packed> = parameters.iter().filter(read).cloned().collect();
-        let sketches: Vec<Packed> =
-            parameters.iter().filter(|p| p.name.ends_with(".sketch")).cloned().collect();
-        if engine.takes_main_memory() {
-            let weights = parameters.iter().chain(sketches.iter().cycle().take(3 * sketches.len()));
-            let weights = weights.map(|p| 4 * p.elements as u64);
-            let scratch = |role: &Role| !matches!(role, Role::Parameter);
-            let all = sum(weights.chain([plan.bytes(scratch) as u64]));
-            check_memory("attention transfer", all, "use a smaller --context, or a smaller model")?;
-        }
-        let executor = engine.executor(largest(&plan, &parameters)).await?;
-        let memory = Memory::new(&executor);
-        for packed in &parameters {
-            memory.store(&packed.name, DType::F32, &packed.read(&source.checkpoint).await?).await?;
-        }
-        let learn =
-            Pass { program: Program::new(plan, &memory).await?, ids: transfer.ids, errors: transfer.errors };
-        let one = Capacity { tokens: 1, ..capacity };
-        let clear = optimizer::clear(&carries)?.lower("clear", &traits, one)?;
-        let clear = Program::new(clear, &memory).await?;
+        let student = prepared.load(engine, &plan, "attention transfer").await?;
+        let program = Program::new(plan, &student.memory).await?;
+        let learn = Pass { program, ids: transfer.ids, errors: transfer.errors };
+        let clear = student.program(&optimizer::clear(&carries)?, "clear", 1).await?;
         let mut updates = Vec::new();
-        for sketch in &sketches {
-            let (graph, measure) = optimizer::update(std::slice::from_ref(sketch), &config.parameters())?;
-            updates.push((Program::new(graph.lower("update", &traits, one)?, &memory).await?, measure));
+        for sketch in &student.learned {
+            // Layers are independent: each has a norm of its gradients.
+            let one = std::slice::from_ref(sketch);
+            let (graph, measure) = optimizer::update(one, &student.config.parameters())?;
+            updates.push((student.program(&graph, "update", 1).await?, measure));
         }
-        let (linearized, settings) = (settings.linearized.clone(), settings.clone());
-        let observe = None;
-        Ok(Self {
-            config,
-            linearized,
-            base,
-            settings,
-            traits,
-            build,
-            memory,
-            sketches,
-            learn,
-            clear,
-            updates,
-            observe,
-        })
-    }
-
-    /// Fingerprint of the teacher.
-    pub fn base(&self) -> u64 {
-        self.base
-    }
-
-    fn capacity(&self) -> Capacity {
-        Capacity { lanes: 1, tokens: self.settings.context, slots: 1, context: 0 }
+        Ok(Self { student, learn, clear, updates, observe: None })
     }
 
     /// The attention of a layer.
     fn attention_of(&self, layer: usize) -> Attention {
-        let attention = transformer::attention(&self.config);
-        attention.with_near(self.linearized.near[layer], self.linearized.sinks)
+        let linearized = &self.student.settings.linearized;
+        let attention = transformer::attention(&self.student.config);
+        attention.with_near(linearized.near[layer], linearized.sinks)
     }
 
     /// The weights before the first step, from one text.
@@ -152,10 +92,10 @@ impl Transfer {
     /// # Errors
     /// Those of the device.
     pub async fn calibrate(&mut self, tokens: &[u32]) -> Result<()> {
-        let graph = transformer::transfer(&self.config, Transferring::Projections, &self.build)?;
-        let plan = graph.graph.lower("projections", &self.traits, self.capacity())?;
-        let mut program = Program::new(plan, &self.memory).await?;
-        let width = transformer::attention(&self.config).layout.qkv_width();
+        let student = &self.student;
+        let graph = transformer::transfer(&student.config, Transferring::Projections, &student.build)?;
+        let mut program = student.program(&graph.graph, "projections", tokens.len()).await?;
+        let width = transformer::attention(&student.config).layout.qkv_width();
         let reads: Vec<_> = graph.projections.iter().map(|id| (*id, tokens.len() * width)).collect();
         let (calls, inputs) = ([Call::start(tokens.len())], [(graph.ids, tokens)]);
         let read = program.run(Submission { calls: &calls, inputs: &inputs, reads: &reads }).await?;
@@ -164,17 +104,17 @@ impl Transfer {
             let norms = match attention.layout.normed {
                 true => {
                     let name = format!("layers.{layer}.norms");
-                    let words = self.memory.read(&name, 0..4 * attention.layout.head).await?;
+                    let words = student.memory.read(&name, 0..4 * attention.layout.head).await?;
                     Some(words.into_iter().map(f32::from_bits).collect())
                 }
                 false => None,
             };
             let projections: Vec<f32> = words.iter().map(|word| f32::from_bits(*word)).collect();
-            let rng = Rng::new(self.settings.seed, "sketch", layer as u64);
+            let rng = Rng::new(student.settings.seed, "sketch", layer as u64);
             let gate = f64::from(GATE);
             let given = Given { attention: &attention, projections: &projections, norms, gate, rng };
             let words: Vec<u32> = given.weights().iter().map(|x| x.to_bits()).collect();
-            self.memory.write(&self.sketches[layer].name, 0, &words).await?;
+            student.memory.write(&student.learned[layer].name, 0, &words).await?;
         }
         Ok(())
     }
@@ -185,7 +125,7 @@ impl Transfer {
     /// # Errors
     /// [`ErrorKind::Numeric`] for a gradient that is not finite; those of the device.
     pub async fn step(&mut self, texts: &[Vec<u32>], step: u64) -> Result<Vec<f64>> {
-        let mut sums = vec![[0.0; 2]; self.sketches.len()];
+        let mut sums = vec![[0.0; 2]; self.student.learned.len()];
         for text in texts {
             self.clear.run(Submission { calls: &[Call::start(1)], ..Submission::default() }).await?;
             let found = self.learn.run(text).await?;
@@ -193,10 +133,10 @@ impl Transfer {
                 *sum = [sum[0] + error, sum[1] + norm];
             }
         }
-        let lr = self.settings.schedule().rate(step);
+        let lr = self.student.settings.schedule().rate(step);
         let adamw = AdamW { lr, weight_decay: 0.0, clip: texts.len() as f64, ..AdamW::default() };
         let words = optimizer::settings(&adamw, step);
-        for ((program, measure), sketch) in self.updates.iter_mut().zip(&self.sketches) {
+        for ((program, measure), sketch) in self.updates.iter_mut().zip(&self.student.learned) {
             measured(program, measure, &words, std::slice::from_ref(sketch)).await?;
         }
         Ok(relative(&sums))
@@ -208,14 +148,13 @@ impl Transfer {
     /// Those of the device.
     pub async fn errors(&mut self, texts: &[Vec<u32>]) -> Result<Vec<f64>> {
         if self.observe.is_none() {
-            let graph = transformer::transfer(&self.config, Transferring::Errors, &self.build)?;
-            let tokens = texts.iter().map(Vec::len).max().unwrap_or(0).max(self.settings.context);
-            let capacity = Capacity { tokens, ..self.capacity() };
-            let plan = graph.graph.lower("errors", &self.traits, capacity)?;
-            let program = Program::new(plan, &self.memory).await?;
+            let student = &self.student;
+            let graph = transformer::transfer(&student.config, Transferring::Errors, &student.build)?;
+            let tokens = texts.iter().map(Vec::len).max().unwrap_or(0).max(student.settings.context);
+            let program = student.program(&graph.graph, "errors", tokens).await?;
             self.observe = Some(Pass { program, ids: graph.ids, errors: graph.errors });
         }
-        let mut sums = vec![[0.0; 2]; self.sketches.len()];
+        let mut sums = vec![[0.0; 2]; self.student.learned.len()];
         for text in texts {
             let found = self.observe.as_mut().expect("made above").run(text).await?;
             for (sum, [error, norm]) in sums.iter_mut().zip(found) {
@@ -224,97 +163,4 @@ impl Transfer {
         }
         Ok(relative(&sums))
     }
-
-    /// The weights of the students, packed, a layer each.
-    ///
-    /// # Errors
-    /// Those of the device.
-    pub async fn sketches(&self) -> Result<Vec<Vec<f32>>> {
-        self.read(&str::to_string).await
-    }
-
-    /// The adapter of what was learned, with notes of the caller's.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Numeric`] for weights that are not finite; those of the device.
-    pub async fn adapter(&self, notes: &[(&str, &str)]) -> Result<Vec<u8>> {
-        let sketches = self.sketches().await?;
-        if let Some(layer) =
-            sketches.iter().position(|s| s.iter().any(|x| !x.is_finite() || x.abs() > 65504.0))
-        {
-            let text = format!("the sketches of layer {layer} are no numbers that an adapter can hold");
-            return Err(Error::new(ErrorKind::Numeric, text).help("lower --lr"));
-        }
-        let gates = vec![vec![GATE; self.config.num_key_value_heads]; sketches.len()];
-        Adapter::to_bytes(&self.linearized, self.base, &sketches, &gates, notes)
-    }
-
-    async fn read(&self, of: &dyn Fn(&str) -> String) -> Result<Vec<Vec<f32>>> {
-        let mut all = Vec::new();
-        for sketch in &self.sketches {
-            let words = self.memory.read(&of(&sketch.name), 0..sketch.elements).await?;
-            all.push(words.into_iter().map(f32::from_bits).collect());
-        }
-        Ok(all)
-    }
-
-    /// Everything that a run goes on from: weights and moments by name.
-    ///
-    /// # Errors
-    /// Those of the device.
-    pub async fn state(&self) -> Result<Vec<(String, Vec<f32>)>> {
-        let mut all = Vec::new();
-        let names = |of: &dyn Fn(&str) -> String| -> Vec<String> {
-            self.sketches.iter().map(|sketch| of(&sketch.name)).collect()
-        };
-        all.extend(names(&str::to_string).into_iter().zip(self.sketches().await?));
-        for moment in Moment::ALL {
-            let of = |name: &str| moment.name(name);
-            all.extend(names(&of).into_iter().zip(self.read(&of).await?));
-        }
-        Ok(all)
-    }
-
-    /// The students of another adapter of the same teacher, whatever is near in it.
-    ///
-    /// # Errors
-    /// [`ErrorKind::ModelFormat`] for an adapter of another teacher, or with sketches of another size; those of the
-    /// device.
-    pub async fn begin(&mut self, adapter: &Adapter) -> Result<()> {
-        let label = adapter.tensors.label();
-        if adapter.base != self.base {
-            let text =
-                format!("{label}: is for the model {:016x}, the teacher is {:016x}", adapter.base, self.base);
-            return Err(
-                Error::new(ErrorKind::ModelFormat, text).help("begin from an adapter of this teacher")
-            );
-        }
-        let mut state = Vec::new();
-        for (layer, sketch) in self.sketches.iter().enumerate() {
-            state.push((sketch.name.clone(), adapter.tensors.f32(&linear_sketch(layer))?));
-        }
-        self.restore(&state).await
-    }
-
-    /// Puts back what [`Transfer::state`] returned, or the weights alone.
-    ///
-    /// # Errors
-    /// [`ErrorKind::ModelFormat`] for numbers of another run; those of the device.
-    pub async fn restore(&mut self, state: &[(String, Vec<f32>)]) -> Result<()> {
-        for (name, values) in state {
-            let own = self.sketches.iter().find(|sketch| name.ends_with(&sketch.name));
-            if own.is_none_or(|sketch| sketch.elements != values.len()) {
-                let text = format!("{name} has {} numbers, which is another student's", values.len());
-                return Err(Error::new(ErrorKind::ModelFormat, text).help("begin anew with another --out"));
-            }
-            let words: Vec<u32> = values.iter().map(|x| x.to_bits()).collect();
-            self.memory.write(name, 0, &words).await?;
-        }
-        Ok(())
-    }
-}
-
-fn largest(plan: &Plan, parameters: &[Packed]) -> u64 {
-    let weights = parameters.iter().map(|p| 4 * p.elements as u64).max().unwrap_or(0);
-    weights.max(plan.largest_buffer() as u64)
 }
