@@ -133,7 +133,7 @@ fn linear(
 /// None: the shapes fit.
 pub(super) fn cases() -> Result<Vec<Case>> {
     /// Names begin so: compiling a shader takes a software adapter a second.
-    const CORE: [&str; 9] = [
+    const CORE: [&str; 10] = [
         "linear 1x1100",
         "linear 2x70 20 [9] Bias",
         "linear 3x41 12 [7, 30, 7] Residual",
@@ -143,6 +143,7 @@ pub(super) fn cases() -> Result<Vec<Case>> {
         "sums",
         "embed",
         "nll 2",
+        "divergence 2",
     ];
     let mut list = Vec::new();
     for graph in differentiable()? {
@@ -152,6 +153,8 @@ pub(super) fn cases() -> Result<Vec<Case>> {
     }
     list.push(optimiser_case()?);
     list.push(transfer_case()?);
+    list.push(divergence_case(300)?);
+    list.push(divergence_case(7)?.wide());
     Ok(list)
 }
 
@@ -409,5 +412,27 @@ pub(super) fn transfer_case() -> Result<Case> {
             data.insert(name.into(), bits(rng.normals(2 * tokens * width)).into());
         }
         Ok(data)
+    }))
+}
+
+/// The divergence itself, which its gradient does not read: of some rows, one of them the teacher's own.
+///
+/// # Errors
+/// None: the shapes fit.
+fn divergence_case(vocabulary: usize) -> Result<Case> {
+    let rows = 9;
+    let capacity = Capacity { lanes: 1, tokens: rows + 2, slots: 1, context: 0 };
+    let mut g = Graph::new();
+    let of = |g: &mut Graph, name| g.input(name, TensorType::f32(shape![Unit::Rows, vocabulary]));
+    let both = [of(&mut g, "logits"), of(&mut g, "teacher")];
+    let kl = g.apply1("divergence", Divergence { vocabulary }, &both)?;
+    g.output(kl, "kl");
+    Ok(Case::new(&format!("divergence of {vocabulary}"), g, capacity, start(1, rows), move || {
+        let mut rng = Rng(11);
+        let [logits, mut teacher] = [(); 2].map(|()| rng.normals(rows * vocabulary));
+        teacher[..vocabulary].copy_from_slice(&logits[..vocabulary]);
+        let both =
+            [("logits".to_string(), bits(logits).into()), ("teacher".to_string(), bits(teacher).into())];
+        Ok(Data::from_iter(both))
     }))
 }

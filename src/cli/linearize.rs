@@ -11,6 +11,7 @@ use polysketch::model::Adapter;
 use polysketch::model::adapter::ADAPTER;
 use polysketch::model::config::Linearized;
 use polysketch::train::linearize::run::{Event, Rhythm, Run};
+use polysketch::train::linearize::samples::{Wanted, samples};
 use polysketch::train::linearize::texts::Texts;
 use polysketch::train::linearize::{Distance, Learning, LinearizeSettings, Stage};
 use polysketch::{Error, ErrorKind, Result};
@@ -29,8 +30,11 @@ pub struct Options {
     #[arg(long, value_name = "MODEL")]
     teacher: ModelName,
     /// Texts to learn from, UTF-8, or .jsonl with the `messages` of a chat a line; each file as often as any other
-    #[arg(long, value_name = "FILE", num_args = 1.., required = true)]
+    #[arg(long, value_name = "FILE", num_args = 1.., required_unless_present = "sample")]
     data: Vec<PathBuf>,
+    /// Learn from so many texts, too, that the teacher writes itself before the first step
+    #[arg(long, value_name = "TEXTS", value_parser = count)]
+    sample: Option<usize>,
     /// Texts to be judged by
     #[arg(long, value_name = "FILE", num_args = 1.., required = true)]
     held_out: Vec<PathBuf>,
@@ -226,10 +230,22 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
             bar.set(done);
         })
     };
-    let (training, held_out) = (texts(&options.data, settings.context)?, texts(&options.held_out, 2)?);
+    let (mut training, held_out) = (texts(&options.data, settings.context)?, texts(&options.held_out, 2)?);
     create_folders(&options.out)?;
     let engine = model::engine(common)?;
     let name = options.teacher.name();
+    catch_interrupt();
+    if let Some(texts) = options.sample {
+        let wanted = Wanted { texts, tokens: settings.context, seed: settings.seed };
+        let bar = Progress::bar(common, "the teacher writes", 0, Unit::Tokens);
+        let mut tell = |done, all| {
+            bar.total(all as u64);
+            bar.set(done);
+            if interrupted() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        let teacher = || model::open(&place);
+        training.add(block_on(samples(&engine, teacher, &options.out, wanted, &mut tell))?);
+    }
     let layers = teacher.config.num_hidden_layers;
     if common.talks() {
         let tokens = thousands(settings.tokens(settings.steps));
@@ -239,7 +255,6 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
         let _spinner = Progress::spinner(common, "loading the teacher");
         block_on(Learning::new(&engine, teacher, &settings, options.again.recompute.unwrap_or_default()))?
     };
-    catch_interrupt();
     let command = command();
     let run = Run { out: options.out.clone(), settings, command, begin };
     let rhythm = Rhythm { evaluate: options.eval_every as u64, save: options.save_every as u64 };

@@ -14,6 +14,7 @@ use polysketch::model::{
 };
 use polysketch::train::initial::new_model;
 use polysketch::train::linearize::run::{ADAPTER, Event, Rhythm, Run};
+use polysketch::train::linearize::samples::{SAMPLES, Wanted, samples};
 use polysketch::train::linearize::texts::Texts;
 use polysketch::train::linearize::{Distill, Learning, LinearizeSettings, Stage, Transfer};
 use polysketch::{Error, ErrorKind};
@@ -272,6 +273,36 @@ fn a_student_learns_from_logits() {
         // It is kept in halves.
         assert!((last - measured).abs() < 0.02 * last + 1e-4, "{name}: {last}, measured {measured}");
     }
+}
+
+/// What a teacher writes does not depend on where it was stopped, and is what it writes for itself alone.
+#[test]
+fn a_teacher_writes_texts() {
+    let write = |folder: &Path, stops: &[usize]| {
+        let wanted = Wanted { texts: 20, tokens: 24, seed: 7 };
+        let teacher = || Ok(open("gguf/llama-Q4_1.gguf"));
+        for &stop in stops {
+            let mut tell = |done, all| {
+                assert_eq!(all, 480);
+                if done > stop { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            };
+            let error = block_on(samples(&engine(), teacher, folder, wanted, &mut tell)).expect_err("stops");
+            assert_eq!(error.kind(), ErrorKind::Cancelled);
+        }
+        block_on(samples(&engine(), teacher, folder, wanted, &mut |_, _| ControlFlow::Continue(())))
+            .expect("writes")
+    };
+    let [once, thrice] = [(); 2].map(|()| tempfile::tempdir().expect("is made"));
+    let texts = write(once.path(), &[]);
+    assert!(texts.len() == 20 && texts.iter().all(|text| text.len() == 24));
+    assert!(texts[1..].iter().all(|text| *text != texts[0]), "each is another");
+    assert_eq!(texts, write(thrice.path(), &[5, 400]));
+    std::fs::write(once.path().join(SAMPLES), "{\n").expect("writes");
+    let wanted = Wanted { texts: 1, tokens: 24, seed: 7 };
+    let teacher = || Ok(open("gguf/llama-Q4_1.gguf"));
+    let damaged =
+        block_on(samples(&engine(), teacher, once.path(), wanted, &mut |_, _| ControlFlow::Continue(())));
+    assert_eq!(damaged.expect_err("is refused").kind(), ErrorKind::ModelFormat);
 }
 
 #[test]

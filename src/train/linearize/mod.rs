@@ -16,6 +16,7 @@
 //! | `distill.rs` | stages 2 and 3: steps, KL |
 //! | `learning.rs` | a stage, whichever it is |
 //! | `texts.rs` | what teacher and student read |
+//! | `samples.rs` | texts that the teacher writes itself |
 //! | `run.rs` | the loop, and what it leaves in its folder |
 
 mod calibrate;
@@ -23,6 +24,8 @@ pub mod distill;
 pub mod learning;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod run;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod samples;
 pub mod settings;
 pub mod student;
 #[cfg(not(target_arch = "wasm32"))]

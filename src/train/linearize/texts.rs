@@ -54,6 +54,11 @@ impl Texts {
         Ok(Self { files })
     }
 
+    /// With texts of the teacher's own, which count as one more file.
+    pub fn add(&mut self, samples: Vec<Vec<u32>>) {
+        self.files.push(samples.concat().into());
+    }
+
     /// The texts of a step: a function of the seed and its number.
     pub fn of_step(&self, count: usize, window: usize, seed: u64, step: u64) -> Vec<Vec<u32>> {
         let mut rng = Rng::new(seed, "texts", step);
