@@ -1,6 +1,6 @@
 /**
  * Two models on one text: a softmax model and its linear form read it in turns, stretch by stretch. What
- * either needs for a stretch, and keeps of the text, is written down. No DOM here: `race_models.ts` has the buttons.
+ * either needs for a stretch, and keeps of the text, is written down. No DOM here: that is `race_models.ts`.
  */
 import type { Model, Session } from "polysketch"
 import { kept, sizesOfText } from "./memory_picture.js"
@@ -48,9 +48,9 @@ export class Course {
   }
 
   async run(runners: Record<Name, Runner>, ids: Int32Array, { signal, changed }: Watching) {
-    const stretch = Math.max(BLOCK, Math.floor(ids.length / STRETCHES / BLOCK) * BLOCK)
-    for (let from = 0; from < ids.length; from += stretch) {
-      const to = Math.min(ids.length, from + stretch)
+    const ends = stretches(ids.length, runners.softmax.most)
+    for (const [i, to] of ends.entries()) {
+      const from = ends[i - 1] ?? 0
       for (const name of RUNNERS) {
         signal.throwIfAborted()
         const { model, session, most } = runners[name]
@@ -71,13 +71,26 @@ export class Course {
   }
 }
 
-/** The posts at lengths that double, and the last. */
+/** Where the stretches of a course end; one of them where a runner can read no further. */
+function stretches(length: number, most: number): number[] {
+  const stretch = Math.max(BLOCK, Math.floor(length / STRETCHES / BLOCK) * BLOCK)
+  const ends = new Set([Math.min(most, length), length])
+  for (let to = stretch; to < length; to += stretch) ends.add(to)
+  return [...ends].sort((a, b) => a - b)
+}
+
+/** Tokens a second at a post: the median of its stretch and the two before; one may have been disturbed. */
+export function speedAt(posts: Post[], at: Post, name: Name): number | undefined {
+  const to = posts.indexOf(at) + 1
+  const speeds = posts.slice(Math.max(0, to - 3), to).flatMap((post) => post[name]?.tokensPerSecond ?? [])
+  return at[name] && speeds.toSorted((a, b) => a - b)[speeds.length >> 1]
+}
+
+/** The posts at lengths that double, the last that softmax came to, and the last. */
 export function milestones(posts: Post[]): Post[] {
   const last = posts.at(-1)
-  const found = new Set<Post>()
-  for (let n = 512; last && n < last.position; n *= 2) {
-    const post = posts.findLast(({ position }) => position <= n)
-    if (post) found.add(post)
-  }
-  return last ? [...found.add(last)] : []
+  const found = new Set([posts.findLast((post) => post.softmax), last])
+  for (let n = 512; last && n < last.position; n *= 2)
+    found.add(posts.findLast(({ position }) => position <= n))
+  return posts.filter((post) => found.has(post))
 }

@@ -11,7 +11,10 @@ export interface Linear {
 }
 
 /** The adapter kept with this page. It belongs to one file. */
-const SMOLLM2: Linear = { name: "this page's adapter", from: "smollm2-135m-linear/adapter.safetensors" }
+const SMOLLM2: Linear = {
+  name: "this page’s adapter for SmolLM2-135M-Instruct",
+  from: "smollm2-135m-linear/adapter.safetensors",
+}
 
 const ABOUT_SMOLLM2 =
   "Constant memory at any length. It predicts texts a few per cent worse, and remembers word for word about " +

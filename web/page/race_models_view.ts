@@ -1,6 +1,6 @@
-/** Race of two models, what is seen: speeds, memory in bars and curves, a table by length, all of it in words. */
+/** Race of two models, what is seen: speed, memory in bars and curves, a table, all of it in words. */
 import { Chart } from "./charts.js"
-import { type Course, type Lap, milestones, type Name, type Post, RUNNERS } from "./course.js"
+import { type Course, milestones, type Name, type Post, RUNNERS, speedAt } from "./course.js"
 import { create, el, oncePerFrame, setText } from "./dom.js"
 import { bytes, count, significant } from "./format.js"
 
@@ -52,7 +52,7 @@ export class RaceModelsView {
       el(id).hidden = words === ""
     }
     const last = both.at(-1)
-    say("race-models-verdict", last ? verdict(last) : "")
+    say("race-models-verdict", last ? verdict(posts, last) : "")
     say("race-models-length", both.length > 3 ? whatLengthDoes(posts) : "")
     const { stopped } = this.course ?? {}
     const reason =
@@ -83,8 +83,10 @@ function chart(id: string, label: string, value: (y: number) => string) {
 const times = (ratio: number) => `${significant(ratio, 2)} times`
 
 /** Who is ahead where both have come to. */
-function verdict({ position, softmax, linear }: Post): string {
-  const [fast, small] = [linear!.tokensPerSecond / softmax!.tokensPerSecond, softmax!.kept / linear!.kept]
+function verdict(posts: Post[], post: Post): string {
+  const { position, softmax, linear } = post
+  const fast = speedAt(posts, post, "linear")! / speedAt(posts, post, "softmax")!
+  const small = softmax!.kept / linear!.kept
   const reads =
     fast >= 1 ? `reads ${times(fast)} as fast as softmax` : `takes ${times(1 / fast)} as long as softmax`
   const keeps = small >= 1 ? `keeps ${times(small)} less` : `keeps ${times(1 / small)} as much`
@@ -94,35 +96,34 @@ function verdict({ position, softmax, linear }: Post): string {
 /** How either changed from its first stretches to its last. */
 function whatLengthDoes(posts: Post[]): string {
   const told = (name: Name) => {
-    const laps = posts.flatMap((post) => (post[name] ? [{ position: post.position, ...post[name] }] : []))
-    const speed = (some: Lap[]) => `${significant(middle(some.map((lap) => lap.tokensPerSecond)))}/s`
-    const [first, last] = [laps[0]!, laps.at(-1)!]
+    const run = posts.filter((post) => post[name])
+    const [first, last] = [run[0]!, run.at(-1)!]
+    const [least, most] = [first[name]!.kept, last[name]!.kept]
     const keeps =
-      last.kept > first.kept
-        ? `what it keeps grew from ${bytes(first.kept)} to ${bytes(last.kept)}`
-        : `it keeps ${bytes(last.kept)} all the way`
-    const reads = `${speed(laps.slice(0, 3))} at first and ${speed(laps.slice(-3))}`
-    return `${reads} at ${count(last.position)} tokens, and ${keeps}`
+      most > least
+        ? `what it keeps grew from ${bytes(least)} to ${bytes(most)}`
+        : `it keeps ${bytes(most)} all the way`
+    const speed = (post: Post) => `${significant(speedAt(posts, post, name)!)}/s`
+    const early = run[Math.min(2, run.length - 1)]!
+    const at = (post: Post) => `${speed(post)} at ${count(post.position)}`
+    return `${at(early)} tokens and ${at(last)}, and ${keeps}`
   }
   return `Softmax reads ${told("softmax")}. The linear form reads ${told("linear")}.`
 }
 
-const middle = (values: number[]) => values.toSorted((a, b) => a - b)[values.length >> 1]!
-
 function drawTable(posts: Post[], stopped = Infinity) {
   const lines = milestones(posts).map((post) => {
-    const cells = (tell: (lap: Lap) => string) =>
+    const cells = (tell: (name: Name) => string) =>
       RUNNERS.map((name) => {
-        const lap = post[name]
         const none = name === "softmax" && post.position > stopped ? "stopped" : ""
-        return create("td", lap ? {} : { class: "reason" }, lap ? tell(lap) : none)
+        return create("td", post[name] ? {} : { class: "quiet" }, post[name] ? tell(name) : none)
       })
     return create(
       "tr",
       {},
       create("th", { scope: "row" }, count(post.position)),
-      ...cells((lap) => significant(lap.tokensPerSecond)),
-      ...cells((lap) => bytes(lap.kept)),
+      ...cells((name) => significant(speedAt(posts, post, name)!)),
+      ...cells((name) => bytes(post[name]!.kept)),
     )
   })
   const nothing = create("td", { colspan: 5 }, "Nothing measured yet.")

@@ -1,5 +1,5 @@
-// A softmax model made linear on the demo page: an adapter dropped beside it, chosen, taken away, and wrong ones;
-// then the race of the two forms.
+// A softmax model made linear on the demo page: an adapter dropped beside it, chosen, taken away, and wrong
+// ones; then the race of the two forms.
 import assert from "node:assert/strict"
 import { readFile } from "node:fs/promises"
 import { join } from "node:path"
@@ -79,15 +79,20 @@ export async function linears(at) {
   await page.click("#race-start")
   await shows("race-status", /^Done on .*, 1,024 tokens\. Softmax stopped at 256\.$/)
   await idle()
-  assert.equal(await text("race-models-stop"), "Softmax stopped at 256 tokens: the model was made for texts no longer than that.")
+  assert.equal(
+    await text("race-models-stop"),
+    "Softmax stopped at 256 tokens: the model was made for texts no longer than that.",
+  )
   assert.match(await text("race-models-verdict"), /^At 256 tokens the linear form /)
   const rows = await page.$$eval("#race-models-table tbody tr", (lines) =>
     lines.map((line) => Array.from(line.cells, (cell) => cell.textContent)),
   )
-  assert.deepEqual(rows.map(([position]) => position), ["512", "1,024"])
-  assert.deepEqual(rows.map((row) => row[1]), ["stopped", "stopped"])
+  assert.deepEqual(rows.map(([position]) => position), ["256", "512", "1,024"])
+  assert.ok(Number(rows[0][1].replaceAll(",", "")) > 0)
+  assert.deepEqual(rows.map((row) => row[1]).slice(1), ["stopped", "stopped"])
+  assert.equal(rows[0][3], await text("race-softmax-bytes"))
   assert.ok(rows.every((row) => Number(row[2].replaceAll(",", "")) > 0 && row[4] === rows[0][4]), String(rows))
-  // 256 tokens of two layers with two heads of 16: keys and values in f32, 128 KiB, and the little beside them.
+  // 256 tokens of two layers with two heads of 16: keys and values in f32 are 128 KiB; a little is beside them.
   assert.equal(await text("race-softmax-bytes"), "129 KiB")
   assert.equal(await text("race-linear-bytes"), rows[0][4])
   await at.fits("race")
