@@ -6,8 +6,8 @@ import { bytes, count, significant } from "./format.js"
 
 const MIB = 1 << 20
 const LINES = [
-  { label: "softmax", colour: "--base", width: 2 },
-  { label: "made linear", colour: "--accent", width: 2.25 },
+  { label: "softmax", colour: "--base", width: 2, points: true },
+  { label: "made linear", colour: "--accent", width: 2.25, points: true },
 ]
 
 export class RaceModelsView {
