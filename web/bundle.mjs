@@ -10,6 +10,8 @@ const web = fileURLToPath(new URL(".", import.meta.url))
 const at = (...path) => join(web, ...path)
 /** The built-in model. */
 const MODEL = "novels-2m"
+/** What makes SmolLM2-135M-Instruct linear, for the page. */
+const LINEAR = "smollm2-135m-linear"
 const files = { config: "config.json", weights: "model.safetensors", tokenizer: "tokenizer.json" }
 
 const common = {
@@ -82,6 +84,9 @@ async function makeSite() {
   for (const name of ["index.html", "theme.js", "icon.svg", "book.txt"])
     await cp(at("page", name), at("site", name))
   await cp(at("page/results"), at("site/results"), { recursive: true })
+  // What it is worth, and its licence, go with it.
+  for (const name of ["adapter.safetensors", "README.md"])
+    await cp(at("../assets", LINEAR, name), at("site", LINEAR, name))
   await cp(at("pkg"), at("site/pkg"), { recursive: true })
 }
 

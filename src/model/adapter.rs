@@ -117,9 +117,13 @@ impl Adapter {
         if base == self.base {
             return Ok(());
         }
-        let label = self.tensors.label();
-        let text = format!("{label}: is for the model {:016x}, and {model} is {base:016x}", self.base);
-        Err(Error::new(ErrorKind::ModelFormat, text).help(help))
+        let what = format!("is for the model {:016x}, and {model} is {base:016x}", self.base);
+        Err(self.refused(what, help))
+    }
+
+    /// The error for one that cannot be.
+    fn refused(&self, what: impl std::fmt::Display, help: &str) -> Error {
+        Error::new(ErrorKind::ModelFormat, format!("{}: {what}", self.tensors.label())).help(help)
     }
 }
 
@@ -133,38 +137,49 @@ impl ModelSource {
     ///
     /// # Errors
     /// [`ErrorKind::ModelFormat`] for an adapter of another model, one that is not whole, or one on top of another;
-    /// those of the files.
-    pub async fn adapt(mut self, adapter: Adapter) -> Result<Self> {
-        let label = adapter.tensors.label().to_string();
-        let fail = |what: String, help: &str| {
-            Err(Error::new(ErrorKind::ModelFormat, format!("{label}: {what}")).help(help))
-        };
-        if self.config.linearized.is_some() {
-            return fail("this model has an adapter already".into(), "give one --adapter");
-        }
-        self.check_softmax().map_err(|e| {
-            let help = e.advice().unwrap_or_default().to_string();
-            Error::new(e.kind(), format!("{label}: {}", e.message())).help(help)
-        })?;
+    /// [`ErrorKind::Config`] for a model whose attention is not softmax; those of the files.
+    pub async fn adapt(self, adapter: Adapter) -> Result<Self> {
+        self.check_adaptable(&adapter)?;
         let base = fingerprint(&self.config, &self.checkpoint).await?;
         let help = "give the file that it was made from, or linearize this one";
         adapter.check_base(base, self.checkpoint.label(), help)?;
+        self.adapt_unread(adapter)
+    }
+
+    /// The same of a model none of whose weights may be read: whether the adapter was made from them is not known.
+    ///
+    /// # Errors
+    /// As [`ModelSource::adapt`], but for other weights of the same shape.
+    pub fn adapt_unread(mut self, adapter: Adapter) -> Result<Self> {
+        const DAMAGED: &str = "the file is damaged; write it again";
+        self.check_adaptable(&adapter)?;
         let layers = self.config.num_hidden_layers;
         if adapter.linearized.near.len() != layers {
             let what = format!("is for {} layers, the model has {layers}", adapter.linearized.near.len());
-            return fail(what, "the file is damaged; write it again");
+            return Err(
+                adapter.refused(what, "give the file that it was made from; if this is it, write it again")
+            );
         }
-        self.config.linearized = Some(adapter.linearized);
-        transformer::check_layers(&self.config).map_err(|e| {
-            Error::new(ErrorKind::ModelFormat, format!("{label}: {}", e.message()))
-                .help("the file is damaged; write it again")
-        })?;
+        self.config.linearized = Some(adapter.linearized.clone());
+        transformer::check_layers(&self.config).map_err(|e| adapter.refused(e.message(), DAMAGED))?;
         if let Some(name) = adapter.tensors.names().iter().find(|name| !name.starts_with(ADAPTED)) {
-            return fail(format!("tensor {} is none of an adapter's", clip(name)), "write the file again");
+            let what = format!("tensor {} is none of an adapter's", clip(name));
+            return Err(adapter.refused(what, "write the file again"));
         }
         self.checkpoint.add(adapter.tensors)?;
         self.warnings.extend(self.checkpoint.check(&self.config.parameters())?);
         Ok(self)
+    }
+
+    fn check_adaptable(&self, adapter: &Adapter) -> Result<()> {
+        if self.config.linearized.is_some() {
+            return Err(adapter.refused("this model has an adapter already", "give one --adapter"));
+        }
+        self.check_softmax().map_err(|e| {
+            let help = e.advice().unwrap_or_default().to_string();
+            let label = adapter.tensors.label();
+            Error::new(e.kind(), format!("{label}: {}", e.message())).help(help)
+        })
     }
 
     /// What tells the model from others.

@@ -362,3 +362,19 @@ fn adapters_of_others_are_refused() {
     let other = block_on(open("powercoder").adapt(adapter())).expect_err("is refused");
     assert!(other.message().contains("attention"), "{other}");
 }
+
+#[test]
+fn a_plan_needs_no_look_at_the_weights() {
+    // Two models of one shape: their plans are the same, but only one is the adapter's.
+    let (name, twin) = ("gguf/llama-Q4_0.gguf", "gguf/llama-F16.gguf");
+    let bytes = some_adapter(&open(name), &linearized(&[2, 3]));
+    let adapter = || Adapter::from_bytes(bytes.clone(), "a.safetensors").expect("is one");
+    let unread = open(twin).adapt_unread(adapter()).expect("has the shape");
+    let whole = block_on(open(name).adapt(adapter())).expect("fits");
+    assert_eq!(unread.config.linearized, whole.config.linearized);
+    assert!(refused(bytes.clone(), twin).message().contains("is for the model"));
+    let layers = Adapter::from_bytes(some_adapter(&open(name), &linearized(&[2])), "a.safetensors");
+    let error = open(twin).adapt_unread(layers.expect("is one")).expect_err("is refused");
+    assert!(error.message().contains("is for 1 layers, the model has 2"), "{error}");
+    assert!(open("powercoder").adapt_unread(adapter()).is_err());
+}

@@ -2,22 +2,27 @@
  * Chat: a model of the visitor's, and a conversation with it. Here is what the buttons do; `chat_view.ts` shows
  * it, `own_model.ts` holds the model.
  */
-import type { Message, Model, ModelInfo, Session } from "polysketch"
+import type { Message, Model, Session } from "polysketch"
 import { abortable, isAbort } from "./abort.js"
 import { ChatView } from "./chat_view.js"
 import { el, numberIn, onClick, setText, value } from "./dom.js"
 import { forgetLost, isLost } from "./engine.js"
 import { bytes, count, significant } from "./format.js"
-import { type Given, ofAddress, ofFiles, onModelDrop, opensFiles } from "./model_choice.js"
+import { LinearChoice } from "./linear.js"
+import { type Given, ofAddress, ofFiles, onlyAdapter, onModelDrop, opensFiles } from "./model_choice.js"
+import { kept, sizesOfText } from "./memory_picture.js"
 import { Opened } from "./opened.js"
-import { getOwn, openOwn, ownOrigin } from "./own_model.js"
+import { getOwn, openOwn, type Origin, ownOrigin, titleOf } from "./own_model.js"
 import { explain, Part } from "./part.js"
 
 /** How often a turn is tried again after a lost device. */
 const TRIES = 2
 
-export function startChat() {
-  new ChatPart().start()
+/** Returns the choice of what makes a model linear. */
+export function startChat(): LinearChoice {
+  const part = new ChatPart()
+  part.start()
+  return part.linear
 }
 
 class ChatPart {
@@ -28,10 +33,13 @@ class ChatPart {
     return { model, session: await model.createSession() }
   })
   private messages: Message[] = []
+  /** What was opened last, if only in vain. */
+  private last: Given | undefined
+  readonly linear = new LinearChoice(() => this.openAgain())
 
   start() {
-    opensFiles("chat-open", "chat-file", (files) => void this.open(async () => ofFiles(files)))
-    onModelDrop("chat-drop", (open) => void this.open(open))
+    opensFiles("chat-open", "chat-file", (files) => this.openFiles(files))
+    onModelDrop("chat-drop", (files, folder) => this.openFiles(files, folder))
     el("chat-address-form").addEventListener("submit", (event) => {
       event.preventDefault()
       void this.open(async () => ofAddress(value("chat-address")))
@@ -53,14 +61,38 @@ class ChatPart {
   // The model
   // -------------------------------------------------------------------------------------------------------
 
-  private async open(choose: () => Promise<Given>) {
+  private openFiles(files: File[], folder?: Promise<Given | undefined>) {
+    void this.open(async () => {
+      const given = await folder
+      if (given) return given
+      const adapter = onlyAdapter(files)
+      if (!adapter) return ofFiles(files)
+      this.linear.give(adapter)
+      return this.last && { ...this.last, adapter }
+    })
+  }
+
+  /** The model at hand, made linear or as it was. */
+  private openAgain() {
+    const { last } = this
+    if (last) void this.open(async () => ({ ...last, adapter: undefined }))
+  }
+
+  /** Opens what is chosen; nothing, where an adapter came before its model. */
+  private async open(choose: () => Promise<Given | undefined>) {
     if (this.part.running) return
     this.view.modelError(undefined)
     await this.part.run(
       "loading a model",
       async (signal) => {
         try {
-          await this.load({ ...(await choose()), maxContext: numberIn("chat-context") }, signal)
+          const given = await choose()
+          if (!given) return this.part.status("The adapter waits for its model: open that too.")
+          this.last = given
+          if (given.adapter) this.linear.give(given.adapter)
+          const { name, from } = given
+          const maxContext = numberIn("chat-context")
+          await this.load({ name, from, linear: this.linear.chosen, maxContext }, signal)
         } catch (error) {
           this.view.loaded(undefined)
           if (isAbort(error) || isLost(error)) throw error
@@ -73,9 +105,10 @@ class ChatPart {
     )
   }
 
-  private async load(origin: Given & { maxContext: number }, signal: AbortSignal) {
-    this.part.status(`Opening ${origin.name}.`)
-    this.view.opening(origin.name)
+  private async load(origin: Origin, signal: AbortSignal) {
+    const title = titleOf(origin)
+    this.part.status(`Opening ${title}.`)
+    this.view.opening(title)
     // An address is that of the model, or none.
     if (!("gguf" in origin.from && typeof origin.from.gguf === "string"))
       el<HTMLInputElement>("chat-address").value = ""
@@ -87,9 +120,9 @@ class ChatPart {
     })
     this.forget()
     this.view.plan(model.info)
-    this.view.loaded(origin.name)
+    this.view.loaded(title)
     const seconds = significant((performance.now() - started) / 1000)
-    const loaded = `${origin.name} is loaded, after ${seconds} s`
+    const loaded = `${title} is loaded, after ${seconds} s`
     this.part.status(
       model.info.chat
         ? `Say something: ${loaded}.`
@@ -227,13 +260,9 @@ class ChatPart {
     const { position } = session
     setText("chat-speed", perSecond ? significant(perSecond) : "–")
     setText("chat-position", count(position))
-    setText("chat-kept", bytes(kept(info, position)))
+    setText("chat-kept", bytes(kept(sizesOfText(info, session), position)))
     setText("chat-kept-name", info.memory.cache > 0 ? "Its cache, growing" : "Its state, constant")
   }
 }
 
 const rate = (tokens: number, since: number) => (1000 * tokens) / (performance.now() - since)
-
-/** Bytes that a model keeps of so many tokens. */
-const kept = ({ memory, cacheBytesPerToken }: ModelInfo, position: number) =>
-  memory.cache > 0 ? memory.state - memory.cache + cacheBytesPerToken * position : memory.state

@@ -28,7 +28,8 @@ export class ChatView {
       parameters >= 1e9 ? [1e9, 2, "billion"] : parameters >= 5e4 ? [1e6, 1, "million"] : [1e3, 0, "thousand"]
     const size = `${(parameters / scale).toFixed(digits)} ${word}`
     const family = String(info.config.model_type ?? "polysketch")
-    setText("chat-shape", `${family}, ${size} parameters, ${layers} layers`)
+    const linear = info.linearized ? ", made linear" : ""
+    setText("chat-shape", `${family}, ${size} parameters, ${layers} layers${linear}`)
     setText("chat-weights", `${bytes(memory.weights)} (${info.weights})`)
     setText("chat-state", bytes(memory.state))
     const kind =

@@ -1,5 +1,5 @@
 /** What a model keeps of a text, in two bars and in words. */
-import type { ModelInfo } from "polysketch"
+import type { ModelInfo, Session } from "polysketch"
 import { el, setText } from "./dom.js"
 import { bytes, count, significant } from "./format.js"
 
@@ -14,12 +14,22 @@ export interface Sizes {
   context: number
 }
 
-export const sizesOf = ({ memory, cacheBytesPerToken, context }: ModelInfo): Sizes => ({
+const sizesOf = ({ memory, cacheBytesPerToken, context }: ModelInfo): Sizes => ({
   state: memory.state,
   cache: memory.cache,
   cachePerToken: cacheBytesPerToken,
   context,
 })
+
+/** The same of a text at hand. */
+export const sizesOfText = (info: ModelInfo, { stateBytes }: Session): Sizes => ({
+  ...sizesOf(info),
+  state: stateBytes,
+})
+
+/** Bytes that a model keeps of so many tokens. */
+export const kept = ({ state, cache, cachePerToken }: Sizes, position: number) =>
+  cache > 0 ? state - cache + cachePerToken * position : state
 
 interface Bar {
   name: string
@@ -47,8 +57,9 @@ function constant({ state, cachePerToken }: Sizes, position: number) {
 }
 
 /** A softmax model: nothing is spared, and the bar says so. */
-function growing({ state, cache, cachePerToken, context }: Sizes, position: number) {
-  const used = state - cache + cachePerToken * position
+function growing(sizes: Sizes, position: number) {
+  const { state, cachePerToken, context } = sizes
+  const used = kept(sizes, position)
   return {
     bars: [
       { name: "Key-value cache of this model, so far", bytes: used },

@@ -1,18 +1,31 @@
 /** How a visitor gives a model: a file choice, a drop, an address. */
 import { el } from "./dom.js"
+import { isAdapter } from "./linear.js"
 import type { Origin } from "./own_model.js"
 
 type From = Origin["from"]
-export type Given = Pick<Origin, "name" | "from">
+export interface Given extends Pick<Origin, "name" | "from"> {
+  /** An adapter that was given beside it. */
+  adapter?: File
+}
+
+/** The name of an adapter in a folder. */
+const ADAPTER = "adapter.safetensors"
 
 const isGguf = (name: string) => name.toLowerCase().endsWith(".gguf")
 
-/** What some files are: the GGUF file among them, or else those of a folder. */
+/** An adapter that was given alone, for a model that is open or will be. */
+export const onlyAdapter = (files: File[]) =>
+  files.length === 1 && isAdapter(files[0]!) ? files[0] : undefined
+
+/** What some files are: the GGUF file among them, or else those of a folder; and an adapter beside it. */
 export function ofFiles(files: File[]): Given {
   const gguf = files.find((file) => isGguf(file.name))
-  if (gguf) return { name: gguf.name, from: { gguf } }
-  if (files.some((file) => file.name === "config.json"))
-    return { name: folderOf(files), from: { folder: files } }
+  if (gguf) return { name: gguf.name, from: { gguf }, adapter: files.find(isAdapter) }
+  if (files.some((file) => file.name === "config.json")) {
+    const adapter = files.find((file) => file.name === ADAPTER)
+    return { name: folderOf(files), from: { folder: files }, adapter }
+  }
   const names =
     files.length === 1 ? `“${files[0]!.name}” is no .gguf file` : "there is no .gguf file among these"
   throw new TypeError(`${names}, and no config.json of a model's folder`)
@@ -52,8 +65,11 @@ export function opensFiles(button: string, field: string, act: (files: File[]) =
   })
 }
 
-/** Calls back with what is dropped on an element: files, or a folder where the browser hands one out. */
-export function onModelDrop(id: string, act: (open: () => Promise<Given>) => void) {
+/**
+ * Calls back with what is dropped on an element: files, and the folder instead of them where the browser hands
+ * one out.
+ */
+export function onModelDrop(id: string, act: (files: File[], folder: Promise<Given | undefined>) => void) {
   const place = el(id)
   place.addEventListener("dragover", (event) => {
     if (!event.dataTransfer?.types.includes("Files")) return
@@ -67,7 +83,7 @@ export function onModelDrop(id: string, act: (open: () => Promise<Given>) => voi
     const files = Array.from(event.dataTransfer?.files ?? [])
     // What is dropped is gone after this turn of the page's.
     const folder = handleOf(event.dataTransfer?.items[0])
-    if (files.length > 0) act(async () => (await folder) ?? ofFiles(files))
+    if (files.length > 0) act(files, folder)
   })
 }
 
@@ -76,6 +92,11 @@ type WithHandle = DataTransferItem & { getAsFileSystemHandle?(): Promise<FileSys
 async function handleOf(item: DataTransferItem | undefined): Promise<Given | undefined> {
   const handle = await (item as WithHandle | undefined)?.getAsFileSystemHandle?.().catch(() => null)
   if (handle?.kind !== "directory") return undefined
-  const from: From = { folder: handle as FileSystemDirectoryHandle }
-  return { name: handle.name, from }
+  const folder = handle as FileSystemDirectoryHandle
+  const adapter = await folder.getFileHandle(ADAPTER).then(
+    (file) => file.getFile(),
+    () => undefined,
+  )
+  const from: From = { folder }
+  return { name: handle.name, from, adapter }
 }

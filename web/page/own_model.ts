@@ -5,10 +5,13 @@
 import type { LoadProgress, Model, ModelInfo } from "polysketch"
 import { isAbort } from "./abort.js"
 import { epoch, getEngine, onDevice } from "./engine.js"
+import type { Linear } from "./linear.js"
 
 export interface Origin {
   name: string
   from: { gguf: File | string } | { folder: File[] | FileSystemDirectoryHandle }
+  /** What makes it linear, if anything does. */
+  linear?: Linear
   /** Tokens that a text may have, where the model has a cache. */
   maxContext: number
 }
@@ -30,6 +33,12 @@ export const onOwn = (listen: () => void) => listeners.add(listen)
 /** What is opened. */
 export const ownOrigin = () => origin
 
+/** What it is called. */
+export const titleOf = ({ name, linear }: Origin) => (linear ? `${name}, made linear` : name)
+
+/** What the package takes. */
+export const filesOf = ({ from, linear }: Origin) => ({ ...from, adapter: linear?.from })
+
 /** Opens a model, in the place of the one before. */
 export async function openOwn(of: Origin, opening: Opening): Promise<Model> {
   const engine = await getEngine()
@@ -37,7 +46,7 @@ export async function openOwn(of: Origin, opening: Opening): Promise<Model> {
   const options = { maxContext: of.maxContext, signal: opening.signal }
   const isAddress = "gguf" in of.from && typeof of.from.gguf === "string"
   try {
-    opening.onPlan?.(await engine.planModel(of.from, options))
+    opening.onPlan?.(await engine.planModel(filesOf(of), options))
   } catch (error) {
     // A server that gives no parts of files: the model is known when it is here.
     if (!isAddress || isAbort(error) || (error as Error).name !== "DownloadError") throw error
@@ -58,7 +67,7 @@ export async function getOwn(opening: Opening = {}): Promise<Model> {
 
 async function load(of: Origin, { signal, onProgress }: Opening): Promise<Model> {
   const engine = await getEngine()
-  const loading = engine.loadModel(of.from, onProgress, { maxContext: of.maxContext, signal })
+  const loading = engine.loadModel(filesOf(of), onProgress, { maxContext: of.maxContext, signal })
   const mine = (model = { of, loading, epoch: epoch() })
   try {
     return await loading

@@ -1,10 +1,15 @@
-/** Race: softmax and polysketch attention over growing texts, on one pair of axes. */
+/**
+ * Race: softmax and polysketch attention over growing texts, on one pair of axes; or a whole model and its
+ * linear form on one text (`race_models.ts`).
+ */
 import { type BenchRow, InputError, type Suite } from "polysketch"
 import { Chart, type Mark } from "./charts.js"
 import { create, el, isChecked, numberIn, onChange, onClick, setText } from "./dom.js"
 import { axisMilliseconds, count, nanoseconds, significant } from "./format.js"
+import type { LinearChoice } from "./linear.js"
 import { measure } from "./measure.js"
 import { Part } from "./part.js"
+import { RaceModels } from "./race_models.js"
 import { measured, type Measured } from "./rows.js"
 
 const SHORTEST = 512
@@ -127,8 +132,30 @@ function newChart(): Chart {
   })
 }
 
-export function startRace() {
+export function startRace(linear: LinearChoice) {
   const part = new Part("race", "Race")
+  const models = new RaceModels(part, linear)
+  const attention = startAttention(part)
+  const ofModels = () => isChecked("race-of-models")
+  const choose = () => {
+    for (const id of ["race-attention-course", "race-shown", "race-attention"]) el(id).hidden = ofModels()
+    for (const id of ["race-models-course", "race-models"]) el(id).hidden = !ofModels()
+    if (part.running) return
+    part.clearError()
+    part.status("Not started.")
+    setText("race-rows", "")
+    el<HTMLProgressElement>("race-progress").value = 0
+  }
+  onChange("race-of-attention", choose)
+  onChange("race-of-models", choose)
+  onClick("race-start", () =>
+    part.run("racing", (signal) => (ofModels() ? models.run(signal) : attention(signal))),
+  )
+  choose()
+}
+
+/** Returns what races attention. */
+function startAttention(part: Part): (signal: AbortSignal) => Promise<void> {
   const chart = newChart()
   let rows: BenchRow[] = []
 
@@ -163,25 +190,23 @@ export function startRace() {
 
   onChange("race-pass-forward", draw)
   onChange("race-pass-both", draw)
-  onClick("race-start", () =>
-    part.run("racing", async (signal) => {
-      const longest = numberIn("race-longest")
-      const lengths: number[] = []
-      for (let n = SHORTEST; n <= longest; n *= 2) lengths.push(n)
-      const suites: Suite[] = ["attention"]
-      const options = { suites, lengths, budget: numberIn("race-budget"), quick: true, signal }
-      rows = []
-      draw()
-      const info = await measure(part, "race", options, (row) => {
-        rows.push(row)
-        draw()
-      })
-      if (rows.length === 0) throw new InputError("this device has no rows of attention to measure")
-      el<HTMLProgressElement>("race-progress").value = 1
-      setText("race-rows", `${count(rows.length)} measurements`)
-      const software = " This adapter is software: the ratio says something, the times do not."
-      part.status(`Done on ${info.adapter}.${info.kind === "software" ? software : ""}`)
-    }),
-  )
   draw()
+  return async (signal) => {
+    const longest = numberIn("race-longest")
+    const lengths: number[] = []
+    for (let n = SHORTEST; n <= longest; n *= 2) lengths.push(n)
+    const suites: Suite[] = ["attention"]
+    const options = { suites, lengths, budget: numberIn("race-budget"), quick: true, signal }
+    rows = []
+    draw()
+    const info = await measure(part, "race", options, (row) => {
+      rows.push(row)
+      draw()
+    })
+    if (rows.length === 0) throw new InputError("this device has no rows of attention to measure")
+    el<HTMLProgressElement>("race-progress").value = 1
+    setText("race-rows", `${count(rows.length)} measurements`)
+    const software = " This adapter is software: the ratio says something, the times do not."
+    part.status(`Done on ${info.adapter}.${info.kind === "software" ? software : ""}`)
+  }
 }

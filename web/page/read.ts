@@ -8,7 +8,7 @@ import { download, el, isChecked, numberIn, onChange, onClick, opensFile, setTex
 import { forgetLost, getModel, isLost, onDevice, onSwitch } from "./engine.js"
 import { bytes, count } from "./format.js"
 import { Opened } from "./opened.js"
-import { getOwn, onOwn, ownOrigin } from "./own_model.js"
+import { getOwn, onOwn, ownOrigin, titleOf } from "./own_model.js"
 import { activity, Part } from "./part.js"
 import { ReadView } from "./read_view.js"
 import { Reading } from "./reading.js"
@@ -65,7 +65,7 @@ class ReadPart {
     const choice = el<HTMLSelectElement>("read-model")
     const origin = ownOrigin()
     el("read-model-choice").hidden = origin === undefined
-    setText("read-model-own", origin ? `${origin.name}, as opened under Chat` : "")
+    setText("read-model-own", origin ? `${titleOf(origin)}, as opened under Chat` : "")
     if (choice.value !== "own") return
     if (!origin) choice.value = "builtin"
     this.anotherModel()
@@ -75,7 +75,7 @@ class ReadPart {
   private anotherModel() {
     if (this.part.running) this.part.stop()
     const origin = value("read-model") === "own" ? ownOrigin() : undefined
-    setText("read-through", origin ? `your model, ${origin.name}` : BUILT_IN)
+    setText("read-through", origin ? `your model, ${titleOf(origin)}` : BUILT_IN)
     void this.session.current?.then((session) => session.close()).catch(() => {})
     this.session.close()
     this.reading.another()

@@ -5,7 +5,7 @@
 import type { Generated, GenerateOptions, Model, ReadProgress, Session } from "polysketch"
 import { isAbort } from "./abort.js"
 import { remaining } from "./format.js"
-import { type Sizes, sizesOf } from "./memory_picture.js"
+import { type Sizes, sizesOfText } from "./memory_picture.js"
 import { piece, type Text } from "./text.js"
 import { Trace } from "./trace.js"
 
@@ -80,7 +80,7 @@ export class Reading {
   /** A session where the last state was kept. */
   async open(model: Model): Promise<Session> {
     const session = await model.createSession()
-    this.sizes = { ...sizesOf(model.info), state: session.stateBytes }
+    this.sizes = sizesOfText(model.info, session)
     if (this.kept.state) await session.loadState(this.kept.state)
     ;({ position: this.position, scored: this.scored, sum: this.sum, tail: this.tail } = this.kept)
     this.cursor = { ...this.kept.cursor }

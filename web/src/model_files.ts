@@ -10,7 +10,9 @@ import type { GgufModel, LoadProgress, ModelFiles, ModelFolder, Source } from ".
 export type AnyModel = ModelFiles | GgufModel | ModelFolder
 
 /** What the raw face takes. */
-export type RawFiles = { gguf: RangeFile } | ({ weights: Uint8Array | RangeFile[] } & Record<string, unknown>)
+export type RawFiles = { adapter?: RangeFile } & (
+  { gguf: RangeFile } | ({ weights: Uint8Array | RangeFile[] } & Record<string, unknown>)
+)
 
 /** Where each file is. */
 interface Sources {
@@ -20,6 +22,7 @@ interface Sources {
   small: Partial<Record<Small, Source>>
   /** Whether a small file may be missing: nobody named it. */
   guessed: boolean
+  adapter?: Source
   integrity: { config?: string; weights?: string; tokenizer?: string }
 }
 
@@ -82,6 +85,15 @@ export function isElsewhere(model: AnyModel): boolean {
 type Held = (source: Source, onProgress: DownloadOptions["onProgress"]) => Promise<RangeFile>
 
 async function raw(sources: Sources, options: Opening, held: Held): Promise<RawFiles> {
+  const files = await ofModel(sources, options, held)
+  const { adapter } = sources
+  if (adapter === undefined) return files
+  // Small beside a model, so it comes as a whole also where one only looks.
+  const blob = await blobOf(adapter, { ...options, onProgress: undefined })
+  return { ...files, adapter: ofBlob(blob, nameOf(adapter, "the adapter"), options.signal) }
+}
+
+async function ofModel(sources: Sources, options: Opening, held: Held): Promise<RawFiles> {
   const progress = (before: number) => (done: number, total: number, cached: boolean) =>
     options.onProgress?.({ stage: "download", done: before + done, total: before + total, cached })
   if (sources.gguf !== undefined) return { gguf: await held(sources.gguf, progress(0)) }
@@ -121,12 +133,12 @@ async function held(
 }
 
 /** What errors call a file. */
-function nameOf(source: Source): string {
+function nameOf(source: Source, otherwise = "the model file"): string {
   if (typeof source === "string" || source instanceof URL) {
     const path = new URL(address(source)).pathname
     return decodeURIComponent(path.slice(path.lastIndexOf("/") + 1)) || String(source)
   }
-  return (source as Partial<File>).name || "the model file"
+  return (source as Partial<File>).name || otherwise
 }
 
 /** Whether a configuration is one, not where it is. */
@@ -141,11 +153,13 @@ function isJson(config: unknown): boolean {
 async function sources(model: AnyModel, options: Opening): Promise<Sources> {
   const some = { ...options, onProgress: undefined }
   const none = { weights: [], small: {}, guessed: false, integrity: {} }
-  if ("gguf" in model) return { ...none, gguf: model.gguf }
-  if ("folder" in model) return ofFolder(model, some)
-  const { config, weights, integrity = {}, ...rest } = model
+  const { adapter } = model
+  if ("gguf" in model) return { ...none, gguf: model.gguf, adapter }
+  if ("folder" in model) return { ...(await ofFolder(model, some)), adapter }
+  const { config, weights, integrity = {}, adapter: _, ...rest } = model
   const small = Object.fromEntries(Object.entries(rest).filter(([, source]) => source !== undefined))
-  return { config, weights: Array.isArray(weights) ? weights : [weights], small, guessed: false, integrity }
+  const list = Array.isArray(weights) ? weights : [weights]
+  return { config, weights: list, small, guessed: false, integrity, adapter }
 }
 
 async function ofFolder({ folder }: ModelFolder, options: DownloadOptions): Promise<Sources> {

@@ -94,7 +94,8 @@ export class Engine {
   /**
    * Loads a model: a GGUF file, a folder, or a folder's files by name. Files are bytes, Files and Blobs, or
    * addresses, which are downloaded with progress and kept in this browser. Weights go to the device piece by
-   * piece. What is too large for the device is refused before they are read.
+   * piece. What is too large for the device is refused before they are read. An `adapter` beside it makes its
+   * softmax attention linear.
    * @throws DownloadError, IntegrityError, ConfigError, ModelFormatError, TokenizerError, LimitError,
    * OutOfMemoryError
    */
@@ -114,7 +115,7 @@ export class Engine {
 
   /**
    * What a model is and needs here, from what stands in front of its weights: of an address little is
-   * downloaded.
+   * downloaded. Whether an adapter was made from these very weights, only `loadModel` sees.
    * @throws as `loadModel`, for a model that cannot be loaded here.
    */
   async planModel(
@@ -299,14 +300,17 @@ function absolute(model: ModelFiles | GgufModel | ModelFolder): AnyModel {
   }
   if (typeof model !== "object" || model === null)
     throw new InputError(`a model cannot be ${shown(model)}`, "give { gguf }, { folder } or a folder's files")
-  if ("gguf" in model) return { gguf: resolve(known("a GGUF model", model).gguf) }
+  const { adapter } = model
+  const beside = <T extends AnyModel>(files: T): T =>
+    adapter === undefined ? files : { ...files, adapter: resolve(adapter) }
+  if ("gguf" in model) return beside({ gguf: resolve(known("a GGUF model", model).gguf) })
   if ("folder" in model) {
     const { folder } = known("a model folder", model)
-    if (typeof folder === "string" || folder instanceof URL) return { folder: address(folder) }
+    if (typeof folder === "string" || folder instanceof URL) return beside({ folder: address(folder) })
     if (typeof folder !== "object" || folder === null)
       throw new InputError(`a folder cannot be ${shown(folder)}`, "give its Files, its handle or its address")
     // A list of the page's does not cross to a worker everywhere; files do.
-    return { folder: "length" in folder ? Array.from(folder) : folder }
+    return beside({ folder: "length" in folder ? Array.from(folder) : folder })
   }
   const { integrity, weights, ...files } = known("model files", model)
   const each = Object.entries(files).map(([name, source]) => [name, resolve(source)])

@@ -57,6 +57,8 @@ export interface ModelFiles {
   tokenizerConfig?: Source
   /** `chat_template.jinja`. */
   chatTemplate?: Source
+  /** As of a GGUF model. */
+  adapter?: Source
   /** SHA-256 of the files, in hexadecimal; checked after a download and whenever they come from the cache. */
   integrity?: { config?: string; weights?: string; tokenizer?: string }
 }
@@ -64,6 +66,11 @@ export interface ModelFiles {
 /** A model in one file, as llama.cpp has them. */
 export interface GgufModel {
   gguf: Source
+  /**
+   * What makes its softmax attention linear, with a state of constant size: a file that `polysketch linearize`
+   * wrote for this very model. Any other is refused with a `ModelFormatError`.
+   */
+  adapter?: Source
 }
 
 /**
@@ -72,6 +79,8 @@ export interface GgufModel {
  */
 export interface ModelFolder {
   folder: File[] | FileList | FileSystemDirectoryHandle | string | URL
+  /** As of a GGUF model: one that lies in the folder is not taken by itself. */
+  adapter?: Source
 }
 
 export interface LoadProgress {
@@ -135,6 +144,8 @@ export interface ModelInfo {
   cacheBytesPerToken: number
   /** Whether it has a chat template. */
   chat: boolean
+  /** Whether an adapter made its attention linear. */
+  linearized: boolean
   warnings: string[]
 }
 

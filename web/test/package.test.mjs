@@ -8,7 +8,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { gzipSync } from "node:zlib"
-import { golden, inPage as inAnyPage, launch, serveAll, Tests } from "./harness.mjs"
+import { golden, inPage as inAnyPage, launch, models, serveAll, Tests } from "./harness.mjs"
 
 const PROMPT = "She opened the letter, and as she read it her face grew pale; for it said that"
 const web = fileURLToPath(new URL("..", import.meta.url))
@@ -110,6 +110,153 @@ if (native) {
     }
   })
 }
+
+// llama-Q4_1_smol.adapter.safetensors is what `polysketch linearize` made of the first 20,000 bytes of
+// web/page/book.txt (held out: its last 8,000): --steps 20 --batch 2 --context 128 --block 16 --sinks 2 --sketch 8
+// --hidden 8 --seed 3
+const TEACHER = "gguf/llama-Q4_1_smol.gguf"
+const ADAPTER = "gguf/llama-Q4_1_smol.adapter.safetensors"
+
+await tests.run("a model that an adapter makes linear, given in three ways; its state; natively", async () => {
+  const prompt = "It was the best of times, it was the worst of times. ".repeat(8)
+  const linear = (backend, ways) =>
+    inPage(
+      async ({ Engine }, { backend, ways, prompt, teacher, adapter }) => {
+        const bytes = new Uint8Array(await (await fetch(adapter)).arrayBuffer())
+        const given = { address: adapter, bytes, file: new File([bytes], "adapter.safetensors") }
+        const engine = await Engine.create({ backend })
+        const logits = {}
+        for (const way of ways) {
+          const files = { gguf: teacher, adapter: given[way] }
+          const model = await engine.loadModel(files, undefined, { cache: false })
+          logits[way] = Array.from(await model.logits(await model.encode(prompt))).slice(-288)
+          if (way !== "file") {
+            model.close()
+            continue
+          }
+          const session = await model.createSession()
+          const sizes = [session.stateBytes]
+          await session.read(prompt)
+          sizes.push(session.stateBytes)
+          const saved = Array.from(await session.saveState())
+          const again = await model.createSession()
+          await again.loadState(Uint8Array.from(saved))
+          const texts = []
+          for (const one of [session, again]) {
+            let text = ""
+            for await (const piece of one.generate({ maxTokens: 12, temperature: 0 })) text += piece
+            texts.push(text + (await one.finishText()))
+          }
+          return { logits, saved, texts, sizes, info: model.info }
+        }
+      },
+      { backend, ways, prompt, teacher: `/public/${TEACHER}`, adapter: `/public/${ADAPTER}` },
+    )
+  const cpu = await linear("cpu", ["address", "bytes", "file"])
+  assert.deepEqual([cpu.info.linearized, cpu.info.context, cpu.info.memory.cache], [true, 0, 0])
+  assert.deepEqual(cpu.logits.bytes, cpu.logits.address)
+  assert.deepEqual(cpu.logits.file, cpu.logits.address)
+  // What its own file makes of it: another model, whose states are others.
+  const softmax = await inPage(
+    async ({ Engine }, { prompt, teacher, adapter, saved }) => {
+      const engine = await Engine.create({ backend: "cpu" })
+      // This server gives no parts of files, which a look at an address needs.
+      const gguf = await (await fetch(teacher)).blob()
+      const plan = await engine.planModel({ gguf, adapter }, { cache: false })
+      const model = await engine.loadModel({ gguf })
+      const logits = Array.from(await model.logits(await model.encode(prompt))).slice(-288)
+      const session = await model.createSession()
+      const refused = await session.loadState(Uint8Array.from(saved)).catch((error) => error)
+      return {
+        plan,
+        logits,
+        info: model.info,
+        name: refused?.name,
+        words: `${refused?.message}. ${refused?.advice}`,
+      }
+    },
+    { prompt, teacher: `/public/${TEACHER}`, adapter: `/public/${ADAPTER}`, saved: cpu.saved },
+  )
+  assert.deepEqual(softmax.plan.memory, cpu.info.memory)
+  assert.equal(softmax.info.linearized, false)
+  assert.ok(softmax.info.memory.cache > 0)
+  assert.notDeepEqual(softmax.logits, cpu.logits.file, "the adapter changes nothing")
+  assert.equal(softmax.name, "StateError")
+  assert.doesNotMatch(softmax.words, /--/)
+  const gpu = await linear("gpu", ["file"])
+  const most = Math.max(...cpu.logits.file.map(Math.abs))
+  const off = Math.max(...cpu.logits.file.map((x, i) => Math.abs(x - gpu.logits.file[i]))) / most
+  assert.ok(off < 1e-4, `CPU and GPU differ by ${off} of the largest logit`)
+  for (const { texts, sizes } of [cpu, gpu]) {
+    assert.equal(texts[0], texts[1])
+    assert.equal(sizes[0], sizes[1], "its state grew")
+  }
+  if (!native) return "not compared with the native program: POLYSKETCH does not name it"
+  const folder = await mkdtemp(join(tmpdir(), "polysketch-"))
+  try {
+    const state = join(folder, "linear.state")
+    await writeFile(state, Uint8Array.from(gpu.saved))
+    const files = ["--model", join(models, TEACHER), "--adapter", join(models, ADAPTER)]
+    const options = ["--temperature", "0", "--max-tokens", "12", "--backend", "cpu", "--quiet"]
+    const said = await run("generate", ...files, "--state-in", state, ...options)
+    assert.ok(said.includes(gpu.texts[0].trim()), `natively: ${said}\nin the page: ${gpu.texts[0]}`)
+  } finally {
+    await rm(folder, { recursive: true })
+  }
+  return `CPU and GPU differ by ${off.toExponential(1)}`
+})
+
+await tests.run("wrong adapters: one clear line in the package's words", async () => {
+  const said = await inPage(
+    async ({ Engine }, { teacher, adapter }) => {
+      const engine = await Engine.create({ backend: "cpu" })
+      const outcome = (files) =>
+        engine.loadModel(files, undefined, { cache: false }).then(
+          () => ({ name: "loaded" }),
+          ({ name, message, advice }) => ({ name, words: `${message}. ${advice}` }),
+        )
+      const whole = new Uint8Array(await (await fetch(adapter)).arrayBuffer())
+      const builtIn = "/pkg/novels-2m"
+      const result = {
+        other: await outcome({ gguf: "/public/gguf/llama-Q4_0.gguf", adapter }),
+        none: await outcome({ gguf: teacher, adapter: "/public/llama-hf/model.safetensors" }),
+        text: await outcome({ gguf: teacher, adapter: new TextEncoder().encode("no adapter at all") }),
+        short: await outcome({ gguf: teacher, adapter: new Uint8Array(3) }),
+        half: await outcome({ gguf: teacher, adapter: whole.subarray(0, whole.length / 2) }),
+        missing: await outcome({ gguf: teacher, adapter: "/public/none.safetensors" }),
+        nothing: await outcome({ gguf: teacher, adapter: null }),
+        linear: await outcome({ folder: builtIn, adapter }),
+        misspelt: await outcome({ gguf: teacher, adaptor: adapter }),
+      }
+      // The folder of another model, whose own files are good.
+      result.folder = await outcome({ folder: "/public/llama-hf", adapter })
+      return result
+    },
+    { teacher: `/public/${TEACHER}`, adapter: `/public/${ADAPTER}` },
+    { complain: true },
+  )
+  const expected = {
+    other: [
+      "ModelFormatError",
+      /^llama-Q4_1_smol\.adapter\.safetensors: is for the model [0-9a-f]{16}, and llama-Q4_0\.gguf is/,
+    ],
+    none: ["ModelFormatError", /^model\.safetensors: is no adapter/],
+    text: ["ModelFormatError", /^the adapter: /],
+    short: ["ModelFormatError", /^the adapter: /],
+    half: ["ModelFormatError", /^the adapter: /],
+    missing: ["DownloadError", /none\.safetensors: /],
+    nothing: ["InputError", /^a file cannot be/],
+    linear: ["ConfigError", /only softmax attention is made linear/],
+    misspelt: ["InputError", /unknown option adaptor; did you mean adapter\?/],
+    folder: ["ModelFormatError", /is for the model/],
+  }
+  for (const [what, [name, pattern]] of Object.entries(expected)) {
+    assert.equal(said[what].name, name, `${what}: ${said[what].words}`)
+    assert.match(said[what].words, pattern, what)
+    assert.doesNotMatch(said[what].words, /--|undefined/, what)
+  }
+  return said.other.words
+})
 
 await tests.run("a cancelled generation and a cancelled reading leave a session that works", async () => {
   for (const backend of ["gpu", "cpu"]) {

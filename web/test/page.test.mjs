@@ -11,6 +11,7 @@ import { fileURLToPath } from "node:url"
 import { serve } from "../serve.mjs"
 import { launch, models, Tests } from "./harness.mjs"
 import { chats } from "./page_chat.mjs"
+import { linears } from "./page_linear.mjs"
 
 const site = process.env.SITE ?? fileURLToPath(new URL("../site", import.meta.url))
 const pictures = fileURLToPath(new URL("screenshots", import.meta.url))
@@ -324,6 +325,10 @@ try {
     await page.check("#race-pass-both")
     assert.equal(await page.locator("#race-table tbody tr").count(), 2)
     await page.check("#race-pass-forward")
+    await page.check("#race-of-models")
+    await page.click("#race-start")
+    await fails("race", /No model is open yet: open one under Chat first/)
+    await page.check("#race-of-attention")
     return text("race-verdict")
   })
 
@@ -603,6 +608,7 @@ try {
     await cpu.shows("read-status", /^Wrote 16 tokens/)
 
     await chats(cpu, files)
+    await linears(cpu)
 
     await cpu.page.click("#tab-race")
     await cpu.page.selectOption("#race-longest", "2048")

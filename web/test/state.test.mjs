@@ -6,7 +6,10 @@ import { Tests } from "./harness.mjs"
 
 const tests = new Tests()
 const page = fileURLToPath(new URL("../page/", import.meta.url))
-const contents = `export { Reading } from "./reading.js"; export { Feed } from "./feed.js"`
+const contents = `
+  export { Reading } from "./reading.js"; export { Feed } from "./feed.js"
+  export { Course, milestones, speedAt } from "./course.js"
+`
 const { outputFiles } = await build({
   stdin: { contents, resolveDir: page },
   absWorkingDir: fileURLToPath(new URL("..", import.meta.url)),
@@ -16,7 +19,7 @@ const { outputFiles } = await build({
   platform: "node",
 })
 const code = Buffer.from(outputFiles[0].contents).toString("base64")
-const { Reading, Feed } = await import(`data:text/javascript;base64,${code}`)
+const { Reading, Feed, Course, milestones, speedAt } = await import(`data:text/javascript;base64,${code}`)
 
 /** 60 000 words on lines that end as on Windows: several pieces. */
 const words = Array.from({ length: 60_000 }, (_, i) => `word${i}${i % 9 === 8 ? "\r\n" : " "}`).join("")
@@ -184,6 +187,63 @@ await tests.run("a feed gives the tokens of the whole text, so many at a time", 
     empty.next(1, async () => model),
     /there is no text/,
   )
+})
+
+/** A runner that keeps 1,000 bytes, and 10 a token where it has a cache. */
+function runner(most, cache) {
+  const session = {
+    stateBytes: 1000 + cache,
+    calls: [],
+    async read(ids) {
+      this.calls.push(ids.length)
+    },
+  }
+  return { session, most, model: { info: { cacheBytesPerToken: 10, memory: { cache } } } }
+}
+
+await tests.run("race: two models read one text in turns, softmax as far as it can", async () => {
+  const runners = { softmax: runner(4000, 10 * 4000), linear: runner(Infinity, 0) }
+  const order = []
+  const course = new Course(8200)
+  await course.run(runners, new Int32Array(8200), {
+    signal: new AbortController().signal,
+    changed: (name) => order.push(name),
+  })
+  assert.equal(course.stopped, 4000)
+  assert.equal(course.position, 8200)
+  // 32 stretches of 256, and what is left; softmax to its very end.
+  const before = [...Array(15).fill(256), 160]
+  assert.deepEqual(runners.softmax.session.calls, before)
+  assert.deepEqual(runners.linear.session.calls, [...before, 96, ...Array(16).fill(256), 8])
+  assert.deepEqual(order.slice(0, 6), ["softmax", "softmax", "linear", "linear", "softmax", "softmax"])
+  const [first, at, last] = [course.posts[0], course.posts[15], course.posts[33]]
+  assert.deepEqual([first.softmax.kept, first.linear.kept], [3560, 1000])
+  assert.deepEqual([at.position, at.softmax.kept, at.linear.kept], [4000, 41_000, 1000])
+  assert.deepEqual([last.position, last.softmax, last.linear.kept], [8200, undefined, 1000])
+  assert.ok(course.posts.every((post) => post.linear.tokensPerSecond > 0))
+  assert.deepEqual(
+    milestones(course.posts).map((post) => post.position),
+    [512, 1024, 2048, 4000, 4096, 8192, 8200],
+  )
+  assert.deepEqual(milestones([]), [])
+  const posts = [9, 2, 3, 1].map((tokensPerSecond, i) => ({ position: i, linear: { tokensPerSecond } }))
+  assert.deepEqual(
+    posts.map((post) => speedAt(posts, post, "linear")),
+    [9, 9, 3, 2],
+  )
+  assert.equal(speedAt(posts, posts[1], "softmax"), undefined)
+})
+
+await tests.run("race: a stop falls between two stretches", async () => {
+  const abort = new AbortController()
+  const runners = { softmax: runner(Infinity, 10 * 1024), linear: runner(Infinity, 0) }
+  const course = new Course(1024)
+  const changed = (name) => name === "linear" && course.posts[0]?.linear && abort.abort()
+  await assert.rejects(course.run(runners, new Int32Array(1024), { signal: abort.signal, changed }), {
+    name: "AbortError",
+  })
+  assert.equal(course.position, 128)
+  assert.equal(course.stopped, undefined)
 })
 
 tests.report()

@@ -42,7 +42,7 @@ impl Engine {
     pub async fn plan(&self, files: Object, given: Option<Object>) -> Result<JsValue, JsValue> {
         let given: LoadOptions = options("load options", given)?;
         let files = Files::read(&files)?;
-        let source = files.source().await.map_err(|error| files.told(error))?;
+        let source = files.unread().await.map_err(|error| files.told(error))?;
         let stored = source.stored();
         let blueprint = self.0.blueprint(&source.config, stored.clone(), &given.options()).map_err(to_js)?;
         self.0.check_fits(&blueprint.memory()).map_err(to_js)?;
@@ -58,8 +58,8 @@ impl Engine {
     /// contents of a folder, `{ config, weights, tokenizer }` with `generationConfig`, `tokenizerConfig` and
     /// `chatTemplate` where there are such, and `vocab` with `merges` where there is no `tokenizer`. `config` is
     /// the text of `config.json` or the object in it, `weights` are bytes or a list of such files, `tokenizer`
-    /// is text or bytes, or missing: the model then reads bytes. `onProgress(done, total)`, in bytes, may throw
-    /// to cancel.
+    /// is text or bytes, or missing: the model then reads bytes. `adapter`, another such file, makes its softmax
+    /// attention linear. `onProgress(done, total)`, in bytes, may throw to cancel.
     #[wasm_bindgen(js_name = loadModel)]
     pub async fn load_model(
         &self,

@@ -12,7 +12,7 @@ use super::convert::{bytes, field, is_bytes, missing, text, to_js};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::bytes::{Coming, Ranges, Remote};
 use crate::model::checkpoint::{Checkpoint, Tensors};
-use crate::model::{EndFiles, ModelSource, Tokenizer};
+use crate::model::{Adapter, EndFiles, ModelSource, Tokenizer};
 
 /// What JavaScript threw while a file was read.
 type Thrown = Rc<RefCell<Option<JsValue>>>;
@@ -21,6 +21,8 @@ type Thrown = Rc<RefCell<Option<JsValue>>>;
 #[derive(Clone)]
 pub(super) struct Files {
     contents: Contents,
+    /// What makes its attention linear.
+    adapter: Option<RangeFile>,
     thrown: Thrown,
 }
 
@@ -112,11 +114,37 @@ impl Files {
         } else {
             Contents::Gguf(RangeFile::of(&gguf, &thrown)?)
         };
-        Ok(Self { contents, thrown })
+        let adapter = Some(field(files, "adapter")).filter(|file| !missing(file));
+        let adapter = adapter.map(|file| RangeFile::of(&file, &thrown)).transpose()?;
+        Ok(Self { contents, adapter, thrown })
     }
 
-    /// The model in them; of weights that are read range by range nothing but what stands before them.
+    /// The model in them. With an adapter all of its weights are looked at: it belongs to no others.
     pub async fn source(&self) -> Result<ModelSource> {
+        let source = self.base().await?;
+        match self.adapter().await? {
+            Some(adapter) => source.adapt(adapter).await,
+            None => Ok(source),
+        }
+    }
+
+    /// The same without a look at weights that are read range by range.
+    pub async fn unread(&self) -> Result<ModelSource> {
+        let source = self.base().await?;
+        match self.adapter().await? {
+            Some(adapter) => source.adapt_unread(adapter),
+            None => Ok(source),
+        }
+    }
+
+    async fn adapter(&self) -> Result<Option<Adapter>> {
+        let Some(file) = &self.adapter else { return Ok(None) };
+        Adapter::new(Tensors::fetch(file.remote(), file.name.as_str()).await?).map(Some)
+    }
+
+    /// The model as its own files have it; of weights that are read range by range nothing but what stands before
+    /// them.
+    async fn base(&self) -> Result<ModelSource> {
         match &self.contents {
             Contents::Gguf(file) => ModelSource::fetch_gguf(file.remote(), &file.name).await,
             Contents::Folder { config, weights, tokenizer, ends } => {
