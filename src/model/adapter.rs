@@ -172,7 +172,7 @@ impl ModelSource {
     }
 
     fn check_adaptable(&self, adapter: &Adapter) -> Result<()> {
-        if self.config.linearized.is_some() {
+        if self.config.adapted().is_some() {
             return Err(adapter.refused("this model has an adapter already", "give one --adapter"));
         }
         self.check_softmax().map_err(|e| {

@@ -64,7 +64,7 @@ pub fn attention(config: &ModelConfig) -> Attention {
     let (degree, scale) = (a.degree, a.qk_scale);
     let linearized = config.linearized.as_ref();
     let kind = match (a.kind, &a.sketch) {
-        (AttentionKind::Softmax, _) if let Some(l) = linearized => {
+        (AttentionKind::Softmax | AttentionKind::Linearized, _) if let Some(l) = linearized => {
             Kind::Linearized { hidden: l.hidden, turned: l.turned }
         }
         (AttentionKind::Polynomial, _) => Kind::Polynomial { degree, scale },
@@ -96,7 +96,7 @@ pub fn attention(config: &ModelConfig) -> Attention {
         shared_norm: a.shared_qk_norm,
         sketch,
         sketch_normed: a.sketch_input == SketchInput::Normed,
-        gated: match linearized {
+        gated: match config.adapted() {
             Some(_) => true,
             None => a.gate == super::config::Gate::Scalar && a.kind != AttentionKind::Softmax,
         },
@@ -399,7 +399,7 @@ pub fn distillation(
         (x, _) = b.layer_with(layer, &b.attention.clone(), Mode::Train, x, lanes)?;
     }
     let teacher = b.logits(x, Unit::Rows)?;
-    b.rank = config.linearized.as_ref().map_or(0, |l| l.rank);
+    b.rank = config.adapted().map_or(0, |l| l.rank);
     b.attention = own;
     x = first;
     for layer in 0..config.num_hidden_layers {
@@ -431,7 +431,7 @@ struct Builder<'a> {
 
 impl<'a> Builder<'a> {
     fn new(config: &'a ModelConfig, options: &'a Build, attention: Attention) -> Self {
-        let rank = config.linearized.as_ref().map_or(0, |l| l.rank);
+        let rank = config.adapted().map_or(0, |l| l.rank);
         Self { g: Graph::new(), config, options, attention, rank }
     }
 
