@@ -277,7 +277,7 @@ pub(super) fn from_projections(name: &str, g: Graph, tokens: usize) -> Case {
 pub fn full_mask(config: &ModelConfig) -> Result<Option<Graph>> {
     let attention = transformer::attention(config).with_mask(Mask::Full);
     let l = attention.layout.clone();
-    if l.gated || config.attention.local_exact {
+    if l.gated || config.attention.local_exact || config.linearized.is_some() {
         return Ok(None);
     }
     let mut g = Graph::new();

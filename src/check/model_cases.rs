@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::case::{Case, Data, bits, start};
-use super::models::{RandomModel, few_models, plain_models, polysketch_models};
+use super::models::{RandomModel, few_models, linear_models, plain_models, polysketch_models};
 use super::random::Rng;
 use crate::attention::Mode;
 use crate::error::Result;
@@ -208,7 +208,7 @@ pub(super) fn cases() -> Result<Vec<Case>> {
             list.push(large_tiles(model, at)?);
         }
     }
-    for (at, model) in plain_models().iter().chain(&polysketch_models()).enumerate() {
+    for (at, model) in plain_models().iter().chain(&polysketch_models()).chain(&linear_models()).enumerate() {
         // Some of every sort also where shaders compile slowly.
         let core = at % 25 == 4;
         list.extend(both(model, at)?.map(|case| if core { case } else { case.wide() }));

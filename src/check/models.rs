@@ -62,7 +62,7 @@ impl RandomModel {
 
     /// The block at whose ends the engine's state changes.
     pub fn block(&self) -> usize {
-        if self.config["attention"]["kind"] == "polysketch" {
+        if ["polysketch", "linearized"].iter().any(|kind| self.config["attention"]["kind"] == *kind) {
             self.config["attention"]["block_size"].as_u64().unwrap_or(128) as usize
         } else {
             64
@@ -156,6 +156,23 @@ pub fn plain_models() -> Vec<RandomModel> {
         add(&format!("taylor g={degree} h={head} {gate}"), 2, head, rope, attention);
     }
     list
+}
+
+/// Exact near parts and sketched far ones, trained as they are (SPEC §10).
+pub fn linear_models() -> Vec<RandomModel> {
+    let body = Body { vocabulary: 61, heads: 2, head: 12, layers: 2, mlp: 36 };
+    let model = |seed: u64, near: [usize; 2], sinks: usize, rope: &str, rest: Value| {
+        let mut attention = json!({ "kind": "linearized", "block_size": 12, "near": near, "sinks": sinks });
+        let more = rest.as_object().into_iter().flatten();
+        more.for_each(|(key, value)| attention[key] = value.clone());
+        let name = format!("linearized near={} rope={rope}", near[0]);
+        RandomModel::new(&name, seed, body, (rope, "half"), attention)
+    };
+    let sketch = |turned: f64| json!({ "size": 8, "hidden": 12, "turned": turned });
+    vec![
+        model(501, [2, 1], 3, "normed", json!({ "gate": "scalar", "sketch": sketch(30.0) })),
+        model(503, [1, 2], 0, "raw", json!({ "gate": "none", "qk_norm": "none", "sketch": sketch(0.0) })),
+    ]
 }
 
 /// Every combination of a polysketch's options, at random sizes.

@@ -320,7 +320,7 @@ fn as_text(
     text
 }
 
-/// What an adapter makes of softmax attention, in words.
+/// Linearised attention in words.
 fn made_linear(l: &Linearized) -> String {
     let usual = l.near.iter().copied().min().unwrap_or(0);
     let long = |near: usize| l.near.iter().filter(|n| **n == near).count();
@@ -331,7 +331,7 @@ fn made_linear(l: &Linearized) -> String {
         format!(", {} in {}", output::plural(near, "block"), output::plural(long(near), "layer"))
     });
     format!(
-        " made linear: {} of {} and the first {} exactly{}, all others through sketches of {} with {} hidden units, \
+        "{} of {} and the first {} exactly{}, all others through sketches of {} with {} hidden units, \
          constant state",
         output::plural(usual, "block"),
         l.block_size,
@@ -375,7 +375,10 @@ fn sentences(c: &ModelConfig) -> Vec<String> {
         attention += if a.local_exact { ", exact inside blocks" } else { "" };
     }
     match (&c.linearized, a.feature_count(c.head_size())) {
-        (Some(l), _) => attention += &made_linear(l),
+        (Some(l), _) => {
+            attention += if c.adapted().is_some() { " made linear: " } else { ": " };
+            attention += &made_linear(l);
+        }
         (_, Some(features)) => {
             attention += &format!(
                 ", blocks of {}, {} features a head, constant state",

@@ -123,7 +123,7 @@ impl ModelSource {
         let fail = |what: String, help: &str| {
             Err(Error::new(ErrorKind::ModelFormat, format!("{label}: {what}")).help(help))
         };
-        if self.config.linearized.is_some() {
+        if self.config.adapted().is_some() {
             return fail("this model has an adapter already".into(), "give one --adapter");
         }
         self.check_softmax().map_err(|e| {

@@ -3,9 +3,8 @@
 
 use std::sync::Arc;
 
-use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use crate::attention::RopeScaling;
 use crate::error::{Error, ErrorKind, Result};
@@ -88,6 +87,8 @@ words! {
         Polysketch = "polysketch",
         /// The truncated exponential series of `c⟨q̄,k̄⟩`.
         Taylor = "taylor",
+        /// Softmax over near blocks and sinks, affine sketches for the rest (SPEC §10), trained as it is.
+        Linearized = "linearized",
     }
 }
 words! {
@@ -173,7 +174,8 @@ words! {
     }
 }
 
-/// How the softmax attention of a model is made linear (SPEC §10): what an adapter says beside its tensors.
+/// Attention with an exact near part and a sketched far part (SPEC §10): what an adapter says beside its tensors, and
+/// the sizes of a model of this kind.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Linearized {
@@ -205,7 +207,8 @@ pub struct ModelConfig {
     pub family: Family,
     /// The `config.json` of another family than ours, which is written as it was read.
     pub origin: Option<Arc<Map<String, Value>>>,
-    /// How its softmax attention was made linear, if an adapter does so.
+    /// How its softmax attention was made linear, if an adapter does so; or the sizes of attention that is linearised
+    /// by its own kind ([`AttentionKind::Linearized`]).
     pub linearized: Option<Linearized>,
     /// Rows of the embedding, V.
     pub vocab_size: usize,
@@ -385,7 +388,10 @@ impl AttentionConfig {
     /// Whether q̄ and k̄ exist, and with them `q_norm` (and `k_norm` unless shared).
     pub fn has_normed_qk(&self) -> bool {
         let read = match self.kind {
-            AttentionKind::Softmax | AttentionKind::Polynomial | AttentionKind::Taylor => true,
+            AttentionKind::Softmax
+            | AttentionKind::Polynomial
+            | AttentionKind::Taylor
+            | AttentionKind::Linearized => true,
             AttentionKind::Polysketch => self.local_exact || self.sketch_input == SketchInput::Normed,
         };
         read && self.qk_norm != QkNorm::None
@@ -428,10 +434,15 @@ impl ModelConfig {
         Some(self.learned_positions).filter(|most| *most > 0)
     }
 
+    /// How an adapter made its attention linear, if one did.
+    pub fn adapted(&self) -> Option<&Linearized> {
+        self.linearized.as_ref().filter(|_| self.attention.kind != AttentionKind::Linearized)
+    }
+
     /// Whether the joined projection to queries, keys, values and gates has a bias.
     pub fn has_qkv_bias(&self) -> bool {
         let gated = self.attention.gate == Gate::Scalar && self.attention.kind != AttentionKind::Softmax;
-        self.biases.qkv || (gated && self.attention.gate_bias) || self.linearized.is_some()
+        self.biases.qkv || (gated && self.attention.gate_bias) || self.adapted().is_some()
     }
 
     /// Columns of all key heads together, G h.
@@ -461,142 +472,5 @@ impl ModelConfig {
     /// The text of a `config.json` that reads back as this configuration.
     pub fn to_json(&self) -> String {
         serde_json::to_string_pretty(self).unwrap_or_default() + "\n"
-    }
-}
-
-impl Serialize for ModelConfig {
-    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        if let Some(origin) = &self.origin {
-            return origin.serialize(s);
-        }
-        let mut m = s.serialize_map(None)?;
-        m.serialize_entry("model_type", "polysketch")?;
-        m.serialize_entry("vocab_size", &self.vocab_size)?;
-        m.serialize_entry("hidden_size", &self.hidden_size)?;
-        m.serialize_entry("num_hidden_layers", &self.num_hidden_layers)?;
-        m.serialize_entry("num_attention_heads", &self.num_attention_heads)?;
-        if self.num_key_value_heads != self.num_attention_heads {
-            m.serialize_entry("num_key_value_heads", &self.num_key_value_heads)?;
-        }
-        if self.query_width() != self.hidden_size {
-            m.serialize_entry("head_dim", &self.head_dim)?;
-        }
-        m.serialize_entry("intermediate_size", &self.intermediate_size)?;
-        m.serialize_entry("activation", &self.mlp.activation)?;
-        if !self.mlp.gated {
-            m.serialize_entry("gated_mlp", &false)?;
-        }
-        match self.norm.kind {
-            NormKind::Layer => m.serialize_entry("layer_norm_eps", &self.norm.eps)?,
-            NormKind::Rms => m.serialize_entry("rms_norm_eps", &self.norm.eps)?,
-        }
-        if self.norm.bias != (self.norm.kind == NormKind::Layer) {
-            m.serialize_entry("norm_bias", &self.norm.bias)?;
-        }
-        for (key, on) in [
-            ("qkv_bias", self.biases.qkv),
-            ("o_bias", self.biases.o),
-            ("mlp_bias", self.biases.mlp),
-            ("parallel_residual", self.parallel_residual),
-        ] {
-            if on {
-                m.serialize_entry(key, &true)?;
-            }
-        }
-        m.serialize_entry("tie_word_embeddings", &self.tie_word_embeddings)?;
-        m.serialize_entry("logit_bias", &self.logit_bias)?;
-        m.serialize_entry("sinusoidal", &self.sinusoidal)?;
-        if self.learned_positions > 0 {
-            m.serialize_entry("learned_positions", &self.learned_positions)?;
-        }
-        m.serialize_entry("rope", &Rope(&self.rope, self.head_dim))?;
-        match &self.eos_token_id[..] {
-            [] => {}
-            [id] => m.serialize_entry("eos_token_id", id)?,
-            ids => m.serialize_entry("eos_token_id", ids)?,
-        }
-        m.serialize_entry("attention", &self.attention)?;
-        m.end()
-    }
-}
-
-/// A rope of heads of so many components.
-struct Rope<'a>(&'a RopeConfig, usize);
-
-impl Serialize for Rope<'_> {
-    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        let (rope, head) = (self.0, self.1);
-        let mut m = s.serialize_map(None)?;
-        m.serialize_entry("where", &rope.where_)?;
-        m.serialize_entry("theta", &rope.theta)?;
-        m.serialize_entry("layout", &rope.layout)?;
-        if rope.rotary_dim != head {
-            m.serialize_entry("rotary_dim", &rope.rotary_dim)?;
-        }
-        match &rope.scaling {
-            RopeScaling::None => {}
-            RopeScaling::Linear { factor } => {
-                m.serialize_entry("scaling", &json!({ "type": "linear", "factor": factor }))?;
-            }
-            RopeScaling::Llama3 { factor, low, high, original } => {
-                let scaling = json!({
-                    "type": "llama3", "factor": factor, "low_freq_factor": low, "high_freq_factor": high,
-                    "original_max_position_embeddings": original,
-                });
-                m.serialize_entry("scaling", &scaling)?;
-            }
-            RopeScaling::Divisors(divisors) => {
-                m.serialize_entry("scaling", &json!({ "type": "divisors", "divisors": divisors }))?;
-            }
-        }
-        m.end()
-    }
-}
-
-/// Only the keys that the kind reads.
-impl Serialize for AttentionConfig {
-    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        let mut m = s.serialize_map(None)?;
-        m.serialize_entry("kind", &self.kind)?;
-        if self.kind != AttentionKind::Softmax {
-            m.serialize_entry("degree", &self.degree)?;
-            m.serialize_entry("qk_scale", &self.qk_scale)?;
-            if self.kind == AttentionKind::Polysketch || self.block_size != Self::BLOCK_SIZE {
-                m.serialize_entry("block_size", &self.block_size)?;
-            }
-            m.serialize_entry("denominator_bias", &self.denominator_bias)?;
-            m.serialize_entry("shared_qk_norm", &self.shared_qk_norm)?;
-        }
-        if self.qk_norm != Self::usual_qk_norm(self.kind) {
-            m.serialize_entry("qk_norm", &self.qk_norm)?;
-        }
-        m.serialize_entry("gate", &self.gate)?;
-        if !self.gate_bias {
-            m.serialize_entry("gate_bias", &false)?;
-        }
-        if !self.causal {
-            m.serialize_entry("causal", &false)?;
-        }
-        if let Some(sketch) = &self.sketch {
-            m.serialize_entry("local_exact", &self.local_exact)?;
-            m.serialize_entry("sketch_input", &self.sketch_input)?;
-            m.serialize_entry("sketch", sketch)?;
-        }
-        m.end()
-    }
-}
-
-impl Serialize for SketchConfig {
-    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        let mut m = s.serialize_map(None)?;
-        m.serialize_entry("kind", &self.kind)?;
-        m.serialize_entry("size", &self.size)?;
-        if self.is_random() {
-            m.serialize_entry("gain", &self.gain)?;
-        } else {
-            m.serialize_entry("levels", &self.levels)?;
-            m.serialize_entry("expansion", &self.expansion)?;
-        }
-        m.end()
     }
 }

@@ -3,18 +3,18 @@
 use serde_json::{Map, Value};
 
 use super::config::{
-    AttentionConfig, AttentionKind, Biases, Family, Gate, MlpConfig, ModelConfig, NormConfig, NormKind,
-    QkNorm, RopeConfig, RopeLayout, RopeWhere, SketchConfig, SketchInput, SketchKind, binomial,
+    AttentionConfig, AttentionKind, Biases, Family, Gate, Linearized, MlpConfig, ModelConfig, NormConfig,
+    NormKind, QkNorm, RopeConfig, RopeLayout, RopeWhere, SketchConfig, SketchInput, SketchKind, binomial,
 };
+use super::config_linearized::near_and_far;
 use super::config_reader::{
-    ANY_HEAD, Checked, Fault, HEAD, HEADS, HIDDEN, INTERMEDIATE, LAYERS, Object, POSITIONS, ROTARY, Sizes,
-    VOCAB, between, head_dim, one_of, shown,
+    ANY_HEAD, BLOCK, Checked, Fault, HEAD, HEADS, HIDDEN, INTERMEDIATE, LAYERS, Object, POSITIONS, ROTARY,
+    Sizes, VOCAB, between, head_dim, one_of, shown,
 };
 use super::families;
 use crate::attention::RopeScaling;
 use crate::error::{Error, ErrorKind, Result};
 
-const BLOCK: Sizes = Sizes::new(1, 1 << 14, 1);
 const SKETCH: Sizes = Sizes::new(4, 512, 4);
 const LEVELS: Sizes = Sizes::new(1, 16, 1);
 const EXPANSION: Sizes = Sizes::new(1, 256, 1);
@@ -38,6 +38,8 @@ const ATTENTION_KEYS: &[&str] = &[
     "shared_qk_norm",
     "sketch_input",
     "sketch",
+    "near",
+    "sinks",
 ];
 const SKETCH_KEYS: &[&str] = &["levels", "expansion", "gain"];
 
@@ -106,13 +108,18 @@ fn model(map: &Map<String, Value>, notes: &mut Vec<String>) -> Checked<ModelConf
         return Err(Fault::new("rms_norm_eps", rms, "left out beside layer_norm_eps: a model has one norm"));
     }
     let kind = if rms.is_some() { NormKind::Rms } else { NormKind::Layer };
+    let num_hidden_layers = o.size("num_hidden_layers", &LAYERS)?.required(&LAYERS)?;
+    let (attention, linearized) = o
+        .object("attention")?
+        .required(&"an object with \"kind\"")
+        .and_then(|m| attention(m, num_hidden_layers, notes))?;
     let config = ModelConfig {
         family: Family::Polysketch,
         origin: None,
-        linearized: None,
+        linearized,
         vocab_size: o.size("vocab_size", &VOCAB)?.required(&VOCAB)?,
         hidden_size,
-        num_hidden_layers: o.size("num_hidden_layers", &LAYERS)?.required(&LAYERS)?,
+        num_hidden_layers,
         num_attention_heads,
         num_key_value_heads: o.size("num_key_value_heads", &HEADS)?.unwrap_or(num_attention_heads),
         head_dim,
@@ -143,10 +150,7 @@ fn model(map: &Map<String, Value>, notes: &mut Vec<String>) -> Checked<ModelConf
             .object("rope")?
             .required(&"an object with \"where\"")
             .and_then(|m| rope(m, head_dim, notes))?,
-        attention: o
-            .object("attention")?
-            .required(&"an object with \"kind\"")
-            .and_then(|m| attention(m, notes))?,
+        attention,
     };
     o.finish(&[], "", notes);
     Ok(config)
@@ -192,7 +196,11 @@ fn scaling(prefix: &'static str, map: &Map<String, Value>, notes: &mut Vec<Strin
     Ok(scaling)
 }
 
-fn attention(map: &Map<String, Value>, notes: &mut Vec<String>) -> Checked<AttentionConfig> {
+fn attention(
+    map: &Map<String, Value>,
+    layers: usize,
+    notes: &mut Vec<String>,
+) -> Checked<(AttentionConfig, Option<Linearized>)> {
     let mut o = Object::new("attention.", map);
     let kind: AttentionKind = o.word("kind")?.required(&one_of::<AttentionKind>())?;
     let mut config = AttentionConfig {
@@ -210,7 +218,11 @@ fn attention(map: &Map<String, Value>, notes: &mut Vec<String>) -> Checked<Atten
         gate_bias: o.flag("gate_bias")?.unwrap_or(true),
         sketch: None,
     };
-    if kind != AttentionKind::Softmax {
+    let mut linearized = None;
+    if kind == AttentionKind::Linearized {
+        config.shared_qk_norm = o.flag("shared_qk_norm")?.unwrap_or(false);
+        linearized = Some(near_and_far(&mut o, layers, notes)?);
+    } else if kind != AttentionKind::Softmax {
         config.degree = o.size("degree", &TAYLOR_DEGREE)?.required(&degrees(kind))?;
         config.qk_scale = o.number("qk_scale")?.unwrap_or(1.0);
         config.denominator_bias = o.number("denominator_bias")?.unwrap_or(1.0);
@@ -232,7 +244,7 @@ fn attention(map: &Map<String, Value>, notes: &mut Vec<String>) -> Checked<Atten
         };
     }
     o.finish(ATTENTION_KEYS, &format!("attention.kind \"{kind}\""), notes);
-    Ok(config)
+    Ok((config, linearized))
 }
 
 fn sketch(map: &Map<String, Value>, notes: &mut Vec<String>) -> Checked<SketchConfig> {
@@ -273,7 +285,8 @@ impl ModelConfig {
         HEADS.check("num_attention_heads", self.num_attention_heads)?;
         INTERMEDIATE.check("intermediate_size", self.intermediate_size)?;
         // Heads are padded to whole vectors, which nothing may take for numbers of their own.
-        let pads = self.attention.sketch.is_none() && !self.attention.has_normed_qk();
+        let own = self.attention.kind == AttentionKind::Linearized;
+        let pads = self.attention.sketch.is_none() && !self.attention.has_normed_qk() && !own;
         let sizes = if pads { &ANY_HEAD } else { &HEAD };
         if sizes.check("", self.head_dim).is_err() {
             let allowed = format!(
@@ -294,6 +307,9 @@ impl ModelConfig {
         }
         self.rope.check(self.head_dim)?;
         self.attention.check(self.head_size())?;
+        if own {
+            self.check_linearized()?;
+        }
         if self.rope.where_ == RopeWhere::Normed && !self.attention.has_normed_qk() {
             let why = match self.attention.qk_norm {
                 QkNorm::None => "q and k have no norm here",
@@ -368,6 +384,9 @@ impl AttentionConfig {
         if !self.causal && self.local_exact {
             return Err(Fault::new("attention.causal", "false", "true with local_exact"));
         }
+        if !self.causal && self.kind == AttentionKind::Linearized {
+            return Err(Fault::new("attention.causal", "false", "true: what is near lies before a token"));
+        }
         if self.sketch.is_some() != (self.kind == AttentionKind::Polysketch) {
             let is = if self.sketch.is_some() { "given" } else { "missing" };
             return Err(Fault::new(
@@ -382,7 +401,7 @@ impl AttentionConfig {
                 "\"layer\" or \"rms\": local_exact, and a sketch_input \"normed\", read normed q and k";
             return Err(Fault::new("attention.qk_norm", "\"none\"", allowed));
         }
-        if self.kind == AttentionKind::Softmax {
+        if matches!(self.kind, AttentionKind::Softmax | AttentionKind::Linearized) {
             return Ok(());
         }
         self.check_degree(head_size)?;
@@ -398,7 +417,7 @@ impl AttentionConfig {
 
     fn check_degree(&self, head_size: usize) -> Checked<()> {
         let fits = match self.kind {
-            AttentionKind::Softmax => true,
+            AttentionKind::Softmax | AttentionKind::Linearized => true,
             AttentionKind::Polynomial => POLYNOMIAL_DEGREE.check("", self.degree).is_ok(),
             AttentionKind::Polysketch => POLYSKETCH_DEGREES.contains(&self.degree),
             AttentionKind::Taylor => TAYLOR_DEGREE.check("", self.degree).is_ok(),
@@ -494,6 +513,40 @@ mod tests {
         assert_eq!(features(r#"{"kind":"polynomial","degree":4}"#, 64), None);
         assert_eq!(features(r#"{"kind":"softmax"}"#, 64), None);
         assert_eq!((binomial(5, 0), binomial(2, 3), binomial(10_000, 5_000)), (Some(1), Some(0), None));
+    }
+
+    #[test]
+    fn linearised_attention_has_sizes_of_its_own() {
+        let config = with(r#"{"kind":"linearized","sketch":{"size":8}}"#);
+        let usual = Linearized { sketch: 8, turned: 0.0, ..Linearized::usual(1) };
+        assert_eq!(config.linearized, Some(usual));
+        assert!(config.adapted().is_none() && config.attention.has_normed_qk());
+        let config = with(
+            r#"{"kind":"linearized","block_size":16,"near":[3],"sinks":16,"gate":"scalar","qk_norm":"none",
+                "sketch":{"size":4,"hidden":12,"turned":100.5}}"#,
+        );
+        assert_eq!(config.linearized.as_ref().map(|l| (l.near[0], l.hidden, l.turned)), Some((3, 12, 100.5)));
+        for (attention, what) in [
+            (r#"{"kind":"linearized"}"#, "attention.sketch is missing"),
+            (r#"{"kind":"linearized","sketch":{}}"#, "attention.sketch.size is missing"),
+            (r#"{"kind":"linearized","sketch":{"size":6}}"#, "attention.sketch.size is 6"),
+            (r#"{"kind":"linearized","near":[2,2],"sketch":{"size":8}}"#, "number of attention.near is 2"),
+            (r#"{"kind":"linearized","near":"all","sketch":{"size":8}}"#, "attention.near is \"all\""),
+            (r#"{"kind":"linearized","near":0,"sketch":{"size":8}}"#, "attention.near is 0"),
+            (r#"{"kind":"linearized","sinks":129,"sketch":{"size":8}}"#, "attention.sinks is 129"),
+            (r#"{"kind":"linearized","causal":false,"sketch":{"size":8}}"#, "attention.causal is false"),
+            (r#"{"kind":"linearized","sketch":{"size":8,"turned":-1}}"#, "attention.sketch.turned is -1"),
+        ] {
+            let error = ModelConfig::from_json(&LEAST.replace("ATTENTION", attention), "c").unwrap_err();
+            assert!(error.message().contains(what), "{error}");
+        }
+        let (_, notes) = ModelConfig::from_json(
+            &LEAST.replace("ATTENTION", r#"{"kind":"linearized","degree":4,"sketch":{"size":8,"gain":1}}"#),
+            "c",
+        )
+        .expect("good");
+        assert!(notes.iter().any(|n| n.contains("attention.degree has no effect")), "{notes:?}");
+        assert!(notes.iter().any(|n| n.contains("attention.sketch.gain is ignored")), "{notes:?}");
     }
 
     #[test]

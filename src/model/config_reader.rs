@@ -73,6 +73,7 @@ pub(super) const HEADS: Sizes = Sizes::new(1, 4096, 1);
 pub(super) const ANY_HEAD: Sizes = Sizes::new(1, 1024, 1);
 pub(super) const HEAD: Sizes = Sizes::new(4, 1024, 4);
 pub(super) const INTERMEDIATE: Sizes = Sizes::new(4, 1 << 18, 4);
+pub(super) const BLOCK: Sizes = Sizes::new(1, 1 << 14, 1);
 pub(super) const POSITIONS: Sizes = Sizes::new(1, 1 << 24, 1);
 pub(super) const ROTARY: Sizes = Sizes::new(2, 1024, 2);
 /// The width of a head: what the file says, else the heads share the width.

@@ -10,7 +10,9 @@ pub mod checkpoint;
 pub(crate) mod coder;
 pub mod config;
 mod config_json;
+mod config_linearized;
 mod config_reader;
+mod config_written;
 pub(crate) mod conventions;
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) mod convert;

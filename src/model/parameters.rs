@@ -1,6 +1,6 @@
 //! The tensors that a configuration expects in its checkpoint (SPEC §2).
 
-use super::config::{AttentionKind, Gate, ModelConfig, QkNorm, SketchConfig};
+use super::config::{AttentionKind, Gate, Linearized, ModelConfig, QkNorm, SketchConfig};
 use crate::kernels::sketch::sketch_affine::Weights;
 
 /// What a parameter is, for those who initialise or decay it.
@@ -97,7 +97,7 @@ impl ModelConfig {
 
     fn visit(&self, add: &mut dyn FnMut(String, &[usize], ParameterKind), layers: std::ops::Range<usize>) {
         use ParameterKind::{Embedding, LogitBias};
-        let (v, d, m, h) = (self.vocab_size, self.hidden_size, self.intermediate_size, self.head_dim);
+        let (v, d, m) = (self.vocab_size, self.hidden_size, self.intermediate_size);
         let (bias, mlp) = (self.norm.bias, self.biases.mlp);
         add("model.embed_tokens.weight".into(), &[v, d], Embedding);
         if self.learned_positions > 0 {
@@ -107,17 +107,21 @@ impl ModelConfig {
             let layer = format!("model.layers.{i}");
             norm(add, &format!("{layer}.input_layernorm"), d, bias);
             self.visit_attention(add, &format!("{layer}.self_attn"));
+            if let Some(l) = self.linearized.as_ref().filter(|_| self.adapted().is_none()) {
+                for (at, weights) in affine_sketches(self, l, &format!("{layer}.self_attn")) {
+                    affine_sketch(add, &at, self.num_key_value_heads, weights);
+                }
+            }
             norm(add, &format!("{layer}.post_attention_layernorm"), d, bias);
             if self.mlp.gated {
                 linear(add, &format!("{layer}.mlp.gate_proj"), [m, d], mlp);
             }
             linear(add, &format!("{layer}.mlp.up_proj"), [m, d], mlp);
             linear(add, &format!("{layer}.mlp.down_proj"), [d, m], mlp);
-            if let Some(l) = &self.linearized {
+            if let Some(l) = self.adapted() {
                 let (sketch, gate) = (linear_sketch(i), linear_gate(i));
-                let group = self.num_attention_heads / self.num_key_value_heads.max(1);
-                let of = |gains| Weights { head: h, size: l.sketch, hidden: l.hidden, gains }.count();
-                let numbers = self.num_key_value_heads * (of(group) + of(1));
+                let of_sides = affine_sketches(self, l, "").map(|(_, weights)| weights.count());
+                let numbers = self.num_key_value_heads * of_sides.iter().sum::<usize>();
                 add(sketch, &[numbers], ParameterKind::LinearBias);
                 add(gate, &[self.num_key_value_heads], ParameterKind::GateBias);
             }
@@ -171,6 +175,37 @@ pub fn linear_sketch(layer: usize) -> String {
 /// The tensor of an adapter with the gates of a layer, `[G]`.
 pub fn linear_gate(layer: usize) -> String {
     format!("{ADAPTED}layers.{layer}.gate")
+}
+
+/// The affine sketches of queries and of keys of a key head: what their names begin with, and their sizes.
+pub(super) fn affine_sketches(config: &ModelConfig, l: &Linearized, at: &str) -> [(String, Weights); 2] {
+    let group = config.num_attention_heads / config.num_key_value_heads.max(1);
+    [("queries", group), ("keys", 1)].map(|(side, gains)| {
+        let weights = Weights { head: config.head_dim, size: l.sketch, hidden: l.hidden, gains };
+        (format!("{at}.sketch.{side}"), weights)
+    })
+}
+
+/// Names and shapes of one key head's parts, in the order of [`Weights::parts`], padding left out.
+pub(super) fn affine_parts(w: Weights) -> [(&'static str, Vec<usize>, ParameterKind); 7] {
+    use ParameterKind::{Linear, LinearBias};
+    let Weights { head, size, hidden, gains } = w;
+    [
+        ("mean", vec![head], LinearBias),
+        ("base", vec![size], LinearBias),
+        ("linear.weight", vec![size, head], Linear),
+        ("up.weight", vec![hidden, head], Linear),
+        ("down.weight", vec![size, hidden], Linear),
+        ("gain", vec![gains, head], LinearBias),
+        ("level", vec![gains], LinearBias),
+    ]
+}
+
+/// The affine sketch of queries or keys, each tensor with a first dimension of key heads.
+fn affine_sketch(add: &mut dyn FnMut(String, &[usize], ParameterKind), at: &str, heads: usize, w: Weights) {
+    for (part, shape, kind) in affine_parts(w) {
+        add(format!("{at}.{part}"), &[&[heads], &shape[..]].concat(), kind);
+    }
 }
 
 /// What the names of an adapter's tensors begin with.

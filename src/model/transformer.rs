@@ -63,7 +63,7 @@ pub fn attention(config: &ModelConfig) -> Attention {
     let (degree, scale) = (a.degree, a.qk_scale);
     let linearized = config.linearized.as_ref();
     let kind = match (a.kind, &a.sketch) {
-        (AttentionKind::Softmax, _) if let Some(l) = linearized => {
+        (AttentionKind::Softmax | AttentionKind::Linearized, _) if let Some(l) = linearized => {
             Kind::Linearized { hidden: l.hidden, turned: l.turned }
         }
         (AttentionKind::Polynomial, _) => Kind::Polynomial { degree, scale },
@@ -95,7 +95,7 @@ pub fn attention(config: &ModelConfig) -> Attention {
         shared_norm: a.shared_qk_norm,
         sketch,
         sketch_normed: a.sketch_input == SketchInput::Normed,
-        gated: match linearized {
+        gated: match config.adapted() {
             Some(_) => true,
             None => a.gate == super::config::Gate::Scalar && a.kind != AttentionKind::Softmax,
         },

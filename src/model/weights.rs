@@ -6,9 +6,9 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::checkpoint::{Checkpoint, Dtype, Stored};
-use super::config::{ModelConfig, QkNorm};
+use super::config::{Linearized, ModelConfig, QkNorm};
 use super::gguf::BlockType;
-use super::parameters::{linear_gate, linear_sketch};
+use super::parameters::{affine_parts, affine_sketches, linear_gate, linear_sketch};
 use crate::attention::{Attention, Kind, Sketch};
 use crate::tensor::{DType, Quant};
 
@@ -291,7 +291,7 @@ pub fn packed(
             false => vec![Part::Zeros(heads * h)],
         };
         let mut bias = projections.map(of_bias).concat();
-        if config.linearized.is_some() {
+        if config.adapted().is_some() {
             // Gates of their own, the same for every token.
             qkv.push(Part::Zeros((heads + rest) * d));
             bias.extend([whole(linear_gate(i), heads), Part::Zeros(rest)]);
@@ -314,8 +314,10 @@ pub fn packed(
             let query = norm(format!("{at}.q_norm"), h, bias);
             add(format!("layers.{i}.norms"), DType::F32, None, [query, key].concat());
         }
-        if let (Some(_), Some(n)) = (&config.linearized, attention.sketch_weights()) {
+        if let (Some(_), Some(n)) = (config.adapted(), attention.sketch_weights()) {
             add(format!("layers.{i}.sketch"), DType::F32, None, vec![whole(linear_sketch(i), n)]);
+        } else if let Some(l) = &config.linearized {
+            add(format!("layers.{i}.sketch"), DType::F32, None, affine_sketch_parts(config, l, &at));
         } else if let Some(parts) = sketch_parts(attention, &format!("{at}.sketch")) {
             add(format!("layers.{i}.sketch"), DType::F32, None, parts);
         }
@@ -383,6 +385,24 @@ fn sketch_parts(attention: &Attention, at: &str) -> Option<Vec<Part>> {
         }
     }
     Some(parts)
+}
+
+/// The packed weights of affine sketches, in the order their kernel reads them: of queries, head by head, then of
+/// keys.
+fn affine_sketch_parts(config: &ModelConfig, l: &Linearized, at: &str) -> Vec<Part> {
+    let mut parts = Vec::new();
+    for (at, weights) in affine_sketches(config, l, at) {
+        for head in 0..config.num_key_value_heads {
+            for ((name, shape, _), whole) in affine_parts(weights).into_iter().zip(weights.parts()) {
+                let n: usize = shape.iter().product();
+                parts.push(Part::Tensor { name: format!("{at}.{name}"), range: head * n..(head + 1) * n });
+                if whole > n {
+                    parts.push(Part::Zeros(whole - n));
+                }
+            }
+        }
+    }
+    parts
 }
 
 /// `.left_child.right_child…`: the path from the root to node `node` of a level of `width` nodes.

@@ -97,7 +97,11 @@ impl Dense {
             let part =
                 |x: &Rows| -> Rows { x.iter().map(|row| row[head * h..(head + 1) * h].to_vec()).collect() };
             let (q, k, v) = (part(&q), part(&k), part(&v));
-            let mixed = self.mix(at, q, k, &v, &self.log_gates(at, head, x), first, true);
+            let gates = self.log_gates(at, head, x);
+            let mixed = match self.config.attention.kind {
+                AttentionKind::Linearized => self.near_and_far(at, head, [q, k], &v, &gates, first),
+                _ => self.mix(at, q, k, &v, &gates, first, true),
+            };
             o.iter_mut()
                 .zip(mixed)
                 .for_each(|(o, mixed)| o[head * h..(head + 1) * h].copy_from_slice(&mixed));
@@ -133,6 +137,80 @@ impl Dense {
             sum.into_iter().map(|s| s / total).collect()
         };
         weights.iter().enumerate().map(row).collect()
+    }
+
+    /// One head of SPEC §10, from its projections.
+    fn near_and_far(
+        &self,
+        at: &str,
+        head: usize,
+        qk: [Rows; 2],
+        v: &Rows,
+        log_gates: &[f64],
+        first: usize,
+    ) -> Rows {
+        let (a, rope) = (&self.config.attention, &self.config.rope);
+        let l = self.config.linearized.as_ref().unwrap();
+        let layer: usize = at.split('.').nth(2).unwrap().parse().unwrap();
+        let h = v[0].len();
+        let turned = |x: &Rows, slow: f64| -> Rows {
+            let one = |(t, x): (usize, &Vec<f64>)| {
+                let whole = rotate(x, first + t, rope.theta, rope.layout);
+                let kept = |i: usize| {
+                    let pair = i % (h / 2);
+                    let length = std::f64::consts::TAU * rope.theta.powf(2.0 * pair as f64 / h as f64);
+                    if length > slow { x[i] } else { whole[i] }
+                };
+                (0..h).map(kept).collect()
+            };
+            x.iter().enumerate().map(one).collect()
+        };
+        assert_eq!(rope.layout, RopeLayout::Half, "as the models of this kind have it");
+        let names = ["q_norm", "k_norm"];
+        let normed = |x: &Rows, side: usize| match a.has_normed_qk() {
+            true => self.norm(&format!("{at}.{}", names[side]), x),
+            false => x.clone(),
+        };
+        // Both rotations turn whole vectors: behind the norm where they are normed, else the projections.
+        let [q, k] = [normed(&qk[0], 0), normed(&qk[1], 1)];
+        let (exact_q, exact_k) = (turned(&q, f64::INFINITY), turned(&k, f64::INFINITY));
+        let [sq, sk] = [(q, "queries"), (k, "keys")].map(|(x, side)| {
+            let one = |x: &Vec<f64>| self.affine(&format!("{at}.sketch.{side}"), head, x);
+            turned(&x, l.turned).iter().map(one).collect::<Vec<_>>()
+        });
+        let c = 1.0 / (h as f64).sqrt();
+        let row = |i: usize| {
+            let weight = |j: usize| {
+                let is_near = (first + j) / l.block_size + l.near[layer] > (first + i) / l.block_size;
+                if is_near || first + j < l.sinks {
+                    return (c * dot(&exact_q[i], &exact_k[j])).exp();
+                }
+                let ((q, of_q), (k, of_k)) = (&sq[i], &sk[j]);
+                (log_gates[j + 1..=i].iter().sum::<f64>() + of_q + of_k).exp() * dot(q, k).powi(2)
+            };
+            let weights: Vec<f64> = (0..=i).map(weight).collect();
+            let total: f64 = weights.iter().sum();
+            (0..h).map(|c| weights.iter().zip(v).map(|(w, v)| w * v[c]).sum::<f64>() / total).collect()
+        };
+        (0..v.len()).map(row).collect()
+    }
+
+    /// An affine sketch of a vector without its gain, and that one's log.
+    fn affine(&self, at: &str, head: usize, x: &[f64]) -> (Vec<f64>, f64) {
+        let heads = self.config.num_attention_heads;
+        let part = |name: &str| {
+            let all = self.tensor(&format!("{at}.{name}"));
+            let n = all.len() / heads;
+            &all[head * n..][..n]
+        };
+        let d: Vec<f64> = x.iter().zip(part("mean")).map(|(x, mean)| x - mean).collect();
+        let product = |name: &str, x: &[f64]| -> Vec<f64> {
+            part(name).chunks_exact(x.len()).map(|row| dot(row, x)).collect()
+        };
+        let hidden: Vec<f64> = product("up.weight", &d).into_iter().map(gelu).collect();
+        let (linear, bent) = (product("linear.weight", &d), product("down.weight", &hidden));
+        let s = part("base").iter().zip(linear).zip(bent).map(|((base, w), b)| base + w + b).collect();
+        (s, part("level")[0] + dot(part("gain"), x))
     }
 
     fn log_gates(&self, at: &str, head: usize, x: &Rows) -> Vec<f64> {

@@ -10,7 +10,9 @@ use pollster::block_on;
 use polysketch::ErrorKind;
 use polysketch::attention::Mode;
 use polysketch::check::golden::{Golden, open_all};
-use polysketch::check::models::{Body, RandomModel, few_models, plain_models, polysketch_models};
+use polysketch::check::models::{
+    Body, RandomModel, few_models, linear_models, plain_models, polysketch_models,
+};
 use polysketch::check::random::Rng;
 use polysketch::check::slug;
 use polysketch::exec::{CpuExecutor, Executor, Memory, Program, Submission};
@@ -383,6 +385,7 @@ pub fn add(tests: &mut Tests) {
         tests.each(on, "episode", &name, move |place| episode(place, &model, operations));
     };
     plain_models().iter().for_each(|model| all(model, 14, tests, &of_cpu));
+    linear_models().iter().for_each(|model| all(model, 14, tests, &of_cpu));
     let sketched = polysketch_models();
     assert!(sketched.len() > 80, "{}", sketched.len());
     sketched.iter().for_each(|model| all(model, 10, tests, &of_cpu));

@@ -13,6 +13,7 @@ mod gauge;
 mod generation;
 mod hub;
 mod hub_server;
+mod linear_kind;
 mod report;
 mod run;
 #[cfg(target_os = "linux")]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use polysketch::attention::Mode;
 use polysketch::check::attention_cases::{dense_taylor, full_mask};
-use polysketch::check::models::{few_models, plain_models, polysketch_models};
+use polysketch::check::models::{few_models, linear_models, plain_models, polysketch_models};
 use polysketch::check::row_cases::{differentiable, optimiser};
 use polysketch::check::{golden, small_cases};
 use polysketch::graph::{Plan, Recompute};
@@ -55,7 +55,7 @@ pub fn configs() -> Vec<ModelConfig> {
     let golden = golden::open_all(&golden_folder()).unwrap();
     let mut list: Vec<ModelConfig> = golden.iter().map(|model| model.source().unwrap().config).collect();
     let random = plain_models().into_iter().chain(polysketch_models().into_iter().step_by(3));
-    list.extend(random.chain(few_models()).map(|model| model.parsed()));
+    list.extend(random.chain(few_models()).chain(linear_models()).map(|model| model.parsed()));
     list
 }
 

@@ -1,0 +1,68 @@
+//! What attention of the kind `linearized` has of its own in `config.json` (SPEC §10): reading and rules.
+
+use serde_json::Value;
+
+use super::config::{Linearized, ModelConfig, RopeWhere};
+use super::config_reader::{BLOCK, Checked, Fault, Object, Sizes, between};
+
+const NEAR: Sizes = Sizes::new(1, 1 << 12, 1);
+/// As many as the largest block has tokens.
+const SINKS: Sizes = Sizes::new(0, 1 << 14, 1);
+const SKETCH: Sizes = Sizes::new(4, 256, 4);
+const UNITS: Sizes = Sizes::new(4, 1 << 12, 4);
+
+/// Reads the sizes.
+pub(super) fn near_and_far(
+    o: &mut Object<'_>,
+    layers: usize,
+    notes: &mut Vec<String>,
+) -> Checked<Linearized> {
+    let usual = Linearized::usual(layers);
+    let near = |v: &Value| -> Option<Vec<usize>> {
+        let number = |v: &Value| v.as_u64().and_then(|n| usize::try_from(n).ok());
+        match v {
+            Value::Array(list) => list.iter().map(number).collect(),
+            one => number(one).map(|n| vec![n; layers]),
+        }
+    };
+    let allowed = format!("{NEAR}, or a list with one for each layer ({layers})");
+    let mut linearized = Linearized {
+        block_size: o.size("block_size", &BLOCK)?.unwrap_or(usual.block_size),
+        near: o.read("near", &allowed, near)?.unwrap_or(usual.near),
+        sinks: o.size("sinks", &SINKS)?.unwrap_or(usual.sinks),
+        ..usual
+    };
+    let map = o.object("sketch")?.required(&"an object with \"size\"")?;
+    let mut o = Object::new("attention.sketch.", map);
+    linearized.sketch = o.size("size", &SKETCH)?.required(&SKETCH)?;
+    linearized.hidden = o.size("hidden", &UNITS)?.unwrap_or(usual.hidden);
+    linearized.turned = o.number("turned")?.unwrap_or(0.0);
+    o.finish(&[], "", notes);
+    Ok(linearized)
+}
+
+impl ModelConfig {
+    /// The rules of the kind, for configurations of any origin.
+    pub(super) fn check_linearized(&self) -> Checked<()> {
+        let Some(l) = &self.linearized else {
+            let allowed = "given with attention.kind \"linearized\"";
+            return Err(Fault::new("attention.sketch", "missing", allowed));
+        };
+        BLOCK.check("attention.block_size", l.block_size)?;
+        if l.near.len() != self.num_hidden_layers {
+            let allowed = format!("{}, one for each layer", self.num_hidden_layers);
+            return Err(Fault::new("the number of attention.near", l.near.len(), allowed));
+        }
+        l.near.iter().try_for_each(|near| NEAR.check("attention.near", *near))?;
+        Sizes::new(0, l.block_size, 1).check("attention.sinks", l.sinks)?;
+        SKETCH.check("attention.sketch.size", l.sketch)?;
+        UNITS.check("attention.sketch.hidden", l.hidden)?;
+        between("attention.sketch.turned", l.turned, 0.0, 1e12)?;
+        let (rope, head) = (&self.rope, self.head_dim);
+        if rope.where_ != RopeWhere::None && rope.rotary_dim != head {
+            let allowed = format!("{head}, all of a head, with attention.kind \"linearized\"");
+            return Err(Fault::new("rope.rotary_dim", rope.rotary_dim, allowed));
+        }
+        Ok(())
+    }
+}
