@@ -1,4 +1,4 @@
-// What the gradients of both sketches take.
+// What the gradient of the random sketch takes.
 #import lanes
 struct Params { vectors: u32, lanes: u32, tokens: u32, lane_base: u32, slabs: u32, first_tile: u32 }
 override TILES: u32;           // of a slab that a dispatch takes at most, from its first_tile on

@@ -1,4 +1,4 @@
-// What the gradients of both sketches share: a tile of vectors in a slab of storage, loaded from the
+// A tile of vectors of the random sketch's gradient in a slab of storage, loaded from the
 // projections and, once their gradient is known, handed back to them. A workgroup of THREADS owns slab
 // `group.x`; `sums` of it starts with the partial sums. Needs sketch_grad_bindings, INPUT_NORMED,
 // ROW_TILE, at most THREADS; x [ROW_TILE, HEAD] and dx lie at the given places.

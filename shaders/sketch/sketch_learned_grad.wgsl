@@ -2,162 +2,215 @@
 // norms.
 //
 // Ladder. Reference: kernels/sketch/sketch_learned_grad.rs. Kept activations would be some thousand floats a
-// token and head. Here a workgroup computes ROW_TILE vectors' net again into its slab of storage (which
-// caches hold; workgroup memory of the floor could not), walks it backwards, and adds to partial sums that
-// are its own: nothing is atomic. All its products go through one function that stages both operands in
-// workgroup memory. Not measured on a real GPU: on an H100 the version before it, which loaded both operands
-// of every multiply-add from storage in 32 workgroups, took 626 of 681 ms of a step of attention over 32k
-// tokens.
-#import sketch_grad_bindings
-// Numbers in w: two branches of levels of norm [2, i], up [HIDDEN, i], down [SIZE, HIDDEN].
-override WEIGHTS: u32;
-const THREADS: u32 = 256u;
-const ROW_TILE: u32 = 32u;
-const SHARES: u32 = 4u;
+// token and head. First: both operands of every multiply-add from storage, in 32 workgroups: on an H100 626
+// of 681 ms of a step of attention over 32k tokens. Then: activations of a tile in the workgroup's slab of
+// storage, both operands of a product staged from there: by the gauge .8 words loaded for a multiply-add,
+// and slabs so large that only 95 fitted a binding. Here: a workgroup takes ROW_TILE vectors through the net
+// and back; their activations lie in its memory, four vectors side by side, CHUNK hidden units at a time,
+// which the way back computes again (a sixth more operations), and products go through registers in blocks
+// of 4 x 4. In the slab are its sums, so that nothing is atomic, the inputs and outputs of levels, and what
+// would else keep registers over a product. Not measured on a real GPU yet.
+#import lanes
+#import sketch_net
+struct Params {
+    vectors: u32, lanes: u32, tokens: u32, lane_base: u32, slabs: u32, first_tile: u32,
+    // SIZE and HEAD / 2: bounds that compilers know make them write loops out until registers no longer
+    // suffice.
+    outputs: u32, pairs: u32,
+}
+override WEIGHTS: u32;         // two branches of levels of norm [2, i], up [HIDDEN, i], down [SIZE, HIDDEN]
+override TILES: u32;           // of a slab that a dispatch takes at most, from its first_tile on
+override SLAB: u32;            // numbers of a slab: sums of weights, of norms [4, HEAD], then the tile's
+override ROW_TILE: u32;        // vectors of a tile
+override CHUNK: u32;           // hidden units at a time, a multiple of 4, at most 16 THREADS / ROW_TILE
+override TALL: u32;            // rows of a block of a weight's gradient: 4 or 8
+override PITCH: u32;           // ROW_TILE / 4, or one more: odd, so that columns begin in different banks
+override MEMORY: u32;          // PITCH times (max(HEAD, SIZE) + SIZE + max(CHUNK, HEAD, SIZE))
+const THREADS: u32 = 128u;
 
-#import sketch_vectors
-#import sketch_levels
-#import sketch_rows
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> qkv: array<f32>;              // [rows, QKV_WIDTH]
+@group(0) @binding(2) var<storage, read> lanes: array<Lane>;           // [lanes]
+@group(0) @binding(3) var<storage, read> norms: array<f32>;            // [4, HEAD]
+@group(0) @binding(4) var<storage, read> rotations: array<vec2<f32>>;  // [4 * 256, HEAD / 2]
+@group(0) @binding(5) var<storage, read> w: array<vec4<f32>>;          // as WEIGHTS says
+@group(0) @binding(6) var<storage, read> dsketch: array<f32>;          // [vectors, SIZE]
+@group(0) @binding(7) var<storage, read_write> slabs: array<f32>;      // [slabs, SLAB]
+@group(0) @binding(8) var<storage, read_write> dqkv: array<f32>;       // [rows, QKV_WIDTH]
+
+// Columns of ROW_TILE / 4 vectors of four numbers, PITCH apart: the level's normed input; gradients of its
+// outputs; hidden units, or what is made of them.
+var<workgroup> memory: array<vec4<f32>, MEMORY>;
+fn outputs_at() -> u32 { return max(HEAD, SIZE) * PITCH; }
+fn hidden_at() -> u32 { return outputs_at() + SIZE * PITCH; }
+var<private> four: u32;                        // this invocation's four vectors of the tile
+var<private> place: u32;                       // where it stands among those that have the same
+var<private> filled: u32;                      // fours of vectors that are not empty
+#import level_products dots
+#import level_products sum
+#import level_rows
+#import level_vectors
 #import gelu_with_slope
 
-// A tile of a product: ROW_TILE rows and COLUMNS columns, STEP along the inner dimension at a time.
-const COLUMNS: u32 = 64u;
-const STEP: u32 = 32u;
-// A row takes one vector more than it has: neighbours that store different rows then do not meet in a memory
-// bank.
-const LEFT: u32 = STEP / 4u + 1u;
-const RIGHT: u32 = COLUMNS / 4u + 1u;
-const LEFT_SIZE: u32 = ROW_TILE * LEFT;
-const RIGHT_SIZE: u32 = STEP * RIGHT;
-// [ROW_TILE, LEFT], vectors along the inner dimension; [STEP, RIGHT], vectors along columns.
-var<workgroup> tile_left: array<vec4<f32>, LEFT_SIZE>;
-var<workgroup> tile_right: array<vec4<f32>, RIGHT_SIZE>;
-// This invocation's sums: rows 2 (local / 16) and the next, columns 4 (local % 16) and three more.
-var<private> s0: vec4<f32>;
-var<private> s1: vec4<f32>;
-
-fn left_vector(row: u32, k: u32) -> vec4<f32> {
-    let at = left.at + row * left.row + k * left.column;
-    let step = left.column;
-    return vec4<f32>(slabs[at], slabs[at + step], slabs[at + 2u * step], slabs[at + 3u * step]);
-}
-fn right_vector(in_w: bool, k: u32, column: u32) -> vec4<f32> {
-    let at = right.at + k * right.row + column * right.column;
-    let step = right.column;
-    if in_w { return vec4<f32>(w[at], w[at + step], w[at + 2u * step], w[at + 3u * step]); }
-    return vec4<f32>(slabs[at], slabs[at + step], slabs[at + 2u * step], slabs[at + 3u * step]);
-}
-
-// The tile at (first_row, first_column) of left right [height, width]. Whatever the strides, neighbours load
-// neighbours.
-fn product(in_w: bool, first_row: u32, first_column: u32, height: u32, width: u32, inner: u32, local: u32) {
-    s0 = vec4<f32>();
-    s1 = vec4<f32>();
-    let x = local / 16u * 2u * LEFT;
-    let y = local % 16u;
-    for (var first = 0u; first < inner; first += STEP) {
-        var row = local / (STEP / 4u);
-        var k = local % (STEP / 4u);
-        if left.row == 1u {
-            row = local % ROW_TILE;
-            k = local / ROW_TILE;
-        }
-        var value = vec4<f32>();
-        if first_row + row < height && first + 4u * k < inner {
-            value = left_vector(first_row + row, first + 4u * k);
-        }
-        tile_left[row * LEFT + k] = value;
-        for (var i = local; i < STEP * (COLUMNS / 4u); i += THREADS) {
-            var inside = i / (COLUMNS / 4u);
-            var column = i % (COLUMNS / 4u);
-            if right.row == 1u {
-                inside = i % STEP;
-                column = i / STEP;
+// The slab's numbers at `into` [height, width] += what columns `left` and `right` of memory give: the
+// gradient of a matrix. Columns of a block are far apart, so that neighbours read other banks and store side
+// by side.
+fn gain(left: u32, height: u32, right: u32, width: u32, into: u32, stride: u32, local: u32) {
+    let wide = width / 4u;
+    for (var block = local; block < wide * ((height + TALL - 1u) / TALL); block += THREADS) {
+        let first = block / wide * TALL;
+        let column = block % wide;
+        var s = array<vec4<f32>, 8>();
+        for (var i = 0u; i < filled; i++) {
+            var b = mat4x4<f32>();
+            for (var j = 0u; j < 4u; j++) { b[j] = memory[right + (column + j * wide) * PITCH + i]; }
+            b = transpose(b);
+            for (var y = 0u; y < TALL; y++) {
+                let a = memory[left + min(first + y, height - 1u) * PITCH + i];
+                s[y] = fma(vec4<f32>(a.x), b[0], s[y]);
+                s[y] = fma(vec4<f32>(a.y), b[1], s[y]);
+                s[y] = fma(vec4<f32>(a.z), b[2], s[y]);
+                s[y] = fma(vec4<f32>(a.w), b[3], s[y]);
             }
-            value = vec4<f32>();
-            if first + inside < inner && first_column + 4u * column < width {
-                value = right_vector(in_w, first + inside, first_column + 4u * column);
+        }
+        for (var y = 0u; y < TALL; y++) {
+            let at = into + (first + y) * stride + column;
+            if first + y < height {
+                for (var j = 0u; j < 4u; j++) { slabs[at + j * wide] += s[y][j]; }
             }
-            tile_right[inside * RIGHT + column] = value;
+        }
+    }
+}
+
+// A level: its outputs from the normed input in memory, into `y` of the slab; or, from their gradients, the
+// weights' and that of the input.
+struct Level { width: u32, norm: u32, x: u32, y: u32, back: bool }
+fn take(l: Level, way: Back, sums: u32, slopes: u32, local: u32) {
+    let hidden = hidden_at();
+    let up = l.norm + 2u * l.width;
+    let down = up + HIDDEN * l.width;
+    // Where columns are few, invocations share the inner indices of what comes out.
+    let columns = select(SIZE, l.width, l.back);
+    let wide = columns / 4u;
+    let splits = max(min(apart() / wide, max(CHUNK, max(HEAD, SIZE)) / columns), 1u);
+    let split = place / wide;
+    let column = place % wide;
+    sum = mat4x4<f32>();
+    for (var start = 0u; start < HIDDEN; start += CHUNK) {
+        let here = min(CHUNK, HIDDEN - start);
+        let own = 4u * place < here;
+        let of_split = (here / 4u + splits - 1u) / splits;
+        let first = split * of_split;
+        let end = min(first + of_split, here / 4u);
+        if own {
+            dots = mat4x4<f32>();
+            along_dots(0u, 0u, l.width / 4u, (up + (start + 4u * place) * l.width) / 4u, l.width / 4u);
+            for (var j = 0u; j < 4u; j++) {
+                let curve = gelu_with_slope4(dots[j]);
+                dots[j] = curve.value;
+                if l.back { keep(slopes, 4u * place + j, curve.slope); }
+            }
+            store_dots(hidden + 4u * place * PITCH);
         }
         workgroupBarrier();
-        for (var k4 = 0u; k4 < STEP / 4u; k4++) {
-            let a0 = tile_left[x + k4];
-            let a1 = tile_left[x + LEFT + k4];
-            let b0 = tile_right[4u * k4 * RIGHT + y];
-            let b1 = tile_right[(4u * k4 + 1u) * RIGHT + y];
-            let b2 = tile_right[(4u * k4 + 2u) * RIGHT + y];
-            let b3 = tile_right[(4u * k4 + 3u) * RIGHT + y];
-            s0 += a0.x * b0;
-            s0 += a0.y * b1;
-            s0 += a0.z * b2;
-            s0 += a0.w * b3;
-            s1 += a1.x * b0;
-            s1 += a1.y * b1;
-            s1 += a1.z * b2;
-            s1 += a1.w * b3;
+        if l.back {
+            gain(outputs_at(), SIZE, hidden, here, sums + down + start, HIDDEN, local);
+            dots = mat4x4<f32>();
+            if own {
+                let at = (down + start) / 4u + place;
+                across_dots(outputs_at(), 0u, params.outputs / 4u, at, HIDDEN / 4u);
+            }
+            workgroupBarrier();
+            if own {
+                for (var j = 0u; j < 4u; j++) { dots[j] *= kept(slopes, 4u * place + j); }
+                store_dots(hidden + 4u * place * PITCH);
+            }
+            workgroupBarrier();
+            gain(hidden, here, 0u, l.width, sums + up + start * l.width, l.width, local);
+            if split < splits {
+                across_sum(hidden, first, end, (up + start * l.width) / 4u + column, l.width / 4u);
+            }
+        } else if split < splits {
+            along_sum(hidden, first, end, (down + 4u * column * HIDDEN + start) / 4u, HIDDEN / 4u);
+        }
+        workgroupBarrier();
+    }
+    if split < splits { store_sum(hidden + (split * columns + 4u * column) * PITCH); }
+    workgroupBarrier();
+    if l.back {
+        var given = way;
+        given.splits = splits;
+        norm_rows_back(given, l.x, l.width, l.norm, sums, local);
+    } else {
+        for (var c = place; c < SIZE; c += apart()) {
+            var y = vec4<f32>();
+            for (var s = 0u; s < splits; s++) { y += memory[hidden + place_of(s * SIZE + c)]; }
+            keep(l.y, c, y);
         }
         workgroupBarrier();
     }
 }
 
-fn put(at: u32, value: vec4<f32>) {
-    slabs[at] = value.x;
-    slabs[at + 1u] = value.y;
-    slabs[at + 2u] = value.z;
-    slabs[at + 3u] = value.w;
-}
-
-fn keep(at: u32, sum: vec4<f32>, width: u32, how: u32, slopes: u32) {
-    var value = sum;
-    if how == KEEP_GELU {
-        let curve = gelu_with_slope4(sum);
-        put(result + ROW_TILE * width + at, curve.value);
-        value = curve.slope;
-    }
-    if how == TIMES_SLOPE {
-        let u = slopes + at;
-        value *= vec4<f32>(slabs[u], slabs[u + 1u], slabs[u + 2u], slabs[u + 3u]);
-    }
-    put(result + at, value);
-}
-
-fn multiply(width: u32, inner: u32, how: u32, slopes: u32, local: u32) {
-    for (var c = 0u; c < width; c += COLUMNS) {
-        product(true, 0u, c, ROW_TILE, width, inner, local);
-        let column = c + local % 16u * 4u;
-        if column < width {
-            let at = local / 16u * 2u * width + column;
-            keep(at, s0, width, how, slopes);
-            keep(at + width, s1, width, how, slopes);
+// From the outputs of both branches a and b, s = √r tanh(ab / √r): the gradient of one of them.
+fn split_branches(first: u32, own: u32, other: u32) {
+    let root = sqrt(f32(SIZE));
+    for (var c = place; c < SIZE; c += apart()) {
+        let b = kept(other, c);
+        let t = tanh(clamp(kept(own, c) * b / root, vec4<f32>(-15.0), vec4<f32>(15.0)));
+        var d = vec4<f32>();
+        for (var i = 0u; i < 4u; i++) {
+            let v = first + 4u * four + i;
+            let given = dsketch[min(v, params.vectors - 1u) * SIZE + c];
+            d[i] = select(0.0, given, v < params.vectors);
         }
+        memory[outputs_at() + place_of(c)] = d * (1.0 - t * t) * b;
     }
 }
 
-fn add(at: u32, sum: vec4<f32>) {
-    slabs[at] += sum.x;
-    slabs[at + 1u] += sum.y;
-    slabs[at + 2u] += sum.z;
-    slabs[at + 3u] += sum.w;
+// Where the outputs of a level lie in the slab.
+fn outputs_of(tile: u32, branch: u32, level: u32) -> u32 {
+    return tile + (HEAD + (branch * LEVELS + level) * SIZE) * ROW_TILE;
 }
 
-fn add_outer(dy: u32, height: u32, x: u32, width: u32, into: u32, local: u32) {
-    left = Operand(dy, 1u, height);
-    right = Operand(x, width, 1u);
-    for (var row = 0u; row < height; row += ROW_TILE) {
-        for (var c = 0u; c < width; c += COLUMNS) {
-            product(false, row, c, height, width, ROW_TILE, local);
-            let at = row + local / 16u * 2u;
-            let column = c + local % 16u * 4u;
-            if column < width {
-                if at < height { add(into + at * width + column, s0); }
-                if at + 1u < height { add(into + (at + 1u) * width + column, s1); }
-            }
-        }
-    }
-}
-
-@compute @workgroup_size(256)
+@compute @workgroup_size(128)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
-    differentiate(group.x, local);
+    four = local % fours();
+    place = local / fours();
+    let sums = group.x * SLAB;
+    // Columns of ROW_TILE: inputs [HEAD], outputs, gradients of inputs [HEAD], slopes [CHUNK].
+    let tile = sums + WEIGHTS + 4u * HEAD;
+    if params.first_tile == 0u {
+        for (var i = local; i < WEIGHTS + 4u * HEAD; i += THREADS) { slabs[sums + i] = 0.0; }
+    }
+    workgroupBarrier();
+    storageBarrier();
+    for (var at = 0u; at < TILES; at++) {
+        let first = (group.x + (params.first_tile + at) * params.slabs) * ROW_TILE;
+        if first >= params.vectors { break; }
+        filled = (min(ROW_TILE, params.vectors - first) + 3u) / 4u;
+        load_vectors(first, local);
+        for (var c = place; c < HEAD; c += apart()) { keep(tile, c, memory[place_of(c)]); }
+        for (var step = 0u; step < 4u * LEVELS; step++) {
+            let back = step >= 2u * LEVELS;
+            let of_branch = step % LEVELS;
+            let level = select(of_branch, LEVELS - 1u - of_branch, back);
+            let branch = step / LEVELS % 2u;
+            if back && of_branch == 0u {
+                let own = outputs_of(tile, branch, level);
+                split_branches(first, own, outputs_of(tile, 1u - branch, level));
+            }
+            var l = Level(HEAD, branch * (WEIGHTS / 2u), tile, outputs_of(tile, branch, level), back);
+            if level > 0u {
+                l.width = SIZE;
+                let above = (level - 1u) * (2u * SIZE + 2u * HIDDEN * SIZE);
+                l.norm += 2u * HEAD + HIDDEN * (HEAD + SIZE) + above;
+                l.x = outputs_of(tile, branch, level - 1u);
+            }
+            norm_rows(l.x, l.width, l.norm, local);
+            let dx = outputs_of(tile, 2u, 0u);
+            let way = Back(hidden_at(), 1u, outputs_at(), dx, level == 0u, branch == 1u);
+            take(l, way, sums, dx + HEAD * ROW_TILE, local);
+        }
+        store_vectors(first, hidden_at(), sums + WEIGHTS, local);
+    }
 }

@@ -4,34 +4,80 @@
 use crate::error::Result;
 use crate::kernels::cpu::{Mat, MatMut};
 use crate::kernels::heads::layout::HeadSource;
-use crate::kernels::shader::{shared, sketch_learned_grad as shader};
+use crate::kernels::shader::sketch_learned_grad as shader;
 use crate::kernels::sketch::sketch_learned::SketchLearned;
 use crate::kernels::sketch::slabs::{Slabs, infer_gradient};
 use crate::kernels::sketch::vectors::{Cut, Gradients, Vectors, vector_count};
-use crate::kernels::{DeviceTraits, Dispatch, Kernel, Real, Variant, cpu};
+use crate::kernels::{DeviceTraits, Dispatch, Kernel, Real, Variant, Vendor, cpu, shape_error};
 use crate::tensor::{Call, Capacity, TensorType};
 use crate::twins;
 
 /// Arguments: qkv, lane table, norms `[4, h]`, rotation table, weights, dsketch `[2, lanes, H, tokens, r]` →
 /// slabs `[slabs, weights + 4 h + tile]` (partial sums of the gradients of the weights, then of the norms;
-/// then the activations of the tile in work, which only the shader keeps there); in place: dqkv `[rows,
-/// qkv_width]`.
+/// then the inputs and outputs of levels of the tile in work, which only the shader keeps there); in place:
+/// dqkv `[rows, qkv_width]`.
 #[derive(Debug)]
 pub struct SketchLearnedGrad(pub SketchLearned);
 
 impl SketchLearnedGrad {
     /// The partial sums.
     pub(in crate::kernels) fn slabs(&self) -> Slabs {
-        Slabs(self.0.weight_count() + 4 * self.0.layout.head + shader::ROW_TILE * self.tile())
+        let (h, r) = (self.0.layout.head, self.0.layout.sketch);
+        let tile = MOST * (2 * h + 2 * self.0.levels * r) + 16 * shader::THREADS;
+        // Two workgroups for each processor of a large device.
+        Slabs { numbers: self.0.weight_count() + 4 * h + tile, most: 256 }
     }
 
-    /// Numbers of a tile in a slab, for each vector.
-    fn tile(&self) -> usize {
+    fn overrides(&self, [row_tile, most, tall]: [usize; 3]) -> shader::Overrides {
+        let (l, slab) = (&self.0.layout, self.slabs().numbers);
+        let widest = l.head.max(l.sketch);
+        let chunk = most.min(self.0.hidden());
+        let pitch = row_tile / 4 | 1;
+        shader::Overrides {
+            weights: self.0.weight_count(),
+            tiles: 1,
+            slab,
+            row_tile,
+            chunk,
+            tall,
+            pitch,
+            memory: pitch * (widest + l.sketch + chunk.max(widest)),
+            sketch_net: self.0.net(),
+            head_layout: l.overrides(),
+            head_vector: l.vector_overrides(),
+        }
+    }
+
+    /// Iterations of an invocation's loops over a tile, generously.
+    fn loops(&self, of: &shader::Overrides) -> usize {
         let (h, r, hidden) = (self.0.layout.head, self.0.layout.sketch, self.0.hidden());
-        let activations: usize = self.0.level_inputs().map(|i| 2 + i + 2 * hidden + r).sum();
-        h + 2 * activations + 2 * r + hidden + h.max(r) + h
+        let (fours, chunks) = (of.row_tile / 4, hidden.div_ceil(of.chunk));
+        let items = |items: usize| items.div_ceil(shader::THREADS) + 1;
+        let blocks =
+            |height: usize, width: usize| items(height.div_ceil(of.tall) * (width / 4)) * (21 * fours + 45);
+        let of_level = |i: usize| {
+            let elements = items(i * fours);
+            // Forwards, then the same again and back.
+            let norm = 6 * elements + 2 * (shader::THREADS / fours + 1);
+            let units = 60;
+            let product = 10 * (i + r + of.chunk) / 4;
+            let back = blocks(r, of.chunk) + blocks(of.chunk, i) + product;
+            2 * norm
+                + chunks * (3 * (units + product) + back)
+                + elements * (shader::THREADS + 4)
+                + items(i) * fours
+        };
+        // Rotations take up to four digits of a position.
+        let vectors =
+            20 * items(of.row_tile * h) + 24 * h + items(h) * of.row_tile * 5 + 4 * items(r * fours);
+        vectors + 2 * self.0.level_inputs().map(of_level).sum::<usize>()
     }
 }
+
+/// Vectors of a tile at most.
+const MOST: usize = 32;
+/// Elements of a head at most: an invocation of a workgroup has four columns.
+const WIDEST: usize = 4 * shader::THREADS;
 
 impl Kernel for SketchLearnedGrad {
     fn stem(&self) -> &'static str {
@@ -39,37 +85,43 @@ impl Kernel for SketchLearnedGrad {
     }
 
     fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
-        infer_gradient(self.stem(), &self.0.layout, self.0.weight_count(), self.slabs(), inputs)
+        let l = &self.0.layout;
+        if l.head.max(l.sketch) > WIDEST {
+            return Err(shape_error(self.stem(), inputs, format_args!("takes heads of at most {WIDEST}")));
+        }
+        infer_gradient(self.stem(), l, self.0.weight_count(), self.slabs(), inputs)
     }
 
     fn variant(&self, device: &DeviceTraits, _: &Capacity) -> Variant {
-        let (l, slab) = (&self.0.layout, self.slabs().0);
-        // A tile's loops: a bound of those over weights and activations by 64 invocations; the others wait
-        // for barriers as often.
-        let of_tile = 2 * (self.0.weight_count() + 2 * shader::ROW_TILE * self.tile()) / 64;
-        let tiles = device.rounds(slab / 64, of_tile);
-        shader::Overrides {
-            weights: self.0.weight_count(),
-            sketch_grad_bindings: shared::SketchGradBindings { tiles, slab },
-            sketch_net: self.0.net(),
-            head_layout: l.overrides(),
-            head_vector: l.vector_overrides(),
-        }
-        .variant()
+        let l = &self.0.layout;
+        let fits = |cut: &[usize; 3]| {
+            let blocks = cut[0] / 4 * (l.head.max(l.sketch) / 4);
+            blocks <= shader::THREADS && self.overrides(*cut).workgroup_bytes() <= device.workgroup_memory
+        };
+        // By the gauge: of eight rows Apple's compiler takes so many registers that few workgroups are resident,
+        // and an Adreno's workgroup memory holds two of these at a time only if they are small.
+        let tall = if device.vendor == Vendor::Apple { 4 } else { 8 };
+        let most = if device.vendor == Vendor::Qualcomm { 16 } else { MOST };
+        // Larger tiles add to the slabs less often.
+        let cuts = [[MOST, 64], [16, 64], [8, 64], [4, 64], [4, 16]].map(|[rows, units]| [rows, units, tall]);
+        let cut = cuts.into_iter().filter(|cut| cut[0] <= most).find(fits).unwrap_or([4, 4, tall]);
+        let overrides = self.overrides(cut);
+        let tiles = device.rounds(overrides.slab / 64, self.loops(&overrides));
+        shader::Overrides { tiles, ..overrides }.variant()
     }
 
     fn dispatches(&self, variant: &Variant, call: &Call) -> Vec<Dispatch> {
-        let at_once = shader::Overrides::of(variant).sketch_grad_bindings.tiles;
+        let shader::Overrides { row_tile, tiles, .. } = shader::Overrides::of(variant);
         let vectors = vector_count(&self.0.layout, call) as u32;
-        self.slabs().dispatches(&self.0.layout, [shader::ROW_TILE, at_once], call, |slabs, first_tile| {
-            shader::Params {
-                vectors,
-                lanes: call.lanes.len() as u32,
-                tokens: call.tokens as u32,
-                lane_base: call.lane_base as u32,
-                slabs: slabs as u32,
-                first_tile: first_tile as u32,
-            }
+        self.slabs().dispatches(&self.0.layout, [row_tile, tiles], call, |slabs, first_tile| shader::Params {
+            vectors,
+            lanes: call.lanes.len() as u32,
+            tokens: call.tokens as u32,
+            lane_base: call.lane_base as u32,
+            slabs: slabs as u32,
+            first_tile: first_tile as u32,
+            outputs: self.0.layout.sketch as u32,
+            pairs: (self.0.layout.head / 2) as u32,
         })
     }
 
@@ -99,7 +151,7 @@ impl SketchLearnedGrad {
         const TILE: usize = 256;
         let shader::Args { qkv, lanes, norms, rotations, w, dsketch, slabs, dqkv, .. } = args;
         let of = self.slabs();
-        let cut = Cut { tile: TILE, slab: of.0, slabs: of.count(call), weights: self.0.weight_count() };
+        let cut = Cut { tile: TILE, slab: of.numbers, slabs: of.count(call), weights: self.0.weight_count() };
         let source = HeadSource { layout: &self.0.layout, qkv, norms, rotations };
         let gradients = Gradients { dsketch, slabs, dqkv };
         Vectors { source, lanes, call }.for_each_tile_backward(gradients, cut, |x, ds, dx, dweights| {

@@ -21,7 +21,8 @@ impl SketchRandomGrad {
     /// The partial sums.
     pub(in crate::kernels) fn slabs(&self) -> Slabs {
         let (h, r) = (self.0.layout.head, self.0.layout.sketch);
-        Slabs(4 * h + shader::ROW_TILE * (2 * h + (2 * self.0.leaves - 1) * 4 * r))
+        let tile = shader::ROW_TILE * (2 * h + (2 * self.0.leaves - 1) * 4 * r);
+        Slabs { numbers: 4 * h + tile, most: 128 }
     }
 }
 
@@ -43,7 +44,7 @@ impl Kernel for SketchRandomGrad {
         let matrices = (2 * self.0.leaves - 1) * 2 * widest * rows;
         let tiles = device.rounds(4 * l.head, 2 * (matrices + 16 * l.head));
         shader::Overrides {
-            sketch_grad_bindings: shared::SketchGradBindings { tiles, slab: self.slabs().0 },
+            sketch_grad_bindings: shared::SketchGradBindings { tiles, slab: self.slabs().numbers },
             sketch_tree: self.0.tree(),
             head_layout: l.overrides(),
             head_vector: l.vector_overrides(),
@@ -78,7 +79,7 @@ impl SketchRandomGrad {
         const TILE: usize = 64;
         let shader::Args { qkv, lanes, norms, rotations, w, dsketch, slabs, dqkv, .. } = args;
         let of = self.slabs();
-        let cut = Cut { tile: TILE, slab: of.0, slabs: of.count(call), weights: 0 };
+        let cut = Cut { tile: TILE, slab: of.numbers, slabs: of.count(call), weights: 0 };
         let source = HeadSource { layout: &self.0.layout, qkv, norms, rotations };
         let gradients = Gradients { dsketch, slabs, dqkv };
         Vectors { source, lanes, call }

@@ -8,16 +8,20 @@ use crate::kernels::{Dispatch, shape_error};
 use crate::shape;
 use crate::tensor::{Call, TensorType, Unit};
 
-/// Slabs of so many numbers each, one for each workgroup: enough to keep a GPU busy, few enough to add up,
-/// and to be bound at once.
+/// Slabs, one for each workgroup: enough to keep a GPU busy, few enough to add up, and to be bound at once.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::kernels) struct Slabs(pub usize);
+pub(in crate::kernels) struct Slabs {
+    /// Numbers of a slab.
+    pub numbers: usize,
+    /// Slabs at most.
+    pub most: usize,
+}
 
 impl Slabs {
     fn unit(self) -> Unit {
-        /// Numbers of all slabs: 64 MiB.
-        const NUMBERS: usize = 16 << 20;
-        Unit::Shares { rows: 32, most: (NUMBERS / self.0).clamp(8, 128) }
+        /// Numbers of all slabs: 96 MiB.
+        const NUMBERS: usize = 24 << 20;
+        Unit::Shares { rows: 32, most: (NUMBERS / self.numbers).clamp(8, self.most) }
     }
 
     /// How many there are in a call.
@@ -27,7 +31,7 @@ impl Slabs {
 
     /// `[slabs, numbers]`
     pub fn ty(self) -> TensorType {
-        TensorType::f32(shape![self.unit(), self.0])
+        TensorType::f32(shape![self.unit(), self.numbers])
     }
 
     /// The dispatches over all tiles of `rows` vectors, which the slabs take in turns, `at_once` each in a
