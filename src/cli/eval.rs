@@ -232,7 +232,7 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
         return Err(Error::new(ErrorKind::Input, message).help("give a text of at least 2 tokens").into());
     }
     let report = Report {
-        model: options.model.name(),
+        model: common.named(&options.model),
         device: model.executor().name(),
         data: name(&options.data),
         context: options.context,

@@ -143,7 +143,7 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
     }
     outcome?;
     if common.json {
-        let name = options.model.name();
+        let name = common.named(&options.model);
         return print_json(&as_json(&name, &model, &sampling, opening.then_some(&text), &done, &statistics));
     }
     if common.talks() {

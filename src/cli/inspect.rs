@@ -80,7 +80,7 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
         let value = inspect_training::joined(value, training.as_ref());
         print_json(&value)?;
     } else {
-        let text = as_text(options, &facts, &groups, &engine, plan.as_ref());
+        let text = as_text(common, options, &facts, &groups, &engine, plan.as_ref());
         #[cfg(feature = "train")]
         let text = with_training(text, training.as_ref(), &engine);
         print(&text)?;
@@ -215,7 +215,7 @@ fn as_json(
         value
     });
     json!({
-        "model": options.model.name(),
+        "model": common.named(&options.model),
         "config": config,
         "parameters": {
             "total": facts.config.parameter_count(),
@@ -246,6 +246,7 @@ fn section(
 }
 
 fn as_text(
+    common: &Common,
     options: &Options,
     facts: &Facts,
     groups: &[(&str, u64)],
@@ -254,7 +255,7 @@ fn as_text(
 ) -> String {
     let columns = output::columns();
     let total = facts.config.parameter_count();
-    let mut text = format!("{}\n", options.model.name());
+    let mut text = format!("{}\n", common.named(&options.model));
     for sentence in sentences(&facts.config) {
         wrap(&sentence, 2, columns).into_iter().for_each(|line| text += &(line + "\n"));
     }

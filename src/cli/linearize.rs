@@ -132,7 +132,7 @@ impl Options {
         };
         let steps = self.steps as u64;
         let (context, batch, seed) = (self.context, self.batch, self.seed);
-        Ok(LinearizeSettings { stage, linearized, context, batch, steps, lr, warmup: 10, seed })
+        Ok(LinearizeSettings { stage, linearized, context, batch, steps, lr, warmup: 10, seed, data: 0 })
     }
 
     /// The student that is asked for.
@@ -212,7 +212,7 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
     });
     let begin = begin.transpose()?;
     let teacher = model::open(&place)?;
-    let settings = options.settings(teacher.config.num_hidden_layers, begin.as_ref())?;
+    let mut settings = options.settings(teacher.config.num_hidden_layers, begin.as_ref())?;
     settings.check()?;
     settings.check_student(&teacher.config)?;
     if options.out.is_file() {
@@ -246,6 +246,7 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
         let teacher = || model::open(&place);
         training.add(block_on(samples(&engine, teacher, &options.out, wanted, &mut tell))?);
     }
+    settings.data = training.hash();
     let layers = teacher.config.num_hidden_layers;
     if common.talks() {
         let tokens = thousands(settings.tokens(settings.steps));
@@ -281,11 +282,13 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
         }
         ControlFlow::Continue(())
     }))?;
+    let stopped = interrupted() && step < run.settings.steps;
     let tokens = run.settings.tokens(step - first);
     let time = began.elapsed().as_secs_f64();
     if common.json {
         let speed = tokens as f64 / time;
-        let mut line = json!({ "step": step, "steps": run.settings.steps, "tokens_per_second": speed,
+        let mut line = json!({ "step": step, "steps": run.settings.steps, "interrupted": stopped,
+            "tokens_per_second": speed,
             "out": options.out.display().to_string() });
         match &result {
             Some(Distance::Layers(layers)) => line["held_out_layers"] = json!(layers),
@@ -294,13 +297,27 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
         }
         return print_json(&line);
     }
+    let out = options.out.display();
+    if tokens == 0 {
+        return print(&format!(
+            "step {step} of {}: nothing is left to do; {out} has its adapter\n",
+            run.settings.steps
+        ));
+    }
     print(&format!(
         "step {step} of {}, {} tokens in {}, {:.0} tokens/s\n",
         run.settings.steps,
         thousands(tokens),
         seconds(time),
         tokens as f64 / time
-    ))
+    ))?;
+    if common.talks() {
+        match stopped {
+            true => tell(format!("interrupted, saved in {out}; the same command goes on")),
+            false => tell(format!("saved in {out}; try: polysketch chat --model {name} --adapter {out}")),
+        }
+    }
+    Ok(())
 }
 
 /// Mean and worst relative L2, or KL.

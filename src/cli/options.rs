@@ -52,6 +52,19 @@ impl Common {
         Ok(first.map(|path| if path.is_dir() { path.join(ADAPTER) } else { path }))
     }
 
+    /// A model's name for people, with what makes it linear.
+    pub fn named(&self, model: &ModelOptions) -> String {
+        let name = model.name();
+        match self.model_adapter() {
+            Ok(Some(file)) => {
+                let of_folder = file.parent().filter(|_| file.ends_with(ADAPTER)).map(folder_name);
+                let adapter = of_folder.filter(|name| !name.is_empty()).unwrap_or_else(|| folder_name(&file));
+                format!("{name} with {adapter}")
+            }
+            _ => name,
+        }
+    }
+
     /// Whether statistics and warnings are wanted on stderr.
     pub fn talks(&self) -> bool {
         !self.quiet && !self.json

@@ -45,7 +45,17 @@ fn ids(model: &ModelSource, count: usize, seed: u64) -> Vec<u32> {
 fn settings(steps: u64) -> LinearizeSettings {
     let linearized = Linearized { sketch: 16, hidden: 32, ..linearized(&[2, 3]) };
     let stage = Stage::Attention;
-    LinearizeSettings { stage, linearized, context: 96, batch: 2, steps, lr: 0.01, warmup: 5, seed: 3 }
+    LinearizeSettings {
+        stage,
+        linearized,
+        context: 96,
+        batch: 2,
+        steps,
+        lr: 0.01,
+        warmup: 5,
+        seed: 3,
+        data: 0,
+    }
 }
 
 /// A new model of two layers of softmax attention: its attention is broad, as that of most heads is.

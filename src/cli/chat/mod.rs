@@ -118,11 +118,11 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
     signals::catch_turns();
     let mut lines = Lines::open(common.talks())?;
     if common.talks() {
-        tell(opening(options, &model, lines.typed));
+        tell(opening(&common.named(&options.model), &model, lines.typed));
     }
     let outcome = chat.talk(&mut lines);
     if common.json {
-        chat.print(&options.model.name())?;
+        chat.print(&common.named(&options.model))?;
     }
     if let Some(path) = &options.state_out
         && !chat.conversation.messages().is_empty()
@@ -164,7 +164,7 @@ fn bound(model: &Model) -> Option<(usize, Bound)> {
     bounds.into_iter().filter(|(most, _)| *most > 0).min_by_key(|(most, _)| *most)
 }
 
-fn opening(options: &Options, model: &Model, typed: bool) -> String {
+fn opening(name: &str, model: &Model, typed: bool) -> String {
     let length = match bound(model) {
         Some((most, Bound::Cache)) => format!("its key-value cache holds {}", plural(most, "token")),
         Some((most, Bound::Positions)) => format!("it has learned {}", plural(most, "position")),
@@ -172,7 +172,7 @@ fn opening(options: &Options, model: &Model, typed: bool) -> String {
     };
     let help =
         if typed { "\nCtrl-C ends an answer, Ctrl-D the conversation; /help tells more\n" } else { "" };
-    format!("{} on {}; {length}{help}", options.model.name(), model.executor().name())
+    format!("{name} on {}; {length}{help}", model.executor().name())
 }
 
 impl Chat<'_> {

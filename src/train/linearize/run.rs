@@ -133,7 +133,9 @@ impl Run {
         }
         let (mut step, earlier) = match Self::found(&self.out)? {
             Some((before, ..)) if before != *settings => {
-                let text = format!("{}: holds a run of other settings", self.out.display());
+                let of_data = LinearizeSettings { data: settings.data, ..before } == *settings;
+                let what = if of_data { "on other texts" } else { "of other settings" };
+                let text = format!("{}: holds a run {what}", self.out.display());
                 return Err(
                     Error::new(ErrorKind::Input, text).help("give the same options, or another --out")
                 );

@@ -39,6 +39,9 @@ pub struct LinearizeSettings {
     pub warmup: u64,
     /// Decides all that is random.
     pub seed: u64,
+    /// Tells what is learned from from other texts ([`Texts::hash`](super::texts::Texts::hash)).
+    #[serde(default)]
+    pub data: u64,
 }
 
 impl LinearizeSettings {

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::Deserialize;
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::files::{Whole, read_text};
@@ -52,6 +53,13 @@ impl Texts {
             files.push(tokens);
         }
         Ok(Self { files })
+    }
+
+    /// Tells them from others.
+    pub fn hash(&self) -> u64 {
+        let of_file = |file: &Arc<[u32]>| xxh3_64(bytemuck::cast_slice(file));
+        let all: Vec<u64> = self.files.iter().map(of_file).collect();
+        xxh3_64(bytemuck::cast_slice(&all))
     }
 
     /// With texts of the teacher's own, which count as one more file.
