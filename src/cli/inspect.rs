@@ -389,7 +389,11 @@ fn sentences(c: &ModelConfig) -> Vec<String> {
         }
         (_, None) => attention += ", state grows with the text (key-value cache)",
     }
-    let gate = if a.gate.as_str() == "none" { "no gate".to_string() } else { format!("{} gate", a.gate) };
+    let gate = match (c.adapted(), a.gate.as_str()) {
+        (Some(_), _) => "a gate for far keys".to_string(),
+        (None, "none") => "no gate".to_string(),
+        (None, kind) => format!("{kind} gate"),
+    };
     let rope = if c.rope.where_.as_str() == "none" {
         "no rotation".to_string()
     } else {

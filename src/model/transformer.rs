@@ -378,6 +378,9 @@ pub struct Distillation {
     pub carries: Vec<TensorId>,
 }
 
+/// Which parameters learn, by their names, and what their gradients compute again.
+pub type Trained<'a> = (&'a dyn Fn(&str) -> bool, Recompute);
+
 /// The graph of learning from the teacher's logits: both models read the same text from its start. `trained` says which
 /// parameters learn, none: neither do the others.
 ///
@@ -385,7 +388,7 @@ pub struct Distillation {
 /// As [`build`].
 pub fn distillation(
     config: &ModelConfig,
-    trained: Option<(&dyn Fn(&str) -> bool, Recompute)>,
+    trained: Option<Trained<'_>>,
     options: &Build,
 ) -> Result<Distillation> {
     let own = attention(config);
