@@ -32,7 +32,7 @@ impl SketchLearnedGrad {
         let (l, slab) = (&self.0.layout, self.slabs().numbers);
         let widest = l.head.max(l.sketch);
         let chunk = most.min(self.0.hidden());
-        let pitch = row_tile / 4 | 1;
+        let pitch = (row_tile / 4) | 1;
         shader::Overrides {
             weights: self.0.weight_count(),
             tiles: 1,
