@@ -7,6 +7,7 @@
 //! | `cost.rs` | their time and memory against the length of the text |
 //! | `linearize.rs` | a linearised model beside its teacher |
 //! | `sketch.rs` | random and learned sketches against the kernels they stand for |
+//! | `past.rs` | what a longer past is worth to a model |
 //! | `bench.rs`, `peak.rs` | running a graph; resident memory |
 
 mod bench;
@@ -15,6 +16,7 @@ mod closed_form_tests;
 pub mod cost;
 pub mod gradient;
 pub mod linearize;
+pub mod past;
 mod peak;
 pub mod sketch;
 

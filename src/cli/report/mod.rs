@@ -2,7 +2,7 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `gradient.rs`, `sketch.rs`, `linearize.rs` | a report each |
+//! | `gradient.rs`, `sketch.rs`, `linearize.rs`, `past.rs` | a report each |
 //! | `folder.rs` | where a report is written to |
 //! | `cells.rs` | numbers and rows of their tables |
 
@@ -10,6 +10,7 @@ mod cells;
 mod folder;
 mod gradient;
 mod linearize;
+mod past;
 mod sketch;
 
 use clap::Subcommand;
@@ -30,6 +31,9 @@ pub enum Command {
     Sketch(sketch::Options),
     /// A linearised model beside its teacher: perplexity and KL by position, recall, state and speed, answers
     Linearize(Box<linearize::Options>),
+    /// What a longer past is worth to a model: names that occurred 1k, 4k, 16k tokens earlier against names that
+    /// did not; loss by position
+    Past(past::Options),
     /// One cost of `report gradient`, which measures each in a process of its own
     #[command(hide = true)]
     Cost {
@@ -51,6 +55,7 @@ pub fn run(common: &Common, command: &Command) -> Outcome {
         Command::Gradient(options) => gradient::run(common, options),
         Command::Sketch(options) => sketch::run(common, options),
         Command::Linearize(options) => linearize::run(common, options),
+        Command::Past(options) => past::run(common, options),
         Command::Cost { kind, tokens } => print_json(&block_on(cost::cost(*kind, *tokens))?),
     }
 }
