@@ -236,7 +236,16 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
     let name = options.teacher.name();
     catch_interrupt();
     if let Some(texts) = options.sample {
-        let wanted = Wanted { texts, tokens: settings.context, seed: settings.seed };
+        // What can be refused is refused before hours of writing.
+        teacher.check_softmax()?;
+        if let Some(begin) = &begin {
+            begin.check_base(fingerprint, "the teacher", "begin from an adapter of this teacher")?;
+        }
+        if let Some((before, ..)) = &found {
+            Run::check_same(&options.out, &LinearizeSettings { data: 0, ..before.clone() }, &settings)?;
+        }
+        let (tokens, seed) = (settings.context, settings.seed);
+        let wanted = Wanted { teacher: fingerprint, texts, tokens, seed };
         let bar = Progress::bar(common, "the teacher writes", 0, Unit::Tokens);
         let mut tell = |done, all| {
             bar.total(all as u64);
@@ -244,7 +253,7 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
             if interrupted() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
         let teacher = || model::open(&place);
-        training.add(block_on(samples(&engine, teacher, &options.out, wanted, &mut tell))?);
+        training.add(&block_on(samples(&engine, teacher, &options.out, wanted, &mut tell))?);
     }
     settings.data = training.hash();
     let layers = teacher.config.num_hidden_layers;

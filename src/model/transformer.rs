@@ -9,7 +9,7 @@ use crate::attention::{
     Attention, DEFAULT_BLOCK, HeadLayout, Inputs, Kind, LayerHandles, Mask, Mode, Norm, RopeScaling,
     Rotation, Sketch,
 };
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{Graph, Plan, Purpose, Recompute, TensorId};
 use crate::kernels::DeviceTraits;
 use crate::kernels::cpu::Activation;
@@ -134,6 +134,12 @@ pub fn attention(config: &ModelConfig) -> Attention {
 pub fn check_layers(config: &ModelConfig) -> Result<()> {
     let attention = attention(config);
     let Some(l) = &config.linearized else { return attention.check() };
+    // Products go by four columns.
+    if !l.rank.is_multiple_of(4) || l.rank > config.hidden_size {
+        let text =
+            format!("updates of rank {}: must be a multiple of 4, at most {}", l.rank, config.hidden_size);
+        return Err(Error::new(ErrorKind::Config, text));
+    }
     for (layer, near) in l.near.iter().enumerate() {
         let of_layer = attention.clone().with_near(*near, l.sinks).check();
         of_layer.map_err(|e| Error::new(e.kind(), format!("layer {layer}: {}", e.message())))?;

@@ -55,16 +55,16 @@ pub struct Group {
 pub struct Estimate {
     /// Mean.
     pub mean: f64,
-    /// Standard error, as if sites were independent.
-    pub error: f64,
+    /// Standard error, as if sites were independent; none of a single one.
+    pub error: Option<f64>,
 }
 
 impl Estimate {
     fn of(values: impl Iterator<Item = f64> + Clone) -> Self {
         let n = values.clone().count().max(1) as f64;
         let mean = values.clone().sum::<f64>() / n;
-        let spread = values.map(|x| (x - mean).powi(2)).sum::<f64>() / (n - 1.0).max(1.0);
-        Self { mean, error: (spread / n).sqrt() }
+        let squares = values.map(|x| (x - mean).powi(2)).sum::<f64>();
+        Self { mean, error: (n > 1.0).then(|| (squares / (n - 1.0) / n).sqrt()) }
     }
 }
 
@@ -120,7 +120,7 @@ const OFTEN: usize = 5;
 struct Site {
     /// Index of its word.
     word: usize,
-    /// Tokens since it occurred before.
+    /// Tokens between it and its last occurrence.
     distance: Option<usize>,
 }
 
@@ -211,7 +211,7 @@ impl<'t> Words<'t> {
             if names.contains_key(plain) && self.is_name(i) {
                 sites.push(Site { word: i, distance: last.get(plain).map(|at| self.starts[i] - at) });
             }
-            held.for_each(|part| _ = last.insert(part, self.starts[i]));
+            held.for_each(|part| _ = last.insert(part, self.starts[i + 1]));
         }
         sites
     }
@@ -320,7 +320,9 @@ pub async fn past(
         }
         read_on(&mut whole, &text.ids, read..text.ids.len(), &mut sums).await?;
         done += text.ids.len() - read;
-        _ = progress(done);
+        if progress(done).is_break() {
+            return Err(Error::new(ErrorKind::Cancelled, "interrupted"));
+        }
     }
     if groups.iter().all(|group| group.sites == 0) {
         return Err(Error::new(ErrorKind::Input, "no name recurs at these distances in these texts")
@@ -415,7 +417,7 @@ mod tests {
         assert_eq!(text.names().into_iter().collect::<Vec<_>>(), [("Arthur", 7)]);
         let sites = text.sites(&text.names());
         assert_eq!(sites[0], Site { word: 2, distance: None });
-        assert_eq!(sites[1].distance, Some(TEXT[10..].find(" Arthur").expect("is there") + 10 - 6));
+        assert_eq!(sites[1].distance, Some(TEXT[10..].find(" Arthur").expect("is there") + 10 - 13));
         let rest = text.sentence(sites[0].word);
         assert_eq!(rest, &TEXT.as_bytes()[6..23].iter().map(|b| u32::from(*b)).collect::<Vec<_>>()[..]);
     }
@@ -438,8 +440,8 @@ mod tests {
     fn estimates_are_means_with_errors() {
         let estimate = Estimate::of([1.0, 2.0, 3.0, 6.0].into_iter());
         assert_eq!(estimate.mean, 3.0);
-        assert!((estimate.error - (14.0f64 / 3.0 / 4.0).sqrt()).abs() < 1e-12);
-        assert_eq!(Estimate::of([2.0].into_iter()), Estimate { mean: 2.0, error: 0.0 });
+        assert!((estimate.error.expect("of four") - (14.0f64 / 3.0 / 4.0).sqrt()).abs() < 1e-12);
+        assert_eq!(Estimate::of([2.0].into_iter()), Estimate { mean: 2.0, error: None });
     }
 
     #[test]

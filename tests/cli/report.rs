@@ -100,5 +100,9 @@ fn names_that_occurred_before_are_counted_by_distance() {
     assert!((whole - short - worth).abs() < 1e-6 && worth != 0.0, "{whole} {short} {worth}");
     let one = dir.path().join("one.txt");
     fs::write(&one, story("Edmund")).unwrap();
-    fails(run(&[&past[..], &["--data", arg(&one), "--out", arg(dir.path())]].concat()), &["name"], false);
+    fails(
+        run(&[&past[..], &["--data", arg(&one), "--out", arg(dir.path())]].concat()),
+        &["no names of other texts"],
+        true,
+    );
 }

@@ -142,7 +142,7 @@ fn what_is_near_to_the_end_is_the_teacher() {
 
 #[test]
 fn a_text_may_be_cut_saved_and_taken_back() {
-    for rank in [0, 3] {
+    for rank in [0, 4] {
         cut_saved_and_taken_back(&Linearized { rank, ..linearized(&[2, 4]) });
     }
 }
@@ -206,7 +206,7 @@ fn run_in(folder: &Path, stage: Stage, stops: &[u64]) -> Vec<u8> {
         let near = linearized(&vec![2; source.config.num_hidden_layers]);
         let begin = (stage == Stage::Logits)
             .then(|| Adapter::from_bytes(some_adapter(&source, &near), "a").expect("is one"));
-        let rank = if stage == Stage::Logits { 2 } else { 0 };
+        let rank = if stage == Stage::Logits { 4 } else { 0 };
         let settings = LinearizeSettings { stage, linearized: Linearized { rank, ..near }, ..settings(6) };
         let engine = engine();
         let learning = Learning::new(&engine, source, &settings, Recompute::Nothing);
@@ -289,7 +289,7 @@ fn a_student_learns_from_logits() {
 #[test]
 fn a_teacher_writes_texts() {
     let write = |folder: &Path, stops: &[usize]| {
-        let wanted = Wanted { texts: 20, tokens: 24, seed: 7 };
+        let wanted = Wanted { teacher: 1, texts: 20, tokens: 24, seed: 7 };
         let teacher = || Ok(open("gguf/llama-Q4_1.gguf"));
         for &stop in stops {
             let mut tell = |done, all| {
@@ -307,12 +307,23 @@ fn a_teacher_writes_texts() {
     assert!(texts.len() == 20 && texts.iter().all(|text| text.len() == 24));
     assert!(texts[1..].iter().all(|text| *text != texts[0]), "each is another");
     assert_eq!(texts, write(thrice.path(), &[5, 400]));
+    let refused = |wanted: Wanted, kind: ErrorKind| {
+        let teacher = || Ok(open("gguf/llama-Q4_1.gguf"));
+        let texts =
+            block_on(samples(&engine(), teacher, once.path(), wanted, &mut |_, _| ControlFlow::Continue(())));
+        let error = texts.expect_err("is refused");
+        assert!(error.kind() == kind && error.advice().is_some(), "{error}");
+    };
+    let wanted = Wanted { teacher: 1, texts: 21, tokens: 24, seed: 7 };
+    for other in
+        [Wanted { teacher: 2, ..wanted }, Wanted { tokens: 30, ..wanted }, Wanted { seed: 8, ..wanted }]
+    {
+        refused(other, ErrorKind::Input);
+    }
     std::fs::write(once.path().join(SAMPLES), "{\n").expect("writes");
-    let wanted = Wanted { texts: 1, tokens: 24, seed: 7 };
-    let teacher = || Ok(open("gguf/llama-Q4_1.gguf"));
-    let damaged =
-        block_on(samples(&engine(), teacher, once.path(), wanted, &mut |_, _| ControlFlow::Continue(())));
-    assert_eq!(damaged.expect_err("is refused").kind(), ErrorKind::ModelFormat);
+    refused(wanted, ErrorKind::ModelFormat);
+    std::fs::remove_file(once.path().join(SAMPLES)).expect("is there");
+    refused(Wanted { tokens: 1, ..wanted }, ErrorKind::Input);
 }
 
 #[test]
@@ -334,6 +345,24 @@ fn chats_are_read_through_the_template() {
         let error = open(&wrong).expect_err("is refused");
         assert!(error.message().contains(&format!("line {line}")) && error.advice().is_some(), "{error}");
     }
+}
+
+#[test]
+fn ranks_and_beginnings_that_cannot_be_are_refused() {
+    let near = linearized(&[2, 2]);
+    let source = || open("llama-gqa-tied");
+    for rank in [6, 4096] {
+        let settings = LinearizeSettings { linearized: Linearized { rank, ..near.clone() }, ..settings(1) };
+        let error = settings.check_student(&source().config).expect_err("is refused");
+        assert!(error.message().contains(&format!("rank {rank}")), "{error}");
+    }
+    // What a student adds to projections is not dropped without a word.
+    let adapter = some_adapter(&source(), &Linearized { rank: 4, ..near.clone() });
+    let adapter = Adapter::from_bytes(adapter, "a").expect("is one");
+    let settings = LinearizeSettings { linearized: near, ..settings(1) };
+    let mut transfer = block_on(Transfer::new(&engine(), source(), &settings)).expect("plans");
+    let error = block_on(transfer.student.begin(&adapter)).expect_err("is refused");
+    assert!(error.message().contains("rank 4") && error.advice().is_some(), "{error}");
 }
 
 /// What is said of an adapter that does not fit.

@@ -124,7 +124,7 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
     };
     let Past { groups, positions } = measured;
     let report = PastReport {
-        model: options.model.name(),
+        model: common.named(&options.model),
         device: model.executor().name(),
         documents: documents.len(),
         tokens,
@@ -151,7 +151,10 @@ impl PastReport {
         let mut lines = wrap(&about, 0, Some(WIDTH));
         let head = ["occurred", "names", "whole past", "short past", "worth", "the name itself", "short"];
         let mut rows = vec![strings(head)];
-        let with = |x: &Estimate| format!("{:.2} ± {:.2}", x.mean, x.error);
+        let with = |x: &Estimate| match x.error {
+            Some(error) => format!("{:.2} ± {error:.2}", x.mean),
+            None => format!("{:.2}", x.mean),
+        };
         for row in self.groups.iter().filter(|row| row.sites > 0) {
             let sites = thousands(row.sites);
             let numbers = [&row.whole, &row.short, &row.worth, &row.name[0], &row.name[1]].map(with);

@@ -114,6 +114,20 @@ impl Run {
         Ok(Some((settings, step, note("seconds").parse().unwrap_or(0.0))))
     }
 
+    /// Refuses to go on with other settings than those of the run in a folder.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Input`].
+    pub fn check_same(out: &Path, before: &LinearizeSettings, now: &LinearizeSettings) -> Result<()> {
+        if before == now {
+            return Ok(());
+        }
+        let of_data = LinearizeSettings { data: now.data, ..before.clone() } == *now;
+        let what = if of_data { "on other texts" } else { "of other settings" };
+        let text = format!("{}: holds a run {what}", out.display());
+        Err(Error::new(ErrorKind::Input, text).help("give the same options, or another --out"))
+    }
+
     /// Runs from the first step, or from where the folder's run stopped, to the last one, or until `tell` says to stop
     /// after a step; then saves.
     ///
@@ -128,19 +142,9 @@ impl Run {
         tell: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>,
     ) -> Result<u64> {
         let settings = &self.settings;
-        if let Some(begin) = &self.begin {
-            learning.student_mut().begin(begin).await?;
-        }
         let (mut step, earlier) = match Self::found(&self.out)? {
-            Some((before, ..)) if before != *settings => {
-                let of_data = LinearizeSettings { data: settings.data, ..before } == *settings;
-                let what = if of_data { "on other texts" } else { "of other settings" };
-                let text = format!("{}: holds a run {what}", self.out.display());
-                return Err(
-                    Error::new(ErrorKind::Input, text).help("give the same options, or another --out")
-                );
-            }
-            Some((_, step, seconds)) => {
+            Some((before, step, seconds)) => {
+                Self::check_same(&self.out, &before, settings)?;
                 let file = TensorFile::open(&self.out.join(STATE))?;
                 if file.notes().get("base") != Some(&format!("{:016x}", learning.student().base())) {
                     let text = format!("{}: holds a run of another teacher", self.out.display());
@@ -152,9 +156,9 @@ impl Run {
                 (step, seconds)
             }
             None => {
-                match learning {
-                    _ if self.begin.is_some() => {}
-                    Learning::Attention(transfer) => {
+                match (&self.begin, &mut *learning) {
+                    (Some(begin), learning) => learning.student_mut().begin(begin).await?,
+                    (None, Learning::Attention(transfer)) => {
                         // Long enough that every layer has far keys.
                         let l = &settings.linearized;
                         let exact = l.near.iter().max().map_or(0, |near| near * l.block_size);
@@ -162,7 +166,7 @@ impl Run {
                         let text = training.of_step(1, tokens, settings.seed, 0);
                         transfer.calibrate(&text[0]).await?;
                     }
-                    Learning::Logits(_) => {
+                    (None, Learning::Logits(_)) => {
                         let text = "learning from logits begins from an adapter";
                         return Err(Error::new(ErrorKind::Input, text).help("give --begin FILE"));
                     }

@@ -17,7 +17,16 @@ const SIDE_BY_SIDE: usize = 16;
 /// What stands where a user writes, to find the place.
 const QUESTION: &str = "\u{2042}";
 
-/// A line of the file.
+/// The first line of the file: what its texts were written from.
+#[derive(PartialEq, Serialize, Deserialize)]
+struct Head {
+    /// The teacher's fingerprint.
+    teacher: String,
+    tokens: usize,
+    seed: u64,
+}
+
+/// A further line.
 #[derive(Serialize, Deserialize)]
 struct Sample {
     text: String,
@@ -27,6 +36,8 @@ struct Sample {
 /// What to write.
 #[derive(Clone, Copy, Debug)]
 pub struct Wanted {
+    /// Fingerprint of the teacher.
+    pub teacher: u64,
     /// Texts.
     pub texts: usize,
     /// Tokens of each.
@@ -39,7 +50,8 @@ pub struct Wanted {
 /// may stop it: then what is whole stays for the next time.
 ///
 /// # Errors
-/// [`ErrorKind::ModelFormat`] for a damaged file; [`ErrorKind::Cancelled`]; those of the model and of files.
+/// [`ErrorKind::ModelFormat`] for a damaged file; [`ErrorKind::Input`] for one of another teacher, length or seed, and for
+/// texts no longer than what each begins with; [`ErrorKind::Cancelled`]; those of the model and of files.
 pub async fn samples(
     engine: &Engine,
     teacher: impl Fn() -> Result<ModelSource>,
@@ -48,10 +60,15 @@ pub async fn samples(
     tell: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
 ) -> Result<Vec<Vec<u32>>> {
     let path = folder.join(SAMPLES);
-    let mut samples = if path.exists() { read(&path)? } else { Vec::new() };
+    let own = Head { teacher: format!("{:016x}", wanted.teacher), tokens: wanted.tokens, seed: wanted.seed };
+    let mut samples = if path.exists() { read(&path, &own)? } else { Vec::new() };
     if samples.len() < wanted.texts {
         let teacher = teacher()?;
         let head = head(&teacher)?;
+        if head.len() >= wanted.tokens {
+            let text = format!("texts of {} tokens, each begins with {}", wanted.tokens, head.len());
+            return Err(Error::new(ErrorKind::Input, text).help("use a longer --context"));
+        }
         let slots = SIDE_BY_SIDE.min(wanted.texts);
         let options =
             LoadOptions { slots, max_context: wanted.tokens.max(head.len() + 1), ..LoadOptions::default() };
@@ -85,13 +102,19 @@ pub async fn samples(
                 }
                 let done = (first * wanted.tokens) + written.iter().map(Vec::len).sum::<usize>();
                 if tell(done, wanted.texts * wanted.tokens).is_break() {
-                    return Err(Error::new(ErrorKind::Cancelled, "interrupted")
-                        .help("the same command goes on from the texts that are whole"));
+                    let help = format!("the same command goes on behind {} whole texts", samples.len());
+                    return Err(Error::new(ErrorKind::Cancelled, "interrupted").help(help));
                 }
+            }
+            if written.iter().any(|text| text.len() != wanted.tokens) {
+                let text = "the teacher's logits are no numbers at some token";
+                return Err(Error::new(ErrorKind::Numeric, text).help("give texts as --data instead"));
             }
             let tokenizer = model.tokenizer()?;
             samples.extend(written.into_iter().map(|ids| Sample { text: tokenizer.decode(&ids), ids }));
             atomic_write(&path, |w| {
+                serde_json::to_writer(&mut *w, &own)?;
+                w.write_all(b"\n")?;
                 for sample in &samples {
                     serde_json::to_writer(&mut *w, sample)?;
                     w.write_all(b"\n")?;
@@ -103,15 +126,27 @@ pub async fn samples(
     Ok(samples.into_iter().take(wanted.texts).map(|sample| sample.ids).collect())
 }
 
-fn read(path: &Path) -> Result<Vec<Sample>> {
+fn read(path: &Path, own: &Head) -> Result<Vec<Sample>> {
     let text = read_text(path, Whole::Content)?;
-    let sample = |(number, line): (usize, &str)| {
-        serde_json::from_str(line).map_err(|_| {
-            let text = format!("{}: line {} is no sample", path.display(), number + 1);
-            Error::new(ErrorKind::ModelFormat, text).help("remove the file: it is written again")
-        })
+    let damaged = |line: usize| {
+        Error::new(ErrorKind::ModelFormat, format!("{}: line {line} is no sample", path.display()))
+            .help("remove the file: it is written again")
     };
-    text.lines().enumerate().map(sample).collect()
+    let mut lines = text.lines();
+    let head: Head =
+        lines.next().and_then(|line| serde_json::from_str(line).ok()).ok_or_else(|| damaged(1))?;
+    if head != *own {
+        let Head { teacher, tokens, seed } = head;
+        let text =
+            format!("{}: has texts of {tokens} tokens of the model {teacher}, seed {seed}", path.display());
+        return Err(Error::new(ErrorKind::Input, text)
+            .help("give the same --teacher, --context and --seed, or another --out"));
+    }
+    let sample = |(number, line): (usize, &str)| {
+        let sample = serde_json::from_str::<Sample>(line).ok();
+        sample.filter(|sample| sample.ids.len() == own.tokens).ok_or_else(|| damaged(number + 2))
+    };
+    lines.enumerate().map(sample).collect()
 }
 
 /// What each text begins with: a chat up to where its user writes, or what the model's texts begin with.
@@ -120,7 +155,7 @@ fn head(teacher: &ModelSource) -> Result<Vec<u32>> {
     if teacher.conventions.template.is_some() {
         let template = teacher.conventions.template()?;
         let chat = template.render(&[Message::new("user", QUESTION)], false)?;
-        if let Some((head, _)) = chat.split_once(QUESTION) {
+        if let Some((head, _)) = chat.split_once(QUESTION).filter(|(head, _)| !head.is_empty()) {
             return tokenizer.encode(head);
         }
     }

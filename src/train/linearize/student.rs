@@ -74,7 +74,8 @@ impl Prepared {
         for packed in &parameters {
             memory.store(&packed.name, DType::F32, &packed.read(&source.checkpoint).await?).await?;
         }
-        Ok(Student { config: source.config, base, settings, traits, build, memory, learned })
+        let main_memory = engine.takes_main_memory();
+        Ok(Student { config: source.config, base, settings, traits, build, memory, learned, main_memory })
     }
 }
 
@@ -102,6 +103,8 @@ pub struct Student {
     pub(super) learned: Vec<Packed>,
     base: u64,
     traits: DeviceTraits,
+    /// Whether programs take the machine's own memory.
+    main_memory: bool,
 }
 
 impl Student {
@@ -112,7 +115,12 @@ impl Student {
 
     /// A program over its memory, for texts of so many tokens.
     pub(super) async fn program(&self, graph: &Graph, name: &str, tokens: usize) -> Result<Program> {
-        Program::new(graph.lower(name, &self.traits, capacity(tokens))?, &self.memory).await
+        let plan = graph.lower(name, &self.traits, capacity(tokens))?;
+        if self.main_memory {
+            let scratch = plan.bytes(|role| !matches!(role, Role::Parameter | Role::State(_))) as u64;
+            check_memory(&format!("{name} of {tokens} tokens"), scratch, "use a smaller --context")?;
+        }
+        Program::new(plan, &self.memory).await
     }
 
     /// The students of another adapter of the same teacher, whatever is near in it. What it does not have begins as
@@ -123,6 +131,14 @@ impl Student {
     /// device.
     pub async fn begin(&mut self, adapter: &Adapter) -> Result<()> {
         adapter.check_base(self.base, "the teacher", "begin from an adapter of this teacher")?;
+        let [before, own] = [adapter.linearized.rank, self.settings.linearized.rank];
+        if before > 0 && own == 0 {
+            let label = adapter.tensors.label();
+            let text =
+                format!("{label}: adds updates of rank {before} to projections, this student has none");
+            return Err(Error::new(ErrorKind::Input, text)
+                .help("begin from an adapter of --stage attention, or go on with --stage logits"));
+        }
         let names = adapter.tensors.names();
         let mut state = Vec::new();
         for (number, packed) in self.learned.iter().enumerate() {
@@ -138,14 +154,12 @@ impl Student {
             };
             state.push((packed.name.clone(), values));
         }
-        self.restore(&state).await?;
         for layer in 0..self.config.num_hidden_layers {
-            let (name, gates) = self.gates(layer);
-            let values = adapter.tensors.f32(&linear_gate(layer))?;
-            let words: Vec<u32> = values.iter().take(gates.len()).map(|x| x.to_bits()).collect();
-            self.memory.write(&name, gates.start, &words).await?;
+            let name = linear_gate(layer);
+            let values = adapter.tensors.f32(&name)?;
+            state.push((name, values));
         }
-        Ok(())
+        self.restore(&state).await
     }
 
     /// Where the gates of a layer are: they are as they began, but for what is added to the projection.
@@ -154,6 +168,12 @@ impl Student {
         let end = transformer::attention(&self.config).layout.qkv_width();
         let first = end - heads.next_multiple_of(4);
         (format!("layers.{layer}.qkv_bias"), first..first + heads)
+    }
+
+    async fn gates_of(&self, layer: usize) -> Result<Vec<f32>> {
+        let (name, gates) = self.gates(layer);
+        let words = self.memory.read(&name, gates).await?;
+        Ok(words.into_iter().map(f32::from_bits).collect())
     }
 
     /// What it has learned, by the names of an adapter's tensors.
@@ -174,9 +194,7 @@ impl Student {
             return Err(Error::new(ErrorKind::Numeric, text).help("lower --lr"));
         }
         for layer in 0..self.config.num_hidden_layers {
-            let (name, gates) = self.gates(layer);
-            let words = self.memory.read(&name, gates).await?;
-            values.insert(linear_gate(layer), words.into_iter().map(f32::from_bits).collect());
+            values.insert(linear_gate(layer), self.gates_of(layer).await?);
         }
         Adapter::to_bytes(&self.config, self.base, &values, notes)
     }
@@ -215,6 +233,9 @@ impl Student {
             let of = |name: &str| moment.name(name);
             all.extend(names(&of).into_iter().zip(self.read(&of).await?));
         }
+        for layer in 0..self.config.num_hidden_layers {
+            all.push((linear_gate(layer), self.gates_of(layer).await?));
+        }
         Ok(all)
     }
 
@@ -223,14 +244,17 @@ impl Student {
     /// # Errors
     /// [`ErrorKind::ModelFormat`] for numbers of another run; those of the device.
     pub async fn restore(&mut self, state: &[(String, Vec<f32>)]) -> Result<()> {
+        let layers = self.config.num_hidden_layers;
         for (name, values) in state {
+            let gates = (0..layers).find(|layer| linear_gate(*layer) == *name).map(|layer| self.gates(layer));
             let own = self.learned.iter().find(|packed| name.ends_with(&packed.name));
-            if own.is_none_or(|packed| packed.elements != values.len()) {
+            let place = gates.or_else(|| own.map(|packed| (name.clone(), 0..packed.elements)));
+            let Some((place, range)) = place.filter(|(_, range)| range.len() == values.len()) else {
                 let text = format!("{name} has {} numbers, which is another student's", values.len());
                 return Err(Error::new(ErrorKind::ModelFormat, text).help("begin anew with another --out"));
-            }
+            };
             let words: Vec<u32> = values.iter().map(|x| x.to_bits()).collect();
-            self.memory.write(name, 0, &words).await?;
+            self.memory.write(&place, range.start, &words).await?;
         }
         Ok(())
     }

@@ -62,8 +62,8 @@ impl Texts {
         xxh3_64(bytemuck::cast_slice(&all))
     }
 
-    /// With texts of the teacher's own, which count as one more file.
-    pub fn add(&mut self, samples: Vec<Vec<u32>>) {
+    /// With texts of the teacher's own of at least a window together, which count as one more file.
+    pub fn add(&mut self, samples: &[Vec<u32>]) {
         self.files.push(samples.concat().into());
     }
 

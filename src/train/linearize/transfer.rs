@@ -123,7 +123,7 @@ impl Transfer {
     /// before it.
     ///
     /// # Errors
-    /// [`ErrorKind::Numeric`] for a gradient that is not finite; those of the device.
+    /// [`ErrorKind::Numeric`](crate::ErrorKind::Numeric) for a gradient that is not finite; those of the device.
     pub async fn step(&mut self, texts: &[Vec<u32>], step: u64) -> Result<Vec<f64>> {
         let mut sums = vec![[0.0; 2]; self.student.learned.len()];
         for text in texts {

@@ -72,7 +72,7 @@ pub(super) fn described(of: &Described<'_>) -> serde_json::Value {
         "headDim": config.head_size(),
         "cacheBytesPerToken": config.softmax_cache_bytes(1),
         "chat": conventions.template.is_some(),
-        "linearized": config.linearized.is_some(),
+        "linearized": config.adapted().is_some(),
         "warnings": warnings,
     })
 }
