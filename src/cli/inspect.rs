@@ -333,13 +333,14 @@ fn made_linear(l: &Linearized) -> String {
     });
     format!(
         "{} of {} and the first {} exactly{}, all others through sketches of {} with {} hidden units, \
-         constant state",
+         {}constant state",
         output::plural(usual, "block"),
         l.block_size,
         output::plural(l.sinks, "token"),
         others.collect::<String>(),
         l.sketch,
-        l.hidden
+        l.hidden,
+        if l.rank > 0 { format!("updates of rank {}, ", l.rank) } else { String::new() }
     )
 }
 
