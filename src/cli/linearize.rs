@@ -8,7 +8,6 @@ use clap::{Args, ValueEnum};
 use pollster::block_on;
 use polysketch::files::{cache_dir, create_folders};
 use polysketch::model::Adapter;
-use polysketch::model::adapter::ADAPTER;
 use polysketch::model::config::Linearized;
 use polysketch::train::linearize::run::{Event, Rhythm, Run};
 use polysketch::train::linearize::samples::{Wanted, samples};
@@ -19,7 +18,7 @@ use serde_json::json;
 
 use super::failure::{Outcome, catch_interrupt, interrupted, tell};
 use super::model;
-use super::options::{Again, Common, ModelName, count, natural};
+use super::options::{Again, Common, ModelName, adapter_file, count, natural};
 use super::output::{plural, print, print_json, seconds, thousands};
 use super::progress::{Progress, Unit};
 
@@ -206,11 +205,7 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
             .help("leave it out; --begin FILE goes on from one")
             .into());
     }
-    let begin = options.begin.as_deref().map(|path| match path.is_dir() {
-        true => Adapter::open(&path.join(ADAPTER)),
-        false => Adapter::open(path),
-    });
-    let begin = begin.transpose()?;
+    let begin = options.begin.clone().map(|path| Adapter::open(&adapter_file(path))).transpose()?;
     let teacher = model::open(&place)?;
     let mut settings = options.settings(teacher.config.num_hidden_layers, begin.as_ref())?;
     settings.check()?;

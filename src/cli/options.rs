@@ -49,7 +49,7 @@ impl Common {
             let text = format!("--adapter {} and --adapter {}", first.display(), more.display());
             return Err(Error::new(ErrorKind::Input, text).help("a model has one such file"));
         }
-        Ok(first.map(|path| if path.is_dir() { path.join(ADAPTER) } else { path }))
+        Ok(first.map(adapter_file))
     }
 
     /// A model's name for people, with what makes it linear.
@@ -69,6 +69,11 @@ impl Common {
     pub fn talks(&self) -> bool {
         !self.quiet && !self.json
     }
+}
+
+/// The adapter that a path names: itself, or in a folder.
+pub fn adapter_file(path: PathBuf) -> PathBuf {
+    if path.is_dir() { path.join(ADAPTER) } else { path }
 }
 
 /// Whether --adapter names a file, and not an adapter of the machine: those are numbers and parts of names.

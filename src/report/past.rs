@@ -108,8 +108,14 @@ pub struct Position {
     pub nll: f64,
 }
 
-/// First positions that are counted together.
+/// First positions that are counted together; each further bucket is as long as all before it.
 const FIRST: usize = 128;
+
+/// First position of a bucket, and the one behind its last.
+pub fn range(bucket: usize) -> [usize; 2] {
+    if bucket == 0 { [1, FIRST] } else { [FIRST << (bucket - 1), FIRST << bucket] }
+}
+
 /// Most tokens of a sentence that are scored, its name among them.
 const SENTENCE: usize = 40;
 /// A name occurs at least as often in its text.

@@ -7,7 +7,7 @@ use std::time::Instant;
 use clap::Args;
 use plotters::chart::SeriesLabelPosition;
 use pollster::block_on;
-use polysketch::report::past::{self, Estimate, Group, Past, PastOptions, Position};
+use polysketch::report::past::{self, Estimate, Group, Past, PastOptions, Position, range};
 use polysketch::{Error, ErrorKind, Result};
 use serde::Serialize;
 
@@ -211,9 +211,4 @@ impl PastReport {
             format!("{} of {} tokens together", plural(self.documents, "text"), thousands(self.tokens));
         panels::draw(path, &format!("{}: what a longer past is worth", self.model), &about, &rows)
     }
-}
-
-/// First position of a bucket, and the one behind its last.
-fn range(bucket: usize) -> [usize; 2] {
-    if bucket == 0 { [1, 128] } else { [128 << (bucket - 1), 128 << bucket] }
 }

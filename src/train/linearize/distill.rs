@@ -59,11 +59,10 @@ impl Distill {
         let trained = Some((&learns as &dyn Fn(&str) -> bool, recompute));
         let graph = transformer::distillation(prepared.config(), trained, &prepared.build)?;
         let plan = prepared.lower(&graph.graph, "distillation")?;
-        let carries: Vec<_> = graph.carries.iter().map(|id| graph.graph.tensors[id.0].clone()).collect();
         let student = prepared.load(engine, &plan, "learning from logits").await?;
         let program = Program::new(plan, &student.memory).await?;
         let learn = Pass { program, ids: graph.ids, kl: graph.kl, weights: graph.weights };
-        let clear = student.program(&optimizer::clear(&carries)?, "clear", 1).await?;
+        let clear = student.clear(&graph.graph, &graph.carries).await?;
         let (graph, measure) = optimizer::update(&student.learned, &student.config.parameters())?;
         let update = (student.program(&graph, "update", 1).await?, measure);
         Ok(Self { student, learn, clear, update, observe: None })

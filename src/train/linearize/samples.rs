@@ -70,8 +70,7 @@ pub async fn samples(
             return Err(Error::new(ErrorKind::Input, text).help("use a longer --context"));
         }
         let slots = SIDE_BY_SIDE.min(wanted.texts);
-        let options =
-            LoadOptions { slots, max_context: wanted.tokens.max(head.len() + 1), ..LoadOptions::default() };
+        let options = LoadOptions { slots, max_context: wanted.tokens, ..LoadOptions::default() };
         let model = engine.load(teacher, &options, &mut |_, _| {}).await?;
         let mut session = Session::new(&model).await?;
         while samples.len() < wanted.texts {

@@ -12,8 +12,8 @@ use crate::model::parameters::{linear_gate, linear_sketch};
 use crate::model::transformer::{self, Build};
 use crate::model::weights::{self, Packed};
 use crate::model::{Adapter, Engine, ModelConfig, ModelSource};
-use crate::tensor::{Capacity, DType};
-use crate::train::optimizer::Moment;
+use crate::tensor::{Capacity, DType, TensorId};
+use crate::train::optimizer::{self, Moment};
 use crate::train::random::Rng;
 
 /// What plans of linearising are made for.
@@ -35,8 +35,8 @@ impl Prepared {
         let base = teacher.fingerprint().await?;
         settings.check_student(&teacher.config)?;
         let silent = Adapter::silent(&settings.linearized, base, &teacher)?;
-        let source = teacher.adapt(silent).await?;
-        transformer::attention(&source.config).check()?;
+        // Made for this teacher just now: its weights need no second look.
+        let source = teacher.adapt_unread(silent)?;
         let traits = engine.traits();
         let max_binding = traits.max_binding.min(traits.max_buffer);
         let build = Build { large: DType::F32.into(), max_binding, slots: 1, context: 0 };
@@ -121,6 +121,12 @@ impl Student {
             check_memory(&format!("{name} of {tokens} tokens"), scratch, "use a smaller --context")?;
         }
         Program::new(plan, &self.memory).await
+    }
+
+    /// The program that clears what a backward pass of a graph carries.
+    pub(super) async fn clear(&self, graph: &Graph, carries: &[TensorId]) -> Result<Program> {
+        let carries: Vec<_> = carries.iter().map(|id| graph.tensors[id.0].clone()).collect();
+        self.program(&optimizer::clear(&carries)?, "clear", 1).await
     }
 
     /// The students of another adapter of the same teacher, whatever is near in it. What it does not have begins as

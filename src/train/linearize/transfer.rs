@@ -34,17 +34,19 @@ struct Pass {
 }
 
 impl Pass {
-    /// Squares of errors and of the teacher's outputs of each layer, over a text.
-    async fn run(&mut self, tokens: &[u32]) -> Result<Vec<[f64; 2]>> {
+    /// Adds squares of errors and of the teacher's outputs of each layer, over a text.
+    async fn run(&mut self, tokens: &[u32], sums: &mut [[f64; 2]]) -> Result<()> {
         let reads: Vec<_> = self.errors.iter().map(|id| (*id, 2 * tokens.len())).collect();
         let (calls, inputs) = ([Call::start(tokens.len())], [(self.ids, tokens)]);
         let read = self.program.run(Submission { calls: &calls, inputs: &inputs, reads: &reads }).await?;
-        let sums = |words: &Vec<u32>| {
-            words.chunks_exact(2).fold([0.0, 0.0], |[error, norm], row| {
+        for ([errors, norms], words) in sums.iter_mut().zip(&read) {
+            let [error, norm] = words.chunks_exact(2).fold([0.0, 0.0], |[error, norm], row| {
                 [error + f64::from(f32::from_bits(row[0])), norm + f64::from(f32::from_bits(row[1]))]
-            })
-        };
-        Ok(read.iter().map(sums).collect())
+            });
+            *errors += error;
+            *norms += norm;
+        }
+        Ok(())
     }
 }
 
@@ -64,12 +66,10 @@ impl Transfer {
         let prepared = Prepared::new(engine, teacher, settings).await?;
         let transfer = transformer::transfer(prepared.config(), Transferring::Gradients, &prepared.build)?;
         let plan = prepared.lower(&transfer.graph, "transfer")?;
-        let carries: Vec<_> =
-            transfer.carries.iter().map(|id| transfer.graph.tensors[id.0].clone()).collect();
         let student = prepared.load(engine, &plan, "attention transfer").await?;
         let program = Program::new(plan, &student.memory).await?;
         let learn = Pass { program, ids: transfer.ids, errors: transfer.errors };
-        let clear = student.program(&optimizer::clear(&carries)?, "clear", 1).await?;
+        let clear = student.clear(&transfer.graph, &transfer.carries).await?;
         let mut updates = Vec::new();
         for sketch in &student.learned {
             // Layers are independent: each has a norm of its gradients.
@@ -128,10 +128,7 @@ impl Transfer {
         let mut sums = vec![[0.0; 2]; self.student.learned.len()];
         for text in texts {
             self.clear.run(Submission { calls: &[Call::start(1)], ..Submission::default() }).await?;
-            let found = self.learn.run(text).await?;
-            for (sum, [error, norm]) in sums.iter_mut().zip(found) {
-                *sum = [sum[0] + error, sum[1] + norm];
-            }
+            self.learn.run(text, &mut sums).await?;
         }
         let lr = self.student.settings.schedule().rate(step);
         let adamw = AdamW { lr, weight_decay: 0.0, clip: texts.len() as f64, ..AdamW::default() };
@@ -156,10 +153,7 @@ impl Transfer {
         }
         let mut sums = vec![[0.0; 2]; self.student.learned.len()];
         for text in texts {
-            let found = self.observe.as_mut().expect("made above").run(text).await?;
-            for (sum, [error, norm]) in sums.iter_mut().zip(found) {
-                *sum = [sum[0] + error, sum[1] + norm];
-            }
+            self.observe.as_mut().expect("made above").run(text, &mut sums).await?;
         }
         Ok(relative(&sums))
     }
