@@ -20,8 +20,9 @@ struct Params { tokens: u32, lane_base: u32, stride: u32, parts: u32 }
 @group(0) @binding(3) var<storage, read> lanes: array<Lane>; // [lanes]
 #ifdef NEAR_ONLY
 @group(0) @binding(4) var<storage, read> far: array<vec4<f32>>; // [lanes, HEADS, tokens, GROUP, HEAD + 4]
-@group(0) @binding(5) var<storage, read_write> o: array<vec4<f32>>; // [rows, HEADS * GROUP * HEAD]
-@group(0) @binding(6) var<storage, read_write> normaliser: array<f32>; // [lanes, HEADS, tokens, GROUP]
+@group(0) @binding(5) var<storage, read> rotations: array<vec2<f32>>; // [4 * 256, HEAD / 2]
+@group(0) @binding(6) var<storage, read_write> o: array<vec4<f32>>; // [rows, HEADS * GROUP * HEAD]
+@group(0) @binding(7) var<storage, read_write> normaliser: array<f32>; // [lanes, HEADS, tokens, GROUP]
 #else
 @group(0) @binding(4) var<storage, read_write> o: array<vec4<f32>>; // [rows, HEADS * GROUP * HEAD]
 #ifdef CAUSAL
@@ -73,14 +74,16 @@ fn main(
         let in_blocks = (LEAD - min(first_block, LEAD)) * BLOCK;
         let sinks = select(params.stride - SINKS, in_blocks, first_block <= LEAD);
         near = Near(queries_first, row, window + sinks, SINKS * GROUP, SINKS, vector, 0u);
-        add_near_keys(SINKS);
+        let block_first = (first_block + block) * BLOCK;
+        turn_sinks((window + sinks) * KEY_WIDTH + LOCAL_OFFSET, block_first, index, GROUP_X * GROUP_Y);
+        add_near_keys(SINKS, true);
         later = 1u;
     }
     let keys_end =
         before * BLOCK + min((tile + rows - 1u) / GROUP + 1u, lane.ring + params.tokens - block * BLOCK);
     let oldest = (block + LEAD - before) * BLOCK;
     near = Near(queries_first, row, window + oldest, before * BLOCK * GROUP + tile, keys_end, vector, later);
-    add_near_keys(keys_end);
+    add_near_keys(keys_end, false);
 #else
     let tile = group.x * ROW_TILE;
     let queries_end = params.tokens * GROUP;
@@ -107,7 +110,7 @@ fn main(
 #ifndef SOFTMAX
     keep_row_gates();
 #endif
-    add_near_keys(end);
+    add_near_keys(end, false);
 #endif
     share_totals(vec4<f32>());
     store_outputs(rows, group.z / HEADS, head);

@@ -8,7 +8,7 @@
 struct Params { lane_base: u32, stride: u32 }
 override SPLITS: u32;
 override SHARE: u32;           // queries of a workgroup, at most 8
-override QUERY_NUMBERS: u32;   // SHARE * HEAD
+override QUERY_NUMBERS: u32;   // SHARE * HEAD; twice that where sinks have a SINK_REACH
 override AFFINITIES: u32;      // SHARE * THREADS
 const THREADS: u32 = 256u;
 
@@ -16,7 +16,12 @@ const THREADS: u32 = 256u;
 @group(0) @binding(1) var<storage, read> queries: array<f32>;      // [lanes, HEADS, 1, GROUP, QUERY_WIDTH]
 @group(0) @binding(2) var<storage, read> keys: array<vec4<f32>>;   // [slots, HEADS, stride, KEY_WIDTH]
 @group(0) @binding(3) var<storage, read> lanes: array<Lane>;       // [lanes]
-@group(0) @binding(4) var<storage, read_write> parts: array<f32>;  // [lanes, HEADS * GROUP, SPLITS, HEAD + 4]
+#ifdef RING
+@group(0) @binding(4) var<storage, read> rotations: array<vec2<f32>>; // [4 * 256, HEAD / 2]
+@group(0) @binding(5) var<storage, read_write> parts: array<f32>;  // [lanes, HEADS * GROUP, SPLITS, HEAD + 4]
+#else
+@group(0) @binding(4) var<storage, read_write> parts: array<f32>;
+#endif
 
 var<workgroup> source: array<f32, QUERY_NUMBERS>;
 var<workgroup> affinities: array<f32, AFFINITIES>;  // [SHARE, THREADS]
@@ -29,6 +34,7 @@ var<workgroup> totals: array<f32, THREADS>;
 #endif
 
 #ifdef RING
+#import rotation
 var<private> old_from: u32;
 var<private> old_count: u32;
 fn row_of_key(j: u32) -> u32 { return select(j + old_count, j, j < old_from); }
@@ -61,6 +67,21 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     for (var i = local; i < SHARE * HEAD; i += THREADS) {
         source[i] = queries[(query + i / HEAD) * QUERY_WIDTH + i % HEAD];
     }
+#ifdef RING
+    // Sinks are no further away than SINK_REACH (shared/sinks.wgsl): for them, queries are turned back. Sinks come
+    // last.
+    if SINK_REACH > 0u && end + SINKS > rows {
+        let by = max(lane.position / BLOCK * BLOCK, SINK_REACH) - SINK_REACH;
+        for (var i = local; i < SHARE * (HEAD / 2u); i += THREADS) {
+            let pair = i % (HEAD / 2u);
+            let at = (query + i / (HEAD / 2u)) * QUERY_WIDTH + pair;
+            let to = SHARE * HEAD + i / (HEAD / 2u) * HEAD + pair;
+            let r = rotation(by, pair, HEAD / 2u);
+            source[to] = queries[at] * r.x + queries[at + HEAD / 2u] * r.y;
+            source[to + HEAD / 2u] = queries[at + HEAD / 2u] * r.x - queries[at] * r.y;
+        }
+    }
+#endif
     workgroupBarrier();
     var gate = vec2<f32>();
     if GATED { gate = keys[((first + rows - 1u) * KEY_WIDTH + G_OFFSET) / 4u].xy; }
@@ -72,10 +93,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         let j = start + local;
         var t = array<f32, 8>();
         if j < end {
+#ifdef RING
+            let of_key = select(0u, SHARE * HEAD, SINK_REACH > 0u && row_of_key(j) >= ring_rows);
+#else
+            let of_key = 0u;
+#endif
             for (var c = 0u; c < HEAD / 4u; c++) {
                 let x = keys[(first + row_of_key(j)) * (KEY_WIDTH / 4u) + c];
                 for (var q = 0u; q < SHARE; q++) {
-                    let i = q * HEAD + c * 4u;
+                    let i = of_key + q * HEAD + c * 4u;
                     t[q] += dot(x, vec4<f32>(source[i], source[i + 1u], source[i + 2u], source[i + 3u]));
                 }
             }

@@ -123,7 +123,7 @@ fn main(
         add_far_state();
     }
 #ifndef FAR_ROWS
-    add_near_keys(keys_end);
+    add_near_keys(keys_end, false);
 #endif
 #endif
     share_totals(far_total);

@@ -16,4 +16,5 @@ override G_OFFSET: u32;        // column of the gate sum in key rows
 override GATED: bool;          // rows carry a gate sum
 override NEAR: u32;            // blocks that a query sees exactly, its own among them; a ring holds as many
 override SINKS: u32;           // first tokens of a text that every query sees exactly
+override SINK_REACH: u32;      // tokens from which on a block is no further from the sinks; 0: as far as it is
 override LEAD: u32;            // blocks of a window before the one that the ring is filling

@@ -15,6 +15,10 @@ override ROW_TILE: u32;        // GROUP_Y * ROWS
 #import outer_products sum
 #import outer_products dots
 #import tile_product dots
+#ifdef NEAR_ONLY
+#import tile_product sinks
+#import sinks
+#endif
 #ifdef SOFTMAX
 #import softmax
 #else
@@ -73,6 +77,19 @@ fn right_dots(vector: u32, k: u32) -> mat4x4<f32> {
     for (var j = 0u; j < 4u; j++) { block[j] = key_at(4u * vector + j, k); }
     return transpose(block);
 }
+
+#ifdef NEAR_ONLY
+// The sinks as keys: of those that are turned.
+fn vectors_sinks() -> u32 { return vectors_dots(); }
+fn multiply_sinks() { multiply_dots(); }
+fn left_sinks(row: u32, k: u32) -> mat4x4<f32> { return left_dots(row, k); }
+fn right_sinks(vector: u32, k: u32) -> mat4x4<f32> {
+    if k >= LOCAL { return mat4x4<f32>(); }
+    var block = mat4x4<f32>();
+    for (var j = 0u; j < 4u; j++) { block[j] = sink_vector(min(first_key + 4u * vector + j, SINKS - 1u), k); }
+    return transpose(block);
+}
+#endif
 
 // Inner products of a tile of keys into affinities: none for those a row does not see.
 fn relate() {
@@ -149,12 +166,16 @@ fn right_values(vector: u32, k: u32) -> mat4x4<f32> {
     return block;
 }
 
-// `end`: keys that any row sees.
-fn add_near_keys(end: u32) {
+// `end`: keys that any row sees; `sinks`: these are the sinks (NEAR_ONLY).
+fn add_near_keys(end: u32, sinks: bool) {
     for (var start = 0u; start < end; start += 4u * GROUP_X) {
         first_key = start;
         for (var r = 0u; r < ROWS; r++) { dots[r] = vec4<f32>(); }
+#ifdef NEAR_ONLY
+        if sinks { add_sinks(LOCAL); } else { add_dots(LOCAL); }
+#else
         add_dots(LOCAL);
+#endif
         relate();
 #ifdef SOFTMAX
         raise();

@@ -34,6 +34,7 @@ impl Attention {
             block: DEFAULT_BLOCK,
             near: 1,
             sinks: 0,
+            sink_reach: 0,
             lead: 0,
         };
         Self { layout, kind, bias: 1.0, theta: 10_000.0, scaling: RopeScaling::None, mask: Mask::Causal }
@@ -82,6 +83,16 @@ impl Attention {
     pub fn with_near(mut self, blocks: usize, sinks: usize) -> Self {
         if let Kind::Linearized { .. } = self.kind {
             (self.layout.near, self.layout.sinks) = (blocks, sinks);
+        }
+        self
+    }
+
+    /// Tokens from which on a block of a linearised layer is no further from the sinks, by their rotation; 0: it always
+    /// is as far as it is.
+    #[must_use]
+    pub fn with_sink_reach(mut self, tokens: usize) -> Self {
+        if let Kind::Linearized { .. } = self.kind {
+            self.layout.sink_reach = tokens;
         }
         self
     }
@@ -225,6 +236,17 @@ impl Attention {
                 within("hidden units of the sketch", *hidden, 4, 1 << 12, 4)?;
                 within("near blocks", l.near, 1, 1 << 12, 1)?;
                 within("sinks", l.sinks, 0, l.block, 1)?;
+                let near = l.near.saturating_mul(l.block);
+                if l.sink_reach > 0 && l.sink_reach < near {
+                    return refuse(
+                        "sink reach",
+                        l.sink_reach,
+                        format!("0, or at least {near}, what is near"),
+                    );
+                }
+                if l.sink_reach > 0 && (l.rotation == Rotation::None || l.rotated != l.head) {
+                    return refuse("sink reach", l.sink_reach, "0 where heads are not rotated as a whole");
+                }
                 if turned.is_nan() || *turned < 0.0 {
                     return refuse("longest wavelength of the sketch", turned, "at least 0");
                 }

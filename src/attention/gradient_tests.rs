@@ -52,6 +52,7 @@ fn attention(kind: Kind, gated: bool, block: usize) -> Attention {
         block,
         near: 1,
         sinks: 0,
+        sink_reach: 0,
         lead: 0,
     };
     let bias = if kind == Kind::Softmax { 0.0 } else { 1.0 };

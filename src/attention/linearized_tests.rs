@@ -47,6 +47,15 @@ fn cases() -> Vec<Attention> {
     ]
 }
 
+/// Layers whose sinks keep their distance before these tests' texts end. Near pairs are not trained beyond that.
+fn bounded() -> Vec<Attention> {
+    vec![
+        layer(3, 2, 4, true, false).with_sink_reach(16),
+        layer(1, 1, 8, false, false).with_sink_reach(20),
+        layer(2, 3, 2, true, true).with_sink_reach(31),
+    ]
+}
+
 /// Everything that comes in.
 #[derive(Clone)]
 struct Given {
@@ -215,13 +224,17 @@ fn dense(a: &Attention, given: &Given) -> Vec<f64> {
             let (head, m) = (query / l.group, query % l.group);
             for i in 0..n {
                 let q = vector(a, given, row(i), 0, query, i, &exact);
+                // By as much a sink is nearer to the query's block than it was.
+                let turn =
+                    if l.sink_reach == 0 { 0 } else { (i / l.block * l.block).saturating_sub(l.sink_reach) };
                 let sq =
                     sketched(&net, &given.sketch, 0, head, m, &vector(a, given, row(i), 0, query, i, &slow));
                 let (mut sum, mut total, mut gate) = (vec![0.0; h], 0.0, 0.0);
                 for j in (0..=i).rev() {
                     let near = i / l.block < j / l.block + l.near || j < l.sinks;
                     let w = if near {
-                        (scale * inner(&q, &vector(a, given, row(j), 1, head, j, &exact))).exp()
+                        let at = if i / l.block < j / l.block + l.near { j } else { j + turn };
+                        (scale * inner(&q, &vector(a, given, row(j), 1, head, at, &exact))).exp()
                     } else {
                         let k = vector(a, given, row(j), 1, head, j, &slow);
                         let sk = sketched(&net, &given.sketch, 1, head, 0, &k);
@@ -250,12 +263,13 @@ fn worst(a: &[f64], b: &[f64]) -> f64 {
 
 #[test]
 fn outputs_are_those_of_the_definition() {
-    for (number, a) in cases().iter().enumerate() {
+    for (number, a) in cases().iter().chain(&bounded()).enumerate() {
         let n = 8 * a.layout.block - 3;
         let given = Given::random(a, n, &mut Rng(number as u64));
         let want = dense(a, &given);
         let width = a.layout.width();
-        for mode in [Mode::Train, Mode::Transfer, Mode::Forward, Mode::Prefill] {
+        let trained = if a.layout.sink_reach == 0 { Mode::Train } else { Mode::Transfer };
+        for mode in [trained, Mode::Transfer, Mode::Forward, Mode::Prefill] {
             let got = Bench::new(a, mode, n).run(a, &given, 0..n, &vec![0.0; LANES * n * width]);
             assert!(worst(&got, &want) < 1e-6, "{a:?} {mode:?}: {}", worst(&got, &want));
         }
@@ -286,11 +300,32 @@ fn outputs_are_those_of_the_definition() {
 }
 
 #[test]
+fn near_pairs_are_not_trained_where_sinks_are_turned() {
+    let a = layer(1, 2, 4, false, false).with_sink_reach(24);
+    let plan = |tokens: usize| {
+        let mut graph = Graph::new();
+        let qkv = graph.parameter("qkv", DType::F32, shape![Unit::Rows, a.layout.qkv_width()]);
+        let lanes = graph.lanes(1);
+        let sketch = a.sketch_weights().map(|n| graph.parameter("sketch", DType::F32, shape![n]));
+        let inputs = Inputs { qkv, lanes, norms: None, sketch };
+        let o = a.build(&mut graph, "a", Mode::Train, inputs, 0).expect("builds").output;
+        let seed = graph.input("seed", graph.tensors[o.0].ty.clone());
+        graph.backward(&[(o, seed)], &|_| true, Recompute::Nothing).expect("has gradients");
+        let capacity = Capacity { lanes: 1, tokens, slots: 1, context: 0 };
+        graph.lower("test", &DeviceTraits::cpu(), capacity).map(drop)
+    };
+    // The block from 24 on is the last one that sees sinks where they are.
+    plan(32).expect("no sink is turned");
+    let refused = plan(33).expect_err("sinks are turned");
+    assert!(refused.message().contains("gradients over 33 tokens with a sink reach of 24"), "{refused}");
+}
+
+#[test]
 fn a_near_part_as_long_as_the_text_is_softmax() {
     let a = layer(2, 4, 3, false, false);
     let n = 4 * a.layout.block;
     let given = Given::random(&a, n, &mut Rng(11));
-    let layout = HeadLayout { sketch: 0, near: 1, sinks: 0, ..a.layout.clone() };
+    let layout = HeadLayout { sketch: 0, near: 1, sinks: 0, sink_reach: 0, ..a.layout.clone() };
     let teacher = Attention { kind: Kind::Softmax, layout, ..a.clone() };
     let student = Bench::new(&a, Mode::Prefill, n).run(&a, &given, 0..n, &[]);
     let teacher = Bench::new(&teacher, Mode::Forward, n).run(&teacher, &given, 0..n, &[]);
@@ -299,13 +334,16 @@ fn a_near_part_as_long_as_the_text_is_softmax() {
 
 #[test]
 fn gradients_are_those_of_differences() {
-    for (number, a) in cases().iter().enumerate() {
+    for (number, a) in cases().iter().chain(&bounded()).enumerate() {
         let (l, mut rng) = (&a.layout, Rng(number as u64 + 50));
         let n = 6 * l.block - 3;
         let given = Given::random(a, n, &mut rng);
         let seed: Vec<f64> =
             rng.normals(LANES * n * l.width(), 1.0).into_iter().map(|x| f64::from(x as f32)).collect();
         for mode in [Mode::Train, Mode::Transfer] {
+            if mode == Mode::Train && l.sink_reach > 0 {
+                continue;
+            }
             let mut bench = Bench::new(a, mode, n);
             bench.run(a, &given, 0..n, &seed);
             let gradients = ["gradient.qkv", "gradient.norms", "gradient.sketch"]

@@ -479,7 +479,8 @@ impl Attention {
     /// Softmax over projections of this layer's width: of a [`Kind::Linearized`], the teacher.
     #[must_use]
     pub fn as_softmax(&self) -> Self {
-        let layout = HeadLayout { sketch: 0, near: 1, sinks: 0, lead: 0, ..self.layout.clone() };
+        let layout =
+            HeadLayout { sketch: 0, near: 1, sinks: 0, sink_reach: 0, lead: 0, ..self.layout.clone() };
         Self { kind: Kind::Softmax, layout, ..self.clone() }
     }
 
@@ -522,7 +523,7 @@ impl Attention {
             let z = g.apply1(&format!("{label}.prefix"), prefix(Prefix::Resume), &arguments)?;
             let far = g.apply1(&format!("{label}.far"), far, &[queries, keys, lanes, table, z])?;
             let kernel = near(Keys::Near { trained: mode == Mode::Train });
-            let o = g.apply(&near_label, kernel, &[queries, keys, lanes, far], &[])?[0];
+            let o = g.apply(&near_label, kernel, &[queries, keys, lanes, far, from.rotations], &[])?[0];
             return Ok(LayerHandles { state: Some(state), ..LayerHandles::of(rows, o) });
         }
         let rows = TensorType::f32(shape![Unit::Slots, l.heads, l.ring_rows(), l.key_width()]);
@@ -533,7 +534,8 @@ impl Attention {
             let arguments = [queries, ring, lanes, table, state];
             let far = g.apply1(&format!("{label}.far"), ScanDecode(far), &arguments)?;
             let parts = AttentionDenseDecode(near(Keys::Ring));
-            let parts = g.apply1(&format!("{label}.parts"), parts, &[queries, ring, lanes])?;
+            let parts =
+                g.apply1(&format!("{label}.parts"), parts, &[queries, ring, lanes, from.rotations])?;
             let o = g.apply1(&near_label, AttentionDenseMerge(near(Keys::Ring)), &[parts, far])?;
             return Ok(LayerHandles { ring: Some(ring), state: Some(state), ..LayerHandles::of(rows, o) });
         }
@@ -545,7 +547,7 @@ impl Attention {
             g.apply(&format!("{label}.prefix"), prefix(Prefix::Carry), &[blocks, keys, lanes], &[state])?[0];
         let far = g.apply1(&format!("{label}.far"), far, &[queries, keys, lanes, table, z])?;
         let kernel = near(Keys::Near { trained: false });
-        let o = g.apply(&near_label, kernel, &[queries, keys, lanes, far], &[])?[0];
+        let o = g.apply(&near_label, kernel, &[queries, keys, lanes, far, from.rotations], &[])?[0];
         g.apply(&format!("{label}.ring_store"), copy(false), &[lanes, keys], &[ring])?;
         Ok(LayerHandles { ring: Some(ring), state: Some(state), ..LayerHandles::of(rows, o) })
     }

@@ -142,7 +142,8 @@ async fn read(a: &Attention, prefixes: &[usize], rng: &mut Rng, data: &mut Data)
     Ok(())
 }
 
-/// Reading and writing: prefixes that end in sinks, at blocks and amid them, before and behind what is near.
+/// Reading and writing: prefixes that end in sinks, at blocks and amid them, before and behind what is near, and what
+/// sinks reach.
 fn states(list: &mut Vec<Case>, a: &Attention, core: bool) -> Result<()> {
     let [block, near] = [a.layout.block, a.layout.near * a.layout.block];
     let cases = [
@@ -157,6 +158,9 @@ fn states(list: &mut Vec<Case>, a: &Attention, core: bool) -> Result<()> {
 /// All of them.
 pub(super) fn cases() -> Result<Vec<Case>> {
     let mut list = Vec::new();
+    let bounded = layer([1, 3, 64, 16], [16, 2, 4], true).with_sink_reach(40);
+    let name = format!("{} transfer", described(&bounded));
+    list.push(rows_of(&name, from_packed_rows(&bounded, Mode::Transfer)?, &bounded.layout, false));
     let modes = [(Mode::Train, "train"), (Mode::Transfer, "transfer"), (Mode::Forward, "forward")];
     for (at, a) in trained().iter().enumerate() {
         for (mode, what) in modes {
@@ -184,8 +188,8 @@ pub(super) fn cases() -> Result<Vec<Case>> {
     wide.kind = Kind::Linearized { hidden: 148, turned: 0.0 };
     list.push(with_sketch(&wide, Mode::Train, 40, "wide")?);
     states(&mut list, &layer([2, 1, 12, 8], [12, 2, 3], true), true)?;
-    states(&mut list, &layer([1, 3, 64, 16], [16, 3, 4], true), true)?;
-    states(&mut list, &layer([2, 2, 20, 12], [8, 1, 8], false), false)?;
+    states(&mut list, &layer([1, 3, 64, 16], [16, 3, 4], true).with_sink_reach(48), true)?;
+    states(&mut list, &layer([2, 2, 20, 12], [8, 1, 8], false).with_sink_reach(11), false)?;
     states(&mut list, &layer([1, 9, 64, 32], [20, 4, 0], true), false)?;
     Ok(list)
 }

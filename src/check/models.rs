@@ -161,6 +161,13 @@ pub fn plain_models() -> Vec<RandomModel> {
 /// Exact near parts and sketched far ones, trained as they are (SPEC §10).
 pub fn linear_models() -> Vec<RandomModel> {
     let body = Body { vocabulary: 61, heads: 2, head: 12, layers: 2, mlp: 36 };
+    // Its sinks keep their distance; such models are not trained on texts that long.
+    let bounded_sinks = || {
+        let attention = json!({ "kind": "linearized", "block_size": 12, "near": [1, 2], "sinks": 4,
+            "sink_reach": 27, "gate": "scalar", "qk_norm": "none",
+            "sketch": { "size": 8, "hidden": 12, "turned": 30.0 } });
+        RandomModel::new("linearized sink_reach=27", 505, body, ("raw", "half"), attention)
+    };
     let model = |seed: u64, near: [usize; 2], sinks: usize, rope: &str, rest: Value| {
         let mut attention = json!({ "kind": "linearized", "block_size": 12, "near": near, "sinks": sinks });
         let more = rest.as_object().into_iter().flatten();
@@ -172,6 +179,7 @@ pub fn linear_models() -> Vec<RandomModel> {
     vec![
         model(501, [2, 1], 3, "normed", json!({ "gate": "scalar", "sketch": sketch(30.0) })),
         model(503, [1, 2], 0, "raw", json!({ "gate": "none", "qk_norm": "none", "sketch": sketch(0.0) })),
+        bounded_sinks(),
     ]
 }
 

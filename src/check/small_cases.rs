@@ -40,6 +40,7 @@ fn layout() -> HeadLayout {
         block: 16,
         near: 1,
         sinks: 0,
+        sink_reach: 0,
         lead: 0,
     }
 }

@@ -328,11 +328,15 @@ fn made_linear(l: &Linearized) -> String {
     let mut others: Vec<usize> = l.near.iter().copied().filter(|near| *near > usual).collect();
     others.sort_unstable();
     others.dedup();
+    let reach = match l.sink_reach {
+        0 => String::new(),
+        tokens => format!(" (at most {} away)", output::thousands(tokens)),
+    };
     let others = others.into_iter().map(|near| {
         format!(", {} in {}", output::plural(near, "block"), output::plural(long(near), "layer"))
     });
     format!(
-        "{} of {} and the first {} exactly{}, all others through sketches of {} with {} hidden units, \
+        "{} of {} and the first {}{reach} exactly{}, all others through sketches of {} with {} hidden units, \
          {}constant state",
         output::plural(usual, "block"),
         l.block_size,

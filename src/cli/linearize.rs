@@ -7,8 +7,8 @@ use std::time::Instant;
 use clap::{Args, ValueEnum};
 use pollster::block_on;
 use polysketch::files::{cache_dir, create_folders};
-use polysketch::model::Adapter;
-use polysketch::model::config::Linearized;
+use polysketch::model::config::{Linearized, RopeWhere};
+use polysketch::model::{Adapter, ModelConfig};
 use polysketch::train::linearize::run::{Event, Rhythm, Run};
 use polysketch::train::linearize::samples::{Wanted, samples};
 use polysketch::train::linearize::texts::Texts;
@@ -73,6 +73,10 @@ pub struct Options {
     /// First tokens of a text that every query sees exactly [default: 4]
     #[arg(long, value_name = "N", value_parser = natural, help_heading = "The student")]
     sinks: Option<usize>,
+    /// Tokens from which on the sinks are seen no further away, so that no distance is new to the model; 0: as far as
+    /// they are [default: what the teacher was trained on]
+    #[arg(long, value_name = "N", value_parser = natural, help_heading = "The student")]
+    sink_reach: Option<usize>,
     /// Outputs of a sketch [default: 16]
     #[arg(long, value_name = "R", value_parser = count, help_heading = "The student")]
     sketch: Option<usize>,
@@ -115,19 +119,25 @@ enum StageName {
 }
 
 impl Options {
-    fn settings(&self, layers: usize, begin: Option<&Adapter>) -> Result<LinearizeSettings> {
+    fn settings(&self, teacher: &ModelConfig, begin: Option<&Adapter>) -> Result<LinearizeSettings> {
         let (stage, lr) = match self.stage {
             StageName::Attention => (Stage::Attention, self.lr.unwrap_or(0.01)),
             StageName::Logits => (Stage::Logits, self.lr.unwrap_or(0.0005)),
         };
-        let linearized = match (stage, begin) {
-            (Stage::Attention, _) => self.student(layers)?,
+        let mut linearized = match (stage, begin) {
+            (Stage::Attention, _) => self.student(teacher.num_hidden_layers)?,
             (Stage::Logits, Some(begin)) => self.same_student(begin)?,
             (Stage::Logits, None) => {
                 let text = "--stage logits needs a student to begin from";
                 return Err(Error::new(ErrorKind::Input, text)
                     .help("give --begin FILE, an adapter of --stage attention"));
             }
+        };
+        let usual = teacher.trained_context().filter(|_| teacher.rope.where_ != RopeWhere::None);
+        linearized.sink_reach = match (self.sink_reach, usual) {
+            (Some(reach), _) => reach,
+            (None, Some(trained)) if linearized.sink_reach == 0 => linearized.usual_reach(trained),
+            _ => linearized.sink_reach,
         };
         let steps = self.steps as u64;
         let (context, batch, seed) = (self.context, self.batch, self.seed);
@@ -159,6 +169,7 @@ impl Options {
             block_size: self.block.unwrap_or(usual.block_size),
             near,
             sinks: self.sinks.unwrap_or(usual.sinks),
+            sink_reach: usual.sink_reach,
             sketch: self.sketch.unwrap_or(usual.sketch),
             hidden: self.hidden.unwrap_or(usual.hidden),
             turned: usual.turned,
@@ -207,7 +218,7 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
     }
     let begin = options.begin.clone().map(|path| Adapter::open(&adapter_file(path))).transpose()?;
     let teacher = model::open(&place)?;
-    let mut settings = options.settings(teacher.config.num_hidden_layers, begin.as_ref())?;
+    let mut settings = options.settings(&teacher.config, begin.as_ref())?;
     settings.check()?;
     settings.check_student(&teacher.config)?;
     if options.out.is_file() {

@@ -194,7 +194,7 @@ fn alone(name: &str, attention: &Attention, pass: Pass, traits: &DeviceTraits) -
 /// Linearised attention of SmolLM2-135M's shape, from the projections on: a prefill call behind another, a token
 /// after it, gradients of a text.
 fn linearized(traits: &DeviceTraits) -> Result<Vec<Scene>> {
-    let mut attention = Attention::linearized(3, 64, 16, 64);
+    let mut attention = Attention::linearized(3, 64, 16, 64).with_sink_reach(8064);
     let l = &mut attention.layout;
     (l.group, l.gated, l.rotation) = (3, true, Rotation::Raw);
     let block = l.block;

@@ -95,8 +95,8 @@ impl Graph {
                 let writes: Vec<bool> = (0..ids.len()).map(|i| i >= node.inputs.len()).collect();
                 if device.shaders {
                     check_shader(&node.label, &variant, &writes, device)?;
-                    node.kernel.check(&variant, device, &capacity)?;
                 }
+                node.kernel.check(&variant, device, &capacity)?;
                 let args =
                     ids.into_iter().zip(writes).map(|(tensor, written)| Arg { tensor, written }).collect();
                 Ok(Step { label: node.label.clone(), kernel: node.kernel.clone(), variant, args })

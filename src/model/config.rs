@@ -185,6 +185,10 @@ pub struct Linearized {
     pub near: Vec<usize>,
     /// First tokens of a text that they see exactly.
     pub sinks: usize,
+    /// Tokens from which on a block is no further from the sinks, by their rotation; 0: it always is as far as it
+    /// is.
+    #[serde(default)]
+    pub sink_reach: usize,
     /// r.
     pub sketch: usize,
     /// Units of the sketch's hidden layer.
@@ -197,12 +201,21 @@ pub struct Linearized {
 }
 
 impl Linearized {
+    /// The reach of the sinks of a model that was trained on texts of so many tokens: as far as it has seen them. None
+    /// where all of that is near.
+    pub fn usual_reach(&self, trained: usize) -> usize {
+        let near = self.near.iter().copied().max().unwrap_or(0);
+        let blocks = (trained / self.block_size.max(1)).saturating_sub(1);
+        if blocks < near { 0 } else { blocks * self.block_size }
+    }
+
     /// Two blocks of 128 and 4 sinks, sketches of 16 with 64 hidden units: what trials found.
     pub fn usual(layers: usize) -> Self {
         Self {
             block_size: 128,
             near: vec![2; layers],
             sinks: 4,
+            sink_reach: 0,
             sketch: 16,
             hidden: 64,
             turned: 1024.0,
@@ -430,6 +443,13 @@ pub(crate) fn binomial(n: usize, k: usize) -> Option<usize> {
 }
 
 impl ModelConfig {
+    /// Tokens of the longest texts that a public model was trained on, where its files say so.
+    pub fn trained_context(&self) -> Option<usize> {
+        let of_origin = |key: &str| self.origin.as_ref()?.get(key)?.as_u64().filter(|n| *n > 0);
+        let context = ["max_position_embeddings", "n_positions", "n_ctx"].into_iter().find_map(of_origin)?;
+        usize::try_from(context).ok()
+    }
+
     /// h: width of one head.
     pub fn head_size(&self) -> usize {
         self.head_dim

@@ -40,6 +40,7 @@ const ATTENTION_KEYS: &[&str] = &[
     "sketch",
     "near",
     "sinks",
+    "sink_reach",
 ];
 const SKETCH_KEYS: &[&str] = &["levels", "expansion", "gain"];
 

@@ -8,6 +8,7 @@ use super::config_reader::{BLOCK, Checked, Fault, Object, Sizes, between};
 const NEAR: Sizes = Sizes::new(1, 1 << 12, 1);
 /// As many as the largest block has tokens.
 const SINKS: Sizes = Sizes::new(0, 1 << 14, 1);
+const REACH: Sizes = Sizes::new(0, 1 << 30, 1);
 const SKETCH: Sizes = Sizes::new(4, 256, 4);
 const UNITS: Sizes = Sizes::new(4, 1 << 12, 4);
 
@@ -30,6 +31,7 @@ pub(super) fn near_and_far(
         block_size: o.size("block_size", &BLOCK)?.unwrap_or(usual.block_size),
         near: o.read("near", &allowed, near)?.unwrap_or(usual.near),
         sinks: o.size("sinks", &SINKS)?.unwrap_or(usual.sinks),
+        sink_reach: o.size("sink_reach", &REACH)?.unwrap_or(usual.sink_reach),
         ..usual
     };
     let map = o.object("sketch")?.required(&"an object with \"size\"")?;
@@ -55,6 +57,7 @@ impl ModelConfig {
         }
         l.near.iter().try_for_each(|near| NEAR.check("attention.near", *near))?;
         Sizes::new(0, l.block_size, 1).check("attention.sinks", l.sinks)?;
+        REACH.check("attention.sink_reach", l.sink_reach)?;
         SKETCH.check("attention.sketch.size", l.sketch)?;
         UNITS.check("attention.sketch.hidden", l.hidden)?;
         between("attention.sketch.turned", l.turned, 0.0, 1e12)?;

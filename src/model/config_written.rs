@@ -84,6 +84,9 @@ impl Serialize for OwnLinearized<'_> {
             _ => m.serialize_entry("near", &l.near)?,
         }
         m.serialize_entry("sinks", &l.sinks)?;
+        if l.sink_reach > 0 {
+            m.serialize_entry("sink_reach", &l.sink_reach)?;
+        }
         m.serialize_entry("qk_norm", &a.qk_norm)?;
         m.serialize_entry("shared_qk_norm", &a.shared_qk_norm)?;
         m.serialize_entry("gate", &a.gate)?;

@@ -120,6 +120,7 @@ pub fn attention(config: &ModelConfig) -> Attention {
         // Of the first layer; the others may see more or less.
         near: linearized.and_then(|l| l.near.first().copied()).unwrap_or(1),
         sinks: linearized.map_or(0, |l| l.sinks),
+        sink_reach: linearized.map_or(0, |l| l.sink_reach),
         lead: 0,
     };
     let mask = if a.causal { Mask::Causal } else { Mask::Full };

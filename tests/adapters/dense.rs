@@ -174,6 +174,16 @@ impl Dense {
         // Both rotations turn whole vectors: behind the norm where they are normed, else the projections.
         let [q, k] = [normed(&qk[0], 0), normed(&qk[1], 1)];
         let (exact_q, exact_k) = (turned(&q, f64::INFINITY), turned(&k, f64::INFINITY));
+        // A sink as the query's block sees it, no further away than the reach.
+        let sink = |i: usize, j: usize| {
+            let block = (first + i) / l.block_size * l.block_size;
+            let by = if l.sink_reach == 0 { 0 } else { block.saturating_sub(l.sink_reach) };
+            if rope.where_ == RopeWhere::None {
+                k[j].clone()
+            } else {
+                rotate(&k[j], first + j + by, rope.theta, rope.layout)
+            }
+        };
         let [sq, sk] = [(q, "queries"), (k, "keys")].map(|(x, side)| {
             let one = |x: &Vec<f64>| self.affine(&format!("{at}.sketch.{side}"), head, x);
             turned(&x, l.turned).iter().map(one).collect::<Vec<_>>()
@@ -182,8 +192,11 @@ impl Dense {
         let row = |i: usize| {
             let weight = |j: usize| {
                 let is_near = (first + j) / l.block_size + l.near[layer] > (first + i) / l.block_size;
-                if is_near || first + j < l.sinks {
+                if is_near {
                     return (c * dot(&exact_q[i], &exact_k[j])).exp();
+                }
+                if first + j < l.sinks {
+                    return (c * dot(&exact_q[i], &sink(i, j))).exp();
                 }
                 let ((q, of_q), (k, of_k)) = (&sq[i], &sk[j]);
                 (log_gates[j + 1..=i].iter().sum::<f64>() + of_q + of_k).exp() * dot(q, k).powi(2)

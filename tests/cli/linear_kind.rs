@@ -76,6 +76,7 @@ fn impossible_sizes_are_named() {
     for (change, what) in [
         (json!({ "near": [2] }), ["attention.near is 1", "2, one for each layer"]),
         (json!({ "sinks": 5 }), ["attention.sinks is 5", "from 0 to 4"]),
+        (json!({ "sink_reach": 7 }), ["sink reach is 7", "0, or at least 8, what is near"]),
         (json!({ "sketch": { "size": 4, "hidden": 3 } }), ["attention.sketch.hidden is 3", "multiple of 4"]),
         (json!({ "sketch": null }), ["attention.sketch is missing", "an object"]),
     ] {

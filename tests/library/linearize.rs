@@ -33,7 +33,16 @@ fn load(source: ModelSource) -> Model {
 
 fn linearized(near: &[usize]) -> Linearized {
     let (sinks, sketch, hidden) = (2, 8, 8);
-    Linearized { block_size: 8, near: near.to_vec(), sinks, sketch, hidden, turned: 1024.0, rank: 0 }
+    Linearized {
+        block_size: 8,
+        near: near.to_vec(),
+        sinks,
+        sink_reach: 0,
+        sketch,
+        hidden,
+        turned: 1024.0,
+        rank: 0,
+    }
 }
 
 /// A settled way through the vocabulary: what the same text is for all tests.

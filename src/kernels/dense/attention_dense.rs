@@ -6,12 +6,12 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::kernels::Gradient;
 use crate::kernels::cpu::{Mat, MatMut};
 use crate::kernels::heads::gate_sum::gate_decay;
-use crate::kernels::heads::layout::{HeadLayout, check_cache, lane};
+use crate::kernels::heads::layout::{HeadLayout, check_cache, lane, turn_at, turn_pairs};
 use crate::kernels::heads::row_tasks::{BlockTask, block_tasks, by_head, row_tasks};
 use crate::kernels::pairs::mask::Mask;
 use crate::kernels::pairs::pair_affinity::PairAffinity;
 use crate::kernels::shader::attention_dense as shader;
-use crate::kernels::shader::shared::{MatrixTile, NearKeys};
+use crate::kernels::shader::shared::{MatrixTile, NearKeys, Sinks};
 use crate::kernels::tiles::row_tile::{OUTPUTS, parts, rows};
 use crate::kernels::{DeviceTraits, Dispatch, Kernel, Real, Variant, cpu, shape_error};
 use crate::tensor::{Call, Capacity, TensorType, Unit};
@@ -33,13 +33,15 @@ pub enum Keys {
     Ring,
 }
 
-/// Arguments: queries `[lanes, G, tokens, M, query_width]`, keys (cache or window), lane table → o `[rows, H
+/// Arguments: queries `[lanes, G, tokens, M, query_width]`, keys (cache or window), lane table, for near keys far
+/// rows and the rotation table → o `[rows, H
 /// h]`; with a causal or near window also what the gradient reads `[lanes, G, tokens, M]`: the normaliser with β,
 /// for softmax the log-sum-exp.
 ///
 /// Near keys are joined with what a state knows of all others: the fourth argument are its rows
 /// ([`Leaves::Far`](crate::kernels::scan::scan_output::Leaves)), whose sums are taken relative to the largest near
-/// score like those of the near ones, and have one normaliser with them (SPEC §10).
+/// score like those of the near ones, and have one normaliser with them (SPEC §10). Sinks are turned on by the rotation
+/// table where a query is further from them than the layout's reach.
 #[derive(Clone, Debug)]
 pub struct AttentionDense {
     /// Row layouts.
@@ -64,7 +66,8 @@ impl AttentionDense {
     pub(in crate::kernels) fn check(&self, stem: &str, inputs: &[&TensorType]) -> Result<()> {
         let l = &self.layout;
         let inputs = match (self.keys, inputs) {
-            (Keys::Near { .. }, [rest @ .., far]) if far.shape.last() == Some(l.gradient_width()) => rest,
+            (Keys::Near { .. }, [rest @ .., far, _]) if far.shape.last() == Some(l.gradient_width()) => rest,
+            (Keys::Ring, [rest @ .., _]) => rest,
             _ => inputs,
         };
         if inputs.len() != 3
@@ -83,7 +86,9 @@ impl AttentionDense {
     fn overrides(&self, tile: MatrixTile) -> shader::Overrides {
         let (l, bias) = (&self.layout, self.bias);
         let (softmax, local_affinity) = self.affinity.overrides(l.size);
+        let sinks = Sinks { sink_numbers: (l.sinks * l.head).max(1) };
         shader::Overrides {
+            sinks: Some(sinks),
             head_layout: l.overrides(),
             near_keys: NearKeys { local: l.head, local_offset: 0, bias, row_tile: rows(&tile) },
             matrix_tile: tile,
@@ -183,10 +188,10 @@ impl AttentionDense {
     fn twin<R: Real>(&self, args: shader::Args<'_, R>, call: &Call) {
         const ROWS: usize = 64;
         let l = &self.layout;
-        let shader::Args { queries, keys, lanes, far, o, normaliser, .. } = args;
-        if let (Keys::Near { .. }, Some(far)) = (self.keys, far) {
-            return self.near(queries, keys, lanes, far, o, normaliser.unwrap_or_default(), call);
+        if let Keys::Near { .. } = self.keys {
+            return self.near(args, call);
         }
+        let shader::Args { queries, keys, lanes, o, normaliser, .. } = args;
         let (rows_of_head, stride, heads) = (call.tokens * l.group, self.stride(call), l.heads);
         let mut outputs = by_head(o, l, call);
         let cut = [rows_of_head, ROWS];
@@ -231,18 +236,10 @@ impl AttentionDense {
     }
 
     /// The twin over near keys and what is joined with them.
-    #[allow(clippy::too_many_arguments, reason = "as many as the kernel has")]
-    fn near<R: Real>(
-        &self,
-        queries: &[R],
-        keys: &[R],
-        lanes: &[u32],
-        far: &[R],
-        o: &mut [R],
-        kept: &mut [R],
-        call: &Call,
-    ) {
+    fn near<R: Real>(&self, args: shader::Args<'_, R>, call: &Call) {
         let l = &self.layout;
+        let shader::Args { queries, keys, lanes, far, rotations, o, normaliser, .. } = args;
+        let (Some(far), Some(rotations), Some(kept)) = (far, rotations, normaliser) else { return };
         let (all, stride, width) = (call.tokens * l.group, self.stride(call), l.key_width());
         let tasks = block_tasks(l, lanes, call);
         let of_call =
@@ -269,7 +266,8 @@ impl AttentionDense {
                 sums.clear();
                 if of_text >= l.near && l.sinks > 0 {
                     let first = l.sink_row(lane, stride);
-                    self.attend(queries, keys, [first, first + l.sinks], None, &mut sums);
+                    let keys = &keys[first * width..(first + l.sinks) * width];
+                    self.attend_sinks(queries, keys, rotations, of_text, &mut sums);
                 }
                 self.attend(queries, keys, [from, to], Some(own), &mut sums);
                 let of_row = far.chunks_exact(l.gradient_width()).zip(out.iter_mut()).zip(kept);
@@ -285,6 +283,30 @@ impl AttentionDense {
                     *kept = high + total.ln();
                 }
             });
+        });
+    }
+
+    /// [`AttentionDense::attend`] of queries in a block of the text over key rows of sinks, which are no further from it than
+    /// the layout's reach.
+    pub(in crate::kernels) fn attend_sinks<R: Real>(
+        &self,
+        queries: &[R],
+        sinks: &[R],
+        rotations: &[R],
+        block: usize,
+        sums: &mut Sums<'_, R>,
+    ) {
+        let l = &self.layout;
+        let (by, count) = (l.sink_turn(block), sinks.len() / l.key_width());
+        if by == 0 {
+            return self.attend(queries, sinks, [0, count], None, sums);
+        }
+        cpu::with_scratch(sinks.len() + l.head, |scratch: &mut [R]| {
+            let (turned, turn) = scratch.split_at_mut(sinks.len());
+            turned.copy_from_slice(sinks);
+            turn_at(rotations, by, turn);
+            turned.chunks_exact_mut(l.key_width()).for_each(|key| turn_pairs(&mut key[..l.head], turn));
+            self.attend(queries, turned, [0, count], None, sums);
         });
     }
 

@@ -11,8 +11,8 @@ use crate::{shape, twins};
 /// Ranges a cache is cut into, one workgroup each.
 pub const SPLITS: usize = 16;
 
-/// Arguments: queries `[lanes, G, 1, M, query_width]`, cache `[slots, G, context, key_width]` or ring, lane table →
-/// parts `[lanes, H, SPLITS, h + 4]` (sum, total, maximum).
+/// Arguments: queries `[lanes, G, 1, M, query_width]`, cache `[slots, G, context, key_width]` or ring, lane table,
+/// with a ring the rotation table → parts `[lanes, H, SPLITS, h + 4]` (sum, total, maximum).
 #[derive(Debug)]
 pub struct AttentionDenseDecode(pub AttentionDense);
 
@@ -35,7 +35,7 @@ impl Kernel for AttentionDenseDecode {
         let overrides = |share| shader::Overrides {
             splits: SPLITS,
             share,
-            query_numbers: share * l.head,
+            query_numbers: share * l.head * if l.sink_reach > 0 { 2 } else { 1 },
             affinities: share * shader::THREADS,
             head_layout: l.overrides(),
             softmax,
@@ -91,7 +91,7 @@ impl AttentionDenseDecode {
     /// The queries of a key head are rows that read its cache once; a long cache is cut into parts.
     fn twin<R: Real>(&self, args: shader::Args<'_, R>, call: &Call) {
         let l = &self.0.layout;
-        let shader::Args { queries, keys, lanes, parts, .. } = args;
+        let shader::Args { queries, keys, lanes, rotations, parts, .. } = args;
         let (stride, size) = (self.0.stride(call), l.head + 4);
         let parts = &mut parts[..call.lanes.len() * l.query_heads() * SPLITS * size];
         let mut tasks = Vec::new();
@@ -118,6 +118,7 @@ impl AttentionDenseDecode {
                 tasks.push((ranges, lane.position, queries, keys, of_part));
             }
         }
+        let width = l.key_width();
         cpu::parallel_each(tasks, |_, (ranges, position, queries, keys, parts)| {
             cpu::with_scratch(l.group * (l.head + 2), |scratch: &mut [R]| {
                 let (sums, rest) = scratch.split_at_mut(l.group * l.head);
@@ -126,8 +127,13 @@ impl AttentionDenseDecode {
                 let row = Some(position * l.group).filter(|_| self.0.keys != Keys::Ring);
                 let mut sums_of = Sums { sums, totals, highest };
                 sums_of.clear();
-                for range in ranges.into_iter().filter(|[from, to]| from < to) {
+                let [near @ .., sinks] = ranges;
+                for range in near.into_iter().filter(|[from, to]| from < to) {
                     self.0.attend(queries, keys, range, row, &mut sums_of);
+                }
+                if let (Some(rotations), true) = (rotations, sinks[0] < sinks[1]) {
+                    let sinks = &keys[sinks[0] * width..sinks[1] * width];
+                    self.0.attend_sinks(queries, sinks, rotations, position / l.block, &mut sums_of);
                 }
                 let Sums { sums, totals, highest } = sums_of;
                 for (i, part) in parts.into_iter().enumerate() {

@@ -64,6 +64,9 @@ pub struct HeadLayout {
     pub near: usize,
     /// The first tokens of a text that every query sees exactly; never in the state. In a block at most.
     pub sinks: usize,
+    /// Tokens from which on a query's block is no further from the sinks, by their rotation; 0: it always is
+    /// as far as it is. At least the near blocks.
+    pub sink_reach: usize,
     /// Blocks of a window before the one that its lane's ring is filling: `near - 1`, or none where every call
     /// starts a text.
     pub lead: usize,
@@ -179,6 +182,11 @@ impl HeadLayout {
         }
     }
 
+    /// Tokens by which the keys of sinks are turned on for queries of a block of the text.
+    pub(in crate::kernels) fn sink_turn(&self, block: usize) -> usize {
+        if self.sink_reach == 0 { 0 } else { (block * self.block).saturating_sub(self.sink_reach) }
+    }
+
     /// What [`Leaves::Far`](crate::kernels::scan::scan_output::Leaves) leaves, and `AttentionGradRows`.
     pub(in crate::kernels) fn gradient_rows(&self) -> TensorType {
         TensorType::f32(shape![Unit::Lanes, self.heads, Unit::Tokens, self.group, self.gradient_width()])
@@ -206,6 +214,7 @@ impl HeadLayout {
             gated: self.gated,
             near: self.near,
             sinks: self.sinks,
+            sink_reach: self.sink_reach,
             lead: self.lead,
         }
     }
@@ -319,6 +328,29 @@ pub(in crate::kernels) fn rotation<R: Real>(
     turn
 }
 
+/// The turn of a position: a cosine a pair, then a sine a pair.
+pub(in crate::kernels) fn turn_at<R: Real>(table: &[R], position: usize, turn: &mut [R]) {
+    let half = turn.len() / 2;
+    let (cos, sin) = turn.split_at_mut(half);
+    for i in 0..half {
+        [cos[i], sin[i]] = rotation(table, position, i, half);
+    }
+}
+
+/// Turns the pairs (i, i + half) of a vector, as packed rows have them.
+pub(in crate::kernels) fn turn_pairs<R: Real>(x: &mut [R], turn: &[R]) {
+    let (cos, sin) = turn.split_at(turn.len() / 2);
+    cpu::vectorized(
+        #[inline(always)]
+        || {
+            let (first, second) = x.split_at_mut(cos.len());
+            for (((a, b), cos), sin) in first.iter_mut().zip(second).zip(cos).zip(sin) {
+                (*a, *b) = (*a * *cos - *b * *sin, *b * *cos + *a * *sin);
+            }
+        },
+    );
+}
+
 /// The tensors that the head vectors come from.
 pub(in crate::kernels) struct HeadSource<'a, R> {
     pub layout: &'a HeadLayout,
@@ -337,20 +369,17 @@ impl<R: Real> HeadSource<'_, R> {
         &self.qkv[at..at + self.layout.head]
     }
 
-    /// The turn of a position: a cosine a pair, then a sine a pair. One serves all heads of a token.
+    /// The turn of a position. One serves all heads of a token.
     pub fn turn_at(&self, position: usize, turn: &mut [R]) {
-        let half = self.layout.rotated / 2;
-        let (cos, sin) = turn[..2 * half].split_at_mut(half);
-        for i in 0..half {
-            [cos[i], sin[i]] = rotation(self.rotations, position, i, half);
-        }
+        turn_at(self.rotations, position, &mut turn[..self.layout.rotated / 2 * 2]);
     }
 
     fn turn(&self, x: &mut [R], turn: &[R]) {
         let half = self.layout.rotated / 2;
-        let (cos, sin) = turn[..2 * half].split_at(half);
+        let turn = &turn[..2 * half];
         let x = &mut x[..2 * half];
         if self.layout.interleaved {
+            let (cos, sin) = turn.split_at(half);
             cpu::with_scratch(2 * half, |pairs: &mut [R]| {
                 pairs.copy_from_slice(x);
                 for i in 0..half {
@@ -361,15 +390,7 @@ impl<R: Real> HeadSource<'_, R> {
             });
             return;
         }
-        cpu::vectorized(
-            #[inline(always)]
-            || {
-                let (first, second) = x.split_at_mut(half);
-                for (((a, b), cos), sin) in first.iter_mut().zip(second).zip(cos).zip(sin) {
-                    (*a, *b) = (*a * *cos - *b * *sin, *b * *cos + *a * *sin);
-                }
-            },
-        );
+        turn_pairs(x, turn);
     }
 
     /// The raw vector: the projection, rotated where raw vectors are.

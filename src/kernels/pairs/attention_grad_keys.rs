@@ -49,6 +49,10 @@ impl Kernel for AttentionGradKeys {
         overrides(rows).variant(flags)
     }
 
+    fn check(&self, _: &Variant, _: &DeviceTraits, capacity: &Capacity) -> Result<()> {
+        self.0.check_reach(capacity)
+    }
+
     fn dispatches(&self, variant: &Variant, call: &Call) -> Vec<Dispatch> {
         let tile = shader::Overrides::of(variant).pair_tile;
         self.0.dispatches(&tile, [1, self.0.layout.group], call, |first| shader::Params {

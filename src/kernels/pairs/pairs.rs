@@ -2,14 +2,14 @@
 
 use super::local_affinity::whole_vectors;
 use super::pair_affinity::PairAffinity;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::kernels::cpu::{Mat, MatMut};
 use crate::kernels::heads::gate_sum::gate_decays;
 use crate::kernels::heads::layout::HeadLayout;
 use crate::kernels::shader::attention_grad_keys::{THREADS, TILE};
 use crate::kernels::shader::shared::PairTile;
 use crate::kernels::{DeviceTraits, Dispatch, Real, cpu, shape_error};
-use crate::tensor::{Call, TensorType, Unit};
+use crate::tensor::{Call, Capacity, TensorType, Unit};
 
 /// The pairs of a query and a key up to it whose affinity is a function of their inner product: those of one
 /// block in the scan, all of them in the dense kinds. They are computed again, tile by tile; nothing of size
@@ -82,6 +82,21 @@ impl Pairs {
             ));
         }
         Ok(())
+    }
+
+    /// Refuses texts in which sinks would be turned on: the gradients here see them as far away as they are.
+    pub(in crate::kernels) fn check_reach(&self, capacity: &Capacity) -> Result<()> {
+        let l = &self.layout;
+        if self.reach != Reach::Near
+            || l.sinks == 0
+            || l.sink_reach == 0
+            || capacity.tokens <= l.sink_reach + l.block
+        {
+            return Ok(());
+        }
+        let text = format!("gradients over {} tokens with a sink reach of {}", capacity.tokens, l.sink_reach);
+        Err(Error::new(ErrorKind::Limit, text)
+            .help("learn from shorter texts, or linearize with sinks of a longer reach"))
     }
 
     /// How one of the two shaders is cut for workgroups of so many rows: `shared/pair_tile.wgsl`.

@@ -32,6 +32,7 @@ fn layout(head: usize, sketch: usize) -> HeadLayout {
         block: 1024,
         near: 1,
         sinks: 0,
+        sink_reach: 0,
         lead: 0,
     }
 }

@@ -76,7 +76,14 @@ fn linearized_case(rng: &mut Rng) -> Case {
     a.layout.normed = rng.below(3) == 0;
     a.layout.rotation = rng.pick(&[Rotation::Raw, Rotation::Raw, Rotation::Normed]);
     a.layout.interleaved = rng.below(4) == 0;
-    let trained = rng.pick(&[Mode::Train, Mode::Train, Mode::Transfer, Mode::Forward]);
+    let mut trained = rng.pick(&[Mode::Train, Mode::Train, Mode::Transfer, Mode::Forward]);
+    if rng.below(2) == 0 {
+        a = a.with_sink_reach(near * block + rng.below(block));
+        // Near pairs are not trained where sinks are turned.
+        if trained == Mode::Train {
+            trained = Mode::Transfer;
+        }
+    }
     let some = tokens(rng, block);
     let tokens = rng.pick(&[some, (near + 2) * block + 1]);
     let prefix = |rng: &mut Rng| {
