@@ -330,7 +330,7 @@ fn made_linear(l: &Linearized) -> String {
     others.dedup();
     let reach = match l.sink_reach {
         0 => String::new(),
-        tokens => format!(" (at most {} away)", output::thousands(tokens)),
+        tokens => format!(" (at most {} away)", thousands(tokens)),
     };
     let others = others.into_iter().map(|near| {
         format!(", {} in {}", output::plural(near, "block"), output::plural(long(near), "layer"))

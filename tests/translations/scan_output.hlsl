@@ -1036,7 +1036,7 @@ void relate()
     return;
 }
 
-void add_near_keys(uint end)
+void add_near_keys(uint end, bool sinks)
 {
     uint start = 0u;
     uint r_9 = (uint)0;
@@ -1048,18 +1048,18 @@ void add_near_keys(uint end)
         if (all(loop_bound_22 == uint2(0u, 0u))) { break; }
         loop_bound_22 -= uint2(loop_bound_22.y == 0u, 1u);
         if (!loop_init_22) {
-            uint _e52 = start;
-            start = (_e52 + 16u);
+            uint _e53 = start;
+            start = (_e53 + 16u);
         }
         loop_init_22 = false;
-        uint _e3 = start;
-        if ((_e3 < end)) {
+        uint _e4 = start;
+        if ((_e4 < end)) {
         } else {
             break;
         }
         {
-            uint _e6 = start;
-            first_key = _e6;
+            uint _e7 = start;
+            first_key = _e7;
             r_9 = 0u;
             uint2 loop_bound_23 = uint2(4294967295u, 4294967295u);
             bool loop_init_23 = true;
@@ -1067,18 +1067,18 @@ void add_near_keys(uint end)
                 if (all(loop_bound_23 == uint2(0u, 0u))) { break; }
                 loop_bound_23 -= uint2(loop_bound_23.y == 0u, 1u);
                 if (!loop_init_23) {
-                    uint _e17 = r_9;
-                    r_9 = (_e17 + 1u);
+                    uint _e18 = r_9;
+                    r_9 = (_e18 + 1u);
                 }
                 loop_init_23 = false;
-                uint _e9 = r_9;
-                if ((_e9 < ROWS)) {
+                uint _e10 = r_9;
+                if ((_e10 < ROWS)) {
                 } else {
                     break;
                 }
                 {
-                    uint _e13 = r_9;
-                    dots[min(uint(_e13), 7u)] = ZeroValuefloat4();
+                    uint _e14 = r_9;
+                    dots[min(uint(_e14), 7u)] = ZeroValuefloat4();
                 }
             }
             add_dots(LOCAL);
@@ -1090,25 +1090,25 @@ void add_near_keys(uint end)
                 if (all(loop_bound_24 == uint2(0u, 0u))) { break; }
                 loop_bound_24 -= uint2(loop_bound_24.y == 0u, 1u);
                 if (!loop_init_24) {
-                    uint _e43 = r_10;
-                    r_10 = (_e43 + 1u);
+                    uint _e44 = r_10;
+                    r_10 = (_e44 + 1u);
                 }
                 loop_init_24 = false;
-                uint _e22 = r_10;
-                if ((_e22 < 1u)) {
+                uint _e23 = r_10;
+                if ((_e23 < 1u)) {
                 } else {
                     break;
                 }
                 {
-                    uint _e28 = r_10;
-                    const float4x4 _e29 = dots_of(_e28);
-                    uint _e31 = r_10;
-                    float4 _e33 = total[min(uint(_e31), 1u)];
-                    total[min(uint(_e31), 1u)] = (_e33 + (((_e29[0] + _e29[1]) + _e29[2]) + _e29[3]));
+                    uint _e29 = r_10;
+                    const float4x4 _e30 = dots_of(_e29);
+                    uint _e32 = r_10;
+                    float4 _e34 = total[min(uint(_e32), 1u)];
+                    total[min(uint(_e32), 1u)] = (_e34 + (((_e30[0] + _e30[1]) + _e30[2]) + _e30[3]));
                 }
             }
-            uint _e49 = start;
-            add_values(min(16u, (end - _e49)));
+            uint _e50 = start;
+            add_values(min(16u, (end - _e50)));
         }
     }
     return;
@@ -1695,9 +1695,9 @@ void main(uint3 group : SV_GroupID, uint3 local : SV_GroupThreadID, uint index :
         z = ((((group.z * _e122) + block_10) * FEATURES) * 17u);
         add_far_state();
     }
-    add_near_keys(keys_end);
-    float4 _e133 = far_total;
-    share_totals(_e133);
+    add_near_keys(keys_end, false);
+    float4 _e134 = far_total;
+    share_totals(_e134);
     store_outputs(rows_1, naga_div(group.z, HEADS), head_1);
     return;
 }

@@ -1190,6 +1190,7 @@ void relate(
 
 void add_near_keys(
     uint end,
+    bool sinks,
     constant Params& params,
     device type_4 const& queries,
     device type_4 const& keys,
@@ -1215,18 +1216,18 @@ void add_near_keys(
         if (metal::all(loop_bound_22 == uint2(0u))) { break; }
         loop_bound_22 -= uint2(loop_bound_22.y == 0u, 1u);
         if (!loop_init_22) {
-            uint _e52 = start;
-            start = _e52 + 16u;
+            uint _e53 = start;
+            start = _e53 + 16u;
         }
         loop_init_22 = false;
-        uint _e3 = start;
-        if (_e3 < end) {
+        uint _e4 = start;
+        if (_e4 < end) {
         } else {
             break;
         }
         {
-            uint _e6 = start;
-            first_key = _e6;
+            uint _e7 = start;
+            first_key = _e7;
             r_9 = 0u;
             uint2 loop_bound_23 = uint2(4294967295u);
             bool loop_init_23 = true;
@@ -1234,18 +1235,18 @@ void add_near_keys(
                 if (metal::all(loop_bound_23 == uint2(0u))) { break; }
                 loop_bound_23 -= uint2(loop_bound_23.y == 0u, 1u);
                 if (!loop_init_23) {
-                    uint _e17 = r_9;
-                    r_9 = _e17 + 1u;
+                    uint _e18 = r_9;
+                    r_9 = _e18 + 1u;
                 }
                 loop_init_23 = false;
-                uint _e9 = r_9;
-                if (_e9 < ROWS) {
+                uint _e10 = r_9;
+                if (_e10 < ROWS) {
                 } else {
                     break;
                 }
                 {
-                    uint _e13 = r_9;
-                    dots.inner[_e13] = metal::float4 {};
+                    uint _e14 = r_9;
+                    dots.inner[_e14] = metal::float4 {};
                 }
             }
             add_dots(LOCAL, params, queries, keys, tile_left, tile_right, next, buffer, here, dots, near, first_key, _buffer_sizes);
@@ -1257,25 +1258,25 @@ void add_near_keys(
                 if (metal::all(loop_bound_24 == uint2(0u))) { break; }
                 loop_bound_24 -= uint2(loop_bound_24.y == 0u, 1u);
                 if (!loop_init_24) {
-                    uint _e43 = r_10;
-                    r_10 = _e43 + 1u;
+                    uint _e44 = r_10;
+                    r_10 = _e44 + 1u;
                 }
                 loop_init_24 = false;
-                uint _e22 = r_10;
-                if (_e22 < 1u) {
+                uint _e23 = r_10;
+                if (_e23 < 1u) {
                 } else {
                     break;
                 }
                 {
-                    uint _e28 = r_10;
-                    metal::float4x4 _e29 = dots_of(_e28, dots);
-                    uint _e31 = r_10;
-                    metal::float4 _e33 = total.inner[_e31];
-                    total.inner[_e31] = _e33 + (((_e29[0] + _e29[1]) + _e29[2]) + _e29[3]);
+                    uint _e29 = r_10;
+                    metal::float4x4 _e30 = dots_of(_e29, dots);
+                    uint _e32 = r_10;
+                    metal::float4 _e34 = total.inner[_e32];
+                    total.inner[_e32] = _e34 + (((_e30[0] + _e30[1]) + _e30[2]) + _e30[3]);
                 }
             }
-            uint _e49 = start;
-            add_values(metal::min(16u, end - _e49), keys, tile_left, tile_right, sum, next, buffer, here, dots, near, first_key, _buffer_sizes);
+            uint _e50 = start;
+            add_values(metal::min(16u, end - _e50), keys, tile_left, tile_right, sum, next, buffer, here, dots, near, first_key, _buffer_sizes);
         }
     }
     return;
@@ -1964,9 +1965,9 @@ kernel void main_(
         z = (((group.z * _e122) + block_10) * FEATURES) * 17u;
         add_far_state(params, queries, table, prefix, tile_left, tile_right, sum, next, buffer, here, near, row_state, far_total, z, _buffer_sizes);
     }
-    add_near_keys(keys_end, params, queries, keys, tile_left, tile_right, sum, next, buffer, here, dots, near, first_key, row_state, total, _buffer_sizes);
-    metal::float4 _e133 = far_total;
-    share_totals(_e133, tile_left, tile_right, here, row_state, total);
+    add_near_keys(keys_end, false, params, queries, keys, tile_left, tile_right, sum, next, buffer, here, dots, near, first_key, row_state, total, _buffer_sizes);
+    metal::float4 _e134 = far_total;
+    share_totals(_e134, tile_left, tile_right, here, row_state, total);
     store_outputs(rows_1, naga_div(group.z, HEADS), head_1, params, o, sum, here, near, row_state, _buffer_sizes);
     return;
 }

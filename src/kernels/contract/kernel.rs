@@ -30,7 +30,7 @@ pub trait Kernel: Debug + Send + Sync + std::any::Any {
     /// in WGSL.
     fn variant(&self, device: &DeviceTraits, capacity: &Capacity) -> Variant;
 
-    /// Refuses what `device` would compute wrongly.
+    /// Refuses what would be computed wrongly, there or anywhere.
     ///
     /// # Errors
     /// [`ErrorKind::Limit`].
