@@ -445,6 +445,12 @@ impl ModelConfig {
         Some(self.learned_positions).filter(|most| *most > 0)
     }
 
+    /// Tokens of the texts that it was made for, where the `config.json` of another family says it.
+    pub fn stated_context(&self) -> Option<u64> {
+        let of_origin = |key: &str| self.origin.as_ref()?.get(key)?.as_u64().filter(|n| *n > 0);
+        ["max_position_embeddings", "n_positions", "n_ctx"].into_iter().find_map(of_origin)
+    }
+
     /// How an adapter made its attention linear, if one did.
     pub fn adapted(&self) -> Option<&Linearized> {
         self.linearized.as_ref().filter(|_| self.attention.kind != AttentionKind::Linearized)

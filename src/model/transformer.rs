@@ -314,7 +314,7 @@ pub enum Transferring {
 }
 
 /// The graph of attention transfer of a linearised model. Students see their teacher's input, so that layers are
-/// independent; positions that are exact count for nothing.
+/// independent; positions that are exact count for nothing. What an adapter adds to projections is the student's alone.
 ///
 /// # Errors
 /// As [`build`].
@@ -333,10 +333,17 @@ pub fn transfer(config: &ModelConfig, what: Transferring, options: &Build) -> Re
             b.g.output(qkv, &format!("projections.{i}"));
             projections.push(qkv);
         }
-        let teacher = own.teacher(&mut b.g, &format!("layers.{i}.teacher"), lanes, &student)?;
-        let o = format!("layers.{i}.o");
-        let y = b.linear(&o, student.output, l.width(), d, config.biases.o, None)?;
-        let t = b.linear(&o, teacher, l.width(), d, config.biases.o, None)?;
+        let y = b.projection(i, "o", student.output, [l.width(), d], config.biases.o, None)?;
+        let teacher = match std::mem::take(&mut b.rank) {
+            0 => own.teacher(&mut b.g, &format!("layers.{i}.teacher"), lanes, &student)?,
+            // Its rows are not those of the student.
+            rank => {
+                let teacher = b.attend(i, &own.as_softmax(), Mode::Train, x, lanes)?.1.output;
+                b.rank = rank;
+                teacher
+            }
+        };
+        let t = b.linear(&format!("layers.{i}.o"), teacher, l.width(), d, config.biases.o, None)?;
         let kernel = TransferError { width: d, first: l.near * l.block };
         let error = b.g.apply1(&format!("layers.{i}.error"), kernel.clone(), &[y, t, lanes])?;
         if what == Transferring::Gradients {

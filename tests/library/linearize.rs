@@ -19,30 +19,34 @@ use polysketch::train::linearize::texts::Texts;
 use polysketch::train::linearize::{Distill, Learning, LinearizeSettings, Stage, Transfer};
 use polysketch::{Error, ErrorKind};
 
-fn engine() -> Engine {
+pub fn engine() -> Engine {
     Engine::on(Executor::Cpu(CpuExecutor::default()))
 }
 
-fn open(name: &str) -> ModelSource {
-    ModelSource::open(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/public").join(name)).expect("opens")
+pub fn public(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/public").join(name)
 }
 
-fn load(source: ModelSource) -> Model {
+pub fn open(name: &str) -> ModelSource {
+    ModelSource::open(&public(name)).expect("opens")
+}
+
+pub fn load(source: ModelSource) -> Model {
     block_on(engine().load(source, &LoadOptions::default(), &mut |_, _| {})).expect("loads")
 }
 
-fn linearized(near: &[usize]) -> Linearized {
+pub fn linearized(near: &[usize]) -> Linearized {
     let (sinks, sketch, hidden) = (2, 8, 8);
     Linearized { block_size: 8, near: near.to_vec(), sinks, sketch, hidden, turned: 1024.0, rank: 0 }
 }
 
 /// A settled way through the vocabulary: what the same text is for all tests.
-fn ids(model: &ModelSource, count: usize, seed: u64) -> Vec<u32> {
+pub fn ids(model: &ModelSource, count: usize, seed: u64) -> Vec<u32> {
     let vocabulary = model.config.vocab_size as u64;
     (0..count as u64).map(|i| ((i * i * 7 + i * (3 + seed) + seed) % 97 % vocabulary) as u32).collect()
 }
 
-fn settings(steps: u64) -> LinearizeSettings {
+pub fn settings(steps: u64) -> LinearizeSettings {
     let linearized = Linearized { sketch: 16, hidden: 32, ..linearized(&[2, 3]) };
     let stage = Stage::Attention;
     LinearizeSettings {
@@ -99,7 +103,7 @@ fn a_toy_teacher_is_learned_from() {
 }
 
 /// An adapter for a model whose sketches are some small numbers, and what it adds to projections smaller ones.
-fn some_adapter(source: &ModelSource, linearized: &Linearized) -> Vec<u8> {
+pub fn some_adapter(source: &ModelSource, linearized: &Linearized) -> Vec<u8> {
     let base = block_on(source.fingerprint()).expect("reads");
     let config = ModelConfig { linearized: Some(linearized.clone()), ..source.config.clone() };
     let values = config.parameters().into_iter().filter(|spec| spec.name.starts_with(ADAPTED)).map(|spec| {
@@ -117,7 +121,7 @@ fn student(name: &str, linearized: &Linearized) -> Model {
     load(block_on(source.adapt(adapter)).expect("fits"))
 }
 
-fn worst(a: &[f32], b: &[f32]) -> f32 {
+pub fn worst(a: &[f32], b: &[f32]) -> f32 {
     assert_eq!(a.len(), b.len());
     a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
 }

@@ -45,9 +45,7 @@ fn usual_context(config: &ModelConfig) -> usize {
 /// As [`family`].
 pub fn keys(config: &ModelConfig) -> Result<BTreeMap<String, Value>> {
     let family = family(config)?;
-    let of_origin = |key: &str| config.origin.as_ref()?.get(key)?.as_u64().filter(|n| *n > 0);
-    let context = ["max_position_embeddings", "n_positions", "n_ctx"].into_iter().find_map(of_origin);
-    let context = context.unwrap_or_else(|| usual_context(config) as u64);
+    let context = config.stated_context().unwrap_or_else(|| usual_context(config) as u64);
     let head = config.head_dim;
     let mut map = BTreeMap::from([("general.architecture".to_string(), Value::Text(family.as_str().into()))]);
     let mut put = |key: &str, value: Value| map.insert(format!("{family}.{key}"), value);

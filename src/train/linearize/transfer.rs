@@ -1,14 +1,14 @@
 //! Stage 1: each layer's student learns its teacher's attention.
 
 use super::calibrate::Given;
-use super::settings::LinearizeSettings;
+use super::settings::{LinearizeSettings, Stage};
 use super::student::{Prepared, Student};
 use crate::attention::Attention;
 use crate::error::Result;
 use crate::exec::{Program, Submission};
 use crate::model::adapter::GATE;
 use crate::model::transformer::{self, Transferring};
-use crate::model::{Engine, ModelSource};
+use crate::model::{Adapter, Engine, ModelSource};
 use crate::tensor::{Call, TensorId};
 use crate::train::learner::measured;
 use crate::train::optimizer::{self, AdamW, Measure};
@@ -53,6 +53,42 @@ impl Pass {
 /// Relative L2 of each layer, from sums of squares.
 fn relative(sums: &[[f64; 2]]) -> Vec<f64> {
     sums.iter().map(|[error, norm]| if *norm > 0.0 { (error / norm).sqrt() } else { 0.0 }).collect()
+}
+
+/// Relative L2 of each layer of an adapter's student over texts: what [`Transfer::errors`] measures while it learns, and
+/// of one that learned from logits too. None of a layer for which less than a block of a text is not exact.
+///
+/// # Errors
+/// As [`Transfer::new`] and [`Student::begin`].
+pub async fn layer_errors(
+    engine: &Engine,
+    teacher: ModelSource,
+    adapter: &Adapter,
+    texts: &[Vec<u32>],
+) -> Result<Vec<Option<f64>>> {
+    let linearized = adapter.linearized.clone();
+    let context = texts.iter().map(Vec::len).max().unwrap_or(0);
+    let exact = |near: &usize| near.saturating_add(1).saturating_mul(linearized.block_size) > context;
+    let exact: Vec<bool> = linearized.near.iter().map(exact).collect();
+    if exact.iter().all(|exact| *exact) {
+        return Ok(vec![None; exact.len()]);
+    }
+    let (stage, batch, lr) = (Stage::Attention, 1, 1.0);
+    let settings =
+        LinearizeSettings { stage, linearized, context, batch, lr, steps: 0, warmup: 0, seed: 0, data: 0 };
+    let prepared = Prepared::new(engine, teacher, &settings).await?;
+    let graph = transformer::transfer(prepared.config(), Transferring::Errors, &prepared.build)?;
+    let plan = prepared.lower(&graph.graph, "errors")?;
+    let mut student = prepared.load(engine, &plan, "errors of layers").await?;
+    student.begin(adapter).await?;
+    let program = Program::new(plan, &student.memory).await?;
+    let mut pass = Pass { program, ids: graph.ids, errors: graph.errors };
+    let mut sums = vec![[0.0; 2]; exact.len()];
+    for text in texts {
+        pass.run(text, &mut sums).await?;
+    }
+    let of_layer = |(error, exact): (f64, bool)| (!exact).then_some(error);
+    Ok(relative(&sums).into_iter().zip(exact).map(of_layer).collect())
 }
 
 impl Transfer {

@@ -1,0 +1,127 @@
+//! What a linearised model is worth beside its teacher, piece by piece.
+
+use std::ops::ControlFlow;
+
+use pollster::block_on;
+use polysketch::model::config::Linearized;
+use polysketch::model::{Adapter, Model, Session};
+use polysketch::report::linearize::{Positions, Recall, Trial, predictions, recall};
+use polysketch::train::linearize::{LinearizeSettings, Transfer, layer_errors};
+
+use crate::linearize::*;
+
+const NAME: &str = "llama-hf";
+
+fn adapter(linearized: &Linearized) -> Adapter {
+    Adapter::from_bytes(some_adapter(&open(NAME), linearized), "a").expect("is one")
+}
+
+fn student(linearized: &Linearized) -> Model {
+    load(block_on(open(NAME).adapt(adapter(linearized))).expect("fits"))
+}
+
+#[test]
+fn layers_of_an_adapter_are_measured_as_they_are_learned() {
+    let near = linearized(&[2, 3]);
+    let texts: Vec<Vec<u32>> = (0..3).map(|seed| ids(&open(NAME), 96, seed)).collect();
+    let errors = |linearized: &Linearized, bytes: Vec<u8>| {
+        let adapter = Adapter::from_bytes(bytes, "a").expect("is one");
+        assert_eq!(adapter.linearized, *linearized);
+        block_on(layer_errors(&engine(), open(NAME), &adapter, &texts)).expect("runs")
+    };
+    let settings = LinearizeSettings { linearized: near.clone(), ..settings(1) };
+    let mut transfer = block_on(Transfer::new(&engine(), open(NAME), &settings)).expect("plans");
+    block_on(transfer.student.begin(&adapter(&near))).expect("fits");
+    let want: Vec<Option<f64>> =
+        block_on(transfer.errors(&texts)).expect("runs").into_iter().map(Some).collect();
+    let got = errors(&near, some_adapter(&open(NAME), &near));
+    assert_eq!(got, want);
+    // What is added to projections is the student's alone: nothing added is the same, by another way.
+    let close = |a: &[Option<f64>], b: &[Option<f64>]| {
+        let pairs = a.iter().zip(b).map(|(a, b)| a.expect("is far") - b.expect("is far"));
+        pairs.map(f64::abs).fold(0.0, f64::max)
+    };
+    let ranked = Linearized { rank: 4, ..near.clone() };
+    let mut model = open(NAME);
+    model.config.linearized = Some(ranked.clone());
+    let base = block_on(open(NAME).fingerprint()).expect("reads");
+    let values = model.config.parameters().into_iter().filter(|spec| spec.name.starts_with("linear."));
+    let values = values.map(|spec| {
+        let plain = adapter(&near).tensors;
+        let known = plain.names().contains(&spec.name);
+        let none = vec![if spec.name.ends_with("lora_a") { 0.5 } else { 0.0 }; spec.elements()];
+        (spec.name.clone(), if known { plain.f32(&spec.name).expect("is there") } else { none })
+    });
+    let silent = Adapter::to_bytes(&model.config, base, &values.collect(), &[]).expect("fits");
+    let got = errors(&ranked, silent);
+    assert!(close(&got, &want) < 1e-6, "{got:?}, {want:?}");
+    let got = errors(&ranked, some_adapter(&open(NAME), &ranked));
+    assert!(close(&got, &want) > 5e-5, "{got:?}, {want:?}");
+    // A layer that sees all of a text has nothing to be measured.
+    let long = linearized(&[2, 12]);
+    let got = errors(&long, some_adapter(&open(NAME), &long));
+    assert!(got[0].is_some() && got[1].is_none(), "{got:?}");
+}
+
+#[test]
+fn asking_on_the_way_changes_no_answer() {
+    let model = student(&linearized(&[2, 4]));
+    let filler = ids(&open(NAME), 400, 1);
+    let run = |session: &mut Session, number: usize, told: &mut [Recall]| {
+        block_on(recall(session, &filler, Trial { number, of: 3 }, told)).expect("runs");
+    };
+    let at = |distances: &[usize]| distances.iter().map(|n| Recall::at(*n)).collect::<Vec<_>>();
+    let start = || block_on(Session::new(&model)).expect("starts");
+    let same = |a: &Recall, b: &Recall| {
+        assert_eq!((a.distance, a.digits), (b.distance, b.digits));
+        assert!((a.log_probability() - b.log_probability()).abs() < 1e-5, "{a:?}, {b:?}");
+        assert_eq!(a.first(), b.first());
+    };
+    // All distances of one text, and each alone. The first trial's text begins at the same place for all.
+    let mut all = at(&[30, 90, 200]);
+    run(&mut start(), 0, &mut all);
+    for together in &all {
+        let mut alone = at(&[together.distance]);
+        run(&mut start(), 0, &mut alone);
+        same(together, &alone[0]);
+        assert_eq!(together.digits, 4, "a byte each");
+    }
+    assert!((all[0].log_probability() - all[2].log_probability()).abs() > 1e-3, "other text is other text");
+    // Trials add up, and do not depend on what the session read before.
+    let (mut once, mut apart) = (at(&[30, 90]), at(&[30, 90]));
+    let mut session = start();
+    for number in 0..3 {
+        run(&mut session, number, &mut once);
+        run(&mut start(), number, &mut apart);
+    }
+    once.iter().zip(&apart).for_each(|(a, b)| same(a, b));
+    assert_eq!(once[0].digits, 12);
+}
+
+#[test]
+fn a_teacher_predicts_as_far_as_it_goes() {
+    let (teacher, student) = (load(open(NAME)), student(&linearized(&[2, 2])));
+    let text = ids(&open(NAME), 700, 4);
+    let read = |context: usize, all: &mut [Positions; 2]| {
+        let mut tell = |_: usize| ControlFlow::Continue(());
+        block_on(predictions(&[&teacher, &student], &text, context, all, &mut tell)).expect("runs");
+    };
+    let [mut whole, mut short] = [(); 2].map(|()| <[Positions; 2]>::default());
+    read(usize::MAX, &mut whole);
+    read(511, &mut short);
+    assert_eq!(whole[0].all().tokens, 699);
+    assert_eq!([0, 1].map(|who| short[who].all().tokens), [511, 699]);
+    // What the student predicts is the same; only up to there it has somebody beside it.
+    assert_eq!(short[1].all().perplexity(), whole[1].all().perplexity());
+    assert_eq!([0, 1].map(|bucket| short[1].bucket(bucket)), [0, 1].map(|bucket| whole[1].bucket(bucket)));
+    assert!(short[1].bucket(2).kl().is_none() && whole[1].bucket(2).kl().expect("both predict") > 0.0);
+    assert_eq!(short[1].beside(&short[0]).tokens, 511);
+    assert!(short[0].all().kl().expect("is its own").abs() < 1e-9);
+    // Texts add up, and one that was stopped adds nothing.
+    let stopped = whole.clone();
+    let mut stop = |_: usize| ControlFlow::Break(());
+    let error = block_on(predictions(&[&teacher, &student], &text, 9, &mut whole, &mut stop));
+    assert!(error.is_err() && whole == stopped);
+    read(usize::MAX, &mut whole);
+    assert_eq!(whole[1].all().tokens, 2 * 699);
+}
