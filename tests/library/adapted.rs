@@ -1,10 +1,12 @@
-//! What a linearised model is worth beside its teacher, piece by piece.
+//! What a linearised model is worth beside its teacher, piece by piece, and adapters that become a part of their model.
 
 use std::ops::ControlFlow;
 
 use pollster::block_on;
-use polysketch::model::config::Linearized;
-use polysketch::model::{Adapter, Model, Session};
+use polysketch::ErrorKind;
+use polysketch::model::config::{AttentionKind, Linearized};
+use polysketch::model::weights::WeightType;
+use polysketch::model::{Adapter, Conversion, Model, ModelSource, Session};
 use polysketch::report::linearize::{Positions, Recall, Trial, predictions, recall};
 use polysketch::train::linearize::{LinearizeSettings, Transfer, layer_errors};
 
@@ -124,4 +126,60 @@ fn a_teacher_predicts_as_far_as_it_goes() {
     assert!(error.is_err() && whole == stopped);
     read(usize::MAX, &mut whole);
     assert_eq!(whole[1].all().tokens, 2 * 699);
+}
+
+#[test]
+fn an_adapter_becomes_a_part_of_its_model() {
+    let dir = tempfile::tempdir().expect("is made");
+    let names = [
+        "llama-hf",
+        "qwen2",
+        "qwen3",
+        "llama-untied-rope-llama3",
+        "gguf/llama-Q4_1_smol.gguf",
+        "gguf/qwen3-Q4_1.gguf",
+        "gguf/llama-rope-llama3-F32.gguf",
+    ];
+    for (at, name) in names.into_iter().enumerate() {
+        let rank = if at % 2 == 0 { 4 } else { 0 };
+        let layers = open(name).config.num_hidden_layers;
+        let near = Linearized { rank, ..linearized(&(2..2 + layers).collect::<Vec<_>>()) };
+        let adapted = || {
+            let adapter = Adapter::from_bytes(some_adapter(&open(name), &near), "a").expect("is one");
+            block_on(open(name).adapt(adapter)).expect("fits")
+        };
+        let text = ids(&open(name), 90, 6);
+        let logits = |source: ModelSource| {
+            let mut session = block_on(Session::new(&load(source))).expect("starts");
+            block_on(session.forward(&[0], &[&text], false)).expect("runs").0
+        };
+        let source = adapted();
+        let path = public(name);
+        let folder = path.is_dir().then_some(path.as_path());
+        let convert = |out: &str, weights: Option<WeightType>| {
+            let out = dir.path().join(out);
+            let conversion = Conversion { source: &source, name, folder, weights };
+            let written = conversion.write(&out, &mut |_, _| ControlFlow::Continue(()));
+            written.map(|_| out)
+        };
+        let want = logits(adapted());
+        let largest = want.iter().fold(0.0f32, |m, x| m.max(x.abs()));
+        for (weights, most) in [(Some(WeightType::F32), 1e-5), (None, 4e-3)] {
+            let out = convert(&format!("{at}-{weights:?}"), weights).expect("writes");
+            let whole = ModelSource::open(&out).expect("opens");
+            assert_eq!(whole.warnings, Vec::<String>::new(), "{name}");
+            assert_eq!(whole.config.attention.kind, AttentionKind::Linearized);
+            assert!(whole.config.adapted().is_none() && out.join("config.json").is_file());
+            assert_eq!(whole.config.linearized, Some(Linearized { rank: 0, ..near.clone() }), "{name}");
+            let words = "It is said that Helen came.";
+            assert_eq!(whole.tokenizer.encode(words).ok(), source.tokenizer.encode(words).ok(), "{name}");
+            assert_eq!(whole.tokenizer.ends(), source.tokenizer.ends(), "{name}");
+            assert_eq!(whole.conventions.template().is_ok(), source.conventions.template().is_ok(), "{name}");
+            let off = worst(&logits(whole), &want) / largest;
+            assert!(off < most, "{name}, {weights:?}: {off}");
+        }
+        let error = convert("m.gguf", None).expect_err("is refused");
+        assert!(error.kind() == ErrorKind::Input && error.message().contains("m.gguf"), "{error}");
+        assert!(error.advice().is_some_and(|help| help.contains("folder")), "{error}");
+    }
 }
