@@ -314,7 +314,8 @@ pub enum Transferring {
 }
 
 /// The graph of attention transfer of a linearised model. Students see their teacher's input, so that layers are
-/// independent; positions that are exact count for nothing. What an adapter adds to projections is the student's alone.
+/// independent; positions that are exact count for nothing. What an adapter adds to projections is the
+/// student's alone.
 ///
 /// # Errors
 /// As [`build`].

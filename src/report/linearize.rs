@@ -1,6 +1,6 @@
 //! What a linearised model is worth beside its teacher (SPEC §10): perplexity and KL by position, recall, state and
-//! speed, answers side by side. Each piece is added to what was measured before it, so that a report can be gone on
-//! with.
+//! speed, answers side by side. Each piece is added to what was measured before it, so that a report can be
+//! gone on with.
 
 use std::ops::ControlFlow;
 use std::time::Instant;
@@ -96,8 +96,9 @@ fn go_on(_: usize) -> ControlFlow<()> {
     ControlFlow::Continue(())
 }
 
-/// Reads a text with a teacher, as far as its context goes, and with its students beside it, and adds what each
-/// predicts to `all`, the teacher first. `progress` is told tokens done, and may stop it: nothing is added then.
+/// Reads a text with a teacher, as far as its context goes, and with its students beside it, and adds what
+/// each predicts to `all`, the teacher first. `progress` is told tokens done, and may stop it: nothing is
+/// added then.
 ///
 /// # Errors
 /// [`ErrorKind::Cancelled`]; those of the models.
@@ -193,8 +194,9 @@ pub struct Trial {
     pub of: usize,
 }
 
-/// A number of four digits told at the start, and asked for after other text, at some distances that grow: the text is
-/// read once, and a copy of the session asked at each. Adds to `told`, of which each has its distance.
+/// A number of four digits told at the start, and asked for after other text, at some distances that grow:
+/// the text is read once, and a copy of the session asked at each. Adds to `told`, of which each has its
+/// distance.
 ///
 /// # Errors
 /// [`ErrorKind::Input`] for filler of fewer tokens; those of the model.

@@ -1,5 +1,5 @@
-//! An adapter that becomes a part of its model: the same attention as a kind of its own (SPEC §10), whole and without
-//! the file beside it.
+//! An adapter that becomes a part of its model: the same attention as a kind of its own (SPEC §10), whole and
+//! without the file beside it.
 
 use std::ops::Range;
 

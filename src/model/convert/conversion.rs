@@ -101,8 +101,8 @@ impl Conversion<'_> {
             .help("give the name of a folder, or leave out --adapter and give it to the other commands"))
     }
 
-    /// Writes a GGUF file where the name ends with `.gguf`, else a folder; of a model with an adapter one that has
-    /// linearised attention of its own.
+    /// Writes a GGUF file where the name ends with `.gguf`, else a folder; of a model with an adapter one
+    /// that has linearised attention of its own.
     ///
     /// # Errors
     /// As [`Conversion::check`]; [`ErrorKind::Input`] for a family without GGUF files;

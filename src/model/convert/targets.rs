@@ -98,8 +98,8 @@ pub(super) fn names(source: &ModelSource, format: Format) -> Names {
     }
 }
 
-/// The tensors of the new file, in the order of the computation. Also tells what is not as it was asked for. `own` is
-/// the configuration of a model whose adapter becomes a part of it.
+/// The tensors of the new file, in the order of the computation. Also tells what is not as it was asked for.
+/// `own` is the configuration of a model whose adapter becomes a part of it.
 pub(super) fn targets(
     source: &ModelSource,
     own: Option<&ModelConfig>,

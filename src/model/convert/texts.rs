@@ -31,7 +31,8 @@ const COPIED: [&str; 9] = [
 pub(super) type Text = (String, Vec<u8>);
 
 /// All files of the new folder but the weights, whose matrices are of the type `float` (Hugging Face's word).
-/// Also tells what other programs do not read. `own` is the configuration of a model whose adapter becomes a part of it.
+/// Also tells what other programs do not read. `own` is the configuration of a model whose adapter becomes a
+/// part of it.
 ///
 /// # Errors
 /// [`ErrorKind::Io`] for a file that cannot be read.

@@ -55,8 +55,9 @@ fn relative(sums: &[[f64; 2]]) -> Vec<f64> {
     sums.iter().map(|[error, norm]| if *norm > 0.0 { (error / norm).sqrt() } else { 0.0 }).collect()
 }
 
-/// Relative L2 of each layer of an adapter's student over texts: what [`Transfer::errors`] measures while it learns, and
-/// of one that learned from logits too. None of a layer for which less than a block of a text is not exact.
+/// Relative L2 of each layer of an adapter's student over texts: what [`Transfer::errors`] measures while it
+/// learns, and of one that learned from logits too. None of a layer for which less than a block of a text is
+/// not exact.
 ///
 /// # Errors
 /// As [`Transfer::new`] and [`Student::begin`].

@@ -1,5 +1,5 @@
-//! What is not there yet is measured: a part after the other, each shown as soon as it is whole, and kept as soon as
-//! a piece of it is.
+//! What is not there yet is measured: a part after the other, each shown as soon as it is whole, and kept as
+//! soon as a piece of it is.
 
 use std::ops::ControlFlow;
 use std::path::PathBuf;
