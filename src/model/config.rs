@@ -181,7 +181,7 @@ words! {
 pub struct Linearized {
     /// b.
     pub block_size: usize,
-    /// Blocks that queries see exactly, of each layer.
+    /// Blocks that queries see exactly, of each layer; 0: a layer that stays as it is, with a key-value cache.
     pub near: Vec<usize>,
     /// First tokens of a text that they see exactly.
     pub sinks: usize,
@@ -197,6 +197,16 @@ pub struct Linearized {
 }
 
 impl Linearized {
+    /// Whether a layer keeps its softmax attention.
+    pub fn keeps(&self, layer: usize) -> bool {
+        self.near.get(layer) == Some(&0)
+    }
+
+    /// The layers that do.
+    pub fn kept(&self) -> Vec<usize> {
+        (0..self.near.len()).filter(|layer| self.keeps(*layer)).collect()
+    }
+
     /// Two blocks of 128 and 4 sinks, sketches of 16 with 64 hidden units: what trials found.
     pub fn usual(layers: usize) -> Self {
         Self {
@@ -456,10 +466,20 @@ impl ModelConfig {
         self.linearized.as_ref().filter(|_| self.attention.kind != AttentionKind::Linearized)
     }
 
-    /// Whether the joined projection to queries, keys, values and gates has a bias.
-    pub fn has_qkv_bias(&self) -> bool {
+    /// The same of one layer: some keep their softmax.
+    pub fn adapted_in(&self, layer: usize) -> Option<&Linearized> {
+        self.adapted().filter(|l| !l.keeps(layer))
+    }
+
+    /// Whether layers of a linearised model keep their softmax, so that its state grows with the text.
+    pub fn keeps_softmax(&self) -> bool {
+        self.adapted().is_some_and(|l| l.near.contains(&0))
+    }
+
+    /// Whether the joined projection to queries, keys, values and gates of a layer has a bias.
+    pub fn has_qkv_bias(&self, layer: usize) -> bool {
         let gated = self.attention.gate == Gate::Scalar && self.attention.kind != AttentionKind::Softmax;
-        self.biases.qkv || (gated && self.attention.gate_bias) || self.adapted().is_some()
+        self.biases.qkv || (gated && self.attention.gate_bias) || self.adapted_in(layer).is_some()
     }
 
     /// Columns of all key heads together, G h.

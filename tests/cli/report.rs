@@ -108,7 +108,7 @@ fn names_that_occurred_before_are_counted_by_distance() {
 }
 
 /// A model with a longer context than its folder says, and an adapter that makes it linear.
-fn linearised(dir: &std::path::Path, text: &str) -> [String; 2] {
+fn linearised(dir: &std::path::Path, text: &str, more: &[&str]) -> [String; 2] {
     let model = dir.join("model");
     fs::create_dir(&model).unwrap();
     let public = repository("tests/public/llama-hf");
@@ -135,7 +135,7 @@ fn linearised(dir: &std::path::Path, text: &str) -> [String; 2] {
     ];
     let files = ["--data", text, "--held-out", text, "--out", arg(&adapter)];
     let linearize = ["linearize", "--teacher", arg(&model), "--steps", "1", "--batch", "1", "--quiet"];
-    stdout(&[&linearize[..], &sizes, &files].concat());
+    stdout(&[&linearize[..], &sizes, &files, more].concat());
     [arg(&model).into(), arg(&adapter).into()]
 }
 
@@ -145,7 +145,7 @@ fn a_report_of_a_linearised_model_goes_on_where_it_was() {
     let text = dir.path().join("text.txt");
     let words: Vec<String> = (0..600).map(|i| format!("the word {} came", i * i % 89)).collect();
     fs::write(&text, words.join(" ")).unwrap();
-    let [model, adapter] = linearised(dir.path(), arg(&text));
+    let [model, adapter] = linearised(dir.path(), arg(&text), &[]);
     let out = dir.path().join("out");
     let data = format!("words={}", text.display());
     let sizes =
@@ -203,4 +203,32 @@ fn a_report_of_a_linearised_model_goes_on_where_it_was() {
     fails(run(&command("601")), &["another command", "tokens 600, now 601"], true);
     fs::write(&file, "{}").unwrap();
     fails(run(&command("600")), &["linearize.json: is no report"], true);
+}
+
+#[test]
+fn layers_that_keep_their_softmax_are_told() {
+    let dir = folder();
+    let text = dir.path().join("text.txt");
+    fs::write(&text, "the word came and went, and ".repeat(200)).unwrap();
+    let keep = ["--keep-softmax", "0"];
+    let [model, adapter] = linearised(dir.path(), arg(&text), &keep);
+    let with = ["--model", &model, "--adapter", &adapter];
+    let said = stdout(&[&["inspect"][..], &with].concat());
+    let told = said.contains("softmax in 1 layer: state grows with the text");
+    assert!(told && !said.contains("constant state") && said.contains("key-value cache  "), "{said}");
+    let generate = ["generate", "--backend", "cpu", "--prompt", "the word", "--max-tokens", "3"];
+    let output = run(&[&generate[..], &with].concat());
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success() && said.contains("with its key-value cache"), "{said}");
+    let data = format!("words={}", text.display());
+    let sizes = ["--texts", "1", "--tokens", "300", "--recall", "--lengths", "64", "--answers", "0"];
+    let report = ["report", "linearize", "--backend", "cpu", "--data", &data];
+    let said = stdout(&[&report[..], &with, &sizes].concat());
+    let said = said.replace('\n', " ");
+    assert!(said.contains("Layers 0 of the student keep their softmax: its memory grows"), "{said}");
+    let out = dir.path().join("other");
+    let other = ["linearize", "--teacher", &model, "--data", arg(&text), "--held-out", arg(&text)];
+    let other = |more: &[&'static str]| run(&[&other[..], &["--out", arg(&out)], more].concat());
+    fails(other(&["--keep-softmax", "0,2"]), &["--keep-softmax names layer 2 of a model of 2 layers"], true);
+    fails(other(&["--keep-softmax", "0,1"]), &["nothing is made linear"], true);
 }

@@ -183,3 +183,46 @@ fn an_adapter_becomes_a_part_of_its_model() {
         assert!(error.advice().is_some_and(|help| help.contains("folder")), "{error}");
     }
 }
+
+#[test]
+fn layers_may_stay_as_they_are() {
+    let kept = linearized(&[0, 2]);
+    let texts: Vec<Vec<u32>> = (0..6).map(|seed| ids(&open(NAME), 96, seed)).collect();
+    let settings = LinearizeSettings { linearized: kept.clone(), ..settings(20) };
+    let mut transfer = block_on(Transfer::new(&engine(), open(NAME), &settings)).expect("plans");
+    block_on(transfer.calibrate(&texts[0])).expect("runs");
+    let before = block_on(transfer.errors(&texts)).expect("runs");
+    for step in 1..=20 {
+        let errors = block_on(transfer.step(&texts[..2], step)).expect("runs");
+        assert!(errors.len() == 2 && errors[0] == 0.0 && errors[1] > 0.0, "{errors:?}");
+    }
+    let after = block_on(transfer.errors(&texts)).expect("runs");
+    assert!(before[0] == 0.0 && after[0] == 0.0 && after[1] < 0.97 * before[1], "{before:?}, {after:?}");
+    // Its adapter has nothing for the layer, and its state grows by that one's cache alone.
+    let bytes = block_on(transfer.student.adapter(&[])).expect("is finite");
+    let adapter = || Adapter::from_bytes(bytes.clone(), "a").expect("is one");
+    assert!(adapter().tensors.names().iter().all(|name| name.starts_with("linear.layers.1.")));
+    let model = load(block_on(open(NAME).adapt(adapter())).expect("fits"));
+    let grows = |model: &Model| {
+        let session = block_on(Session::new(model)).expect("starts");
+        session.bytes_of(400) - session.bytes_of(200)
+    };
+    assert_eq!((grows(&model), grows(&student(&linearized(&[2, 2])))), (grows(&load(open(NAME))) / 2, 0));
+    let layers = block_on(layer_errors(&engine(), open(NAME), &adapter(), &texts)).expect("runs");
+    assert!(layers[0].is_none() && layers[1].is_some(), "{layers:?}");
+
+    // What it has not learned cannot be begun from, it is no kind of its own, and some layer is made linear.
+    let settings = LinearizeSettings { linearized: linearized(&[2, 2]), ..settings.clone() };
+    let mut other = block_on(Transfer::new(&engine(), open(NAME), &settings)).expect("plans");
+    let error = block_on(other.student.begin(&adapter())).expect_err("is refused");
+    assert!(error.message().contains("layer 0 keeps") && error.advice().is_some(), "{error}");
+    let source = block_on(open(NAME).adapt(adapter())).expect("fits");
+    let dir = tempfile::tempdir().expect("is made");
+    let conversion = Conversion { source: &source, name: NAME, folder: None, weights: None };
+    let written = conversion.write(&dir.path().join("m"), &mut |_, _| ControlFlow::Continue(()));
+    let error = written.expect_err("is refused");
+    assert!(error.message().contains("layers 0 keep") && error.advice().is_some(), "{error}");
+    let settings = LinearizeSettings { linearized: linearized(&[0, 0]), ..settings };
+    let error = settings.check_student(&open(NAME).config).expect_err("is refused");
+    assert!(error.message().contains("nothing is made linear"), "{error}");
+}

@@ -139,6 +139,13 @@ fn what_is_near_to_the_end_is_the_teacher() {
         let teacher = logits(&load(source));
         let long = logits(&student(name, &linearized(&vec![8; layers])));
         assert!(worst(&long, &teacher) < 1e-5, "{name}: {}", worst(&long, &teacher));
+        // A layer may stay as it is, the first of them as well as the last.
+        for kept in [0, layers - 1] {
+            let mut near = vec![8; layers];
+            near[kept] = 0;
+            let long = logits(&student(name, &linearized(&near)));
+            assert!(worst(&long, &teacher) < 1e-5, "{name}: {}", worst(&long, &teacher));
+        }
         let short = logits(&student(name, &linearized(&vec![2; layers])));
         assert!(worst(&short, &teacher) > 1e-3, "{name}: the far part does something");
     }
@@ -147,7 +154,9 @@ fn what_is_near_to_the_end_is_the_teacher() {
 #[test]
 fn a_text_may_be_cut_saved_and_taken_back() {
     for rank in [0, 4] {
-        cut_saved_and_taken_back(&Linearized { rank, ..linearized(&[2, 4]) });
+        for near in [[2, 4], [0, 3], [3, 0]] {
+            cut_saved_and_taken_back(&Linearized { rank, ..linearized(&near) });
+        }
     }
 }
 
@@ -260,12 +269,15 @@ fn divergence(teacher: &Model, student: &Model, texts: &[Vec<u32>]) -> f64 {
 /// Stage 2: what it measures is the KL of the models as they run, it learns, and its adapter is what has learned.
 #[test]
 fn a_student_learns_from_logits() {
-    for (name, recompute) in [("llama-gqa-tied", Recompute::Nothing), ("qwen3", Recompute::Sections)] {
+    for (name, near, recompute) in [
+        ("llama-gqa-tied", [2, 2], Recompute::Nothing),
+        ("qwen3", [2, 2], Recompute::Sections),
+        ("qwen2", [0, 2], Recompute::Nothing),
+    ] {
         let source = || open(name);
-        let layers = source().config.num_hidden_layers;
-        let begin = || Adapter::from_bytes(some_adapter(&source(), &linearized(&vec![2; layers])), "a");
-        let given = linearized(&vec![2; layers]);
-        let linearized = Linearized { rank: 4, ..given };
+        let given = linearized(&near);
+        let begin = || Adapter::from_bytes(some_adapter(&source(), &given), "a");
+        let linearized = Linearized { rank: 4, ..given.clone() };
         let settings = LinearizeSettings { stage: Stage::Logits, linearized, ..settings(40) };
         let texts: Vec<Vec<u32>> = (0..8).map(|seed| ids(&source(), 96, seed)).collect();
         let mut distill = block_on(Distill::new(&engine(), source(), &settings, recompute)).expect("plans");

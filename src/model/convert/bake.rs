@@ -35,6 +35,12 @@ pub(super) enum Made {
 /// [`ErrorKind::Config`] for one that a `config.json` of ours cannot describe.
 pub(super) fn own(config: &ModelConfig) -> Result<Option<ModelConfig>> {
     let Some(adapted) = config.adapted() else { return Ok(None) };
+    if config.keeps_softmax() {
+        let layers: Vec<String> = adapted.kept().iter().map(usize::to_string).collect();
+        let text =
+            format!("layers {} keep their softmax, which a model of our own kind cannot", layers.join(", "));
+        return Err(Error::new(ErrorKind::Config, text).help("use it with --adapter"));
+    }
     let attention = AttentionConfig {
         kind: AttentionKind::Linearized,
         gate: Gate::Scalar,

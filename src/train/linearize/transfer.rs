@@ -69,7 +69,8 @@ pub async fn layer_errors(
 ) -> Result<Vec<Option<f64>>> {
     let linearized = adapter.linearized.clone();
     let context = texts.iter().map(Vec::len).max().unwrap_or(0);
-    let exact = |near: &usize| near.saturating_add(1).saturating_mul(linearized.block_size) > context;
+    let exact =
+        |near: &usize| *near == 0 || near.saturating_add(1).saturating_mul(linearized.block_size) > context;
     let exact: Vec<bool> = linearized.near.iter().map(exact).collect();
     if exact.iter().all(|exact| *exact) {
         return Ok(vec![None; exact.len()]);
@@ -136,7 +137,7 @@ impl Transfer {
         let reads: Vec<_> = graph.projections.iter().map(|id| (*id, tokens.len() * width)).collect();
         let (calls, inputs) = ([Call::start(tokens.len())], [(graph.ids, tokens)]);
         let read = program.run(Submission { calls: &calls, inputs: &inputs, reads: &reads }).await?;
-        for (layer, words) in read.iter().enumerate() {
+        for (number, (layer, words)) in student.layers().zip(&read).enumerate() {
             let attention = self.attention_of(layer);
             let norms = match attention.layout.normed {
                 true => {
@@ -151,7 +152,7 @@ impl Transfer {
             let gate = f64::from(GATE);
             let given = Given { attention: &attention, projections: &projections, norms, gate, rng };
             let words: Vec<u32> = given.weights().iter().map(|x| x.to_bits()).collect();
-            student.memory.write(&student.learned[layer].name, 0, &words).await?;
+            student.memory.write(&student.learned[number].name, 0, &words).await?;
         }
         Ok(())
     }
@@ -162,7 +163,7 @@ impl Transfer {
     /// # Errors
     /// [`ErrorKind::Numeric`](crate::ErrorKind::Numeric) for a gradient that is not finite; those of the device.
     pub async fn step(&mut self, texts: &[Vec<u32>], step: u64) -> Result<Vec<f64>> {
-        let mut sums = vec![[0.0; 2]; self.student.learned.len()];
+        let mut sums = vec![[0.0; 2]; self.student.config.num_hidden_layers];
         for text in texts {
             self.clear.run(Submission { calls: &[Call::start(1)], ..Submission::default() }).await?;
             self.learn.run(text, &mut sums).await?;
@@ -188,7 +189,7 @@ impl Transfer {
             let program = student.program(&graph.graph, "errors", tokens).await?;
             self.observe = Some(Pass { program, ids: graph.ids, errors: graph.errors });
         }
-        let mut sums = vec![[0.0; 2]; self.student.learned.len()];
+        let mut sums = vec![[0.0; 2]; self.student.config.num_hidden_layers];
         for text in texts {
             self.observe.as_mut().expect("made above").run(text, &mut sums).await?;
         }

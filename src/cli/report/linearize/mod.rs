@@ -150,7 +150,8 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
     let _alone = kept.as_deref().and_then(Path::parent).map(FolderLock::take).transpose()?;
     let before = kept.as_deref().map(|path| LinearizeReport::found(path, &settings)).transpose()?.flatten();
     let names = [options.model.name(), adapter.display().to_string()];
-    let report = before.unwrap_or_else(|| LinearizeReport::begin(names, settings));
+    let kept = student.config.adapted().map(|l| l.kept()).unwrap_or_default();
+    let report = before.unwrap_or_else(|| LinearizeReport::begin(names, kept, settings));
     let earlier = report.seconds;
     catch_interrupt();
     let mut measure = Measure { common, folder, place, adapter, engine, texts, report, earlier, began };

@@ -72,6 +72,8 @@ pub struct Answers {
 pub struct LinearizeReport {
     pub model: String,
     pub adapter: String,
+    /// Layers of the student that keep their softmax.
+    pub kept: Vec<usize>,
     pub settings: Settings,
     /// Relative L2 of the attention of each layer; none where all is exact.
     pub layers: Option<Vec<Option<f64>>>,
@@ -87,7 +89,7 @@ pub struct LinearizeReport {
 
 impl LinearizeReport {
     /// Nothing yet.
-    pub fn begin([model, adapter]: [String; 2], settings: Settings) -> Self {
+    pub fn begin([model, adapter]: [String; 2], kept: Vec<usize>, settings: Settings) -> Self {
         let kind = |(name, _): &(String, String)| Kind {
             name: name.clone(),
             texts: 0,
@@ -100,7 +102,7 @@ impl LinearizeReport {
             Told { trials: 0, recall: distances.map(Recall::at).collect() }
         });
         let (answers, costs) = (Vec::new(), [None, None]);
-        Self { model, adapter, layers: None, kinds, recall, costs, answers, seconds: 0.0, settings }
+        Self { model, adapter, kept, layers: None, kinds, recall, costs, answers, seconds: 0.0, settings }
     }
 
     /// What a file has of the same report; none where there is no file.

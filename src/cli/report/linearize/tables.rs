@@ -45,6 +45,13 @@ impl LinearizeReport {
         if let Some(context) = self.settings.context {
             text += &format!(" The teacher was made for texts of {} tokens.", thousands(context));
         }
+        if !self.kept.is_empty() {
+            let layers: Vec<String> = self.kept.iter().map(usize::to_string).collect();
+            text += &format!(
+                " Layers {} of the student keep their softmax: its memory grows with the text, too.",
+                layers.join(", ")
+            );
+        }
         wrap(&text, 0, Some(WIDTH))
     }
 
