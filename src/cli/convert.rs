@@ -1,4 +1,4 @@
-//! `convert`: a model in other files.
+//! `convert`: a model in other files, with its adapter as a part of it where one is given.
 
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -6,7 +6,6 @@ use std::time::Instant;
 
 use clap::Args;
 use polysketch::model::{Conversion, WeightType, Written};
-use polysketch::{Error, ErrorKind};
 use serde_json::json;
 
 use super::failure::{Outcome, catch_interrupt, interrupted, tell, warn};
@@ -33,11 +32,8 @@ pub struct Options {
 pub fn run(common: &Common, options: &Options) -> Outcome {
     Conversion::check(&options.out, options.weights)?;
     let from = model::place(common, options.model.as_ref())?;
-    if let Some(path) = &from.adapter {
-        let text = format!("--adapter {}: a model is written without its adapter", path.display());
-        return Err(Error::new(ErrorKind::Input, text)
-            .help("leave it out, and give it to the other commands")
-            .into());
+    if from.adapter.is_some() {
+        Conversion::check_adapted(&options.out)?;
     }
     let source = model::open(&from)?;
     if common.talks() {

@@ -1,6 +1,6 @@
 //! `eval`: how well a model predicts a text (SPEC §3).
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -8,6 +8,7 @@ use clap::Args;
 use pollster::block_on;
 use polysketch::files::{is_standard, source_name};
 use polysketch::model::Tokenizer;
+use polysketch::model::buckets::Doubling;
 use polysketch::{Error, ErrorKind};
 use serde::{Serialize, Serializer};
 
@@ -67,22 +68,18 @@ impl Score {
 pub struct Positions(Vec<Score>);
 
 impl Positions {
-    const FIRST: usize = 128;
+    const BUCKETS: Doubling = Doubling { first: 128 };
 
     /// Scores of the token at `position`, the first of the window being at 0.
     pub fn add(&mut self, position: usize, score: Score) {
-        let bucket = (position / Self::FIRST).checked_ilog2().map_or(0, |log| log as usize + 1);
-        if self.0.len() <= bucket {
-            self.0.resize(bucket + 1, Score::default());
-        }
-        self.0[bucket].add(score);
+        Self::BUCKETS.entry(&mut self.0, position).add(score);
     }
 
     /// Name, score and its mean of the buckets that have any.
     fn rows(&self) -> impl Iterator<Item = (String, Score, f64)> {
         self.0.iter().enumerate().filter_map(|(i, score)| {
-            let from = if i == 0 { 1 } else { Self::FIRST << (i - 1) };
-            Some((format!("{from}-{}", Self::FIRST << i), *score, score.per_token()?))
+            let Range { start, end } = Self::BUCKETS.range(i);
+            Some((format!("{start}-{end}"), *score, score.per_token()?))
         })
     }
 

@@ -301,8 +301,8 @@ fn summary(options: &Options, model: &Model, sampling: &GenerateOptions, done: &
             lines.push(format!("seed     {}", sampling.seed));
         }
     }
-    let length =
-        if model.attention().has_cache() { "with its key-value cache" } else { "the same at any length" };
+    let cached = model.attention().has_cache() || model.config().keeps_softmax();
+    let length = if cached { "with its key-value cache" } else { "the same at any length" };
     let saved =
         options.state_out.as_deref().map(|path| format!(", saved in {}", path.display())).unwrap_or_default();
     lines.push(format!(

@@ -37,8 +37,10 @@ pub struct Options {
 
 /// Whether the state grows with the text.
 fn has_cache(facts: &Facts) -> bool {
-    let made_linear = facts.config.linearized.is_some();
-    !made_linear && facts.config.attention.feature_count(facts.config.head_size()).is_none()
+    let config = &facts.config;
+    let constant =
+        config.linearized.is_some() || config.attention.feature_count(config.head_size()).is_some();
+    !constant || config.keeps_softmax()
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -277,7 +279,11 @@ fn as_text(
     let slots = options.slots as u64;
     let mut rows = vec![row("weights", memory.weights, String::new())];
     let each = |size: u64| if slots > 1 { format!("{} a text, ", bytes(size)) } else { String::new() };
-    let constant = if n.cache > 0 { "logits and sampler" } else { "the same at any length" };
+    let constant = match n.cache {
+        0 => "the same at any length",
+        _ if facts.config.keeps_softmax() => "of the linear layers, the same at any length",
+        _ => "logits and sampler",
+    };
     rows.push(row("state", memory.state - memory.cache, format!("{}{constant}", each(n.state))));
     if n.cache > 0 {
         let most = thousands(options.model.load.max_context as u64);
@@ -323,7 +329,7 @@ fn as_text(
 
 /// Linearised attention in words.
 fn made_linear(l: &Linearized) -> String {
-    let usual = l.near.iter().copied().min().unwrap_or(0);
+    let usual = l.near.iter().copied().filter(|near| *near > 0).min().unwrap_or(0);
     let long = |near: usize| l.near.iter().filter(|n| **n == near).count();
     let mut others: Vec<usize> = l.near.iter().copied().filter(|near| *near > usual).collect();
     others.sort_unstable();
@@ -335,9 +341,13 @@ fn made_linear(l: &Linearized) -> String {
     let others = others.into_iter().map(|near| {
         format!(", {} in {}", output::plural(near, "block"), output::plural(long(near), "layer"))
     });
+    let memory = match l.kept().len() {
+        0 => "constant state".to_string(),
+        n => format!("softmax in {}: state grows with the text", output::plural(n, "layer")),
+    };
     format!(
         "{} of {} and the first {}{reach} exactly{}, all others through sketches of {} with {} hidden units, \
-         {}constant state",
+         {}{memory}",
         output::plural(usual, "block"),
         l.block_size,
         output::plural(l.sinks, "token"),

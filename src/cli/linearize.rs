@@ -67,6 +67,9 @@ pub struct Options {
     /// Layers that see more blocks exactly, as LAYER,LAYER,…=BLOCKS
     #[arg(long, value_name = "LAYERS=BLOCKS", value_parser = long, help_heading = "The student")]
     long: Vec<Long>,
+    /// Layers that stay as they are, as LAYER,LAYER,…: with them the memory of a text grows
+    #[arg(long, value_name = "LAYERS", value_delimiter = ',', help_heading = "The student")]
+    keep_softmax: Vec<usize>,
     /// Tokens of a block [default: 128]
     #[arg(long, value_name = "N", value_parser = count, help_heading = "The student")]
     block: Option<usize>,
@@ -133,7 +136,7 @@ impl Options {
                     .help("give --begin FILE, an adapter of --stage attention"));
             }
         };
-        let usual = teacher.trained_context().filter(|_| teacher.rope.where_ != RopeWhere::None);
+        let usual = teacher.stated_context().filter(|_| teacher.rope.where_ != RopeWhere::None);
         linearized.sink_reach = match (self.sink_reach, usual) {
             (Some(reach), _) => reach,
             (None, Some(trained)) if linearized.sink_reach == 0 => linearized.usual_reach(trained),
@@ -155,14 +158,15 @@ impl Options {
             Some(near) => vec![near; layers],
             None => usual.near,
         };
-        for Long(which, blocks) in &self.long {
+        let long = self.long.iter().map(|Long(which, blocks)| ("--long", which, *blocks));
+        for (option, which, blocks) in long.chain([("--keep-softmax", &self.keep_softmax, 0)]) {
             for &layer in which {
                 let Some(near) = near.get_mut(layer) else {
                     let text =
-                        format!("--long names layer {layer} of a model of {}", plural(layers, "layer"));
+                        format!("{option} names layer {layer} of a model of {}", plural(layers, "layer"));
                     return Err(Error::new(ErrorKind::Input, text).help("layers are counted from 0"));
                 };
-                *near = *blocks;
+                *near = blocks;
             }
         }
         Ok(Linearized {
@@ -182,6 +186,7 @@ impl Options {
         let given = [
             ("--near", self.near.is_some()),
             ("--long", !self.long.is_empty()),
+            ("--keep-softmax", !self.keep_softmax.is_empty()),
             ("--block", self.block.is_some()),
             ("--sinks", self.sinks.is_some()),
             ("--sketch", self.sketch.is_some()),

@@ -181,7 +181,7 @@ words! {
 pub struct Linearized {
     /// b.
     pub block_size: usize,
-    /// Blocks that queries see exactly, of each layer.
+    /// Blocks that queries see exactly, of each layer; 0: a layer that stays as it is, with a key-value cache.
     pub near: Vec<usize>,
     /// First tokens of a text that they see exactly.
     pub sinks: usize,
@@ -201,14 +201,6 @@ pub struct Linearized {
 }
 
 impl Linearized {
-    /// The reach of the sinks of a model that was trained on texts of so many tokens: as far as it has seen them. None
-    /// where all of that is near.
-    pub fn usual_reach(&self, trained: usize) -> usize {
-        let near = self.near.iter().copied().max().unwrap_or(0);
-        let blocks = (trained / self.block_size.max(1)).saturating_sub(1);
-        if blocks < near { 0 } else { blocks * self.block_size }
-    }
-
     /// Two blocks of 128 and 4 sinks, sketches of 16 with 64 hidden units: what trials found.
     pub fn usual(layers: usize) -> Self {
         Self {
@@ -443,13 +435,6 @@ pub(crate) fn binomial(n: usize, k: usize) -> Option<usize> {
 }
 
 impl ModelConfig {
-    /// Tokens of the longest texts that a public model was trained on, where its files say so.
-    pub fn trained_context(&self) -> Option<usize> {
-        let of_origin = |key: &str| self.origin.as_ref()?.get(key)?.as_u64().filter(|n| *n > 0);
-        let context = ["max_position_embeddings", "n_positions", "n_ctx"].into_iter().find_map(of_origin)?;
-        usize::try_from(context).ok()
-    }
-
     /// h: width of one head.
     pub fn head_size(&self) -> usize {
         self.head_dim
@@ -465,15 +450,21 @@ impl ModelConfig {
         Some(self.learned_positions).filter(|most| *most > 0)
     }
 
+    /// Tokens of the texts that it was made for, where the `config.json` of another family says it.
+    pub fn stated_context(&self) -> Option<u64> {
+        let of_origin = |key: &str| self.origin.as_ref()?.get(key)?.as_u64().filter(|n| *n > 0);
+        ["max_position_embeddings", "n_positions", "n_ctx"].into_iter().find_map(of_origin)
+    }
+
     /// How an adapter made its attention linear, if one did.
     pub fn adapted(&self) -> Option<&Linearized> {
         self.linearized.as_ref().filter(|_| self.attention.kind != AttentionKind::Linearized)
     }
 
-    /// Whether the joined projection to queries, keys, values and gates has a bias.
-    pub fn has_qkv_bias(&self) -> bool {
+    /// Whether the joined projection to queries, keys, values and gates of a layer has a bias.
+    pub fn has_qkv_bias(&self, layer: usize) -> bool {
         let gated = self.attention.gate == Gate::Scalar && self.attention.kind != AttentionKind::Softmax;
-        self.biases.qkv || (gated && self.attention.gate_bias) || self.adapted().is_some()
+        self.biases.qkv || (gated && self.attention.gate_bias) || self.adapted_in(layer).is_some()
     }
 
     /// Columns of all key heads together, G h.

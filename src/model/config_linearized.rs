@@ -1,4 +1,5 @@
-//! What attention of the kind `linearized` has of its own in `config.json` (SPEC §10): reading and rules.
+//! What attention of the kind `linearized` has of its own in `config.json` (SPEC §10): reading and rules; layers
+//! that stay as they are.
 
 use serde_json::Value;
 
@@ -43,7 +44,38 @@ pub(super) fn near_and_far(
     Ok(linearized)
 }
 
+impl Linearized {
+    /// Whether a layer keeps its softmax attention.
+    pub fn keeps(&self, layer: usize) -> bool {
+        self.near.get(layer) == Some(&0)
+    }
+
+    /// The reach of the sinks of a model that was trained on texts of so many tokens: as far as it has seen them. None
+    /// where all of that is near.
+    pub fn usual_reach(&self, trained: u64) -> usize {
+        let near = self.near.iter().copied().max().unwrap_or(0);
+        let trained = usize::try_from(trained).unwrap_or(usize::MAX);
+        let blocks = (trained / self.block_size.max(1)).saturating_sub(1);
+        if blocks < near { 0 } else { blocks * self.block_size }
+    }
+
+    /// The layers that do.
+    pub fn kept(&self) -> Vec<usize> {
+        (0..self.near.len()).filter(|layer| self.keeps(*layer)).collect()
+    }
+}
+
 impl ModelConfig {
+    /// How an adapter made a layer linear: some keep their softmax.
+    pub fn adapted_in(&self, layer: usize) -> Option<&Linearized> {
+        self.adapted().filter(|l| !l.keeps(layer))
+    }
+
+    /// Whether layers of a linearised model keep their softmax, so that its state grows with the text.
+    pub fn keeps_softmax(&self) -> bool {
+        self.adapted().is_some_and(|l| l.near.contains(&0))
+    }
+
     /// The rules of the kind, for configurations of any origin.
     pub(super) fn check_linearized(&self) -> Checked<()> {
         let Some(l) = &self.linearized else {

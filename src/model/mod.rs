@@ -1,6 +1,7 @@
 //! Models: configuration, checkpoint, tokenizer, the transformer as a graph, sessions.
 
 pub mod adapter;
+pub mod buckets;
 mod byte_level;
 #[doc(hidden)]
 pub mod bytes;

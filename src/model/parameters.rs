@@ -118,7 +118,7 @@ impl ModelConfig {
             }
             linear(add, &format!("{layer}.mlp.up_proj"), [m, d], mlp);
             linear(add, &format!("{layer}.mlp.down_proj"), [d, m], mlp);
-            if let Some(l) = self.adapted() {
+            if let Some(l) = self.adapted_in(i) {
                 let (sketch, gate) = (linear_sketch(i), linear_gate(i));
                 let of_sides = affine_sketches(self, l, "").map(|(_, weights)| weights.count());
                 let numbers = self.num_key_value_heads * of_sides.iter().sum::<usize>();

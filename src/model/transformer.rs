@@ -117,8 +117,8 @@ pub fn attention(config: &ModelConfig) -> Attention {
             None if sketch > 0 => a.block_size,
             None => DEFAULT_BLOCK,
         },
-        // Of the first layer; the others may see more or less.
-        near: linearized.and_then(|l| l.near.first().copied()).unwrap_or(1),
+        // Of the first layer that has any; the others may see more or less.
+        near: linearized.and_then(|l| l.near.iter().copied().find(|near| *near > 0)).unwrap_or(1),
         sinks: linearized.map_or(0, |l| l.sinks),
         sink_reach: linearized.map_or(0, |l| l.sink_reach),
         lead: 0,
@@ -141,7 +141,10 @@ pub fn check_layers(config: &ModelConfig) -> Result<()> {
             format!("updates of rank {}: must be a multiple of 4, at most {}", l.rank, config.hidden_size);
         return Err(Error::new(ErrorKind::Config, text));
     }
-    for (layer, near) in l.near.iter().enumerate() {
+    if l.near.iter().all(|near| *near == 0) {
+        return Err(Error::new(ErrorKind::Config, "all layers keep their softmax: nothing is made linear"));
+    }
+    for (layer, near) in l.near.iter().enumerate().filter(|(_, near)| **near > 0) {
         let of_layer = attention.clone().with_near(*near, l.sinks).check();
         of_layer.map_err(|e| Error::new(e.kind(), format!("layer {layer}: {}", e.message())))?;
     }
@@ -297,7 +300,7 @@ pub struct Transfer {
     pub ids: TensorId,
     /// Outputs `[rows, 2]` of each layer: squares of error and of the teacher's output, both behind the projection o.
     pub errors: Vec<TensorId>,
-    /// Outputs `[rows, qkv_width]` of each layer, where asked for.
+    /// Outputs `[rows, qkv_width]` of each layer that is made linear, where asked for.
     pub projections: Vec<TensorId>,
     /// What backward passes carry, to be cleared before each call.
     pub carries: Vec<TensorId>,
@@ -315,7 +318,8 @@ pub enum Transferring {
 }
 
 /// The graph of attention transfer of a linearised model. Students see their teacher's input, so that layers are
-/// independent; positions that are exact count for nothing.
+/// independent; positions that are exact count for nothing. What an adapter adds to projections is the
+/// student's alone.
 ///
 /// # Errors
 /// As [`build`].
@@ -329,18 +333,31 @@ pub fn transfer(config: &ModelConfig, what: Transferring, options: &Build) -> Re
     for i in 0..config.num_hidden_layers {
         let own = b.attention_of(i);
         let l = own.layout.clone();
-        let (qkv, student) = b.attend(i, &own, Mode::Transfer, x, lanes)?;
-        if what == Transferring::Projections {
+        let kept = config.linearized.as_ref().is_some_and(|l| l.keeps(i));
+        let mode = if kept { Mode::Train } else { Mode::Transfer };
+        let (qkv, student) = b.attend(i, &own, mode, x, lanes)?;
+        if what == Transferring::Projections && !kept {
             b.g.output(qkv, &format!("projections.{i}"));
             projections.push(qkv);
         }
-        let teacher = own.teacher(&mut b.g, &format!("layers.{i}.teacher"), lanes, &student)?;
-        let o = format!("layers.{i}.o");
-        let y = b.linear(&o, student.output, l.width(), d, config.biases.o, None)?;
-        let t = b.linear(&o, teacher, l.width(), d, config.biases.o, None)?;
+        let y = b.projection(i, "o", student.output, [l.width(), d], config.biases.o, None)?;
+        let teacher = match std::mem::take(&mut b.rank) {
+            rank if kept => {
+                b.rank = rank;
+                student.output
+            }
+            0 => own.teacher(&mut b.g, &format!("layers.{i}.teacher"), lanes, &student)?,
+            // Its rows are not those of the student.
+            rank => {
+                let teacher = b.attend(i, &own.as_softmax(), Mode::Train, x, lanes)?.1.output;
+                b.rank = rank;
+                teacher
+            }
+        };
+        let t = b.linear(&format!("layers.{i}.o"), teacher, l.width(), d, config.biases.o, None)?;
         let kernel = TransferError { width: d, first: l.near * l.block };
         let error = b.g.apply1(&format!("layers.{i}.error"), kernel.clone(), &[y, t, lanes])?;
-        if what == Transferring::Gradients {
+        if what == Transferring::Gradients && !kept {
             let label = format!("layers.{i}.error_grad");
             let dy = b.g.apply1(&label, TransferErrorGrad(kernel), &[y, t, error, lanes])?;
             let sketch = format!("layers.{i}.sketch");
@@ -406,7 +423,8 @@ pub fn distillation(
     b.rank = 0;
     let mut x = first;
     for layer in 0..config.num_hidden_layers {
-        (x, _) = b.layer_with(layer, &b.attention.clone(), Mode::Train, x, lanes)?;
+        let teacher = b.attention_of(layer);
+        (x, _) = b.layer_with(layer, &teacher, Mode::Train, x, lanes)?;
     }
     let teacher = b.logits(x, Unit::Rows)?;
     b.rank = config.adapted().map_or(0, |l| l.rank);
@@ -488,7 +506,7 @@ impl<'a> Builder<'a> {
     ) -> Result<TensorId> {
         let label = format!("layers.{layer}.{which}");
         let y = self.linear(&label, x, inputs, outputs, has_bias, residual)?;
-        if self.rank == 0 {
+        if self.rank == 0 || self.config.adapted_in(layer).is_none() {
             return Ok(y);
         }
         let a = self.g.parameter(&format!("{label}.lora_a"), DType::F32, shape![self.rank, inputs]);
@@ -536,10 +554,11 @@ impl<'a> Builder<'a> {
         Ok(x)
     }
 
-    /// The attention of a layer: layers of a linearised model see more or less exactly.
+    /// The attention of a layer: layers of a linearised model see more or less exactly, or stay as they are.
     fn attention_of(&self, layer: usize) -> Attention {
         let attention = self.attention.clone();
         match self.config.linearized.as_ref().and_then(|l| l.near.get(layer).copied()) {
+            Some(0) => self::attention(&ModelConfig { linearized: None, ..self.config.clone() }),
             Some(near) => {
                 let sinks = attention.layout.sinks;
                 attention.with_near(near, sinks)
@@ -585,7 +604,7 @@ impl<'a> Builder<'a> {
     ) -> Result<(TensorId, LayerHandles)> {
         let (d, l) = (self.config.hidden_size, attention.layout.clone());
         let y = self.norm(&format!("layers.{i}.attention_norm"), x, Unit::Rows)?;
-        let has_bias = self.config.has_qkv_bias();
+        let has_bias = self.config.has_qkv_bias(i);
         let qkv = self.projection(i, "qkv", y, [d, l.qkv_width()], has_bias, None)?;
         let norms =
             l.normed.then(|| self.g.parameter(&format!("layers.{i}.norms"), DType::F32, shape![4, l.head]));

@@ -291,16 +291,17 @@ pub fn packed(
             false => vec![Part::Zeros(heads * h)],
         };
         let mut bias = projections.map(of_bias).concat();
-        if config.adapted().is_some() {
+        let adapted = config.adapted_in(i);
+        if adapted.is_some() {
             // Gates of their own, the same for every token.
             qkv.push(Part::Zeros((heads + rest) * d));
             bias.extend([whole(linear_gate(i), heads), Part::Zeros(rest)]);
-        } else if gated {
+        } else if gated && config.adapted().is_none() {
             qkv.extend([whole(format!("{at}.gate_proj.weight"), heads * d), Part::Zeros(rest * d)]);
             let gate_bias = or_zeros(format!("{at}.gate_proj.bias"), heads, config.attention.gate_bias);
             bias.extend([gate_bias, Part::Zeros(rest)]);
         }
-        if config.has_qkv_bias() {
+        if config.has_qkv_bias(i) {
             add(format!("layers.{i}.qkv_bias"), DType::F32, None, bias);
         }
         add(format!("layers.{i}.qkv"), of_type("qkv"), Some(d), qkv);
@@ -314,14 +315,14 @@ pub fn packed(
             let query = norm(format!("{at}.q_norm"), h, bias);
             add(format!("layers.{i}.norms"), DType::F32, None, [query, key].concat());
         }
-        if let (Some(_), Some(n)) = (config.adapted(), attention.sketch_weights()) {
+        if let (Some(_), Some(n)) = (adapted, attention.sketch_weights()) {
             add(format!("layers.{i}.sketch"), DType::F32, None, vec![whole(linear_sketch(i), n)]);
-        } else if let Some(l) = &config.linearized {
+        } else if let Some(l) = config.linearized.as_ref().filter(|_| config.adapted().is_none()) {
             add(format!("layers.{i}.sketch"), DType::F32, None, affine_sketch_parts(config, l, &at));
         } else if let Some(parts) = sketch_parts(attention, &format!("{at}.sketch")) {
             add(format!("layers.{i}.sketch"), DType::F32, None, parts);
         }
-        if let Some(l) = config.adapted().filter(|l| l.rank > 0) {
+        if let Some(l) = adapted.filter(|l| l.rank > 0) {
             let qkv = config.linear_qkv_width();
             for (projection, [outputs, inputs]) in [("qkv", [qkv, d]), ("o", [d, queries * h])] {
                 for (name, n) in linear_update(i, projection).into_iter().zip([inputs, outputs]) {

@@ -12,6 +12,7 @@ use std::ops::ControlFlow;
 use serde::Serialize;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::model::buckets::Doubling;
 use crate::model::{Model, Session, Tokenizer};
 
 /// How it is measured.
@@ -95,7 +96,7 @@ impl Group {
 pub struct Past {
     /// Names that occurred before, by distance, then those that did not.
     pub groups: Vec<Group>,
-    /// Tokens and their mean nats by position: of 1 to 127, then of buckets that double.
+    /// Tokens and their mean nats by position: of each of [`BUCKETS`].
     pub positions: Vec<Position>,
 }
 
@@ -108,13 +109,8 @@ pub struct Position {
     pub nll: f64,
 }
 
-/// First positions that are counted together; each further bucket is as long as all before it.
-const FIRST: usize = 128;
-
-/// First position of a bucket, and the one behind its last.
-pub fn range(bucket: usize) -> [usize; 2] {
-    if bucket == 0 { [1, FIRST] } else { [FIRST << (bucket - 1), FIRST << bucket] }
-}
+/// The buckets of [`Past::positions`].
+pub const BUCKETS: Doubling = Doubling { first: 128 };
 
 /// Most tokens of a sentence that are scored, its name among them.
 const SENTENCE: usize = 40;
@@ -349,11 +345,9 @@ async fn read_on(
     let mut position = range.start.max(1);
     let mut tell = |_: usize, nll: &[f32]| {
         for nll in nll {
-            let bucket = (position / FIRST).checked_ilog2().map_or(0, |log| log as usize + 1);
-            if sums.len() <= bucket {
-                sums.resize(bucket + 1, (0, 0.0));
-            }
-            sums[bucket] = (sums[bucket].0 + 1, sums[bucket].1 + f64::from(*nll));
+            let (tokens, sum) = BUCKETS.entry(sums, position);
+            *tokens += 1;
+            *sum += f64::from(*nll);
             position += 1;
         }
         ControlFlow::Continue(())

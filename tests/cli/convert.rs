@@ -40,10 +40,15 @@ fn convert(model: &Path, out: &Path, more: &[&str]) -> Value {
 
 /// The logits of some tokens.
 fn logits(model: &Path, more: &[&str]) -> Vec<f32> {
+    logits_of(model, 20, more)
+}
+
+/// The logits of two texts of so many tokens.
+fn logits_of(model: &Path, count: usize, more: &[&str]) -> Vec<f32> {
     let dir = folder();
     let (tokens, out) = (dir.path().join("tokens"), dir.path().join("logits"));
-    let ids: Vec<i32> = (0..40).map(|i| i * 7 % 60).collect();
-    write_tokens(&tokens, &[2, 20], &ids);
+    let ids: Vec<i32> = (0..2 * count as i32).map(|i| i * 7 % 60).collect();
+    write_tokens(&tokens, &[2, count], &ids);
     let words = ["logits", "--backend", "cpu", "--quiet", "--model", arg(model), "--tokens", arg(&tokens)];
     stdout(&[&words[..], &["--out", arg(&out)], more].concat());
     read_tensors(&out).unwrap().f32("logits").unwrap()
@@ -321,4 +326,34 @@ fn what_cannot_be_is_refused_and_nothing_is_replaced() {
         stdout(&[&all[..], words].concat())
     };
     assert_eq!(text(&["--model", arg(&new)]), text(&[]));
+}
+
+#[test]
+fn an_adapter_is_written_into_its_model() {
+    let dir = folder();
+    let (model, out) = (public("gguf/llama-Q4_1_smol.gguf"), dir.path().join("whole"));
+    let adapter = public("gguf/llama-Q4_1_smol.adapter.safetensors");
+    let with = ["--adapter", arg(&adapter)];
+    let want = logits_of(&model, 90, &with);
+    let told = convert(&model, &out, &[&with[..], &["--weights", "f32"]].concat());
+    assert_eq!((&told["family"], &told["notes"]), (&"polysketch".into(), &Value::Array(vec![])));
+    let off = error(&logits_of(&out, 90, &[]), &want);
+    assert!(off <= 1e-5, "{off:e}");
+    assert!(error(&logits_of(&model, 90, &[]), &want) > 1e-3, "the adapter does something");
+    // Every command runs it without one, and another adapter is none for it.
+    let said = stdout(&["inspect", "--model", arg(&out)]);
+    assert!(said.contains("linearized attention") && said.contains("constant state"), "{said}");
+    let chat = ["chat", "--quiet", "--model", arg(&out), "--max-tokens", "4"];
+    succeeded(&chat, run_with(&chat, b"Hello\n"));
+    let twice = [&["generate", "--model", arg(&out), "--prompt", "a"][..], &with].concat();
+    fails(run(&twice), &["linearized attention"], true);
+    // A folder again, which is the same.
+    let again = dir.path().join("again");
+    convert(&out, &again, &["--weights", "f32"]);
+    same_tensors(&open(&out), &open(&again), "again");
+
+    let file = dir.path().join("m.gguf");
+    let refused = ["convert", "--model", arg(&model), "--out", arg(&file), "--adapter", arg(&adapter)];
+    fails(run(&refused), &["m.gguf: GGUF files have no linearised attention"], true);
+    assert!(!file.exists());
 }

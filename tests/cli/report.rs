@@ -106,3 +106,129 @@ fn names_that_occurred_before_are_counted_by_distance() {
         true,
     );
 }
+
+/// A model with a longer context than its folder says, and an adapter that makes it linear.
+fn linearised(dir: &std::path::Path, text: &str, more: &[&str]) -> [String; 2] {
+    let model = dir.join("model");
+    fs::create_dir(&model).unwrap();
+    let public = repository("tests/public/llama-hf");
+    for name in names(&public) {
+        fs::copy(public.join(&name), model.join(&name)).unwrap();
+    }
+    let config = fs::read_to_string(model.join("config.json")).unwrap();
+    let config = config.replace("\"max_position_embeddings\": 256", "\"max_position_embeddings\": 512");
+    fs::write(model.join("config.json"), config).unwrap();
+    let adapter = dir.join("adapter");
+    let sizes = [
+        "--block",
+        "8",
+        "--long",
+        "1=16",
+        "--sinks",
+        "2",
+        "--sketch",
+        "8",
+        "--hidden",
+        "8",
+        "--context",
+        "192",
+    ];
+    let files = ["--data", text, "--held-out", text, "--out", arg(&adapter)];
+    let linearize = ["linearize", "--teacher", arg(&model), "--steps", "1", "--batch", "1", "--quiet"];
+    stdout(&[&linearize[..], &sizes, &files, more].concat());
+    [arg(&model).into(), arg(&adapter).into()]
+}
+
+#[test]
+fn a_report_of_a_linearised_model_goes_on_where_it_was() {
+    let dir = folder();
+    let text = dir.path().join("text.txt");
+    let words: Vec<String> = (0..600).map(|i| format!("the word {} came", i * i % 89)).collect();
+    fs::write(&text, words.join(" ")).unwrap();
+    let [model, adapter] = linearised(dir.path(), arg(&text), &[]);
+    let out = dir.path().join("out");
+    let data = format!("words={}", text.display());
+    let sizes =
+        ["--texts", "2", "--trials", "2", "--recall", "32", "1k", "--lengths", "64", "--answers", "2"];
+    let base = [
+        "report",
+        "linearize",
+        "--model",
+        &model,
+        "--adapter",
+        &adapter,
+        "--data",
+        &data,
+        "--out",
+        arg(&out),
+    ];
+    let command =
+        |tokens: &'static str| [&base[..], &sizes, &["--backend", "cpu", "--tokens", tokens]].concat();
+    let report = json(&command("600"));
+    assert_eq!(names(&out), ["linearize.json", "linearize.svg"]);
+    let file = out.join("linearize.json");
+    let written = || serde_json::from_str::<serde_json::Value>(&fs::read_to_string(&file).unwrap()).unwrap();
+    assert_eq!(written(), report);
+    assert!(report["layers"][0].as_f64().unwrap() > 0.0 && report["layers"][1].as_f64().unwrap() > 0.0);
+    assert_eq!((&report["kinds"][0]["texts"], report["answers"].as_array().unwrap().len()), (&2.into(), 2));
+    // The teacher's context holds one distance, the student has both.
+    let told = |who: usize| report["recall"][who]["recall"].as_array().unwrap().len();
+    assert_eq!([0, 1, 2].map(told), [1, 2, 2]);
+    assert_eq!(report["recall"][2]["recall"][1]["digits"], 8);
+
+    // What is there is not measured again, what is not is: a part that was changed by hand stays, one that is missing
+    // comes back.
+    let mut changed = report.clone();
+    changed["layers"][0] = 0.125.into();
+    changed["kinds"][0]["name"] = "changed".into();
+    changed["answers"].as_array_mut().unwrap().pop();
+    changed["costs"][1] = serde_json::Value::Null;
+    changed["recall"][2]["trials"] = 1.into();
+    fs::write(&file, changed.to_string()).unwrap();
+    let said = stdout(&[&command("600")[..], &["--quiet"]].concat());
+    for words in ["0: 0.125", "changed", "not hold the longer ones", "with a teacher", "In all, the student"]
+    {
+        assert!(said.contains(words), "{words:?} is not in {said}");
+    }
+    let again = written();
+    assert_eq!(again["layers"], changed["layers"]);
+    assert_eq!(again["kinds"], changed["kinds"]);
+    assert_eq!(again["answers"], report["answers"]);
+    assert_eq!(again["costs"][0], report["costs"][0]);
+    assert_eq!(again["costs"][1][0]["tokens"], 64);
+    assert_eq!(again["recall"][2]["trials"], 2);
+    assert_eq!(again["recall"][2]["recall"][0]["digits"], 12, "one trial more");
+
+    // Another command, and another file.
+    fails(run(&command("601")), &["another command", "tokens 600, now 601"], true);
+    fs::write(&file, "{}").unwrap();
+    fails(run(&command("600")), &["linearize.json: is no report"], true);
+}
+
+#[test]
+fn layers_that_keep_their_softmax_are_told() {
+    let dir = folder();
+    let text = dir.path().join("text.txt");
+    fs::write(&text, "the word came and went, and ".repeat(200)).unwrap();
+    let keep = ["--keep-softmax", "0"];
+    let [model, adapter] = linearised(dir.path(), arg(&text), &keep);
+    let with = ["--model", &model, "--adapter", &adapter];
+    let said = stdout(&[&["inspect"][..], &with].concat());
+    let told = said.contains("softmax in 1 layer: state grows with the text");
+    assert!(told && !said.contains("constant state") && said.contains("key-value cache  "), "{said}");
+    let generate = ["generate", "--backend", "cpu", "--prompt", "the word", "--max-tokens", "3"];
+    let output = run(&[&generate[..], &with].concat());
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success() && said.contains("with its key-value cache"), "{said}");
+    let data = format!("words={}", text.display());
+    let sizes = ["--texts", "1", "--tokens", "300", "--recall", "--lengths", "64", "--answers", "0"];
+    let report = ["report", "linearize", "--backend", "cpu", "--data", &data];
+    let said = stdout(&[&report[..], &with, &sizes].concat());
+    let said = said.replace('\n', " ");
+    assert!(said.contains("Layers 0 of the student keep their softmax: its memory grows"), "{said}");
+    let out = dir.path().join("other");
+    let other = ["linearize", "--teacher", &model, "--data", arg(&text), "--held-out", arg(&text)];
+    let other = |more: &[&'static str]| run(&[&other[..], &["--out", arg(&out)], more].concat());
+    fails(other(&["--keep-softmax", "0,2"]), &["--keep-softmax names layer 2 of a model of 2 layers"], true);
+    fails(other(&["--keep-softmax", "0,1"]), &["nothing is made linear"], true);
+}

@@ -19,19 +19,23 @@ use polysketch::train::linearize::texts::Texts;
 use polysketch::train::linearize::{Distill, Learning, LinearizeSettings, Stage, Transfer};
 use polysketch::{Error, ErrorKind};
 
-fn engine() -> Engine {
+pub fn engine() -> Engine {
     Engine::on(Executor::Cpu(CpuExecutor::default()))
 }
 
-fn open(name: &str) -> ModelSource {
-    ModelSource::open(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/public").join(name)).expect("opens")
+pub fn public(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/public").join(name)
 }
 
-fn load(source: ModelSource) -> Model {
+pub fn open(name: &str) -> ModelSource {
+    ModelSource::open(&public(name)).expect("opens")
+}
+
+pub fn load(source: ModelSource) -> Model {
     block_on(engine().load(source, &LoadOptions::default(), &mut |_, _| {})).expect("loads")
 }
 
-fn linearized(near: &[usize]) -> Linearized {
+pub fn linearized(near: &[usize]) -> Linearized {
     let (sinks, sketch, hidden) = (2, 8, 8);
     Linearized {
         block_size: 8,
@@ -46,12 +50,12 @@ fn linearized(near: &[usize]) -> Linearized {
 }
 
 /// A settled way through the vocabulary: what the same text is for all tests.
-fn ids(model: &ModelSource, count: usize, seed: u64) -> Vec<u32> {
+pub fn ids(model: &ModelSource, count: usize, seed: u64) -> Vec<u32> {
     let vocabulary = model.config.vocab_size as u64;
     (0..count as u64).map(|i| ((i * i * 7 + i * (3 + seed) + seed) % 97 % vocabulary) as u32).collect()
 }
 
-fn settings(steps: u64) -> LinearizeSettings {
+pub fn settings(steps: u64) -> LinearizeSettings {
     let linearized = Linearized { sketch: 16, hidden: 32, ..linearized(&[2, 3]) };
     let stage = Stage::Attention;
     LinearizeSettings {
@@ -108,7 +112,7 @@ fn a_toy_teacher_is_learned_from() {
 }
 
 /// An adapter for a model whose sketches are some small numbers, and what it adds to projections smaller ones.
-fn some_adapter(source: &ModelSource, linearized: &Linearized) -> Vec<u8> {
+pub fn some_adapter(source: &ModelSource, linearized: &Linearized) -> Vec<u8> {
     let base = block_on(source.fingerprint()).expect("reads");
     let config = ModelConfig { linearized: Some(linearized.clone()), ..source.config.clone() };
     let values = config.parameters().into_iter().filter(|spec| spec.name.starts_with(ADAPTED)).map(|spec| {
@@ -126,7 +130,7 @@ fn student(name: &str, linearized: &Linearized) -> Model {
     load(block_on(source.adapt(adapter)).expect("fits"))
 }
 
-fn worst(a: &[f32], b: &[f32]) -> f32 {
+pub fn worst(a: &[f32], b: &[f32]) -> f32 {
     assert_eq!(a.len(), b.len());
     a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
 }
@@ -144,6 +148,13 @@ fn what_is_near_to_the_end_is_the_teacher() {
         let teacher = logits(&load(source));
         let long = logits(&student(name, &linearized(&vec![8; layers])));
         assert!(worst(&long, &teacher) < 1e-5, "{name}: {}", worst(&long, &teacher));
+        // A layer may stay as it is, the first of them as well as the last.
+        for kept in [0, layers - 1] {
+            let mut near = vec![8; layers];
+            near[kept] = 0;
+            let long = logits(&student(name, &linearized(&near)));
+            assert!(worst(&long, &teacher) < 1e-5, "{name}: {}", worst(&long, &teacher));
+        }
         let short = logits(&student(name, &linearized(&vec![2; layers])));
         assert!(worst(&short, &teacher) > 1e-3, "{name}: the far part does something");
     }
@@ -152,7 +163,9 @@ fn what_is_near_to_the_end_is_the_teacher() {
 #[test]
 fn a_text_may_be_cut_saved_and_taken_back() {
     for rank in [0, 4] {
-        cut_saved_and_taken_back(&Linearized { rank, ..linearized(&[2, 4]) });
+        for near in [[2, 4], [0, 3], [3, 0]] {
+            cut_saved_and_taken_back(&Linearized { rank, ..linearized(&near) });
+        }
     }
 }
 
@@ -265,12 +278,15 @@ fn divergence(teacher: &Model, student: &Model, texts: &[Vec<u32>]) -> f64 {
 /// Stage 2: what it measures is the KL of the models as they run, it learns, and its adapter is what has learned.
 #[test]
 fn a_student_learns_from_logits() {
-    for (name, recompute) in [("llama-gqa-tied", Recompute::Nothing), ("qwen3", Recompute::Sections)] {
+    for (name, near, recompute) in [
+        ("llama-gqa-tied", [2, 2], Recompute::Nothing),
+        ("qwen3", [2, 2], Recompute::Sections),
+        ("qwen2", [0, 2], Recompute::Nothing),
+    ] {
         let source = || open(name);
-        let layers = source().config.num_hidden_layers;
-        let begin = || Adapter::from_bytes(some_adapter(&source(), &linearized(&vec![2; layers])), "a");
-        let given = linearized(&vec![2; layers]);
-        let linearized = Linearized { rank: 4, ..given };
+        let given = linearized(&near);
+        let begin = || Adapter::from_bytes(some_adapter(&source(), &given), "a");
+        let linearized = Linearized { rank: 4, ..given.clone() };
         let settings = LinearizeSettings { stage: Stage::Logits, linearized, ..settings(40) };
         let texts: Vec<Vec<u32>> = (0..8).map(|seed| ids(&source(), 96, seed)).collect();
         let mut distill = block_on(Distill::new(&engine(), source(), &settings, recompute)).expect("plans");

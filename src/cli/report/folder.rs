@@ -30,6 +30,36 @@ impl Folder {
         ["json", "svg"].iter().try_for_each(|end| check_place(common, &dir.join(format!("{name}.{end}"))))
     }
 
+    /// The file of its numbers, if there is one.
+    pub fn numbers(&self, name: &str) -> Option<PathBuf> {
+        self.out.as_ref().map(|dir| dir.join(format!("{name}.json")))
+    }
+
+    /// Writes the file of its numbers.
+    pub fn keep(&self, name: &str, report: &impl Serialize) -> Result<()> {
+        let Some(path) = self.numbers(name) else { return Ok(()) };
+        let text = serde_json::to_string_pretty(report).map_err(|e| Error::io(path.display(), &e.into()))?;
+        atomic_write(&path, |w| w.write_all((text + "\n").as_bytes()))
+    }
+
+    /// Writes the folder's files.
+    pub fn write(
+        &self,
+        common: &Common,
+        name: &str,
+        report: &impl Serialize,
+        draw: impl FnOnce(&Path) -> Result<()>,
+    ) -> Result<()> {
+        let Some(json) = self.numbers(name) else { return Ok(()) };
+        let svg = json.with_extension("svg");
+        self.keep(name, report)?;
+        draw(&svg)?;
+        if common.talks() {
+            tell(format_args!("written: {}, {}", json.display(), svg.display()));
+        }
+        Ok(())
+    }
+
     /// Writes the folder's files, then prints.
     pub fn finish(
         &self,
@@ -39,17 +69,7 @@ impl Folder {
         text: impl FnOnce(Option<usize>) -> Vec<String>,
         draw: impl FnOnce(&Path) -> Result<()>,
     ) -> Outcome {
-        if let Some(dir) = &self.out {
-            let (json, svg) = (dir.join(format!("{name}.json")), dir.join(format!("{name}.svg")));
-            let text = serde_json::to_string_pretty(report)
-                .map_err(|e| Error::io(json.display(), &e.into()))?
-                + "\n";
-            atomic_write(&json, |w| w.write_all(text.as_bytes()))?;
-            draw(&svg)?;
-            if common.talks() {
-                tell(format_args!("written: {}, {}", json.display(), svg.display()));
-            }
-        }
+        self.write(common, name, report, draw)?;
         if common.json {
             return print_json(report);
         }

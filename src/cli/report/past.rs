@@ -7,7 +7,7 @@ use std::time::Instant;
 use clap::Args;
 use plotters::chart::SeriesLabelPosition;
 use pollster::block_on;
-use polysketch::report::past::{self, Estimate, Group, Past, PastOptions, Position, range};
+use polysketch::report::past::{self, BUCKETS, Estimate, Group, Past, PastOptions, Position};
 use polysketch::{Error, ErrorKind, Result};
 use serde::Serialize;
 
@@ -164,8 +164,12 @@ impl PastReport {
         lines.push(String::new());
         let mut rows = vec![strings(["position", "tokens", "nats a token"])];
         for (i, position) in self.nll_by_position.iter().enumerate().filter(|(_, p)| p.tokens > 0) {
-            let [from, to] = range(i);
-            let cells = [format!("{from}-{to}"), thousands(position.tokens), format!("{:.4}", position.nll)];
+            let range = BUCKETS.range(i);
+            let cells = [
+                format!("{}-{}", range.start, range.end),
+                thousands(position.tokens),
+                format!("{:.4}", position.nll),
+            ];
             rows.push(cells.to_vec());
         }
         lines.extend(table(&named::<3>(), 0, &rows, columns));
@@ -197,7 +201,7 @@ impl PastReport {
             curve(which, Some(label), points.collect())
         };
         let scored = self.nll_by_position.iter().enumerate().filter(|(_, p)| p.tokens > 0);
-        let perplexity = scored.map(|(i, p)| (at(range(i)[0]), p.nll.exp())).collect();
+        let perplexity = scored.map(|(i, p)| (at(BUCKETS.range(i).start), p.nll.exp())).collect();
         let rows = vec![vec![
             panel(
                 "Names that occurred before",

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::ops::ControlFlow;
 use std::path::Path;
 
+use super::bake::own;
 use super::folder::{check_free, whole};
 use super::header::header;
 use super::stream::{Stop, bytes};
@@ -13,7 +14,7 @@ use super::texts::texts;
 use crate::error::{Error, ErrorKind, Result};
 use crate::files::{atomic_write, check_place, check_room, disk, is_standard};
 use crate::model::checkpoint::{Checkpoint, Dtype, SINGLE};
-use crate::model::config::Family;
+use crate::model::config::{Family, ModelConfig};
 use crate::model::ends::EndFiles;
 use crate::model::engine::ModelSource;
 use crate::model::families::gguf_keys;
@@ -86,7 +87,22 @@ impl Conversion<'_> {
         check_free(out, true)
     }
 
-    /// Writes a GGUF file where the name ends with `.gguf`, else a folder.
+    /// Refuses a file that a model with an adapter cannot become; for before the model is read.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Input`].
+    pub fn check_adapted(out: &Path) -> Result<()> {
+        if !Self::is_gguf(out) {
+            return Ok(());
+        }
+        let text =
+            format!("{}: GGUF files have no linearised attention, which --adapter makes", out.display());
+        Err(Error::new(ErrorKind::Input, text)
+            .help("give the name of a folder, or leave out --adapter and give it to the other commands"))
+    }
+
+    /// Writes a GGUF file where the name ends with `.gguf`, else a folder; of a model with an adapter one
+    /// that has linearised attention of its own.
     ///
     /// # Errors
     /// As [`Conversion::check`]; [`ErrorKind::Input`] for a family without GGUF files;
@@ -96,12 +112,20 @@ impl Conversion<'_> {
     pub fn write(&self, out: &Path, progress: Progress<'_>) -> Result<Written> {
         Self::check(out, self.weights)?;
         let gguf = Self::is_gguf(out);
-        let family = if gguf { gguf_keys::family(&self.source.config)? } else { self.source.config.family };
+        let own = own(&self.source.config)?;
+        if own.is_some() {
+            Self::check_adapted(out)?;
+        }
+        let family = match &own {
+            Some(own) => own.family,
+            None if gguf => gguf_keys::family(&self.source.config)?,
+            None => self.source.config.family,
+        };
         let format = if gguf { Format::Gguf(family) } else { Format::Folder };
-        let (mut targets, mut notes) = targets(self.source, format, self.weights);
+        let (mut targets, mut notes) = targets(self.source, own.as_ref(), format, self.weights);
         let files = match gguf {
             true => self.write_gguf(out, &targets, &mut notes, progress)?,
-            false => self.write_folder(out, &mut targets, &mut notes, progress)?,
+            false => self.write_folder(out, own.as_ref(), &mut targets, &mut notes, progress)?,
         };
         let mut types = BTreeMap::new();
         targets.iter().for_each(|target| *types.entry(target.kind.name()).or_insert(0) += 1);
@@ -148,12 +172,13 @@ impl Conversion<'_> {
     fn write_folder(
         &self,
         out: &Path,
+        own: Option<&ModelConfig>,
         targets: &mut [Target],
         notes: &mut Vec<String>,
         progress: Progress<'_>,
     ) -> Result<Vec<(String, u64)>> {
         let float = if self.weights == Some(WeightType::F32) { "float32" } else { "float16" };
-        let texts = texts(self.source, self.folder, float, notes)?;
+        let texts = texts(self.source, own, self.folder, float, notes)?;
         let dtype = |target: &Target| if target.kind == BlockType::F16 { Dtype::F16 } else { Dtype::F32 };
         targets.sort_by(|a, b| tensor_file::order((dtype(a), &a.name), (dtype(b), &b.name)));
         let list = targets.iter().map(|t| (t.name.as_str(), dtype(t), t.shape.as_slice()));

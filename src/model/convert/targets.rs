@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::bake::{Made, made};
 use crate::model::checkpoint::{Dtype, Stored};
 use crate::model::config::{Family, ModelConfig};
 use crate::model::engine::ModelSource;
@@ -40,6 +41,8 @@ pub(super) enum Content {
     Parts(Vec<Part>),
     /// Numbers that the configuration says.
     Values(Vec<f32>),
+    /// Tensors of the model and of its adapter.
+    Made(Made),
 }
 
 /// A tensor of the model within one of the new file.
@@ -96,17 +99,19 @@ pub(super) fn names(source: &ModelSource, format: Format) -> Names {
 }
 
 /// The tensors of the new file, in the order of the computation. Also tells what is not as it was asked for.
+/// `own` is the configuration of a model whose adapter becomes a part of it.
 pub(super) fn targets(
     source: &ModelSource,
+    own: Option<&ModelConfig>,
     format: Format,
     asked: Option<WeightType>,
 ) -> (Vec<Target>, Vec<String>) {
-    let names = names(source, format);
-    let same = names == source.checkpoint.layout();
+    let names = if own.is_some() { Names::default() } else { names(source, format) };
+    let same = own.is_none() && names == source.checkpoint.layout();
     let mut targets: Vec<Target> = Vec::new();
     let mut found: HashMap<String, usize> = HashMap::new();
     let mut uneven = Vec::new();
-    for spec in source.config.parameters() {
+    for spec in own.unwrap_or(&source.config).parameters() {
         let place = names.place(&spec.name);
         let part = || Part { name: spec.name.clone(), shape: spec.shape.clone(), place: place.clone() };
         if let Some(at) = found.get(&place.name) {
@@ -116,7 +121,11 @@ pub(super) fn targets(
             continue;
         }
         let shape = place.shape_in_file(&spec.shape);
-        let stored = source.checkpoint.stored(&spec.name);
+        let made = own.map(|_| made(&source.config, &spec.name));
+        let stored = match &made {
+            Some(made) => made.stored(&source.checkpoint),
+            None => source.checkpoint.stored(&spec.name),
+        };
         let blocks = match stored {
             Some(Stored::Blocks(blocks)) if same && stays(blocks, asked) => Some(blocks),
             _ => None,
@@ -137,7 +146,11 @@ pub(super) fn targets(
             }
             (None, Some(WeightType::F16) | None) => BlockType::F16,
         };
-        let content = if blocks == Some(kind) { Content::Blocks } else { Content::Parts(vec![part()]) };
+        let content = match made {
+            Some(made) => Content::Made(made),
+            None if blocks == Some(kind) => Content::Blocks,
+            None => Content::Parts(vec![part()]),
+        };
         found.insert(place.name.clone(), targets.len());
         targets.push(Target { name: place.name.clone(), shape, kind, content });
     }

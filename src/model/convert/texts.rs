@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use crate::attention::RopeScaling;
 use crate::error::{Error, ErrorKind, Result};
 use crate::files::{Whole, read_bytes};
-use crate::model::config::Family;
+use crate::model::config::{Family, ModelConfig};
 use crate::model::engine::ModelSource;
 use crate::model::families::gguf_keys::llama3;
 use crate::model::gguf::Metadata;
@@ -31,21 +31,32 @@ const COPIED: [&str; 9] = [
 pub(super) type Text = (String, Vec<u8>);
 
 /// All files of the new folder but the weights, whose matrices are of the type `float` (Hugging Face's word).
-/// Also tells what other programs do not read.
+/// Also tells what other programs do not read. `own` is the configuration of a model whose adapter becomes a
+/// part of it.
 ///
 /// # Errors
 /// [`ErrorKind::Io`] for a file that cannot be read.
 pub(super) fn texts(
     source: &ModelSource,
+    own: Option<&ModelConfig>,
     folder: Option<&Path>,
     float: &str,
     notes: &mut Vec<String>,
 ) -> Result<Vec<Text>> {
     let mut list = Vec::new();
     match source.checkpoint.metadata() {
-        Some(metadata) => from_gguf(source, metadata, float, notes, &mut list)?,
+        Some(metadata) => {
+            let config = match own {
+                // What ends a text is said beside it, where other files of the model are read too.
+                Some(own) => own.to_json(),
+                None => of_family(source, metadata, float, notes)?,
+            };
+            list.push(("config.json".into(), config.into_bytes()));
+            from_gguf(source, metadata, &mut list)?;
+        }
         None => {
-            list.push(("config.json".into(), config(source, float).into_bytes()));
+            let config = own.map_or_else(|| config(source, float), ModelConfig::to_json);
+            list.push(("config.json".into(), config.into_bytes()));
             match folder {
                 Some(folder) => {
                     for name in COPIED {
@@ -87,26 +98,21 @@ fn class(family: Family) -> &'static str {
     }
 }
 
-fn from_gguf(
+/// The configuration, in the words of its family, of a model that comes from a GGUF file.
+fn of_family(
     source: &ModelSource,
     metadata: &Metadata,
     float: &str,
     notes: &mut Vec<String>,
-    list: &mut Vec<Text>,
-) -> Result<()> {
-    let (tokenizer, ends) = (&source.tokenizer, source.tokenizer.ends());
+) -> Result<String> {
     let mut map = source.config.origin.as_deref().cloned().unwrap_or_default();
     map.insert("architectures".into(), json!([class(source.config.family)]));
     map.insert("torch_dtype".into(), float.into());
-    let bos = metadata.count("tokenizer.ggml.bos_token_id")?;
-    let mut generation = Map::new();
-    if let Some(bos) = bos {
+    if let Some(bos) = metadata.count("tokenizer.ggml.bos_token_id")? {
         map.insert("bos_token_id".into(), bos.into());
-        generation.insert("bos_token_id".into(), bos.into());
     }
-    if let Some(first) = ends.first() {
+    if let Some(first) = source.tokenizer.ends().first() {
         map.insert("eos_token_id".into(), (*first).into());
-        generation.insert("eos_token_id".into(), if ends.len() > 1 { json!(ends) } else { json!(first) });
     }
     let rope = &source.config.rope;
     if let RopeScaling::Divisors(divisors) = &rope.scaling {
@@ -123,7 +129,19 @@ fn from_gguf(
             ),
         }
     }
-    list.push(("config.json".into(), pretty(&map.into()).into_bytes()));
+    Ok(pretty(&map.into()))
+}
+
+/// The files beside the configuration of a model that comes from a GGUF file.
+fn from_gguf(source: &ModelSource, metadata: &Metadata, list: &mut Vec<Text>) -> Result<()> {
+    let (tokenizer, ends) = (&source.tokenizer, source.tokenizer.ends());
+    let mut generation = Map::new();
+    if let Some(bos) = metadata.count("tokenizer.ggml.bos_token_id")? {
+        generation.insert("bos_token_id".into(), bos.into());
+    }
+    if let Some(first) = ends.first() {
+        generation.insert("eos_token_id".into(), if ends.len() > 1 { json!(ends) } else { json!(first) });
+    }
     list.push(("generation_config.json".into(), pretty(&generation.into()).into_bytes()));
     let Some(json) = tokenizer_json(tokenizer)? else { return Ok(()) };
     list.push(json);

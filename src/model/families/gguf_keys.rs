@@ -45,14 +45,14 @@ fn usual_context(config: &ModelConfig) -> usize {
 /// As [`family`].
 pub fn keys(config: &ModelConfig) -> Result<BTreeMap<String, Value>> {
     let family = family(config)?;
-    let context = config.trained_context().unwrap_or_else(|| usual_context(config));
+    let context = config.stated_context().unwrap_or_else(|| usual_context(config) as u64);
     let head = config.head_dim;
     let mut map = BTreeMap::from([("general.architecture".to_string(), Value::Text(family.as_str().into()))]);
     let mut put = |key: &str, value: Value| map.insert(format!("{family}.{key}"), value);
     let int = |n: usize| Value::Int(n as i128);
     // Readers take floats of 32 bits.
     let float = |x: f64| Value::Float(f64::from(x as f32));
-    put("context_length", int(context));
+    put("context_length", Value::Int(i128::from(context)));
     put("embedding_length", int(config.hidden_size));
     put("block_count", int(config.num_hidden_layers));
     put("feed_forward_length", int(config.intermediate_size));

@@ -36,4 +36,4 @@ pub use distill::Distill;
 pub use learning::{Distance, Learning};
 pub use settings::{LinearizeSettings, Stage};
 pub use student::Student;
-pub use transfer::Transfer;
+pub use transfer::{Transfer, layer_errors};

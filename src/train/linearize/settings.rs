@@ -78,7 +78,8 @@ impl LinearizeSettings {
     /// # Errors
     /// [`ErrorKind::Input`].
     pub fn check(&self) -> Result<()> {
-        let exact = self.linearized.near.iter().map(|near| near.saturating_mul(self.linearized.block_size));
+        let linear = self.linearized.near.iter().filter(|near| **near > 0);
+        let exact = linear.map(|near| near.saturating_mul(self.linearized.block_size));
         // What is exact over the whole context has nothing to learn, and would count as perfect.
         let all_learn = self.steps > 0 && self.stage == Stage::Attention;
         let exact = if all_learn { exact.max() } else { exact.min() };

@@ -145,6 +145,10 @@ impl Student {
             return Err(Error::new(ErrorKind::Input, text)
                 .help("begin from an adapter of --stage attention, or go on with --stage logits"));
         }
+        if let Some(layer) = self.layers().find(|layer| adapter.linearized.keeps(*layer)) {
+            let text = format!("{}: layer {layer} keeps its softmax there", adapter.tensors.label());
+            return Err(Error::new(ErrorKind::Input, text).help("keep it here too: --keep-softmax"));
+        }
         let names = adapter.tensors.names();
         let mut state = Vec::new();
         for (number, packed) in self.learned.iter().enumerate() {
@@ -160,12 +164,18 @@ impl Student {
             };
             state.push((packed.name.clone(), values));
         }
-        for layer in 0..self.config.num_hidden_layers {
+        for layer in self.layers() {
             let name = linear_gate(layer);
             let values = adapter.tensors.f32(&name)?;
             state.push((name, values));
         }
         self.restore(&state).await
+    }
+
+    /// The layers that are made linear.
+    pub(super) fn layers(&self) -> impl Iterator<Item = usize> + use<> {
+        let kept = self.settings.linearized.kept();
+        (0..self.config.num_hidden_layers).filter(move |layer| !kept.contains(layer))
     }
 
     /// Where the gates of a layer are: they are as they began, but for what is added to the projection.
@@ -199,7 +209,7 @@ impl Student {
             let text = format!("{name} holds no numbers that an adapter can have");
             return Err(Error::new(ErrorKind::Numeric, text).help("lower --lr"));
         }
-        for layer in 0..self.config.num_hidden_layers {
+        for layer in self.layers() {
             values.insert(linear_gate(layer), self.gates_of(layer).await?);
         }
         Adapter::to_bytes(&self.config, self.base, &values, notes)
@@ -239,7 +249,7 @@ impl Student {
             let of = |name: &str| moment.name(name);
             all.extend(names(&of).into_iter().zip(self.read(&of).await?));
         }
-        for layer in 0..self.config.num_hidden_layers {
+        for layer in self.layers() {
             all.push((linear_gate(layer), self.gates_of(layer).await?));
         }
         Ok(all)
@@ -250,9 +260,9 @@ impl Student {
     /// # Errors
     /// [`ErrorKind::ModelFormat`] for numbers of another run; those of the device.
     pub async fn restore(&mut self, state: &[(String, Vec<f32>)]) -> Result<()> {
-        let layers = self.config.num_hidden_layers;
         for (name, values) in state {
-            let gates = (0..layers).find(|layer| linear_gate(*layer) == *name).map(|layer| self.gates(layer));
+            let gates =
+                self.layers().find(|layer| linear_gate(*layer) == *name).map(|layer| self.gates(layer));
             let own = self.learned.iter().find(|packed| name.ends_with(&packed.name));
             let place = gates.or_else(|| own.map(|packed| (name.clone(), 0..packed.elements)));
             let Some((place, range)) = place.filter(|(_, range)| range.len() == values.len()) else {

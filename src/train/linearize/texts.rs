@@ -80,13 +80,15 @@ impl Texts {
 
     /// Windows that lie as far apart as may be, of each file.
     pub fn spread(&self, count: usize, window: usize) -> Vec<Vec<u32>> {
-        let of_file = |file: &Arc<[u32]>| -> Vec<Vec<u32>> {
-            let room = file.len().saturating_sub(window);
-            let first = |i: usize| (2 * i + 1) * room / (2 * count);
-            (0..count).map(|i| file[first(i)..file.len().min(first(i) + window)].to_vec()).collect()
-        };
-        self.files.iter().flat_map(of_file).collect()
+        self.files.iter().flat_map(|file| windows(file, count, window)).collect()
     }
+}
+
+/// So many windows of a text that lie as far apart as may be; of a short one, all of it each time.
+pub fn windows(text: &[u32], count: usize, window: usize) -> Vec<Vec<u32>> {
+    let room = text.len().saturating_sub(window);
+    let first = |i: usize| (2 * i + 1) * room / (2 * count);
+    (0..count).map(|i| text[first(i)..text.len().min(first(i) + window)].to_vec()).collect()
 }
 
 /// A line of a file of chats.

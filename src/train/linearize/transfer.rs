@@ -1,14 +1,14 @@
 //! Stage 1: each layer's student learns its teacher's attention.
 
 use super::calibrate::Given;
-use super::settings::LinearizeSettings;
+use super::settings::{LinearizeSettings, Stage};
 use super::student::{Prepared, Student};
 use crate::attention::Attention;
 use crate::error::Result;
 use crate::exec::{Program, Submission};
 use crate::model::adapter::GATE;
 use crate::model::transformer::{self, Transferring};
-use crate::model::{Engine, ModelSource};
+use crate::model::{Adapter, Engine, ModelSource};
 use crate::tensor::{Call, TensorId};
 use crate::train::learner::measured;
 use crate::train::optimizer::{self, AdamW, Measure};
@@ -55,6 +55,44 @@ fn relative(sums: &[[f64; 2]]) -> Vec<f64> {
     sums.iter().map(|[error, norm]| if *norm > 0.0 { (error / norm).sqrt() } else { 0.0 }).collect()
 }
 
+/// Relative L2 of each layer of an adapter's student over texts: what [`Transfer::errors`] measures while it
+/// learns, and of one that learned from logits too. None of a layer for which less than a block of a text is
+/// not exact.
+///
+/// # Errors
+/// As [`Transfer::new`] and [`Student::begin`].
+pub async fn layer_errors(
+    engine: &Engine,
+    teacher: ModelSource,
+    adapter: &Adapter,
+    texts: &[Vec<u32>],
+) -> Result<Vec<Option<f64>>> {
+    let linearized = adapter.linearized.clone();
+    let context = texts.iter().map(Vec::len).max().unwrap_or(0);
+    let exact =
+        |near: &usize| *near == 0 || near.saturating_add(1).saturating_mul(linearized.block_size) > context;
+    let exact: Vec<bool> = linearized.near.iter().map(exact).collect();
+    if exact.iter().all(|exact| *exact) {
+        return Ok(vec![None; exact.len()]);
+    }
+    let (stage, batch, lr) = (Stage::Attention, 1, 1.0);
+    let settings =
+        LinearizeSettings { stage, linearized, context, batch, lr, steps: 0, warmup: 0, seed: 0, data: 0 };
+    let prepared = Prepared::new(engine, teacher, &settings).await?;
+    let graph = transformer::transfer(prepared.config(), Transferring::Errors, &prepared.build)?;
+    let plan = prepared.lower(&graph.graph, "errors")?;
+    let mut student = prepared.load(engine, &plan, "errors of layers").await?;
+    student.begin(adapter).await?;
+    let program = Program::new(plan, &student.memory).await?;
+    let mut pass = Pass { program, ids: graph.ids, errors: graph.errors };
+    let mut sums = vec![[0.0; 2]; exact.len()];
+    for text in texts {
+        pass.run(text, &mut sums).await?;
+    }
+    let of_layer = |(error, exact): (f64, bool)| (!exact).then_some(error);
+    Ok(relative(&sums).into_iter().zip(exact).map(of_layer).collect())
+}
+
 impl Transfer {
     /// Plans, allocates, uploads; the students know nothing yet ([`Transfer::calibrate`], [`Student::begin`],
     /// [`Student::restore`]).
@@ -99,7 +137,7 @@ impl Transfer {
         let reads: Vec<_> = graph.projections.iter().map(|id| (*id, tokens.len() * width)).collect();
         let (calls, inputs) = ([Call::start(tokens.len())], [(graph.ids, tokens)]);
         let read = program.run(Submission { calls: &calls, inputs: &inputs, reads: &reads }).await?;
-        for (layer, words) in read.iter().enumerate() {
+        for (number, (layer, words)) in student.layers().zip(&read).enumerate() {
             let attention = self.attention_of(layer);
             let norms = match attention.layout.normed {
                 true => {
@@ -114,7 +152,7 @@ impl Transfer {
             let gate = f64::from(GATE);
             let given = Given { attention: &attention, projections: &projections, norms, gate, rng };
             let words: Vec<u32> = given.weights().iter().map(|x| x.to_bits()).collect();
-            student.memory.write(&student.learned[layer].name, 0, &words).await?;
+            student.memory.write(&student.learned[number].name, 0, &words).await?;
         }
         Ok(())
     }
@@ -125,7 +163,7 @@ impl Transfer {
     /// # Errors
     /// [`ErrorKind::Numeric`](crate::ErrorKind::Numeric) for a gradient that is not finite; those of the device.
     pub async fn step(&mut self, texts: &[Vec<u32>], step: u64) -> Result<Vec<f64>> {
-        let mut sums = vec![[0.0; 2]; self.student.learned.len()];
+        let mut sums = vec![[0.0; 2]; self.student.config.num_hidden_layers];
         for text in texts {
             self.clear.run(Submission { calls: &[Call::start(1)], ..Submission::default() }).await?;
             self.learn.run(text, &mut sums).await?;
@@ -151,7 +189,7 @@ impl Transfer {
             let program = student.program(&graph.graph, "errors", tokens).await?;
             self.observe = Some(Pass { program, ids: graph.ids, errors: graph.errors });
         }
-        let mut sums = vec![[0.0; 2]; self.student.learned.len()];
+        let mut sums = vec![[0.0; 2]; self.student.config.num_hidden_layers];
         for text in texts {
             self.observe.as_mut().expect("made above").run(text, &mut sums).await?;
         }
