@@ -489,7 +489,11 @@ impl Blueprint {
         let lower = |tokens: usize| decoder.lower("prefill", &traits, capacity(tokens));
         let prefill = match options.segment {
             Some(tokens) => lower(tokens)?,
-            None => largest_that_fits(traits.tuning.segment.unwrap_or(DEFAULT_SEGMENT), lower)?,
+            None => largest_that_fits(traits.tuning.segment.unwrap_or(DEFAULT_SEGMENT), &lower)?,
+        };
+        let prefill = match options.segment.or(traits.tuning.segment) {
+            None if traits.processors.is_some_and(|n| n >= LARGE_DEVICE) => filled(prefill, &lower),
+            _ => prefill,
         };
         Ok(Self {
             build,
@@ -549,6 +553,29 @@ const SMALLER: &str = "use a smaller model, or a smaller --segment, --max-contex
 /// Tokens of a prefill call unless memory says less: enough blocks to fill a GPU, small enough that a CPU
 /// keeps activations of a small model in cache.
 const DEFAULT_SEGMENT: usize = 1024;
+
+/// Tokens of a call that keeps a large device busy: at 1 024, kernels of narrow matrices have fewer workgroups than it
+/// has processors.
+const LARGE_SEGMENT: usize = 4096;
+
+/// Processors that make a device a large one; those of laptops and telephones have fewer.
+const LARGE_DEVICE: usize = 32;
+
+/// Scratch memory that a larger call may take: as much as any such device has.
+const LARGE_SCRATCH: usize = 512 << 20;
+
+/// The plan of a larger call, if there is one that takes little memory.
+fn filled(plan: Plan, lower: impl Fn(usize) -> Result<Plan>) -> Plan {
+    let scratch = |plan: &Plan| plan.bytes(|role| matches!(role, Role::Scratch | Role::Output));
+    let mut tokens = LARGE_SEGMENT;
+    while tokens > plan.capacity.tokens {
+        match lower(tokens) {
+            Ok(larger) if scratch(&larger) <= LARGE_SCRATCH => return larger,
+            _ => tokens /= 2,
+        }
+    }
+    plan
+}
 
 /// The plan for `most` tokens, or for the largest half, quarter, … that the device's limits allow.
 fn largest_that_fits(most: usize, lower: impl Fn(usize) -> Result<Plan>) -> Result<Plan> {
