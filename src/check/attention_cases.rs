@@ -357,6 +357,9 @@ pub(super) fn cases() -> Result<Vec<Case>> {
     let learned = |expansion| Sketch::Learned { levels: 2, expansion };
     list.push(with_sketch(64, 32, learned(8), false, 55)?);
     list.push(with_sketch(48, 12, learned(4), false, 55)?);
+    // Few vectors, two and four of them a workgroup.
+    list.push(with_sketch(36, 8, learned(4), false, 11)?);
+    list.push(with_sketch(20, 12, learned(3), true, 16)?);
     list.push(with_sketch(20, 12, Sketch::Random { leaves: 2, gain: 0.3 }, true, 41)?);
     for model in full_mask_models() {
         list.extend(full_mask_case(&model)?);
