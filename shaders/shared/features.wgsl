@@ -2,7 +2,7 @@
 // elements, with 1 appended where EXTENDED (all monomials up to degree ORDER). table [2 * FEATURES]: four
 // packed indices a feature, then the scales of the key side (2 off the diagonal of the packed symmetric
 // square, multinomials for taylor). A state is [FEATURES, HEAD], then [FEATURES]: STATE numbers. Needs
-// feature_rows, feature_tile or feature_columns: how the vectors lie in workgroup memory.
+// feature_rows, feature_memory or feature_tile: how the vectors lie.
 override SOURCE: u32;
 override SOURCE_OFFSET: u32;   // column of the vector in query and key rows
 override FEATURES: u32;

@@ -1,22 +1,24 @@
 // The learned sketch of few vectors (SPEC §1): two branches of levels x (LN -> Linear(i -> e r) -> GELU ->
 // Linear(e r -> r)), s = sqrt(r) tanh(left * right / sqrt(r)), of the query and key vectors straight from the
-// projections. For many vectors: sketch_learned_tile.wgsl, where the ladder is.
+// projections. For many vectors: sketch_learned_tile.wgsl.
 //
-// A workgroup takes ROW_TILE vectors through the whole net, the hidden layer in workgroup memory, CHUNK units
-// at a time. Neighbours hold neighbouring vectors, so that they read different banks of workgroup memory and
-// the same weights, which are read once for the ROWS vectors of an invocation.
+// Ladder. Reference: kernels/sketch/sketch_learned.rs. Estimates of docs/GAUGE.md for a token of the built-in
+// model (8 vectors, 4 layers), NVIDIA | AMD | Apple | Adreno, us:
+//   4 vectors a workgroup, 8 units an invocation, branch after branch  77 | 53 | 81 | 250 (415 spills)
+//   a vector a workgroup, a unit an invocation, both branches at once  34 | 27 | 52 | 170
+// What it does is wait: for weights, at barriers. So there are as many workgroups as vectors, until those are
+// enough for a device; then a weight that is read counts for the ROWS vectors of a workgroup.
 #import lanes
 #import sketch_net
 struct Params { vectors: u32, lanes: u32, tokens: u32, lane_base: u32 }
-override ACROSS: u32;          // invocations along vectors
-override ROWS: u32;            // vectors of an invocation, ACROSS apart: 1 or 2
-override ROW_TILE: u32;        // ACROSS * ROWS
-override OUTPUTS: u32;         // outputs of an invocation, at most 8: ceil(SIZE ACROSS / THREADS)
-override CHUNK: u32;           // UNITS * THREADS / ACROSS
-override VECTOR_SIZE: u32;     // max(HEAD, SIZE) * ROW_TILE
-override HIDDEN_SIZE: u32;     // CHUNK * ROW_TILE
+override ROWS: u32;            // vectors of a workgroup, at most 4
+override BRANCH: u32;          // numbers of a branch in w
+override SPLITS: u32;          // invocations that share an output's units; a divisor of HIDDEN / 4
+override VECTOR_SIZE: u32;     // 2 ROWS max(HEAD, SIZE)
+override HIDDEN_SIZE: u32;     // 2 ROWS HIDDEN
+override PARTIAL_SIZE: u32;    // 2 ROWS SIZE SPLITS
+override VECTORS: u32;         // 2 ROWS
 const THREADS: u32 = 128u;
-const UNITS: u32 = 8u;         // units of an invocation
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> qkv: array<f32>;              // [rows, QKV_WIDTH]
@@ -27,44 +29,140 @@ const UNITS: u32 = 8u;         // units of an invocation
 @group(0) @binding(5) var<storage, read> w: array<vec4<f32>>;
 @group(0) @binding(6) var<storage, read_write> sketch: array<f32>;     // [vectors, SIZE]
 
-// [max(HEAD, SIZE), ROW_TILE]: input of the level, normed in place.
-var<workgroup> vector: array<f32, VECTOR_SIZE>;
-var<workgroup> hidden: array<f32, HIDDEN_SIZE>;     // [CHUNK, ROW_TILE]
-var<workgroup> moments: array<vec2<f32>, ROW_TILE>;
+#import head_vector
+#import vector_place
 #import gelu
 #import dot_add
 
-fn vector_at(row: u32, c: u32) -> u32 { return c * ROW_TILE + row; }
-#import sketch_input
-
-// Numbers at, at + ROW_TILE, ... of vector, or of hidden.
+// [2, ROWS, max(HEAD, SIZE)]: input of the level of both branches, normed in place.
+var<workgroup> vector: array<f32, VECTOR_SIZE>;
+var<workgroup> moments: array<vec2<f32>, VECTORS>;
+var<workgroup> hidden: array<f32, HIDDEN_SIZE>;     // [2, ROWS, HIDDEN]
+var<workgroup> partial: array<f32, PARTIAL_SIZE>;   // [SPLITS, 2, ROWS, SIZE]
+// Invocations take numbers so many times: loops over these have bounds that compilers know.
+fn rounds(numbers: u32) -> u32 { return (numbers + THREADS - 1u) / THREADS; }
+fn vector_at(v: u32, c: u32) -> u32 { return v * max(HEAD, SIZE) + c; }
 fn four_of_vector(at: u32) -> vec4<f32> {
-    let next = at + 2u * ROW_TILE;
-    return vec4<f32>(vector[at], vector[at + ROW_TILE], vector[next], vector[next + ROW_TILE]);
+    return vec4<f32>(vector[at], vector[at + 1u], vector[at + 2u], vector[at + 3u]);
 }
 fn four_of_hidden(at: u32) -> vec4<f32> {
-    let next = at + 2u * ROW_TILE;
-    return vec4<f32>(hidden[at], hidden[at + ROW_TILE], hidden[next], hidden[next + ROW_TILE]);
+    return vec4<f32>(hidden[at], hidden[at + 1u], hidden[at + 2u], hidden[at + 3u]);
 }
 
-fn normalize_rows(width: u32, norm: u32, local: u32) {
-    for (var row = local; row < ROW_TILE; row += THREADS) {
-        var sum = 0.0;
-        for (var c = 0u; c < width; c++) { sum += vector[c * ROW_TILE + row]; }
-        let mean = sum / f32(width);
-        var square = 0.0;
-        for (var c = 0u; c < width; c++) {
-            let d = vector[c * ROW_TILE + row] - mean;
+// Mean (RMSNorm: none) and reciprocal deviation of each vector, counted from its first number: no number is
+// further from the mean than sqrt(width - 1) deviations, so the difference of squares loses little.
+fn find_moments(width: u32, centred: bool, eps: f32, local: u32) {
+    if local < VECTORS {
+        let at = vector_at(local, 0u);
+        let start = select(0.0, vector[at], centred);
+        var sum = vec4<f32>();
+        var square = vec4<f32>();
+        for (var c = 0u; c < width; c += 4u) {
+            let d = four_of_vector(at + c) - start;
+            sum += d;
             square += d * d;
         }
-        moments[row] = vec2<f32>(mean, inverseSqrt(square / f32(width) + 1e-5));
+        let one = vec4<f32>(1.0 / f32(width));
+        let mean = select(0.0, dot(sum, one), centred);
+        moments[local] = vec2<f32>(start + mean, inverseSqrt(max(dot(square, one) - mean * mean, 0.0) + eps));
     }
     workgroupBarrier();
-    for (var i = local; i < ROW_TILE * width; i += THREADS) {
-        let c = i / ROW_TILE;
-        let m = moments[i % ROW_TILE];
-        let bias = w[(norm + width + c) / 4u][c % 4u];
-        vector[i] = (vector[i] - m.x) * m.y * w[(norm + c) / 4u][c % 4u] + bias;
+}
+
+// The vectors from `first` on as the sketch sees them, for both branches; those beyond the last are computed
+// like it, and not stored.
+fn load_vectors(first: u32, local: u32) {
+    for (var round = 0u; round < rounds(ROWS * (HEAD / 2u)); round++) {
+        let i = local + round * THREADS;
+        if i >= ROWS * (HEAD / 2u) { continue; }
+        let row = i / (HEAD / 2u);
+        let c = i % (HEAD / 2u);
+        let place = vector_place(min(first + row, params.vectors - 1u));
+        let pair = raw_pair(place.x, place.z, c);
+        let to = pair_places(c);
+        for (var v = row; v < VECTORS; v += ROWS) {
+            vector[vector_at(v, to.x)] = pair.x;
+            vector[vector_at(v, to.y)] = pair.y;
+        }
+    }
+    workgroupBarrier();
+    if !INPUT_NORMED { return; }
+    find_moments(HEAD, NORM_CENTRED, NORM_EPS, local);
+    let keys = params.lanes * HEADS * params.tokens * GROUP;       // the first of them
+    for (var round = 0u; round < rounds(VECTORS * HEAD); round++) {
+        let i = local + round * THREADS;
+        if i >= VECTORS * HEAD { continue; }
+        let v = i / HEAD;
+        let c = i % HEAD;
+        let part = select(0u, 1u, min(first + v % ROWS, params.vectors - 1u) >= keys);
+        vector[vector_at(v, c)] = normed(vector[vector_at(v, c)], moments[v], part, c);
+    }
+    workgroupBarrier();
+}
+
+fn weight(at: u32) -> f32 { return w[at / 4u][at % 4u]; }
+fn normalize(width: u32, level: u32, local: u32) {
+    find_moments(width, true, 1e-5, local);
+    for (var round = 0u; round < rounds(VECTORS * width); round++) {
+        let i = local + round * THREADS;
+        if i >= VECTORS * width { continue; }
+        let v = i / width;
+        let c = i % width;
+        let norm = v / ROWS * BRANCH + level + c;
+        let value = (vector[vector_at(v, c)] - moments[v].x) * moments[v].y;
+        vector[vector_at(v, c)] = value * weight(norm) + weight(norm + width);
+    }
+    workgroupBarrier();
+}
+
+// The hidden units of both branches from the normed inputs; their matrix begins at `up` of a branch.
+fn find_hidden(width: u32, up: u32, local: u32) {
+    for (var round = 0u; round < rounds(2u * HIDDEN); round++) {
+        let i = local + round * THREADS;
+        if i >= 2u * HIDDEN { continue; }
+        let branch = i / HIDDEN;
+        let unit = i % HIDDEN;
+        let row = (branch * BRANCH + up + unit * width) / 4u;
+        var units = array<f32, 4>(); // [ROWS]
+        for (var c = 0u; c < width / 4u; c++) {
+            for (var r = 0u; r < ROWS; r++) {
+                let value = four_of_vector(vector_at(branch * ROWS + r, 4u * c));
+                units[r] = dot_add(units[r], w[row + c], value);
+            }
+        }
+        for (var r = 0u; r < ROWS; r++) { hidden[(branch * ROWS + r) * HIDDEN + unit] = gelu(units[r]); }
+    }
+    workgroupBarrier();
+}
+
+// The outputs of both branches, which are the next level's inputs; their matrix begins at `down`. Neighbours
+// have the same output.
+fn find_outputs(down: u32, local: u32) {
+    for (var round = 0u; round < rounds(2u * SIZE * SPLITS); round++) {
+        let i = local + round * THREADS;
+        if i >= 2u * SIZE * SPLITS { continue; }
+        let branch = i / SPLITS / SIZE;
+        let output = i / SPLITS % SIZE;
+        let row = (branch * BRANCH + down + output * HIDDEN) / 4u;
+        var outputs = array<f32, 4>(); // [ROWS]
+        for (var k = 0u; k < HIDDEN / 4u / SPLITS; k++) {
+            let c = k * SPLITS + i % SPLITS;
+            for (var r = 0u; r < ROWS; r++) {
+                let value = four_of_hidden((branch * ROWS + r) * HIDDEN + 4u * c);
+                outputs[r] = dot_add(outputs[r], w[row + c], value);
+            }
+        }
+        for (var r = 0u; r < ROWS; r++) {
+            partial[(i % SPLITS * VECTORS + branch * ROWS + r) * SIZE + output] = outputs[r];
+        }
+    }
+    workgroupBarrier();
+    for (var round = 0u; round < rounds(VECTORS * SIZE); round++) {
+        let i = local + round * THREADS;
+        if i >= VECTORS * SIZE { continue; }
+        var sum = 0.0;
+        for (var split = 0u; split < SPLITS; split++) { sum += partial[split * VECTORS * SIZE + i]; }
+        vector[vector_at(i / SIZE, i % SIZE)] = sum;
     }
     workgroupBarrier();
 }
@@ -75,69 +173,28 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
-    let first = (group.y * groups.x + group.x) * ROW_TILE;
+    let first = (group.y * groups.x + group.x) * ROWS;
     if first >= params.vectors { return; }
-    let row = local % ACROSS;
-    let part = local / ACROSS;
-    var left = array<f32, 16>(); // [OUTPUTS, ROWS] of the first branch
-    var sum = array<f32, 16>();
-    var at = 0u; // offset of the level in w
-    for (var branch = 0u; branch < 2u; branch++) {
-        load_sketch_input(first, local);
-        for (var level = 0u; level < LEVELS; level++) {
-            let width = select(SIZE, HEAD, level == 0u);
-            normalize_rows(width, at, local);
-            let up = at + 2u * width;
-            let down = up + HIDDEN * width;
-            for (var i = 0u; i < OUTPUTS * ROWS; i++) { sum[i] = 0.0; }
-            for (var chunk = 0u; chunk < HIDDEN; chunk += CHUNK) {
-                // Units beyond the last are computed like it and not read.
-                let unit = chunk + part * UNITS;
-                var acc = array<f32, 16>(); // [UNITS, ROWS]
-                for (var c = 0u; c < width / 4u; c++) {
-                    for (var r = 0u; r < ROWS; r++) {
-                        let value = four_of_vector(4u * c * ROW_TILE + row + r * ACROSS);
-                        for (var u = 0u; u < UNITS; u++) {
-                            let weights = w[(up + min(unit + u, HIDDEN - 1u) * width) / 4u + c];
-                            acc[u * ROWS + r] = dot_add(acc[u * ROWS + r], weights, value);
-                        }
-                    }
-                }
-                for (var i = 0u; i < UNITS * ROWS; i += 4u) {
-                    let value = gelu4(vec4<f32>(acc[i], acc[i + 1u], acc[i + 2u], acc[i + 3u]));
-                    for (var k = 0u; k < 4u; k++) {
-                        let u = part * UNITS + (i + k) / ROWS;
-                        hidden[u * ROW_TILE + row + (i + k) % ROWS * ACROSS] = value[k];
-                    }
-                }
-                workgroupBarrier();
-                for (var c = 0u; c < min(CHUNK, HIDDEN - chunk) / 4u; c++) {
-                    for (var r = 0u; r < ROWS; r++) {
-                        let value = four_of_hidden(4u * c * ROW_TILE + row + r * ACROSS);
-                        for (var o = 0u; o < OUTPUTS; o++) {
-                            let output = min(part * OUTPUTS + o, SIZE - 1u);
-                            let weights = w[(down + output * HIDDEN + chunk) / 4u + c];
-                            sum[o * ROWS + r] = dot_add(sum[o * ROWS + r], weights, value);
-                        }
-                    }
-                }
-                workgroupBarrier();
-            }
-            for (var i = 0u; i < OUTPUTS * ROWS; i++) {
-                let output = part * OUTPUTS + i / ROWS;
-                if output < SIZE { vector[output * ROW_TILE + row + i % ROWS * ACROSS] = sum[i]; }
-            }
-            workgroupBarrier();
-            at = down + SIZE * HIDDEN;
-        }
-        if branch == 0u { left = sum; }
+    load_vectors(first, local);
+    var width = HEAD;
+    var at = 0u; // of the level in a branch
+    for (var level = 0u; level < LEVELS; level++) {
+        normalize(width, at, local);
+        let up = at + 2u * width;
+        let down = up + HIDDEN * width;
+        find_hidden(width, up, local);
+        find_outputs(down, local);
+        at = down + SIZE * HIDDEN;
+        width = SIZE;
     }
     let root = sqrt(f32(SIZE));
-    for (var i = 0u; i < OUTPUTS * ROWS; i++) {
-        let output = part * OUTPUTS + i / ROWS;
-        let v = first + row + i % ROWS * ACROSS;
-        if output < SIZE && v < params.vectors {
-            sketch[v * SIZE + output] = root * tanh(clamp(left[i] * sum[i] / root, -15.0, 15.0));
+    for (var round = 0u; round < rounds(ROWS * SIZE); round++) {
+        let i = local + round * THREADS;
+        if i >= ROWS * SIZE { continue; }
+        let row = i / SIZE;
+        let product = vector[vector_at(row, i % SIZE)] * vector[vector_at(ROWS + row, i % SIZE)];
+        if first + row < params.vectors {
+            sketch[first * SIZE + i] = root * tanh(clamp(product / root, -15.0, 15.0));
         }
     }
 }

@@ -237,15 +237,28 @@ pub(super) fn described(a: &Attention) -> String {
 /// # Errors
 /// Where the layer is impossible.
 pub fn with_sketch(head: usize, r: usize, sketch: Sketch, gated: bool, tokens: usize) -> Result<Case> {
+    in_blocks(16, [head, r], sketch, gated, tokens)
+}
+
+/// The same with blocks of so many tokens.
+fn in_blocks(
+    block: usize,
+    [head, r]: [usize; 2],
+    sketch: Sketch,
+    gated: bool,
+    tokens: usize,
+) -> Result<Case> {
     let learned = matches!(sketch, Sketch::Learned { .. });
     let kind = Kind::Polysketch { degree: 4, scale: 0.125, local_exact: true, sketch };
-    let a = attention(1, head, r, 16, kind, gated);
+    let a = attention(1, head, r, block, kind, gated);
     let mut g = Graph::new();
     let qkv = g.parameter("qkv", DType::F32, shape![Unit::Rows, a.layout.qkv_width()]);
     let inputs = inputs(&mut g, &a, qkv);
     let o = a.build(&mut g, "attention", Mode::Train, inputs, 0)?.output;
     differentiate(&mut g, o)?;
-    let name = format!("{} sketch h={head} r={r}", if learned { "learned" } else { "random" });
+    let word = if learned { "learned" } else { "random" };
+    let blocks = if block == 16 { String::new() } else { format!(" b={block}") };
+    let name = format!("{word} sketch h={head} r={r}{blocks}");
     Ok(from_projections(&name, g, tokens))
 }
 
@@ -358,7 +371,12 @@ pub(super) fn cases() -> Result<Vec<Case>> {
     let learned = |expansion| Sketch::Learned { levels: 2, expansion };
     list.push(with_sketch(64, 32, learned(8), false, 55)?);
     list.push(with_sketch(48, 12, learned(4), false, 55)?);
+    // Few vectors, two and four of them a workgroup.
+    list.push(with_sketch(36, 8, learned(4), false, 11)?);
+    list.push(with_sketch(20, 12, learned(3), true, 16)?);
     list.push(with_sketch(20, 12, Sketch::Random { leaves: 2, gain: 0.3 }, true, 41)?);
+    // As many tokens as get the largest cut on a device that does not tell its processors.
+    list.push(in_blocks(64, [20, 12], Sketch::Random { leaves: 1, gain: 0.3 }, true, 4090)?);
     for model in full_mask_models() {
         list.extend(full_mask_case(&model)?);
     }

@@ -1,9 +1,10 @@
 //! The finite features of a kernel and what their gradients give the vectors. CPU twin of
-//! `shaders/shared/{features,feature_rows,feature_tile,feature_columns}.wgsl`.
+//! `shaders/shared/{features,feature_rows,feature_memory,feature_tile}.wgsl`.
 
-use crate::kernels::Real;
-use crate::kernels::shader::scan_grad_keys::{PITCH, THREADS, TILE};
 use crate::kernels::shader::shared;
+use crate::kernels::shader::shared::MatrixTile;
+use crate::kernels::tiles::row_tile::{FEW_GRADIENTS, GRADIENTS, rows};
+use crate::kernels::{DeviceTraits, Real};
 
 /// The finite features of a kernel: products of `order` elements of a vector of `source` elements,
 /// with 1 appended where `extended` (SPEC §1: packed symmetric square, packed monomials).
@@ -70,17 +71,38 @@ impl Features {
         shared::Features { source, source_offset: offset, features: count, order, extended }
     }
 
-    /// The values of `shared/feature_columns.wgsl` for workgroups of so many rows.
-    pub(in crate::kernels) fn columns(&self, rows: usize, head: usize) -> shared::FeatureColumns {
-        shared::FeatureColumns {
-            row_tile: rows,
-            groups: THREADS / rows,
-            tile_features: rows * PITCH,
-            share: rows * TILE / THREADS,
-            columns: rows * self.source,
-            staged_values: rows * head / 4,
+    /// The values of `shared/feature_tile.wgsl` for a cut.
+    pub(in crate::kernels) fn tile(&self, tile: &MatrixTile) -> shared::FeatureTile {
+        /// Gradients of vectors that a workgroup keeps in several copies take so many bytes at most.
+        const SLOPES: usize = 4 << 10;
+        let row_tile = rows(tile);
+        let once = self.source * row_tile;
+        let busy = tile.group_x * tile.group_y / row_tile;
+        let copies = (1..=busy).rev().find(|copies| 4 * copies * once <= SLOPES).unwrap_or(1);
+        shared::FeatureTile {
+            row_tile,
+            copies,
+            factors_size: (self.source + usize::from(self.extended)) * row_tile / 4,
+            slopes_size: copies * once,
         }
     }
+}
+
+/// The cut of a gradient of features with so many `columns`, in parts where they are many. `workgroups` says
+/// how many there are of so many rows, `bytes` what a workgroup of a cut takes.
+pub(in crate::kernels) fn gradient_tile(
+    device: &DeviceTraits,
+    columns: usize,
+    workgroups: impl Fn(usize) -> usize,
+    bytes: impl Fn(MatrixTile) -> usize,
+) -> MatrixTile {
+    /// Of a part: with fewer, eight rows would have fewer invocations than rows.
+    const COLUMNS: [usize; 2] = [32, 64];
+    /// Of a device that does not tell.
+    const PROCESSORS: usize = 128;
+    let few = workgroups(64) < device.processors.unwrap_or(PROCESSORS);
+    let columns = columns.next_power_of_two().clamp(COLUMNS[0], COLUMNS[1]);
+    if few { FEW_GRADIENTS } else { GRADIENTS }.row_tile(device, columns, workgroups, bytes)
 }
 
 /// A view of a feature table for the twins: builds tiles of features in cache, never all of them.

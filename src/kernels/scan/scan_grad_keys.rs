@@ -5,10 +5,11 @@ use crate::kernels::cpu::{Mat, MatMut};
 use crate::kernels::heads::gate_sum::gate_decay;
 use crate::kernels::heads::layout::HeadLayout;
 use crate::kernels::heads::row_tasks::row_tasks;
-use crate::kernels::scan::features::{FeatureTable, Features};
+use crate::kernels::scan::features::{FeatureTable, Features, gradient_tile};
 use crate::kernels::scan::scan_grad_queries::{FEATURES, ROWS};
 use crate::kernels::shader::scan_grad_keys as shader;
-use crate::kernels::tiles::rows_that_fit;
+use crate::kernels::shader::shared::MatrixTile;
+use crate::kernels::tiles::row_tile::{parts, rows};
 use crate::kernels::{DeviceTraits, Dispatch, Kernel, Real, Variant, cpu, shape_error};
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::twins;
@@ -29,6 +30,19 @@ pub struct ScanGradKeys {
     pub source_offset: usize,
 }
 
+impl ScanGradKeys {
+    fn overrides(&self, tile: MatrixTile) -> shader::Overrides {
+        let (l, f) = (&self.layout, &self.features);
+        shader::Overrides {
+            parts: parts(&tile, l.head),
+            head_layout: l.overrides(),
+            features: f.overrides(self.source_offset),
+            feature_tile: f.tile(&tile),
+            matrix_tile: tile,
+        }
+    }
+}
+
 impl Kernel for ScanGradKeys {
     fn stem(&self) -> &'static str {
         "scan_grad_keys"
@@ -47,18 +61,13 @@ impl Kernel for ScanGradKeys {
         Ok(vec![])
     }
 
-    fn variant(&self, device: &DeviceTraits, _: &Capacity) -> Variant {
-        let (l, f) = (&self.layout, &self.features);
-        let overrides = |rows| {
-            let feature_columns = f.columns(rows, l.head);
-            shader::Overrides {
-                value_items: feature_columns.staged_values.div_ceil(shader::THREADS),
-                head_layout: l.overrides(),
-                features: f.overrides(self.source_offset),
-                feature_columns,
-            }
-        };
-        overrides(rows_that_fit(device, |rows| overrides(rows).workgroup_bytes())).variant()
+    fn variant(&self, device: &DeviceTraits, capacity: &Capacity) -> Variant {
+        let l = &self.layout;
+        let blocks = capacity.unit(Unit::Blocks(l.block));
+        let workgroups =
+            |rows| blocks.saturating_mul(capacity.lanes).saturating_mul(l.heads * l.block.div_ceil(rows));
+        let bytes = |tile| self.overrides(tile).workgroup_bytes();
+        self.overrides(gradient_tile(device, l.head, workgroups, bytes)).variant()
     }
 
     fn dispatches(&self, variant: &Variant, call: &Call) -> Vec<Dispatch> {
@@ -69,7 +78,7 @@ impl Kernel for ScanGradKeys {
             blocks: blocks as u32,
             stride: call.unit(l.window()) as u32,
         };
-        let rows = shader::Overrides::of(variant).feature_columns.row_tile;
+        let rows = rows(&shader::Overrides::of(variant).matrix_tile);
         Dispatch::once(&params, [l.block.div_ceil(rows), blocks, call.lanes.len() * l.heads])
     }
 

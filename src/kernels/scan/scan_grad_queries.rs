@@ -5,9 +5,10 @@ use crate::kernels::cpu::{Mat, MatMut};
 use crate::kernels::heads::gate_sum::gate_decay;
 use crate::kernels::heads::layout::{HeadLayout, lane};
 use crate::kernels::heads::row_tasks::row_tasks;
-use crate::kernels::scan::features::{FeatureTable, Features};
+use crate::kernels::scan::features::{FeatureTable, Features, gradient_tile};
 use crate::kernels::shader::scan_grad_queries as shader;
-use crate::kernels::tiles::rows_that_fit;
+use crate::kernels::shader::shared::MatrixTile;
+use crate::kernels::tiles::row_tile::rows;
 use crate::kernels::{DeviceTraits, Dispatch, Kernel, Real, Variant, cpu, shape_error};
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::twins;
@@ -25,6 +26,18 @@ pub struct ScanGradQueries {
     pub features: Features,
     /// Column of φ's vector in a query row.
     pub source_offset: usize,
+}
+
+impl ScanGradQueries {
+    fn overrides(&self, tile: MatrixTile) -> shader::Overrides {
+        let (l, f) = (&self.layout, &self.features);
+        shader::Overrides {
+            head_layout: l.overrides(),
+            features: f.overrides(self.source_offset),
+            feature_tile: f.tile(&tile),
+            matrix_tile: tile,
+        }
+    }
 }
 
 impl Kernel for ScanGradQueries {
@@ -45,14 +58,14 @@ impl Kernel for ScanGradQueries {
         Ok(vec![])
     }
 
-    fn variant(&self, device: &DeviceTraits, _: &Capacity) -> Variant {
-        let (l, f) = (&self.layout, &self.features);
-        let overrides = |rows| shader::Overrides {
-            head_layout: l.overrides(),
-            features: f.overrides(self.source_offset),
-            feature_columns: f.columns(rows, l.head),
+    fn variant(&self, device: &DeviceTraits, capacity: &Capacity) -> Variant {
+        let l = &self.layout;
+        let blocks = capacity.unit(Unit::Blocks(l.block));
+        let workgroups = |rows| {
+            blocks.saturating_mul(capacity.lanes).saturating_mul(l.heads * (l.block * l.group).div_ceil(rows))
         };
-        overrides(rows_that_fit(device, |rows| overrides(rows).workgroup_bytes())).variant()
+        let bytes = |tile| self.overrides(tile).workgroup_bytes();
+        self.overrides(gradient_tile(device, self.features.count, workgroups, bytes)).variant()
     }
 
     fn dispatches(&self, variant: &Variant, call: &Call) -> Vec<Dispatch> {
@@ -63,7 +76,7 @@ impl Kernel for ScanGradQueries {
             lane_base: call.lane_base as u32,
             blocks: blocks as u32,
         };
-        let rows = shader::Overrides::of(variant).feature_columns.row_tile;
+        let rows = rows(&shader::Overrides::of(variant).matrix_tile);
         Dispatch::once(&params, [(l.block * l.group).div_ceil(rows), blocks, call.lanes.len() * l.heads])
     }
 

@@ -5,10 +5,12 @@ use crate::kernels::heads::layout::{HeadLayout, Rotation};
 use crate::kernels::pairs::local_affinity::LocalAffinity;
 use crate::kernels::pairs::mask::Mask;
 use crate::kernels::scan::features::Features;
+use crate::kernels::scan::scan_grad_keys::ScanGradKeys;
+use crate::kernels::scan::scan_grad_queries::ScanGradQueries;
 use crate::kernels::scan::scan_output::{Leaves, ScanOutput};
 use crate::kernels::scan::scan_states::{ScanStates, States};
-use crate::kernels::shader::shared::MatrixTile;
-use crate::kernels::shader::{scan_output, scan_states};
+use crate::kernels::shader::shared::{FeatureTile, MatrixTile};
+use crate::kernels::shader::{scan_grad_keys, scan_grad_queries, scan_output, scan_states};
 use crate::kernels::tiles::row_tile::{parts, rows};
 use crate::kernels::{DeviceTraits, Kernel};
 use crate::tensor::Capacity;
@@ -67,6 +69,8 @@ fn every_head_fits_the_floor() {
                 assert!(variant.workgroup_bytes() <= device.workgroup_memory, "{head} {sketch} {blocks:?}");
                 check(&device, head, &scan_states::Overrides::of(&variant).matrix_tile);
             }
+            let (l, f) = (layout.clone(), features.clone());
+            gradients_fit(&device, l, f, &capacity);
             let kernel = ScanOutput {
                 layout,
                 features,
@@ -83,4 +87,23 @@ fn every_head_fits_the_floor() {
             check(&device, head, &scan_output::Overrides::of(&variant).matrix_tile);
         }
     }
+}
+
+/// Gradients of features: an invocation a row at least, and columns in whole parts.
+fn gradients_fit(device: &DeviceTraits, layout: HeadLayout, features: Features, capacity: &Capacity) {
+    let what = format!("{} {}", layout.head, features.source);
+    let fits = |tile: MatrixTile, cut: FeatureTile, bytes: usize| {
+        assert!(bytes <= device.workgroup_memory, "{what}: {bytes}");
+        check(device, tile.group_x * tile.columns, &tile);
+        assert!(cut.row_tile == rows(&tile) && cut.copies > 0, "{what}: {cut:?}");
+        assert!(cut.copies * cut.row_tile <= tile.group_x * tile.group_y, "{what}: {tile:?}, {cut:?}");
+    };
+    let (l, f) = (layout.clone(), features.clone());
+    let variant = ScanGradKeys { layout: l, features: f, source_offset: 0 }.variant(device, capacity);
+    let cut = scan_grad_keys::Overrides::of(&variant);
+    assert!(cut.parts * cut.matrix_tile.group_x * cut.matrix_tile.columns >= layout.head, "{what}");
+    fits(cut.matrix_tile, cut.feature_tile, variant.workgroup_bytes());
+    let variant = ScanGradQueries { layout, features, source_offset: 0 }.variant(device, capacity);
+    let cut = scan_grad_queries::Overrides::of(&variant);
+    fits(cut.matrix_tile, cut.feature_tile, variant.workgroup_bytes());
 }

@@ -63,19 +63,21 @@ impl SketchLearned {
         }
     }
 
-    /// A workgroup of so many invocations along vectors, each with so many vectors.
-    fn cut(&self, [across, rows]: [usize; 2]) -> shader::Overrides {
+    /// So many vectors a workgroup.
+    fn few(&self, rows: usize) -> shader::Overrides {
         let l = &self.layout;
-        let (row_tile, parts) = (across * rows, shader::THREADS / across);
-        let chunk = shader::UNITS * parts;
+        let vectors = 2 * rows;
+        let fits =
+            |splits: &usize| self.hidden() / 4 % splits == 0 && 2 * l.sketch * splits <= shader::THREADS;
+        let splits = (1..=shader::THREADS).rev().find(fits).unwrap_or(1);
         shader::Overrides {
-            across,
             rows,
-            row_tile,
-            outputs: l.sketch.div_ceil(parts),
-            chunk,
-            vector_size: l.head.max(l.sketch) * row_tile,
-            hidden_size: chunk * row_tile,
+            branch: self.weight_count() / 2,
+            splits,
+            vector_size: vectors * l.head.max(l.sketch),
+            hidden_size: vectors * self.hidden(),
+            partial_size: vectors * l.sketch * splits,
+            vectors,
             sketch_net: self.net(),
             head_layout: l.overrides(),
             head_vector: l.vector_overrides(),
@@ -83,8 +85,10 @@ impl SketchLearned {
     }
 }
 
-/// Up to so many vectors the kernel for few of them runs.
+/// Up to so many vectors the kernel for few of them runs, where a device has memory for its hidden units.
 const FEW: usize = 64;
+/// So many workgroups of it are not made more by giving them fewer vectors.
+const ENOUGH: usize = 16;
 
 impl Kernel for SketchLearned {
     fn stem(&self) -> &'static str {
@@ -96,19 +100,17 @@ impl Kernel for SketchLearned {
     }
 
     fn variant(&self, device: &DeviceTraits, capacity: &Capacity) -> Variant {
-        /// Outputs that an invocation can hold.
-        const OUTPUTS: usize = 8;
         let vectors = capacity.unit(Unit::Rows).saturating_mul(self.layout.vectors());
-        if vectors > FEW {
-            let bytes = |tile| self.tile(tile).workgroup_bytes();
-            let groups = |rows| vectors.div_ceil(rows);
-            return self.tile(SKETCH.row_tile(device, self.layout.sketch, groups, bytes)).variant();
+        let few = [4, 2, 1].map(|rows| self.few(rows)).into_iter().filter(|cut| {
+            (cut.rows == 1 || vectors >= ENOUGH * cut.rows)
+                && cut.workgroup_bytes() <= device.workgroup_memory
+        });
+        if let (true, Some(cut)) = (vectors <= FEW, few.into_iter().next()) {
+            return cut.variant();
         }
-        let sizes = [[4, 1]];
-        let memory = device.workgroup_memory.min(32 << 10);
-        let fits = |cut: &shader::Overrides| cut.workgroup_bytes() <= memory && cut.outputs <= OUTPUTS;
-        let cut = sizes.iter().map(|size| self.cut(*size)).find(fits);
-        cut.unwrap_or_else(|| self.cut([4, 1])).variant()
+        let bytes = |tile| self.tile(tile).workgroup_bytes();
+        let groups = |rows| vectors.div_ceil(rows);
+        self.tile(SKETCH.row_tile(device, self.layout.sketch, groups, bytes)).variant()
     }
 
     fn dispatches(&self, variant: &Variant, call: &Call) -> Vec<Dispatch> {
@@ -119,11 +121,11 @@ impl Kernel for SketchLearned {
             tokens: call.tokens as u32,
             lane_base: call.lane_base as u32,
         };
-        let row_tile = match tile::is(variant) {
+        let rows = match tile::is(variant) {
             true => tile::Overrides::of(variant).row_tile,
-            false => shader::Overrides::of(variant).row_tile,
+            false => shader::Overrides::of(variant).rows,
         };
-        let groups = vectors.div_ceil(row_tile);
+        let groups = vectors.div_ceil(rows);
         Dispatch::once(&params, Dispatch::linear(groups))
     }
 

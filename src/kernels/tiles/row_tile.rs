@@ -24,6 +24,12 @@ pub(in crate::kernels) const STATES: Wish = Wish { tile: 64, rows: 8, enough: 32
 /// The state of one block, while decoding waits: few features a workgroup.
 pub(in crate::kernels) const FOLD: Wish = Wish { tile: 16, rows: 8, enough: 16 };
 
+/// Gradients of features, whose vectors lie in workgroup memory: with fewer rows an invocation computes too
+/// little for what it stages.
+pub(in crate::kernels) const GRADIENTS: Wish = Wish { tile: 64, rows: 8, enough: 64 };
+/// The same where a device would have processors without a workgroup.
+pub(in crate::kernels) const FEW_GRADIENTS: Wish = Wish { tile: 32, rows: 4, enough: 32 };
+
 /// Learned sketches: of eight rows Apple's compiler spills, and AMD's processors stay half empty.
 pub(in crate::kernels) const SKETCH: Wish = Wish { tile: 64, rows: 4, enough: 16 };
 
