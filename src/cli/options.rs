@@ -103,7 +103,7 @@ pub struct Load {
     /// Type of the large matrices in memory [default: as stored]
     #[arg(long, value_name = "TYPE", value_parser = dtype(), help_heading = "Memory")]
     pub weights: Option<WeightType>,
-    /// Most tokens of one prefill call [default: what fits, at most 1k]
+    /// Most tokens of one prefill call [default: what fits, at most 1k, on large GPUs 4k]
     #[arg(long, value_name = "N", value_parser = count, help_heading = "Memory")]
     pub segment: Option<usize>,
     /// Tokens of the key-value cache, for the kinds of attention that have one

@@ -334,6 +334,7 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
+    use crate::kernels::Vendor;
 
     #[test]
     fn scenes_hold_the_work_of_their_plans_once() {
@@ -366,5 +367,36 @@ mod tests {
             [tokens("random.forward"), tokens("learned.backward"), tokens("decode")],
             [32768.0, 32768.0, 1.0]
         );
+    }
+
+    /// An H100's processors have a workgroup of every kernel when it reads a text: 128 of its 132 at least.
+    #[test]
+    fn a_large_device_is_filled_when_it_reads() {
+        const ENOUGH: usize = 128;
+        let traits = DeviceTraits {
+            vendor: Vendor::Nvidia,
+            processors: Some(132),
+            max_binding: 1 << 30,
+            max_buffer: 1 << 30,
+            workgroup_memory: 48 << 10,
+            max_invocations: 1024,
+            ..DeviceTraits::floor()
+        };
+        let [prefill, ..] = &built_in(&traits).expect("plans")[..] else { panic!("no scene") };
+        assert_eq!(prefill.calls[0].0.tokens, 4096);
+        for part in prefill.parts() {
+            let least = match part.step.kernel.stem() {
+                // Of the last row alone.
+                "take_last" | "scatter_rows" => 1,
+                // A vector an invocation; bounded by memory, which these saturate.
+                "scan_prefix" => 100,
+                _ => ENOUGH,
+            };
+            let most = part.dispatches.iter().map(|d| d.workgroups).max().unwrap_or(0);
+            assert!(most >= least, "{}: {most} workgroups", part.step.label);
+        }
+        // Elsewhere calls are as small as ever.
+        let small = DeviceTraits { processors: Some(8), ..traits };
+        assert_eq!(built_in(&small).expect("plans")[0].calls[0].0.tokens, 1024);
     }
 }
