@@ -489,10 +489,10 @@ impl Blueprint {
         let lower = |tokens: usize| decoder.lower("prefill", &traits, capacity(tokens));
         let prefill = match options.segment {
             Some(tokens) => lower(tokens)?,
-            None => largest_that_fits(traits.tuning.segment.unwrap_or(DEFAULT_SEGMENT), &lower)?,
+            None => largest_that_fits(traits.tuning.segment.unwrap_or(DEFAULT_SEGMENT), lower)?,
         };
         let prefill = match options.segment.or(traits.tuning.segment) {
-            None if traits.processors.is_some_and(|n| n >= LARGE_DEVICE) => filled(prefill, &lower),
+            None if traits.processors.is_some_and(|n| n >= LARGE_DEVICE) => filled(prefill, lower),
             _ => prefill,
         };
         Ok(Self {

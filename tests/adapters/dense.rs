@@ -175,13 +175,12 @@ impl Dense {
         let [q, k] = [normed(&qk[0], 0), normed(&qk[1], 1)];
         let (exact_q, exact_k) = (turned(&q, f64::INFINITY), turned(&k, f64::INFINITY));
         // A sink as the query's block sees it, no further away than the reach.
+        let keys = k.clone();
         let sink = |i: usize, j: usize| {
             let block = (first + i) / l.block_size * l.block_size;
-            let by = if l.sink_reach == 0 { 0 } else { block.saturating_sub(l.sink_reach) };
-            if rope.where_ == RopeWhere::None {
-                k[j].clone()
-            } else {
-                rotate(&k[j], first + j + by, rope.theta, rope.layout)
+            match block.checked_sub(l.sink_reach) {
+                Some(by) if l.sink_reach > 0 => rotate(&keys[j], first + j + by, rope.theta, rope.layout),
+                _ => exact_k[j].clone(),
             }
         };
         let [sq, sk] = [(q, "queries"), (k, "keys")].map(|(x, side)| {

@@ -67,8 +67,9 @@ impl SketchLearned {
     fn few(&self, rows: usize) -> shader::Overrides {
         let l = &self.layout;
         let vectors = 2 * rows;
-        let fits =
-            |splits: &usize| self.hidden() / 4 % splits == 0 && 2 * l.sketch * splits <= shader::THREADS;
+        let fits = |splits: &usize| {
+            (self.hidden() / 4).is_multiple_of(*splits) && 2 * l.sketch * splits <= shader::THREADS
+        };
         let splits = (1..=shader::THREADS).rev().find(fits).unwrap_or(1);
         shader::Overrides {
             rows,
