@@ -74,9 +74,11 @@ fn main(
         let in_blocks = (LEAD - min(first_block, LEAD)) * BLOCK;
         let sinks = select(params.stride - SINKS, in_blocks, first_block <= LEAD);
         near = Near(queries_first, row, window + sinks, SINKS * GROUP, SINKS, vector, 0u);
-        let block_first = (first_block + block) * BLOCK;
-        turn_sinks((window + sinks) * KEY_WIDTH + LOCAL_OFFSET, block_first, index, GROUP_X * GROUP_Y);
-        add_near_keys(SINKS, true);
+        if SINK_REACH > 0u {
+            let block_first = (first_block + block) * BLOCK;
+            turn_sinks((window + sinks) * KEY_WIDTH + LOCAL_OFFSET, block_first, index, GROUP_X * GROUP_Y);
+        }
+        add_near_keys(SINKS, SINK_REACH > 0u);
         later = 1u;
     }
     let keys_end =

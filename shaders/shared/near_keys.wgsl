@@ -166,7 +166,7 @@ fn right_values(vector: u32, k: u32) -> mat4x4<f32> {
     return block;
 }
 
-// `end`: keys that any row sees; `sinks`: these are the sinks (NEAR_ONLY).
+// `end`: keys that any row sees; `sinks`: these are sinks, turned (NEAR_ONLY).
 fn add_near_keys(end: u32, sinks: bool) {
     for (var start = 0u; start < end; start += 4u * GROUP_X) {
         first_key = start;

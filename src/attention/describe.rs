@@ -10,6 +10,8 @@ use crate::error::{Error, ErrorKind, Result};
 const POLYSKETCH_BLOCK: usize = 128;
 /// Most elements of the vector that features are made of: their indices are packed in 8 bits.
 const MOST_SOURCE: usize = 256;
+/// Most numbers of sinks that are turned on: a workgroup has them beside its tiles, in browsers too.
+const MOST_TURNED: usize = 1024;
 /// Most features of a scan.
 const MOST_FEATURES: usize = 1 << 16;
 
@@ -236,6 +238,12 @@ impl Attention {
                 within("hidden units of the sketch", *hidden, 4, 1 << 12, 4)?;
                 within("near blocks", l.near, 1, 1 << 12, 1)?;
                 within("sinks", l.sinks, 0, l.block, 1)?;
+                within("sink reach", l.sink_reach, 0, 1 << 30, 1)?;
+                if l.sink_reach > 0 && l.sinks * l.head > MOST_TURNED {
+                    let allowed =
+                        format!("{} with heads of {} and a sink reach", MOST_TURNED / l.head, l.head);
+                    return refuse("sinks", l.sinks, format!("at most {allowed}"));
+                }
                 let near = l.near.saturating_mul(l.block);
                 if l.sink_reach > 0 && l.sink_reach < near {
                     return refuse(

@@ -301,8 +301,8 @@ fn outputs_are_those_of_the_definition() {
 
 #[test]
 fn near_pairs_are_not_trained_where_sinks_are_turned() {
-    let a = layer(1, 2, 4, false, false).with_sink_reach(24);
-    let plan = |tokens: usize| {
+    let plan = |reach: usize, tokens: usize| {
+        let a = layer(1, 2, 4, false, false).with_sink_reach(reach);
         let mut graph = Graph::new();
         let qkv = graph.parameter("qkv", DType::F32, shape![Unit::Rows, a.layout.qkv_width()]);
         let lanes = graph.lanes(1);
@@ -315,8 +315,10 @@ fn near_pairs_are_not_trained_where_sinks_are_turned() {
         graph.lower("test", &DeviceTraits::cpu(), capacity).map(drop)
     };
     // The block from 24 on is the last one that sees sinks where they are.
-    plan(32).expect("no sink is turned");
-    let refused = plan(33).expect_err("sinks are turned");
+    plan(24, 32).expect("no sink is turned");
+    plan(31, 32).expect("no sink is turned");
+    plan(31, 33).expect_err("sinks are turned by one token");
+    let refused = plan(24, 33).expect_err("sinks are turned");
     assert!(refused.message().contains("gradients over 33 tokens with a sink reach of 24"), "{refused}");
 }
 

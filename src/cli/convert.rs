@@ -31,6 +31,7 @@ pub struct Options {
 /// Runs the command.
 pub fn run(common: &Common, options: &Options) -> Outcome {
     Conversion::check(&options.out, options.weights)?;
+    common.no_device_adapter()?;
     let from = model::place(common, options.model.as_ref())?;
     if from.adapter.is_some() {
         Conversion::check_adapted(&options.out)?;

@@ -8,6 +8,7 @@ use std::time::Instant;
 use clap::Args;
 use pollster::block_on;
 use polysketch::files::{atomic_write, check_room, is_standard, source_name};
+use polysketch::model::transformer;
 use polysketch::model::{
     EncodeOptions, GenerateOptions, Generated, Model, Session, StopReason, StopStrings, read_state,
 };
@@ -301,8 +302,11 @@ fn summary(options: &Options, model: &Model, sampling: &GenerateOptions, done: &
             lines.push(format!("seed     {}", sampling.seed));
         }
     }
-    let cached = model.attention().has_cache() || model.config().keeps_softmax();
-    let length = if cached { "with its key-value cache" } else { "the same at any length" };
+    let length = if transformer::has_cache(model.config()) {
+        "with its key-value cache"
+    } else {
+        "the same at any length"
+    };
     let saved =
         options.state_out.as_deref().map(|path| format!(", saved in {}", path.display())).unwrap_or_default();
     lines.push(format!(

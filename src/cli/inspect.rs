@@ -7,6 +7,7 @@ use polysketch::files::{Whole, read_text};
 use polysketch::model::checkpoint::{Checkpoint, INDEX, SINGLE};
 use polysketch::model::config::Linearized;
 use polysketch::model::parameters::{ParameterKind, ParameterSpec};
+use polysketch::model::transformer;
 use polysketch::model::{Blueprint, Engine, Family, MemoryPlan, ModelConfig, StoredWeights, WeightType};
 use polysketch::tensor::{Call, DType};
 use polysketch::{Error, Result};
@@ -33,14 +34,6 @@ pub struct Options {
     #[cfg(feature = "train")]
     #[command(flatten)]
     training: inspect_training::Options,
-}
-
-/// Whether the state grows with the text.
-fn has_cache(facts: &Facts) -> bool {
-    let config = &facts.config;
-    let constant =
-        config.linearized.is_some() || config.attention.feature_count(config.head_size()).is_some();
-    !constant || config.keeps_softmax()
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -311,7 +304,7 @@ fn as_text(
     ];
     section(&mut text, "work", rows, columns);
 
-    if !has_cache(facts) {
+    if !transformer::has_cache(&facts.config) {
         let rows = LENGTHS.iter().map(|(name, tokens)| {
             let need = facts.config.softmax_cache_bytes(*tokens);
             let times = output::digits3(need as f64 / n.state.max(1) as f64);
@@ -336,7 +329,8 @@ fn made_linear(l: &Linearized) -> String {
     others.dedup();
     let reach = match l.sink_reach {
         0 => String::new(),
-        tokens => format!(" (at most {} away)", thousands(tokens)),
+        _ if l.sinks == 0 => String::new(),
+        tokens => format!(" (seen {} away at most)", thousands(tokens + l.block_size - 1)),
     };
     let others = others.into_iter().map(|near| {
         format!(", {} in {}", output::plural(near, "block"), output::plural(long(near), "layer"))

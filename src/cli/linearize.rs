@@ -68,7 +68,7 @@ pub struct Options {
     #[arg(long, value_name = "LAYERS=BLOCKS", value_parser = long, help_heading = "The student")]
     long: Vec<Long>,
     /// Layers that stay as they are, as LAYER,LAYER,…: with them the memory of a text grows
-    #[arg(long, value_name = "LAYERS", value_delimiter = ',', help_heading = "The student")]
+    #[arg(long, value_name = "LAYERS", value_delimiter = ',', value_parser = natural, help_heading = "The student")]
     keep_softmax: Vec<usize>,
     /// Tokens of a block [default: 128]
     #[arg(long, value_name = "N", value_parser = count, help_heading = "The student")]
@@ -137,9 +137,9 @@ impl Options {
             }
         };
         let usual = teacher.stated_context().filter(|_| teacher.rope.where_ != RopeWhere::None);
-        linearized.sink_reach = match (self.sink_reach, usual) {
-            (Some(reach), _) => reach,
-            (None, Some(trained)) if linearized.sink_reach == 0 => linearized.usual_reach(trained),
+        linearized.sink_reach = match (self.sink_reach, stage, usual) {
+            (Some(reach), ..) => reach,
+            (None, Stage::Attention, Some(trained)) => linearized.usual_reach(trained),
             _ => linearized.sink_reach,
         };
         let steps = self.steps as u64;
@@ -158,6 +158,11 @@ impl Options {
             Some(near) => vec![near; layers],
             None => usual.near,
         };
+        let both = |layer: &&usize| self.long.iter().any(|Long(which, _)| which.contains(*layer));
+        if let Some(layer) = self.keep_softmax.iter().find(both) {
+            let text = format!("layer {layer}: --long and --keep-softmax");
+            return Err(Error::new(ErrorKind::Input, text).help("a layer is one or the other"));
+        }
         let long = self.long.iter().map(|Long(which, blocks)| ("--long", which, *blocks));
         for (option, which, blocks) in long.chain([("--keep-softmax", &self.keep_softmax, 0)]) {
             for &layer in which {
@@ -223,6 +228,7 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
     }
     let begin = options.begin.clone().map(|path| Adapter::open(&adapter_file(path))).transpose()?;
     let teacher = model::open(&place)?;
+    teacher.check_softmax()?;
     let mut settings = options.settings(&teacher.config, begin.as_ref())?;
     settings.check()?;
     settings.check_student(&teacher.config)?;
@@ -248,7 +254,6 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
     catch_interrupt();
     if let Some(texts) = options.sample {
         // What can be refused is refused before hours of writing.
-        teacher.check_softmax()?;
         if let Some(begin) = &begin {
             begin.check_base(fingerprint, "the teacher", "begin from an adapter of this teacher")?;
         }

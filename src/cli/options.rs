@@ -52,6 +52,20 @@ impl Common {
         Ok(first.map(adapter_file))
     }
 
+    /// Refuses `--adapter` of a device, for commands that run on none: what is no file is a mistake there.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Input`].
+    pub fn no_device_adapter(&self) -> Result<()> {
+        match self.adapter.iter().find(|text| !is_file(text)) {
+            None => Ok(()),
+            Some(text) => {
+                Err(Error::new(ErrorKind::Input, format!("--adapter {text}: there is no such file"))
+                    .help("give what makes the model linear: a file that `linearize` wrote, or its folder"))
+            }
+        }
+    }
+
     /// A model's name for people, with what makes it linear.
     pub fn named(&self, model: &ModelOptions) -> String {
         let name = model.name();

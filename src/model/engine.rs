@@ -474,8 +474,7 @@ impl Blueprint {
         config.check_decoder()?;
         let attention = transformer::attention(config);
         attention.check()?;
-        let cached = attention.has_cache() || config.keeps_softmax();
-        let context = if cached { options.max_context } else { 0 };
+        let context = if transformer::has_cache(config) { options.max_context } else { 0 };
         let large = Large::choose(config, &attention, stored, options.weights);
         let max_binding =
             traits.max_binding.min(traits.max_buffer).min(options.max_binding.unwrap_or(usize::MAX));

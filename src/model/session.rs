@@ -552,7 +552,7 @@ impl Session {
             let s = &mut self.slots[slot];
             if mine.is_empty() {
                 // All that ran is taken back, save that a whole block was folded into the state.
-                if self.model.0.blueprint.build.context == 0 && s.ring == block {
+                if !self.model.0.attention.has_cache() && s.ring == block {
                     s.ring = 0;
                 }
                 (s.broken, s.sampler_knows) = (true, false);

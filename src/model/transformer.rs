@@ -128,6 +128,11 @@ pub fn attention(config: &ModelConfig) -> Attention {
     Attention { layout, kind, bias: a.denominator_bias, theta, scaling, mask }
 }
 
+/// Whether a model keeps keys and values that grow with the text, in some layer at least.
+pub fn has_cache(config: &ModelConfig) -> bool {
+    attention(config).has_cache() || config.keeps_softmax()
+}
+
 /// Refuses a linearised configuration of which some layer cannot be run.
 ///
 /// # Errors

@@ -116,7 +116,8 @@ pub async fn predictions(
     let mut read = all.to_vec();
     for first in (0..text.len()).step_by(AT_ONCE) {
         let part = &text[first..text.len().min(first + AT_ONCE)];
-        let of_teacher = part.len().min(context.saturating_sub(first));
+        // What it would predict behind its context is of a bucket that it does not reach.
+        let of_teacher = part.len().min(context.saturating_sub(first + 1));
         let mut logits = Vec::new();
         for (at, session) in sessions.iter_mut().enumerate() {
             let part = if at == 0 { &part[..of_teacher] } else { part };
@@ -256,11 +257,20 @@ pub struct Cost {
     pub writing: f64,
 }
 
-/// Reads a text to some lengths, and writes a few tokens at each.
+/// Tokens by which lengths of [`costs`] grow at least: what is written at one is a part of the next.
+pub const LEAST_APART: usize = 32;
+
+/// Reads a text to some lengths, and writes a few tokens at each; `progress` is told tokens read of a part, and
+/// may stop it.
 ///
 /// # Errors
-/// Those of the model.
-pub async fn costs(model: &Model, text: &[u32], lengths: &[usize]) -> Result<Vec<Cost>> {
+/// [`ErrorKind::Cancelled`]; those of the model.
+pub async fn costs(
+    model: &Model,
+    text: &[u32],
+    lengths: &[usize],
+    progress: &mut dyn FnMut(usize) -> ControlFlow<()>,
+) -> Result<Vec<Cost>> {
     const WRITTEN: usize = 16;
     let mut session = Session::new(model).await?;
     let mut costs = Vec::new();
@@ -269,11 +279,12 @@ pub async fn costs(model: &Model, text: &[u32], lengths: &[usize]) -> Result<Vec
         // What was written at the last length is a part of the text.
         let Some(part) = text.get(read..tokens).filter(|part| !part.is_empty()) else {
             let what = format!("a length of {tokens} tokens after {read}, of a text of {}", text.len());
-            return Err(Error::new(ErrorKind::Input, what)
-                .help("give lengths that grow by at least 32, and a text as long as the last"));
+            return Err(Error::new(ErrorKind::Input, what).help(format!(
+                "give lengths that grow by at least {LEAST_APART}, and a text as long as the last"
+            )));
         };
         let began = Instant::now();
-        session.prefill(0, part, &mut go_on).await?;
+        session.prefill(0, part, progress).await?;
         time += began.elapsed().as_secs_f64();
         of_reading += part.len();
         let options = GenerateOptions::greedy(WRITTEN);

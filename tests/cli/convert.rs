@@ -356,4 +356,8 @@ fn an_adapter_is_written_into_its_model() {
     let refused = ["convert", "--model", arg(&model), "--out", arg(&file), "--adapter", arg(&adapter)];
     fails(run(&refused), &["m.gguf: GGUF files have no linearised attention"], true);
     assert!(!file.exists());
+    let missing = dir.path().join("missing");
+    let refused = ["convert", "--model", arg(&model), "--out", arg(&missing), "--adapter", "nowhere"];
+    fails(run(&refused), &["--adapter nowhere: there is no such file"], true);
+    assert!(!missing.exists());
 }

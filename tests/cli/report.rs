@@ -199,8 +199,16 @@ fn a_report_of_a_linearised_model_goes_on_where_it_was() {
     assert_eq!(again["recall"][2]["trials"], 2);
     assert_eq!(again["recall"][2]["recall"][0]["digits"], 12, "one trial more");
 
-    // Another command, and another file.
+    // Another command, a damaged file, another file.
     fails(run(&command("601")), &["another command", "tokens 600, now 601"], true);
+    let mut damaged = report.clone();
+    damaged["recall"][1]["recall"][0]["distance"] = 1_000_000_000.into();
+    fs::write(&file, damaged.to_string()).unwrap();
+    fails(run(&command("600")), &["linearize.json: is damaged"], true);
+    let close = [&command("600")[..], &["--lengths", "64", "80"]].concat();
+    fails(run(&close), &["--lengths 64 and 80: texts are written on"], true);
+    let twice = [&command("600")[..], &["--data", &data, &data]].concat();
+    fails(run(&twice), &["two texts of one name"], true);
     fs::write(&file, "{}").unwrap();
     fails(run(&command("600")), &["linearize.json: is no report"], true);
 }

@@ -22,6 +22,10 @@ fn student(linearized: &Linearized) -> Model {
     load(block_on(open(NAME).adapt(adapter(linearized))).expect("fits"))
 }
 
+fn go_on(_: usize) -> ControlFlow<()> {
+    ControlFlow::Continue(())
+}
+
 #[test]
 fn layers_of_an_adapter_are_measured_as_they_are_learned() {
     let near = linearized(&[2, 3]);
@@ -29,7 +33,7 @@ fn layers_of_an_adapter_are_measured_as_they_are_learned() {
     let errors = |linearized: &Linearized, bytes: Vec<u8>| {
         let adapter = Adapter::from_bytes(bytes, "a").expect("is one");
         assert_eq!(adapter.linearized, *linearized);
-        block_on(layer_errors(&engine(), open(NAME), &adapter, &texts)).expect("runs")
+        block_on(layer_errors(&engine(), open(NAME), &adapter, &texts, &mut go_on)).expect("runs")
     };
     let settings = LinearizeSettings { linearized: near.clone(), ..settings(1) };
     let mut transfer = block_on(Transfer::new(&engine(), open(NAME), &settings)).expect("plans");
@@ -208,7 +212,7 @@ fn layers_may_stay_as_they_are() {
         session.bytes_of(400) - session.bytes_of(200)
     };
     assert_eq!((grows(&model), grows(&student(&linearized(&[2, 2])))), (grows(&load(open(NAME))) / 2, 0));
-    let layers = block_on(layer_errors(&engine(), open(NAME), &adapter(), &texts)).expect("runs");
+    let layers = block_on(layer_errors(&engine(), open(NAME), &adapter(), &texts, &mut go_on)).expect("runs");
     assert!(layers[0].is_none() && layers[1].is_some(), "{layers:?}");
 
     // What it has not learned cannot be begun from, it is no kind of its own, and some layer is made linear.

@@ -17,7 +17,8 @@ export interface Sizes {
 const sizesOf = ({ memory, cacheBytesPerToken, context }: ModelInfo): Sizes => ({
   state: memory.state,
   cache: memory.cache,
-  cachePerToken: cacheBytesPerToken,
+  // Of a linear model with layers that keep their softmax, those alone.
+  cachePerToken: memory.cache > 0 && context ? memory.cache / context : cacheBytesPerToken,
   context,
 })
 

@@ -86,7 +86,7 @@ impl AttentionDense {
     fn overrides(&self, tile: MatrixTile) -> shader::Overrides {
         let (l, bias) = (&self.layout, self.bias);
         let (softmax, local_affinity) = self.affinity.overrides(l.size);
-        let sinks = Sinks { sink_numbers: (l.sinks * l.head).max(1) };
+        let sinks = Sinks { sink_numbers: if l.sink_reach > 0 { (l.sinks * l.head).max(1) } else { 1 } };
         shader::Overrides {
             sinks: Some(sinks),
             head_layout: l.overrides(),

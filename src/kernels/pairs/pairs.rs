@@ -87,16 +87,14 @@ impl Pairs {
     /// Refuses texts in which sinks would be turned on: the gradients here see them as far away as they are.
     pub(in crate::kernels) fn check_reach(&self, capacity: &Capacity) -> Result<()> {
         let l = &self.layout;
-        if self.reach != Reach::Near
-            || l.sinks == 0
-            || l.sink_reach == 0
-            || capacity.tokens <= l.sink_reach + l.block
-        {
+        let last = capacity.tokens.saturating_sub(1) / l.block;
+        if self.reach != Reach::Near || l.sinks == 0 || l.sink_turn(last) == 0 {
             return Ok(());
         }
         let text = format!("gradients over {} tokens with a sink reach of {}", capacity.tokens, l.sink_reach);
-        Err(Error::new(ErrorKind::Limit, text)
-            .help("learn from shorter texts, or linearize with sinks of a longer reach"))
+        Err(Error::new(ErrorKind::Limit, text).help(
+            "learn from shorter texts, or give the model a longer sink_reach (linearize, or config.json)",
+        ))
     }
 
     /// How one of the two shaders is cut for workgroups of so many rows: `shared/pair_tile.wgsl`.

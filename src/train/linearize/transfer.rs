@@ -1,10 +1,12 @@
 //! Stage 1: each layer's student learns its teacher's attention.
 
+use std::ops::ControlFlow;
+
 use super::calibrate::Given;
 use super::settings::{LinearizeSettings, Stage};
 use super::student::{Prepared, Student};
 use crate::attention::Attention;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::exec::{Program, Submission};
 use crate::model::adapter::GATE;
 use crate::model::transformer::{self, Transferring};
@@ -57,15 +59,16 @@ fn relative(sums: &[[f64; 2]]) -> Vec<f64> {
 
 /// Relative L2 of each layer of an adapter's student over texts: what [`Transfer::errors`] measures while it
 /// learns, and of one that learned from logits too. None of a layer for which less than a block of a text is
-/// not exact.
+/// not exact. `progress` is told texts done, and may stop it.
 ///
 /// # Errors
-/// As [`Transfer::new`] and [`Student::begin`].
+/// [`ErrorKind::Cancelled`]; as [`Transfer::new`] and [`Student::begin`].
 pub async fn layer_errors(
     engine: &Engine,
     teacher: ModelSource,
     adapter: &Adapter,
     texts: &[Vec<u32>],
+    progress: &mut dyn FnMut(usize) -> ControlFlow<()>,
 ) -> Result<Vec<Option<f64>>> {
     let linearized = adapter.linearized.clone();
     let context = texts.iter().map(Vec::len).max().unwrap_or(0);
@@ -86,7 +89,10 @@ pub async fn layer_errors(
     let program = Program::new(plan, &student.memory).await?;
     let mut pass = Pass { program, ids: graph.ids, errors: graph.errors };
     let mut sums = vec![[0.0; 2]; exact.len()];
-    for text in texts {
+    for (done, text) in texts.iter().enumerate() {
+        if progress(done).is_break() {
+            return Err(Error::new(ErrorKind::Cancelled, "interrupted"));
+        }
         pass.run(text, &mut sums).await?;
     }
     let of_layer = |(error, exact): (f64, bool)| (!exact).then_some(error);

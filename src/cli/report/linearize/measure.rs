@@ -39,6 +39,11 @@ enum Who {
     Student,
 }
 
+/// For what is not counted on the way.
+fn go_on(_: usize) -> ControlFlow<()> {
+    if interrupted() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+}
+
 const WHO: [Who; 3] = [Who::Teacher, Who::Near, Who::Student];
 
 /// A report that is being measured.
@@ -94,6 +99,11 @@ impl Measure<'_> {
         }
     }
 
+    /// An error, or the end of a run that was stopped.
+    fn of_stop(&self, e: Error) -> Error {
+        if e.kind() == ErrorKind::Cancelled { self.stopped() } else { e }
+    }
+
     fn source(&self, who: Who) -> Result<ModelSource> {
         let teacher = || model::open(&Place { adapter: None, ..self.place.clone() });
         match who {
@@ -122,7 +132,9 @@ impl Measure<'_> {
             let texts: Vec<Vec<u32>> =
                 self.texts.iter().flat_map(|ids| windows(ids, count, tokens)).collect();
             let (teacher, adapter) = (self.source(Who::Teacher)?, Adapter::open(&self.adapter)?);
-            self.report.layers = Some(block_on(layer_errors(&self.engine, teacher, &adapter, &texts))?);
+            let mut tell = go_on;
+            let errors = layer_errors(&self.engine, teacher, &adapter, &texts, &mut tell);
+            self.report.layers = Some(block_on(errors).map_err(|e| self.of_stop(e))?);
             self.keep()?;
         }
         let report = &self.report;
@@ -147,13 +159,10 @@ impl Measure<'_> {
                 let kind = &mut self.report.kinds[at];
                 let mut tell = |done: usize| {
                     bar.set(i * tokens + done);
-                    if interrupted() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+                    go_on(done)
                 };
                 let read = linearize::predictions(&models, part, context, &mut kind.positions, &mut tell);
-                block_on(read).map_err(|e| match e.kind() {
-                    ErrorKind::Cancelled => self.stopped(),
-                    _ => e,
-                })?;
+                block_on(read).map_err(|e| self.of_stop(e))?;
                 self.report.kinds[at].texts = i + 1;
                 self.keep()?;
             }
@@ -211,7 +220,9 @@ impl Measure<'_> {
             }
             let model = self.load(who, longest + WRITTEN)?;
             let _spinner = Progress::spinner(self.common, "state and speed");
-            self.report.costs[at] = Some(block_on(linearize::costs(&model, &self.texts[0], &lengths))?);
+            let mut tell = go_on;
+            let costs = linearize::costs(&model, &self.texts[0], &lengths, &mut tell);
+            self.report.costs[at] = Some(block_on(costs).map_err(|e| self.of_stop(e))?);
             self.keep()?;
         }
         let report = &self.report;

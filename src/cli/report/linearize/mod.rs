@@ -10,6 +10,7 @@ mod measure;
 mod parts;
 mod tables;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -17,7 +18,7 @@ use clap::Args;
 use pollster::block_on;
 use polysketch::files::{FolderLock, Whole, read_bytes};
 use polysketch::model::{ModelConfig, Tokenizer};
-use polysketch::report::linearize::PROMPTS;
+use polysketch::report::linearize::{LEAST_APART, PROMPTS};
 use polysketch::{Error, ErrorKind, Result};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -97,6 +98,28 @@ impl Options {
         }
     }
 
+    /// What need not wait until models are open.
+    fn check(&self) -> Result<()> {
+        if self.tokens < 2 {
+            return Err(Error::new(ErrorKind::Input, "--tokens 1: the first token is not predicted")
+                .help("use at least 2"));
+        }
+        let names: BTreeSet<&str> = self.data.iter().map(|(name, _)| name.as_str()).collect();
+        if names.len() < self.data.len() || names.contains("") {
+            return Err(Error::new(ErrorKind::Input, "--data: two texts of one name, or one without a name")
+                .help("name each, as NAME=FILE"));
+        }
+        let mut lengths = self.lengths.clone();
+        lengths.sort_unstable();
+        lengths.dedup();
+        if let Some(pair) = lengths.windows(2).find(|pair| pair[1] - pair[0] < LEAST_APART) {
+            let text = format!("--lengths {} and {}: texts are written on between them", pair[0], pair[1]);
+            return Err(Error::new(ErrorKind::Input, text)
+                .help(format!("give lengths that grow by at least {LEAST_APART}")));
+        }
+        Ok(())
+    }
+
     /// The tokens of the texts; the first one is long enough for recall and speed.
     fn read(&self, common: &Common, tokenizer: &Tokenizer, settings: &Settings) -> Result<Vec<Vec<u32>>> {
         let longest = settings.lengths.iter().chain(&settings.distances).copied().max().unwrap_or(0);
@@ -124,15 +147,13 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
     let (folder, began) = (&options.folder, Instant::now());
     let place = model::place(common, Some(&options.model))?;
     let Some(adapter) = place.adapter.clone() else {
-        return Err(Error::new(ErrorKind::Input, "report linearize compares a model with its student")
+        let given = if common.adapter.is_empty() { "" } else { ", and no --adapter is a file" };
+        let text = format!("report linearize compares a model with its student{given}");
+        return Err(Error::new(ErrorKind::Input, text)
             .help("give what makes it linear: --adapter FILE")
             .into());
     };
-    if options.tokens < 2 {
-        return Err(Error::new(ErrorKind::Input, "--tokens 1: the first token is not predicted")
-            .help("use at least 2")
-            .into());
-    }
+    options.check()?;
     let student = model::open(&place)?;
     let teacher = model::open(&model::Place { adapter: None, ..place.clone() })?;
     let engine = model::engine(common)?;

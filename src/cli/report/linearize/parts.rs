@@ -125,8 +125,25 @@ impl LinearizeReport {
         };
         match difference(&report.settings, settings) {
             Some(what) => fail(format!("holds the report of another command: {what}")),
+            None if !report.is_whole() => fail("is damaged: its parts are not those of its settings".into()),
             None => Ok(Some(report)),
         }
+    }
+}
+
+impl LinearizeReport {
+    /// Whether its parts are those that its settings say.
+    fn is_whole(&self) -> bool {
+        let (settings, fresh) =
+            (&self.settings, Self::begin(Default::default(), vec![], self.settings.clone()));
+        let distances = |told: &Told| told.recall.iter().map(|recall| recall.distance).collect::<Vec<_>>();
+        let told = |(a, b): (&Told, &Told)| distances(a) == distances(b) && a.trials <= settings.trials;
+        let lengths =
+            |costs: &Vec<Cost>| costs.iter().map(|cost| cost.tokens).eq(settings.lengths.iter().copied());
+        self.kinds.len() == fresh.kinds.len()
+            && self.kinds.iter().all(|kind| kind.texts <= settings.texts)
+            && self.recall.iter().zip(&fresh.recall).all(told)
+            && self.costs.iter().flatten().all(lengths)
     }
 }
 
