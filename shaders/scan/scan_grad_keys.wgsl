@@ -107,9 +107,11 @@ fn main(
     @builtin(local_invocation_index) index: u32
 ) {
     here = vec3<u32>(local.xy, index);
-    first = group.y * BLOCK + group.x * ROW_TILE;
+    let tile = group.y * BLOCK + group.x * ROW_TILE;
     let end = min((group.y + 1u) * BLOCK, params.tokens);
-    if first >= end { return; }
+    // For browsers, what is private is not uniform: no barrier may depend on it.
+    if tile >= end { return; }
+    first = tile;
     rows = min(ROW_TILE, end - first);
     first_key = group.z * params.stride + first;
     state = (group.z * params.blocks + group.y) * FEATURES * (HEAD + 1u);

@@ -164,9 +164,9 @@ pub fn linear_models() -> Vec<RandomModel> {
     // Its sinks keep their distance; such models are not trained on texts that long.
     let bounded_sinks = || {
         let attention = json!({ "kind": "linearized", "block_size": 12, "near": [1, 2], "sinks": 4,
-            "sink_reach": 40, "gate": "scalar", "qk_norm": "none",
+            "sink_reach": 48, "gate": "scalar", "qk_norm": "none",
             "sketch": { "size": 8, "hidden": 12, "turned": 30.0 } });
-        RandomModel::new("linearized sink_reach=40", 505, body, ("raw", "half"), attention)
+        RandomModel::new("linearized sink_reach=48", 505, body, ("raw", "half"), attention)
     };
     let model = |seed: u64, near: [usize; 2], sinks: usize, rope: &str, rest: Value| {
         let mut attention = json!({ "kind": "linearized", "block_size": 12, "near": near, "sinks": sinks });

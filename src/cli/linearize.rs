@@ -86,6 +86,10 @@ pub struct Options {
     /// Hidden units of a sketch [default: 64]
     #[arg(long, value_name = "N", value_parser = count, help_heading = "The student")]
     hidden: Option<usize>,
+    /// With --begin: the logit of every gate; what a far key weighs falls to a half in 0.69 e^X tokens [default: as
+    /// they are there]
+    #[arg(long, value_name = "X", value_parser = gate, allow_negative_numbers = true, help_heading = "The student")]
+    gate: Option<f32>,
     /// With --stage logits: rank of what is added to q, k, v, gates and o [default: that of --begin, or 8]
     #[arg(long, value_name = "R", value_parser = count, help_heading = "The student")]
     rank: Option<usize>,
@@ -105,6 +109,11 @@ pub struct Options {
 /// Layers and their near blocks.
 #[derive(Clone, Debug)]
 struct Long(Vec<usize>, usize);
+
+fn gate(text: &str) -> std::result::Result<f32, String> {
+    let wrong = || "must be a number from -15 to 15".to_string();
+    text.parse().ok().filter(|x: &f32| x.abs() <= 15.0).ok_or_else(wrong)
+}
 
 fn long(text: &str) -> std::result::Result<Long, String> {
     let wrong = || "must be layers and blocks, such as 7,18=16".to_string();
@@ -226,6 +235,10 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
             .help("leave it out; --begin FILE goes on from one")
             .into());
     }
+    if options.gate.is_some() && options.begin.is_none() {
+        let text = "--gate is of the student to begin from";
+        return Err(Error::new(ErrorKind::Input, text).help("give --begin FILE, or leave it out").into());
+    }
     let begin = options.begin.clone().map(|path| Adapter::open(&adapter_file(path))).transpose()?;
     let teacher = model::open(&place)?;
     teacher.check_softmax()?;
@@ -282,7 +295,7 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
         block_on(Learning::new(&engine, teacher, &settings, options.again.recompute.unwrap_or_default()))?
     };
     let command = command();
-    let run = Run { out: options.out.clone(), settings, command, begin };
+    let run = Run { out: options.out.clone(), settings, command, begin, gate: options.gate };
     let rhythm = Rhythm { evaluate: options.eval_every as u64, save: options.save_every as u64 };
     let began = Instant::now();
     let last = options.stop_after.map_or(u64::MAX, |steps| first + steps as u64);

@@ -239,4 +239,23 @@ fn layers_that_keep_their_softmax_are_told() {
     let other = |more: &[&'static str]| run(&[&other[..], &["--out", arg(&out)], more].concat());
     fails(other(&["--keep-softmax", "0,2"]), &["--keep-softmax names layer 2 of a model of 2 layers"], true);
     fails(other(&["--keep-softmax", "0,1"]), &["nothing is made linear"], true);
+    fails(other(&["--gate", "8"]), &["--gate is of the student to begin from"], true);
+    // Gates that close sooner, and nothing else.
+    let gates =
+        ["--block", "8", "--long", "1=16", "--sinks", "2", "--sketch", "8", "--hidden", "8", "--steps", "0"];
+    let gates =
+        [&gates[..], &["--keep-softmax", "0", "--begin", &adapter, "--gate", "2", "--context", "256"]]
+            .concat();
+    let texts = ["--data", arg(&text), "--held-out", arg(&text), "--out", arg(&out)];
+    let made = run(&[&["linearize", "--backend", "cpu", "--teacher", &model][..], &texts, &gates].concat());
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let read = |folder: &std::path::Path| {
+        polysketch::model::Adapter::open(&folder.join("adapter.safetensors")).unwrap().tensors
+    };
+    let (before, after) = (read(std::path::Path::new(&adapter)), read(&out));
+    for name in before.names() {
+        let (before, after) = (before.f32(&name).unwrap(), after.f32(&name).unwrap());
+        let same = if name.ends_with(".gate") { after.iter().all(|x| *x == 2.0) } else { before == after };
+        assert!(same, "{name}");
+    }
 }

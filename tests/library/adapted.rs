@@ -114,7 +114,7 @@ fn a_teacher_predicts_as_far_as_it_goes() {
     };
     let [mut whole, mut short] = [(); 2].map(|()| <[Positions; 2]>::default());
     read(usize::MAX, &mut whole);
-    read(511, &mut short);
+    read(512, &mut short);
     assert_eq!(whole[0].all().tokens, 699);
     assert_eq!([0, 1].map(|who| short[who].all().tokens), [511, 699]);
     // What the student predicts is the same; only up to there it has somebody beside it.

@@ -91,6 +91,8 @@ pub struct Run {
     pub command: String,
     /// Begins from the students of another adapter; else from what one text gives.
     pub begin: Option<Adapter>,
+    /// The logit that every gate of that adapter begins with instead of its own.
+    pub gate: Option<f32>,
 }
 
 impl Run {
@@ -157,7 +159,12 @@ impl Run {
             }
             None => {
                 match (&self.begin, &mut *learning) {
-                    (Some(begin), learning) => learning.student_mut().begin(begin).await?,
+                    (Some(begin), learning) => {
+                        learning.student_mut().begin(begin).await?;
+                        if let Some(logit) = self.gate {
+                            learning.student_mut().open_gates(logit).await?;
+                        }
+                    }
                     (None, Learning::Attention(transfer)) => {
                         // Long enough that every layer has far keys.
                         let l = &settings.linearized;

@@ -172,6 +172,16 @@ impl Student {
         self.restore(&state).await
     }
 
+    /// Gives every gate a logit.
+    ///
+    /// # Errors
+    /// Those of the device.
+    pub async fn open_gates(&mut self, logit: f32) -> Result<()> {
+        let heads = self.config.num_key_value_heads;
+        let state: Vec<_> = self.layers().map(|layer| (linear_gate(layer), vec![logit; heads])).collect();
+        self.restore(&state).await
+    }
+
     /// The layers that are made linear.
     pub(super) fn layers(&self) -> impl Iterator<Item = usize> + use<> {
         let kept = self.settings.linearized.kept();

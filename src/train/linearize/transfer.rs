@@ -104,8 +104,8 @@ impl Transfer {
     /// [`Student::restore`]).
     ///
     /// # Errors
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) for a teacher without softmax attention;
-    /// [`ErrorKind::OutOfMemory`](crate::ErrorKind::OutOfMemory) before anything is allocated; those of the device.
+    /// [`ErrorKind::Config`] for a teacher without softmax attention;
+    /// [`ErrorKind::OutOfMemory`] before anything is allocated; those of the device.
     pub async fn new(engine: &Engine, teacher: ModelSource, settings: &LinearizeSettings) -> Result<Self> {
         let prepared = Prepared::new(engine, teacher, settings).await?;
         let transfer = transformer::transfer(prepared.config(), Transferring::Gradients, &prepared.build)?;
@@ -167,7 +167,7 @@ impl Transfer {
     /// before it.
     ///
     /// # Errors
-    /// [`ErrorKind::Numeric`](crate::ErrorKind::Numeric) for a gradient that is not finite; those of the device.
+    /// [`ErrorKind::Numeric`] for a gradient that is not finite; those of the device.
     pub async fn step(&mut self, texts: &[Vec<u32>], step: u64) -> Result<Vec<f64>> {
         let mut sums = vec![[0.0; 2]; self.student.config.num_hidden_layers];
         for text in texts {
