@@ -328,9 +328,10 @@ fn made_linear(l: &Linearized) -> String {
     others.sort_unstable();
     others.dedup();
     let reach = match l.sink_reach {
-        0 => String::new(),
-        _ if l.sinks == 0 => String::new(),
-        tokens => format!(" (seen {} away at most)", thousands(tokens + l.block_size - 1)),
+        tokens if tokens > 0 && l.sinks > 0 => {
+            format!(" (seen {} away at most)", thousands(tokens + l.block_size - 1))
+        }
+        _ => String::new(),
     };
     let others = others.into_iter().map(|near| {
         format!(", {} in {}", output::plural(near, "block"), output::plural(long(near), "layer"))

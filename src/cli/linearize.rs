@@ -136,8 +136,8 @@ impl Options {
             StageName::Attention => (Stage::Attention, self.lr.unwrap_or(0.01)),
             StageName::Logits => (Stage::Logits, self.lr.unwrap_or(0.0005)),
         };
-        let mut linearized = match (stage, begin) {
-            (Stage::Attention, _) => self.student(teacher.num_hidden_layers)?,
+        let linearized = match (stage, begin) {
+            (Stage::Attention, _) => self.student(teacher)?,
             (Stage::Logits, Some(begin)) => self.same_student(begin)?,
             (Stage::Logits, None) => {
                 let text = "--stage logits needs a student to begin from";
@@ -145,19 +145,14 @@ impl Options {
                     .help("give --begin FILE, an adapter of --stage attention"));
             }
         };
-        let usual = teacher.stated_context().filter(|_| teacher.rope.where_ != RopeWhere::None);
-        linearized.sink_reach = match (self.sink_reach, stage, usual) {
-            (Some(reach), ..) => reach,
-            (None, Stage::Attention, Some(trained)) => linearized.usual_reach(trained),
-            _ => linearized.sink_reach,
-        };
         let steps = self.steps as u64;
         let (context, batch, seed) = (self.context, self.batch, self.seed);
         Ok(LinearizeSettings { stage, linearized, context, batch, steps, lr, warmup: 10, seed, data: 0 })
     }
 
     /// The student that is asked for.
-    fn student(&self, layers: usize) -> Result<Linearized> {
+    fn student(&self, teacher: &ModelConfig) -> Result<Linearized> {
+        let layers = teacher.num_hidden_layers;
         if self.rank.is_some() {
             let text = "--rank: stage attention adds nothing to projections";
             return Err(Error::new(ErrorKind::Input, text).help("leave it out, or learn with --stage logits"));
@@ -183,7 +178,7 @@ impl Options {
                 *near = blocks;
             }
         }
-        Ok(Linearized {
+        let mut student = Linearized {
             block_size: self.block.unwrap_or(usual.block_size),
             near,
             sinks: self.sinks.unwrap_or(usual.sinks),
@@ -192,7 +187,11 @@ impl Options {
             hidden: self.hidden.unwrap_or(usual.hidden),
             turned: usual.turned,
             rank: 0,
-        })
+        };
+        let trained = teacher.stated_context().filter(|_| teacher.rope.where_ != RopeWhere::None);
+        let usual = trained.map(|tokens| student.usual_reach(tokens));
+        student.sink_reach = self.sink_reach.or(usual).unwrap_or(student.sink_reach);
+        Ok(student)
     }
 
     /// The student of an adapter, with what is added to projections.
@@ -222,7 +221,8 @@ impl Options {
             None if before > 0 => before,
             None => 8,
         };
-        Ok(Linearized { rank, ..begin.linearized.clone() })
+        let sink_reach = self.sink_reach.unwrap_or(begin.linearized.sink_reach);
+        Ok(Linearized { rank, sink_reach, ..begin.linearized.clone() })
     }
 }
 

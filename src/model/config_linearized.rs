@@ -50,6 +50,11 @@ impl Linearized {
         self.near.get(layer) == Some(&0)
     }
 
+    /// The layers that do.
+    pub fn kept(&self) -> Vec<usize> {
+        (0..self.near.len()).filter(|layer| self.keeps(*layer)).collect()
+    }
+
     /// The reach of the sinks of a model that was trained on texts of so many tokens: as far as it has seen them. None
     /// where all of that is near.
     pub fn usual_reach(&self, trained: u64) -> usize {
@@ -57,11 +62,6 @@ impl Linearized {
         let trained = usize::try_from(trained).unwrap_or(usize::MAX);
         let blocks = (trained / self.block_size.max(1)).saturating_sub(1);
         if blocks < near { 0 } else { blocks * self.block_size }
-    }
-
-    /// The layers that do.
-    pub fn kept(&self) -> Vec<usize> {
-        (0..self.near.len()).filter(|layer| self.keeps(*layer)).collect()
     }
 }
 

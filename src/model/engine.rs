@@ -486,13 +486,12 @@ impl Blueprint {
         let decode = sampler.lower("decode", &traits, capacity(1))?;
         let decoder = transformer::build(config, Mode::Prefill, Ending::Last, &build)?;
         let lower = |tokens: usize| decoder.lower("prefill", &traits, capacity(tokens));
-        let prefill = match options.segment {
-            Some(tokens) => lower(tokens)?,
-            None => largest_that_fits(traits.tuning.segment.unwrap_or(DEFAULT_SEGMENT), lower)?,
-        };
-        let prefill = match options.segment.or(traits.tuning.segment) {
-            None if traits.processors.is_some_and(|n| n >= LARGE_DEVICE) => filled(prefill, lower),
-            _ => prefill,
+        let large = traits.processors.is_some_and(|n| n >= LARGE_DEVICE);
+        let prefill = match (options.segment, traits.tuning.segment) {
+            (Some(tokens), _) => lower(tokens)?,
+            (None, Some(most)) => largest_that_fits(most, lower)?,
+            (None, None) if large => largest_that_fits(LARGE_SEGMENT, |tokens| with_little(lower(tokens)?))?,
+            (None, None) => largest_that_fits(DEFAULT_SEGMENT, lower)?,
         };
         Ok(Self {
             build,
@@ -563,17 +562,14 @@ const LARGE_DEVICE: usize = 32;
 /// Scratch memory that a larger call may take: as much as any such device has.
 const LARGE_SCRATCH: usize = 512 << 20;
 
-/// The plan of a larger call, if there is one that takes little memory.
-fn filled(plan: Plan, lower: impl Fn(usize) -> Result<Plan>) -> Plan {
-    let scratch = |plan: &Plan| plan.bytes(|role| matches!(role, Role::Scratch | Role::Output));
-    let mut tokens = LARGE_SEGMENT;
-    while tokens > plan.capacity.tokens {
-        match lower(tokens) {
-            Ok(larger) if scratch(&larger) <= LARGE_SCRATCH => return larger,
-            _ => tokens /= 2,
-        }
+/// Refuses a call that is larger than usual for more scratch memory than that.
+fn with_little(plan: Plan) -> Result<Plan> {
+    let (tokens, scratch) =
+        (plan.capacity.tokens, plan.bytes(|role| matches!(role, Role::Scratch | Role::Output)));
+    if tokens <= DEFAULT_SEGMENT || scratch <= LARGE_SCRATCH {
+        return Ok(plan);
     }
-    plan
+    Err(Error::new(ErrorKind::Limit, format!("a call of {tokens} tokens takes {scratch} bytes of scratch")))
 }
 
 /// The plan for `most` tokens, or for the largest half, quarter, … that the device's limits allow.

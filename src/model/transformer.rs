@@ -346,19 +346,15 @@ pub fn transfer(config: &ModelConfig, what: Transferring, options: &Build) -> Re
             projections.push(qkv);
         }
         let y = b.projection(i, "o", student.output, [l.width(), d], config.biases.o, None)?;
-        let teacher = match std::mem::take(&mut b.rank) {
-            rank if kept => {
-                b.rank = rank;
-                student.output
-            }
+        // Nothing is added to the teacher's projections.
+        let rank = std::mem::take(&mut b.rank);
+        let teacher = match rank {
+            _ if kept => student.output,
             0 => own.teacher(&mut b.g, &format!("layers.{i}.teacher"), lanes, &student)?,
             // Its rows are not those of the student.
-            rank => {
-                let teacher = b.attend(i, &own.as_softmax(), Mode::Train, x, lanes)?.1.output;
-                b.rank = rank;
-                teacher
-            }
+            _ => b.attend(i, &own.as_softmax(), Mode::Train, x, lanes)?.1.output,
         };
+        b.rank = rank;
         let t = b.linear(&format!("layers.{i}.o"), teacher, l.width(), d, config.biases.o, None)?;
         let kernel = TransferError { width: d, first: l.near * l.block };
         let error = b.g.apply1(&format!("layers.{i}.error"), kernel.clone(), &[y, t, lanes])?;

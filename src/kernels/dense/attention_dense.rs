@@ -34,8 +34,7 @@ pub enum Keys {
 }
 
 /// Arguments: queries `[lanes, G, tokens, M, query_width]`, keys (cache or window), lane table, for near keys far
-/// rows and the rotation table → o `[rows, H
-/// h]`; with a causal or near window also what the gradient reads `[lanes, G, tokens, M]`: the normaliser with β,
+/// rows and the rotation table → o `[rows, H h]`; with a causal or near window also what the gradient reads `[lanes, G, tokens, M]`: the normaliser with β,
 /// for softmax the log-sum-exp.
 ///
 /// Near keys are joined with what a state knows of all others: the fourth argument are its rows
@@ -286,8 +285,8 @@ impl AttentionDense {
         });
     }
 
-    /// [`AttentionDense::attend`] of queries in a block of the text over key rows of sinks, which are no further from it than
-    /// the layout's reach.
+    /// [`AttentionDense::attend`] of queries in a block of the text over key rows of sinks, which are no further
+    /// from it than the layout's reach.
     pub(in crate::kernels) fn attend_sinks<R: Real>(
         &self,
         queries: &[R],
