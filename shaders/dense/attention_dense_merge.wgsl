@@ -1,6 +1,5 @@
-// permutations: [FAR]
-// Adds the parts of attention_dense_decode: o = Σ e^{m_s - m} sum_s / (β + Σ e^{m_s - m} total_s); FAR: and
-// what a state knows, e^{-m} of its sums and total.
+// Adds the parts of attention_dense_decode: o = Σ e^{m_s - m} sum_s / (β + Σ e^{m_s - m} total_s). Where a state
+// knows of other keys, scan_decode adds them to what it reads there.
 #import head_layout
 struct Params { lanes: u32 }
 override SPLITS: u32;
@@ -9,12 +8,7 @@ override SOFTMAX: bool;
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> parts: array<f32>;    // [lanes, HEADS * GROUP, SPLITS, HEAD + 4]
-#ifdef FAR
-@group(0) @binding(2) var<storage, read> far: array<f32>;      // [lanes, HEADS, 1, GROUP, HEAD + 4]
-@group(0) @binding(3) var<storage, read_write> o: array<f32>;  // [lanes, HEADS * GROUP * HEAD]
-#else
 @group(0) @binding(2) var<storage, read_write> o: array<f32>;  // [lanes, HEADS * GROUP * HEAD]
-#endif
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
@@ -31,10 +25,5 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
         sum += scale * parts[at + id.x];
         total += scale * parts[at + HEAD];
     }
-#ifdef FAR
-    let share = exp(min(-highest, 80.0));
-    sum += share * far[id.y * (HEAD + 4u) + id.x];
-    total += share * far[id.y * (HEAD + 4u) + HEAD];
-#endif
     o[id.y * HEAD + id.x] = sum / (BIAS + total);
 }

@@ -1,9 +1,11 @@
-// permutations: [F16|Q4|Q8] [NORM|NORM+BIAS|NORM+GLU|BIAS|RESIDUAL|BIAS+RESIDUAL]
-// y = f(x) W^T (+ bias) (+ residual), few rows: decoding, where reading W is the whole cost.
+// permutations: [F16|Q4|Q8] [NORM|NORM+BIAS|NORM+BIAS+UPDATE|NORM+GLU|BIAS|RESIDUAL|RESIDUAL+UPDATE|BIAS+RESIDUAL]
+// y = f(x) W^T (+ bias) (+ residual) (+ low B^T, what an adapter adds), few rows: decoding, where reading W is
+// the whole cost.
 //
 // Ladder. Reference: kernels/linear.rs. Here: 16 invocations share one column, so that they read 256
 // contiguous bytes of W at a time, and each such vector serves ROWS rows; the norm of x (NORM) and the
-// gated activation (GLU: W is [gate; up]) are fused, because a dispatch costs more than their arithmetic.
+// gated activation (GLU: W is [gate; up]) are fused, because a dispatch costs more than their arithmetic; so is
+// the second half of an update, whose RANK is small.
 #import weight_rows w
 struct Params { rows: u32, first_column: u32 }
 override K: u32;            // inner size, a multiple of 4
@@ -14,6 +16,7 @@ const THREADS: u32 = 128u;
 const ACROSS: u32 = 16u;    // invocations that share a column
 const COLUMNS: u32 = 8u;    // THREADS / ACROSS
 override WIDTH: u32;            // K, for row_moments
+override RANK: u32;             // of the update, a multiple of 4; 0 without
 
 #import linear_rows_bindings
 #ifdef NORM
@@ -60,6 +63,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 #endif
         }
     }
+#ifdef UPDATE
+    for (var k = across; k < RANK / 4u; k += ACROSS) {
+        let b = update[w_row * (RANK / 4u) + k];
+        for (var r = 0u; r < ROWS; r++) {
+            sum[r] += dot(low[min(first + r, params.rows - 1u) * (RANK / 4u) + k], b);
+        }
+    }
+#endif
     for (var r = 0u; r < ROWS; r++) {
         workgroupBarrier();
         partial[local] = sum[r];

@@ -1,7 +1,8 @@
-// permutations: [TAYLOR|FAR_ROWS]
+// permutations: [TAYLOR|PARTS]
 // One token a lane against the constant state: the ring's rows exactly, everything before through Zᵀφ(q)
-// (SPEC §1). FAR_ROWS: only the latter, N itself. A workgroup takes SHARE queries of a (lane, key head): it
-// reads the state once for them, which is the floor of a decoding step.
+// (SPEC §1). PARTS: only the latter, joined with what attention_dense_decode made of the keys that are near, in
+// place of a dispatch for N and one that adds. A workgroup takes SHARE queries of a (lane, key head): it reads the
+// state once for them, which is the floor of a decoding step.
 #import lanes
 #import gate_sum
 #import head_layout
@@ -12,6 +13,7 @@ override BIAS: f32;            // β
 override SHARE: u32;           // queries of a workgroup, at most 8
 override QUERY_NUMBERS: u32;   // SHARE * QUERY_WIDTH
 override AFFINITIES: u32;      // SHARE * THREADS
+override SPLITS: u32;          // parts of a query
 const THREADS: u32 = 256u;
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -20,10 +22,11 @@ const THREADS: u32 = 256u;
 @group(0) @binding(3) var<storage, read> lanes: array<Lane>;         // [lanes]
 @group(0) @binding(4) var<storage, read> table: array<u32>;          // [2 * FEATURES]
 @group(0) @binding(5) var<storage, read> state: array<vec4<f32>>;    // [slots, HEADS, STATE]
-#ifdef FAR_ROWS
-@group(0) @binding(6) var<storage, read_write> far: array<vec4<f32>>;  // [lanes, HEADS, 1, GROUP, HEAD + 4]
+#ifdef PARTS
+@group(0) @binding(6) var<storage, read> parts: array<vec4<f32>>;    // [lanes, HEADS * GROUP, SPLITS, HEAD + 4]
+@group(0) @binding(7) var<storage, read_write> o: array<vec4<f32>>;  // [lanes, HEADS * GROUP * HEAD]
 #else
-@group(0) @binding(6) var<storage, read_write> o: array<vec4<f32>>;  // [lanes, HEADS * GROUP * HEAD]
+@group(0) @binding(6) var<storage, read_write> o: array<vec4<f32>>;
 #endif
 
 var<workgroup> source: array<f32, QUERY_NUMBERS>;
@@ -33,6 +36,27 @@ var<workgroup> totals: array<f32, THREADS>;
 #import feature_rows
 #import local_affinity
 
+#ifdef PARTS
+// What a state knows of a query, `far` of one vector of columns and `total`, joined with its near parts: those
+// by their largest score, the former by e^{-m} of it.
+fn joined(query: u32, column: u32, far: vec4<f32>, total: f32) -> vec4<f32> {
+    let first = query * SPLITS * (HEAD / 4u + 1u);
+    var highest = -3.0e38;
+    for (var s = 0u; s < SPLITS; s++) { highest = max(highest, parts[first + s * (HEAD / 4u + 1u) + HEAD / 4u].y); }
+    let share = exp(min(-highest, 80.0));
+    var sum = share * far;
+    var weight = share * total;
+    for (var s = 0u; s < SPLITS; s++) {
+        let at = first + s * (HEAD / 4u + 1u);
+        let scores = parts[at + HEAD / 4u];
+        let scale = exp(scores.y - highest);
+        sum += scale * parts[at + column];
+        weight += scale * scores.x;
+    }
+    return sum / (BIAS + weight);
+}
+#endif
+
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     let lane = lanes[params.lane_base + group.x / HEADS];
@@ -40,7 +64,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let ring_first = slot_head * (NEAR * BLOCK + SINKS);
     let own = lane.position % (NEAR * BLOCK);              // the token's own row is already there
     let first = ring_first + own / BLOCK * BLOCK;          // row of its block's first token
-#ifdef FAR_ROWS
+#ifdef PARTS
     let rows = 0u;
 #else
     let rows = own % BLOCK + 1u;
@@ -131,10 +155,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
                 all += sums[local + i * (HEAD / 4u)];
                 weight += totals[local + i * (HEAD / 4u)];
             }
-#ifdef FAR_ROWS
-            let row = (query + q) * (HEAD / 4u + 1u);
-            far[row + column] = all;
-            if column == 0u { far[row + HEAD / 4u] = vec4<f32>(weight, 0.0, 0.0, 0.0); }
+#ifdef PARTS
+            o[(query + q) * (HEAD / 4u) + column] = joined(query + q, column, all, weight);
 #else
             o[(query + q) * (HEAD / 4u) + column] = all / (BIAS + weight);
 #endif

@@ -6,7 +6,13 @@
 @group(0) @binding(3) var<storage, read> norm: array<vec4<f32>>;       // [2, K] weight, bias
 #ifdef BIAS
 @group(0) @binding(4) var<storage, read> bias: array<f32>;             // [STRIDE]
-@group(0) @binding(5) var<storage, read_write> y: array<f32>;          // [rows, STRIDE]
+#ifdef UPDATE
+@group(0) @binding(5) var<storage, read> low: array<vec4<f32>>;        // [rows, RANK]
+@group(0) @binding(6) var<storage, read> update: array<vec4<f32>>;     // [N, RANK]
+@group(0) @binding(7) var<storage, read_write> y: array<f32>;          // [rows, STRIDE]
+#else
+@group(0) @binding(5) var<storage, read_write> y: array<f32>;
+#endif
 #else
 @group(0) @binding(4) var<storage, read_write> y: array<f32>;
 #endif
@@ -22,7 +28,13 @@
 #else
 #ifdef RESIDUAL
 @group(0) @binding(3) var<storage, read> residual: array<f32>;         // [rows, STRIDE]
+#ifdef UPDATE
+@group(0) @binding(4) var<storage, read> low: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read> update: array<vec4<f32>>;
+@group(0) @binding(6) var<storage, read_write> y: array<f32>;
+#else
 @group(0) @binding(4) var<storage, read_write> y: array<f32>;
+#endif
 #else
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;
 #endif

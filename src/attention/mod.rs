@@ -531,12 +531,10 @@ impl Attention {
         if mode == Mode::Decode {
             g.apply(&format!("{label}.fold"), states(States::Fold), &[ring, lanes, table], &[state])?;
             let rows @ [queries, _] = self.rows(g, label, from, KeysAt::Ring, Some(ring), true)?;
-            let arguments = [queries, ring, lanes, table, state];
-            let far = g.apply1(&format!("{label}.far"), ScanDecode(far), &arguments)?;
             let parts = AttentionDenseDecode(near(Keys::Ring));
             let parts =
                 g.apply1(&format!("{label}.parts"), parts, &[queries, ring, lanes, from.rotations])?;
-            let o = g.apply1(&near_label, AttentionDenseMerge(near(Keys::Ring)), &[parts, far])?;
+            let o = g.apply1(&near_label, ScanDecode(far), &[queries, ring, lanes, table, state, parts])?;
             return Ok(LayerHandles { ring: Some(ring), state: Some(state), ..LayerHandles::of(rows, o) });
         }
         let copy = |load| RingCopy { layout: l.clone(), load };

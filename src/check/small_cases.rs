@@ -63,6 +63,40 @@ fn linears(list: &mut Vec<(String, Graph)>) -> Result<()> {
     Ok(())
 }
 
+/// Few rows with the second half of what an adapter adds.
+fn updates(list: &mut Vec<(String, Graph)>) -> Result<()> {
+    const COLUMNS: usize = 40;
+    const OUTPUTS: usize = 9;
+    const RANK: usize = 72;
+    let quants = [(4, true), (8, false)].map(|(bits, minimum)| {
+        DType::Quant(Quant { bits, block: 32, wide: false, minimum, columns: COLUMNS as u32 })
+    });
+    for dtype in [DType::F32, DType::F16].into_iter().chain(quants) {
+        for norm in [None, Some(Norm::rms(1e-5))] {
+            let mut g = Graph::new();
+            let x = g.input("x", TensorType::f32(shape![Unit::Rows, COLUMNS]));
+            let w = g.parameter("w", dtype, shape![OUTPUTS, COLUMNS]);
+            let (weights, added) = match norm {
+                Some(_) => (
+                    Some(g.parameter("norm", DType::F32, shape![2, COLUMNS])),
+                    g.parameter("bias", DType::F32, shape![OUTPUTS]),
+                ),
+                None => (None, g.input("residual", TensorType::f32(shape![Unit::Rows, OUTPUTS]))),
+            };
+            let low = g.input("low", TensorType::f32(shape![Unit::Rows, RANK]));
+            let b = g.parameter("b", DType::F32, shape![OUTPUTS, RANK]);
+            let addend = if norm.is_some() { Addend::Bias } else { Addend::Residual };
+            let kernel = Linear { dtype, addend, norm, update: Some(RANK), ..Linear::new(COLUMNS, OUTPUTS) };
+            let arguments: Vec<_> =
+                [Some(x), Some(w), weights, Some(added), Some(low), Some(b)].into_iter().flatten().collect();
+            let y = g.apply1("y", kernel, &arguments)?;
+            g.output(y, "y");
+            list.push((format!("linear with an update {dtype:?} norm={}", norm.is_some()), g));
+        }
+    }
+    Ok(())
+}
+
 /// Matrices of 4 and 8 bits, whose rows are no multiple of a group: products of many rows and of few with all
 /// that they add and fuse, and embeddings.
 fn quantised(list: &mut Vec<(String, Graph)>) -> Result<()> {
@@ -238,6 +272,7 @@ fn rows(l: &HeadLayout, place: Keys) -> (Graph, [TensorId; 3]) {
 pub fn graphs() -> Result<Vec<(String, Graph)>> {
     let mut list = Vec::new();
     linears(&mut list)?;
+    updates(&mut list)?;
     quantised(&mut list)?;
     gates(&mut list)?;
     joined(&mut list)?;

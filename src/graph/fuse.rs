@@ -34,7 +34,8 @@ fn take_in_producers(
             .filter(|(_, before)| before.outputs.len() == 1 && before.updates.is_empty())
             // What it read must still be there.
             .filter(|(number, before)| !written_between(graph, &before.inputs, *number, at))
-            .and_then(|(_, before)| Some((before, node.kernel.fuse_after(i, &*before.kernel, capacity)?)));
+            .and_then(|(_, before)| Some((before, node.kernel.fuse_after(i, &*before.kernel, capacity)?)))
+            .filter(|(_, fused)| fused.repeats || is_read_once(graph, node.inputs[i]));
         let Some((before, fused)) = fused else {
             i += 1;
             continue;
@@ -66,11 +67,21 @@ fn written_between(graph: &Graph, tensors: &[TensorId], first: usize, last: usiz
     graph.nodes[first + 1..last].iter().any(writes)
 }
 
+/// Whether a tensor is there for one operation alone.
+fn is_read_once(graph: &Graph, id: TensorId) -> bool {
+    graph.tensors[id.0].role == Role::Scratch && readers(graph, id).count() == 1
+}
+
+/// The operations that read a tensor or write it in place.
+fn readers(graph: &Graph, id: TensorId) -> impl Iterator<Item = usize> {
+    let touches = move |node: &Node| node.inputs.contains(&id) || node.updates.contains(&id);
+    (0..graph.nodes.len()).filter(move |at| touches(&graph.nodes[*at]))
+}
+
 /// The one operation that touches a scratch tensor, if it reads nothing else and writes nothing else in
 /// place.
 fn only_reader(graph: &Graph, id: TensorId) -> Option<usize> {
-    let touches = |node: &Node| node.inputs.contains(&id) || node.updates.contains(&id);
-    let mut readers = (0..graph.nodes.len()).filter(|at| touches(&graph.nodes[*at]));
+    let mut readers = readers(graph, id);
     let reader = readers.next()?;
     let node = &graph.nodes[reader];
     let alone = readers.next().is_none() && node.inputs == [id] && node.updates.is_empty();

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::kernels::cpu::Norm;
-use crate::kernels::linear::linear::Linear;
+use crate::kernels::linear::linear::{Addend, Linear};
 use crate::kernels::rows::activate::Activate;
 use crate::kernels::rows::add::Add;
 use crate::kernels::rows::clear::Clear;
@@ -10,7 +10,7 @@ use crate::kernels::rows::nll::Nll;
 use crate::kernels::rows::norm::Normalize;
 use crate::kernels::{Asked, DeviceTraits};
 use crate::shape;
-use crate::tensor::{Capacity, Unit};
+use crate::tensor::{Capacity, DType, Unit};
 
 const CAPACITY: Capacity = Capacity { lanes: 1, tokens: 3, slots: 1, context: 0 };
 
@@ -264,6 +264,26 @@ fn what_others_read_stays() {
     assert_eq!(stems(&g, 3), ["norm", "linear"]);
     g.output(both, "both");
     assert_eq!(stems(&g, 3), ["norm", "linear", "activate"]);
+}
+
+#[test]
+fn an_update_is_fused_into_a_projection_that_nothing_else_reads() {
+    let mut g = Graph::new();
+    let x = g.input("x", TensorType::f32(shape![Unit::Rows, 8]));
+    let w = g.parameter("w", DType::F32, shape![8, 8]);
+    let [a, b] = [shape![4, 8], shape![8, 4]].map(|shape| g.parameter(&format!("{shape}"), DType::F32, shape));
+    let with = Linear { addend: Addend::Residual, ..Linear::new(8, 8) };
+    let y = g.apply1("projection", with.clone(), &[x, w, x]).unwrap();
+    let low = g.apply1("low", Linear::new(8, 4), &[x, a]).unwrap();
+    let update = Linear { addend: Addend::Residual, ..Linear::new(4, 8) };
+    let sum = g.apply1("sum", update, &[low, b, y]).unwrap();
+    g.output(sum, "sum");
+    assert_eq!(stems(&g, 3), ["linear", "linear"]);
+    assert_eq!(stems(&g, 64), ["linear", "linear", "linear"]);
+    // A projection that others read stays, and would be done twice.
+    let other = g.apply1("other", with, &[y, w, x]).unwrap();
+    g.output(other, "other");
+    assert_eq!(stems(&g, 3), ["linear", "linear", "linear", "linear"]);
 }
 
 #[test]

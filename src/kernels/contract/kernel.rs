@@ -103,6 +103,8 @@ pub struct Fused {
     pub kernel: Arc<dyn Kernel>,
     /// What it reads.
     pub inputs: Vec<Operand>,
+    /// Whether it is a gain even where others read what the earlier one makes, whose work is then done twice.
+    pub repeats: bool,
 }
 
 /// An input of one of two operations that become one.

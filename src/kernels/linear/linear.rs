@@ -1,4 +1,5 @@
-//! `y = x Wᵀ`, with what a decoding step fuses into it: a norm before, bias, residual or gated activation after.
+//! `y = x Wᵀ`, with what a decoding step fuses into it: a norm before, bias, residual or gated activation after, and
+//! what an adapter adds.
 //! Two shaders: `linear.wgsl` for many rows, `linear_rows.wgsl` for few.
 
 use std::sync::Arc;
@@ -55,7 +56,7 @@ impl Addend {
 }
 
 /// Arguments: x `[rows, inputs]`, w `[outputs, inputs]` (`[2 outputs, inputs]` with `gated`), (norm `[2,
-/// inputs]`), (bias), (residual) → y `[rows, outputs]`. A shard (`first > 0` or fewer `shard` than `outputs`)
+/// inputs]`), (bias), (residual), (low `[rows, rank]` and B `[outputs, rank]`, with `update`) → y `[rows, outputs]`. A shard (`first > 0` or fewer `shard` than `outputs`)
 /// writes its columns of y; all but the first update y in place.
 #[derive(Clone, Debug)]
 pub struct Linear {
@@ -77,6 +78,8 @@ pub struct Linear {
     pub norm: Option<Norm>,
     /// The gated activation that is fused (few rows only).
     pub gated: Option<Activation>,
+    /// The rank of the update `low Bᵀ` that is fused (few rows only): what an adapter adds.
+    pub update: Option<usize>,
 }
 
 impl Linear {
@@ -92,6 +95,7 @@ impl Linear {
             addend: Addend::None,
             norm: None,
             gated: None,
+            update: None,
         }
     }
 
@@ -101,14 +105,13 @@ impl Linear {
     }
 
     fn few(&self, capacity: &Capacity) -> bool {
-        self.norm.is_some() || self.gated.is_some() || capacity.unit(self.rows) <= FEW_ROWS
+        let fused = self.norm.is_some() || self.gated.is_some() || self.update.is_some();
+        fused || capacity.unit(self.rows) <= FEW_ROWS
     }
 
-    fn input_count(&self) -> usize {
-        2 + [self.norm.is_some(), self.addend.bias(), self.addend.residual()]
-            .map(usize::from)
-            .iter()
-            .sum::<usize>()
+    pub(super) fn input_count(&self) -> usize {
+        let optional = [self.norm.is_some(), self.addend.bias(), self.addend.residual()];
+        2 + optional.map(usize::from).iter().sum::<usize>() + if self.update.is_some() { 2 } else { 0 }
     }
 }
 
@@ -131,7 +134,8 @@ impl Kernel for Linear {
         }
         let bias = self.addend.bias().then(|| shape![self.outputs]);
         let residual = self.addend.residual().then(|| shape![self.rows, self.outputs]);
-        let added: Vec<Shape> = bias.into_iter().chain(residual).collect();
+        let update = self.update.map(|rank| [shape![self.rows, rank], shape![self.outputs, rank]]);
+        let added: Vec<Shape> = bias.into_iter().chain(residual).chain(update.into_iter().flatten()).collect();
         if !inputs[inputs.len() - added.len()..].iter().map(|t| &t.shape).eq(&added) {
             let want: Vec<String> = added.iter().map(Shape::to_string).collect();
             return Err(shape_error(
@@ -150,7 +154,8 @@ impl Kernel for Linear {
         let (k, n, stride) = (self.inputs, self.shard, self.outputs);
         if self.few(capacity) {
             let (norm, glu) = (self.norm.is_some(), self.gated.is_some());
-            let flags = linear_rows::Flags { f16, q4, q8, norm, bias, residual, glu };
+            let update = self.update.is_some();
+            let flags = linear_rows::Flags { f16, q4, q8, norm, bias, update, glu, residual };
             let rows = capacity.unit(self.rows).min(4);
             let row_moments = self.norm.map(moments);
             let activation = self.gated.map(|a| shared::Activation { activation: a.code() });
@@ -160,6 +165,7 @@ impl Kernel for Linear {
                 stride,
                 rows,
                 width: k,
+                rank: self.update.unwrap_or(0),
                 few_bits,
                 row_moments,
                 activation,
@@ -187,7 +193,8 @@ impl Kernel for Linear {
     }
 
     fn flops(&self, call: &Call) -> u64 {
-        (2 * call.unit(self.rows) * self.inputs * self.columns()) as u64
+        let of_update = self.update.map_or(0, |rank| rank * self.shard);
+        (2 * call.unit(self.rows) * (self.inputs * self.columns() + of_update)) as u64
     }
 
     fn gradient(&self) -> Option<&dyn Gradient> {
@@ -218,18 +225,19 @@ struct Operands<'a, R> {
     norm: Option<&'a [R]>,
     bias: Option<&'a [R]>,
     residual: Option<&'a [R]>,
+    /// What an adapter adds: low, B.
+    update: Option<(&'a [R], &'a [R])>,
     y: &'a mut [R],
 }
 
 impl<'a, R: Real> Operands<'a, R> {
     fn bind(views: &mut Views<'a, R>) -> Self {
-        if let Some(linear_rows::Args { x, w, norm, bias, residual, y, .. }) =
-            linear_rows::Args::try_bind(views)
-        {
-            return Self { x, w, norm, bias, residual, y };
+        if let Some(args) = linear_rows::Args::try_bind(views) {
+            let linear_rows::Args { x, w, norm, bias, residual, low, update, y, .. } = args;
+            return Self { x, w, norm, bias, residual, update: low.zip(update), y };
         }
         let linear::Args { x, w, bias, residual, y, .. } = linear::Args::bind(views);
-        Self { x, w, norm: None, bias, residual, y }
+        Self { x, w, norm: None, bias, residual, update: None, y }
     }
 }
 
@@ -238,7 +246,7 @@ impl Linear {
         /// Rows that a thread takes at once.
         const ROWS_AT_ONCE: usize = 64;
         let rows = call.unit(self.rows);
-        let Operands { x, w, norm, bias, residual, y } = operands;
+        let Operands { x, w, norm, bias, residual, update, y } = operands;
         let (x, y) = (&x[..rows * self.inputs], &mut y[..rows * self.outputs]);
         cpu::with_scratch(if self.norm.is_some() { x.len() } else { 0 }, |normed: &mut [R]| {
             let x = match self.norm.zip(norm) {
@@ -278,6 +286,10 @@ impl Linear {
             let out = MatMut::strided(&mut y[self.first..], rows, self.shard, self.outputs);
             multiply(out, x, w, self.addend != Addend::None);
         });
+        if let Some(((low, b), rank)) = update.zip(self.update) {
+            let low = Mat::new(&low[..rows * rank], rows, rank);
+            cpu::matmul_parallel(MatMut::new(y, rows, self.outputs), low, Mat::new(b, self.outputs, rank).t(), true);
+        }
     }
 }
 

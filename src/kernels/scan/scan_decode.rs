@@ -1,20 +1,23 @@
 //! One token a lane against the constant state.
 
 use crate::error::Result;
+use crate::kernels::dense::attention_dense::far_share;
+use crate::kernels::dense::attention_dense_decode::SPLITS;
+use crate::kernels::dense::attention_dense_merge::{add_parts, highest};
 use crate::kernels::heads::gate_sum::gate_decay;
 use crate::kernels::heads::layout::{lane, shared_queries};
 use crate::kernels::scan::features::FeatureTable;
 use crate::kernels::scan::scan_output::{Leaves, ScanOutput};
 use crate::kernels::shader::scan_decode as shader;
 use crate::kernels::{DeviceTraits, Dispatch, Kernel, Real, Variant, cpu, shape_error};
-use crate::tensor::{Call, Capacity, TensorType, Unit};
+use crate::tensor::{Call, Capacity, Shape, TensorType, Unit};
 use crate::{shape, twins};
 
 /// The recurrent form of [`ScanOutput`]: the ring's rows exactly, everything before them through `Zᵀφ(q)`, or
-/// ([`Leaves::Far`]) the latter alone.
+/// ([`Leaves::Far`]) the latter joined with the parts that `attention_dense_decode` made of what is near.
 ///
 /// Arguments: queries `[lanes, G, 1, M, query_width]`, ring `[slots, G, ring rows, key_width]`, lane table, feature
-/// table, state `[slots, G, F (h + 1)]` → o `[rows, H h]`, or far rows `[lanes, G, 1, M, h + 4]`.
+/// table, state `[slots, G, F (h + 1)]`, (parts `[lanes, H, SPLITS, h + 4]`) → o `[rows, H h]`.
 #[derive(Debug)]
 pub struct ScanDecode(pub ScanOutput);
 
@@ -25,7 +28,10 @@ impl Kernel for ScanDecode {
 
     fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
         let l = &self.0.layout;
-        if inputs.len() != 5
+        let parts = shape![Unit::Lanes, l.query_heads(), SPLITS, l.head + 4];
+        let rest: &[Shape] = if self.joins() { &[parts] } else { &[] };
+        if !inputs.iter().skip(5).map(|t| &t.shape).eq(rest)
+            || inputs.len() < 5
             || inputs[0].shape.last() != Some(l.query_width())
             || inputs[1].shape.last() != Some(l.key_width())
         {
@@ -35,10 +41,7 @@ impl Kernel for ScanDecode {
                 format_args!("needs query rows of {} and key rows of {}", l.query_width(), l.key_width()),
             ));
         }
-        Ok(vec![match self.0.leaves {
-            Leaves::Far => l.gradient_rows(),
-            _ => TensorType::f32(shape![Unit::Rows, l.width()]),
-        }])
+        Ok(vec![TensorType::f32(shape![Unit::Rows, l.width()])])
     }
 
     fn variant(&self, device: &DeviceTraits, _: &Capacity) -> Variant {
@@ -47,6 +50,7 @@ impl Kernel for ScanDecode {
             share,
             query_numbers: share * l.query_width(),
             affinities: share * shader::THREADS,
+            splits: SPLITS,
             local: s.local_width,
             local_offset: s.local_offset,
             bias: s.bias,
@@ -54,7 +58,7 @@ impl Kernel for ScanDecode {
             features: s.features.overrides(s.source_offset),
             local_affinity: s.local.overrides(),
         };
-        let flags = shader::Flags { taylor: s.local.taylor(), far_rows: s.leaves == Leaves::Far };
+        let flags = shader::Flags { taylor: s.local.taylor(), parts: self.joins() };
         let share = shared_queries(l, device, |share| overrides(share).workgroup_bytes(flags));
         overrides(share).variant(flags)
     }
@@ -77,17 +81,18 @@ impl Kernel for ScanDecode {
 }
 
 impl ScanDecode {
+    /// Whether what is near comes as parts.
+    fn joins(&self) -> bool {
+        self.0.leaves == Leaves::Far
+    }
+
     fn twin<R: Real>(&self, args: shader::Args<'_, R>, call: &Call) {
         let (s, l) = (&self.0, &self.0.layout);
-        let shader::Args { queries, ring, lanes, table, state, o, far, .. } = args;
-        let (width, out) = match (o, far) {
-            (Some(o), _) => (l.head, o),
-            (_, far) => (l.gradient_width(), far.unwrap_or_default()),
-        };
+        let shader::Args { queries, ring, lanes, table, state, parts, o, .. } = args;
         let size = s.features.state(l.head);
         let share = share(l.group, call.lanes.len() * l.heads, cpu::threads());
-        let out = &mut out[..call.lanes.len() * l.query_heads() * width];
-        cpu::parallel_chunks(out, share * width, |task, out| {
+        let o = &mut o[..call.lanes.len() * l.query_heads() * l.head];
+        cpu::parallel_chunks(o, share * l.head, |task, out| {
             let first = task * share;
             let lane = lane(lanes, call.lane_base + first / l.query_heads());
             let slot_head = lane.slot * l.heads + first % l.query_heads() / l.group;
@@ -97,19 +102,18 @@ impl ScanDecode {
             // The rows of the token's block.
             let ring_row = |row: usize| &ring[row * l.key_width()..];
             let block = own / l.block * l.block;
-            let rows = if s.leaves == Leaves::Far { 0 } else { own - block + 1 };
+            let rows = if self.joins() { 0 } else { own - block + 1 };
             let block = &ring_row(block)[..rows * l.key_width()];
             let queries = &queries[first * l.query_width()..][..share * l.query_width()];
             out.fill(R::ZERO);
             let most = rows.max(s.features.count);
             cpu::with_scratch(share * (most + 1), |scratch: &mut [R]| {
                 let (totals, affinities) = scratch.split_at_mut(share);
-                let each = out.chunks_exact_mut(width).zip(queries.chunks_exact(l.query_width()));
+                let each = out.chunks_exact_mut(l.head).zip(queries.chunks_exact(l.query_width()));
                 for (((out, query), total), affinities) in
                     each.zip(totals.iter_mut()).zip(affinities.chunks_exact_mut(most))
                 {
                     *total = R::ZERO;
-                    let out = &mut out[..l.head];
                     let local = &query[s.local_offset..s.local_offset + s.local_width];
                     for (w, key) in affinities.iter_mut().zip(block.chunks_exact(l.key_width())) {
                         *w = cpu::dot(local, &key[s.local_offset..s.local_offset + s.local_width]);
@@ -145,7 +149,7 @@ impl ScanDecode {
                         || {
                             for (i, z) in z.chunks_exact(l.head).enumerate() {
                                 for (out, p) in
-                                    out.chunks_exact_mut(width).zip(affinities[i..].iter().step_by(most))
+                                    out.chunks_exact_mut(l.head).zip(affinities[i..].iter().step_by(most))
                                 {
                                     for (o, z) in out.iter_mut().zip(z) {
                                         *o += *p * *z;
@@ -155,10 +159,14 @@ impl ScanDecode {
                         },
                     );
                 }
-                for (out, total) in out.chunks_exact_mut(width).zip(totals) {
-                    if s.leaves == Leaves::Far {
-                        out[l.head] = *total;
-                        continue;
+                for ((i, out), total) in out.chunks_exact_mut(l.head).enumerate().zip(totals) {
+                    if let Some(parts) = parts {
+                        let each = SPLITS * (l.head + 4);
+                        let parts = &parts[(first + i) * each..][..each];
+                        let highest = highest(parts, l.head);
+                        let share = far_share(highest);
+                        out.iter_mut().for_each(|o| *o *= share);
+                        *total = share * *total + add_parts(parts, Some(highest), out);
                     }
                     let scale = R::ONE / (R::of(s.bias) + *total);
                     out.iter_mut().for_each(|o| *o *= scale);
