@@ -1,8 +1,9 @@
 // permutations: [TAYLOR|PARTS]
 // One token a lane against the constant state: the ring's rows exactly, everything before through Zᵀφ(q)
 // (SPEC §1). PARTS: only the latter, joined with what attention_dense_decode made of the keys that are near, in
-// place of a dispatch for N and one that adds. A workgroup takes SHARE queries of a (lane, key head): it reads the
-// state once for them, which is the floor of a decoding step.
+// place of a dispatch for N and one that adds (estimates of docs/GAUGE.md for SmolLM2-135M's shape, NVIDIA | AMD |
+// Apple | Adreno: 14.5 | 12.8 | 25.6 | 76 -> 11.3 | 10.0 | 19.8 | 57 us). A workgroup takes SHARE queries of a (lane,
+// key head): it reads the state once for them, which is the floor of a decoding step.
 #import lanes
 #import gate_sum
 #import head_layout
@@ -37,23 +38,11 @@ var<workgroup> totals: array<f32, THREADS>;
 #import local_affinity
 
 #ifdef PARTS
-// What a state knows of a query, `far` of one vector of columns and `total`, joined with its near parts: those
-// by their largest score, the former by e^{-m} of it.
-fn joined(query: u32, column: u32, far: vec4<f32>, total: f32) -> vec4<f32> {
-    let first = query * SPLITS * (HEAD / 4u + 1u);
+// The largest score of the near parts of query q of the workgroup.
+fn highest_of(q: u32) -> f32 {
     var highest = -3.0e38;
-    for (var s = 0u; s < SPLITS; s++) { highest = max(highest, parts[first + s * (HEAD / 4u + 1u) + HEAD / 4u].y); }
-    let share = exp(min(-highest, 80.0));
-    var sum = share * far;
-    var weight = share * total;
-    for (var s = 0u; s < SPLITS; s++) {
-        let at = first + s * (HEAD / 4u + 1u);
-        let scores = parts[at + HEAD / 4u];
-        let scale = exp(scores.y - highest);
-        sum += scale * parts[at + column];
-        weight += scale * scores.x;
-    }
-    return sum / (BIAS + weight);
+    for (var s = 0u; s < SPLITS; s++) { highest = max(highest, affinities[2u * (q * SPLITS + s) + 1u]); }
+    return highest;
 }
 #endif
 
@@ -143,6 +132,30 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             }
         }
     }
+#ifdef PARTS
+    // Total and largest score of the near parts; then an invocation joins some of them with its share of the far
+    // part, which counts e^{-m}.
+    for (var i = local; i < SHARE * SPLITS; i += THREADS) {
+        let scores = parts[(query * SPLITS + i) * (HEAD / 4u + 1u) + HEAD / 4u];
+        affinities[2u * i] = scores.x;
+        affinities[2u * i + 1u] = scores.y;
+    }
+    workgroupBarrier();
+    if part < sharing {
+        for (var q = 0u; q < SHARE; q++) {
+            let highest = highest_of(q);
+            let share = exp(min(-highest, 80.0));
+            sum[q] *= share;
+            total[q] *= share;
+            for (var s = part; s < SPLITS; s += sharing) {
+                let i = q * SPLITS + s;
+                let scale = exp(affinities[2u * i + 1u] - highest);
+                sum[q] += scale * parts[(query * SPLITS + i) * (HEAD / 4u + 1u) + column];
+                total[q] += scale * affinities[2u * i];
+            }
+        }
+    }
+#endif
     for (var q = 0u; q < SHARE; q++) {
         workgroupBarrier();
         sums[local] = sum[q];
@@ -155,11 +168,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
                 all += sums[local + i * (HEAD / 4u)];
                 weight += totals[local + i * (HEAD / 4u)];
             }
-#ifdef PARTS
-            o[(query + q) * (HEAD / 4u) + column] = joined(query + q, column, all, weight);
-#else
             o[(query + q) * (HEAD / 4u) + column] = all / (BIAS + weight);
-#endif
         }
     }
 }

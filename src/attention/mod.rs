@@ -35,6 +35,7 @@ use crate::kernels::scan::scan_states::{ScanStates, States};
 use crate::kernels::sketch::sketch_affine::SketchAffine;
 use crate::kernels::sketch::sketch_learned::SketchLearned;
 use crate::kernels::sketch::sketch_random::SketchRandom;
+use crate::kernels::sketch::sketch_rows::SketchRows;
 use crate::shape;
 use crate::tensor::{TensorType, Unit};
 
@@ -283,7 +284,7 @@ impl Attention {
         place: Option<TensorId>,
         one_token: bool,
     ) -> Result<[TensorId; 2]> {
-        let l = &self.layout;
+        let (l, rows_label) = (&self.layout, format!("{label}.rows"));
         let mut inputs = vec![from.qkv, from.lanes, from.norms, from.rotations];
         if let Kind::Linearized { hidden, turned } = self.kind {
             let weights = from
@@ -306,7 +307,12 @@ impl Attention {
             let label = format!("{label}.sketch");
             inputs.push(match *sketch {
                 Sketch::Learned { levels, expansion } => {
-                    g.apply1(&label, SketchLearned { layout: l.clone(), levels, expansion }, &arguments)?
+                    let sketch = SketchLearned { layout: l.clone(), levels, expansion };
+                    if let (true, KeysAt::Ring, Some(ring)) = (one_token, keys, place) {
+                        let queries = g.apply(&rows_label, SketchRows(sketch), &arguments, &[ring])?;
+                        return Ok([queries[0], ring]);
+                    }
+                    g.apply1(&label, sketch, &arguments)?
                 }
                 Sketch::Random { leaves, gain } => {
                     g.apply1(&label, SketchRandom { layout: l.clone(), leaves, gain }, &arguments)?
@@ -328,7 +334,7 @@ impl Attention {
         let updates: Vec<TensorId> =
             if keys == KeysAt::Window { vec![] } else { place.into_iter().collect() };
         let kernel = PackHeads { layout: l.clone(), keys, sums };
-        let packed = g.apply(&format!("{label}.rows"), kernel, &inputs, &updates)?;
+        let packed = g.apply(&rows_label, kernel, &inputs, &updates)?;
         Ok([packed[0], packed.get(1).or(updates.first()).copied().unwrap_or(packed[0])])
     }
 

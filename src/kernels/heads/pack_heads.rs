@@ -3,7 +3,7 @@
 use crate::error::Result;
 use crate::kernels::heads::gate_sum::gate_add;
 use crate::kernels::heads::layout::{HeadLayout, HeadSource, Rotation, check_cache, lane};
-use crate::kernels::shader::pack_heads as shader;
+use crate::kernels::shader::{pack_heads as shader, shared};
 use crate::kernels::{DeviceTraits, Dispatch, Gradient, Kernel, Real, Variant, cpu, shape_error};
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::{shape, twins};
@@ -40,7 +40,24 @@ impl PackHeads {
         4 + usize::from(self.layout.sketch > 0) + usize::from(self.sums)
     }
 
-    fn stride(&self, call: &Call) -> usize {
+    /// The `override`s of `shared/pack_rows.wgsl`.
+    pub(in crate::kernels) fn rows(&self) -> shared::PackRows {
+        let l = &self.layout;
+        let keys_at = match self.keys {
+            KeysAt::Window => 0,
+            KeysAt::Ring => 1,
+            KeysAt::Cache(_) => 2,
+        };
+        let width = (l.head / 2).next_power_of_two().min(32);
+        shared::PackRows { x_normed: l.exact && l.normed, sketch: l.sketch, width, keys_at }
+    }
+
+    /// Vectors of a token: of queries, keys and values.
+    pub(in crate::kernels) fn parts(&self) -> usize {
+        self.layout.query_heads() + 2 * self.layout.heads
+    }
+
+    pub(in crate::kernels) fn stride(&self, call: &Call) -> usize {
         match self.keys {
             KeysAt::Window => call.unit(self.layout.window()),
             KeysAt::Ring => self.layout.ring_rows(),
@@ -76,18 +93,10 @@ impl Kernel for PackHeads {
 
     fn variant(&self, _: &DeviceTraits, _: &Capacity) -> Variant {
         let l = &self.layout;
-        let keys_at = match self.keys {
-            KeysAt::Window => 0,
-            KeysAt::Ring => 1,
-            KeysAt::Cache(_) => 2,
-        };
-        let width = (l.head / 2).next_power_of_two().min(32);
+        let pack_rows = self.rows();
         shader::Overrides {
-            x_normed: l.exact && l.normed,
-            sketch: l.sketch,
-            width,
-            span: shader::THREADS / width * 4,
-            keys_at,
+            span: shader::THREADS / pack_rows.width * 4,
+            pack_rows,
             head_layout: l.overrides(),
             head_vector: l.vector_overrides(),
         }
@@ -106,8 +115,7 @@ impl Kernel for PackHeads {
             stride: self.stride(call) as u32,
         };
         let groups = call.tokens.div_ceil(shader::Overrides::of(variant).span);
-        let parts = self.layout.query_heads() + 2 * self.layout.heads;
-        Dispatch::once(&params, [groups, parts, call.lanes.len()])
+        Dispatch::once(&params, [groups, self.parts(), call.lanes.len()])
     }
 
     fn gradient(&self) -> Option<&dyn Gradient> {
@@ -128,7 +136,7 @@ struct Run<'a, R> {
 }
 
 impl PackHeads {
-    fn twin<R: Real>(&self, args: shader::Args<'_, R>, call: &Call) {
+    pub(in crate::kernels) fn twin<R: Real>(&self, args: shader::Args<'_, R>, call: &Call) {
         /// Tokens that a task takes with all their heads, which share the turn of a token.
         const RUN: usize = 16;
         let shader::Args { qkv, lanes, norms, rotations, sketch, sums, queries, keys, .. } = args;

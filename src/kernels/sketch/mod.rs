@@ -17,6 +17,7 @@
 //! | file | what it computes |
 //! |---|---|
 //! | `sketch_random.rs`, `sketch_learned.rs`, `sketch_affine.rs` | the sketches |
+//! | `sketch_rows.rs` | the learned sketch of a token, and its query and key rows with it |
 //! | `gradient.rs` | the rules that give gradients |
 //! | `sketch_random_grad.rs`, `sketch_learned_grad.rs`, `sketch_affine_grad.rs` | what the rules append |
 //! | `slabs.rs` | how the gradients' partial sums lie, and their dispatches |
@@ -29,5 +30,6 @@ pub mod sketch_learned;
 pub mod sketch_learned_grad;
 pub mod sketch_random;
 pub mod sketch_random_grad;
+pub mod sketch_rows;
 mod slabs;
 mod vectors;

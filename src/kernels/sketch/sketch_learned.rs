@@ -63,15 +63,31 @@ impl SketchLearned {
         }
     }
 
-    /// So many vectors a workgroup.
+    /// So many vectors a workgroup of the kernel for few of them.
     fn few(&self, rows: usize) -> shader::Overrides {
+        let l = &self.layout;
+        shader::Overrides {
+            sketch_vectors_few: self.vectors_few(rows),
+            sketch_net: self.net(),
+            head_layout: l.overrides(),
+            head_vector: l.vector_overrides(),
+        }
+    }
+
+    /// Vectors of a workgroup of that kernel, the most that leave it enough workgroups and `fit`.
+    pub(in crate::kernels) fn few_rows(vectors: usize, fit: impl Fn(usize) -> bool) -> Option<usize> {
+        [4, 2, 1].into_iter().find(|rows| (*rows == 1 || vectors >= ENOUGH * rows) && fit(*rows))
+    }
+
+    /// The `override`s of `shared/sketch_vectors_few.wgsl`.
+    pub(in crate::kernels) fn vectors_few(&self, rows: usize) -> shared::SketchVectorsFew {
         let l = &self.layout;
         let vectors = 2 * rows;
         let fits = |splits: &usize| {
             (self.hidden() / 4).is_multiple_of(*splits) && 2 * l.sketch * splits <= shader::THREADS
         };
         let splits = (1..=shader::THREADS).rev().find(fits).unwrap_or(1);
-        shader::Overrides {
+        shared::SketchVectorsFew {
             rows,
             branch: self.weight_count() / 2,
             splits,
@@ -79,9 +95,6 @@ impl SketchLearned {
             hidden_size: vectors * self.hidden(),
             partial_size: vectors * l.sketch * splits,
             vectors,
-            sketch_net: self.net(),
-            head_layout: l.overrides(),
-            head_vector: l.vector_overrides(),
         }
     }
 }
@@ -102,12 +115,9 @@ impl Kernel for SketchLearned {
 
     fn variant(&self, device: &DeviceTraits, capacity: &Capacity) -> Variant {
         let vectors = capacity.unit(Unit::Rows).saturating_mul(self.layout.vectors());
-        let few = [4, 2, 1].map(|rows| self.few(rows)).into_iter().filter(|cut| {
-            (cut.rows == 1 || vectors >= ENOUGH * cut.rows)
-                && cut.workgroup_bytes() <= device.workgroup_memory
-        });
-        if let (true, Some(cut)) = (vectors <= FEW, few.into_iter().next()) {
-            return cut.variant();
+        let fit = |rows| self.few(rows).workgroup_bytes() <= device.workgroup_memory;
+        if let (true, Some(rows)) = (vectors <= FEW, Self::few_rows(vectors, fit)) {
+            return self.few(rows).variant();
         }
         let bytes = |tile| self.tile(tile).workgroup_bytes();
         let groups = |rows| vectors.div_ceil(rows);
@@ -124,7 +134,7 @@ impl Kernel for SketchLearned {
         };
         let rows = match tile::is(variant) {
             true => tile::Overrides::of(variant).row_tile,
-            false => shader::Overrides::of(variant).rows,
+            false => shader::Overrides::of(variant).sketch_vectors_few.rows,
         };
         let groups = vectors.div_ceil(rows);
         Dispatch::once(&params, Dispatch::linear(groups))
@@ -152,10 +162,15 @@ impl SketchLearned {
                 (qkv, lanes, norms, rotations, w, sketch)
             }
         };
+        let source = HeadSource { layout: &self.layout, qkv, norms, rotations };
+        self.run(Vectors { source, lanes, call }, w, sketch);
+    }
+
+    /// The sketch of all vectors.
+    pub(in crate::kernels) fn run<R: Real>(&self, vectors: Vectors<'_, R>, w: &[R], sketch: &mut [R]) {
         let (left, right) = w.split_at(w.len() / 2);
         let root = R::of((self.layout.sketch as f64).sqrt());
-        let source = HeadSource { layout: &self.layout, qkv, norms, rotations };
-        Vectors { source, lanes, call }.for_each_tile(sketch, |x, out| {
+        vectors.for_each_tile(sketch, |x, out| {
             cpu::with_scratch(out.len(), |other: &mut [R]| {
                 self.branch(left, x, out);
                 self.branch(right, x, other);
