@@ -12,9 +12,10 @@ use polysketch::model::{Adapter, ModelConfig};
 use polysketch::train::linearize::run::{Event, Rhythm, Run};
 use polysketch::train::linearize::samples::{Wanted, samples};
 use polysketch::train::linearize::texts::Texts;
-use polysketch::train::linearize::{Distance, Learning, LinearizeSettings, Stage};
+use polysketch::train::linearize::{Beginning, Distance, Learning, LinearizeSettings, Stage};
 use polysketch::{Error, ErrorKind, Result};
 use serde_json::json;
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::failure::{Outcome, catch_interrupt, interrupted, tell};
 use super::model;
@@ -131,14 +132,15 @@ enum StageName {
 }
 
 impl Options {
-    fn settings(&self, teacher: &ModelConfig, begin: Option<&Adapter>) -> Result<LinearizeSettings> {
+    /// `begin`: an adapter, and what tells its file from others.
+    fn settings(&self, teacher: &ModelConfig, begin: Option<&(Adapter, u64)>) -> Result<LinearizeSettings> {
         let (stage, lr) = match self.stage {
             StageName::Attention => (Stage::Attention, self.lr.unwrap_or(0.01)),
             StageName::Logits => (Stage::Logits, self.lr.unwrap_or(0.0005)),
         };
         let linearized = match (stage, begin) {
             (Stage::Attention, _) => self.student(teacher)?,
-            (Stage::Logits, Some(begin)) => self.same_student(begin)?,
+            (Stage::Logits, Some((begin, _))) => self.same_student(begin)?,
             (Stage::Logits, None) => {
                 let text = "--stage logits needs a student to begin from";
                 return Err(Error::new(ErrorKind::Input, text)
@@ -147,7 +149,9 @@ impl Options {
         };
         let steps = self.steps as u64;
         let (context, batch, seed) = (self.context, self.batch, self.seed);
-        Ok(LinearizeSettings { stage, linearized, context, batch, steps, lr, warmup: 10, seed, data: 0 })
+        let begin = begin.map(|(_, adapter)| Beginning { adapter: *adapter, gate: self.gate });
+        let (warmup, data) = (10, 0);
+        Ok(LinearizeSettings { stage, linearized, context, batch, steps, lr, warmup, seed, data, begin })
     }
 
     /// The student that is asked for.
@@ -239,7 +243,7 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
         let text = "--gate is of the student to begin from";
         return Err(Error::new(ErrorKind::Input, text).help("give --begin FILE, or leave it out").into());
     }
-    let begin = options.begin.clone().map(|path| Adapter::open(&adapter_file(path))).transpose()?;
+    let begin = options.begin.clone().map(|path| opened(&adapter_file(path))).transpose()?;
     let teacher = model::open(&place)?;
     teacher.check_softmax()?;
     let mut settings = options.settings(&teacher.config, begin.as_ref())?;
@@ -267,7 +271,7 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
     catch_interrupt();
     if let Some(texts) = options.sample {
         // What can be refused is refused before hours of writing.
-        if let Some(begin) = &begin {
+        if let Some((begin, _)) = &begin {
             begin.check_base(fingerprint, "the teacher", "begin from an adapter of this teacher")?;
         }
         if let Some((before, ..)) = &found {
@@ -295,7 +299,7 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
         block_on(Learning::new(&engine, teacher, &settings, options.again.recompute.unwrap_or_default()))?
     };
     let command = command();
-    let run = Run { out: options.out.clone(), settings, command, begin, gate: options.gate };
+    let run = Run { out: options.out.clone(), settings, command, begin: begin.map(|(begin, _)| begin) };
     let rhythm = Rhythm { evaluate: options.eval_every as u64, save: options.save_every as u64 };
     let began = Instant::now();
     let last = options.stop_after.map_or(u64::MAX, |steps| first + steps as u64);
@@ -356,6 +360,13 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
         }
     }
     Ok(())
+}
+
+/// An adapter, and what tells its file from others.
+fn opened(path: &Path) -> Result<(Adapter, u64)> {
+    let adapter = Adapter::open(path)?;
+    let bytes = std::fs::read(path).map_err(|e| Error::io(path.display(), &e))?;
+    Ok((adapter, xxh3_64(&bytes)))
 }
 
 /// Mean and worst relative L2, or KL.

@@ -244,11 +244,15 @@ fn layers_that_keep_their_softmax_are_told() {
     let gates =
         ["--block", "8", "--long", "1=16", "--sinks", "2", "--sketch", "8", "--hidden", "8", "--steps", "0"];
     let gates =
-        [&gates[..], &["--keep-softmax", "0", "--begin", &adapter, "--gate", "2", "--context", "256"]]
+        [&gates[..], &["--keep-softmax", "0", "--begin", &adapter, "--gate", "2.0", "--context", "256"]]
             .concat();
     let texts = ["--data", arg(&text), "--held-out", arg(&text), "--out", arg(&out)];
-    let made = run(&[&["linearize", "--backend", "cpu", "--teacher", &model][..], &texts, &gates].concat());
+    let begun = ["linearize", "--backend", "cpu", "--teacher", &model];
+    let made = run(&[&begun[..], &texts, &gates].concat());
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    // A run goes on from what it began from.
+    let others: Vec<&str> = gates.iter().map(|word| if *word == "2.0" { "3.0" } else { *word }).collect();
+    fails(run(&[&begun[..], &texts, &others].concat()), &["holds a run that began from something else", "another --out"], true);
     let read = |folder: &std::path::Path| {
         polysketch::model::Adapter::open(&folder.join("adapter.safetensors")).unwrap().tensors
     };

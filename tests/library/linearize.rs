@@ -68,6 +68,7 @@ pub fn settings(steps: u64) -> LinearizeSettings {
         warmup: 5,
         seed: 3,
         data: 0,
+        begin: None,
     }
 }
 
@@ -233,7 +234,7 @@ fn run_in(folder: &Path, stage: Stage, stops: &[u64]) -> Vec<u8> {
         let engine = engine();
         let learning = Learning::new(&engine, source, &settings, Recompute::Nothing);
         let mut learning = block_on(learning).expect("plans");
-        let run = Run { out: out.clone(), settings, command: "test".into(), begin, gate: None };
+        let run = Run { out: out.clone(), settings, command: "test".into(), begin };
         let rhythm = Rhythm { evaluate: 100, save: 2 };
         let last = block_on(run.run(&mut learning, [&texts, &texts], rhythm, &mut |event| match event {
             Event::Step(step, ..) if step == stop => ControlFlow::Break(()),

@@ -34,6 +34,6 @@ pub mod transfer;
 
 pub use distill::Distill;
 pub use learning::{Distance, Learning};
-pub use settings::{LinearizeSettings, Stage};
+pub use settings::{Beginning, LinearizeSettings, Stage};
 pub use student::Student;
 pub use transfer::{Transfer, layer_errors};

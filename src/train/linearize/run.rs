@@ -89,10 +89,8 @@ pub struct Run {
     pub settings: LinearizeSettings,
     /// The command, for the adapter's notes.
     pub command: String,
-    /// Begins from the students of another adapter; else from what one text gives.
+    /// The adapter of [`LinearizeSettings::begin`].
     pub begin: Option<Adapter>,
-    /// The logit that every gate of that adapter begins with instead of its own.
-    pub gate: Option<f32>,
 }
 
 impl Run {
@@ -125,7 +123,12 @@ impl Run {
             return Ok(());
         }
         let of_data = LinearizeSettings { data: now.data, ..before.clone() } == *now;
-        let what = if of_data { "on other texts" } else { "of other settings" };
+        let of_begin = LinearizeSettings { begin: now.begin, ..before.clone() } == *now;
+        let what = match (of_data, of_begin) {
+            (true, _) => "on other texts",
+            (_, true) => "that began from something else",
+            _ => "of other settings",
+        };
         let text = format!("{}: holds a run {what}", out.display());
         Err(Error::new(ErrorKind::Input, text).help("give the same options, or another --out"))
     }
@@ -161,7 +164,7 @@ impl Run {
                 match (&self.begin, &mut *learning) {
                     (Some(begin), learning) => {
                         learning.student_mut().begin(begin).await?;
-                        if let Some(logit) = self.gate {
+                        if let Some(logit) = settings.begin.and_then(|begin| begin.gate) {
                             learning.student_mut().open_gates(logit).await?;
                         }
                     }

@@ -19,6 +19,15 @@ pub enum Stage {
     Logits,
 }
 
+/// The students that a run begins from.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Beginning {
+    /// Tells their adapter's file from others: its hash.
+    pub adapter: u64,
+    /// The logit of every gate instead of its own.
+    pub gate: Option<f32>,
+}
+
 /// Everything that decides what linearising computes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LinearizeSettings {
@@ -42,6 +51,9 @@ pub struct LinearizeSettings {
     /// Tells what is learned from from other texts ([`Texts::hash`](super::texts::Texts::hash)).
     #[serde(default)]
     pub data: u64,
+    /// What it begins from; none: what one text gives.
+    #[serde(default)]
+    pub begin: Option<Beginning>,
 }
 
 impl LinearizeSettings {

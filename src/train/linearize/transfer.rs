@@ -79,8 +79,9 @@ pub async fn layer_errors(
         return Ok(vec![None; exact.len()]);
     }
     let (stage, batch, lr) = (Stage::Attention, 1, 1.0);
+    let (steps, warmup, seed, data, begin) = (0, 0, 0, 0, None);
     let settings =
-        LinearizeSettings { stage, linearized, context, batch, lr, steps: 0, warmup: 0, seed: 0, data: 0 };
+        LinearizeSettings { stage, linearized, context, batch, steps, lr, warmup, seed, data, begin };
     let prepared = Prepared::new(engine, teacher, &settings).await?;
     let graph = transformer::transfer(prepared.config(), Transferring::Errors, &prepared.build)?;
     let plan = prepared.lower(&graph.graph, "errors")?;
