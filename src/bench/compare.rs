@@ -42,14 +42,14 @@ pub struct Comparison {
     pub means: Vec<(Suite, f64)>,
 }
 
-/// The rows of one device and build.
+/// The rows of one device, build and precision.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Set {
     /// The device for people.
     pub device: String,
     /// Its PCI address; empty where it is not known.
     pub bus: String,
-    /// The build for people.
+    /// The build for people; the precision too where it is not f32.
     pub build: String,
     /// Its rows.
     pub rows: Vec<Row>,
@@ -60,7 +60,11 @@ impl Set {
     pub fn split(rows: Vec<Row>) -> Vec<Set> {
         let mut sets: Vec<Set> = Vec::new();
         for row in rows {
-            let (device, bus, build) = (row.device.label(), row.device.bus.clone(), row.build.label());
+            let (device, bus) = (row.device.label(), row.device.bus.clone());
+            let build = match row.precision() {
+                "f32" => row.build.label(),
+                other => format!("{}, {other}", row.build.label()),
+            };
             match sets.iter_mut().find(|set| set.device == device && set.bus == bus && set.build == build) {
                 Some(set) => set.rows.push(row),
                 None => sets.push(Set { device, bus, build, rows: vec![row] }),

@@ -21,6 +21,7 @@ fn complete() -> Row {
         limits: serde_json::from_str(limits).expect("limits"),
         features: Some(AdapterFeatures::default()),
         browser: Some("Chromium".into()),
+        note: "on mains".into(),
         ..Device::new(None, None)
     };
     let text = || Some("text".to_string());
@@ -51,6 +52,7 @@ fn complete() -> Row {
         repetitions: Some(1),
         interleaved: Some(2),
         segment: Some(1),
+        precision: text(),
         variant: text(),
     };
     row.check = Some(Check {
@@ -62,6 +64,7 @@ fn complete() -> Row {
     });
     row.samples_ns = vec![2.0, 1.0, 3.0];
     row.statistics = Statistics::of(&row.samples_ns);
+    row.estimate = Some(Estimate { ns: 1.0, of: "a compiler".into() });
     row.derived = Derived {
         tokens_per_second: Some(1.0),
         flops: Some(1),
