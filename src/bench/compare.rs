@@ -191,4 +191,22 @@ mod tests {
             matches(vec![file(), file()]).iter().map(|(first, second)| first.bus == second.bus).collect();
         assert_eq!(buses, [true, true]);
     }
+
+    #[test]
+    fn precisions_are_runs_of_their_own() {
+        let of = |precision: Option<&str>, ns: f64| {
+            let mut row = row("a", 512, ns);
+            row.method.precision = precision.map(String::from);
+            row
+        };
+        // Older rows are in f32.
+        let sets = Set::split(vec![of(None, 200.0), of(Some("f32"), 200.0), of(Some("mixed"), 100.0)]);
+        assert_eq!(sets.iter().map(|set| set.rows.len()).collect::<Vec<_>>(), [2, 1]);
+        assert!(sets[1].build.ends_with(", mixed") && !sets[0].build.contains("f32"), "{sets:?}");
+        let found = compare(&sets[0], &sets[1]);
+        assert!(
+            found.pairs.iter().any(|pair| pair.ratio.is_some_and(|ratio| ratio.value > 1.9)),
+            "{found:?}"
+        );
+    }
 }

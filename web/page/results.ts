@@ -24,10 +24,10 @@ const small = (text: string) => create("small", {}, text)
 /** The lines of a column's head. */
 function heading(c: ResultsColumn, own: boolean): HTMLTableCellElement {
   const tags = [c.software && "software", own && "yours"].filter((tag) => tag !== false)
-  const about = [c.about, c.driver, `${c.build}, ${c.date}`, c.note].filter((line) => line !== "")
+  const about = [c.about, c.driver, c.build, c.date, c.note].filter((line) => line !== "")
   return create(
     "th",
-    { scope: "col", class: own ? "device own" : "device" },
+    { scope: "col", class: own ? "of-device own" : "of-device" },
     c.device,
     ...tags.map((tag) => create("span", { class: "tag" }, tag)),
     ...about.map(small),
@@ -85,7 +85,11 @@ export function startResults(part: Part, index: () => Promise<Bundled[]>) {
     const results = await compareResults(files)
     const told = results.files
     const mine = told.find((file, i) => file.refused && !files[i]!.published)
-    if (mine) throw new InputError(mine.refused!, "choose a JSONL file of polysketch bench, as it was written")
+    if (mine)
+      throw new InputError(
+        `the file is refused: ${mine.refused}`,
+        "choose a JSONL file of polysketch bench, as it was written",
+      )
     given = files
     draw(results, given)
     const refused = told.flatMap((file) => (file.refused ? [file.refused] : []))
@@ -103,7 +107,7 @@ export function startResults(part: Part, index: () => Promise<Bundled[]>) {
   async function bundled(): Promise<Given[]> {
     const load = async ({ file }: Bundled) => {
       const response = await fetch(`./results/${file}`)
-      if (!response.ok) throw new Error(`results/${file} cannot be loaded: the server says ${response.status}`)
+      if (!response.ok) throw new Error(`${file} cannot be loaded: the server says ${response.status}`)
       return { name: file, text: await response.text(), published: true }
     }
     return Promise.all((await index()).map(load))

@@ -1,14 +1,14 @@
 //! The cost model: what a dispatch would take on a device that nobody measured it on. The sum of
 //!
 //! * an empty dispatch,
-//! * a subgroup's own pace: every instruction of the shader once, at [`PACE`] cycles; and
+//! * a subgroup's own pace: every instruction of the shader once, at `PACE` cycles; and
 //! * the work, which is the larger of
 //!   * arithmetic: operations / (peak × share × filling). The share is that of multiply-adds among the
 //!     instructions of the inner loop, or less where the load unit gives fewer words than they need (a buffer's
-//!     word counts [`FAR`]). The filling is the share of processors that have a workgroup, over all rounds of
+//!     word counts `FAR`). The filling is the share of processors that have a workgroup, over all rounds of
 //!     them, times the share of a busy processor's invocations that are resident (by registers, workgroup
 //!     memory, and what there is to do);
-//!   * memory: every argument once / (bandwidth × what the processors that work can draw, each [`DRAW`] times
+//!   * memory: every argument once / (bandwidth × what the processors that work can draw, each `DRAW` times
 //!     its share).
 //!
 //! The constants were fitted to the H100's rows (docs/GAUGE.md). It knows nothing of latency that nothing

@@ -55,6 +55,7 @@ fn vendor(device: &Device) -> String {
     let architecture = hardware.map(|h| h.architecture.as_str()).filter(|name| !name.is_empty());
     let name = match architecture {
         Some(architecture) => format!("{} {architecture}", device.maker().1),
+        None if device.kind == "software" => "software".to_string(),
         None => device.maker().1.to_string(),
     };
     let processors = hardware.and_then(|h| h.processors).map(|count| format!("{count} processors"));
