@@ -66,6 +66,20 @@ async function makePackage() {
   await writeFile(at("pkg/package.json"), JSON.stringify(manifest, null, 2) + "\n")
 }
 
+/** What lies in page/results, for the page: whoever adds a file adds nothing else. */
+async function resultsIndex() {
+  const names = (await readdir(at("page/results"))).filter((name) => name.endsWith(".jsonl")).sort()
+  const entry = async (file) => {
+    const [first] = (await readFile(at("page/results", file), "utf8")).split("\n", 1)
+    const { device, build, date } = JSON.parse(first)
+    const driver = [device.driver, device.driver_info].filter(Boolean).join(" ")
+    const parts = [`${device.name} (${device.backend})`, device.browser ? "in a browser" : driver, device.note]
+    const label = [...parts, `commit ${build.commit}`].filter(Boolean).join(", ")
+    return { file, label, date: date.slice(0, 10), software: device.kind === "software" }
+  }
+  return Promise.all(names.map(entry))
+}
+
 async function makeSite() {
   await rm(at("site"), { recursive: true, force: true })
   await mkdir(at("site"))
@@ -84,6 +98,7 @@ async function makeSite() {
   for (const name of ["index.html", "theme.js", "icon.svg", "book.txt"])
     await cp(at("page", name), at("site", name))
   await cp(at("page/results"), at("site/results"), { recursive: true })
+  await writeFile(at("site/results/index.json"), JSON.stringify(await resultsIndex(), null, 1) + "\n")
   // What it is worth, and its licence, go with it.
   for (const name of ["adapter.safetensors", "README.md"])
     await cp(at("../assets", LINEAR, name), at("site", LINEAR, name))

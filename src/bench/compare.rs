@@ -42,14 +42,14 @@ pub struct Comparison {
     pub means: Vec<(Suite, f64)>,
 }
 
-/// The rows of one device and build.
+/// The rows of one device, build and precision.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Set {
     /// The device for people.
     pub device: String,
     /// Its PCI address; empty where it is not known.
     pub bus: String,
-    /// The build for people.
+    /// The build for people; the precision too where it is not f32.
     pub build: String,
     /// Its rows.
     pub rows: Vec<Row>,
@@ -60,7 +60,11 @@ impl Set {
     pub fn split(rows: Vec<Row>) -> Vec<Set> {
         let mut sets: Vec<Set> = Vec::new();
         for row in rows {
-            let (device, bus, build) = (row.device.label(), row.device.bus.clone(), row.build.label());
+            let (device, bus) = (row.device.label(), row.device.bus.clone());
+            let build = match row.precision() {
+                "f32" => row.build.label(),
+                other => format!("{}, {other}", row.build.label()),
+            };
             match sets.iter_mut().find(|set| set.device == device && set.bus == bus && set.build == build) {
                 Some(set) => set.rows.push(row),
                 None => sets.push(Set { device, bus, build, rows: vec![row] }),
@@ -186,5 +190,23 @@ mod tests {
         let buses: Vec<bool> =
             matches(vec![file(), file()]).iter().map(|(first, second)| first.bus == second.bus).collect();
         assert_eq!(buses, [true, true]);
+    }
+
+    #[test]
+    fn precisions_are_runs_of_their_own() {
+        let of = |precision: Option<&str>, ns: f64| {
+            let mut row = row("a", 512, ns);
+            row.method.precision = precision.map(String::from);
+            row
+        };
+        // Older rows are in f32.
+        let sets = Set::split(vec![of(None, 200.0), of(Some("f32"), 200.0), of(Some("mixed"), 100.0)]);
+        assert_eq!(sets.iter().map(|set| set.rows.len()).collect::<Vec<_>>(), [2, 1]);
+        assert!(sets[1].build.ends_with(", mixed") && !sets[0].build.contains("f32"), "{sets:?}");
+        let found = compare(&sets[0], &sets[1]);
+        assert!(
+            found.pairs.iter().any(|pair| pair.ratio.is_some_and(|ratio| ratio.value > 1.9)),
+            "{found:?}"
+        );
     }
 }

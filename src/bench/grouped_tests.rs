@@ -2,7 +2,7 @@
 //! with nine. Operations and bytes are counted from the plan; the time is measured by
 //! `cargo test --release --lib grouped_heads -- --ignored --nocapture`.
 
-use super::kernels::moved;
+use super::steps::moved;
 use super::timer::{Subject, Timer, numbers};
 use crate::attention::{Attention, Inputs, Mode};
 use crate::exec::{CpuExecutor, Executor};

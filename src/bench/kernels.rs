@@ -5,14 +5,15 @@ use std::collections::HashMap;
 
 use super::runner::Bench;
 use super::schema::{Check, Row, Suite, Workload};
+use super::steps::{ElementsOf as _, moved, variant};
 use super::timer::{Samples, Subject, Timer, in_turns, token_ids};
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::{CpuExecutor, Executor};
-use crate::graph::{Plan, PlannedTensor, Purpose, Role, Step};
+use crate::graph::{Plan, PlannedTensor, Purpose, Role};
 use crate::model::LoadOptions;
 use crate::model::engine::Blueprint;
 use crate::model::transformer;
-use crate::tensor::{Call, DType, Extent, Lane, Shape, Unit, ring_after};
+use crate::tensor::{Call, DType, Lane, ring_after};
 
 /// Error over the largest element, f32 against f64.
 const TOLERANCE: f64 = 5e-5;
@@ -174,6 +175,7 @@ async fn measure(
     let plan = opened(scene.plan, at..at + 1);
     let step = plan.steps.first().ok_or_else(|| Error::new(ErrorKind::Shape, "a plan without steps"))?;
     row.method.variant = Some(variant(&step.variant));
+    row.estimate = bench.estimator.of(&plan, std::slice::from_ref(&scene.call));
     let d = &mut row.derived;
     d.flops = Some(step.kernel.flops(&scene.call)).filter(|flops| *flops > 0);
     d.flops_formula = d.flops.map(|_| "2 · multiply-adds, as the kernel counts them".into());
@@ -222,55 +224,6 @@ fn difference(dtype: DType, got: &[u32], want: &[u32]) -> f64 {
     let value = |w: &u32| f64::from(f32::from_bits(*w));
     let largest = want.iter().map(value).fold(f64::MIN_POSITIVE, |most, x| most.max(x.abs()));
     got.iter().zip(want).map(|(a, b)| (value(a) - value(b)).abs() / largest).fold(0.0, larger)
-}
-
-/// `linear+SHARED (ROWS = 8, …)`.
-pub(crate) fn variant(variant: &crate::kernels::Variant) -> String {
-    let constants: Vec<String> =
-        variant.constants().map(|(name, value)| format!("{name} = {value}")).collect();
-    if constants.is_empty() {
-        variant.name().to_string()
-    } else {
-        format!("{} ({})", variant.name(), constants.join(", "))
-    }
-}
-
-/// Bytes of a step's arguments in a call.
-pub(crate) fn moved(plan: &Plan, step: &Step, call: &Call) -> u64 {
-    let bytes = |at: usize| -> usize {
-        let ty = &plan.tensors[at].tensor.ty;
-        ty.dtype.bytes(ty.shape.elements_of(plan, call))
-    };
-    let looked_up = |at: usize| match step.kernel.stem() {
-        "embed" => plan.tensors[at].tensor.role == Role::Parameter,
-        "take_last" => true,
-        _ => false,
-    };
-    let all = step.args.iter().map(|arg| arg.tensor.0);
-    let written: usize = step.args.iter().filter(|arg| arg.written).map(|arg| bytes(arg.tensor.0)).sum();
-    all.map(|at| if looked_up(at) { bytes(at).min(written) } else { bytes(at) } as u64).sum()
-}
-
-/// Elements that a call touches: of slots and caches those of its lanes and positions.
-trait ElementsOf {
-    fn elements_of(&self, plan: &Plan, call: &Call) -> usize;
-}
-
-impl ElementsOf for Shape {
-    fn elements_of(&self, plan: &Plan, call: &Call) -> usize {
-        let count = |e: &Extent| match e.unit {
-            Unit::Slots => call.lanes.len(),
-            Unit::Context => call
-                .lanes
-                .iter()
-                .map(|l| l.position + call.tokens)
-                .max()
-                .unwrap_or(0)
-                .min(plan.capacity.context),
-            unit => call.unit(unit),
-        };
-        self.0.iter().map(|e| e.factor * count(e)).product()
-    }
 }
 
 #[cfg(test)]

@@ -148,6 +148,7 @@ impl Layer<'_> {
             d.state_bytes = Some(plan.bytes(|role| matches!(role, Role::State(_))) as u64);
             row.method.segment = Some(segment);
         }
+        row.estimate = bench.estimator.of(&plan, &calls);
         bench.fits(*held + bytes)?;
         let preparation = bench.pace.begin(&[&plan])?;
         let checked = self.checked(&plan, options.check_work);

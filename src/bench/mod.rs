@@ -4,33 +4,41 @@
 //! | file | what |
 //! |---|---|
 //! | `options.rs` | what is asked for, and what is told |
-//! | `schema.rs` | a row, and what its fields mean |
+//! | `schema.rs`, `reading.rs` | a row, and what its fields mean; rows from the lines of a file |
 //! | `runner.rs` | a benchmark under way: its rows, and why one has no time |
 //! | `timer.rs`, `clock.rs` | times by the device's timestamps or the wall clock, subjects in turns |
 //! | `statistics.rs`, `fit.rs` | medians, intervals of ratios, cross-overs; exponents, spreads, errors |
 //! | `peaks.rs`, `roofline.rs` | multiply-adds, bandwidth, dispatches, transfers; shares of the peaks |
-//! | `kernels.rs` | each kernel of a model at its working shapes |
+//! | `kernels.rs`, `steps.rs` | each kernel of a model at its working shapes; what it moves |
 //! | `attention.rs`, `layer.rs` | attention against its length, beside flash softmax; one kind of it |
 //! | `model.rs`, `train.rs` | a model's reading and writing at depths; its training steps |
 //! | `pace.rs` | how long a whole benchmark may take |
 //! | `tune.rs` | which variants suit a device |
+//! | `estimate/` | what compilers and a cost model say of the same work |
 //! | `compare.rs` | rows of several files beside each other |
+//! | `board.rs` | shares of the peak by kernel, devices by vendor |
+//! | `results.rs` | files of many owners as one board |
+//! | `submission.rs` | whether a file of rows can be believed, and may stand among the results |
 //!
 //! A row whose result is wrong has no time; one that does not fit the device or the budget stays, with its
 //! reason.
 
 mod attention;
+pub mod board;
 mod clock;
 pub mod compare;
+pub mod estimate;
 pub mod fit;
 #[cfg(test)]
 mod grouped_tests;
-pub(crate) mod kernels;
+mod kernels;
 pub(crate) mod layer;
 mod model;
 mod options;
 mod pace;
 mod peaks;
+mod reading;
+pub mod results;
 mod roofline;
 #[cfg(test)]
 mod run_tests;
@@ -39,6 +47,10 @@ pub mod schema;
 #[cfg(test)]
 mod schema_tests;
 pub mod statistics;
+pub(crate) mod steps;
+pub mod submission;
+#[cfg(test)]
+mod submission_tests;
 pub(crate) mod timer;
 mod train;
 pub mod tune;
@@ -50,6 +62,7 @@ pub use schema::{Row, SCHEMA, Suite};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Engine;
+use estimate::Estimator;
 use pace::Pace;
 use roofline::Peaks;
 use runner::Bench;
@@ -81,9 +94,13 @@ pub async fn run(
         engine,
         model,
         options,
-        device: Device::new(engine.adapter(), options.browser.clone()),
+        device: Device {
+            note: options.note.clone(),
+            ..Device::new(engine.adapter(), options.browser.clone())
+        },
         build: Build::this(),
         peaks: Peaks::default(),
+        estimator: Estimator::default(),
         pace: Pace::new(options.most, engine.traits().shaders),
         on_event,
         index: 0,
@@ -100,6 +117,7 @@ pub async fn run(
     }
     // The others are held against the peaks.
     peaks::run(&mut bench, suites.contains(&Suite::Peaks)).await?;
+    bench.estimator = Estimator::new(engine.adapter(), &bench.peaks);
     for &suite in &suites {
         bench.pace.begin_suite(suite, &suites);
         match suite {

@@ -53,6 +53,9 @@ pub struct BenchOptions {
     /// The browser's user agent; nothing a page may say of itself.
     #[serde(skip)]
     pub browser: Option<String>,
+    /// What rows cannot know of the device: power, cooling, what else ran. Empty: nothing. Given natively only.
+    #[serde(skip)]
+    pub note: String,
 }
 
 impl Default for BenchOptions {
@@ -78,6 +81,7 @@ impl Default for BenchOptions {
             memory: None,
             seed: 1,
             browser: None,
+            note: String::new(),
         }
     }
 }

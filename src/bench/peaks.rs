@@ -162,7 +162,11 @@ async fn latencies(bench: &mut Bench<'_>, executor: &Executor, timer: &Timer) ->
             ..samples
         };
         for samples in samples {
-            bench.conclude(row.clone(), samples.map(per_dispatch), timer)?;
+            let row = bench.complete(row.clone(), samples.map(per_dispatch), timer)?;
+            if name == "dispatch" {
+                bench.peaks.dispatch = row.median_ns().map(|ns| 1e-9 * ns);
+            }
+            bench.finished(row)?;
         }
     }
     Ok(())

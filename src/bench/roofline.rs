@@ -9,6 +9,8 @@ pub(super) struct Peaks {
     pub gflops: Option<f64>,
     /// 10⁹ bytes a second, read and written.
     pub gbps: Option<f64>,
+    /// Seconds of an empty dispatch among others, where rows were asked for.
+    pub dispatch: Option<f64>,
 }
 
 impl Row {
@@ -28,7 +30,7 @@ impl Row {
 
 impl Peaks {
     /// Share of what the roofline allows.
-    fn share(&self, d: &mut Derived) {
+    pub(super) fn share(&self, d: &mut Derived) {
         let of_compute = d.gflops.zip(self.gflops).map(|(rate, peak)| rate / peak);
         let of_memory = d.gbps.zip(self.gbps).map(|(rate, peak)| rate / peak);
         (d.peak_gflops, d.peak_gbps) = (d.gflops.and(self.gflops), d.gbps.and(self.gbps));
@@ -49,7 +51,7 @@ mod tests {
 
     #[test]
     fn the_lower_roof_is_the_bound() {
-        let peaks = Peaks { gflops: Some(100.0), gbps: Some(10.0) };
+        let peaks = Peaks { gflops: Some(100.0), gbps: Some(10.0), dispatch: None };
         let mut d = Derived { gflops: Some(50.0), gbps: Some(1.0), ..Derived::default() };
         peaks.share(&mut d);
         assert_eq!((d.share_of_peak, d.bound.as_deref()), (Some(0.5), Some("compute")));

@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 
 use super::clock;
+use super::estimate::Estimator;
 use super::options::{BenchModel, BenchOptions, Event};
 use super::pace::Pace;
 use super::roofline::Peaks;
@@ -12,6 +13,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::exec::KernelTime;
 use crate::model::{Engine, ModelSource};
 
+/// What all rows are computed in.
+const PRECISION: &str = "f32";
+
 /// A benchmark under way.
 pub(super) struct Bench<'a> {
     pub engine: &'a Engine,
@@ -20,6 +24,7 @@ pub(super) struct Bench<'a> {
     pub device: Device,
     pub build: Build,
     pub peaks: Peaks,
+    pub estimator: Estimator,
     pub pace: Pace,
     pub on_event: &'a mut dyn FnMut(Event) -> ControlFlow<()>,
     pub index: usize,
@@ -29,13 +34,10 @@ pub(super) struct Bench<'a> {
 impl Bench<'_> {
     /// A row without a time.
     pub fn row(&self, suite: Suite, name: &str, workload: Workload) -> Row {
-        Row::new(
-            suite,
-            name,
-            Workload { seed: Some(self.options.seed), ..workload },
-            &self.device,
-            &self.build,
-        )
+        let workload = Workload { seed: Some(self.options.seed), ..workload };
+        let mut row = Row::new(suite, name, workload, &self.device, &self.build);
+        row.method.precision = Some(PRECISION.into());
+        row
     }
 
     pub fn tell(&mut self, event: Event) -> Result<()> {

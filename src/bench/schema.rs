@@ -20,6 +20,7 @@
 //! | `device.threads` | threads of the CPU executor, which also computes the references |
 //! | `device.os`, `device.arch` | of the program: `linux`, `x86_64`; `unknown`, `wasm32` in a browser |
 //! | `device.browser` | the browser's user agent |
+//! | `device.note` | what its owner says of it: power, cooling, what else ran |
 //! | `build.version`, `build.commit` | of this crate; `+` after the commit: with changes |
 //! | `build.wgpu` | version of wgpu |
 //! | `build.optimized` | false: a debug build, whose times mean nothing |
@@ -35,7 +36,7 @@
 //! | `workload.plan` | the plan a kernel is of: `prefill` or `decode` |
 //! | `workload.operation` | what a kernel does in it; the pass that a fit is of |
 //! | `workload.against` | the kind that a fitted cross-over is against |
-//! | `workload.dtype` | type of the large matrices in memory; arithmetic is in f32 |
+//! | `workload.dtype` | type of the large matrices in memory |
 //! | `workload.seed` | of the random numbers |
 //! | `method.warm_ups` | runs before the first sample |
 //! | `method.timer` | `timestamps` of the device, or `wall clock` |
@@ -43,6 +44,7 @@
 //! | `method.repetitions` | runs inside one submission; samples are divided by it |
 //! | `method.interleaved` | workloads that took turns, sample by sample |
 //! | `method.segment` | tokens of one call |
+//! | `method.precision` | what products are computed in: `f32`; left out by builds that had nothing else |
 //! | `method.variant` | shader permutation and `override` values |
 //! | `check.error` | error of the timed computation, in this run |
 //! | `check.tolerance` | the most it may be: a wrong result has no time |
@@ -53,6 +55,8 @@
 //! | `statistics.median_ns`, `statistics.min_ns`, `statistics.p95_ns` | of the samples |
 //! | `statistics.spread` | interquartile range over median |
 //! | `statistics.n` | number of samples |
+//! | `estimate.ns` | what the cost model says of the same calls on this device: an estimate, measured by nobody |
+//! | `estimate.of` | the compiler whose code it took, and what it assumed of the device |
 //! | `derived.tokens_per_second` | `workload.tokens` over the median |
 //! | `derived.flops`, `derived.flops_formula` | f32 operations, and how they are counted (a multiply-add is two) |
 //! | `derived.gflops` | over the median |
@@ -78,7 +82,7 @@ use super::statistics::Statistics;
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::KernelTime;
 use crate::gpu::{AdapterFeatures, AdapterLimits, AdapterReport, Hardware};
-use crate::text::{clip, json};
+use crate::kernels::Vendor;
 
 /// Name and version of the schema.
 pub const SCHEMA: &str = "polysketch.bench/1";
@@ -140,6 +144,8 @@ pub struct Row {
     pub samples_ns: Vec<f64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub statistics: Option<Statistics>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub estimate: Option<Estimate>,
     #[serde(default)]
     pub derived: Derived,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -175,6 +181,8 @@ pub struct Device {
     pub arch: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub browser: Option<String>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub note: String,
 }
 
 impl Device {
@@ -208,6 +216,26 @@ impl Device {
                 ..program
             },
         }
+    }
+
+    /// Who made it, in the order of tables and for people: old rows tell it by their ids and names.
+    pub fn maker(&self) -> (Vendor, &'static str) {
+        let told = self.hardware.as_ref().map(|hardware| hardware.vendor);
+        let vendor = told.filter(|vendor| *vendor != Vendor::Other).unwrap_or_else(|| {
+            Hardware::named(self.kind == "software", self.vendor, &self.name, &self.driver).vendor
+        });
+        let name = match vendor {
+            _ if self.kind == "cpu" => return (Vendor::Software, "CPU executor"),
+            Vendor::Nvidia => "NVIDIA",
+            Vendor::Amd => "AMD",
+            Vendor::Intel => "Intel",
+            Vendor::Apple => "Apple",
+            Vendor::Qualcomm => "Qualcomm",
+            Vendor::Arm => "ARM",
+            Vendor::Software => "software adapters",
+            Vendor::Other => "others",
+        };
+        (vendor, name)
     }
 
     /// What tells one device from all others in the rows of a machine.
@@ -307,6 +335,7 @@ optional! {
         repetitions: usize,
         interleaved: usize,
         segment: usize,
+        precision: String,
         variant: String,
     }
 }
@@ -338,6 +367,14 @@ optional! {
         crossover_tokens: f64,
         shares: Vec<KernelTime>,
     }
+}
+
+/// What the cost model says of a row's work.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the table of this module says what each field means")]
+pub struct Estimate {
+    pub ns: f64,
+    pub of: String,
 }
 
 /// The error of a row's own computation.
@@ -397,6 +434,7 @@ impl Row {
             check: None,
             samples_ns: Vec::new(),
             statistics: None,
+            estimate: None,
             derived: Derived::default(),
             skipped: None,
         }
@@ -412,6 +450,11 @@ impl Row {
     /// The median, if there is a time.
     pub fn median_ns(&self) -> Option<f64> {
         self.statistics.map(|s| s.median_ns)
+    }
+
+    /// What its products are computed in.
+    pub fn precision(&self) -> &str {
+        self.method.precision.as_deref().unwrap_or("f32")
     }
 
     /// What identifies the workload on every device and in every build.
@@ -444,39 +487,5 @@ impl Row {
     pub fn to_json(&self) -> Result<String> {
         serde_json::to_string(self)
             .map_err(|e| Error::new(ErrorKind::Io, format!("a row of the benchmark: {e}")))
-    }
-
-    /// The rows of a JSONL text; `label` names it in errors.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Input`] for a line that is no row of this schema.
-    pub fn parse_all(text: &str, label: &str) -> Result<Vec<Self>> {
-        Ok(Self::parse_lines(text, label)?.into_iter().map(|(_, row)| row).collect())
-    }
-
-    /// The same, each row with the number of its line, from 1.
-    ///
-    /// # Errors
-    /// As [`Row::parse_all`].
-    pub fn parse_lines(text: &str, label: &str) -> Result<Vec<(usize, Self)>> {
-        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
-        let row = |(at, line): (usize, &str)| match Self::parse(line) {
-            Ok(row) => Ok((at + 1, row)),
-            Err(what) => Err(Error::new(ErrorKind::Input, format!("{label}: line {}: {what}", at + 1))
-                .help("give a file that polysketch bench --out wrote, whole lines of it")),
-        };
-        lines.map(row).collect()
-    }
-
-    fn parse(line: &str) -> Result<Self, String> {
-        let no_row = |what: String| format!("no row of {SCHEMA}: {what}");
-        let value = json(line).map_err(no_row)?;
-        match value.get("schema").map(|schema| schema.as_str()) {
-            Some(Some(SCHEMA)) => {}
-            Some(Some(other)) => return Err(format!("schema {}, this build reads {SCHEMA}", clip(other))),
-            _ => return Err(no_row("it has no text \"schema\"".into())),
-        }
-        serde_json::from_value(value).map_err(|e| no_row(clip(&e.to_string())))
     }
 }

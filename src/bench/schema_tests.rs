@@ -21,6 +21,7 @@ fn complete() -> Row {
         limits: serde_json::from_str(limits).expect("limits"),
         features: Some(AdapterFeatures::default()),
         browser: Some("Chromium".into()),
+        note: "on mains".into(),
         ..Device::new(None, None)
     };
     let text = || Some("text".to_string());
@@ -51,6 +52,7 @@ fn complete() -> Row {
         repetitions: Some(1),
         interleaved: Some(2),
         segment: Some(1),
+        precision: text(),
         variant: text(),
     };
     row.check = Some(Check {
@@ -62,6 +64,7 @@ fn complete() -> Row {
     });
     row.samples_ns = vec![2.0, 1.0, 3.0];
     row.statistics = Statistics::of(&row.samples_ns);
+    row.estimate = Some(Estimate { ns: 1.0, of: "a compiler".into() });
     row.derived = Derived {
         tokens_per_second: Some(1.0),
         flops: Some(1),
@@ -162,4 +165,18 @@ fn rows_of_any_origin_are_read_or_refused_by_line() {
     let line = Row { check: Some(wrong), ..row }.to_json().expect("plain data");
     let again = read(&line).expect("reads").remove(0).check.expect("is set");
     assert!(again.error.is_nan() && again.verdict().is_err_and(|e| e.message().contains("no number")));
+}
+
+#[test]
+fn rows_of_older_builds_say_less_and_are_read() {
+    let text = include_str!("../../web/page/results/h100.jsonl");
+    let rows = Row::parse_all(text, "h100.jsonl").expect("rows");
+    let plain = |row: &Row| row.precision() == "f32" && row.estimate.is_none() && row.device.note.is_empty();
+    assert!(rows.len() > 100 && rows.iter().all(plain));
+    // Who made it follows from what they do say.
+    assert!(rows.iter().all(|row| row.device.hardware.is_none() && row.device.maker().1 == "NVIDIA"));
+    let made = |kind: &str, name: &str| Device { kind: kind.into(), name: name.into(), ..Device::default() };
+    assert_eq!(made("cpu", "CPU").maker().1, "CPU executor");
+    assert_eq!(made("software", "AMD, says llvmpipe").maker().1, "software adapters");
+    assert_eq!(made("integrated", "apple metal-3").maker().1, "Apple");
 }

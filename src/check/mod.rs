@@ -33,8 +33,8 @@ pub use record::Record;
 use serde::Serialize;
 
 use crate::bench::BenchOptions;
-use crate::bench::kernels::{moved, variant};
 use crate::bench::statistics::Statistics;
+use crate::bench::steps::{moved, variant};
 use crate::bench::timer::{Timer, in_turns};
 use crate::error::Result;
 use crate::exec::Executor;

@@ -1,8 +1,9 @@
 //! `gauge`: what the compilers of four vendors make of the kernels.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
+use polysketch::bench::estimate::Codes;
 use polysketch::gauge::table::{self, Comparison, microseconds};
 use polysketch::gauge::{
     Checks, MACHINES, Machine, Options as Gauge, Row, Setting, run as gauge, scenes_of, serve,
@@ -28,7 +29,8 @@ pub struct Options {
     /// Hold the rows against this table, and fail where a kernel became worse
     #[arg(long, value_name = "FILE")]
     table: Option<PathBuf>,
-    /// Write the table anew (--table, or tests/gauge/table.txt)
+    /// Write the table anew (--table, or tests/gauge/table.txt), and the codes that the benchmark's estimates take
+    /// (src/bench/estimate/codes.txt)
     #[arg(long)]
     update: bool,
     /// Shaders with checks of bounds and divisors, as software adapters have them
@@ -45,6 +47,9 @@ pub struct Options {
     #[arg(long, hide = true)]
     worker: bool,
 }
+
+/// What estimates beside measured times stand on; written with the table, and built into the program.
+const CODES: &str = "src/bench/estimate/codes.txt";
 
 /// Runs the command.
 pub fn run(common: &Common, options: &Options) -> Outcome {
@@ -76,8 +81,18 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
     drop(spinner);
     if options.update {
         polysketch::files::atomic_write(&path, |file| file.write_all(table::text(&report).as_bytes()))?;
+        let codes = table::codes(&report).text();
+        polysketch::files::atomic_write(Path::new(CODES), |file| file.write_all(codes.as_bytes()))?;
     }
-    let found = kept.map(|kept| kept.compare(&report, whole));
+    let every = whole && asked.machines.len() == MACHINES.len() && asked.checks == Checks::Off;
+    let found = kept.map(|kept| {
+        let mut found = kept.compare(&report, whole);
+        // The codes inside the program are those of the same shaders.
+        if every && options.shaders.is_none() && table::codes(&report).text() != Codes::ours().text() {
+            found.strange.push(format!("{CODES} is not what the compilers make now"));
+        }
+        found
+    });
     match &found {
         _ if common.json => print_json(&report.rows)?,
         // All rows are in the table; what is new is what differs.
@@ -91,11 +106,11 @@ fn gauged(options: &Options) -> Outcome<Gauge> {
     let mut machines: Vec<&'static Machine> = Vec::new();
     for word in &options.vendor {
         let machine = Machine::named(word).ok_or_else(|| {
-            let words: Vec<&str> = MACHINES.iter().map(|machine| machine.word).collect();
+            let words: Vec<&str> = MACHINES.iter().map(|machine| machine.chip.word).collect();
             Error::new(ErrorKind::Input, format!("no compiler of '{word}'"))
                 .help(format!("one of: {}", words.join(", ")))
         })?;
-        if !machines.iter().any(|known| known.word == machine.word) {
+        if !machines.iter().any(|known| known.chip.word == machine.chip.word) {
             machines.push(machine);
         }
     }
@@ -173,10 +188,10 @@ fn numbers(row: &Row, new: bool) -> Vec<String> {
 
 fn totals(rows: &[Row], machines: &[&'static Machine]) -> String {
     let mut cells =
-        vec![["scene".to_string()].into_iter().chain(machines.iter().map(|m| m.word.into())).collect()];
+        vec![["scene".to_string()].into_iter().chain(machines.iter().map(|m| m.chip.word.into())).collect()];
     for scene in scenes_of(rows) {
         let of = |machine: &&'static Machine| {
-            let of_both = rows.iter().filter(|row| row.scene == scene && row.vendor == machine.word);
+            let of_both = rows.iter().filter(|row| row.scene == scene && row.vendor == machine.chip.word);
             let seconds: Vec<Option<f64>> =
                 of_both.map(|row| row.failed.is_none().then_some(row.seconds)).collect();
             match seconds.iter().copied().collect::<Option<Vec<f64>>>() {
@@ -191,7 +206,7 @@ fn totals(rows: &[Row], machines: &[&'static Machine]) -> String {
     let mut text = "estimates, µs\n".to_string();
     lines(&align, 0, &cells, columns()).into_iter().for_each(|line| text += &(line + "\n"));
     for machine in machines {
-        let about = format!("{}: {}; occ: {}", machine.word, machine.about, machine.occupancy_of);
+        let about = format!("{}: {}; occ: {}", machine.chip.word, machine.about(), machine.occupancy_of);
         wrap(&about, 0, columns()).into_iter().for_each(|line| text += &(line + "\n"));
     }
     text
@@ -228,7 +243,7 @@ fn verdict(found: &Comparison, table: &str) -> Outcome {
         return Ok(());
     }
     let what = match worse {
-        0 => format!("{table} is out of date: {} came or went", plural(strange, "row")),
+        0 => format!("{table} is out of date, {}: {}", plural(strange, "difference"), found.strange[0]),
         _ => format!("{} became worse than {table} says: {}", plural(worse, "kernel"), found.worse[0]),
     };
     Err(Error::new(ErrorKind::Limit, what)

@@ -1,24 +1,22 @@
 //! What the production compilers of four vendors make of the kernels, without a GPU: the engine's own plans
 //! are lowered for each vendor's device, their shaders are translated as wgpu translates them, and Mesa's
 //! drivers compile them on devices that are not there. From registers, occupancy, spills and the inner loop's
-//! code follows an estimate by a short cost model. `docs/GAUGE.md` says how to read it.
+//! code follows an estimate by a short cost model (`bench/estimate`). `docs/GAUGE.md` says how to read it.
 //!
 //! | file | what |
 //! |---|---|
-//! | `vendor.rs` | the four devices: driver, machine numbers, the drivers' own words for statistics |
+//! | `vendor.rs` | the four devices: driver, budgets, the drivers' own words for statistics |
 //! | `scenes.rs` | what is gauged: plans and their calls |
 //! | `sources.rs`, `spirv.rs` | a variant's WGSL; to SPIR-V as wgpu writes it |
 //! | `process.rs`, `protocol.rs` | a worker's process, and what is said to it |
 //! | `compiler.rs` | the worker: a Vulkan device that compiles and tells |
 //! | `isa/` | the inner loop in a compiler's text, and its multiply-adds |
-//! | `cost.rs` | the cost model |
 //! | `row.rs` | a kernel of a scene on a device, with all its numbers |
 //! | `table.rs` | rows as a text that can be compared |
 //!
 //! It needs Linux on x86-64, and `tests/gauge/setup`.
 
 mod compiler;
-mod cost;
 pub mod isa;
 mod process;
 mod protocol;
@@ -38,7 +36,7 @@ pub use row::{Report, Row, scenes_of};
 pub use spirv::Checks;
 pub use vendor::{Built, MACHINES, Machine};
 
-use crate::bench::kernels::variant;
+use crate::bench::steps::variant;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernels::{DeviceTraits, Variant};
 use process::Compiler;
@@ -123,9 +121,9 @@ impl<'a> Gauge<'a> {
     /// What kernels know of it: the driver's limits, and the chip.
     fn traits(&self) -> DeviceTraits {
         DeviceTraits {
-            vendor: self.machine.vendor,
-            processors: Some(self.machine.processors),
-            registers: Some(self.machine.registers),
+            vendor: self.machine.chip.vendor,
+            processors: Some(self.machine.chip.processors),
+            registers: Some(self.machine.chip.registers),
             ..self.compiler.device.adapter.traits()
         }
     }
@@ -155,7 +153,7 @@ impl<'a> Gauge<'a> {
             let built = match self.known.get(&key) {
                 Some(known) => known.clone(),
                 None => {
-                    tell(&format!("{}: {}", self.machine.word, part.step.variant.name()));
+                    tell(&format!("{}: {}", self.machine.chip.word, part.step.variant.name()));
                     let built = self.build(&part.step.variant).map_err(|e| e.message().to_string());
                     self.known.insert(key, built.clone());
                     built
@@ -182,7 +180,7 @@ impl<'a> Gauge<'a> {
     /// The compiler's texts, as `VENDOR-KERNEL-NUMBER.txt`: a kernel may have several cuts.
     fn keep(&self, folder: &Path, of: &Variant, compiled: &Compiled) -> Result<()> {
         let number = self.known.keys().filter(|key| key.split(' ').next() == Some(of.name())).count();
-        let path = folder.join(format!("{}-{}-{number}.txt", self.machine.word, of.name()));
+        let path = folder.join(format!("{}-{}-{number}.txt", self.machine.chip.word, of.name()));
         crate::files::atomic_write(&path, |file| {
             writeln!(file, "{}", variant(of))?;
             for (name, value) in &compiled.statistics {

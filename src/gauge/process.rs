@@ -104,8 +104,9 @@ impl Compiler {
 
 impl Running {
     fn start(setting: &Setting, machine: &Machine) -> Result<(Self, Device)> {
-        let fail =
-            |what: &str, e: &std::io::Error| Error::io(format!("{} of the gauge: {what}", machine.word), e);
+        let fail = |what: &str, e: &std::io::Error| {
+            Error::io(format!("{} of the gauge: {what}", machine.chip.word), e)
+        };
         let manifest =
             manifest(&machine.driver(&setting.mesa)).map_err(|e| fail("the driver's manifest", &e))?;
         let libraries = libraries(&setting.mesa);
@@ -154,11 +155,11 @@ impl Running {
         match running.reply::<Hello>(PATIENCE) {
             Ok(Hello::Ready(device)) => Ok((running, *device)),
             Ok(Hello::Failed(why)) => {
-                Err(Error::new(ErrorKind::Device, format!("{}: no device: {why}", machine.word)))
+                Err(Error::new(ErrorKind::Device, format!("{}: no device: {why}", machine.chip.word)))
             }
             Err(error) => {
                 let why = running.obituary(&error);
-                Err(Error::new(ErrorKind::Device, format!("{}: no device: {why}", machine.word)))
+                Err(Error::new(ErrorKind::Device, format!("{}: no device: {why}", machine.chip.word)))
             }
         }
     }

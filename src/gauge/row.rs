@@ -2,10 +2,11 @@
 
 use serde::Serialize;
 
-use super::cost::{self, Work};
 use super::scenes::{Part, Scene};
 use super::vendor::{Built, Machine};
-use crate::bench::kernels::variant;
+use crate::bench::estimate::cost::{self, Work};
+use crate::bench::estimate::{Code, key};
+use crate::bench::steps::variant;
 
 /// What a run found.
 #[derive(Clone, Debug)]
@@ -65,6 +66,9 @@ pub struct Row {
     pub flops: f64,
     /// Estimate of all these steps in all calls, seconds.
     pub seconds: f64,
+    /// What the cost model knows of its code, and what that was made from.
+    #[serde(skip)]
+    pub code: Option<(u64, Code)>,
 }
 
 impl Row {
@@ -83,7 +87,7 @@ impl Row {
         row.variant = variant(of);
         (row.invocations, row.workgroup_memory) = (invocations, workgroup_memory);
         row.workgroups = part.dispatches.iter().map(|d| d.workgroups).max().unwrap_or(0);
-        row.workgroups_a_processor = row.workgroups as f64 / machine.processors as f64;
+        row.workgroups_a_processor = row.workgroups as f64 / machine.chip.processors as f64;
         let sum = |of: fn(&super::scenes::Dispatched) -> f64| {
             part.dispatches.iter().map(|d| of(d) * d.weight).sum::<f64>()
         };
@@ -100,13 +104,15 @@ impl Row {
                 row.cycles = built.cycles;
                 row.multiply_adds = built.hot.multiply_adds();
                 row.words = built.hot.words();
+                let code = built.code(machine.chip);
+                row.code = key(of).map(|key| (key, code));
                 row.seconds = part
                     .dispatches
                     .iter()
                     .map(|d| {
                         let &super::scenes::Dispatched { flops, bytes, workgroups, weight } = d;
                         let work = Work { flops, bytes, workgroups, invocations, workgroup_memory };
-                        weight * cost::seconds(machine, &built, &work)
+                        weight * cost::seconds(machine.chip, &code, &work)
                     })
                     .sum();
             }
@@ -125,7 +131,7 @@ impl Row {
 
     fn empty(machine: &'static Machine, scene: &Scene) -> Self {
         Self {
-            vendor: machine.word,
+            vendor: machine.chip.word,
             scene: scene.name.clone(),
             about: scene.about.clone(),
             step: String::new(),
@@ -148,6 +154,7 @@ impl Row {
             bytes: 0.0,
             flops: 0.0,
             seconds: 0.0,
+            code: None,
         }
     }
 

@@ -3,8 +3,9 @@
 use serde_json::json;
 
 use crate::attention::{Attention, Inputs, Mode, Rotation, Sketch};
-use crate::bench::kernels::{moved, variant};
+use crate::bench::estimate::{Part as Work, parts};
 use crate::bench::layer::{Layer, Pass};
+use crate::bench::steps::variant;
 use crate::error::{ErrorKind, Result};
 use crate::graph::{Graph, Plan, Recompute, Step};
 use crate::kernels::DeviceTraits;
@@ -312,17 +313,9 @@ impl Scene {
         let runs = self.calls.iter().filter(|(call, _)| step.kernel.runs(call));
         let mut all = Vec::new();
         for (call, weight) in runs {
-            let list: Vec<usize> = step
-                .kernel
-                .dispatches(&step.variant, call)
-                .iter()
-                .map(|dispatch| dispatch.workgroups.iter().product())
-                .collect();
-            let sum = list.iter().sum::<usize>().max(1) as f64;
-            let (flops, bytes) = (step.kernel.flops(call) as f64, moved(plan, step, call) as f64);
-            all.extend(list.into_iter().map(|workgroups| {
-                let part = workgroups as f64 / sum;
-                Dispatched { flops: flops * part, bytes: bytes * part, workgroups, weight: *weight }
+            all.extend(parts(plan, step, call).into_iter().map(|part| {
+                let Work { flops, bytes, workgroups } = part;
+                Dispatched { flops, bytes, workgroups, weight: *weight }
             }));
         }
         all

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::row::{Report, Row};
 use super::vendor::Machine;
+use crate::bench::estimate::Codes;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Most that instructions may grow before it is called worse.
@@ -45,6 +46,17 @@ pub fn text(report: &Report) -> String {
     line(&mut text, &names);
     report.rows.iter().for_each(|row| line(&mut text, &cells(row)));
     text
+}
+
+/// What the compilers made of every variant, for estimates in a program without them.
+pub fn codes(report: &Report) -> Codes {
+    let mut codes = Codes::new(&report.compilers);
+    for row in &report.rows {
+        if let (Some(machine), Some((key, code))) = (Machine::named(row.vendor), row.code) {
+            codes.insert(machine.chip.vendor, key, code);
+        }
+    }
+    codes
 }
 
 fn cells(row: &Row) -> Vec<String> {
@@ -303,6 +315,7 @@ mod tests {
             bytes: 1e6,
             flops: 1e6,
             seconds: 12.345e-6,
+            code: None,
         }
     }
 

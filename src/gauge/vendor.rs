@@ -1,46 +1,22 @@
-//! The four devices of the gauge: which driver compiles for them, and the few numbers of the cost model.
+//! The four devices of the gauge: which driver compiles for them, and what its words mean.
 
 use std::path::{Path, PathBuf};
 
 use super::isa::{self, Share};
 use super::protocol::Compiled;
-use crate::kernels::Vendor;
+use crate::bench::estimate::{CHIPS, Chip, Code, cost};
 
 /// A device that is not there, with a compiler that is.
 #[derive(Debug)]
 pub struct Machine {
-    /// Who makes it.
-    pub vendor: Vendor,
-    /// Its word in tables and options.
-    pub word: &'static str,
     /// What code is made for, and whose numbers the estimate takes.
-    pub about: &'static str,
+    pub chip: &'static Chip,
     /// Mesa's driver: `libvulkan_{driver}.so`.
     driver: &'static str,
     /// The device that is not there: `lib{shim}_noop_drm_shim.so`.
     shim: &'static str,
     /// What tells the shim which chip to be, and the driver to print.
     pub environment: &'static [(&'static str, &'static str)],
-    /// What runs workgroups of its own.
-    pub processors: usize,
-    /// Registers of 32 bits in one.
-    pub registers: usize,
-    /// f32 operations a second.
-    pub flops: f64,
-    /// Cycles a second.
-    pub clock: f64,
-    /// Words of workgroup memory that the load unit gives in the time of a multiply-add.
-    pub words: f64,
-    /// Bytes a second from memory.
-    pub bandwidth: f64,
-    /// Seconds of an empty dispatch among others.
-    pub dispatch: f64,
-    /// Invocations that one processor holds at most.
-    pub resident: usize,
-    /// Invocations that keep one busy.
-    pub full: usize,
-    /// Workgroup memory of one, bytes.
-    pub workgroup_memory: usize,
     /// Registers an invocation may take before occupancy is below its budget, as the driver counts them.
     pub most_registers: u64,
     /// Occupancy that a kernel should keep, as the driver counts it.
@@ -69,95 +45,44 @@ pub struct Built {
     pub hot: Share,
 }
 
-/// A multiply-add is two operations.
-const FMA: f64 = 2.0;
-
 /// All of them, in the order of tables.
 pub static MACHINES: [Machine; 4] = [
     Machine {
-        vendor: Vendor::Nvidia,
-        word: "nvidia",
-        about: "NAK for Ampere (chipset 172), the numbers of an H100 (measured)",
+        chip: &CHIPS[0],
         driver: "nouveau",
         shim: "nouveau",
         environment: &[("NOUVEAU_CHIPSET", "172")],
-        processors: 132,
-        registers: 65536,
-        flops: 61.1e12,
-        clock: 1.755e9,
-        words: 0.25,
-        bandwidth: 1.77e12,
-        dispatch: 2.2e-6,
-        resident: 2048,
-        full: 256,
-        workgroup_memory: 228 << 10,
         most_registers: 168,
         budget: 12,
         occupancy_of: "warps on a multiprocessor",
         read: nvidia,
     },
     Machine {
-        vendor: Vendor::Amd,
-        word: "amd",
-        about: "ACO for Navi 31, the numbers of an RX 7900 XTX without dual issue (data sheet)",
+        chip: &CHIPS[1],
         driver: "radeon",
         shim: "amdgpu",
         environment: &[("AMDGPU_GPU_ID", "navi31")],
-        processors: 96,
-        registers: 98304,
-        flops: 96.0 * 64.0 * 2.5e9 * FMA,
-        clock: 2.5e9,
-        words: 0.5,
-        bandwidth: 0.96e12,
-        dispatch: 3e-6,
-        resident: 2048,
-        full: 256,
-        workgroup_memory: 64 << 10,
         most_registers: 192,
         budget: 4,
         occupancy_of: "subgroups on a SIMD unit",
         read: amd,
     },
     Machine {
-        vendor: Vendor::Apple,
-        word: "apple",
-        about: "AGX for an M1 of 8 cores (data sheet)",
+        chip: &CHIPS[2],
         driver: "asahi",
         shim: "asahi",
         // Its code is told by no extension.
         environment: &[("AGX_MESA_DEBUG", "shaders")],
-        processors: 8,
-        registers: 53248,
-        flops: 8.0 * 128.0 * 1.278e9 * FMA,
-        clock: 1.278e9,
-        words: 0.25,
-        bandwidth: 68e9,
-        dispatch: 5e-6,
-        resident: 1024,
-        full: 256,
-        workgroup_memory: 60 << 10,
         most_registers: 232,
         budget: 448,
         occupancy_of: "invocations on a core",
         read: apple,
     },
     Machine {
-        vendor: Vendor::Qualcomm,
-        word: "adreno",
-        about: "IR3 for an Adreno 630 (data sheet)",
+        chip: &CHIPS[3],
         driver: "freedreno",
         shim: "freedreno",
         environment: &[("FD_GPU_ID", "630")],
-        processors: 2,
-        registers: 24576,
-        flops: 2.0 * 256.0 * 0.71e9 * FMA,
-        clock: 0.71e9,
-        words: 0.25,
-        bandwidth: 29.8e9,
-        dispatch: 20e-6,
-        resident: 2048,
-        full: 256,
-        workgroup_memory: 32 << 10,
         most_registers: 48,
         budget: 4,
         occupancy_of: "subgroups on a shader processor",
@@ -168,7 +93,12 @@ pub static MACHINES: [Machine; 4] = [
 impl Machine {
     /// The machine of a word: its own, or its vendor's.
     pub fn named(word: &str) -> Option<&'static Self> {
-        MACHINES.iter().find(|machine| machine.word == word || machine.vendor.as_str() == word)
+        MACHINES.iter().find(|machine| machine.chip.word == word || machine.chip.vendor.as_str() == word)
+    }
+
+    /// What code is made for, and whose numbers the estimate takes.
+    pub fn about(&self) -> String {
+        format!("{}, the numbers of {}", self.chip.compiler, self.chip.card)
     }
 
     /// What a compiler made, in common words.
@@ -184,6 +114,18 @@ impl Machine {
     /// The device that is not there.
     pub(super) fn shim(&self, mesa: &Path) -> PathBuf {
         libraries(mesa).join(format!("lib{}_noop_drm_shim.so", self.shim))
+    }
+}
+
+impl Built {
+    /// What the cost model needs of it.
+    pub fn code(&self, chip: &Chip) -> Code {
+        let count = &self.hot.count;
+        Code {
+            instructions: self.instructions,
+            resident: self.resident,
+            share: cost::share(chip, count.instructions, count.multiply_adds, [count.near, count.far]),
+        }
     }
 }
 
@@ -259,7 +201,7 @@ mod tests {
 
     #[test]
     fn a_machine_is_named_by_its_word_or_vendor() {
-        let word = |name| Machine::named(name).map(|machine| machine.word);
+        let word = |name| Machine::named(name).map(|machine| machine.chip.word);
         assert_eq!(
             [word("nvidia"), word("qualcomm"), word("adreno")],
             [Some("nvidia"), Some("adreno"), Some("adreno")]

@@ -32,6 +32,11 @@ impl Checks {
     }
 }
 
+/// Whether our shaders run without checks on an adapter of that kind.
+pub(crate) fn unchecked(kind: AdapterKind) -> bool {
+    Checks::on(kind).is_ok_and(|checks| checks == Checks::Off) && cfg!(not(target_arch = "wasm32"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -160,6 +160,11 @@ const VENDORS: [(Vendor, &[u32], &[&str]); 6] = [
 ];
 
 impl Hardware {
+    /// By what an API tells: whether it is software, the PCI vendor id or 0, the adapter's name, its driver.
+    pub fn named(software: bool, vendor: u32, name: &str, driver: &str) -> Self {
+        Self::of(&Names { software, vendor, name, driver })
+    }
+
     pub(super) fn of(names: &Names<'_>) -> Self {
         let vendor = vendor(names);
         let name = names.name.to_lowercase();

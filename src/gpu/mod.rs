@@ -47,6 +47,8 @@ pub mod tuned;
 mod wait;
 
 pub use adapter::{Adapter, AdapterFeatures, AdapterKind, AdapterLimits, AdapterReport, enumerate};
+#[cfg(feature = "bench")]
+pub(crate) use checks::unchecked;
 pub use context::{GpuContext, Needs};
 pub use counted::Buffer;
 pub use fault::hush_driver_panics;

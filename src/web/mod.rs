@@ -11,5 +11,7 @@ mod raw;
 
 #[cfg(all(target_arch = "wasm32", feature = "train"))]
 pub use raw::Trainer;
+#[cfg(all(target_arch = "wasm32", feature = "bench"))]
+pub use raw::results;
 #[cfg(target_arch = "wasm32")]
 pub use raw::{Engine, Model, Session, shaders};

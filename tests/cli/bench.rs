@@ -109,6 +109,51 @@ fn all_suites_on_the_cpu_then_compared_and_drawn() {
     );
     assert!(html.matches("<svg").count() >= 7 && !html.contains("NaN") && !html.contains("src="));
     assert!(html.contains("Kernels under the roofline") && html.contains("scan_output"));
+    // A column a run, a line a kernel, shares as part of a colour.
+    let board = html.split("Share of peak by kernel and vendor").nth(1).unwrap();
+    let board = board.split("</table>").next().unwrap();
+    assert!(board.contains("CPU executor") && board.matches("class=\"device\"").count() == 2, "{board}");
+    assert!(board.contains(">scan_output</th>") && board.matches("--part:").count() > 30, "{board}");
+
+    // What was made up is told, and this look is no submission.
+    let warned = run(&["bench", "report", arg(&second), "--out", arg(&page)]);
+    let warned = String::from_utf8(warned.stderr).unwrap();
+    let line = 1 + b.iter().position(|row| row.samples_ns.iter().sum::<f64>() > 0.0 && changed(row)).unwrap();
+    assert!(warned.contains(&format!("b.jsonl: line {line}: statistics.median_ns: ")), "{warned}");
+    fails(run(&["bench", "check", arg(&second)]), &["b.jsonl", "line", "statistics.median_ns"], true);
+}
+
+/// Whether a row's median is not of its samples.
+fn changed(row: &Row) -> bool {
+    let median = polysketch::bench::statistics::median(&row.samples_ns);
+    median.zip(row.statistics).is_some_and(|(median, said)| median != said.median_ns)
+}
+
+#[test]
+fn every_file_of_the_page_is_taken_and_others_are_refused_by_field() {
+    let results = repository("web/page/results");
+    let mut files: Vec<_> = fs::read_dir(results).unwrap().map(|file| file.unwrap().path()).collect();
+    files.retain(|path| path.extension().is_some_and(|end| end == "jsonl"));
+    assert!(files.len() >= 6, "{files:?}");
+    let asked: Vec<&str> = ["bench", "check"].into_iter().chain(files.iter().map(|path| arg(path))).collect();
+    let told = stdout(&asked);
+    assert_eq!(told.lines().filter(|line| line.starts_with("taken")).count(), files.len(), "{told}");
+    // One with changes on top of its commit; the others are told all the same.
+    let dir = folder();
+    let mine = dir.path().join("mine.jsonl");
+    let text = fs::read_to_string(&files[0]).unwrap();
+    let commit = rows(&files[0])[0].build.commit.clone();
+    fs::write(&mine, text.replace(&format!("\"{commit}\""), &format!("\"{commit}+\""))).unwrap();
+    let output = run(&["bench", "check", arg(&files[0]), arg(&mine)]);
+    let printed = String::from_utf8(output.stdout.clone()).unwrap();
+    assert!(
+        printed.starts_with("taken") && printed.lines().nth(1).unwrap().starts_with("refused"),
+        "{printed}"
+    );
+    fails(output, &["1 of 2 files", "mine.jsonl: line 1: build.commit: ", "+ is no commit"], true);
+    let told = run(&["bench", "check", "--json", arg(&mine)]);
+    let told: serde_json::Value = serde_json::from_slice(&told.stdout).unwrap();
+    assert!(told["refused"][0].as_str().unwrap().contains("build.commit"), "{told}");
 }
 
 #[test]

@@ -15,6 +15,7 @@ import {
 import { count, nanoseconds, percent, significant } from "./format.js"
 import { measure } from "./measure.js"
 import { disable, Part } from "./part.js"
+import { type Bundled, startResults } from "./results.js"
 import {
   byDevice,
   isSoftware,
@@ -39,14 +40,6 @@ const TITLES: Record<Suite, string> = {
 function timeOf({ median, reason, rate }: Measured): string {
   if (median !== undefined) return nanoseconds(median)
   return reason ? "no time" : (rate ?? "")
-}
-
-/** A line of results/index.json. */
-interface Bundled {
-  file: string
-  label: string
-  date: string
-  software: boolean
 }
 
 export function startBenchmark() {
@@ -177,14 +170,15 @@ export function startBenchmark() {
       setText("benchmark-other-line", "No results are bundled with this page; open a file instead.")
     return found
   }
+  const bundled = () => (index ??= loadIndex())
   new IntersectionObserver(([entry]) => {
     if (!entry?.isIntersecting || index) return
-    index = loadIndex()
-    index.catch((error) => {
+    bundled().catch((error) => {
       index = undefined
       part.fail(error)
     })
   }).observe(el("benchmark"))
+  startResults(part, bundled)
 
   /** The devices of files that the visitor opened, by the values of their choices. */
   const opened = new Map<string, { label: string; rows: BenchRow[] }>()

@@ -127,7 +127,9 @@ export function deviceOf(row: BenchRow): string {
   const which = number(device.number)
   const name = `${string(device.name) ?? "another device"}${which === undefined ? "" : ` #${which}`}`
   const [backend, bus] = [string(device.backend), string(device.bus)]
-  return `${name}${backend === undefined ? "" : ` (${backend})`}${bus === undefined ? "" : `, bus ${bus}`}`
+  const precision = string(fields(row.method).precision) ?? "f32"
+  const words = [backend && ` (${backend})`, bus && `, bus ${bus}`, precision !== "f32" && `, ${precision}`]
+  return name + words.filter(Boolean).join("")
 }
 
 /** Rows by device, in the order they come. */

@@ -19,6 +19,8 @@ import type {
   LoadProgress,
   Message,
   ModelInfo,
+  Results,
+  ResultsFile,
   StopReason,
   Trained,
   TrainOptions,
@@ -89,6 +91,11 @@ export class Host {
     const info: EngineInfo = engine.info
     if (info.backend === "cpu" && (options.backend ?? "auto") === "auto") info.fallback = await whyNoGpu()
     return guarded(new EngineHost(engine, info))
+  }
+
+  /** Needs no engine. */
+  async results(files: ResultsFile[]): Promise<Results> {
+    return wasm.results(files)
   }
 }
 

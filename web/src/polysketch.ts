@@ -41,6 +41,8 @@ import type {
   ModelFolder,
   ModelInfo,
   PromptOptions,
+  Results,
+  ResultsFile,
   Trained,
   TrainOptions,
   TrainStep,
@@ -58,6 +60,20 @@ export { Session } from "./session.js"
  */
 export default async function init(options: InitOptions = {}): Promise<void> {
   configure(options)
+}
+
+/**
+ * Checks files of benchmark rows and puts those that are taken beside each other: shares of the peak by kernel
+ * and device. A file that is refused is told by file, line and field.
+ * @throws InputError
+ */
+export async function compareResults(files: ResultsFile[]): Promise<Results> {
+  const connection = await connect()
+  try {
+    return await ask(connection, connection.host.results(files))
+  } finally {
+    connection.close(new ClosedError("the results are there"))
+  }
 }
 
 /** Where models run. */

@@ -345,3 +345,62 @@ export interface BenchRow {
 /** What happens in a benchmark: a row begins, or is done. */
 export type BenchEvent =
   { event: "started"; name: string; index: number; of: number } | { event: "row"; row: BenchRow }
+
+/** A file of rows, to be set beside others. */
+export interface ResultsFile {
+  /** What errors call it. */
+  name: string
+  text: string
+  /** It stands among results that others see: what a submission needs must be there. */
+  published?: boolean
+}
+
+/** What became of a file. */
+export interface ResultsTold {
+  name: string
+  /** 0 if it was refused. */
+  rows: number
+  /** Why: file, line, field. */
+  refused: string | null
+  /** Why it could not be published as it is. */
+  missing: string | null
+}
+
+/** A device on a board of results, with its build and precision. */
+export interface ResultsColumn {
+  maker: string
+  device: string
+  software: boolean
+  about: string
+  driver: string
+  build: string
+  precision: string
+  date: string
+  note: string
+  peak_gflops: number | null
+  peak_gbps: number | null
+}
+
+/** A kernel on a device. */
+export interface ResultsCell {
+  /** Of the device's own roofline; none of what is faster than memory and multiplies nothing. */
+  share: number | null
+  /** `compute`, `memory` or `cache`. */
+  bound: string
+  ns: number
+  steps: number
+  /** The cost model's, of the same work: measured by nobody. */
+  estimate_ns: number | null
+  estimate_of: string | null
+}
+
+/** Files of results beside each other. */
+export interface Results {
+  board: {
+    columns: ResultsColumn[]
+    lines: { plan: string; kernel: string; cells: (ResultsCell | null)[] }[]
+  }
+  /** The file of each column, by its place in `files`. */
+  file_of: number[]
+  files: ResultsTold[]
+}

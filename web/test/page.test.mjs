@@ -409,6 +409,27 @@ try {
       )
     }
     await page.selectOption("#benchmark-other", "")
+    // Devices beside each other, and a file of the visitor's own beside them.
+    await page.locator("#results-table").scrollIntoViewIfNeeded()
+    await page.waitForSelector("#results-table .of-device")
+    const all = bundled.length
+    assert.equal(await text("results-line"), `${all} of ${all} files were checked and taken.`)
+    const makers = await page.$$eval("#results-table .maker", (all) => all.map((cell) => cell.textContent))
+    assert.equal(makers[0], "NVIDIA")
+    assert.equal(await page.locator("#results-table .of-device").count(), bundled.length)
+    assert.ok((await page.locator("#results-table .part-of-peak").count()) > 100)
+    const drop = (name, buffer) =>
+      page.setInputFiles("#results-file", { name, mimeType: "text/plain", buffer })
+    await drop("mine.jsonl", Buffer.from(copied))
+    await page.waitForSelector("#results-table .own")
+    assert.match(await text("results-notes"), /“mine.jsonl” is shown to you, but could not be added: /)
+    const wrong = copied.replace(/"median_ns":[0-9.e+]+/, '"median_ns":1')
+    await drop("wrong.jsonl", Buffer.from(wrong))
+    await fails("benchmark", /The file is refused: wrong.jsonl: line \d+: statistics.median_ns: 1, but its samples say/)
+    assert.equal(await page.locator("#results-table .own").count(), 1)
+    await page.click("#theme")
+    await picture("results-dark")
+    await page.click("#theme")
     return `${rows} rows, ${bundled.length} files of bundled results`
   })
 

@@ -49,6 +49,9 @@ pub struct Options {
     /// Model of the suites kernels, model and train, as of `generate` [default: the built-in model]
     #[arg(long, value_name = "MODEL")]
     model: Option<ModelName>,
+    /// What rows cannot know of the device: power, cooling, what else ran
+    #[arg(long, value_name = "TEXT")]
+    note: Option<String>,
     #[command(flatten)]
     sizes: Sizes,
 }
@@ -117,6 +120,7 @@ impl Options {
             block: sizes.block.unwrap_or(base.block),
             depths: sizes.depths.clone().unwrap_or(base.depths),
             train_lengths: sizes.train_lengths.clone().unwrap_or(base.train_lengths),
+            note: self.note.clone().unwrap_or_default(),
             seed: self.seed,
             ..base
         }

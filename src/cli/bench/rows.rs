@@ -5,6 +5,7 @@ use std::collections::hash_map::Entry;
 use std::path::{Path, PathBuf};
 
 use polysketch::bench::statistics::Statistics;
+use polysketch::bench::submission::sound;
 use polysketch::bench::{Row, Suite};
 use polysketch::exec::KernelTime;
 use polysketch::files::source_name;
@@ -15,7 +16,7 @@ use crate::cli::input::read_text;
 use crate::cli::options::Common;
 use crate::cli::output::{Align, bytes, digits3, magnitude, percent, seconds, table, thousands};
 
-/// Rows of files, one after the other. Of rows of the same work on the same device by the same build in one
+/// Rows of files, one after the other; what cannot be believed is told with its line and field. Of rows of the same work on the same device by the same build in one
 /// file, the last one counts, and a warning says so.
 pub fn read(common: &Common, paths: &[PathBuf]) -> Result<Vec<Vec<Row>>> {
     paths
@@ -23,6 +24,9 @@ pub fn read(common: &Common, paths: &[PathBuf]) -> Result<Vec<Vec<Row>>> {
         .map(|path| {
             let name = source_name(path);
             let rows = Row::parse_lines(&read_text(common, path, "rows")?, &name)?;
+            if let (Some(fault), true) = (sound(&rows).first(), common.talks()) {
+                warn(&format!("{name}: {fault}"));
+            }
             let (rows, repeated) = last_of_each(rows);
             if let (Some((first, again)), true) = (repeated.first(), common.talks()) {
                 warn(&format!(
@@ -43,7 +47,8 @@ fn last_of_each(rows: Vec<(usize, Row)>) -> (Vec<Row>, Vec<(usize, usize)>) {
     let mut places: HashMap<(String, String, String), usize> = HashMap::new();
     let (mut kept, mut repeated): (Vec<(usize, Row)>, _) = (Vec::new(), Vec::new());
     for (line, row) in rows {
-        match places.entry((row.device.identity(), row.build.label(), row.key())) {
+        let build = format!("{}\n{}", row.build.label(), row.precision());
+        match places.entry((row.device.identity(), build, row.key())) {
             Entry::Occupied(place) => {
                 let old = &mut kept[*place.get()];
                 repeated.push((old.0, line));
@@ -113,6 +118,7 @@ pub fn rate(row: &Row) -> String {
 pub fn note(row: &Row) -> String {
     let d = &row.derived;
     let parts = [
+        row.estimate.as_ref().map(|estimate| format!("estimate {}", duration(estimate.ns))),
         d.speedup.map(|ratio| format!("{}× softmax's speed", digits3(ratio))),
         d.exponent.map(|a| {
             format!("time ~ n^{a:.2}, n {} to {}", d.exponent_from.unwrap_or(0), d.exponent_to.unwrap_or(0))

@@ -1,13 +1,14 @@
-//! The benchmark's suites, a row at a time.
+//! The benchmark's suites, a row at a time; results of many devices.
 
 use std::ops::ControlFlow;
 
-use js_sys::{Function, Object, Reflect};
+use js_sys::{Array, Function, Object, Reflect};
 use wasm_bindgen::prelude::*;
 
-use super::convert::{field, given, object, to_js};
+use super::convert::{field, given, object, options, to_js};
 use super::engine::Engine;
 use super::files::Files;
+use crate::bench::results::{File, Results};
 use crate::bench::{self, BenchModel, BenchOptions, Event};
 use crate::web::options::bench::asked_for;
 
@@ -15,6 +16,13 @@ use crate::web::options::bench::asked_for;
 fn user_agent() -> Option<String> {
     let navigator = field(js_sys::global().unchecked_ref(), "navigator");
     Reflect::get(&navigator, &"userAgent".into()).ok()?.as_string()
+}
+
+/// Files of rows `[{ name, text, published }]`, checked and beside each other.
+#[wasm_bindgen]
+pub fn results(files: Array) -> Result<JsValue, JsValue> {
+    let given: Vec<File> = options("files of results", Some(files.unchecked_into()))?;
+    object(&Results::new(&given))
 }
 
 #[wasm_bindgen]

@@ -25,6 +25,8 @@ mod train;
 use js_sys::{Array, Object, Reflect};
 use wasm_bindgen::prelude::*;
 
+#[cfg(feature = "bench")]
+pub use bench::results;
 pub use engine::Engine;
 pub use model::Model;
 pub use session::Session;

@@ -1,6 +1,7 @@
 //! What was measured on: names of devices, and their peaks.
 
 use polysketch::bench::compare::Set;
+use polysketch::bench::schema::Device;
 use polysketch::bench::{Row, Suite};
 
 use super::html::{Cell, Html, heading, table};
@@ -19,7 +20,7 @@ pub fn device(set: &Set, sets: &[Set]) -> Html {
 }
 
 /// Where a device is, if another one of its name is elsewhere.
-fn bus(set: &Set, sets: &[Set]) -> String {
+pub fn bus(set: &Set, sets: &[Set]) -> String {
     let told = sets.iter().any(|other| other.device == set.device && other.bus != set.bus);
     if told && !set.bus.is_empty() { format!(" on bus {}", set.bus) } else { String::new() }
 }
@@ -48,6 +49,26 @@ pub fn short(set: &Set, sets: &[Set]) -> String {
     }
 }
 
+/// Who made a device, and what is known of the chip: `NVIDIA hopper, 132 processors, subgroups of 32`.
+fn vendor(device: &Device) -> String {
+    let hardware = device.hardware.as_ref();
+    let architecture = hardware.map(|h| h.architecture.as_str()).filter(|name| !name.is_empty());
+    let name = match architecture {
+        Some(architecture) => format!("{} {architecture}", device.maker().1),
+        None if device.kind == "software" => "software".to_string(),
+        None => device.maker().1.to_string(),
+    };
+    let processors = hardware.and_then(|h| h.processors).map(|count| format!("{count} processors"));
+    let subgroups = device.limits.as_ref().and_then(|limits| limits.subgroup_size).map(|[least, most]| {
+        if least == most {
+            format!("subgroups of {least}")
+        } else {
+            format!("subgroups of {least} to {most}")
+        }
+    });
+    [Some(name), processors, subgroups].into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
 /// The section.
 pub fn section(page: &mut Html, sets: &[Set]) {
     let peak = |set: &Set, name: &str, value: fn(&Row) -> Option<f64>| {
@@ -61,6 +82,7 @@ pub fn section(page: &mut Html, sets: &[Set]) {
             let d = &row.device;
             Some(vec![
                 Cell::Html(device(set, sets)),
+                Cell::Note(vendor(&row.device)),
                 Cell::Note(format!("{} {}", d.driver, d.driver_info).trim().into()),
                 Cell::Note(d.browser.clone().unwrap_or(format!("{} {}", d.os, d.arch))),
                 Cell::Words(set.build.clone()),
@@ -80,14 +102,14 @@ pub fn section(page: &mut Html, sets: &[Set]) {
     heading(page, "Devices");
     table(
         page,
-        &["device", "driver", "system", "build", "peak GFLOP/s", "matmul", "GB/s", "dispatch µs"],
+        &["device", "vendor", "driver", "system", "build", "peak GFLOP/s", "matmul", "GB/s", "dispatch µs"],
         &rows,
     );
 }
 
 #[cfg(test)]
 mod tests {
-    use polysketch::bench::schema::{Build, Device, Workload};
+    use polysketch::bench::schema::{Build, Workload};
 
     use super::*;
 

@@ -5,9 +5,10 @@
 //! |---|---|
 //! | `html.rs` | the pieces of a page; curves in its colours |
 //! | `markdown.rs` | a table in Markdown |
-//! | `devices.rs`, `attention.rs`, `kernels.rs`, `model.rs` | a section each |
+//! | `devices.rs`, `board.rs`, `attention.rs`, `kernels.rs`, `model.rs` | a section each |
 
 mod attention;
+mod board;
 mod devices;
 mod html;
 mod kernels;
@@ -94,6 +95,7 @@ fn body(sets: &[Set]) -> Result<Html> {
         ),
     );
     devices::section(&mut page, sets);
+    board::section(&mut page, sets);
     attention::section(&mut page, sets)?;
     kernels::roofline(&mut page, sets)?;
     kernels::shares(&mut page, sets);
