@@ -10,6 +10,7 @@ use super::schema::{Build, Device, Row, Suite, Workload};
 use super::timer::{Samples, Timer};
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::KernelTime;
+use crate::kernels::Precision;
 use crate::model::{Engine, ModelSource};
 
 /// A benchmark under way.
@@ -32,10 +33,24 @@ impl Bench<'_> {
         Row::new(
             suite,
             name,
-            Workload { seed: Some(self.options.seed), ..workload },
+            Workload { seed: Some(self.options.seed), precision: self.precision(), ..workload },
             &self.device,
             &self.build,
         )
+    }
+
+    /// In what numbers products are computed, where it is not f32.
+    fn precision(&self) -> Option<String> {
+        let precision = self.engine.precision();
+        (precision != Precision::F32).then(|| precision.to_string())
+    }
+
+    /// The most that an error may be, of which f32 allows `in_f32`.
+    pub fn tolerance(&self, in_f32: f64) -> f64 {
+        /// That many of the operands' own rounding, 2^-11, tells what is wrong from what is rounded, through all
+        /// layers. What the error is, a row says; what a kernel's may be, its bound in `check`.
+        const ROUNDINGS: f64 = 64.0 / 2048.0;
+        if self.engine.precision() == Precision::Mixed { ROUNDINGS } else { in_f32 }
     }
 
     pub fn tell(&mut self, event: Event) -> Result<()> {

@@ -35,7 +35,8 @@
 //! | `workload.plan` | the plan a kernel is of: `prefill` or `decode` |
 //! | `workload.operation` | what a kernel does in it; the pass that a fit is of |
 //! | `workload.against` | the kind that a fitted cross-over is against |
-//! | `workload.dtype` | type of the large matrices in memory; arithmetic is in f32 |
+//! | `workload.dtype` | type of the large matrices in memory |
+//! | `workload.precision` | `mixed`: products of halves, summed in f32; left out: all arithmetic is in f32 |
 //! | `workload.seed` | of the random numbers |
 //! | `method.warm_ups` | runs before the first sample |
 //! | `method.timer` | `timestamps` of the device, or `wall clock` |
@@ -294,6 +295,7 @@ optional! {
         operation: String,
         against: String,
         dtype: String,
+        precision: String,
         seed: u64,
     }
 }
@@ -433,6 +435,7 @@ impl Row {
             w.bytes.map(|bytes| format!("{} MiB", bytes >> 20)),
             number("n", w.tokens),
             number("at", w.depth),
+            w.precision.clone(),
         ];
         parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
     }

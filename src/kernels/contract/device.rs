@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::precision::Precision;
 use super::tuning::Tuning;
 use super::vendor::Vendor;
 
@@ -17,6 +18,11 @@ pub struct DeviceTraits {
     pub vendor: Vendor,
     /// Subgroup sizes, smallest and largest; none without subgroups.
     pub subgroups: Option<[usize; 2]>,
+    /// Rows, columns and inner indices of its largest cooperative matrices of halves with sums in f32, 8 or 16; none
+    /// without.
+    pub cooperative: Option<usize>,
+    /// In what numbers plans for it compute products.
+    pub precision: Precision,
     /// What runs workgroups of its own (multiprocessors, compute units, cores), where the chip is known.
     pub processors: Option<usize>,
     /// Registers of 32 bits in one processor, where the chip is known.
@@ -53,6 +59,8 @@ impl DeviceTraits {
             software: false,
             vendor: Vendor::Other,
             subgroups: None,
+            cooperative: None,
+            precision: Precision::F32,
             processors: None,
             registers: None,
             loop_iterations: None,
@@ -71,6 +79,8 @@ impl DeviceTraits {
             software: false,
             vendor: Vendor::Other,
             subgroups: None,
+            cooperative: None,
+            precision: Precision::F32,
             processors: None,
             registers: None,
             loop_iterations: None,
