@@ -42,6 +42,15 @@ pub struct DeviceTraits {
     pub tuning: Arc<Tuning>,
 }
 
+/// What a kernel knows of cooperative matrices where it is to use them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::kernels) struct Cooperative {
+    /// Rows, columns and inner indices of one.
+    pub side: usize,
+    /// Invocations of the largest subgroup.
+    pub subgroup: usize,
+}
+
 impl DeviceTraits {
     /// Rounds of a loop that one dispatch may take, where an invocation's loops take so many iterations
     /// before the first and in each. Count them generously: a driver's loops take one more than the shader's,
@@ -50,6 +59,12 @@ impl DeviceTraits {
         /// Where nothing bounds them: all.
         const ALL: usize = 1 << 20;
         self.loop_iterations.map_or(ALL, |most| (most.saturating_sub(before) / each.max(1)).clamp(1, ALL))
+    }
+
+    /// The cooperative matrices that plans for this device use; none in f32.
+    pub(in crate::kernels) fn mixed(&self) -> Option<Cooperative> {
+        let (side, [_, subgroup]) = (self.cooperative?, self.subgroups?);
+        (self.precision == Precision::Mixed).then_some(Cooperative { side, subgroup })
     }
 
     /// The floor of SPEC §6: WebGPU's default limits.
@@ -90,5 +105,21 @@ impl DeviceTraits {
             max_invocations: usize::MAX,
             tuning: Arc::default(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cooperative_matrices_are_used_where_they_are_asked_for_and_there() {
+        let device =
+            DeviceTraits { subgroups: Some([32, 64]), cooperative: Some(16), ..DeviceTraits::floor() };
+        assert_eq!(device.mixed(), None);
+        let mixed = DeviceTraits { precision: Precision::Mixed, ..device };
+        assert_eq!(mixed.mixed(), Some(Cooperative { side: 16, subgroup: 64 }));
+        let without = DeviceTraits { cooperative: None, ..mixed };
+        assert_eq!(without.mixed(), None);
     }
 }

@@ -4,7 +4,6 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::device::DeviceTraits;
 use crate::error::{Error, ErrorKind};
 
 /// In what numbers a plan computes its products. What is in memory does not change.
@@ -48,37 +47,9 @@ impl FromStr for Precision {
     }
 }
 
-/// What a kernel knows of cooperative matrices where it is to use them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::kernels) struct Cooperative {
-    /// Rows, columns and inner indices of one.
-    pub side: usize,
-    /// Invocations of the largest subgroup.
-    pub subgroup: usize,
-}
-
-impl DeviceTraits {
-    /// The cooperative matrices that plans for this device use; none in f32.
-    pub(in crate::kernels) fn mixed(&self) -> Option<Cooperative> {
-        let (side, [_, subgroup]) = (self.cooperative?, self.subgroups?);
-        (self.precision == Precision::Mixed).then_some(Cooperative { side, subgroup })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn cooperative_matrices_are_used_where_they_are_asked_for_and_there() {
-        let device =
-            DeviceTraits { subgroups: Some([32, 64]), cooperative: Some(16), ..DeviceTraits::floor() };
-        assert_eq!(device.mixed(), None);
-        let mixed = DeviceTraits { precision: Precision::Mixed, ..device };
-        assert_eq!(mixed.mixed(), Some(Cooperative { side: 16, subgroup: 64 }));
-        let without = DeviceTraits { cooperative: None, ..mixed };
-        assert_eq!(without.mixed(), None);
-    }
 
     #[test]
     fn words() {

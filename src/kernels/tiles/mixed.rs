@@ -1,7 +1,7 @@
 //! How a tile is cut into patches of cooperative matrices (`shaders/shared/cooperative_tile.wgsl`).
 
 use crate::kernels::DeviceTraits;
-use crate::kernels::contract::precision::Cooperative;
+use crate::kernels::contract::device::Cooperative;
 use crate::kernels::shader::shared::{CooperativeTile, MatrixTile};
 
 /// Matrices of a subgroup's patch, and of its columns, that a shader has names for.
