@@ -41,6 +41,7 @@ fn complete() -> Row {
         operation: text(),
         against: text(),
         dtype: text(),
+        precision: Some("mixed".into()),
         seed: Some(1),
     };
     let mut row = Row::new(Suite::Attention, "forward", workload, &device, &Build::this());
