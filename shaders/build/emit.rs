@@ -79,12 +79,12 @@ fn table_entry(text: &mut String, kernel: &Kernel, index: usize, permutation: &P
     let arrays = permutation.workgroup.iter().map(|(stride, n)| format!("({stride}, {})", length(n)));
     let workgroup = arrays.collect::<Vec<_>>().join(", ");
     let size = permutation.size.each_ref().map(length).join(", ");
-    let (stem, flags) = (&kernel.stem, &permutation.flags);
+    let (stem, flags, cooperative) = (&kernel.stem, &permutation.flags, permutation.cooperative);
     let _ = writeln!(
         text,
         "    Permutation {{ key: {key:?}, stem: {stem:?}, flags: &{flags:?}, index: {index}, args: &{args:?}, \
          written: &{written:?}, overrides: &{names:?}, present: &{present:?}, workgroup: &[{workgroup}], \
-         size: [{size}] }},"
+         size: [{size}], cooperative: {cooperative} }},"
     );
 }
 

@@ -77,6 +77,8 @@ pub struct Permutation {
     pub workgroup: Vec<(u32, Length)>,
     /// Invocations of a workgroup in x, y, z.
     pub size: [Length; 3],
+    /// Whether it needs cooperative matrices.
+    pub cooperative: bool,
 }
 
 /// How many elements a workgroup array has, or invocations a workgroup.
@@ -109,6 +111,9 @@ pub fn kernel(source: &Source, shared: &[Source]) -> Result<Kernel, String> {
     Ok(kernel)
 }
 
+/// The flag of permutations whose products are of cooperative matrices.
+const COOPERATIVE: &str = "MIXED";
+
 /// Marks what comes from a shared piece, so that the declarations of a preprocessed text know their file.
 const OPEN: &str = "//@piece ";
 const CLOSE: &str = "//@end";
@@ -136,7 +141,14 @@ fn permutation(
     let fail = |e: &dyn Fn() -> String| format!("{key}:\n{}", e());
     let module = naga::front::wgsl::parse_str(&text).map_err(|e| fail(&|| e.emit_to_string(&text)))?;
     // The floor of SPEC §6: nothing optional. unpack2x16float is core WebGPU, naga lists it as a capability.
-    let info = Validator::new(ValidationFlags::all(), Capabilities::SHADER_FLOAT16_IN_FLOAT32)
+    // Beyond it are only the permutations in mixed precision, which are lowered for devices that have all of this.
+    let cooperative = flags.contains(&COOPERATIVE);
+    let optional = if cooperative {
+        Capabilities::COOPERATIVE_MATRIX | Capabilities::SHADER_FLOAT16 | Capabilities::SUBGROUP
+    } else {
+        Capabilities::empty()
+    };
+    let info = Validator::new(ValidationFlags::all(), Capabilities::SHADER_FLOAT16_IN_FLOAT32 | optional)
         .validate(&module)
         .map_err(|e| fail(&|| e.emit_to_string(&text)))?;
     if !module.entry_points.iter().map(|e| e.name.as_str()).eq(["main"]) {
@@ -225,7 +237,7 @@ fn permutation(
     }
     let flags = flags.iter().map(ToString::to_string).collect();
     let size = size(key, &module, &numbers)?;
-    kernel.permutations.push(Permutation { flags, args, overrides, workgroup, size });
+    kernel.permutations.push(Permutation { flags, args, overrides, workgroup, size, cooperative });
     Ok(())
 }
 

@@ -1,6 +1,7 @@
-// permutations: [F16|Q4|Q8] [BIAS] [RESIDUAL]
+// permutations: [F16|Q4|Q8] [BIAS] [RESIDUAL] [MIXED+SIDE8|MIXED+SIDE16]
 // y = x W^T (+ bias) (+ residual), many rows. Reference: kernels/linear/linear.rs (GEMM on the CPU); the
 // ladder is in shared/matrix_product.wgsl.
+#import cooperative
 #import weight_rows w
 struct Params { rows: u32, first_column: u32 }
 override K: u32;            // inner size, a multiple of 4

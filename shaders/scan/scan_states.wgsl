@@ -1,4 +1,4 @@
-// permutations: [ALL|FOLD|QUERIES]
+// permutations: [ALL|FOLD|QUERIES|MIXED+SIDE8|MIXED+SIDE16|ALL+MIXED+SIDE8|ALL+MIXED+SIDE16]
 // Block states of the scan (SPEC §1): H_l = Σ_{j in block l} e^{g_last - g_j} φ(k_j) v̂_jᵀ, laid out [F, h]
 // then [F].
 //
@@ -11,6 +11,8 @@
 // φ(q_i) dN_iᵀ, without the scales of keys. FOLD: the block comes from the ring of a slot, the oldest one,
 // and the result goes onto its state [slots, HEADS, FEATURES * (HEAD + 1)] (decoding), or replaces it if it
 // is the first block of a text. Sinks are left out: every query sees them exactly.
+// MIXED: φ, with its decay, and v as halves, φ over a power of two above all of the block; the totals in f32.
+#import cooperative
 #import lanes
 #import gate_sum
 #import head_layout
@@ -29,9 +31,18 @@ override WIDTH: u32;           // columns of a key row; QUERIES: of a query row
 @group(0) @binding(4) var<storage, read_write> states: array<vec4<f32>>; // [lanes, HEADS, blocks, STATE]
 
 #import matrix_tile
+#ifdef MIXED
+#import cooperative_size
+#import cooperative_product rows
+#else
 #import outer_products sum
 #import tile_product rows
+#endif
 #import feature_memory keys
+#ifdef MIXED
+#import cooperative_features
+var<private> power: f32;                       // which no feature of the block is above
+#endif
 
 // What a row adds to the normaliser, its gate sum, its decay to the block's end (QUERIES: from its
 // beginning).
@@ -54,9 +65,14 @@ var<private> first_vector: u32;
 var<private> last_gate: vec2<f32>;
 var<private> packed: vec4<u32>;                // of the features that this invocation stages
 var<private> total: vec4<f32>;                 // of the same
+#ifdef MIXED
+fn left_place_rows(z: u32) -> vec2<u32> { return outer_first(z, GROUP_Y * ROWS / 4u); }
+fn right_place_rows(z: u32) -> vec2<u32> { return outer_first(z, GROUP_X * vectors_rows()); }
+#else
 fn left_of_sum(k: u32, r: u32) -> vec4<f32> { return staged_left(k, r); }
-fn vectors_rows() -> u32 { return vectors_sum(); }
 fn multiply_rows() { multiply_sum(); }
+#endif
+fn vectors_rows() -> u32 { return vectors_sum(); }
 // Of the block's last row those beyond it, without weight.
 fn row_at(j: u32) -> u32 { return first + min(j, rows - 1u); }
 fn features(j: u32) -> vec4<f32> {
@@ -68,7 +84,11 @@ fn features(j: u32) -> vec4<f32> {
     let phi = scale *
         vec4<f32>(feature(at, packed.x), feature(at, packed.y), feature(at, packed.z), feature(at, packed.w));
     total += phi * part_of_total(row);
+#ifdef MIXED
+    return phi * inverse_power(power);
+#else
     return phi;
+#endif
 }
 fn left_rows(feature: u32, j: u32) -> mat4x4<f32> {
     var block = mat4x4<f32>();
@@ -82,6 +102,16 @@ fn right_rows(vector: u32, j: u32) -> mat4x4<f32> {
     return block;
 }
 
+#ifdef MIXED
+@compute @workgroup_size(INVOCATIONS)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(local_invocation_index) index: u32,
+    @builtin(subgroup_id) number: u32
+) {
+    subgroup = number;
+    here = vec3<u32>(index % GROUP_X, index / GROUP_X, index);
+#else
 @compute @workgroup_size(GROUP_X, GROUP_Y)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -89,6 +119,7 @@ fn main(
     @builtin(local_invocation_index) index: u32
 ) {
     here = vec3<u32>(local.xy, index);
+#endif
     let across = GROUP_Y * ROWS / 4u;
     let first_feature = group.x / params.parts * (4u * across);
     let part = group.x % params.parts;
@@ -135,7 +166,18 @@ fn main(
     let staged = vec4<u32>(first_feature + 4u * (here.z % across)) + vec4<u32>(0u, 1u, 2u, 3u);
     let known = min(staged, vec4<u32>(FEATURES - 1u));
     packed = vec4<u32>(table[known.x], table[known.y], table[known.z], table[known.w]);
+#ifdef MIXED
+    var most = 0.0;
+    for (var j = here.z; j < count; j += INVOCATIONS) {
+        most = max(most, largest_factor((first + j) * WIDTH + SOURCE_OFFSET));
+    }
+    power = features_above(largest_of_all(most));
     add_rows(count);
+    gather_rows();
+    for (var i = 0u; i < ROWS * (COLUMNS / 4u); i++) { sum[i] *= power; }
+#else
+    add_rows(count);
+#endif
 #ifdef FOLD
     // The first block of a text replaces what an earlier text left.
     let replaces = oldest == 0u;

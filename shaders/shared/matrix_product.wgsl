@@ -14,19 +14,39 @@
 //   this file, 64x64, 4x4 (as chosen there)        19 500                     128 of 256 invocations stage
 //   64x64, 8x8, loops written out                  33 600 | 33 000 |  7 100  in loops: slow
 #import matrix_tile
+#ifdef MIXED
+#import cooperative_size
+#import cooperative_product whole
+#else
 #import outer_products sum
 #import tile_product whole
+#endif
 var<private> corner: vec2<u32>; // first row and vector of the tile
 var<private> slice: u32;        // the part of the inner indices, where kernels cut those
 
+#ifdef MIXED
+fn left_place_whole(z: u32) -> vec2<u32> { return inner_first(z); }
+fn right_place_whole(z: u32) -> vec2<u32> { return inner_first(z); }
+#else
 fn left_of_sum(k: u32, r: u32) -> vec4<f32> { return staged_left(k, r); }
-fn vectors_whole() -> u32 { return vectors_sum(); }
 fn multiply_whole() { multiply_sum(); }
+#endif
+fn vectors_whole() -> u32 { return vectors_sum(); }
 fn left_whole(row: u32, k: u32) -> mat4x4<f32> { return left_block(corner.x + row, k); }
 fn right_whole(vector: u32, k: u32) -> mat4x4<f32> {
     return right_block(min(corner.y + vector, vectors() - 1u), k);
 }
 
+#ifdef MIXED
+@compute @workgroup_size(INVOCATIONS)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(local_invocation_index) index: u32,
+    @builtin(subgroup_id) number: u32,
+) {
+    subgroup = number;
+    here = vec3<u32>(index % GROUP_X, index / GROUP_X, index);
+#else
 @compute @workgroup_size(GROUP_X, GROUP_Y)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -34,9 +54,13 @@ fn main(
     @builtin(local_invocation_index) index: u32,
 ) {
     here = vec3<u32>(local.xy, index);
+#endif
     slice = group.z;
     corner = vec2<u32>(group.y * GROUP_Y * ROWS, group.x * (GROUP_X * COLUMNS / 4u));
     add_whole(inner(group.z));
+#ifdef MIXED
+    gather_whole();
+#endif
     // No early exit: a loop that may break is not unrolled, and the sums would live in memory.
     for (var r = 0u; r < ROWS; r++) {
         let row = corner.x + row_of(r);

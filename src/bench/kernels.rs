@@ -199,7 +199,12 @@ async fn measure(
             let (got, want) = (subject.words(name, elements).await?, want.words(name, elements).await?);
             error = larger(error, difference(t.tensor.ty.dtype, &got, &want));
         }
-        let check = Check::against_f64(error, TOLERANCE, "largest difference over largest output", None);
+        let check = Check::against_f64(
+            error,
+            bench.tolerance(TOLERANCE),
+            "largest difference over largest output",
+            None,
+        );
         row.check = Some(check.clone());
         check.verdict()?;
     }

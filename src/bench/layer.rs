@@ -161,6 +161,7 @@ impl Layer<'_> {
             subject.set_calls(calls.clone());
         }
         let (check, nanoseconds) = self.check(&mut subject, options.seed, checked, segment).await?;
+        let check = Check { tolerance: bench.tolerance(check.tolerance), ..check };
         bench.pace.ready(&preparation);
         row.check = Some(check.clone());
         check.verdict()?;

@@ -118,7 +118,8 @@ async fn checked(bench: &mut Bench<'_>, model: &Model) -> Result<Check> {
     let largest = want.iter().fold(0f32, |most, x| most.max(x.abs()));
     let differences = got.iter().zip(&want).map(|(a, b)| f64::from((a - b).abs() / largest));
     let error = worst(differences);
-    Ok(Check::against_f64(error, TOLERANCE, "largest difference over largest logit", Some(n + STEPS)))
+    let most = bench.tolerance(TOLERANCE);
+    Ok(Check::against_f64(error, most, "largest difference over largest logit", Some(n + STEPS)))
 }
 
 /// Time from a prompt to its first token on the host.

@@ -11,10 +11,8 @@ use super::schema::{Build, Device, Row, Suite, Workload};
 use super::timer::{Samples, Timer};
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::KernelTime;
+use crate::kernels::Precision;
 use crate::model::{Engine, ModelSource};
-
-/// What all rows are computed in.
-const PRECISION: &str = "f32";
 
 /// A benchmark under way.
 pub(super) struct Bench<'a> {
@@ -36,8 +34,16 @@ impl Bench<'_> {
     pub fn row(&self, suite: Suite, name: &str, workload: Workload) -> Row {
         let workload = Workload { seed: Some(self.options.seed), ..workload };
         let mut row = Row::new(suite, name, workload, &self.device, &self.build);
-        row.method.precision = Some(PRECISION.into());
+        row.method.precision = Some(self.engine.precision().to_string());
         row
+    }
+
+    /// The most that an error may be, of which f32 allows `in_f32`.
+    pub fn tolerance(&self, in_f32: f64) -> f64 {
+        /// That many of the operands' own rounding, 2^-11, tells what is wrong from what is rounded, through all
+        /// layers. What the error is, a row says; what a kernel's may be, its bound in `check`.
+        const ROUNDINGS: f64 = 64.0 / 2048.0;
+        if self.engine.precision() == Precision::Mixed { ROUNDINGS } else { in_f32 }
     }
 
     pub fn tell(&mut self, event: Event) -> Result<()> {

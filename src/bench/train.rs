@@ -129,7 +129,8 @@ async fn checked(bench: &mut Bench<'_>, engine: &Engine, source: &ModelSource) -
     bench.pace.ready(&preparation);
     let errors = got.iter().zip(&want).map(|(got, want)| relative(&got.2, &want.2));
     let error = worst(errors);
-    Ok(Check::against_f64(error, TOLERANCE, "relative, Frobenius, of the worst gradient", Some(n)))
+    let most = bench.tolerance(TOLERANCE);
+    Ok(Check::against_f64(error, most, "relative, Frobenius, of the worst gradient", Some(n)))
 }
 
 /// One sequence, in segments or as the plan has it.

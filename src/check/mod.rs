@@ -101,6 +101,8 @@ pub struct Finding {
     pub step: String,
     /// Shader and overrides.
     pub variant: String,
+    /// Whether the shader is in mixed precision: its products are allowed what halves round away.
+    pub mixed: bool,
     /// A line for each output.
     pub outputs: Vec<Difference>,
     /// How long it took, where that was asked for.
@@ -176,6 +178,7 @@ impl Check<'_> {
                     case: record.case().name.clone(),
                     step: step.label.clone(),
                     variant: name,
+                    mixed: step.variant.permutation().is_some_and(|permutation| permutation.cooperative),
                     outputs,
                     time: self.time.then(|| self.take(record, &plan, at)).transpose()?,
                 });
@@ -220,6 +223,7 @@ mod tests {
     use super::*;
     use crate::exec::CpuExecutor;
     use crate::gpu::{AdapterRequest, Backend};
+    use crate::kernels::Precision;
     use crate::kernels::contract::shader::PERMUTATIONS;
 
     /// In the variants for a real GPU with WebGPU's default limits, which every adapter runs, and in those
@@ -229,14 +233,27 @@ mod tests {
         let mut used = Vec::new();
         let cases = cases().expect("cases");
         for case in cases.iter().filter(|case| case.core) {
-            for software in [false, true] {
-                let plan = case.plan(&DeviceTraits { software, ..DeviceTraits::floor() }).expect("a plan");
+            let devices = [false, true].map(|software| DeviceTraits { software, ..DeviceTraits::floor() });
+            for device in devices.into_iter().chain(mixed()) {
+                let plan = case.plan(&device).expect("a plan");
                 used.extend(plan.steps.iter().map(|step| step.variant.name().to_string()));
             }
         }
-        let unused: Vec<&str> =
-            PERMUTATIONS.iter().map(|p| p.key).filter(|key| !used.iter().any(|name| name == key)).collect();
+        // Matrices of 16 need larger tiles than these have; a shader differs from that of 8 by the number.
+        let runs = |key: &str| used.iter().any(|name| name == key || *name == key.replace("SIDE16", "SIDE8"));
+        let unused: Vec<&str> = PERMUTATIONS.iter().map(|p| p.key).filter(|key| !runs(key)).collect();
         assert!(unused.is_empty(), "no case runs {unused:?}");
+    }
+
+    /// Devices with cooperative matrices of both sizes.
+    fn mixed() -> [DeviceTraits; 2] {
+        [(8, 8), (16, 32)].map(|(side, subgroup)| DeviceTraits {
+            cooperative: Some(side),
+            subgroups: Some([subgroup; 2]),
+            precision: Precision::Mixed,
+            workgroup_memory: 32 << 10,
+            ..DeviceTraits::floor()
+        })
     }
 
     fn judge(executor: &Executor, device: &DeviceTraits, case: Case) {

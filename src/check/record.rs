@@ -12,8 +12,8 @@ use crate::bench::timer::Subject;
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::{CpuExecutor, Executor};
 use crate::graph::{Plan, PlannedTensor, Purpose, Role, Step};
-use crate::kernels::DeviceTraits;
-use crate::tensor::lane_table;
+use crate::kernels::{DeviceTraits, Dispatch, Kernel, Variant, Views};
+use crate::tensor::{Call, Capacity, TensorType, lane_table};
 
 /// A case with what each of its steps reads and writes.
 #[derive(Debug)]
@@ -105,6 +105,8 @@ impl Record {
         let range = at..self.last(plan, at) + 1;
         let mut alone = self.alone(executor, plan, range.clone())?;
         alone.run()?;
+        let cooperative = plan.steps[at].variant.permutation().is_some_and(|p| p.cooperative);
+        let rounded = cooperative.then(|| self.magnitudes(plan, range.clone())).transpose()?;
         let mut differences = Vec::new();
         for (at, place) in range.clone().flat_map(|at| (0..plan.steps[at].args.len()).map(move |p| (at, p))) {
             let (step, arg) = (&plan.steps[at], plan.steps[at].args[place]);
@@ -115,9 +117,22 @@ impl Record {
             }
             let t = &plan.tensors[arg.tensor.0].tensor;
             let got = alone.words(arg.tensor.0)?;
-            differences.push(compare(&t.name, t.ty.dtype, &got, &recorded[at].after[place]));
+            let magnitudes = rounded.as_ref().map(|alone| alone.words(arg.tensor.0)).transpose()?;
+            let both = [&got[..], &recorded[at].after[place]];
+            differences.push(compare(&t.name, t.ty.dtype, both, magnitudes.as_deref()));
         }
         Ok(differences)
+    }
+
+    /// Steps that have written, in place of their results, the magnitudes of what mixed precision rounds.
+    fn magnitudes(&self, plan: &Plan, range: Range<usize>) -> Result<Alone> {
+        let mut plan = plan.clone();
+        for step in &mut plan.steps[range.clone()] {
+            step.kernel = Arc::new(Magnitudes(step.kernel.clone()));
+        }
+        let mut alone = self.alone(&Executor::Oracle(CpuExecutor::default()), &plan, range)?;
+        alone.run()?;
+        Ok(alone)
     }
 
     /// Step `at` alone, ready to run.
@@ -141,6 +156,40 @@ impl Record {
             plan.steps[*later].args.iter().any(|a| !a.written && hidden.contains(&a.tensor.0))
         };
         if hidden.is_empty() { at } else { (at + 1..plan.steps.len()).rfind(reads).unwrap_or(at) }
+    }
+}
+
+/// A kernel of whose results only the magnitudes of what mixed precision rounds are computed.
+#[derive(Debug)]
+struct Magnitudes(Arc<dyn Kernel>);
+
+impl Kernel for Magnitudes {
+    fn stem(&self) -> &'static str {
+        self.0.stem()
+    }
+
+    fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
+        self.0.infer(inputs)
+    }
+
+    fn variant(&self, device: &DeviceTraits, capacity: &Capacity) -> Variant {
+        self.0.variant(device, capacity)
+    }
+
+    fn runs(&self, call: &Call) -> bool {
+        self.0.runs(call)
+    }
+
+    fn dispatches(&self, variant: &Variant, call: &Call) -> Vec<Dispatch> {
+        self.0.dispatches(variant, call)
+    }
+
+    fn twin_f32(&self, args: &mut Views<'_, f32>, call: &Call) {
+        self.0.twin_f32(args, call);
+    }
+
+    fn twin_f64(&self, args: &mut Views<'_, f64>, call: &Call) {
+        self.0.magnitudes(args, call);
     }
 }
 

@@ -121,6 +121,10 @@ fn details(r: &AdapterReport, all: &[AdapterReport]) -> String {
         [(f.shader_f16, "f16"), (f.timestamp_query, "timestamps"), (f.pipeline_cache, "pipeline cache")];
     parts
         .extend(has.into_iter().map(|(has, name)| if has { name.to_string() } else { format!("no {name}") }));
+    parts.push(match f.cooperative {
+        Some(n) => format!("mixed precision by cooperative matrices of {n}x{n}x{n}"),
+        None => "no mixed precision".into(),
+    });
     if let Some(twin) = r.duplicate_of.and_then(|i| all.get(i)) {
         parts.push(format!("the same device as {}", twin.index));
     }

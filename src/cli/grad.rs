@@ -15,7 +15,7 @@ use serde_json::json;
 
 use super::failure::{Outcome, catch_interrupt, interrupted, tell, warn};
 use super::logits::Tokens;
-use super::options::{Common, Gradients, ModelName};
+use super::options::{Common, Gradients, ModelName, Precise};
 use super::output::{bytes, check_place, plural, print_json, rate, seconds};
 use super::progress::{Progress, Unit};
 
@@ -33,6 +33,8 @@ pub struct Options {
     out: PathBuf,
     #[command(flatten)]
     gradients: Gradients,
+    #[command(flatten)]
+    precise: Precise,
 }
 
 /// Tokens of a call.
@@ -56,7 +58,7 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
     if common.talks() {
         source.warnings.iter().for_each(|text| warn(text));
     }
-    let engine = super::model::engine(common)?;
+    let engine = super::model::precise_engine(common, options.precise)?;
     let context = tokens.n - 1;
     let lanes = (AT_ONCE / context).clamp(1, tokens.batch);
     let how = LearnerOptions {

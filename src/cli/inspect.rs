@@ -57,7 +57,7 @@ pub fn run(common: &Common, options: &Options) -> Outcome {
     if common.talks() {
         facts.warnings.iter().for_each(|text| warn(text));
     }
-    let engine = model::engine(common)?;
+    let engine = model::precise_engine(common, options.model.precise)?;
     let load = options.model.load.options(options.slots);
     let blueprint = engine.blueprint(&facts.config, facts.stored.clone().unwrap_or(DType::F32.into()), &load);
     if let Some(which) = options.dot {

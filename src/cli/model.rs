@@ -7,13 +7,18 @@ use polysketch::model::{Adapter, Engine, Model, ModelSource};
 use polysketch::{Error, ErrorKind, Result};
 
 use super::failure::warn;
-use super::options::{Common, ModelName, ModelOptions};
+use super::options::{Common, ModelName, ModelOptions, Precise};
 use super::progress::{Progress, Unit};
 
 /// Chooses where to run.
 pub fn engine(common: &Common) -> Result<Engine> {
     let _spinner = Progress::spinner(common, "looking for adapters");
     block_on(Engine::create(&common.request()))
+}
+
+/// The same, for products in a given precision.
+pub fn precise_engine(common: &Common, precise: Precise) -> Result<Engine> {
+    engine(common)?.precise(precise.precision)
 }
 
 /// Where a model is.
@@ -135,7 +140,7 @@ fn builtin() -> Result<ModelSource> {
 /// Loads a model for one text at a time, and tells what is odd about it.
 pub fn load(common: &Common, options: &ModelOptions) -> Result<Model> {
     let source = source(common, options.model.as_ref())?;
-    let engine = engine(common)?;
+    let engine = precise_engine(common, options.precise)?;
     let load = options.load.options(1);
     let bar = Progress::bar(common, "loading the model", 0, Unit::Bytes);
     let model = block_on(engine.load(source, &load, &mut |done, total| {

@@ -7,6 +7,7 @@ use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use polysketch::gpu::{AdapterRequest, Backend};
 use polysketch::graph::Recompute;
+use polysketch::kernels::Precision;
 use polysketch::model::adapter::ADAPTER;
 use polysketch::model::{LoadOptions, WeightType};
 use polysketch::{Error, ErrorKind, Result};
@@ -109,6 +110,22 @@ pub struct ModelOptions {
     pub model: Option<ModelName>,
     #[command(flatten)]
     pub load: Load,
+    #[command(flatten)]
+    pub precise: Precise,
+}
+
+/// In what numbers a command computes.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub struct Precise {
+    /// Numbers of products: f32, or mixed: halves in cooperative matrices, summed in f32, where the device has them
+    #[arg(long, value_name = "PRECISION", default_value = "f32", value_parser = precision())]
+    #[arg(help_heading = "Common options")]
+    pub precision: Precision,
+}
+
+fn precision() -> impl TypedValueParser<Value = Precision> {
+    PossibleValuesParser::new(Precision::ALL.map(Precision::as_str))
+        .map(|word| word.parse().unwrap_or_default())
 }
 
 /// How a model is loaded.

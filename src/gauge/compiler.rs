@@ -125,6 +125,9 @@ impl Compiler {
         let mut sizes = vk::PhysicalDeviceSubgroupSizeControlFeatures::default();
         let mut products = vk::PhysicalDeviceShaderIntegerDotProductFeatures::default();
         let mut small = vk::PhysicalDeviceShaderFloat16Int8Features::default();
+        let cooperative = ash::khr::cooperative_matrix::NAME;
+        let mut matrices = vk::PhysicalDeviceCooperativeMatrixFeaturesKHR::default();
+        let mut model = vk::PhysicalDeviceVulkanMemoryModelFeatures::default();
         let newer = properties.api_version >= vk::API_VERSION_1_3;
         let mut all = vk::PhysicalDeviceFeatures2::default();
         if has(robustness2) {
@@ -132,6 +135,9 @@ impl Compiler {
         }
         if newer {
             all = all.push_next(&mut sizes).push_next(&mut products).push_next(&mut small);
+        }
+        if newer && has(cooperative) {
+            all = all.push_next(&mut matrices).push_next(&mut model);
         }
         // SAFETY: the structures of the chain live, and belong to what the device has.
         unsafe { instance.get_physical_device_features2(physical, &mut all) };
@@ -159,10 +165,16 @@ impl Compiler {
                 && subgroup.supported_operations.contains(operations),
             packed_products: products.shader_integer_dot_product == vk::TRUE,
             bytes: small.shader_int8 == vk::TRUE,
+            cooperative: matrices.cooperative_matrix == vk::TRUE
+                && model.vulkan_memory_model == vk::TRUE
+                && small.shader_float16 == vk::TRUE,
         };
         let core = vk::PhysicalDeviceFeatures::default().robust_buffer_access(core.robust_buffer_access == 1);
         robust.null_descriptor = vk::FALSE;
-        small.shader_float16 = vk::FALSE;
+        small.shader_float16 = u32::from(target.cooperative);
+        matrices.cooperative_matrix_robust_buffer_access = vk::FALSE;
+        matrices.p_next = std::ptr::null_mut();
+        model.p_next = std::ptr::null_mut();
         robust.p_next = std::ptr::null_mut();
         sizes.p_next = std::ptr::null_mut();
         products.p_next = std::ptr::null_mut();
@@ -181,6 +193,10 @@ impl Compiler {
         }
         if newer {
             create = create.push_next(&mut sizes).push_next(&mut products).push_next(&mut small);
+        }
+        if target.cooperative {
+            names.push(cooperative.as_ptr());
+            create = create.push_next(&mut matrices).push_next(&mut model);
         }
         let create = create.enabled_extension_names(&names);
         // SAFETY: features and extensions are among those that the device has.

@@ -42,6 +42,9 @@ pub struct Target {
     pub packed_products: bool,
     /// Integers of 8 bits.
     pub bytes: bool,
+    /// 16-bit floats and cooperative matrices: in mixed precision.
+    #[serde(default)]
+    pub cooperative: bool,
 }
 
 /// A shader to compile.

@@ -8,8 +8,8 @@ use crate::bench::layer::{Layer, Pass};
 use crate::bench::steps::variant;
 use crate::error::{ErrorKind, Result};
 use crate::graph::{Graph, Plan, Recompute, Step};
-use crate::kernels::DeviceTraits;
 use crate::kernels::linear::linear::Linear;
+use crate::kernels::{DeviceTraits, Precision};
 use crate::model::config::ModelConfig;
 use crate::model::engine::Blueprint;
 use crate::model::weights::WeightType;
@@ -99,7 +99,22 @@ pub fn scenes(traits: &DeviceTraits) -> Result<Vec<Scene>> {
     for kind in [WeightType::F16, WeightType::Q8, WeightType::Q4] {
         all.extend(public(kind, traits)?);
     }
+    if traits.cooperative.is_some() {
+        all.extend(mixed(&kinds[0].1, traits)?);
+    }
     Ok(all)
+}
+
+/// In mixed precision, where a device has cooperative matrices: attention alone and a product.
+fn mixed(attention: &Attention, traits: &DeviceTraits) -> Result<[Scene; 2]> {
+    let traits = DeviceTraits { precision: Precision::Mixed, ..traits.clone() };
+    let forward = alone("random", attention, Pass::Forward, &traits);
+    let product = product(1024, 1024, 1024, &traits)?;
+    Ok([forward, product].map(|scene| Scene {
+        name: format!("{}.mixed", scene.name),
+        about: format!("{}, mixed precision", scene.about),
+        ..scene
+    }))
 }
 
 /// The built-in model: a prefill call, a decoding step, a training step.

@@ -92,6 +92,9 @@ fn capabilities(target: &Target) -> Vec<Capability> {
     if target.bytes {
         all.push(Capability::Int8);
     }
+    if target.cooperative {
+        all.extend([Capability::Float16, Capability::CooperativeMatrixKHR, Capability::VulkanMemoryModel]);
+    }
     all
 }
 

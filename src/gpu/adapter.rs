@@ -3,8 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::hardware::{Hardware, Names};
+use super::mixed::{cooperative, lacks};
 use super::switches;
-use crate::kernels::DeviceTraits;
+use crate::kernels::{DeviceTraits, Precision};
 
 /// The name of an adapter that has none.
 const UNNAMED: &str = "unnamed adapter";
@@ -80,6 +81,10 @@ pub struct AdapterFeatures {
     pub pipeline_cache: bool,
     /// Immediates (push constants).
     pub immediates: bool,
+    /// Rows, columns and inner indices of the largest cooperative matrices of halves with sums in f32; none without
+    /// them, without 16-bit floats or subgroups.
+    #[serde(default)]
+    pub cooperative: Option<u32>,
 }
 
 /// Everything about one adapter, as plain data.
@@ -134,7 +139,9 @@ pub async fn enumerate() -> Vec<Adapter> {
     let mut adapters = Vec::new();
     for raw in raw_adapters().await {
         let unusable = unusable(&raw.get_info(), &raw.limits(), raw.get_downlevel_capabilities().flags);
-        let report = AdapterReport::new(&raw.get_info(), &raw.limits(), raw.features(), unusable);
+        let cooperative = cooperative(&raw);
+        let report = AdapterReport::new(&raw.get_info(), &raw.limits(), raw.features(), unusable)
+            .with_cooperative(cooperative);
         #[cfg(target_arch = "wasm32")]
         let report = named_by_browser(report).await;
         adapters.push(Adapter { report, raw });
@@ -483,12 +490,24 @@ impl AdapterReport {
                 timestamp_query_inside_passes: has(wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES),
                 pipeline_cache: has(wgpu::Features::PIPELINE_CACHE),
                 immediates: has(wgpu::Features::IMMEDIATES),
+                cooperative: None,
             },
             unusable,
             duplicate_of: None,
         };
         report.hardware = report.known_hardware();
         report
+    }
+
+    /// The same with cooperative matrices of that size.
+    pub(super) fn with_cooperative(mut self, cooperative: Option<u32>) -> Self {
+        self.features.cooperative = cooperative;
+        self
+    }
+
+    /// What it lacks for mixed precision, for people; none where it has all of it.
+    pub fn lacks_mixed(&self) -> Option<&'static str> {
+        lacks(self.features.cooperative, &self.backend, self.features.shader_f16)
     }
 
     /// Who made it, by its name, ids and driver. Of a weak device kernels know nothing.
@@ -523,6 +542,8 @@ impl AdapterReport {
             software,
             vendor: self.hardware.vendor,
             subgroups: self.limits.subgroup_size.map(|range| range.map(|size| size as usize)),
+            cooperative: self.features.cooperative.map(|side| side as usize),
+            precision: Precision::F32,
             processors: self.hardware.processors.map(|count| count as usize),
             registers: self.hardware.registers.map(|count| count as usize),
             // Mesa, LP_MAX_TGSI_LOOP_ITERATIONS: a guard against shaders that never end.

@@ -10,10 +10,11 @@ use super::checks::Checks;
 use super::counted::Ledger;
 use super::fault::{self, Faults};
 use super::hardware::Hardware;
+use super::mixed::MIXED_PRECISION;
 use super::staging::StagingPool;
 use super::switches;
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernels::DeviceTraits;
+use crate::kernels::{DeviceTraits, Precision};
 
 /// What a model needs beyond WebGPU's default limits; known before anything is allocated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,12 +25,14 @@ pub struct Needs {
     pub max_buffer: u64,
     /// Default limits and no optional features, whatever the adapter offers.
     pub weak: bool,
+    /// Mixed: halves and cooperative matrices too, which wgpu calls experimental.
+    pub precision: Precision,
 }
 
 impl Default for Needs {
     /// Nothing beyond the default limits; weak if `POLYSKETCH_WEAK` says so.
     fn default() -> Self {
-        Self { max_binding: 0, max_buffer: 0, weak: switches::weak() }
+        Self { max_binding: 0, max_buffer: 0, weak: switches::weak(), precision: Precision::F32 }
     }
 }
 
@@ -87,6 +90,7 @@ impl GpuContext {
             required_features: wanted_features(&adapter.raw, &needs),
             required_limits: wanted_limits(report, &adapter.raw.limits(), &needs)?,
             memory_hints: wgpu::MemoryHints::MemoryUsage,
+            experimental_features: experimental(&needs),
             ..Default::default()
         };
         let (device, queue) = adapter.raw.request_device(&descriptor).await.map_err(|error| {
@@ -97,6 +101,9 @@ impl GpuContext {
             .help("take another adapter, or use --backend cpu")
         })?;
         let mut got = AdapterReport::new(&adapter.raw.get_info(), &device.limits(), device.features(), None);
+        if device.features().contains(MIXED_PRECISION) {
+            got = got.with_cooperative(report.features.cooperative);
+        }
         // What the list of adapters found out goes beyond what a driver says.
         (got.index, got.name, got.kind, got.number, got.duplicate_of) =
             (report.index, report.name.clone(), report.kind, report.number, report.duplicate_of);
@@ -299,7 +306,22 @@ fn wanted_features(adapter: &wgpu::Adapter, needs: &Needs) -> wgpu::Features {
         | wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES
         | wgpu::Features::PIPELINE_CACHE
         | wgpu::Features::SUBGROUP;
-    adapter.features() & useful
+    let mixed = match needs.precision {
+        Precision::Mixed => MIXED_PRECISION,
+        Precision::F32 => wgpu::Features::empty(),
+    };
+    adapter.features() & (useful | mixed)
+}
+
+/// Cooperative matrices are experimental in wgpu: asked for in mixed precision only.
+fn experimental(needs: &Needs) -> wgpu::ExperimentalFeatures {
+    match needs.precision {
+        Precision::F32 => wgpu::ExperimentalFeatures::disabled(),
+        // SAFETY: wgpu warns that such features may have faults. Of them only cooperative matrices are asked for,
+        // only our own shaders use them, and the indices of their loads and stores are bounded as those of all
+        // others (docs/DEVELOPING.md, without checks).
+        Precision::Mixed => unsafe { wgpu::ExperimentalFeatures::enabled() },
+    }
 }
 
 /// The default limits, raised as far as `needs` says; workgroup sizes and memory as far as possible,

@@ -7,6 +7,7 @@
 //! | `adapter.rs`, `hardware.rs` | what adapters there are, what they can do; who made them |
 //! | `select.rs` | which of them to take |
 //! | `checks.rs` | where our own shaders go without checks of bounds and divisors |
+//! | `mixed.rs` | what an adapter has for mixed precision, or lacks |
 //! | `context.rs` | [`GpuContext`]: a device with the limits a model needs |
 //! | `fault.rs` | driver errors as values: nothing here panics or aborts |
 //! | `wait.rs` | waiting for the device without blocking a browser |
@@ -29,6 +30,7 @@ mod fault;
 #[cfg(not(target_arch = "wasm32"))]
 mod footprint;
 mod hardware;
+mod mixed;
 #[cfg(not(target_arch = "wasm32"))]
 mod pipeline_cache;
 pub(crate) mod pipelines;

@@ -213,7 +213,7 @@ fn needs_beyond_the_adapter_name_the_limit() {
             assert_eq!(weak.traits(), floor);
             assert!(weak.features().is_empty());
             assert_eq!(
-                GpuContext::create(adapter, Needs { weak: true, max_binding: 200 << 20, max_buffer: 0 })
+                GpuContext::create(adapter, Needs { weak: true, max_binding: 200 << 20, ..Needs::default() })
                     .await
                     .unwrap_err()
                     .kind(),

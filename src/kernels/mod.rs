@@ -43,6 +43,7 @@ pub mod tiles;
 pub(crate) use contract::shape_error;
 pub use contract::{
     Asked, Backward, BackwardExt, DeviceTraits, Dispatch, Fused, Gradient, Kernel, Operand, OwnShader,
-    Permutation, Shader, Split, Tile, Tuning, Variant, Vendor, View, Views, Weights, shader, twins,
+    Permutation, Precision, Shader, Split, Tile, Tuning, Variant, Vendor, View, Views, Weights, shader,
+    twins,
 };
 pub use cpu::Real;

@@ -21,7 +21,7 @@ use crate::exec::{
 };
 use crate::gpu::{Adapter, AdapterKind, AdapterReport, AdapterRequest, Choice, GpuContext, Needs, select};
 use crate::graph::{Plan, Purpose, Role, sum};
-use crate::kernels::{DeviceTraits, Tuning};
+use crate::kernels::{DeviceTraits, Precision, Tuning};
 use crate::tensor::Capacity;
 
 /// Where models run: an adapter, or the CPU.
@@ -29,6 +29,7 @@ use crate::tensor::Capacity;
 pub struct Engine {
     target: Target,
     tuning: Arc<Tuning>,
+    precision: Precision,
 }
 
 #[derive(Clone, Debug)]
@@ -281,20 +282,45 @@ impl Engine {
         Ok(match select(request).await? {
             Choice::Cpu => Self::on(Executor::Cpu(CpuExecutor::default())),
             Choice::Gpu(adapter) => {
-                Self { tuning: Arc::new(known(&adapter.report)), target: Target::Adapter(adapter) }
+                let tuning = Arc::new(known(&adapter.report));
+                Self { tuning, target: Target::Adapter(adapter), precision: Precision::F32 }
             }
         })
     }
 
     /// Runs on a given executor.
     pub fn on(executor: Executor) -> Self {
-        Self { target: Target::Executor(executor), tuning: Arc::default() }
+        Self { target: Target::Executor(executor), tuning: Arc::default(), precision: Precision::F32 }
     }
 
     /// The same with these variants.
     #[must_use]
     pub fn tuned(&self, tuning: Tuning) -> Self {
-        Self { target: self.target.clone(), tuning: Arc::new(tuning) }
+        Self { target: self.target.clone(), tuning: Arc::new(tuning), precision: self.precision }
+    }
+
+    /// The same with products in this precision.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Adapter`] for mixed precision where the device has no cooperative matrices for it.
+    pub fn precise(&self, precision: Precision) -> Result<Self> {
+        let lacks = match self.adapter() {
+            None => Some("it computes in f32 throughout"),
+            Some(report) => report.lacks_mixed(),
+        };
+        if let (Precision::Mixed, Some(what)) = (precision, lacks) {
+            let text = format!("{}: no mixed precision here: {what}", self.name());
+            return Err(Error::new(ErrorKind::Adapter, text).help(
+                "leave out --precision mixed, or take another adapter: `polysketch devices` tells which have \
+                 cooperative matrices",
+            ));
+        }
+        Ok(Self { target: self.target.clone(), tuning: self.tuning.clone(), precision })
+    }
+
+    /// In what numbers products are computed here.
+    pub fn precision(&self) -> Precision {
+        self.precision
     }
 
     /// What was measured of the device, for [`Engine::tuned`].
@@ -333,7 +359,7 @@ impl Engine {
             Target::Adapter(adapter) => adapter.report.traits(),
             Target::Executor(executor) => executor.traits(),
         };
-        DeviceTraits { tuning: self.tuning.clone(), ..traits }
+        DeviceTraits { tuning: self.tuning.clone(), precision: self.precision, ..traits }
     }
 
     /// Whether models here take main memory. How much a card has free is not known: there the driver refuses.
@@ -368,11 +394,9 @@ impl Engine {
         Ok(match &self.target {
             Target::Executor(executor) => executor.clone(),
             Target::Adapter(adapter) => {
-                let context = GpuContext::create(
-                    adapter,
-                    Needs { max_binding: largest, max_buffer: largest, ..Needs::default() },
-                )
-                .await?;
+                let (max_binding, max_buffer, precision) = (largest, largest, self.precision);
+                let needs = Needs { max_binding, max_buffer, precision, ..Needs::default() };
+                let context = GpuContext::create(adapter, needs).await?;
                 Executor::Gpu(GpuExecutor::new(context).await)
             }
         })

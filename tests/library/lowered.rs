@@ -6,9 +6,9 @@ use polysketch::attention::Mode;
 use polysketch::check::attention_cases::{dense_taylor, full_mask};
 use polysketch::check::models::{few_models, linear_models, plain_models, polysketch_models};
 use polysketch::check::row_cases::{differentiable, optimiser};
-use polysketch::check::{golden, small_cases};
+use polysketch::check::{self, golden, small_cases};
 use polysketch::graph::{Plan, Recompute};
-use polysketch::kernels::DeviceTraits;
+use polysketch::kernels::{DeviceTraits, Precision};
 use polysketch::model::config::{AttentionKind, Linearized, ModelConfig};
 use polysketch::model::transformer::{self, Build, Ending, Transferring};
 use polysketch::tensor::{Capacity, DType};
@@ -48,6 +48,17 @@ impl Pairs {
 /// The floor of SPEC §6.
 pub fn devices() -> [DeviceTraits; 1] {
     [DeviceTraits::floor()]
+}
+
+/// What mixed precision lowers for, with cooperative matrices of both sizes.
+pub fn mixed_devices() -> [DeviceTraits; 2] {
+    [(8, 8), (16, 32)].map(|(side, subgroup)| DeviceTraits {
+        cooperative: Some(side),
+        subgroups: Some([subgroup; 2]),
+        precision: Precision::Mixed,
+        workgroup_memory: 32 << 10,
+        ..DeviceTraits::floor()
+    })
 }
 
 /// The golden models and the random ones.
@@ -90,6 +101,19 @@ fn linearized(pairs: &mut Pairs) {
     }
 }
 
+/// In mixed precision, the products of few bits and of models of every kind of attention.
+fn mixed(pairs: &mut Pairs) {
+    for device in &mixed_devices() {
+        let capacity = Capacity { lanes: 2, tokens: 20, slots: 2, context: 64 };
+        for (_, graph) in small_cases::graphs().unwrap() {
+            pairs.add(&graph.lower("", device, capacity).unwrap());
+        }
+        for case in check::cases().unwrap() {
+            pairs.add(&case.plan(device).unwrap());
+        }
+    }
+}
+
 /// The pairs of all of them, for all devices and both weight types.
 pub fn pairs() -> Pairs {
     let mut pairs = Pairs::default();
@@ -112,6 +136,7 @@ pub fn pairs() -> Pairs {
         pairs.add(&dense_taylor(&layout, 0.1, 3).unwrap().lower("", device, capacity).unwrap());
     }
     linearized(&mut pairs);
+    mixed(&mut pairs);
     for config in configs() {
         let cached = transformer::attention(&config).has_cache();
         for device in &devices() {

@@ -16,7 +16,7 @@ use serde_json::json;
 use super::rows;
 use crate::cli::failure::{Outcome, Stop, catch_interrupt, interrupted, tell, warn};
 use crate::cli::model;
-use crate::cli::options::{BUILT_IN, Common, ModelName, count, natural};
+use crate::cli::options::{BUILT_IN, Common, ModelName, Precise, count, natural};
 use crate::cli::output::{self, check_place, print, print_as_is, print_json};
 use crate::cli::progress::{Progress, Unit};
 
@@ -35,7 +35,7 @@ pub struct Options {
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// On every usable adapter and on the CPU, one after the other
-    #[arg(long, conflicts_with_all = ["backend", "adapter"])]
+    #[arg(long, conflicts_with_all = ["backend", "adapter", "precision"])]
     all_devices: bool,
     /// Seconds of a row; a length that would take longer is skipped [default: 5; with --quick 0.25]
     #[arg(long, value_name = "SECONDS", value_parser = budget)]
@@ -52,6 +52,8 @@ pub struct Options {
     /// What rows cannot know of the device: power, cooling, what else ran
     #[arg(long, value_name = "TEXT")]
     note: Option<String>,
+    #[command(flatten)]
+    precise: Precise,
     #[command(flatten)]
     sizes: Sizes,
 }
@@ -143,7 +145,11 @@ pub fn run(common: &Common, run: &Options) -> Outcome {
     catch_interrupt();
     let mut rows: Vec<Row> = Vec::new();
     let mut nothing: Option<Error> = None;
-    let engines = if run.all_devices { every_engine(common)? } else { vec![model::engine(common)?] };
+    let engines = if run.all_devices {
+        every_engine(common)?
+    } else {
+        vec![model::precise_engine(common, run.precise)?]
+    };
     for engine in engines {
         let before = rows.len();
         match on_one(common, run, &engine, &BenchModel { name: name.clone(), open: &open }, &mut rows) {

@@ -6,7 +6,7 @@ use clap::Args;
 use polysketch::check::{self, Case, Check, Finding, Record, TOLERANCE, Time, kernels, names};
 use polysketch::exec::Executor;
 use polysketch::files::is_standard;
-use polysketch::kernels::DeviceTraits;
+use polysketch::kernels::{DeviceTraits, Precision};
 use polysketch::model::Engine;
 use polysketch::{Error, ErrorKind, Result};
 use serde_json::json;
@@ -15,7 +15,7 @@ use super::lines::{Lines, engine};
 use crate::cli::bench::rows::duration;
 use crate::cli::failure::{Outcome, catch_interrupt, interrupted, tell, warn};
 use crate::cli::model;
-use crate::cli::options::{Common, ModelName};
+use crate::cli::options::{Common, ModelName, Precise};
 use crate::cli::output::{self, Align, digits3, plural, print, print_json, table};
 use crate::cli::progress::{Progress, Unit};
 
@@ -34,6 +34,8 @@ pub struct Options {
     /// Every case: many random models too, which takes minutes
     #[arg(long, conflicts_with = "golden")]
     all: bool,
+    #[command(flatten)]
+    precise: Precise,
     /// Model of --time, as of `generate` [default: the built-in model]
     #[arg(long, value_name = "MODEL", conflicts_with = "golden", requires = "time")]
     model: Option<ModelName>,
@@ -79,10 +81,11 @@ fn known(kernel: &str, list: &[(Case, Vec<&'static str>)]) -> Result<()> {
 /// Checks them.
 pub fn run(common: &Common, options: &Options, out: Option<&Path>) -> Outcome {
     let cases = selected(common, options)?;
-    let engine = engine(common)?;
+    let engine = engine(common)?.precise(options.precise.precision)?;
     let executor = check::executor(&engine)?;
     let devices = [engine.traits(), DeviceTraits::floor()];
-    let devices = if matches!(executor, Executor::Gpu(_)) { &devices[..] } else { &devices[..1] };
+    let alone = !matches!(executor, Executor::Gpu(_)) || engine.precision() == Precision::Mixed;
+    let devices = if alone { &devices[..1] } else { &devices[..] };
     let check = Check {
         executor: &executor,
         devices,
@@ -161,14 +164,17 @@ fn verdict(findings: &[Finding], wrong: &[&Finding]) -> Outcome {
     }
     let (steps, of) = (wrong.len(), findings.len());
     let text = format!(
-        "{steps} of {of} steps differ from their twins by more than {TOLERANCE:.0e}: {}",
+        "{steps} of {of} steps differ from their twins by more than {TOLERANCE:.0e}{}: {}",
+        if wrong.iter().any(|f| f.mixed) { " and what halves round away" } else { "" },
         kernels.join(", ")
     );
     Err(Error::new(ErrorKind::Numeric, text).into())
 }
 
 fn report(options: &Options, engine: &Engine, findings: &[Finding]) -> Vec<String> {
-    let head = format!("{}: {}", engine.name(), plural(findings.len(), "step"));
+    let mixed = findings.iter().filter(|finding| finding.mixed).count();
+    let mixed = if mixed > 0 { format!(", {mixed} in mixed precision") } else { String::new() };
+    let head = format!("{}: {}{mixed}", engine.name(), plural(findings.len(), "step"));
     let rows = if options.kernel.is_some() { by_step(findings) } else { by_kernel(findings) };
     let align = [Align::Left, Align::Left, Align::Left, Align::Right, Align::Right, Align::Left];
     let mut list = vec![head, String::new()];

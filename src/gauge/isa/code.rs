@@ -4,7 +4,8 @@
 /// counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Count {
-    /// Instructions that issue; a repeated one as often as it is repeated.
+    /// Instructions that issue; a repeated one as often as it is repeated, a product of matrices as many as issue
+    /// elsewhere meanwhile.
     pub instructions: u32,
     /// f32 multiply-adds: two in an instruction that does two.
     pub multiply_adds: u32,

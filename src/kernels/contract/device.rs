@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::precision::Precision;
 use super::tuning::Tuning;
 use super::vendor::Vendor;
 
@@ -17,6 +18,11 @@ pub struct DeviceTraits {
     pub vendor: Vendor,
     /// Subgroup sizes, smallest and largest; none without subgroups.
     pub subgroups: Option<[usize; 2]>,
+    /// Rows, columns and inner indices of its largest cooperative matrices of halves with sums in f32, 8 or 16; none
+    /// without.
+    pub cooperative: Option<usize>,
+    /// In what numbers plans for it compute products.
+    pub precision: Precision,
     /// What runs workgroups of its own (multiprocessors, compute units, cores), where the chip is known.
     pub processors: Option<usize>,
     /// Registers of 32 bits in one processor, where the chip is known.
@@ -36,6 +42,15 @@ pub struct DeviceTraits {
     pub tuning: Arc<Tuning>,
 }
 
+/// What a kernel knows of cooperative matrices where it is to use them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::kernels) struct Cooperative {
+    /// Rows, columns and inner indices of one.
+    pub side: usize,
+    /// Invocations of the largest subgroup.
+    pub subgroup: usize,
+}
+
 impl DeviceTraits {
     /// Rounds of a loop that one dispatch may take, where an invocation's loops take so many iterations
     /// before the first and in each. Count them generously: a driver's loops take one more than the shader's,
@@ -46,6 +61,12 @@ impl DeviceTraits {
         self.loop_iterations.map_or(ALL, |most| (most.saturating_sub(before) / each.max(1)).clamp(1, ALL))
     }
 
+    /// The cooperative matrices that plans for this device use; none in f32.
+    pub(in crate::kernels) fn mixed(&self) -> Option<Cooperative> {
+        let (side, [_, subgroup]) = (self.cooperative?, self.subgroups?);
+        (self.precision == Precision::Mixed).then_some(Cooperative { side, subgroup })
+    }
+
     /// The floor of SPEC §6: WebGPU's default limits.
     pub fn floor() -> Self {
         Self {
@@ -53,6 +74,8 @@ impl DeviceTraits {
             software: false,
             vendor: Vendor::Other,
             subgroups: None,
+            cooperative: None,
+            precision: Precision::F32,
             processors: None,
             registers: None,
             loop_iterations: None,
@@ -71,6 +94,8 @@ impl DeviceTraits {
             software: false,
             vendor: Vendor::Other,
             subgroups: None,
+            cooperative: None,
+            precision: Precision::F32,
             processors: None,
             registers: None,
             loop_iterations: None,
@@ -80,5 +105,21 @@ impl DeviceTraits {
             max_invocations: usize::MAX,
             tuning: Arc::default(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cooperative_matrices_are_used_where_they_are_asked_for_and_there() {
+        let device =
+            DeviceTraits { subgroups: Some([32, 64]), cooperative: Some(16), ..DeviceTraits::floor() };
+        assert_eq!(device.mixed(), None);
+        let mixed = DeviceTraits { precision: Precision::Mixed, ..device };
+        assert_eq!(mixed.mixed(), Some(Cooperative { side: 16, subgroup: 64 }));
+        let without = DeviceTraits { cooperative: None, ..mixed };
+        assert_eq!(without.mixed(), None);
     }
 }

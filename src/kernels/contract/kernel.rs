@@ -4,7 +4,7 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use super::args::Views;
+use super::args::{View, Views};
 use super::device::DeviceTraits;
 use super::variant::{Dispatch, Variant};
 use crate::error::{Error, ErrorKind, Result};
@@ -54,6 +54,16 @@ pub trait Kernel: Debug + Send + Sync + std::any::Any {
 
     /// The CPU twin in f64: the oracle.
     fn twin_f64(&self, args: &mut Views<'_, f64>, call: &Call);
+
+    /// Of a variant in mixed precision: for each number that it writes, the sum of the magnitudes of the products
+    /// whose operands it rounds to halves, in place of the number. Nothing is rounded otherwise.
+    fn magnitudes(&self, args: &mut Views<'_, f64>, _call: &Call) {
+        for view in &mut args.views {
+            if let View::RealMut(written) = view {
+                written.fill(0.0);
+            }
+        }
+    }
 
     /// `f32` operations of one call (multiply and add count as two), for rooflines and memory plans.
     fn flops(&self, _call: &Call) -> u64 {

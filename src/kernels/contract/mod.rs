@@ -6,6 +6,7 @@
 //! | `kernel.rs` | the traits [`Kernel`] (types, variant, dispatches, CPU twins), [`Gradient`], [`Backward`] |
 //! | `gradient.rs` | shorthands of gradient rules |
 //! | `device.rs`, `vendor.rs` | [`DeviceTraits`]; who made a device |
+//! | `precision.rs` | [`Precision`]: f32, or halves in cooperative matrices |
 //! | `tuning.rs` | plain data: what was measured on a device |
 //! | `variant.rs` | [`Variant`], [`Dispatch`] |
 //! | `args.rs` | the tensors of a CPU twin |
@@ -19,6 +20,7 @@ pub(crate) mod gradient;
 pub(crate) mod kernel;
 pub(crate) mod own_shader;
 pub(crate) mod permutation;
+pub(crate) mod precision;
 #[doc(hidden)]
 pub mod preprocess;
 #[doc(hidden)]
@@ -34,6 +36,7 @@ pub(crate) use kernel::shape_error;
 pub use kernel::{Asked, Backward, Fused, Gradient, Kernel, Operand, Split, twins};
 pub use own_shader::OwnShader;
 pub use permutation::Permutation;
+pub use precision::Precision;
 pub use tuning::{Tile, Tuning};
 pub use variant::{Dispatch, Shader, Variant};
 pub use vendor::Vendor;

@@ -23,6 +23,8 @@ pub struct Permutation {
     pub workgroup: &'static [(u32, Length)],
     /// Invocations of a workgroup in x, y, z.
     pub size: [Length; 3],
+    /// In mixed precision: it needs cooperative matrices, which only some native devices have, and no browser.
+    pub cooperative: bool,
 }
 
 /// The length of a workgroup array, or of a workgroup.

@@ -10,7 +10,7 @@ use crate::kernels::linear::few_bits;
 use crate::kernels::rows::activate::Activate;
 use crate::kernels::rows::norm::{moments, normalize};
 use crate::kernels::shader::{linear, linear_rows, shared};
-use crate::kernels::tiles::matrix_tile::workgroups;
+use crate::kernels::tiles::matrix_tile::{Mixed, workgroups};
 use crate::kernels::{
     DeviceTraits, Dispatch, Fused, Gradient, Kernel, Real, Tile, Variant, Views, Weights, cpu, shape_error,
 };
@@ -172,9 +172,23 @@ impl Kernel for Linear {
             }
             .variant(flags);
         }
-        let tile = Tile::choose(device, capacity.unit(self.rows), self.shard);
-        let flags = linear::Flags { f16, q4, q8, bias, residual };
-        linear::Overrides { k, n, stride, few_bits, matrix_tile: tile.overrides() }.variant(flags)
+        let rows = capacity.unit(self.rows);
+        let mixed = Mixed::choose(device, rows, self.shard);
+        let side = |n| mixed.is_some_and(|mixed| mixed.side == n);
+        let flags = linear::Flags {
+            f16,
+            q4,
+            q8,
+            bias,
+            residual,
+            mixed: mixed.is_some(),
+            side8: side(8),
+            side16: side(16),
+        };
+        let in_f32 = || Tile::choose(device, rows, self.shard).overrides();
+        let matrix_tile = mixed.map_or_else(in_f32, |mixed| mixed.tile);
+        let cooperative_tile = mixed.map(|mixed| mixed.patches);
+        linear::Overrides { k, n, stride, few_bits, matrix_tile, cooperative_tile }.variant(flags)
     }
 
     fn dispatches(&self, variant: &Variant, call: &Call) -> Vec<Dispatch> {
@@ -190,6 +204,18 @@ impl Kernel for Linear {
         let tile = linear::Overrides::of(variant).matrix_tile;
         let params = linear::Params { rows: rows as u32, first_column: self.first as u32 };
         Dispatch::once(&params, workgroups(&tile, rows, self.shard))
+    }
+
+    fn magnitudes(&self, views: &mut Views<'_, f64>, call: &Call) {
+        let Operands { x, w, y, .. } = Operands::bind(views);
+        let x: Vec<f64> = x.iter().map(|x| x.abs()).collect();
+        let mut wide = vec![0.0; self.columns() * self.inputs];
+        w.widen(0..wide.len(), &mut wide);
+        wide.iter_mut().for_each(|w| *w = w.abs());
+        y.fill(0.0);
+        let (w, [norm, bias, residual], update) = (Weights::Real(&wide), [None; 3], None);
+        let plain = Self { addend: Addend::None, ..self.clone() };
+        plain.twin(Operands { x: &x, w, norm, bias, residual, update, y }, call);
     }
 
     fn flops(&self, call: &Call) -> u64 {

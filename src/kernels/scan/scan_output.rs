@@ -9,9 +9,10 @@ use crate::kernels::pairs::local_affinity::{LocalAffinity, whole_vectors};
 use crate::kernels::pairs::mask::Mask;
 use crate::kernels::scan::features::{FeatureTable, Features};
 use crate::kernels::shader::scan_output as shader;
-use crate::kernels::shader::shared::{MatrixTile, NearKeys};
+use crate::kernels::shader::shared::{CooperativeTile, MatrixTile, NearKeys};
+use crate::kernels::tiles::mixed;
 use crate::kernels::tiles::row_tile::{OUTPUTS, parts, rows};
-use crate::kernels::{DeviceTraits, Dispatch, Gradient, Kernel, Real, Variant, cpu, shape_error};
+use crate::kernels::{DeviceTraits, Dispatch, Gradient, Kernel, Real, Variant, Views, cpu, shape_error};
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::{shape, twins};
 
@@ -56,9 +57,10 @@ pub enum Leaves {
 }
 
 impl ScanOutput {
-    fn overrides(&self, tile: MatrixTile) -> shader::Overrides {
+    fn overrides(&self, tile: MatrixTile, patches: Option<CooperativeTile>) -> shader::Overrides {
         let l = &self.layout;
         shader::Overrides {
+            cooperative_tile: patches,
             head_layout: l.overrides(),
             near_keys: NearKeys {
                 local: self.local_width,
@@ -111,13 +113,20 @@ impl Kernel for ScanOutput {
             far_only: self.mask == Mask::Full,
             normaliser: self.leaves == Leaves::Normaliser,
             far_rows: self.leaves == Leaves::Far,
+            ..shader::Flags::default()
         };
         let blocks = capacity.unit(Unit::Blocks(l.block));
         let workgroups = |rows| {
             blocks.saturating_mul(capacity.lanes).saturating_mul(l.heads * (l.block * l.group).div_ceil(rows))
         };
-        let bytes = |tile| self.overrides(tile).workgroup_bytes(flags);
-        self.overrides(OUTPUTS.row_tile(device, l.head, workgroups, bytes)).variant(flags)
+        let bytes = |tile| self.overrides(tile, None).workgroup_bytes(flags);
+        let tile = OUTPUTS.row_tile(device, l.head, workgroups, bytes);
+        let of = |side| shader::Flags { mixed: true, side8: side == 8, side16: side == 16, ..flags };
+        let bytes = |tile, cut| self.overrides(tile, Some(cut)).workgroup_bytes(of(8));
+        match mixed::row_tile(device, tile, bytes) {
+            Some((tile, patches, side)) => self.overrides(tile, Some(patches)).variant(of(side)),
+            None => self.overrides(tile, None).variant(flags),
+        }
     }
 
     fn dispatches(&self, variant: &Variant, call: &Call) -> Vec<Dispatch> {
@@ -133,6 +142,10 @@ impl Kernel for ScanOutput {
             parts: parts as u32,
         };
         Dispatch::once(&params, [tiles * parts, blocks, call.lanes.len() * l.heads])
+    }
+
+    fn magnitudes(&self, views: &mut Views<'_, f64>, call: &Call) {
+        self.compute(shader::Args::bind(views), call, true);
     }
 
     fn flops(&self, call: &Call) -> u64 {
@@ -151,6 +164,11 @@ impl Kernel for ScanOutput {
 
 impl ScanOutput {
     fn twin<R: Real>(&self, args: shader::Args<'_, R>, call: &Call) {
+        self.compute(args, call, false);
+    }
+
+    /// `magnitudes`: of the products φ(q) Z, in place of the sums.
+    fn compute<R: Real>(&self, args: shader::Args<'_, R>, call: &Call, magnitudes: bool) {
         let l = &self.layout;
         let shader::Args { queries, keys, lanes, table, prefix, o, normaliser, far, .. } = args;
         let table = FeatureTable::new(&self.features, table);
@@ -196,18 +214,28 @@ impl ScanOutput {
                         }
                     };
                     self.add_far(&table, queries, rows, decay, z, sums, totals);
+                    if magnitudes {
+                        sums.fill(R::ZERO);
+                        let [queries, z] =
+                            [queries, z].map(|of| of.iter().map(|x| x.abs()).collect::<Vec<R>>());
+                        let mut none = vec![R::ZERO; rows];
+                        self.add_far(&table, &queries, rows, decay, &z, sums, &mut none);
+                    }
+                } else if magnitudes {
+                    sums.fill(R::ZERO);
                 }
                 for (i, out) in out.iter_mut().enumerate() {
                     if self.leaves == Leaves::Far {
                         out[..l.head].copy_from_slice(&sums[i * l.head..][..l.head]);
-                        out[l.head..].copy_from_slice(&[totals[i], R::ZERO, R::ZERO, R::ZERO]);
+                        let total = if magnitudes { R::ZERO } else { totals[i] };
+                        out[l.head..].copy_from_slice(&[total, R::ZERO, R::ZERO, R::ZERO]);
                         continue;
                     }
                     let total = R::of(self.bias) + totals[i];
                     if let Some(kept) = kept.get_mut(i) {
-                        *kept = total;
+                        *kept = if magnitudes { R::ZERO } else { total };
                     }
-                    let scale = R::ONE / total;
+                    let scale = R::ONE / if magnitudes { total.abs() } else { total };
                     out.iter_mut().zip(&sums[i * l.head..]).for_each(|(o, s)| *o = *s * scale);
                 }
             });

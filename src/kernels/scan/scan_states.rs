@@ -7,9 +7,10 @@ use crate::kernels::heads::gate_sum::gate_decay;
 use crate::kernels::heads::layout::{HeadLayout, lane};
 use crate::kernels::scan::features::{FeatureTable, Features};
 use crate::kernels::shader::scan_states as shader;
-use crate::kernels::shader::shared::MatrixTile;
+use crate::kernels::shader::shared::{CooperativeTile, MatrixTile};
+use crate::kernels::tiles::mixed;
 use crate::kernels::tiles::row_tile::{FOLD, STATES, parts, rows};
-use crate::kernels::{DeviceTraits, Dispatch, Gradient, Kernel, Real, Variant, cpu, shape_error};
+use crate::kernels::{DeviceTraits, Dispatch, Gradient, Kernel, Real, Variant, Views, cpu, shape_error};
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::{shape, twins};
 
@@ -69,8 +70,9 @@ impl ScanStates {
         if self.blocks == States::Queries { self.layout.query_width() } else { self.layout.key_width() }
     }
 
-    fn overrides(&self, tile: MatrixTile) -> shader::Overrides {
+    fn overrides(&self, tile: MatrixTile, patches: Option<CooperativeTile>) -> shader::Overrides {
         shader::Overrides {
+            cooperative_tile: patches,
             width: self.width(),
             head_layout: self.layout.overrides(),
             matrix_tile: tile,
@@ -111,15 +113,23 @@ impl Kernel for ScanStates {
     fn variant(&self, device: &DeviceTraits, capacity: &Capacity) -> Variant {
         let l = &self.layout;
         let is = |blocks| self.blocks == blocks;
-        let flags =
-            shader::Flags { all: is(States::All), fold: is(States::Fold), queries: is(States::Queries) };
+        let (all, fold, queries) = (is(States::All), is(States::Fold), is(States::Queries));
+        let flags = shader::Flags { all, fold, queries, ..shader::Flags::default() };
         let blocks = if flags.fold { 1 } else { capacity.unit(Unit::Blocks(l.block)) };
         let lanes = capacity.lanes;
         let workgroups =
             |rows| lanes.saturating_mul(l.heads * self.features.count.div_ceil(rows)).saturating_mul(blocks);
         let wish = if flags.fold { &FOLD } else { &STATES };
-        let bytes = |tile| self.overrides(tile).workgroup_bytes(flags);
-        self.overrides(wish.row_tile(device, l.head, workgroups, bytes)).variant(flags)
+        let bytes = |tile| self.overrides(tile, None).workgroup_bytes(flags);
+        let tile = wish.row_tile(device, l.head, workgroups, bytes);
+        let of = |side| shader::Flags { mixed: true, side8: side == 8, side16: side == 16, ..flags };
+        let bytes = |tile, cut| self.overrides(tile, Some(cut)).workgroup_bytes(of(8));
+        // Gradients may be smaller than halves hold, and one block of a decoding step is no work.
+        let mixed = if fold || queries { None } else { mixed::row_tile(device, tile, bytes) };
+        match mixed {
+            Some((tile, patches, side)) => self.overrides(tile, Some(patches)).variant(of(side)),
+            None => self.overrides(tile, None).variant(flags),
+        }
     }
 
     fn runs(&self, call: &Call) -> bool {
@@ -138,6 +148,24 @@ impl Kernel for ScanStates {
         };
         let tiles = self.features.count.div_ceil(rows(&tile));
         Dispatch::once(&params, [tiles * parts, blocks, call.lanes.len() * self.layout.heads])
+    }
+
+    fn magnitudes(&self, views: &mut Views<'_, f64>, call: &Call) {
+        let l = &self.layout;
+        let args = shader::Args::bind(views);
+        let mut keys = args.keys.to_vec();
+        let columns = [(self.source_offset, self.features.source), (l.value_offset(), l.head)];
+        for row in keys.chunks_exact_mut(l.key_width()) {
+            for (first, count) in columns {
+                row[first..first + count].iter_mut().for_each(|x| *x = x.abs());
+            }
+        }
+        args.states.fill(0.0);
+        self.twin(shader::Args { keys: &keys, states: &mut *args.states, ..args }, call);
+        // Totals are summed in f32.
+        for state in args.states.chunks_exact_mut(self.features.state(l.head)) {
+            state[self.features.count * l.head..].fill(0.0);
+        }
     }
 
     fn flops(&self, call: &Call) -> u64 {

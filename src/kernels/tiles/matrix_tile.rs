@@ -1,7 +1,8 @@
 //! How the output of a product of matrices is cut.
 
+use super::mixed::patches;
 use crate::kernels::shader::linear;
-use crate::kernels::shader::shared::MatrixTile;
+use crate::kernels::shader::shared::{CooperativeTile, MatrixTile};
 use crate::kernels::{DeviceTraits, Tile};
 
 /// Inner indices of a step.
@@ -20,7 +21,7 @@ impl Tile {
     pub fn default_for(rows: usize, columns: usize) -> Self {
         // An H100 has 132 processors: 256 workgroups of 64 x 64 were faster there than more of fewer columns, 64
         // of them slower than 128 of half as many.
-        let enough = [192, 96];
+        let enough = [192, ENOUGH];
         let [tiles @ .., least] = TILES;
         let chosen = tiles.into_iter().zip(enough).find(|(tile, enough)| {
             let [across, down] = tile.extent();
@@ -42,8 +43,8 @@ impl Tile {
         }
         let ([across, down], invocations) = (self.extent(), self.group[0] * self.group[1]);
         // `linear.wgsl` stages as much as its gradients.
-        let overrides =
-            linear::Overrides { k: 4, n: 4, stride: 4, few_bits: None, matrix_tile: self.overrides() };
+        let (matrix_tile, few_bits, cooperative_tile) = (self.overrides(), None, None);
+        let overrides = linear::Overrides { k: 4, n: 4, stride: 4, few_bits, matrix_tile, cooperative_tile };
         (across + down) / 4 * (DEPTH / 4) <= invocations
             && invocations <= device.max_invocations
             && overrides.workgroup_bytes(linear::Flags::default()) <= device.workgroup_memory
@@ -63,6 +64,9 @@ impl Tile {
     }
 }
 
+/// So many workgroups keep a large device busy.
+const ENOUGH: usize = 96;
+
 /// From the most work an invocation to the least.
 const TILES: [Tile; 3] = [
     Tile { rows: 8, columns: 4, group: [16, 8] },
@@ -74,6 +78,48 @@ const TILES: [Tile; 3] = [
 /// more with it.
 const MORE_INVOCATIONS: Tile = Tile { rows: 4, columns: 4, group: [16, 16] };
 
+/// A cut whose steps are products of halves in cooperative matrices.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(in crate::kernels) struct Mixed {
+    pub tile: MatrixTile,
+    pub patches: CooperativeTile,
+    /// Of a cooperative matrix.
+    pub side: usize,
+}
+
+impl Mixed {
+    /// For a product of so many rows and columns; none where plans are in f32.
+    pub fn choose(device: &DeviceTraits, rows: usize, columns: usize) -> Option<Self> {
+        // Many invocations, because a step is over soon, and what takes time is to stage the next one.
+        let cuts = [MORE_INVOCATIONS, TILES[1], TILES[2]];
+        let enough = |cut: &&Tile| {
+            let [across, down] = cut.extent();
+            rows.div_ceil(down) * columns.div_ceil(across) >= ENOUGH
+        };
+        let first = cuts.iter().position(|cut| enough(&cut)).unwrap_or(cuts.len() - 1);
+        cuts[first..]
+            .iter()
+            .find_map(|cut| [32, DEPTH].into_iter().find_map(|depth| cut.mixed(device, depth)))
+    }
+}
+
+impl Tile {
+    /// The same with steps of `depth` inner indices in mixed precision, where the device can run it.
+    fn mixed(&self, device: &DeviceTraits, depth: usize) -> Option<Mixed> {
+        let side = device.mixed()?.side;
+        let ([across, down], invocations) = (self.extent(), self.group[0] * self.group[1]);
+        // Sums go through memory half of the rows at a time.
+        let left_size = (down / 2).next_multiple_of(side) * across / 4;
+        let tile = MatrixTile { depth, left_size, right_size: 1, ..self.overrides() };
+        let patches = patches(device, &tile)?;
+        let vectors = 2 * left_size + patches.half_left + patches.half_right;
+        let fits = (across + down) / 4 * (depth / 4) <= invocations
+            && invocations <= device.max_invocations
+            && 8 * vectors <= device.workgroup_memory;
+        fits.then_some(Mixed { tile, patches, side })
+    }
+}
+
 /// Workgroups of a result of so many rows and columns.
 pub(in crate::kernels) fn workgroups(tile: &MatrixTile, rows: usize, columns: usize) -> [usize; 3] {
     [columns.div_ceil(tile.group_x * tile.columns), rows.div_ceil(tile.group_y * tile.rows), 1]
@@ -82,8 +128,8 @@ pub(in crate::kernels) fn workgroups(tile: &MatrixTile, rows: usize, columns: us
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::Tuning;
     use crate::kernels::contract::tuning::TunedTile;
+    use crate::kernels::{Precision, Tuning};
 
     #[test]
     fn every_default_fits_the_floor() {
@@ -95,6 +141,27 @@ mod tests {
             }
         }
         assert_eq!(Tile::candidates(&floor).len(), TILES.len() + 1);
+    }
+
+    #[test]
+    fn mixed_products_have_steps_of_whole_matrices() {
+        let device = DeviceTraits {
+            cooperative: Some(16),
+            subgroups: Some([32, 32]),
+            precision: Precision::Mixed,
+            workgroup_memory: 48 << 10,
+            ..DeviceTraits::floor()
+        };
+        let of = |rows, columns| {
+            let Mixed { tile, patches, side } = Mixed::choose(&device, rows, columns).expect("a cut");
+            assert!(side == 16 && tile.depth.is_multiple_of(16) && tile.left_size >= 4 * tile.group_x);
+            [tile.group_x, tile.group_y, tile.depth, patches.patches_down, patches.patches_across]
+        };
+        assert_eq!(of(1024, 1024), [16, 16, 32, 2, 4]);
+        assert_eq!(of(33, 7), [8, 8, 16, 1, 2]);
+        let small = DeviceTraits { workgroup_memory: 4 << 10, ..device.clone() };
+        assert_eq!(Mixed::choose(&small, 1024, 1024), None);
+        assert_eq!(Mixed::choose(&DeviceTraits::floor(), 1024, 1024), None);
     }
 
     #[test]

@@ -3,9 +3,11 @@
 //! | file | what it cuts |
 //! |---|---|
 //! | `matrix_tile.rs` | products of matrices |
+//! | `mixed.rs` | a tile in mixed precision: patches of cooperative matrices |
 //! | `row_tile.rs` | attention, the scan and their gradients |
 
 pub mod matrix_tile;
+pub mod mixed;
 pub mod row_tile;
 
 use super::DeviceTraits;
