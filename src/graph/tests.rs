@@ -271,7 +271,8 @@ fn an_update_is_fused_into_a_projection_that_nothing_else_reads() {
     let mut g = Graph::new();
     let x = g.input("x", TensorType::f32(shape![Unit::Rows, 8]));
     let w = g.parameter("w", DType::F32, shape![8, 8]);
-    let [a, b] = [shape![4, 8], shape![8, 4]].map(|shape| g.parameter(&format!("{shape}"), DType::F32, shape));
+    let [a, b] =
+        [shape![4, 8], shape![8, 4]].map(|shape| g.parameter(&format!("{shape}"), DType::F32, shape));
     let with = Linear { addend: Addend::Residual, ..Linear::new(8, 8) };
     let y = g.apply1("projection", with.clone(), &[x, w, x]).unwrap();
     let low = g.apply1("low", Linear::new(8, 4), &[x, a]).unwrap();

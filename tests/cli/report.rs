@@ -252,7 +252,11 @@ fn layers_that_keep_their_softmax_are_told() {
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     // A run goes on from what it began from.
     let others: Vec<&str> = gates.iter().map(|word| if *word == "2.0" { "3.0" } else { *word }).collect();
-    fails(run(&[&begun[..], &texts, &others].concat()), &["holds a run that began from something else", "another --out"], true);
+    fails(
+        run(&[&begun[..], &texts, &others].concat()),
+        &["holds a run that began from something else", "another --out"],
+        true,
+    );
     let read = |folder: &std::path::Path| {
         polysketch::model::Adapter::open(&folder.join("adapter.safetensors")).unwrap().tensors
     };

@@ -19,9 +19,7 @@ impl Kernel for AttentionDenseMerge {
 
     fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
         let l = &self.0.layout;
-        if inputs.len() != 1
-            || inputs[0].shape != shape![Unit::Lanes, l.query_heads(), SPLITS, l.head + 4]
-        {
+        if inputs.len() != 1 || inputs[0].shape != shape![Unit::Lanes, l.query_heads(), SPLITS, l.head + 4] {
             return Err(shape_error(self.stem(), inputs, "needs the parts"));
         }
         Ok(vec![TensorType::f32(shape![Unit::Rows, l.width()])])

@@ -29,7 +29,8 @@ impl Linear {
     /// `y + low Bᵀ` with the projection that made y.
     fn fused_into(&self, i: usize, projection: &Self, capacity: &Capacity) -> Option<Fused> {
         let whole = |linear: &Self| linear.shard == linear.outputs && linear.gated.is_none();
-        let adds = i == 2 && self.addend == Addend::Residual && self.norm.is_none() && self.dtype == DType::F32;
+        let adds =
+            i == 2 && self.addend == Addend::Residual && self.norm.is_none() && self.dtype == DType::F32;
         // The permutations of the row kernel.
         let alone = if projection.norm.is_some() { Addend::Bias } else { Addend::Residual };
         let exists = projection.addend == alone;

@@ -135,7 +135,8 @@ impl Kernel for Linear {
         let bias = self.addend.bias().then(|| shape![self.outputs]);
         let residual = self.addend.residual().then(|| shape![self.rows, self.outputs]);
         let update = self.update.map(|rank| [shape![self.rows, rank], shape![self.outputs, rank]]);
-        let added: Vec<Shape> = bias.into_iter().chain(residual).chain(update.into_iter().flatten()).collect();
+        let added: Vec<Shape> =
+            bias.into_iter().chain(residual).chain(update.into_iter().flatten()).collect();
         if !inputs[inputs.len() - added.len()..].iter().map(|t| &t.shape).eq(&added) {
             let want: Vec<String> = added.iter().map(Shape::to_string).collect();
             return Err(shape_error(
@@ -314,7 +315,12 @@ impl Linear {
         });
         if let Some(((low, b), rank)) = update.zip(self.update) {
             let low = Mat::new(&low[..rows * rank], rows, rank);
-            cpu::matmul_parallel(MatMut::new(y, rows, self.outputs), low, Mat::new(b, self.outputs, rank).t(), true);
+            cpu::matmul_parallel(
+                MatMut::new(y, rows, self.outputs),
+                low,
+                Mat::new(b, self.outputs, rank).t(),
+                true,
+            );
         }
     }
 }
