@@ -311,7 +311,7 @@ impl Engine {
         if let (Precision::Mixed, Some(what)) = (precision, lacks) {
             let text = format!("{}: no mixed precision here: {what}", self.name());
             return Err(Error::new(ErrorKind::Adapter, text).help(
-                "leave out --precision mixed, or take another adapter: `polysketch devices` tells which have \
+                "compute in f32, or take another adapter: `polysketch devices` tells which have \
                  cooperative matrices",
             ));
         }
