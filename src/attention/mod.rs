@@ -308,8 +308,9 @@ impl Attention {
             inputs.push(match *sketch {
                 Sketch::Learned { levels, expansion } => {
                     let sketch = SketchLearned { layout: l.clone(), levels, expansion };
-                    if let (true, KeysAt::Ring, Some(ring)) = (one_token, keys, place) {
-                        let queries = g.apply(&rows_label, SketchRows(sketch), &arguments, &[ring])?;
+                    let both = SketchRows::new(&sketch).filter(|_| one_token && keys == KeysAt::Ring);
+                    if let (Some(both), Some(ring)) = (both, place) {
+                        let queries = g.apply(&rows_label, both, &arguments, &[ring])?;
                         return Ok([queries[0], ring]);
                     }
                     g.apply1(&label, sketch, &arguments)?

@@ -40,6 +40,8 @@ pub struct Column {
     pub date: String,
     /// What its owner says.
     pub note: String,
+    /// Sizes, which times depend on: tokens of a call that reads, heads of attention.
+    pub sizes: String,
     /// 10⁹ operations a second.
     pub peak_gflops: Option<f64>,
     /// 10⁹ bytes a second.
@@ -191,10 +193,21 @@ fn column(at: usize, set: &Set) -> Option<(u8, Column)> {
         precision: first.precision().into(),
         date: first.date.get(..10).unwrap_or_default().into(),
         note: d.note.clone(),
+        sizes: sizes(set),
         peak_gflops: peak("fma", |row| row.derived.gflops, |row| row.derived.peak_gflops),
         peak_gbps: peak("bandwidth", |row| row.derived.gbps, |row| row.derived.peak_gbps),
     };
     Some((rank, column))
+}
+
+fn sizes(set: &Set) -> String {
+    let read = |row: &Row| row.workload.plan.as_deref() == Some("prefill");
+    let call = set.rows.iter().filter(|row| row.suite == Suite::Kernels && read(row));
+    let call = call.filter_map(|row| row.workload.tokens).max().map(|n| format!("prefill of {n} tokens"));
+    let heads = set.rows.iter().filter(|row| row.suite == Suite::Attention);
+    let heads = heads.filter_map(|row| row.workload.heads.zip(row.workload.head)).next_back();
+    let heads = heads.map(|(n, width)| format!("attention of {n} × {width}"));
+    call.into_iter().chain(heads).collect::<Vec<_>>().join(", ")
 }
 
 /// The word of a user agent that names the browser: its last one but those of an engine.

@@ -17,6 +17,8 @@ impl Row {
     /// What follows from the median.
     pub(super) fn derive(&mut self, peaks: &Peaks) {
         let Some(seconds) = self.median_ns().map(|ns| ns * 1e-9).filter(|s| *s > 0.0) else { return };
+        // The peak is one of f32; nobody measured that of cooperative matrices.
+        let peaks = Peaks { gflops: peaks.gflops.filter(|_| self.precision() == "f32"), ..*peaks };
         let batch = self.workload.batch.unwrap_or(1);
         let d = &mut self.derived;
         if matches!(self.suite, Suite::Attention | Suite::Model | Suite::Train) {
@@ -48,6 +50,25 @@ impl Peaks {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The peak is one of f32.
+    #[test]
+    fn mixed_precision_has_no_share_of_multiply_adds() {
+        use super::super::schema::{Build, Device, Workload};
+        use super::super::statistics::Statistics;
+        let peaks = Peaks { gflops: Some(1.0), gbps: Some(1.0), dispatch: None };
+        let share = |precision: &str| {
+            let (device, build) = (Device::default(), Build::this());
+            let mut row = Row::new(Suite::Kernels, "linear", Workload::default(), &device, &build);
+            row.method.precision = Some(precision.into());
+            row.statistics = Statistics::of(&[1.0]);
+            (row.derived.flops, row.derived.bytes) = (Some(2), Some(1));
+            row.derive(&peaks);
+            (row.derived.share_of_peak, row.derived.bound)
+        };
+        assert_eq!(share("f32"), (Some(2.0), Some("compute".into())));
+        assert_eq!(share("mixed"), (Some(1.0), Some("memory".into())));
+    }
 
     #[test]
     fn the_lower_roof_is_the_bound() {

@@ -44,7 +44,7 @@
 //! | `method.repetitions` | runs inside one submission; samples are divided by it |
 //! | `method.interleaved` | workloads that took turns, sample by sample |
 //! | `method.segment` | tokens of one call |
-//! | `method.precision` | what products are computed in: `f32`, or `mixed`: halves, summed in f32; left out by builds that had nothing else |
+//! | `method.precision` | of products: `f32`, or `mixed`, halves summed in f32; older builds leave it out |
 //! | `method.variant` | shader permutation and `override` values |
 //! | `check.error` | error of the timed computation, in this run |
 //! | `check.tolerance` | the most it may be: a wrong result has no time |

@@ -6,6 +6,8 @@ use super::schema::{Device, Row, Suite};
 use super::statistics::Statistics;
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::Hardware;
+use crate::kernels::Precision;
+use crate::text::clip;
 
 /// How far a rate may lie above what was measured as the most.
 const ABOVE_PEAK: f64 = 1.05;
@@ -132,6 +134,10 @@ fn origin(row: &Row) -> Found {
     if !BACKENDS.contains(&d.backend.as_str()) {
         return fail("device.backend", format!("'{}' is none of {}", d.backend, BACKENDS.join(", ")));
     }
+    if !Precision::ALL.iter().any(|precision| precision.as_str() == row.precision()) {
+        let known = Precision::ALL.map(Precision::as_str).join(", ");
+        return fail("method.precision", format!("'{}' is none of {known}", row.precision()));
+    }
     if row.build.version.is_empty() {
         return fail("build.version", "is empty");
     }
@@ -141,9 +147,14 @@ fn origin(row: &Row) -> Found {
     Ok(())
 }
 
+/// A number in few letters.
+fn short(x: f64) -> String {
+    if (1e-6..1e15).contains(&x.abs()) { x.to_string() } else { format!("{x:e}") }
+}
+
 /// Numbers that are as good as equal.
 fn close(a: f64, b: f64) -> bool {
-    (a - b).abs() <= ROUNDING * a.abs().max(b.abs())
+    a.is_finite() && b.is_finite() && (a - b).abs() <= ROUNDING * a.abs().max(b.abs())
 }
 
 fn times(row: &Row) -> Found {
@@ -172,7 +183,7 @@ fn times(row: &Row) -> Found {
         ("statistics.p95_ns", said.p95_ns, of.p95_ns),
     ];
     match pairs.into_iter().find(|(_, said, of)| !close(*said, *of)) {
-        Some((field, said, of)) => fail(field, format!("{said}, but its samples say {of}")),
+        Some((field, said, of)) => fail(field, format!("{}, but its samples say {}", short(said), short(of))),
         None => Ok(()),
     }
 }
@@ -206,12 +217,19 @@ fn rates(row: &Row) -> Found {
         };
     };
     let rate = |amount: Option<u64>| amount.map(|amount| amount as f64 / seconds * 1e-9);
-    let pairs = [("derived.gflops", d.gflops, rate(d.flops)), ("derived.gbps", d.gbps, rate(d.bytes))];
+    let tokens = row.workload.tokens.map(|n| (n * row.workload.batch.unwrap_or(1)) as f64 / seconds);
+    let pairs = [
+        ("derived.gflops", d.gflops, rate(d.flops)),
+        ("derived.gbps", d.gbps, rate(d.bytes)),
+        ("derived.tokens_per_second", d.tokens_per_second, tokens),
+    ];
     for (field, said, of) in pairs {
         let Some(said) = said else { continue };
         match of {
             Some(of) if close(said, of) => {}
-            Some(of) => return fail(field, format!("{said}, but work over median is {of}")),
+            Some(of) => {
+                return fail(field, format!("{}, but work over median is {}", short(said), short(of)));
+            }
             None => return fail(field, "without the work that it is a rate of"),
         }
     }
@@ -221,9 +239,13 @@ fn rates(row: &Row) -> Found {
     match again.share_of_peak {
         Some(of) if close(share, of) => {}
         of => {
-            let of = of.map_or("nothing".into(), |of| of.to_string());
-            return fail("derived.share_of_peak", format!("{share}, but rates and peaks say {of}"));
+            let of = of.map_or("nothing".into(), short);
+            return fail("derived.share_of_peak", format!("{}, but rates and peaks say {of}", short(share)));
         }
+    }
+    if again.bound != d.bound {
+        let [said, of] = [&d.bound, &again.bound].map(|bound| bound.as_deref().unwrap_or("nothing"));
+        return fail("derived.bound", format!("'{}', but rates and peaks say {of}", clip(said)));
     }
     if share > ABOVE_PEAK {
         return fail("derived.share_of_peak", format!("{:.0} % of the peak is more than all", 100.0 * share));
@@ -250,13 +272,13 @@ fn same_peaks(row: &Row, peaks: &Peaks) -> Found {
     for (field, said, of) in pairs {
         let Some((said, of)) = said.zip(of) else { continue };
         if !(said / of <= APART && of / said <= APART) {
-            return fail(field, format!("{said}, but the suite peaks reached {of}"));
+            return fail(field, format!("{}, but the suite peaks reached {}", short(said), short(of)));
         }
     }
     let processors = processors(&row.device).filter(|_| row.suite == Suite::Peaks && row.name == "fma");
     match processors.zip(row.derived.gflops) {
         Some((count, rate)) if rate > MOST_A_PROCESSOR * f64::from(count) => {
-            fail("derived.gflops", format!("{rate:.0} is more than {count} processors can do"))
+            fail("derived.gflops", format!("{} is more than {count} processors can do", short(rate)))
         }
         _ => Ok(()),
     }
@@ -284,7 +306,12 @@ fn complete(rows: &[(usize, Row)]) -> Lacking {
         let peak = rows.iter().find(|(_, row)| row.suite == Suite::Peaks && row.name == name && timed(row));
         match peak {
             None => return Err((0, "name", format!("the peak {name} is missing"))),
-            Some((line, row)) => enough(*line, row, LEAST_SAMPLES[0])?,
+            Some((line, row)) => {
+                enough(*line, row, LEAST_SAMPLES[0])?;
+                let rate = if name == "fma" { row.derived.gflops } else { row.derived.gbps };
+                let field = if name == "fma" { "derived.gflops" } else { "derived.gbps" };
+                rate.ok_or((*line, field, "is missing: all shares stand on it".to_string()))?;
+            }
         }
     }
     for plan in ["prefill", "decode"] {
@@ -325,6 +352,9 @@ fn one_device(rows: &[(usize, Row)]) -> Lacking {
         if commit.is_empty() {
             return Err((*line, "build.commit", "is not known; build from a checkout".into()));
         }
+        if commit.len() < 7 || !commit.trim_end_matches('+').bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Err((*line, "build.commit", format!("'{commit}' is no commit")));
+        }
         if commit.ends_with('+') {
             return Err((
                 *line,
@@ -333,8 +363,8 @@ fn one_device(rows: &[(usize, Row)]) -> Lacking {
             ));
         }
         if row.build != first.build {
-            let what = format!("{} in a file of {}", row.build.label(), first.build.label());
-            return Err((*line, "build.commit", what));
+            let [own, others] = [&row.build, &first.build].map(|build| format!("{build:?}"));
+            return Err((*line, "build", format!("{own} in a file of {others}")));
         }
         if row.precision() != first.precision() {
             let what = format!("{} in a file of {}; give each its own", row.precision(), first.precision());

@@ -32,7 +32,7 @@ fn kernel(row: &Row) -> bool {
 fn what_cannot_be_believed_is_refused_by_file_line_and_field() {
     assert!(Submission::accept(GOOD, "good").is_ok());
     type Change = fn(&mut serde_json::Value);
-    let cases: [(Change, &str); 15] = [
+    let cases: [(Change, &str); 18] = [
         (|row| row["schema"] = "polysketch.bench/7".into(), "schema polysketch.bench/7"),
         (|row| row["suite"] = "speed".into(), "no row of polysketch.bench/1"),
         (|row| row["date"] = "yesterday".into(), "date: 'yesterday'"),
@@ -48,6 +48,15 @@ fn what_cannot_be_believed_is_refused_by_file_line_and_field() {
         (|row| row["check"] = serde_json::Value::Null, "check: is missing"),
         (|row| row["derived"]["gbps"] = 9999.5.into(), "derived.gbps: 9999.5, but work over median is"),
         (|row| row["skipped"] = "no time".into(), "skipped: a row that was skipped has a time"),
+        (|row| row["method"]["precision"] = "fp4".into(), "method.precision: 'fp4' is none of f32, mixed"),
+        (
+            |row| row["derived"]["bound"] = "<b>".into(),
+            "derived.bound: '<b>', but rates and peaks say memory",
+        ),
+        (
+            |row| row["derived"]["tokens_per_second"] = 1e300.into(),
+            "derived.tokens_per_second: 1e300, but work",
+        ),
     ];
     for (change, want) in cases {
         let (line, message) = changed(kernel, change);
@@ -117,7 +126,12 @@ fn what_a_submission_lacks_is_told() {
     let (line, message) = changed(kernel, |row| row["method"]["precision"] = "mixed".into());
     assert!(message.contains(&format!("line {line}: method.precision: mixed in a file of f32")), "{message}");
     let (line, message) = changed(kernel, |row| row["build"]["commit"] = "7654321".into());
-    assert!(message.contains(&format!("line {line}: build.commit: ")), "{message}");
+    assert!(message.contains(&format!("line {line}: build: Build {{")), "{message}");
+    let (_, message) = changed(any, |row| row["build"]["commit"] = "the newest".into());
+    assert!(message.contains("line 1: build.commit: 'the newest' is no commit"), "{message}");
+    let fma = |row: &Row| row.name == "fma";
+    let (line, message) = changed(fma, |row| row["derived"]["gflops"] = serde_json::Value::Null);
+    assert!(message.contains(&format!("line {line}: derived.gflops: is missing")), "{message}");
     let (_, message) = changed(any, |row| {
         row["device"]["driver"] = "".into();
         row["device"]["driver_info"] = "".into();

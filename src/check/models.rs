@@ -330,6 +330,8 @@ pub fn few_models() -> Vec<RandomModel> {
         |kind: &str, size: usize, block: usize, degree: usize, local: bool, gate: &str, input: &str| {
             let sketch = match kind {
                 "learned" => json!({ "kind": kind, "size": size, "levels": 2, "expansion": 3 }),
+                // Its hidden layer does not fit the workgroup memory that every device has.
+                "wide" => json!({ "kind": "learned", "size": size, "levels": 1, "expansion": 250 }),
                 _ => json!({ "kind": kind, "size": size, "gain": 0.1 }),
             };
             json!({ "kind": "polysketch", "degree": degree, "qk_scale": 0.3, "block_size": block,
@@ -358,6 +360,13 @@ pub fn few_models() -> Vec<RandomModel> {
             body(1, 128),
             ("none", "half"),
             attention("learned", 4, 128, 4, true, "none", "normed"),
+        ),
+        RandomModel::new(
+            "few: learned, wide",
+            304,
+            body(1, 8),
+            ("none", "half"),
+            attention("wide", 8, 16, 4, true, "none", "normed"),
         ),
         RandomModel::new(
             "few: softmax h=12",

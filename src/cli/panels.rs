@@ -138,6 +138,11 @@ fn grid(
     root.present()
 }
 
+/// Whether a number has powers of ten around it that are numbers too; an axis needs them.
+pub fn has_decades(y: f64) -> bool {
+    (1e-200..1e200).contains(&y)
+}
+
 /// A range around positive numbers that ends at 1, 2 or 5 times a power of ten, with such a power inside.
 fn decades(low: f64, high: f64) -> (f64, f64) {
     let round = |x: f64, steps: &[f64]| {
@@ -156,11 +161,7 @@ type Drawn<'a> = std::result::Result<(), DrawingAreaErrorKind<<SVGBackend<'a> as
 
 fn one<'a>(area: &DrawingArea<SVGBackend<'a>, plotters::coord::Shift>, panel: &Panel) -> Drawn<'a> {
     let points = || {
-        panel
-            .curves
-            .iter()
-            .flat_map(|curve| &curve.points)
-            .filter(|(x, y)| x.is_finite() && *y > 0.0 && y.is_finite())
+        panel.curves.iter().flat_map(|curve| &curve.points).filter(|(x, y)| x.is_finite() && has_decades(*y))
     };
     let x =
         points().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), (x, _)| (low.min(*x), high.max(*x)));

@@ -111,6 +111,18 @@ fn mixed(pairs: &mut Pairs) {
         for case in check::cases().unwrap() {
             pairs.add(&case.plan(device).unwrap());
         }
+        // Matrices of 16 need tiles of larger calls.
+        for config in configs() {
+            let context = if transformer::attention(&config).has_cache() { 2048 } else { 0 };
+            let capacity = Capacity { lanes: 1, tokens: 2048, slots: 1, context };
+            for large in [DType::F32, DType::F16] {
+                let build = Build { large: large.into(), max_binding: device.max_binding, slots: 1, context };
+                for (mode, ending) in [(Mode::Prefill, Ending::Last), (Mode::Forward, Ending::All)] {
+                    let Ok(decoder) = transformer::build(&config, mode, ending, &build) else { continue };
+                    pairs.add(&decoder.lower("", device, capacity).unwrap());
+                }
+            }
+        }
     }
 }
 

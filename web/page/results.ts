@@ -24,7 +24,7 @@ const small = (text: string) => create("small", {}, text)
 /** The lines of a column's head. */
 function heading(c: ResultsColumn, own: boolean): HTMLTableCellElement {
   const tags = [c.software && "software", own && "yours"].filter((tag) => tag !== false)
-  const about = [c.about, c.driver, c.build, c.date, c.note].filter((line) => line !== "")
+  const about = [c.about, c.driver, c.build, c.date, c.sizes, c.note].filter((line) => line !== "")
   return create(
     "th",
     { scope: "col", class: own ? "of-device own" : "of-device" },

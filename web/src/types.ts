@@ -377,6 +377,8 @@ export interface ResultsColumn {
   precision: string
   date: string
   note: string
+  /** Sizes, which times depend on. */
+  sizes: string
   peak_gflops: number | null
   peak_gbps: number | null
 }

@@ -16,8 +16,8 @@ use crate::cli::input::read_text;
 use crate::cli::options::Common;
 use crate::cli::output::{Align, bytes, digits3, magnitude, percent, seconds, table, thousands};
 
-/// Rows of files, one after the other; what cannot be believed is told with its line and field. Of rows of the same work on the same device by the same build in one
-/// file, the last one counts, and a warning says so.
+/// Rows of files, one after the other; what cannot be believed is told with its line and field. Of rows of the same
+/// work on the same device by the same build in one file, the last one counts, and a warning says so.
 pub fn read(common: &Common, paths: &[PathBuf]) -> Result<Vec<Vec<Row>>> {
     paths
         .iter()

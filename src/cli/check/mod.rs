@@ -25,7 +25,7 @@ pub struct Options {
     kernels: kernels::Options,
     /// Checks golden models instead: a folder of folders with config.json, model.safetensors,
     /// golden.safetensors
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", conflicts_with = "precision")]
     golden: Option<PathBuf>,
     /// File to write the results to, one JSON object a line; what it held is replaced; -: stdout,
     /// in place of the table

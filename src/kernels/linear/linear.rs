@@ -55,9 +55,9 @@ impl Addend {
     }
 }
 
-/// Arguments: x `[rows, inputs]`, w `[outputs, inputs]` (`[2 outputs, inputs]` with `gated`), (norm `[2,
-/// inputs]`), (bias), (residual), (low `[rows, rank]` and B `[outputs, rank]`, with `update`) → y `[rows, outputs]`. A shard (`first > 0` or fewer `shard` than `outputs`)
-/// writes its columns of y; all but the first update y in place.
+/// Arguments: x `[rows, inputs]`, w `[outputs, inputs]` (`[2 outputs, inputs]` with `gated`), (norm `[2, inputs]`),
+/// (bias), (residual), (low `[rows, rank]` and B `[outputs, rank]`, with `update`) → y `[rows, outputs]`. A shard
+/// (`first > 0` or fewer `shard` than `outputs`) writes its columns of y; all but the first update y in place.
 #[derive(Clone, Debug)]
 pub struct Linear {
     /// Inner size.

@@ -11,15 +11,21 @@ use crate::shape;
 use crate::tensor::{Call, Capacity, TensorType, Unit};
 use crate::twins;
 
-/// [`SketchLearned`] and [`PackHeads`] into the ring, of one token a lane: when decoding a dispatch costs more than what
-/// either does.
+/// [`SketchLearned`] and [`PackHeads`] into the ring, of one token a lane: when decoding a dispatch costs more than
+/// what either does.
 ///
-/// Arguments: qkv, lane table, norms `[4, h]`, rotation table, weights `[weight_count]` → queries `[lanes, G, 1, M,
-/// query_width]`, keys (ring in place).
+/// Arguments: qkv, lane table, norms `[4, h]`, rotation table, weights `[weight_count]` → queries
+/// `[lanes, G, 1, M, query_width]`, keys (ring in place).
 #[derive(Clone, Debug)]
-pub struct SketchRows(pub SketchLearned);
+pub struct SketchRows(SketchLearned);
 
 impl SketchRows {
+    /// None where the net's hidden layer is too large for some device: there the two have a dispatch each.
+    pub fn new(sketch: &SketchLearned) -> Option<Self> {
+        let both = Self(sketch.clone());
+        (both.cut(1).workgroup_bytes() <= DeviceTraits::floor().workgroup_memory).then_some(both)
+    }
+
     fn pack(&self) -> PackHeads {
         PackHeads { layout: self.0.layout.clone(), keys: KeysAt::Ring, sums: false }
     }

@@ -12,8 +12,11 @@ const MOST: [usize; 2] = [16, 8];
 pub(in crate::kernels) fn patches(device: &DeviceTraits, tile: &MatrixTile) -> Option<CooperativeTile> {
     let Cooperative { side, subgroup } = device.mixed()?;
     let [rows, columns] = [tile.group_y * tile.rows, tile.group_x * tile.columns];
-    let whole = [rows, columns, tile.depth].iter().all(|n| n.is_multiple_of(side));
-    let subgroups = tile.group_x * tile.group_y / subgroup;
+    let invocations = tile.group_x * tile.group_y;
+    // Vulkan asks for whole subgroups (VUID-VkPipelineShaderStageCreateInfo-module-08987).
+    let whole = [rows, columns, tile.depth].iter().all(|n| n.is_multiple_of(side))
+        && invocations.is_multiple_of(subgroup);
+    let subgroups = invocations / subgroup;
     let [down, across] = [rows / side, columns / side];
     // As many patches as there are subgroups to own them, and of those as square as can be: what is loaded for
     // them is least.
@@ -25,7 +28,6 @@ pub(in crate::kernels) fn patches(device: &DeviceTraits, tile: &MatrixTile) -> O
     let [patches_down, patches_across] =
         all.min_by_key(|[d, a]| (down / d * (across / a), down / d + across / a))?;
     let [half_left, half_right] = [rows, columns].map(|n| 2 * n * (tile.depth / 4 + 2));
-    let invocations = tile.group_x * tile.group_y;
     let cut = CooperativeTile { invocations, patches_down, patches_across, half_left, half_right };
     whole.then_some(cut)
 }
@@ -38,8 +40,10 @@ pub(in crate::kernels) fn row_tile(
     bytes: impl Fn(MatrixTile, CooperativeTile) -> usize,
 ) -> Option<(MatrixTile, CooperativeTile, usize)> {
     let side = device.mixed()?.side;
-    // Sums go through the left operand's place, a row of matrices at a time at least.
-    let left_size = tile.left_size.max(side * tile.group_x * tile.columns / 4);
+    // Sums go through the left operand's place, a row of matrices at a time at least, and so do powers of features,
+    // one of each invocation.
+    let of_sums = side * tile.group_x * tile.columns / 4;
+    let left_size = tile.left_size.max(of_sums).max(tile.group_x * tile.group_y);
     let tile = MatrixTile { left_size, ..tile };
     let cut = patches(device, &tile)?;
     (bytes(tile, cut) <= device.workgroup_memory).then_some((tile, cut, side))
@@ -71,6 +75,7 @@ mod tests {
         assert_eq!(of(device(16, 32), tile([8, 8], 4, 8)), None, "steps are too short");
         assert_eq!(of(device(16, 32), tile([3, 8], 4, 16)), None, "columns are no multiple");
         assert_eq!(of(device(16, 128), tile([8, 8], 4, 16)), None, "a subgroup is more than all");
+        assert_eq!(of(device(16, 64), tile([20, 8], 4, 16)), None, "a subgroup would be in part empty");
         assert_eq!(of(DeviceTraits::floor(), tile([16, 8], 8, 16)), None, "in f32");
     }
 }

@@ -266,8 +266,8 @@ fn mistakes_are_found(executor: &Executor, place: &Place) {
 
 /// No permutation goes unwatched: each is in a plan that these tests run.
 fn every_shader_is_watched(place: &Place) {
-    // Mixed precision runs on few adapters. Its permutations read and store by the functions of those in f32; what
-    // they add are the places in workgroup memory of shared/cooperative_product.wgsl.
+    // Mixed precision runs on few adapters. Its permutations read and store by the functions of those in f32; why
+    // what they add stays within bounds stands in docs/DEVELOPING.md.
     let watched = PERMUTATIONS.iter().filter(|permutation| !permutation.cooperative);
     let mut missing: Vec<&str> = watched.map(|permutation| permutation.key).collect();
     let random = shapes::SORTS.into_iter().flat_map(|sort| (0..ROUNDS).map(move |at| shapes::case(sort, at)));

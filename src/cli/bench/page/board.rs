@@ -19,7 +19,8 @@ pub fn section(page: &mut Html, sets: &[Set]) {
         page,
         "Of what a device's own roofline allows, as it was measured in the same run: the lower of its \
          multiply-adds and, for the bytes moved, its bandwidth. Steps of one kernel count by their time. Below: \
-         the bound, and the time; est.: what the cost model says of the code that a vendor's compiler makes of \
+         the bound, and the time, of the sizes that a device's column names; in mixed precision only the bandwidth \
+         is a roof. est.: what the cost model says of the code that a vendor's compiler makes of \
          the same work, with these peaks. An estimate is measured by nobody.",
     );
     let mut table = makers(&board.columns);
@@ -62,7 +63,7 @@ fn devices(columns: &[Column], sets: &[Set]) -> Html {
         if c.software {
             name.push(Html::element("span", &[("class", "tag")], Html::text("software")));
         }
-        for line in [&c.about, &c.driver, &c.build, &c.note] {
+        for line in [&c.about, &c.driver, &c.build, &c.sizes, &c.note] {
             if !line.is_empty() {
                 name.push(small(line));
             }

@@ -5,7 +5,7 @@ use plotters::style::RGBColor;
 use polysketch::Result;
 use polysketch::text::printable;
 
-use crate::cli::panels::{self, Curve, Panel, Stroke, power_of_ten};
+use crate::cli::panels::{self, Curve, Panel, Stroke, has_decades, power_of_ten};
 
 /// Width and height of a plot.
 const PLOT: (u32, u32) = (560, 400);
@@ -139,7 +139,7 @@ pub fn plots(page: &mut Html, panels: &[Panel]) -> Result<()> {
 
 pub fn curve(label: String, color: usize, stroke: Stroke, points: Vec<(f64, f64)>) -> Curve {
     // Rows may hold anything, plots only numbers.
-    let points = points.into_iter().filter(|(x, y)| x.is_finite() && y.is_finite()).collect();
+    let points = points.into_iter().filter(|(x, y)| x.is_finite() && has_decades(*y)).collect();
     Curve { label: Some(label), color: COLORS[color % COLORS.len()], strength: 1.0, stroke, points }
 }
 
