@@ -64,7 +64,7 @@ mod tests {
             row.statistics = Statistics::of(&[1.0]);
             (row.derived.flops, row.derived.bytes) = (Some(2), Some(1));
             row.derive(&peaks);
-            (row.derived.share_of_peak, row.derived.bound)
+            (row.derived.share_of_peak.map(|share| share.round()), row.derived.bound)
         };
         assert_eq!(share("f32"), (Some(2.0), Some("compute".into())));
         assert_eq!(share("mixed"), (Some(1.0), Some("memory".into())));
