@@ -362,13 +362,6 @@ pub fn few_models() -> Vec<RandomModel> {
             attention("learned", 4, 128, 4, true, "none", "normed"),
         ),
         RandomModel::new(
-            "few: learned, wide",
-            304,
-            body(1, 8),
-            ("none", "half"),
-            attention("wide", 8, 16, 4, true, "none", "normed"),
-        ),
-        RandomModel::new(
             "few: softmax h=12",
             305,
             body(2, 12),
@@ -391,5 +384,12 @@ pub fn few_models() -> Vec<RandomModel> {
         ),
     ];
     list.extend(block_models());
+    list.push(RandomModel::new(
+        "few: learned, wide",
+        304,
+        body(1, 8),
+        ("none", "half"),
+        attention("wide", 8, 16, 4, true, "none", "normed"),
+    ));
     list
 }

@@ -418,8 +418,10 @@ try {
     assert.equal(makers[0], "NVIDIA")
     assert.equal(await page.locator("#results-table .of-device").count(), bundled.length)
     assert.ok((await page.locator("#results-table .part-of-peak").count()) > 100)
-    const drop = (name, buffer) =>
-      page.setInputFiles("#results-file", { name, mimeType: "text/plain", buffer })
+    const drop = async (name, buffer) => {
+      const [chooser] = await Promise.all([page.waitForEvent("filechooser"), page.click("#results-open")])
+      await chooser.setFiles({ name, mimeType: "text/plain", buffer })
+    }
     await drop("mine.jsonl", Buffer.from(copied))
     await page.waitForSelector("#results-table .own")
     assert.match(await text("results-notes"), /“mine.jsonl” is shown to you, but could not be added: /)
