@@ -52,21 +52,7 @@ fn multiply_patch_$() {
         }
     }
 }
-// Over all inner indices, as add_$ of shared/tile_product.wgsl.
-fn add_$(inner: u32) {
-    fetch_$(0u);
-    keep_$();
-    workgroupBarrier();
-    for (var k = 0u; k < inner; k += DEPTH) {
-        let more = k + DEPTH < inner;
-        if more { fetch_$(k + DEPTH); }
-        multiply_$();
-        if more {
-            keep_$();
-            workgroupBarrier();
-        }
-    }
-}
+#import product_steps $
 // sum = what was summed, row by row through tile_left: as many rows at a time as it has room for. LEFT_SIZE is at
 // least SIDE rows.
 fn gather_$() {

@@ -199,17 +199,9 @@ async fn measure(
             let (got, want) = (subject.words(name, elements).await?, want.words(name, elements).await?);
             error = larger(error, difference(t.tensor.ty.dtype, &got, &want));
         }
-        let check = Check::against_f64(
-            error,
-            // Others compute in f32 in a plan of mixed precision too.
-            if step.variant.permutation().is_some_and(|p| p.cooperative) {
-                bench.tolerance(TOLERANCE)
-            } else {
-                TOLERANCE
-            },
-            "largest difference over largest output",
-            None,
-        );
+        // Others compute in f32 in a plan of mixed precision too.
+        let most = if step.variant.is_mixed() { bench.tolerance(TOLERANCE) } else { TOLERANCE };
+        let check = Check::against_f64(error, most, "largest difference over largest output", None);
         row.check = Some(check.clone());
         check.verdict()?;
     }

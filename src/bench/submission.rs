@@ -302,15 +302,18 @@ fn complete(rows: &[(usize, Row)]) -> Lacking {
             return Err((0, "suite", format!("no row of {suite} has a time; give all suites")));
         }
     }
-    for name in ["fma", "bandwidth"] {
+    type Rate = fn(&Row) -> Option<f64>;
+    let of_peaks: [(&str, &str, Rate); 2] = [
+        ("fma", "derived.gflops", |row| row.derived.gflops),
+        ("bandwidth", "derived.gbps", |row| row.derived.gbps),
+    ];
+    for (name, field, rate) in of_peaks {
         let peak = rows.iter().find(|(_, row)| row.suite == Suite::Peaks && row.name == name && timed(row));
         match peak {
             None => return Err((0, "name", format!("the peak {name} is missing"))),
             Some((line, row)) => {
                 enough(*line, row, LEAST_SAMPLES[0])?;
-                let rate = if name == "fma" { row.derived.gflops } else { row.derived.gbps };
-                let field = if name == "fma" { "derived.gflops" } else { "derived.gbps" };
-                rate.ok_or((*line, field, "is missing: all shares stand on it".to_string()))?;
+                rate(row).ok_or((*line, field, "is missing: all shares stand on it".to_string()))?;
             }
         }
     }

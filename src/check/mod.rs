@@ -28,7 +28,7 @@ use std::sync::Arc;
 
 pub use case::{Case, slug};
 pub use compare::{Difference, TOLERANCE};
-pub use record::Record;
+pub use record::{OtherTwin, Record};
 
 use serde::Serialize;
 
@@ -39,7 +39,7 @@ use crate::bench::timer::{Timer, in_turns};
 use crate::error::Result;
 use crate::exec::Executor;
 use crate::graph::{Plan, Step};
-use crate::kernels::DeviceTraits;
+use crate::kernels::{DeviceTraits, Precision};
 use crate::model::{Engine, ModelSource};
 
 /// All cases, those that software adapters run first.
@@ -54,6 +54,17 @@ pub fn cases() -> Result<Vec<Case>> {
     list.extend(model_cases::cases()?);
     list.sort_by_key(|case| !case.core);
     Ok(list)
+}
+
+/// What mixed precision lowers for: devices with cooperative matrices of both sizes.
+pub fn mixed_devices() -> [DeviceTraits; 2] {
+    [(8, 8), (16, 32)].map(|(side, subgroup)| DeviceTraits {
+        cooperative: Some(side),
+        subgroups: Some([subgroup; 2]),
+        precision: Precision::Mixed,
+        workgroup_memory: 32 << 10,
+        ..DeviceTraits::floor()
+    })
 }
 
 /// A model's plans at the sizes of its work, for times that mean something.
@@ -178,7 +189,7 @@ impl Check<'_> {
                     case: record.case().name.clone(),
                     step: step.label.clone(),
                     variant: name,
-                    mixed: step.variant.permutation().is_some_and(|permutation| permutation.cooperative),
+                    mixed: step.variant.is_mixed(),
                     outputs,
                     time: self.time.then(|| self.take(record, &plan, at)).transpose()?,
                 });
@@ -223,7 +234,6 @@ mod tests {
     use super::*;
     use crate::exec::CpuExecutor;
     use crate::gpu::{AdapterRequest, Backend};
-    use crate::kernels::Precision;
     use crate::kernels::contract::shader::PERMUTATIONS;
 
     /// In the variants for a real GPU with WebGPU's default limits, which every adapter runs, and in those
@@ -234,7 +244,7 @@ mod tests {
         let cases = cases().expect("cases");
         for case in cases.iter().filter(|case| case.core) {
             let devices = [false, true].map(|software| DeviceTraits { software, ..DeviceTraits::floor() });
-            for device in devices.into_iter().chain(mixed()) {
+            for device in devices.into_iter().chain(mixed_devices()) {
                 let plan = case.plan(&device).expect("a plan");
                 used.extend(plan.steps.iter().map(|step| step.variant.name().to_string()));
             }
@@ -243,17 +253,6 @@ mod tests {
         let runs = |key: &str| used.iter().any(|name| name == key || *name == key.replace("SIDE16", "SIDE8"));
         let unused: Vec<&str> = PERMUTATIONS.iter().map(|p| p.key).filter(|key| !runs(key)).collect();
         assert!(unused.is_empty(), "no case runs {unused:?}");
-    }
-
-    /// Devices with cooperative matrices of both sizes.
-    fn mixed() -> [DeviceTraits; 2] {
-        [(8, 8), (16, 32)].map(|(side, subgroup)| DeviceTraits {
-            cooperative: Some(side),
-            subgroups: Some([subgroup; 2]),
-            precision: Precision::Mixed,
-            workgroup_memory: 32 << 10,
-            ..DeviceTraits::floor()
-        })
     }
 
     fn judge(executor: &Executor, device: &DeviceTraits, case: Case) {

@@ -105,8 +105,8 @@ impl Record {
         let range = at..self.last(plan, at) + 1;
         let mut alone = self.alone(executor, plan, range.clone())?;
         alone.run()?;
-        let cooperative = plan.steps[at].variant.permutation().is_some_and(|p| p.cooperative);
-        let rounded = cooperative.then(|| self.magnitudes(plan, range.clone())).transpose()?;
+        let rounded =
+            plan.steps[at].variant.is_mixed().then(|| self.magnitudes(plan, range.clone())).transpose()?;
         let mut differences = Vec::new();
         for (at, place) in range.clone().flat_map(|at| (0..plan.steps[at].args.len()).map(move |p| (at, p))) {
             let (step, arg) = (&plan.steps[at], plan.steps[at].args[place]);
@@ -128,7 +128,9 @@ impl Record {
     fn magnitudes(&self, plan: &Plan, range: Range<usize>) -> Result<Alone> {
         let mut plan = plan.clone();
         for step in &mut plan.steps[range.clone()] {
-            step.kernel = Arc::new(Magnitudes(step.kernel.clone()));
+            let kernel = step.kernel.clone();
+            step.kernel =
+                Arc::new(OtherTwin { kernel, twin_f64: |of, args, call| of.magnitudes(args, call) });
         }
         let mut alone = self.alone(&Executor::Oracle(CpuExecutor::default()), &plan, range)?;
         alone.run()?;
@@ -159,37 +161,42 @@ impl Record {
     }
 }
 
-/// A kernel of whose results only the magnitudes of what mixed precision rounds are computed.
+/// A kernel with another twin in f64 than its own.
 #[derive(Debug)]
-struct Magnitudes(Arc<dyn Kernel>);
+pub struct OtherTwin {
+    /// The kernel in everything else.
+    pub kernel: Arc<dyn Kernel>,
+    /// What it computes in f64.
+    pub twin_f64: fn(&dyn Kernel, &mut Views<'_, f64>, &Call),
+}
 
-impl Kernel for Magnitudes {
+impl Kernel for OtherTwin {
     fn stem(&self) -> &'static str {
-        self.0.stem()
+        self.kernel.stem()
     }
 
     fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
-        self.0.infer(inputs)
+        self.kernel.infer(inputs)
     }
 
     fn variant(&self, device: &DeviceTraits, capacity: &Capacity) -> Variant {
-        self.0.variant(device, capacity)
+        self.kernel.variant(device, capacity)
     }
 
     fn runs(&self, call: &Call) -> bool {
-        self.0.runs(call)
+        self.kernel.runs(call)
     }
 
     fn dispatches(&self, variant: &Variant, call: &Call) -> Vec<Dispatch> {
-        self.0.dispatches(variant, call)
+        self.kernel.dispatches(variant, call)
     }
 
     fn twin_f32(&self, args: &mut Views<'_, f32>, call: &Call) {
-        self.0.twin_f32(args, call);
+        self.kernel.twin_f32(args, call);
     }
 
     fn twin_f64(&self, args: &mut Views<'_, f64>, call: &Call) {
-        self.0.magnitudes(args, call);
+        (self.twin_f64)(&*self.kernel, args, call);
     }
 }
 

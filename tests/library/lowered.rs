@@ -6,9 +6,9 @@ use polysketch::attention::Mode;
 use polysketch::check::attention_cases::{dense_taylor, full_mask};
 use polysketch::check::models::{few_models, linear_models, plain_models, polysketch_models};
 use polysketch::check::row_cases::{differentiable, optimiser};
-use polysketch::check::{self, golden, small_cases};
+use polysketch::check::{self, golden, mixed_devices, small_cases};
 use polysketch::graph::{Plan, Recompute};
-use polysketch::kernels::{DeviceTraits, Precision};
+use polysketch::kernels::DeviceTraits;
 use polysketch::model::config::{AttentionKind, Linearized, ModelConfig};
 use polysketch::model::transformer::{self, Build, Ending, Transferring};
 use polysketch::tensor::{Capacity, DType};
@@ -48,17 +48,6 @@ impl Pairs {
 /// The floor of SPEC §6.
 pub fn devices() -> [DeviceTraits; 1] {
     [DeviceTraits::floor()]
-}
-
-/// What mixed precision lowers for, with cooperative matrices of both sizes.
-pub fn mixed_devices() -> [DeviceTraits; 2] {
-    [(8, 8), (16, 32)].map(|(side, subgroup)| DeviceTraits {
-        cooperative: Some(side),
-        subgroups: Some([subgroup; 2]),
-        precision: Precision::Mixed,
-        workgroup_memory: 32 << 10,
-        ..DeviceTraits::floor()
-    })
 }
 
 /// The golden models and the random ones.

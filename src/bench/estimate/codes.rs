@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use xxhash_rust::xxh3::xxh3_64;
+
 use super::super::steps::variant;
 use super::chip::CHIPS;
 use crate::kernels::{Variant, Vendor};
@@ -40,16 +42,11 @@ const HEAD: &str = "\
 ";
 const COMPILERS: &str = "# compilers: ";
 
-/// What code is made from: a variant's name, its overrides and its WGSL, in 64 bits (FNV-1a). None for kernels
-/// without a shader. A shader that was changed has another.
+/// What code is made from: a variant's name, its overrides and its WGSL, in 64 bits. None for kernels without a
+/// shader. A shader that was changed has another.
 pub fn key(of: &Variant) -> Option<u64> {
     let source = of.source().ok()??;
-    let bytes = variant(of).into_bytes().into_iter().chain([0]).chain(source.into_bytes());
-    Some(
-        bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        }),
-    )
+    Some(xxh3_64(format!("{}\0{source}", variant(of)).as_bytes()))
 }
 
 impl Codes {

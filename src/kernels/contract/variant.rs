@@ -93,6 +93,11 @@ impl Variant {
         }
     }
 
+    /// Whether its shader computes in mixed precision.
+    pub(crate) fn is_mixed(&self) -> bool {
+        self.permutation().is_some_and(|permutation| permutation.cooperative)
+    }
+
     /// Every value of the shader's list.
     pub(crate) fn values(&self) -> &[f64] {
         &self.values

@@ -34,7 +34,8 @@ pub enum Keys {
 }
 
 /// Arguments: queries `[lanes, G, tokens, M, query_width]`, keys (cache or window), lane table, for near keys far
-/// rows and the rotation table → o `[rows, H h]`; with a causal or near window also what the gradient reads `[lanes, G, tokens, M]`: the normaliser with β,
+/// rows and the rotation table → o `[rows, H h]`; with a causal or near window also what the gradient reads
+/// `[lanes, G, tokens, M]`: the normaliser with β,
 /// for softmax the log-sum-exp.
 ///
 /// Near keys are joined with what a state knows of all others: the fourth argument are its rows
